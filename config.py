@@ -1,0 +1,154 @@
+"""Settings: one class, read from the environment or ``.env``, checked once at start.
+
+Only entry points call :func:`load_settings`; everything else is given the values it needs.
+Environment beats ``.env``, which beats the defaults here. Names are the upper-case field names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from errors import SettingsError
+
+PublishMode = Literal["anomalies", "events", "all"]
+JournalMode = Literal["anomalies", "all", "none"]
+
+
+class Settings(BaseSettings):
+    """All settings of service, bridge, training and maintenance. Times are in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", case_sensitive=False
+    )
+
+    # -- places ------------------------------------------------------------------------------
+    var_dir: Path = Field(Path("var"), description="everything the embedded parts write")
+    data_dir: Path = Field(Path("data"), description="data sets that POST /train may name")
+
+    # -- service -----------------------------------------------------------------------------
+    service_name: str = Field("detection-anomalies-service", description="name in /health")
+    service_host: str = Field("0.0.0.0", description="address the service binds")
+    service_port: int = Field(8084, ge=1, le=65535, description="port the service binds")
+    service_url: str = Field("http://localhost:8084", description="where the bridge finds it")
+    service_api_key: SecretStr | None = Field(None, description="the bridge's key")
+    api_keys: SecretStr = Field(
+        SecretStr(""),
+        description="role:sha256-hex, comma separated; roles read, detect, train; empty: open",
+    )
+    service_workers: int = Field(1, ge=1, le=64, description="API worker processes")
+    runner_mode: Literal["inprocess", "processes"] = Field(
+        "inprocess", description="runners inside the API process, or services of their own"
+    )
+    max_batch_items: int = Field(5000, ge=1, description="items in one /detect/batch")
+    max_features: int = Field(1000, ge=1, description="features in one reading")
+    max_history: int = Field(1000, ge=0, description="readings in one item's history")
+    max_body_bytes: int = Field(32 * 2**20, ge=1024, description="largest request body")
+    max_concurrency: int = Field(256, ge=1, description="requests in hand before 429")
+    use_stored_history: bool = Field(
+        True, description="/detect reads a stream's stored window and state"
+    )
+    journal_rest: JournalMode = Field("anomalies", description="what /detect stores")
+    train_wait_s: float = Field(300, gt=0, description="how long POST /train waits")
+    champion_poll_s: float = Field(5, gt=0, description="how often the champion alias is read")
+
+    # -- detection ---------------------------------------------------------------------------
+    budget_critical: float = Field(1e-2, gt=0, lt=1, description="false alarms per reading")
+    budget_high: float = Field(10**-2.5, gt=0, lt=1, description="false alarms per reading")
+    budget_medium: float = Field(1e-3, gt=0, lt=1, description="false alarms per reading")
+    budget_low: float = Field(1e-4, gt=0, lt=1, description="false alarms per reading")
+    adaptation: bool = Field(True, description="let each stream's tail follow the stream")
+    event_silence_s: float = Field(3600, gt=0, description="an event ends after this silence")
+
+    # -- Kafka -------------------------------------------------------------------------------
+    kafka_bootstrap_servers: str = Field("localhost:9092", description="brokers, comma separated")
+    kafka_consumer_group: str = Field("detection-anomalies-service", description="group id")
+    kafka_auto_offset_reset: Literal["earliest", "latest"] = Field("earliest", description="")
+    kafka_topic_input_features: str = Field("extracted-features", description="readings in")
+    kafka_topic_output_anomalies: str = Field("anomalies-detected", description="anomalies out")
+    kafka_topic_dead_letter: str = Field(
+        "extracted-features-dead-letter", description="records that could not be scored"
+    )
+    kafka_publish: PublishMode = Field("anomalies", description="what is published")
+
+    # -- MLflow ------------------------------------------------------------------------------
+    mlflow_tracking_uri: str | None = Field(None, description="unset: SQLite under VAR_DIR")
+    mlflow_experiment_name: str = Field("anomaly-detection", description="experiment and model")
+    mlflow_enabled: bool = Field(True, description="false: train and serve without MLflow")
+
+    # -- PostgreSQL --------------------------------------------------------------------------
+    database_url: SecretStr | None = Field(None, description="wins over DATABASE_HOST")
+    database_host: str | None = Field(None, description="unset, with no URL: embedded")
+    database_port: int = Field(5432, ge=1, le=65535, description="")
+    database_name: str = Field("predictive_maintenance", description="")
+    database_user: str | None = Field(None, description="")
+    database_password: SecretStr | None = Field(None, description="")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="")
+    log_json: bool = Field(False, description="one JSON object a line")
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _host_needs_user(self) -> Settings:
+        if self.database_url is None and self.database_host and not self.database_user:
+            raise ValueError("DATABASE_HOST is set, so DATABASE_USER must be set too")
+        return self
+
+    def budgets(self) -> dict[str, float]:
+        """False-alarm budget (probability per reading) by criticality of the asset."""
+        return {
+            "critical": self.budget_critical,
+            "high": self.budget_high,
+            "medium": self.budget_medium,
+            "low": self.budget_low,
+        }
+
+    def external_database_url(self) -> str | None:
+        """SQLAlchemy URL of the configured server, or None when the embedded one is meant."""
+        if self.database_url is not None:
+            url = self.database_url.get_secret_value()
+            for prefix in ("postgres://", "postgresql://"):
+                if url.startswith(prefix):
+                    return "postgresql+psycopg2://" + url[len(prefix) :]
+            return url
+        if not self.database_host:
+            return None
+        login = quote(self.database_user or "", safe="")
+        if self.database_password is not None:
+            login += ":" + quote(self.database_password.get_secret_value(), safe="")
+        return (
+            f"postgresql+psycopg2://{login}@{self.database_host}:{self.database_port}"
+            f"/{self.database_name}"
+        )
+
+    def mlflow_uri(self) -> str:
+        """The tracking URI in force: the one configured, else a SQLite file under VAR_DIR."""
+        if self.mlflow_tracking_uri:
+            return self.mlflow_tracking_uri
+        return f"sqlite:///{(self.var_dir / 'mlflow' / 'mlflow.db').absolute()}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; a wrong one is reported by its environment name.
+
+    Raises
+    ------
+    SettingsError
+        Names the setting, the reason, and (unless it is a secret) the value.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]).upper() or "settings"
+        secret = any(word in name for word in ("KEY", "PASSWORD", "URL"))
+        value = "" if secret or not first["loc"] else f" (got {first['input']!r})"
+        raise SettingsError(f"{name}: {first['msg']}{value}", field=name) from None

@@ -1,0 +1,1 @@
+"""The Kafka bridge and its sisters."""

@@ -1,0 +1,151 @@
+"""Wire types: what comes in over REST and Kafka, and the shape of what goes out.
+
+Inbound types are pydantic models, strict: a string, boolean or null is never a number, and NaN
+or infinities are refused. Outbound results are plain JSON-ready dicts, typed here, because they
+are built tens of thousands of times a second.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from errors import InputError
+
+Criticality = Literal["critical", "high", "medium", "low"]
+CRITICALITIES: tuple[Criticality, ...] = ("critical", "high", "medium", "low")
+WindowMark = Literal["added", "restarted", "left_out"]
+
+MAX_NAME = 255
+
+
+def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
+    """ISO 8601 text (``Z``, an offset, or none = UTC) -> aware UTC; never "now".
+
+    Raises
+    ------
+    InputError
+        ``bad_timestamp``, with the value, when it cannot be parsed.
+    """
+    if isinstance(value, datetime):
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, str) and len(value) <= 64 and "T" in value.upper() or (
+        isinstance(value, str) and 10 <= len(value) <= 64
+    ):
+        try:
+            parsed = datetime.fromisoformat(value)
+            return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            pass
+    shown = repr(value)[:80]
+    raise InputError(f"{field}: {shown} is not an ISO 8601 time", code="bad_timestamp", field=field)
+
+
+def check_name(value: object, field: str) -> str:
+    """A name or id: text of 1 to 255 characters without NUL.
+
+    Raises
+    ------
+    InputError
+        ``bad_name``, with the field.
+    """
+    if not isinstance(value, str) or not value or len(value) > MAX_NAME or "\x00" in value:
+        shown = repr(value)[:80]
+        raise InputError(
+            f"{field}: {shown} is not text of 1 to {MAX_NAME} characters without NUL",
+            code="bad_name",
+            field=field,
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{field}: lone surrogates are not text", code="bad_name", field=field
+        ) from None
+    return value
+
+
+def check_features(value: object, field: str = "features", most: int = 1000) -> dict[str, float]:
+    """Feature values: a non-empty object of finite numbers (never booleans, text or null).
+
+    Raises
+    ------
+    InputError
+        ``bad_features`` / ``bad_value`` / ``bad_name``, naming the feature and the value.
+    """
+    if not isinstance(value, dict) or not value:
+        raise InputError(f"{field}: must be a non-empty object", code="bad_features", field=field)
+    if len(value) > most:
+        raise InputError(
+            f"{field}: {len(value)} features, at most {most}", code="bad_features", field=field
+        )
+    out: dict[str, float] = {}
+    for name, number in value.items():
+        where = f"{field}.{str(name)[:64]}"
+        check_name(name, where)
+        if type(number) is not float and type(number) is not int:
+            raise InputError(
+                f"{where}: {number!r:.80} is not a number", code="bad_value", field=where
+            )
+        try:
+            as_float = float(number)
+        except OverflowError:
+            as_float = math.inf
+        if not math.isfinite(as_float):
+            raise InputError(f"{where}: {as_float} is not finite", code="bad_value", field=where)
+        out[name] = as_float
+    return out
+
+
+Timestamp = Annotated[datetime, BeforeValidator(parse_timestamp)]
+
+
+class DetectItem(BaseModel):
+    """One reading as ``POST /detect`` takes it; timestamps are aware UTC."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    asset_id: str
+    sensor_id: str | None = None
+    features: dict[str, float]
+    timestamp: datetime | None = None
+    criticality: Criticality | None = None
+    history: list[dict[str, float]] | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class ModelScore(TypedDict):
+    """One detector's vote. ``p``: probability of a magnitude at least as large when normal."""
+
+    model_name: str
+    score: float
+    threshold: float
+    is_anomaly: bool
+    p: float
+    criticality: str
+
+
+class ErrorEntry(TypedDict):
+    """Takes the place of a result where one reading of many could not be scored."""
+
+    error: dict[str, Any]
+    metadata: NotRequired[dict[str, Any]]
+
+
+class DetectionResult(TypedDict):
+    """What a reading comes to; ``timestamp`` is ISO 8601 in UTC."""
+
+    asset_id: str
+    sensor_id: str | None
+    timestamp: str
+    scores: list[ModelScore]
+    final_score: float
+    p: float
+    threshold: float
+    is_anomaly: bool
+    criticality: str
+    features: dict[str, float]
+    metadata: dict[str, Any]

@@ -1,0 +1,1 @@
+"""Inside the service: routes, runners, scoring, jobs, keys."""

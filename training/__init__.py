@@ -1,0 +1,1 @@
+"""Fitting, evaluating and promoting bundles."""
