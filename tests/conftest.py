@@ -1,0 +1,25 @@
+"""What every test shares: the fixtures that start the real servers, and quiet libraries.
+
+The servers are real: PostgreSQL (embedded wheel), a Kafka-protocol broker, MLflow, `bentoml
+serve`. A server that cannot be started fails the test; nothing is skipped silently.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before any library that reads them is imported.
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+# Two threads a process on two cores only fight each other when several servers run at once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+pytest_plugins = [
+    f"tests.fixtures.{path.stem}"
+    for path in sorted((Path(__file__).parent / "fixtures").glob("*.py"))
+    if path.stem != "__init__"
+]

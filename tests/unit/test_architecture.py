@@ -1,0 +1,132 @@
+"""The import table of docs/architecture.md, kept true."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOP = {
+    "config", "errors", "schemas", "datasets", "service",
+    "models", "training", "serving", "consumers", "db", "deploy", "benchmarks", "tests",
+}  # fmt: skip
+
+BASE = {"errors"}
+ALLOWED = {
+    "errors": set(),
+    "config": {"schemas"},
+    "schemas": set(),
+    "datasets": {"schemas"},
+    "models": {"models"},
+    "training": {"training", "config", "schemas", "datasets", "models", "db"},
+    "service": {"config", "schemas", "serving"},
+    "serving": {"serving", "config", "schemas", "models", "db"},
+    "consumers": {"consumers", "config", "schemas", "datasets", "db"},
+    "db": {"db", "config", "schemas"},
+    "deploy": {"deploy", "config", "schemas", "datasets", "db"},
+}
+#: Files of a package that may import more than its row says.
+ALSO = {
+    "models/bundle.py": {"schemas"},
+    "models/store.py": {"schemas"},
+    "models/registry.py": {"schemas"},
+}
+
+
+def sources() -> Iterator[Path]:
+    for name in sorted(ALLOWED):
+        path = ROOT / f"{name}.py"
+        yield from [path] if path.exists() else sorted((ROOT / name).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of the project's own modules that ``path`` imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add("." * node.level)
+    return {name for name in names if name.split(".")[0] in TOP or name.startswith(".")}
+
+
+@pytest.mark.parametrize("path", list(sources()), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_only_what_the_table_allows(path: Path) -> None:
+    relative = path.relative_to(ROOT)
+    package = relative.parts[0].removesuffix(".py")
+    allowed = ALLOWED[package] | BASE | ALSO.get(str(relative), set())
+    wrong = {name for name in imported(path) if name.split(".")[0] not in allowed}
+    assert not wrong, f"{relative} imports {sorted(wrong)}"
+
+
+def module_graph() -> dict[str, set[str]]:
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in sources()
+        if path.name != "__init__.py"
+    }
+    graph: dict[str, set[str]] = {}
+    for module, path in files.items():
+        names = imported(path)
+        graph[module] = {
+            other
+            for other in files
+            if other != module and any(n == other or n.startswith(other + ".") for n in names)
+        }
+    return graph
+
+
+def test_no_import_cycles() -> None:
+    graph = module_graph()
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join((*trail, module))
+        if module in done:
+            return
+        for other in sorted(graph[module]):
+            visit(other, (*trail, module))
+        done.add(module)
+
+    for module in sorted(graph):
+        visit(module, ())
+
+
+def test_only_entry_points_read_settings() -> None:
+    entry_points = {
+        "service.py", "training/fit.py", "training/backtest.py", "training/promote.py",
+        "training/drift.py", "consumers/bridge.py", "consumers/replay.py", "db/migrate.py",
+        "db/maintain.py", "db/assets.py", "deploy/local.py", "config.py",
+    }  # fmt: skip
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in sources()
+        if "load_settings(" in path.read_text() and str(path.relative_to(ROOT)) not in entry_points
+    ]
+    assert not wrong, f"only entry points read settings: {wrong}"
+
+
+def test_the_customers_top_level_stands() -> None:
+    for name in (
+        "service.py", "bentofile.yaml", "models", "training", "consumers", "db", "tests",
+        "pyproject.toml", "README.md",
+    ):  # fmt: skip
+        assert (ROOT / name).exists(), f"{name} is missing"
+
+
+def test_the_customers_packages_are_declared_and_used() -> None:
+    declared = (ROOT / "pyproject.toml").read_text()
+    code = "\n".join(path.read_text() for path in sources())
+    for package, module in {
+        "bentoml": "bentoml", "pyod": "pyod", "torch": "torch", "mlflow": "mlflow",
+        "kafka-python": "kafka", "sqlmodel": "sqlmodel", "pydantic": "pydantic",
+    }.items():  # fmt: skip
+        assert f'"{package}' in declared, f"{package} is not declared"
+        assert f"import {module}" in code or f"from {module}" in code, f"{module} is not used"
+    assert '"psycopg2-binary' in declared
+    assert "postgresql+psycopg2" in code

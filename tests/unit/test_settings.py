@@ -1,0 +1,116 @@
+"""Settings: defaults, `.env`, precedence, bad values."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from config import Settings, load_settings
+from errors import SettingsError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    settings = load_settings()
+    assert settings.service_port == 8084
+    assert settings.kafka_topic_input_features == "extracted-features"
+    assert settings.kafka_topic_output_anomalies == "anomalies-detected"
+    assert settings.kafka_topic_dead_letter == "extracted-features-dead-letter"
+    assert settings.kafka_publish == "anomalies"
+    assert settings.mlflow_experiment_name == "anomaly-detection"
+    assert settings.database_name == "predictive_maintenance"
+    assert settings.external_database_url() is None
+    assert settings.mlflow_uri().startswith("sqlite:////")
+    assert settings.budgets() == pytest.approx(
+        {"critical": 1e-2, "high": 10**-2.5, "medium": 1e-3, "low": 1e-4}
+    )
+
+
+def test_dotenv_is_read_and_the_environment_beats_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("SERVICE_PORT=9001\nKAFKA_PUBLISH=events\nUNKNOWN_SETTING=1\n")
+    monkeypatch.setenv("SERVICE_PORT", "9002")
+    settings = load_settings()
+    assert settings.service_port == 9002
+    assert settings.kafka_publish == "events"
+
+
+def test_arguments_beat_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_PORT", "9002")
+    assert load_settings(service_port=9003).service_port == 9003
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SERVICE_PORT", "eighty"),
+        ("SERVICE_PORT", "70000"),
+        ("KAFKA_PUBLISH", "some"),
+        ("KAFKA_AUTO_OFFSET_RESET", "middle"),
+        ("JOURNAL_REST", "perhaps"),
+        ("BUDGET_MEDIUM", "0"),
+        ("BUDGET_MEDIUM", "1.5"),
+        ("LOG_LEVEL", "LOUD"),
+        ("MLFLOW_ENABLED", "kind of"),
+    ],
+)
+def test_bad_value_is_an_error_that_names_setting_and_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name) as caught:
+        load_settings()
+    assert value in str(caught.value)
+
+
+def test_database_host_without_user_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_HOST", "db.plant")
+    with pytest.raises(SettingsError, match="DATABASE_USER"):
+        load_settings()
+
+
+def test_database_url_is_assembled_with_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_HOST", "db.plant")
+    monkeypatch.setenv("DATABASE_USER", "an@na")
+    monkeypatch.setenv("DATABASE_PASSWORD", "p:/w")
+    assert load_settings().external_database_url() == (
+        "postgresql+psycopg2://an%40na:p%3A%2Fw@db.plant:5432/predictive_maintenance"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_database_url_wins_and_gets_the_driver(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("DATABASE_HOST", "other")
+    monkeypatch.setenv("DATABASE_USER", "u")
+    monkeypatch.setenv("DATABASE_URL", f"{scheme}://u:p@h/d")
+    assert load_settings().external_database_url() == "postgresql+psycopg2://u:p@h/d"
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_PASSWORD", "hunter2")
+    monkeypatch.setenv("SERVICE_API_KEY", "hunter3")
+    assert "hunter" not in repr(load_settings())
+
+
+def test_every_setting_is_in_the_readme_and_the_example() -> None:
+    readme = (ROOT / "README.md").read_text()
+    example = (ROOT / ".env.example").read_text()
+    for name in Settings.model_fields:
+        assert f"`{name.upper()}`" in readme, f"{name.upper()} is not in README's table"
+        assert re.search(rf"^#? ?{name.upper()}=", example, re.M), f"{name.upper()}: .env.example"
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, f"{name} has no description"
