@@ -10,15 +10,17 @@ about the LAST reading of each window only.
 
 from __future__ import annotations
 
+import json
+import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import InputError
+from errors import BundleError, InputError, TrainingError
 
 Array = NDArray[np.floating[Any]]
 
@@ -51,6 +53,11 @@ class Detector(ABC):
     name: ClassVar[str]
     window: int = 1
     n_features: int = 0
+
+    @property
+    @abstractmethod
+    def params(self) -> dict[str, Any]:
+        """The constructor's arguments, JSON-serialisable; ``type(self)(**params)`` is a twin."""
 
     @abstractmethod
     def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
@@ -86,6 +93,63 @@ class Detector(ABC):
     def load(cls, folder: Path) -> Self:
         """Read back what ``save`` wrote; scores are equal bit by bit."""
 
+    def warm(self) -> None:
+        """Run every code path of scoring once, so that the first real call does not stall.
+
+        ``fit`` and ``load`` end with it: what they return is compiled.
+        """
+        shape = (1, self.n_features) if self.window == 1 else (1, self.window, self.n_features)
+        x = np.zeros(shape)
+        self.score(x)
+        self.explain(x)
+
+    def stack(self, streams: list[Array]) -> NDArray[np.float64]:
+        """All rows of ``streams`` under each other, as a copy; sets ``n_features``.
+
+        Raises
+        ------
+        TrainingError
+            If there is no row, the widths differ, or a value is NaN or infinite.
+        """
+        arrays = [np.asarray(s, dtype=np.float64) for s in streams]
+        widths = {a.shape[-1] for a in arrays}
+        if any(a.ndim != 2 for a in arrays) or len(widths) != 1 or widths == {0}:
+            raise TrainingError(f"{self.name}: streams must be (n, d) arrays of one width d >= 1")
+        rows = np.concatenate(arrays)
+        if not len(rows):
+            raise TrainingError(f"{self.name}: no reading to fit on")
+        if not np.isfinite(rows).all():
+            raise TrainingError(f"{self.name}: a value to fit on is not a finite number")
+        self.n_features = widths.pop()
+        return rows
+
+    def write(self, folder: Path, arrays: Mapping[str, Any], **facts: Any) -> None:
+        """Write ``arrays`` to ``<name>.npz``, ``params`` and ``facts`` to ``<name>.json``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / f"{self.name}.npz", **arrays)
+        content = {"params": self.params, "n_features": self.n_features, **facts}
+        text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+        (folder / f"{self.name}.json").write_text(text, encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> tuple[Self, dict[str, Any], dict[str, Any]]:
+        """A detector made anew from its ``params``, with the arrays and facts of ``write``.
+
+        Raises
+        ------
+        BundleError
+            If a file is missing, damaged or of another version.
+        """
+        try:
+            facts = json.loads((folder / f"{cls.name}.json").read_text(encoding="utf-8"))
+            with np.load(folder / f"{cls.name}.npz", allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+            detector = cls(**facts["params"])
+            detector.n_features = int(facts["n_features"])
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{cls.name}: cannot be read from {folder}: {error}") from error
+        return detector, arrays, facts
+
     def check(self, x: Array) -> Array:
         """Validate the shape and finiteness of ``x``; returns it C-contiguous.
 
@@ -103,8 +167,52 @@ class Detector(ABC):
             )
         if wanted == 3 and x.shape[1] != self.window:
             raise InputError(f"{self.name}: expected windows of {self.window}, got {x.shape[1]}")
+        self._check_finite(x)
+        return np.ascontiguousarray(x)
+
+    def check_rows(self, readings: Array) -> None:
+        """Validate readings (m, d) of any detector, window or point; raises as ``check`` does."""
+        if readings.ndim != 2 or readings.shape[1] != self.n_features:
+            raise InputError(
+                f"{self.name}: expected readings of {self.n_features} features,"
+                f" got shape {readings.shape}"
+            )
+        self._check_finite(readings)
+
+    def _check_finite(self, x: Array) -> None:
         finite = np.isfinite(x)
         if not finite.all():
             where = tuple(int(i) for i in np.argwhere(~finite)[0])
             raise InputError(f"{self.name}: value {x[where]} at {where} is not a finite number")
-        return np.ascontiguousarray(x)
+
+
+def shares(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Non-negative ``parts`` (n, d) divided by their row sums; a row of zeros becomes uniform."""
+    largest = parts.max(axis=1, keepdims=True)
+    parts = np.where(largest > 0, parts / np.where(largest > 0, largest, 1.0), 1.0)
+    result: NDArray[np.float64] = parts / parts.sum(axis=1, keepdims=True)
+    return result
+
+
+def number(parameter: str, value: Any, low: float, high: float) -> float:
+    """``value`` as a float within [low, high].
+
+    Raises
+    ------
+    ValueError
+        Names the parameter.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise ValueError(f"{parameter} must be a number, got {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{parameter} must lie between {low:g} and {high:g}, got {value!r}")
+    return float(value)
+
+
+def whole_number(parameter: str, value: Any, low: int, high: int) -> int:
+    """``value`` as an int within [low, high]; raises as :func:`number` does."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise ValueError(f"{parameter} must be a whole number, got {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{parameter} must lie between {low} and {high}, got {value!r}")
+    return int(value)

@@ -1,0 +1,208 @@
+"""Numba kernels: the arithmetic of scoring, without Python, without the GIL, on one thread.
+
+Every kernel treats each row alone, in a fixed order of operations, so a row's result does not
+depend on its batch-mates: not approximately, but bit by bit. None of them calls BLAS, whose
+thread pool would fight with the threads of the server.
+
+Compiled code is cached beside the source, or in ``NUMBA_CACHE_DIR``; where neither can be
+written (a read-only image with no home folder) it is compiled in memory at each start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+# Fused multiply-add is welcome; re-association is not: it would make a result depend on how
+# the compiler happened to cut a loop.
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
+
+_ROWS = 64  # rows walked through one tree before the next: tree and rows stay in the L1 cache
+_LOG2E = 1.4426950408889634
+# ln 2 in two parts (Cody and Waite 1980): the first has so few bits that n * part is exact.
+_LN2_HI = 0.693145751953125
+_LN2_LO = 1.4286068203094173e-06
+
+
+def compiled(function: _F) -> _F:
+    """``numba.njit`` with a cache on disk where there is a place for one."""
+    try:
+        return njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # "no locator available": nowhere to write
+        return njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _float32_of_bits(_context: Any, _bits: Any) -> Any:
+    def code(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.int32), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _float64_of_bits(_context: Any, _bits: Any) -> Any:
+    def code(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.int64), code
+
+
+_A = np.float32(_LOG2E)
+_B = np.float32(_LN2_HI)
+_C = np.float32(_LN2_LO)
+_LOWEST = np.float32(-87.0)
+_HALF = np.float32(0.5)
+_ONE = np.float32(1.0)
+_TWO = np.float32(2.0)
+_T2, _T3, _T4 = np.float32(1 / 2), np.float32(1 / 6), np.float32(1 / 24)
+_T5, _T6, _T7 = np.float32(1 / 120), np.float32(1 / 720), np.float32(1 / 5040)
+
+
+@compiled
+def _exp_negative32(x: Any) -> Any:
+    """``exp(x)`` for ``x <= 0`` in float32; plain arithmetic, so that a loop of it vectorises."""
+    x = max(x, _LOWEST)
+    n = np.int32(x * _A - _HALF)
+    f = np.float32(n)
+    r = (x - f * _B) - f * _C
+    p = _T7 * r + _T6
+    p = p * r + _T5
+    p = p * r + _T4
+    p = p * r + _T3
+    p = p * r + _T2
+    p = p * r + _ONE
+    p = p * r + _ONE
+    return p * _float32_of_bits(np.int32((n + np.int32(127)) << np.int32(23)))
+
+
+@compiled
+def _exp_negative64(x: Any) -> Any:
+    """``exp(x)`` for ``x <= 0`` in float64, to 1e-14 relative; below -700 it is exp(-700)."""
+    x = max(x, -700.0)
+    n = np.int64(x * _LOG2E - 0.5)
+    f = np.float64(n)
+    r = (x - f * _LN2_HI) - f * _LN2_LO
+    p = r * (1 / 39916800.0) + 1 / 3628800.0
+    p = p * r + 1 / 362880.0
+    p = p * r + 1 / 40320.0
+    p = p * r + 1 / 5040.0
+    p = p * r + 1 / 720.0
+    p = p * r + 1 / 120.0
+    p = p * r + 1 / 24.0
+    p = p * r + 1 / 6.0
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    return p * _float64_of_bits(np.int64((n + 1023) << 52))
+
+
+@compiled
+def _sigmoid(x: Any) -> Any:
+    s = _ONE / (_ONE + _exp_negative32(-abs(x)))
+    return s if x >= 0 else _ONE - s
+
+
+@compiled
+def _tanh(x: Any) -> Any:
+    e = _exp_negative32(-_TWO * abs(x))
+    t = (_ONE - e) / (_ONE + e)
+    return t if x >= 0 else -t
+
+
+@compiled
+def forest_depths(x: F32, feature: I32, threshold: F32, leaf: F64, levels: int) -> F64:
+    """Sum of path lengths over all trees.
+
+    Parameters
+    ----------
+    x : (n, d)
+    feature, threshold : (trees, 2**levels - 1)
+        Complete binary trees in breadth-first order; a reading goes right if it is greater.
+    leaf : (trees, 2**levels)
+        Path length of each leaf, what is expected below it included.
+
+    Returns
+    -------
+    (n,) summed path lengths.
+    """
+    n = x.shape[0]
+    inner = feature.shape[1]
+    total = np.zeros(n)
+    for first in range(0, n, _ROWS):
+        last = min(first + _ROWS, n)
+        for tree in range(feature.shape[0]):
+            f = feature[tree]
+            t = threshold[tree]
+            v = leaf[tree]
+            for row in range(first, last):
+                reading = x[row]
+                node = np.uint32(0)
+                for _ in range(levels):
+                    right = np.uint32(reading[f[node]] > t[node])
+                    node = np.uint32(node + node + np.uint32(1) + right)
+                total[row] += v[node - inner]
+    return total
+
+
+@compiled
+def forest_gains(x: F32, feature: I32, threshold: F32, expected: F64, levels: int) -> F64:
+    """Shortening of the expected path at each split, added up by feature.
+
+    ``expected`` (trees, 2**(levels + 1) - 1) is the path length expected at each node; the
+    feature split on is credited with the drop from a node to its child. Returns (n, d).
+    """
+    gains = np.zeros((x.shape[0], x.shape[1]))
+    for tree in range(feature.shape[0]):
+        for row in range(x.shape[0]):
+            node = 0
+            for _ in range(levels):
+                f = feature[tree, node]
+                child = 2 * node + 1 + (1 if x[row, f] > threshold[tree, node] else 0)
+                gains[row, f] += expected[tree, node] - expected[tree, child]
+                node = child
+    return gains
+
+
+@compiled
+def kernel_magnitude(x: F64, vectors: F64, log_weight: F64, gamma: float) -> F64:
+    """``-log sum_i w_i exp(-gamma |x - s_i|^2)`` of each row, by log-sum-exp.
+
+    ``x`` (n, d), ``vectors`` (d, m), ``log_weight`` (m,); returns (n,). Squared distances are
+    summed from differences, not from ``x.x - 2 x.s + s.s``, which cancels.
+    """
+    n, d = x.shape
+    m = vectors.shape[1]
+    out = np.empty(n)
+    energy = np.empty(m)
+    for row in range(n):
+        energy[:] = 0.0
+        for k in range(d):
+            value = x[row, k]
+            s = vectors[k]
+            for i in range(m):
+                gap = value - s[i]
+                energy[i] += gap * gap
+        least = np.inf
+        for i in range(m):
+            energy[i] = gamma * energy[i] - log_weight[i]
+            least = min(least, energy[i])
+        for i in range(m):
+            energy[i] = _exp_negative64(least - energy[i])
+        total = 0.0
+        for i in range(m):
+            total += energy[i]
+        out[row] = least - np.log(total)
+    return out

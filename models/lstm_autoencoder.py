@@ -1,0 +1,279 @@
+"""LSTM autoencoder: fitted by PyTorch, scored by a Numba kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import InputError, TrainingError
+from models.base import LSTM_AUTOENCODER, Array, Detector, Progress, number, shares, whole_number
+from models.lstm_kernel import reconstruct_last, scaled_error
+
+_KERNEL = (
+    "encoder_in",
+    "encoder_bias",
+    "encoder_hidden",
+    "code_weight",
+    "code_bias",
+    "decoder_in",
+    "decoder_bias",
+    "out_weight",
+    "out_bias",
+)
+_FURTHEST = 1e150
+
+
+class LSTMAutoencoder(Detector):
+    """Error in reconstructing the newest reading from a narrow code of its window.
+
+    Sees readings that do not fit what went before, or one another, even where each value alone
+    is common. Weak in the first ``window`` readings of a stream, where it has no score, and
+    where normal operation changes its pattern. The encoder sees values clipped to ``clip``; the
+    error is taken from the value itself, so the magnitude has no ceiling.
+
+    The magnitude is the root mean square, over the features, of the last reading's error divided
+    by that feature's usual error on held-out blocks: about 1 on normal data.
+
+    Parameters
+    ----------
+    window : int
+        Readings the network looks at, the scored one included; 2 to 1000.
+    hidden : int
+        LSTM units of encoder and decoder, a multiple of 4. Cost grows with the square.
+    code : int or None
+        Numbers the window is squeezed into. Too many and a fault is copied instead of noticed.
+        None: half the number of features, at least 2 and at most 8.
+    epochs, batch_size, learning_rate, patience : int, int, float, int
+        Of training, which stops after ``patience`` epochs without a better validation loss.
+    clip : float
+        Scaled readings are clipped to ``[-clip, clip]`` in training and for the encoder.
+    max_windows : int
+        Windows drawn anew for each epoch, so that time does not grow with the data.
+    device : str
+        Where to train: "auto" (CUDA if there is one), "cpu" or "cuda". Scoring is on the CPU.
+    seed : int
+        Of the weights and the order of the windows.
+
+    Attributes
+    ----------
+    history : list of dict
+        ``epoch``, ``train_loss`` and ``val_loss`` (mean Huber loss) of each epoch.
+
+    References
+    ----------
+    Malhotra et al.: LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection. ICML
+    Anomaly Detection Workshop 2016.
+    Srivastava, Mansimov, Salakhutdinov: Unsupervised Learning of Video Representations using
+    LSTMs. ICML 2015.
+    Hochreiter, Schmidhuber: Long Short-Term Memory. Neural Computation 9, 1997.
+    """
+
+    name = LSTM_AUTOENCODER
+
+    def __init__(
+        self,
+        *,
+        window: int = 30,
+        hidden: int = 32,
+        code: int | None = None,
+        epochs: int = 20,
+        batch_size: int = 128,
+        learning_rate: float = 3e-3,
+        patience: int = 5,
+        clip: float = 10.0,
+        max_windows: int = 20_000,
+        device: str = "auto",
+        seed: int = 0,
+    ) -> None:
+        self.window = whole_number("window", window, 2, 1000)
+        self.hidden = whole_number("hidden", hidden, 4, 1024)
+        if self.hidden % 4:
+            raise ValueError(f"hidden must be a multiple of 4, got {hidden}")
+        self.code = code if code is None else whole_number("code", code, 1, 1024)
+        self.epochs = whole_number("epochs", epochs, 1, 10_000)
+        self.batch_size = whole_number("batch_size", batch_size, 1, 100_000)
+        self.learning_rate = number("learning_rate", learning_rate, 1e-8, 1.0)
+        self.patience = whole_number("patience", patience, 1, 10_000)
+        self.clip = number("clip", clip, 1.0, 1e6)
+        self.max_windows = whole_number("max_windows", max_windows, 1, 10_000_000)
+        if device != "auto" and not str(device).startswith(("cpu", "cuda")):
+            raise ValueError(f'device must be "auto", "cpu" or "cuda", got {device!r}')
+        self.device = device
+        self.seed = whole_number("seed", seed, 0, 2**32 - 1)
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def params(self) -> dict[str, Any]:
+        names = "window hidden code epochs batch_size learning_rate patience clip max_windows"
+        return {name: getattr(self, name) for name in [*names.split(), "device", "seed"]}
+
+    def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
+        """Fit on normal data; see :meth:`Detector.fit`.
+
+        Raises
+        ------
+        TrainingError
+            If no stream is as long as the window, or a value is not finite.
+        """
+        # Imported here: a process that only scores then does without PyTorch.
+        from models.lstm_network import Plan, train
+
+        rows = self.stack(streams)
+        training, validation = split([len(s) for s in streams], self.window)
+        if not len(training):
+            raise TrainingError(f"{self.name}: no stream has {self.window} readings in a row")
+        validation = _thin(validation if len(validation) else training, self.max_windows // 4)
+        d = self.n_features
+        code = min(8, max(2, d // 2)) if self.code is None else self.code
+        plan = Plan(**{**self.params, "code": code})
+
+        def report(epoch: int, figures: dict[str, float]) -> None:
+            if progress is not None:
+                progress(self.name, epoch, self.epochs, figures)
+
+        self._weights, self.history = train(
+            rows.astype(np.float32), training, validation, plan, report
+        )
+        self._scale = np.ones(d)
+        self._scale = _usual(self._errors(rows, validation))
+        self.warm()
+        return self
+
+    def score(self, x: Array) -> NDArray[np.float64]:
+        """Scaled error of the last reading of each window (n, w, d); see :meth:`Detector.score`.
+
+        A view in which neighbouring windows overlap by all but one reading, as
+        ``sliding_window_view`` makes, is recognised and costs less; the scores are the same.
+        """
+        return self._magnitude(*self._unroll(x))
+
+    def score_sequence(
+        self, readings: Array, ends: NDArray[np.integer[Any]]
+    ) -> NDArray[np.float64]:
+        """Scores of the windows of ``readings`` (m, d) that end at the rows ``ends`` (n,).
+
+        The same figures as ``score`` on those windows, without building them; windows that end
+        at consecutive rows share most of the work. ``readings`` may hold several streams under
+        each other, as long as no window reaches from one into the next.
+
+        Raises
+        ------
+        InputError
+            If a value is not finite, a shape does not fit, or a window leaves ``readings``.
+        """
+        return self._magnitude(*self._sequence(readings, ends))
+
+    def reconstruct(self, x: Array) -> NDArray[np.float32]:
+        """What the network takes the last reading of each window to be: (n, d)."""
+        readings, ends = self._unroll(x)
+        return self._reconstruct(readings, ends)
+
+    def explain(self, x: Array) -> NDArray[np.float64]:
+        """Each feature's share of the squared scaled error; see :meth:`Detector.explain`."""
+        error = self._errors(*self._unroll(x))
+        error /= np.maximum(error.max(axis=1, keepdims=True), 1e-300)
+        return shares(error**2)
+
+    def network(self) -> Any:
+        """The fitted network as a PyTorch module, in evaluation mode."""
+        from models.lstm_network import restore
+
+        return restore(self._weights, self.clip)
+
+    def save(self, folder: Path) -> None:
+        self.write(folder, {**self._weights, "scale": self._scale}, history=self.history)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        detector, arrays, facts = cls.read(folder)
+        detector._scale = arrays.pop("scale")
+        detector._weights = arrays
+        detector.history = facts["history"]
+        detector.warm()
+        return detector
+
+    def _magnitude(
+        self, readings: NDArray[np.float64], ends: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        return scaled_error(readings, ends, self._reconstruct(readings, ends), self._scale)
+
+    def _reconstruct(
+        self, readings: NDArray[np.float64], ends: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        weights = (self._weights[key] for key in _KERNEL)
+        return reconstruct_last(readings, ends, self.window, self.clip, *weights)
+
+    def _errors(
+        self, readings: NDArray[np.float64], ends: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Absolute error of the last readings over the usual error: (n, d)."""
+        errors: NDArray[np.float64] = np.abs(readings[ends] - self._reconstruct(readings, ends))
+        return errors / self._scale
+
+    def _unroll(self, x: Array) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Windows (n, w, d) as readings (m, d) and the row at which each window ends."""
+        x = np.asarray(x)
+        if x.ndim == 3 and x.shape[1:] == (self.window, self.n_features) and len(x) > 1:
+            apart, step, _ = x.strides
+            if apart == step:  # a sliding view: row i + 1 of one window is row i of the next
+                rows = np.concatenate([x[0], x[1:, -1]])
+                return self._sequence(rows, np.arange(len(x)) + self.window - 1)
+        x = self.check(x).reshape(-1, self.n_features)
+        ends = np.arange(self.window - 1, len(x), self.window, dtype=np.int64)
+        return _double(x), ends
+
+    def _sequence(
+        self, readings: Array, ends: NDArray[np.integer[Any]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        readings, ends = np.asarray(readings), np.asarray(ends)
+        self.check_rows(readings)
+        if ends.ndim != 1 or (ends.size and ends.dtype.kind not in "iu"):
+            raise InputError(f"{self.name}: ends must be one row of whole numbers")
+        if ends.size and not self.window - 1 <= ends.min() <= ends.max() < len(readings):
+            raise InputError(
+                f"{self.name}: windows of {self.window} that end at rows {ends.min()} to"
+                f" {ends.max()} do not lie within {len(readings)} readings"
+            )
+        return _double(readings), ends.astype(np.int64)
+
+
+def split(lengths: list[int], window: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows, counted over all streams, at which windows for training and for validation end.
+
+    Every fifth block of a stream is held out. Blocks, because shuffled windows that share all
+    but one reading would be on both sides; spread, so that drift is in both.
+    """
+    training, validation = [], []
+    offset = 0
+    for length in lengths:
+        block = max(2 * window, -(-length // 20))
+        held_out = np.arange(length) // block % 5 == 2
+        ends = np.arange(window - 1, length)
+        first, last = held_out[ends - window + 1], held_out[ends]
+        training.append(ends[~first & ~last] + offset)
+        validation.append(ends[first & last] + offset)
+        offset += length
+    return np.concatenate(training).astype(np.int64), np.concatenate(validation).astype(np.int64)
+
+
+def _thin(ends: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most ``most`` of ``ends``, evenly spaced."""
+    return ends[:: -(-len(ends) // max(1, most))]
+
+
+def _usual(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation by feature, from the 90th percentile, which few outliers can move.
+
+    The floor keeps a feature that is reconstructed perfectly (a constant) from outweighing all
+    others at its first rounding error.
+    """
+    usual: NDArray[np.float64] = np.quantile(errors, 0.9, axis=0) / 1.6448536269514722
+    return np.maximum(usual, 1e-3)
+
+
+def _double(x: Array) -> NDArray[np.float64]:
+    """A C-contiguous float64 array of our own, finite also after squaring."""
+    return np.clip(x, -_FURTHEST, _FURTHEST).astype(np.float64, order="C", copy=False)

@@ -1,0 +1,180 @@
+"""The LSTM autoencoder in PyTorch and its training; imported only to fit or to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+Ends = NDArray[np.int64]
+Weights = dict[str, NDArray[np.float32]]
+
+
+class Network(nn.Module):  # type: ignore[misc]
+    """Encoder LSTM -> narrow code -> decoder LSTM that tells the window backwards.
+
+    Told backwards, the last reading comes first and its gradient takes the shortest way
+    (Srivastava et al. 2015; Malhotra et al. 2016). The decoder gets the code at every step and
+    starts from a zero state.
+    """
+
+    def __init__(self, *, features: int, hidden: int, code: int, clip: float) -> None:
+        super().__init__()
+        self.clip = clip
+        self.encoder = nn.LSTM(features, hidden, batch_first=True)
+        self.code = nn.Linear(hidden, code)
+        self.decoder = nn.LSTM(code, hidden, batch_first=True)
+        self.out = nn.Linear(hidden, features)
+
+    def forward(self, windows: Any) -> Any:
+        """Windows (n, w, d), oldest reading first, to their reconstruction of the same shape."""
+        _, (hidden, _) = self.encoder(windows.clamp(-self.clip, self.clip))  # (1, n, h)
+        code = self.code(hidden[0])  # (n, c)
+        steps = code.unsqueeze(1).expand(-1, windows.shape[1], -1)  # (n, w, c)
+        told, _ = self.decoder(steps)  # (n, w, h), last reading first
+        return self.out(told).flip(1)  # (n, w, d)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How to train; the fields are those of ``LSTMAutoencoder``."""
+
+    window: int
+    hidden: int
+    code: int
+    clip: float
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    patience: int
+    max_windows: int
+    device: str
+    seed: int
+
+
+def build(features: int, plan: Plan) -> Network:
+    """An untrained network; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        network = Network(features=features, hidden=plan.hidden, code=plan.code, clip=plan.clip)
+    with torch.no_grad():
+        for lstm in (network.encoder, network.decoder):
+            # Open forget gates let gradients reach the start of the window from the first
+            # epoch on (Jozefowicz et al. 2015).
+            lstm.bias_ih_l0[plan.hidden : 2 * plan.hidden] = 1.0
+    return network
+
+
+def train(
+    rows: NDArray[np.float32],
+    training: Ends,
+    validation: Ends,
+    plan: Plan,
+    report: Callable[[int, dict[str, float]], None],
+) -> tuple[Weights, list[dict[str, float]]]:
+    """Train on the windows of ``rows`` (m, d) that end at ``training``.
+
+    Stops after ``patience`` epochs without a better validation loss, and returns the weights of
+    the best epoch with the history. ``report(epoch, figures)`` is called after each epoch.
+    """
+    device = _device(plan.device)
+    draw = np.random.default_rng(plan.seed)
+    source = torch.from_numpy(rows).clamp(-plan.clip, plan.clip)
+    network = build(rows.shape[1], plan).to(device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimiser, plan.epochs, eta_min=plan.learning_rate / 20
+    )
+    best, waited, weights = np.inf, 0, export(network)
+    history: list[dict[str, float]] = []
+    for epoch in range(1, plan.epochs + 1):
+        ends = draw.permutation(training)[: plan.max_windows]
+        train_loss = _epoch(network, source, ends, plan, optimiser)
+        val_loss = _epoch(network, source, validation, plan, None)
+        schedule.step()
+        figures = {"epoch": float(epoch), "train_loss": train_loss, "val_loss": val_loss}
+        history.append(figures)
+        report(epoch, figures)
+        waited += 1
+        if val_loss < best:
+            best, waited, weights = val_loss, 0, export(network)
+        if waited >= plan.patience:
+            break
+    return weights, history
+
+
+def _epoch(network: Network, source: Any, ends: Ends, plan: Plan, optimiser: Any) -> float:
+    """One pass over the windows that end at ``ends``; learns if there is an optimiser."""
+    network.train(optimiser is not None)
+    device = next(network.parameters()).device
+    back = torch.arange(1 - plan.window, 1)
+    total = 0.0
+    for first in range(0, len(ends), plan.batch_size):
+        last = torch.from_numpy(ends[first : first + plan.batch_size])
+        windows = source[last[:, None] + back].to(device)  # (b, w, d)
+        with torch.set_grad_enabled(optimiser is not None):
+            loss = nn.functional.huber_loss(network(windows), windows)
+        if optimiser is not None:
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+        total += float(loss.detach()) * len(last)
+    return total / max(1, len(ends))
+
+
+def _device(wanted: str) -> Any:
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def export(network: Network) -> Weights:
+    """The weights as the kernel takes them: transposed, the two biases of an LSTM added up."""
+    state = {key: value.detach().cpu().numpy() for key, value in network.state_dict().items()}
+    arrays = {
+        "encoder_in": state["encoder.weight_ih_l0"].T,
+        "encoder_bias": state["encoder.bias_ih_l0"] + state["encoder.bias_hh_l0"],
+        "encoder_hidden": state["encoder.weight_hh_l0"].T,
+        "code_weight": state["code.weight"].T,
+        "code_bias": state["code.bias"],
+        "decoder_in": state["decoder.weight_ih_l0"].T,
+        "decoder_bias": state["decoder.bias_ih_l0"] + state["decoder.bias_hh_l0"],
+        "decoder_hidden": state["decoder.weight_hh_l0"].T,
+        "out_weight": state["out.weight"].T,
+        "out_bias": state["out.bias"],
+    }
+    return {key: np.array(value, np.float32, order="C") for key, value in arrays.items()}
+
+
+def restore(weights: Weights, clip: float) -> Network:
+    """The network that :func:`export` wrote down, in evaluation mode."""
+    features, gates = weights["encoder_in"].shape
+    network = Network(
+        features=features, hidden=gates // 4, code=len(weights["code_bias"]), clip=clip
+    )
+    tensors = {key: torch.from_numpy(value.T.copy()) for key, value in weights.items()}
+    zero = torch.zeros(gates)
+    network.load_state_dict(
+        {
+            "encoder.weight_ih_l0": tensors["encoder_in"],
+            "encoder.weight_hh_l0": tensors["encoder_hidden"],
+            "encoder.bias_ih_l0": tensors["encoder_bias"],
+            "encoder.bias_hh_l0": zero,
+            "code.weight": tensors["code_weight"],
+            "code.bias": tensors["code_bias"],
+            "decoder.weight_ih_l0": tensors["decoder_in"],
+            "decoder.weight_hh_l0": tensors["decoder_hidden"],
+            "decoder.bias_ih_l0": tensors["decoder_bias"],
+            "decoder.bias_hh_l0": zero,
+            "out.weight": tensors["out_weight"],
+            "out.bias": tensors["out_bias"],
+        }
+    )
+    network.eval()
+    return network
