@@ -1,0 +1,259 @@
+"""The registry kept by MLflow: a SQLite file or a server, reached the same way.
+
+A bundle is registered as an MLflow *pyfunc* model whose data are the bundle's own files and
+whose code is this package's, copied along: ``mlflow.pyfunc.load_model`` works where the project
+is not installed, and nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from errors import BundleError, NotFound, Unavailable
+from models.files import cached, draft_folder, folder_digest, settle
+from models.quiet import quiet_mlflow
+
+quiet_mlflow()
+
+import mlflow  # noqa: E402
+from mlflow.entities.model_registry import ModelVersion  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DIGEST_TAG = "bundle_sha256"
+KIND_TAG = "anomaly.kind"
+#: what the copied code needs to load a bundle and score with it, with the versions in use
+REQUIREMENTS = ("mlflow", "numpy", "numba", "scipy", "pandas", "pydantic")
+
+
+def translated(call: Callable[P, T]) -> Callable[P, T]:
+    """MLflow's errors as the project's: missing is NotFound, everything else Unavailable."""
+
+    @wraps(call)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return call(*args, **kwargs)
+        except MlflowException as error:
+            text = str(error).splitlines()[0][:300]
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise NotFound(f"MLflow: {text}") from error
+            raise Unavailable(f"MLflow: {text}", code="registry_unavailable") from error
+
+    return guarded
+
+
+class MlflowRegistry:
+    """Bundles as versions of one registered model, named like the experiment.
+
+    Parameters
+    ----------
+    uri : str
+        Tracking URI. A SQLite file that does not exist is an empty registry; only
+        :meth:`prepare` and :meth:`register` make it.
+    experiment : str
+        Name of the experiment and of the registered model.
+    """
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        self.uri = uri
+        self.name = experiment
+        self._file = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+        self._client: mlflow.MlflowClient | None = None
+
+    @property
+    def client(self) -> mlflow.MlflowClient:
+        """The client of this registry alone; no global state of MLflow is touched."""
+        if self._client is None:
+            self._client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        return self._client
+
+    @translated
+    def prepare(self) -> str:
+        """Make the SQLite file and the experiment where missing; returns the experiment's id."""
+        location = None
+        if self._file is not None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            # MLflow's own default is ./mlruns, wherever the process happens to stand
+            location = (self._file.parent / "artifacts").absolute().as_uri()
+        found = self.client.get_experiment_by_name(self.name)
+        if found is None:
+            try:
+                return str(self.client.create_experiment(self.name, artifact_location=location))
+            except MlflowException:  # another process made it between the two calls
+                found = self.client.get_experiment_by_name(self.name)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
+
+    @translated
+    def register(
+        self,
+        folder: Path,
+        *,
+        run_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        example: Any = None,
+        output_example: Any = None,
+    ) -> str:
+        """Log the bundle as a pyfunc model of ``run_id`` (or a run of its own), register it."""
+        experiment_id = self.prepare()
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        with (
+            mlflow.start_run(run_id=run_id, experiment_id=None if run_id else experiment_id) as run,
+            tempfile.TemporaryDirectory() as scratch,
+        ):
+            copy = Path(scratch) / "bundle"  # its name is the folder's name inside the model
+            shutil.copytree(folder, copy)
+            version = self._log(copy, example, output_example)
+            about = {**(tags or {}), DIGEST_TAG: folder_digest(copy), "run_id": run.info.run_id}
+        for key, value in about.items():
+            self.client.set_model_version_tag(self.name, version, key, value)
+        return version
+
+    def _log(self, copy: Path, example: Any, output_example: Any) -> str:
+        signature = None
+        if example is not None:
+            signature = mlflow.models.infer_signature(example, output_example)
+        here = Path(__file__).parent
+        with tempfile.TemporaryDirectory() as scratch:
+            info = mlflow.pyfunc.log_model(
+                name="bundle",
+                loader_module="models.pyfunc",
+                data_path=str(copy),
+                code_paths=_code(here, Path(scratch)),
+                signature=signature,
+                input_example=example,
+                pip_requirements=_requirements(),
+                registered_model_name=self.name,
+                await_registration_for=None,
+            )
+        return str(info.registered_model_version)
+
+    @translated
+    def alias(self, name: str) -> str | None:
+        if self._absent():
+            return None
+        try:
+            aliases = self.client.get_registered_model(self.name).aliases
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+        version = aliases.get(name)
+        return None if version is None else str(version)
+
+    @translated
+    def set_alias(self, name: str, version: str) -> None:
+        self._version(version)
+        self.client.set_registered_model_alias(self.name, name, version)
+
+    @translated
+    def drop_alias(self, name: str) -> None:
+        if self.alias(name) is not None:
+            self.client.delete_registered_model_alias(self.name, name)
+
+    @translated
+    def tag(self, version: str, key: str, value: str) -> None:
+        self.client.set_model_version_tag(self.name, version, key, value)
+
+    @translated
+    def fetch(self, version: str, into: Path) -> Path:
+        found = self._version(version)
+        digest = found.tags.get(DIGEST_TAG)
+        final = into / f"{version}-{(digest or found.run_id or 'unknown')[:12]}"
+        if cached(final, digest):
+            return final
+        with draft_folder(into) as draft:
+            copy = Path(
+                mlflow.artifacts.download_artifacts(
+                    f"models:/{self.name}/{version}/data/bundle",
+                    dst_path=str(draft),
+                    tracking_uri=self.uri,
+                    registry_uri=self.uri,
+                )
+            )
+            if digest is not None and folder_digest(copy) != digest:
+                raise BundleError(f"version {version} came damaged from MLflow")
+            settle(copy, final)
+        return final
+
+    @translated
+    def versions(self) -> list[dict[str, Any]]:
+        if self._absent():
+            return []
+        try:
+            aliases = self.client.get_registered_model(self.name).aliases
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return []
+            raise
+        found: list[ModelVersion] = []
+        page: str | None = None
+        while True:
+            part = self.client.search_model_versions(f"name='{self.name}'", page_token=page)
+            found += part
+            page = part.token
+            if not page:
+                break
+        found.sort(key=lambda version: int(version.version), reverse=True)
+        return [_about(version, aliases) for version in found]
+
+    def runs(
+        self, limit: int = 20, page: str | None = None, model_name: str | None = None
+    ) -> dict[str, Any]:
+        """See :class:`models.registry.Registry`; the work is in :mod:`models.mlflow_runs`."""
+        from models.mlflow_runs import training_runs
+
+        if self._absent():
+            return {"enabled": True, "runs": [], "next_page": None}
+        return translated(training_runs)(self.client, self.name, limit, page, model_name)
+
+    def _absent(self) -> bool:
+        # opening a SQLite file makes it, and several processes would make its tables at once
+        return self._client is None and self._file is not None and not self._file.exists()
+
+    def _version(self, version: str) -> ModelVersion:
+        if self._absent():
+            raise NotFound(f"no version {version!r} of {self.name} in MLflow")
+        return self.client.get_model_version(self.name, version)
+
+
+def _code(package: Path, scratch: Path) -> list[str]:
+    """Copy the code a bundle is loaded with; without caches, which would change its digest."""
+    target = scratch / "models"
+    shutil.copytree(package, target, ignore=shutil.ignore_patterns("__pycache__"))
+    return [str(target), str(package.parent / "errors.py"), str(package.parent / "schemas.py")]
+
+
+def _requirements() -> list[str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    pinned = []
+    for name in (*REQUIREMENTS, "torch", "onnxruntime"):
+        try:
+            pinned.append(f"{name}=={version(name).partition('+')[0]}")
+        except PackageNotFoundError:
+            continue
+    return pinned
+
+
+def _about(version: ModelVersion, aliases: Mapping[str, Any]) -> dict[str, Any]:
+    from datetime import UTC, datetime
+
+    created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+    return {
+        "version": str(version.version),
+        "created_at": created.isoformat(),
+        "run_id": version.run_id,
+        "digest": version.tags.get(DIGEST_TAG),
+        "tags": dict(version.tags),
+        "aliases": [a for a, v in aliases.items() if str(v) == str(version.version)],
+    }

@@ -1,0 +1,27 @@
+"""Keep MLflow and BentoML from phoning home, and MLflow from talking in between."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "BENTOML_DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # the default of seven retries keeps a caller waiting for minutes on a server that is down
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def quiet_mlflow() -> None:
+    """Set what must be set before MLflow is imported; what the user set wins."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # raised inside MLflow by the newest SQLAlchemy, while importing
+    warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
