@@ -67,7 +67,9 @@ class Settings(BaseSettings):
     # -- Kafka -------------------------------------------------------------------------------
     kafka_bootstrap_servers: str = Field("localhost:9092", description="brokers, comma separated")
     kafka_consumer_group: str = Field("detection-anomalies-service", description="group id")
-    kafka_auto_offset_reset: Literal["earliest", "latest"] = Field("earliest", description="")
+    kafka_auto_offset_reset: Literal["earliest", "latest"] = Field(
+        "earliest", description="where to start in a partition nobody has read"
+    )
     kafka_topic_input_features: str = Field("extracted-features", description="readings in")
     kafka_topic_output_anomalies: str = Field("anomalies-detected", description="anomalies out")
     kafka_topic_dead_letter: str = Field(
@@ -83,12 +85,37 @@ class Settings(BaseSettings):
     # -- PostgreSQL --------------------------------------------------------------------------
     database_url: SecretStr | None = Field(None, description="wins over DATABASE_HOST")
     database_host: str | None = Field(None, description="unset, with no URL: embedded")
-    database_port: int = Field(5432, ge=1, le=65535, description="")
-    database_name: str = Field("predictive_maintenance", description="")
-    database_user: str | None = Field(None, description="")
-    database_password: SecretStr | None = Field(None, description="")
+    database_port: int = Field(5432, ge=1, le=65535, description="port of the server")
+    database_name: str = Field("predictive_maintenance", description="name of the database")
+    database_user: str | None = Field(None, description="needed with DATABASE_HOST")
+    database_password: SecretStr | None = Field(None, description="never logged")
+    database_sslmode: (
+        Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None
+    ) = Field(None, description="TLS to PostgreSQL; unset: as the URL says")
+    database_sslrootcert: Path | None = Field(None, description="CA that signed the server's key")
+    database_sslcert: Path | None = Field(None, description="this client's certificate")
+    database_sslkey: Path | None = Field(None, description="this client's key")
+    database_pool_size: int = Field(5, ge=1, description="connections kept open per process")
+    database_pool_overflow: int = Field(10, ge=0, description="more of them under load")
+    database_pool_timeout_s: float = Field(10, gt=0, description="wait for a free connection")
+    database_pool_recycle_s: int = Field(1800, ge=1, description="oldest age of a connection")
+    database_connect_timeout_s: int = Field(5, ge=1, description="wait for the server")
+    database_statement_timeout_s: float = Field(60, gt=0, description="longest statement")
+    database_idle_timeout_s: float = Field(
+        20, gt=0, description="the server ends a transaction left idle this long (frozen client)"
+    )
+    database_partition: Literal["day", "month"] = Field(
+        "month", description="span of one partition of anomaly_detections"
+    )
+    database_partitions_ahead: int = Field(
+        3, ge=1, le=60, description="coming partitions that are kept ready"
+    )
+    retention_days: int = Field(0, ge=0, description="rows older than this go; 0: kept for ever")
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="")
+    # -- logs --------------------------------------------------------------------------------
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="least severe level that is logged"
+    )
     log_json: bool = Field(False, description="one JSON object a line")
 
     @field_validator("log_level", mode="before")

@@ -1,0 +1,259 @@
+"""The whole system on this machine: ``python -m deploy.local`` (what ``make demo`` runs).
+
+Trains (or reuses) a bundle, starts an embedded PostgreSQL, a Kafka-protocol broker, ``bentoml
+serve`` and the bridge as processes, replays a plant into the input topic, and shows detections
+as they are stored. Everything is stopped at the end, on Ctrl-C, and on any failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import defaultdict
+from pathlib import Path
+
+from rich.console import Console
+from sqlalchemy import Engine
+
+import datasets
+from config import Settings, load_settings
+from db.migrate import migrate
+from db.session import open_database
+from deploy.broker import create_topics, start_broker, topic_id
+from deploy.processes import Child, ChildFailed, Children, die_with_parent, free_port, port_is_free
+from deploy.watch import summary, watch
+from errors import AnomalyError, DatasetError
+
+#: Share of each asset's readings that training sees when the data are a file.
+TRAIN_PART = 0.3
+
+console = Console(highlight=False)
+
+
+def parser() -> argparse.ArgumentParser:
+    out = argparse.ArgumentParser(
+        prog="make demo ARGS=... (python -m deploy.local)",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        '  make demo ARGS="--keep"            leave it serving until Ctrl-C\n'
+        '  make demo ARGS="--data plant.csv"  asset_id, [sensor_id], timestamp, features..., [label]',
+    )
+    out.add_argument("--data", type=Path, metavar="FILE", help="wide CSV or Parquet to replay;"
+                     f" the first {TRAIN_PART:.0%} of each asset is for training"
+                     " (default: a simulated plant)")  # fmt: skip
+    out.add_argument("--keep", action="store_true", help="leave everything serving until Ctrl-C")
+    out.add_argument("--retrain", action="store_true", help="train even if a bundle is there")
+    out.add_argument("--rate", type=float, default=1000.0, metavar="N",
+                     help="readings per second to replay; 0: as fast as possible (default 1000)")  # fmt: skip
+    out.add_argument("--limit", type=int, metavar="N", help="replay at most N readings")
+    return out
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    try:
+        settings = load_settings()
+        if args.data is not None:
+            # A bundle and a database of its own: other data have other features.
+            settings = load_settings(var_dir=settings.var_dir / f"demo-{args.data.stem}")
+        return demo(settings, args)
+    except KeyboardInterrupt:
+        console.print("\nstopped; no process is left", style="yellow")
+        return 130
+    except (AnomalyError, ChildFailed, TimeoutError) as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        return 1
+
+
+def demo(settings: Settings, args: argparse.Namespace) -> int:
+    var = settings.var_dir.absolute()
+    var.mkdir(parents=True, exist_ok=True)
+    step("data")
+    train_file, replay_file = prepare_data(args.data, var)
+    with open_database(settings) as database, Children(var / "log", environment(var)) as children:
+        engine: Engine = database.engine
+        step(f"database: {database.description}")
+        migrate(engine)
+        train(children.env, train_file, var, args.retrain)
+        return serve(settings, args, engine, children, replay_file)
+
+
+def serve(
+    settings: Settings,
+    args: argparse.Namespace,
+    engine: Engine,
+    children: Children,
+    replay_file: Path,
+) -> int:
+    topic = settings.kafka_topic_input_features
+    broker = start_broker(children)[1]
+    create_topics(
+        broker,
+        {
+            topic: 3,
+            settings.kafka_topic_output_anomalies: 3,
+            settings.kafka_topic_dead_letter: 1,
+        },
+    )
+    source = topic_id(broker, topic)
+    step(f"broker: {broker} (embedded, in memory), topic {topic}")
+    port = settings.service_port if port_is_free(settings.service_port) else free_port()
+    url = f"http://127.0.0.1:{port}"
+    children.env |= {
+        "KAFKA_BOOTSTRAP_SERVERS": broker,
+        "SERVICE_URL": url,
+        "SERVICE_HOST": "127.0.0.1",
+        "SERVICE_PORT": str(port),
+    }
+    start_service(children, url)
+    step(f"service: {url} is ready")
+    children.start("bridge", sys.executable, "-m", "consumers.bridge")
+    step("bridge: started; replaying")
+    started = time.monotonic()
+    sender = children.start("replay", *replay_command(replay_file, args))
+    tally = watch(
+        engine, source, lambda: sent(sender), lambda: check(children, sender), console
+    )
+    total = sent(sender) or 0
+    console.print(summary(engine, source, tally, total, time.monotonic() - started))
+    addresses(settings, url, children, args.keep)
+    return 0
+
+
+def step(words: str) -> None:
+    console.print(f"[bold green]>[/] {words}", markup=True)
+
+
+def environment(var: Path) -> dict[str, str]:
+    """What every child is told; the Bento store is the demo's own."""
+    env = dict(os.environ)
+    env |= {
+        "VAR_DIR": str(var),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_HOME": env.get("BENTOML_HOME", str(var / "bentoml")),
+        "PYTHONUNBUFFERED": "1",
+        # The embedded broker answers a group join after half of the session time-out.
+        "KAFKA_SESSION_TIMEOUT_MS": env.get("KAFKA_SESSION_TIMEOUT_MS", "6000"),
+    }
+    return env
+
+
+def prepare_data(data: Path | None, var: Path) -> tuple[Path | None, Path]:
+    """(file to train on or None for the simulated plant, file to replay)."""
+    if data is None:
+        replay_file = var / "plant.csv"
+        subprocess.run(
+            [sys.executable, "-m", "training.simulate", "--out", str(replay_file)], check=True
+        )
+        return None, replay_file
+    if not data.exists():
+        raise DatasetError(f"{data} does not exist", field="--data")
+    return write_first_part(data, var / "train.csv"), data.absolute()
+
+
+def write_first_part(data: Path, out: Path) -> Path:
+    """Write the first part of each stream as CSV; labels are left out, training has no use."""
+    dataset = datasets.load(data)
+    with out.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["asset_id", "sensor_id", "timestamp", *dataset.feature_names])
+        for stream in dataset.streams:
+            for row in range(max(1, int(len(stream.values) * TRAIN_PART))):
+                values = ["" if v != v else repr(float(v)) for v in stream.values[row]]
+                when = f"{stream.timestamps[row].astype('datetime64[us]')}+00:00"
+                writer.writerow([stream.asset_id, stream.sensor_id or "", when, *values])
+    return out
+
+
+def train(env: dict[str, str], file: Path | None, var: Path, again: bool) -> None:
+    """``python -m training.fit`` in the foreground, unless this data's bundle is there."""
+    marker = var / "trained"
+    if marker.exists() and not again:
+        step("training: the bundle of an earlier run is used (--retrain makes another)")
+        return
+    step("training the three detectors (MLflow and the Bento store get the result)")
+    command = [sys.executable, "-m", "training.fit"]
+    if file is not None:
+        command += ["--data", str(file)]
+    done = subprocess.run(command, env=env, preexec_fn=die_with_parent, check=False)
+    if done.returncode:
+        raise ChildFailed(f"training ended with exit code {done.returncode}")
+    marker.touch()
+
+
+def start_service(children: Children, url: str) -> Child:
+    root = Path(__file__).resolve().parent.parent
+    bento = str(Path(sys.executable).with_name("bentoml"))
+    service = children.start("service", bento, "serve", "--working-dir", str(root))
+
+    def ready() -> bool:
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    return service.wait_ready(ready, within=120)
+
+
+def replay_command(file: Path, args: argparse.Namespace) -> list[str]:
+    command = [sys.executable, "-m", "consumers.replay", str(file), "--shift-to-now"]
+    if args.rate > 0:
+        command += ["--rate", str(args.rate)]
+    if args.limit is not None:
+        command += ["--limit", str(args.limit)]
+    return command
+
+
+def sent(sender: Child) -> int | None:
+    """The number that ``consumers.replay`` reports in its last line; None while it sends."""
+    if sender.process.poll() is None:
+        return None
+    words = sender.log.read_text().split()
+    numbers = [int(word) for word in words if word.isdigit()]
+    return numbers[-1] if numbers else 0
+
+
+def check(children: Children, sender: Child) -> None:
+    """A part of the system that has ended is a failure; the sender may end well."""
+    if sender.process.poll() not in (None, 0):
+        raise ChildFailed(f"replay ended with {sender.process.returncode}:\n{sender.tail()}")
+    for child in children:
+        if child is not sender and child.process.poll() is not None:
+            raise ChildFailed(f"{child.name} ended on its own:\n{child.tail()}")
+
+
+def addresses(settings: Settings, url: str, children: Children, keep: bool) -> None:
+    """Where to look; with ``keep`` the addresses answer until Ctrl-C."""
+    mlflow_url = f"http://127.0.0.1:{free_port()}"
+    history = f"{url}/api/v1/anomalies/?limit=10"
+    if not keep:
+        console.print('everything is stopped now; `make demo ARGS="--keep"` leaves it serving:')
+    else:
+        port = mlflow_url.rsplit(":", 1)[1]
+        store = settings.mlflow_uri()
+        mlflow = str(Path(sys.executable).with_name("mlflow"))
+        ui = children.start("mlflow", mlflow, "server", "--backend-store-uri", store,
+                            "--host", "127.0.0.1", "--port", port, "--workers", "1")  # fmt: skip
+        ui.wait_ready(lambda: not port_is_free(int(port)), within=120)
+    console.print(f"  API docs       {url}/api/v1/anomalies/docs")
+    console.print(f"  history query  {history}")
+    console.print(f"  MLflow         {mlflow_url if keep else settings.mlflow_uri()}")
+    console.print(f"  logs           {children.log_dir}")
+    while keep:
+        time.sleep(0.5)
+        for child in children:
+            if child.name in ("broker", "service", "bridge") and child.process.poll() is not None:
+                raise ChildFailed(f"{child.name} ended on its own:\n{child.tail()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

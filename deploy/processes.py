@@ -1,0 +1,132 @@
+"""Child processes that never outlive their parent: started, waited for, stopped, logged."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+_PR_SET_PDEATHSIG = 1
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago, on the loopback address."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def port_is_free(port: int) -> bool:
+    """Whether nothing accepts connections on the loopback address's ``port``."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def die_with_parent() -> None:
+    """In the child: be terminated when the parent dies, even by ``kill -9`` (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class ChildFailed(RuntimeError):
+    """A child ended or was not ready in time; the message ends with its last log lines."""
+
+
+class Child:
+    """One child in a process group of its own, its output in a log file.
+
+    Parameters
+    ----------
+    name : str
+        For messages, and the log file's name.
+    command : sequence of str
+        Program and arguments.
+    log_dir : Path
+        Where ``<name>.log`` is written (made anew).
+    env : dict
+        The whole environment of the child.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], *, log_dir: Path, env: dict[str, str]
+    ) -> None:
+        self.name = name
+        log_dir.mkdir(parents=True, exist_ok=True)
+        self.log = log_dir / f"{name}.log"
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(
+                list(command),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=env,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+
+    def wait_ready(self, ready: Callable[[], bool], within: float) -> Self:
+        """Wait until ``ready()`` is true; raises `ChildFailed` if the child ends or is late."""
+        deadline = time.monotonic() + within
+        while not ready():
+            if self.process.poll() is not None:
+                raise ChildFailed(
+                    f"{self.name} ended with exit code {self.process.returncode}:\n{self.tail()}"
+                )
+            if time.monotonic() > deadline:
+                raise ChildFailed(f"{self.name} was not ready in {within:g} s:\n{self.tail()}")
+            time.sleep(0.05)
+        return self
+
+    def tail(self, lines: int = 15) -> str:
+        """The last lines of the log."""
+        text = self.log.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(f"  | {line}" for line in text)
+
+    def stop(self, patience: float = 15.0) -> None:
+        """SIGTERM to the group, SIGKILL to what is left of it after ``patience`` seconds."""
+        if self.process.poll() is None:
+            self._signal(signal.SIGTERM)
+            try:
+                self.process.wait(patience)
+            except subprocess.TimeoutExpired:
+                pass
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            pass
+
+
+class Children:
+    """A stack of children; leaving the ``with`` block stops them, the last started first."""
+
+    def __init__(self, log_dir: Path, env: dict[str, str]) -> None:
+        self.log_dir = log_dir
+        self.env = env
+        self._stack: list[Child] = []
+
+    def start(self, name: str, *command: str, **env: str) -> Child:
+        """Start one more child with ``env`` added to the common environment."""
+        child = Child(name, command, log_dir=self.log_dir, env={**self.env, **env})
+        self._stack.append(child)
+        return child
+
+    def __iter__(self) -> Iterator[Child]:
+        return iter(self._stack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._stack:
+            self._stack.pop().stop()

@@ -1,0 +1,190 @@
+"""What a person sees while a plant is replayed: anomalies as lines, the rest as a count."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Engine, text
+
+_COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "white"}
+
+_NEW_ANOMALIES = text(
+    """
+    SELECT partition, source_offset, asset_id, sensor_id, timestamp, final_score, threshold,
+           criticality, asset_criticality, metadata
+    FROM anomaly_detections
+    WHERE topic_id = :topic AND partition = :partition AND is_anomaly
+      AND source_offset > :after AND source_offset < :upto
+    ORDER BY source_offset
+    """
+)
+_COUNTS = text(
+    """
+    SELECT (SELECT count(*) FROM anomaly_detections WHERE topic_id = :topic) AS stored,
+           (SELECT count(*) FROM dead_letters WHERE topic_id = :topic) AS dead
+    """
+)
+_OFFSETS = text("SELECT partition, next_offset FROM source_offsets WHERE topic_id = :topic")
+_REASONS = text(
+    "SELECT reason, count(*) FROM dead_letters WHERE topic_id = :topic GROUP BY 1 ORDER BY 2 DESC"
+)
+
+
+@dataclass
+class Tally:
+    """What has been seen so far of one topic."""
+
+    stored: int = 0
+    dead: int = 0
+    anomalies: Counter[tuple[str, str]] = field(default_factory=Counter)
+    events: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    criticality: dict[str, str] = field(default_factory=dict)
+    shown_upto: dict[int, int] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+    last_change: float = field(default_factory=time.monotonic)
+
+    @property
+    def accounted(self) -> int:
+        return self.stored + self.dead
+
+
+def watch(
+    engine: Engine,
+    topic_id: str,
+    expected: Callable[[], int | None],
+    alive: Callable[[], None],
+    console: Console,
+    patience: float = 120.0,
+) -> Tally:
+    """Show what is stored of a topic until all that was sent is accounted for.
+
+    Parameters
+    ----------
+    expected : callable
+        The number of readings sent, or None while they are still being sent.
+    alive : callable
+        Raises when a part of the system has died.
+    patience : float
+        Seconds without any change after which `TimeoutError` is raised.
+    """
+    tally = Tally()
+    with Live(_status(tally, None), console=console, refresh_per_second=8) as live:
+        while True:
+            sent = expected()
+            alive()
+            for line in _look(engine, topic_id, tally):
+                live.console.print(line, soft_wrap=True, highlight=False)
+            live.update(_status(tally, sent))
+            if sent is not None and tally.accounted >= sent:
+                return tally
+            if time.monotonic() - tally.last_change > patience:
+                raise TimeoutError(
+                    f"{tally.accounted} of {sent} readings are accounted for and nothing has"
+                    f" changed for {patience:g} s"
+                )
+            time.sleep(0.15)
+
+
+def _look(engine: Engine, topic_id: str, tally: Tally) -> list[Text]:
+    """Read what is new; return a line for each new anomaly."""
+    lines: list[Text] = []
+    with engine.connect() as conn:
+        # Offsets first: below them every row of this topic is committed, so none is missed.
+        offsets = conn.execute(_OFFSETS, {"topic": topic_id}).all()
+        for partition, upto in offsets:
+            if upto is None:
+                continue
+            after = tally.shown_upto.get(partition, -1)
+            rows = conn.execute(
+                _NEW_ANOMALIES,
+                {"topic": topic_id, "partition": partition, "after": after, "upto": upto},
+            ).mappings()
+            lines += [_line(dict(row), tally) for row in rows]
+            tally.shown_upto[partition] = upto - 1
+        counts = conn.execute(_COUNTS, {"topic": topic_id}).one()
+    if (counts.stored, counts.dead) != (tally.stored, tally.dead):
+        tally.last_change = time.monotonic()
+    tally.stored, tally.dead = counts.stored, counts.dead
+    return lines
+
+
+def _line(row: dict[str, object], tally: Tally) -> Text:
+    metadata = row["metadata"] if isinstance(row["metadata"], dict) else {}
+    asset, level = str(row["asset_id"]), str(row["criticality"])
+    event = metadata.get("event") or {}
+    tally.anomalies[asset, level] += 1
+    tally.events.setdefault((asset, level), set()).add(str(event.get("id")))
+    tally.criticality[asset] = str(row["asset_criticality"])
+    sensor = f"/{row['sensor_id']}" if row["sensor_id"] else ""
+    when = getattr(row["timestamp"], "strftime", lambda _: "?")("%Y-%m-%d %H:%M:%S")
+    return Text.assemble(
+        f"{when}  {asset + sensor:<18} ",
+        (f"{row['final_score']:.2f}", _COLOURS.get(level, "")),
+        f" >= {row['threshold']:.2f} {level:<9}{event.get('state', ''):<8} {_reason(metadata)}",
+    )
+
+
+def _reason(metadata: dict[str, object]) -> str:
+    """The top feature in words: its value, and what was expected."""
+    explanation = metadata.get("explanation")
+    features = explanation.get("features") if isinstance(explanation, dict) else None
+    if not features:
+        return ""
+    top = features[0]
+    try:
+        return (
+            f"{top['feature']} {top['value']:.4g} (expected {top['expected']:.4g},"
+            f" {top['share']:.0%} of it)"
+        )
+    except (KeyError, TypeError):
+        return json.dumps(top)
+
+
+def _status(tally: Tally, sent: int | None) -> Text:
+    rate = tally.accounted / max(time.monotonic() - tally.started, 1e-9)
+    found = sum(tally.anomalies.values())
+    total = "" if sent is None else f" of {sent}"
+    return Text(
+        f"{tally.accounted}{total} readings accounted for: {found} anomalies,"
+        f" {tally.stored - found} normal, {tally.dead} dead letters; {rate:.0f}/s",
+        style="cyan",
+    )
+
+
+def summary(engine: Engine, topic_id: str, tally: Tally, sent: int, seconds: float) -> Table:
+    """The closing table: the account, and anomalies and events by asset and criticality."""
+    table = Table(title="what happened", title_justify="left", show_footer=True)
+    table.add_column("asset", footer="account")
+    table.add_column("asset matters", footer="")
+    table.add_column("result", footer=f"{sent} sent")
+    table.add_column("anomalies", justify="right", footer=f"{tally.stored} stored")
+    table.add_column("events", justify="right", footer=f"{tally.dead} dead letters")
+    order = list(_COLOURS)
+    for asset, level in sorted(tally.anomalies, key=lambda k: (k[0], order.index(k[1]))):
+        table.add_row(
+            asset,
+            tally.criticality.get(asset, ""),
+            Text(level, style=_COLOURS[level]),
+            str(tally.anomalies[asset, level]),
+            str(len(tally.events[asset, level])),
+        )
+    all_events = set().union(*tally.events.values()) if tally.events else set()
+    table.add_section()
+    table.add_row(
+        "all", "", "", str(sum(tally.anomalies.values())), str(len(all_events)), style="bold"
+    )
+    with engine.connect() as conn:
+        reasons = [tuple(row) for row in conn.execute(_REASONS, {"topic": topic_id})]
+    caption = f"{sent / max(seconds, 1e-9):.0f} readings/s from first sent to last stored"
+    if reasons:
+        caption += "; dead letters: " + ", ".join(f"{n} {reason}" for reason, n in reasons)
+    table.caption = caption
+    return table
