@@ -1,0 +1,64 @@
+"""Public data sets -> the project's wide CSV: ``python -m benchmarks.convert``.
+
+    python -m benchmarks.convert cmapss train_FD001.txt engines.csv
+    python -m benchmarks.convert skab valve1/0.csv valve.csv
+
+C-MAPSS (NASA, turbofan engines) has one row a flight cycle and no clock: a cycle becomes an hour.
+Its constant columns stay in; training drops them with a note. SKAB (a water pump's test rig) has
+one row a second and an ``anomaly`` column, which becomes ``label``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+CMAPSS_FEATURES = [f"setting_{i}" for i in range(1, 4)] + [f"sensor_{i}" for i in range(1, 22)]
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def cmapss(source: Path) -> Iterator[list[str]]:
+    """Rows of the wide form, the header first, from ``train_FD00x.txt``."""
+    yield ["asset_id", "timestamp", *CMAPSS_FEATURES]
+    for line in source.read_text().splitlines():
+        unit, cycle, *values = line.split()
+        when = EPOCH + timedelta(hours=int(cycle))
+        yield [f"ENGINE_{int(unit):03d}", when.isoformat(), *values]
+
+
+def skab(source: Path) -> Iterator[list[str]]:
+    """Rows of the wide form, the header first, from one experiment's file."""
+    with source.open(newline="") as file:
+        rows = csv.DictReader(file, delimiter=";")
+        fields = list(rows.fieldnames or [])
+        features = [f for f in fields if f not in ("datetime", "anomaly", "changepoint")]
+        labelled = "anomaly" in fields
+        yield ["asset_id", "timestamp", *features, *(["label"] if labelled else [])]
+        for row in rows:
+            when = datetime.fromisoformat(row["datetime"]).replace(tzinfo=UTC)
+            label = [str(int(float(row["anomaly"])))] if labelled else []
+            yield ["TESTBED", when.isoformat(), *(row[f] for f in features), *label]
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("kind", choices=["cmapss", "skab"])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args(argv)
+    rows = {"cmapss": cmapss, "skab": skab}[args.kind](args.source)
+    with args.out.open("w", newline="") as file:
+        writer = csv.writer(file)
+        n = sum(1 for row in rows if writer.writerow(row))
+    print(f"{args.out}: {n - 1} readings")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
