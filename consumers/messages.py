@@ -1,0 +1,300 @@
+"""Bytes of a Kafka record <-> a reading, and readings -> what is published.
+
+Every record becomes a :class:`Reading` or a :class:`Refusal`; nothing raises. The reasons are
+stable codes: ``null_body``, ``not_json``, ``not_object``, ``duplicate_key``, ``nul_character``,
+``too_deep``, ``unknown_shape``, ``missing_asset``, ``bad_name``, ``bad_features``, ``bad_value``,
+``bad_timestamp``, ``future_timestamp``; later come those of the service (``missing_features``,
+``no_group``, ...), ``duplicate`` and ``unprocessable``.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import orjson
+
+from errors import InputError
+from schemas import check_features, check_name, parse_timestamp
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+# Keys of a result's metadata that are ours; a caller's key of that name moves under "caller".
+OUR_METADATA = frozenset(
+    {"event", "explanation", "group", "bundle_version", "asset_criticality", "warming_up"}
+    | {"window", "stored", "detection_id", "caller", "magnitude", "not_scored", "imputed"}
+)
+MAX_DEPTH = 64  # of a record; what is stored must be encoded again by libraries with limits
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Record(Protocol):
+    """What is used of kafka-python's ``ConsumerRecord``; key and value are bytes or None."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(slots=True)
+class Reading:
+    """One feature vector as received; ``feature`` is set for the single-feature shape."""
+
+    asset_id: str
+    sensor_id: str | None
+    feature: str | None
+    timestamp: datetime
+    features: dict[str, float]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stream(self) -> tuple[str, str, str]:
+        """The stream's key inside its partition: absent parts are ``''``."""
+        return (self.asset_id, self.sensor_id or "", self.feature or "")
+
+
+@dataclass(slots=True)
+class Refusal:
+    """Why a record is a dead letter; the asset is known when that much could be read."""
+
+    reason: str
+    message: str
+    asset_id: str | None = None
+    sensor_id: str | None = None
+    original_id: Any = None
+
+
+def kafka_time(record: Record) -> datetime | None:
+    """The record's own time stamp, aware UTC; None when it has none that makes sense."""
+    if record.timestamp is None or record.timestamp < 0:
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=record.timestamp)
+    except OverflowError:
+        return None
+
+
+def parse(record: Record, future_seconds: float, max_features: int = 1000) -> Reading | Refusal:
+    """Parse and validate one record of either shape.
+
+    Parameters
+    ----------
+    future_seconds : float
+        How far a reading's time may lie after the record's.
+    max_features : int
+        Most features in one reading.
+    """
+    document: Any = None
+    try:
+        document = _decode(record.value)
+        reading = _reading(document, record, max_features)
+        known = kafka_time(record)
+        if known and (reading.timestamp - known).total_seconds() > future_seconds:
+            raise InputError(
+                f"timestamp: {reading.timestamp.isoformat()} lies more than "
+                f"{future_seconds:g} s after the record's {known.isoformat()}",
+                code="future_timestamp",
+            )
+        return reading
+    except InputError as error:
+        asset, sensor = _who(document)
+        return Refusal(error.code, error.message[:2000], asset, sensor)
+
+
+def _decode(body: bytes | None) -> dict[str, Any]:
+    if body is None:
+        raise InputError("the record has no body", code="null_body")
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # Many producers write NaN or 1e999: read them, so that the feature can be named.
+        document = _lenient(body)
+    if type(document) is not dict:
+        raise InputError(f"a JSON {type(document).__name__}, not an object", code="not_object")
+    # A repeated key is caught by counting: only a mismatch pays for the slow, exact parse.
+    if body.count(b'":') != _count_keys(document):
+        _refuse_repeated_keys(body)
+    if (b"\\u0000" in body or b"\x00" in body) and _has_nul(document):
+        raise InputError("a text holds a NUL character", code="nul_character")
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(document) > MAX_DEPTH:
+        raise InputError(f"nested deeper than {MAX_DEPTH}", code="too_deep")
+    return document
+
+
+def _lenient(body: bytes) -> Any:
+    try:
+        document = json.loads(body.decode(), parse_int=float)
+        orjson.dumps(document)  # a lone surrogate could not be stored
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"not JSON: {str(error)[:200]}", code="not_json") from None
+    return document
+
+
+def _count_keys(document: dict[str, Any]) -> int:
+    count = len(document)
+    for value in document.values():
+        if type(value) is dict:
+            count += len(value)
+    return count
+
+
+def _refuse_repeated_keys(body: bytes) -> None:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"key {twice[:80]!r} appears twice", code="duplicate_key")
+        return found
+
+    try:
+        json.loads(body, object_pairs_hook=unique)
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON: {str(error)[:200]}", code="not_json") from None
+
+
+def _has_nul(value: Any) -> bool:
+    """Any text with a NUL in it; iterative, since the nesting is the sender's choice."""
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            if "\x00" in item:
+                return True
+        elif isinstance(item, dict):
+            todo.extend(item)
+            todo.extend(item.values())
+        elif isinstance(item, list):
+            todo.extend(item)
+    return False
+
+
+def _depth(value: Any) -> int:
+    deepest, layer = 0, [value]
+    while layer and deepest <= MAX_DEPTH:
+        deepest += 1
+        layer = [
+            inner
+            for item in layer
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return deepest
+
+
+def _reading(document: dict[str, Any], record: Record, max_features: int) -> Reading:
+    metadata = document.get("metadata")
+    if "features" in document:
+        where, feature = document, None
+        features = check_features(document["features"], most=max_features)
+        extra = _plain(metadata)
+    elif "name" in document and "value" in document:
+        if type(metadata) is not dict:
+            raise InputError("metadata: must be an object with asset_id", code="missing_asset")
+        where, feature = metadata, check_name(document["name"], "name")
+        features = check_features({feature: document["value"]})
+        own = ("asset_id", "sensor_id", "timestamp")
+        extra = {key: value for key, value in metadata.items() if key not in own}
+    else:
+        raise InputError("neither features nor name and value", code="unknown_shape")
+    if where.get("asset_id") is None:
+        raise InputError("asset_id: is missing", code="missing_asset")
+    asset = check_name(where["asset_id"], "asset_id")
+    sensor = where.get("sensor_id")
+    if sensor is not None:
+        sensor = check_name(sensor, "sensor_id")
+    return Reading(asset, sensor, feature, _time(where, record), features, extra)
+
+
+def _plain(metadata: Any) -> dict[str, Any]:
+    if type(metadata) is dict:
+        return metadata
+    # not an object: odd, but no reason to lose a reading
+    return {} if metadata is None else {"caller": metadata}
+
+
+def _time(where: dict[str, Any], record: Record) -> datetime:
+    if "timestamp" in where:
+        return parse_timestamp(where["timestamp"])
+    known = kafka_time(record)
+    if known is None:
+        raise InputError("timestamp: absent, and the record has none", code="bad_timestamp")
+    return known
+
+
+def _who(document: Any) -> tuple[str | None, str | None]:
+    """Asset and sensor as far as they can be told, for the dead letter's columns."""
+    if type(document) is not dict:
+        return None, None
+    metadata = document.get("metadata")
+    where = document if "asset_id" in document or type(metadata) is not dict else metadata
+    found: list[str | None] = []
+    for name in ("asset_id", "sensor_id"):
+        try:
+            found.append(check_name(where.get(name), name))
+        except InputError:
+            found.append(None)
+    return found[0], found[1]
+
+
+def merge_metadata(ours: dict[str, Any], callers: Mapping[str, Any]) -> dict[str, Any]:
+    """The caller's metadata and ours; a key of the caller's that is ours goes under ``caller``."""
+    if not callers:
+        return ours
+    merged = dict(ours)
+    moved = {}
+    for key, value in callers.items():
+        if key in OUR_METADATA or key in ours:
+            moved[key] = value
+        else:
+            merged[key] = value
+    if moved:
+        # a caller's own "caller" (a non-object metadata, or its key) is kept as it came
+        merged["caller"] = moved["caller"] if list(moved) == ["caller"] else moved
+    return merged
+
+
+def dead_letter_headers(
+    original: Headers, refusal: Refusal, topic: str, partition: int, offset: int
+) -> list[tuple[str, bytes | None]]:
+    """The original headers, then why and from where."""
+    return [
+        *original,
+        ("dead-letter-reason", refusal.reason.encode()),
+        ("dead-letter-message", refusal.message.encode("utf-8", "replace")),
+        ("dead-letter-topic", topic.encode()),
+        ("dead-letter-partition", str(partition).encode()),
+        ("dead-letter-offset", str(offset).encode()),
+    ]
+
+
+def encode_headers(headers: Headers | None) -> bytes | None:
+    """Headers as the tables keep them: ``[[key, base64 or null], ...]``."""
+    if not headers:
+        return None
+    rows = [
+        (
+            key.encode("utf-8", "replace").decode(),
+            None if value is None else base64.b64encode(value).decode(),
+        )
+        for key, value in headers
+    ]
+    return orjson.dumps(rows)
+
+
+def decode_headers(stored: bytes | None) -> list[tuple[str, bytes | None]]:
+    """The inverse of :func:`encode_headers`."""
+    if not stored:
+        return []
+    return [
+        (key, None if value is None else base64.b64decode(value))
+        for key, value in orjson.loads(stored)
+    ]
