@@ -68,36 +68,54 @@ def check_name(value: object, field: str) -> str:
     return value
 
 
+#: Names of features that passed before, as they came: streams send the same ones all day.
+_PASSED: set[tuple[str, ...]] = set()
+_PASSED_MOST = 4096
+
+
 def check_features(value: object, field: str = "features", most: int = 1000) -> dict[str, float]:
     """Feature values: a non-empty object of finite numbers (never booleans, text or null).
+
+    The object itself comes back when nothing in it needed changing.
 
     Raises
     ------
     InputError
         ``bad_features`` / ``bad_value`` / ``bad_name``, naming the feature and the value.
     """
+    # 2 us instead of 10 for 24 features: known names, floats only, a finite sum
+    if (
+        type(value) is dict
+        and len(value) <= most
+        and tuple(value) in _PASSED
+        and set(map(type, value.values())) == {float}
+        and math.isfinite(sum(value.values()))
+    ):
+        return value
     if not isinstance(value, dict) or not value:
         raise InputError(f"{field}: must be a non-empty object", code="bad_features", field=field)
     if len(value) > most:
         raise InputError(
             f"{field}: {len(value)} features, at most {most}", code="bad_features", field=field
         )
-    out: dict[str, float] = {}
-    for name, number in value.items():
-        where = f"{field}.{str(name)[:64]}"
-        check_name(name, where)
-        if type(number) is not float and type(number) is not int:
-            raise InputError(
-                f"{where}: {number!r:.80} is not a number", code="bad_value", field=where
-            )
-        try:
-            as_float = float(number)
-        except OverflowError:
-            as_float = math.inf
-        if not math.isfinite(as_float):
-            raise InputError(f"{where}: {as_float} is not finite", code="bad_value", field=where)
-        out[name] = as_float
+    out = {name: _feature(name, number, field) for name, number in value.items()}
+    if len(_PASSED) < _PASSED_MOST and len(out) <= 256:
+        _PASSED.add(tuple(out))
     return out
+
+
+def _feature(name: object, number: object, field: str) -> float:
+    where = f"{field}.{str(name)[:64]}"
+    check_name(name, where)
+    if type(number) is not float and type(number) is not int:
+        raise InputError(f"{where}: {number!r:.80} is not a number", code="bad_value", field=where)
+    try:
+        as_float = float(number)
+    except OverflowError:
+        as_float = math.inf
+    if not math.isfinite(as_float):
+        raise InputError(f"{where}: {as_float} is not finite", code="bad_value", field=where)
+    return as_float
 
 
 Timestamp = Annotated[datetime, BeforeValidator(parse_timestamp)]

@@ -1,0 +1,152 @@
+"""Adaptive batching inside one process: what arrives while one batch is worked on forms the next.
+
+No timer and no target latency: alone, a request starts at once; under load, batches grow by
+themselves up to the limit. Used for scoring, for database look-ups and for journaling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from errors import Busy, Unavailable
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Items up to this weight go before heavier ones, so that a single reading need not wait for
+#: every bulk request that came before it.
+LIGHT = 64
+
+
+class _Waiting(Generic[T, R]):
+    __slots__ = ("future", "item", "weight")
+
+    def __init__(self, item: T, weight: int, future: asyncio.Future[R]) -> None:
+        self.item = item
+        self.weight = weight
+        self.future = future
+
+
+class Batcher(Generic[T, R]):
+    """Gather items of concurrent callers and work on them together.
+
+    Parameters
+    ----------
+    work : async callable
+        Takes the items, returns one result or exception for each, in their order. An exception
+        it raises itself goes to every caller of the batch.
+    max_weight : int
+        Weight of one batch; a single heavier item makes a batch of its own.
+    max_waiting : int
+        Weight in the queue beyond which new items are refused.
+    parallel : int
+        Batches worked on at the same time.
+    on_batch : callable, optional
+        Told the weight of each batch.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[list[T]], Awaitable[Sequence[R | BaseException]]],
+        *,
+        max_weight: int,
+        max_waiting: int,
+        parallel: int = 1,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> None:
+        self._work = work
+        self._max_weight = max_weight
+        self._max_waiting = max_waiting
+        self._parallel = parallel
+        self._on_batch = on_batch
+        self._light: deque[_Waiting[T, R]] = deque()
+        self._heavy: deque[_Waiting[T, R]] = deque()
+        self._waiting_weight = 0
+        self._running = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: T, *, weight: int = 1, deadline: float | None = None) -> R:
+        """Hand in one item and wait for its result.
+
+        Parameters
+        ----------
+        deadline : float, optional
+            On the event loop's clock.
+
+        Raises
+        ------
+        Busy
+            The queue is full.
+        Unavailable
+            ``deadline``: the item's turn did not come, or was not over, in time.
+        """
+        if self._waiting_weight and self._waiting_weight + weight > self._max_waiting:
+            raise Busy("too many readings wait to be scored", retry_after=1)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(item, weight, loop.create_future())
+        (self._light if weight <= LIGHT else self._heavy).append(waiting)
+        self._waiting_weight += weight
+        self._start()
+        if deadline is None:
+            return await waiting.future
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await waiting.future
+        except TimeoutError:
+            raise Unavailable(
+                "the request's time was up before it was answered", code="deadline", retry_after=2
+            ) from None
+
+    def _start(self) -> None:
+        while self._running < self._parallel and (self._light or self._heavy):
+            self._running += 1
+            task = asyncio.get_running_loop().create_task(self._run())
+            # the loop keeps weak references only
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self) -> None:
+        try:
+            while batch := self._take():
+                await self._answer(batch)
+        finally:
+            self._running -= 1
+
+    def _take(self) -> list[_Waiting[T, R]]:
+        batch: list[_Waiting[T, R]] = []
+        room = self._max_weight
+        # one heavy item a round even when light ones never cease
+        if self._heavy:
+            room -= self._pop(self._heavy, batch)
+        for queue in (self._light, self._heavy):
+            while queue and (queue[0].weight <= room or not batch):
+                room -= self._pop(queue, batch)
+        return batch
+
+    def _pop(self, queue: deque[_Waiting[T, R]], batch: list[_Waiting[T, R]]) -> int:
+        waiting = queue.popleft()
+        self._waiting_weight -= waiting.weight
+        if waiting.future.done():  # its caller gave up
+            return 0
+        batch.append(waiting)
+        return waiting.weight
+
+    async def _answer(self, batch: list[_Waiting[T, R]]) -> None:
+        if self._on_batch is not None:
+            self._on_batch(sum(w.weight for w in batch))
+        try:
+            results = await self._work([w.item for w in batch])
+            if len(results) != len(batch):
+                raise RuntimeError(f"{len(batch)} items, {len(results)} results")
+        except Exception as error:
+            results = [error] * len(batch)
+        for waiting, result in zip(batch, results, strict=True):
+            if waiting.future.done():
+                continue
+            if isinstance(result, BaseException):
+                waiting.future.set_exception(result)
+            else:
+                waiting.future.set_result(result)
