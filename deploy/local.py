@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import defaultdict
 from pathlib import Path
 
 from rich.console import Console
@@ -24,9 +23,9 @@ from sqlalchemy import Engine
 import datasets
 from config import Settings, load_settings
 from db.migrate import migrate
-from db.session import open_database
+from db.session import describe, open_engine
 from deploy.broker import create_topics, start_broker, topic_id
-from deploy.processes import Child, ChildFailed, Children, die_with_parent, free_port, port_is_free
+from deploy.processes import Child, ChildError, Children, die_with_parent, free_port, port_is_free
 from deploy.watch import summary, watch
 from errors import AnomalyError, DatasetError
 
@@ -43,15 +42,24 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         '  make demo ARGS="--keep"            leave it serving until Ctrl-C\n'
-        '  make demo ARGS="--data plant.csv"  asset_id, [sensor_id], timestamp, features..., [label]',
+        '  make demo ARGS="--data plant.csv"  your own readings (see README for the form)',
     )
-    out.add_argument("--data", type=Path, metavar="FILE", help="wide CSV or Parquet to replay;"
-                     f" the first {TRAIN_PART:.0%} of each asset is for training"
-                     " (default: a simulated plant)")  # fmt: skip
+    out.add_argument(
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help=f"wide CSV or Parquet to replay; the first {TRAIN_PART:.0%} of each asset is for"
+        " training (default: a simulated plant)",
+    )
     out.add_argument("--keep", action="store_true", help="leave everything serving until Ctrl-C")
     out.add_argument("--retrain", action="store_true", help="train even if a bundle is there")
-    out.add_argument("--rate", type=float, default=1000.0, metavar="N",
-                     help="readings per second to replay; 0: as fast as possible (default 1000)")  # fmt: skip
+    out.add_argument(
+        "--rate",
+        type=float,
+        default=1000.0,
+        metavar="N",
+        help="readings per second to replay; 0: as fast as possible (default %(default)g)",
+    )
     out.add_argument("--limit", type=int, metavar="N", help="replay at most N readings")
     return out
 
@@ -68,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("\nstopped; no process is left", style="yellow")
         return 130
-    except (AnomalyError, ChildFailed, TimeoutError) as error:
+    except (AnomalyError, ChildError, TimeoutError) as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1
 
@@ -78,10 +86,10 @@ def demo(settings: Settings, args: argparse.Namespace) -> int:
     var.mkdir(parents=True, exist_ok=True)
     step("data")
     train_file, replay_file = prepare_data(args.data, var)
-    with open_database(settings) as database, Children(var / "log", environment(var)) as children:
-        engine: Engine = database.engine
-        step(f"database: {database.description}")
-        migrate(engine)
+    engine = open_engine(settings)
+    step(f"database: {describe(engine.url)}")
+    migrate(engine)
+    with Children(var / "log", environment(var)) as children:
         train(children.env, train_file, var, args.retrain)
         return serve(settings, args, engine, children, replay_file)
 
@@ -119,9 +127,7 @@ def serve(
     step("bridge: started; replaying")
     started = time.monotonic()
     sender = children.start("replay", *replay_command(replay_file, args))
-    tally = watch(
-        engine, source, lambda: sent(sender), lambda: check(children, sender), console
-    )
+    tally = watch(engine, source, lambda: sent(sender), lambda: check(children, sender), console)
     total = sent(sender) or 0
     console.print(summary(engine, source, tally, total, time.monotonic() - started))
     addresses(settings, url, children, args.keep)
@@ -185,7 +191,7 @@ def train(env: dict[str, str], file: Path | None, var: Path, again: bool) -> Non
         command += ["--data", str(file)]
     done = subprocess.run(command, env=env, preexec_fn=die_with_parent, check=False)
     if done.returncode:
-        raise ChildFailed(f"training ended with exit code {done.returncode}")
+        raise ChildError(f"training ended with exit code {done.returncode}")
     marker.touch()
 
 
@@ -225,10 +231,10 @@ def sent(sender: Child) -> int | None:
 def check(children: Children, sender: Child) -> None:
     """A part of the system that has ended is a failure; the sender may end well."""
     if sender.process.poll() not in (None, 0):
-        raise ChildFailed(f"replay ended with {sender.process.returncode}:\n{sender.tail()}")
+        raise ChildError(f"replay ended with {sender.process.returncode}:\n{sender.tail()}")
     for child in children:
         if child is not sender and child.process.poll() is not None:
-            raise ChildFailed(f"{child.name} ended on its own:\n{child.tail()}")
+            raise ChildError(f"{child.name} ended on its own:\n{child.tail()}")
 
 
 def addresses(settings: Settings, url: str, children: Children, keep: bool) -> None:
@@ -252,7 +258,7 @@ def addresses(settings: Settings, url: str, children: Children, keep: bool) -> N
         time.sleep(0.5)
         for child in children:
             if child.name in ("broker", "service", "bridge") and child.process.poll() is not None:
-                raise ChildFailed(f"{child.name} ended on its own:\n{child.tail()}")
+                raise ChildError(f"{child.name} ended on its own:\n{child.tail()}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -35,7 +36,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-class ChildFailed(RuntimeError):
+class ChildError(RuntimeError):
     """A child ended or was not ready in time; the message ends with its last log lines."""
 
 
@@ -72,15 +73,15 @@ class Child:
             )
 
     def wait_ready(self, ready: Callable[[], bool], within: float) -> Self:
-        """Wait until ``ready()`` is true; raises `ChildFailed` if the child ends or is late."""
+        """Wait until ``ready()`` is true; raises `ChildError` if the child ends or is late."""
         deadline = time.monotonic() + within
         while not ready():
             if self.process.poll() is not None:
-                raise ChildFailed(
+                raise ChildError(
                     f"{self.name} ended with exit code {self.process.returncode}:\n{self.tail()}"
                 )
             if time.monotonic() > deadline:
-                raise ChildFailed(f"{self.name} was not ready in {within:g} s:\n{self.tail()}")
+                raise ChildError(f"{self.name} was not ready in {within:g} s:\n{self.tail()}")
             time.sleep(0.05)
         return self
 
@@ -93,18 +94,14 @@ class Child:
         """SIGTERM to the group, SIGKILL to what is left of it after ``patience`` seconds."""
         if self.process.poll() is None:
             self._signal(signal.SIGTERM)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(patience)
-            except subprocess.TimeoutExpired:
-                pass
         self._signal(signal.SIGKILL)
         self.process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            pass
 
 
 class Children:
