@@ -76,6 +76,49 @@ class Settings(BaseSettings):
         "extracted-features-dead-letter", description="records that could not be scored"
     )
     kafka_publish: PublishMode = Field("anomalies", description="what is published")
+    kafka_group_instance_id: str | None = Field(
+        None, description="static membership: unique a bridge, the same after its restart"
+    )
+    kafka_session_timeout_ms: int = Field(45_000, ge=1000, description="member lost after this")
+    kafka_heartbeat_interval_ms: int = Field(3000, ge=100, description="under a third of it")
+    kafka_metadata_max_age_ms: int = Field(30_000, ge=500, description="notice topic changes")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="as the brokers' listener has it"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="with SASL_PLAINTEXT and SASL_SSL"
+    )
+    kafka_sasl_username: str | None = Field(None, description="")
+    kafka_sasl_password: SecretStr | None = Field(None, description="")
+    kafka_ssl_cafile: Path | None = Field(None, description="who signed the brokers")
+    kafka_ssl_certfile: Path | None = Field(None, description="our certificate")
+    kafka_ssl_keyfile: Path | None = Field(None, description="our key")
+    kafka_ssl_password: SecretStr | None = Field(None, description="of our key")
+    kafka_ssl_check_hostname: bool = Field(True, description="brokers must be who they say")
+
+    # -- bridge ------------------------------------------------------------------------------
+    bridge_lanes: int = Field(2, ge=1, le=64, description="batches in hand at once")
+    bridge_batch_max: int = Field(2000, ge=1, le=50_000, description="most records a batch")
+    bridge_batch_age_ms: float = Field(10, ge=0, description="a record waits no longer for others")
+    bridge_batch_seconds: float = Field(2, gt=0, description="longer batches are made smaller")
+    bridge_buffer_mb: float = Field(64, gt=0, description="records fetched and not yet stored")
+    bridge_streams_cached: int = Field(
+        20_000, ge=100, description="streams remembered; others are read again when met"
+    )
+    bridge_score_timeout_s: float = Field(60, gt=0, description="for one answer of the service")
+    bridge_revoke_s: float = Field(5, gt=0, description="to finish a batch when partitions go")
+    bridge_stop_s: float = Field(20, gt=0, description="to finish in after SIGTERM")
+    bridge_future_s: float = Field(
+        3600, ge=0, description="how far a reading may lie after its record"
+    )
+    bridge_silent_s: float = Field(3600, gt=0, description="a stream is silent after this")
+    bridge_metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Prometheus endpoint; unset: none"
+    )
+    bridge_kill_point: str | None = Field(None, description="for tests only: point:count")
+    refusal_pause: bool = Field(True, description="pause when the set-up refuses most records")
+    refusal_window: int = Field(1000, ge=1, description="records the pause is judged on")
+    refusal_retry_s: float = Field(300, gt=0, description="tries again this often")
 
     # -- MLflow ------------------------------------------------------------------------------
     mlflow_tracking_uri: str | None = Field(None, description="unset: SQLite under VAR_DIR")
