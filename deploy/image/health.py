@@ -1,0 +1,28 @@
+"""The container's health check: ``health.py [URL]`` exits 0 when the URL answers with 2xx.
+
+Without a URL: the service's own ``/health``, on the port that its settings name. Only the standard
+library, and nothing of the project: it is started every few seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.request
+
+TIMEOUT_S = 4
+
+
+def healthy(url: str) -> bool:
+    """Whether ``url`` answers within `TIMEOUT_S` and without an error."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            return 200 <= int(answer.status) < 300
+    except OSError as error:
+        print(f"{url}: {error}", file=sys.stderr)
+        return False
+
+
+if __name__ == "__main__":
+    default = f"http://127.0.0.1:{os.environ.get('SERVICE_PORT', '8084')}/health"
+    sys.exit(not healthy(sys.argv[1] if len(sys.argv) > 1 else default))
