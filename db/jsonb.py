@@ -1,0 +1,93 @@
+"""Python values -> JSON text that jsonb takes, and Kafka headers -> bytes.
+
+jsonb refuses NUL characters and lone surrogates, JSON has no NaN or infinities, and orjson
+refuses integers beyond 64 bits. A caller's metadata may hold any of these, and must not cost the
+row: NUL and surrogates become U+FFFD, huge integers text, non-finite numbers null.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
+_MAX_DEPTH = 100
+
+
+def dump_json(value: Any) -> str:
+    """JSON text that PostgreSQL's jsonb accepts, whatever ``value`` holds."""
+    try:
+        out = orjson.dumps(value, option=_OPTIONS)
+    except TypeError:
+        return orjson.dumps(_clean(value, 0), option=_OPTIONS).decode()
+    # Also hit by a backslash before "u0000" in plain text, which cleaning leaves as it is.
+    if b"\\u0000" in out:
+        out = orjson.dumps(_clean(value, 0), option=_OPTIONS)
+    return out.decode()
+
+
+def clean_text(value: str) -> str:
+    """Text that a text column accepts: no NUL, no lone surrogates."""
+    if "\x00" in value:
+        value = value.replace("\x00", "\ufffd")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
+def _clean(value: Any, depth: int) -> Any:
+    if depth > _MAX_DEPTH:
+        return "(nested too deep)"
+    if isinstance(value, str):
+        return clean_text(value)
+    if value is None or isinstance(value, bool | UUID | date):
+        return value
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**63 else _huge(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {clean_text(str(k)): _clean(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean(item, depth + 1) for item in value]
+    if hasattr(value, "tolist"):
+        return _clean(value.tolist(), depth + 1)
+    return clean_text(repr(value)[:1000])
+
+
+def _huge(value: int) -> str:
+    # str() of an integer past 4,300 digits raises by default; hex does not.
+    return hex(value)[:1000] if value.bit_length() > 10_000 else str(value)
+
+
+def encode_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> bytes:
+    """Kafka headers, repeated names and null values included, as JSON bytes."""
+    return orjson.dumps(
+        [
+            [clean_surrogates(key), None if value is None else base64.b64encode(value).decode()]
+            for key, value in headers or ()
+        ]
+    )
+
+
+def clean_surrogates(value: str) -> str:
+    """Text that UTF-8 can hold; NUL stays."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
+def decode_headers(stored: bytes | memoryview | None) -> list[tuple[str, bytes | None]]:
+    """The inverse of :func:`encode_headers`."""
+    pairs: Sequence[tuple[str, str | None]] = orjson.loads(stored) if stored else ()
+    return [(key, None if value is None else base64.b64decode(value)) for key, value in pairs]

@@ -1,0 +1,87 @@
+"""Every query of the project, in one place to import from; each lives in the module of its topic.
+
+All take a SQLAlchemy ``Connection`` inside ``db.session.transaction``, and none commits.
+"""
+
+from __future__ import annotations
+
+from db.assets import asset_criticalities
+from db.bulk import add_outbox, detection_id, insert_dead_letters, insert_detections
+from db.export import ReadingFilter, StoredReading, export_readings, recent_features
+from db.history import HistoryFilter, Page, get_detection, history
+from db.jsonb import decode_headers, encode_headers
+from db.offsets import Claim, advance, claim, read_claim
+from db.outbox import OutboxMessage, delete_outbox, next_outbox, outbox_size, outbox_sources
+from db.rows import detection_row
+from db.states import (
+    StoredState,
+    StreamKey,
+    load_states,
+    newest_state_elsewhere,
+    newest_states,
+    save_states,
+    stream_key,
+)
+from db.training_jobs import (
+    Job,
+    claim_job,
+    enqueue_job,
+    finish_job,
+    get_job,
+    heartbeat_job,
+    interrupt_stale_jobs,
+    list_jobs,
+)
+from db.windows import Reading, find_duplicates, stored_window, stream_contexts, windows
+
+#: REST's rows go the same way: an ``id`` of their own (a random UUID) and no source.
+insert_journal = insert_detections
+
+__all__ = [
+    "Claim",
+    "HistoryFilter",
+    "Job",
+    "OutboxMessage",
+    "Page",
+    "Reading",
+    "ReadingFilter",
+    "StoredReading",
+    "StoredState",
+    "StreamKey",
+    "add_outbox",
+    "advance",
+    "asset_criticalities",
+    "claim",
+    "claim_job",
+    "decode_headers",
+    "delete_outbox",
+    "detection_id",
+    "detection_row",
+    "encode_headers",
+    "enqueue_job",
+    "export_readings",
+    "find_duplicates",
+    "finish_job",
+    "get_detection",
+    "get_job",
+    "heartbeat_job",
+    "history",
+    "insert_dead_letters",
+    "insert_detections",
+    "insert_journal",
+    "interrupt_stale_jobs",
+    "list_jobs",
+    "load_states",
+    "newest_state_elsewhere",
+    "newest_states",
+    "next_outbox",
+    "outbox_size",
+    "outbox_sources",
+    "read_claim",
+    "recent_features",
+    "save_states",
+    "stored_window",
+    "stream_contexts",
+    "stream_key",
+    "windows",
+]

@@ -1,0 +1,212 @@
+"""From settings to a database: which one, its engine, transactions, and what errors mean.
+
+Every failure of SQLAlchemy or psycopg2 leaves :func:`transaction` as one of
+
+    StorageUnavailable   not reachable, timed out, deadlocked, shut down: try again later
+    AlreadyStored        a unique key is taken: this record is stored, not bad
+    InputError           PostgreSQL refuses a value (code ``unprocessable``): split to find it
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import psycopg2
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from config import Settings
+from db.embedded import embedded_url
+from db.jsonb import dump_json
+from errors import AnomalyError, InputError, SettingsError, StorageUnavailable
+
+log = logging.getLogger(__name__)
+
+
+class AlreadyStored(AnomalyError):  # noqa: N818 (named as its sisters in errors.py)
+    """A unique key is taken: the record is in the database already."""
+
+    code = "already_stored"
+    status = 409
+
+
+#: SQLSTATE classes and codes after which the same statement may succeed later.
+_RETRIABLE = ("08", "40", "53", "55", "57", "58", "25P03", "25P04")
+_REFUSED = {
+    "28P01": "refused the password (DATABASE_USER, DATABASE_PASSWORD)",
+    "28000": "refused the login (DATABASE_USER, or its pg_hba.conf)",
+    "3D000": "has no such database (DATABASE_NAME)",
+}
+_NO_SCHEMA = ("42P01", "42703", "42883", "3F000")
+
+
+def describe(url: URL) -> str:
+    """The store in words, without the password."""
+    socket = url.query.get("host")
+    where = f"socket {socket}" if url.host is None else f"{url.host}:{url.port or 5432}"
+    return f"PostgreSQL database {url.database!r} at {where}"
+
+
+def database_url(settings: Settings) -> URL:
+    """The database that the settings mean; starts the embedded one where none is named.
+
+    Raises
+    ------
+    SettingsError
+        DATABASE_URL cannot be parsed or is not PostgreSQL, or embedding is not installed.
+    """
+    configured = settings.external_database_url()
+    if configured is None:
+        url = embedded_url(settings.var_dir / "postgres", settings.database_name)
+        log.info("store: embedded PostgreSQL under %s", settings.var_dir / "postgres")
+        return url
+    try:
+        url = make_url(configured)
+    except (ArgumentError, ValueError):
+        # The original message repeats the URL with its password.
+        raise SettingsError(
+            "DATABASE_URL: cannot be parsed as postgresql://user:password@host:port/name",
+            field="DATABASE_URL",
+        ) from None
+    if url.get_backend_name() != "postgresql":
+        raise SettingsError(
+            f"DATABASE_URL: {url.get_backend_name()!r} is not postgresql", field="DATABASE_URL"
+        )
+    url = url.set(drivername="postgresql+psycopg2")
+    log.info("store: %s", describe(url))
+    return url
+
+
+def connect_args(settings: Settings, url: URL) -> dict[str, Any]:
+    """What psycopg2 is told besides the URL: time-outs, TLS, UTC."""
+    options = {
+        "statement_timeout": round(settings.database_statement_timeout_s * 1000),
+        "idle_in_transaction_session_timeout": round(settings.database_idle_timeout_s * 1000),
+        "timezone": "UTC",
+    }
+    given = url.query.get("options", "")
+    own = " ".join(f"-c {name}={value}" for name, value in options.items())
+    tls: Mapping[str, object] = {
+        "sslmode": settings.database_sslmode,
+        "sslrootcert": settings.database_sslrootcert,
+        "sslcert": settings.database_sslcert,
+        "sslkey": settings.database_sslkey,
+    }
+    return {
+        "connect_timeout": settings.database_connect_timeout_s,
+        "application_name": settings.service_name[:63],
+        "options": f"{own} {given if isinstance(given, str) else ' '.join(given)}".strip(),
+        # A server that vanished without a word is noticed in half a minute, not in two hours.
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        **{name: str(value) for name, value in tls.items() if value is not None},
+    }
+
+
+def make_engine(url: URL | str, **options: Any) -> Engine:
+    """An engine on ``url`` with JSON by orjson and pre-pinged connections.
+
+    ``options`` go to :func:`sqlalchemy.create_engine`.
+    """
+    return create_engine(
+        url,
+        pool_pre_ping=options.pop("pool_pre_ping", True),
+        json_serializer=dump_json,
+        json_deserializer=orjson.loads,
+        # A failing statement's parameters may be a customer's readings.
+        hide_parameters=True,
+        **options,
+    )
+
+
+def open_engine(settings: Settings) -> Engine:
+    """The engine that the settings describe. Connects to nothing but an embedded server.
+
+    Raises
+    ------
+    SettingsError
+        See :func:`database_url`.
+    StorageUnavailable
+        The embedded server cannot be started.
+    """
+    url = database_url(settings)
+    return make_engine(
+        url,
+        pool_size=settings.database_pool_size,
+        max_overflow=settings.database_pool_overflow,
+        pool_timeout=settings.database_pool_timeout_s,
+        pool_recycle=settings.database_pool_recycle_s,
+        connect_args=connect_args(settings, url),
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction: committed when the block ends, rolled back when it raises.
+
+    Raises
+    ------
+    StorageUnavailable, AlreadyStored, InputError
+        As the module says. After StorageUnavailable out of the COMMIT itself, whether it took
+        effect is unknown: read the claim again.
+    """
+    with translated(engine.url), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def translated(url: URL) -> Iterator[None]:
+    """Errors of SQLAlchemy and psycopg2 inside the block leave it as the project's."""
+    try:
+        yield
+    except (SQLAlchemyError, psycopg2.Error) as error:
+        raise translate(error, describe(url)) from error
+
+
+def translate(error: Exception, store: str) -> AnomalyError:
+    """The project's error for one of SQLAlchemy's or psycopg2's.
+
+    Parameters
+    ----------
+    error : Exception
+    store : str
+        Names the database in the message.
+    """
+    original = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(original, "pgcode", None) or ""
+    said = " ".join(str(original).split())[:300]
+    if state == "23505":
+        return AlreadyStored(f"already stored: {said}")
+    for code, reason in _REFUSED.items():
+        if state == code or _connect_failure_means(code, said):
+            return StorageUnavailable(f"{store} {reason}: {said}", code="storage_refused")
+    if "certificate" in said or "SSL" in said:
+        return StorageUnavailable(
+            f"{store}: no TLS connection (DATABASE_SSLMODE, DATABASE_SSLROOTCERT): {said}",
+            code="storage_refused",
+        )
+    if state in _NO_SCHEMA:
+        return StorageUnavailable(
+            f"{store} does not have the current schema (python -m db.migrate): {said}",
+            code="storage_schema",
+        )
+    if state[:2] in ("22", "23", "54") or isinstance(original, psycopg2.DataError | ValueError):
+        return InputError(f"PostgreSQL refuses a value: {said}", code="unprocessable")
+    if not state or state.startswith(_RETRIABLE):
+        return StorageUnavailable(f"{store} is not available: {said}")
+    return StorageUnavailable(f"{store} failed ({state}): {said}", code="storage_failed")
+
+
+def _connect_failure_means(code: str, said: str) -> bool:
+    """libpq gives no SQLSTATE for a connection that was refused, only the server's sentence."""
+    sentences = {
+        "28P01": "password authentication failed",
+        "28000": "pg_hba.conf",
+        "3D000": "does not exist",
+    }
+    return "FATAL" in said and sentences[code] in said
