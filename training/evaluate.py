@@ -1,0 +1,247 @@
+"""Measures: what a scored stretch of data says about alarms, labels and budgets.
+
+Every function takes one :class:`Scored` a stream, so that nothing leaks from the end of one
+stream into the beginning of the next. Labels, where there are any, are 0 and 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+MONTH_S = 30 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The scores of one stream, in time order; NaN where a reading was not scored."""
+
+    asset_id: str
+    sensor_id: str | None
+    timestamps: npt.NDArray[np.datetime64]  # (n,)
+    final_score: Floats  # (n,)
+    p: Floats  # (n,)
+    threshold: Floats  # (n,)
+    is_anomaly: Flags  # (n,)
+    detectors: Mapping[str, Floats] = field(default_factory=dict)  # name -> (n,)
+    labels: npt.NDArray[np.int8] | None = None  # (n,)
+
+
+def alarm_rate(scored: Sequence[Scored], *, seed: int = 0) -> dict[str, float]:
+    """Alarms per scored reading, with a 90 % block-bootstrap interval.
+
+    Where labels exist, only readings labelled normal count: the others are meant to alarm.
+
+    Returns
+    -------
+    dict
+        ``readings, alarms, rate, low, high``; rate and interval are NaN without readings.
+    """
+    parts = []
+    for one in scored:
+        normal = np.isfinite(one.final_score)
+        if one.labels is not None:
+            normal &= one.labels == 0
+        parts.append(one.is_anomaly[normal].astype(np.float64))
+    flags = np.concatenate(parts) if parts else np.empty(0)
+    if not len(flags):
+        return {"readings": 0, "alarms": 0, "rate": np.nan, "low": np.nan, "high": np.nan}
+    low, high = _block_interval(parts, seed)
+    return {
+        "readings": len(flags),
+        "alarms": int(flags.sum()),
+        "rate": float(flags.mean()),
+        "low": low,
+        "high": high,
+    }
+
+
+def _block_interval(parts: list[Floats], seed: int, draws: int = 400) -> tuple[float, float]:
+    """Resample blocks, not readings: alarms come in runs, and shuffling would hide that."""
+    total = sum(len(part) for part in parts)
+    length = max(1, min(200, total // 20))
+    sums, sizes = [], []
+    for part in parts:
+        for start in range(0, len(part), length):
+            block = part[start : start + length]
+            sums.append(block.sum())
+            sizes.append(len(block))
+    chosen = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
+    rates = np.array(sums)[chosen].sum(1) / np.array(sizes)[chosen].sum(1)
+    low, high = np.quantile(rates, [0.05, 0.95])
+    return float(low), float(high)
+
+
+def reliability(scored: Sequence[Scored], targets: Sequence[float]) -> list[dict[str, float]]:
+    """Target alarm rate against the share of normal readings whose p is at most the target."""
+    rows = []
+    for target in targets:
+        as_if = [
+            Scored(s.asset_id, s.sensor_id, s.timestamps, s.final_score, s.p, s.threshold,
+                   s.p <= target, labels=s.labels)
+            for s in scored
+        ]  # fmt: skip
+        rows.append({"target": target, **alarm_rate(as_if)})
+    return rows
+
+
+def confusion(scored: Sequence[Scored]) -> dict[str, float] | None:
+    """Point-wise measures against the labels; None without labels.
+
+    Returns
+    -------
+    dict
+        ``tp, fp, fn, tn`` and ``precision, recall, f1``, ``false_alarm_rate`` (alarms per
+        normal reading) and ``missed_alarm_rate`` (silence per anomalous reading).
+    """
+    tp = fp = fn = tn = 0
+    labelled = False
+    for one in scored:
+        if one.labels is None:
+            continue
+        labelled = True
+        known = np.isfinite(one.final_score)
+        alarm, fault = one.is_anomaly[known], one.labels[known] == 1
+        tp += int((alarm & fault).sum())
+        fp += int((alarm & ~fault).sum())
+        fn += int((~alarm & fault).sum())
+        tn += int((~alarm & ~fault).sum())
+    if not labelled:
+        return None
+    return {
+        "tp": tp, "fp": fp, "fn": fn, "tn": tn,
+        "precision": _share(tp, tp + fp),
+        "recall": _share(tp, tp + fn),
+        "f1": _share(2 * tp, 2 * tp + fp + fn),
+        "false_alarm_rate": _share(fp, fp + tn),
+        "missed_alarm_rate": _share(fn, fn + tp),
+    }  # fmt: skip
+
+
+def labelled_events(scored: Sequence[Scored]) -> list[dict[str, Any]]:
+    """Each run of readings labelled 1: whether an alarm fell into it, and when.
+
+    Returns
+    -------
+    list of dict
+        ``asset_id, sensor_id, start, end, readings, detected, delay_readings, delay_s,
+        lead_readings, lead_s``: delay from the event's start to the first alarm inside it,
+        lead from that alarm to the event's end; None where nothing alarmed.
+    """
+    out = []
+    for one in scored:
+        if one.labels is None:
+            continue
+        for start, end in runs(one.labels == 1):
+            hits = np.flatnonzero(one.is_anomaly[start:end])
+            event: dict[str, Any] = {
+                "asset_id": one.asset_id,
+                "sensor_id": one.sensor_id,
+                "start": str(one.timestamps[start]),
+                "end": str(one.timestamps[end - 1]),
+                "readings": end - start,
+                "detected": bool(len(hits)),
+            }
+            first = start + int(hits[0]) if len(hits) else None
+            event |= _around(one.timestamps, start, end - 1, first)
+            out.append(event)
+    return out
+
+
+def _around(
+    times: npt.NDArray[np.datetime64], start: int, last: int, first: int | None
+) -> dict[str, float | None]:
+    if first is None:
+        return dict.fromkeys(("delay_readings", "delay_s", "lead_readings", "lead_s"))
+    second = np.timedelta64(1, "s")
+    return {
+        "delay_readings": first - start,
+        "delay_s": float((times[first] - times[start]) / second),
+        "lead_readings": last - first,
+        "lead_s": float((times[last] - times[first]) / second),
+    }
+
+
+def runs(flags: Flags) -> list[tuple[int, int]]:
+    """Begin and end (exclusive) of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def alarm_events(one: Scored, silence_s: float) -> list[tuple[int, int]]:
+    """First and last alarm of each event: alarms no further apart than ``silence_s``."""
+    at = np.flatnonzero(one.is_anomaly)
+    if not len(at):
+        return []
+    gaps = np.diff(one.timestamps[at]) / np.timedelta64(1, "s")
+    cuts = np.flatnonzero(gaps > silence_s) + 1
+    return [(int(part[0]), int(part[-1])) for part in np.split(at, cuts)]
+
+
+def false_events_per_month(
+    scored: Sequence[Scored],
+    budgets: Mapping[str, float],
+    interval_s: float,
+    silence_s: float,
+) -> dict[str, float]:
+    """False events per stream and month (30 days) to expect at each budget.
+
+    The budget gives alarms per reading; how many alarms make one event is measured on these
+    readings (labelled ones left out), at the largest budget that saw enough events when the
+    budget at hand saw fewer than five.
+    """
+    out: dict[str, float] = {}
+    size = 1.0
+    for name, budget in sorted(budgets.items(), key=lambda item: -item[1]):
+        alarms = events = 0
+        for one in scored:
+            flags = one.p <= budget
+            if one.labels is not None:
+                flags &= one.labels == 0
+            cut = Scored(
+                one.asset_id, one.sensor_id, one.timestamps, one.final_score, one.p,
+                one.threshold, flags,
+            )  # fmt: skip
+            alarms += int(flags.sum())
+            events += len(alarm_events(cut, silence_s))
+        if events >= 5:
+            size = alarms / events
+        # events cannot be more frequent than one a silence, however many alarms there are
+        out[name] = min(budget * MONTH_S / interval_s / size, MONTH_S / max(silence_s, interval_s))
+    return out
+
+
+def curves(scored: Sequence[Scored]) -> dict[str, Any] | None:
+    """ROC and precision-recall of the final score; None unless both labels occur."""
+    from sklearn.metrics import auc as area
+    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
+
+    labels, scores = [], []
+    for one in scored:
+        if one.labels is not None:
+            known = np.isfinite(one.final_score)
+            labels.append(one.labels[known])
+            # p orders the readings that the score clips at 1
+            scores.append(-np.log10(np.maximum(one.p[known], 1e-300)))
+    if not labels or len(np.unique(np.concatenate(labels))) < 2:
+        return None
+    y, s = np.concatenate(labels), np.concatenate(scores)
+    fpr, tpr, _ = roc_curve(y, s)
+    precision, recall, _ = precision_recall_curve(y, s)
+    return {
+        "roc": (fpr, tpr),
+        "pr": (recall, precision),
+        "roc_auc": float(area(fpr, tpr)),
+        "average_precision": float(average_precision_score(y, s)),
+    }
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else float("nan")

@@ -1,0 +1,135 @@
+"""Score stretches of data exactly as the service does: the same pure function, in order.
+
+Used for held-out data after a fit, for promotion and for the back-test. A stream's state and
+window are carried from one call to the next, as the bridge carries them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC
+from typing import Any
+
+import numpy as np
+
+from datasets import Stream
+from models.base import MODEL_NAMES, Progress
+from models.ensemble import ModelSet, Point, StreamWork, score
+from models.thresholds import Policy
+from training.evaluate import Scored
+
+#: readings in one call; like the service's batches, and small enough for any memory
+CHUNK = 1000
+#: past readings replayed first, so that window, smoothing, baseline and tail are in swing
+WARM_UP = 2000
+
+
+def score_streams(
+    model_set_of: Callable[[Stream], ModelSet],
+    names: Sequence[str],
+    streams: Sequence[Stream],
+    policy: Policy,
+    *,
+    skip: Sequence[int] | None = None,
+    criticality: str = "medium",
+    progress: Progress | None = None,
+    stage: str = "scoring",
+) -> list[Scored]:
+    """Replay streams through :func:`models.ensemble.score`.
+
+    Parameters
+    ----------
+    model_set_of : callable
+        The model set a stream is scored by.
+    names : sequence of str
+        Columns of every stream's ``values``.
+    streams : sequence of Stream
+        What to score, each in time order.
+    policy : Policy
+        Budgets, adaptation and the rest, as in the service.
+    skip : sequence of int, optional
+        How many first readings of each stream are past: the last WARM_UP of them are replayed,
+        but not reported.
+    criticality : str
+        Of every asset; sets the threshold.
+    progress, stage
+        Where to report readings done.
+    """
+    skips = list(skip) if skip is not None else [0] * len(streams)
+    total = sum(len(s.timestamps) - k for s, k in zip(streams, skips, strict=True))
+    done = 0
+    out = []
+    for stream, past in zip(streams, skips, strict=True):
+        begin = max(0, past - WARM_UP)
+        rows: list[dict[str, Any]] = []
+        for part in _replay(model_set_of(stream), names, stream, policy, criticality, begin):
+            rows += part
+            if progress is not None:
+                progress(stage, min(total, done + max(0, len(rows) + begin - past)), total, {})
+        done += len(stream.timestamps) - past
+        out.append(_scored(stream, past, rows[past - begin :]))
+    return out
+
+
+def _replay(
+    model_set: ModelSet,
+    names: Sequence[str],
+    stream: Stream,
+    policy: Policy,
+    criticality: str,
+    begin: int,
+) -> Iterator[list[dict[str, Any]]]:
+    state: dict[str, Any] | None = None
+    window: list[Point] = []
+    for start in range(begin, len(stream.timestamps), CHUNK):
+        points = _points(stream, names, start, start + CHUNK)
+        work = StreamWork(
+            stream.asset_id, stream.sensor_id, None, criticality, state, window, points
+        )
+        outcome = score(model_set, [work], policy)[0]
+        state = outcome.state
+        for point, result in zip(points, outcome.results, strict=True):
+            mark = result.get("metadata", {}).get("window")
+            if mark == "restarted":
+                window = []
+            if mark in ("added", "restarted"):
+                window.append(point)
+        window = window[-outcome.window_length :] if outcome.window_length else []
+        yield outcome.results
+
+
+def _points(stream: Stream, names: Sequence[str], start: int, end: int) -> list[Point]:
+    times = stream.timestamps[start:end].astype("datetime64[us]").tolist()
+    return [
+        Point(
+            time.replace(tzinfo=UTC),
+            # NaN is a value that was not measured: such a message would lack the feature
+            {name: value for name, value in zip(names, row, strict=True) if value == value},
+        )
+        for time, row in zip(times, stream.values[start:end].tolist(), strict=True)
+    ]
+
+
+def _scored(stream: Stream, past: int, rows: list[dict[str, Any]]) -> Scored:
+    n = len(rows)
+    final, p, threshold = (np.full(n, np.nan) for _ in range(3))
+    flags = np.zeros(n, bool)
+    detectors = {name: np.full(n, np.nan) for name in MODEL_NAMES}
+    for i, row in enumerate(rows):
+        if "error" in row:
+            continue
+        final[i], p[i] = row["final_score"], row["p"]
+        threshold[i], flags[i] = row["threshold"], row["is_anomaly"]
+        for one in row["scores"]:
+            detectors[one["model_name"]][i] = one["score"]
+    return Scored(
+        stream.asset_id,
+        stream.sensor_id,
+        stream.timestamps[past:],
+        final,
+        p,
+        threshold,
+        flags,
+        detectors,
+        None if stream.labels is None else stream.labels[past:],
+    )
