@@ -157,7 +157,16 @@ def prepare_data(data: Path | None, var: Path) -> tuple[Path | None, Path]:
     if data is None:
         replay_file = var / "plant.csv"
         subprocess.run(
-            [sys.executable, "-m", "training.simulate", "--out", str(replay_file)], check=True
+            [
+                sys.executable,
+                "-m",
+                "training.simulate",
+                "--out",
+                str(replay_file),
+                "--from",
+                "4000",
+            ],
+            check=True,
         )
         return None, replay_file
     if not data.exists():
