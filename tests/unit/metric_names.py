@@ -1,0 +1,75 @@
+"""The metrics that the code defines, read out of its sources: name -> labels, and their series."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("consumers", "serving", "training", "db", "models")
+#: class of prometheus_client -> what it appends to a metric's name when it is scraped
+SUFFIXES = {
+    "Counter": ("_total",),
+    "Gauge": ("",),
+    "Histogram": ("_bucket", "_sum", "_count"),
+    "Summary": ("_sum", "_count"),
+    "CounterMetricFamily": ("_total",),
+    "GaugeMetricFamily": ("",),
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric as the code defines it."""
+
+    name: str
+    kind: str
+    labels: frozenset[str]
+    where: str
+
+    @property
+    def series(self) -> list[str]:
+        """The names it is scraped under."""
+        return [self.name.removesuffix("_total") + suffix for suffix in SUFFIXES[self.kind]]
+
+    @property
+    def documented(self) -> str:
+        """The name in docs/metrics.md: a counter's with ``_total``, else the bare one."""
+        return self.series[0] if self.kind.startswith("Counter") else self.name
+
+
+def defined() -> list[Metric]:
+    """Every metric defined in the project, in the order of files and lines."""
+    files = [ROOT / "service.py"]
+    for package in PACKAGES:
+        files += sorted((ROOT / package).rglob("*.py"))
+    return [metric for file in files if file.exists() for metric in _in_file(file)]
+
+
+def _in_file(file: Path) -> Iterator[Metric]:
+    tree = ast.parse(file.read_text())
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prometheus_client")
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        kind = node.func.attr if isinstance(node.func, ast.Attribute) else None
+        if isinstance(node.func, ast.Name) and node.func.id in imported:
+            kind = node.func.id
+        name = node.args[0]
+        if kind in SUFFIXES and isinstance(name, ast.Constant) and isinstance(name.value, str):
+            where = str(file.relative_to(ROOT))
+            yield Metric(name.value, kind, frozenset(_labels(node)), where)
+
+
+def _labels(call: ast.Call) -> Iterator[str]:
+    given = [k.value for k in call.keywords if k.arg in ("labelnames", "labels")] + call.args[2:3]
+    for value in given:
+        if isinstance(value, ast.List | ast.Tuple):
+            yield from (str(e.value) for e in value.elts if isinstance(e, ast.Constant))
