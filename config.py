@@ -55,6 +55,23 @@ class Settings(BaseSettings):
     journal_rest: JournalMode = Field("anomalies", description="what /detect stores")
     train_wait_s: float = Field(300, gt=0, description="how long POST /train waits")
     champion_poll_s: float = Field(5, gt=0, description="how often the champion alias is read")
+    request_deadline_s: float = Field(30, gt=0, description="a detection not done by then: 503")
+    score_batch: int = Field(1024, ge=1, description="readings scored together at most")
+    lookup_timeout_s: float = Field(
+        1, gt=0, description="/detect waits no longer for the database, then goes on without it"
+    )
+    access_log: bool = Field(False, description="a log line for each request")
+    runner_urls: str = Field(
+        "",
+        description=(
+            "name=http://host:port, comma separated: runners on other hosts (RUNNER_MODE=processes)."
+            " The network between must be private: a runner runs whatever it is sent"
+        ),
+    )
+    runner_max_batch: int = Field(256, ge=1, description="calls a runner service takes together")
+    runner_max_latency_ms: int = Field(
+        1000, ge=1, description="a runner service refuses calls it cannot answer within this"
+    )
 
     # -- detection ---------------------------------------------------------------------------
     budget_critical: float = Field(1e-2, gt=0, lt=1, description="false alarms per reading")

@@ -170,7 +170,8 @@ def collect(
 OURS = frozenset(
     {
         "asset_criticality", "bundle_version", "caller", "degraded", "detection_id", "event",
-        "explanation", "group", "stored", "warming_up", "window",
+        "explanation", "extrapolated", "group", "imputed", "insufficient_history", "late",
+        "outside_limits", "stored", "unknown_features", "warming_up", "window",
     }
 )  # fmt: skip
 

@@ -1,0 +1,164 @@
+"""The BentoML services: the API, and one runner for each detector.
+
+``bentoml serve`` in this folder starts them. With ``RUNNER_MODE=inprocess`` (the default) the
+detectors live inside the API process; with ``processes`` each is a service of its own, composed
+by ``bentoml.depends``, which BENTOML_CONFIG may scale or place on a GPU by its name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
+
+import bentoml  # noqa: E402
+
+from config import load_settings  # noqa: E402
+from errors import AnomalyError, SettingsError  # noqa: E402
+from serving.auth import Keys, is_public  # noqa: E402
+from serving.remote import MODEL_NAMES, parse_urls  # noqa: E402
+from serving.routing import RestApp  # noqa: E402
+
+try:
+    settings = load_settings()
+    keys = Keys.parse(settings.api_keys.get_secret_value())
+    runner_urls = parse_urls(settings.runner_urls)
+except SettingsError as error:
+    raise SystemExit(f"setting {error.message}") from None
+
+log = logging.getLogger("bentoml.service")
+rest_app = RestApp(keys, max_concurrency=settings.max_concurrency)
+
+#: The name that ``models.store`` gives a bundle in the Bento store.
+BUNDLE_MODEL = "anomaly-bundle"
+
+#: In force for API and runners alike.
+COMMON: dict[str, Any] = {
+    "logging": {"access": {"enabled": settings.access_log}},
+    # spans of every request cost a third of the throughput and go nowhere without an exporter
+    "tracing": {"excluded_urls": ".*"},
+    # a client session that is renewed while calls are in flight drops them
+    "runner_connection": {"max_requests": 2**31, "max_age": 10.0**9},
+}
+
+
+def runner_service(detector: str) -> bentoml.Service[Any]:
+    """The runner of one detector, as a service with a batchable API."""
+
+    class Runner:
+        """Scores batches of calls for one detector; listens on a unix socket only."""
+
+        def __init__(self) -> None:
+            from serving.runners import BundleCache, DetectorRunner
+
+            self._runner = DetectorRunner(detector, BundleCache(settings.var_dir / "bundles"))
+
+        @bentoml.api(
+            batchable=True,
+            max_batch_size=settings.runner_max_batch,
+            max_latency_ms=settings.runner_max_latency_ms,
+        )
+        def score(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return self._runner.answer(calls)
+
+    decorate = bentoml.service(
+        name=f"{detector}_runner", traffic={"timeout": settings.request_deadline_s}, **COMMON
+    )
+    runner: bentoml.Service[Any] = decorate(Runner)
+    return runner
+
+
+def runner_dependencies() -> dict[str, Any]:
+    """What the API depends on: nothing in one process, else a runner for each detector."""
+    if settings.runner_mode == "inprocess":
+        return {}
+    return {
+        f"{name}_runner": bentoml.depends(runner_service(name), url=runner_urls.get(name))
+        for name in MODEL_NAMES
+    }
+
+
+def packed_bundle() -> Any:
+    """The bundle in the Bento store, declared so that ``bentoml build`` packs it; None: no such.
+
+    A declared model that is not in the store would keep ``bentoml serve`` from starting.
+    """
+    try:
+        bentoml.models.get(f"{BUNDLE_MODEL}:latest")
+    except bentoml.exceptions.NotFound:
+        return None
+    return bentoml.models.BentoModel(f"{BUNDLE_MODEL}:latest")
+
+
+class Api:
+    """Anomaly detection for industrial assets. The REST API has its own documentation under
+    /api/v1/anomalies/docs; the two methods here are the same for BentoML's clients."""
+
+    bundle: Any = None
+
+    def __init__(self) -> None:
+        self._parts: Any = None
+
+    @bentoml.on_startup
+    async def open(self) -> None:
+        """Build the parts; bundle and database follow in the background."""
+        from serving.parts import Parts
+
+        remote = {}
+        if settings.runner_mode == "processes":
+            remote = {name: getattr(self, f"{name}_runner") for name in MODEL_NAMES}
+        packed = Path(self.bundle.resolve()) if self.bundle is not None else None
+        self._parts = await Parts.open(settings, remote, frozenset(runner_urls), packed)
+        rest_app.serve(self._parts.endpoints(secured=bool(keys)))
+        if is_public(settings.service_host) and not keys and bentoml.server_context.worker_index == 1:
+            log.warning(
+                "the service listens on %s without API keys: whoever reaches it may call it;"
+                " set API_KEYS, or SERVICE_HOST=127.0.0.1",
+                settings.service_host,
+            )
+
+    @bentoml.on_shutdown
+    async def close(self) -> None:
+        """End what was started."""
+        if self._parts is not None:
+            await self._parts.close()
+
+    async def __is_ready__(self) -> bool:
+        return self._parts is not None and self._parts.ready
+
+    @bentoml.api
+    async def detect(self, item: dict[str, Any], /, ctx: bentoml.Context) -> dict[str, Any]:
+        """Score one reading (see POST /api/v1/anomalies/detect)."""
+        return await self._call(ctx, "detect", item)
+
+    @bentoml.api
+    async def detect_batch(self, items: list[Any], /, ctx: bentoml.Context) -> Any:
+        """Score many readings (see POST /api/v1/anomalies/detect/batch)."""
+        return await self._call(ctx, "detect_batch", items)
+
+    async def _call(self, ctx: bentoml.Context, method: str, content: Any) -> Any:
+        try:
+            keys.check(dict(ctx.request.headers), "detect")
+            return await getattr(self._parts, method)(content)
+        except AnomalyError as error:
+            ctx.response.status_code = error.status
+            return {"error": error.entry()}
+
+
+for _name, _dependency in runner_dependencies().items():
+    setattr(Api, _name, _dependency)
+if packed_bundle() is not None:
+    Api.bundle = packed_bundle()
+
+AnomalyDetection = bentoml.service(
+    name="anomaly_detection",
+    workers=settings.service_workers,
+    threads=8,
+    http={"host": settings.service_host, "port": settings.service_port},
+    # above TRAIN_WAIT_S, or BentoML would answer 504 while a training is waited for
+    traffic={"timeout": settings.train_wait_s + 60},
+    **COMMON,
+)(bentoml.asgi_app(rest_app, path="/", name="rest")(Api))

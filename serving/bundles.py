@@ -1,0 +1,272 @@
+"""Which bundle is in force: the champion, followed by every worker without stopping any request.
+
+One worker, the leader (it holds a file lock), reads the registry's alias and fetches the bundle
+under ``VAR_DIR/bundles``, then names it in ``champion.json`` there. Every worker watches that
+small file, loads and warms what it names in a thread, and only then switches. Requests keep the
+bundle they began with. A bundle that cannot be loaded leaves the old one in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from errors import AnomalyError, NoModel
+from models.bundle import Bundle
+from models.files import write_text_atomically
+from serving import metrics
+from serving.agent import Asker
+
+log = logging.getLogger("bentoml.serving.bundles")
+
+#: How often a worker looks at ``champion.json`` (a stat, no more).
+WATCH_S = 0.25
+#: For so long a version that proved not to be the champion is not asked about again.
+FOREIGN_S = 5.0
+#: For so long a bundle that could not be loaded is not tried again.
+FAILED_S = 60.0
+
+
+class Leadership:
+    """A file lock that one process of the service holds; it goes with the process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def held(self) -> bool:
+        """Whether this process leads; tries to become the leader when none does."""
+        if self._file is not None:
+            return True
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = self._path.open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Let another process lead."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class Keeper:
+    """Holds the bundle in force and follows the champion.
+
+    Parameters
+    ----------
+    asker : Asker
+        The registry.
+    home : Path
+        ``VAR_DIR/bundles``.
+    poll_s : float
+        How often the leader reads the alias.
+    packed : Path, optional
+        A bundle that came with the Bento; serves until there is a champion.
+    """
+
+    def __init__(
+        self, asker: Asker, home: Path, poll_s: float = 5.0, packed: Path | None = None
+    ) -> None:
+        self._asker = asker
+        self._home = home
+        self._poll_s = poll_s
+        self._packed = packed
+        self._pointer = home / "champion.json"
+        self._recheck = home / "recheck"
+        self._seen: tuple[int, int] | None = None
+        self._foreign: dict[str, float] = {}
+        self._failed: dict[str, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._wanted = asyncio.Event()
+        self.leadership = Leadership(home / "leader.lock")
+        self.bundle: Bundle | None = None
+        self.source: str | None = None
+        self.loaded_at: str | None = None
+        self.problem: str | None = None
+        self._registry_problem: str | None = None
+
+    def current(self) -> Bundle:
+        """The bundle in force; hold on to it for the whole of a request.
+
+        Raises
+        ------
+        NoModel
+            Says what to run.
+        """
+        if self.bundle is None:
+            raise NoModel(
+                "no trained bundle is loaded yet: run 'python -m training.fit' or POST /train"
+                + (f" ({self.problem})" if self.problem else ""),
+                retry_after=5,
+            )
+        return self.bundle
+
+    async def start(self) -> None:
+        """Load what is known from last time or was packed, then follow the champion."""
+        self._home.mkdir(parents=True, exist_ok=True)
+        await self._look()
+        if self.bundle is None and self._packed is not None:
+            await self._load(self._packed, "packed in the Bento")
+        self._tasks = [
+            asyncio.create_task(self._watch(), name="watch champion.json"),
+            asyncio.create_task(self._lead(), name="poll the champion"),
+        ]
+
+    async def stop(self) -> None:
+        """End the watching; the bundle stays for requests in flight."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.leadership.release()
+        await self._asker.close()
+
+    async def know(self, version: str) -> None:
+        """A state made by ``version`` came in: if that is the champion by now, switch first."""
+        if self.bundle is None or version == self.bundle.version:
+            return
+        now = time.monotonic()
+        if now - self._foreign.get(version, -FOREIGN_S) < FOREIGN_S:
+            return
+        before = self._checked()
+        self._ask_again()
+        for _ in range(40):  # two seconds at most: the request must not wait for ever
+            await asyncio.sleep(0.05)
+            if self._checked() != before:
+                break
+        await self._look()
+        if self.bundle.version != version:
+            if len(self._foreign) > 1000:
+                self._foreign.clear()
+            self._foreign[version] = time.monotonic()
+
+    def status(self) -> dict[str, Any]:
+        """For ``/status``: version, source and what went wrong last."""
+        return {
+            "bundle_version": self.bundle.version if self.bundle else None,
+            "source": self.source,
+            "loaded_at": self.loaded_at,
+            "problem": self.problem or self._registry_problem,
+        }
+
+    # -- following -----------------------------------------------------------------------------
+
+    def _ask_again(self) -> None:
+        if self.leadership.held():
+            self._wanted.set()
+        else:
+            self._recheck.touch()
+
+    def _checked(self) -> Any:
+        return self._read_pointer().get("checked_at")
+
+    def _read_pointer(self) -> dict[str, Any]:
+        try:
+            pointer: dict[str, Any] = json.loads(self._pointer.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return pointer
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                await self._look()
+            except Exception:
+                log.exception("watching the champion failed")
+
+    async def _look(self) -> None:
+        try:
+            stat = self._pointer.stat()
+        except FileNotFoundError:
+            return
+        seen = (stat.st_mtime_ns, stat.st_ino)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        pointer = self._read_pointer()
+        self._registry_problem = pointer.get("problem")
+        folder, version = pointer.get("folder"), pointer.get("version")
+        if not folder or (self.bundle is not None and self.bundle.folder.name == folder):
+            return
+        if time.monotonic() - self._failed.get(folder, -FAILED_S) < FAILED_S:
+            return
+        await self._load(self._home / folder, f"champion, version {version}")
+
+    async def _load(self, folder: Path, source: str) -> None:
+        try:
+            bundle = await asyncio.to_thread(load_warm, folder)
+        except Exception as error:
+            known = isinstance(error, AnomalyError)
+            log.error("bundle %s cannot be loaded: %s", folder, error, exc_info=not known)
+            self.problem = f"{source} cannot be loaded: {error}"
+            self._failed[folder.name] = time.monotonic()
+            return
+        first = self.bundle is None
+        self.bundle, self.source, self.problem = bundle, source, None
+        self.loaded_at = datetime.now(UTC).isoformat()
+        if first:
+            metrics.READY.inc()
+        log.info("bundle %s is in force (%s)", bundle.version, source)
+
+    async def _lead(self) -> None:
+        while True:
+            try:
+                if self.leadership.held():
+                    await self._poll()
+                    self._recheck.unlink(missing_ok=True)
+            except Exception:
+                log.exception("reading the champion failed")
+            await self._pause()
+
+    async def _pause(self) -> None:
+        until = time.monotonic() + self._poll_s
+        while time.monotonic() < until:
+            try:
+                async with asyncio.timeout(min(WATCH_S, self._poll_s)):
+                    await self._wanted.wait()
+            except TimeoutError:
+                if not self._recheck.exists():
+                    continue
+            self._wanted.clear()
+            return
+
+    async def _poll(self) -> None:
+        pointer = self._read_pointer()
+        try:
+            version = await self._asker.ask("alias", name="champion")
+            if version is None:
+                pointer = {}
+            elif pointer.get("version") != version or not self._there(pointer):
+                path = Path(await self._asker.ask("fetch", version=version, into=str(self._home)))
+                pointer = {"version": version, "folder": path.name}
+            pointer.pop("problem", None)
+        except AnomalyError as error:
+            if pointer.get("problem") != error.message:
+                log.warning("the champion cannot be read: %s", error.message)
+            pointer["problem"] = error.message
+        pointer["checked_at"] = time.time_ns()
+        await asyncio.to_thread(write_text_atomically, self._pointer, json.dumps(pointer))
+
+    def _there(self, pointer: dict[str, Any]) -> bool:
+        folder = pointer.get("folder")
+        return bool(folder) and (self._home / str(folder)).is_dir()
+
+
+def load_warm(folder: Path) -> Bundle:
+    """Load a bundle with all its groups, every path of scoring run once."""
+    bundle = Bundle.load(folder)
+    for group in bundle.groups:
+        bundle.model_set(group).warm()
+    return bundle

@@ -1,0 +1,149 @@
+"""The database as the service sees it: asked in threads, with a breaker, never in the way.
+
+A database that is down, or that hangs, is noticed once; from then on every call that needs it
+fails at once (``/detect`` then answers without it) until a probe in the background succeeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, text
+
+from db.session import transaction
+from errors import AnomalyError, SettingsError, StorageUnavailable
+
+log = logging.getLogger("bentoml.serving.database")
+
+R = TypeVar("R")
+#: How often a database that failed is tried.
+PROBE_S = 1.0
+
+
+class Database:
+    """Runs functions of a connection, each in one transaction.
+
+    Parameters
+    ----------
+    opener : callable
+        Makes the engine, starts an embedded server and migrates; called in a thread, again
+        until it succeeds.
+    quick_s : float
+        How long a call on the way of ``/detect`` may take.
+    """
+
+    def __init__(self, opener: Callable[[], Engine], quick_s: float = 1.0) -> None:
+        self._opener = opener
+        self._quick_s = quick_s
+        self._engine: Engine | None = None
+        self._down = True
+        self._problem = "not connected yet"
+        self._quick = ThreadPoolExecutor(4, thread_name_prefix="db-quick")
+        self._slow = ThreadPoolExecutor(8, thread_name_prefix="db")
+        self._probe = ThreadPoolExecutor(1, thread_name_prefix="db-probe")
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self.opened = asyncio.Event()
+
+    @property
+    def available(self) -> bool:
+        """Whether a call is worth making."""
+        return not self._down
+
+    def status(self) -> dict[str, object]:
+        """For ``/status``."""
+        return {"available": self.available, "problem": self._problem if self._down else None}
+
+    async def start(self) -> None:
+        """Connect in the background."""
+        self._task = asyncio.create_task(self._watch(), name="watch the database")
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for pool in (self._quick, self._slow, self._probe):
+            pool.shutdown(wait=False, cancel_futures=True)
+        if self._engine is not None:
+            self._engine.dispose()
+
+    async def quick(self, call: Callable[[Connection], R]) -> R:
+        """Run ``call`` on the way of ``/detect``: in time or not at all.
+
+        Raises
+        ------
+        StorageUnavailable
+        """
+        try:
+            async with asyncio.timeout(self._quick_s):
+                return await self._run(self._quick, call)
+        except TimeoutError:
+            self._failed(f"no answer within {self._quick_s:g} s")
+            raise StorageUnavailable(f"the database gave {self._problem}") from None
+
+    async def run(self, call: Callable[[Connection], R]) -> R:
+        """Run ``call``; it may take as long as the statement time-out allows.
+
+        Raises
+        ------
+        StorageUnavailable
+        """
+        return await self._run(self._slow, call)
+
+    async def _run(self, pool: ThreadPoolExecutor, call: Callable[[Connection], R]) -> R:
+        engine = self._engine
+        if self._down or engine is None:
+            raise StorageUnavailable(f"the database cannot be reached: {self._problem}")
+
+        def work() -> R:
+            with transaction(engine) as connection:
+                return call(connection)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
+        except StorageUnavailable as error:
+            self._failed(error.message)
+            raise
+
+    def _failed(self, problem: str) -> None:
+        if not self._down:
+            log.warning("the database is down (%s); answers go on without it", problem)
+        self._down, self._problem = True, problem
+        self._wake.set()
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                if self._down:
+                    await loop.run_in_executor(self._probe, self._try)
+                    self._down = False
+                    if not self.opened.is_set():
+                        self.opened.set()
+                    else:
+                        log.info("the database is back")
+                self._wake.clear()
+                await self._wake.wait()
+            except SettingsError as error:
+                self._problem = error.message
+                log.error("%s", error.message)
+                return  # trying again cannot help
+            except Exception as error:
+                known = isinstance(error, AnomalyError)
+                problem = str(error)[:300]
+                if problem != self._problem:
+                    log.warning("database: %s", problem, exc_info=not known)
+                self._problem = problem
+                await asyncio.sleep(PROBE_S)
+
+    def _try(self) -> None:
+        if self._engine is None:
+            self._engine = self._opener()
+        with transaction(self._engine) as connection:
+            connection.execute(text("SET LOCAL statement_timeout = 2000"))
+            connection.execute(text("SELECT 1"))

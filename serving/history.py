@@ -1,0 +1,106 @@
+"""``GET /``: the query of the history, from text to checked filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, get_args
+
+from errors import InputError
+from schemas import Criticality, check_name, parse_timestamp
+
+MOST_ROWS = 5000
+#: Beyond this many rows only a cursor is quick; larger numbers do not fit PostgreSQL's bigint.
+MOST_OFFSET = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Filters and page of the history; ``is_anomaly`` None means both."""
+
+    asset_id: str | None = None
+    sensor_id: str | None = None
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    is_anomaly: bool | None = True
+    criticality: str | None = None
+    limit: int = 100
+    offset: int = 0
+    cursor: str | None = None
+
+    def filters(self) -> dict[str, Any]:
+        """What was asked for, as the answer repeats it."""
+        shown = asdict(self)
+        for name in ("limit", "offset", "cursor"):
+            del shown[name]
+        return shown
+
+
+def parse_query(given: dict[str, str]) -> Query:
+    """Check the query's parameters.
+
+    Raises
+    ------
+    InputError
+        An unknown parameter, or a value out of range; names it. A misspelt filter would
+        otherwise answer with everything.
+    """
+    for name in given:
+        if name not in _PARSERS:
+            raise InputError(
+                f"{name[:64]}: no such parameter; known are {', '.join(_PARSERS)}",
+                code="unknown_parameter",
+                field=name[:64],
+            )
+    query = Query(**{name: _PARSERS[name](value, name) for name, value in given.items()})
+    if query.cursor is not None and "offset" in given:
+        raise InputError("offset: not together with cursor", field="offset")
+    if query.start_date and query.end_date and query.start_date > query.end_date:
+        raise InputError("start_date: lies after end_date", field="start_date")
+    return query
+
+
+def _flag(value: str, field: str) -> bool | None:
+    known = {"true": True, "1": True, "false": False, "0": False, "any": None}
+    if value.lower() not in known:
+        raise InputError(f"{field}: {value!r:.40} is none of true, false, any", field=field)
+    return known[value.lower()]
+
+
+def _level(value: str, field: str) -> str:
+    if value not in get_args(Criticality):
+        raise InputError(
+            f"{field}: {value!r:.40} is none of {', '.join(get_args(Criticality))}", field=field
+        )
+    return value
+
+
+def _number(least: int, most: int) -> Callable[[str, str], int]:
+    def parse(value: str, field: str) -> int:
+        if not (value.isascii() and value.isdigit() and len(value) <= 16):
+            raise InputError(f"{field}: {value!r:.40} is not a whole number", field=field)
+        if not least <= int(value) <= most:
+            raise InputError(f"{field}: {value} is not between {least} and {most}", field=field)
+        return int(value)
+
+    return parse
+
+
+def _cursor(value: str, field: str) -> str:
+    if not value or len(value) > 512:
+        raise InputError(f"{field}: is not a cursor of this service", field=field)
+    return value
+
+
+_PARSERS: dict[str, Callable[[str, str], Any]] = {
+    "asset_id": check_name,
+    "sensor_id": check_name,
+    "start_date": parse_timestamp,
+    "end_date": parse_timestamp,
+    "is_anomaly": _flag,
+    "criticality": _level,
+    "limit": _number(1, MOST_ROWS),
+    "offset": _number(0, MOST_OFFSET),
+    "cursor": _cursor,
+}

@@ -1,0 +1,32 @@
+"""What the service counts. Safe with several workers: under ``bentoml serve`` the numbers of all
+processes add up, because BentoML sets ``PROMETHEUS_MULTIPROC_DIR`` before this is imported.
+
+Labels are drawn from small fixed sets: a path with an id in it never becomes a label.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+BATCH = Histogram(
+    "anomaly_batch_size",
+    "Weight of one batch: readings scored together, look-ups or rows stored together",
+    ["stage"],
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096),
+)
+REQUESTS = Counter(
+    "anomaly_http_requests", "Answered requests of the REST API", ["route", "method", "status"]
+)
+SECONDS = Histogram(
+    "anomaly_http_seconds",
+    "Seconds from a request's head to its answer",
+    ["route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 300),
+)
+READINGS = Counter("anomaly_readings", "Readings answered", ["outcome"])
+IN_HAND = Gauge(
+    "anomaly_requests_in_hand", "Requests being answered now", multiprocess_mode="livesum"
+)
+DEGRADED = Counter("anomaly_degraded", "Answers given without the database", ["what"])
+READY = Gauge("anomaly_bundle_ready", "Workers with a bundle loaded", multiprocess_mode="livesum")
+RETRIES = Counter("anomaly_runner_retries", "Calls of a runner tried again", ["detector"])

@@ -1,0 +1,184 @@
+"""Putting the service together: every part made once, handed what it needs, started, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import signal
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import Engine
+
+from config import Settings
+from db.migrate import migrate
+from db.session import open_engine
+from models.registry import open_registry
+from models.thresholds import Policy
+from serving.agent import Asker, DirectAsker, ProcessAsker
+from serving.bundles import Keeper
+from serving.core import Core
+from serving.database import Database
+from serving.jobs import Jobs
+from serving.journal import Journal
+from serving.openapi import document
+from serving.parsing import Limits, parse_batch, parse_item
+from serving.rest import Rest, endpoints
+from serving.routing import Endpoint
+from serving.runners import LocalRunners, RemoteRunners, Runners
+from serving.scoring import Engine as Scoring
+from serving.stored import LookUps
+
+log = logging.getLogger("bentoml.serving")
+
+
+class Parts:
+    """All parts of one API worker. Made by :meth:`open`."""
+
+    def __init__(
+        self, settings: Settings, core: Core, database: Database, jobs: Jobs, registry: Asker
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._core = core
+        self._database = database
+        self._jobs = jobs
+        self._limits = Limits(
+            settings.max_batch_items,
+            settings.max_features,
+            settings.max_history,
+            settings.max_body_bytes,
+        )
+
+    @classmethod
+    async def open(
+        cls, settings: Settings, remote: dict[str, Any], by_url: frozenset[str], packed: Path | None
+    ) -> Self:
+        """Make and start the parts; bundle and database come in the background.
+
+        Parameters
+        ----------
+        remote : mapping
+            BentoML's proxies of the runner services by detector; empty: in this process.
+        by_url : frozenset of str
+            Detectors whose runner is reached by a URL.
+        packed : Path, optional
+            The bundle that came with the Bento.
+        """
+        database = Database(functools.partial(open_database, settings), settings.lookup_timeout_s)
+        home = settings.var_dir / "bundles"
+        registry = asker(settings)
+        keeper = Keeper(registry, home, settings.champion_poll_s, packed)
+        scoring = Scoring(
+            runners(remote, by_url, settings.request_deadline_s),
+            Policy(
+                budgets=settings.budgets(),
+                adaptation=settings.adaptation,
+                event_silence_s=settings.event_silence_s,
+            ),
+            max_batch=settings.score_batch,
+            threads=4 if remote else 1,
+        )
+        core = Core(
+            keeper,
+            scoring,
+            LookUps(database, settings.use_stored_history),
+            Journal(database, settings.journal_rest),
+            settings.request_deadline_s,
+        )
+        jobs = Jobs(
+            database,
+            keeper.leadership.held,
+            settings.var_dir,
+            settings.data_dir,
+            settings.train_wait_s,
+        )
+        parts = cls(settings, core, database, jobs, registry)
+        on_sigterm(jobs.stopping)
+        await database.start()
+        await keeper.start()
+        await jobs.start()
+        return parts
+
+    @property
+    def ready(self) -> bool:
+        """Whether a bundle is loaded and warm."""
+        return self._core.keeper.bundle is not None
+
+    async def detect(self, content: object) -> dict[str, Any]:
+        """One reading, as BentoML's clients send it."""
+        return await self._core.detect_one(parse_item(content, self._limits))
+
+    async def detect_batch(self, content: object) -> list[dict[str, Any]]:
+        """Many readings, as BentoML's clients send them."""
+        return await self._core.detect(parse_batch(content, self._limits))
+
+    def endpoints(self, *, secured: bool) -> list[Endpoint]:
+        """The REST API."""
+        rest = Rest(self._core, self._database, self._jobs, self._registry, self._limits)
+        number = own_version()
+        return endpoints(
+            rest,
+            name=self._settings.service_name,
+            version=number,
+            documentation=document(
+                version=number,
+                secured=secured,
+                max_items=self._limits.items,
+                max_features=self._limits.features,
+                max_history=self._limits.history,
+            ),
+        )
+
+    async def close(self) -> None:
+        """Stop everything that was started, the database last."""
+        await self._jobs.stop()
+        await self._core.keeper.stop()
+        self._core.engine.close()
+        await self._database.stop()
+
+
+def asker(settings: Settings) -> Asker:
+    """How the registry is asked: files directly, MLflow through a process of its own."""
+    name, var_dir = settings.mlflow_experiment_name, settings.var_dir
+    if not settings.mlflow_enabled:
+        return DirectAsker(open_registry(None, name, var_dir))
+    return ProcessAsker(settings.mlflow_uri(), name, var_dir)
+
+
+def open_database(settings: Settings) -> Engine:
+    """The engine, its schema brought up to date."""
+    engine = open_engine(settings)
+    migrate(engine)
+    return engine
+
+
+def runners(remote: dict[str, Any], by_url: frozenset[str], timeout: float) -> Runners:
+    """The runners, wherever they live."""
+    if not remote:
+        return LocalRunners()
+    score = {name: proxy.to_async.score for name, proxy in remote.items()}
+    return RemoteRunners(score, asyncio.get_running_loop(), by_url, timeout)
+
+
+def on_sigterm(stopping: asyncio.Event) -> None:
+    """Tell whoever waits for a training job that the service ends; then go on as before."""
+    loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGTERM)
+
+    def handle(number: int, frame: Any) -> None:
+        loop.call_soon_threadsafe(stopping.set)
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGTERM, handle)
+
+
+def own_version() -> str:
+    """The installed version of this service."""
+    try:
+        return version("detection-anomalies-service")
+    except PackageNotFoundError:
+        return "unreleased"

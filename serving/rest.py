@@ -1,0 +1,200 @@
+"""The REST API: every call of the contract, on top of :class:`serving.core.Core`."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from db.repository import HistoryFilter, get_detection, history
+from errors import InputError, NotFound
+from models.base import MODEL_NAMES
+from serving.agent import Asker
+from serving.core import Core
+from serving.database import Database
+from serving.history import parse_query
+from serving.http import Answer, Request, json_answer
+from serving.jobs import Jobs, parse_training
+from serving.openapi import DOCS_PAGE
+from serving.parsing import Limits, parse_batch, parse_item, parse_streams
+from serving.routing import Endpoint
+
+
+class Rest:
+    """The handlers.
+
+    Parameters
+    ----------
+    core : Core
+        Detection.
+    database : Database
+        History.
+    jobs : Jobs
+        Training.
+    registry : Asker
+        Training runs.
+    limits : Limits
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        database: Database,
+        jobs: Jobs,
+        registry: Asker,
+        limits: Limits,
+    ) -> None:
+        self._core = core
+        self._database = database
+        self._jobs = jobs
+        self._registry = registry
+        self._limits = limits
+
+    async def detect(self, request: Request) -> Answer:
+        content = await request.json(self._limits.body_bytes)
+        return json_answer(await self._core.detect_one(parse_item(content, self._limits)))
+
+    async def detect_batch(self, request: Request) -> Answer:
+        content = await request.json(self._limits.body_bytes)
+        return json_answer(await self._core.detect(parse_batch(content, self._limits)))
+
+    async def detect_streams(self, request: Request) -> Answer:
+        content = await request.json(self._limits.body_bytes)
+        streams, echo = parse_streams(content, self._limits)
+        return json_answer(await self._core.detect_streams(streams, echo))
+
+    async def train(self, request: Request) -> Answer:
+        wait = _flag(request.query(), "wait", default=True)
+        content = await request.json(self._limits.body_bytes)
+        status, body = await self._jobs.train(parse_training(content), wait)
+        return json_answer(body, status)
+
+    async def train_job(self, request: Request) -> Answer:
+        return json_answer(await self._jobs.show(_uuid(request.path, "job")))
+
+    async def status(self, _: Request) -> Answer:
+        keeper = self._core.keeper
+        content: dict[str, Any] = {
+            "ready": keeper.bundle is not None,
+            **keeper.status(),
+            **describe(keeper.bundle.describe() if keeper.bundle else None),
+            "database": self._database.status(),
+        }
+        return json_answer(content)
+
+    async def anomalies(self, request: Request) -> Answer:
+        query = parse_query(request.query())
+        filters = HistoryFilter(
+            query.asset_id,
+            query.sensor_id,
+            query.start_date,
+            query.end_date,
+            query.is_anomaly,
+            query.criticality,
+        )
+        page = await self._database.run(
+            lambda connection: history(
+                connection, filters, limit=query.limit, offset=query.offset, cursor=query.cursor
+            )
+        )
+        content = {
+            "anomalies": page.rows,
+            "total": page.total,
+            "limit": query.limit,
+            "offset": query.offset,
+            "filters": query.filters(),
+            "next_cursor": page.next_cursor,
+        }
+        if not page.total_is_exact:
+            content["total_is_exact"] = False
+        return json_answer(content)
+
+    async def anomaly(self, request: Request) -> Answer:
+        wanted = _uuid(request.path, "detection")
+        found = await self._database.run(lambda connection: get_detection(connection, wanted))
+        if found is None:
+            raise NotFound(f"no detection {wanted}")
+        return json_answer(found)
+
+    async def runs(self, request: Request) -> Answer:
+        given = request.query()
+        limit = given.get("limit", "20")
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:6]) <= 1000):
+            raise InputError(f"limit: {limit!r:.40} is not between 1 and 1000", field="limit")
+        found = await self._registry.ask(
+            "runs", limit=int(limit), page=given.get("page"), model_name=given.get("model_name")
+        )
+        return json_answer(found)
+
+
+def describe(bundle: dict[str, Any] | None) -> dict[str, Any]:
+    """``models`` (and ``groups``) of ``/status``: all three names, whatever the bundle holds."""
+    groups = (bundle or {}).get("groups", {})
+    shown = {name: _models(group) for name, group in groups.items()}
+    first = "default" if "default" in shown else next(iter(shown), None)
+    content: dict[str, Any] = {"models": shown[first] if first else _models({})}
+    if len(shown) > 1:
+        content["groups"] = shown
+    return content
+
+
+def _models(group: dict[str, Any]) -> dict[str, Any]:
+    untrained = {
+        "is_trained": False,
+        "version": None,
+        "trained_at": None,
+        "n_features": None,
+        "feature_names": [],
+    }
+    models = group.get("models", group)
+    return {name: {**untrained, **models.get(name, {})} for name in MODEL_NAMES}
+
+
+def _flag(given: dict[str, str], name: str, *, default: bool) -> bool:
+    value = given.get(name, str(default)).lower()
+    if value not in ("true", "false", "1", "0"):
+        raise InputError(f"{name}: {value!r:.40} is neither true nor false", field=name)
+    return value in ("true", "1")
+
+
+def _uuid(text: str, what: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(f"no {what} {text[:80]!r}: ids are UUIDs") from None
+
+
+def endpoints(rest: Rest, *, name: str, version: str, documentation: bytes) -> list[Endpoint]:
+    """The contract's paths, below the prefix.
+
+    Parameters
+    ----------
+    name, version : str
+        For ``/health``.
+    documentation : bytes
+        The OpenAPI document.
+    """
+    health = {"status": "healthy", "service": name, "version": version}
+
+    async def show_health(_: Request) -> Answer:
+        return json_answer(health)
+
+    async def show_openapi(_: Request) -> Answer:
+        return Answer(documentation)
+
+    async def show_docs(_: Request) -> Answer:
+        return Answer(DOCS_PAGE, content_type=b"text/html; charset=utf-8")
+
+    return [
+        Endpoint("/detect", {"POST": ("detect", rest.detect)}),
+        Endpoint("/detect/batch", {"POST": ("detect", rest.detect_batch)}),
+        Endpoint("/detect/streams", {"POST": ("detect", rest.detect_streams)}),
+        Endpoint("/train", {"POST": ("train", rest.train)}),
+        Endpoint("/train/{job}", {"GET": ("read", rest.train_job)}),
+        Endpoint("/status", {"GET": ("read", rest.status)}),
+        Endpoint("/metrics", {"GET": ("read", rest.runs)}),
+        Endpoint("", {"GET": ("read", rest.anomalies)}),
+        Endpoint("/{id}", {"GET": ("read", rest.anomaly)}),
+        Endpoint("/health", {"GET": (None, show_health)}),
+        Endpoint("/openapi.json", {"GET": (None, show_openapi)}),
+        Endpoint("/docs", {"GET": (None, show_docs)}),
+    ]

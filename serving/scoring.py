@@ -1,0 +1,172 @@
+"""A request from readings to results: batches across requests, the runners, the answer.
+
+One thread scores. What arrives meanwhile waits and is scored together, so that concurrent
+requests share the vectorised work; the event loop stays free to read and answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from errors import AnomalyError, InputError, UnknownGroup
+from models.base import Array
+from models.bundle import Bundle
+from models.ensemble import StreamOutcome, StreamWork, run
+from models.thresholds import Policy
+from serving import metrics
+from serving.batching import Batcher
+from serving.runners import Runners
+
+log = logging.getLogger("bentoml.serving.scoring")
+
+
+@dataclass(slots=True)
+class Job:
+    """Streams of one request that are scored together, all by one bundle."""
+
+    bundle: Bundle
+    works: list[StreamWork]
+
+    @property
+    def weight(self) -> int:
+        return sum(len(work.readings) for work in self.works)
+
+
+class Engine:
+    """Scores streams; the only place that calls :func:`models.ensemble.run`.
+
+    Parameters
+    ----------
+    runners : Runners
+    policy : Policy
+    max_batch : int
+        Readings in one batch. A larger request is cut between streams, so that small ones
+        need not wait for all of it.
+    max_waiting : int
+        Readings in the queue before new requests are refused.
+    threads : int
+        Batches at the same time: 1 in one process, more when the runners are elsewhere.
+    """
+
+    def __init__(
+        self,
+        runners: Runners,
+        policy: Policy,
+        *,
+        max_batch: int = 1024,
+        max_waiting: int = 50_000,
+        threads: int = 1,
+    ) -> None:
+        self._runners = runners
+        self._policy = policy
+        self._max_batch = max_batch
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="scoring")
+        observe = metrics.BATCH.labels("scoring").observe
+        self._batcher: Batcher[Job, list[StreamOutcome]] = Batcher(
+            self._in_thread,
+            max_weight=max_batch,
+            max_waiting=max_waiting,
+            parallel=threads,
+            on_batch=observe,
+        )
+
+    async def score(
+        self, bundle: Bundle, works: Sequence[StreamWork], deadline: float | None = None
+    ) -> list[StreamOutcome]:
+        """One outcome for each work, in their order.
+
+        Raises
+        ------
+        Busy, Unavailable
+            See :meth:`serving.batching.Batcher.submit`.
+        """
+        jobs = self._cut(bundle, works)
+        if len(jobs) == 1:
+            return await self._batcher.submit(jobs[0], weight=jobs[0].weight, deadline=deadline)
+        parts = await asyncio.gather(
+            *(self._batcher.submit(job, weight=job.weight, deadline=deadline) for job in jobs)
+        )
+        return [outcome for part in parts for outcome in part]
+
+    def _cut(self, bundle: Bundle, works: Sequence[StreamWork]) -> list[Job]:
+        jobs = [Job(bundle, [])]
+        weight = 0
+        for work in works:
+            if weight and weight + len(work.readings) > self._max_batch:
+                jobs.append(Job(bundle, []))
+                weight = 0
+            jobs[-1].works.append(work)
+            weight += len(work.readings)
+        return jobs
+
+    async def _in_thread(self, jobs: list[Job]) -> Sequence[list[StreamOutcome] | BaseException]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self.score_jobs, jobs)
+
+    def score_jobs(self, jobs: list[Job]) -> list[list[StreamOutcome] | BaseException]:
+        """Score several requests at once; one that fails does not take the others down."""
+        answers: list[list[StreamOutcome] | BaseException] = [[] for _ in jobs]
+        by_bundle: dict[int, list[int]] = {}
+        for place, job in enumerate(jobs):
+            by_bundle.setdefault(id(job.bundle), []).append(place)
+        for places in by_bundle.values():
+            bundle = jobs[places[0]].bundle
+            works = [work for place in places for work in jobs[place].works]
+            try:
+                outcomes = iter(self._score(bundle, works))
+            except Exception as error:
+                if len(places) > 1:
+                    for place in places:
+                        answers[place] = self.score_jobs([jobs[place]])[0]
+                    continue
+                if not isinstance(error, AnomalyError):
+                    log.exception("scoring failed")
+                answers[places[0]] = error
+                continue
+            for place in places:
+                answers[place] = [next(outcomes) for _ in jobs[place].works]
+        return answers
+
+    def _score(self, bundle: Bundle, works: list[StreamWork]) -> list[StreamOutcome]:
+        outcomes: list[StreamOutcome | None] = [None] * len(works)
+        by_group: dict[str, list[int]] = {}
+        for place, work in enumerate(works):
+            try:
+                group = bundle.group_for(work.asset_id, work.sensor_id, work.feature)
+            except UnknownGroup as error:
+                outcomes[place] = refused(work, error)
+            else:
+                by_group.setdefault(group, []).append(place)
+        for group, places in by_group.items():
+            scored = self._drive(bundle, group, [works[place] for place in places])
+            for place, outcome in zip(places, scored, strict=True):
+                outcomes[place] = outcome
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _drive(self, bundle: Bundle, group: str, works: list[StreamWork]) -> list[StreamOutcome]:
+        steps = run(bundle.model_set(group), works, self._policy)
+        answers: list[Array] | None = None
+        while True:
+            try:
+                calls = next(steps) if answers is None else steps.send(answers)
+            except StopIteration as stop:
+                done: list[StreamOutcome] = stop.value
+                return done
+            answers = self._runners.call(bundle, group, calls)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._pool.shutdown(wait=False)
+
+
+def refused(work: StreamWork, error: InputError) -> StreamOutcome:
+    """The outcome of a stream that cannot be scored at all: its error at every reading."""
+    results: list[dict[str, Any]] = [
+        {"error": error.entry(), "metadata": {"window": "left_out"}} for _ in work.readings
+    ]
+    return StreamOutcome(results=results, state=work.state or {}, window_length=0)

@@ -1,0 +1,117 @@
+"""What the database knows about the streams of a request: state, window, criticality.
+
+Look-ups of concurrent requests are made together, in one transaction. Criticalities are kept for
+a few seconds, so that a request with its own history need not touch the database.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from db.repository import asset_criticalities, stream_contexts, stream_key
+from errors import InputError, StorageUnavailable
+from models.ensemble import Point
+from serving import metrics
+from serving.batching import Batcher
+from serving.database import Database
+from serving.parsing import Item
+from serving.planning import Known, Stored, StreamKey, assets_to_look_up, streams_to_look_up
+
+CRITICALITY_S = 5.0
+CRITICALITIES_KEPT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    streams: frozenset[StreamKey]
+    assets: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Found:
+    streams: dict[StreamKey, Stored]
+    criticality: dict[str, str]
+
+
+class LookUps:
+    """Finds what is stored about a request's streams.
+
+    Parameters
+    ----------
+    database : Database
+    use_stored_history : bool
+        Whether states and windows are read at all.
+    """
+
+    def __init__(self, database: Database, use_stored_history: bool = True) -> None:
+        self._database = database
+        self._use_stored = use_stored_history
+        self._criticality: dict[str, tuple[float, str]] = {}
+        self._batcher: Batcher[_Wanted, _Found] = Batcher(
+            self._together,
+            max_weight=2000,
+            max_waiting=1_000_000,
+            parallel=2,
+            on_batch=metrics.BATCH.labels("look_up").observe,
+        )
+
+    async def known(self, items: Sequence[Item | InputError]) -> Known:
+        """Look up what these items need; a database that is down makes it ``degraded``."""
+        streams = frozenset(streams_to_look_up(items)) if self._use_stored else frozenset()
+        known = Known()
+        known.criticality, missing, fresh = self._kept(assets_to_look_up(items))
+        if not streams and fresh:
+            return known
+        try:
+            if not self._database.available:
+                raise StorageUnavailable("down")
+            found = await self._batcher.submit(
+                _Wanted(streams, frozenset(missing)), weight=len(streams) + len(missing)
+            )
+        except StorageUnavailable:
+            known.degraded = True
+            metrics.DEGRADED.labels("look_up").inc()
+            return known
+        known.stored = found.streams
+        known.criticality = {**known.criticality, **found.criticality}
+        return known
+
+    def _kept(self, assets: Iterable[str]) -> tuple[dict[str, str], list[str], bool]:
+        """Criticalities held, those to ask for, and whether there are none of these."""
+        now = time.monotonic()
+        held: dict[str, str] = {}
+        missing: list[str] = []
+        for asset in assets:
+            kept = self._criticality.get(asset)
+            if kept is not None:
+                held[asset] = kept[1]  # also when old: better than none in an outage
+            if kept is None or now - kept[0] > CRITICALITY_S:
+                missing.append(asset)
+        return held, missing, not missing
+
+    async def _together(self, wanted: list[_Wanted]) -> Sequence[_Found]:
+        streams = {key for one in wanted for key in one.streams}
+        assets = {asset for one in wanted for asset in one.assets}
+        found = await self._database.quick(lambda connection: look_up(connection, streams, assets))
+        now = time.monotonic()
+        if len(self._criticality) + len(assets) > CRITICALITIES_KEPT:
+            self._criticality.clear()
+        for asset in assets:
+            self._criticality[asset] = (now, found.criticality.get(asset, "medium"))
+        return [found] * len(wanted)
+
+
+def look_up(connection: Connection, streams: Iterable[StreamKey], assets: Iterable[str]) -> _Found:
+    """States with their windows, and criticalities, in one transaction."""
+    found: dict[StreamKey, Stored] = {}
+    if streams:
+        keys = [stream_key(asset, sensor) for asset, sensor in streams]
+        for key, (state, readings) in stream_contexts(connection, keys, 0).items():
+            window = [Point(at, features) for at, features in readings]
+            found[key[0], key[1]] = Stored(state.state, window)
+    criticality = asset_criticalities(connection, list(assets)) if assets else {}
+    return _Found(found, dict(criticality))
