@@ -9,7 +9,6 @@ stable codes: ``null_body``, ``not_json``, ``not_object``, ``duplicate_key``, ``
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -273,28 +272,4 @@ def dead_letter_headers(
         ("dead-letter-topic", topic.encode()),
         ("dead-letter-partition", str(partition).encode()),
         ("dead-letter-offset", str(offset).encode()),
-    ]
-
-
-def encode_headers(headers: Headers | None) -> bytes | None:
-    """Headers as the tables keep them: ``[[key, base64 or null], ...]``."""
-    if not headers:
-        return None
-    rows = [
-        (
-            key.encode("utf-8", "replace").decode(),
-            None if value is None else base64.b64encode(value).decode(),
-        )
-        for key, value in headers
-    ]
-    return orjson.dumps(rows)
-
-
-def decode_headers(stored: bytes | None) -> list[tuple[str, bytes | None]]:
-    """The inverse of :func:`encode_headers`."""
-    if not stored:
-        return []
-    return [
-        (key, None if value is None else base64.b64decode(value))
-        for key, value in orjson.loads(stored)
     ]

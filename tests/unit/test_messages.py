@@ -16,8 +16,6 @@ from consumers.messages import (
     Reading,
     Refusal,
     dead_letter_headers,
-    decode_headers,
-    encode_headers,
     merge_metadata,
     parse,
 )
@@ -186,11 +184,6 @@ def test_metadata_of_the_caller_that_collides_moves_aside():
     assert merge_metadata(ours, {"source": "x", "group": "theirs"}) == {
         "event": None, "group": "g", "source": "x", "caller": {"group": "theirs"}
     }  # fmt: skip
-
-
-@given(st.lists(st.tuples(st.text(max_size=5), st.none() | st.binary(max_size=5))))
-def test_headers_survive_storage(headers):
-    assert decode_headers(encode_headers(headers)) == headers
 
 
 def test_dead_letter_headers_say_why_and_from_where():

@@ -1,0 +1,263 @@
+"""One batch from records to rows: pure, so that every rule of it can be tested without a server.
+
+    read()          records -> items (a reading, or a refusal)
+    group()         items -> one piece of work a stream; repetitions inside the batch found
+    request()       work -> the body for the service
+    absorb()        the answer -> results and refusals; nothing remembered yet
+    remember()      after the commit: states and windows
+
+What is stored and published of it is in ``consumers.rows``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from consumers.messages import Reading, Record, Refusal, merge_metadata, parse
+from consumers.places import Place
+from consumers.streams import Memory, Row, StreamKey, encode_row, pack_rows
+from db.repository import detection_id
+from errors import Unavailable
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """One record on its way; in the end it has a result or a refusal."""
+
+    place: Place
+    record: Record
+    reading: Reading | None = None
+    refusal: Refusal | None = None
+    result: dict[str, Any] | None = None
+    original: Item | None = None  # an equal reading earlier in this batch
+    judged: bool = False  # the service saw it
+    publish: bool = False
+    stored: bool = False  # a row of it exists already: only the offset moves on
+
+    @property
+    def id(self) -> Any:
+        return detection_id(*self.place.source, self.record.offset)
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """The readings of one stream of one place, in the order of their offsets."""
+
+    place: Place
+    key: StreamKey
+    memory: Memory
+    items: list[Item] = field(default_factory=list)
+    sent: list[Item] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    state: dict[str, Any] | None = None
+    window_length: int = 0
+    published: tuple[str, int] = ("", -1)  # event id and severity, once this is committed
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a record may be."""
+
+    future_seconds: float
+    max_features: int
+
+
+def read(taken: Sequence[tuple[Place, Sequence[Record]]], limits: Limits) -> list[Item]:
+    """Parse every record."""
+    items = []
+    for place, records in taken:
+        for record in records:
+            found = parse(record, limits.future_seconds, limits.max_features)
+            if isinstance(found, Reading):
+                items.append(Item(place, record, reading=found))
+            else:
+                items.append(Item(place, record, refusal=found))
+    return items
+
+
+def firsts(items: Iterable[Item]) -> dict[Place, dict[StreamKey, datetime]]:
+    """The streams that are not remembered, each with its first reading's time, by place."""
+    missing: dict[Place, dict[StreamKey, datetime]] = {}
+    for item in items:
+        if item.reading is not None:
+            key = item.reading.stream
+            if item.place.memories.get(key) is None:
+                missing.setdefault(item.place, {}).setdefault(key, item.reading.timestamp)
+    return missing
+
+
+def group(
+    items: Iterable[Item], recalled: Mapping[Place, Mapping[StreamKey, Memory]]
+) -> list[Work]:
+    """One piece of work a stream; a reading equal to an earlier one of the batch refers to it."""
+    works: dict[tuple[Place, StreamKey], Work] = {}
+    seen: dict[tuple[StreamKey, datetime], list[Item]] = {}
+    for item in items:
+        if item.reading is None:
+            continue
+        key = item.reading.stream
+        work = works.get((item.place, key))
+        if work is None:
+            memory = item.place.memories.get(key) or recalled[item.place][key]
+            work = works[item.place, key] = Work(item.place, key, memory)
+        work.items.append(item)
+        same = seen.setdefault((key, item.reading.timestamp), [])
+        item.original = next(
+            (one for one in same if one.reading and one.reading.features == item.reading.features),
+            None,
+        )
+        same.append(item)
+    return list(works.values())
+
+
+def suspects(works: Iterable[Work]) -> list[Item]:
+    """Readings that may repeat a stored one: not newer than the stream's last, or spread."""
+    found = []
+    for work in works:
+        last = work.memory.last
+        for item in work.items:
+            assert item.reading is not None  # noqa: S101 (only readings are grouped)
+            if item.original is None and (
+                work.memory.spread or (last is not None and item.reading.timestamp <= last)
+            ):
+                found.append(item)
+    return found
+
+
+def mark_duplicates(
+    items: Sequence[Item], stored: Mapping[int, Sequence[tuple[Any, Mapping[str, float]]]]
+) -> None:
+    """Refuse the suspects whose features equal those of a stored reading."""
+    for index, rows in stored.items():
+        item = items[index]
+        assert item.reading is not None  # noqa: S101
+        for row_id, features in rows:
+            # its own id: this very record, whose commit was not heard of; the claim tells
+            if features == item.reading.features and row_id != item.id:
+                item.refusal = _duplicate(item.reading, row_id)
+                break
+
+
+def _duplicate(reading: Reading, original_id: Any) -> Refusal:
+    message = f"same stream, time and features as {original_id}"
+    return Refusal("duplicate", message, reading.asset_id, reading.sensor_id, original_id)
+
+
+def request(works: Iterable[Work], criticalities: Mapping[str, str]) -> bytes | None:
+    """The body for the service, or None when nothing is left to score."""
+    streams = []
+    for work in works:
+        work.sent = [item for item in work.items if item.refusal is None and item.original is None]
+        if not work.sent:
+            continue
+        work.rows = [encode_row(i.reading.timestamp, i.reading.features) for i in work.sent]  # type: ignore[union-attr]
+        asset, sensor, feature = work.key
+        streams.append(
+            {
+                "asset_id": asset,
+                "sensor_id": sensor or None,
+                "feature": feature or None,
+                "criticality": criticalities.get(asset, "medium"),
+                "state": work.memory.state,
+                "window": pack_rows(work.memory.window),
+                "readings": pack_rows(work.rows),
+            }
+        )
+    return orjson.dumps({"echo": False, "streams": streams}) if streams else None
+
+
+def absorb(works: Iterable[Work], answer: Mapping[str, Any]) -> None:
+    """Give every item its result or refusal.
+
+    Raises
+    ------
+    Unavailable
+        The answer does not fit the request.
+    """
+    sent = [work for work in works if work.sent]
+    streams = answer.get("streams")
+    if not isinstance(streams, list) or len(streams) != len(sent):
+        raise Unavailable(
+            "the service's answer has another number of streams", code="bad_answer", retry_after=1
+        )
+    for work, outcome in zip(sent, streams, strict=True):
+        results = outcome.get("results") or ()
+        if len(results) != len(work.sent):
+            raise Unavailable(
+                "the service's answer has other readings", code="bad_answer", retry_after=1
+            )
+        work.state = outcome.get("state") or None
+        work.window_length = int(outcome.get("window_length") or 0)
+        for item, result in zip(work.sent, results, strict=True):
+            item.judged = True
+            if "error" in result:
+                item.refusal = _refused(item, result["error"])
+            else:
+                item.result = _complete(item, result)
+
+
+def _bad_answer(what: str) -> Unavailable:
+    return Unavailable(f"the service's answer has {what}", code="bad_answer", retry_after=1)
+
+
+def _refused(item: Item, error: Mapping[str, Any]) -> Refusal:
+    assert item.reading is not None  # noqa: S101
+    return Refusal(
+        str(error.get("code") or "unprocessable")[:100],
+        str(error.get("message") or "")[:2000],
+        item.reading.asset_id,
+        item.reading.sensor_id,
+    )
+
+
+def _complete(item: Item, result: dict[str, Any]) -> dict[str, Any]:
+    """What the service left out because we sent it."""
+    reading = item.reading
+    assert reading is not None  # noqa: S101
+    result["asset_id"] = reading.asset_id
+    result["sensor_id"] = reading.sensor_id
+    result["timestamp"] = reading.timestamp.isoformat()
+    result["features"] = reading.features
+    result["metadata"] = merge_metadata(result.get("metadata") or {}, reading.metadata)
+    return result
+
+
+def settle_repetitions(items: Iterable[Item]) -> None:
+    """A repetition inside the batch is a duplicate of a stored reading, or shares its fate."""
+    for item in items:
+        original = item.original
+        if original is None or item.reading is None:
+            continue
+        if original.result is not None:
+            item.refusal = _duplicate(item.reading, original.id)
+        elif original.refusal is not None:
+            first = original.refusal
+            item.refusal = Refusal(
+                first.reason, first.message, first.asset_id, first.sensor_id, first.original_id
+            )
+
+
+def remember(works: Iterable[Work]) -> None:
+    """Take the outcome of a batch into memory, once it is committed."""
+    for work in works:
+        if work.state is None:
+            continue
+        memory = work.memory
+        before = memory.window_length
+        memory.state = work.state
+        memory.published = work.published
+        memory.grow(work.window_length)
+        for item, row in zip(work.sent, work.rows, strict=True):
+            if item.result is not None and item.reading is not None:
+                mark = item.result["metadata"].get("window", "added")
+                memory.add(row, item.reading.timestamp, mark)
+        if 0 < before < work.window_length:
+            # a new bundle looks further back: what was dropped is still in the database
+            work.place.memories.forget(work.key)
+        else:
+            work.place.memories.put(work.key, memory)

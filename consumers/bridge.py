@@ -1,0 +1,211 @@
+"""The bridge from Kafka to PostgreSQL: ``python -m consumers.bridge``.
+
+Reads ``extracted-features``, has the service score every reading, stores the results and
+publishes the anomalies. Each record becomes exactly one row of ``anomaly_detections`` or of
+``dead_letters``, whatever is killed meanwhile. Any number of bridges may run; they share the
+topic's partitions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from kafka import KafkaConsumer
+from kafka import errors as kafka_errors
+from sqlalchemy import Engine
+
+from config import Settings, load_settings
+from consumers import check, clients, logs
+from consumers.checkpoint import Store
+from consumers.kill import Hook, killer, nothing
+from consumers.metrics import Metrics
+from consumers.running import Bridge, build
+from consumers.scorer import HttpScorer
+from consumers.trouble import Trouble
+from db.migrate import migrate
+from db.session import open_engine
+from errors import AnomalyError, BrokerUnavailable, SettingsError, StorageUnavailable
+
+log = logging.getLogger("consumers.bridge")
+
+T = TypeVar("T")
+
+HELP = """\
+settings (environment or .env), the ones most often needed:
+  KAFKA_BOOTSTRAP_SERVERS     brokers                              [localhost:9092]
+  KAFKA_TOPIC_INPUT_FEATURES  topic of readings                    [extracted-features]
+  KAFKA_CONSUMER_GROUP        group; bridges of one group share the partitions
+  KAFKA_GROUP_INSTANCE_ID     static membership: unique a bridge, kept over its restarts
+  KAFKA_PUBLISH               anomalies, events or all             [anomalies]
+  SERVICE_URL                 where the service listens            [http://localhost:8084]
+  SERVICE_API_KEY             its key for this bridge, if it wants one
+  DATABASE_URL                PostgreSQL; unset: the embedded one under VAR_DIR
+  BRIDGE_METRICS_PORT         Prometheus endpoint; unset: none
+  LOG_JSON                    true: one JSON object a line
+
+exit codes:
+  0  stopped by SIGTERM or SIGINT, or drained, or every check passed
+  1  a check failed, or the bridge cannot go on (a defect, a refused login)
+  2  a setting is wrong
+  3  --drain, but the service refuses most records for one reason (see REFUSAL_PAUSE)
+"""
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m consumers.bridge",
+        description=__doc__,
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--drain",
+        action="store_true",
+        help="work off what is in the topic now, publish it, then exit",
+    )
+    what.add_argument(
+        "--check",
+        action="store_true",
+        help="say whether broker, service and database can be reached, then exit",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; the exit code."""
+    options = arguments().parse_args(argv)
+    try:
+        settings = load_settings()
+        logs.configure(settings.log_level, settings.log_json)
+        if options.check:
+            return _check(settings)
+        return _run(settings, options.drain)
+    except SettingsError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 1 if error.code in ("broker_refused", "fenced") else 2
+
+
+def _check(settings: Settings) -> int:
+    scorer = _scorer(settings)
+    try:
+        return check.run(
+            [
+                ("broker", check.broker_probe(settings)),
+                ("service", check.service_probe(settings, scorer)),
+                ("database", check.database_probe(lambda: open_engine(settings))),
+            ]
+        )
+    finally:
+        scorer.close()
+
+
+def _scorer(settings: Settings) -> HttpScorer:
+    key = settings.service_api_key
+    return HttpScorer(
+        settings.service_url,
+        key.get_secret_value() if key else None,
+        settings.bridge_score_timeout_s,
+    )
+
+
+def _hook(settings: Settings) -> Hook:
+    if not settings.bridge_kill_point:
+        return nothing
+    try:
+        return killer(settings.bridge_kill_point)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _run(settings: Settings, drain: bool) -> int:
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    metrics = Metrics()
+    if settings.bridge_metrics_port is not None:
+        metrics.serve(settings.bridge_metrics_port)
+    engine = _until(stopping, "database", lambda: _open_database(settings))
+    if engine is None:
+        return 0
+    try:
+        consumer = _until(stopping, "broker", lambda: clients.make_consumer(settings))
+        if consumer is None:
+            return 0
+        owner = settings.kafka_group_instance_id or f"{socket.gethostname()}:{os.getpid()}"
+        hook = _hook(settings)
+        bridge = build(
+            settings, consumer, Store(engine, owner, hook), metrics,
+            make_producer=lambda: clients.make_producer(settings),
+            make_scorer=lambda: _scorer(settings),
+            hook=hook,
+        )  # fmt: skip
+        return _drive(bridge, consumer, settings, stopping, drain)
+    finally:
+        engine.dispose()
+
+
+def _until(stopping: threading.Event, what: str, attempt: Callable[[], T]) -> T | None:
+    """Try until it works; None when the bridge is stopped before that."""
+    trouble = Trouble(what, lambda *_: None)
+    while not stopping.is_set():
+        try:
+            made = attempt()
+            trouble.passed()
+            return made
+        except (BrokerUnavailable, StorageUnavailable) as error:
+            stopping.wait(trouble.failed(error))
+    return None
+
+
+def _open_database(settings: Settings) -> Engine:
+    engine = open_engine(settings)
+    try:
+        migrate(engine)
+    except AnomalyError:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _drive(
+    bridge: Bridge,
+    consumer: KafkaConsumer,
+    settings: Settings,
+    stopping: threading.Event,
+    drain: bool,
+) -> int:
+    bridge.start()
+    code = 0
+    try:
+        while not stopping.is_set():
+            try:
+                bridge.step()
+            except kafka_errors.KafkaError as error:
+                if clients.is_fatal(error):
+                    raise clients.translated(error, settings) from None
+                stopping.wait(bridge.broker_failed(clients.translated(error, settings)))
+            if bridge.defect() is not None:
+                code = 1
+                break
+            if drain and bridge.refused:
+                code = 3
+                break
+            if drain and bridge.drained():
+                log.info("drained", extra={"action": "drained"})
+                break
+    finally:
+        bridge.stop(settings.bridge_stop_s)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

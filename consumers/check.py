@@ -1,0 +1,69 @@
+"""``--check``: can the bridge reach what it needs? One line each, and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kafka import KafkaConsumer
+from kafka import errors as kafka_errors
+from sqlalchemy import Engine, text
+
+from config import Settings
+from consumers import clients
+from consumers.scorer import HttpScorer
+from db.session import transaction
+from errors import AnomalyError
+
+Probe = Callable[[], str]
+
+
+def broker_probe(settings: Settings) -> Probe:
+    def probe() -> str:
+        try:
+            consumer = KafkaConsumer(**clients.connection_options(settings))
+        except kafka_errors.KafkaError as error:
+            raise clients.translated(error, settings) from None
+        try:
+            there = settings.kafka_topic_input_features in consumer.topics()
+        finally:
+            consumer.close()
+        state = "is there" if there else "does not exist yet (the bridge will wait for it)"
+        return (
+            f"{settings.kafka_bootstrap_servers}; "
+            f"topic {settings.kafka_topic_input_features} {state}"
+        )
+
+    return probe
+
+
+def service_probe(settings: Settings, scorer: HttpScorer) -> Probe:
+    def probe() -> str:
+        scorer.health()
+        return settings.service_url
+
+    return probe
+
+
+def database_probe(open_engine: Callable[[], Engine]) -> Probe:
+    def probe() -> str:
+        engine = open_engine()
+        try:
+            with transaction(engine) as connection:
+                version = connection.execute(text("SHOW server_version")).scalar_one()
+        finally:
+            engine.dispose()
+        return f"PostgreSQL {version}"
+
+    return probe
+
+
+def run(probes: Sequence[tuple[str, Probe]], say: Callable[[str], None] = print) -> int:
+    """Try each; 0 when all answered, else 1."""
+    failed = 0
+    for name, probe in probes:
+        try:
+            say(f"{name:<9} ok      {probe()}")
+        except AnomalyError as error:
+            failed += 1
+            say(f"{name:<9} FAILED  {error.message}")
+    return 1 if failed else 0

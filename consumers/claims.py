@@ -1,0 +1,130 @@
+"""Where each assigned partition stands: asked of the database in the background, then of Kafka.
+
+The database may be down for long, and polling must go on: claims are made by one thread, and
+the main loop collects the answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+
+from consumers.checkpoint import Store
+from consumers.metrics import Metrics
+from consumers.places import Place, Status
+from consumers.trouble import Trouble
+from db.repository import Claim
+from errors import AnomalyError
+
+log = logging.getLogger("consumers.bridge")
+
+Answer = tuple[Place, Claim | None]
+
+
+class Claims:
+    """A thread that claims places (status ``claiming``) or reads their claims (``doubtful``)."""
+
+    def __init__(self, store: Store, trouble: Trouble) -> None:
+        self._store = store
+        self._trouble = trouble
+        self._todo: queue.SimpleQueue[Place | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="claims", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ask(self, place: Place) -> None:
+        self._todo.put(place)
+
+    def answers(self) -> list[Answer]:
+        """What has come in since the last call."""
+        found = []
+        while not self._done.empty():
+            found.append(self._done.get())
+        return found
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._todo.put(None)
+
+    def _run(self) -> None:
+        while (place := self._todo.get()) is not None:
+            while not self._stop.is_set() and place.status in (Status.CLAIMING, Status.DOUBTFUL):
+                try:
+                    self._done.put((place, self._ask(place)))
+                    self._trouble.passed()
+                    break
+                except AnomalyError as error:
+                    self._stop.wait(self._trouble.failed(error))
+
+    def _ask(self, place: Place) -> Claim | None:
+        topic, partition = place.partition
+        if place.status is Status.DOUBTFUL:
+            return self._store.read_claim(place.topic_id, partition)
+        return self._store.claim(place.topic_id, partition, topic)
+
+
+def find_start(
+    consumer: KafkaConsumer, place: Place, reset: str, metrics: Metrics, seconds: float
+) -> None:
+    """Set ``position`` of a claimed place, and say what is lost before it.
+
+    Parameters
+    ----------
+    reset : str
+        ``earliest`` or ``latest``: where to start when neither database nor group knows.
+    seconds : float
+        For each question to the broker; kafka-python raises when it is over.
+    """
+    at = place.partition
+    begin, end = bounds(consumer, at, seconds)
+    start = place.stored
+    if start is None:
+        start = consumer.committed(at, timeout_ms=seconds * 1000)
+        if start is None:
+            start = begin if reset == "earliest" else end
+        elif not begin <= start <= end:
+            start = begin
+    place.fetched = settle(place, start, begin, end, metrics)
+    place.position = max(start, place.fetched)
+    place.drain_to = end
+
+
+def bounds(consumer: KafkaConsumer, at: TopicPartition, seconds: float) -> tuple[int, int]:
+    """First offset that is still there, and the one the next record will get."""
+    timeout: Any = seconds * 1000
+    begin = consumer.beginning_offsets([at], timeout_ms=timeout)[at]
+    end = consumer.end_offsets([at], timeout_ms=timeout)[at]
+    return begin, end
+
+
+def settle(place: Place, start: int, begin: int, end: int, metrics: Metrics) -> int:
+    """Where to read on: at ``start``, or where the log now begins or ends, said loudly.
+
+    A log that ends before ``start`` will give its next records offsets that are accounted for
+    already; no second record can have the same source, so they are passed over, and counted.
+    """
+    topic, partition = place.partition
+    if start < begin:
+        lost = begin - start
+        metrics.lost.inc(lost)
+        log.error(
+            "%s[%d]: offsets %d to %d were dropped by the broker before they were read: "
+            "%d records are lost",
+            topic, partition, start, begin - 1, lost, extra={"action": "lost"},
+        )  # fmt: skip
+        return begin
+    if start > end:
+        log.error(
+            "%s[%d]: the log ends at %d, but %d is stored as accounted for: the broker lost its "
+            "end. What is written anew below %d is counted as lost",
+            topic, partition, end, start, start, extra={"action": "truncated"},
+        )  # fmt: skip
+        return end
+    return start

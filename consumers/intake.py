@@ -1,0 +1,332 @@
+"""The main loop: polls whatever happens, fills the places' buffers, follows the group.
+
+Only :meth:`Intake.step` talks to the consumer. The rebalance listener runs on kafka-python's own
+thread while ``poll`` waits, so it only marks places and lets the loop do the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka import errors as kafka_errors
+from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+
+from consumers import clients
+from consumers.claims import Claims, bounds, find_start, settle
+from consumers.lane import Lane
+from consumers.metrics import Metrics
+from consumers.places import Place, Status
+from consumers.trouble import Trouble
+from db.repository import Claim
+from errors import BrokerUnavailable
+
+log = logging.getLogger("consumers.bridge")
+
+POLL_SECONDS = 0.05
+HOUSEKEEPING_SECONDS = 0.5
+ASK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Settings of the main loop. Times in seconds."""
+
+    topic: str
+    reset: str
+    buffer_records: int  # a lane
+    buffer_bytes: int  # all in all
+    streams_cached: int
+    revoke_seconds: float
+    silent_broker_seconds: float
+
+
+class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
+    """Assigned partitions, their records and their claims."""
+
+    def __init__(
+        self,
+        consumer: KafkaConsumer,
+        lanes: Sequence[Lane],
+        claims: Claims,
+        metrics: Metrics,
+        trouble: Trouble,
+        rules: Rules,
+    ) -> None:
+        self._consumer = consumer
+        self._lanes = lanes
+        self._claims = claims
+        self._metrics = metrics
+        self._trouble = trouble
+        self._rules = rules
+        self._places: dict[TopicPartition, Place] = {}
+        self._unnamed: set[TopicPartition] = set()  # assigned; the topic's id is not known yet
+        self._committed: dict[TopicPartition, int] = {}
+        self._next_look = 0.0
+        self.topic_missing = False
+        self.assigned_once = False
+
+    def subscribe(self) -> None:
+        self._consumer.subscribe([self._rules.topic], listener=self)
+
+    @property
+    def places(self) -> list[Place]:
+        return list(self._places.values())
+
+    def settled(self) -> bool:
+        """The group has given us our partitions and each of them is being worked on."""
+        return (
+            self.assigned_once
+            and not self._unnamed
+            and clients.is_stable(self._consumer)
+            and all(place.status is Status.READY for place in self.places)
+            and set(self._consumer.assignment()) == set(self._places)
+        )
+
+    # -- the group, on kafka-python's thread ----------------------------------------------------
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        for partition in assigned:
+            clients.placeholder(self._consumer, partition)
+            self._unnamed.add(partition)
+        self.assigned_once = True
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Batches in hand may finish until the deadline; heartbeats go on meanwhile."""
+        leaving = [place for at in revoked if (place := self._places.get(at)) is not None]
+        self._unnamed -= set(revoked)
+        for place in leaving:
+            place.status = Status.LEAVING
+        deadline = time.monotonic() + self._rules.revoke_seconds
+        while any(lane.holds(leaving) for lane in self._lanes) and time.monotonic() < deadline:
+            await clients.nap(self._consumer, 0.01)
+        self._drop(leaving)
+
+    async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self._unnamed -= set(lost)
+        self._drop([place for at in lost if (place := self._places.get(at)) is not None])
+
+    def _drop(self, places: Iterable[Place]) -> None:
+        for place in places:
+            place.status = Status.GONE
+            self._places.pop(place.partition, None)
+            for lane in self._lanes:
+                lane.remove(place)
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Poll once and do what is due."""
+        try:
+            self._receive(self._consumer.poll(timeout_ms=int(POLL_SECONDS * 1000)))
+        except kafka_errors.OffsetOutOfRangeError as error:
+            self._out_of_range(error)
+        self._name_places()
+        self._take_answers()
+        self._follow_statuses()
+        self._flow()
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + HOUSEKEEPING_SECONDS
+            self._look_around(now)
+
+    def _receive(self, polled: dict[TopicPartition, list[Any]]) -> None:
+        now = time.monotonic()
+        lanes = set()
+        for partition, records in polled.items():
+            place = self._places.get(partition)
+            if place is None or place.status not in (Status.READY, Status.DOUBTFUL):
+                continue
+            first = records[0].offset
+            if first > place.fetched:
+                self._gap(place, first)
+            elif first < place.position:
+                records = self._pass_over(place, records)
+            place.extend(records, now)
+            lanes.add(self._lane(place))
+        for lane in lanes:
+            lane.notify()
+
+    def _gap(self, place: Place, first: int) -> None:
+        """Offsets are skipped by compaction and transactions too: only dropped ones are lost."""
+        begin, end = bounds(self._consumer, place.partition, ASK_SECONDS)
+        settle(place, place.fetched, min(begin, first), end, self._metrics)
+
+    def _pass_over(self, place: Place, records: list[Any]) -> list[Any]:
+        """Leave out offsets that are accounted for: a log cut short gave them a second time."""
+        kept = [record for record in records if record.offset >= place.position]
+        self._metrics.lost.inc(len(records) - len(kept))
+        return kept
+
+    def _out_of_range(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
+        for partition, offset in error.args[0].items():
+            place = self._places.get(partition)
+            if place is None:
+                continue
+            begin, end = bounds(self._consumer, partition, ASK_SECONDS)
+            place.fetched = settle(place, offset, begin, end, self._metrics)
+            if not place.buffer:
+                place.position = max(place.position, place.fetched)
+            self._consumer.seek(partition, place.fetched)
+
+    def _lane(self, place: Place) -> Lane:
+        number: int = place.partition.partition
+        return self._lanes[number % len(self._lanes)]
+
+    def _name_places(self) -> None:
+        """A newly assigned partition becomes a place once its topic's id is known."""
+        if not self._unnamed:
+            return
+        topic_id = clients.topic_id(self._consumer, self._rules.topic)
+        if topic_id is None:
+            clients.refresh_metadata(self._consumer)
+            return
+        for partition in list(self._unnamed):
+            self._unnamed.discard(partition)
+            place = Place(partition, topic_id, self._rules.streams_cached)
+            self._places[partition] = place
+            self._claims.ask(place)
+
+    def _take_answers(self) -> None:
+        for place, claim in self._claims.answers():
+            if self._places.get(place.partition) is not place:
+                continue
+            if place.status is Status.CLAIMING and claim is not None:
+                self._begin(place, claim)
+            elif place.status is Status.DOUBTFUL:
+                self._check(place, claim)
+
+    def _begin(self, place: Place, claim: Claim) -> None:
+        place.epoch, place.stored = claim.epoch, claim.next_offset
+        try:
+            find_start(self._consumer, place, self._rules.reset, self._metrics, ASK_SECONDS)
+        except kafka_errors.KafkaError as error:
+            log.debug("%r: %s", place, error)
+            self._claims.ask(place)  # the epoch grows once more, which harms nobody
+            return
+        self._consumer.seek(place.partition, place.position)
+        self._consumer.resume(place.partition)
+        place.paused = False
+        place.status = Status.READY
+        log.info(
+            "%s[%d]: epoch %d, from offset %d",
+            *place.partition, place.epoch, place.position, extra={"action": "claimed"},
+        )  # fmt: skip
+        self._lane(place).add(place)
+
+    def _check(self, place: Place, claim: Claim | None) -> None:
+        """After a failed transaction: did it take effect, and is the account still ours?"""
+        if claim is None or claim.epoch != place.epoch:
+            place.status, place.lost_at = Status.LOST, time.monotonic()
+            self._lane(place).remove(place)
+            self._consumer.pause(place.partition)
+            place.clear()
+            log.warning(
+                "%s[%d]: another bridge took it over; dropped",
+                *place.partition, extra={"action": "dropped"},
+            )  # fmt: skip
+            return
+        if claim.next_offset != place.stored and claim.next_offset is not None:
+            # the answer to a commit was lost, the commit was not
+            place.stored = claim.next_offset
+            place.drop_through(claim.next_offset, time.monotonic())
+        place.status = Status.READY
+        self._lane(place).notify()
+
+    def _follow_statuses(self) -> None:
+        for place in self.places:
+            if place.status is Status.DOUBTFUL and not place.asked:
+                place.asked = True
+                self._claims.ask(place)
+            elif place.status is Status.READY:
+                place.asked = False
+            elif (
+                place.status is Status.LOST
+                and clients.last_heartbeat(self._consumer) > place.lost_at
+                and clients.is_stable(self._consumer)
+            ):
+                # the group still gives it to us: claim it as if newly assigned
+                self._drop([place])
+                if place.partition in self._consumer.assignment():
+                    self._unnamed.add(place.partition)
+
+    def _flow(self) -> None:
+        """Stop fetching what cannot be taken yet; start again when it can."""
+        ready = [p for p in self.places if p.status in (Status.READY, Status.DOUBTFUL)]
+        if not ready:
+            return
+        most = max(1, self._rules.buffer_records * len(self._lanes) // len(ready))
+        share = self._rules.buffer_bytes // len(ready)
+        for place in ready:
+            count = len(place.buffer)
+            if not place.paused and (count >= most or place.bytes >= share):
+                self._consumer.pause(place.partition)
+                place.paused = True
+            elif place.paused and count <= most // 2 and place.bytes <= share // 2:
+                self._consumer.resume(place.partition)
+                place.paused = False
+
+    # -- now and then ---------------------------------------------------------------------------
+
+    def _look_around(self, now: float) -> None:
+        silent = now - clients.heard_from_group(self._consumer)
+        if silent > self._rules.silent_broker_seconds:
+            self._trouble.failed(BrokerUnavailable(f"no answer for {silent:.0f} s"))
+        elif clients.is_stable(self._consumer):
+            self._trouble.passed()
+        self._watch_topic()
+        self._tell_kafka()
+        self._measure()
+
+    def _watch_topic(self) -> None:
+        topic = self._rules.topic
+        current = clients.topic_id(self._consumer, topic)
+        if current is None:
+            if not self.topic_missing:
+                log.warning("topic %s does not exist yet; waiting", topic)
+                self.topic_missing = True
+            clients.refresh_metadata(self._consumer)
+            return
+        if self.topic_missing:
+            log.warning("topic %s is there", topic)
+            self.topic_missing = False
+        for place in self.places:
+            if place.topic_id != current:
+                log.warning(
+                    "%s[%d]: the topic was made anew; starting from its beginning",
+                    *place.partition, extra={"action": "topic_recreated"},
+                )  # fmt: skip
+                self._drop([place])
+                self._consumer.pause(place.partition)
+                self._unnamed.add(place.partition)
+
+    def _tell_kafka(self) -> None:
+        """Kafka's own commit is for lag monitors only."""
+        moved = self.offsets_to_tell()
+        if moved and clients.is_stable(self._consumer):
+            clients.commit_async(self._consumer, moved)
+            self._committed.update(moved)
+
+    def offsets_to_tell(self) -> dict[TopicPartition, int]:
+        return {
+            place.partition: place.stored
+            for place in self.places
+            if place.stored is not None
+            and place.status in (Status.READY, Status.DOUBTFUL)
+            and self._committed.get(place.partition) != place.stored
+        }
+
+    def _measure(self) -> None:
+        places = self.places
+        self._metrics.buffered.set(sum(len(place.buffer) for place in places))
+        self._metrics.streams.set(sum(len(place.memories) for place in places))
+        for place in places:
+            end = self._consumer.highwater(place.partition)
+            if end is not None:
+                self._metrics.lag.labels(str(place.partition.partition)).set(
+                    max(0, end - place.position)
+                )

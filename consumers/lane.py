@@ -1,0 +1,338 @@
+"""A lane: one thread that takes batches of its partitions through score and commit.
+
+Records leave a place's buffer only after their commit; until then nothing is remembered, so
+every failure is answered by doing the same again, smaller or later.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from consumers import batch as steps
+from consumers import rows
+from consumers.batch import Item, Limits, Work
+from consumers.checkpoint import ClaimLostError, Store
+from consumers.culprits import FAILURES, Culprits
+from consumers.kill import Hook
+from consumers.messages import Record, Refusal
+from consumers.metrics import Metrics
+from consumers.places import Place, Status
+from consumers.refusals import Refusals, RefusedBySetupError
+from consumers.scorer import BatchRefusedError, Scorer
+from consumers.trouble import Trouble
+from db.session import AlreadyStored
+from errors import AnomalyError, InputError, Unavailable
+
+log = logging.getLogger("consumers.bridge")
+
+Taken = list[tuple[Place, list[Record]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How batches are cut. Ages and times in seconds."""
+
+    most: int
+    age: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a lane works with, handed in."""
+
+    store: Store
+    metrics: Metrics
+    refusals: Refusals
+    targets: rows.Targets
+    limits: Limits
+    sizes: Sizes
+    service_trouble: Trouble
+    store_trouble: Trouble
+    setup_trouble: Trouble
+    setup_retry: float
+    hook: Hook
+    stored: Callable[[], None]  # told after each commit
+    setup_refused: Callable[[RefusedBySetupError], None]
+
+
+class Lane(threading.Thread):
+    """Works off the places given to it, until stopped."""
+
+    def __init__(self, number: int, parts: Parts, scorer: Scorer) -> None:
+        super().__init__(name=f"lane-{number}", daemon=True)
+        self._parts = parts
+        self._scorer = scorer
+        self._wake = threading.Condition()
+        self._places: list[Place] = []
+        self._stopping = False
+        self._limit = parts.sizes.most
+        self._turn = 0
+        self._in_hand: frozenset[Place] = frozenset()
+        self._culprits = Culprits()
+        # what was decided about one record: its dead letter's message, None: already stored
+        self._verdict: tuple[Place | None, int, str | None] = (None, -1, None)
+        self.failure: BaseException | None = None
+
+    # -- from other threads ---------------------------------------------------------------------
+
+    def add(self, place: Place) -> None:
+        with self._wake:
+            self._places = [*self._places, place]
+            self._wake.notify()
+
+    def remove(self, place: Place) -> None:
+        with self._wake:
+            self._places = [one for one in self._places if one is not place]
+            self._wake.notify()
+
+    def notify(self) -> None:
+        with self._wake:
+            self._wake.notify()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, begin no other."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+
+    def holds(self, places: Iterable[Place]) -> bool:
+        """Whether the batch in hand has records of one of these."""
+        return not self._in_hand.isdisjoint(places)
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        try:
+            while True:
+                taken = self._take()
+                if taken is None:
+                    return
+                wait = self._attempt(taken)
+                self._in_hand = frozenset()
+                if wait > 0:
+                    self._pause(wait)
+        except BaseException as error:
+            log.exception("lane %s ends: a defect", self.name)
+            self.failure = error
+
+    def _pause(self, seconds: float) -> None:
+        with self._wake:
+            self._wake.wait_for(lambda: self._stopping, seconds)
+
+    def _take(self) -> Taken | None:
+        """The next batch: when it is full or its oldest record is old enough; None: stop."""
+        with self._wake:
+            while not self._stopping:
+                now = time.monotonic()
+                ready = [p for p in self._places if p.status is Status.READY and p.buffer]
+                if ready:
+                    waited = now - min(place.oldest for place in ready)
+                    left = self._parts.sizes.age - waited
+                    if left <= 0 or sum(len(place.buffer) for place in ready) >= self._limit:
+                        taken = self._cut(ready)
+                        self._in_hand = frozenset(place for place, _ in taken)
+                        return taken
+                    self._wake.wait(left)
+                else:
+                    self._wake.wait(1.0)
+            return None
+
+    def _cut(self, ready: Sequence[Place]) -> Taken:
+        """Shares of the limit, beginning with another place each time."""
+        self._turn += 1
+        start = self._turn % len(ready)
+        order = [*ready[start:], *ready[:start]]
+        left, taken = self._limit, []
+        for number, place in enumerate(order):
+            share = -(-left // (len(order) - number))
+            records = place.head(share)
+            if records:
+                taken.append((place, records))
+                left -= len(records)
+            if left <= 0:
+                break
+        return taken
+
+    def _attempt(self, taken: Taken) -> float:
+        """One batch, once; seconds to wait before the next."""
+        parts = self._parts
+        with parts.metrics.timed("parse"):
+            items = steps.read(taken, parts.limits)
+        try:
+            try:
+                started = time.monotonic()
+                self._batch(items)
+                self._fit(len(items), time.monotonic() - started)
+                return 0.0
+            except (BatchRefusedError, InputError, AlreadyStored) as error:
+                self._forget(taken)
+                return self._refused(items, error)
+        except ClaimLostError:
+            self._look_again(taken)
+            return 0.0
+        except RefusedBySetupError as error:
+            return self._wait_for_setup(error)
+        except Unavailable as error:
+            if error.code.startswith("storage"):
+                self._look_again(taken)
+                return parts.store_trouble.failed(error)
+            return parts.service_trouble.failed(error, error.retry_after)
+
+    def _batch(self, items: list[Item]) -> None:
+        """Load, score, commit, remember."""
+        parts, metrics = self._parts, self._parts.metrics
+        for item in items:
+            self._apply_verdict(item)
+        with metrics.timed("load"):
+            works = self._load(items)
+        self._score(works)
+        steps.settle_repetitions(items)
+        judged = [
+            None if item.refusal is None else item.refusal.reason for item in items if item.judged
+        ]
+        parts.refusals.check(judged)
+        parts.setup_trouble.passed()
+        self._commit(items, works)
+        parts.refusals.note(judged)
+        steps.remember(works)
+        self._account(items)
+
+    def _load(self, items: list[Item]) -> list[Work]:
+        store = self._parts.store
+        recalled = {
+            place: store.recall(*place.source, keys) for place, keys in steps.firsts(items).items()
+        }
+        works = steps.group(items, recalled)
+        suspects = steps.suspects(works)
+        if suspects:
+            keys = [(i.reading.stream, i.reading.timestamp) for i in suspects if i.reading]
+            steps.mark_duplicates(suspects, store.duplicates(keys))
+        return works
+
+    def _score(self, works: list[Work]) -> None:
+        parts = self._parts
+        assets = parts.store.criticalities(work.key[0] for work in works)
+        body = steps.request(works, assets)
+        if body is None:
+            return
+        parts.hook("before_score")
+        with parts.metrics.timed("score"):
+            answer = self._scorer.score(body)
+        steps.absorb(works, answer)
+        parts.service_trouble.passed()
+        self._culprits.passed(time.monotonic())
+        parts.hook("after_score")
+
+    def _commit(self, items: list[Item], works: list[Work]) -> None:
+        parts = self._parts
+        commit = rows.build(items, works, parts.targets, parts.store.event_level)
+        if any(item.place.status is Status.GONE for item in items):
+            raise ClaimLostError("revoked meanwhile")
+        with parts.metrics.timed("commit"):
+            parts.store.commit(commit)
+        parts.store_trouble.passed()
+        parts.hook("after_commit")
+
+    def _account(self, items: list[Item]) -> None:
+        """After a commit: let go of the records, count, tell the others."""
+        now = time.monotonic()
+        ends = {item.place: item.record.offset + 1 for item in items}
+        for place, end in ends.items():
+            place.stored = end
+            place.drop_through(end, now)
+        self._parts.metrics.account(items)
+        self._parts.stored()
+
+    # -- when it fails --------------------------------------------------------------------------
+
+    def _forget(self, taken: Taken) -> None:
+        for place, _ in taken:
+            place.memories.clear()
+
+    def _look_again(self, taken: Taken) -> None:
+        """After any rollback: what is remembered may be wrong; the main loop reads the claim."""
+        self._forget(taken)
+        for place, _ in taken:
+            if place.status is Status.READY:
+                place.status = Status.DOUBTFUL
+        self._parts.stored()
+
+    def _refused(self, items: list[Item], error: AnomalyError) -> float:
+        """The batch as such fails: find the record by splitting, then decide about it."""
+        if len(items) > 1:
+            self._limit = max(1, len(items) // 2)
+            log.info("batch of %d refused (%s): trying half", len(items), error.message)
+            return 0.0
+        item = items[0]
+        suspect = (item.place, item.record.offset)
+        if isinstance(error, AlreadyStored):
+            # by an account that is not the one we read: a table restored from a backup
+            log.error("offset %d is stored already: only moving on", item.record.offset)
+            self._verdict = (*suspect, None)
+            return 0.0
+        if not (self._neighbour_passes(item) or self._culprits.others_passed(time.monotonic())):
+            return self._parts.service_trouble.failed(error)
+        failures = self._culprits.failed(suspect)
+        if failures < FAILURES:
+            return 0.05 * 2.0**failures
+        log.error("offset %d fails alone: %s", item.record.offset, error.message)
+        self._verdict = (*suspect, f"{error.code}: {error.message}"[:2000])
+        return 0.0
+
+    def _apply_verdict(self, item: Item) -> None:
+        place, offset, message = self._verdict
+        if item.place is not place or item.record.offset != offset:
+            return
+        if message is None:
+            item.stored, item.reading = True, None
+            return
+        reading, item.reading = item.reading, None
+        item.refusal = Refusal("unprocessable", message)
+        if reading is not None:
+            item.refusal.asset_id, item.refusal.sensor_id = reading.asset_id, reading.sensor_id
+
+    def _neighbour_passes(self, item: Item) -> bool:
+        """Whether the service takes another record, alone; its answer is not used."""
+        others = [record for record in item.place.head(20) if record is not item.record]
+        candidates = steps.read([(item.place, others)], self._parts.limits)
+        own = item.reading.stream if item.reading else None
+        for other in candidates:
+            if other.reading is None or other.reading.stream == own:
+                continue
+            try:
+                self._score(self._load([other]))
+                return True
+            except BatchRefusedError:
+                continue
+        return False
+
+    def _wait_for_setup(self, error: RefusedBySetupError) -> float:
+        """Nothing of this batch is stored; try again with another bundle, or after a while."""
+        parts = self._parts
+        parts.setup_trouble.failed(error)
+        parts.setup_refused(error)
+        before, until = self._version(), time.monotonic() + parts.setup_retry
+        while time.monotonic() < until and not self._stopping:
+            self._pause(min(2.0, parts.setup_retry))
+            if self._version() != before:
+                break
+        return 0.0
+
+    def _version(self) -> str:
+        try:
+            return self._scorer.bundle_version()
+        except AnomalyError:
+            return ""
+
+    def _fit(self, count: int, seconds: float) -> None:
+        """Adapt the size of batches to the time that one may take."""
+        sizes = self._parts.sizes
+        if seconds > sizes.seconds:
+            self._limit = max(1, min(self._limit, count) // 2)
+        elif count >= self._limit and seconds < sizes.seconds / 2:
+            self._limit = min(sizes.most, self._limit * 2)

@@ -1,0 +1,159 @@
+"""``POST /detect/streams`` from the bridge: one connection, failures named in one place.
+
+Raises :class:`errors.Unavailable` (wait and try again: nothing reached, 401/403/404, 429, 503,
+no answer in time) or :class:`BatchRefusedError` (this body is not answered: 400, 413, 422 or
+another 5xx; a smaller one may be). A dropped connection is tried again at once: scoring changes
+nothing over there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import httpx
+import orjson
+
+from errors import AnomalyError, Busy, NoModel, Unavailable
+
+PREFIX = "/api/v1/anomalies"
+RECONNECTS = 2
+MOST_RETRY_AFTER = 300.0
+
+
+class BatchRefusedError(AnomalyError):
+    """The service (or the database) does not take this batch; ``code`` says why."""
+
+    code = "batch_refused"
+
+
+class Scorer(Protocol):
+    """Anything that scores the bodies of ``/detect/streams``."""
+
+    def score(self, body: bytes) -> dict[str, Any]: ...
+
+    def bundle_version(self) -> str: ...
+
+
+class HttpScorer:
+    """Scores over HTTP with a kept connection. Not for use by several threads at once.
+
+    Parameters
+    ----------
+    url : str
+        Where the service listens, without the API's prefix.
+    api_key : str, optional
+        Sent as a bearer token and as ``X-API-Key``.
+    timeout : float
+        Seconds for one answer.
+    transport : httpx.BaseTransport, optional
+        In place of the network, for tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        headers = {"content-type": "application/json"}
+        if api_key:
+            headers |= {"authorization": f"Bearer {api_key}", "x-api-key": api_key}
+        self._url = url.rstrip("/")
+        self._client = httpx.Client(
+            base_url=self._url,
+            headers=headers,
+            timeout=httpx.Timeout(timeout, connect=5.0),
+            transport=transport,
+            trust_env=False,  # a proxy for the internet is not the way to a neighbour
+        )
+
+    def score(self, body: bytes) -> dict[str, Any]:
+        """The answer to one body.
+
+        Raises
+        ------
+        Unavailable, BatchRefusedError
+        """
+        answer: dict[str, Any] = self._call("POST", f"{PREFIX}/detect/streams", body)
+        return answer
+
+    def bundle_version(self) -> str:
+        """Something that changes when the service gets another bundle."""
+        status = self._call("GET", f"{PREFIX}/status")
+        versions = {
+            name: model.get("version")
+            for group in (status.get("groups") or {"": status.get("models") or {}}).values()
+            for name, model in group.items()
+            if isinstance(model, dict)
+        }
+        return str(status.get("bundle_version") or orjson.dumps(versions).decode())
+
+    def health(self) -> None:
+        """Return when the service answers; see ``score`` for what is raised."""
+        self._call("GET", f"{PREFIX}/health")
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
+        for attempt in range(RECONNECTS + 1):
+            try:
+                response = self._client.request(method, path, content=body)
+                break
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+                # a kept connection that the other side closed: not yet a reason to back off
+                if attempt == RECONNECTS:
+                    raise self._unreachable(error) from None
+            except httpx.HTTPError as error:
+                raise self._unreachable(error) from None
+        if response.status_code != 200:
+            raise self._refusal(response)
+        try:
+            return orjson.loads(response.content)
+        except orjson.JSONDecodeError:
+            # a proxy's page, or another program on that port
+            raise Unavailable(
+                f"{self._url}: the answer is not JSON", code="bad_answer", retry_after=1
+            ) from None
+
+    def _unreachable(self, error: Exception) -> Unavailable:
+        what = str(error) or type(error).__name__
+        return Unavailable(
+            f"service at {self._url} (SERVICE_URL): {what}",
+            code="service_unreachable",
+            retry_after=0,
+        )
+
+    def _refusal(self, response: httpx.Response) -> AnomalyError:
+        status = response.status_code
+        code, message = _said(response)
+        text = f"service at {self._url} answered {status}: {message}"
+        after = _retry_after(response)
+        if status in (401, 403):
+            return Unavailable(f"{text} (SERVICE_API_KEY)", code="access_denied", retry_after=30)
+        if status in (404, 405):
+            return Unavailable(f"{text} (SERVICE_URL)", code="wrong_service", retry_after=30)
+        if status == 429:
+            return Busy(text, retry_after=after)
+        if status == 503:
+            kind = NoModel if code == "no_model" else Unavailable
+            return kind(text, retry_after=after)
+        return BatchRefusedError(text, code=code)
+
+
+def _said(response: httpx.Response) -> tuple[str, str]:
+    """Code and message of the service's error, or the best that can be made of another's."""
+    try:
+        error = orjson.loads(response.content)["error"]
+        return str(error["code"]), str(error["message"])[:300]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return f"http_{response.status_code}", response.text[:200]
+
+
+def _retry_after(response: httpx.Response) -> float:
+    try:
+        seconds = float(response.headers.get("retry-after", ""))
+    except ValueError:
+        return 1.0
+    return min(max(seconds, 0.0), MOST_RETRY_AFTER)
