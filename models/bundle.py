@@ -1,0 +1,311 @@
+"""A bundle: the model sets of all groups of streams, saved, versioned and loaded as one.
+
+On disk::
+
+    bundle.json                     format, version, rules, groups and what /status tells of them
+    groups/<folder>/model_set.json  preprocessing, calibration, options, drift profile
+    groups/<folder>/<detector>.json, <detector>.npz
+
+Nothing is pickled. A folder appears whole or not at all. The version is a digest of the content,
+unless the registry gives another. Model sets are loaded when first asked for, and the least
+recently used are dropped beyond ``keep``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final, Self
+
+from errors import BundleError, UnknownGroup
+from models.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAMES, ONE_CLASS_SVM, Detector
+from models.combination import Calibration
+from models.ensemble import ModelSet
+from models.files import draft_folder, folder_digest
+from models.isolation_forest import IsolationForest
+from models.lstm_autoencoder import LSTMAutoencoder
+from models.one_class_svm import OneClassSVM
+from models.preprocessing import Preprocessing
+from models.thresholds import Adaptation
+
+FORMAT: Final = 1
+DEFAULT: Final = "default"
+
+_CLASSES: dict[str, type[Detector]] = {
+    ISOLATION_FOREST: IsolationForest,
+    ONE_CLASS_SVM: OneClassSVM,
+    LSTM_AUTOENCODER: LSTMAutoencoder,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which streams a group is for: patterns (``*``, ``?``) on the ids; the first match counts.
+
+    ``feature`` names the one feature of streams of the single-feature shape; a rule without it
+    is for grouped readings only.
+    """
+
+    group: str
+    asset_id: str = "*"
+    sensor_id: str = "*"
+    feature: str | None = None
+
+    def matches(self, asset_id: str, sensor_id: str | None, feature: str | None) -> bool:
+        """Whether this rule speaks for the stream."""
+        return (
+            self.feature == feature
+            and fnmatchcase(asset_id, self.asset_id)
+            and fnmatchcase(sensor_id or "", self.sensor_id)
+        )
+
+
+@dataclass
+class Bundle:
+    """Model sets by group, and the rules that say which stream is in which.
+
+    Parameters
+    ----------
+    sets : model sets at hand; the rest is read from ``folder`` when asked for.
+    rules : in order; none: every grouped stream is in the only (or the default) group.
+    keep : model sets held in memory at most, of those that can be read again.
+    """
+
+    sets: Mapping[str, ModelSet] = field(default_factory=dict)
+    rules: Sequence[Rule] = ()
+    version: str = "unsaved"
+    created_at: str = ""
+    folder: Path | None = None
+    keep: int = 256
+    index: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[str, ModelSet] = OrderedDict()
+        for group, model_set in self.sets.items():
+            self.index.setdefault(group, {"models": _describe(model_set)})
+        self.created_at = self.created_at or datetime.now(UTC).isoformat(timespec="seconds")
+        unknown = {rule.group for rule in self.rules} - set(self.index)
+        if unknown or not self.index:
+            raise BundleError(f"rules name groups that are not in the bundle: {sorted(unknown)}")
+        self._stamp()
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of the groups, the default one (or the first) first."""
+        first = self.default_group
+        return [first, *sorted(g for g in self.index if g != first)]
+
+    @property
+    def default_group(self) -> str:
+        """The group ``/status`` shows as ``models``."""
+        return DEFAULT if DEFAULT in self.index else next(iter(self.index))
+
+    def group_for(self, asset_id: str, sensor_id: str | None, feature: str | None) -> str:
+        """The group of a stream.
+
+        Raises
+        ------
+        UnknownGroup
+            No rule matches; with the code ``missing_features`` where a single-feature stream
+            has no group made for its feature.
+        """
+        for rule in self.rules:
+            if rule.matches(asset_id, sensor_id, feature):
+                return rule.group
+        if feature is not None:
+            raise UnknownGroup(
+                f"no model group is made for the single feature {feature!r}",
+                code="missing_features",
+                field=f"features.{feature}",
+            )
+        if not self.rules:
+            return self.default_group
+        raise UnknownGroup(
+            f"no model group is made for asset {asset_id!r}, sensor {sensor_id!r}",
+            field="asset_id",
+        )
+
+    def model_set(self, group: str) -> ModelSet:
+        """A group's model set, read from disk when it is not in memory.
+
+        Raises
+        ------
+        UnknownGroup, BundleError
+        """
+        if group in self.sets:
+            return self.sets[group]
+        if group not in self.index:
+            raise UnknownGroup(f"the bundle has no group {group!r}")
+        with self._lock:
+            if group in self._loaded:
+                self._loaded.move_to_end(group)
+                return self._loaded[group]
+            assert self.folder is not None  # noqa: S101
+            found = load_model_set(self.folder / "groups" / self.index[group]["folder"])
+            found.group, found.version = group, self.version
+            self._loaded[group] = found
+            while len(self._loaded) > self.keep:
+                self._loaded.popitem(last=False)
+            return found
+
+    def describe(self) -> dict[str, Any]:
+        """For ``/status``: version, default group, and each group's models; loads nothing."""
+        return {
+            "version": self.version,
+            "created_at": self.created_at,
+            "default_group": self.default_group,
+            "rules": [asdict(rule) for rule in self.rules],
+            "groups": {group: self._models(group) for group in self.groups},
+        }
+
+    def _models(self, group: str) -> dict[str, Any]:
+        return {
+            name: {**entry, "version": self.version if entry["is_trained"] else None}
+            for name, entry in self.index[group]["models"].items()
+        }
+
+    def save(self, folder: Path) -> str:
+        """Write the bundle as ``folder``, which must not exist; returns the version.
+
+        Raises
+        ------
+        BundleError
+            If ``folder`` is there already or cannot be written.
+        """
+        folder = Path(folder)
+        if folder.exists():
+            raise BundleError(f"{folder} is there already")
+        try:
+            with draft_folder(folder.parent) as draft:
+                index = {}
+                for i, group in enumerate(self.groups):
+                    name = f"{i:04d}"
+                    save_model_set(self.model_set(group), draft / "groups" / name)
+                    index[group] = {**self.index[group], "folder": name}
+                if self.version == "unsaved":
+                    rules = json.dumps([asdict(rule) for rule in self.rules])
+                    whole = folder_digest(draft / "groups") + rules
+                    self.version = hashlib.sha256(whole.encode()).hexdigest()[:12]
+                    self._stamp()
+                content = {
+                    "format": FORMAT,
+                    "version": self.version,
+                    "created_at": self.created_at,
+                    "rules": [asdict(rule) for rule in self.rules],
+                    "groups": index,
+                }
+                _write(draft / "bundle.json", content)
+                shutil.move(draft, folder)
+        except OSError as error:
+            raise BundleError(f"bundle cannot be written to {folder}: {error}") from error
+        return self.version
+
+    @classmethod
+    def load(cls, folder: Path, version: str | None = None) -> Self:
+        """Open a saved bundle; ``version`` overrides the one saved with it.
+
+        Raises
+        ------
+        BundleError
+            If it is missing, damaged or of a format this code does not know.
+        """
+        folder = Path(folder)
+        content = _read(folder / "bundle.json")
+        try:
+            if content["format"] != FORMAT:
+                raise BundleError(f"{folder}: format {content['format']} is not {FORMAT}")
+            return cls(
+                rules=[Rule(**rule) for rule in content["rules"]],
+                version=version or content["version"],
+                created_at=content["created_at"],
+                folder=folder,
+                index=content["groups"],
+            )
+        except (KeyError, TypeError) as error:
+            raise BundleError(f"{folder / 'bundle.json'}: {error!r}") from error
+
+    def _stamp(self) -> None:
+        for group, model_set in self.sets.items():
+            model_set.group, model_set.version = group, self.version
+
+
+def _describe(model_set: ModelSet) -> dict[str, Any]:
+    """What /status tells of a group's models; all three names always listed."""
+    common = {
+        "trained_at": model_set.trained_at,
+        "n_features": len(model_set.feature_names),
+        "feature_names": list(model_set.feature_names),
+    }
+    nothing: dict[str, Any] = {"trained_at": None, "n_features": 0, "feature_names": []}
+    out: dict[str, Any] = {}
+    for name in MODEL_NAMES:
+        held = model_set.detectors.get(name)
+        out[name] = {"is_trained": held is not None, **(common if held else nothing)}
+        if held is not None:
+            out[name]["window"] = held.window
+    return out
+
+
+def save_model_set(model_set: ModelSet, folder: Path) -> None:
+    """Write one model set into ``folder``."""
+    folder.mkdir(parents=True)
+    for detector in model_set.detectors.values():
+        detector.save(folder)
+    content = {
+        "preprocessing": model_set.preprocessing.to_dict(),
+        "detectors": list(model_set.names),
+        "calibrations": {key: cal.to_dict() for key, cal in model_set.calibrations.items()},
+        "adaptation": asdict(model_set.adaptation),
+        "options": model_set.options,
+        "trained_at": model_set.trained_at,
+        "figures": model_set.figures,
+        "profile": model_set.profile,
+    }
+    _write(folder / "model_set.json", content)
+
+
+def load_model_set(folder: Path) -> ModelSet:
+    """Read back what :func:`save_model_set` wrote.
+
+    Raises
+    ------
+    BundleError
+    """
+    content = _read(folder / "model_set.json")
+    try:
+        return ModelSet(
+            Preprocessing.from_dict(content["preprocessing"]),
+            {name: _CLASSES[name].load(folder) for name in content["detectors"]},
+            {k: Calibration.from_dict(cal) for k, cal in content["calibrations"].items()},
+            Adaptation(**content["adaptation"]),
+            content["options"],
+            content["trained_at"],
+            content["figures"],
+            content["profile"],
+        )
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise BundleError(f"{folder}: not a model set: {error!r}") from error
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise BundleError(f"{path}: not an object")
+    return content

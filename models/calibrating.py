@@ -1,0 +1,114 @@
+"""How a subset's calibration is made from out-of-fold magnitudes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.calibration import fit_tail
+from models.combination import Calibration, combine, subset_key, subsets
+from models.folds import OutOfFold
+from models.thresholds import ALPHA, CLIP, GATE, HALF_LIFE, HIGH, Adaptation, Follower
+
+Floats = NDArray[np.float64]
+
+#: The smoothed magnitude is stretched by at most this to meet the fast one.
+_MOST_GAIN = 10.0
+_ANCHOR = -1.3  # log10 of the probability at which smoothed and fast are made to agree
+
+
+def calibrate(
+    detectors: Sequence[str], found: OutOfFold, how: Adaptation
+) -> dict[str, Calibration]:
+    """A calibration for every subset of detectors that can be present.
+
+    Raises
+    ------
+    TrainingError
+        Too few readings for a subset.
+    """
+    out = {}
+    for subset in subsets(detectors):
+        cal = _one(subset, _series(subset, found.raw), how)
+        out[subset_key(subset, False)] = cal
+        if not found.warm:
+            continue
+        series = _series(subset, found.warm)
+        enough = sum(map(len, series)) >= 20
+        out[subset_key(subset, True)] = _one(subset, series, how) if enough else cal
+    return out
+
+
+def _series(subset: Sequence[str], raw: list[dict[str, Floats]]) -> list[Floats]:
+    """The subset's magnitudes (k, n_i) of each stream, where all of its detectors have one."""
+    series = []
+    for stream in raw:
+        stacked = np.stack([stream[name] for name in subset])
+        whole = np.isfinite(stacked).all(axis=0)
+        if whole.any():
+            series.append(stacked[:, whole])
+    return series
+
+
+def _one(subset: tuple[str, ...], series: list[Floats], how: Adaptation) -> Calibration:
+    tails = {name: fit_tail([s[k] for s in series]) for k, name in enumerate(subset)}
+    mixed = [
+        combine(subset, np.stack([tails[name].decades(s[k]) for k, name in enumerate(subset)]))
+        for s in series
+    ]
+    fast = fit_tail(mixed)
+    f = [fast.decades(values) for values in mixed]
+    median, shift, gain, slow = smoothing(f)
+    m = [np.maximum(a, shift + gain * b) for a, b in zip(f, slow, strict=True)]
+    fixed = fit_tail(m)
+    draft = Calibration(
+        subset, tails, fast, shift, gain, median, fixed, fixed,
+        fixed.quantile(GATE), fixed.quantile(HIGH),
+    )  # fmt: skip
+    final = fit_tail([adapted(draft, values, how) for values in f]) if how.rate else fixed
+    return Calibration(
+        subset, tails, fast, shift, gain, median, final, fixed, draft.gate, draft.high
+    )
+
+
+def smoothing(fast: list[Floats]) -> tuple[float, float, float, list[Floats]]:
+    """Where the smoothed magnitude starts, and how it is brought onto the fast one's scale.
+
+    Returns
+    -------
+    (median, shift, gain, slow) : ``slow`` the smoothed magnitudes, (n_i,) each.
+    """
+    start = float(np.mean(np.concatenate(fast)))
+    median = start
+    for _ in range(2):  # the second time from the median, so that no start-up remains
+        slow = [ewma(np.minimum(f, CLIP), median) for f in fast]
+        median = float(np.median(np.concatenate([settled(s) for s in slow])))
+    pooled, smooth = np.concatenate(fast), np.concatenate([settled(s) for s in slow])
+    share = 1.0 - 10.0**_ANCHOR
+    reach = float(np.quantile(smooth, share)) - median
+    middle = float(np.median(pooled))
+    wanted = float(np.quantile(pooled, share)) - middle
+    gain = min(max(wanted / max(reach, 1e-9), 1.0), _MOST_GAIN)
+    return median, middle - gain * median, gain, slow
+
+
+def settled(values: Floats) -> Floats:
+    """The readings after the filter's start-up, where there are enough of them."""
+    skip = int(2 * HALF_LIFE)
+    return values[skip:] if len(values) > 2 * skip else values
+
+
+def ewma(values: Floats, start: float) -> Floats:
+    """Exponentially weighted mean of (n,) with the service's half-life, begun at ``start``."""
+    from scipy.signal import lfilter
+
+    out: Floats = lfilter([ALPHA], [1.0, ALPHA - 1.0], values, zi=[(1.0 - ALPHA) * start])[0]
+    return out
+
+
+def adapted(cal: Calibration, fast: Floats, how: Adaptation | None) -> Floats:
+    """What a fresh stream makes of fast magnitudes (n,): its maxima over its stretch, (n,)."""
+    follower = Follower(cal.median)
+    return np.array([follower.step(value, cal, how)[1] for value in fast.tolist()])

@@ -1,0 +1,81 @@
+"""Training distributions against recent ones: has the plant moved away from its model?
+
+Each feature's (and the score's) training distribution is kept as a histogram over its quantile
+bins; recent values are compared by the population stability index
+``PSI = sum (r - t) * ln(r / t)`` over the bins' shares r (recent) and t (training): the symmetric
+Kullback-Leibler divergence. Usual reading: below 0.1 stable, above 0.25 shifted. With n recent
+values that are alike, PSI is about chi-squared / n, which is given as ``noise``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+BINS: Final = 20
+STABLE: Final = 0.1
+SHIFTED: Final = 0.25
+#: Name under which the distribution of the combined magnitude is kept.
+MAGNITUDE: Final = "fast_magnitude"
+
+
+def make_profile(columns: Mapping[str, Floats]) -> dict[str, Any]:
+    """Quantile histogram of each column (n,): JSON-ready ``{name: {"edges", "shares", "n"}}``."""
+    out = {}
+    for name, values in columns.items():
+        values = np.asarray(values, np.float64)
+        edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))
+        shares = _shares(values, edges)
+        out[name] = {"edges": edges.tolist(), "shares": shares.tolist(), "n": len(values)}
+    return out
+
+
+def compare(profile: Mapping[str, Any], recent: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Recent values of each column against the profile; columns not in both are left out.
+
+    Returns
+    -------
+    dict
+        ``{name: {"psi", "noise", "state", "n", "outside"}}``; ``state`` is stable, moved,
+        shifted or ``too_few`` (noise alone would reach STABLE); ``outside`` the share of recent
+        values below the first or above the last training bin edge, 2 / BINS when alike.
+    """
+    out = {}
+    for name, values in recent.items():
+        if name not in profile or not len(values):
+            continue
+        edges = np.array(profile[name]["edges"])
+        trained = np.array(profile[name]["shares"])
+        array = np.asarray(values, np.float64)
+        shares = _shares(array, edges)
+        floor = 0.5 / max(len(array), 1)
+        r, t = np.maximum(shares, floor), np.maximum(trained, 1e-6)
+        psi = float(((r - t) * np.log(r / t)).sum())
+        noise = len(edges) / len(array)
+        out[name] = {
+            "psi": round(psi, 6),
+            "noise": round(noise, 6),
+            "state": _state(psi, noise),
+            "n": len(array),
+            "outside": round(float(shares[0] + shares[-1]), 6),
+        }
+    return out
+
+
+def _state(psi: float, noise: float) -> str:
+    if noise > STABLE:
+        return "too_few"
+    if psi < STABLE:
+        return "stable"
+    return "moved" if psi < SHIFTED else "shifted"
+
+
+def _shares(values: Floats, edges: Floats) -> Floats:
+    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+    shares: Floats = counts / max(len(values), 1)
+    return shares

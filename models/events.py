@@ -1,0 +1,107 @@
+"""Alarms as events: the readings of one alarm share one identity."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any, Final
+
+ANOMALY: Final = "anomaly"
+SENSOR_FAULT: Final = "sensor_fault"
+
+#: An event also ends after this many readings in a row that are no anomaly.
+QUIET: Final = 120
+#: ... and, however long the silence, not before this many.
+LEAST_QUIET: Final = 5
+
+_SPACE = uuid.UUID("8d0d1c6a-2f0b-5a57-9a0e-6c3f4a4f7b11")
+
+
+def event_id(asset_id: str, sensor_id: str | None, feature: str | None, kind: str, at: str) -> str:
+    """The same for the same stream, kind and opening time, wherever it is computed."""
+    parts = [asset_id, sensor_id or "", feature or "", kind, at]
+    return str(uuid.uuid5(_SPACE, "\x1f".join(parts)))
+
+
+class Event:
+    """An open event of one stream: what its state keeps between requests."""
+
+    __slots__ = ("id", "kind", "last", "peak", "quiet", "started_at")
+
+    def __init__(
+        self, id: str, kind: str, started_at: str, peak: float, last: float, quiet: int = 0
+    ) -> None:
+        self.id = id
+        self.kind = kind
+        self.started_at = started_at
+        self.peak = peak
+        self.last = last  # epoch seconds of its newest anomaly
+        self.quiet = quiet
+
+    def over(self, at: float, silence_s: float) -> bool:
+        """Whether a reading at ``at`` that is no anomaly ends the event."""
+        if self.quiet >= QUIET:
+            return True
+        return self.quiet >= LEAST_QUIET and at - self.last > silence_s
+
+    def entry(self, state: str) -> dict[str, Any]:
+        """As it stands in a result's metadata."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "started_at": self.started_at,
+            "state": state,
+            "peak": round(self.peak, 3),
+        }
+
+    def to_list(self) -> list[Any]:
+        """JSON-ready, exact."""
+        return [self.id, self.kind, self.started_at, self.peak, self.last, self.quiet]
+
+    @classmethod
+    def from_list(cls, data: Any) -> Event:
+        """What :meth:`to_list` gave."""
+        return cls(*data)
+
+
+def advance(
+    event: Event | None,
+    *,
+    anomalous: bool,
+    kind: str,
+    magnitude: float,
+    at: datetime,
+    silence_s: float,
+    stream: tuple[str, str | None, str | None],
+) -> tuple[Event | None, dict[str, Any] | None]:
+    """One reading's effect on the stream's event.
+
+    Returns
+    -------
+    (event, entry) : the event still open after this reading, and what its metadata says.
+    """
+    now = at.timestamp()
+    if event is not None and anomalous and event.kind != kind:
+        event = None  # another kind of trouble is another event
+    if (
+        event is not None
+        and anomalous
+        and now - event.last > silence_s
+        and (event.quiet >= LEAST_QUIET)
+    ):
+        event = None
+    if event is None:
+        if not anomalous:
+            return None, None
+        started = at.isoformat()
+        event = Event(event_id(*stream, kind, started), kind, started, magnitude, now)
+        return event, event.entry("opened")
+    if anomalous:
+        event.quiet = 0
+        event.last = now
+        event.peak = max(event.peak, magnitude)
+        return event, event.entry("ongoing")
+    event.quiet += 1
+    if event.over(now, silence_s):
+        return None, event.entry("cleared")
+    return event, event.entry("ongoing")

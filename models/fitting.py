@@ -1,0 +1,286 @@
+"""Fitting a model set: preprocessing, detectors, and an honest calibration."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import TrainingError
+from models.base import (
+    ISOLATION_FOREST,
+    LSTM_AUTOENCODER,
+    MODEL_NAMES,
+    ONE_CLASS_SVM,
+    Array,
+    Detector,
+    Progress,
+)
+from models.calibrating import calibrate
+from models.combination import subset_key
+from models.drift import make_profile
+from models.ensemble import ModelSet
+from models.folds import make_folds, out_of_fold
+from models.isolation_forest import IsolationForest
+from models.lstm_autoencoder import LSTMAutoencoder
+from models.one_class_svm import OneClassSVM
+from models.preprocessing import BASELINE_READINGS, HORIZON, Preprocessing
+from models.scaling import (
+    Scales,
+    baseline_helps,
+    check_training,
+    drift_is_fault,
+    fit_scales,
+    robust_spread,
+)
+from models.state import WIDEST_BASELINE
+from models.thresholds import Adaptation
+
+Floats = NDArray[np.float64]
+Times = NDArray[np.datetime64]
+
+_CLASSES: dict[str, type[Detector]] = {
+    ISOLATION_FOREST: IsolationForest,
+    ONE_CLASS_SVM: OneClassSVM,
+    LSTM_AUTOENCODER: LSTMAutoencoder,
+}
+_LEAST_ROWS = 60
+_MANY_ROWS = 3_000
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a model set is fitted; every field has a default that needs no labels.
+
+    Parameters
+    ----------
+    models : detectors to fit, of MODEL_NAMES.
+    window : readings the LSTM autoencoder looks at.
+    seed : of everything.
+    isolation_forest, one_class_svm, lstm_autoencoder : further arguments of the detectors.
+    drift : "normal" (slow drift is tolerated), "fault" (it is what to find), or "auto".
+    baseline : "auto", or how many first readings make a stream's own baseline; 0: none.
+    horizon : readings over which tolerated drift is carried on.
+    adaptation : "auto", or the step of the adaptive tail; 0: none.
+    missing : "refuse" or "impute" (from the training medians, at most ``max_imputed``).
+    limits : feature -> (min, max) that are physically possible; either may be None.
+    folds : blocks for the out-of-fold calibration.
+    """
+
+    models: tuple[str, ...] = MODEL_NAMES
+    window: int = 30
+    seed: int = 0
+    isolation_forest: Mapping[str, Any] = field(default_factory=dict)
+    one_class_svm: Mapping[str, Any] = field(default_factory=dict)
+    lstm_autoencoder: Mapping[str, Any] = field(default_factory=dict)
+    drift: str = "auto"
+    baseline: str | int = "auto"
+    horizon: int = HORIZON
+    adaptation: str | float = "auto"
+    missing: str = "refuse"
+    max_imputed: int = 0
+    limits: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    folds: int = 5
+
+    def __post_init__(self) -> None:
+        unknown = set(self.models) - set(MODEL_NAMES)
+        if unknown or not self.models:
+            raise TrainingError(f"models: {sorted(unknown)} not among {list(MODEL_NAMES)}")
+        if self.drift not in ("auto", "normal", "fault"):
+            raise TrainingError(f"drift: {self.drift!r} is not auto, normal or fault")
+        if self.missing not in ("refuse", "impute"):
+            raise TrainingError(f"missing: {self.missing!r} is not refuse or impute")
+        if self.folds < 2:
+            raise TrainingError(f"folds: {self.folds} is less than 2")
+
+    def detector(self, name: str) -> Detector:
+        """An unfitted detector.
+
+        Raises
+        ------
+        TrainingError
+            If one of its parameters is wrong.
+        """
+        given = {"seed": self.seed, **getattr(self, name)}
+        if name == LSTM_AUTOENCODER:
+            given = {"window": self.window, **given}
+        try:
+            return _CLASSES[name](**given)
+        except (TypeError, ValueError) as error:
+            raise TrainingError(f"{name}: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        out = asdict(self)
+        out["models"] = list(self.models)
+        out["limits"] = {name: list(pair) for name, pair in self.limits.items()}
+        return out
+
+
+@dataclass
+class FitReport:
+    """What a fit found out, for people and for MLflow."""
+
+    rows: int = 0
+    streams: int = 0
+    seconds: float = 0.0
+    drift_mode: str = ""
+    baseline: int = 0
+    notes: list[str] = field(default_factory=list)
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def fit_model_set(
+    values: Sequence[Array],
+    timestamps: Sequence[Times] | None,
+    feature_names: Sequence[str],
+    options: FitOptions | None = None,
+    progress: Progress | None = None,
+) -> tuple[ModelSet, FitReport]:
+    """Fit one group's model set.
+
+    Parameters
+    ----------
+    values : list of (n_i, d)
+        Normal readings in their own units, one array a stream, in time order.
+    timestamps : list of (n_i,) datetime64, or None when there are none
+    feature_names : d names
+
+    Raises
+    ------
+    TrainingError
+        Names the problem: too few rows, a NaN with its column, all features constant.
+    """
+    began = time.perf_counter()
+    options = options or FitOptions()
+    streams = check_training(values, feature_names, _LEAST_ROWS)
+    plan = _Plan(streams, timestamps, feature_names, options)
+    tell = progress or (lambda stage, done, total, figures: None)
+    folds = make_folds([len(s) for s in streams], plan.folds(), plan.fleet)
+    done = 0
+
+    def fit_fold(parts: Sequence[tuple[int, Floats]]) -> tuple[Preprocessing, dict[str, Detector]]:
+        nonlocal done
+        tell("calibration", done, len(folds), {})
+        done += 1
+        return plan.fit(parts, None)
+
+    kept = [s[:, plan.scales.kept] for s in streams]
+    found = out_of_fold(kept, folds, fit_fold)
+    calibrations = calibrate(options.models, found, plan.adaptation)
+    tell("calibration", len(folds), len(folds), {})
+    pre, detectors = plan.fit(list(enumerate(kept)), progress)
+    cal = calibrations[subset_key([n for n in MODEL_NAMES if n in options.models], False)]
+    report = FitReport(
+        sum(map(len, streams)), len(streams), 0.0, plan.drift_mode, plan.baseline, plan.scales.notes
+    )
+    for name in cal.detectors:
+        tail = cal.tails[name]
+        report.figures[name] = {"n_eff": tail.n_eff, "tail_shape": tail.xi}
+    report.figures["ensemble"] = {
+        "n_eff": cal.final.n_eff, "tail_shape": cal.final.xi, "slow_gain": cal.gain,
+    }  # fmt: skip
+    pooled = np.concatenate(streams)
+    profile = make_profile({n: pooled[:, j] for j, n in enumerate(feature_names)})
+    report.seconds = round(time.perf_counter() - began, 3)
+    model_set = ModelSet(
+        pre, detectors, calibrations, plan.adaptation, options.to_dict(),
+        datetime.now(UTC).isoformat(timespec="seconds"), asdict(report), profile,
+    )  # fmt: skip
+    return model_set, report
+
+
+class _Plan:
+    """Decisions taken once from all of the data, so that every fold is fitted alike."""
+
+    def __init__(
+        self,
+        streams: list[Floats],
+        timestamps: Sequence[Times] | None,
+        names: Sequence[str],
+        options: FitOptions,
+    ) -> None:
+        self.options = options
+        self.names = tuple(names)
+        self.lengths = [len(s) for s in streams]
+        self.scales: Scales = fit_scales(streams, names)
+        self.interval = median_interval(timestamps)
+        fault = drift_is_fault(streams, options.horizon)
+        self.drift_mode = options.drift
+        if options.drift == "auto":
+            self.drift_mode = "fault" if fault else "normal"
+        self.fleet = fault
+        self.baseline = self._baseline(streams)
+        rate = options.adaptation
+        if isinstance(rate, str):
+            rate = 0.01 if self.drift_mode == "normal" else 0.0
+        self.adaptation = Adaptation(rate=float(rate))
+        # the first readings of each stream, for folds that hold these out
+        self.first = (
+            [s[: self.baseline, self.scales.kept].mean(axis=0) for s in streams]
+            if (self.baseline)
+            else []
+        )
+
+    def _baseline(self, streams: list[Floats]) -> int:
+        asked = self.options.baseline
+        if not isinstance(asked, str):
+            return int(asked)
+        kept = [s[:, self.scales.kept] for s in streams]
+        if self.drift_mode != "fault" or len(self.scales.kept) > WIDEST_BASELINE:
+            return 0
+        return BASELINE_READINGS * baseline_helps(kept, self.scales.spread, BASELINE_READINGS)
+
+    def folds(self) -> int:
+        """Fewer where there is much data: a fold's detectors then hardly differ."""
+        return min(self.options.folds, 3) if sum(self.lengths) > _MANY_ROWS else self.options.folds
+
+    def fit(
+        self, parts: Sequence[tuple[int, Floats]], progress: Progress | None
+    ) -> tuple[Preprocessing, dict[str, Detector]]:
+        """Preprocessing and detectors on stretches (stream, (n, d) of the kept features)."""
+        pre = self._preprocess(parts)
+        rows: list[Array] = []
+        for i, values in parts:
+            scaled = pre.scaled(values)
+            if self.baseline:
+                scaled = scaled - (self.first[i] - pre.center) / pre.scale
+            rows.append(scaled)
+        detectors = {}
+        for name in MODEL_NAMES:
+            if name in self.options.models:
+                detectors[name] = self.options.detector(name).fit(rows, progress=progress)
+        return pre, detectors
+
+    def _preprocess(self, parts: Sequence[tuple[int, Floats]]) -> Preprocessing:
+        pooled = np.concatenate([v for _, v in parts])
+        flat = pooled
+        if self.baseline:
+            flat = np.concatenate([v - self.first[i] for i, v in parts])
+        # a feature may stand still in all blocks but the one left out
+        spread = np.maximum(robust_spread(flat), 0.1 * self.scales.spread)
+        scale = spread
+        if self.drift_mode == "normal":
+            scale = np.hypot(spread, self.scales.drift * self.options.horizon)
+        limits = {name: (pair[0], pair[1]) for name, pair in self.options.limits.items()}
+        return Preprocessing(
+            tuple(self.names[j] for j in self.scales.kept),
+            tuple(self.names[j] for j in self.scales.dropped),
+            np.median(pooled, axis=0), scale, spread, self.drift_mode, self.baseline,
+            self.interval, self.options.missing, self.options.max_imputed, limits,
+        )  # fmt: skip
+
+
+def median_interval(timestamps: Sequence[Times] | None) -> float | None:
+    """Median seconds between neighbouring readings; None without times."""
+    if not timestamps:
+        return None
+    steps = [np.diff(t).astype("timedelta64[us]").astype(np.float64) / 1e6 for t in timestamps]
+    pooled = np.concatenate(steps) if steps else np.empty(0)
+    pooled = pooled[pooled > 0]
+    return float(np.median(pooled)) if len(pooled) else None

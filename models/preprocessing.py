@@ -1,0 +1,132 @@
+"""Preprocessing: feature order, robust and drift-tolerant scales, baselines, missing values.
+
+Two kinds of plant need opposite treatment, so one option names which it is:
+
+``drift="normal"``: sensors wander slowly and that is no fault. Each feature is divided by
+``sqrt(spread^2 + (drift * horizon)^2)``: a wander seen in training and carried on over
+``horizon`` readings stays inside the scale.
+
+``drift="fault"``: wander IS the fault (wear). No such allowance; instead each stream may have its
+own baseline, the mean of its first readings, subtracted from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from operator import itemgetter
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import MissingFeatures
+from models.base import Array
+
+Floats = NDArray[np.float64]
+
+#: Readings over which drift seen in training is taken to go on.
+HORIZON: Final = 800
+#: Readings whose mean is a stream's baseline.
+BASELINE_READINGS: Final = 20
+#: Scaled values are clipped here, so that no square overflows.
+FURTHEST: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What turns readings into rows for the detectors; made by :func:`fit_preprocessing`.
+
+    Parameters
+    ----------
+    names : features used, in the detectors' order.
+    ignored : features known from training but not used, since they never changed.
+    center, scale, spread : (d,) median, divisor and robust standard deviation, own units.
+    drift_mode : "normal" or "fault".
+    baseline : readings that a stream's own baseline is the mean of; 0: none.
+    interval : median seconds between readings; None if trained without times.
+    missing : "refuse" or "impute"; ``max_imputed`` features a reading at most.
+    limits : feature -> (min, max) that are physically possible, either may be None.
+    """
+
+    names: tuple[str, ...]
+    ignored: tuple[str, ...]
+    center: Floats
+    scale: Floats
+    spread: Floats
+    drift_mode: str
+    baseline: int
+    interval: float | None
+    missing: str = "refuse"
+    max_imputed: int = 0
+    limits: Mapping[str, tuple[float | None, float | None]] | None = None
+    known: frozenset[str] = field(init=False, repr=False)
+    _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", frozenset((*self.names, *self.ignored)))
+        object.__setattr__(self, "_pick", itemgetter(*self.names))
+
+    def pick(self, features: Mapping[str, float]) -> Sequence[float]:
+        """The values in order; KeyError where one is missing. The fast way of :meth:`row`."""
+        found = self._pick(features)
+        return (found,) if len(self.names) == 1 else found
+
+    def scaled(self, values: Array) -> Floats:
+        """Readings ``(n, d)`` in own units to scaled rows ``(n, d)``."""
+        with np.errstate(over="ignore"):
+            out: Floats = (np.asarray(values, np.float64) - self.center) / self.scale
+        return np.clip(out, -FURTHEST, FURTHEST)
+
+    def row(self, features: Mapping[str, float]) -> tuple[list[float], list[str]]:
+        """One reading's values in order, and the names of those imputed.
+
+        Raises
+        ------
+        MissingFeatures
+            Naming the features, when the policy does not allow for them.
+        """
+        absent = [name for name in self.names if name not in features]
+        if absent and (self.missing != "impute" or len(absent) > self.max_imputed):
+            shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+            raise MissingFeatures(
+                f"features: {len(absent)} of {len(self.names)} missing: {shown}",
+                field=f"features.{absent[0]}",
+            )
+        values = [
+            features[name] if name in features else float(self.center[i])
+            for i, name in enumerate(self.names)
+        ]
+        return values, absent
+
+    def outside(self, features: Mapping[str, float]) -> list[str]:
+        """Features whose value is physically impossible."""
+        out = []
+        for name, (least, most) in (self.limits or {}).items():
+            value = features.get(name)
+            if value is not None and (
+                (least is not None and value < least) or (most is not None and value > most)
+            ):
+                out.append(name)
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        out: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        for name in ("center", "scale", "spread"):
+            out[name] = out[name].tolist()
+        for name in ("names", "ignored"):
+            out[name] = list(out[name])
+        out["limits"] = {k: list(v) for k, v in (self.limits or {}).items()}
+        return out
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
+        """What :meth:`to_dict` gave."""
+        given = dict(data)
+        for name in ("center", "scale", "spread"):
+            given[name] = np.array(given[name], np.float64)
+        for name in ("names", "ignored"):
+            given[name] = tuple(given[name])
+        given["limits"] = {k: (v[0], v[1]) for k, v in given["limits"].items()}
+        return cls(**given)

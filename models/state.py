@@ -1,0 +1,117 @@
+"""What one stream carries from request to request: JSON under 4 KB, exact when read back."""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import InputError
+from models.events import Event
+from models.preprocessing import Preprocessing
+from models.thresholds import Follower
+
+FORMAT: Final = 1
+#: Wider readings get no baseline of their own: its sums would not fit into 4 KB.
+WIDEST_BASELINE: Final = 250
+
+
+class StreamState:
+    """One stream's memory; changed in place while its readings are scored.
+
+    Attributes
+    ----------
+    last : time of the newest reading; None for a new stream.
+    follower : smoothing and adaptive tail.
+    events : open event of each kind.
+    count, sums : readings that went into the baseline so far, and their sum (d,), own units.
+    told : whether unknown features were already reported.
+    known : whether the state was made by the bundle that now reads it.
+    """
+
+    __slots__ = ("count", "events", "follower", "known", "last", "sums", "told")
+
+    def __init__(self, follower: Follower, width: int) -> None:
+        self.last: datetime | None = None
+        self.follower = follower
+        self.events: dict[str, Event] = {}
+        self.count = 0
+        self.sums: NDArray[np.float64] = np.zeros(width)
+        self.told = False
+        self.known = True
+
+    def offset(self, pre: Preprocessing) -> NDArray[np.float64]:
+        """The baseline's distance from the group's centre, scaled: (d,)."""
+        return (self.sums / self.count - pre.center) / pre.scale
+
+    def learn_baseline(self, row: NDArray[np.float64]) -> None:
+        """Count one reading (d,) into the baseline."""
+        self.count += 1
+        self.sums = self.sums + row
+
+    def to_dict(self, version: str, pre: Preprocessing) -> dict[str, Any]:
+        """JSON-ready; others may read ``bundle`` and ``last``."""
+        out: dict[str, Any] = {
+            "v": FORMAT,
+            "bundle": version,
+            "last": self.last.isoformat() if self.last else None,
+            "tail": self.follower.to_list(),
+        }
+        if self.events:
+            out["events"] = [event.to_list() for event in self.events.values()]
+        if pre.baseline and self.count:
+            sums = base64.b64encode(self.sums.astype("<f8").tobytes()).decode()
+            out["baseline"] = [_fingerprint(pre), self.count, sums]
+        if self.told:
+            out["told"] = True
+        return out
+
+    @classmethod
+    def from_dict(
+        cls, data: dict[str, Any] | None, version: str, pre: Preprocessing, median: float
+    ) -> StreamState:
+        """What :meth:`to_dict` gave, possibly under another bundle; None: a new stream.
+
+        Under another bundle the tail starts anew; time, events and (for the same features) the
+        baseline stay.
+
+        Raises
+        ------
+        InputError
+            ``bad_state`` when it is not something a service gave out.
+        """
+        state = cls(Follower(median), len(pre.names))
+        if data is None:
+            return state
+        try:
+            if data.get("last"):
+                state.last = datetime.fromisoformat(data["last"]).astimezone(UTC)
+            for entry in data.get("events", []):
+                event = Event.from_list(entry)
+                state.events[event.kind] = event
+            state.told = bool(data.get("told", False))
+            if data.get("bundle") == version and data.get("v") == FORMAT:
+                state.follower = Follower.from_list(data["tail"])
+                if not all(map(math.isfinite, data["tail"])):
+                    raise ValueError("not finite")
+            else:
+                state.known = False
+            baseline = data.get("baseline")
+            if pre.baseline and baseline and baseline[0] == _fingerprint(pre):
+                state.count = int(baseline[1])
+                sums = np.frombuffer(base64.b64decode(baseline[2]), "<f8")
+                state.sums = sums.astype(np.float64).reshape(len(pre.names))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"state: not a stream's state: {error}", code="bad_state", field="state"
+            ) from None
+        return state
+
+
+def _fingerprint(pre: Preprocessing) -> int:
+    return zlib.crc32("\x1f".join(pre.names).encode())

@@ -1,0 +1,249 @@
+"""From one stream's work to rows and windows: order, gaps, missing values, baseline.
+
+Everything here that depends on earlier readings lives in the stream's state or window, so a
+batch cut differently gives the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from errors import AnomalyError, InputError
+from models.preprocessing import Preprocessing
+from models.state import StreamState
+
+Floats = NDArray[np.float64]
+
+ADDED: Final = "added"
+RESTARTED: Final = "restarted"
+LEFT_OUT: Final = "left_out"
+
+
+@dataclass(slots=True)
+class Point:
+    """One reading; ``timestamp`` is aware UTC, None only inside a window sent without times."""
+
+    timestamp: datetime | None
+    features: Mapping[str, float]
+
+
+@dataclass(slots=True)
+class StreamWork:
+    """Consecutive readings of one stream, all of one group.
+
+    ``criticality`` is the asset's; ``state`` what the last call returned, None for a new stream;
+    ``window`` past readings, oldest first, at most ``window_length`` of them.
+    """
+
+    asset_id: str
+    sensor_id: str | None
+    feature: str | None
+    criticality: str
+    state: dict[str, Any] | None
+    window: Sequence[Point]
+    readings: Sequence[Point]
+
+
+class Reading:
+    """What preparation found out about one reading."""
+
+    __slots__ = ("error", "gap", "imputed", "late", "mark", "outside", "point", "unknown",
+                 "warm", "windowed")  # fmt: skip
+
+    def __init__(self, point: Point) -> None:
+        self.point = point
+        self.mark = ADDED
+        self.error: AnomalyError | None = None
+        self.gap = False  # the first after a pause
+        self.late = False  # not newer than the stream's last
+        self.warm = False  # scored before the stream's baseline was known
+        self.windowed = False  # has a full window
+        self.imputed: list[str] = []
+        self.unknown: list[str] = []
+        self.outside: list[str] = []
+
+
+@dataclass(slots=True)
+class Prepared:
+    """One stream, ready for the detectors.
+
+    ``rows`` (n, d) are the scaled readings that can be scored, in order; ``windows`` (m, w, d)
+    those of the readings that are ``windowed``, in the same order.
+    """
+
+    work: StreamWork
+    readings: list[Reading]
+    rows: Floats
+    windows: Floats | None
+    state: StreamState
+    offset: Floats | None
+
+
+class _Track:
+    """Positions of a stream's readings among its rows, and which of them are in the window."""
+
+    def __init__(self, held: int, width: int) -> None:
+        self.chain = list(range(held))  # rows in the window in force, oldest first
+        self.width = width  # readings in a full window; 0: no window detector
+        self.plain = True  # whether the chain has been every row so far
+        self.windows: list[list[int]] = []
+        self.ends: list[int] = []
+
+    def take(self, row: int, stays: bool) -> bool:
+        """Note the window that ends at ``row``, which joins the chain if it ``stays``."""
+        full = self.width > 0 and len(self.chain) >= self.width - 1
+        if full:
+            self.ends.append(row)
+            if not self.plain:
+                self.windows.append([*self.chain[len(self.chain) - self.width + 1 :], row])
+        if stays:
+            self.chain.append(row)
+        else:
+            self._unplain()
+        return full
+
+    def restart(self) -> None:
+        self._unplain()
+        self.chain = []
+
+    def skip(self) -> None:
+        """A row that is in no window."""
+        self._unplain()
+
+    def _unplain(self) -> None:
+        if self.plain:
+            self.plain = False
+            self.windows = [list(range(e - self.width + 1, e + 1)) for e in self.ends]
+
+    def cut(self, rows: Floats) -> Floats | None:
+        """The windows noted, (m, w, d); a view where they are consecutive."""
+        if not self.ends:
+            return None
+        if self.plain:
+            view = sliding_window_view(rows, self.width, axis=0).transpose(0, 2, 1)
+            first = self.ends[0] - self.width + 1
+            return view[first : self.ends[-1] - self.width + 2]
+        out: Floats = rows[np.array(self.windows)]
+        return out
+
+
+def prepare(
+    pre: Preprocessing, width: int, state: StreamState, work: StreamWork, gap_s: float | None
+) -> Prepared:
+    """Bring one stream's readings into the detectors' form.
+
+    ``width`` is the window detector's, 0 without one. Changes ``state`` only: its last time,
+    its baseline, and what was told.
+    """
+    past = _past(pre, work.window)
+    readings = [Reading(point) for point in work.readings]
+    values = past + [row for reading in readings if (row := _values(pre, state, reading))]
+    raw = np.array(values, np.float64).reshape(len(values), len(pre.names))
+    if work.state is None and pre.baseline:
+        for row in raw[: min(len(past), pre.baseline)]:
+            state.learn_baseline(row)
+    track = _Track(len(past), width)
+    at = len(past)
+    for reading in readings:
+        if reading.error is not None:
+            continue
+        _place(pre, state, reading, track, at, raw[at], gap_s)
+        at += 1
+    return _assemble(pre, work, readings, raw, len(past), track, state)
+
+
+def _place(
+    pre: Preprocessing,
+    state: StreamState,
+    reading: Reading,
+    track: _Track,
+    at: int,
+    row: Floats,
+    gap_s: float | None,
+) -> None:
+    """Put one reading in its place in time: late, after a gap, impossible, or plainly next."""
+    time = reading.point.timestamp
+    if time is None:
+        raise InputError("timestamp: a reading needs one", code="bad_timestamp", field="timestamp")
+    reading.warm = pre.baseline > 0 and state.count < pre.baseline
+    last = state.last
+    if last is not None:
+        if time <= last:
+            reading.mark, reading.late = LEFT_OUT, True
+            track.skip()
+            return
+        if gap_s is not None and (time - last).total_seconds() > gap_s:
+            reading.mark, reading.gap = RESTARTED, True
+            track.restart()
+    state.last = time
+    if reading.outside:
+        reading.mark = LEFT_OUT
+    elif reading.warm:
+        state.learn_baseline(row)
+    reading.windowed = track.take(at, stays=not reading.outside)
+
+
+def _assemble(
+    pre: Preprocessing,
+    work: StreamWork,
+    readings: list[Reading],
+    raw: Floats,
+    held: int,
+    track: _Track,
+    state: StreamState,
+) -> Prepared:
+    scaled = pre.scaled(raw)
+    windows = track.cut(scaled)
+    rows = scaled[held:]
+    offset = None
+    if pre.baseline and state.count >= pre.baseline:
+        offset = state.offset(pre)
+        own = np.array([not r.warm for r in readings if r.error is None], bool)
+        rows = np.where(own[:, None], rows - offset, rows)
+        if windows is not None:
+            own = np.array([not r.warm for r in readings if r.windowed], bool)
+            if own.all() and track.plain:
+                # kept a sliding view, which the window detector scores faster
+                windows = track.cut(scaled - offset)
+            else:
+                windows = np.where(own[:, None, None], windows - offset, windows)
+    return Prepared(work, readings, rows, windows, state, offset)
+
+
+def _past(pre: Preprocessing, window: Sequence[Point]) -> list[Sequence[float]]:
+    """The window's rows; a reading that cannot be used cuts off all that is before it."""
+    rows: list[Sequence[float]] = []
+    for point in window:
+        try:
+            rows.append(pre.row(point.features)[0])
+        except InputError:
+            rows.clear()
+    return rows
+
+
+def _values(pre: Preprocessing, state: StreamState, reading: Reading) -> Sequence[float] | None:
+    """One reading's values in order; None, with the error noted, where they cannot be had."""
+    features = reading.point.features
+    if len(features) > len(pre.names) and not state.told:
+        reading.unknown = sorted(features.keys() - pre.known)
+        state.told = bool(reading.unknown)
+    if pre.limits:
+        reading.outside = pre.outside(features)
+    try:
+        return pre.pick(features)
+    except KeyError:
+        pass
+    try:
+        values, reading.imputed = pre.row(features)
+        return values
+    except InputError as error:
+        reading.error = error
+        reading.mark = LEFT_OUT
+        return None
