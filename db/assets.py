@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import argparse
+import csv
+import logging
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TextIO
 
 from sqlalchemy import Connection, text
 
-from schemas import Criticality
+from config import load_settings
+from db.migrate import migrate
+from db.session import open_engine, transaction
+from errors import AnomalyError, DatasetError, InputError
+from schemas import CRITICALITIES, Criticality, check_name
 
 DEFAULT: Criticality = "medium"
 
 _CRITICALITIES = text("""
     SELECT asset_id, criticality FROM assets WHERE asset_id = ANY(CAST(:ids AS text[]))
 """)
+_LIST = text("""
+    SELECT asset_id, criticality FROM assets
+    WHERE CAST(:criticality AS text) IS NULL OR criticality = :criticality ORDER BY asset_id
+""")
+_SET = text("""
+    INSERT INTO assets (asset_id, criticality)
+    SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:criticalities AS text[]))
+    ON CONFLICT (asset_id) DO UPDATE SET criticality = excluded.criticality
+""")
+_REMOVE = text("DELETE FROM assets WHERE asset_id = ANY(CAST(:ids AS text[])) RETURNING asset_id")
 
 
 def asset_criticalities(
@@ -24,3 +44,155 @@ def asset_criticalities(
         rows = connection.execute(_CRITICALITIES, {"ids": list(found)})
         found.update({row.asset_id: row.criticality for row in rows})
     return found
+
+
+def list_assets(
+    connection: Connection, criticality: Criticality | None = None
+) -> dict[str, Criticality]:
+    """Every asset of the table, or those of one criticality, by name."""
+    rows = connection.execute(_LIST, {"criticality": criticality})
+    return {row.asset_id: row.criticality for row in rows}
+
+
+def set_assets(connection: Connection, assets: Mapping[str, Criticality]) -> None:
+    """Add assets or change their criticality."""
+    names = sorted(assets)
+    values = {"ids": names, "criticalities": [assets[name] for name in names]}
+    if names:
+        connection.execute(_SET, values)
+
+
+def remove_assets(connection: Connection, asset_ids: Collection[str]) -> list[str]:
+    """Remove assets, which makes them ``medium``; those that were there."""
+    rows = connection.execute(_REMOVE, {"ids": list(asset_ids)})
+    return sorted(row.asset_id for row in rows)
+
+
+def read_csv(lines: TextIO) -> dict[str, Criticality]:
+    """Assets of a CSV with the columns ``asset_id`` and ``criticality``; others are ignored.
+
+    Raises
+    ------
+    DatasetError
+        Names the line, the column and the value at fault; nothing is half read.
+    """
+    reader = csv.DictReader(lines)
+    columns = reader.fieldnames or []
+    missing = {"asset_id", "criticality"} - set(columns)
+    if missing:
+        raise DatasetError(f"the CSV's first line lacks the column {', '.join(sorted(missing))}")
+    assets: dict[str, Criticality] = {}
+    for row in reader:
+        where = f"line {reader.line_num}"
+        try:
+            name = check_name((row["asset_id"] or "").strip(), "asset_id")
+            value = _criticality(row["criticality"] or "")
+        except InputError as error:
+            raise DatasetError(f"{where}: {error.message}") from None
+        if assets.setdefault(name, value) != value:
+            raise DatasetError(f"{where}: {name} was {assets[name]} further up, now {value}")
+    return assets
+
+
+def _criticality(value: str) -> Criticality:
+    cleaned = value.strip().lower()
+    if cleaned not in CRITICALITIES:
+        raise InputError(f"criticality: {value!r} is none of {', '.join(CRITICALITIES)}")
+    return cleaned
+
+
+# -- the command ------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m db.assets",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Say which asset matters how much.\n\n"
+        "The criticality of an asset sets its budget of false alarms: the more it matters, the\n"
+        "earlier it alarms, and the more false alarms are accepted. An asset that is not listed\n"
+        "is medium. The score of a reading does not depend on it, only the alarm threshold.\n\n"
+        "  critical  alarms from score 0.3 (one false alarm in 100 readings)\n"
+        "  high                        0.4 (one in 316)\n"
+        "  medium                      0.5 (one in 1,000)\n"
+        "  low                         0.7 (one in 10,000)\n",
+        epilog="examples:\n"
+        "  python -m db.assets set critical TURBINE_001 TURBINE_002\n"
+        "  python -m db.assets import assets.csv     # columns asset_id, criticality; - is stdin\n"
+        "  python -m db.assets list --criticality critical\n"
+        "  python -m db.assets list > assets.csv     # the same CSV back\n"
+        "  python -m db.assets remove TURBINE_002    # medium again\n\n"
+        "A running bridge follows within a minute. Settings name the database (DATABASE_URL).",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    listing = commands.add_parser("list", help="print the table as CSV")
+    listing.add_argument("--criticality", choices=CRITICALITIES, help="only these")
+    setting = commands.add_parser("set", help="add assets, or change them")
+    setting.add_argument("criticality", choices=CRITICALITIES)
+    setting.add_argument("asset_id", nargs="+")
+    importing = commands.add_parser("import", help="set all of a CSV, or none if a line is bad")
+    importing.add_argument("file", help="a path, or - for standard input")
+    removing = commands.add_parser("remove", help="forget assets; they are medium again")
+    removing.add_argument("asset_id", nargs="+")
+    return parser
+
+
+def _list(connection: Connection, arguments: argparse.Namespace) -> int:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["asset_id", "criticality"])
+    writer.writerows(list_assets(connection, arguments.criticality).items())
+    return 0
+
+
+def _set(connection: Connection, arguments: argparse.Namespace) -> int:
+    names = [check_name(name, "asset_id") for name in arguments.asset_id]
+    set_assets(connection, dict.fromkeys(names, arguments.criticality))
+    print(f"{len(set(names))} assets are {arguments.criticality}")
+    return 0
+
+
+def _import(connection: Connection, arguments: argparse.Namespace) -> int:
+    try:
+        if arguments.file == "-":
+            assets = read_csv(sys.stdin)
+        else:
+            with Path(arguments.file).open(encoding="utf-8-sig", newline="") as lines:
+                assets = read_csv(lines)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{arguments.file} cannot be read: {error}") from None
+    set_assets(connection, assets)
+    print(f"{len(assets)} assets set")
+    return 0
+
+
+def _remove(connection: Connection, arguments: argparse.Namespace) -> int:
+    gone = remove_assets(connection, arguments.asset_id)
+    unknown = sorted(set(arguments.asset_id) - set(gone))
+    print(f"{len(gone)} assets removed" + (f"; not known: {', '.join(unknown)}" if unknown else ""))
+    return 1 if unknown else 0
+
+
+_COMMANDS: dict[str, Callable[[Connection, argparse.Namespace], int]] = {
+    "list": _list,
+    "set": _set,
+    "import": _import,
+    "remove": _remove,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; 0 when done, 1 when something was not as asked."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level="WARNING", format="%(message)s")
+    try:
+        engine = open_engine(load_settings())
+        migrate(engine)
+        with transaction(engine) as connection:
+            return _COMMANDS[arguments.command](connection, arguments)
+    except AnomalyError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

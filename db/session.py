@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 import psycopg2
+from psycopg2.errors import CheckViolation
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
@@ -194,6 +195,11 @@ def translate(error: Exception, store: str) -> AnomalyError:
         return StorageUnavailable(
             f"{store} does not have the current schema (python -m db.migrate): {said}",
             code="storage_schema",
+        )
+    if isinstance(original, CheckViolation) and not original.diag.constraint_name:
+        # Its partition was made between planning and storing; the same rows fit a moment later.
+        return StorageUnavailable(
+            f"{store} has just changed its partitions", code="storage_moved", retry_after=0.1
         )
     if state[:2] in ("22", "23", "54") or isinstance(original, psycopg2.DataError | ValueError):
         return InputError(f"PostgreSQL refuses a value: {said}", code="unprocessable")

@@ -1,0 +1,28 @@
+"""Trying again what failed because others were at it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from errors import StorageUnavailable
+
+T = TypeVar("T")
+
+
+def retried(work: Callable[[], T], *, tries: int = 6, first_wait_s: float = 0.1) -> T:
+    """Result of ``work``, tried again after StorageUnavailable with growing, jittered waits.
+
+    Raises
+    ------
+    StorageUnavailable
+        The last try's.
+    """
+    for attempt in range(tries - 1):
+        try:
+            return work()
+        except StorageUnavailable:
+            time.sleep(first_wait_s * 2**attempt * random.uniform(0.5, 1.5))
+    return work()
