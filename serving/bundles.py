@@ -13,12 +13,13 @@ import fcntl
 import json
 import logging
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
 from errors import AnomalyError, NoModel
 from models.bundle import Bundle
+from models.ensemble import Point, StreamWork, score
 from models.files import write_text_atomically
 from serving import metrics
 from serving.agent import Asker
@@ -88,6 +89,7 @@ class Keeper:
         self._seen: tuple[int, int] | None = None
         self._foreign: dict[str, float] = {}
         self._failed: dict[str, float] = {}
+        self._folder: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._wanted = asyncio.Event()
         self.leadership = Leadership(home / "leader.lock")
@@ -118,7 +120,7 @@ class Keeper:
         self._home.mkdir(parents=True, exist_ok=True)
         await self._look()
         if self.bundle is None and self._packed is not None:
-            await self._load(self._packed, "packed in the Bento")
+            await self._load(self._packed, None, "packed in the Bento")
         self._tasks = [
             asyncio.create_task(self._watch(), name="watch champion.json"),
             asyncio.create_task(self._lead(), name="poll the champion"),
@@ -198,15 +200,15 @@ class Keeper:
         pointer = self._read_pointer()
         self._registry_problem = pointer.get("problem")
         folder, version = pointer.get("folder"), pointer.get("version")
-        if not folder or (self.bundle is not None and self.bundle.folder.name == folder):
+        if not folder or (self.bundle is not None and self._folder == folder):
             return
         if time.monotonic() - self._failed.get(folder, -FAILED_S) < FAILED_S:
             return
-        await self._load(self._home / folder, f"champion, version {version}")
+        await self._load(self._home / folder, str(version), f"champion, version {version}")
 
-    async def _load(self, folder: Path, source: str) -> None:
+    async def _load(self, folder: Path, version: str | None, source: str) -> None:
         try:
-            bundle = await asyncio.to_thread(load_warm, folder)
+            bundle = await asyncio.to_thread(load_warm, folder, version)
         except Exception as error:
             known = isinstance(error, AnomalyError)
             log.error("bundle %s cannot be loaded: %s", folder, error, exc_info=not known)
@@ -215,6 +217,7 @@ class Keeper:
             return
         first = self.bundle is None
         self.bundle, self.source, self.problem = bundle, source, None
+        self._folder = folder.name
         self.loaded_at = datetime.now(UTC).isoformat()
         if first:
             metrics.READY.inc()
@@ -264,9 +267,15 @@ class Keeper:
         return bool(folder) and (self._home / str(folder)).is_dir()
 
 
-def load_warm(folder: Path) -> Bundle:
-    """Load a bundle with all its groups, every path of scoring run once."""
-    bundle = Bundle.load(folder)
+def load_warm(folder: Path, version: str | None = None) -> Bundle:
+    """Load a bundle with all its groups, the whole of scoring run once for each."""
+    bundle = Bundle.load(folder, version)
     for group in bundle.groups:
-        bundle.model_set(group).warm()
+        model_set = bundle.model_set(group)
+        features = dict(zip(model_set.feature_names, model_set.preprocessing.center, strict=True))
+        readings = [
+            Point(datetime(2000, 1, 1, tzinfo=UTC) + timedelta(seconds=second), features)
+            for second in range(model_set.window + 1)
+        ]
+        score(model_set, [StreamWork("warm", None, None, "medium", None, (), readings)])
     return bundle
