@@ -26,24 +26,12 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from errors import BundleError, UnknownGroup
-from models.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAMES, ONE_CLASS_SVM, Detector
-from models.combination import Calibration
 from models.ensemble import ModelSet
 from models.files import draft_folder, folder_digest
-from models.isolation_forest import IsolationForest
-from models.lstm_autoencoder import LSTMAutoencoder
-from models.one_class_svm import OneClassSVM
-from models.preprocessing import Preprocessing
-from models.thresholds import Adaptation
+from models.model_files import describe, load_model_set, read_json, save_model_set, write_json
 
 FORMAT: Final = 1
 DEFAULT: Final = "default"
-
-_CLASSES: dict[str, type[Detector]] = {
-    ISOLATION_FOREST: IsolationForest,
-    ONE_CLASS_SVM: OneClassSVM,
-    LSTM_AUTOENCODER: LSTMAutoencoder,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +79,7 @@ class Bundle:
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, ModelSet] = OrderedDict()
         for group, model_set in self.sets.items():
-            self.index.setdefault(group, {"models": _describe(model_set)})
+            self.index.setdefault(group, {"models": describe(model_set)})
         self.created_at = self.created_at or datetime.now(UTC).isoformat(timespec="seconds")
         unknown = {rule.group for rule in self.rules} - set(self.index)
         if unknown or not self.index:
@@ -203,7 +191,7 @@ class Bundle:
                     "rules": [asdict(rule) for rule in self.rules],
                     "groups": index,
                 }
-                _write(draft / "bundle.json", content)
+                write_json(draft / "bundle.json", content)
                 shutil.move(draft, folder)
         except OSError as error:
             raise BundleError(f"bundle cannot be written to {folder}: {error}") from error
@@ -219,7 +207,7 @@ class Bundle:
             If it is missing, damaged or of a format this code does not know.
         """
         folder = Path(folder)
-        content = _read(folder / "bundle.json")
+        content = read_json(folder / "bundle.json")
         try:
             if content["format"] != FORMAT:
                 raise BundleError(f"{folder}: format {content['format']} is not {FORMAT}")
@@ -236,76 +224,3 @@ class Bundle:
     def _stamp(self) -> None:
         for group, model_set in self.sets.items():
             model_set.group, model_set.version = group, self.version
-
-
-def _describe(model_set: ModelSet) -> dict[str, Any]:
-    """What /status tells of a group's models; all three names always listed."""
-    common = {
-        "trained_at": model_set.trained_at,
-        "n_features": len(model_set.feature_names),
-        "feature_names": list(model_set.feature_names),
-    }
-    nothing: dict[str, Any] = {"trained_at": None, "n_features": 0, "feature_names": []}
-    out: dict[str, Any] = {}
-    for name in MODEL_NAMES:
-        held = model_set.detectors.get(name)
-        out[name] = {"is_trained": held is not None, **(common if held else nothing)}
-        if held is not None:
-            out[name]["window"] = held.window
-    return out
-
-
-def save_model_set(model_set: ModelSet, folder: Path) -> None:
-    """Write one model set into ``folder``."""
-    folder.mkdir(parents=True)
-    for detector in model_set.detectors.values():
-        detector.save(folder)
-    content = {
-        "preprocessing": model_set.preprocessing.to_dict(),
-        "detectors": list(model_set.names),
-        "calibrations": {key: cal.to_dict() for key, cal in model_set.calibrations.items()},
-        "adaptation": asdict(model_set.adaptation),
-        "options": model_set.options,
-        "trained_at": model_set.trained_at,
-        "figures": model_set.figures,
-        "profile": model_set.profile,
-    }
-    _write(folder / "model_set.json", content)
-
-
-def load_model_set(folder: Path) -> ModelSet:
-    """Read back what :func:`save_model_set` wrote.
-
-    Raises
-    ------
-    BundleError
-    """
-    content = _read(folder / "model_set.json")
-    try:
-        return ModelSet(
-            Preprocessing.from_dict(content["preprocessing"]),
-            {name: _CLASSES[name].load(folder) for name in content["detectors"]},
-            {k: Calibration.from_dict(cal) for k, cal in content["calibrations"].items()},
-            Adaptation(**content["adaptation"]),
-            content["options"],
-            content["trained_at"],
-            content["figures"],
-            content["profile"],
-        )
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        raise BundleError(f"{folder}: not a model set: {error!r}") from error
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    path.write_text(text, encoding="utf-8")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise BundleError(f"{path}: not an object")
-    return content

@@ -95,8 +95,9 @@ class Tail:
         """:meth:`log10_p` of an array."""
         excess = np.maximum(magnitudes - self.x[-1], 0.0) / self.beta
         drop = np.log10(1.0 + self.xi * excess) / self.xi if self.xi > 1e-9 else excess * _LOG10_E
-        body = np.interp(magnitudes, self.x, self.y, left=0.0)
-        return np.maximum(body - drop, FLOOR)
+        body: Floats = np.interp(magnitudes, self.x, self.y, left=0.0)
+        out: Floats = np.maximum(body - drop, FLOOR)
+        return out
 
     def decades(self, magnitudes: Array) -> Floats:
         """The magnitude in decades of rarity, unbounded: ``-log10 p`` with an exponential tail.
@@ -105,7 +106,8 @@ class Tail:
         an event's peak keep their meaning; only :meth:`log10_p` claims to be a probability.
         """
         excess = np.maximum(magnitudes - self.x[-1], 0.0) * (_LOG10_E / self.beta)
-        return excess - np.interp(magnitudes, self.x, self.y, left=0.0)
+        out: Floats = excess - np.interp(magnitudes, self.x, self.y, left=0.0)
+        return out
 
     def quantile(self, log10_p: float) -> float:
         """The magnitude exceeded with this probability."""
