@@ -180,7 +180,9 @@ def translate(error: Exception, store: str) -> AnomalyError:
     """
     original = error.orig if isinstance(error, DBAPIError) else error
     state = getattr(original, "pgcode", None) or ""
-    said = " ".join(str(original).split())[:300]
+    # The server's DETAIL repeats the row, which belongs in no log.
+    primary = getattr(getattr(original, "diag", None), "message_primary", None)
+    said = " ".join(str(primary or original).split())[:300]
     if state == "23505":
         return AlreadyStored(f"already stored: {said}")
     for code, reason in _REFUSED.items():
