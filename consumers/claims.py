@@ -89,11 +89,10 @@ def find_start(
         start = consumer.committed(at, timeout_ms=seconds * 1000)
         if start is None:
             start = begin if reset == "earliest" else end
-        elif not begin <= start <= end:
+        elif start < begin:
             start = begin
-    place.fetched = settle(place, start, begin, end, metrics)
-    place.position = max(start, place.fetched)
-    place.drain_to = end
+    # past the end? The fetch will tell: not every broker's answer about its end is exact
+    place.fetched = place.position = settle(place, start, begin, max(start, end), metrics)
 
 
 def bounds(consumer: KafkaConsumer, at: TopicPartition, seconds: float) -> tuple[int, int]:

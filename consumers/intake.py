@@ -327,6 +327,8 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         for place in places:
             end = self._consumer.highwater(place.partition)
             if end is not None:
+                if place.drain_to is None:
+                    place.drain_to = end
                 self._metrics.lag.labels(str(place.partition.partition)).set(
                     max(0, end - place.position)
                 )
