@@ -1,0 +1,219 @@
+"""Sends readings to the input topic: ``python -m consumers.replay``.
+
+A wide CSV or Parquet file becomes one record of the grouped shape a row, keyed by asset. With
+``--dead-letters`` records that were put aside are sent again, with their original bytes, key and
+headers, once the reason for their refusal is mended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+from kafka import errors as kafka_errors
+
+from config import Settings, load_settings
+from consumers import clients, logs
+from consumers.dead_letters import Chosen, dead_letters
+from datasets import Reading, readings
+from db.session import open_engine
+from errors import AnomalyError, BrokerUnavailable, InputError
+from schemas import parse_timestamp
+
+HELP = """\
+examples:
+  python -m consumers.replay plant.csv                        as fast as the broker takes it
+  python -m consumers.replay plant.parquet --rate 200 --shift-to-now
+  python -m consumers.replay --dead-letters --reason missing_features --since 2026-01-01
+
+The broker and the topic are those of the settings KAFKA_BOOTSTRAP_SERVERS and
+KAFKA_TOPIC_INPUT_FEATURES. The last line says how many records the broker acknowledged.
+A time of a reading more than an hour after the moment it is sent (BRIDGE_FUTURE_S) is refused by
+the bridge: data that reach into the future need --shift-to-now.
+"""
+
+IN_FLIGHT = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One record to send; ``timestamp_ms`` only where the original's must be kept."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    timestamp_ms: int | None = None
+
+
+def encode(reading: Reading, shift: timedelta, source: str) -> Message:
+    """A reading as a record of the grouped shape."""
+    document = {
+        "asset_id": reading.asset_id,
+        "sensor_id": reading.sensor_id,
+        "features": reading.features,
+        "timestamp": (reading.timestamp + shift).isoformat(),
+        "metadata": {"num_features": len(reading.features), "source": source},
+    }
+    return Message(reading.asset_id.encode(), orjson.dumps(document), [])
+
+
+def shift_to(moment: datetime, times: Iterable[datetime]) -> timedelta:
+    """What must be added so that the newest of ``times`` becomes ``moment``."""
+    newest = max(times, default=moment)
+    return moment - newest
+
+
+def send(
+    messages: Iterable[Message],
+    producer: Any,
+    topic: str,
+    rate: float | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Send all, at ``rate`` a second or as fast as possible; how many were acknowledged.
+
+    Raises
+    ------
+    BrokerUnavailable
+        One was not acknowledged; those before it were.
+    """
+    started = time.monotonic()
+    waiting: list[Any] = []
+    acknowledged = 0
+    try:
+        for number, message in enumerate(messages):
+            if rate:
+                ahead = started + number / rate - time.monotonic()
+                if ahead > 0:
+                    sleep(ahead)
+            waiting.append(
+                producer.send(
+                    topic,
+                    key=message.key,
+                    value=b"" if message.key is None and message.value is None else message.value,
+                    headers=message.headers,
+                    timestamp_ms=message.timestamp_ms,
+                )
+            )
+            if len(waiting) >= IN_FLIGHT:
+                acknowledged += _settle(waiting[: IN_FLIGHT // 2])
+                del waiting[: IN_FLIGHT // 2]
+        producer.flush()
+        return acknowledged + _settle(waiting)
+    except kafka_errors.KafkaError as error:
+        said = str(error) or type(error).__name__
+        raise BrokerUnavailable(f"sending to {topic}: {said}") from None
+
+
+def _settle(futures: list[Any]) -> int:
+    for future in futures:
+        future.get(timeout=60)
+    return len(futures)
+
+
+def from_file(path: Path, shift_to_now: bool, limit: int | None) -> Iterator[Message]:
+    """The rows of a file, in its order."""
+    shift = timedelta()
+    if shift_to_now:
+        shift = shift_to(
+            datetime.now(UTC), (one.timestamp for one in _first(readings(path), limit))
+        )
+    for reading in _first(readings(path), limit):
+        if reading.features:
+            yield encode(reading, shift, path.name)
+
+
+def _first(rows: Iterable[Reading], limit: int | None) -> Iterator[Reading]:
+    for number, row in enumerate(rows):
+        if limit is not None and number >= limit:
+            return
+        yield row
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m consumers.replay",
+        description=__doc__,
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", nargs="?", type=Path, help="CSV or Parquet, a reading a row")
+    parser.add_argument("--rate", type=float, help="records a second (default: no limit)")
+    parser.add_argument("--limit", type=int, help="at most so many records")
+    parser.add_argument(
+        "--shift-to-now",
+        action="store_true",
+        help="move all times so that the newest is now; else they are kept",
+    )
+    again = parser.add_argument_group("sending dead letters again")
+    again.add_argument("--dead-letters", action="store_true", help="instead of a file")
+    again.add_argument("--reason", help="only with this reason (default: all but duplicate)")
+    again.add_argument("--asset", help="only of this asset")
+    again.add_argument("--since", help="only stored at or after this time (ISO 8601)")
+    again.add_argument("--until", help="only stored before this time (ISO 8601)")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; 0 when everything was acknowledged, 1 on a failure, 2 on wrong usage."""
+    parser = arguments()
+    options = parser.parse_args(argv)
+    if options.dead_letters == (options.file is not None):
+        parser.error("give either a file or --dead-letters")
+    if options.rate is not None and options.rate <= 0:
+        parser.error("--rate must be above 0")
+    try:
+        settings = load_settings()
+        logs.configure(settings.log_level, settings.log_json)
+        sent = _run(settings, options)
+    except AnomalyError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 1
+    print(f"sent {sent} records")
+    return 0
+
+
+def _run(settings: Settings, options: argparse.Namespace) -> int:
+    engine = None
+    try:
+        if options.dead_letters:
+            chosen = Chosen(
+                topic=settings.kafka_topic_input_features,
+                reason=options.reason,
+                asset_id=options.asset,
+                since=_time(options.since, "--since"),
+                until=_time(options.until, "--until"),
+            )
+            engine = open_engine(settings)
+            stored = dead_letters(engine, chosen, options.limit)
+            messages: Iterator[Message] = (Message(*letter) for letter in stored)
+        else:
+            messages = from_file(options.file, options.shift_to_now, options.limit)
+        producer = clients.make_producer(settings, linger_ms=20)
+        try:
+            return send(messages, producer, settings.kafka_topic_input_features, options.rate)
+        finally:
+            producer.close(timeout=10)
+    finally:
+        if engine is not None:
+            engine.dispose()
+
+
+def _time(text: str | None, option: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return parse_timestamp(text, option)
+    except InputError as error:
+        raise InputError(error.message, field=option) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
