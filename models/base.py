@@ -194,6 +194,14 @@ def shares(parts: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
+def bounded(x: Array, limit: float) -> NDArray[np.float64]:
+    """``x`` clipped to ``[-limit, limit]`` as C-contiguous float64, so that squares stay finite."""
+    result: NDArray[np.float64] = np.clip(x, -limit, limit).astype(
+        np.float64, order="C", copy=False
+    )
+    return result
+
+
 def number(parameter: str, value: Any, low: float, high: float) -> float:
     """``value`` as a float within [low, high].
 

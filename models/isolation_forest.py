@@ -9,21 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import TrainingError
-from models.base import ISOLATION_FOREST, Array, Detector, Progress, shares, whole_number
-from models.kernels import forest_depths, forest_gains
+from models.base import ISOLATION_FOREST, Array, Detector, Progress, bounded, shares, whole_number
+from models.correlation import Correlation, slack, thin_out
+from models.kernels import affine, forest_depths, forest_gains
 
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+# Beyond float32 a cast would warn; every cut lies far inside.
+_FURTHEST = 1e30
 
 
 class IsolationForest(Detector):
     """Few random cuts isolate a reading that lies apart; the mean number of cuts is its score.
 
-    Sees readings outside the cloud, and in gaps of it that follow the axes. Its magnitude is
-    bounded: beyond the outermost cut, far and very far score the same. Takes no notice of time.
+    Cuts follow axes, and no single sensor is an axis along which a fault stands out. The forest
+    therefore grows on what each feature does beyond what the others lead to expect, and on the
+    movements they share (:meth:`Correlation.views`).
 
-    The magnitude is that of PyOD's ``IForest.decision_function``, in about [-0.5, 0.5], equal
-    to 1e-9: every tree is laid out as a complete binary tree, so that a kernel walks it without
-    a branch, and thresholds are rounded down to float32, in which scikit-learn compares.
+    Sees readings outside the cloud and in gaps of it. Its magnitude is bounded: beyond the
+    outermost cut, far and very far score the same. Takes no notice of time.
+
+    The magnitude is that of PyOD's ``IForest.decision_function`` on these coordinates, in about
+    [-0.5, 0.5], equal to 1e-9: every tree is laid out as a complete binary tree, so that a
+    kernel walks it without a branch, and thresholds are rounded down to float32, in which
+    scikit-learn compares.
 
     Parameters
     ----------
@@ -74,25 +81,32 @@ class IsolationForest(Detector):
         rows = self.stack(streams)
         if len(rows) < 2:
             raise TrainingError(f"{self.name}: needs at least 2 readings, got {len(rows)}")
+        self._correlation = Correlation.of(rows, slack(rows))
+        self._views = self._correlation.views()
+        # Trees look at no more rows than this; PyOD would score all the others as well.
+        rows = thin_out(rows, max(1000, self.n_trees * self.max_samples), self.seed)
         library = IForest(
             n_estimators=self.n_trees,
             max_samples=min(self.max_samples, len(rows)),
             random_state=self.seed,
         )
-        library.fit(rows)
-        self.adopt(library)
+        library.fit(self.coordinates(rows))
+        self._adopt(library)
         self.warm()
         if progress is not None:
             progress(self.name, 1, 1, {})
         return self
 
-    def adopt(self, library: Any) -> None:
-        """Take over the trees of a fitted PyOD ``IForest`` or scikit-learn ``IsolationForest``."""
-        forest = getattr(library, "detector_", library)
+    def coordinates(self, x: Array) -> NDArray[np.float64]:
+        """Readings (n, d) as the trees see them, (n, d + k)."""
+        return affine(bounded(x, _FURTHEST), self._correlation.centre, self._views)
+
+    def _adopt(self, library: Any) -> None:
+        """Take over the trees of a fitted PyOD ``IForest``."""
+        forest = library.detector_
         trees = [estimator.tree_ for estimator in forest.estimators_]
         levels = max(1, *(int(tree.max_depth) for tree in trees))
         shape = (len(trees), 2 ** (levels + 1) - 1)
-        self.n_features = int(forest.n_features_in_)
         self._levels = levels
         self._expected = np.zeros(shape)
         self._feature = np.zeros((len(trees), 2**levels - 1), np.int32)
@@ -119,24 +133,34 @@ class IsolationForest(Detector):
         A cut that leads from a node to a child holding far fewer training readings shortens the
         path still expected; that drop is credited to the feature cut on. Summed over a tree, the
         drops are exactly expected minus actual path length (the additive attribution of
-        Saabas 2014, on path lengths); features that on balance lengthen the path get 0.
+        Saabas 2014, on path lengths); coordinates that on balance lengthen the path get 0. Each
+        credit is weighted by the squared coordinate, since beyond the outermost cut paths no
+        longer tell how far, and that of a common movement is divided as its features take part.
         """
-        gains = forest_gains(
-            self._single(x), self._feature, self._threshold, self._expected, self._levels
-        )
-        return shares(np.maximum(gains, 0.0))
+        place = self.coordinates(self.check(x))
+        cuts = (self._feature, self._threshold, self._expected, self._levels)
+        credit = np.maximum(forest_gains(place.astype(np.float32), *cuts), 0.0)
+        credit *= _proportion(place) ** 2
+        d = self.n_features
+        gap = _proportion(bounded(x, _FURTHEST) - self._correlation.centre)
+        part = (gap[:, :, None] * self._correlation.common) ** 2  # (n, d, k)
+        part /= np.maximum(part.sum(axis=1, keepdims=True), 1e-300)
+        return shares(credit[:, :d] + (part * credit[:, None, d:]).sum(axis=2))
 
     def save(self, folder: Path) -> None:
         arrays = {
             "feature": self._feature,
             "threshold": self._threshold,
             "expected": self._expected,
+            **self._correlation.arrays(),
         }
         self.write(folder, arrays, levels=self._levels, norm=self._norm, offset=self._offset)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         detector, arrays, facts = cls.read(folder)
+        detector._correlation = Correlation.from_arrays(arrays)
+        detector._views = detector._correlation.views()
         detector._feature = arrays["feature"]
         detector._threshold = arrays["threshold"]
         detector._expected = arrays["expected"]
@@ -148,8 +172,13 @@ class IsolationForest(Detector):
         return detector
 
     def _single(self, x: Array) -> NDArray[np.float32]:
-        # Clipped, because beyond float32 the cast would warn; every cut lies inside.
-        return np.clip(self.check(x), -_FLOAT32_MAX, _FLOAT32_MAX).astype(np.float32)
+        return self.coordinates(self.check(x)).astype(np.float32)
+
+
+def _proportion(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of ``x`` divided by their largest absolute value."""
+    result: NDArray[np.float64] = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), 1e-300)
+    return result
 
 
 def _path_length(samples: NDArray[Any]) -> NDArray[np.float64]:

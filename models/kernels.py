@@ -123,6 +123,20 @@ def _tanh(x: Any) -> Any:
 
 
 @compiled
+def affine(x: F64, centre: F64, matrix: F64) -> F64:
+    """``(x - centre) @ matrix`` for ``x`` (n, d), ``matrix`` (d, q); returns (n, q)."""
+    n, d = x.shape
+    q = matrix.shape[1]
+    out = np.zeros((n, q))
+    for row in range(n):
+        for k in range(d):
+            gap = x[row, k] - centre[k]
+            for j in range(q):
+                out[row, j] += gap * matrix[k, j]
+    return out
+
+
+@compiled
 def forest_depths(x: F32, feature: I32, threshold: F32, leaf: F64, levels: int) -> F64:
     """Sum of path lengths over all trees.
 

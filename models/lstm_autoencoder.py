@@ -9,8 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import InputError, TrainingError
-from models.base import LSTM_AUTOENCODER, Array, Detector, Progress, number, shares, whole_number
-from models.lstm_kernel import reconstruct_last, scaled_error
+from models.base import (
+    LSTM_AUTOENCODER,
+    Array,
+    Detector,
+    Progress,
+    bounded,
+    number,
+    shares,
+    whole_number,
+)
+from models.correlation import Correlation, slack
+from models.lstm_kernel import reconstruct_last, whitened_error
 
 _KERNEL = (
     "encoder_in",
@@ -24,6 +34,7 @@ _KERNEL = (
     "out_bias",
 )
 _FURTHEST = 1e150
+_MOST_ERRORS = 20_000
 
 
 class LSTMAutoencoder(Detector):
@@ -34,8 +45,10 @@ class LSTMAutoencoder(Detector):
     where normal operation changes its pattern. The encoder sees values clipped to ``clip``; the
     error is taken from the value itself, so the magnitude has no ceiling.
 
-    The magnitude is the root mean square, over the features, of the last reading's error divided
-    by that feature's usual error on held-out blocks: about 1 on normal data.
+    The magnitude is the last reading's error e against the covariance S of such errors in normal
+    operation, ``sqrt(e' S^-1 e / d)``: about 1 on normal data (Malhotra et al. score so, too).
+    What the network fails to follow in all features together then counts for little, and an
+    error of one feature alone for much.
 
     Parameters
     ----------
@@ -137,8 +150,8 @@ class LSTMAutoencoder(Detector):
         self._weights, self.history = train(
             rows.astype(np.float32), training, validation, plan, report
         )
-        self._scale = np.ones(d)
-        self._scale = _usual(self._errors(rows, validation))
+        ends = _thin(np.sort(np.concatenate([training, validation])), _MOST_ERRORS)
+        self._correlation = Correlation.of(self._errors(rows, ends), slack(rows), centred=True)
         self.warm()
         return self
 
@@ -172,10 +185,8 @@ class LSTMAutoencoder(Detector):
         return self._reconstruct(readings, ends)
 
     def explain(self, x: Array) -> NDArray[np.float64]:
-        """Each feature's share of the squared scaled error; see :meth:`Detector.explain`."""
-        error = self._errors(*self._unroll(x))
-        error /= np.maximum(error.max(axis=1, keepdims=True), 1e-300)
-        return shares(error**2)
+        """Share of each feature in the error, given the others'; see :meth:`Detector.explain`."""
+        return shares(self._correlation.surprise(self._errors(*self._unroll(x))))
 
     def network(self) -> Any:
         """The fitted network as a PyTorch module, in evaluation mode."""
@@ -184,13 +195,13 @@ class LSTMAutoencoder(Detector):
         return restore(self._weights, self.clip)
 
     def save(self, folder: Path) -> None:
-        self.write(folder, {**self._weights, "scale": self._scale}, history=self.history)
+        self.write(folder, {**self._weights, **self._correlation.arrays()}, history=self.history)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         detector, arrays, facts = cls.read(folder)
-        detector._scale = arrays.pop("scale")
-        detector._weights = arrays
+        detector._correlation = Correlation.from_arrays(arrays)
+        detector._weights = {key: arrays[key] for key in (*_KERNEL, "decoder_hidden")}
         detector.history = facts["history"]
         detector.warm()
         return detector
@@ -198,7 +209,8 @@ class LSTMAutoencoder(Detector):
     def _magnitude(
         self, readings: NDArray[np.float64], ends: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        return scaled_error(readings, ends, self._reconstruct(readings, ends), self._scale)
+        told = self._reconstruct(readings, ends)
+        return whitened_error(readings, ends, told, self._correlation.whitening)
 
     def _reconstruct(
         self, readings: NDArray[np.float64], ends: NDArray[np.int64]
@@ -209,9 +221,9 @@ class LSTMAutoencoder(Detector):
     def _errors(
         self, readings: NDArray[np.float64], ends: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """Absolute error of the last readings over the usual error: (n, d)."""
-        errors: NDArray[np.float64] = np.abs(readings[ends] - self._reconstruct(readings, ends))
-        return errors / self._scale
+        """Reading minus reconstruction at each window's end: (n, d)."""
+        errors: NDArray[np.float64] = readings[ends] - self._reconstruct(readings, ends)
+        return errors
 
     def _unroll(self, x: Array) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Windows (n, w, d) as readings (m, d) and the row at which each window ends."""
@@ -223,7 +235,7 @@ class LSTMAutoencoder(Detector):
                 return self._sequence(rows, np.arange(len(x)) + self.window - 1)
         x = self.check(x).reshape(-1, self.n_features)
         ends = np.arange(self.window - 1, len(x), self.window, dtype=np.int64)
-        return _double(x), ends
+        return bounded(x, _FURTHEST), ends
 
     def _sequence(
         self, readings: Array, ends: NDArray[np.integer[Any]]
@@ -237,7 +249,7 @@ class LSTMAutoencoder(Detector):
                 f"{self.name}: windows of {self.window} that end at rows {ends.min()} to"
                 f" {ends.max()} do not lie within {len(readings)} readings"
             )
-        return _double(readings), ends.astype(np.int64)
+        return bounded(readings, _FURTHEST), ends.astype(np.int64)
 
 
 def split(lengths: list[int], window: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -262,18 +274,3 @@ def split(lengths: list[int], window: int) -> tuple[NDArray[np.int64], NDArray[n
 def _thin(ends: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """At most ``most`` of ``ends``, evenly spaced."""
     return ends[:: -(-len(ends) // max(1, most))]
-
-
-def _usual(errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviation by feature, from the 90th percentile, which few outliers can move.
-
-    The floor keeps a feature that is reconstructed perfectly (a constant) from outweighing all
-    others at its first rounding error.
-    """
-    usual: NDArray[np.float64] = np.quantile(errors, 0.9, axis=0) / 1.6448536269514722
-    return np.maximum(usual, 1e-3)
-
-
-def _double(x: Array) -> NDArray[np.float64]:
-    """A C-contiguous float64 array of our own, finite also after squaring."""
-    return np.clip(x, -_FURTHEST, _FURTHEST).astype(np.float64, order="C", copy=False)

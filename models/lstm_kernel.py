@@ -108,8 +108,8 @@ def reconstruct_last(
 
 
 @compiled
-def scaled_error(readings: F64, ends: I64, reconstruction: F32, scale: F64) -> F64:
-    """Root mean square over the features of ``(reading - reconstruction) / scale``; (n,).
+def whitened_error(readings: F64, ends: I64, reconstruction: F32, whitening: F64) -> F64:
+    """Root mean square of ``(reading - reconstruction) @ whitening`` over its d values; (n,).
 
     Divided by its largest term before squaring, so that no finite reading overflows.
     """
@@ -117,13 +117,17 @@ def scaled_error(readings: F64, ends: I64, reconstruction: F32, scale: F64) -> F
     out = np.empty(ends.shape[0])
     error = np.empty(d)
     for i in range(ends.shape[0]):
+        error[:] = 0.0
+        for k in range(d):
+            gap = readings[ends[i], k] - reconstruction[i, k]
+            for j in range(d):
+                error[j] += gap * whitening[k, j]
         largest = 1e-300
-        for k in range(d):
-            error[k] = abs(readings[ends[i], k] - reconstruction[i, k]) / scale[k]
-            largest = max(largest, error[k])
+        for j in range(d):
+            largest = max(largest, abs(error[j]))
         total = 0.0
-        for k in range(d):
-            part = error[k] / largest
+        for j in range(d):
+            part = error[j] / largest
             total += part * part
         out[i] = largest * np.sqrt(total / d)
     return out

@@ -9,7 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import TrainingError
-from models.base import ONE_CLASS_SVM, Array, Detector, Progress, number, shares, whole_number
+from models.base import (
+    ONE_CLASS_SVM,
+    Array,
+    Detector,
+    Progress,
+    bounded,
+    number,
+    shares,
+    whole_number,
+)
+from models.correlation import Correlation, slack, thin_out
 from models.kernels import kernel_magnitude
 
 # Squares of this still fit a float64; every finite reading gets a finite magnitude.
@@ -19,8 +29,9 @@ _FURTHEST = 1e150
 class OneClassSVM(Detector):
     """Distance from the normal cloud, as the support vectors of a one-class SVM describe it.
 
-    Sees readings outside the cloud whatever its shape. Takes no notice of time, and loses power
-    where many features are noise, since it weighs them all alike.
+    Sees readings outside the cloud whatever its shape. Takes no notice of time. Distances are
+    measured in whitened coordinates (:class:`Correlation`): among correlated sensors a plain
+    kernel sees only what all of them do together.
 
     libsvm's decision function ``rho - sum_i a_i exp(-gamma |x - s_i|^2)`` ends at ``rho``: a few
     standard deviations out the kernels underflow, and far scores as near. The magnitude here is
@@ -93,33 +104,26 @@ class OneClassSVM(Detector):
         rows = self.stack(streams)
         if len(rows) < 2:
             raise TrainingError(f"{self.name}: needs at least 2 readings, got {len(rows)}")
-        chosen = self.thin_out(rows)
+        self._correlation = Correlation.of(rows, slack(rows))
+        chosen = self.coordinates(thin_out(rows, self.max_rows, self.seed))
         self.width = self.gamma if isinstance(self.gamma, float) else _scale(chosen)
         library = OCSVM(nu=self.nu, gamma=self.width)
         library.fit(chosen)
-        self.adopt(library)
+        self._adopt(library)
         self.warm()
         if progress is not None:
             progress(self.name, 1, 1, {"support_vectors": float(self._vectors.shape[1])})
         return self
 
-    def thin_out(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """At most ``max_rows`` of ``rows``: one drawn from each of as many equal stretches."""
-        if len(rows) <= self.max_rows:
-            return rows
-        edges = np.linspace(0, len(rows), self.max_rows + 1)
-        draw = np.random.default_rng(self.seed).uniform(size=self.max_rows)
-        places = (edges[:-1] + draw * np.diff(edges)).astype(np.int64)
-        chosen: NDArray[np.float64] = rows[np.minimum(places, len(rows) - 1)]
-        return chosen
+    def coordinates(self, x: Array) -> NDArray[np.float64]:
+        """Readings (n, d) as the kernel sees them, (n, d)."""
+        return self._correlation.whiten(bounded(x, _FURTHEST))
 
-    def adopt(self, library: Any) -> None:
-        """Take over the support vectors of a fitted PyOD ``OCSVM`` with an RBF kernel."""
-        machine = getattr(library, "detector_", library)
+    def _adopt(self, library: Any) -> None:
+        """Take over the support vectors of a fitted PyOD ``OCSVM``."""
+        machine = library.detector_
         dual = machine.dual_coef_[0]
         held = dual > 0
-        self.n_features = int(machine.n_features_in_)
-        self.width = float(machine._gamma)
         self._vectors = np.ascontiguousarray(machine.support_vectors_[held].T)  # (d, m)
         self._total = float(dual.sum())
         self._log_weight = np.log(dual[held] / self._total)
@@ -127,7 +131,8 @@ class OneClassSVM(Detector):
 
     def score(self, x: Array) -> NDArray[np.float64]:
         """``-log`` of the weighted kernel sum of each row (n, d); see :meth:`Detector.score`."""
-        return kernel_magnitude(self._double(x), self._vectors, self._log_weight, self.width)
+        place = self.coordinates(self.check(x))
+        return kernel_magnitude(place, self._vectors, self._log_weight, self.width)
 
     def decision(self, x: Array) -> NDArray[np.float64]:
         """PyOD's ``OCSVM.decision_function``, from the same sum: positive outside, <= ``rho``."""
@@ -135,26 +140,32 @@ class OneClassSVM(Detector):
         return decision
 
     def explain(self, x: Array) -> NDArray[np.float64]:
-        """Share of each feature in the squared distance; see :meth:`Detector.explain`.
+        """Share of each feature in the surprise; see :meth:`Detector.explain`.
 
-        Distances to the support vectors are weighted as the kernel sum weighs them.
+        Taken of the deviation from the mean of the support vectors, weighted as the kernel sum
+        weighs them: from the nearest that normal operation comes (:meth:`Correlation.surprise`).
         """
-        x = self._double(x)
-        parts = np.empty_like(x)
-        for row, reading in enumerate(x):
-            squares = (self._vectors - reading[:, None]) ** 2  # (d, m)
-            energy = self.width * squares.sum(axis=0) - self._log_weight
+        places = self.coordinates(self.check(x))
+        gaps = np.empty_like(places)
+        for row, place in enumerate(places):
+            squares = ((self._vectors - place[:, None]) ** 2).sum(axis=0)  # (m,)
+            energy = self.width * squares - self._log_weight
             weight = np.exp(energy.min() - energy)
-            parts[row] = squares @ (weight / weight.sum())
-        return shares(parts)
+            gaps[row] = place - self._vectors @ (weight / weight.sum())
+        return shares(self._correlation.surprise(gaps, whitened=True))
 
     def save(self, folder: Path) -> None:
-        arrays = {"vectors": self._vectors, "log_weight": self._log_weight}
+        arrays = {
+            "vectors": self._vectors,
+            "log_weight": self._log_weight,
+            **self._correlation.arrays(),
+        }
         self.write(folder, arrays, width=self.width, total=self._total, rho=self._rho)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         detector, arrays, facts = cls.read(folder)
+        detector._correlation = Correlation.from_arrays(arrays)
         detector._vectors = arrays["vectors"]
         detector._log_weight = arrays["log_weight"]
         detector.width = float(facts["width"])
@@ -162,9 +173,6 @@ class OneClassSVM(Detector):
         detector._rho = float(facts["rho"])
         detector.warm()
         return detector
-
-    def _double(self, x: Array) -> NDArray[np.float64]:
-        return np.clip(self.check(x), -_FURTHEST, _FURTHEST).astype(np.float64, copy=False)
 
 
 def _scale(rows: NDArray[np.float64]) -> float:
