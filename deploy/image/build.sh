@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Build the image without a daemon, start it once, ask it for a detection (`make image`).
+#
+#   BASE_IMAGE   image with Python 3.11 to start from   (unset: Debian's minimal system by debootstrap)
+#   BASE_ROOTFS  folder with such a system              (unset: made anew)
+#   TORCH_INDEX  index of CPU builds of torch           (unset: what pip is configured to use)
+#   ARCHIVE      file for `docker load`, `podman load`  (empty: none is written)
+#
+# Needed: root, buildah, and for the base debootstrap (both are packages of Debian).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+python=${PYTHON:-.venv/bin/python}
+bentoml=$(dirname "$python")/bentoml
+archive=${ARCHIVE-dist/detection-anomalies-service.tar}
+name=detection-anomalies-service
+here=deploy/image
+for tool in buildah ${BASE_IMAGE:+true} ${BASE_ROOTFS:+true} debootstrap; do
+  [ "$tool" = true ] && break
+  command -v "$tool" >/dev/null || { echo "error: $tool is not installed (a package of Debian)" >&2; exit 1; }
+done
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/image.XXXXXX")
+server=
+finish() {
+  [ -z "$server" ] || kill -- "-$server" 2>/dev/null || true
+  rm -rf "$work"
+}
+trap finish EXIT
+step() { printf '%4ds  %s\n' "$SECONDS" "$*"; }
+
+# A store of its own, plain copies instead of overlays: works inside a container, and leaves nothing.
+cat >"$work/storage.conf" <<EOF
+[storage]
+driver = "vfs"
+graphroot = "$work/storage"
+runroot = "$work/run"
+EOF
+export CONTAINERS_STORAGE_CONF=$work/storage.conf STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
+
+base=${BASE_IMAGE:-}
+if [ -z "$base" ]; then
+  rootfs=${BASE_ROOTFS:-$work/rootfs}
+  if [ ! -d "$rootfs" ]; then
+    step "base system (debootstrap)"
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
+      bookworm "$rootfs" >"$work/debootstrap.log" || { tail "$work/debootstrap.log" >&2; exit 1; }
+  fi
+  container=$(buildah from scratch)
+  tar --exclude='./var/cache/apt/*' --exclude='./var/lib/apt/lists/*' --exclude='./proc/*' --exclude='./sys/*' \
+    -C "$rootfs" -cf "$work/rootfs.tar" .
+  buildah add -q "$container" "$work/rootfs.tar" / >/dev/null
+  base=localhost/python-base:bookworm
+  buildah commit -q --rm "$container" "$base" >/dev/null
+  rm -rf "$work/rootfs" "$work/rootfs.tar"
+fi
+
+step "bento"
+tag=$("$bentoml" build --output tag 2>"$work/bento.log" | sed -n 's/^__tag__://p')
+[ -n "$tag" ] || { cat "$work/bento.log" >&2; exit 1; }
+
+step "image of $tag on $base"
+options=(--opt format=docker --opt "build-arg=BASE_IMAGE=$base" --opt "build-arg=TORCH_INDEX=${TORCH_INDEX:-}")
+options+=(--opt "secret=id=pip,src=$work/pip.conf")
+# Not `--opt volume=`: BentoML joins several of them into one.
+{ echo "[containers]"; echo "volumes = ["
+  for place in $("$python" "$here/pipconf.py" "$work"); do echo "  \"$place:$place:ro\","; done
+  echo "]"; } >"$work/containers.conf"
+CONTAINERS_CONF=$work/containers.conf "$bentoml" containerize "$tag" --backend buildah \
+  --image-tag "$name:latest" "${options[@]}" >"$work/image.log" 2>&1 || true
+# BentoML reports a failed build and still ends with 0: only the image counts.
+size=$(buildah images --format '{{.Size}}' "$name:latest" 2>/dev/null) ||
+  { tail -n 40 "$work/image.log" >&2; exit 1; }
+built=$SECONDS
+step "built: $size"
+
+step "start it and ask for a detection"
+port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+container=$(buildah from "$name:latest")
+set -m
+buildah run --env "SERVICE_PORT=$port" --env SERVICE_HOST=127.0.0.1 --env MLFLOW_ENABLED=false "$container" -- \
+  /home/bentoml/bento/env/docker/entrypoint.sh >"$work/run.log" 2>&1 &
+server=$!
+set +m
+"$python" "$here/ask.py" "http://127.0.0.1:$port" || { tail -n 40 "$work/run.log" >&2; exit 1; }
+answered=$SECONDS
+
+if [ -n "$archive" ]; then
+  step "archive $archive"
+  mkdir -p "$(dirname "$archive")"
+  rm -f "$archive"
+  buildah push -q "$name:latest" "docker-archive:$archive:$name:latest"
+fi
+step "done: image $size, built after ${built}s, first detection $((answered - built))s after its start"
