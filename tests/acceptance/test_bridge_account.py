@@ -1,8 +1,17 @@
-"""Every record is accounted for exactly once, on real brokers and a real database."""
+"""Every record is accounted for exactly once; killed between any two steps, too."""
 
 from __future__ import annotations
 
-from tests.fixtures.bridging import plant
+import random
+import signal
+import time
+
+import pytest
+
+from consumers.kill import POINTS
+from tests.fixtures.bridging import plant, reading, wait_until
+
+STATIC = {"KAFKA_GROUP_INSTANCE_ID": "bridge-1"}
 
 
 def test_drain_accounts_for_every_record(scene, scoring):
@@ -10,5 +19,64 @@ def test_drain_accounts_for_every_record(scene, scoring):
     sent = stage.produce(plant(500))
     stage.drain()
     assert stage.accounted() == sent
-    stage.check_account()
-    stage.check_published()
+    stage.check()
+
+
+def test_kill_between_any_two_steps_changes_nothing(scene, scoring):
+    stage = scene(scoring().url)
+    stage.produce(plant(700))
+    for point in POINTS:
+        bridge = stage.bridge(BRIDGE_BATCH_MAX="30", BRIDGE_KILL_POINT=f"{point}:2", **STATIC)
+        assert bridge.wait() == -signal.SIGKILL, bridge.text()
+    stage.drain(**STATIC)
+    stage.check()
+
+
+def test_late_readings_gaps_and_duplicates_after_a_restart(scene, scoring):
+    stage = scene(scoring().url)
+    numbers = [0, 1, 2, 5, 3, 6, 5000, 5001, 5000, 4, 5002]
+    records = [(b"A", reading("A", number)) for number in numbers]
+    changed = (b"A", reading("A", 5001, value=7.5))
+    stage.produce(records[:8])
+    stage.drain(**STATIC)
+    stage.produce([*records[8:], changed, records[3]])
+    stage.drain(**STATIC)
+    stage.check()
+    marks = [row[0] for row in stage.sql(
+        "SELECT window_mark FROM anomaly_detections ORDER BY source_offset"
+    )]  # fmt: skip
+    added, late, again = "added", "left_out", "restarted"
+    assert marks == [added, added, added, added, late, added, again, added, late, added, late]
+    letters = stage.sql("SELECT reason, original_id FROM dead_letters ORDER BY source_offset")
+    assert [row[0] for row in letters] == ["duplicate", "duplicate"]
+    originals = {row[0] for row in stage.sql("SELECT id FROM anomaly_detections")}
+    assert {row[1] for row in letters} <= originals
+
+
+def test_sigterm_finishes_the_batch_in_hand(scene, scoring):
+    stage = scene(scoring().url)
+    stage.produce(plant(2000))
+    bridge = stage.bridge(BRIDGE_BATCH_MAX="20")
+    stage.wait_accounted(100)
+    bridge.signal(signal.SIGTERM)
+    assert bridge.wait() == 0, bridge.text()
+    stage.drain()
+    stage.check()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_twenty_kills_in_twenty_thousand_records(scene, scoring, record_testsuite_property):
+    stage = scene(scoring().url)
+    sent = stage.produce(plant(20_000, streams=50))
+    chance = random.Random(6)
+    started = time.monotonic()
+    for number in range(1, 21):
+        bridge = stage.bridge(BRIDGE_BATCH_MAX="100", **STATIC)
+        stage.wait_accounted(sent * number // 22)
+        time.sleep(chance.uniform(0, 0.2))
+        bridge.kill()
+    stage.drain(**STATIC)
+    stage.check()
+    record_testsuite_property(f"soak_{stage.broker.kind}_seconds", time.monotonic() - started)
+    wait_until(lambda: stage.count("outbox") == 0, "outbox empty")
