@@ -1,0 +1,46 @@
+"""The ceiling: a bare Starlette app that calls the same scoring, with no checks and no batching."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from models.bundle import Bundle
+from models.ensemble import Point, StreamWork, score
+from models.thresholds import Policy
+
+POLICY = Policy()
+MODEL_SET = Bundle.load(Path(os.environ["BUNDLE_DIR"])).model_set("default")
+
+
+async def detect(request: Request) -> Response:
+    """One reading with its history."""
+    item = orjson.loads(await request.body())
+    work = StreamWork(
+        item["asset_id"],
+        item["sensor_id"],
+        None,
+        "medium",
+        None,
+        [Point(None, features) for features in item.get("history", ())],
+        [Point(datetime.fromisoformat(item["timestamp"]), item["features"])],
+    )
+    (outcome,) = score(MODEL_SET, [work], POLICY)
+    return Response(orjson.dumps(outcome.results[0]), media_type="application/json")
+
+
+async def readyz(_: Request) -> Response:
+    """For the benchmark's start."""
+    return PlainTextResponse("ok")
+
+
+app = Starlette(
+    routes=[Route("/detect", detect, methods=["POST"]), Route("/readyz", readyz)],
+)

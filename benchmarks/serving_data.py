@@ -1,0 +1,70 @@
+"""What all contestants of the serving benchmark share: readings, and a bundle trained on them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FEATURES = 24
+WINDOW = 30
+NAMES = [f"feature_{i:02d}" for i in range(FEATURES)]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def readings(streams: int, length: int, seed: int = 0) -> NDArray[np.float64]:
+    """Correlated, autocorrelated readings: (streams, length, FEATURES)."""
+    rng = np.random.default_rng(seed)
+    mixing = np.random.default_rng(99).normal(size=(6, FEATURES))
+    noise = rng.normal(size=(streams, length, 6))
+    factors = np.zeros_like(noise)
+    for t in range(1, length):
+        factors[:, t] = 0.8 * factors[:, t - 1] + 0.6 * noise[:, t]
+    values = factors @ mixing + 0.5 * rng.normal(size=(streams, length, FEATURES))
+    found: NDArray[np.float64] = 50.0 + 3.0 * values
+    return found
+
+
+def items(streams: int, length: int, seed: int = 1, *, history: bool) -> list[dict[str, Any]]:
+    """Bodies of ``/detect``: the last reading of stretches, with the 29 before as history."""
+    values = readings(streams, length + WINDOW, seed).round(4)
+    found = []
+    for t in range(length):
+        for s in range(streams):
+            item: dict[str, Any] = {
+                "asset_id": f"asset-{s:03d}",
+                "sensor_id": "S1",
+                "features": dict(zip(NAMES, values[s, t + WINDOW].tolist(), strict=True)),
+                "timestamp": (START + timedelta(minutes=t)).isoformat(),
+            }
+            if history:
+                item["history"] = [
+                    dict(zip(NAMES, row, strict=True))
+                    for row in values[s, t + 1 : t + WINDOW].tolist()
+                ]
+            found.append(item)
+    return found
+
+
+def make_bundle(var_dir: Path) -> Path:
+    """Train the default bundle (100 trees, default SVM, 64-16-64 LSTM) and make it champion."""
+    from models.bundle import Bundle
+    from models.fitting import fit_model_set
+    from models.options import FitOptions
+    from models.registry import CHAMPION, open_registry
+
+    folder = var_dir / "bundle"
+    if not folder.exists():
+        values = list(readings(10, 1000))
+        times = np.datetime64("2025-01-01", "us") + np.arange(1000) * np.timedelta64(60, "s")
+        # few epochs: weights change nothing about the speed
+        options = FitOptions(window=WINDOW, folds=2, lstm_autoencoder={"epochs": 2})
+        model_set, _ = fit_model_set(values, [times] * len(values), NAMES, options)
+        Bundle({"default": model_set}).save(folder)
+    registry = open_registry(None, "anomaly-detection", var_dir)
+    if registry.alias(CHAMPION) is None:
+        registry.set_alias(CHAMPION, registry.register(folder))
+    return folder
