@@ -10,11 +10,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-python=${PYTHON:-.venv/bin/python}
+python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 bentoml=$(dirname "$python")/bentoml
-archive=${ARCHIVE-dist/detection-anomalies-service.tar}
+archive=${ARCHIVE-$PWD/dist/detection-anomalies-service.tar}
 name=detection-anomalies-service
-here=deploy/image
+here=$PWD/deploy/image
 for tool in buildah ${BASE_IMAGE:+true} ${BASE_ROOTFS:+true} debootstrap; do
   [ "$tool" = true ] && break
   command -v "$tool" >/dev/null || { echo "error: $tool is not installed (a package of Debian)" >&2; exit 1; }
@@ -66,8 +66,10 @@ options+=(--opt "secret=id=pip,src=$work/pip.conf")
 { echo "[containers]"; echo "volumes = ["
   for place in $("$python" "$here/pipconf.py" "$work"); do echo "  \"$place:$place:ro\","; done
   echo "]"; } >"$work/containers.conf"
-CONTAINERS_CONF=$work/containers.conf "$bentoml" containerize "$tag" --backend buildah \
-  --image-tag "$name:latest" "${options[@]}" >"$work/image.log" 2>&1 || true
+# From the folder of temporary files: elsewhere BentoML 1.4.36-39 refuses its own copy of the
+# template (BentoML issue 5566).
+(cd "$work" && TMPDIR=$work CONTAINERS_CONF=$work/containers.conf "$bentoml" containerize "$tag" \
+  --backend buildah --image-tag "$name:latest" "${options[@]}" >"$work/image.log" 2>&1) || true
 # BentoML reports a failed build and still ends with 0: only the image counts.
 size=$(buildah images --format '{{.Size}}' "$name:latest" 2>/dev/null) ||
   { tail -n 40 "$work/image.log" >&2; exit 1; }

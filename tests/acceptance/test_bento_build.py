@@ -1,0 +1,173 @@
+"""`bentoml build` without arguments, what it packs, and `bentoml serve TAG` from another folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from deploy.image import lock
+from deploy.processes import Children, free_port
+from models.store import MODEL_NAME
+
+ROOT = Path(__file__).resolve().parents[2]
+BENTOML = str(Path(sys.executable).with_name("bentoml"))
+PACKAGES = ("models", "training", "serving", "consumers", "db")
+#: In the environment of the build; nothing of it may be found in what is packed.
+CANARY = "canary-4f1d0c"
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory, bundle_dir: Path) -> dict[str, str]:
+    """A Bento store of its own that holds one bundle, and secrets that must not get out."""
+    home = tmp_path_factory.mktemp("bentoml")
+    # In a process of its own: importing bentoml warns, and warnings are errors here.
+    code = (
+        "import sys; from pathlib import Path; from models.store import import_folder\n"
+        "import_folder(Path(sys.argv[1]), '1', {}, Path(sys.argv[2]))\n"
+    )
+    subprocess.run([sys.executable, "-c", code, bundle_dir, home], cwd=ROOT, check=True, timeout=60)
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return {
+        **kept,
+        "BENTOML_HOME": str(home),
+        "VAR_DIR": str(tmp_path_factory.mktemp("var")),
+        "MLFLOW_ENABLED": "false",
+        # Refuses at once: a database that is down costs no answer.
+        "DATABASE_URL": f"postgresql://user:{CANARY}@127.0.0.1:1/none",
+        "SERVICE_API_KEY": CANARY,
+        "KAFKA_SASL_PASSWORD": CANARY,
+    }
+
+
+@pytest.fixture(scope="module")
+def tag(environment: dict[str, str]) -> str:
+    """The tag of a Bento built as a user builds it."""
+    done = subprocess.run(
+        [BENTOML, "build", "--output", "tag"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    found = re.search(r"__tag__:(\S+)", done.stdout)
+    assert found, done.stdout[-2000:] + done.stderr[-4000:]
+    return found.group(1)
+
+
+@pytest.fixture(scope="module")
+def bento(environment: dict[str, str], tag: str) -> Path:
+    """The built Bento's folder."""
+    return Path(environment["BENTOML_HOME"], "bentos", *tag.split(":"))
+
+
+@pytest.fixture(scope="module")
+def context(
+    environment: dict[str, str], tag: str, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """What `bentoml containerize` hands to a builder: the Bento, its models, the Dockerfile.
+
+    Made by the function that `containerize` itself calls, so no builder and no daemon is needed;
+    from the folder of temporary files, where BentoML 1.4.36-39 finds its template (its issue 5566).
+    """
+    target = tmp_path_factory.mktemp("context")
+    code = (
+        "import shutil, sys, bentoml\n"
+        "from bentoml._internal.container import construct_containerfile\n"
+        "with construct_containerfile(bentoml.get(sys.argv[1]), enable_buildkit=False) as made:\n"
+        "    shutil.copytree(made[0], sys.argv[2], dirs_exist_ok=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tag, str(target)],
+        cwd=tempfile.gettempdir(), env=environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def sources() -> set[str]:
+    """The modules that one image needs to serve, to train and to run the bridge."""
+    top = {f"{name}.py" for name in ("service", "config", "errors", "schemas", "datasets")}
+    inner = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+    }
+    health = {f"deploy/{name}.py" for name in ("__init__", "image/__init__", "image/health")}
+    return top | inner | health | {"db/migrations/script.py.mako"}
+
+
+def test_bento_packs_the_program_and_nothing_else(bento: Path) -> None:
+    assert files(bento / "src") == sources() | {"bentofile.yaml"}
+
+
+def test_bento_packs_the_bundle_and_the_pinned_packages(bento: Path) -> None:
+    info = yaml.safe_load((bento / "bento.yaml").read_text())
+    models = {model["tag"].split(":")[0] for s in info["services"] for model in s["models"]}
+    assert models == {MODEL_NAME}
+    lines = (bento / "env/python/requirements.txt").read_text().splitlines()
+    packages = {line for line in lines if line and not line.startswith("#")}
+    assert packages == set(lock.pins(lock.TARGET).values())
+
+
+def test_image_is_not_root_listens_on_8084_and_is_watched(context: Path) -> None:
+    lines = (context / "env/docker/Dockerfile").read_text().splitlines()
+    users = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1]), "a number that is not root's"
+    assert [line for line in lines if line.startswith("EXPOSE")] == ["EXPOSE 8084"]
+    check = next(line for line in lines if line.lstrip().startswith("CMD ["))
+    script = re.search(r"/home/bentoml/bento/(\S+\.py)", check)
+    assert script is not None
+    assert (context / script.group(1)).is_file()
+    entry = next(line for line in lines if line.startswith("ENTRYPOINT"))
+    assert "/home/bentoml/bento/env/docker/entrypoint.sh" in entry
+    assert (context / "env/docker/entrypoint.sh").is_file()
+
+
+def test_image_carries_the_bundle_and_no_secret(context: Path) -> None:
+    held = files(context)
+    assert any(name.startswith(f"models/{MODEL_NAME}/") for name in held)
+    assert not [name for name in held if Path(name).name.startswith(".env")]
+    for name in held:
+        assert CANARY.encode() not in (context / name).read_bytes(), name
+    dockerfile = (context / "env/docker/Dockerfile").read_text()
+    set_in_image = re.findall(r"^(?:ENV|ARG)?\s+?([A-Z_]+)=", dockerfile, re.MULTILINE)
+    assert not [n for n in set_in_image if re.search(r"PASSWORD|SECRET|TOKEN|_KEY", n)]
+
+
+def test_tag_serves_from_another_folder(
+    environment: dict[str, str], tag: str, bento: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    env = {**environment, "SERVICE_HOST": "127.0.0.1", "SERVICE_PORT": str(port)}
+    command = [sys.executable, "-c", SERVE, str(tmp_path), BENTOML, "serve", tag]
+    with Children(tmp_path / "log", env) as children, httpx.Client(trust_env=False) as client:
+
+        def ready() -> bool:
+            try:
+                return client.get(f"{url}/readyz", timeout=2).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        child = children.start("service", *command).wait_ready(ready, within=90)
+        status = client.get(f"{url}/api/v1/anomalies/status").json()
+        features = status["models"]["isolation_forest"]["feature_names"]
+        reading = {"asset_id": "PUMP_1", "features": dict.fromkeys(features, 1.0)}
+        answer = client.post(f"{url}/api/v1/anomalies/detect", json=reading, timeout=30)
+        assert answer.status_code == 200, answer.text + child.tail()
+        assert 0 <= answer.json()["final_score"] <= 1
+        assert answer.json()["metadata"]["bundle_version"]
+    assert str(ROOT / "service.py") not in child.log.read_text()
+
+
+#: Changes to the first argument's folder and becomes the rest: a child that starts elsewhere.
+SERVE = "import os, sys; os.chdir(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])"
