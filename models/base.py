@@ -10,6 +10,7 @@ about the LAST reading of each window only.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from abc import ABC, abstractmethod
@@ -142,7 +143,9 @@ class Detector(ABC):
         """
         try:
             facts = json.loads((folder / f"{cls.name}.json").read_text(encoding="utf-8"))
-            with np.load(folder / f"{cls.name}.npz", allow_pickle=False) as file:
+            # By way of memory: numpy leaves a damaged file open.
+            content = io.BytesIO((folder / f"{cls.name}.npz").read_bytes())
+            with np.load(content, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
             detector = cls(**facts["params"])
             detector.n_features = int(facts["n_features"])
@@ -195,11 +198,9 @@ def shares(parts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def bounded(x: Array, limit: float) -> NDArray[np.float64]:
-    """``x`` clipped to ``[-limit, limit]`` as C-contiguous float64, so that squares stay finite."""
-    result: NDArray[np.float64] = np.clip(x, -limit, limit).astype(
-        np.float64, order="C", copy=False
-    )
-    return result
+    """A C-contiguous float64 copy, clipped to ``[-limit, limit]`` so that squares stay finite."""
+    copy = np.array(x, dtype=np.float64, order="C")
+    return np.clip(copy, -limit, limit, out=copy)
 
 
 def number(parameter: str, value: Any, low: float, high: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ from models.base import (
 )
 from models.correlation import Correlation, slack
 from models.lstm_kernel import reconstruct_last, whitened_error
+from models.lstm_plan import Plan, split, thin
 
 _KERNEL = (
     "encoder_in",
@@ -61,6 +63,11 @@ class LSTMAutoencoder(Detector):
         None: half the number of features, at least 2 and at most 8.
     epochs, batch_size, learning_rate, patience : int, int, float, int
         Of training, which stops after ``patience`` epochs without a better validation loss.
+    focus : float
+        Share of the loss that is on the last reading; the rest is on the whole window.
+    denoise : float
+        Share of the values left out in training, so that the network learns what belongs
+        together instead of copying (Vincent et al. 2008).
     clip : float
         Scaled readings are clipped to ``[-clip, clip]`` in training and for the encoder.
     max_windows : int
@@ -81,6 +88,8 @@ class LSTMAutoencoder(Detector):
     Anomaly Detection Workshop 2016.
     Srivastava, Mansimov, Salakhutdinov: Unsupervised Learning of Video Representations using
     LSTMs. ICML 2015.
+    Vincent, Larochelle, Bengio, Manzagol: Extracting and Composing Robust Features with
+    Denoising Autoencoders. ICML 2008.
     Hochreiter, Schmidhuber: Long Short-Term Memory. Neural Computation 9, 1997.
     """
 
@@ -92,10 +101,12 @@ class LSTMAutoencoder(Detector):
         window: int = 30,
         hidden: int = 32,
         code: int | None = None,
-        epochs: int = 20,
+        epochs: int = 40,
         batch_size: int = 128,
         learning_rate: float = 3e-3,
-        patience: int = 5,
+        patience: int = 8,
+        focus: float = 0.5,
+        denoise: float = 0.2,
         clip: float = 10.0,
         max_windows: int = 20_000,
         device: str = "auto",
@@ -110,6 +121,8 @@ class LSTMAutoencoder(Detector):
         self.batch_size = whole_number("batch_size", batch_size, 1, 100_000)
         self.learning_rate = number("learning_rate", learning_rate, 1e-8, 1.0)
         self.patience = whole_number("patience", patience, 1, 10_000)
+        self.focus = number("focus", focus, 0.0, 1.0)
+        self.denoise = number("denoise", denoise, 0.0, 0.9)
         self.clip = number("clip", clip, 1.0, 1e6)
         self.max_windows = whole_number("max_windows", max_windows, 1, 10_000_000)
         if device != "auto" and not str(device).startswith(("cpu", "cuda")):
@@ -120,8 +133,7 @@ class LSTMAutoencoder(Detector):
 
     @property
     def params(self) -> dict[str, Any]:
-        names = "window hidden code epochs batch_size learning_rate patience clip max_windows"
-        return {name: getattr(self, name) for name in [*names.split(), "device", "seed"]}
+        return {field.name: getattr(self, field.name) for field in fields(Plan)}
 
     def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
         """Fit on normal data; see :meth:`Detector.fit`.
@@ -132,28 +144,30 @@ class LSTMAutoencoder(Detector):
             If no stream is as long as the window, or a value is not finite.
         """
         # Imported here: a process that only scores then does without PyTorch.
-        from models.lstm_network import Plan, train
+        from models.lstm_network import train
 
         rows = self.stack(streams)
         training, validation = split([len(s) for s in streams], self.window)
         if not len(training):
             raise TrainingError(f"{self.name}: no stream has {self.window} readings in a row")
-        validation = _thin(validation if len(validation) else training, self.max_windows // 4)
-        d = self.n_features
-        code = min(8, max(2, d // 2)) if self.code is None else self.code
-        plan = Plan(**{**self.params, "code": code})
+        validation = thin(validation if len(validation) else training, self.max_windows // 4)
 
         def report(epoch: int, figures: dict[str, float]) -> None:
             if progress is not None:
                 progress(self.name, epoch, self.epochs, figures)
 
-        self._weights, self.history = train(
-            rows.astype(np.float32), training, validation, plan, report
-        )
-        ends = _thin(np.sort(np.concatenate([training, validation])), _MOST_ERRORS)
+        single = bounded(rows, self.clip).astype(np.float32)
+        plan = self.plan(self.n_features)
+        self._weights, self.history = train(single, training, validation, plan, report)
+        ends = thin(np.sort(np.concatenate([training, validation])), _MOST_ERRORS)
         self._correlation = Correlation.of(self._errors(rows, ends), slack(rows), centred=True)
         self.warm()
         return self
+
+    def plan(self, features: int) -> Plan:
+        """How a network for ``features`` features is trained."""
+        code = min(8, max(2, features // 2)) if self.code is None else self.code
+        return Plan(**{**self.params, "code": code})
 
     def score(self, x: Array) -> NDArray[np.float64]:
         """Scaled error of the last reading of each window (n, w, d); see :meth:`Detector.score`.
@@ -250,27 +264,3 @@ class LSTMAutoencoder(Detector):
                 f" {ends.max()} do not lie within {len(readings)} readings"
             )
         return bounded(readings, _FURTHEST), ends.astype(np.int64)
-
-
-def split(lengths: list[int], window: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows, counted over all streams, at which windows for training and for validation end.
-
-    Every fifth block of a stream is held out. Blocks, because shuffled windows that share all
-    but one reading would be on both sides; spread, so that drift is in both.
-    """
-    training, validation = [], []
-    offset = 0
-    for length in lengths:
-        block = max(2 * window, -(-length // 20))
-        held_out = np.arange(length) // block % 5 == 2
-        ends = np.arange(window - 1, length)
-        first, last = held_out[ends - window + 1], held_out[ends]
-        training.append(ends[~first & ~last] + offset)
-        validation.append(ends[first & last] + offset)
-        offset += length
-    return np.concatenate(training).astype(np.int64), np.concatenate(validation).astype(np.int64)
-
-
-def _thin(ends: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """At most ``most`` of ``ends``, evenly spaced."""
-    return ends[:: -(-len(ends) // max(1, most))]

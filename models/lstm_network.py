@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-Ends = NDArray[np.int64]
+from models.lstm_plan import Ends, Plan
+
 Weights = dict[str, NDArray[np.float32]]
 
 
@@ -40,23 +40,6 @@ class Network(nn.Module):  # type: ignore[misc]
         return self.out(told).flip(1)  # (n, w, d)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How to train; the fields are those of ``LSTMAutoencoder``."""
-
-    window: int
-    hidden: int
-    code: int
-    clip: float
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    patience: int
-    max_windows: int
-    device: str
-    seed: int
-
-
 def build(features: int, plan: Plan) -> Network:
     """An untrained network; the global random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
@@ -77,14 +60,15 @@ def train(
     plan: Plan,
     report: Callable[[int, dict[str, float]], None],
 ) -> tuple[Weights, list[dict[str, float]]]:
-    """Train on the windows of ``rows`` (m, d) that end at ``training``.
+    """Train on the windows of ``rows`` (m, d), clipped, that end at ``training``.
 
     Stops after ``patience`` epochs without a better validation loss, and returns the weights of
     the best epoch with the history. ``report(epoch, figures)`` is called after each epoch.
     """
     device = _device(plan.device)
     draw = np.random.default_rng(plan.seed)
-    source = torch.from_numpy(rows).clamp(-plan.clip, plan.clip)
+    source = torch.from_numpy(rows)
+    noise = torch.Generator().manual_seed(plan.seed)
     network = build(rows.shape[1], plan).to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
@@ -93,9 +77,8 @@ def train(
     best, waited, weights = np.inf, 0, export(network)
     history: list[dict[str, float]] = []
     for epoch in range(1, plan.epochs + 1):
-        ends = draw.permutation(training)[: plan.max_windows]
-        train_loss = _epoch(network, source, ends, plan, optimiser)
-        val_loss = _epoch(network, source, validation, plan, None)
+        train_loss = _learn(network, source, plan.draw(training, draw), plan, optimiser, noise)
+        val_loss = _loss(network, source, validation, plan)
         schedule.step()
         figures = {"epoch": float(epoch), "train_loss": train_loss, "val_loss": val_loss}
         history.append(figures)
@@ -108,24 +91,50 @@ def train(
     return weights, history
 
 
-def _epoch(network: Network, source: Any, ends: Ends, plan: Plan, optimiser: Any) -> float:
-    """One pass over the windows that end at ``ends``; learns if there is an optimiser."""
-    network.train(optimiser is not None)
-    device = next(network.parameters()).device
-    back = torch.arange(1 - plan.window, 1)
+def _learn(
+    network: Network, source: Any, ends: Ends, plan: Plan, optimiser: Any, noise: Any
+) -> float:
+    """One epoch over the windows that end at ``ends``; returns the mean loss."""
+    network.train()
     total = 0.0
+    for windows in _batches(source, ends, plan):
+        # Values left out at random (Vincent et al. 2008) must be told from the other features
+        # and from the past, so the network cannot get by with copying.
+        kept = torch.rand(windows.shape, generator=noise) >= plan.denoise
+        windows = windows.to(network.out.weight.device)
+        loss = _mixed_loss(network(windows * kept.to(windows.device)), windows, plan.focus)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        total += float(loss.detach()) * len(windows)
+    return total / max(1, len(ends))
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def _loss(network: Network, source: Any, ends: Ends, plan: Plan) -> float:
+    """Mean loss over the windows that end at ``ends``."""
+    network.eval()
+    total = 0.0
+    for windows in _batches(source, ends, plan):
+        windows = windows.to(network.out.weight.device)
+        total += float(_mixed_loss(network(windows), windows, plan.focus)) * len(windows)
+    return total / max(1, len(ends))
+
+
+def _batches(source: Any, ends: Ends, plan: Plan) -> Iterator[Any]:
+    """Windows (b, w, d) of ``source`` (m, d) that end at ``ends``."""
+    back = torch.arange(1 - plan.window, 1)
     for first in range(0, len(ends), plan.batch_size):
         last = torch.from_numpy(ends[first : first + plan.batch_size])
-        windows = source[last[:, None] + back].to(device)  # (b, w, d)
-        with torch.set_grad_enabled(optimiser is not None):
-            loss = nn.functional.huber_loss(network(windows), windows)
-        if optimiser is not None:
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-        total += float(loss.detach()) * len(last)
-    return total / max(1, len(ends))
+        yield source[last[:, None] + back]
+
+
+def _mixed_loss(told: Any, windows: Any, focus: float) -> Any:
+    """Huber loss, a share ``focus`` of it on the last reading, the one that is judged."""
+    whole = nn.functional.huber_loss(told, windows)
+    last = nn.functional.huber_loss(told[:, -1], windows[:, -1])
+    return (1 - focus) * whole + focus * last
 
 
 def _device(wanted: str) -> Any:

@@ -41,7 +41,7 @@ class OneClassSVM(Detector):
     Parameters
     ----------
     nu : float
-        In (0, 1]: bound on the share of fitted readings outside, and, in effect, how many of
+        In (0, 1): bound on the share of fitted readings outside, and, in effect, how many of
         them become support vectors. Larger values give a smoother, dearer magnitude.
     gamma : "scale" or float
         Inverse squared width of the kernel; "scale" is ``1 / (d * variance)``.
@@ -76,7 +76,7 @@ class OneClassSVM(Detector):
         max_rows: int = 2000,
         seed: int = 0,
     ) -> None:
-        self.nu = number("nu", nu, 1e-6, 1.0)
+        self.nu = number("nu", nu, 1e-6, 0.99)
         self.gamma = gamma if gamma == "scale" else number("gamma", gamma, 1e-12, 1e12)
         self.max_rows = whole_number("max_rows", max_rows, 2, 100_000)
         self.seed = whole_number("seed", seed, 0, 2**32 - 1)

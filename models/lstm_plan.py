@@ -1,0 +1,61 @@
+"""How the LSTM autoencoder is trained: the figures, and which windows are held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ends = NDArray[np.int64]
+
+_LEAST_WINDOWS = 2_000  # an epoch on little data goes over it several times
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One training; the fields are explained in ``LSTMAutoencoder``, ``code`` being decided."""
+
+    window: int
+    hidden: int
+    code: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    patience: int
+    focus: float
+    denoise: float
+    clip: float
+    max_windows: int
+    device: str
+    seed: int
+
+    def draw(self, training: Ends, random: np.random.Generator) -> Ends:
+        """The windows of one epoch: all, in a new order, but no more than ``max_windows``."""
+        times = max(1, _LEAST_WINDOWS // max(1, len(training)))
+        drawn: Ends = np.concatenate([random.permutation(training) for _ in range(times)])
+        return drawn[: self.max_windows]
+
+
+def split(lengths: list[int], window: int) -> tuple[Ends, Ends]:
+    """Rows, counted over all streams, at which windows for training and for validation end.
+
+    Every fifth block of a stream is held out. Blocks, because shuffled windows that share all
+    but one reading would be on both sides; spread, so that drift is in both.
+    """
+    training, validation = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    offset = 0
+    for length in lengths:
+        block = max(2 * window, -(-length // 20))
+        held_out = np.arange(length) // block % 5 == 2
+        ends = np.arange(window - 1, length)
+        first, last = held_out[ends - window + 1], held_out[ends]
+        training.append(ends[~first & ~last] + offset)
+        validation.append(ends[first & last] + offset)
+        offset += length
+    return np.concatenate(training), np.concatenate(validation)
+
+
+def thin(ends: Ends, most: int) -> Ends:
+    """At most ``most`` of ``ends``, evenly spaced."""
+    return ends[:: -(-len(ends) // max(1, most)) or 1]
