@@ -90,10 +90,21 @@ def history(
     InputError
         The cursor is not one of ours, or belongs to other filters.
     """
+    total, exact = _total(connection, *_where(filters))
+    query, values = page_query(filters, limit=limit, offset=offset, cursor=cursor)
+    rows = [dict(row) for row in connection.execute(text(query), values).mappings()]
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return Page(rows, total, exact, encode_cursor(rows[-1], filters) if more and rows else None)
+
+
+def page_query(
+    filters: HistoryFilter, *, limit: int, offset: int = 0, cursor: str | None = None
+) -> tuple[str, dict[str, Any]]:
+    """The SELECT of one page and its parameters; it fetches one row more than the page has."""
     if cursor is not None and offset:
         raise InputError("offset: not together with cursor", field="offset")
     where, values = _where(filters)
-    total, exact = _total(connection, where, values)
     if cursor is not None:
         at, last = decode_cursor(cursor, filters)
         where = f"{where} AND {_AFTER}"
@@ -102,11 +113,7 @@ def history(
         f"SELECT {COLUMNS} FROM anomaly_detections WHERE {where} "  # noqa: S608 (constants)
         "ORDER BY timestamp DESC, id DESC LIMIT :limit OFFSET :offset"
     )
-    found = connection.execute(text(query), {**values, "limit": limit + 1, "offset": offset})
-    rows = [dict(row) for row in found.mappings()]
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return Page(rows, total, exact, encode_cursor(rows[-1], filters) if more and rows else None)
+    return query, {**values, "limit": limit + 1, "offset": offset}
 
 
 def get_detection(connection: Connection, detection_id: UUID) -> dict[str, Any] | None:

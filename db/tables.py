@@ -77,6 +77,11 @@ class AnomalyDetection(SQLModel, table=True):
             *_NEWEST_FIRST,
             postgresql_where=text("criticality <> 'low'"),
         ),
+        Index(
+            "ix_detection_anomaly_low",
+            *_NEWEST_FIRST,
+            postgresql_where=text("is_anomaly AND criticality = 'low'"),
+        ),
         {"postgresql_partition_by": "RANGE (timestamp)"},
     )
 
