@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     champion_poll_s: float = Field(5, gt=0, description="how often the champion alias is read")
     request_deadline_s: float = Field(30, gt=0, description="a detection not done by then: 503")
     score_batch: int = Field(1024, ge=1, description="readings scored together at most")
+    score_inline: int = Field(
+        32, ge=0, description="batches up to this are scored in the event loop, larger in a thread"
+    )
     lookup_timeout_s: float = Field(
         1, gt=0, description="/detect waits no longer for the database, then goes on without it"
     )

@@ -22,12 +22,15 @@ LIGHT = 64
 
 
 class _Waiting(Generic[T, R]):
-    __slots__ = ("future", "item", "weight")
+    __slots__ = ("deadline", "future", "item", "weight")
 
-    def __init__(self, item: T, weight: int, future: asyncio.Future[R]) -> None:
+    def __init__(
+        self, item: T, weight: int, future: asyncio.Future[R], deadline: float | None
+    ) -> None:
         self.item = item
         self.weight = weight
         self.future = future
+        self.deadline = deadline
 
 
 class Batcher(Generic[T, R]):
@@ -74,31 +77,25 @@ class Batcher(Generic[T, R]):
         Parameters
         ----------
         deadline : float, optional
-            On the event loop's clock.
+            On the event loop's clock: an item whose turn has not come by then is given up. (No
+            timer for each item: that would cost more than all else here.)
 
         Raises
         ------
         Busy
             The queue is full.
         Unavailable
-            ``deadline``: the item's turn did not come, or was not over, in time.
+            ``deadline``.
         """
         if self._waiting_weight and self._waiting_weight + weight > self._max_waiting:
             raise Busy("too many readings wait to be scored", retry_after=1)
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(item, weight, loop.create_future())
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(item, weight, future, deadline)
         (self._light if weight <= LIGHT else self._heavy).append(waiting)
         self._waiting_weight += weight
-        self._start()
-        if deadline is None:
-            return await waiting.future
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await waiting.future
-        except TimeoutError:
-            raise Unavailable(
-                "the request's time was up before it was answered", code="deadline", retry_after=2
-            ) from None
+        if self._running < self._parallel:
+            self._start()
+        return await future
 
     def _start(self) -> None:
         while self._running < self._parallel and (self._light or self._heavy):
@@ -130,6 +127,13 @@ class Batcher(Generic[T, R]):
         waiting = queue.popleft()
         self._waiting_weight -= waiting.weight
         if waiting.future.done():  # its caller gave up
+            return 0
+        if waiting.deadline is not None and waiting.deadline < asyncio.get_running_loop().time():
+            waiting.future.set_exception(
+                Unavailable(
+                    "the request's time was up before its turn came", code="deadline", retry_after=2
+                )
+            )
             return 0
         batch.append(waiting)
         return waiting.weight

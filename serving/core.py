@@ -135,6 +135,9 @@ def _with_errors(stream: Stream, outcome: StreamOutcome) -> list[dict[str, Any]]
     ]
 
 
+_READINGS = {name: metrics.READINGS.labels(name) for name in ("refused", "anomaly", "normal")}
+
+
 def _count(results: Sequence[dict[str, Any]]) -> None:
     refused = sum("error" in result for result in results)
     anomalous = sum(bool(result.get("is_anomaly")) for result in results)
@@ -144,5 +147,5 @@ def _count(results: Sequence[dict[str, Any]]) -> None:
         ("normal", len(results) - refused - anomalous),
     ):
         if number:
-            metrics.READINGS.labels(outcome).inc(number)
+            _READINGS[outcome].inc(number)
 

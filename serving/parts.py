@@ -80,6 +80,7 @@ class Parts:
             ),
             max_batch=settings.score_batch,
             threads=4 if remote else 1,
+            inline=0 if remote else settings.score_inline,
         )
         core = Core(
             keeper,

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from errors import AnomalyError, Unavailable
-from models.base import Array
+from models.base import MODEL_NAMES, Array
 from models.bundle import Bundle
 from models.ensemble import DetectorCall
 from serving import metrics
@@ -30,6 +30,9 @@ log = logging.getLogger("bentoml.serving.runners")
 SIDE_BY_SIDE = 128
 #: A scoring call is idempotent, so a dropped connection is tried again.
 TRIES = 4
+
+
+_SIZES = {name: metrics.BATCH.labels(f"runner.{name}") for name in MODEL_NAMES}
 
 
 class BundleCache:
@@ -110,7 +113,7 @@ class DetectorRunner:
         answers: list[dict[str, Any]],
     ) -> None:
         x = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        metrics.BATCH.labels(f"runner.{self.detector}").observe(len(x))
+        _SIZES[self.detector].observe(len(x))
         try:
             y = compute(self._bundles.get(name), group, self.detector, method, x)
         except Exception as error:
@@ -159,7 +162,7 @@ class LocalRunners:
 
     def call(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
         for call in calls:
-            metrics.BATCH.labels(f"runner.{call.detector}").observe(len(call.x))
+            _SIZES[call.detector].observe(len(call.x))
         if len(calls) > 1 and max(len(call.x) for call in calls) >= SIDE_BY_SIDE:
             # the heaviest, last in the list, is started first
             futures = [

@@ -1,7 +1,8 @@
 """A request from readings to results: batches across requests, the runners, the answer.
 
-One thread scores. What arrives meanwhile waits and is scored together, so that concurrent
-requests share the vectorised work; the event loop stays free to read and answer.
+What arrives while one batch is scored waits and forms the next, so that concurrent requests share
+the vectorised work. Large batches are scored in a thread, so that the event loop stays free to
+read and answer; a few readings are scored at once, which is done before a thread would have begun.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ class Engine:
         Readings in the queue before new requests are refused.
     threads : int
         Batches at the same time: 1 in one process, more when the runners are elsewhere.
+    inline : int
+        Batches up to so many readings are scored where the event loop runs. Handing work to a
+        thread and back costs more than scoring a few readings; 0: always in a thread.
     """
 
     def __init__(
@@ -61,14 +65,16 @@ class Engine:
         max_batch: int = 1024,
         max_waiting: int = 50_000,
         threads: int = 1,
+        inline: int = 0,
     ) -> None:
         self._runners = runners
         self._policy = policy
         self._max_batch = max_batch
+        self._inline = inline
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="scoring")
         observe = metrics.BATCH.labels("scoring").observe
         self._batcher: Batcher[Job, list[StreamOutcome]] = Batcher(
-            self._in_thread,
+            self._work,
             max_weight=max_batch,
             max_waiting=max_waiting,
             parallel=threads,
@@ -104,7 +110,9 @@ class Engine:
             weight += len(work.readings)
         return jobs
 
-    async def _in_thread(self, jobs: list[Job]) -> Sequence[list[StreamOutcome] | BaseException]:
+    async def _work(self, jobs: list[Job]) -> Sequence[list[StreamOutcome] | BaseException]:
+        if sum(job.weight for job in jobs) <= self._inline:
+            return self.score_jobs(jobs)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self.score_jobs, jobs)
 

@@ -119,18 +119,21 @@ def test_a_full_queue_refuses() -> None:
     asyncio.run(scenario())
 
 
-def test_a_deadline_gives_up_and_what_nobody_waits_for_is_not_worked_on() -> None:
+def test_what_comes_too_late_or_is_given_up_is_not_worked_on() -> None:
     async def scenario() -> None:
         work = Work()
         batches = batcher(work)
-        first = asyncio.create_task(batches.submit(0))
+        now = asyncio.get_running_loop().time()
+        tasks = [asyncio.create_task(batches.submit(0, deadline=now + 60))]
         await settle()
-        late = asyncio.get_running_loop().time() + 0.01
-        with pytest.raises(Unavailable) as given_up:
-            await batches.submit(1, deadline=late)
-        assert given_up.value.code == "deadline"
+        tasks += [asyncio.create_task(batches.submit(i, deadline=d)) for i, d in ((1, now), (2, None))]
+        await settle()
+        tasks[2].cancel()
         work.gate.release()
-        assert await first == 0
+        assert await tasks[0] == 0
+        with pytest.raises(Unavailable) as late:
+            await tasks[1]
+        assert late.value.code == "deadline"
         await settle()
         assert work.batches == [[0]]
 
