@@ -13,13 +13,13 @@ import fcntl
 import json
 import logging
 import time
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from errors import AnomalyError, NoModel
 from models.bundle import Bundle
-from models.ensemble import Point, StreamWork, score
 from models.files import write_text_atomically
 from serving import metrics
 from serving.agent import Asker
@@ -71,6 +71,8 @@ class Keeper:
         The registry.
     home : Path
         ``VAR_DIR/bundles``.
+    warm : async callable
+        Runs the whole of scoring once with a bundle before it is put in force.
     poll_s : float
         How often the leader reads the alias.
     packed : Path, optional
@@ -78,10 +80,16 @@ class Keeper:
     """
 
     def __init__(
-        self, asker: Asker, home: Path, poll_s: float = 5.0, packed: Path | None = None
+        self,
+        asker: Asker,
+        home: Path,
+        warm: Callable[[Bundle], Awaitable[None]],
+        poll_s: float = 5.0,
+        packed: Path | None = None,
     ) -> None:
         self._asker = asker
         self._home = home
+        self._warm = warm
         self._poll_s = poll_s
         self._packed = packed
         self._pointer = home / "champion.json"
@@ -92,6 +100,7 @@ class Keeper:
         self._folder: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._wanted = asyncio.Event()
+        self._loading = asyncio.Lock()
         self.leadership = Leadership(home / "leader.lock")
         self.bundle: Bundle | None = None
         self.source: str | None = None
@@ -116,11 +125,8 @@ class Keeper:
         return self.bundle
 
     async def start(self) -> None:
-        """Load what is known from last time or was packed, then follow the champion."""
+        """In the background: load what is known from last time or was packed, then follow."""
         self._home.mkdir(parents=True, exist_ok=True)
-        await self._look()
-        if self.bundle is None and self._packed is not None:
-            await self._load(self._packed, None, "packed in the Bento")
         self._tasks = [
             asyncio.create_task(self._watch(), name="watch champion.json"),
             asyncio.create_task(self._lead(), name="poll the champion"),
@@ -181,6 +187,12 @@ class Keeper:
         return pointer
 
     async def _watch(self) -> None:
+        try:
+            await self._look()
+            if self.bundle is None and self._packed is not None:
+                await self._load(self._packed, None, "packed in the Bento")
+        except Exception:
+            log.exception("the bundle at hand cannot be loaded")
         while True:
             await asyncio.sleep(WATCH_S)
             try:
@@ -189,6 +201,10 @@ class Keeper:
                 log.exception("watching the champion failed")
 
     async def _look(self) -> None:
+        async with self._loading:
+            await self._look_once()
+
+    async def _look_once(self) -> None:
         try:
             stat = self._pointer.stat()
         except FileNotFoundError:
@@ -208,7 +224,8 @@ class Keeper:
 
     async def _load(self, folder: Path, version: str | None, source: str) -> None:
         try:
-            bundle = await asyncio.to_thread(load_warm, folder, version)
+            bundle = await asyncio.to_thread(load_whole, folder, version)
+            await self._warm(bundle)
         except Exception as error:
             known = isinstance(error, AnomalyError)
             log.error("bundle %s cannot be loaded: %s", folder, error, exc_info=not known)
@@ -267,15 +284,9 @@ class Keeper:
         return bool(folder) and (self._home / str(folder)).is_dir()
 
 
-def load_warm(folder: Path, version: str | None = None) -> Bundle:
-    """Load a bundle with all its groups, the whole of scoring run once for each."""
+def load_whole(folder: Path, version: str | None = None) -> Bundle:
+    """Load a bundle with the model sets of all its groups."""
     bundle = Bundle.load(folder, version)
     for group in bundle.groups:
-        model_set = bundle.model_set(group)
-        features = dict(zip(model_set.feature_names, model_set.preprocessing.center, strict=True))
-        readings = [
-            Point(datetime(2000, 1, 1, tzinfo=UTC) + timedelta(seconds=second), features)
-            for second in range(model_set.window + 1)
-        ]
-        score(model_set, [StreamWork("warm", None, None, "medium", None, (), readings)])
+        bundle.model_set(group)
     return bundle

@@ -70,7 +70,6 @@ class Parts:
         database = Database(functools.partial(open_database, settings), settings.lookup_timeout_s)
         home = settings.var_dir / "bundles"
         registry = asker(settings)
-        keeper = Keeper(registry, home, settings.champion_poll_s, packed)
         scoring = Scoring(
             runners(remote, by_url, settings.request_deadline_s),
             Policy(
@@ -82,6 +81,7 @@ class Parts:
             threads=4 if remote else 1,
             inline=0 if remote else settings.score_inline,
         )
+        keeper = Keeper(registry, home, scoring.warm, settings.champion_poll_s, packed)
         core = Core(
             keeper,
             scoring,
@@ -160,7 +160,10 @@ def runners(remote: dict[str, Any], by_url: frozenset[str], timeout: float) -> R
     """The runners, wherever they live."""
     if not remote:
         return LocalRunners()
-    score = {name: proxy.to_async.score for name, proxy in remote.items()}
+    # the proxies' own methods appear only after start-up; ``call`` is there at once
+    score = {
+        name: functools.partial(proxy.to_async.call, "score") for name, proxy in remote.items()
+    }
     return RemoteRunners(score, asyncio.get_running_loop(), by_url, timeout)
 
 

@@ -101,6 +101,9 @@ class DetectorRunner:
         for (name, group, method, *_), places in alike.items():
             parts = [x for place in places if (x := arrays[place]) is not None]
             self._stacked(name, group, method, places, parts, answers)
+        for call, answer in zip(calls, answers, strict=True):
+            if "y" in answer:
+                answer["y"] = pack(answer["y"], bool(call.get("text")))
         return answers
 
     def _stacked(

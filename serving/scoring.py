@@ -12,18 +12,21 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from errors import AnomalyError, InputError, UnknownGroup
+from errors import AnomalyError, InputError, Unavailable, UnknownGroup
 from models.base import Array
 from models.bundle import Bundle
-from models.ensemble import StreamOutcome, StreamWork, run
+from models.ensemble import ModelSet, Point, StreamOutcome, StreamWork, run
 from models.thresholds import Policy
 from serving import metrics
 from serving.batching import Batcher
 from serving.runners import Runners
 
 log = logging.getLogger("bentoml.serving.scoring")
+
+WARM_TRIES = 60
 
 
 @dataclass(slots=True)
@@ -32,6 +35,7 @@ class Job:
 
     bundle: Bundle
     works: list[StreamWork]
+    group: str | None = None  # whatever the rules say
 
     @property
     def weight(self) -> int:
@@ -113,20 +117,23 @@ class Engine:
     async def _work(self, jobs: list[Job]) -> Sequence[list[StreamOutcome] | BaseException]:
         if sum(job.weight for job in jobs) <= self._inline:
             return self.score_jobs(jobs)
+        return await self._in_thread(jobs)
+
+    async def _in_thread(self, jobs: list[Job]) -> Sequence[list[StreamOutcome] | BaseException]:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self.score_jobs, jobs)
 
     def score_jobs(self, jobs: list[Job]) -> list[list[StreamOutcome] | BaseException]:
         """Score several requests at once; one that fails does not take the others down."""
         answers: list[list[StreamOutcome] | BaseException] = [[] for _ in jobs]
-        by_bundle: dict[int, list[int]] = {}
+        by_bundle: dict[tuple[int, str | None], list[int]] = {}
         for place, job in enumerate(jobs):
-            by_bundle.setdefault(id(job.bundle), []).append(place)
+            by_bundle.setdefault((id(job.bundle), job.group), []).append(place)
         for places in by_bundle.values():
-            bundle = jobs[places[0]].bundle
+            bundle, group = jobs[places[0]].bundle, jobs[places[0]].group
             works = [work for place in places for work in jobs[place].works]
             try:
-                outcomes = iter(self._score(bundle, works))
+                outcomes = iter(self._score(bundle, works, group))
             except Exception as error:
                 if len(places) > 1:
                     for place in places:
@@ -140,12 +147,14 @@ class Engine:
                 answers[place] = [next(outcomes) for _ in jobs[place].works]
         return answers
 
-    def _score(self, bundle: Bundle, works: list[StreamWork]) -> list[StreamOutcome]:
+    def _score(
+        self, bundle: Bundle, works: list[StreamWork], only: str | None
+    ) -> list[StreamOutcome]:
         outcomes: list[StreamOutcome | None] = [None] * len(works)
         by_group: dict[str, list[int]] = {}
         for place, work in enumerate(works):
             try:
-                group = bundle.group_for(work.asset_id, work.sensor_id, work.feature)
+                group = only or bundle.group_for(work.asset_id, work.sensor_id, work.feature)
             except UnknownGroup as error:
                 outcomes[place] = refused(work, error)
             else:
@@ -167,9 +176,37 @@ class Engine:
                 return done
             answers = self._runners.call(bundle, group, calls)
 
+    async def warm(self, bundle: Bundle) -> None:
+        """Run every group's scoring once, the way requests go, so that the first is no slower.
+
+        Raises
+        ------
+        Unavailable
+            The runners do not answer within a minute.
+        """
+        for group in bundle.groups:
+            job = Job(bundle, [warm_up(bundle.model_set(group))], group)
+            for attempt in range(WARM_TRIES):
+                (done,) = await self._in_thread([job])
+                if not isinstance(done, BaseException):
+                    break
+                if not isinstance(done, Unavailable) or attempt == WARM_TRIES - 1:
+                    raise done
+                await asyncio.sleep(1)  # runners that start with this process are not up yet
+
     def close(self) -> None:
         """Let the threads end."""
         self._pool.shutdown(wait=False)
+
+
+def warm_up(model_set: ModelSet) -> StreamWork:
+    """Work with readings as they are in the middle of normal operation, windows full."""
+    features = dict(zip(model_set.feature_names, model_set.preprocessing.center, strict=True))
+    readings = [
+        Point(datetime(2000, 1, 1, tzinfo=UTC) + timedelta(seconds=second), features)
+        for second in range(model_set.window + 1)
+    ]
+    return StreamWork("warm", None, None, "medium", None, (), readings)
 
 
 def refused(work: StreamWork, error: InputError) -> StreamOutcome:
