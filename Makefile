@@ -54,3 +54,7 @@ quality: $(STAMP)  ## detection quality on simulated and, where it is there, pub
 
 clean:  ## remove what runs and builds left behind (not .venv)
 	rm -rf var build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+.PHONY: image
+image: $(STAMP)  ## build the container image without a daemon, start it, ask it (root, buildah, debootstrap)
+	@TORCH_INDEX="$(TORCH_INDEX)" PYTHON=$(BIN)/python deploy/image/build.sh
