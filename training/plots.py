@@ -49,7 +49,7 @@ def score_distributions(scored: Sequence[Scored], thresholds: Mapping[str, float
             series.setdefault(name, []).append(values)
     figure = new_figure()
     axes = figure.add_subplot()
-    bins = np.linspace(0, 1, 51)
+    bins = np.linspace(0, 1, 51).tolist()
     for name, parts in series.items():
         values = np.concatenate(parts) if parts else np.empty(0)
         values = values[np.isfinite(values)]

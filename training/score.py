@@ -14,12 +14,12 @@ import numpy as np
 
 from datasets import Stream
 from models.base import MODEL_NAMES, Progress
-from models.ensemble import ModelSet, Point, StreamWork, score
+from models.ensemble import ModelSet, Point
+from models.replay import replay
 from models.thresholds import Policy
 from training.evaluate import Scored
 
-#: readings in one call; like the service's batches, and small enough for any memory
-CHUNK = 1000
+_SLICE = 4096
 #: past readings replayed first, so that window, smoothing, baseline and tail are in swing
 WARM_UP = 2000
 
@@ -62,7 +62,9 @@ def score_streams(
     for stream, past in zip(streams, skips, strict=True):
         begin = max(0, past - WARM_UP)
         rows: list[dict[str, Any]] = []
-        for part in _replay(model_set_of(stream), names, stream, policy, criticality, begin):
+        ids = (stream.asset_id, stream.sensor_id, None)
+        points = _points(stream, names, begin)
+        for part in replay(model_set_of(stream), ids, points, policy, criticality):
             rows += part
             if progress is not None:
                 progress(stage, min(total, done + max(0, len(rows) + begin - past)), total, {})
@@ -71,43 +73,14 @@ def score_streams(
     return out
 
 
-def _replay(
-    model_set: ModelSet,
-    names: Sequence[str],
-    stream: Stream,
-    policy: Policy,
-    criticality: str,
-    begin: int,
-) -> Iterator[list[dict[str, Any]]]:
-    state: dict[str, Any] | None = None
-    window: list[Point] = []
-    for start in range(begin, len(stream.timestamps), CHUNK):
-        points = _points(stream, names, start, start + CHUNK)
-        work = StreamWork(
-            stream.asset_id, stream.sensor_id, None, criticality, state, window, points
-        )
-        outcome = score(model_set, [work], policy)[0]
-        state = outcome.state
-        for point, result in zip(points, outcome.results, strict=True):
-            mark = result.get("metadata", {}).get("window")
-            if mark == "restarted":
-                window = []
-            if mark in ("added", "restarted"):
-                window.append(point)
-        window = window[-outcome.window_length :] if outcome.window_length else []
-        yield outcome.results
-
-
-def _points(stream: Stream, names: Sequence[str], start: int, end: int) -> list[Point]:
-    times = stream.timestamps[start:end].astype("datetime64[us]").tolist()
-    return [
-        Point(
-            time.replace(tzinfo=UTC),
+def _points(stream: Stream, names: Sequence[str], begin: int) -> Iterator[Point]:
+    for start in range(begin, len(stream.timestamps), _SLICE):
+        end = start + _SLICE
+        times = stream.timestamps[start:end].astype("datetime64[us]").tolist()
+        for time, row in zip(times, stream.values[start:end].tolist(), strict=True):
             # NaN is a value that was not measured: such a message would lack the feature
-            {name: value for name, value in zip(names, row, strict=True) if value == value},
-        )
-        for time, row in zip(times, stream.values[start:end].tolist(), strict=True)
-    ]
+            features = {name: v for name, v in zip(names, row, strict=True) if v == v}
+            yield Point(time.replace(tzinfo=UTC), features)
 
 
 def _scored(stream: Stream, past: int, rows: list[dict[str, Any]]) -> Scored:

@@ -42,6 +42,8 @@ class TrainingData:
         False when the timestamps were made up (a bare matrix).
     column : mapping, optional
         Value of the grouping column by stream, where one was asked for.
+    single : sequence, optional
+        For each stream the one feature it sends (the older message shape), or None.
     """
 
     feature_names: list[str]
@@ -49,6 +51,11 @@ class TrainingData:
     source: str
     timed: bool = True
     column: Mapping[StreamKey, str] | None = None
+    single: Sequence[str | None] = ()
+
+    def feature_of(self, stream: int) -> str | None:
+        """The one feature that a stream sends; None for readings of many."""
+        return self.single[stream] if self.single else None
 
     @property
     def rows(self) -> int:
@@ -162,11 +169,6 @@ def from_simulation(*, seed: int = 0, quick: bool = False) -> TrainingData:
     return TrainingData(plant.feature_names, streams, f"simulated plant, seed {seed}")
 
 
-def from_dataset(dataset: Dataset, source: str) -> TrainingData:
-    """A data set that is in memory already."""
-    return TrainingData(list(dataset.feature_names), list(dataset.streams), source)
-
-
 def load_data(
     spec: str,
     *,
@@ -174,7 +176,7 @@ def load_data(
     quick: bool = False,
     features: Sequence[str] | None = None,
     group_column: str | None = None,
-    stored: Callable[[], Dataset] | None = None,
+    stored: Callable[[], TrainingData] | None = None,
 ) -> TrainingData:
     """Training data by the name given on the command line.
 
@@ -200,7 +202,7 @@ def load_data(
     elif spec == POSTGRESQL:
         if stored is None:
             raise DatasetError("no database is configured to read stored readings from")
-        data = from_dataset(stored(), "readings stored in PostgreSQL")
+        data = stored()
     else:
         return from_files(spec, features, group_column)
     return data if features is None else select(data, features)

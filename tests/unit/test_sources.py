@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import Dataset, Stream
+from datasets import Stream
 from errors import DatasetError, TrainingError
-from training.sources import load_data
+from training.sources import TrainingData, load_data
 
 HEADER = "asset_id,sensor_id,timestamp,rms,temp"
 
@@ -124,7 +124,7 @@ def test_the_simulated_plant_is_seeded_and_healthy_until_the_held_out_part() -> 
 
 def test_stored_readings_come_from_what_is_handed_in() -> None:
     times = np.array(["2026-01-01"], "datetime64[us]")
-    kept = Dataset(["a"], [Stream("P", None, times, np.ones((1, 1)))])
+    kept = TrainingData(["a"], [Stream("P", None, times, np.ones((1, 1)))], "x")
     assert load_data("postgresql", stored=lambda: kept).rows == 1
     with pytest.raises(DatasetError, match="database"):
         load_data("postgresql")
@@ -134,7 +134,7 @@ def test_the_fingerprint_knows_values_times_and_names() -> None:
     times = np.array(["2026-01-01", "2026-01-02"], "datetime64[us]")
 
     def print_of(names: list[str], values: list[list[float]], asset: str = "P") -> str:
-        kept = Dataset(names, [Stream(asset, None, times, np.array(values))])
+        kept = TrainingData(names, [Stream(asset, None, times, np.array(values))], "x")
         return str(load_data("postgresql", stored=lambda: kept).fingerprint()["sha256"])
 
     base = print_of(["a"], [[1], [2]])

@@ -1,0 +1,168 @@
+"""Train the detectors and their calibration as one bundle: ``python -m training.fit --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from config import Settings
+from errors import InputError
+from schemas import parse_timestamp
+from training.job import run_job
+from training.options import add_fit_arguments, fit_options
+from training.pipeline import Outcome, Request, train
+from training.progress import Board
+from training.report import print_budgets, print_fit
+from training.setting import consoles, entry, policy_of
+from training.sources import POSTGRESQL, SIMULATED, TrainingData, load_data
+
+EPILOG = """\
+data forms: a wide CSV or Parquet file with asset_id, timestamp, one column a feature, and
+optionally sensor_id and label (never trained on); a glob pattern of such files; an .npz with
+`values` (n, d) and `names`; simulated; postgresql (the readings stored so far).
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m training.fit",
+        description="Train the detectors and their calibration as one bundle, register it in"
+        " MLflow, promote it if it is not worse, and import it into the Bento store.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--data", default=SIMULATED, metavar="FILE|GLOB|simulated|postgresql",
+        help="what to train on (simulated)",
+    )  # fmt: skip
+    made.add_argument("--features", metavar="NAME,...", help="columns to use (all)")
+    made.add_argument("--since", type=_time, help="with postgresql: readings from this time on")
+    made.add_argument("--until", type=_time, help="with postgresql: readings before this time")
+    made.add_argument("--group-by", metavar="COLUMN", help="one model set for each of its values")
+    made.add_argument("--groups", type=Path, metavar="FILE", help="TOML file: patterns -> group")
+    made.add_argument("--only", metavar="GROUP", help="retrain this group, carry the others over")
+    made.add_argument(
+        "--missing", choices=("drop", "refuse"), default="drop",
+        help="readings that lack a value: leave them out, or stop (drop)",
+    )  # fmt: skip
+    made.add_argument(
+        "--holdout", type=_share, default=0.2, metavar="SHARE",
+        help="newest share of the readings that is not fitted on, but judged on (0.2)",
+    )  # fmt: skip
+    made.add_argument(
+        "--promote", choices=("auto", "true", "false"), default="auto",
+        help="make it champion: if it is not worse, in any case, not at all (auto)",
+    )  # fmt: skip
+    made.add_argument("--jobs", type=int, metavar="N", help="processes for groups (cores)")
+    made.add_argument("--no-native", action="store_true",
+                      help="log no sklearn and pytorch flavours beside the bundle")  # fmt: skip
+    made.add_argument("--job", metavar="ID", help=argparse.SUPPRESS)
+    add_fit_arguments(made)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    if arguments.job is not None:
+        return entry(lambda settings: run_job(settings, arguments.job, parser()))
+    return entry(lambda settings: _train(settings, arguments))
+
+
+def _train(settings: Settings, arguments: argparse.Namespace) -> int:
+    out, err = consoles()
+    request = request_of(settings, arguments)
+    data = request.data
+    err.print(
+        f"training on {data.source}: {len(data.streams)} streams, {data.rows:,} readings,"
+        f" {len(data.feature_names)} features"
+    )
+    with Board(err) as board:
+        outcome = train(request, settings, board)
+    show(out, settings, outcome)
+    return 0
+
+
+def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
+    """What the command line asks for, its data read."""
+    options = fit_options(arguments)
+    features = arguments.features.split(",") if arguments.features else None
+
+    def stored() -> TrainingData:
+        from db.session import open_engine
+        from training.stored import from_database
+
+        engine = open_engine(settings)
+        try:
+            return from_database(engine, arguments.since, arguments.until)
+        finally:
+            engine.dispose()
+
+    recipe: dict[str, Any] = {
+        "data": _named(arguments.data),
+        "features": features,
+        "group_column": arguments.group_by,
+        "seed": options.seed,
+        "quick": arguments.quick,
+    }
+    data = load_data(
+        arguments.data, seed=options.seed, quick=arguments.quick, features=features,
+        group_column=arguments.group_by, stored=stored,
+    )  # fmt: skip
+    return Request(
+        data=data,
+        options=options,
+        group_by=arguments.group_by,
+        groups_file=arguments.groups,
+        only=arguments.only,
+        missing=arguments.missing,
+        holdout=arguments.holdout,
+        promote=arguments.promote,
+        jobs=arguments.jobs,
+        native=not (arguments.no_native or arguments.quick),
+        recipe=recipe,
+    )
+
+
+def show(out: Console, settings: Settings, outcome: Outcome) -> None:
+    """The tables at the end."""
+    trained, published = outcome.trained, outcome.published
+    for note in outcome.notes:
+        out.print(f"note: {note}")
+    print_fit(out, trained.results, trained.measured)
+    print_budgets(out, policy_of(settings), trained.measured)
+    where = "MLflow" if settings.mlflow_enabled else "the file registry"
+    out.print(f"bundle {trained.bundle.version}: version {published.version} in {where},"
+              f" {published.message}")  # fmt: skip
+    kept = "imported into" if published.stored.fresh else "already in"
+    out.print(f"{kept} the Bento store as {published.stored.tag}")
+
+
+def _named(data: str) -> str:
+    # a version outlives the folder the command was given in
+    return data if data in (SIMULATED, POSTGRESQL) else str(Path(data).absolute())
+
+
+def _time(text: str) -> datetime:
+    try:
+        return parse_timestamp(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""A whole training: groups, fits, measures; then :mod:`training.publish` makes it known."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from config import Settings
+from errors import AnomalyError, TrainingError
+from models.bundle import Bundle
+from models.options import FitOptions
+from models.registry import CHAMPION
+from models.thresholds import Policy
+from training.assemble import assemble
+from training.grouping import Grouping, by_rules, for_group, group_streams
+from training.groups import Result, Task, run_tasks
+from training.measures import Measures, measure
+from training.prepare import prepare
+from training.progress import Board
+from training.promotion import load_version
+from training.publish import Published, Trained, publish
+from training.setting import policy_of, registry_of
+from training.sources import TrainingData
+
+
+@dataclass(slots=True)
+class Request:
+    """What is to be trained, and how.
+
+    Parameters
+    ----------
+    data, options : what and with which hyper-parameters.
+    group_by, groups_file : how streams are dealt out; neither: one group.
+    keep_groups : with neither, deal them out as the champion does (training jobs).
+    only : retrain this group of the champion alone, carry the others over.
+    missing : "drop" or "refuse", see :mod:`training.prepare`.
+    holdout : share of the newest readings that is not fitted on.
+    promote : "auto", "true" or "false".
+    jobs : processes; as many as cores when absent.
+    native : log the detectors in MLflow's own flavours, too.
+    recipe : what reads the same data again; kept with the version for later comparisons.
+    """
+
+    data: TrainingData
+    options: FitOptions
+    group_by: str | None = None
+    groups_file: Path | None = None
+    keep_groups: bool = False
+    only: str | None = None
+    missing: str = "drop"
+    holdout: float = 0.2
+    promote: str = "auto"
+    jobs: int | None = None
+    native: bool = True
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a training came to."""
+
+    trained: Trained
+    published: Published
+    notes: list[str]
+
+
+def train(request: Request, settings: Settings, board: Board) -> Outcome:
+    """Train, log, register, promote under the rule, import into the Bento store.
+
+    Raises
+    ------
+    TrainingError
+        The data cannot be used; the message names what is wrong.
+    Unavailable
+        MLflow cannot be reached.
+    """
+    policy = policy_of(settings)
+    registry = registry_of(settings)
+    cache = settings.var_dir / "bundles"
+    champion, problem = None, None
+    before = registry.alias(CHAMPION)
+    if before is not None:
+        try:
+            champion = load_version(registry, before, cache)
+        except AnomalyError as error:  # it must not keep a better one from being trained
+            problem = f"the champion, version {before}, cannot be loaded: {error.message}"
+    grouping, carried = _grouping(request, champion, problem)
+    tasks = _tasks(request, grouping, policy)
+    results = _fitted(tasks, board, request.jobs)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "bundle"
+        sets = {r.name: r.model_set for r in results if r.model_set is not None}
+        trained = Trained(
+            bundle=assemble(sets, grouping.rules, folder, carried),
+            folder=folder,
+            tasks=tasks,
+            results=results,
+            measured=_measured(results, request.data.timed, policy),
+            fingerprint=request.data.fingerprint(),
+            data=request.data,
+            recipe={**request.recipe, "holdout": request.holdout, "missing": request.missing},
+            options=request.options,
+        )
+        published = publish(
+            trained, registry, settings, policy, board,
+            champion=champion, promote_mode=request.promote, native=request.native,
+        )  # fmt: skip
+    notes = [problem] if problem else []
+    notes += grouping.notes + [note for result in results for note in result.notes]
+    return Outcome(trained, published, list(dict.fromkeys(notes)))
+
+
+def _grouping(
+    request: Request, champion: Bundle | None, problem: str | None
+) -> tuple[Grouping, Bundle | None]:
+    """Which streams train which group, and the bundle whose other groups are carried over."""
+    only = request.only
+    if only is None and not request.data.timed and champion is not None:
+        if len(champion.groups) > 1:
+            raise TrainingError(
+                "a bare matrix belongs to one group: name it, one of"
+                f" {', '.join(champion.groups)[:300]}",
+                field="group",
+            )
+        only = champion.groups[0]
+    if only is not None:
+        if champion is None:
+            if problem is None and request.only == "default":
+                return group_streams(request.data), None
+            raise TrainingError(
+                problem or f"there is no champion yet whose group {only!r} could be trained anew",
+                field="group",
+            )
+        return for_group(request.data, champion, only), champion
+    if request.keep_groups and champion is not None and champion.rules:
+        return by_rules(request.data, champion.rules), None
+    return group_streams(request.data, request.group_by, request.groups_file), None
+
+
+def _tasks(request: Request, grouping: Grouping, policy: Policy) -> list[Task]:
+    alone = len(grouping.groups) == 1
+    tasks = []
+    for group, data in grouping.groups.items():
+        prepared = prepare(
+            data.streams,
+            data.feature_names,
+            missing=request.missing,
+            holdout=request.holdout,
+            what="data" if alone else f"group {group!r}",
+        )
+        tasks.append(Task(group, prepared, request.options, policy, timed=data.timed))
+    return tasks
+
+
+def _fitted(tasks: Sequence[Task], board: Board, jobs: int | None) -> list[Result]:
+    """All results in the order of the tasks; the first failure stops the rest."""
+    found: dict[str, Result] = {}
+    for result in run_tasks(tasks, board, jobs):
+        if result.error is not None:
+            where = f"group {result.name!r}: " if len(tasks) > 1 else ""
+            raise TrainingError(where + result.error.message, field=result.error.field)
+        found[result.name] = result
+    return [found[task.name] for task in tasks]
+
+
+def _measured(results: Sequence[Result], timed: bool, policy: Policy) -> dict[str, Measures]:
+    out = {}
+    for result in results:
+        if result.scored and result.model_set is not None:
+            interval = result.model_set.preprocessing.interval if timed else None
+            out[result.name] = measure(result.scored, policy, interval)
+    return out

@@ -1,0 +1,144 @@
+"""From streams as they come to what a fit takes: missing values, held-out parts.
+
+The policy for missing values, in this order:
+
+1. a feature that is missing in more than half of a group's readings is not used;
+2. a reading that lacks one of the others is left out;
+3. if that leaves too little, the fit refuses and names the features at fault.
+
+``missing="refuse"`` stops at the first missing value instead. Live readings follow the bundle's
+own policy (``--impute``), not this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from datasets import Stream
+from errors import TrainingError
+
+#: a fit needs as many readings at least
+LEAST_ROWS = 60
+#: a feature missing more often than this is not used
+MOST_MISSING = 0.5
+
+
+@dataclass(slots=True)
+class Prepared:
+    """Streams without missing values, cut into the part to fit on and the part held out."""
+
+    feature_names: list[str]
+    streams: list[Stream]
+    cut: list[int]  # readings of each stream that are fitted on; the rest is held out
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def training(self) -> list[Stream]:
+        """The first part of each stream that has one."""
+        return [_part(s, 0, k) for s, k in zip(self.streams, self.cut, strict=True) if k]
+
+    @property
+    def held_out(self) -> int:
+        """Readings held out, over all streams."""
+        return sum(len(s.timestamps) - k for s, k in zip(self.streams, self.cut, strict=True))
+
+
+def prepare(
+    streams: Sequence[Stream],
+    feature_names: Sequence[str],
+    *,
+    missing: str = "drop",
+    holdout: float = 0.2,
+    what: str = "data",
+) -> Prepared:
+    """Apply the policy for missing values, then hold out the newest part of the readings.
+
+    What is held out is everything after one moment, the same for all streams, so that the
+    fit never sees a time it is later judged on; streams whose times do not overlap are each cut
+    at the same share instead.
+
+    Raises
+    ------
+    TrainingError
+        Too few readings, or missing values under ``missing="refuse"``; named.
+    """
+    kept, names, notes = without_missing(streams, feature_names, missing, what)
+    rows = sum(len(s.timestamps) for s in kept)
+    if rows < LEAST_ROWS:
+        raise TrainingError(f"{what}: {rows} readings are too few, at least {LEAST_ROWS} needed")
+    cut = [len(s.timestamps) for s in kept]
+    if holdout > 0 and rows * (1 - holdout) >= LEAST_ROWS:
+        cut = _cut(kept, holdout)
+    elif holdout > 0:
+        notes.append(f"{what}: too few readings to hold any out")
+    return Prepared(names, kept, cut, notes)
+
+
+def without_missing(
+    streams: Sequence[Stream], feature_names: Sequence[str], missing: str, what: str
+) -> tuple[list[Stream], list[str], list[str]]:
+    """Streams and features left after the policy, and notes on what went."""
+    rows = sum(len(s.timestamps) for s in streams)
+    absent = np.zeros(len(feature_names), int)
+    for stream in streams:
+        absent += np.isnan(stream.values).sum(axis=0)
+    if not absent.any():
+        return list(streams), list(feature_names), []
+    worst = int(np.argmax(absent))
+    told = f"{feature_names[worst]!r} ({int(absent[worst])} of {rows} readings)"
+    if missing == "refuse":
+        raise TrainingError(f"{what}: values are missing, most of {told}")
+    notes = []
+    use = np.flatnonzero(absent <= MOST_MISSING * rows).tolist()
+    if not use:
+        raise TrainingError(f"{what}: every feature is missing in more than half of the readings")
+    if len(use) < len(feature_names):
+        gone = [name for name, n in zip(feature_names, absent, strict=True)
+                if n > MOST_MISSING * rows]  # fmt: skip
+        notes.append(f"{', '.join(gone)}: mostly missing, not used")
+    kept = []
+    for stream in streams:
+        values = stream.values[:, use]
+        whole = np.asarray(~np.isnan(values).any(axis=1))
+        if whole.any():
+            kept.append(_rows(stream, values, whole))
+    left = sum(len(s.timestamps) for s in kept)
+    if left < LEAST_ROWS:
+        raise TrainingError(
+            f"{what}: {left} readings are left after those with missing values, at least"
+            f" {LEAST_ROWS} needed; most are missing of {told}"
+        )
+    if left < rows:
+        notes.append(f"{rows - left} of {rows} readings lack a value and were left out")
+    return kept, [feature_names[j] for j in use], notes
+
+
+def _rows(stream: Stream, values: np.ndarray, whole: np.ndarray) -> Stream:
+    return replace(
+        stream,
+        timestamps=stream.timestamps[whole],
+        values=values[whole],
+        labels=None if stream.labels is None else stream.labels[whole],
+    )
+
+
+def _cut(streams: list[Stream], holdout: float) -> list[int]:
+    starts = np.array([s.timestamps[0] for s in streams])
+    ends = np.array([s.timestamps[-1] for s in streams])
+    if starts.max() < ends.min():
+        times = np.concatenate([s.timestamps for s in streams])
+        moment = np.sort(times)[int(len(times) * (1 - holdout))]
+        return [int(np.searchsorted(s.timestamps, moment)) for s in streams]
+    return [int(len(s.timestamps) * (1 - holdout)) for s in streams]
+
+
+def _part(stream: Stream, start: int, end: int) -> Stream:
+    return replace(
+        stream,
+        timestamps=stream.timestamps[start:end],
+        values=stream.values[start:end],
+        labels=None if stream.labels is None else stream.labels[start:end],
+    )

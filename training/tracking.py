@@ -1,0 +1,200 @@
+"""What MLflow is told of a training: one parent run, a child a detector, pictures, the bundle."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.base import LSTM_AUTOENCODER
+from models.bundle import Bundle
+from models.mlflow_runs import BUNDLE_KIND, DETECTOR_KIND, GROUP_TAG, KIND_TAG, MODEL_TAG
+from models.thresholds import Policy
+from training import plots
+from training.groups import Result, Task
+from training.measures import Measures
+
+#: beyond so many groups, one table instead of a run for each detector of each
+MOST_GROUPS = 10
+_MOST_PARAM = 250
+
+
+@dataclass(slots=True)
+class Training:
+    """A finished training, as it is logged."""
+
+    bundle: Bundle
+    fingerprint: Mapping[str, Any]
+    tasks: Sequence[Task]
+    results: Sequence[Result]
+    measured: Mapping[str, Measures]
+    policy: Policy
+    settings: Mapping[str, Any]  # of the command: what reproduces it
+    native: bool = True
+
+
+def log_training(uri: str, experiment_id: str, training: Training) -> str:
+    """Log everything but the bundle itself, which the registry logs; returns the run's id."""
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    with mlflow.start_run(
+        experiment_id=experiment_id,
+        run_name=f"bundle {training.bundle.version}",
+        tags={KIND_TAG: BUNDLE_KIND, "anomaly.bundle_version": training.bundle.version},
+    ) as run:
+        print_ = training.fingerprint
+        mlflow.log_params(
+            _params({**training.settings, **{f"data.{k}": print_[k] for k in print_}})
+        )
+        mlflow.log_dict(dict(print_), "data/fingerprint.json")
+        mlflow.log_dict(training.bundle.describe(), "bundle.json")
+        first = next(iter(training.measured.values()), None)
+        if first is not None and len(training.measured) == 1:
+            mlflow.log_metrics(first.flat())
+        seconds = sum(r.report.seconds for r in training.results if r.report is not None)
+        mlflow.log_metrics({"fit_seconds": seconds, "rows": float(print_["rows"])})
+        many = len(training.results) > MOST_GROUPS
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            _feature_statistics(folder / "feature_statistics.csv", training.tasks)
+            mlflow.log_artifact(str(folder / "feature_statistics.csv"), "data")
+            _group_table(folder / "groups.csv", training)
+            mlflow.log_artifact(str(folder / "groups.csv"))
+        for task, result in zip(training.tasks, training.results, strict=True):
+            if not many:
+                _pictures(result, training)
+                _children(task, result, training)
+        return str(run.info.run_id)
+
+
+def _params(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value)[:_MOST_PARAM] for name, value in values.items()}
+
+
+def _pictures(result: Result, training: Training) -> None:
+    import mlflow
+
+    place = f"pictures/{_plain(result.name)}" if len(training.results) > 1 else "pictures"
+    if result.scored:
+        found = training.measured[result.name]
+        budgets = {name: training.policy.threshold(name) for name in training.policy.budgets}
+        figures = {
+            "score_distributions": plots.score_distributions(result.scored, budgets),
+            "reliability": plots.reliability(found.reliability),
+            "timeline": plots.timeline(result.scored, "Held-out readings"),
+        }
+        if found.curves is not None:
+            figures["roc_pr"] = plots.roc_pr(found.curves)
+        for name, figure in figures.items():
+            mlflow.log_figure(figure, f"{place}/{name}.png")
+    history = _history(result)
+    if history:
+        mlflow.log_figure(plots.loss_curves(history), f"{place}/loss_curves.png")
+
+
+def _children(task: Task, result: Result, training: Training) -> None:
+    import mlflow
+
+    from training import native
+
+    model_set, report = result.model_set, result.report
+    if model_set is None or report is None:
+        return
+    rows = None
+    for name, detector in model_set.detectors.items():
+        label = name if len(training.results) == 1 else f"{result.name}/{name}"
+        tags = {
+            KIND_TAG: DETECTOR_KIND,
+            MODEL_TAG: name,
+            GROUP_TAG: result.name,
+            "anomaly.bundle_version": training.bundle.version,
+        }
+        with mlflow.start_run(nested=True, run_name=label, tags=tags):
+            mlflow.log_params(_params({"group": result.name, **detector.params}))
+            mlflow.log_metrics(report.figures.get(name, {}))
+            mlflow.log_metrics(_score_figures(result, name))
+            if name == LSTM_AUTOENCODER:
+                _epochs(result)
+            if not training.native:
+                continue
+            if name == LSTM_AUTOENCODER:
+                native.log_network(model_set)
+                continue
+            if rows is None:
+                values = [stream.values for stream in task.prepared.training]
+                rows = native.scaled_rows(model_set, task.prepared.feature_names, values)
+            native.log_point_detector(detector, rows)
+
+
+def _score_figures(result: Result, name: str) -> dict[str, float]:
+    parts = [one.detectors[name] for one in result.scored if name in one.detectors]
+    values = np.concatenate(parts) if parts else np.empty(0)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return {}
+    return {
+        "held_out_score_mean": float(values.mean()),
+        "held_out_share_at_medium": float((values >= 0.5).mean()),
+    }
+
+
+def _history(result: Result) -> dict[str, list[float]]:
+    detector = result.model_set and result.model_set.detectors.get(LSTM_AUTOENCODER)
+    found: dict[str, list[float]] = {}
+    for epoch in getattr(detector, "history", None) or []:
+        for name, value in epoch.items():
+            if name != "epoch":
+                found.setdefault(name, []).append(float(value))
+    return found
+
+
+def _epochs(result: Result) -> None:
+    import mlflow
+
+    history = _history(result)
+    for at in range(max(map(len, history.values()), default=0)):
+        mlflow.log_metrics({n: v[at] for n, v in history.items() if at < len(v)}, step=at + 1)
+
+
+def _feature_statistics(path: Path, tasks: Sequence[Task]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["group", "feature", "n", "mean", "sd", "min", "p05", "median", "p95", "max"]
+        )
+        for task in tasks:
+            values = np.concatenate([stream.values for stream in task.prepared.training])
+            quantiles = np.quantile(values, (0, 0.05, 0.5, 0.95, 1), axis=0)
+            mean, sd = values.mean(axis=0), values.std(axis=0)
+            for j, name in enumerate(task.prepared.feature_names):
+                figures = [mean[j], sd[j], *quantiles[:, j]]
+                writer.writerow([task.name, name, len(values), *(f"{v:.8g}" for v in figures)])
+
+
+def _group_table(path: Path, training: Training) -> None:
+    columns: dict[str, None] = {}
+    lines = []
+    for result in training.results:
+        line: dict[str, Any] = {"group": result.name}
+        if result.report is not None:
+            line |= {"readings": result.report.rows, "streams": result.report.streams}
+            line |= {"seconds": result.report.seconds, "drift": result.report.drift_mode}
+        if result.name in training.measured:
+            line |= training.measured[result.name].flat()
+        lines.append(line)
+        columns |= dict.fromkeys(line)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(columns))
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
