@@ -44,6 +44,11 @@ _NEXT = {
 }
 _DELETE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[]))")
 _SOURCES = text("SELECT topic_id, partition, count(*) AS n FROM outbox GROUP BY 1, 2")
+_ORPHANED = text("""
+    SELECT DISTINCT o.topic_id, o.partition FROM outbox o
+    JOIN source_offsets s ON s.topic_id = o.topic_id AND s.partition = o.partition
+    WHERE s.topic = :topic AND o.topic_id <> :current
+""")
 _SIZE = text("SELECT count(*) FROM outbox")
 
 
@@ -96,6 +101,12 @@ def delete_outbox(connection: Connection, ids: Sequence[int]) -> int:
 def outbox_sources(connection: Connection) -> dict[Source, int]:
     """How many messages wait, by the partition they came from."""
     return {(row.topic_id, row.partition): row.n for row in connection.execute(_SOURCES)}
+
+
+def orphaned_sources(connection: Connection, topic: str, current: UUID) -> list[Source]:
+    """Partitions with messages waiting whose topic was made anew: any bridge drains them."""
+    rows = connection.execute(_ORPHANED, {"topic": topic, "current": current})
+    return [(row.topic_id, row.partition) for row in rows]
 
 
 def outbox_size(connection: Connection) -> int:

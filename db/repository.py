@@ -7,11 +7,19 @@ from __future__ import annotations
 
 from db.assets import asset_criticalities
 from db.bulk import add_outbox, detection_id, insert_dead_letters, insert_detections
+from db.dead_letters import DeadLetterFilter, StoredLetter, database_now, dead_letter_page
 from db.export import ReadingFilter, StoredReading, export_readings, recent_features
 from db.history import HistoryFilter, Page, get_detection, history
 from db.jsonb import decode_headers, encode_headers
 from db.offsets import Claim, advance, claim, read_claim
-from db.outbox import OutboxMessage, delete_outbox, next_outbox, outbox_size, outbox_sources
+from db.outbox import (
+    OutboxMessage,
+    delete_outbox,
+    next_outbox,
+    orphaned_sources,
+    outbox_size,
+    outbox_sources,
+)
 from db.rows import detection_row
 from db.states import (
     StoredState,
@@ -32,19 +40,28 @@ from db.training_jobs import (
     interrupt_stale_jobs,
     list_jobs,
 )
-from db.windows import Reading, find_duplicates, stored_window, stream_contexts, windows
+from db.windows import (
+    Reading,
+    event_criticalities,
+    find_duplicates,
+    stored_window,
+    stream_contexts,
+    windows,
+)
 
 #: REST's rows go the same way: an ``id`` of their own (a random UUID) and no source.
 insert_journal = insert_detections
 
 __all__ = [
     "Claim",
+    "DeadLetterFilter",
     "HistoryFilter",
     "Job",
     "OutboxMessage",
     "Page",
     "Reading",
     "ReadingFilter",
+    "StoredLetter",
     "StoredReading",
     "StoredState",
     "StreamKey",
@@ -53,12 +70,15 @@ __all__ = [
     "asset_criticalities",
     "claim",
     "claim_job",
+    "database_now",
+    "dead_letter_page",
     "decode_headers",
     "delete_outbox",
     "detection_id",
     "detection_row",
     "encode_headers",
     "enqueue_job",
+    "event_criticalities",
     "export_readings",
     "find_duplicates",
     "finish_job",
@@ -75,6 +95,7 @@ __all__ = [
     "newest_state_elsewhere",
     "newest_states",
     "next_outbox",
+    "orphaned_sources",
     "outbox_size",
     "outbox_sources",
     "read_claim",

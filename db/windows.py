@@ -48,6 +48,27 @@ _DUPLICATES = text("""
 """)
 
 
+_EVENT_PEAK = text("""
+    SELECT criticality FROM anomaly_detections
+    WHERE stream_id = stream_key(:asset_id, :sensor_id, NULL) AND event_id = :event_id
+      AND timestamp >= :since AND is_anomaly
+    GROUP BY criticality
+""")
+
+
+def event_criticalities(
+    connection: Connection, key: StreamKey, event_id: str, since: datetime
+) -> set[str]:
+    """Criticalities that an event's stored anomalies have had since it started."""
+    values = {
+        "asset_id": key[0],
+        "sensor_id": key[1] or None,
+        "event_id": event_id,
+        "since": since,
+    }
+    return set(connection.execute(_EVENT_PEAK, values).scalars())
+
+
 def stored_window(
     connection: Connection, topic_id: UUID, partition: int, limits: Mapping[StreamKey, int]
 ) -> dict[StreamKey, list[Reading]]:

@@ -9,10 +9,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, insert, text
 from sqlmodel import Session, col, select
 
 from db import repository as repo
+from db.jsonb import dump_json
 from db.session import AlreadyStored, transaction
 from db.tables import AnomalyDetection
 from errors import InputError
@@ -141,6 +144,89 @@ def test_dead_letter_keeps_every_byte(connection: Connection) -> None:
     assert repo.decode_headers(found.headers) == headers
     assert found.message == "not JSON: \ufffd \ufffd"
     assert found.asset_id == "x" * 255
+
+
+def test_dead_letters_are_read_back_page_by_page(connection: Connection) -> None:
+    letters = [
+        {
+            "id": repo.detection_id(TOPIC, 0, n),
+            "topic_id": TOPIC,
+            "topic": "in",
+            "partition": 0,
+            "source_offset": n,
+            "reason": "duplicate" if n == 3 else "bad_json",
+            "value": b"%d" % n,
+            "asset_id": "A" if n % 2 else None,
+        }
+        for n in range(8)
+    ]
+    repo.insert_dead_letters(connection, letters)
+
+    def walk(which: repo.DeadLetterFilter) -> set[bytes | None]:
+        found: list[bytes | None] = []
+        place = None
+        while page := repo.dead_letter_page(connection, which, limit=2, after=place):
+            found += [letter.value for letter in page]
+            place = page[-1].place
+        assert len(set(found)) == len(found)
+        return set(found)
+
+    assert walk(repo.DeadLetterFilter()) == {b"%d" % n for n in (0, 1, 2, 4, 5, 6, 7)}
+    assert walk(repo.DeadLetterFilter(reason="duplicate")) == {b"3"}
+    assert walk(repo.DeadLetterFilter(topic="in", asset_id="A")) == {b"1", b"5", b"7"}
+    now = repo.database_now(connection)
+    assert walk(repo.DeadLetterFilter(until=now)) == set()
+    assert len(walk(repo.DeadLetterFilter(since=now))) == 7
+
+
+def test_an_events_criticalities_are_those_of_its_anomalies(connection: Connection) -> None:
+    high: dict[str, Any] = {"is_anomaly": True, "criticality": "high"}
+    repo.insert_detections(
+        connection, [row(1), row(2, **high), row(3, sensor_id="T", **high), row(4, **high)]
+    )
+    key = repo.stream_key("A", "S")
+    assert repo.event_criticalities(connection, key, "e1", START) == {"high"}
+    later = START + timedelta(minutes=5)
+    assert repo.event_criticalities(connection, key, "e1", later) == set()
+
+
+def as_floats(value: Any) -> Any:
+    """Numbers as floats: jsonb keeps every digit of one, but 1e22 comes back as an integer."""
+    if isinstance(value, dict):
+        return {key: as_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_floats(item) for item in value]
+    return float(value) if type(value) in (int, float) else value
+
+
+values_of_any_kind = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(st.characters(), max_size=6), values_of_any_kind, max_size=4))
+@settings(
+    max_examples=80,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_whatever_a_caller_sends_as_metadata_is_stored(
+    connection: Connection, metadata: dict[str, Any]
+) -> None:
+    reading = {**result(), "metadata": metadata, "features": {"\\N\t😀": 5e-324, "x": 1.7e308}}
+    stored = repo.detection_row(reading, row_id=uuid4())
+    stored["event_id"] = json.dumps(list(metadata))
+    repo.insert_journal(connection, [stored])
+    found = repo.get_detection(connection, stored["id"])
+    assert found is not None
+    assert as_floats(found["metadata"]) == as_floats(json.loads(dump_json(metadata)))
+    assert found["features"] == reading["features"]
+    assert found["event_id"] == stored["event_id"]
 
 
 def state(key: repo.StreamKey, minute: int, *, topic: UUID = TOPIC, **more: Any) -> Any:
