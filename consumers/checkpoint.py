@@ -52,6 +52,9 @@ _EVENT_LEVEL = text("""
     WHERE stream_id = stream_key(:asset_id, :sensor_id, NULL)
       AND timestamp >= CAST(:since AS timestamptz) AND event_id = :event_id AND is_anomaly
 """)
+_REPLACES = text("""
+    SELECT EXISTS (SELECT 1 FROM source_offsets WHERE topic = :topic AND topic_id <> :topic_id)
+""")
 _ORPHANS = text("""
     SELECT DISTINCT o.topic_id, o.partition FROM outbox o
     JOIN source_offsets s ON s.topic_id = o.topic_id AND s.partition = o.partition
@@ -115,6 +118,12 @@ class Store:
         """Take a partition over."""
         with transaction(self._engine) as connection:
             return claim(connection, topic_id, partition, topic=topic, owner=self._owner)
+
+    def replaces(self, topic_id: UUID, topic: str) -> bool:
+        """Whether an account of an earlier topic of this name exists."""
+        with transaction(self._engine) as connection:
+            values = {"topic": topic, "topic_id": topic_id}
+            return bool(connection.execute(_REPLACES, values).scalar_one())
 
     def read_claim(self, topic_id: UUID, partition: int) -> Claim | None:
         with transaction(self._engine) as connection:

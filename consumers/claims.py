@@ -67,7 +67,10 @@ class Claims:
         topic, partition = place.partition
         if place.status is Status.DOUBTFUL:
             return self._store.read_claim(place.topic_id, partition)
-        return self._store.claim(place.topic_id, partition, topic)
+        claim = self._store.claim(place.topic_id, partition, topic)
+        if claim.next_offset is None:
+            place.anew = self._store.replaces(place.topic_id, topic)
+        return claim
 
 
 def find_start(
@@ -86,11 +89,11 @@ def find_start(
     begin, end = bounds(consumer, at, seconds)
     start = place.stored
     if start is None:
-        start = consumer.committed(at, timeout_ms=seconds * 1000)
+        # the group's offset may be of an earlier topic of this name: then all of this one is new
+        start = begin if place.anew else consumer.committed(at, timeout_ms=seconds * 1000)
         if start is None:
             start = begin if reset == "earliest" else end
-        elif start < begin:
-            start = begin
+        start = max(start, begin)
     # past the end? The fetch will tell: not every broker's answer about its end is exact
     place.fetched = place.position = settle(place, start, begin, max(start, end), metrics)
 

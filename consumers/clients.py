@@ -86,7 +86,7 @@ def make_consumer(settings: Settings) -> KafkaConsumer:
     """
     options = connection_options(settings)
     try:
-        return KafkaConsumer(
+        consumer = KafkaConsumer(
             **options,
             group_id=settings.kafka_consumer_group,
             group_instance_id=settings.kafka_group_instance_id,
@@ -102,6 +102,9 @@ def make_consumer(settings: Settings) -> KafkaConsumer:
         )
     except kafka_errors.KafkaError as error:
         raise translated(error, settings) from None
+    # kafka-python 3.0 forgets to hand this option on; a consumer must not make its own topic
+    consumer._client.cluster.config["allow_auto_create_topics"] = False
+    return consumer
 
 
 def make_producer(settings: Settings, **overrides: Any) -> KafkaProducer:
@@ -175,14 +178,13 @@ def refresh_metadata(consumer: KafkaConsumer) -> None:
     consumer._client.cluster.request_update()
 
 
-def heard_from_group(consumer: KafkaConsumer) -> float:
-    """``time.monotonic()`` of the last heartbeat that the group's coordinator confirmed."""
-    beat = consumer._coordinator.heartbeat
-    return float(max(beat.last_receive, beat.last_reset))
+def connected(consumer: KafkaConsumer) -> bool:
+    """Whether a connection to any broker is open."""
+    return any(conn.connected for conn in list(consumer._manager._conns.values()))
 
 
 def last_heartbeat(consumer: KafkaConsumer) -> float:
-    """Like :func:`heard_from_group`, but only a confirmed heartbeat counts, not a join."""
+    """``time.monotonic()`` of the last heartbeat that the coordinator confirmed."""
     return float(consumer._coordinator.heartbeat.last_receive)
 
 

@@ -30,6 +30,7 @@ log = logging.getLogger("consumers.bridge")
 POLL_SECONDS = 0.05
 HOUSEKEEPING_SECONDS = 0.5
 ASK_SECONDS = 5.0
+SILENT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,6 @@ class Rules:
     buffer_bytes: int  # all in all
     streams_cached: int
     revoke_seconds: float
-    silent_broker_seconds: float
 
 
 class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
@@ -67,11 +67,20 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._unnamed: set[TopicPartition] = set()  # assigned; the topic's id is not known yet
         self._committed: dict[TopicPartition, int] = {}
         self._next_look = 0.0
+        self._heard = time.monotonic()
+        self._subscribed = False
         self.topic_missing = False
         self.assigned_once = False
 
-    def subscribe(self) -> None:
-        self._consumer.subscribe([self._rules.topic], listener=self)
+    def _subscribe(self) -> None:
+        """Join the group once the topic exists: not every broker tells an early member later."""
+        if self._consumer.partitions_for_topic(self._rules.topic):
+            self._note_topic(True)
+            self._consumer.subscribe([self._rules.topic], listener=self)
+            self._subscribed = True
+        else:
+            self._note_topic(False)
+            time.sleep(POLL_SECONDS)
 
     @property
     def places(self) -> list[Place]:
@@ -121,6 +130,9 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     def step(self) -> None:
         """Poll once and do what is due."""
+        if not self._subscribed:
+            self._subscribe()
+            return
         try:
             self._receive(self._consumer.poll(timeout_ms=int(POLL_SECONDS * 1000)))
         except kafka_errors.OffsetOutOfRangeError as error:
@@ -273,11 +285,11 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     # -- now and then ---------------------------------------------------------------------------
 
     def _look_around(self, now: float) -> None:
-        silent = now - clients.heard_from_group(self._consumer)
-        if silent > self._rules.silent_broker_seconds:
-            self._trouble.failed(BrokerUnavailable(f"no answer for {silent:.0f} s"))
-        elif clients.is_stable(self._consumer):
+        if clients.connected(self._consumer):
+            self._heard = now
             self._trouble.passed()
+        elif now - self._heard > SILENT_SECONDS:
+            self._trouble.failed(BrokerUnavailable("no connection to any broker"))
         self._watch_topic()
         self._tell_kafka()
         self._measure()
@@ -285,15 +297,10 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     def _watch_topic(self) -> None:
         topic = self._rules.topic
         current = clients.topic_id(self._consumer, topic)
+        self._note_topic(current is not None)
         if current is None:
-            if not self.topic_missing:
-                log.warning("topic %s does not exist yet; waiting", topic)
-                self.topic_missing = True
             clients.refresh_metadata(self._consumer)
             return
-        if self.topic_missing:
-            log.warning("topic %s is there", topic)
-            self.topic_missing = False
         for place in self.places:
             if place.topic_id != current:
                 log.warning(
@@ -303,6 +310,12 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
                 self._drop([place])
                 self._consumer.pause(place.partition)
                 self._unnamed.add(place.partition)
+
+    def _note_topic(self, exists: bool) -> None:
+        if exists == self.topic_missing:
+            self.topic_missing = not exists
+            said = "is there" if exists else "does not exist yet; waiting"
+            log.warning("topic %s %s", self._rules.topic, said)
 
     def _tell_kafka(self) -> None:
         """Kafka's own commit is for lag monitors only."""

@@ -80,7 +80,6 @@ class Bridge:
         self._publisher.start()
         for lane in self._lanes:
             lane.start()
-        self._intake.subscribe()
         self._metrics.set_state("running", "")
         log.info("bridge started", extra={"action": "started"})
 
@@ -192,7 +191,6 @@ def build(
         buffer_bytes=int(settings.bridge_buffer_mb * 2**20),
         streams_cached=settings.bridge_streams_cached,
         revoke_seconds=settings.bridge_revoke_s,
-        silent_broker_seconds=max(5.0, 2 * settings.kafka_heartbeat_interval_ms / 1000),
     )
     intake = Intake(consumer, lanes, claims, metrics, broker_trouble, rules)
     bridge = Bridge(consumer, intake, lanes, claims, publisher, scorers, broker_trouble, metrics)

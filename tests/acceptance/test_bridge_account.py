@@ -11,8 +11,6 @@ import pytest
 from consumers.kill import POINTS
 from tests.fixtures.bridging import plant, reading, wait_until
 
-STATIC = {"KAFKA_GROUP_INSTANCE_ID": "bridge-1"}
-
 
 def test_drain_accounts_for_every_record(scene, scoring):
     stage = scene(scoring().url)
@@ -26,9 +24,11 @@ def test_kill_between_any_two_steps_changes_nothing(scene, scoring):
     stage = scene(scoring().url)
     stage.produce(plant(700))
     for point in POINTS:
-        bridge = stage.bridge(BRIDGE_BATCH_MAX="30", BRIDGE_KILL_POINT=f"{point}:2", **STATIC)
+        bridge = stage.bridge(
+            BRIDGE_BATCH_MAX="30", BRIDGE_KILL_POINT=f"{point}:2", **stage.identity()
+        )
         assert bridge.wait() == -signal.SIGKILL, bridge.text()
-    stage.drain(**STATIC)
+    stage.drain(**stage.identity())
     stage.check()
 
 
@@ -38,9 +38,9 @@ def test_late_readings_gaps_and_duplicates_after_a_restart(scene, scoring):
     records = [(b"A", reading("A", number)) for number in numbers]
     changed = (b"A", reading("A", 5001, value=7.5))
     stage.produce(records[:8])
-    stage.drain(**STATIC)
+    stage.drain(**stage.identity())
     stage.produce([*records[8:], changed, records[3]])
-    stage.drain(**STATIC)
+    stage.drain(**stage.identity())
     stage.check()
     marks = [row[0] for row in stage.sql(
         "SELECT window_mark FROM anomaly_detections ORDER BY source_offset"
@@ -72,11 +72,11 @@ def test_twenty_kills_in_twenty_thousand_records(scene, scoring, record_testsuit
     chance = random.Random(6)
     started = time.monotonic()
     for number in range(1, 21):
-        bridge = stage.bridge(BRIDGE_BATCH_MAX="100", **STATIC)
+        bridge = stage.bridge(BRIDGE_BATCH_MAX="100", **stage.identity())
         stage.wait_accounted(sent * number // 22)
         time.sleep(chance.uniform(0, 0.2))
         bridge.kill()
-    stage.drain(**STATIC)
+    stage.drain(**stage.identity())
     stage.check()
     record_testsuite_property(f"soak_{stage.broker.kind}_seconds", time.monotonic() - started)
     wait_until(lambda: stage.count("outbox") == 0, "outbox empty")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import orjson
 
-from tests.fixtures.bridging import wait_until
-
 
 def records(plant, start=0, end=None):
     """The simulated plant's readings as records of the grouped shape, in time order."""

@@ -1,0 +1,125 @@
+"""What the bridge stands on goes away and comes back: nothing is lost, nothing doubled."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.fixtures.bridging import Scene, plant, reading, wait_until
+
+SMALL = {"BRIDGE_BATCH_MAX": "20"}
+
+
+def test_postgres_killed_and_restarted(broker, own_postgres, own_engine, scoring, tmp_path):
+    if not broker.alive():
+        broker.start()
+    stage = Scene(broker, own_engine, scoring().url, "postgres", tmp_path)
+    sent = stage.produce(plant(1500))
+    bridge = stage.bridge(**SMALL)
+    try:
+        wait_until(lambda: "bridge started" in bridge.text(), "the bridge runs")
+        stage.wait_accounted(200)
+        own_engine.dispose()
+        own_postgres.kill()
+        wait_until(lambda: "database: " in bridge.text(), "the outage is said")
+        own_postgres.start()
+        stage.wait_accounted(sent)
+        wait_until(lambda: "database: works again" in bridge.text(), "its end is said")
+        bridge.signal(signal.SIGTERM)
+        assert bridge.wait() == 0, bridge.text()
+        assert bridge.text().count("database: works again") == 1
+        stage.check()
+    finally:
+        bridge.kill()
+
+
+def test_service_away_then_back(scene, scoring):
+    service = scoring()
+    stage = scene(service.url)
+    sent = stage.produce(plant(1000))
+    bridge = stage.bridge(**SMALL)
+    stage.wait_accounted(100)
+    service.kill()
+    wait_until(lambda: "service: " in bridge.text(), "the outage is said")
+    service.start()
+    stage.wait_accounted(sent)
+    bridge.signal(signal.SIGTERM)
+    assert bridge.wait() == 0
+    assert bridge.text().count("waiting") == bridge.text().count("works again") == 1
+    stage.check()
+
+
+def test_broker_killed_and_restarted(scene, scoring, broker):
+    if not broker.keeps_data:
+        pytest.skip("the embedded broker forgets everything when it stops")
+    stage = scene(scoring().url)
+    sent = stage.produce(plant(1000))
+    bridge = stage.bridge(**SMALL)
+    stage.wait_accounted(200)
+    broker.kill()
+    broker.start()
+    sent += stage.produce([(b"LATER", reading("LATER", number)) for number in range(100)])
+    stage.wait_accounted(sent)
+    bridge.signal(signal.SIGTERM)
+    assert bridge.wait() == 0, bridge.text()
+    stage.drain()
+    stage.check()
+
+
+def test_two_bridges_one_joins_one_is_killed(scene, scoring):
+    stage = scene(scoring().url)
+    sent = stage.produce(plant(1500))
+    first = stage.bridge(BRIDGE_BATCH_MAX="5")
+    stage.wait_accounted(100)
+    second = stage.bridge(BRIDGE_BATCH_MAX="5")
+    wait_until(lambda: "epoch" in second.text(), "the second has partitions")
+    first.kill()
+    sent += stage.produce(plant(300, streams=9, bad_every=0))
+    stage.wait_accounted(sent)
+    second.signal(signal.SIGTERM)
+    assert second.wait() == 0, second.text()
+    stage.check_account()
+    stage.drain()
+    stage.check_published()
+
+
+def test_frozen_bridge_changes_nothing_that_is_not_its_own(scene, scoring):
+    stage = scene(scoring().url)
+    sent = stage.produce(plant(1500))
+    frozen = stage.bridge(BRIDGE_BATCH_MAX="5")
+    stage.wait_accounted(100)
+    frozen.signal(signal.SIGSTOP)
+    other = stage.bridge()
+    stage.wait_accounted(sent)
+    sent += stage.produce(plant(200, streams=11, bad_every=0))
+    frozen.signal(signal.SIGCONT)
+    stage.wait_accounted(sent)
+    wait_until(
+        lambda: len({row[0] for row in stage.sql("SELECT owner FROM source_offsets")}) == 2,
+        "the two share the partitions again",
+    )
+    for bridge in (frozen, other):
+        bridge.signal(signal.SIGTERM)
+        assert bridge.wait() == 0, bridge.text()
+    stage.check_account()
+    # another group: the account is the database's
+    stage.drain(KAFKA_CONSUMER_GROUP="another")
+    stage.check_published()
+
+
+def test_topic_appears_after_the_bridge_and_is_made_anew(scene, scoring, broker):
+    stage = scene(scoring().url)
+    broker.delete(stage.topic)
+    bridge = stage.bridge()
+    wait_until(lambda: "does not exist yet" in bridge.text(), "the missing topic is said")
+    broker.create(stage.topic)
+    stage.produce(plant(100))
+    stage.wait_accounted(100)
+    broker.delete(stage.topic)
+    broker.create(stage.topic)
+    stage.produce(plant(100))
+    stage.wait_accounted(200)
+    assert len(stage.sql("SELECT DISTINCT topic_id FROM source_offsets")) == 2
+    bridge.signal(signal.SIGTERM)
+    assert bridge.wait() == 0, bridge.text()
