@@ -45,47 +45,11 @@ def compiled(function: _F) -> _F:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _float32_of_bits(_context: Any, _bits: Any) -> Any:
-    def code(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.FloatType())
-
-    return types.float32(types.int32), code
-
-
-@intrinsic  # type: ignore[untyped-decorator]
 def _float64_of_bits(_context: Any, _bits: Any) -> Any:
     def code(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.DoubleType())
 
     return types.float64(types.int64), code
-
-
-_A = np.float32(_LOG2E)
-_B = np.float32(_LN2_HI)
-_C = np.float32(_LN2_LO)
-_LOWEST = np.float32(-87.0)
-_HALF = np.float32(0.5)
-_ONE = np.float32(1.0)
-_TWO = np.float32(2.0)
-_T2, _T3, _T4 = np.float32(1 / 2), np.float32(1 / 6), np.float32(1 / 24)
-_T5, _T6, _T7 = np.float32(1 / 120), np.float32(1 / 720), np.float32(1 / 5040)
-
-
-@compiled
-def _exp_negative32(x: Any) -> Any:
-    """``exp(x)`` for ``x <= 0`` in float32; plain arithmetic, so that a loop of it vectorises."""
-    x = max(x, _LOWEST)
-    n = np.int32(x * _A - _HALF)
-    f = np.float32(n)
-    r = (x - f * _B) - f * _C
-    p = _T7 * r + _T6
-    p = p * r + _T5
-    p = p * r + _T4
-    p = p * r + _T3
-    p = p * r + _T2
-    p = p * r + _ONE
-    p = p * r + _ONE
-    return p * _float32_of_bits(np.int32((n + np.int32(127)) << np.int32(23)))
 
 
 @compiled
@@ -107,19 +71,6 @@ def _exp_negative64(x: Any) -> Any:
     p = p * r + 1.0
     p = p * r + 1.0
     return p * _float64_of_bits(np.int64((n + 1023) << 52))
-
-
-@compiled
-def _sigmoid(x: Any) -> Any:
-    s = _ONE / (_ONE + _exp_negative32(-abs(x)))
-    return s if x >= 0 else _ONE - s
-
-
-@compiled
-def _tanh(x: Any) -> Any:
-    e = _exp_negative32(-_TWO * abs(x))
-    t = (_ONE - e) / (_ONE + e)
-    return t if x >= 0 else -t
 
 
 @compiled

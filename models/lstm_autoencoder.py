@@ -108,7 +108,7 @@ class LSTMAutoencoder(Detector):
         focus: float = 0.5,
         denoise: float = 0.2,
         clip: float = 10.0,
-        max_windows: int = 20_000,
+        max_windows: int = 10_000,
         device: str = "auto",
         seed: int = 0,
     ) -> None:
