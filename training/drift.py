@@ -1,0 +1,156 @@
+"""Have the readings moved away from what the champion was trained on?
+
+``python -m training.drift`` compares the newest stored readings, or a file's, with the training
+distribution of each feature that the bundle keeps, and names those that moved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from config import Settings
+from errors import NotFound, UnknownGroup
+from models.bundle import Bundle
+from models.drift import compare
+from models.registry import CHAMPION
+from training.promotion import load_version
+from training.setting import consoles, entry, registry_of
+from training.sources import TrainingData, load_data
+
+#: recent values of each feature, by group
+Recent = Callable[[str], dict[str, list[float]]]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m training.drift",
+        description="Compare recent readings with the champion's training distributions by the"
+        " population stability index: below 0.1 stable, above 0.25 shifted.",
+    )
+    made.add_argument("--last", type=int, default=5000, metavar="N",
+                      help="newest stored readings of each group (5000)")  # fmt: skip
+    made.add_argument("--data", metavar="FILE|GLOB", help="a file's readings instead")
+    made.add_argument("--group", help="this group alone")
+    made.add_argument("--json", action="store_true", help="print JSON")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    return entry(lambda settings: _run(settings, arguments))
+
+
+def _run(settings: Settings, arguments: argparse.Namespace) -> int:
+    out, _ = consoles()
+    registry = registry_of(settings)
+    version = registry.alias(CHAMPION)
+    if version is None:
+        raise NotFound("there is no champion yet: run python -m training.fit")
+    bundle = load_version(registry, version, settings.var_dir / "bundles")
+    if arguments.group is not None and arguments.group not in bundle.groups:
+        raise UnknownGroup(f"the champion has no group {arguments.group!r}")
+    groups = [arguments.group] if arguments.group else bundle.groups
+    if arguments.data is not None:
+        found = compared(bundle, groups, of_file(bundle, load_data(arguments.data), arguments.last))
+    else:
+        found = _stored(settings, bundle, groups, arguments.last)
+    if arguments.json:
+        out.print_json(json.dumps({"bundle_version": bundle.version, "groups": found}))
+    else:
+        show(out, found)
+    return 0
+
+
+def compared(
+    bundle: Bundle, groups: Sequence[str], recent: Recent
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """For each group and feature the comparison of :func:`models.drift.compare`."""
+    return {group: compare(bundle.model_set(group).profile, recent(group)) for group in groups}
+
+
+def moved(features: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names of the features that moved, furthest first."""
+    names = [name for name, about in features.items() if about["state"] in ("moved", "shifted")]
+    return sorted(names, key=lambda name: -features[name]["psi"])
+
+
+def of_file(bundle: Bundle, data: TrainingData, last: int) -> Recent:
+    """The newest ``last`` readings of a file, by group."""
+
+    def recent(group: str) -> dict[str, list[float]]:
+        times, values = [], []
+        for i, stream in enumerate(data.streams):
+            try:
+                of = bundle.group_for(stream.asset_id, stream.sensor_id, data.feature_of(i))
+            except UnknownGroup:
+                continue
+            if of == group:
+                times.append(stream.timestamps)
+                values.append(stream.values)
+        if not values:
+            return {}
+        newest = np.argsort(np.concatenate(times), kind="stable")[-last:]
+        chosen = np.concatenate(values)[newest]
+        return {
+            name: column[~np.isnan(column)].tolist()
+            for name, column in zip(data.feature_names, chosen.T, strict=True)
+        }
+
+    return recent
+
+
+def _stored(
+    settings: Settings, bundle: Bundle, groups: Sequence[str], last: int
+) -> dict[str, dict[str, dict[str, Any]]]:
+    from db.repository import recent_features
+    from db.session import open_engine, transaction
+
+    engine = open_engine(settings)
+
+    def recent(group: str) -> dict[str, list[float]]:
+        with transaction(engine) as connection:
+            readings = recent_features(connection, last, group)
+        out: dict[str, list[float]] = {}
+        for reading in readings:
+            for name, value in reading.items():
+                out.setdefault(name, []).append(value)
+        return out
+
+    try:
+        return compared(bundle, groups, recent)
+    finally:
+        engine.dispose()
+
+
+def show(out: Console, found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+    """A table a group, furthest first, and a sentence with the names that moved."""
+    for group, features in found.items():
+        if not features:
+            out.print(f"{group}: no recent readings to compare")
+            continue
+        table = Table(title=f"Drift of group {group}", title_justify="left")
+        for name in ("feature", "PSI", "expected by chance", "state", "readings", "outside"):
+            table.add_column(name, justify="left" if name in ("feature", "state") else "right")
+        for name in sorted(features, key=lambda name: -features[name]["psi"]):
+            about = features[name]
+            table.add_row(
+                name, f"{about['psi']:.3f}", f"{about['noise']:.3f}", about["state"],
+                f"{about['n']:,}", f"{about['outside']:.1%}",
+            )  # fmt: skip
+        out.print(table)
+        names = moved(features)
+        out.print(f"{group}: moved: {', '.join(names)}" if names else f"{group}: nothing moved")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

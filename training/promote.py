@@ -1,0 +1,194 @@
+"""Promote, roll back and list bundles: ``python -m training.promote --help``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from config import Settings
+from errors import NotFound, TrainingError
+from models.bundle import Bundle
+from models.options import FitOptions
+from models.registry import CHALLENGER, CHAMPION, Registry
+from models.store import import_alias
+from training.comparison import Column, Comparison, compare
+from training.grouping import by_rules, group_streams
+from training.groups import Task
+from training.prepare import prepare
+from training.progress import Board
+from training.promotion import load_version, promote, roll_back
+from training.publish import held_out
+from training.report import number, print_versions
+from training.setting import consoles, entry, policy_of, registry_of
+from training.sources import POSTGRESQL, TrainingData, load_data
+
+EXIT_NOT_PROMOTED = 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m training.promote",
+        description="Compare the challenger with the champion on held-out recent readings, through"
+        " the code that serves, and promote it if it is not worse."
+        f" Exit code {EXIT_NOT_PROMOTED}: it was not promoted.",
+    )
+    made.add_argument("--list", action="store_true", help="list the bundles and end")
+    made.add_argument("--rollback", action="store_true", help="go back to the champion before")
+    made.add_argument("--force", action="store_true", help="promote without comparing")
+    made.add_argument("--version", help="the version to promote (the challenger)")
+    made.add_argument(
+        "--data", metavar="FILE|GLOB|simulated|postgresql",
+        help="compare on these readings (the data that the challenger was trained on)",
+    )  # fmt: skip
+    made.add_argument(
+        "--holdout", type=float, metavar="SHARE",
+        help="newest share of them that is compared on (as in the challenger's training)",
+    )  # fmt: skip
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    return entry(lambda settings: _run(settings, arguments))
+
+
+def _run(settings: Settings, arguments: argparse.Namespace) -> int:
+    out, err = consoles()
+    registry = registry_of(settings)
+    if arguments.list:
+        print_versions(out, registry.versions())
+        return 0
+    if arguments.rollback:
+        left, back = roll_back(registry)
+        out.print(f"version {back} is champion again, version {left} no longer")
+        return _stored(settings, registry, out)
+    version = arguments.version or registry.alias(CHALLENGER)
+    if version is None:
+        raise NotFound("there is no challenger: train one, or name a version with --version")
+    champion = registry.alias(CHAMPION)
+    if champion == version:
+        out.print(f"version {version} is the champion already")
+        return 0
+    why = "forced"
+    if champion is not None and not arguments.force:
+        found = _compared(settings, arguments, registry, champion, version, err)
+        print_comparison(out, found, champion, version)
+        if not found.better:
+            said = "worse" if found.comparable else "not comparable"
+            out.print(f"not promoted, {said}: {found.reason}; --force promotes it all the same")
+            return EXIT_NOT_PROMOTED
+        why = found.reason
+    promote(registry, version, why)
+    out.print(f"version {version} is champion" + (f", replacing {champion}" if champion else ""))
+    return _stored(settings, registry, out)
+
+
+def _stored(settings: Settings, registry: Registry, out: Console) -> int:
+    kept = import_alias(registry, CHAMPION, settings.var_dir / "bundles")
+    out.print(f"{'imported into' if kept.fresh else 'already in'} the Bento store as {kept.tag}")
+    return 0
+
+
+def _compared(
+    settings: Settings,
+    arguments: argparse.Namespace,
+    registry: Registry,
+    champion: str,
+    version: str,
+    err: Console,
+) -> Comparison:
+    cache = settings.var_dir / "bundles"
+    bundles = [load_version(registry, v, cache) for v in (champion, version)]
+    tags: dict[str, str] = next(
+        (v["tags"] for v in registry.versions() if v["version"] == version), {}
+    )
+    recipe: dict[str, Any] = json.loads(tags.get("recipe", "{}"))
+    if arguments.data is not None:
+        recipe["data"] = arguments.data
+    if arguments.holdout is not None:
+        recipe["holdout"] = arguments.holdout
+    if not recipe.get("data"):
+        raise TrainingError(f"it is not known what version {version} was trained on: give --data")
+    data, skip = _recent(settings, recipe, bundles[1])
+    with Board(err) as board:
+        return compare(bundles[0], bundles[1], data, skip, policy_of(settings), board.part(""))
+
+
+def _recent(
+    settings: Settings, recipe: dict[str, Any], challenger: Bundle
+) -> tuple[TrainingData, list[int]]:
+    """The readings to compare on, prepared as for a fit, and how many of each are past."""
+
+    def stored() -> TrainingData:
+        from db.session import open_engine
+        from training.stored import from_database
+
+        engine = open_engine(settings)
+        try:
+            return from_database(engine)
+        finally:
+            engine.dispose()
+
+    data = load_data(
+        recipe["data"],
+        seed=recipe.get("seed", 0),
+        quick=recipe.get("quick", False),
+        features=recipe.get("features"),
+        group_column=recipe.get("group_column"),
+        stored=stored if recipe["data"] == POSTGRESQL else None,
+    )
+    rules = challenger.rules
+    grouping = by_rules(data, rules, only="") if rules and data.timed else group_streams(data)
+    options, policy = FitOptions(), policy_of(settings)
+    tasks = [
+        Task(group, prepare(part.streams, part.feature_names,
+                            missing=recipe.get("missing", "drop"),
+                            holdout=recipe.get("holdout", 0.2), what=group), options, policy)
+        for group, part in grouping.groups.items()
+    ]  # fmt: skip
+    return held_out(tasks, data)
+
+
+def print_comparison(out: Console, found: Comparison, champion: str, version: str) -> None:
+    """Both columns side by side."""
+    if not found.comparable:
+        return
+    table = Table(title="On held-out readings, at criticality medium", title_justify="left")
+    table.add_column("")
+    table.add_column(f"champion (version {champion})", justify="right")
+    table.add_column(f"challenger (version {version})", justify="right")
+    columns = (found.champion, found.challenger)
+    table.add_row("normal readings", *(f"{int(c.alarms['readings']):,}" for c in columns))
+    table.add_row(
+        f"alarm rate (budget {found.budget:.2g})", *(number(c.alarms["rate"]) for c in columns)
+    )
+    table.add_row("  90 % interval", *(_interval(c) for c in columns))
+    if found.champion.labels is not None and found.champion.events[1]:
+        table.add_row(
+            "labelled faults found", *(f"{c.events[0]} of {c.events[1]}" for c in columns)
+        )
+        table.add_row("F1", *(number((c.labels or {}).get("f1"), ".3f") for c in columns))
+        table.add_row(
+            "missed readings",
+            *(number((c.labels or {}).get("missed_alarm_rate"), ".1%") for c in columns),
+        )
+    table.add_row(
+        "injected faults found", *(f"{c.injected[0]} of {c.injected[1]}" for c in columns)
+    )
+    out.print(table)
+
+
+def _interval(column: Column) -> str:
+    return f"{number(column.alarms['low'])} .. {number(column.alarms['high'])}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
