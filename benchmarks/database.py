@@ -74,7 +74,12 @@ def fill_history(connection: Connection, rows: int, months: int) -> None:
                  "FOR VALUES FROM (:start) TO (:end)"),
             {"start": start, "end": end},
         )  # fmt: skip
-    connection.execute(text("ANALYZE anomaly_detections"))
+
+
+def vacuum(engine: Engine) -> None:
+    """What autovacuum does within minutes: statistics, and which pages all can see."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM (ANALYZE) anomaly_detections"))
 
 
 _FILL = """

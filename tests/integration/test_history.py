@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from benchmarks.database import START, fill_history
+from benchmarks.database import START, fill_history, vacuum
 from db import history as module
 from db.history import HistoryFilter, encode_cursor, get_detection, history, page_query
 from db.repository import insert_journal
@@ -165,6 +165,8 @@ def large(postgres_server: str, migrated_template: str) -> Iterator[Connection]:
     engine = make_engine(database_on(postgres_server, "large"))
     with transaction(engine) as connection:
         fill_history(connection, ROWS, months=2)
+    vacuum(engine)
+    with transaction(engine) as connection:
         yield connection
     engine.dispose()
     run_admin(postgres_server, "DROP DATABASE large WITH (FORCE)")
