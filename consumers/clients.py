@@ -188,6 +188,17 @@ def last_heartbeat(consumer: KafkaConsumer) -> float:
     return float(consumer._coordinator.heartbeat.last_receive)
 
 
+def finish_joining(consumer: KafkaConsumer) -> None:
+    """Have the next ``poll`` take the answer of a join that an earlier one did not wait for.
+
+    kafka-python 3.0 forgets it when the join came from changed metadata: the leader's part of the
+    join makes it believe that none is needed any more, and the member stays without partitions.
+    """
+    coordinator = consumer._coordinator
+    if coordinator._join_task is not None and not coordinator.need_rejoin():
+        coordinator.request_rejoin()
+
+
 def is_stable(consumer: KafkaConsumer) -> bool:
     """The group has given this member its partitions (perhaps none), and knows it."""
     return bool(consumer._coordinator.stable() and not consumer._coordinator.need_rejoin())

@@ -133,6 +133,7 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         if not self._subscribed:
             self._subscribe()
             return
+        clients.finish_joining(self._consumer)
         try:
             self._receive(self._consumer.poll(timeout_ms=int(POLL_SECONDS * 1000)))
         except kafka_errors.OffsetOutOfRangeError as error:
