@@ -1,0 +1,216 @@
+"""Train on the first part of a data set, replay the rest as the service would have scored it.
+
+``python -m training.backtest --data FILE --train-until ROW|TIMESTAMP --out scores.csv``
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from config import Settings
+from datasets import Stream
+from errors import InputError, TrainingError
+from models.base import LSTM_AUTOENCODER, MODEL_NAMES
+from models.calibration import criticality_of
+from models.options import FitOptions
+from models.thresholds import Policy
+from schemas import CRITICALITIES
+from training import plots
+from training.backtest_report import print_report
+from training.cuts import Cut, by_asset, parse_cut, places, prepared
+from training.evaluate import Scored
+from training.groups import Result, Task, run_tasks
+from training.options import add_fit_arguments, fit_options
+from training.progress import Board
+from training.setting import consoles, entry, policy_of
+from training.sources import TrainingData, load_data
+
+COLUMNS = (
+    "asset_id", "timestamp", "final_score", "threshold", "is_anomaly", "criticality", *MODEL_NAMES,
+)  # fmt: skip
+_FLEET = "fleet"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m training.backtest",
+        description="Train on the first part of a data set and replay the rest, reading by"
+        " reading, through the code that serves. Labels are never trained on.",
+        epilog="timestamps are ISO 8601 (2026-01-31T12:00:00Z; no offset means UTC); a column of"
+        " plain numbers is refused, and so is a feature column that holds text: it is named.",
+    )
+    made.add_argument("--data", required=True, metavar="FILE", help="wide CSV or Parquet, or glob")
+    made.add_argument(
+        "--train-until", required=True, metavar="ROW|TIMESTAMP",
+        help="train on so many first readings of each asset, or on those before this time",
+    )  # fmt: skip
+    made.add_argument("--out", required=True, type=Path, metavar="FILE", help="scores, as CSV")
+    made.add_argument(
+        "--criticality", choices=CRITICALITIES, default="medium",
+        help="of every asset: sets the false-alarm budget (medium)",
+    )  # fmt: skip
+    made.add_argument("--fleet", action="store_true", help="one model for all assets")
+    made.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the scores over time")
+    made.add_argument("--features", metavar="NAME,...", help="columns to use (all)")
+    made.add_argument("--jobs", type=int, metavar="N", help="processes (as many as cores)")
+    add_fit_arguments(made)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    return entry(lambda settings: _run(settings, arguments))
+
+
+def _run(settings: Settings, arguments: argparse.Namespace) -> int:
+    out, err = consoles()
+    policy = policy_of(settings)
+    if not arguments.out.parent.is_dir():
+        raise InputError(f"--out: the folder {arguments.out.parent} does not exist")
+    cut = parse_cut(arguments.train_until)
+    features = arguments.features.split(",") if arguments.features else None
+    data = load_data(arguments.data, features=features)
+    options = fit_options(arguments)
+    tasks, notes = tasks_of(data, cut, options, arguments.fleet)
+    tasks = [replace(t, policy=policy, criticality=arguments.criticality) for t in tasks]
+    with Board(err) as board:
+        results, more = run_all(tasks, board, arguments.jobs)
+    scored = in_order(data, cut, results, policy.threshold(arguments.criticality))
+    write_scores(arguments.out, scored)
+    for note in dict.fromkeys([*notes, *more, *(n for r in results for n in r.notes)]):
+        out.print(f"note: {note}")
+    if not any(np.isfinite(one.final_score).any() for one in scored):
+        raise TrainingError("no reading could be scored; see the notes")
+    print_report(out, scored, policy, arguments.criticality)
+    out.print(f"wrote {sum(len(s.timestamps) for s in scored):,} rows to {arguments.out}")
+    if arguments.plot is not None:
+        title = f"Replayed readings at criticality {arguments.criticality}"
+        plots.save(plots.timeline(scored, title), arguments.plot)
+        out.print(f"drew {arguments.plot}")
+    return 0
+
+
+def tasks_of(
+    data: TrainingData, cut: Cut, options: FitOptions, fleet: bool
+) -> tuple[list[Task], list[str]]:
+    """A task an asset, or one for all; and notes on assets that cannot be trained on.
+
+    Raises
+    ------
+    TrainingError
+        Nothing can be trained on.
+    """
+    if options.missing == "refuse" and any(np.isnan(s.values).any() for s in data.streams):
+        # a replay is to score what it can: live readings without a value are scored, too
+        options = replace(
+            options, missing="impute", max_imputed=max(1, len(data.feature_names) // 2)
+        )
+    assets = by_asset(data.streams)
+    cuts = {asset: places(streams, cut) for asset, streams in assets.items()}
+    groups = {_FLEET: data.streams} if fleet else assets
+    tasks, notes = [], []
+    for name, streams in groups.items():
+        at = [k for found in cuts.values() for k in found] if fleet else cuts[name]
+        if fleet:
+            streams = [s for asset in assets for s in assets[asset]]
+        try:
+            ready = prepared(streams, at, data.feature_names, name)
+        except TrainingError as error:
+            notes.append(f"{error.message}: not scored")
+            continue
+        tasks.append(Task(name, ready, options, Policy()))
+    if not tasks:
+        raise TrainingError(notes[0] if len(notes) == 1 else f"nothing to train on: {notes[0]}")
+    return tasks, notes
+
+
+def run_all(
+    tasks: Sequence[Task], board: Board, jobs: int | None
+) -> tuple[list[Result], list[str]]:
+    """Run the tasks; those whose stretches are too short for the window go without the LSTM."""
+    found: dict[str, Result] = {}
+    notes: list[str] = []
+    todo = list(tasks)
+    while todo:
+        again = []
+        by_name = {task.name: task for task in todo}
+        for result in run_tasks(todo, board, jobs):
+            found[result.name] = result
+            if result.error is None:
+                continue
+            task = by_name[result.name]
+            rest = tuple(m for m in task.options.models if m != LSTM_AUTOENCODER)
+            if rest and len(rest) < len(task.options.models):
+                notes.append(f"{task.name}: {result.error.message}: without the LSTM autoencoder")
+                again.append(replace(task, options=replace(task.options, models=rest)))
+            else:
+                notes.append(f"{task.name}: {result.error.message}: not scored")
+        todo = again
+    return [found[task.name] for task in tasks], notes
+
+
+def in_order(
+    data: TrainingData, cut: Cut, results: Sequence[Result], threshold: float
+) -> list[Scored]:
+    """One :class:`Scored` a stream with readings after the cut, in the order of the data."""
+    scored = {(s.asset_id, s.sensor_id): s for result in results for s in result.scored}
+    out = []
+    for streams in by_asset(data.streams).values():
+        for stream, k in zip(streams, places(streams, cut), strict=True):
+            if k < len(stream.timestamps):
+                key = (stream.asset_id, stream.sensor_id)
+                out.append(scored.get(key) or _unscored(stream, k, threshold))
+    return out
+
+
+def _unscored(stream: Stream, past: int, threshold: float) -> Scored:
+    n = len(stream.timestamps) - past
+    nothing = np.full(n, np.nan)
+    labels = None if stream.labels is None else stream.labels[past:]
+    return Scored(
+        stream.asset_id, stream.sensor_id, stream.timestamps[past:], nothing, nothing,
+        np.full(n, threshold), np.zeros(n, bool), {}, labels,
+    )  # fmt: skip
+
+
+def write_scores(path: Path, scored: Sequence[Scored]) -> None:
+    """A row a reading; empty where a detector, or all of them, had no say.
+
+    A ``sensor_id`` column is added at the end when an asset has several streams.
+    """
+    assets = [one.asset_id for one in scored]
+    several = len(set(assets)) < len(assets)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*COLUMNS, "sensor_id"] if several else COLUMNS)
+        for one in scored:
+            times = one.timestamps.astype("datetime64[us]").astype(str)
+            nothing = np.full(len(times), np.nan)
+            detectors = [one.detectors.get(name, nothing) for name in MODEL_NAMES]
+            for i, time in enumerate(times):
+                final = one.final_score[i]
+                known = bool(np.isfinite(final))
+                row = [
+                    one.asset_id, f"{time}+00:00", _cell(final), _cell(one.threshold[i]),
+                    str(bool(one.is_anomaly[i])).lower(),
+                    criticality_of(float(final)) if known else "",
+                    *(_cell(values[i]) for values in detectors),
+                ]  # fmt: skip
+                writer.writerow([*row, one.sensor_id or ""] if several else row)
+
+
+def _cell(value: float) -> str:
+    return f"{value:.6g}" if np.isfinite(value) else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
