@@ -156,7 +156,8 @@ class LSTMAutoencoder(Detector):
             if progress is not None:
                 progress(self.name, epoch, self.epochs, figures)
 
-        single = bounded(rows, self.clip).astype(np.float32)
+        single = np.empty(rows.shape, np.float32)  # filled in place: rows may be many
+        np.clip(rows, -self.clip, self.clip, out=single, casting="same_kind")
         plan = self.plan(self.n_features)
         self._weights, self.history = train(single, training, validation, plan, report)
         ends = thin(np.sort(np.concatenate([training, validation])), _MOST_ERRORS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,18 @@ def build(features: int, plan: Plan) -> Network:
     return network
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """PyTorch on one thread: for nets this small more do not pay, and sums come out otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_one_thread()
 def train(
     rows: NDArray[np.float32],
     training: Ends,

@@ -144,6 +144,16 @@ def test_training_leaves_global_random_state_alone() -> None:
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # type: ignore[index]
 
 
+def test_training_gives_pytorch_its_threads_back() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        LSTMAutoencoder(window=4, hidden=4, epochs=1, device="cpu").fit([stream(60, 1)])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_training_stops_when_patience_ends() -> None:
     noise = np.random.default_rng(0).normal(size=(300, 2))
     model = LSTMAutoencoder(
