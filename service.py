@@ -135,7 +135,11 @@ class Api:
         packed = Path(self.bundle.resolve()) if self.bundle is not None else None
         self._parts = await Parts.open(settings, remote, frozenset(runner_urls), packed)
         rest_app.serve(self._parts.endpoints(secured=bool(keys)))
-        if is_public(settings.service_host) and not keys and bentoml.server_context.worker_index == 1:
+        if (
+            is_public(settings.service_host)
+            and not keys
+            and bentoml.server_context.worker_index == 1
+        ):
             log.warning(
                 "the service listens on %s without API keys: whoever reaches it may call it;"
                 " set API_KEYS, or SERVICE_HOST=127.0.0.1",

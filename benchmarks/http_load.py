@@ -51,9 +51,7 @@ async def exchange(
     return int(head[9:12]), body
 
 
-async def drive(
-    port: int, requests: Sequence[bytes], *, concurrency: int, seconds: float
-) -> Load:
+async def drive(port: int, requests: Sequence[bytes], *, concurrency: int, seconds: float) -> Load:
     """Keep ``concurrency`` connections busy for ``seconds``."""
     load = Load()
     until = time.perf_counter() + seconds

@@ -177,7 +177,9 @@ def measure(contestants: list[Contestant], number: int, seconds: float) -> None:
             number,
             lambda c, n=concurrency: run(c.port, c.single, concurrency=n, seconds=seconds),
         )
-        latency = {name: 1e3 * median(found, lambda x: x.percentile(0.5)) for name, found in loads.items()}
+        latency = {
+            name: 1e3 * median(found, lambda x: x.percentile(0.5)) for name, found in loads.items()
+        }
         rate = {name: median(found, lambda x: x.rate) for name, found in loads.items()}
         title = f"single /detect with history, concurrency {concurrency}"
         report(f"{title}: median latency", latency, "ms", less_is_better=True)

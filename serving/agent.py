@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,6 +53,13 @@ class DirectAsker:
 
     async def close(self) -> None:
         """Nothing to end."""
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment, with the project importable whatever the working directory."""
+    root = str(Path(__file__).resolve().parents[1])
+    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 class ProcessAsker:
@@ -108,7 +116,7 @@ class ProcessAsker:
                 *self._arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                cwd=Path(__file__).resolve().parents[1],
+                env=child_environment(),
                 limit=ANSWER_LIMIT,
             )
         process = self._process

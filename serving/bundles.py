@@ -216,7 +216,10 @@ class Keeper:
         pointer = self._read_pointer()
         self._registry_problem = pointer.get("problem")
         folder, version = pointer.get("folder"), pointer.get("version")
-        if not folder or (self.bundle is not None and self._folder == folder):
+        if not folder:
+            return
+        if self.bundle is not None and self._folder == folder:
+            self.problem = None
             return
         if time.monotonic() - self._failed.get(folder, -FAILED_S) < FAILED_S:
             return

@@ -148,4 +148,3 @@ def _count(results: Sequence[dict[str, Any]]) -> None:
     ):
         if number:
             _READINGS[outcome].inc(number)
-

@@ -21,7 +21,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-
 class Headers(Mapping[str, str]):
     """The request's headers by lower-case name; the last one of a name wins."""
 
@@ -113,7 +112,9 @@ class Request:
 
 
 def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"the body is larger than {limit} bytes (MAX_BODY_BYTES)", code="body_too_large")
+    return TooLarge(
+        f"the body is larger than {limit} bytes (MAX_BODY_BYTES)", code="body_too_large"
+    )
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from db.repository import Job, claim_job, enqueue_job, finish_job, get_job, hear
 from errors import AnomalyError, InputError, NotFound, StorageUnavailable
 from models.base import MODEL_NAMES
 from schemas import check_name
+from serving.agent import child_environment
 from serving.database import Database
 
 log = logging.getLogger("bentoml.serving.jobs")
@@ -239,7 +240,7 @@ class Jobs:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
-                cwd=Path(__file__).resolve().parents[1],
+                env=child_environment(),
             )
         try:
             while process.returncode is None:

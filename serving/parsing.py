@@ -122,7 +122,8 @@ def parse_streams(content: object, limits: Limits) -> tuple[list[Stream], bool]:
     if not isinstance(echo, bool):
         raise InputError("echo: must be true or false", field="echo")
     streams = [
-        _stream(entry, f"streams[{place}]", limits) for place, entry in enumerate(content["streams"])
+        _stream(entry, f"streams[{place}]", limits)
+        for place, entry in enumerate(content["streams"])
     ]
     total = sum(len(stream.readings) for stream in streams)
     if total > limits.items:

@@ -21,6 +21,7 @@ from serving.agent import Asker, DirectAsker, ProcessAsker
 from serving.bundles import Keeper
 from serving.core import Core
 from serving.database import Database
+from serving.drift import DriftWatch
 from serving.jobs import Jobs
 from serving.journal import Journal
 from serving.openapi import document
@@ -118,7 +119,8 @@ class Parts:
 
     def endpoints(self, *, secured: bool) -> list[Endpoint]:
         """The REST API."""
-        rest = Rest(self._core, self._database, self._jobs, self._registry, self._limits)
+        drift = DriftWatch(self._database)
+        rest = Rest(self._core, self._database, self._jobs, self._registry, self._limits, drift)
         number = own_version()
         return endpoints(
             rest,

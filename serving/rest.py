@@ -11,6 +11,7 @@ from models.base import MODEL_NAMES
 from serving.agent import Asker
 from serving.core import Core
 from serving.database import Database
+from serving.drift import DriftWatch
 from serving.history import parse_query
 from serving.http import Answer, Request, json_answer
 from serving.jobs import Jobs, parse_training
@@ -33,6 +34,8 @@ class Rest:
     registry : Asker
         Training runs.
     limits : Limits
+    drift : DriftWatch
+        Whether the plant has moved away from the model.
     """
 
     def __init__(
@@ -42,12 +45,14 @@ class Rest:
         jobs: Jobs,
         registry: Asker,
         limits: Limits,
+        drift: DriftWatch,
     ) -> None:
         self._core = core
         self._database = database
         self._jobs = jobs
         self._registry = registry
         self._limits = limits
+        self._drift = drift
 
     async def detect(self, request: Request) -> Answer:
         content = await request.json(self._limits.body_bytes)
@@ -77,6 +82,7 @@ class Rest:
             "ready": keeper.bundle is not None,
             **keeper.status(),
             **describe(keeper.bundle.describe() if keeper.bundle else None),
+            "drift": self._drift.known(keeper.bundle),
             "database": self._database.status(),
         }
         return json_answer(content)

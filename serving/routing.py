@@ -159,4 +159,3 @@ def _not_allowed(endpoint: Endpoint, method: str) -> AnomalyError:
     )
     error.status = 405
     return error
-

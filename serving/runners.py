@@ -211,9 +211,7 @@ class RemoteRunners:
             round_.cancel()
             raise Unavailable("the runners did not answer in time", code="runner_slow") from None
 
-    async def _all(
-        self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]
-    ) -> list[Array]:
+    async def _all(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
         return await asyncio.gather(*(self._one(bundle.folder.name, group, c) for c in calls))
 
     async def _one(self, name: str, group: str, call: DetectorCall) -> Array:

@@ -105,9 +105,7 @@ def test_no_timestamp_means_now(api: httpx.Client, reading: dict[str, float]) ->
     assert before <= datetime.fromisoformat(result["timestamp"]) <= datetime.now(UTC)
 
 
-def test_an_anomaly_is_stored_and_found_again(
-    api: httpx.Client, reading: dict[str, float]
-) -> None:
+def test_an_anomaly_is_stored_and_found_again(api: httpx.Client, reading: dict[str, float]) -> None:
     sent = item(wild(reading), timestamp="2026-01-02T00:00:00Z", metadata={"note": "x"})
     result = api.post("/detect", json=sent).json()
     assert result["is_anomaly"] is True

@@ -68,7 +68,13 @@ def test_a_wrong_setting_names_itself_and_hides_the_digest(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("host", "public"),
-    [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("10.1.2.3", True)],
+    [
+        ("127.0.0.1", False),
+        ("::1", False),
+        ("localhost", False),
+        ("0.0.0.0", True),
+        ("10.1.2.3", True),
+    ],
 )
 def test_public_addresses(host: str, public: bool) -> None:
     assert is_public(host) is public

@@ -57,7 +57,9 @@ def test_a_batch_stays_within_its_weight_and_a_heavier_item_goes_alone() -> None
     async def scenario() -> None:
         work = Work()
         batches = batcher(work)
-        tasks = [asyncio.create_task(batches.submit(i, weight=w)) for i, w in enumerate([1, 6, 6, 70])]
+        tasks = [
+            asyncio.create_task(batches.submit(i, weight=w)) for i, w in enumerate([1, 6, 6, 70])
+        ]
         for _ in range(8):
             work.gate.release()
         await asyncio.gather(*tasks)
@@ -126,7 +128,9 @@ def test_what_comes_too_late_or_is_given_up_is_not_worked_on() -> None:
         now = asyncio.get_running_loop().time()
         tasks = [asyncio.create_task(batches.submit(0, deadline=now + 60))]
         await settle()
-        tasks += [asyncio.create_task(batches.submit(i, deadline=d)) for i, d in ((1, now), (2, None))]
+        tasks += [
+            asyncio.create_task(batches.submit(i, deadline=d)) for i, d in ((1, now), (2, None))
+        ]
         await settle()
         tasks[2].cancel()
         work.gate.release()

@@ -1,0 +1,169 @@
+"""One service from its first start without a bundle to its end, as an operator would see it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from models.registry import CHAMPION, open_registry
+from tests.fixtures.service import PREFIX, MakeService, Service
+
+KEYS = {"read": "r-key", "detect": "d-key", "train": "t-key"}
+API_KEYS = ",".join(f"{role}:{hashlib.sha256(k.encode()).hexdigest()}" for role, k in KEYS.items())
+NAMES = ["rms", "kurtosis", "temperature"]
+ITEM = {"asset_id": "A", "sensor_id": "S", "features": dict.fromkeys(NAMES, 0.1)}
+
+
+def call(service: Service, method: str, path: str, role: str | None, **more: Any) -> httpx.Response:
+    headers = {"authorization": f"Bearer {KEYS[role]}"} if role else {}
+    url = service.url + PREFIX + path
+    return httpx.request(method, url, headers=headers, timeout=90, trust_env=False, **more)
+
+
+def status(service: Service) -> dict[str, Any]:
+    answer: dict[str, Any] = call(service, "GET", "/status", "read").json()
+    return answer
+
+
+def test_a_service_from_nothing_to_its_end(
+    make_service: MakeService, database_url: str, bundle_dir: Path, tmp_path: Path
+) -> None:
+    service = make_service(
+        database_url,
+        bundle=False,
+        API_KEYS=API_KEYS,
+        CHAMPION_POLL_S="0.3",
+        SERVICE_HOST="0.0.0.0",
+    )
+    without_a_bundle_it_says_what_to_run(service)
+    keys_open_what_their_roles_allow(service)
+    a_first_training_becomes_champion(service)
+    another_champion_takes_over_and_a_broken_one_does_not(service, bundle_dir, tmp_path)
+    it_finishes_what_is_in_flight(service)
+
+
+def without_a_bundle_it_says_what_to_run(service: Service) -> None:
+    assert httpx.get(service.url + "/readyz", trust_env=False).status_code == 503
+    assert httpx.get(service.url + "/health", trust_env=False).status_code == 200
+    shown = status(service)
+    assert shown["ready"] is False
+    assert [m["is_trained"] for m in shown["models"].values()] == [False] * 3
+    refused = call(service, "POST", "/detect", "detect", json=ITEM)
+    assert refused.status_code == 503
+    assert refused.json()["error"]["code"] == "no_model"
+    assert "python -m training.fit" in refused.json()["error"]["message"]
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+def keys_open_what_their_roles_allow(service: Service) -> None:
+    assert call(service, "GET", "/status", None).status_code == 401
+    assert call(service, "POST", "/detect", "read", json=ITEM).status_code == 403
+    assert call(service, "POST", "/train", "detect", json={}).status_code == 403
+    assert call(service, "GET", "/health", None).status_code == 200
+    wrong = {"x-api-key": "wrong"}
+    url = f"{service.url}{PREFIX}/status"
+    assert httpx.get(url, headers=wrong, trust_env=False).status_code == 401
+    bento = httpx.post(f"{service.url}/detect", json=ITEM, trust_env=False)
+    assert bento.status_code == 401
+    assert "without API keys" not in service.log_text()
+
+
+def a_first_training_becomes_champion(service: Service) -> None:
+    service.until(lambda: status(service)["database"]["available"])
+    values = np.random.default_rng(0).normal(size=(1200, 3)).round(4).tolist()
+    body = {"data": values, "feature_names": NAMES, "model_names": ["isolation_forest"]}
+    queued = call(service, "POST", "/train?wait=false", "train", json=body)
+    assert queued.status_code == 202, queued.text
+    job = queued.json()["job"]
+
+    def over() -> bool:
+        shown = call(service, "GET", f"/train/{job}", "read").json()
+        return shown["finished_at"] is not None
+
+    service.until(over, 120)
+    shown = call(service, "GET", f"/train/{job}", "read").json()
+    assert shown["state"] == "succeeded", shown
+    assert shown["result"]["isolation_forest"]["status"] == "success"
+    service.wait("/readyz")
+    result = call(service, "POST", "/detect", "detect", json=ITEM).json()
+    assert [score["model_name"] for score in result["scores"]] == ["isolation_forest"]
+
+
+def another_champion_takes_over_and_a_broken_one_does_not(
+    service: Service, bundle_dir: Path, tmp_path: Path
+) -> None:
+    before = status(service)["bundle_version"]
+    version = service.promote(bundle_dir)
+    service.until(lambda: status(service)["bundle_version"] == version)
+    assert version != before
+    broken = tmp_path / "broken"
+    shutil.copytree(bundle_dir, broken)
+    (broken / "bundle.json").write_text(json.dumps({"format": 99}))
+    service.promote(broken)
+    service.until(lambda: status(service)["problem"] is not None)
+    assert "99" in status(service)["problem"]
+    assert status(service)["bundle_version"] == version
+    assert status(service)["ready"] is True
+    open_registry(None, "anomaly-detection", service.var_dir).set_alias(CHAMPION, version)
+    service.until(lambda: status(service)["problem"] is None)
+
+
+def it_finishes_what_is_in_flight(service: Service) -> None:
+    names = status(service)["models"]["isolation_forest"]["feature_names"]
+    items = [
+        {"asset_id": f"A{i % 40}", "features": dict.fromkeys(names, float(i % 7))}
+        for i in range(4000)
+    ]
+    answers: list[int] = []
+
+    def work() -> None:
+        answers.append(call(service, "POST", "/detect/batch", "detect", json=items).status_code)
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    service.until(
+        lambda: (
+            "anomaly_requests_in_hand" in httpx.get(service.url + "/metrics", trust_env=False).text
+        )
+    )
+    service.stop()
+    for worker in workers:
+        worker.join(30)
+    assert answers.count(200) + answers.count(429) == len(answers)
+    assert 200 in answers
+
+
+def test_a_public_address_without_keys_is_warned_about_once(
+    make_service: MakeService, database_url: str
+) -> None:
+    service = make_service(database_url, bundle=False, SERVICE_HOST="0.0.0.0", SERVICE_WORKERS="2")
+    service.until(lambda: "without API keys" in service.log_text())
+    assert service.log_text().count("without API keys") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"API_KEYS": "read:nonsense"}, "API_KEYS"),
+        ({"RUNNER_MODE": "threads"}, "RUNNER_MODE"),
+        ({"RUNNER_URLS": "svm=http://x"}, "RUNNER_URLS"),
+    ],
+)
+def test_a_wrong_setting_ends_the_start_and_is_named(
+    make_service: MakeService, settings: dict[str, str], named: str
+) -> None:
+    service = make_service(
+        "postgresql://nobody@127.0.0.1:1/x", start=False, bundle=False, **settings
+    )
+    with pytest.raises(RuntimeError, match=named):
+        service.start()
+    assert "Traceback" not in service.log_text()
