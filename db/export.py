@@ -55,6 +55,9 @@ def export_readings(
         f"SELECT {_COLUMNS} FROM anomaly_detections "  # noqa: S608 (constants)
         f"WHERE {' AND '.join(parts)} ORDER BY asset_id, sensor_id, feature, timestamp, id"
     )
+    # Sorting millions takes its time, and so may whoever reads them.
+    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     rows = connection.execution_options(yield_per=batch).execute(query, values)
     for row in rows:
         yield StoredReading(

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from sqlalchemy import Engine, text
 from sqlmodel import SQLModel
 
 import db.tables  # noqa: F401 (fills the metadata)
-from db.migrate import current_revision, migrate, scripts
+from db.migrate import current_revision, main, migrate, scripts
+from db.partitions import ensure_partitions
 from db.session import make_engine, transaction
 from errors import SettingsError
 
@@ -56,6 +58,15 @@ COUNTS = {
     "training_jobs": 1,
 }
 
+_PER_PARTITION = """
+    SELECT c.relname, count(DISTINCT x.indexrelid), count(DISTINCT s.oid)
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    LEFT JOIN (pg_index x JOIN pg_class xc ON xc.oid = x.indexrelid AND xc.relispartition)
+        ON x.indrelid = c.oid
+    LEFT JOIN pg_statistic_ext s ON s.stxrelid = c.oid
+    WHERE i.inhparent = 'anomaly_detections'::regclass GROUP BY 1
+"""
+
 
 @pytest.fixture
 def empty(empty_database_url: str) -> Any:
@@ -89,6 +100,7 @@ def test_upgrade_from_every_revision_keeps_the_rows(empty: Engine, revision: str
     with transaction(empty) as connection:
         for statement in ROWS:
             connection.execute(text(statement))
+    ensure_partitions(empty, datetime(2026, 1, 15, tzinfo=UTC), ahead=0)
     assert migrate(empty) == HEAD
     assert migrate(empty) == HEAD
     with transaction(empty) as connection:
@@ -96,7 +108,11 @@ def test_upgrade_from_every_revision_keeps_the_rows(empty: Engine, revision: str
             table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
             for table in COUNTS
         }
+        # What hangs on the table, hangs on every partition too.
+        parts = connection.execute(text(_PER_PARTITION)).all()
     assert found == COUNTS
+    assert len(parts) == 2
+    assert len({(indices, statistics) for _, indices, statistics in parts}) == 1
 
 
 def test_several_starts_at_once_migrate_once(empty: Engine) -> None:
@@ -146,3 +162,13 @@ def test_a_newer_database_is_refused(engine: Engine) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SettingsError, match=r"revision 9999.*newer"):
         migrate(engine)
+
+
+def test_command_reports_an_error_without_a_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://u:hidden@h/d")
+    assert main([]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: DATABASE_URL")
+    assert "hidden" not in said
