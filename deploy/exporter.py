@@ -1,0 +1,180 @@
+"""What neither service nor bridge sees alone: ``python -m deploy.exporter``, for Prometheus.
+
+The champion's age, how far the features have moved since it was trained, and the share of readings
+that alarm beside the budget of each criticality. One process is enough; it looks every quarter of
+an hour and keeps nothing. A look that fails leaves the last values and counts as a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from sqlalchemy import Engine, text
+
+from config import Settings, load_settings
+from db.session import open_engine, transaction
+from errors import AnomalyError
+
+log = logging.getLogger("exporter")
+
+#: Readings and anomalies that the bridge stored of the last hour, by the asset's criticality.
+_ALARMS = text(
+    """
+    SELECT coalesce(asset_criticality, 'medium'), count(*), count(*) FILTER (WHERE is_anomaly)
+    FROM anomaly_detections
+    WHERE timestamp >= now() - interval '1 hour' AND topic_id IS NOT NULL
+    GROUP BY 1
+    """
+)
+Look = Callable[[], None]
+
+
+class Plant:
+    """The gauges, and how each look fills them. The ways of looking are handed in."""
+
+    def __init__(self, budgets: Mapping[str, float]) -> None:
+        self.registry = CollectorRegistry()
+        made: dict[str, Any] = {"registry": self.registry}
+        self.budgets = dict(budgets)
+        self.readings = Gauge(
+            "plant_readings", "readings of the last hour", ["asset_criticality"], **made
+        )
+        self.anomalies = Gauge(
+            "plant_anomalies", "alarms of the last hour", ["asset_criticality"], **made
+        )
+        self.budget = Gauge(
+            "plant_alarm_budget", "false alarms a reading", ["asset_criticality"], **made
+        )
+        self.trained = Gauge(
+            "model_trained_timestamp_seconds", "when the champion was trained", ["group"], **made
+        )
+        self.psi = Gauge(
+            "model_drift_psi", "stability index of a feature", ["group", "feature"], **made
+        )
+        self.shifted = Gauge(
+            "model_features_shifted", "features whose index is above 0.25", ["group"], **made
+        )
+        self.failures = Counter("exporter_failures", "looks that failed", ["what"], **made)
+        self.looked = Gauge("exporter_looked_timestamp_seconds", "last look", ["what"], **made)
+
+    def alarms(self, counts: Mapping[str, tuple[int, int]]) -> None:
+        """``{criticality: (readings, anomalies)}``; every criticality has a series."""
+        for criticality, budget in self.budgets.items():
+            readings, anomalies = counts.get(criticality, (0, 0))
+            self.readings.labels(criticality).set(readings)
+            self.anomalies.labels(criticality).set(anomalies)
+            self.budget.labels(criticality).set(budget)
+
+    def model(self, status: Mapping[str, Any]) -> None:
+        """The service's ``/status``: the oldest detector of each group counts."""
+        self.trained.clear()
+        for group, models in (status.get("groups") or {"default": status["models"]}).items():
+            times = [m["trained_at"] for m in models.values() if m.get("trained_at")]
+            if times:
+                oldest = min(datetime.fromisoformat(time) for time in times)
+                self.trained.labels(group).set(oldest.timestamp())
+
+    def drift(self, groups: Mapping[str, Mapping[str, Any]]) -> None:
+        """What ``training.drift --json`` says, by group and feature."""
+        self.psi.clear()
+        self.shifted.clear()
+        for group, features in groups.items():
+            for feature, about in features.items():
+                self.psi.labels(group, feature).set(about["psi"])
+            states = [about["state"] for about in features.values()]
+            self.shifted.labels(group).set(states.count("shifted"))
+
+    def look(self, what: str, look: Look) -> bool:
+        """One look; a failure is logged and counted, never raised."""
+        try:
+            look()
+        except Exception as error:  # whatever it is, the other looks go on
+            self.failures.labels(what).inc()
+            log.warning("%s: %s", what, str(error) or type(error).__name__)
+            return False
+        self.looked.labels(what).set_to_current_time()
+        return True
+
+
+def stored_alarms(engine: Engine) -> dict[str, tuple[int, int]]:
+    """Readings and anomalies of the last hour, by criticality of the asset."""
+    with transaction(engine) as connection:
+        return {name: (n, anomalies) for name, n, anomalies in connection.execute(_ALARMS)}
+
+
+def service_status(url: str, key: str | None) -> dict[str, Any]:
+    """``/status`` of the service."""
+    headers = {"X-API-Key": key} if key else {}
+    request = urllib.request.Request(f"{url}/api/v1/anomalies/status", headers=headers)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+def training_drift() -> dict[str, Any]:
+    """``python -m training.drift --json``, as a process: it loads the bundle, we stay small."""
+    done = subprocess.run(
+        [sys.executable, "-m", "training.drift", "--json"],
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(
+            done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
+        )
+    found: dict[str, Any] = json.loads(done.stdout)["groups"]
+    return found
+
+
+def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
+    """What is looked at, by its name in the metrics."""
+    key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
+    return {
+        "alarms": lambda: plant.alarms(stored_alarms(engine)),
+        "model": lambda: plant.model(service_status(settings.service_url, key)),
+        "drift": lambda: plant.drift(training_drift()),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m deploy.exporter", description=__doc__)
+    parser.add_argument("--port", type=int, default=9109, help="Prometheus endpoint (9109)")
+    parser.add_argument("--every", type=float, default=900, help="seconds between looks (900)")
+    args = parser.parse_args(argv)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        settings = load_settings()
+        logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
+        engine = open_engine(settings)
+    except AnomalyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    plant = Plant(settings.budgets())
+    server, thread = start_http_server(args.port, registry=plant.registry)
+    try:
+        while True:
+            for what, look in looks(plant, settings, engine).items():
+                plant.look(what, look)
+            if stop.wait(args.every):
+                return 0
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        server.shutdown()
+        thread.join()
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The exporter: gauges from real rows, from /status and from a drift report; failures counted."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from prometheus_client import generate_latest
+from sqlalchemy import Engine, text
+
+from deploy.exporter import Plant, stored_alarms
+
+BUDGETS = {"critical": 1e-2, "medium": 1e-3}
+INSERT = text(
+    """
+    INSERT INTO anomaly_detections (id, timestamp, asset_id, final_score, is_anomaly, criticality,
+        asset_criticality, scores, features, metadata, topic_id, partition, source_offset)
+    VALUES (:id, now() - make_interval(mins => :minutes), 'A', 0.5, :anomaly, 'medium',
+        :asset, '[]', '{}', '{}', :topic, 0, :offset)
+    """
+)
+
+
+@pytest.fixture
+def plant() -> Plant:
+    return Plant(BUDGETS)
+
+
+def value(plant: Plant, name: str, **labels: str) -> float | None:
+    return plant.registry.get_sample_value(name, labels)
+
+
+def test_alarms_of_the_last_hour_are_counted_by_the_assets_criticality(engine: Engine) -> None:
+    topic = str(uuid4())
+    rows = [  # minutes ago, anomaly, criticality of the asset, from Kafka
+        (5, True, "critical", True), (50, False, "critical", True), (5, False, None, True),
+        (70, True, "critical", True), (5, True, "critical", False),
+    ]  # fmt: skip
+    with engine.begin() as connection:
+        for offset, (minutes, anomaly, asset, kafka) in enumerate(rows):
+            source = (
+                {"topic": topic, "offset": offset} if kafka else {"topic": None, "offset": None}
+            )
+            connection.execute(
+                INSERT,
+                {"id": uuid4(), "minutes": minutes, "anomaly": anomaly, "asset": asset, **source},
+            )
+    assert stored_alarms(engine) == {"critical": (2, 1), "medium": (1, 0)}
+
+
+def test_every_criticality_has_a_series_beside_its_budget(plant: Plant) -> None:
+    plant.alarms({"critical": (200, 3)})
+    assert value(plant, "plant_readings", asset_criticality="critical") == 200
+    assert value(plant, "plant_anomalies", asset_criticality="critical") == 3
+    assert value(plant, "plant_anomalies", asset_criticality="medium") == 0
+    assert value(plant, "plant_alarm_budget", asset_criticality="critical") == 1e-2
+
+
+def test_oldest_detector_is_the_age_of_a_group(plant: Plant) -> None:
+    models = {
+        "isolation_forest": {"trained_at": "2026-01-02T00:00:00+00:00"},
+        "one_class_svm": {"trained_at": "2026-01-01T00:00:00+00:00"},
+        "lstm_autoencoder": {"trained_at": None},
+    }
+    plant.model({"models": models})
+    assert value(plant, "model_trained_timestamp_seconds", group="default") == 1767225600
+    plant.model({"models": models, "groups": {"pumps": models}})
+    assert value(plant, "model_trained_timestamp_seconds", group="pumps") == 1767225600
+    assert value(plant, "model_trained_timestamp_seconds", group="default") is None
+
+
+def test_drift_is_forgotten_for_features_that_are_gone(plant: Plant) -> None:
+    plant.drift({"default": {"rms": {"psi": 0.3, "state": "shifted"}}})
+    assert value(plant, "model_drift_psi", group="default", feature="rms") == 0.3
+    assert value(plant, "model_features_shifted", group="default") == 1
+    plant.drift({"default": {"temp": {"psi": 0.01, "state": "stable"}}})
+    assert value(plant, "model_drift_psi", group="default", feature="rms") is None
+    assert value(plant, "model_features_shifted", group="default") == 0
+
+
+def test_look_that_fails_is_counted_and_leaves_the_last_values(plant: Plant) -> None:
+    plant.alarms({"medium": (10, 1)})
+
+    def fails() -> None:
+        raise OSError("no route")
+
+    assert not plant.look("alarms", fails)
+    assert plant.look("model", lambda: None)
+    assert value(plant, "exporter_failures_total", what="alarms") == 1
+    assert value(plant, "exporter_looked_timestamp_seconds", what="alarms") is None
+    assert value(plant, "plant_readings", asset_criticality="medium") == 10
+    assert b"exporter_looked_timestamp_seconds" in generate_latest(plant.registry)
