@@ -70,10 +70,13 @@ def test_oldest_detector_is_the_age_of_a_group(plant: Plant) -> None:
 
 
 def test_drift_is_forgotten_for_features_that_are_gone(plant: Plant) -> None:
-    plant.drift({"default": {"rms": {"psi": 0.3, "state": "shifted"}}})
+    status = {"models": {}, "drift": {"default": {"rms": {"psi": 0.3, "state": "shifted"}}}}
+    plant.model(status)
     assert value(plant, "model_drift_psi", group="default", feature="rms") == 0.3
     assert value(plant, "model_features_shifted", group="default") == 1
-    plant.drift({"default": {"temp": {"psi": 0.01, "state": "stable"}}})
+    plant.model({"models": {}, "drift": {}})  # another replica, which has not looked yet
+    assert value(plant, "model_features_shifted", group="default") == 1
+    plant.model({"models": {}, "drift": {"default": {"temp": {"psi": 0.01, "state": "stable"}}}})
     assert value(plant, "model_drift_psi", group="default", feature="rms") is None
     assert value(plant, "model_features_shifted", group="default") == 0
 
