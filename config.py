@@ -214,10 +214,14 @@ class Settings(BaseSettings):
         login = quote(self.database_user or "", safe="")
         if self.database_password is not None:
             login += ":" + quote(self.database_password.get_secret_value(), safe="")
-        return (
-            f"postgresql+psycopg2://{login}@{self.database_host}:{self.database_port}"
-            f"/{self.database_name}"
-        )
+        host, name = self.database_host, quote(self.database_name, safe="")
+        if host.startswith("/"):  # the folder of a unix socket
+            where = f"/{name}?host={quote(host, safe='')}&port={self.database_port}"
+        elif ":" in host:  # IPv6
+            where = f"[{host}]:{self.database_port}/{name}"
+        else:
+            where = f"{host}:{self.database_port}/{name}"
+        return f"postgresql+psycopg2://{login}@{where}"
 
     def mlflow_uri(self) -> str:
         """The tracking URI in force: the one configured, else a SQLite file under VAR_DIR."""

@@ -13,6 +13,7 @@ import psycopg2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -175,6 +176,27 @@ def test_connections_are_told_time_outs_and_only_the_tls_that_is_set() -> None:
         "sslkey": "k.pem",
     }
     assert describe(url) == "PostgreSQL database 'd' at h:1"
+
+
+@pytest.mark.parametrize(
+    ("host", "asked", "port"),
+    [("db.plant", None, 6543), ("::1", None, 6543), ("/run/pg sql", "/run/pg sql", None)],
+)
+def test_parts_of_the_address_reach_the_driver_as_they_are(
+    host: str, asked: str | None, port: int | None
+) -> None:
+    settings = Settings(
+        database_url=None,
+        database_host=host,
+        database_port=6543,
+        database_user="u@x",
+        database_password=SecretStr("p/:@%"),
+        database_name="a/b ä",
+    )
+    url = make_url(settings.external_database_url() or "")
+    assert (url.username, url.password, url.database) == ("u@x", "p/:@%", "a/b ä")
+    assert (url.host, url.port) == ((host, port) if asked is None else (None, None))
+    assert url.query.get("host") == asked
 
 
 def test_retried_gives_up_with_the_last_error(monkeypatch: pytest.MonkeyPatch) -> None:
