@@ -16,14 +16,14 @@ from typing import Any
 
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
 
-import bentoml  # noqa: E402
-from _bentoml_sdk import Service  # noqa: E402
+import bentoml
+from _bentoml_sdk import Service
 
-from config import load_settings  # noqa: E402
-from errors import AnomalyError, SettingsError  # noqa: E402
-from serving.auth import Keys, is_public  # noqa: E402
-from serving.remote import MODEL_NAMES, parse_urls  # noqa: E402
-from serving.routing import RestApp, owns  # noqa: E402
+from config import load_settings
+from errors import AnomalyError, SettingsError
+from serving.auth import Keys, is_public
+from serving.remote import MODEL_NAMES, parse_urls
+from serving.routing import RestApp, owns
 
 try:
     settings = load_settings()
@@ -132,7 +132,7 @@ class Api:
         remote = {}
         if settings.runner_mode == "processes":
             remote = {name: getattr(self, f"{name}_runner") for name in MODEL_NAMES}
-        packed = Path(self.bundle.resolve()) if self.bundle is not None else None
+        packed = Path(self.bundle.path) if self.bundle is not None else None
         self._parts = await Parts.open(settings, remote, frozenset(runner_urls), packed)
         rest_app.serve(self._parts.endpoints(secured=bool(keys)))
         if (
