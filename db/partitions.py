@@ -2,8 +2,8 @@
 
 What falls outside every partition lands in the default one and is moved when its span gets a
 partition. Safe while everything runs: each step is a short transaction under an advisory lock,
-gives up a contended table lock after two seconds (a waiting lock would hold up everyone behind
-it), and is tried again.
+gives up a contended table lock after half a second (a waiting lock holds up everyone behind it),
+and is tried again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TABLE = "anomaly_detections"
 DEFAULT = f"{TABLE}_default"
 #: One process at a time changes partitions.
 PARTITION_LOCK = 0x616E6F6D_0003
-LOCK_TIMEOUT_MS = 2000
+LOCK_TIMEOUT_MS = 500
 
 _MIN = datetime.min.replace(tzinfo=UTC)
 _MAX = datetime.max.replace(tzinfo=UTC)
@@ -145,10 +145,10 @@ def _fill(engine: Engine, start: datetime, end: datetime) -> list[str]:
 def changing(engine: Engine) -> Iterator[Connection]:
     """A transaction that changes partitions: alone, and never waiting long for a lock."""
     with transaction(engine) as connection:
-        connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
-        # Moving rows takes as long as it takes.
+        # Moving rows takes as long as it takes, also when another process is at it.
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PARTITION_LOCK})
+        connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
         yield connection
 
 

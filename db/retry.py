@@ -12,7 +12,7 @@ from errors import StorageUnavailable
 T = TypeVar("T")
 
 
-def retried(work: Callable[[], T], *, tries: int = 6, first_wait_s: float = 0.1) -> T:
+def retried(work: Callable[[], T], *, tries: int = 8, first_wait_s: float = 0.1) -> T:
     """Result of ``work``, tried again after StorageUnavailable with growing, jittered waits.
 
     Raises
