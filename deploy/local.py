@@ -26,11 +26,12 @@ from db.migrate import migrate
 from db.session import describe, open_engine
 from deploy.broker import create_topics, start_broker, topic_id
 from deploy.processes import Child, ChildError, Children, die_with_parent, free_port, port_is_free
-from deploy.watch import summary, watch
+from deploy.watch import claimed, summary, watch
 from errors import AnomalyError, DatasetError
 
 #: Share of each asset's readings that training sees when the data are a file.
 TRAIN_PART = 0.3
+PARTITIONS = 3
 
 console = Console(highlight=False)
 
@@ -106,8 +107,8 @@ def serve(
     create_topics(
         broker,
         {
-            topic: 3,
-            settings.kafka_topic_output_anomalies: 3,
+            topic: PARTITIONS,
+            settings.kafka_topic_output_anomalies: PARTITIONS,
             settings.kafka_topic_dead_letter: 1,
         },
     )
@@ -123,8 +124,10 @@ def serve(
     }
     start_service(children, url)
     step(f"service: {url} is ready")
-    children.start("bridge", sys.executable, "-m", "consumers.bridge")
-    step("bridge: started; replaying")
+    bridge = children.start("bridge", sys.executable, "-m", "consumers.bridge")
+    # Only then does the time below measure the flow, not the joining of a consumer group.
+    bridge.wait_ready(lambda: claimed(engine, source) == PARTITIONS, within=120)
+    step("bridge: has its partitions; replaying")
     started = time.monotonic()
     sender = children.start("replay", *replay_command(replay_file, args))
     tally = watch(engine, source, lambda: sent(sender), lambda: check(children, sender), console)
@@ -251,7 +254,7 @@ def addresses(settings: Settings, url: str, children: Children, keep: bool) -> N
     mlflow_url = f"http://127.0.0.1:{free_port()}"
     history = f"{url}/api/v1/anomalies/?limit=10"
     if not keep:
-        console.print('everything is stopped now; `make demo ARGS="--keep"` leaves it serving:')
+        console.print('everything stops now; `make demo ARGS="--keep"` leaves it serving:')
     else:
         port = mlflow_url.rsplit(":", 1)[1]
         store = settings.mlflow_uri()

@@ -38,6 +38,12 @@ _REASONS = text(
 )
 
 
+def claimed(engine: Engine, topic_id: str) -> int:
+    """How many partitions of the topic a bridge has claimed."""
+    with engine.connect() as conn:
+        return len(conn.execute(_OFFSETS, {"topic": topic_id}).all())
+
+
 @dataclass
 class Tally:
     """What has been seen so far of one topic."""
