@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -65,11 +66,11 @@ def _one(subset: tuple[str, ...], series: list[Floats], how: Adaptation) -> Cali
     fixed = fit_tail(m)
     draft = Calibration(
         subset, tails, fast, shift, gain, median, fixed, fixed,
-        fixed.quantile(GATE), fixed.quantile(HIGH),
+        fixed.quantile(GATE), fixed.quantile(HIGH), fixed.quantile(math.log10(0.5)),
     )  # fmt: skip
     final = fit_tail([adapted(draft, values, how) for values in f]) if how.rate else fixed
     return Calibration(
-        subset, tails, fast, shift, gain, median, final, fixed, draft.gate, draft.high
+        subset, tails, fast, shift, gain, median, final, fixed, draft.gate, draft.high, draft.middle
     )
 
 

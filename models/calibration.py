@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 #: ``log10 p`` is never below this: an answer needs no more, and JSON no infinities.
 FLOOR: Final = -12.0
 #: Share of the calibration sample that the Pareto tail is fitted to.
-TAIL_SHARE: Final = 0.1
+TAIL_SHARE: Final = 0.2
 _BODY = 64
 _SHAPE_PRIOR_SD: Final = 0.1
 _LEVELS = ((0.9, "critical"), (0.7, "high"), (0.5, "medium"))
@@ -62,7 +62,7 @@ class Tail:
     x : ascending magnitudes; the last one is where the Pareto tail starts.
     y : ``log10`` of the probability to exceed each of ``x``; descending.
     beta : scale of the tail, in the magnitude's unit; its mean excess when the shape is 0.
-    xi : predictive shape of the tail, >= 0.
+    xi : predictive shape of the tail; below 0 it ends somewhere.
     n_eff : readings in the calibration sample, as many as independent ones would tell.
     """
 
@@ -77,8 +77,9 @@ class Tail:
         x = self.x
         if magnitude > x[-1]:
             excess = (magnitude - x[-1]) / self.beta
-            if self.xi > 1e-9:
-                out = self.y[-1] - math.log10(1.0 + self.xi * excess) / self.xi
+            if abs(self.xi) > 1e-9:
+                inside = 1.0 + self.xi * excess
+                out = self.y[-1] - math.log10(inside) / self.xi if inside > _END else FLOOR
             else:
                 out = self.y[-1] - excess * _LOG10_E
             return out if out > FLOOR else FLOOR
@@ -94,7 +95,10 @@ class Tail:
     def log10_ps(self, magnitudes: Array) -> Floats:
         """:meth:`log10_p` of an array."""
         excess = np.maximum(magnitudes - self.x[-1], 0.0) / self.beta
-        drop = np.log10(1.0 + self.xi * excess) / self.xi if self.xi > 1e-9 else excess * _LOG10_E
+        if abs(self.xi) > 1e-9:
+            drop = np.log10(np.maximum(1.0 + self.xi * excess, _END)) / self.xi
+        else:
+            drop = excess * _LOG10_E
         body: Floats = np.interp(magnitudes, self.x, self.y, left=0.0)
         out: Floats = np.maximum(body - drop, FLOOR)
         return out
@@ -113,7 +117,7 @@ class Tail:
         """The magnitude exceeded with this probability."""
         if log10_p < self.y[-1]:
             drop = self.y[-1] - log10_p
-            if self.xi > 1e-9:
+            if abs(self.xi) > 1e-9:
                 return float(self.x[-1] + self.beta * (10.0 ** (self.xi * drop) - 1.0) / self.xi)
             return self.x[-1] + self.beta * drop / _LOG10_E
         return float(np.interp(-log10_p, [-v for v in self.y], self.x))
@@ -136,6 +140,7 @@ class Tail:
 
 
 _LOG10_E = math.log10(math.e)
+_END = 1e-30  # where a tail that ends has ended
 
 
 def fit_tail(series: list[Floats], share: float = TAIL_SHARE) -> Tail:
@@ -175,7 +180,7 @@ def fit_tail(series: list[Floats], share: float = TAIL_SHARE) -> Tail:
     keep = np.concatenate([np.diff(x) > 0, [True]])
     return Tail(
         tuple(map(float, x[keep])), tuple(map(float, y[keep])),
-        float(beta), float(max(xi, 0.0) + 1.0 / k_eff), float(n / tau),
+        float(beta), float(xi + 1.0 / k_eff), float(n / tau),
     )  # fmt: skip
 
 
@@ -196,7 +201,7 @@ def _fit_gpd(excess: Floats, k_eff: float) -> tuple[float, float]:
     """
     mean = float(excess.mean())
     best = (-math.inf, 0.0, mean)
-    for xi in np.linspace(-0.3, 0.5, 33):
+    for xi in np.linspace(-0.2, 0.5, 29):
         for beta in mean * (1.0 - xi) * np.linspace(0.7, 1.4, 15):
             inside = 1.0 + xi * excess / beta
             if inside.min() <= 0.0:

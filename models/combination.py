@@ -49,7 +49,7 @@ class Calibration:
     shift, gain : ``shift + gain * EWMA`` is the slow magnitude on the fast one's scale.
     median : what the EWMA is in the middle of normal operation; it starts there.
     final : tail of the adapted maximum of both; ``fixed`` the same without adaptation.
-    gate, high : maxima (of ``fixed``) at the gate and at the quantile that adaptation tracks.
+    gate, high, middle : maxima (of ``fixed``) at the gate and at the quantiles that are tracked.
     """
 
     detectors: tuple[str, ...]
@@ -62,6 +62,7 @@ class Calibration:
     fixed: Tail
     gate: float
     high: float
+    middle: float
 
     def decades(self, raw: Mapping[str, Array]) -> Floats:
         """Each detector's raw magnitudes (n,) as decades: ``(k, n)``."""
@@ -84,6 +85,7 @@ class Calibration:
             "fixed": self.fixed.to_dict(),
             "gate": self.gate,
             "high": self.high,
+            "middle": self.middle,
         }
 
     @classmethod
@@ -100,6 +102,7 @@ class Calibration:
             Tail.from_dict(data["fixed"]),
             data["gate"],
             data["high"],
+            data["middle"],
         )
 
 

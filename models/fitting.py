@@ -22,6 +22,7 @@ from models.scaling import (
     Scales,
     baseline_helps,
     check_training,
+    decorrelation,
     drift_is_fault,
     fit_scales,
     robust_spread,
@@ -130,10 +131,7 @@ class _Plan:
             self.drift_mode = "fault" if fault else "normal"
         self.fleet = fault
         self.baseline = self._baseline(streams)
-        rate = options.adaptation
-        if isinstance(rate, str):
-            rate = 0.01 if self.drift_mode == "normal" else 0.0
-        self.adaptation = Adaptation(rate=float(rate))
+        self.adaptation = self._adaptation()
         # the first readings of each stream, for folds that hold these out
         self.first = (
             [s[: self.baseline, self.scales.kept].mean(axis=0) for s in streams]
@@ -150,6 +148,14 @@ class _Plan:
             return 0
         return BASELINE_READINGS * baseline_helps(kept, self.scales.spread, BASELINE_READINGS)
 
+    def _adaptation(self) -> Adaptation:
+        """Where drift is the fault the tail may follow the stream only a little."""
+        asked = self.options.adaptation
+        given = {} if isinstance(asked, str) else {"rate": float(asked)}
+        if self.drift_mode == "fault":
+            return Adaptation(**given, most=1.5, furthest=1.0)
+        return Adaptation(**given)
+
     def folds(self) -> int:
         """Fewer where there is much data: a fold's detectors then hardly differ."""
         return min(self.options.folds, 3) if sum(self.lengths) > _MANY_ROWS else self.options.folds
@@ -163,7 +169,7 @@ class _Plan:
         for i, values in parts:
             scaled = pre.scaled(values)
             if self.baseline:
-                scaled = scaled - (self.first[i] - pre.center) / pre.scale
+                scaled = scaled - pre.scaled(self.first[i][None])
             rows.append(scaled)
         detectors = {}
         for name in MODEL_NAMES:
@@ -181,11 +187,14 @@ class _Plan:
         scale = spread
         if self.drift_mode == "normal":
             scale = np.hypot(spread, self.scales.drift * self.options.horizon)
+        mix = None
+        if self.options.decorrelate:
+            mix = decorrelation((flat - np.median(flat, axis=0)) / scale, spread / scale)
         limits = {name: (pair[0], pair[1]) for name, pair in self.options.limits.items()}
         return Preprocessing(
             tuple(self.names[j] for j in self.scales.kept),
             tuple(self.names[j] for j in self.scales.dropped),
-            np.median(pooled, axis=0), scale, spread, self.drift_mode, self.baseline,
+            np.median(pooled, axis=0), scale, spread, mix, self.drift_mode, self.baseline,
             self.interval, self.options.missing, self.options.max_imputed, limits,
         )  # fmt: skip
 

@@ -39,6 +39,7 @@ class FitOptions:
     drift : "normal" (slow drift is tolerated), "fault" (it is what to find), or "auto".
     baseline : "auto", or how many first readings make a stream's own baseline; 0: none.
     horizon : readings over which tolerated drift is carried on.
+    decorrelate : whether features that follow one another are decorrelated.
     adaptation : "auto", or the step of the adaptive tail; 0: none.
     missing : "refuse" or "impute" (from the training medians, at most ``max_imputed``).
     limits : feature -> (min, max) that are physically possible; either may be None.
@@ -54,6 +55,7 @@ class FitOptions:
     drift: str = "auto"
     baseline: str | int = "auto"
     horizon: int = HORIZON
+    decorrelate: bool = True
     adaptation: str | float = "auto"
     missing: str = "refuse"
     max_imputed: int = 0

@@ -8,6 +8,11 @@ Two kinds of plant need opposite treatment, so one option names which it is:
 
 ``drift="fault"``: wander IS the fault (wear). No such allowance; instead each stream may have its
 own baseline, the mean of its first readings, subtracted from then on.
+
+Features that follow a common load are alike as long as nothing is wrong, and a fault is what
+breaks the likeness. The scaled features are therefore decorrelated by the symmetric (ZCA-cor)
+transform ``R^(-1/2)``, the one that stays closest to the features themselves, so that shares
+still mean features (Kessy, Lewin, Strimmer: Optimal whitening, Am. Stat. 2018).
 """
 
 from __future__ import annotations
@@ -42,6 +47,7 @@ class Preprocessing:
     names : features used, in the detectors' order.
     ignored : features known from training but not used, since they never changed.
     center, scale, spread : (d,) median, divisor and robust standard deviation, own units.
+    mix : (d, d) decorrelates the scaled features; None: they are left as they are.
     drift_mode : "normal" or "fault".
     baseline : readings that a stream's own baseline is the mean of; 0: none.
     interval : median seconds between readings; None if trained without times.
@@ -54,6 +60,7 @@ class Preprocessing:
     center: Floats
     scale: Floats
     spread: Floats
+    mix: Floats | None
     drift_mode: str
     baseline: int
     interval: float | None
@@ -76,7 +83,8 @@ class Preprocessing:
         """Readings ``(n, d)`` in own units to scaled rows ``(n, d)``."""
         with np.errstate(over="ignore"):
             out: Floats = (np.asarray(values, np.float64) - self.center) / self.scale
-        return np.clip(out, -FURTHEST, FURTHEST)
+        out = np.clip(out, -FURTHEST, FURTHEST)
+        return out if self.mix is None else out @ self.mix
 
     def row(self, features: Mapping[str, float]) -> tuple[list[float], list[str]]:
         """One reading's values in order, and the names of those imputed.
@@ -113,8 +121,8 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         out: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-        for name in ("center", "scale", "spread"):
-            out[name] = out[name].tolist()
+        for name in ("center", "scale", "spread", "mix"):
+            out[name] = None if out[name] is None else out[name].tolist()
         for name in ("names", "ignored"):
             out[name] = list(out[name])
         out["limits"] = {k: list(v) for k, v in (self.limits or {}).items()}
@@ -124,8 +132,8 @@ class Preprocessing:
     def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
         """What :meth:`to_dict` gave."""
         given = dict(data)
-        for name in ("center", "scale", "spread"):
-            given[name] = np.array(given[name], np.float64)
+        for name in ("center", "scale", "spread", "mix"):
+            given[name] = None if given[name] is None else np.array(given[name], np.float64)
         for name in ("names", "ignored"):
             given[name] = tuple(given[name])
         given["limits"] = {k: (v[0], v[1]) for k, v in given["limits"].items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -146,9 +145,10 @@ class Judge:
         if cal is None:
             return 0.0, 0.0
         if reading.late:
-            u = fast / math.exp(follower.log_stretch) if self.how else fast
+            u = follower.relative(fast) if self.how else fast
             return fast, (cal.final if self.how else cal.fixed).log10_p(u)
-        m, u = follower.step(fast, cal, self.how)
+        accept = self.policy.accept_after if self.policy.accept_shift else 0
+        m, u = follower.step(fast, cal, self.how, accept)
         return m, (cal.final if self.how else cal.fixed).log10_p(u)
 
     def _flags(
@@ -194,11 +194,12 @@ class Judge:
     def _votes(self, cal: Calibration | None, at: int) -> list[dict[str, Any]]:
         if cal is None:
             return []
-        stretch = math.exp(self.stream.state.follower.log_stretch) if self.how else 1.0
-        threshold = self.threshold
+        follower, threshold = self.stream.state.follower, self.threshold
         votes = []
         for name in cal.detectors:
-            log10_p = self.scored.log10_p[name][at] / stretch
+            log10_p = self.scored.log10_p[name][at]
+            if self.how is not None:
+                log10_p = min(-follower.relative(-log10_p), 0.0)
             score = score_of(log10_p)
             votes.append(
                 {
@@ -231,7 +232,7 @@ class Judge:
         pre, stream = self.model_set.preprocessing, self.stream
         expected = pre.center
         if stream.offset is not None and not reading.warm:
-            expected = expected + stream.offset * pre.scale
+            expected = stream.state.sums / stream.state.count
         inputs = {}
         for name in cal.detectors:
             x = stream.rows[row]

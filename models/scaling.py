@@ -15,6 +15,9 @@ Floats = NDArray[np.float64]
 
 _BLOCK = 50
 _FLEET = 8
+_SHRINK = 0.1
+_OUTLYING = 4.0
+_WIDEST_MIX = 100
 
 
 @dataclass(slots=True)
@@ -93,28 +96,43 @@ def fit_scales(streams: list[Floats], names: Sequence[str]) -> Scales:
 
 
 def drift_per_reading(streams: list[Floats]) -> Floats:
-    """Root mean square slope of each feature, from 50-reading block means, noise taken off.
+    """How far each feature's level moves per reading, (d,): from 50-reading block means.
 
-    A stream's slope is a straight line through its block means; what a line through pure noise
-    of the blocks' own scatter would show is subtracted before averaging over streams.
+    The root mean square step from one block mean to the next, what the scatter inside the blocks
+    would cause alone taken off, over the block's length.
     """
     total = np.zeros(streams[0].shape[1])
-    weight = 0
+    steps = 0
     for values in streams:
         blocks = len(values) // _BLOCK
-        if blocks < 3:
+        if blocks < 2:
             continue
         cut = values[: blocks * _BLOCK].reshape(blocks, _BLOCK, -1)
-        means = cut.mean(axis=1)
-        t = np.arange(blocks) - (blocks - 1) / 2
-        power = float((t**2).sum())
-        slope = t @ means / power
-        rest = means - means.mean(axis=0) - np.outer(t, slope)
-        error = (rest**2).sum(axis=0) / max(blocks - 2, 1) / power
-        total += blocks * np.maximum(slope**2 - error, 0.0) / _BLOCK**2
-        weight += blocks
-    slopes: Floats = np.sqrt(total / max(weight, 1))
-    return slopes
+        step = np.diff(cut.mean(axis=1), axis=0)
+        noise = 2.0 * cut.var(axis=1).mean(axis=0) / _BLOCK
+        total += np.maximum((step**2).sum(axis=0) - noise * len(step), 0.0)
+        steps += len(step)
+    drift: Floats = np.sqrt(total / max(steps, 1)) / _BLOCK
+    return drift
+
+
+def decorrelation(rows: Floats, ratio: Floats) -> Floats | None:
+    """The symmetric transform (d, d) that decorrelates scaled rows (n, d).
+
+    Correlations count as far as ``ratio`` (spread over scale, (d,)) says that the scale is the
+    readings' own spread: what the scale allows for drift is taken as each feature's own. The
+    matrix is shrunk, so that no direction is blown up by more than about three. None where there
+    are too few readings or too many features to estimate it.
+    """
+    n, d = rows.shape
+    if d < 2 or d > _WIDEST_MIX or n < 10 * d:
+        return None
+    correlation = np.corrcoef(np.clip(rows, -_OUTLYING, _OUTLYING), rowvar=False)
+    correlation = np.nan_to_num(correlation) * np.outer(ratio, ratio)
+    np.fill_diagonal(correlation, 1.0)
+    values, vectors = np.linalg.eigh((1.0 - _SHRINK) * correlation + _SHRINK * np.eye(d))
+    mix: Floats = (vectors / np.sqrt(np.maximum(values, _SHRINK))) @ vectors.T
+    return mix
 
 
 def drift_is_fault(streams: Sequence[Array], horizon: int) -> bool:

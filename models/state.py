@@ -47,7 +47,8 @@ class StreamState:
 
     def offset(self, pre: Preprocessing) -> NDArray[np.float64]:
         """The baseline's distance from the group's centre, scaled: (d,)."""
-        return (self.sums / self.count - pre.center) / pre.scale
+        offset: NDArray[np.float64] = pre.scaled((self.sums / self.count)[None])[0]
+        return offset
 
     def learn_baseline(self, row: NDArray[np.float64]) -> None:
         """Count one reading (d,) into the baseline."""

@@ -3,15 +3,19 @@
 All of it works on ``m``, the maximum of the fast and the smoothed magnitude in decades of rarity,
 and none of it knows the false-alarm budget: the same readings get the same score on every asset.
 
-The tail follows the stream by one factor, the *stretch*: ``p = tail(m / stretch)``. Its logarithm
-tracks a high quantile of ``m`` by stochastic approximation (Robbins & Monro 1951): up by
-``rate * (1 - q)`` when the reading lies above, down by ``rate * q`` when it lies below. A step
-does not depend on how far above, so influence is capped. Readings beyond the gate (``p`` below
-GATE) are left out, which alone would ratchet the tail down for ever: what is left out must be
-accounted for. They therefore count as "above" as well, as long as there are not more of them
-than normal operation explains: each is paid for with a token, and tokens come in at a small
-multiple of the gate's own probability. A lasting fault runs out of tokens at once and moves
-nothing.
+The tail follows the stream by an offset and a stretch: ``p = tail((m - offset) / stretch)``. Both
+track a quantile by stochastic approximation (Robbins & Monro 1951): the stretch moves up by
+``rate * 0.9`` when a reading lies above the 90 % quantile and down by ``rate * 0.1`` when it lies
+below; the offset does the same at the median. A step does not depend on how far above, so
+influence is capped. Readings beyond the gate (``p`` below GATE) are left out, which alone would
+ratchet the tail down for ever: what is left out must be accounted for. They therefore count as
+"above" as well, as long as there are not more of them than normal operation explains: each is
+paid for with a token, and tokens come in at a small multiple of the gate's own probability. A
+lasting fault runs out of tokens at once and moves nothing.
+
+An excursion beyond the gate has a peak. When the level falls below RECOVERY times the peak the
+stream has recovered: what remains is not smoothed into a new alarm until the peak, which fades,
+is gone, and the tail may follow the level the stream came back to.
 """
 
 from __future__ import annotations
@@ -31,10 +35,13 @@ GATE: Final = -2.0
 #: ``log10`` of the share of readings above the quantile that is tracked.
 HIGH: Final = -1.0
 #: Half-life of the smoothing, in readings.
-HALF_LIFE: Final = 15.0
+HALF_LIFE: Final = 25.0
 ALPHA: Final = 1.0 - 0.5 ** (1.0 / HALF_LIFE)
 #: The smoothed magnitude is fed with at most this many decades (p = 1e-5).
 CLIP: Final = 5.0
+#: The level that tells an excursion's peak is fed with at most this many, so that a single absurd
+#: reading has no lasting peak.
+LEVEL_CLIP: Final = 100.0
 #: An excursion ends below this share of its peak, which fades with its own half-life.
 RECOVERY: Final = 0.35
 PEAK_HALF_LIFE: Final = 200.0
@@ -54,8 +61,8 @@ class Policy:
     budgets : false alarms per reading by criticality of the asset.
     adaptation : whether each stream's tail follows the stream.
     event_silence_s : an event ends after so long without an anomaly.
-    accept_shift : whether a persistent shift becomes the new normal; None: as the model set says
-        (never where drift is the fault).
+    accept_shift : whether a shift that lasts ``accept_after`` readings without a break, alarming
+        all the while, becomes the new normal. Never unless asked for.
     gap_factor, gap_s : a pause longer than ``gap_factor`` training intervals, or ``gap_s`` where
         given, restarts the window.
     """
@@ -63,7 +70,8 @@ class Policy:
     budgets: Mapping[str, float] = field(default_factory=lambda: dict(BUDGETS))
     adaptation: bool = True
     event_silence_s: float = 3600.0
-    accept_shift: bool | None = None
+    accept_shift: bool = False
+    accept_after: int = 500
     gap_factor: float = 20.0
     gap_s: float | None = None
 
@@ -79,28 +87,43 @@ class Adaptation:
     Parameters
     ----------
     rate : step of the logarithm of the stretch per reading; 0: the tail stays.
-    least, most : bounds of the stretch.
+    pace : step of the offset, as a multiple of the stretch's.
+    least, most : bounds of the stretch; ``furthest`` that of the offset, in decades.
     """
 
-    rate: float = 0.01
+    rate: float = 0.005
+    pace: float = 0.6
     least: float = 0.7
-    most: float = 4.0
+    most: float = 6.0
+    furthest: float = 10.0
 
 
 class Follower:
     """The budget-free state of one stream; ``step`` is the whole of the adaptation."""
 
-    __slots__ = ("log_stretch", "peak", "slow", "tokens")
+    __slots__ = ("beyond", "level", "log_stretch", "offset", "peak", "slow", "tokens")
 
     def __init__(
-        self, slow: float, log_stretch: float = 0.0, tokens: float = _TOKENS, peak: float = 0.0
+        self,
+        slow: float,
+        log_stretch: float = 0.0,
+        tokens: float = _TOKENS,
+        peak: float = 0.0,
+        level: float = 0.0,
+        offset: float = 0.0,
+        beyond: int = 0,
     ) -> None:
         self.slow = slow
+        self.level = level
+        self.offset = offset
+        self.beyond = int(beyond)
         self.log_stretch = log_stretch
         self.tokens = tokens
         self.peak = peak
 
-    def step(self, fast: float, cal: Calibration, how: Adaptation | None) -> tuple[float, float]:
+    def step(
+        self, fast: float, cal: Calibration, how: Adaptation | None, accept: int = 0
+    ) -> tuple[float, float]:
         """Take in one reading.
 
         Parameters
@@ -108,53 +131,80 @@ class Follower:
         fast : its combined magnitude in decades.
         cal : calibration of the detectors present.
         how : None leaves the tail where it is.
+        accept : readings in a row beyond the gate after which these are the new normal; 0: never.
 
         Returns
         -------
-        (m, u) : the magnitude, and the same divided by the stretch.
+        (m, u) : the magnitude, and the same less the offset, over the stretch.
         """
-        slow = self.slow + ALPHA * ((fast if fast < CLIP else CLIP) - self.slow)
-        smooth = cal.shift + cal.gain * slow
+        self.level += ALPHA * ((fast if fast < LEVEL_CLIP else LEVEL_CLIP) - self.level)
+        self.slow += ALPHA * ((fast if fast < CLIP else CLIP) - self.slow)
+        recovered = self.peak > 0.0 and self._recovered(cal)
+        smooth = cal.shift + cal.gain * self.slow
         m = fast if fast > smooth else smooth
-        if self.peak > 0.0:
-            self.peak *= PEAK_DECAY
-            if m > self.peak:
-                self.peak = m
-            elif m < RECOVERY * self.peak:
-                self.peak = 0.0
-                slow = cal.median
-        self.slow = slow
+        if m > cal.gate and self.peak == 0.0:
+            self.peak = self.level
         if how is None:
-            if self.peak == 0.0 and m > cal.gate:
-                self.peak = m
             return m, m
-        u = m / math.exp(self.log_stretch)
-        if u > cal.gate:
-            if self.peak == 0.0:
-                self.peak = m
-            if self.tokens >= 1.0:
+        stretch = math.exp(self.log_stretch)
+        u = (m - self.offset) / stretch
+        if u > cal.gate and not recovered:
+            self.beyond += 1
+            if accept and self.beyond > accept:
+                self.offset = max(m - cal.middle * stretch, 0.0)
+                self.beyond = 0
+            elif self.tokens >= 1.0:
                 self.tokens -= 1.0
-                self._move((1.0 - _SHARE) * how.rate, how)
+                self._move((1.0 - _SHARE) * how.rate, 0.5 * how.rate * stretch, how)
         else:
+            self.beyond = 0
             if self.tokens < _TOKENS:
                 self.tokens += _TOKEN_RATE
-            self._move(how.rate * (1.0 - _SHARE if u > cal.high else -_SHARE), how)
+            up = how.rate * (1.0 - _SHARE if u > cal.high else -_SHARE)
+            self._move(up, how.rate * stretch * (0.5 if u > cal.middle else -0.5), how)
         return m, u
 
-    def _move(self, by: float, how: Adaptation) -> None:
+    def relative(self, m: float) -> float:
+        """A magnitude as the tail sees it now: less the offset, over the stretch."""
+        return (m - self.offset) / math.exp(self.log_stretch)
+
+    def _recovered(self, cal: Calibration) -> bool:
+        """Follow the excursion's peak; whether the stream has come back from it.
+
+        Until the peak has faded, what is left of the excursion is not smoothed into a new one.
+        """
+        self.peak *= PEAK_DECAY
+        if self.level > self.peak:
+            self.peak = self.level
+        line = RECOVERY * self.peak
+        if self.level >= line:
+            return False
+        self.slow = cal.median
+        if line < cal.high:
+            self.peak = 0.0
+        return True
+
+    def _move(self, by: float, along: float, how: Adaptation) -> None:
         moved = self.log_stretch + by
         self.log_stretch = min(max(moved, math.log(how.least)), math.log(how.most))
+        # an accepted shift may lie beyond the bound, and then only shrinks
+        most = max(how.furthest, self.offset)
+        self.offset = min(max(self.offset + how.pace * along, 0.0), most)
 
     def pause(self, median: float) -> None:
         """After a gap: what was smooth before says nothing about now."""
-        self.slow = median
+        self.slow = self.level = median
         self.peak = 0.0
 
     def to_list(self) -> list[float]:
         """JSON-ready, exact."""
-        return [self.slow, self.log_stretch, self.tokens, self.peak]
+        return [
+            self.slow, self.log_stretch, self.tokens, self.peak, self.level, self.offset,
+            self.beyond,
+        ]  # fmt: skip
 
     @classmethod
     def from_list(cls, data: Any) -> Follower:
         """What :meth:`to_list` gave."""
-        return cls(*map(float, data))
+        slow, stretch, tokens, peak, level, offset, beyond = data
+        return cls(slow, stretch, tokens, peak, level, offset, beyond)
