@@ -32,9 +32,7 @@ def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
     """
     if isinstance(value, datetime):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-    if isinstance(value, str) and len(value) <= 64 and "T" in value.upper() or (
-        isinstance(value, str) and 10 <= len(value) <= 64
-    ):
+    if isinstance(value, str) and len(value) <= 64:
         try:
             parsed = datetime.fromisoformat(value)
             return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)

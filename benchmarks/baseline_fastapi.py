@@ -6,6 +6,7 @@ reading; ``/vectorised`` makes the same three calls once for a whole batch.
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,9 @@ scaler = StandardScaler().fit(train)
 forest = IForest(n_estimators=100, random_state=0).fit(scaler.transform(train))
 svm = OCSVM(nu=0.05).fit(scaler.transform(train))
 autoencoder = Autoencoder().eval()
+#: The streams' past, in memory: what a service with one process can afford.
+PAST: defaultdict[str, deque[dict[str, float]]] = defaultdict(lambda: deque(maxlen=WINDOW - 1))
+SCALED: defaultdict[str, deque[Any]] = defaultdict(lambda: deque(maxlen=WINDOW))
 HIGH = [float(np.quantile(m.decision_scores_, 0.999)) for m in (forest, svm)] + [1.0]
 
 
@@ -114,11 +118,10 @@ async def detect(reading: Reading) -> dict[str, Any]:
 
 @app.post("/detect/batch")
 async def batch(batch: list[Reading]) -> list[dict[str, Any]]:
-    past: dict[str, list[dict[str, float]]] = {}
     found = []
     for reading in batch:
-        history = past.setdefault(reading.asset_id, [])
-        found.append(score_one(reading, history))
+        history = PAST[reading.asset_id]
+        found.append(score_one(reading, list(history)))
         history.append(reading.features)
     return found
 
@@ -126,14 +129,13 @@ async def batch(batch: list[Reading]) -> list[dict[str, Any]]:
 @app.post("/vectorised")
 async def vectorised(batch: list[Reading]) -> list[dict[str, Any]]:
     x = scaler.transform(np.array([row(reading.features) for reading in batch]))
-    by_stream: dict[str, list[int]] = {}
-    for place, reading in enumerate(batch):
-        by_stream.setdefault(reading.asset_id, []).append(place)
     ends, windows = [], []
-    for places in by_stream.values():
-        for k in range(WINDOW - 1, len(places)):
-            ends.append(places[k])
-            windows.append(x[places[k - WINDOW + 1 : k + 1]])
+    for place, reading in enumerate(batch):
+        history = SCALED[reading.asset_id]
+        history.append(x[place])
+        if len(history) == WINDOW:
+            ends.append(place)
+            windows.append(np.stack(history))
     lstm: list[float | None] = [None] * len(batch)
     if windows:
         for place, error in zip(ends, errors(np.stack(windows)).tolist(), strict=True):

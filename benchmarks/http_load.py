@@ -1,4 +1,4 @@
-"""A load generator that costs the machine little: keep-alive, pipelining off, no parsing of JSON."""
+"""A load generator that costs the machine little: kept connections, no parsing of JSON."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class Load:
     """What one stretch of load came to."""
 
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     statuses: dict[int, int] = field(default_factory=dict)
     latencies: list[float] = field(default_factory=list)
 
@@ -20,6 +21,11 @@ class Load:
     def rate(self) -> float:
         """Answered requests a second."""
         return len(self.latencies) / self.seconds
+
+    @property
+    def cpu(self) -> float:
+        """The server's CPU seconds for one request: what a crowded machine hardly changes."""
+        return self.cpu_seconds / len(self.latencies)
 
     def percentile(self, share: float) -> float:
         """Latency in seconds."""

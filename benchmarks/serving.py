@@ -17,16 +17,21 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from benchmarks.http_load import Load, request, run
-from benchmarks.serving_data import items, make_bundle
+from benchmarks.serving_data import bridge_body, items, make_bundle, past
 from db.embedded import embedded_url
+from db.repository import StoredState, detection_row, insert_detections, save_states, stream_key
+from db.session import make_engine, transaction
 
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX = "/api/v1/anomalies"
@@ -39,15 +44,25 @@ class Contestant:
     name: str
     port: int
     single: list[bytes]
+    stored: list[bytes]
     batch: list[bytes]
+    streams: list[bytes]
     seconds_to_ready: float
     process: subprocess.Popen[bytes]
 
-    def memory(self) -> float:
-        """Resident megabytes of the process and all below it."""
+    def processes(self) -> list[Any]:
+        """The process and all below it, a database aside."""
         parent = psutil.Process(self.process.pid)
         held = [parent, *parent.children(recursive=True)]
-        return sum(p.memory_info().rss for p in held if "postgres" not in p.name()) / 2**20
+        return [p for p in held if "postgres" not in p.name()]
+
+    def cpu(self) -> float:
+        """CPU seconds used so far."""
+        return float(sum(sum(p.cpu_times()[:2]) for p in self.processes()))
+
+    def memory(self) -> float:
+        """Resident megabytes of the process and all below it."""
+        return float(sum(p.memory_info().rss for p in self.processes())) / 2**20
 
 
 @contextmanager
@@ -82,7 +97,13 @@ def start(stack: ExitStack, var_dir: Path, modes: list[str], base: int) -> list[
     bundle = make_bundle(var_dir)
     database = embedded_url(var_dir / "postgres", "benchmark").render_as_string(False)
     single = [orjson.dumps(item) for item in items(50, 8, history=True)]
-    batch = [orjson.dumps(items(50, 20, seed=s, history=False)) for s in (2, 3, 4)]
+    stored = [orjson.dumps(item) for item in items(50, 4, history=False)]
+    batch = [
+        orjson.dumps(items(50, 20, seed=seed, history=False, name=f"new-{seed}"))
+        for seed in (2, 3, 4)
+    ]
+    known = [orjson.dumps(items(50, 20, seed=seed, history=False)) for seed in (2, 3, 4)]
+    streams = [orjson.dumps(bridge_body(50, 20, seed)) for seed in (2, 3, 4)]
     plans: list[tuple[str, list[str], dict[str, str], str, str]] = [
         ("baseline", uvicorn("benchmarks.baseline_fastapi:app", base), {}, "", "/detect/batch"),
         (
@@ -115,12 +136,43 @@ def start(stack: ExitStack, var_dir: Path, modes: list[str], base: int) -> list[
                 name,
                 port,
                 [request(port, f"{prefix}/detect", body) for body in single],
+                [request(port, f"{prefix}/detect", body) for body in stored] if prefix else [],
                 [request(port, path, body) for body in batch] if path else [],
+                [request(port, f"{prefix}/detect/streams", body) for body in streams]
+                if prefix
+                else [request(port, path, body) for body in known],
                 took,
                 process,
             )
         )
     return found
+
+
+def store_past(contestants: list[Contestant], var_dir: Path) -> None:
+    """Store a full window of each stream, as the bridge would have."""
+    port = next(c.port for c in contestants if c.stored)
+    body = orjson.dumps({"streams": past(50)})
+    url = f"http://127.0.0.1:{port}{PREFIX}/detect/streams"
+    with urllib.request.urlopen(urllib.request.Request(url, body)) as answer:
+        streams = orjson.loads(answer.read())["streams"]
+    engine = make_engine(embedded_url(var_dir / "postgres", "benchmark"))
+    with transaction(engine) as connection:
+        topic = uuid4()
+        for number, stream in enumerate(streams):
+            results = stream["results"]
+            insert_detections(
+                connection,
+                [
+                    detection_row(r, topic_id=topic, partition=0, offset=number * 1000 + n)
+                    for n, r in enumerate(results)
+                ],
+            )
+            key = stream_key(results[0]["asset_id"], results[0]["sensor_id"])
+            last = datetime.fromisoformat(results[-1]["timestamp"])
+            length = stream["window_length"]
+            state = StoredState(key, topic, 0, stream["state"], last, length, None)
+            save_states(connection, [state])
+    engine.dispose()
 
 
 def rounds(
@@ -130,7 +182,9 @@ def rounds(
     found: dict[str, list[Load]] = {c.name: [] for c in contestants}
     for turn in range(number + 1):
         for contestant in contestants:
+            before = contestant.cpu()
             load = measure(contestant)
+            load.cpu_seconds = contestant.cpu() - before
             bad = {status: n for status, n in load.statuses.items() if status != 200}
             if bad:
                 raise SystemExit(f"{contestant.name} answered {bad}")
@@ -166,17 +220,47 @@ def main() -> None:
         var_dir = arguments.var_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         var_dir.mkdir(parents=True, exist_ok=True)
         contestants = start(stack, var_dir.absolute(), arguments.modes, arguments.port)
+        store_past(contestants, var_dir.absolute())
         measure(contestants, arguments.rounds, arguments.seconds)
+
+
+def bulk_load(which: int, seconds: float, contestant: Contestant) -> Load:
+    """One stretch of batches of 1,000 readings: new streams (1), or streams with a past (2)."""
+    bodies = contestant.batch if which == 1 else contestant.streams
+    return run(contestant.port, bodies, concurrency=1, seconds=seconds)
+
+
+def bulk(
+    title: str, contestants: list[Contestant], number: int, measure: Callable[[Contestant], Load]
+) -> None:
+    """Readings a second, and the CPU they take."""
+    base = contestants[0]
+    vectorised = replace(
+        base, name="vectorised", batch=vector(base.batch), streams=vector(base.streams)
+    )
+    taking_part = [c for c in [base, vectorised, *contestants[1:]] if c.batch]
+    loads = rounds(taking_part, number, measure)
+    rate = {name: 1000 * median(found, lambda x: x.rate) for name, found in loads.items()}
+    cpu = {name: 1e3 * median(found, lambda x: x.cpu) for name, found in loads.items()}
+    title = f"1,000 readings of 50 streams, {title}"
+    report(f"{title}: throughput", rate, "readings/s", less_is_better=False)
+    report(f"{title}: CPU of the server", cpu, "us/reading", less_is_better=True)
+
+
+def vector(requests: list[bytes]) -> list[bytes]:
+    """The same bodies, sent to the baseline's vectorised call."""
+    return [r.replace(b"POST /detect/batch ", b"POST /vectorised ") for r in requests]
+
+
+def single(concurrency: int, seconds: float, contestant: Contestant) -> Load:
+    """One stretch of single readings with their history."""
+    return run(contestant.port, contestant.single, concurrency=concurrency, seconds=seconds)
 
 
 def measure(contestants: list[Contestant], number: int, seconds: float) -> None:
     """All measurements."""
     for concurrency in (1, 16):
-        loads = rounds(
-            contestants,
-            number,
-            lambda c, n=concurrency: run(c.port, c.single, concurrency=n, seconds=seconds),
-        )
+        loads = rounds(contestants, number, partial(single, concurrency, seconds))
         latency = {
             name: 1e3 * median(found, lambda x: x.percentile(0.5)) for name, found in loads.items()
         }
@@ -184,23 +268,20 @@ def measure(contestants: list[Contestant], number: int, seconds: float) -> None:
         title = f"single /detect with history, concurrency {concurrency}"
         report(f"{title}: median latency", latency, "ms", less_is_better=True)
         report(f"{title}: throughput", rate, "requests/s", less_is_better=False)
-    batched = [c for c in contestants if c.batch]
-    base = batched[0]
-    vectorised = Contestant(
-        "vectorised",
-        base.port,
-        base.single,
-        [b.replace(b"POST /detect/batch ", b"POST /vectorised ") for b in base.batch],
-        0,
-        base.process,
-    )
+        cpu = {name: 1e3 * median(found, lambda x: x.cpu) for name, found in loads.items()}
+        report(f"{title}: CPU of the server", cpu, "ms/request", less_is_better=True)
+    looked_up = [c for c in contestants if c.stored]
     loads = rounds(
-        [*batched, vectorised],
-        number,
-        lambda c: run(c.port, c.batch, concurrency=1, seconds=seconds),
+        looked_up, number, lambda c: run(c.port, c.stored, concurrency=16, seconds=seconds)
     )
-    rate = {name: 1000 * median(found, lambda x: x.rate) for name, found in loads.items()}
-    report("/detect/batch, 1,000 readings of 50 streams", rate, "readings/s", less_is_better=False)
+    print("\nsingle /detect, window and state looked up in PostgreSQL, concurrency 16")
+    for name, found in loads.items():
+        latency_ms = 1e3 * median(found, lambda x: x.percentile(0.5))
+        print(
+            f"  {name:22} {median(found, lambda x: x.rate):10.2f} requests/s {latency_ms:8.2f} ms"
+        )
+    for title, number_of in (("without stored windows", 1), ("windows known, LSTM included", 2)):
+        bulk(title, contestants, number, partial(bulk_load, number_of, seconds))
     print("\nmemory and start")
     for contestant in contestants:
         print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,17 +29,20 @@ def readings(streams: int, length: int, seed: int = 0) -> NDArray[np.float64]:
     return found
 
 
-def items(streams: int, length: int, seed: int = 1, *, history: bool) -> list[dict[str, Any]]:
+def items(
+    streams: int, length: int, seed: int = 1, *, history: bool, name: str = "asset"
+) -> list[dict[str, Any]]:
     """Bodies of ``/detect``: the last reading of stretches, with the 29 before as history."""
     values = readings(streams, length + WINDOW, seed).round(4)
+    start = START + timedelta(minutes=WINDOW)  # after what is stored
     found = []
     for t in range(length):
         for s in range(streams):
             item: dict[str, Any] = {
-                "asset_id": f"asset-{s:03d}",
+                "asset_id": f"{name}-{s:03d}",
                 "sensor_id": "S1",
                 "features": dict(zip(NAMES, values[s, t + WINDOW].tolist(), strict=True)),
-                "timestamp": (START + timedelta(minutes=t)).isoformat(),
+                "timestamp": (start + timedelta(minutes=t)).isoformat(),
             }
             if history:
                 item["history"] = [
@@ -49,15 +53,61 @@ def items(streams: int, length: int, seed: int = 1, *, history: bool) -> list[di
     return found
 
 
+def past(streams: int) -> list[dict[str, Any]]:
+    """Bodies of ``/detect/streams``: the readings that are stored before the benchmark."""
+    values = readings(streams, WINDOW, seed=5).round(4)
+    return [
+        {
+            "asset_id": f"asset-{s:03d}",
+            "sensor_id": "S1",
+            "readings": [
+                {
+                    "timestamp": (START + timedelta(minutes=t)).isoformat(),
+                    "features": dict(zip(NAMES, row, strict=True)),
+                }
+                for t, row in enumerate(values[s].tolist())
+            ],
+        }
+        for s in range(streams)
+    ]
+
+
+def bridge_body(streams: int, length: int, seed: int) -> dict[str, Any]:
+    """A body of ``/detect/streams`` as the bridge sends it: full windows, compact form."""
+    values = readings(streams, length + WINDOW, seed).round(4)
+    rows = [
+        [[(START + timedelta(minutes=t)).isoformat(), *row] for t, row in enumerate(stream)]
+        for stream in values.tolist()
+    ]
+    return {
+        "echo": False,
+        "streams": [
+            {
+                "asset_id": f"asset-{s:03d}",
+                "sensor_id": "S1",
+                "state": None,
+                "window": {"names": NAMES, "rows": rows[s][1:WINDOW]},
+                "readings": {"names": NAMES, "rows": rows[s][WINDOW:]},
+            }
+            for s in range(streams)
+        ],
+    }
+
+
 def make_bundle(var_dir: Path) -> Path:
     """Train the default bundle (100 trees, default SVM, 64-16-64 LSTM) and make it champion."""
+    from errors import BundleError
     from models.bundle import Bundle
     from models.fitting import fit_model_set
     from models.options import FitOptions
     from models.registry import CHAMPION, open_registry
 
     folder = var_dir / "bundle"
-    if not folder.exists():
+    try:
+        Bundle.load(folder).model_set("default")
+    except BundleError:  # none yet, or of an older format
+        for name in ("bundle", "bundles", "registry"):
+            shutil.rmtree(var_dir / name, ignore_errors=True)
         values = list(readings(10, 1000))
         times = np.datetime64("2025-01-01", "us") + np.arange(1000) * np.timedelta64(60, "s")
         # few epochs: weights change nothing about the speed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any
 
 from db.repository import recent_features
@@ -56,15 +57,13 @@ class DriftWatch:
 
     async def _look(self, bundle: Bundle) -> None:
         groups = bundle.groups
-        turn = [
-            groups[(self._next + k) % len(groups)] for k in range(min(len(groups), GROUPS_AT_ONCE))
-        ]
+        count = min(len(groups), GROUPS_AT_ONCE)
+        turn = [groups[(self._next + k) % len(groups)] for k in range(count)]
         self._next += len(turn)
         for group in turn:
+            ask = partial(recent_features, limit=READINGS, group=group)
             try:
-                rows = await self._database.run(
-                    lambda connection, group=group: recent_features(connection, READINGS, group)
-                )
+                rows = await self._database.run(ask)
             except AnomalyError as error:
                 log.info("drift cannot be looked up: %s", error.message)
                 return

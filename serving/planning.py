@@ -94,7 +94,7 @@ def plan(items: Sequence[Item | InputError], known: Known) -> list[Planned]:
         chains.setdefault(key_of(item), []).append(place)
     for key, places in chains.items():
         if len(places) > 1:
-            places.sort(key=lambda p: items[p].timestamp)  # type: ignore[union-attr]
+            places.sort(key=lambda p: items[p].timestamp)  # type: ignore[union-attr, arg-type, return-value]
         planned.extend(_chain(key, places, items, known))
     return planned
 

@@ -144,7 +144,7 @@ def describe(bundle: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _models(group: dict[str, Any]) -> dict[str, Any]:
-    untrained = {
+    untrained: dict[str, Any] = {
         "is_trained": False,
         "version": None,
         "trained_at": None,

@@ -11,14 +11,14 @@ import asyncio
 import base64
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from errors import AnomalyError, Unavailable
+from errors import AnomalyError, BundleError, Unavailable
 from models.base import MODEL_NAMES, Array
 from models.bundle import Bundle
 from models.ensemble import DetectorCall
@@ -99,7 +99,7 @@ class DetectorRunner:
             arrays.append(x)
             alike.setdefault(kind, []).append(place)
         for (name, group, method, *_), places in alike.items():
-            parts = [x for place in places if (x := arrays[place]) is not None]
+            parts = [array for place in places if (array := arrays[place]) is not None]
             self._stacked(name, group, method, places, parts, answers)
         for call, answer in zip(calls, answers, strict=True):
             if "y" in answer:
@@ -132,6 +132,13 @@ class DetectorRunner:
         for place, part in zip(places, parts, strict=True):
             answers[place] = {"y": y[start : start + len(part)]}
             start += len(part)
+
+
+def folder_of(bundle: Bundle) -> str:
+    """The name by which runner processes find a bundle."""
+    if bundle.folder is None:
+        raise BundleError("a bundle that was never saved cannot be scored by other processes")
+    return bundle.folder.name
 
 
 def pack(x: Array, text: bool) -> Any:
@@ -193,7 +200,7 @@ class RemoteRunners:
 
     def __init__(
         self,
-        score: dict[str, Callable[[list[dict[str, Any]]], Awaitable[list[dict[str, Any]]]]],
+        score: Mapping[str, Callable[[list[dict[str, Any]]], Awaitable[list[dict[str, Any]]]]],
         loop: asyncio.AbstractEventLoop,
         as_text: frozenset[str] = frozenset(),
         timeout: float = 30.0,
@@ -212,7 +219,7 @@ class RemoteRunners:
             raise Unavailable("the runners did not answer in time", code="runner_slow") from None
 
     async def _all(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
-        return await asyncio.gather(*(self._one(bundle.folder.name, group, c) for c in calls))
+        return await asyncio.gather(*(self._one(folder_of(bundle), group, c) for c in calls))
 
     async def _one(self, name: str, group: str, call: DetectorCall) -> Array:
         text = call.detector in self._as_text

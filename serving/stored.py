@@ -6,13 +6,25 @@ a few seconds, so that a request with its own history need not touch the databas
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection
 
-from db.repository import asset_criticalities, stream_contexts, stream_key
+from db.repository import (
+    StoredState,
+    asset_criticalities,
+    newest_states,
+    stream_key,
+    windows,
+)
+from db.repository import StreamKey as DatabaseKey
 from errors import InputError, StorageUnavailable
 from models.ensemble import Point
 from serving import metrics
@@ -23,6 +35,8 @@ from serving.planning import Known, Stored, StreamKey, assets_to_look_up, stream
 
 CRITICALITY_S = 5.0
 CRITICALITIES_KEPT = 100_000
+#: A window of 30 readings of 24 features takes some 60 KB.
+WINDOWS_KEPT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +65,7 @@ class LookUps:
         self._database = database
         self._use_stored = use_stored_history
         self._criticality: dict[str, tuple[float, str]] = {}
+        self._windows = Windows()
         self._batcher: Batcher[_Wanted, _Found] = Batcher(
             self._together,
             max_weight=2000,
@@ -96,7 +111,8 @@ class LookUps:
     async def _together(self, wanted: list[_Wanted]) -> Sequence[_Found]:
         streams = {key for one in wanted for key in one.streams}
         assets = {asset for one in wanted for asset in one.assets}
-        found = await self._database.quick(lambda connection: look_up(connection, streams, assets))
+        ask = partial(look_up, streams=streams, assets=assets, windows_kept=self._windows)
+        found = await self._database.quick(ask)
         now = time.monotonic()
         if len(self._criticality) + len(assets) > CRITICALITIES_KEPT:
             self._criticality.clear()
@@ -105,13 +121,60 @@ class LookUps:
         return [found] * len(wanted)
 
 
-def look_up(connection: Connection, streams: Iterable[StreamKey], assets: Iterable[str]) -> _Found:
+class Windows:
+    """Windows read before. One is as stored as long as its stream's state has not moved on.
+
+    Parameters
+    ----------
+    most : int
+        Streams kept; the least recently used go.
+    """
+
+    def __init__(self, most: int = WINDOWS_KEPT) -> None:
+        self._most = most
+        self._kept: OrderedDict[StreamKey, tuple[Any, list[Point]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: StreamKey, state: StoredState) -> list[Point] | None:
+        """The window that belongs to ``state``, if it is here."""
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is None or kept[0] != _mark(state):
+                return None
+            self._kept.move_to_end(key)
+            return kept[1]
+
+    def put(self, key: StreamKey, state: StoredState, window: list[Point]) -> None:
+        """Keep a window; it must not be changed afterwards."""
+        with self._lock:
+            self._kept[key] = (_mark(state), window)
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+
+
+def _mark(state: StoredState) -> tuple[Any, ...]:
+    return state.topic_id, state.partition, state.last_timestamp, state.window_length, state.state
+
+
+def look_up(
+    connection: Connection,
+    streams: Iterable[StreamKey],
+    assets: Iterable[str],
+    windows_kept: Windows,
+) -> _Found:
     """States with their windows, and criticalities, in one transaction."""
     found: dict[StreamKey, Stored] = {}
-    if streams:
-        keys = [stream_key(asset, sensor) for asset, sensor in streams]
-        for key, (state, readings) in stream_contexts(connection, keys, 0).items():
-            window = [Point(at, features) for at, features in readings]
-            found[key[0], key[1]] = Stored(state.state, window)
+    missing: dict[DatabaseKey, tuple[UUID, int, int]] = {}
+    states = newest_states(connection, [stream_key(*key) for key in streams]) if streams else {}
+    for key, state in states.items():
+        window = windows_kept.get(key[:2], state)
+        if window is None:
+            missing[key] = (state.topic_id, state.partition, state.window_length or 0)
+        found[key[0], key[1]] = Stored(state.state, window or ())
+    for key, readings in windows(connection, missing).items():
+        window = [Point(at, features) for at, features in readings]
+        windows_kept.put(key[:2], states[key], window)
+        found[key[0], key[1]] = Stored(states[key].state, window)
     criticality = asset_criticalities(connection, list(assets)) if assets else {}
     return _Found(found, dict(criticality))

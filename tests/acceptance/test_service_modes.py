@@ -1,4 +1,4 @@
-"""Runners in processes of their own, two API workers: the same scores, real batches, one version."""
+"""Runners in processes of their own, two API workers: same scores, real batches, one version."""
 
 from __future__ import annotations
 

@@ -1,0 +1,123 @@
+"""Which bundle is in force: followed, switched, and kept when its successor is broken."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from errors import NoModel
+from models.bundle import Bundle
+from models.registry import CHAMPION, FileRegistry
+from serving.agent import DirectAsker, ProcessAsker
+from serving.bundles import Keeper, Leadership
+
+
+async def no_warming(_: Bundle) -> None:
+    """The engine's part, not this test's."""
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 60))  # type: ignore[arg-type]
+
+
+async def until(done: Callable[[], bool]) -> None:
+    while not done():
+        await asyncio.sleep(0.01)
+
+
+def keeper(tmp_path: Path, registry: FileRegistry, **options: Any) -> Keeper:
+    return Keeper(DirectAsker(registry), tmp_path / "bundles", no_warming, 0.05, **options)
+
+
+def test_it_follows_the_champion_and_survives_a_broken_one(
+    tmp_path: Path, bundle_dir: Path
+) -> None:
+    registry = FileRegistry(tmp_path / "registry")
+    broken = tmp_path / "broken"
+    shutil.copytree(bundle_dir, broken)
+    (broken / "bundle.json").write_text("{}")
+
+    async def scenario() -> None:
+        kept = keeper(tmp_path, registry)
+        with pytest.raises(NoModel, match=r"python -m training\.fit"):
+            kept.current()
+        await kept.start()
+        first = registry.register(bundle_dir)
+        registry.set_alias(CHAMPION, first)
+        await until(lambda: kept.bundle is not None)
+        assert kept.current().version == first
+        registry.set_alias(CHAMPION, registry.register(broken))
+        await until(lambda: kept.status()["problem"] is not None)
+        assert kept.current().version == first
+        await kept.stop()
+
+    run(scenario)
+
+
+def test_a_state_of_the_new_champion_makes_it_switch_before_scoring(
+    tmp_path: Path, bundle_dir: Path
+) -> None:
+    registry = FileRegistry(tmp_path / "registry")
+    registry.set_alias(CHAMPION, registry.register(bundle_dir))
+
+    async def scenario() -> None:
+        kept = Keeper(DirectAsker(registry), tmp_path / "bundles", no_warming, 3600)
+        await kept.start()
+        await until(lambda: kept.bundle is not None)
+        await kept.know("1")  # nothing to do
+        registry.set_alias(CHAMPION, registry.register(bundle_dir))
+        await kept.know("2")
+        assert kept.current().version == "2"
+        await kept.know("1")  # an old one changes nothing
+        assert kept.current().version == "2"
+        await kept.stop()
+
+    run(scenario)
+
+
+def test_the_packed_bundle_serves_until_there_is_a_champion(
+    tmp_path: Path, bundle_dir: Path
+) -> None:
+    registry = FileRegistry(tmp_path / "registry")
+
+    async def scenario() -> None:
+        kept = keeper(tmp_path, registry, packed=bundle_dir)
+        await kept.start()
+        await until(lambda: kept.bundle is not None)
+        assert kept.source == "packed in the Bento"
+        registry.set_alias(CHAMPION, registry.register(bundle_dir))
+        await until(lambda: kept.current().version == "1")
+        await kept.stop()
+
+    run(scenario)
+
+
+def test_one_process_leads(tmp_path: Path) -> None:
+    first, second = Leadership(tmp_path / "lock"), Leadership(tmp_path / "lock")
+    assert first.held()
+    assert not second.held()
+    assert first.held()
+    first.release()
+    assert second.held()
+    second.release()
+
+
+def test_the_registry_is_asked_through_a_process_that_may_die(
+    tmp_path: Path, mlflow_uri: str
+) -> None:
+    async def scenario() -> None:
+        asker = ProcessAsker(mlflow_uri, "anomaly-detection", tmp_path)
+        assert await asker.ask("alias", name=CHAMPION) is None
+        assert asker._process is not None
+        asker._process.kill()
+        await asker._process.wait()
+        runs = await asker.ask("runs", limit=5, page=None, model_name=None)
+        assert runs["enabled"] is True
+        await asker.close()
+
+    run(scenario)

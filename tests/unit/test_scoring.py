@@ -1,0 +1,192 @@
+"""From items to streams and back, and scoring that does not depend on the company."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from errors import InputError, Unavailable
+from models.bundle import Bundle
+from models.ensemble import DetectorCall, Point, StreamOutcome, StreamWork, score
+from models.thresholds import Policy
+from serving.parsing import Item
+from serving.planning import Known, Stored, collect, merge_metadata, plan, set_times
+from serving.runners import (
+    BundleCache,
+    DetectorRunner,
+    LocalRunners,
+    RemoteRunners,
+    pack,
+    unpack,
+)
+from serving.scoring import Engine, Job
+from tests.fixtures.bundle import points
+from training.simulate import Plant
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def item(asset: str, minute: int | None, **more: Any) -> Item:
+    given: dict[str, Any] = {
+        "sensor_id": None,
+        "features": {"rms": float(minute or 0)},
+        "timestamp": None if minute is None else T0 + timedelta(minutes=minute),
+        "criticality": None,
+        "history": None,
+        "metadata": {},
+    }
+    return Item(asset, **{**given, **more})
+
+
+def minutes(planned: Any) -> list[float]:
+    return [point.features["rms"] for point in planned.work.readings]
+
+
+def test_items_of_a_stream_become_one_work_in_time_order() -> None:
+    items = [item("A", 2), item("B", 5), InputError("bad"), item("A", 1)]
+    a, b = plan(items, Known())
+    assert (minutes(a), a.items) == ([1.0, 2.0], [3, 0])
+    assert (minutes(b), b.items) == ([5.0], [1])
+
+
+def test_own_history_beats_the_batch_which_goes_behind_what_is_stored() -> None:
+    stored = Stored({"bundle": "1"}, [Point(T0, {"rms": -1.0})])
+    items = [item("A", 1), item("A", 2, history=[{"rms": 9.0}]), item("A", 3)]
+    alone, chain = plan(items, Known({("A", ""): stored}))
+    assert [p.features for p in alone.work.window] == [{"rms": 9.0}]
+    assert (minutes(alone), alone.items) == ([2.0], [1])
+    assert chain.work.window == stored.window
+    assert chain.work.state == stored.state
+    # the item with its own history is history to those after it
+    assert (minutes(chain), chain.items) == ([1.0, 2.0, 3.0], [0, None, 2])
+
+
+def test_two_criticalities_of_one_stream_are_scored_behind_the_same_history() -> None:
+    items = [item("A", 1), item("A", 2, criticality="high"), item("A", 3)]
+    medium, high = plan(items, Known(criticality={"A": "medium"}))
+    assert minutes(medium) == minutes(high) == [1.0, 2.0, 3.0]
+    assert (medium.work.criticality, medium.items) == ("medium", [0, None, 2])
+    assert (high.work.criticality, high.items) == ("high", [None, 1, None])
+
+
+def test_items_without_a_time_get_the_present_in_their_order() -> None:
+    items = [item("A", None), item("A", None)]
+    set_times(items, T0)
+    assert [i.timestamp for i in items] == [T0, T0 + timedelta(microseconds=1)]
+
+
+def test_results_go_back_to_their_items_with_the_callers_metadata() -> None:
+    items = [
+        item("A", 2, metadata={"mine": 1, "group": 2}),
+        InputError("bad", code="c"),
+        item("A", 1),
+    ]
+    planned = plan(items, Known())
+
+    results = [{"n": n, "metadata": {"group": "g"}} for n in (1, 2)]
+    answers = collect(items, planned, [StreamOutcome(results, {}, 0)])
+    assert [a.get("n") for a in answers] == [2, None, 1]
+    assert answers[1]["error"]["code"] == "c"
+    assert answers[0]["metadata"] == {"group": "g", "mine": 1, "caller": {"group": 2}}
+
+
+def test_a_callers_caller_moves_too() -> None:
+    ours: dict[str, Any] = {"window": "added"}
+    merge_metadata(ours, {"caller": 1, "stored": "x", "free": 2})
+    assert ours == {"window": "added", "free": 2, "caller": {"caller": 1, "stored": "x"}}
+
+
+def works(plant: Plant) -> list[StreamWork]:
+    return [
+        StreamWork(f"A{asset}", None, None, "medium", None, (), points(plant, asset, 0, number))
+        for asset, number in ((0, 1), (1, 25), (2, 40))
+    ]
+
+
+def finals(outcomes: Any) -> list[list[float]]:
+    return [[r["final_score"] for r in outcome.results] for outcome in outcomes]
+
+
+@pytest.mark.parametrize("inline", [0, 1000])
+def test_scores_do_not_depend_on_the_company(bundle: Bundle, plant: Plant, inline: int) -> None:
+    expected = [score(bundle.model_set("default"), [work], Policy())[0] for work in works(plant)]
+    engine = Engine(LocalRunners(), Policy(), max_batch=30, inline=inline)
+
+    async def scenario() -> Any:
+        return await asyncio.gather(*(engine.score(bundle, works(plant)) for _ in range(5)))
+
+    for outcomes in asyncio.run(scenario()):
+        for found, wanted in zip(finals(outcomes), finals(expected), strict=True):
+            assert found == pytest.approx(wanted, abs=1e-6)
+    engine.close()
+
+
+def test_a_request_that_breaks_scoring_takes_no_other_down(bundle: Bundle, plant: Plant) -> None:
+    engine = Engine(LocalRunners(), Policy())
+    broken = StreamWork("A", None, None, "medium", None, (), [None])  # type: ignore[list-item]
+    good, bad = engine.score_jobs([Job(bundle, works(plant)), Job(bundle, [broken])])
+    assert isinstance(bad, Exception)
+    assert not isinstance(good, BaseException)
+    assert len(good) == 3
+    engine.close()
+
+
+def calls(bundle: Bundle, number: int) -> list[DetectorCall]:
+    width = len(bundle.model_set("default").feature_names)
+    rows = np.random.default_rng(number).normal(size=(number, width))
+    return [DetectorCall("isolation_forest", "score", rows)]
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_runner_stacks_what_is_alike_and_answers_in_order(bundle: Bundle, text: bool) -> None:
+    assert bundle.folder is not None
+    runner = DetectorRunner("isolation_forest", BundleCache(bundle.folder.parent))
+    asked = [
+        {
+            "bundle": bundle.folder.name,
+            "group": "default",
+            "method": method,
+            "x": pack(calls(bundle, n)[0].x, text),
+            "text": text,
+        }
+        for n, method in ((1, "score"), (5, "explain"), (3, "score"))
+    ]
+    asked.insert(
+        1, {"bundle": "../../etc", "group": "default", "method": "score", "x": asked[0]["x"]}
+    )
+    asked.insert(2, {"nonsense": 1})
+    answers = runner.answer(asked)
+    model = bundle.model_set("default").detectors["isolation_forest"]
+    assert unpack(answers[0]["y"]) == pytest.approx(model.score(calls(bundle, 1)[0].x))
+    assert "error" in answers[1]
+    assert answers[2]["error"]["code"] == "bad_call"
+    assert unpack(answers[3]["y"]).shape == (5, len(bundle.model_set("default").feature_names))
+    assert unpack(answers[4]["y"]) == pytest.approx(model.score(calls(bundle, 3)[0].x))
+
+
+def test_a_dropped_connection_is_tried_again_and_a_dead_runner_is_503(bundle: Bundle) -> None:
+    failures = [ConnectionResetError("closed"), ConnectionResetError("closed")]
+
+    async def flaky(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if failures:
+            raise failures.pop()
+        return [{"y": np.zeros(len(call["x"]))} for call in asked]
+
+    async def dead(_: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        raise ConnectionRefusedError
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        runners = RemoteRunners({"isolation_forest": flaky}, loop)
+        (found,) = await asyncio.to_thread(runners.call, bundle, "default", calls(bundle, 4))
+        assert found.tolist() == [0.0] * 4
+        runners = RemoteRunners({"isolation_forest": dead}, loop)
+        with pytest.raises(Unavailable) as refused:
+            await asyncio.to_thread(runners.call, bundle, "default", calls(bundle, 4))
+        assert refused.value.status == 503
+
+    asyncio.run(scenario())
