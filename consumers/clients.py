@@ -199,6 +199,28 @@ def finish_joining(consumer: KafkaConsumer) -> None:
         coordinator.request_rejoin()
 
 
+def hand_out_parked(consumer: KafkaConsumer) -> None:
+    """Have the next ``poll`` return records that were fetched before their partition was paused.
+
+    kafka-python 3.0 parks them, and takes them up again only into an empty slot; a slot whose
+    records are used up counts as taken, so without this a resumed partition may stand still.
+    """
+    fetcher = consumer._fetcher
+    if fetcher._paused_partition_records and not fetcher._next_partition_records:
+        fetcher._next_partition_records = None
+
+
+def refreshed(consumer: KafkaConsumer, seconds: float) -> None:
+    """Wait for fresh metadata.
+
+    Raises
+    ------
+    kafka.errors.KafkaTimeoutError
+    """
+    update = consumer._client.cluster.request_update()
+    consumer._net.run(consumer._manager.wait_for, update, seconds * 1000)
+
+
 def is_stable(consumer: KafkaConsumer) -> bool:
     """The group has given this member its partitions (perhaps none), and knows it."""
     return bool(consumer._coordinator.stable() and not consumer._coordinator.need_rejoin())

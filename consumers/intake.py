@@ -134,6 +134,7 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self._subscribe()
             return
         clients.finish_joining(self._consumer)
+        clients.hand_out_parked(self._consumer)
         try:
             self._receive(self._consumer.poll(timeout_ms=int(POLL_SECONDS * 1000)))
         except kafka_errors.OffsetOutOfRangeError as error:
@@ -155,19 +156,30 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             if place is None or place.status not in (Status.READY, Status.DOUBTFUL):
                 continue
             first = records[0].offset
-            if first > place.fetched:
-                self._gap(place, first)
-            elif first < place.position:
+            if first > place.fetched and not self._is_gap(place, first):
+                continue
+            if first < place.position:
                 records = self._pass_over(place, records)
             place.extend(records, now)
             lanes.add(self._lane(place))
         for lane in lanes:
             lane.notify()
 
-    def _gap(self, place: Place, first: int) -> None:
-        """Offsets are skipped by compaction and transactions too: only dropped ones are lost."""
+    def _is_gap(self, place: Place, first: int) -> bool:
+        """Whether the offsets before ``first`` are really not there.
+
+        Compaction and transactions leave holes, and the broker may have dropped records; but a
+        poll that failed half-way may also have swallowed some. So a hole is believed when it is
+        seen twice in the same place.
+        """
+        hole = (place.fetched, first)
+        if place.hole != hole:
+            place.hole = hole
+            self._consumer.seek(place.partition, place.fetched)
+            return False
         begin, end = bounds(self._consumer, place.partition, ASK_SECONDS)
-        settle(place, place.fetched, min(begin, first), end, self._metrics)
+        settle(place, place.fetched, min(begin, first), max(end, first), self._metrics)
+        return True
 
     def _pass_over(self, place: Place, records: list[Any]) -> list[Any]:
         """Leave out offsets that are accounted for: a log cut short gave them a second time."""
@@ -176,6 +188,8 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         return kept
 
     def _out_of_range(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
+        clients.refreshed(self._consumer, ASK_SECONDS)
+        self._watch_topic()  # made anew, the topic has other offsets, and its places are dropped
         for partition, offset in error.args[0].items():
             place = self._places.get(partition)
             if place is None:

@@ -49,6 +49,7 @@ class Place:
         self.anew = False  # a topic of this name was accounted for before
         self.position = 0
         self.fetched = 0
+        self.hole = (-1, -1)  # offsets that were missing when last polled
         self.drain_to: int | None = None
         self.lost_at = 0.0
         self.memories = Memories(streams)
