@@ -1,0 +1,179 @@
+"""One batch from records to rows: duplicates, repetitions, publishing, offsets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from kafka import TopicPartition
+
+from consumers import batch, rows
+from consumers.batch import Limits
+from consumers.places import Place
+from consumers.rows import Targets
+from consumers.streams import Memory
+from errors import Unavailable
+from tests.fixtures.bridging import reading
+from tests.fixtures.scoring import score_stream
+
+NOW = int(datetime(2026, 1, 2, tzinfo=UTC).timestamp() * 1000)
+TARGETS = Targets("out", "dead", "anomalies")
+
+
+@dataclass
+class FakeRecord:
+    offset: int
+    value: bytes | None
+    key: bytes | None = b"k"
+    timestamp: int = NOW
+    headers: list[Any] = field(default_factory=list)
+
+
+@pytest.fixture
+def place():
+    made = Place(TopicPartition("in", 1), UUID(int=7), 100)
+    made.epoch, made.stored = 3, 10
+    return made
+
+
+def run(place, bodies, first=10, stored=None, targets=TARGETS, level=-1):
+    """A batch through every step, scored by the stub; its commit."""
+    records = [FakeRecord(first + n, body) for n, body in enumerate(bodies)]
+    items = batch.read([(place, records)], Limits(3600, 100))
+    recalled = {at: dict.fromkeys(keys, None) for at, keys in batch.firsts(items).items()}
+    memories = {at: {key: Memory() for key in keys} for at, keys in recalled.items()}
+    works = batch.group(items, memories)
+    batch.mark_duplicates(batch.suspects(works), stored or {})
+    body = batch.request(works, {"A": "high"})
+    if body is not None:
+        streams = orjson.loads(body)["streams"]
+        batch.absorb(works, {"streams": [score_stream(stream) for stream in streams]})
+    batch.settle_repetitions(items)
+    commit = rows.build(items, works, targets, lambda *_: level)
+    batch.remember(works)
+    place.stored = commit.moves[0].new
+    return commit
+
+
+def test_every_record_becomes_one_row_and_the_offset_moves_past_the_last(place):
+    commit = run(place, [reading("A", 0), b"nonsense", reading("B", 0)])
+    assert [row["source_offset"] for row in commit.detections] == [10, 12]
+    assert [row["reason"] for row in commit.dead_letters] == ["not_json"]
+    (move,) = commit.moves
+    assert (move.epoch, move.expected, move.new) == (3, 10, 13)
+    assert {state.key[0] for state in commit.states[place.source]} == {"A", "B"}
+
+
+def test_same_record_always_gives_the_same_id(place):
+    one = run(place, [reading("A", 0)]).detections[0]["id"]
+    place.memories.clear()
+    assert run(place, [reading("A", 0)]).detections[0]["id"] == one
+
+
+def test_repetition_inside_a_batch_is_a_duplicate_of_the_first(place):
+    commit = run(place, [reading("A", 0), reading("A", 0), reading("A", 0, value=9.0)])
+    assert len(commit.detections) == 2
+    (letter,) = commit.dead_letters
+    assert letter["reason"] == "duplicate"
+    assert letter["original_id"] == commit.detections[0]["id"]
+
+
+def test_repetition_of_a_refused_reading_shares_its_reason(place):
+    commit = run(place, [reading("NOGROUP", 0)] * 2)
+    assert [row["reason"] for row in commit.dead_letters] == ["no_group", "no_group"]
+    assert not commit.states
+
+
+def test_only_readings_not_newer_than_the_last_are_looked_up(place):
+    run(place, [reading("A", 5)])
+    records = [FakeRecord(11, reading("A", 5)), FakeRecord(12, reading("A", 6))]
+    items = batch.read([(place, records)], Limits(3600, 100))
+    works = batch.group(items, {})
+    assert [item.record.offset for item in batch.suspects(works)] == [11]
+    works[0].memory.spread = True
+    assert len(batch.suspects(works)) == 2
+
+
+def test_stored_duplicate_is_not_scored_nor_published_to_the_dead_letter_topic(place):
+    run(place, [reading("A", 5)])
+    same = orjson.loads(reading("A", 5))["features"]
+    stored = {0: [(UUID(int=1), {"rms": 0.0}), (UUID(int=2), same)]}
+    commit = run(place, [reading("A", 5)], first=11, stored=stored)
+    assert commit.detections == []
+    assert commit.outbox == []
+    assert commit.dead_letters[0]["original_id"] == UUID(int=2)
+
+
+def test_a_batch_cut_differently_gives_the_same_scores(place):
+    bodies = [reading("A", n) for n in range(12)]
+    whole = [row["final_score"] for row in run(place, bodies).detections]
+    place.memories.clear()
+    parts = []
+    for first, count in ((0, 1), (1, 4), (5, 7)):
+        commit = run(place, bodies[first : first + count], first=10 + first)
+        parts += [row["final_score"] for row in commit.detections]
+    assert parts == whole
+
+
+def test_messages_carry_the_id_of_their_row(place):
+    commit = run(place, [reading("A", n) for n in range(20)])
+    wanted = {str(row["id"]) for row in commit.detections if row["is_anomaly"]}
+    messages = [orjson.loads(row["value"]) for row in commit.outbox]
+    assert {message["detection_id"] for message in messages} == wanted
+    assert all(row["target_topic"] == "out" and row["key"] == b"A" for row in commit.outbox)
+    assert wanted
+
+
+def test_publish_all_sends_every_result(place):
+    commit = run(place, [reading("A", n) for n in range(5)], targets=Targets("o", "d", "all"))
+    assert len(commit.outbox) == 5
+
+
+@pytest.mark.parametrize(("level", "published"), [(-1, [0, 2, 3]), (1, [2, 3])])
+def test_publish_events_sends_openings_and_rises(place, level, published):
+    items, works = _event_batch(place, ["medium", "medium", "high", "critical", "high"])
+    commit = rows.build(items, works, Targets("out", "dead", "events"), lambda *_: level)
+    assert [row["source_offset"] - 10 for row in commit.outbox] == published
+    batch.remember(works)
+    items, works = _event_batch(place, ["critical"], first=20)
+    again = rows.build(items, works, Targets("out", "dead", "events"), lambda *_: level)
+    assert again.outbox == []
+
+
+def _event_batch(place, severities, first=10):
+    """Readings of one event that this bridge did not see open."""
+    records = [FakeRecord(first + n, reading("A", first + n)) for n in range(len(severities))]
+    items = batch.read([(place, records)], Limits(3600, 100))
+    works = batch.group(items, {place: {("A", "S1", ""): Memory()}})
+    batch.request(works, {})
+    event = {"id": "e", "started_at": "2026-01-01T00:00:00+00:00", "state": "ongoing"}
+    results = [
+        {
+            "scores": [], "final_score": 0.9, "p": 1e-5, "threshold": 0.5, "is_anomaly": True,
+            "criticality": severity, "metadata": {"window": "added", "event": event},
+        }
+        for severity in severities
+    ]  # fmt: skip
+    answer = {"results": results, "state": {"n": 1}, "window_length": 3}
+    batch.absorb(works, {"streams": [answer]})
+    return items, works
+
+
+def test_answer_that_does_not_fit_the_request_is_refused(place):
+    items = batch.read([(place, [FakeRecord(10, reading("A", 0))])], Limits(3600, 100))
+    works = batch.group(items, {place: {("A", "S1", ""): Memory()}})
+    batch.request(works, {})
+    for wrong in ({}, {"streams": []}, {"streams": [{"results": []}]}):
+        with pytest.raises(Unavailable):
+            batch.absorb(works, wrong)
+
+
+def test_criticality_of_the_asset_travels(place):
+    items = batch.read([(place, [FakeRecord(10, reading("A", 0))])], Limits(3600, 100))
+    works = batch.group(items, {place: {("A", "S1", ""): Memory()}})
+    body = batch.request(works, {"A": "critical"})
+    assert orjson.loads(body or b"")["streams"][0]["criticality"] == "critical"

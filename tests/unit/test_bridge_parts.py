@@ -1,0 +1,149 @@
+"""Small parts of the bridge: troubles, refusals, culprits, memories, places."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import orjson
+import pytest
+from kafka import TopicPartition
+from prometheus_client import generate_latest
+
+from consumers.culprits import Culprits
+from consumers.kill import killer
+from consumers.metrics import Metrics
+from consumers.places import Place
+from consumers.refusals import RefusedBySetupError, Refusals
+from consumers.streams import Memories, Memory, encode_row, pack_rows
+from consumers.trouble import Trouble
+from errors import Unavailable
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class FakeRecord:
+    offset: int
+    value: bytes = b"x"
+    key: bytes | None = None
+    timestamp: int = 0
+    headers: list = field(default_factory=list)
+
+
+def test_trouble_is_said_once_and_its_end_once(caplog):
+    told = []
+    trouble = Trouble("service", lambda what, code: told.append((what, code)))
+    with caplog.at_level(logging.WARNING):
+        waits = [trouble.failed(Unavailable("away")) for _ in range(12)]
+        trouble.passed()
+        trouble.passed()
+    assert len(caplog.records) == 2
+    assert told == [("service", "unavailable"), ("service", None)]
+    assert waits[0] <= 0.2
+    assert 5 <= waits[-1] <= 10
+
+
+def test_trouble_waits_at_least_as_long_as_asked():
+    assert Trouble("service", lambda *_: None).failed(Unavailable("busy"), 42.0) == 42.0
+
+
+def test_refusals_are_judged_on_a_full_window_only():
+    refusals = Refusals(10, enabled=True)
+    refusals.check(["no_group"] * 9)
+    with pytest.raises(RefusedBySetupError):
+        refusals.check(["no_group"] * 10)
+
+
+def test_refusals_of_one_reason_must_be_more_than_half():
+    refusals = Refusals(10, enabled=True)
+    refusals.check(["no_group"] * 5 + [None] * 5)
+    refusals.check(["no_group"] * 5 + ["missing_features"] * 5)
+    with pytest.raises(RefusedBySetupError, match="6 of the last 10"):
+        refusals.check(["missing_features"] * 6 + [None] * 4)
+    Refusals(10, enabled=False).check(["no_group"] * 10)
+
+
+def test_refusals_of_other_reasons_and_batches_not_stored_do_not_count():
+    refusals = Refusals(4, enabled=True)
+    refusals.check(["invalid_input"] * 8)
+    with pytest.raises(RefusedBySetupError):
+        refusals.check(["no_group"] * 4)
+    refusals.note([None] * 4)
+    refusals.check(["no_group"] * 2)
+
+
+def test_culprit_needs_five_failures_in_a_row():
+    culprits = Culprits()
+    assert [culprits.failed("a") for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert culprits.failed("b") == 1
+    assert not culprits.others_passed(100.0)
+    culprits.passed(90.0)
+    assert culprits.others_passed(100.0)
+    assert not culprits.others_passed(151.0)
+
+
+def test_rows_are_compact_when_all_have_the_same_features():
+    one = encode_row(START, {"b": 2.0, "a": 1.0})
+    two = encode_row(START, {"a": 3.0, "b": 4.0})
+    packed = orjson.loads(orjson.dumps(pack_rows([one, two])))
+    stamp = START.isoformat()
+    assert packed == {"names": ["a", "b"], "rows": [[stamp, 1.0, 2.0], [stamp, 3.0, 4.0]]}
+
+
+def test_rows_with_different_features_are_a_list():
+    rows = [encode_row(START, {"a": 1.0}), encode_row(START, {"a": 1.0, "b": 2.0})]
+    packed = orjson.loads(orjson.dumps(pack_rows(rows)))
+    assert [row["features"] for row in packed] == [{"a": 1.0}, {"a": 1.0, "b": 2.0}]
+    assert pack_rows([]) == []
+
+
+def test_memory_keeps_the_window_as_the_service_says():
+    memory = Memory()
+    memory.grow(2)
+    rows = [encode_row(START, {"a": float(n)}) for n in range(5)]
+    for number, (row, mark) in enumerate(
+        zip(rows, ["added", "added", "added", "left_out", "restarted"], strict=True)
+    ):
+        memory.add(row, START + timedelta(seconds=number), mark)
+        if number == 3:
+            assert list(memory.window) == rows[1:3]
+    assert list(memory.window) == [rows[4]]
+    assert memory.last == START + timedelta(seconds=4)
+
+
+def test_memories_forget_the_least_recently_used():
+    memories = Memories(2)
+    for asset in ("a", "b"):
+        memories.put((asset, "", ""), Memory())
+    memories.get(("a", "", ""))
+    memories.put(("c", "", ""), Memory())
+    assert [key[0] for key in memories] == ["a", "c"]
+
+
+def test_place_keeps_records_until_they_are_accounted_for():
+    place = Place(TopicPartition("t", 0), UUID(int=1), 100)
+    place.extend([FakeRecord(n) for n in (0, 1, 5)], 1.0)
+    assert [record.offset for record in place.head(2)] == [0, 1]
+    assert (len(place.buffer), place.fetched) == (3, 6)
+    place.drop_through(2, 2.0)
+    assert [record.offset for record in place.head(9)] == [5]
+    assert place.bytes == 201
+
+
+def test_kill_point_must_be_known():
+    for wrong in ("nowhere:1", "in_commit", "in_commit:x"):
+        with pytest.raises(ValueError, match="BRIDGE_KILL_POINT"):
+            killer(wrong)
+    killer("in_commit:2")("in_commit")  # the first passage lives
+
+
+def test_metrics_have_one_state_at_a_time():
+    metrics = Metrics()
+    metrics.set_state("paused", "no_model")
+    metrics.set_state("running", "")
+    text = generate_latest(metrics.registry).decode()
+    lines = [line for line in text.splitlines() if line.startswith("bridge_state{")]
+    assert lines == ['bridge_state{state="running",why=""} 1.0']
