@@ -27,11 +27,11 @@ def assemble(
     Bundle
         With the version that :func:`content_version` gives.
     """
-    whole = dict(sets)
-    if carried is not None:
+    whole: dict[str, ModelSet] = {}
+    if carried is not None:  # first: the order of the groups says which is the default one
         for group in carried.groups:
-            if group not in whole:
-                whole[group] = carried.model_set(group)
+            whole[group] = sets[group] if group in sets else carried.model_set(group)
+    whole |= sets
     bundle = Bundle(whole, rules)
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / "bundle"

@@ -70,7 +70,7 @@ def log_training(uri: str, experiment_id: str, training: Training) -> str:
         for task, result in zip(training.tasks, training.results, strict=True):
             if not many:
                 _pictures(result, training)
-                _children(task, result, training)
+                _children(task, result, training, experiment_id)
         return str(run.info.run_id)
 
 
@@ -99,7 +99,7 @@ def _pictures(result: Result, training: Training) -> None:
         mlflow.log_figure(plots.loss_curves(history), f"{place}/loss_curves.png")
 
 
-def _children(task: Task, result: Result, training: Training) -> None:
+def _children(task: Task, result: Result, training: Training, experiment_id: str) -> None:
     import mlflow
 
     from training import native
@@ -116,7 +116,7 @@ def _children(task: Task, result: Result, training: Training) -> None:
             GROUP_TAG: result.name,
             "anomaly.bundle_version": training.bundle.version,
         }
-        with mlflow.start_run(nested=True, run_name=label, tags=tags):
+        with mlflow.start_run(nested=True, run_name=label, tags=tags, experiment_id=experiment_id):
             mlflow.log_params(_params({"group": result.name, **detector.params}))
             mlflow.log_metrics(report.figures.get(name, {}))
             mlflow.log_metrics(_score_figures(result, name))
