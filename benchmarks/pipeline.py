@@ -231,8 +231,11 @@ class Stage:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.pipeline",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--readings", type=int, default=100_000)
     parser.add_argument("--streams", type=int, default=200)
     parser.add_argument("--partitions", type=int, default=4)

@@ -11,6 +11,7 @@ What is stored and published of it is in ``consumers.rows``.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -199,6 +200,8 @@ def absorb(works: Iterable[Work], answer: Mapping[str, Any]) -> None:
                 item.refusal = _refused(item, result["error"])
             else:
                 item.result = _complete(item, result)
+                if work.memory.spread:
+                    item.result["metadata"]["spread"] = True
 
 
 def _bad_answer(what: str) -> Unavailable:
@@ -244,12 +247,14 @@ def settle_repetitions(items: Iterable[Item]) -> None:
 
 def remember(works: Iterable[Work]) -> None:
     """Take the outcome of a batch into memory, once it is committed."""
+    now = time.monotonic()
     for work in works:
         if work.state is None:
             continue
         memory = work.memory
         before = memory.window_length
         memory.state = work.state
+        memory.seen = now
         memory.published = work.published
         memory.grow(work.window_length)
         for item, row in zip(work.sent, work.rows, strict=True):

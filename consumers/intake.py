@@ -21,6 +21,7 @@ from consumers.claims import Claims, bounds, find_start, settle
 from consumers.lane import Lane
 from consumers.metrics import Metrics
 from consumers.places import Place, Status
+from consumers.streams import Spread
 from consumers.trouble import Trouble
 from db.repository import Claim
 from errors import BrokerUnavailable
@@ -43,6 +44,7 @@ class Rules:
     buffer_bytes: int  # all in all
     streams_cached: int
     revoke_seconds: float
+    silent_seconds: float
 
 
 class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
@@ -56,6 +58,7 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         metrics: Metrics,
         trouble: Trouble,
         rules: Rules,
+        spread: Spread,
     ) -> None:
         self._consumer = consumer
         self._lanes = lanes
@@ -63,6 +66,7 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._metrics = metrics
         self._trouble = trouble
         self._rules = rules
+        self._spread = spread
         self._places: dict[TopicPartition, Place] = {}
         self._unnamed: set[TopicPartition] = set()  # assigned; the topic's id is not known yet
         self._committed: dict[TopicPartition, int] = {}
@@ -351,6 +355,9 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     def _measure(self) -> None:
         places = self.places
         self._metrics.buffered.set(sum(len(place.buffer) for place in places))
+        self._metrics.spread.set(len(self._spread))
+        before = time.monotonic() - self._rules.silent_seconds
+        self._metrics.silent.set(sum(place.memories.silent(before) for place in places))
         self._metrics.streams.set(sum(len(place.memories) for place in places))
         for place in places:
             end = self._consumer.highwater(place.partition)

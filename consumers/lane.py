@@ -23,6 +23,7 @@ from consumers.metrics import Metrics
 from consumers.places import Place, Status
 from consumers.refusals import Refusals, RefusedBySetupError
 from consumers.scorer import BatchRefusedError, Scorer
+from consumers.streams import Spread
 from consumers.trouble import Trouble
 from db.session import AlreadyStored
 from errors import AnomalyError, InputError, Unavailable
@@ -48,6 +49,7 @@ class Parts:
     store: Store
     metrics: Metrics
     refusals: Refusals
+    spread: Spread
     targets: rows.Targets
     limits: Limits
     sizes: Sizes
@@ -208,6 +210,9 @@ class Lane(threading.Thread):
             place: store.recall(*place.source, keys) for place, keys in steps.firsts(items).items()
         }
         works = steps.group(items, recalled)
+        for work in works:
+            partition = work.place.partition.partition
+            work.memory.spread = self._parts.spread.note(work.key, partition, work.memory.spread)
         suspects = steps.suspects(works)
         if suspects:
             keys = [(i.reading.stream, i.reading.timestamp) for i in suspects if i.reading]

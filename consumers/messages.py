@@ -25,7 +25,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 # Keys of a result's metadata that are ours; a caller's key of that name moves under "caller".
 OUR_METADATA = frozenset(
     {"event", "explanation", "group", "bundle_version", "asset_criticality", "warming_up"}
-    | {"window", "stored", "detection_id", "caller", "magnitude", "not_scored", "imputed"}
+    | {"window", "stored", "detection_id", "caller", "magnitude", "not_scored", "imputed", "spread"}
 )
 MAX_DEPTH = 64  # of a record; what is stored must be encoded again by libraries with limits
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -25,6 +25,7 @@ from consumers.places import Status
 from consumers.refusals import Refusals, RefusedBySetupError
 from consumers.rows import Targets
 from consumers.scorer import HttpScorer
+from consumers.streams import Spread
 from consumers.trouble import Trouble
 from errors import AnomalyError
 
@@ -158,10 +159,12 @@ def build(
         store_trouble=store_trouble,
         hook=hook,
     )  # fmt: skip
+    spread = Spread()
     parts = Parts(
         store=store,
         metrics=metrics,
         refusals=Refusals(settings.refusal_window, settings.refusal_pause),
+        spread=spread,
         targets=Targets(
             settings.kafka_topic_output_anomalies,
             settings.kafka_topic_dead_letter,
@@ -191,8 +194,9 @@ def build(
         buffer_bytes=int(settings.bridge_buffer_mb * 2**20),
         streams_cached=settings.bridge_streams_cached,
         revoke_seconds=settings.bridge_revoke_s,
+        silent_seconds=settings.bridge_silent_s,
     )
-    intake = Intake(consumer, lanes, claims, metrics, broker_trouble, rules)
+    intake = Intake(consumer, lanes, claims, metrics, broker_trouble, rules, spread)
     bridge = Bridge(consumer, intake, lanes, claims, publisher, scorers, broker_trouble, metrics)
     later.append(bridge)
     return bridge

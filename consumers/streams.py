@@ -68,6 +68,7 @@ class Memory:
     window_length: int = 0
     last: datetime | None = None
     spread: bool = False
+    seen: float = 0.0  # time.monotonic() of its newest reading
     published: tuple[str, int] = ("", -1)  # event id, the highest severity published of it
 
     def grow(self, window_length: int) -> None:
@@ -86,6 +87,26 @@ class Memory:
         self.window.append(row)
         if len(self.window) > self.window_length:
             self.window.popleft()
+
+
+class Spread:
+    """Which streams this bridge saw on several partitions: producers without a key do that."""
+
+    def __init__(self, most: int = 1_000_000) -> None:
+        self._most = most
+        self._first: dict[StreamKey, int] = {}
+        self._spread: set[StreamKey] = set()
+
+    def note(self, key: StreamKey, partition: int, known: bool) -> bool:
+        """A stream is met on a partition; whether it is spread. ``known``: the database says so."""
+        if len(self._first) > self._most:
+            self._first.clear()
+        if known or self._first.setdefault(key, partition) != partition:
+            self._spread.add(key)
+        return key in self._spread
+
+    def __len__(self) -> int:
+        return len(self._spread)
 
 
 class Memories:
@@ -112,6 +133,13 @@ class Memories:
 
     def clear(self) -> None:
         self._by_key.clear()
+
+    def silent(self, before: float) -> int:
+        """How many have no reading since ``before``; other threads may be adding meanwhile."""
+        try:
+            return sum(1 for memory in list(self._by_key.values()) if memory.seen < before)
+        except RuntimeError:  # changed while it was copied: the next count will do
+            return 0
 
     def __len__(self) -> int:
         return len(self._by_key)
