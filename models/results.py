@@ -144,7 +144,7 @@ class Judge:
             return fast, FLOOR
         if cal is None:
             return 0.0, 0.0
-        if reading.late:
+        if reading.late or reading.warm:  # filters start when the baseline is known
             u = follower.relative(fast) if self.how else fast
             return fast, (cal.final if self.how else cal.fixed).log10_p(u)
         accept = self.policy.accept_after if self.policy.accept_shift else 0
