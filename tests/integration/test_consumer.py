@@ -1,0 +1,186 @@
+"""The bridge's parts against a real database and real brokers, in this process."""
+
+from __future__ import annotations
+
+import threading
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from consumers import check
+from consumers.checkpoint import ClaimLostError, Commit, Move, Store
+from consumers.dead_letters import Chosen, dead_letters
+from consumers.metrics import Metrics
+from consumers.outbox import Publisher
+from consumers.trouble import Trouble
+from db.repository import encode_headers
+from errors import BrokerUnavailable, Unavailable
+from tests.fixtures.bridging import wait_until
+
+TOPIC = UUID(int=1)
+
+
+def test_claim_fences_every_earlier_epoch(engine):
+    old, new = Store(engine, "old"), Store(engine, "new")
+    first = old.claim(TOPIC, 0, "in")
+    second = new.claim(TOPIC, 0, "in")
+    assert (first.next_offset, second.epoch) == (None, first.epoch + 1)
+    with pytest.raises(ClaimLostError):
+        old.commit(Commit(moves=[Move(TOPIC, 0, first.epoch, None, 5)]))
+    new.commit(Commit(moves=[Move(TOPIC, 0, second.epoch, None, 5)]))
+    with pytest.raises(ClaimLostError):
+        new.commit(Commit(moves=[Move(TOPIC, 0, second.epoch, None, 7)]))
+    new.commit(Commit(moves=[Move(TOPIC, 0, second.epoch, 5, 7)]))
+    claim = new.read_claim(TOPIC, 0)
+    assert claim is not None
+    assert claim.next_offset == 7
+
+
+def test_lost_claim_of_one_partition_stores_nothing_of_the_batch(engine):
+    store = Store(engine, "one")
+    mine = store.claim(TOPIC, 0, "in")
+    batch = Commit(
+        moves=[Move(TOPIC, 0, mine.epoch, None, 1), Move(TOPIC, 1, 9, None, 1)],
+        dead_letters=[letter(0)],
+    )
+    with pytest.raises(ClaimLostError):
+        store.commit(batch)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM dead_letters")).scalar_one() == 0
+
+
+def test_topic_of_the_same_name_made_anew_is_known(engine):
+    store = Store(engine, "one")
+    store.claim(TOPIC, 0, "in")
+    assert not store.replaces(TOPIC, "in")
+    assert store.replaces(UUID(int=2), "in")
+    assert not store.replaces(UUID(int=2), "other")
+
+
+def letter(offset, reason="not_json", asset=None, **changes):
+    return {
+        "id": uuid4(), "topic_id": TOPIC, "partition": 0, "source_offset": offset, "topic": "in",
+        "reason": reason, "message": "no", "key": b"k", "value": b"\x00\xff", "asset_id": asset,
+        "headers": encode_headers([("h", None), ("h", b"\x00")]), **changes,
+    }  # fmt: skip
+
+
+def test_dead_letters_are_chosen_by_reason_and_asset(engine):
+    store = Store(engine, "one")
+    letters = [letter(n, asset=f"A{n % 2}") for n in range(6)]
+    letters += [letter(6, "duplicate"), letter(7, "no_group", "A0"), letter(8, topic="other")]
+    store.commit(Commit(dead_letters=letters))
+    found = list(dead_letters(engine, Chosen("in")))
+    assert len(found) == 7
+    assert found[0] == (b"k", b"\x00\xff", [("h", None), ("h", b"\x00")], None)
+    assert len(list(dead_letters(engine, Chosen("in", reason="no_group")))) == 1
+    assert len(list(dead_letters(engine, Chosen("in", asset_id="A1")))) == 3
+    assert len(list(dead_letters(engine, Chosen("in"), limit=2))) == 2
+
+
+class FakeFuture:
+    def __init__(self, error=None):
+        self._error = error
+
+    def get(self, timeout):
+        if self._error:
+            raise self._error
+
+
+class FakeProducer:
+    """Takes messages; fails as told."""
+
+    def __init__(self, failures):
+        self.sent = []
+        self._failures = failures
+
+    def send(self, topic, key, value, headers):
+        error = self._failures.pop(0) if self._failures else None
+        if error is None:
+            self.sent.append((topic, value))
+        return FakeFuture(error)
+
+    def flush(self, timeout):
+        pass
+
+    def close(self, timeout):
+        pass
+
+
+def publisher(store, producer, metrics):
+    quiet = Trouble("publishing", lambda *_: None)
+    return Publisher(
+        store, lambda: producer, lambda: [(TOPIC, 0)], lambda: [], metrics, quiet, quiet
+    )
+
+
+def waiting(store, number):
+    rows = [
+        {"topic_id": TOPIC, "partition": 0, "target_topic": "out", "value": b"%d" % n}
+        for n in range(number)
+    ]
+    store.commit(Commit(outbox=rows))
+
+
+def test_outbox_is_published_in_order_and_again_after_a_failure(engine):
+    from kafka.errors import NotLeaderForPartitionError
+
+    store = Store(engine, "one")
+    waiting(store, 3)
+    producer = FakeProducer([None, NotLeaderForPartitionError()])
+    part = publisher(store, producer, Metrics())
+    part.start()
+    part.notify()
+    wait_until(lambda: store.outbox_size() == 0, "all published", 20)
+    part.stop(5)
+    assert [value for _, value in producer.sent][-3:] == [b"0", b"1", b"2"]
+
+
+def test_message_too_large_leaves_the_outbox_and_is_said(engine, caplog):
+    from kafka.errors import MessageSizeTooLargeError
+
+    store, metrics = Store(engine, "one"), Metrics()
+    waiting(store, 2)
+    part = publisher(store, FakeProducer([MessageSizeTooLargeError()]), metrics)
+    part.start()
+    part.notify()
+    wait_until(lambda: store.outbox_size() == 0, "the outbox is empty", 20)
+    part.stop(5)
+    assert "too large" in caplog.text
+    assert metrics.registry.get_sample_value("bridge_unpublishable_total") == 1
+
+
+def test_orphans_of_a_topic_made_anew_are_found_and_locked(engine):
+    store = Store(engine, "one")
+    store.claim(TOPIC, 0, "in")
+    waiting(store, 2)
+    assert store.orphans("in", UUID(int=2)) == [(TOPIC, 0)]
+    assert store.orphans("in", TOPIC) == []
+    inside, seen = threading.Event(), []
+
+    def slowly(messages):
+        inside.set()
+        seen.append(store.publish_orphans([(TOPIC, 0)], 10, lambda found: [m.id for m in found]))
+        return [message.id for message in messages]
+
+    assert store.publish_orphans([(TOPIC, 0)], 10, slowly) == 2
+    assert inside.is_set()
+    assert seen == [0]
+
+
+def test_check_names_each_and_counts_failures(engine):
+    said = []
+
+    def broken():
+        raise BrokerUnavailable("Kafka at nowhere: refused")
+
+    probes = [("database", check.database_probe(lambda: engine)), ("broker", broken)]
+    assert check.run(probes, said.append) == 1
+    assert said[0].startswith("database  ok      PostgreSQL")
+    assert said[1] == "broker    FAILED  Kafka at nowhere: refused"
+    assert check.run(probes[:1], said.append) == 0
+
+
+def test_retry_after_of_the_service_is_kept():
+    assert Trouble("x", lambda *_: None).failed(Unavailable("busy"), asked=3.0) == 3.0
