@@ -1,6 +1,6 @@
-"""Whether a freshly started service detects: ``ask.py URL`` waits for it and posts one reading.
+"""Whether a freshly started service detects: ``ask.py URL [BUNDLE]`` waits and posts one reading.
 
-Exits 0 when it answers 200, or 503 with `no_bundle` where no bundle was packed (that is said).
+With the name of a packed bundle the answer must be 200; without one, 503: it has no model.
 """
 
 from __future__ import annotations
@@ -30,30 +30,33 @@ def call(url: str, content: object = None) -> tuple[int, Any]:
 
 
 def wait(url: str) -> float:
-    """Wait until ``/health`` answers; returns the seconds it took."""
+    """Wait until ``url`` answers 200; returns the seconds it took."""
     started = time.monotonic()
     while True:
         try:
-            if call(f"{url}/health")[0] == 200:
-                return time.monotonic() - started
-        except OSError as error:
-            if time.monotonic() - started > PATIENCE_S:
-                raise TimeoutError(f"{url}/health: {error}") from None
+            with _direct.open(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return time.monotonic() - started
+        except OSError:
+            pass  # not yet
+        if time.monotonic() - started > PATIENCE_S:
+            raise TimeoutError(f"{url} did not answer 200 within {PATIENCE_S} s")
         time.sleep(0.2)
 
 
-def main(url: str) -> int:
-    print(f"      healthy {wait(url):.1f} s after its start")
+def main(url: str, bundle: str) -> int:
+    print(f"      healthy {wait(f'{url}/health'):.1f} s after its start")
+    if bundle:
+        print(f"      ready {wait(f'{url}/readyz'):.1f} s later, with {bundle}")
     status, about = call(f"{url}{API}/status")
     features = next(iter(about["models"].values())).get("feature_names") or ["rms"]
     reading = {"asset_id": "CHECK", "features": dict.fromkeys(features, 1.0)}
     status, answer = call(f"{url}{API}/detect", reading)
     print(f"      POST /detect with {len(features)} features: {status} {json.dumps(answer)[:160]}")
-    if status == 503 and not about["ready"]:
+    if not bundle:
         print("      no bundle was packed: `python -m training.fit` before `make image` makes one")
-        return 0
-    return int(status != 200)
+    return int(status != (200 if bundle else 503))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], "".join(sys.argv[2:])))

@@ -58,6 +58,7 @@ fi
 step "bento"
 tag=$("$bentoml" build --output tag 2>"$work/bento.log" | sed -n 's/^__tag__://p')
 [ -n "$tag" ] || { cat "$work/bento.log" >&2; exit 1; }
+bundle=$(grep -om1 'anomaly-bundle:[^ ]*' "$("$bentoml" get "$tag" --output path)/bento.yaml" || true)
 
 step "image of $tag on $base"
 options=(--opt format=docker --opt "build-arg=BASE_IMAGE=$base" --opt "build-arg=TORCH_INDEX=${TORCH_INDEX:-}")
@@ -84,7 +85,7 @@ buildah run --env "SERVICE_PORT=$port" --env SERVICE_HOST=127.0.0.1 --env MLFLOW
   /home/bentoml/bento/env/docker/entrypoint.sh >"$work/run.log" 2>&1 &
 server=$!
 set +m
-"$python" "$here/ask.py" "http://127.0.0.1:$port" || { tail -n 40 "$work/run.log" >&2; exit 1; }
+"$python" "$here/ask.py" "http://127.0.0.1:$port" "$bundle" || { tail -n 40 "$work/run.log" >&2; exit 1; }
 answered=$SECONDS
 
 if [ -n "$archive" ]; then
