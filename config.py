@@ -108,8 +108,8 @@ class Settings(BaseSettings):
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
         "PLAIN", description="with SASL_PLAINTEXT and SASL_SSL"
     )
-    kafka_sasl_username: str | None = Field(None, description="")
-    kafka_sasl_password: SecretStr | None = Field(None, description="")
+    kafka_sasl_username: str | None = Field(None, description="with a SASL protocol")
+    kafka_sasl_password: SecretStr | None = Field(None, description="never logged")
     kafka_ssl_cafile: Path | None = Field(None, description="who signed the brokers")
     kafka_ssl_certfile: Path | None = Field(None, description="our certificate")
     kafka_ssl_keyfile: Path | None = Field(None, description="our key")
