@@ -202,6 +202,8 @@ def absorb(works: Iterable[Work], answer: Mapping[str, Any]) -> None:
                 item.result = _complete(item, result)
                 if work.memory.spread:
                     item.result["metadata"]["spread"] = True
+        if all(item.result is None for item in work.sent):
+            work.state = None  # nothing was scored: state and window stay as they are
 
 
 def _bad_answer(what: str) -> Unavailable:

@@ -14,15 +14,6 @@ class Culprits:
     def __init__(self) -> None:
         self._suspect: Any = None
         self._failures = 0
-        self._passed_at = float("-inf")
-
-    def passed(self, now: float) -> None:
-        """Something was scored."""
-        self._passed_at = now
-
-    def others_passed(self, now: float) -> bool:
-        """Whether something was scored lately."""
-        return now - self._passed_at < EVIDENCE_SECONDS
 
     def failed(self, suspect: Any) -> int:
         """A record failed alone while others passed; how often so far."""

@@ -21,17 +21,14 @@ from consumers.claims import Claims, bounds, find_start, settle
 from consumers.lane import Lane
 from consumers.metrics import Metrics
 from consumers.places import Place, Status
-from consumers.streams import Spread
-from consumers.trouble import Trouble
+from consumers.watch import Watch
 from db.repository import Claim
-from errors import BrokerUnavailable
 
 log = logging.getLogger("consumers.bridge")
 
 POLL_SECONDS = 0.05
 HOUSEKEEPING_SECONDS = 0.5
 ASK_SECONDS = 5.0
-SILENT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,6 @@ class Rules:
     buffer_bytes: int  # all in all
     streams_cached: int
     revoke_seconds: float
-    silent_seconds: float
 
 
 class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
@@ -56,34 +52,29 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         lanes: Sequence[Lane],
         claims: Claims,
         metrics: Metrics,
-        trouble: Trouble,
+        watch: Watch,
         rules: Rules,
-        spread: Spread,
     ) -> None:
         self._consumer = consumer
         self._lanes = lanes
         self._claims = claims
         self._metrics = metrics
-        self._trouble = trouble
+        self._watch = watch
         self._rules = rules
-        self._spread = spread
         self._places: dict[TopicPartition, Place] = {}
         self._unnamed: set[TopicPartition] = set()  # assigned; the topic's id is not known yet
-        self._committed: dict[TopicPartition, int] = {}
         self._next_look = 0.0
-        self._heard = time.monotonic()
         self._subscribed = False
-        self.topic_missing = False
         self.assigned_once = False
 
     def _subscribe(self) -> None:
         """Join the group once the topic exists: not every broker tells an early member later."""
         if self._consumer.partitions_for_topic(self._rules.topic):
-            self._note_topic(True)
+            self._watch.note_topic(True)
             self._consumer.subscribe([self._rules.topic], listener=self)
             self._subscribed = True
         else:
-            self._note_topic(False)
+            self._watch.note_topic(False)
             time.sleep(POLL_SECONDS)
 
     @property
@@ -150,7 +141,7 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + HOUSEKEEPING_SECONDS
-            self._look_around(now)
+            self._look_around()
 
     def _receive(self, polled: dict[TopicPartition, list[Any]]) -> None:
         now = time.monotonic()
@@ -193,7 +184,7 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     def _out_of_range(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
         clients.refreshed(self._consumer, ASK_SECONDS)
-        self._watch_topic()  # made anew, the topic has other offsets, and its places are dropped
+        self._drop_replaced()  # made anew, the topic has other offsets, and its places are dropped
         for partition, offset in error.args[0].items():
             place = self._places.get(partition)
             if place is None:
@@ -303,67 +294,16 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     # -- now and then ---------------------------------------------------------------------------
 
-    def _look_around(self, now: float) -> None:
-        if clients.connected(self._consumer):
-            self._heard = now
-            self._trouble.passed()
-        elif now - self._heard > SILENT_SECONDS:
-            self._trouble.failed(BrokerUnavailable("no connection to any broker"))
-        self._watch_topic()
-        self._tell_kafka()
-        self._measure()
+    def _look_around(self) -> None:
+        self._watch.look(self.places)
+        self._drop_replaced()
 
-    def _watch_topic(self) -> None:
-        topic = self._rules.topic
-        current = clients.topic_id(self._consumer, topic)
-        self._note_topic(current is not None)
-        if current is None:
-            clients.refresh_metadata(self._consumer)
-            return
-        for place in self.places:
-            if place.topic_id != current:
-                log.warning(
-                    "%s[%d]: the topic was made anew; starting from its beginning",
-                    *place.partition, extra={"action": "topic_recreated"},
-                )  # fmt: skip
-                self._drop([place])
-                self._consumer.pause(place.partition)
-                self._unnamed.add(place.partition)
-
-    def _note_topic(self, exists: bool) -> None:
-        if exists == self.topic_missing:
-            self.topic_missing = not exists
-            said = "is there" if exists else "does not exist yet; waiting"
-            log.warning("topic %s %s", self._rules.topic, said)
-
-    def _tell_kafka(self) -> None:
-        """Kafka's own commit is for lag monitors only."""
-        moved = self.offsets_to_tell()
-        if moved and clients.is_stable(self._consumer):
-            clients.commit_async(self._consumer, moved)
-            self._committed.update(moved)
-
-    def offsets_to_tell(self) -> dict[TopicPartition, int]:
-        return {
-            place.partition: place.stored
-            for place in self.places
-            if place.stored is not None
-            and place.status in (Status.READY, Status.DOUBTFUL)
-            and self._committed.get(place.partition) != place.stored
-        }
-
-    def _measure(self) -> None:
-        places = self.places
-        self._metrics.buffered.set(sum(len(place.buffer) for place in places))
-        self._metrics.spread.set(len(self._spread))
-        before = time.monotonic() - self._rules.silent_seconds
-        self._metrics.silent.set(sum(place.memories.silent(before) for place in places))
-        self._metrics.streams.set(sum(len(place.memories) for place in places))
-        for place in places:
-            end = self._consumer.highwater(place.partition)
-            if end is not None:
-                if place.drain_to is None:
-                    place.drain_to = end
-                self._metrics.lag.labels(str(place.partition.partition)).set(
-                    max(0, end - place.position)
-                )
+    def _drop_replaced(self) -> None:
+        for place in self._watch.replaced(self.places):
+            log.warning(
+                "%s[%d]: the topic was made anew; starting from its beginning",
+                *place.partition, extra={"action": "topic_recreated"},
+            )  # fmt: skip
+            self._drop([place])
+            self._consumer.pause(place.partition)
+            self._unnamed.add(place.partition)

@@ -9,57 +9,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from consumers import batch as steps
-from consumers import rows
-from consumers.batch import Item, Limits, Work
-from consumers.checkpoint import ClaimLostError, Store
-from consumers.culprits import FAILURES, Culprits
-from consumers.kill import Hook
+from consumers.batch import Item
+from consumers.checkpoint import ClaimLostError
+from consumers.culprits import EVIDENCE_SECONDS, FAILURES, Culprits
 from consumers.messages import Record, Refusal
-from consumers.metrics import Metrics
 from consumers.places import Place, Status
-from consumers.refusals import Refusals, RefusedBySetupError
+from consumers.refusals import RefusedBySetupError
 from consumers.scorer import BatchRefusedError, Scorer
-from consumers.streams import Spread
-from consumers.trouble import Trouble
+from consumers.work import Parts, Worker
 from db.session import AlreadyStored
 from errors import AnomalyError, InputError, Unavailable
 
 log = logging.getLogger("consumers.bridge")
 
 Taken = list[tuple[Place, list[Record]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How batches are cut. Ages and times in seconds."""
-
-    most: int
-    age: float
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a lane works with, handed in."""
-
-    store: Store
-    metrics: Metrics
-    refusals: Refusals
-    spread: Spread
-    targets: rows.Targets
-    limits: Limits
-    sizes: Sizes
-    service_trouble: Trouble
-    store_trouble: Trouble
-    setup_trouble: Trouble
-    setup_retry: float
-    hook: Hook
-    stored: Callable[[], None]  # told after each commit
-    setup_refused: Callable[[RefusedBySetupError], None]
 
 
 class Lane(threading.Thread):
@@ -69,6 +35,7 @@ class Lane(threading.Thread):
         super().__init__(name=f"lane-{number}", daemon=True)
         self._parts = parts
         self._scorer = scorer
+        self._worker = Worker(parts, scorer)
         self._wake = threading.Condition()
         self._places: list[Place] = []
         self._stopping = False
@@ -168,7 +135,9 @@ class Lane(threading.Thread):
         try:
             try:
                 started = time.monotonic()
-                self._batch(items)
+                for item in items:
+                    self._apply_verdict(item)
+                self._worker.run(items)
                 self._fit(len(items), time.monotonic() - started)
                 return 0.0
             except (BatchRefusedError, InputError, AlreadyStored) as error:
@@ -184,74 +153,6 @@ class Lane(threading.Thread):
                 self._look_again(taken)
                 return parts.store_trouble.failed(error)
             return parts.service_trouble.failed(error, error.retry_after)
-
-    def _batch(self, items: list[Item]) -> None:
-        """Load, score, commit, remember."""
-        parts, metrics = self._parts, self._parts.metrics
-        for item in items:
-            self._apply_verdict(item)
-        with metrics.timed("load"):
-            works = self._load(items)
-        self._score(works)
-        steps.settle_repetitions(items)
-        judged = [
-            None if item.refusal is None else item.refusal.reason for item in items if item.judged
-        ]
-        parts.refusals.check(judged)
-        parts.setup_trouble.passed()
-        self._commit(items, works)
-        parts.refusals.note(judged)
-        steps.remember(works)
-        self._account(items)
-
-    def _load(self, items: list[Item]) -> list[Work]:
-        store = self._parts.store
-        recalled = {
-            place: store.recall(*place.source, keys) for place, keys in steps.firsts(items).items()
-        }
-        works = steps.group(items, recalled)
-        for work in works:
-            partition = work.place.partition.partition
-            work.memory.spread = self._parts.spread.note(work.key, partition, work.memory.spread)
-        suspects = steps.suspects(works)
-        if suspects:
-            keys = [(i.reading.stream, i.reading.timestamp) for i in suspects if i.reading]
-            steps.mark_duplicates(suspects, store.duplicates(keys))
-        return works
-
-    def _score(self, works: list[Work]) -> None:
-        parts = self._parts
-        assets = parts.store.criticalities(work.key[0] for work in works)
-        body = steps.request(works, assets)
-        if body is None:
-            return
-        parts.hook("before_score")
-        with parts.metrics.timed("score"):
-            answer = self._scorer.score(body)
-        steps.absorb(works, answer)
-        parts.service_trouble.passed()
-        self._culprits.passed(time.monotonic())
-        parts.hook("after_score")
-
-    def _commit(self, items: list[Item], works: list[Work]) -> None:
-        parts = self._parts
-        commit = rows.build(items, works, parts.targets, parts.store.event_level)
-        if any(item.place.status is Status.GONE for item in items):
-            raise ClaimLostError("revoked meanwhile")
-        with parts.metrics.timed("commit"):
-            parts.store.commit(commit)
-        parts.store_trouble.passed()
-        parts.hook("after_commit")
-
-    def _account(self, items: list[Item]) -> None:
-        """After a commit: let go of the records, count, tell the others."""
-        now = time.monotonic()
-        ends = {item.place: item.record.offset + 1 for item in items}
-        for place, end in ends.items():
-            place.stored = end
-            place.drop_through(end, now)
-        self._parts.metrics.account(items)
-        self._parts.stored()
 
     # -- when it fails --------------------------------------------------------------------------
 
@@ -280,7 +181,7 @@ class Lane(threading.Thread):
             log.error("offset %d is stored already: only moving on", item.record.offset)
             self._verdict = (*suspect, None)
             return 0.0
-        if not (self._neighbour_passes(item) or self._culprits.others_passed(time.monotonic())):
+        if not (self._neighbour_passes(item) or self._others_passed()):
             return self._parts.service_trouble.failed(error)
         failures = self._culprits.failed(suspect)
         if failures < FAILURES:
@@ -301,6 +202,9 @@ class Lane(threading.Thread):
         if reading is not None:
             item.refusal.asset_id, item.refusal.sensor_id = reading.asset_id, reading.sensor_id
 
+    def _others_passed(self) -> bool:
+        return time.monotonic() - self._worker.scored_at < EVIDENCE_SECONDS
+
     def _neighbour_passes(self, item: Item) -> bool:
         """Whether the service takes another record, alone; its answer is not used."""
         others = [record for record in item.place.head(20) if record is not item.record]
@@ -310,7 +214,7 @@ class Lane(threading.Thread):
             if other.reading is None or other.reading.stream == own:
                 continue
             try:
-                self._score(self._load([other]))
+                self._worker.try_scoring(other)
                 return True
             except BatchRefusedError:
                 continue

@@ -18,7 +18,7 @@ from consumers.checkpoint import Source, Store
 from consumers.claims import Claims
 from consumers.intake import Intake, Rules
 from consumers.kill import Hook
-from consumers.lane import Lane, Parts, Sizes
+from consumers.lane import Lane
 from consumers.metrics import Metrics
 from consumers.outbox import Publisher
 from consumers.places import Status
@@ -27,6 +27,8 @@ from consumers.rows import Targets
 from consumers.scorer import HttpScorer
 from consumers.streams import Spread
 from consumers.trouble import Trouble
+from consumers.watch import Watch
+from consumers.work import Parts, Sizes
 from errors import AnomalyError
 
 log = logging.getLogger("consumers.bridge")
@@ -57,6 +59,7 @@ class Bridge:
         self,
         consumer: KafkaConsumer,
         intake: Intake,
+        watch: Watch,
         lanes: list[Lane],
         claims: Claims,
         publisher: Publisher,
@@ -66,6 +69,7 @@ class Bridge:
     ) -> None:
         self._consumer = consumer
         self._intake = intake
+        self._watch = watch
         self._lanes = lanes
         self._claims = claims
         self._publisher = publisher
@@ -104,7 +108,7 @@ class Bridge:
 
     def drained(self) -> bool:
         """All that was in our partitions when they were claimed is stored and published."""
-        if self._intake.topic_missing:
+        if self._watch.topic_missing:
             return time.monotonic() - self._started > NO_TOPIC_SECONDS
         if not self._intake.settled():
             return False
@@ -124,7 +128,7 @@ class Bridge:
         # what is not published by then is published by the next owner
         self._publisher.stop(min(5.0, max(0.5, deadline - time.monotonic())))
         try:
-            offsets = self._intake.offsets_to_tell()
+            offsets = self._watch.offsets_to_tell(self._intake.places)
             if offsets:
                 clients.commit(self._consumer, offsets, 2.0)
         except (kafka_errors.KafkaError, AssertionError) as error:
@@ -194,10 +198,12 @@ def build(
         buffer_bytes=int(settings.bridge_buffer_mb * 2**20),
         streams_cached=settings.bridge_streams_cached,
         revoke_seconds=settings.bridge_revoke_s,
-        silent_seconds=settings.bridge_silent_s,
     )
-    intake = Intake(consumer, lanes, claims, metrics, broker_trouble, rules, spread)
-    bridge = Bridge(consumer, intake, lanes, claims, publisher, scorers, broker_trouble, metrics)
+    watch = Watch(consumer, rules.topic, metrics, broker_trouble, spread, settings.bridge_silent_s)
+    intake = Intake(consumer, lanes, claims, metrics, watch, rules)
+    bridge = Bridge(
+        consumer, intake, watch, lanes, claims, publisher, scorers, broker_trouble, metrics
+    )
     later.append(bridge)
     return bridge
 

@@ -172,6 +172,22 @@ def test_answer_that_does_not_fit_the_request_is_refused(place):
             batch.absorb(works, wrong)
 
 
+def test_stream_refused_as_a_whole_keeps_its_state_and_window(place):
+    run(place, [reading("A", n) for n in range(4)])
+    memory = place.memories.get(("A", "S1", ""))
+    state, window = memory.state, list(memory.window)
+    items = batch.read([(place, [FakeRecord(14, reading("A", 9))])], Limits(3600, 100))
+    works = batch.group(items, {})
+    batch.request(works, {})
+    error = {"error": {"code": "no_group", "message": "none"}, "metadata": {"window": "left_out"}}
+    answer = {"results": [error], "state": state, "window_length": 0}
+    batch.absorb(works, {"streams": [answer]})
+    commit = rows.build(items, works, TARGETS, lambda *_: -1)
+    batch.remember(works)
+    assert commit.states == {}
+    assert (memory.state, list(memory.window)) == (state, window)
+
+
 def test_criticality_of_the_asset_travels(place):
     items = batch.read([(place, [FakeRecord(10, reading("A", 0))])], Limits(3600, 100))
     works = batch.group(items, {place: {("A", "S1", ""): Memory()}})

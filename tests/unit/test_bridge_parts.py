@@ -16,7 +16,7 @@ from consumers.culprits import Culprits
 from consumers.kill import killer
 from consumers.metrics import Metrics
 from consumers.places import Place
-from consumers.refusals import RefusedBySetupError, Refusals
+from consumers.refusals import Refusals, RefusedBySetupError
 from consumers.streams import Memories, Memory, encode_row, pack_rows
 from consumers.trouble import Trouble
 from errors import Unavailable
@@ -79,10 +79,6 @@ def test_culprit_needs_five_failures_in_a_row():
     culprits = Culprits()
     assert [culprits.failed("a") for _ in range(5)] == [1, 2, 3, 4, 5]
     assert culprits.failed("b") == 1
-    assert not culprits.others_passed(100.0)
-    culprits.passed(90.0)
-    assert culprits.others_passed(100.0)
-    assert not culprits.others_passed(151.0)
 
 
 def test_rows_are_compact_when_all_have_the_same_features():

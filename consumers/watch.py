@@ -1,0 +1,101 @@
+"""What the main loop looks at now and then: connection, topic, Kafka's own commit, metrics."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from kafka import KafkaConsumer, TopicPartition
+
+from consumers import clients
+from consumers.metrics import Metrics
+from consumers.places import Place, Status
+from consumers.streams import Spread
+from consumers.trouble import Trouble
+from errors import BrokerUnavailable
+
+log = logging.getLogger("consumers.bridge")
+
+SILENT_SECONDS = 1.0
+
+
+class Watch:
+    """Looks, says and measures; decides nothing but whether the topic is another one now."""
+
+    def __init__(
+        self,
+        consumer: KafkaConsumer,
+        topic: str,
+        metrics: Metrics,
+        trouble: Trouble,
+        spread: Spread,
+        silent_seconds: float,
+    ) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._metrics = metrics
+        self._trouble = trouble
+        self._spread = spread
+        self._silent_seconds = silent_seconds
+        self._heard = time.monotonic()
+        self._told: dict[TopicPartition, int] = {}
+        self.topic_missing = False
+
+    def look(self, places: Sequence[Place]) -> None:
+        """Everything but the topic."""
+        now = time.monotonic()
+        if clients.connected(self._consumer):
+            self._heard = now
+            self._trouble.passed()
+        elif now - self._heard > SILENT_SECONDS:
+            self._trouble.failed(BrokerUnavailable("no connection to any broker"))
+        self._tell_kafka(places)
+        self._measure(places)
+
+    def replaced(self, places: Sequence[Place]) -> list[Place]:
+        """Places of a topic that was made anew since they were claimed."""
+        current = clients.topic_id(self._consumer, self._topic)
+        self.note_topic(current is not None)
+        if current is None:
+            clients.refresh_metadata(self._consumer)
+            return []
+        return [place for place in places if place.topic_id != current]
+
+    def note_topic(self, exists: bool) -> None:
+        """Say it when the topic vanishes or appears."""
+        if exists == self.topic_missing:
+            self.topic_missing = not exists
+            said = "is there" if exists else "does not exist yet; waiting"
+            log.warning("topic %s %s", self._topic, said)
+
+    def offsets_to_tell(self, places: Sequence[Place]) -> dict[TopicPartition, int]:
+        """What Kafka's own commit does not know yet; it is for lag monitors only."""
+        return {
+            place.partition: place.stored
+            for place in places
+            if place.stored is not None
+            and place.status in (Status.READY, Status.DOUBTFUL)
+            and self._told.get(place.partition) != place.stored
+        }
+
+    def _tell_kafka(self, places: Sequence[Place]) -> None:
+        moved = self.offsets_to_tell(places)
+        if moved and clients.is_stable(self._consumer):
+            clients.commit_async(self._consumer, moved)
+            self._told.update(moved)
+
+    def _measure(self, places: Sequence[Place]) -> None:
+        metrics = self._metrics
+        metrics.buffered.set(sum(len(place.buffer) for place in places))
+        metrics.spread.set(len(self._spread))
+        metrics.streams.set(sum(len(place.memories) for place in places))
+        before = time.monotonic() - self._silent_seconds
+        metrics.silent.set(sum(place.memories.silent(before) for place in places))
+        for place in places:
+            end = self._consumer.highwater(place.partition)
+            if end is not None:
+                if place.drain_to is None:
+                    place.drain_to = end
+                lag = max(0, end - place.position)
+                metrics.lag.labels(str(place.partition.partition)).set(lag)

@@ -1,0 +1,130 @@
+"""What is done with one batch: load, score, commit, remember, account.
+
+Nothing is remembered before the commit; whatever fails, the same records may be tried again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consumers import batch as steps
+from consumers import rows
+from consumers.batch import Item, Limits, Work
+from consumers.checkpoint import ClaimLostError, Store
+from consumers.kill import Hook
+from consumers.metrics import Metrics
+from consumers.places import Status
+from consumers.refusals import Refusals, RefusedBySetupError
+from consumers.scorer import Scorer
+from consumers.streams import Spread
+from consumers.trouble import Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How batches are cut. Ages and times in seconds."""
+
+    most: int
+    age: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a lane works with, handed in."""
+
+    store: Store
+    metrics: Metrics
+    refusals: Refusals
+    spread: Spread
+    targets: rows.Targets
+    limits: Limits
+    sizes: Sizes
+    service_trouble: Trouble
+    store_trouble: Trouble
+    setup_trouble: Trouble
+    setup_retry: float
+    hook: Hook
+    stored: Callable[[], None]  # told after each commit
+    setup_refused: Callable[[RefusedBySetupError], None]
+
+
+class Worker:
+    """Takes batches through all stages, one at a time."""
+
+    def __init__(self, parts: Parts, scorer: Scorer) -> None:
+        self._parts = parts
+        self._scorer = scorer
+        self.scored_at = float("-inf")  # when anything was last scored
+
+    def run(self, items: list[Item]) -> None:
+        """Every stage; raises whatever fails, with nothing stored or remembered."""
+        parts, metrics = self._parts, self._parts.metrics
+        with metrics.timed("load"):
+            works = self._load(items)
+        self._score(works)
+        steps.settle_repetitions(items)
+        judged = [
+            None if item.refusal is None else item.refusal.reason for item in items if item.judged
+        ]
+        parts.refusals.check(judged)
+        parts.setup_trouble.passed()
+        self._commit(items, works)
+        parts.refusals.note(judged)
+        steps.remember(works)
+        self._account(items)
+
+    def try_scoring(self, item: Item) -> None:
+        """Have one record scored, and use nothing of the answer."""
+        self._score(self._load([item]))
+
+    def _load(self, items: list[Item]) -> list[Work]:
+        store = self._parts.store
+        recalled = {
+            place: store.recall(*place.source, keys) for place, keys in steps.firsts(items).items()
+        }
+        works = steps.group(items, recalled)
+        for work in works:
+            partition = work.place.partition.partition
+            work.memory.spread = self._parts.spread.note(work.key, partition, work.memory.spread)
+        suspects = steps.suspects(works)
+        if suspects:
+            keys = [(i.reading.stream, i.reading.timestamp) for i in suspects if i.reading]
+            steps.mark_duplicates(suspects, store.duplicates(keys))
+        return works
+
+    def _score(self, works: list[Work]) -> None:
+        parts = self._parts
+        assets = parts.store.criticalities(work.key[0] for work in works)
+        body = steps.request(works, assets)
+        if body is None:
+            return
+        parts.hook("before_score")
+        with parts.metrics.timed("score"):
+            answer = self._scorer.score(body)
+        steps.absorb(works, answer)
+        parts.service_trouble.passed()
+        self.scored_at = time.monotonic()
+        parts.hook("after_score")
+
+    def _commit(self, items: list[Item], works: list[Work]) -> None:
+        parts = self._parts
+        commit = rows.build(items, works, parts.targets, parts.store.event_level)
+        if any(item.place.status is Status.GONE for item in items):
+            raise ClaimLostError("revoked meanwhile")
+        with parts.metrics.timed("commit"):
+            parts.store.commit(commit)
+        parts.store_trouble.passed()
+        parts.hook("after_commit")
+
+    def _account(self, items: list[Item]) -> None:
+        """After a commit: let go of the records, count, tell the others."""
+        now = time.monotonic()
+        ends = {item.place: item.record.offset + 1 for item in items}
+        for place, end in ends.items():
+            place.stored = end
+            place.drop_through(end, now)
+        self._parts.metrics.account(items)
+        self._parts.stored()
