@@ -200,7 +200,7 @@ def median(loads: list[Load], figure: Callable[[Load], float]) -> float:
 
 def report(title: str, figures: dict[str, float], unit: str, *, less_is_better: bool) -> None:
     """A row a contestant: the figure, and how many times better than the baseline."""
-    print(f"\n{title}")
+    print(f"\n{title}", flush=True)
     base = figures["baseline"]
     for name, figure in figures.items():
         times = base / figure if less_is_better else figure / base

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import json
 import logging
 import time
@@ -241,6 +242,7 @@ class Keeper:
         self.loaded_at = datetime.now(UTC).isoformat()
         if first:
             metrics.READY.inc()
+        settle_memory()
         log.info("bundle %s is in force (%s)", bundle.version, source)
 
     async def _lead(self) -> None:
@@ -285,6 +287,17 @@ class Keeper:
     def _there(self, pointer: dict[str, Any]) -> bool:
         folder = pointer.get("folder")
         return bool(folder) and (self._home / str(folder)).is_dir()
+
+
+def settle_memory() -> None:
+    """Take what lives for good out of the garbage collector's sight.
+
+    A batch of 1,000 readings makes enough objects for dozens of collections, each of which would
+    walk the libraries' half a million objects: a quarter of the batch's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def load_whole(folder: Path, version: str | None = None) -> Bundle:
