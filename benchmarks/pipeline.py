@@ -111,7 +111,7 @@ def scrape(port: int) -> dict[str, float]:
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and those below it, /proc only."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     parent = psutil.Process(pid)
     times = [one.cpu_times() for one in [parent, *parent.children(recursive=True)]]

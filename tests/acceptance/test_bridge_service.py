@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import orjson
 
+from training.simulate import Plant
 
-def records(plant, start=0, end=None):
+
+def records(plant: Plant, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, bytes]]:
     """The simulated plant's readings as records of the grouped shape, in time order."""
     times = plant.timestamps[start:end].astype("datetime64[us]").tolist()
     for row, at in enumerate(times):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -58,7 +59,9 @@ def test_topic_of_the_same_name_made_anew_is_known(engine):
     assert not store.replaces(UUID(int=2), "other")
 
 
-def letter(offset, reason="not_json", asset=None, **changes):
+def letter(
+    offset: int, reason: str = "not_json", asset: str | None = None, **changes: Any
+) -> dict[str, Any]:
     return {
         "id": uuid4(), "topic_id": TOPIC, "partition": 0, "source_offset": offset, "topic": "in",
         "reason": reason, "message": "no", "key": b"k", "value": b"\x00\xff", "asset_id": asset,
@@ -80,7 +83,7 @@ def test_dead_letters_are_chosen_by_reason_and_asset(engine):
 
 
 class FakeFuture:
-    def __init__(self, error=None):
+    def __init__(self, error: Exception | None = None) -> None:
         self._error = error
 
     def get(self, timeout):
@@ -91,8 +94,8 @@ class FakeFuture:
 class FakeProducer:
     """Takes messages; fails as told."""
 
-    def __init__(self, failures):
-        self.sent = []
+    def __init__(self, failures: list[Exception | None]) -> None:
+        self.sent: list[tuple[str, bytes]] = []
         self._failures = failures
 
     def send(self, topic, key, value, headers):
@@ -108,14 +111,14 @@ class FakeProducer:
         pass
 
 
-def publisher(store, producer, metrics):
+def publisher(store: Store, producer: FakeProducer, metrics: Metrics) -> Publisher:
     quiet = Trouble("publishing", lambda *_: None)
     return Publisher(
         store, lambda: producer, lambda: [(TOPIC, 0)], lambda: [], metrics, quiet, quiet
     )
 
 
-def waiting(store, number):
+def waiting(store: Store, number: int) -> None:
     rows = [
         {"topic_id": TOPIC, "partition": 0, "target_topic": "out", "value": b"%d" % n}
         for n in range(number)
@@ -157,7 +160,8 @@ def test_orphans_of_a_topic_made_anew_are_found_and_locked(engine):
     waiting(store, 2)
     assert store.orphans("in", UUID(int=2)) == [(TOPIC, 0)]
     assert store.orphans("in", TOPIC) == []
-    inside, seen = threading.Event(), []
+    inside = threading.Event()
+    seen: list[int] = []
 
     def slowly(messages):
         inside.set()
@@ -170,7 +174,7 @@ def test_orphans_of_a_topic_made_anew_are_found_and_locked(engine):
 
 
 def test_check_names_each_and_counts_failures(engine):
-    said = []
+    said: list[str] = []
 
     def broken():
         raise BrokerUnavailable("Kafka at nowhere: refused")

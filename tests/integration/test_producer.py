@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 import pytest
@@ -49,8 +50,8 @@ def test_shift_makes_the_newest_reading_now(csv):
 
 
 class FakeProducer:
-    def __init__(self):
-        self.sent = []
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
 
     def send(self, topic, **message):
         self.sent.append(message)
@@ -64,7 +65,7 @@ class FakeProducer:
 
 
 def test_rate_is_kept(csv):
-    slept = []
+    slept: list[float] = []
     messages = list(from_file(csv, shift_to_now=False, limit=None)) * 3
     assert send(messages, FakeProducer(), "in", rate=1000.0, sleep=slept.append) == 6
     assert len(slept) >= 1
@@ -76,7 +77,7 @@ def test_replay_of_a_file_and_of_dead_letters(scene, scoring, tmp_path):
     path = tmp_path / "plant.csv"
     path.write_text(CSV)
 
-    def replay(*options):
+    def replay(*options: str) -> str:
         command = [sys.executable, "-m", "consumers.replay", *options]
         done = subprocess.run(
             command, env=stage.environment, capture_output=True, text=True, timeout=60, check=False

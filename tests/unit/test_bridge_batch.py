@@ -12,7 +12,9 @@ import pytest
 from kafka import TopicPartition
 
 from consumers import batch, rows
-from consumers.batch import Limits
+from consumers.batch import Item, Limits, Work
+from consumers.checkpoint import Commit
+from consumers.messages import Headers
 from consumers.places import Place
 from consumers.rows import Targets
 from consumers.streams import Memory
@@ -30,22 +32,29 @@ class FakeRecord:
     value: bytes | None
     key: bytes | None = b"k"
     timestamp: int = NOW
-    headers: list[Any] = field(default_factory=list)
+    headers: Headers = field(default_factory=list)
 
 
 @pytest.fixture
-def place():
+def place() -> Place:
     made = Place(TopicPartition("in", 1), UUID(int=7), 100)
     made.epoch, made.stored = 3, 10
     return made
 
 
-def run(place, bodies, first=10, stored=None, targets=TARGETS, level=-1):
+def run(
+    place: Place,
+    bodies: list[bytes],
+    first: int = 10,
+    stored: Any = None,
+    targets: Targets = TARGETS,
+    level: int = -1,
+) -> Commit:
     """A batch through every step, scored by the stub; its commit."""
     records = [FakeRecord(first + n, body) for n, body in enumerate(bodies)]
     items = batch.read([(place, records)], Limits(3600, 100))
-    recalled = {at: dict.fromkeys(keys, None) for at, keys in batch.firsts(items).items()}
-    memories = {at: {key: Memory() for key in keys} for at, keys in recalled.items()}
+    missing = batch.firsts(items)
+    memories = {at: {key: Memory() for key in keys} for at, keys in missing.items()}
     works = batch.group(items, memories)
     batch.mark_duplicates(batch.suspects(works), stored or {})
     body = batch.request(works, {"A": "high"})
@@ -144,7 +153,9 @@ def test_publish_events_sends_openings_and_rises(place, level, published):
     assert again.outbox == []
 
 
-def _event_batch(place, severities, first=10):
+def _event_batch(
+    place: Place, severities: list[str], first: int = 10
+) -> tuple[list[Item], list[Work]]:
     """Readings of one event that this bridge did not see open."""
     records = [FakeRecord(first + n, reading("A", first + n)) for n in range(len(severities))]
     items = batch.read([(place, records)], Limits(3600, 100))
@@ -167,7 +178,8 @@ def test_answer_that_does_not_fit_the_request_is_refused(place):
     items = batch.read([(place, [FakeRecord(10, reading("A", 0))])], Limits(3600, 100))
     works = batch.group(items, {place: {("A", "S1", ""): Memory()}})
     batch.request(works, {})
-    for wrong in ({}, {"streams": []}, {"streams": [{"results": []}]}):
+    answers: list[dict[str, Any]] = [{}, {"streams": []}, {"streams": [{"results": []}]}]
+    for wrong in answers:
         with pytest.raises(Unavailable):
             batch.absorb(works, wrong)
 

@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 
 from consumers.culprits import Culprits
 from consumers.kill import killer
+from consumers.messages import Headers
 from consumers.metrics import Metrics
 from consumers.places import Place
 from consumers.refusals import Refusals, RefusedBySetupError
@@ -27,10 +28,10 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 @dataclass
 class FakeRecord:
     offset: int
-    value: bytes = b"x"
+    value: bytes | None = b"x"
     key: bytes | None = None
     timestamp: int = 0
-    headers: list = field(default_factory=list)
+    headers: Headers = field(default_factory=list)
 
 
 def test_trouble_is_said_once_and_its_end_once(caplog):

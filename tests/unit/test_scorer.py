@@ -9,7 +9,7 @@ from consumers.scorer import BatchRefusedError, HttpScorer
 from errors import Busy, NoModel, Unavailable
 
 
-def scorer(*answers):
+def scorer(*answers: httpx.Response | Exception) -> HttpScorer:
     """A scorer whose service gives these answers in turn; exceptions are raised."""
     waiting = list(answers)
 
@@ -22,7 +22,7 @@ def scorer(*answers):
     return HttpScorer("http://service", "key", transport=httpx.MockTransport(handle))
 
 
-def refusal(status, code="x", **headers):
+def refusal(status: int, code: str = "x", **headers: str) -> httpx.Response:
     body = {"error": {"code": code, "message": "no", "field": None}}
     return httpx.Response(status, json=body, headers=headers)
 
@@ -68,7 +68,7 @@ def test_dropped_connection_is_tried_again_at_once():
 
 
 def test_bundle_version_changes_with_any_model():
-    def status(version):
+    def status(version: str) -> httpx.Response:
         return httpx.Response(200, json={"models": {"a": {"version": version}}})
 
     one, same, other = (scorer(status(v)).bundle_version() for v in ("1", "1", "2"))
