@@ -89,6 +89,7 @@ def bentos_clients_call_the_same_code(service: Service, plant: Plant) -> None:
         with bentoml.SyncHTTPClient(service.url) as client:
             assert scores(client.detect_batch(items)) == scores(expected)
             assert scores([client.detect(items[0])]) == scores(expected[:1])
+            client._temp_dir.cleanup()  # it leaves this to the garbage collector, with a warning
 
 
 def a_killed_runner_costs_no_500(service: Service, plant: Plant) -> None:
