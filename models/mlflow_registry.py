@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from errors import BundleError, NotFound, Unavailable
 from models.files import cached, draft_folder, folder_digest, settle
-from models.quiet import quiet_mlflow
+from models.quiet import quiet_mlflow, silent_mlflow
 
 quiet_mlflow()
 
@@ -82,7 +82,8 @@ class MlflowRegistry:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             # MLflow's own default is ./mlruns, wherever the process happens to stand
             location = (self._file.parent / "artifacts").absolute().as_uri()
-        found = self.client.get_experiment_by_name(self.name)
+        with silent_mlflow():  # the first call makes the tables, with a line about each step
+            found = self.client.get_experiment_by_name(self.name)
         if found is None:
             try:
                 return str(self.client.create_experiment(self.name, artifact_location=location))
@@ -107,6 +108,7 @@ class MlflowRegistry:
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         with (
+            silent_mlflow(),
             mlflow.start_run(run_id=run_id, experiment_id=None if run_id else experiment_id) as run,
             tempfile.TemporaryDirectory() as scratch,
         ):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -13,6 +15,7 @@ _DEFAULTS = {
     # the default of seven retries keeps a caller waiting for minutes on a server that is down
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -25,3 +28,16 @@ def quiet_mlflow() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # raised inside MLflow by the newest SQLAlchemy, while importing
     warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
+
+
+@contextmanager
+def silent_mlflow() -> Iterator[None]:
+    """Without MLflow's notices ("Successfully registered model ..."); its errors are raised."""
+    from mlflow.utils import logging_utils
+
+    before = logging_utils.MLFLOW_LOGGING_STREAM.enabled
+    logging_utils.MLFLOW_LOGGING_STREAM.enabled = False
+    try:
+        yield
+    finally:
+        logging_utils.MLFLOW_LOGGING_STREAM.enabled = before

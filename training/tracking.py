@@ -15,6 +15,7 @@ import numpy as np
 from models.base import LSTM_AUTOENCODER
 from models.bundle import Bundle
 from models.mlflow_runs import BUNDLE_KIND, DETECTOR_KIND, GROUP_TAG, KIND_TAG, MODEL_TAG
+from models.quiet import silent_mlflow
 from models.thresholds import Policy
 from training import plots
 from training.groups import Result, Task
@@ -44,11 +45,14 @@ def log_training(uri: str, experiment_id: str, training: Training) -> str:
     import mlflow
 
     mlflow.set_tracking_uri(uri)
-    with mlflow.start_run(
-        experiment_id=experiment_id,
-        run_name=f"bundle {training.bundle.version}",
-        tags={KIND_TAG: BUNDLE_KIND, "anomaly.bundle_version": training.bundle.version},
-    ) as run:
+    with (
+        silent_mlflow(),
+        mlflow.start_run(
+            experiment_id=experiment_id,
+            run_name=f"bundle {training.bundle.version}",
+            tags={KIND_TAG: BUNDLE_KIND, "anomaly.bundle_version": training.bundle.version},
+        ) as run,
+    ):
         print_ = training.fingerprint
         mlflow.log_params(
             _params({**training.settings, **{f"data.{k}": print_[k] for k in print_}})

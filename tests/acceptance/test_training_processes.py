@@ -52,14 +52,18 @@ def command(
     )
 
 
-def test_fit_without_mlflow_registers_in_files_and_imports(
+def test_fit_of_groups_without_mlflow_registers_in_files_and_imports(
     environment: dict[str, str], file: Path, tmp_path: Path
 ) -> None:
-    done = command(environment, "training.fit", "--data", file, *SMALL)
+    done = command(
+        environment, "training.fit", "--data", file, "--group-by", "asset_id", "--jobs", "2",
+        *SMALL,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "False events to expect" in done.stdout
+    for asset in ("PUMP_001", "PUMP_002"):  # each in a process of its own
+        assert f"{asset}: calibration" in done.stderr
     assert "champion at once" in done.stdout
-    assert "calibration" in done.stderr
     registry = tmp_path / "var" / "registry"
     assert (registry / "aliases" / "champion").read_text().strip() == "1"
     about = json.loads((registry / "versions" / "1" / "version.json").read_text())

@@ -24,7 +24,7 @@ OWNER = "test:1"
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str, bento_home: Path) -> Settings:
-    return Settings(  # type: ignore[call-arg]
+    return Settings(
         _env_file=None,
         var_dir=tmp_path / "var",
         data_dir=tmp_path / "data",
