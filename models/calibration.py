@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -27,8 +27,11 @@ Floats = NDArray[np.float64]
 
 #: ``log10 p`` is never below this: an answer needs no more, and JSON no infinities.
 FLOOR: Final = -12.0
-#: Share of the calibration sample that the Pareto tail is fitted to.
-TAIL_SHARE: Final = 0.2
+#: The Pareto tail is fitted to this many readings where that is a share between these two: few
+#: readings need a large share to tell a scale, many allow a small one, which is less biased.
+TAIL_READINGS: Final = 100
+LEAST_SHARE: Final = 0.05
+MOST_SHARE: Final = 0.2
 _BODY = 64
 _SHAPE_PRIOR_SD: Final = 0.1
 _LEVELS = ((0.9, "critical"), (0.7, "high"), (0.5, "medium"))
@@ -71,6 +74,13 @@ class Tail:
     beta: float
     xi: float
     n_eff: float
+    _xs: Floats = field(init=False, repr=False, compare=False)
+    _ys: Floats = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # kept as arrays as well: making them anew would cost more than all the rest of scoring
+        object.__setattr__(self, "_xs", np.array(self.x, np.float64))
+        object.__setattr__(self, "_ys", np.array(self.y, np.float64))
 
     def log10_p(self, magnitude: float) -> float:
         """``log10`` of the probability of a magnitude at least this large, in [FLOOR, 0]."""
@@ -99,7 +109,7 @@ class Tail:
             drop = np.log10(np.maximum(1.0 + self.xi * excess, _END)) / self.xi
         else:
             drop = excess * _LOG10_E
-        body: Floats = np.interp(magnitudes, self.x, self.y, left=0.0)
+        body: Floats = np.interp(magnitudes, self._xs, self._ys, left=0.0)
         out: Floats = np.maximum(body - drop, FLOOR)
         return out
 
@@ -110,7 +120,7 @@ class Tail:
         an event's peak keep their meaning; only :meth:`log10_p` claims to be a probability.
         """
         excess = np.maximum(magnitudes - self.x[-1], 0.0) * (_LOG10_E / self.beta)
-        out: Floats = excess - np.interp(magnitudes, self.x, self.y, left=0.0)
+        out: Floats = excess - np.interp(magnitudes, self._xs, self._ys, left=0.0)
         return out
 
     def quantile(self, log10_p: float) -> float:
@@ -143,7 +153,7 @@ _LOG10_E = math.log10(math.e)
 _END = 1e-30  # where a tail that ends has ended
 
 
-def fit_tail(series: list[Floats], share: float = TAIL_SHARE) -> Tail:
+def fit_tail(series: list[Floats], share: float | None = None) -> Tail:
     """Fit body and tail to magnitudes of normal readings.
 
     Parameters
@@ -151,8 +161,8 @@ def fit_tail(series: list[Floats], share: float = TAIL_SHARE) -> Tail:
     series : list of (n_i,) arrays
         Out-of-fold magnitudes in time order, one array a stream: the order tells how many
         independent exceedances there are.
-    share : float
-        Share of the sample that is the tail.
+    share : float, optional
+        Share of the sample that is the tail; by its size if not given.
 
     Raises
     ------
@@ -165,6 +175,8 @@ def fit_tail(series: list[Floats], share: float = TAIL_SHARE) -> Tail:
         raise TrainingError(f"calibration needs at least 20 readings, got {n}")
     if not np.isfinite(pooled).all() or pooled[0] == pooled[-1]:
         raise TrainingError("calibration: the detector gives the same magnitude for every reading")
+    if share is None:
+        share = min(max(TAIL_READINGS / n, LEAST_SHARE), MOST_SHARE)
     share = min(max(share, 10.0 / n), 0.5)
     start = float(np.quantile(pooled, 1.0 - share))
     excess = pooled[pooled > start] - start

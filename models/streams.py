@@ -126,6 +126,8 @@ class _Track:
         """The windows noted, (m, w, d); a view where they are consecutive."""
         if not self.ends:
             return None
+        if self.plain and len(self.ends) == 1:
+            return rows[None, self.ends[0] - self.width + 1 : self.ends[0] + 1]
         if self.plain:
             view = sliding_window_view(rows, self.width, axis=0).transpose(0, 2, 1)
             first = self.ends[0] - self.width + 1
