@@ -13,7 +13,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
-from consumers.checkpoint import Store
+from consumers.checkpoint import ClaimLostError, Commit, Move, Store
 from consumers.metrics import Metrics
 from consumers.places import Place, Status
 from consumers.trouble import Trouble
@@ -67,10 +67,22 @@ class Claims:
         topic, partition = place.partition
         if place.status is Status.DOUBTFUL:
             return self._store.read_claim(place.topic_id, partition)
+        if place.skip_to is not None:
+            return self._skip(place, place.skip_to)
         claim = self._store.claim(place.topic_id, partition, topic)
         if claim.next_offset is None:
             place.anew = self._store.replaces(place.topic_id, topic)
         return claim
+
+    def _skip(self, place: Place, new: int) -> Claim | None:
+        """Move the account past what is lost, so that it is said once; then as any claim."""
+        place.skip_to = None
+        move = Move(*place.source, place.epoch, place.stored, new)
+        try:
+            self._store.commit(Commit(moves=[move]))
+        except ClaimLostError:
+            return self._ask(place)
+        return Claim(place.epoch, new)
 
 
 def find_start(
@@ -93,7 +105,6 @@ def find_start(
         start = begin if place.anew else consumer.committed(at, timeout_ms=seconds * 1000)
         if start is None:
             start = begin if reset == "earliest" else end
-        start = max(start, begin)
     # past the end? The fetch will tell: not every broker's answer about its end is exact
     place.fetched = place.position = settle(place, start, begin, max(start, end), metrics)
 

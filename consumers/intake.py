@@ -230,6 +230,10 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             log.debug("%r: %s", place, error)
             self._claims.ask(place)  # the epoch grows once more, which harms nobody
             return
+        if place.stored is not None and place.position > place.stored:
+            place.skip_to = place.position
+            self._claims.ask(place)
+            return
         self._consumer.seek(place.partition, place.position)
         self._consumer.resume(place.partition)
         place.paused = False

@@ -46,6 +46,7 @@ class Place:
         self.status = Status.CLAIMING
         self.epoch = 0
         self.stored: int | None = None
+        self.skip_to: int | None = None  # the account must pass over records that are lost
         self.anew = False  # a topic of this name was accounted for before
         self.position = 0
         self.fetched = 0

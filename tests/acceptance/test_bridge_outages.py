@@ -123,3 +123,27 @@ def test_topic_appears_after_the_bridge_and_is_made_anew(scene, scoring, broker)
     assert len(stage.sql("SELECT DISTINCT topic_id FROM source_offsets")) == 2
     bridge.signal(signal.SIGTERM)
     assert bridge.wait() == 0, bridge.text()
+
+
+def test_topic_grows_and_loses_its_beginning(scene, scoring, broker):
+    if not broker.keeps_data:
+        pytest.skip("the embedded broker can neither grow a topic nor cut its beginning")
+    stage = scene(scoring().url)
+    stage.produce(plant(100))
+    stage.drain()
+    read = dict(stage.ends)
+    sent = stage.produce(plant(100, streams=5, bad_every=0)) + 100
+    cut = {partition: end - 1 for partition, end in stage.ends.items()}
+    broker.cut(stage.topic, cut)
+    bridge = stage.bridge(BRIDGE_METRICS_PORT="0")
+    wait_until(lambda: "records are lost" in bridge.text(), "the loss is said")
+    lost = sum(max(0, at - read.get(partition, 0)) for partition, at in cut.items())
+    broker.grow(stage.topic, 5)
+    grown = stage.produce([(None, reading(f"NEW{n}", n)) for n in range(60)])
+    stage.wait_accounted(sent - lost + grown)
+    said = [int(line.split()[-4]) for line in bridge.text().splitlines() if "are lost" in line]
+    assert sum(said) == lost
+    partitions = stage.sql("SELECT count(DISTINCT partition) FROM anomaly_detections")[0][0]
+    assert partitions == 5
+    bridge.signal(signal.SIGTERM)
+    assert bridge.wait() == 0, bridge.text()
