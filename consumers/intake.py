@@ -17,10 +17,11 @@ from kafka import errors as kafka_errors
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 
 from consumers import clients
-from consumers.claims import Claims, bounds, find_start, settle
+from consumers.claims import Claims, find_start
 from consumers.lane import Lane
 from consumers.metrics import Metrics
 from consumers.places import Place, Status
+from consumers.reception import ASK_SECONDS, Reception
 from consumers.watch import Watch
 from db.repository import Claim
 
@@ -28,7 +29,6 @@ log = logging.getLogger("consumers.bridge")
 
 POLL_SECONDS = 0.05
 HOUSEKEEPING_SECONDS = 0.5
-ASK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._claims = claims
         self._metrics = metrics
         self._watch = watch
+        self._reception = Reception(consumer, metrics)
         self._rules = rules
         self._places: dict[TopicPartition, Place] = {}
         self._unnamed: set[TopicPartition] = set()  # assigned; the topic's id is not known yet
@@ -133,7 +134,7 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         try:
             self._receive(self._consumer.poll(timeout_ms=int(POLL_SECONDS * 1000)))
         except kafka_errors.OffsetOutOfRangeError as error:
-            self._out_of_range(error)
+            self._out_of_range(error.args[0])
         self._name_places()
         self._take_answers()
         self._follow_statuses()
@@ -150,50 +151,18 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             place = self._places.get(partition)
             if place is None or place.status not in (Status.READY, Status.DOUBTFUL):
                 continue
-            first = records[0].offset
-            if first > place.fetched and not self._is_gap(place, first):
-                continue
-            if first < place.position:
-                records = self._pass_over(place, records)
-            place.extend(records, now)
+            place.extend(self._reception.accept(place, records), now)
             lanes.add(self._lane(place))
         for lane in lanes:
             lane.notify()
 
-    def _is_gap(self, place: Place, first: int) -> bool:
-        """Whether the offsets before ``first`` are really not there.
-
-        Compaction and transactions leave holes, and the broker may have dropped records; but a
-        poll that failed half-way may also have swallowed some. So a hole is believed when it is
-        seen twice in the same place.
-        """
-        hole = (place.fetched, first)
-        if place.hole != hole:
-            place.hole = hole
-            self._consumer.seek(place.partition, place.fetched)
-            return False
-        begin, end = bounds(self._consumer, place.partition, ASK_SECONDS)
-        settle(place, place.fetched, min(begin, first), max(end, first), self._metrics)
-        return True
-
-    def _pass_over(self, place: Place, records: list[Any]) -> list[Any]:
-        """Leave out offsets that are accounted for: a log cut short gave them a second time."""
-        kept = [record for record in records if record.offset >= place.position]
-        self._metrics.lost.inc(len(records) - len(kept))
-        return kept
-
-    def _out_of_range(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
+    def _out_of_range(self, offsets: dict[TopicPartition, int]) -> None:
         clients.refreshed(self._consumer, ASK_SECONDS)
         self._drop_replaced()  # made anew, the topic has other offsets, and its places are dropped
-        for partition, offset in error.args[0].items():
+        for partition, offset in offsets.items():
             place = self._places.get(partition)
-            if place is None:
-                continue
-            begin, end = bounds(self._consumer, partition, ASK_SECONDS)
-            place.fetched = settle(place, offset, begin, end, self._metrics)
-            if not place.buffer:
-                place.position = max(place.position, place.fetched)
-            self._consumer.seek(partition, place.fetched)
+            if place is not None:
+                self._reception.out_of_range(place, offset)
 
     def _lane(self, place: Place) -> Lane:
         number: int = place.partition.partition
