@@ -67,6 +67,7 @@ def compare(
     skip: Sequence[int],
     policy: Policy,
     progress: Progress | None = None,
+    group: str | None = None,
 ) -> Comparison:
     """Score the held-out readings with both bundles.
 
@@ -77,17 +78,19 @@ def compare(
         Streams with their past; ``skip`` first readings of each were trained on.
     policy : Policy
     progress : callable, optional
+    group : str, optional
+        The group of all the streams, where their names do not tell (a bare matrix).
     """
     columns = [Column(champion.version), Column(challenger.version)]
     budget = policy.budgets["medium"]
-    why = _incomparable(champion, challenger, data)
+    why = _incomparable(champion, challenger, data, group)
     if why:
         return Comparison(columns[0], columns[1], budget, False, False, why)
     altered, marks = inject(data, skip)
     for bundle, column, name in zip(
         (champion, challenger), columns, ("champion", "challenger"), strict=True
     ):
-        _fill(column, bundle, data, altered, marks, skip, policy, progress, name)
+        _fill(column, bundle, data, altered, marks, skip, policy, progress, name, group)
     better, reason = verdict(columns[0], columns[1], budget)
     return Comparison(columns[0], columns[1], budget, True, better, reason)
 
@@ -134,11 +137,13 @@ def inject(
     return replace(data, streams=streams), marks
 
 
-def _incomparable(champion: Bundle, challenger: Bundle, data: TrainingData) -> str:
+def _incomparable(
+    champion: Bundle, challenger: Bundle, data: TrainingData, group: str | None
+) -> str:
     try:
         for i, stream in enumerate(data.streams):
             for bundle, name in ((champion, "champion"), (challenger, "challenger")):
-                wanted = set(_set_for(bundle, data, i, stream).feature_names)
+                wanted = set(_set_for(bundle, data, i, stream, group).feature_names)
                 missing = sorted(wanted - set(data.feature_names))
                 if missing:
                     return f"the {name} needs features that the data lack: {missing[0]}"
@@ -147,10 +152,11 @@ def _incomparable(champion: Bundle, challenger: Bundle, data: TrainingData) -> s
     return "" if data.streams else "there are no held-out readings"
 
 
-def _set_for(bundle: Bundle, data: TrainingData, i: int, stream: Stream) -> ModelSet:
-    if not data.timed and len(bundle.groups) == 1:
-        return bundle.model_set(bundle.groups[0])
-    group = bundle.group_for(stream.asset_id, stream.sensor_id, data.feature_of(i))
+def _set_for(
+    bundle: Bundle, data: TrainingData, i: int, stream: Stream, group: str | None
+) -> ModelSet:
+    if group is None:
+        group = bundle.group_for(stream.asset_id, stream.sensor_id, data.feature_of(i))
     return bundle.model_set(group)
 
 
@@ -164,12 +170,13 @@ def _fill(
     policy: Policy,
     progress: Progress | None,
     name: str,
+    group: str | None,
 ) -> None:
     index = {id(stream): i for source in (data, altered) for i, stream in enumerate(source.streams)}
 
     def run(source: TrainingData, stage: str) -> list[Scored]:
         return score_streams(
-            lambda stream: _set_for(bundle, source, index[id(stream)], stream),
+            lambda stream: _set_for(bundle, source, index[id(stream)], stream, group),
             source.feature_names,
             source.streams,
             policy,

@@ -14,7 +14,6 @@ from rich.console import Console
 from config import Settings
 from errors import InputError
 from schemas import parse_timestamp
-from training.job import run_job
 from training.options import add_fit_arguments, fit_options
 from training.pipeline import Outcome, Request, train
 from training.progress import Board
@@ -72,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     arguments = parser().parse_args(argv)
     if arguments.job is not None:
+        # late: nothing else needs the database
+        from training.job import run_job
+
         return entry(lambda settings: run_job(settings, arguments.job, parser()))
     return entry(lambda settings: _train(settings, arguments))
 

@@ -101,7 +101,12 @@ def train(request: Request, settings: Settings, board: Board) -> Outcome:
             measured=_measured(results, request.data.timed, policy),
             fingerprint=request.data.fingerprint(),
             data=request.data,
-            recipe={**request.recipe, "holdout": request.holdout, "missing": request.missing},
+            recipe={
+                **request.recipe,
+                "holdout": request.holdout,
+                "missing": request.missing,
+                "group": None if request.data.timed else tasks[0].name,
+            },
             options=request.options,
         )
         published = publish(

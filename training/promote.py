@@ -119,7 +119,10 @@ def _compared(
         raise TrainingError(f"it is not known what version {version} was trained on: give --data")
     data, skip = _recent(settings, recipe, bundles[1])
     with Board(err) as board:
-        return compare(bundles[0], bundles[1], data, skip, policy_of(settings), board.part(""))
+        return compare(
+            bundles[0], bundles[1], data, skip, policy_of(settings), board.part(""),
+            None if data.timed else recipe.get("group") or bundles[1].default_group,
+        )  # fmt: skip
 
 
 def _recent(

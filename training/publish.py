@@ -153,7 +153,8 @@ def _compared(
     if not data.streams:
         return None, "no readings were held out"
     try:
-        found = compare(champion, trained.bundle, data, skip, policy, board.part(""))
+        group = None if trained.data.timed else trained.tasks[0].name
+        found = compare(champion, trained.bundle, data, skip, policy, board.part(""), group)
     except AnomalyError as error:
         return None, error.message
     return found, found.reason

@@ -185,6 +185,9 @@ def test_a_bare_matrix_needs_a_group_when_the_champion_has_several(tmp_path: Pat
     found = run(Request(matrix, TINIEST, only="PUMP_001", promote="false"), settings)
     assert found.trained.bundle.groups == ["PUMP_001", "PUMP_002"]
     assert found.published.alias == "challenger"
+    found = run(Request(matrix, TINIEST, only="PUMP_001"), settings)
+    assert found.published.comparison is not None
+    assert found.published.comparison.comparable
 
 
 def test_what_cannot_be_trained_on_is_named(tmp_path: Path) -> None:
