@@ -10,10 +10,11 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
-from errors import AnomalyError
+from errors import AnomalyError, TrainingError
 from models.base import Progress
 from models.ensemble import ModelSet
 from models.fitting import FitReport, fit_model_set
@@ -81,6 +82,10 @@ def run_tasks(tasks: Sequence[Task], board: Board, jobs: int | None = None) -> I
                     yield done.result()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+    except BrokenProcessPool:
+        raise TrainingError(
+            "a training process was ended from outside, as when memory runs out: try --jobs 1"
+        ) from None
     finally:
         queue.put(None)
         carrier.join()

@@ -27,6 +27,8 @@ from models.base import Progress as Report
 #: ``listener(part, stage, done, total, figures)``
 Listener = Callable[[str, str, int, int, dict[str, float]], None]
 
+_MOST_BARS = 12
+
 
 class Board:
     """Bars of all parts (groups or assets), each with its stages; safe from several threads.
@@ -101,7 +103,11 @@ class Board:
             return
         if key not in self._tasks:
             self._tasks[key] = self._bars.add_task(label, total=total, figures="")
-        self._bars.update(self._tasks[key], completed=done, total=total, figures=shown)
+        # with many parts, what is done makes room for what runs
+        shows = done < total or len(self._tasks) <= _MOST_BARS
+        self._bars.update(
+            self._tasks[key], completed=done, total=total, figures=shown, visible=shows
+        )
 
 
 def pump(queue: Any, board: Board) -> threading.Thread:
