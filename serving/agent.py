@@ -74,6 +74,7 @@ class ProcessAsker:
     """
 
     def __init__(self, uri: str, experiment: str, var_dir: Path, timeout: float = 90.0) -> None:
+        self._uri = uri
         self._arguments = [uri, experiment, str(var_dir.absolute())]
         self._timeout = timeout
         self._process: asyncio.subprocess.Process | None = None
@@ -116,7 +117,9 @@ class ProcessAsker:
                 *self._arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                env=child_environment(),
+                # parts of MLflow look at these whatever its client was told
+                env=child_environment()
+                | {"MLFLOW_TRACKING_URI": self._uri, "MLFLOW_REGISTRY_URI": self._uri},
                 limit=ANSWER_LIMIT,
             )
         process = self._process

@@ -12,7 +12,7 @@ import pytest
 
 from errors import NoModel
 from models.bundle import Bundle
-from models.registry import CHAMPION, FileRegistry
+from models.registry import CHAMPION, FileRegistry, open_registry
 from serving.agent import DirectAsker, ProcessAsker
 from serving.bundles import Keeper, Leadership
 
@@ -108,16 +108,20 @@ def test_one_process_leads(tmp_path: Path) -> None:
 
 
 def test_the_registry_is_asked_through_a_process_that_may_die(
-    tmp_path: Path, mlflow_uri: str
+    tmp_path: Path, mlflow_uri: str, bundle_dir: Path
 ) -> None:
+    registry = open_registry(mlflow_uri, "anomaly-detection", tmp_path)
+
     async def scenario() -> None:
         asker = ProcessAsker(mlflow_uri, "anomaly-detection", tmp_path)
         assert await asker.ask("alias", name=CHAMPION) is None
         assert asker._process is not None
         asker._process.kill()
         await asker._process.wait()
-        runs = await asker.ask("runs", limit=5, page=None, model_name=None)
-        assert runs["enabled"] is True
+        registry.set_alias(CHAMPION, await asyncio.to_thread(registry.register, bundle_dir))
+        assert await asker.ask("alias", name=CHAMPION) == "1"
+        folder = await asker.ask("fetch", version="1", into=str(tmp_path / "bundles"))
+        assert Bundle.load(Path(folder)).groups == ["default"]
         await asker.close()
 
-    run(scenario)
+    asyncio.run(asyncio.wait_for(scenario(), 180))
