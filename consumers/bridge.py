@@ -20,7 +20,6 @@ from typing import TypeVar
 
 from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
-from sqlalchemy import Engine
 
 from config import Settings, load_settings
 from consumers import check, clients, logs
@@ -32,7 +31,7 @@ from consumers.scorer import HttpScorer
 from consumers.trouble import Trouble
 from db.migrate import migrate
 from db.session import open_engine
-from errors import AnomalyError, BrokerUnavailable, SettingsError, StorageUnavailable
+from errors import BrokerUnavailable, SettingsError, StorageUnavailable
 
 log = logging.getLogger("consumers.bridge")
 
@@ -133,10 +132,12 @@ def _run(settings: Settings, drain: bool) -> int:
     metrics = Metrics()
     if settings.bridge_metrics_port is not None:
         metrics.serve(settings.bridge_metrics_port)
-    engine = _until(stopping, "database", lambda: _open_database(settings))
+    engine = _until(stopping, "database", lambda: open_engine(settings))
     if engine is None:
         return 0
     try:
+        if _until(stopping, "database", lambda: migrate(engine)) is None:
+            return 0
         consumer = _until(stopping, "broker", lambda: clients.make_consumer(settings))
         if consumer is None:
             return 0
@@ -164,16 +165,6 @@ def _until(stopping: threading.Event, what: str, attempt: Callable[[], T]) -> T 
         except (BrokerUnavailable, StorageUnavailable) as error:
             stopping.wait(trouble.failed(error))
     return None
-
-
-def _open_database(settings: Settings) -> Engine:
-    engine = open_engine(settings)
-    try:
-        migrate(engine)
-    except AnomalyError:
-        engine.dispose()
-        raise
-    return engine
 
 
 def _drive(
