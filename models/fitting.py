@@ -26,6 +26,7 @@ from models.scaling import (
     drift_is_fault,
     fit_scales,
     robust_spread,
+    step_correlation,
 )
 from models.state import WIDEST_BASELINE
 from models.thresholds import Adaptation
@@ -124,6 +125,7 @@ class _Plan:
         self.names = tuple(names)
         self.lengths = [len(s) for s in streams]
         self.scales: Scales = fit_scales(streams, names)
+        self.together = step_correlation([s[:, self.scales.kept] for s in streams])
         self.interval = median_interval(timestamps)
         fault = drift_is_fault(streams, options.horizon)
         self.drift_mode = options.drift
@@ -189,7 +191,8 @@ class _Plan:
             scale = np.hypot(spread, self.scales.drift * self.options.horizon)
         mix = None
         if self.options.decorrelate:
-            mix = decorrelation((flat - np.median(flat, axis=0)) / scale, spread / scale)
+            rows = (flat - np.median(flat, axis=0)) / scale
+            mix = decorrelation(rows, spread / scale, self.together)
         limits = {name: (pair[0], pair[1]) for name, pair in self.options.limits.items()}
         return Preprocessing(
             tuple(self.names[j] for j in self.scales.kept),

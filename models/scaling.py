@@ -18,6 +18,7 @@ _FLEET = 8
 _SHRINK = 0.1
 _OUTLYING = 4.0
 _WIDEST_MIX = 100
+_FEW_STEPS = 10
 
 
 @dataclass(slots=True)
@@ -116,19 +117,35 @@ def drift_per_reading(streams: list[Floats]) -> Floats:
     return drift
 
 
-def decorrelation(rows: Floats, ratio: Floats) -> Floats | None:
+def step_correlation(streams: list[Floats]) -> Floats:
+    """How the features' block means move together, (d, d): shrunk to 0 where steps are few."""
+    steps = [
+        np.diff(s[: len(s) // _BLOCK * _BLOCK].reshape(-1, _BLOCK, s.shape[1]).mean(axis=1), axis=0)
+        for s in streams
+        if len(s) >= 2 * _BLOCK
+    ]
+    d = streams[0].shape[1]
+    pooled = np.concatenate(steps) if steps else np.zeros((0, d))
+    power = np.sqrt(np.maximum((pooled**2).sum(axis=0), 1e-300))
+    together: Floats = (pooled / power).T @ (pooled / power)
+    return together * max(0.0, 1.0 - _FEW_STEPS / max(len(pooled), 1))
+
+
+def decorrelation(rows: Floats, ratio: Floats, together: Floats) -> Floats | None:
     """The symmetric transform (d, d) that decorrelates scaled rows (n, d).
 
-    Correlations count as far as ``ratio`` (spread over scale, (d,)) says that the scale is the
-    readings' own spread: what the scale allows for drift is taken as each feature's own. The
-    matrix is shrunk, so that no direction is blown up by more than about three. None where there
-    are too few readings or too many features to estimate it.
+    ``ratio`` (spread over scale, (d,)) says how much of the scale is the readings' own spread,
+    which correlates as they do; the rest is drift, which correlates as block means move
+    (``together``). The matrix is shrunk, so that no direction is blown up by more than about
+    three. None where there are too few readings or too many features to estimate it.
     """
     n, d = rows.shape
     if d < 2 or d > _WIDEST_MIX or n < 10 * d:
         return None
     correlation = np.corrcoef(np.clip(rows, -_OUTLYING, _OUTLYING), rowvar=False)
     correlation = np.nan_to_num(correlation) * np.outer(ratio, ratio)
+    rest = np.sqrt(np.maximum(1.0 - ratio**2, 0.0))
+    correlation += together * np.outer(rest, rest)
     np.fill_diagonal(correlation, 1.0)
     values, vectors = np.linalg.eigh((1.0 - _SHRINK) * correlation + _SHRINK * np.eye(d))
     mix: Floats = (vectors / np.sqrt(np.maximum(values, _SHRINK))) @ vectors.T

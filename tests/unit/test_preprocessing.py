@@ -126,7 +126,7 @@ def test_decorrelation_shows_what_breaks_the_likeness():
     rng = np.random.default_rng(0)
     load = rng.normal(size=(5000, 1))
     rows = load + 0.1 * rng.normal(size=(5000, 3))
-    mix = decorrelation(rows / rows.std(axis=0), np.ones(3))
+    mix = decorrelation(rows / rows.std(axis=0), np.ones(3), np.eye(3))
     broken = np.array([[0.0, 0.0, 1.0]]) @ mix
     common = np.array([[1.0, 1.0, 1.0]]) @ mix
     assert np.abs(broken).max() > 2 * np.abs(common).max()
@@ -135,7 +135,9 @@ def test_decorrelation_shows_what_breaks_the_likeness():
 
 
 def test_decorrelation_needs_readings():
-    assert decorrelation(np.random.default_rng(0).normal(size=(20, 3)), np.ones(3)) is None
+    assert (
+        decorrelation(np.random.default_rng(0).normal(size=(20, 3)), np.ones(3), np.eye(3)) is None
+    )
 
 
 def test_drift_is_the_fault_in_a_fleet_of_short_runs_only():
