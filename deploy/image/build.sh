@@ -23,7 +23,8 @@ done
 work=$(mktemp -d "${TMPDIR:-/tmp}/image.XXXXXX")
 server=
 finish() {
-  [ -z "$server" ] || kill -- "-$server" 2>/dev/null || true
+  # Waited for: while it ends, buildah still writes to its store.
+  [ -z "$server" ] || { kill -- "-$server" 2>/dev/null; wait "$server"; } || true
   rm -rf "$work"
 }
 trap finish EXIT
