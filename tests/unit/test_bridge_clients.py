@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 
 import pytest
 from kafka import errors as kafka_errors
@@ -83,3 +84,17 @@ def test_json_log_is_one_object_a_line():
     record.action = "claimed"
     line = json.loads(JsonFormatter().format(record))
     assert (line["level"], line["message"], line["action"]) == ("INFO", "from 5", "claimed")
+
+
+def test_start_that_fails_on_an_open_port_points_at_the_login():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        settings = load_settings(
+            kafka_bootstrap_servers=f"127.0.0.1:{port}",
+            kafka_security_protocol="SASL_PLAINTEXT",
+        )
+        error = kafka_errors.KafkaTimeoutError("Unable to bootstrap")
+        assert "KAFKA_SASL_PASSWORD" in clients.translated(error, settings).message
+    assert "KAFKA_SASL_PASSWORD" not in clients.translated(error, settings).message
