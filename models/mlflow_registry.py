@@ -114,19 +114,34 @@ class MlflowRegistry:
         ):
             copy = Path(scratch) / "bundle"  # its name is the folder's name inside the model
             shutil.copytree(folder, copy)
-            version = self._log(copy, example, output_example)
-            about = {**(tags or {}), DIGEST_TAG: folder_digest(copy), "run_id": run.info.run_id}
-        for key, value in about.items():
-            self.client.set_model_version_tag(self.name, version, key, value)
-        return version
+            logged = self._log(copy, example, output_example)
+            about = {**(tags or {}), DIGEST_TAG: folder_digest(copy)}
+            return self._register(logged, run.info.run_id, about)
 
-    def _log(self, copy: Path, example: Any, output_example: Any) -> str:
+    def _register(self, logged: Any, run_id: str, tags: dict[str, str]) -> str:
+        # by the client: the fluent call prints, and would add the tags only afterwards
+        try:
+            self.client.create_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = self.client.create_model_version(
+            self.name,
+            logged.model_uri,
+            run_id=run_id,
+            tags=tags,
+            await_creation_for=0,
+            model_id=logged.model_id,
+        )
+        return str(made.version)
+
+    def _log(self, copy: Path, example: Any, output_example: Any) -> Any:
         signature = None
         if example is not None:
             signature = mlflow.models.infer_signature(example, output_example)
         here = Path(__file__).parent
         with tempfile.TemporaryDirectory() as scratch:
-            info = mlflow.pyfunc.log_model(
+            return mlflow.pyfunc.log_model(
                 name="bundle",
                 loader_module="models.pyfunc",
                 data_path=str(copy),
@@ -134,10 +149,7 @@ class MlflowRegistry:
                 signature=signature,
                 input_example=example,
                 pip_requirements=_requirements(),
-                registered_model_name=self.name,
-                await_registration_for=None,
             )
-        return str(info.registered_model_version)
 
     @translated
     def alias(self, name: str) -> str | None:

@@ -76,13 +76,16 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @pytest.mark.usefixtures("bento_home")
-def test_training_and_serving_work_through_a_server(server: str, tmp_path: Path) -> None:
+def test_training_and_serving_work_through_a_server(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = settings_for(tmp_path / "var", mlflow=True).model_copy(
         update={"mlflow_tracking_uri": server}
     )
     request = Request(small_plant(readings=200), TINIEST, native=False)
     published = run(request, settings).published
     assert published.alias == CHAMPION
+    assert capsys.readouterr().out == ""  # standard output is for results
     registry = open_registry(server, "anomaly-detection", tmp_path / "elsewhere")
     version = registry.alias(CHAMPION)
     assert version == published.version
