@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     runner_urls: str = Field(
         "",
         description=(
-            "name=http://host:port, comma separated: runners on other hosts (RUNNER_MODE=processes)."
+            "name=http://host:port, comma separated: runners elsewhere (RUNNER_MODE=processes)."
             " The network between must be private: a runner runs whatever it is sent"
         ),
     )

@@ -64,7 +64,7 @@ def errors(windows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Reconstruction error of the last reading of each window (n, w, d)."""
     with torch.no_grad():
         x = torch.from_numpy(windows.astype(np.float32))
-        return ((autoencoder(x) - x)[:, -1] ** 2).mean(1).numpy()
+        return np.asarray(((autoencoder(x) - x)[:, -1] ** 2).mean(1))
 
 
 def result(reading: Reading, raw: list[float | None]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from errors import AnomalyError, InputError, SettingsError, StorageUnavailable
 log = logging.getLogger(__name__)
 
 
-class AlreadyStored(AnomalyError):  # noqa: N818 (named as its sisters in errors.py)
+class AlreadyStored(AnomalyError):
     """A unique key is taken: the record is in the database already."""
 
     code = "already_stored"

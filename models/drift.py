@@ -35,7 +35,9 @@ def make_profile(columns: Mapping[str, Floats]) -> dict[str, Any]:
     return out
 
 
-def compare(profile: Mapping[str, Any], recent: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+def compare(
+    profile: Mapping[str, Any], recent: Mapping[str, Sequence[float] | Floats]
+) -> dict[str, Any]:
     """Recent values of each column against the profile; columns not in both are left out.
 
     Returns

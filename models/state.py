@@ -31,10 +31,9 @@ class StreamState:
     events : open event of each kind.
     count, sums : readings that went into the baseline so far, and their sum (d,), own units.
     told : whether unknown features were already reported.
-    known : whether the state was made by the bundle that now reads it.
     """
 
-    __slots__ = ("count", "events", "follower", "known", "last", "sums", "told")
+    __slots__ = ("count", "events", "follower", "last", "sums", "told")
 
     def __init__(self, follower: Follower, width: int) -> None:
         self.last: datetime | None = None
@@ -43,7 +42,6 @@ class StreamState:
         self.count = 0
         self.sums: NDArray[np.float64] = np.zeros(width)
         self.told = False
-        self.known = True
 
     def offset(self, pre: Preprocessing) -> NDArray[np.float64]:
         """The baseline's distance from the group's centre, scaled: (d,)."""
@@ -100,8 +98,6 @@ class StreamState:
                 state.follower = Follower.from_list(data["tail"])
                 if not all(map(math.isfinite, data["tail"])):
                     raise ValueError("not finite")
-            else:
-                state.known = False
             baseline = data.get("baseline")
             if pre.baseline and baseline and baseline[0] == _fingerprint(pre):
                 state.count = int(baseline[1])

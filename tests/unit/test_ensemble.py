@@ -37,9 +37,11 @@ def one(model_set, readings, policy=None, **given) -> StreamOutcome:
     return outcome
 
 
-def in_pieces(model_set, readings, size) -> tuple[list[dict], dict]:
+def in_pieces(model_set, readings, size) -> tuple[list[dict], dict | None]:
     """Score in requests of ``size`` readings, state and window through JSON as the bridge does."""
-    state, window, results = None, [], []
+    state: dict | None = None
+    window: list[Point] = []
+    results: list[dict] = []
     for start in range(0, len(readings), size):
         part = readings[start : start + size]
         outcome = one(model_set, part, state=json.loads(json.dumps(state)), window=window)

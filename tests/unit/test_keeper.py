@@ -22,7 +22,7 @@ async def no_warming(_: Bundle) -> None:
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 60))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 async def until(done: Callable[[], bool]) -> None:

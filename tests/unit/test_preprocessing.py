@@ -127,6 +127,7 @@ def test_decorrelation_shows_what_breaks_the_likeness():
     load = rng.normal(size=(5000, 1))
     rows = load + 0.1 * rng.normal(size=(5000, 3))
     mix = decorrelation(rows / rows.std(axis=0), np.ones(3), np.eye(3))
+    assert mix is not None
     broken = np.array([[0.0, 0.0, 1.0]]) @ mix
     common = np.array([[1.0, 1.0, 1.0]]) @ mix
     assert np.abs(broken).max() > 2 * np.abs(common).max()

@@ -47,7 +47,7 @@ def minutes(planned: Any) -> list[float]:
 
 
 def test_items_of_a_stream_become_one_work_in_time_order() -> None:
-    items = [item("A", 2), item("B", 5), InputError("bad"), item("A", 1)]
+    items: list[Any] = [item("A", 2), item("B", 5), InputError("bad"), item("A", 1)]
     a, b = plan(items, Known())
     assert (minutes(a), a.items) == ([1.0, 2.0], [3, 0])
     assert (minutes(b), b.items) == ([5.0], [1])
@@ -55,7 +55,7 @@ def test_items_of_a_stream_become_one_work_in_time_order() -> None:
 
 def test_own_history_beats_the_batch_which_goes_behind_what_is_stored() -> None:
     stored = Stored({"bundle": "1"}, [Point(T0, {"rms": -1.0})])
-    items = [item("A", 1), item("A", 2, history=[{"rms": 9.0}]), item("A", 3)]
+    items: list[Any] = [item("A", 1), item("A", 2, history=[{"rms": 9.0}]), item("A", 3)]
     alone, chain = plan(items, Known({("A", ""): stored}))
     assert [p.features for p in alone.work.window] == [{"rms": 9.0}]
     assert (minutes(alone), alone.items) == ([2.0], [1])
@@ -66,7 +66,7 @@ def test_own_history_beats_the_batch_which_goes_behind_what_is_stored() -> None:
 
 
 def test_two_criticalities_of_one_stream_are_scored_behind_the_same_history() -> None:
-    items = [item("A", 1), item("A", 2, criticality="high"), item("A", 3)]
+    items: list[Any] = [item("A", 1), item("A", 2, criticality="high"), item("A", 3)]
     medium, high = plan(items, Known(criticality={"A": "medium"}))
     assert minutes(medium) == minutes(high) == [1.0, 2.0, 3.0]
     assert (medium.work.criticality, medium.items) == ("medium", [0, None, 2])
@@ -74,13 +74,13 @@ def test_two_criticalities_of_one_stream_are_scored_behind_the_same_history() ->
 
 
 def test_items_without_a_time_get_the_present_in_their_order() -> None:
-    items = [item("A", None), item("A", None)]
+    items: list[Any] = [item("A", None), item("A", None)]
     set_times(items, T0)
     assert [i.timestamp for i in items] == [T0, T0 + timedelta(microseconds=1)]
 
 
 def test_results_go_back_to_their_items_with_the_callers_metadata() -> None:
-    items = [
+    items: list[Any] = [
         item("A", 2, metadata={"mine": 1, "group": 2}),
         InputError("bad", code="c"),
         item("A", 1),
