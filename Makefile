@@ -11,7 +11,7 @@ export BENTOML_DO_NOT_TRACK = True
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format coverage soak quality clean
+.PHONY: help setup demo test lint format settings coverage soak quality clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ lint: $(STAMP)  ## ruff and mypy
 format: $(STAMP)  ## let ruff rewrite the layout
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+settings: $(STAMP)  ## write the README's settings table and .env.example from config.py
+	@$(BIN)/python -m deploy.document_settings
 
 coverage: $(STAMP)  ## the suite with coverage; HTML in htmlcov/
 	@$(BIN)/python -m pytest -m "not soak" --cov --cov-report=term --cov-report=html $(ARGS)
