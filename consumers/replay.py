@@ -125,6 +125,7 @@ def from_file(path: Path, shift_to_now: bool, limit: int | None) -> Iterator[Mes
         shift = shift_to(
             datetime.now(UTC), (one.timestamp for one in _first(readings(path), limit))
         )
+        print(f"times are moved by {shift.total_seconds():.6f} s", flush=True)
     for reading in _first(readings(path), limit):
         if reading.features:
             yield encode(reading, shift, path.name)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
+from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -26,6 +29,7 @@ from db.migrate import migrate
 from db.session import describe, open_engine
 from deploy.broker import create_topics, start_broker, topic_id
 from deploy.processes import Child, ChildError, Children, die_with_parent, free_port, port_is_free
+from deploy.truth import compare, faults_of
 from deploy.watch import claimed, summary, watch
 from errors import AnomalyError, DatasetError
 
@@ -133,6 +137,9 @@ def serve(
     tally = watch(engine, source, lambda: sent(sender), lambda: check(children, sender), console)
     total = sent(sender) or 0
     console.print(summary(engine, source, tally, total, time.monotonic() - started))
+    faults = faults_of(itertools.islice(datasets.readings(replay_file), args.limit))
+    if faults:
+        console.print(compare(faults, tally.alarms, shift_of(sender)))
     addresses(settings, url, children, args.keep)
     return 0
 
@@ -235,9 +242,14 @@ def sent(sender: Child) -> int | None:
     """The number that ``consumers.replay`` reports in its last line; None while it sends."""
     if sender.process.poll() is None:
         return None
-    words = sender.log.read_text().split()
-    numbers = [int(word) for word in words if word.isdigit()]
-    return numbers[-1] if numbers else 0
+    found = re.search(r"^sent (\d+) records$", sender.log.read_text(), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def shift_of(sender: Child) -> timedelta:
+    """What ``consumers.replay`` says that it added to the times of the file."""
+    found = re.search(r"^times are moved by (-?[\d.]+) s$", sender.log.read_text(), re.MULTILINE)
+    return timedelta(seconds=float(found[1])) if found else timedelta()
 
 
 def check(children: Children, sender: Child) -> None:

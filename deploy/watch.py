@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine, text
 
+from deploy.truth import Alarm
+
 _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "white"}
 
 _NEW_ANOMALIES = text(
@@ -53,6 +55,7 @@ class Tally:
     anomalies: Counter[tuple[str, str]] = field(default_factory=Counter)
     events: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     criticality: dict[str, str] = field(default_factory=dict)
+    alarms: list[Alarm] = field(default_factory=list)
     shown_upto: dict[int, int] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     last_change: float = field(default_factory=time.monotonic)
@@ -129,6 +132,9 @@ def _line(row: dict[str, object], tally: Tally) -> Text:
     tally.anomalies[asset, level] += 1
     tally.events.setdefault((asset, level), set()).add(str(event.get("id")))
     tally.criticality[asset] = str(row["asset_criticality"])
+    tally.alarms.append(
+        Alarm(asset, row["sensor_id"], row["timestamp"], str(event.get("id")))  # type: ignore[arg-type]
+    )
     sensor = f"/{row['sensor_id']}" if row["sensor_id"] else ""
     when = getattr(row["timestamp"], "strftime", lambda _: "?")("%Y-%m-%d %H:%M:%S")
     return Text.assemble(
