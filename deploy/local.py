@@ -136,6 +136,7 @@ def serve(
     sender = children.start("replay", *replay_command(replay_file, args))
     tally = watch(engine, source, lambda: sent(sender), lambda: check(children, sender), console)
     total = sent(sender) or 0
+    console.print()
     console.print(summary(engine, source, tally, total, time.monotonic() - started))
     faults = faults_of(itertools.islice(datasets.readings(replay_file), args.limit))
     if faults:

@@ -165,7 +165,7 @@ def _status(tally: Tally, sent: int | None) -> Text:
     found = sum(tally.anomalies.values())
     total = "" if sent is None else f" of {sent}"
     return Text(
-        f"{tally.accounted}{total} readings accounted for: {found} anomalies,"
+        f"{tally.accounted}{total} accounted for: {found} anomalies,"
         f" {tally.stored - found} normal, {tally.dead} dead letters; {rate:.0f}/s",
         style="cyan",
     )
