@@ -16,6 +16,8 @@ from sqlalchemy import Engine, text
 
 from deploy.truth import Alarm
 
+#: Assets with a line of their own in the closing table.
+MOST_ASSETS = 20
 _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "white"}
 
 _NEW_ANOMALIES = text(
@@ -172,31 +174,37 @@ def _status(tally: Tally, sent: int | None) -> Text:
 
 
 def summary(engine: Engine, topic_id: str, tally: Tally, sent: int, seconds: float) -> Table:
-    """The closing table: the account, and anomalies and events by asset and criticality."""
-    table = Table(title="what happened", title_justify="left", show_footer=True)
-    table.add_column("asset", footer="account")
-    table.add_column("asset matters", footer="")
-    table.add_column("result", footer=f"{sent} sent")
-    table.add_column("anomalies", justify="right", footer=f"{tally.stored} stored")
-    table.add_column("events", justify="right", footer=f"{tally.dead} dead letters")
-    order = list(_COLOURS)
-    for asset, level in sorted(tally.anomalies, key=lambda k: (k[0], order.index(k[1]))):
-        table.add_row(
-            asset,
-            tally.criticality.get(asset, ""),
-            Text(level, style=_COLOURS[level]),
-            str(tally.anomalies[asset, level]),
-            str(len(tally.events[asset, level])),
-        )
-    all_events = set().union(*tally.events.values()) if tally.events else set()
+    """The closing table: a line an asset, and the account of all readings."""
+    table = Table(title="what happened: anomalies and events by criticality", title_justify="left")
+    table.add_column("asset")
+    table.add_column("matters")
+    for level, colour in _COLOURS.items():
+        table.add_column(level, justify="right", style=colour)
+    table.add_column("events")
+    assets = sorted({asset for asset, _ in tally.anomalies})
+    for asset in assets[:MOST_ASSETS]:
+        table.add_row(asset, tally.criticality.get(asset, ""), *_row(tally, {asset}))
+    if rest := set(assets[MOST_ASSETS:]):
+        table.add_row(f"{len(rest)} more", "", *_row(tally, rest))
     table.add_section()
-    table.add_row(
-        "all", "", "", str(sum(tally.anomalies.values())), str(len(all_events)), style="bold"
-    )
+    table.add_row("all", "", *_row(tally, set(assets)), style="bold")
     with engine.connect() as conn:
         reasons = [tuple(row) for row in conn.execute(_REASONS, {"topic": topic_id})]
-    caption = f"{sent / max(seconds, 1e-9):.0f} readings/s from first sent to last stored"
+    caption = f"{sent} sent = {tally.stored} stored + {tally.dead} dead letters"
     if reasons:
-        caption += "; dead letters: " + ", ".join(f"{n} {reason}" for reason, n in reasons)
+        caption += " (" + ", ".join(f"{n} {reason}" for reason, n in reasons) + ")"
+    caption += f"; {sent / max(seconds, 1e-9):.0f} readings/s from first sent to last stored"
     table.caption = caption
     return table
+
+
+def _row(tally: Tally, assets: set[str]) -> list[str]:
+    """Anomalies by criticality, then the events of these assets in words."""
+    counts = [sum(tally.anomalies[asset, level] for asset in assets) for level in _COLOURS]
+    seen, words = set[str](), []
+    for level in _COLOURS:
+        events = set[str]().union(*(tally.events.get((asset, level), set()) for asset in assets))
+        if fresh := len(events - seen):
+            words.append(f"{fresh} {level}")
+        seen |= events
+    return [*(str(n) if n else "" for n in counts), ", ".join(words)]
