@@ -83,6 +83,14 @@ class Settings(BaseSettings):
     budget_low: float = Field(1e-4, gt=0, lt=1, description="false alarms per reading")
     adaptation: bool = Field(True, description="let each stream's tail follow the stream")
     event_silence_s: float = Field(3600, gt=0, description="an event ends after this silence")
+    accept_shift_after: int = Field(
+        0,
+        ge=0,
+        description=(
+            "readings in a row beyond p = 1e-2 after which a persistent shift is the new normal;"
+            " 0: never"
+        ),
+    )
 
     # -- Kafka -------------------------------------------------------------------------------
     kafka_bootstrap_servers: str = Field("localhost:9092", description="brokers, comma separated")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import LSTM_AUTOENCODER, Array
+from models.expectation import expected, trustworthy
 from models.preprocessing import Preprocessing
 
 Floats = NDArray[np.float64]
@@ -30,7 +31,7 @@ class Explainer:
         self,
         metadata: dict[str, Any],
         row: Floats,
-        expected: Floats,
+        level: Floats,
         inputs: dict[str, tuple[float, Floats]],
     ) -> None:
         """Note one anomaly.
@@ -38,11 +39,11 @@ class Explainer:
         Parameters
         ----------
         metadata : the result's, into which ``explanation`` will go.
-        row : (d,) values in their own units; ``expected`` likewise.
+        row : (d,) values in their own units; ``level`` where the stream has been, likewise.
         inputs : each detector's decades, and its row (d,) or window (w, d), scaled.
         """
         at = len(self._targets)
-        self._targets.append((metadata, row, expected))
+        self._targets.append((metadata, row, level))
         for name, (weight, x) in inputs.items():
             self._asked.setdefault(name, []).append((at, weight, x))
 
@@ -58,21 +59,24 @@ class Explainer:
             for (at, weight, _), share in zip(self._asked[name], answer, strict=True):
                 shares[at] += max(weight, 1e-6) * np.asarray(share, np.float64)
         shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
-        for (metadata, row, expected), share in zip(self._targets, shares, strict=True):
-            metadata["explanation"]["features"] = self._features(row, expected, share)
+        for (metadata, row, level), share in zip(self._targets, shares, strict=True):
+            metadata["explanation"]["features"] = self._features(row, level, share)
             rest = 1.0 - sum(f["share"] for f in metadata["explanation"]["features"])
             if len(share) > MOST:
                 metadata["explanation"]["others"] = round(max(rest, 0.0), 6)
 
-    def _features(self, row: Floats, expected: Floats, share: Floats) -> list[dict[str, Any]]:
+    def _features(self, row: Floats, level: Floats, share: Floats) -> list[dict[str, Any]]:
+        """The features by share; what is expected of each is told by those not at fault."""
+        z = (row - level) / self._pre.scale
+        normal = level + self._pre.scale * expected(z, self._pre.mix, trustworthy(share))
         order = np.argsort(-share, kind="stable")[:MOST]
         return [
             {
                 "feature": self._pre.names[j],
                 "share": round(float(share[j]), 6),
                 "value": float(row[j]),
-                "expected": _short(float(expected[j])),
-                "deviation": _short(float(row[j] - expected[j])),
+                "expected": _short(float(normal[j])),
+                "deviation": _short(float(row[j] - normal[j])),
             }
             for j in order
         ]

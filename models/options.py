@@ -41,7 +41,7 @@ class FitOptions:
     horizon : readings over which tolerated drift is carried on.
     decorrelate : whether features that follow one another are decorrelated.
     adaptation : "auto", or the step of the adaptive tail; 0: none.
-    missing : "refuse" or "impute" (from the training medians, at most ``max_imputed``).
+    missing : "refuse" or "impute" (from the features that are there, at most ``max_imputed``).
     limits : feature -> (min, max) that are physically possible; either may be None.
     folds : blocks for the out-of-fold calibration.
     """

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from errors import MissingFeatures
 from models.base import Array
+from models.expectation import expected
 
 Floats = NDArray[np.float64]
 
@@ -89,6 +90,10 @@ class Preprocessing:
     def row(self, features: Mapping[str, float]) -> tuple[list[float], list[str]]:
         """One reading's values in order, and the names of those imputed.
 
+        Imputed is what the features that are there lead to expect of those that are not, the
+        median where they say nothing: constants of the bundle, so that a window read back from
+        stored readings is the same. A median among readings of full load would be an anomaly.
+
         Raises
         ------
         MissingFeatures
@@ -101,11 +106,13 @@ class Preprocessing:
                 f"features: {len(absent)} of {len(self.names)} missing: {shown}",
                 field=f"features.{absent[0]}",
             )
-        values = [
-            features[name] if name in features else float(self.center[i])
-            for i, name in enumerate(self.names)
-        ]
-        return values, absent
+        if not absent:
+            return [features[name] for name in self.names], absent
+        here = np.array([name in features for name in self.names])
+        values = np.array([features.get(name, 0.0) for name in self.names], np.float64)
+        z = np.where(here, (values - self.center) / self.scale, 0.0)
+        told = self.center + self.scale * expected(z, self.mix, here)
+        return np.where(here, values, told).tolist(), absent
 
     def outside(self, features: Mapping[str, float]) -> list[str]:
         """Features whose value is physically impossible."""

@@ -16,7 +16,7 @@ from models.combination import Calibration
 from models.events import ANOMALY, SENSOR_FAULT, advance
 from models.explanation import Explainer
 from models.streams import LEFT_OUT, Prepared, Reading
-from models.thresholds import Policy
+from models.thresholds import GATE, Policy
 
 if TYPE_CHECKING:
     from models.ensemble import ModelSet
@@ -118,6 +118,8 @@ class Judge:
         scores = self._votes(cal, at)
         if anomalous:
             self._explain(metadata, reading, cal, at, row, window, scores)
+        if cal is not None and log10_p > GATE and self._teaches(reading):
+            self.stream.state.learn_level(self.stream.raw[row])
         time = reading.point.timestamp
         return {
             "asset_id": work.asset_id,
@@ -147,8 +149,7 @@ class Judge:
         if reading.late or reading.warm:  # filters start when the baseline is known
             u = follower.relative(fast) if self.how else fast
             return fast, (cal.final if self.how else cal.fixed).log10_p(u)
-        accept = self.policy.accept_after if self.policy.accept_shift else 0
-        m, u = follower.step(fast, cal, self.how, accept)
+        m, u = follower.step(fast, cal, self.how, self.policy.accept_shift_after)
         return m, (cal.final if self.how else cal.fixed).log10_p(u)
 
     def _flags(
@@ -230,9 +231,6 @@ class Judge:
         if cal is None:
             return
         pre, stream = self.model_set.preprocessing, self.stream
-        expected = pre.center
-        if stream.offset is not None and not reading.warm:
-            expected = stream.state.sums / stream.state.count
         inputs = {}
         for name in cal.detectors:
             x = stream.rows[row]
@@ -240,5 +238,10 @@ class Judge:
                 assert stream.windows is not None  # noqa: S101
                 x = stream.windows[window]
             inputs[name] = (self.scored.decades[name][at], x)
-        values = np.array(pre.row(reading.point.features)[0], np.float64)
-        self.explainer.add(metadata, values, expected, inputs)
+        level = pre.center if reading.warm else stream.state.normal(pre)
+        self.explainer.add(metadata, stream.raw[row], level, inputs)
+
+    def _teaches(self, reading: Reading) -> bool:
+        """Whether the stream's level may follow a reading: it stands in order and is whole."""
+        baseline = self.model_set.preprocessing.baseline
+        return not (baseline or reading.late or reading.imputed)

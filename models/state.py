@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from errors import InputError
 from models.events import Event
 from models.preprocessing import Preprocessing
-from models.thresholds import Follower
+from models.thresholds import ALPHA, Follower
 
 FORMAT: Final = 1
-#: Wider readings get no baseline of their own: its sums would not fit into 4 KB.
+#: Wider readings get no baseline or level of their own: it would not fit into 4 KB.
 WIDEST_BASELINE: Final = 250
+
+
+_SETTLED: Final = math.ceil(1.0 / ALPHA)
 
 
 class StreamState:
@@ -30,10 +33,12 @@ class StreamState:
     follower : smoothing and adaptive tail.
     events : open event of each kind.
     count, sums : readings that went into the baseline so far, and their sum (d,), own units.
+    seen, level : where there is no baseline, normal readings so far (counted up to the
+        smoothing's length) and where they have been of late (d,), own units.
     told : whether unknown features were already reported.
     """
 
-    __slots__ = ("count", "events", "follower", "last", "sums", "told")
+    __slots__ = ("count", "events", "follower", "last", "level", "seen", "sums", "told")
 
     def __init__(self, follower: Follower, width: int) -> None:
         self.last: datetime | None = None
@@ -41,6 +46,8 @@ class StreamState:
         self.events: dict[str, Event] = {}
         self.count = 0
         self.sums: NDArray[np.float64] = np.zeros(width)
+        self.seen = 0
+        self.level: NDArray[np.float64] = np.zeros(width)
         self.told = False
 
     def offset(self, pre: Preprocessing) -> NDArray[np.float64]:
@@ -53,6 +60,18 @@ class StreamState:
         self.count += 1
         self.sums = self.sums + row
 
+    def learn_level(self, row: NDArray[np.float64]) -> None:
+        """Let the level follow one normal reading (d,): a mean at first, then smoothed."""
+        if self.seen < _SETTLED:
+            self.seen += 1
+        self.level = self.level + max(1.0 / self.seen, ALPHA) * (row - self.level)
+
+    def normal(self, pre: Preprocessing) -> NDArray[np.float64]:
+        """Where the stream is when nothing is wrong, as far as is known: (d,), own units."""
+        if pre.baseline and self.count >= pre.baseline:
+            return self.sums / self.count
+        return self.level if self.seen else pre.center
+
     def to_dict(self, version: str, pre: Preprocessing) -> dict[str, Any]:
         """JSON-ready; others may read ``bundle`` and ``last``."""
         out: dict[str, Any] = {
@@ -64,8 +83,9 @@ class StreamState:
         if self.events:
             out["events"] = [event.to_list() for event in self.events.values()]
         if pre.baseline and self.count:
-            sums = base64.b64encode(self.sums.astype("<f8").tobytes()).decode()
-            out["baseline"] = [_fingerprint(pre), self.count, sums]
+            out["baseline"] = [_fingerprint(pre), self.count, _packed(self.sums)]
+        elif self.seen and len(self.level) <= WIDEST_BASELINE:
+            out["level"] = [_fingerprint(pre), self.seen, _packed(self.level)]
         if self.told:
             out["told"] = True
         return out
@@ -76,8 +96,8 @@ class StreamState:
     ) -> StreamState:
         """What :meth:`to_dict` gave, possibly under another bundle; None: a new stream.
 
-        Under another bundle the tail starts anew; time, events and (for the same features) the
-        baseline stay.
+        Under another bundle the tail starts anew; time, events and (for the same features)
+        baseline and level stay.
 
         Raises
         ------
@@ -100,14 +120,26 @@ class StreamState:
                     raise ValueError("not finite")
             baseline = data.get("baseline")
             if pre.baseline and baseline and baseline[0] == _fingerprint(pre):
-                state.count = int(baseline[1])
-                sums = np.frombuffer(base64.b64decode(baseline[2]), "<f8")
-                state.sums = sums.astype(np.float64).reshape(len(pre.names))
+                state.count, state.sums = int(baseline[1]), _unpacked(baseline[2], pre)
+            level = data.get("level")
+            if not pre.baseline and level and level[0] == _fingerprint(pre):
+                state.seen, state.level = int(level[1]), _unpacked(level[2], pre)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 f"state: not a stream's state: {error}", code="bad_state", field="state"
             ) from None
         return state
+
+
+def _packed(values: NDArray[np.float64]) -> str:
+    return base64.b64encode(values.astype("<f8").tobytes()).decode()
+
+
+def _unpacked(text: str, pre: Preprocessing) -> NDArray[np.float64]:
+    values = np.frombuffer(base64.b64decode(text), "<f8").astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("not finite")
+    return values.reshape(len(pre.names))
 
 
 def _fingerprint(pre: Preprocessing) -> int:

@@ -74,13 +74,14 @@ class Reading:
 class Prepared:
     """One stream, ready for the detectors.
 
-    ``rows`` (n, d) are the scaled readings that can be scored, in order; ``windows`` (m, w, d)
-    those of the readings that are ``windowed``, in the same order.
+    ``rows`` (n, d) are the scaled readings that can be scored, in order, ``raw`` the same in their
+    own units; ``windows`` (m, w, d) those of the readings that are ``windowed``, in that order.
     """
 
     work: StreamWork
     readings: list[Reading]
     rows: Floats
+    raw: Floats
     windows: Floats | None
     state: StreamState
     offset: Floats | None
@@ -148,9 +149,9 @@ def prepare(
     readings = [Reading(point) for point in work.readings]
     values = past + [row for reading in readings if (row := _values(pre, state, reading))]
     raw = np.array(values, np.float64).reshape(len(values), len(pre.names))
-    if work.state is None and pre.baseline:
-        for row in raw[: min(len(past), pre.baseline)]:
-            state.learn_baseline(row)
+    if work.state is None:
+        for row in raw[: min(len(past), pre.baseline)] if pre.baseline else raw[: len(past)]:
+            (state.learn_baseline if pre.baseline else state.learn_level)(row)
     track = _Track(len(past), width)
     at = len(past)
     for reading in readings:
@@ -216,7 +217,7 @@ def _assemble(
                 windows = track.cut(scaled - offset)
             else:
                 windows = np.where(own[:, None, None], windows - offset, windows)
-    return Prepared(work, readings, rows, windows, state, offset)
+    return Prepared(work, readings, rows, raw[held:], windows, state, offset)
 
 
 def _past(pre: Preprocessing, window: Sequence[Point]) -> list[Sequence[float]]:

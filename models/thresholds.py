@@ -61,8 +61,8 @@ class Policy:
     budgets : false alarms per reading by criticality of the asset.
     adaptation : whether each stream's tail follows the stream.
     event_silence_s : an event ends after so long without an anomaly.
-    accept_shift : whether a shift that lasts ``accept_after`` readings without a break, alarming
-        all the while, becomes the new normal. Never unless asked for.
+    accept_shift_after : readings without a break beyond the gate, alarming all the while, after
+        which a persistent shift becomes the new normal; 0: never.
     gap_factor, gap_s : a pause longer than ``gap_factor`` training intervals, or ``gap_s`` where
         given, restarts the window.
     """
@@ -70,8 +70,7 @@ class Policy:
     budgets: Mapping[str, float] = field(default_factory=lambda: dict(BUDGETS))
     adaptation: bool = True
     event_silence_s: float = 3600.0
-    accept_shift: bool = False
-    accept_after: int = 500
+    accept_shift_after: int = 0
     gap_factor: float = 20.0
     gap_s: float | None = None
 

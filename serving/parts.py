@@ -77,6 +77,7 @@ class Parts:
                 budgets=settings.budgets(),
                 adaptation=settings.adaptation,
                 event_silence_s=settings.event_silence_s,
+                accept_shift_after=settings.accept_shift_after,
             ),
             max_batch=settings.score_batch,
             threads=4 if remote else 1,

@@ -24,6 +24,7 @@ def policy_of(settings: Settings) -> Policy:
         budgets=settings.budgets(),
         adaptation=settings.adaptation,
         event_silence_s=settings.event_silence_s,
+        accept_shift_after=settings.accept_shift_after,
     )
 
 

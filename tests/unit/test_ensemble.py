@@ -13,9 +13,10 @@ import pytest
 from models.base import MODEL_NAMES
 from models.bundle import Bundle
 from models.ensemble import ModelSet, Point, StreamOutcome, StreamWork, run, score
+from models.fitting import FitOptions, fit_model_set
 from models.thresholds import Policy
 from tests.fixtures.bundle import points
-from training.simulate import Plant
+from training.simulate import Plant, simulate
 
 
 @pytest.fixture(scope="module")
@@ -300,3 +301,83 @@ def test_nothing_to_do_is_nothing(model_set):
 def test_adaptation_can_be_switched_off(model_set, readings):
     state = one(model_set, readings, Policy(adaptation=False)).state
     assert state["tail"][1] == 0.0
+
+
+def test_missing_feature_is_imputed_by_option_marked_and_costs_no_alarm(model_set, readings):
+    own = copy.copy(model_set)
+    own.preprocessing = replace(model_set.preprocessing, missing="impute", max_imputed=1)
+    part = readings[:200]
+    partial = [
+        Point(p.timestamp, {k: v for k, v in p.features.items() if k != "flow"}) for p in part
+    ]
+    partial[7] = Point(part[7].timestamp, {"flow": part[7].features["flow"]})
+    results = one(own, partial).results
+    assert results[7]["error"]["code"] == "missing_features"
+    others = [r for i, r in enumerate(results) if i != 7]
+    assert all(r["metadata"]["imputed"] == ["flow"] for r in others)
+    assert all(r["features"].keys() == readings[0].features.keys() - {"flow"} for r in others)
+    assert np.mean([r["is_anomaly"] for r in others]) < 0.03
+    whole = one(own, part).results
+    assert not any("imputed" in r["metadata"] for r in whole)
+
+
+def test_imputed_is_what_the_other_features_lead_to_expect(model_set, plant):
+    pre = replace(model_set.preprocessing, missing="impute", max_imputed=1)
+    at = pre.names.index("flow")
+    told, true = [], []
+    for p in points(plant, 0, 0, 600):
+        values, absent = pre.row({k: v for k, v in p.features.items() if k != "flow"})
+        assert absent == ["flow"]
+        told.append(values[at])
+        true.append(p.features["flow"])
+    error = np.std(np.array(told) - true)
+    assert error < 0.7 * np.std(true), "the median would do as well"
+
+
+def test_lasting_shift_is_the_new_normal_only_by_the_setting(model_set, readings):
+    shifted = [
+        Point(p.timestamp, {**p.features, "pressure": p.features["pressure"] + 2.0})
+        for p in readings[100:600]
+    ]
+    alarms = {}
+    for after in (0, 150):
+        base = one(model_set, readings[:100])
+        policy = Policy(accept_shift_after=after)
+        results = one(model_set, shifted, policy, state=base.state, window=readings[91:100]).results
+        alarms[after] = np.array([r["is_anomaly"] for r in results])
+        assert alarms[after][:140].all(), "it must alarm first"
+    assert alarms[0].all()
+    assert alarms[150][200:].mean() < 0.2
+
+
+def test_expected_is_the_normal_value_of_the_moment_even_in_a_mixed_group():
+    """Pumps and motors in one group: its median lies in between and would tell nothing."""
+    size = {"assets": 6, "readings": 3600, "seed": 3}
+    faulty = simulate(faults=2, first_fault=2000, **size)
+    calm = simulate(**size)
+    train = calm.cut(0, 2000)
+    options = FitOptions(models=("one_class_svm",), folds=2)
+    mixed, _ = fit_model_set(train.values, train.times(), train.feature_names, options)
+    wrong: list[float] = []
+    median: list[float] = []
+    for i, values in enumerate(calm.values):
+        sd = np.diff(values, axis=0).std(axis=0)  # of the noise, the movements being slow
+        results = one(mixed, points(faulty, i), asset=faulty.asset_ids[i]).results
+        for fault in (f for f in faulty.faults if f.asset_id == faulty.asset_ids[i]):
+            for at in range(fault.start, fault.end):
+                why = results[at]["metadata"].get("explanation")
+                top = why["features"][0] if why else None
+                if top is None or top["feature"] not in fault.features:
+                    continue
+                j = mixed.feature_names.index(top["feature"])
+                wrong.append(abs(top["expected"] - values[at, j]) / sd[j])
+                median.append(abs(mixed.preprocessing.center[j] - values[at, j]) / sd[j])
+    assert len(wrong) > 500
+    assert np.median(wrong) < 1.5
+    assert np.median(median) > 5
+
+
+def test_level_survives_the_cut(model_set, readings):
+    whole = one(model_set, readings[:60]).state
+    _, state = in_pieces(model_set, readings[:60], 9)
+    assert state["level"] == whole["level"]

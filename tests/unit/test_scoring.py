@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -123,6 +125,29 @@ def test_scores_do_not_depend_on_the_company(bundle: Bundle, plant: Plant, inlin
         for found, wanted in zip(finals(outcomes), finals(expected), strict=True):
             assert found == pytest.approx(wanted, abs=1e-6)
     engine.close()
+
+
+def test_missing_feature_is_imputed_and_marked_through_the_engine(
+    bundle: Bundle, plant: Plant
+) -> None:
+    model_set = copy.copy(bundle.model_set("default"))
+    model_set.preprocessing = replace(model_set.preprocessing, missing="impute", max_imputed=1)
+    lenient = Bundle({"default": model_set})
+    items: list[Any] = [
+        item("PUMP_001", minute, features=dict(point.features))
+        for minute, point in enumerate(points(plant, 0, 0, 3))
+    ]
+    del items[1].features["flow"]
+    del items[2].features["flow"], items[2].features["pressure"]
+    planned = plan(items, Known())
+    engine = Engine(LocalRunners(), Policy())
+    outcomes = asyncio.run(engine.score(lenient, [part.work for part in planned]))
+    engine.close()
+    whole, imputed, refused = collect(items, planned, outcomes)
+    assert "imputed" not in whole["metadata"]
+    assert imputed["metadata"]["imputed"] == ["flow"]
+    assert 0.0 <= imputed["final_score"] < 0.5
+    assert refused["error"]["code"] == "missing_features"
 
 
 def test_a_request_that_breaks_scoring_takes_no_other_down(bundle: Bundle, plant: Plant) -> None:
