@@ -352,9 +352,8 @@ def test_lasting_shift_is_the_new_normal_only_by_the_setting(model_set, readings
 
 def test_expected_is_the_normal_value_of_the_moment_even_in_a_mixed_group():
     """Pumps and motors in one group: its median lies in between and would tell nothing."""
-    size = {"assets": 6, "readings": 3600, "seed": 3}
-    faulty = simulate(faults=2, first_fault=2000, **size)
-    calm = simulate(**size)
+    faulty = simulate(assets=6, readings=3600, seed=3, faults=2, first_fault=2000)
+    calm = simulate(assets=6, readings=3600, seed=3)
     train = calm.cut(0, 2000)
     options = FitOptions(models=("one_class_svm",), folds=2)
     mixed, _ = fit_model_set(train.values, train.times(), train.feature_names, options)
@@ -380,4 +379,5 @@ def test_expected_is_the_normal_value_of_the_moment_even_in_a_mixed_group():
 def test_level_survives_the_cut(model_set, readings):
     whole = one(model_set, readings[:60]).state
     _, state = in_pieces(model_set, readings[:60], 9)
+    assert state is not None
     assert state["level"] == whole["level"]
