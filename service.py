@@ -25,6 +25,21 @@ from serving.auth import Keys, is_public
 from serving.remote import MODEL_NAMES, parse_urls
 from serving.routing import RestApp, owns
 
+HERE = Path(__file__).resolve().parent
+
+
+def go_back() -> None:
+    """Return to the folder where ``bentoml serve TAG`` was called.
+
+    BentoML has entered the built Bento's folder by now; there, relative paths (``VAR_DIR``,
+    ``DATA_DIR``, ``.env``) would mean the inside of the Bento store.
+    """
+    called_in = Path(os.environ.get("PWD", ""))
+    if (HERE.parent / "bento.yaml").is_file() and called_in.is_absolute() and called_in.is_dir():
+        os.chdir(called_in)
+
+
+go_back()
 try:
     settings = load_settings()
     keys = Keys.parse(settings.api_keys.get_secret_value())
@@ -57,7 +72,8 @@ def runner_service(detector: str) -> Service[Any]:
         def __init__(self) -> None:
             from serving.runners import BundleCache, DetectorRunner
 
-            self._runner = DetectorRunner(detector, BundleCache(settings.var_dir / "bundles"))
+            bundles = BundleCache(settings.var_dir / "bundles", packed_folder())
+            self._runner = DetectorRunner(detector, bundles)
 
         @bentoml.api(
             batchable=True,
@@ -85,7 +101,7 @@ def runner_dependencies() -> dict[str, Any]:
 
 
 def packed_bundle() -> Any:
-    """The bundle in the Bento store, declared so that ``bentoml build`` packs it; None: no such.
+    """The champion in the Bento store, declared so that ``bentoml build`` packs it; None: no such.
 
     A declared model that is not in the store would keep ``bentoml serve`` from starting.
     """
@@ -94,6 +110,15 @@ def packed_bundle() -> Any:
     except bentoml.exceptions.NotFound:
         return None
     return bentoml.models.BentoModel(f"{BUNDLE_MODEL}:latest")
+
+
+def packed_folder() -> Path | None:
+    """Where the bundle lies that came with the Bento; served from the tree: the store's."""
+    bento = AnomalyDetection.bento
+    if bento is None:
+        return None if Api.bundle is None else Path(Api.bundle.resolve().path)
+    packed = [model for model in bento.info.all_models if model.tag.name == BUNDLE_MODEL]
+    return Path(packed[0].to_model().resolve().path) if packed else None
 
 
 class FrontService(Service):  # type: ignore[misc]
@@ -114,6 +139,12 @@ class FrontService(Service):  # type: ignore[misc]
 
         return front
 
+    def on_load_bento(self, bento: Any) -> None:
+        """Accept a Bento whatever RUNNER_MODE it was built with: BentoML's own method wants the
+        services of its manifest, while the runners are chosen anew each time it is served."""
+        for one in self.all_services().values():
+            one.bento = bento
+
 
 class Api:
     """Anomaly detection for industrial assets. The REST API has its own documentation under
@@ -132,8 +163,7 @@ class Api:
         remote = {}
         if settings.runner_mode == "processes":
             remote = {name: getattr(self, f"{name}_runner") for name in MODEL_NAMES}
-        packed = Path(self.bundle.path) if self.bundle is not None else None
-        self._parts = await Parts.open(settings, remote, frozenset(runner_urls), packed)
+        self._parts = await Parts.open(settings, remote, frozenset(runner_urls), packed_folder())
         rest_app.serve(self._parts.endpoints(secured=bool(keys)))
         if (
             is_public(settings.service_host)

@@ -42,10 +42,13 @@ class BundleCache:
     ----------
     home : Path
         ``VAR_DIR/bundles``. Names never lead out of it.
+    packed : Path, optional
+        The bundle that came with the Bento, known by its folder's name as well.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, packed: Path | None = None) -> None:
         self._home = home.resolve()
+        self._packed = packed
         self._loaded: OrderedDict[str, Bundle] = OrderedDict()
 
     def get(self, name: str) -> Bundle:
@@ -53,9 +56,14 @@ class BundleCache:
         if name in self._loaded:
             self._loaded.move_to_end(name)
             return self._loaded[name]
+        if self._packed is not None and name == self._packed.name:
+            return self._keep(name, self._packed)
         folder = (self._home / name).resolve()
         if folder.parent != self._home:
             raise AnomalyError(f"{name!r} is not a bundle's folder", code="bad_bundle")
+        return self._keep(name, folder)
+
+    def _keep(self, name: str, folder: Path) -> Bundle:
         bundle = Bundle.load(folder)
         self._loaded[name] = bundle
         while len(self._loaded) > 2:

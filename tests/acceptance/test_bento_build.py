@@ -164,14 +164,25 @@ def test_image_carries_the_bundle_and_no_secret(context: Path) -> None:
     assert not [n for n in set_in_image if re.search(r"PASSWORD|SECRET|TOKEN|_KEY", n)]
 
 
-def test_tag_serves_from_another_folder(
-    environment: dict[str, str], tag: str, bento: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("mode", "workers"), [("inprocess", "1"), ("processes", "2")], ids=["inprocess", "processes"]
+)
+def test_tag_serves_from_another_folder_in_either_mode(
+    environment: dict[str, str], tag: str, tmp_path: Path, mode: str, workers: str
 ) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    env = {**environment, "SERVICE_HOST": "127.0.0.1", "SERVICE_PORT": str(port)}
+    settings = {
+        "SERVICE_HOST": "127.0.0.1",
+        "SERVICE_PORT": str(port),
+        "RUNNER_MODE": mode,
+        "SERVICE_WORKERS": workers,
+        "VAR_DIR": "here",  # means the folder where the command is given, not the Bento's
+        "PWD": str(tmp_path),  # as every shell says
+    }
     command = [sys.executable, "-c", SERVE, str(tmp_path), BENTOML, "serve", tag]
-    with Children(tmp_path / "log", env) as children, httpx.Client(trust_env=False) as client:
+    children = Children(tmp_path / "log", {**environment, **settings})
+    with children, httpx.Client(trust_env=False) as client:
 
         def ready() -> bool:
             try:
@@ -181,12 +192,16 @@ def test_tag_serves_from_another_folder(
 
         child = children.start("service", *command).wait_ready(ready, within=90)
         status = client.get(f"{url}/api/v1/anomalies/status").json()
+        assert status["source"] == "packed in the Bento"
         features = status["models"]["isolation_forest"]["feature_names"]
         reading = {"asset_id": "PUMP_1", "features": dict.fromkeys(features, 1.0)}
         answer = client.post(f"{url}/api/v1/anomalies/detect", json=reading, timeout=30)
         assert answer.status_code == 200, answer.text + child.tail()
         assert 0 <= answer.json()["final_score"] <= 1
-        assert answer.json()["metadata"]["bundle_version"]
+        assert answer.json()["metadata"]["bundle_version"] == status["bundle_version"]
+        seen = client.get(f"{url}/metrics").text
+        assert seen.count('anomaly_batch_size_count{stage="runner.one_class_svm"}') == 1
+    assert (tmp_path / "here" / "bundles").is_dir()
     assert str(ROOT / "service.py") not in child.log.read_text()
 
 
