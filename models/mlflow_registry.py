@@ -14,8 +14,9 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from errors import BundleError, NotFound, Unavailable
+from errors import BundleError, InputError, NotFound, Unavailable
 from models.files import cached, draft_folder, folder_digest, settle
+from models.mlflow_peek import DIGEST_TAG
 from models.quiet import quiet_mlflow, silent_mlflow
 
 quiet_mlflow()
@@ -27,14 +28,14 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 P = ParamSpec("P")
 T = TypeVar("T")
 
-DIGEST_TAG = "bundle_sha256"
 KIND_TAG = "anomaly.kind"
 #: what the copied code needs to load a bundle and score with it, with the versions in use
 REQUIREMENTS = ("mlflow", "numpy", "numba", "scipy", "pandas", "pydantic")
 
 
 def translated(call: Callable[P, T]) -> Callable[P, T]:
-    """MLflow's errors as the project's: missing is NotFound, everything else Unavailable."""
+    """MLflow's errors as the project's: missing is NotFound, refused is InputError, everything
+    else Unavailable."""
 
     @wraps(call)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -44,6 +45,8 @@ def translated(call: Callable[P, T]) -> Callable[P, T]:
             text = str(error).splitlines()[0][:300]
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 raise NotFound(f"MLflow: {text}") from error
+            if error.error_code == "INVALID_PARAMETER_VALUE":
+                raise InputError(f"MLflow: {text}") from error
             raise Unavailable(f"MLflow: {text}", code="registry_unavailable") from error
 
     return guarded

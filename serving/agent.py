@@ -1,8 +1,9 @@
 """The registry, asked through a process of its own.
 
-MLflow takes two seconds and some 200 MB to import; the process that scores needs neither. With
-MLflow on, a child (this module, run with ``-m``) holds the registry and answers one JSON line for
-each line it is sent; it ends with its parent. With MLflow off, files are read directly.
+MLflow takes seconds and some 200 MB to import; the process that scores needs neither. What can be
+known without MLflow is looked up directly, which is all a start usually needs. For the rest a child
+(this module, run with ``-m``) holds the registry and answers one JSON line for each line it is
+sent; it ends with its parent. With MLflow off, files are read directly.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
-from errors import AnomalyError, BundleError, NotFound, Unavailable
+from errors import AnomalyError, BundleError, InputError, NotFound, Unavailable
+from models.files import cached
+from models.mlflow_peek import CannotTell, peek
 from models.registry import Registry, open_registry
 
 ANSWER_LIMIT = 32 * 2**20
-_KINDS = {"not_found": NotFound, "bad_bundle": BundleError}
+_KINDS = {"not_found": NotFound, "bad_bundle": BundleError, "invalid_input": InputError}
 
 
 class Asker(Protocol):
@@ -42,6 +45,18 @@ def answer(registry: Registry, what: str, details: dict[str, Any]) -> Any:
     raise ValueError(what)
 
 
+def without_mlflow(uri: str, experiment: str, what: str, details: dict[str, Any]) -> Any:
+    """The same answer where it can be had without MLflow; raises CannotTell elsewhere."""
+    if what == "alias":
+        return peek(uri, experiment).alias(details["name"])
+    if what == "fetch":
+        digest = peek(uri, experiment).digest(details["version"])
+        folder = Path(details["into"]) / f"{details['version']}-{digest[:12]}"
+        if cached(folder, digest):
+            return str(folder)
+    raise CannotTell(what)
+
+
 class DirectAsker:
     """For a registry of plain files: asked in a thread."""
 
@@ -63,7 +78,8 @@ def child_environment() -> dict[str, str]:
 
 
 class ProcessAsker:
-    """Asks the child process; starts it when first needed and again after it died.
+    """Asks the child process what cannot be known otherwise; starts it when first needed, and
+    again after it died.
 
     Parameters
     ----------
@@ -75,6 +91,7 @@ class ProcessAsker:
 
     def __init__(self, uri: str, experiment: str, var_dir: Path, timeout: float = 90.0) -> None:
         self._uri = uri
+        self._experiment = experiment
         self._arguments = [uri, experiment, str(var_dir.absolute())]
         self._timeout = timeout
         self._process: asyncio.subprocess.Process | None = None
@@ -87,9 +104,15 @@ class ProcessAsker:
         ------
         Unavailable
             The registry cannot be reached, or did not answer in time.
-        NotFound, BundleError
+        NotFound, BundleError, InputError
             As the registry raised them.
         """
+        try:
+            return await asyncio.to_thread(
+                without_mlflow, self._uri, self._experiment, what, details
+            )
+        except CannotTell:
+            pass
         line = json.dumps({"what": what, "details": details}).encode() + b"\n"
         async with self._lock:
             try:

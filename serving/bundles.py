@@ -29,6 +29,8 @@ log = logging.getLogger("bentoml.serving.bundles")
 
 #: How often a worker looks at ``champion.json`` (a stat, no more).
 WATCH_S = 0.25
+#: A registry that answers within this spares the packed bundle a turn before the champion's.
+FIRST_LOOK_S = 1.0
 #: For so long a version that proved not to be the champion is not asked about again.
 FOREIGN_S = 5.0
 #: For so long a bundle that could not be loaded is not tried again.
@@ -189,9 +191,7 @@ class Keeper:
 
     async def _watch(self) -> None:
         try:
-            await self._look()
-            if self.bundle is None and self._packed is not None:
-                await self._load(self._packed, None, "packed in the Bento")
+            await self._begin()
         except Exception:
             log.exception("the bundle at hand cannot be loaded")
         while True:
@@ -200,6 +200,16 @@ class Keeper:
                 await self._look()
             except Exception:
                 log.exception("watching the champion failed")
+
+    async def _begin(self) -> None:
+        """Load the champion, as known last time or within a moment; else what was packed."""
+        until = time.monotonic() + FIRST_LOOK_S
+        await self._look()
+        while self.bundle is None and self._checked() is None and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+            await self._look()
+        if self.bundle is None and self._packed is not None:
+            await self._load(self._packed, None, "packed in the Bento")
 
     async def _look(self) -> None:
         async with self._loading:

@@ -126,9 +126,17 @@ class Rest:
         limit = given.get("limit", "20")
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:6]) <= 1000):
             raise InputError(f"limit: {limit!r:.40} is not between 1 and 1000", field="limit")
-        found = await self._registry.ask(
-            "runs", limit=int(limit), page=given.get("page"), model_name=given.get("model_name")
-        )
+        name = given.get("model_name")
+        if name is not None and name not in MODEL_NAMES:
+            raise InputError(
+                f"model_name: {name!r:.40} is none of {', '.join(MODEL_NAMES)}", field="model_name"
+            )
+        try:
+            found = await self._registry.ask(
+                "runs", limit=int(limit), page=given.get("page"), model_name=name
+            )
+        except InputError:
+            raise InputError("page: not a next_page of this service", field="page") from None
         return json_answer(found)
 
 

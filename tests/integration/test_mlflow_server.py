@@ -16,6 +16,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from models.files import folder_digest
+from models.mlflow_peek import CannotTell, peek
 from models.registry import CHAMPION, open_registry
 from tests.fixtures.mlflow import new_database
 from tests.fixtures.training import TINIEST, run, settings_for, small_plant
@@ -91,6 +93,13 @@ def test_training_and_serving_work_through_a_server(
     assert version == published.version
     folder = registry.fetch(version, tmp_path / "elsewhere" / "bundles")
     assert (folder / "bundle.json").is_file()
+    looked = peek(server, "anomaly-detection")
+    assert looked.alias(CHAMPION) == version
+    assert looked.alias("nobody") is None
+    assert peek(server, "no-such-model").alias(CHAMPION) is None
+    assert looked.digest(version) == folder_digest(folder)
+    with pytest.raises(CannotTell):
+        looked.digest("99")
     kinds = [one["kind"] for one in registry_of(settings).runs()["runs"]]
     assert sorted(kinds) == ["bundle", "detector", "detector"]
     mlflow.set_tracking_uri(server)

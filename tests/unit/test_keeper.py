@@ -12,6 +12,7 @@ import pytest
 
 from errors import NoModel
 from models.bundle import Bundle
+from models.mlflow_peek import CannotTell, peek
 from models.registry import CHAMPION, FileRegistry, open_registry
 from serving.agent import DirectAsker, ProcessAsker
 from serving.bundles import Keeper, Leadership
@@ -114,14 +115,45 @@ def test_the_registry_is_asked_through_a_process_that_may_die(
 
     async def scenario() -> None:
         asker = ProcessAsker(mlflow_uri, "anomaly-detection", tmp_path)
-        assert await asker.ask("alias", name=CHAMPION) is None
+        assert (await asker.ask("runs", limit=5))["runs"] == []
         assert asker._process is not None
         asker._process.kill()
         await asker._process.wait()
         registry.set_alias(CHAMPION, await asyncio.to_thread(registry.register, bundle_dir))
-        assert await asker.ask("alias", name=CHAMPION) == "1"
         folder = await asker.ask("fetch", version="1", into=str(tmp_path / "bundles"))
         assert Bundle.load(Path(folder)).groups == ["default"]
         await asker.close()
 
     asyncio.run(asyncio.wait_for(scenario(), 180))
+
+
+def test_what_is_known_without_mlflow_needs_no_process(
+    tmp_path: Path, mlflow_uri: str, bundle_dir: Path
+) -> None:
+    registry = open_registry(mlflow_uri, "anomaly-detection", tmp_path)
+
+    async def scenario() -> None:
+        asker = ProcessAsker(mlflow_uri, "anomaly-detection", tmp_path)
+        assert await asker.ask("alias", name=CHAMPION) is None
+        registry.set_alias(CHAMPION, await asyncio.to_thread(registry.register, bundle_dir))
+        there = await asyncio.to_thread(registry.fetch, "1", tmp_path / "bundles")
+        assert await asker.ask("alias", name=CHAMPION) == "1"
+        found = await asker.ask("fetch", version="1", into=str(tmp_path / "bundles"))
+        assert Path(found) == there
+        assert asker._process is None
+        await asker.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_only_mlflow_tells_what_a_look_from_outside_cannot(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    assert peek(f"sqlite:///{path}", "x").alias(CHAMPION) is None
+    assert not path.exists()
+    path.write_bytes(b"no database")
+    with pytest.raises(CannotTell):
+        peek(f"sqlite:///{path}", "x").alias(CHAMPION)
+    with pytest.raises(CannotTell):
+        peek("http://127.0.0.1:1", "x").alias(CHAMPION)
+    with pytest.raises(CannotTell):
+        peek("databricks", "x")
