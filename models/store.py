@@ -1,7 +1,8 @@
 """The Bento store: bundles as BentoML models, so that ``bentoml build`` can pack one.
 
 A stored model is the bundle's own files; its tag carries the registry's version and the
-content's digest, so importing a version again finds the copy that is there.
+content's digest, so importing a version again finds the copy that is there. What was imported
+last is ``:latest``, so whoever imports a challenger imports the champion after it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import BundleError, NotFound
-from models.files import folder_digest
+from models.files import folder_digest, write_text_atomically
 from models.quiet import quiet_mlflow
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def import_alias(registry: Registry, alias: str, cache: Path, home: Path | None 
 def import_folder(
     folder: Path, version: str, labels: dict[str, str], home: Path | None = None
 ) -> Imported:
-    """Copy a bundle's folder into the store under ``<MODEL_NAME>:v<version>-<digest>``."""
+    """Copy a bundle's folder into the store as ``<MODEL_NAME>:v<version>-<digest>``, and make that
+    ``:latest``, which is what a Bento packs."""
     quiet_mlflow()
     import bentoml  # late: a second and a half that only an import into the store needs
     from bentoml.exceptions import BentoMLException
@@ -80,8 +82,7 @@ def import_folder(
     tag = f"{MODEL_NAME}:v{version}-{folder_digest(folder)[:12]}"
     options = _options(home)
     try:
-        found = bentoml.models.get(tag, **options)
-        return Imported(tag, Path(found.path), fresh=False)
+        return _latest(bentoml.models.get(tag, **options), fresh=False)
     except TagNotFound:
         pass
     try:
@@ -94,8 +95,16 @@ def import_folder(
             found = bentoml.models.get(tag, **options)
         except TagNotFound:
             raise BundleError(f"the Bento store refused the bundle: {error}") from error
-        return Imported(tag, Path(found.path), fresh=False)
-    return Imported(tag, Path(bentoml.models.get(tag, **options).path), fresh=True)
+        return _latest(found, fresh=False)
+    return _latest(bentoml.models.get(tag, **options), fresh=True)
+
+
+def _latest(model: Any, fresh: bool) -> Imported:
+    """Point ``:latest`` at a model of the store: BentoML's own mark goes by the time of creation,
+    which says nothing of a model that becomes champion later, or again."""
+    path = Path(model.path)
+    write_text_atomically(path.parent / "latest", str(model.tag.version))
+    return Imported(str(model.tag), path, fresh)
 
 
 def stored(home: Path | None = None) -> list[dict[str, Any]]:

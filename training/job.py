@@ -72,7 +72,7 @@ def result_of(outcome: Outcome) -> dict[str, Any]:
                 "status": "success",
                 "message": f"version {published.version}: {published.message}",
                 "metrics": metrics,
-                "model_version": trained.bundle.version,
+                "model_version": published.version,
             }
     return fitted
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from models.bundle import Bundle
 from models.options import FitOptions
 from models.pyfunc import BundleModel
 from models.registry import CHALLENGER, CHAMPION, Registry
-from models.store import Imported, import_version
+from models.store import Imported, import_alias, import_version
 from models.thresholds import Policy
 from training.comparison import Comparison, compare
 from training.groups import Result, Task
@@ -26,6 +27,8 @@ from training.measures import Measures
 from training.progress import Board
 from training.promotion import challenge, promote
 from training.sources import TrainingData
+
+log = logging.getLogger(__name__)
 
 HOW = "python -m training.promote --force makes it champion"
 _EXAMPLE_ROWS = 5
@@ -93,7 +96,17 @@ def publish(
     alias, message, found = _alias(trained, registry, policy, board, version, champion,
                                    promote_mode)  # fmt: skip
     stored = import_version(registry, version, settings.var_dir / "bundles")
+    if alias == CHALLENGER:
+        _champion_stays_latest(registry, settings)
     return Published(version, run_id, alias, message, found, stored)
+
+
+def _champion_stays_latest(registry: Registry, settings: Settings) -> None:
+    """A Bento packs, and falls back on, the champion; never what was merely trained last."""
+    try:
+        import_alias(registry, CHAMPION, settings.var_dir / "bundles")
+    except AnomalyError as error:  # a champion that is damaged spoils no training
+        log.warning("the champion cannot be imported into the Bento store: %s", error.message)
 
 
 def _logged(trained: Trained, settings: Settings, policy: Policy, native: bool) -> str | None:

@@ -49,6 +49,26 @@ def test_another_version_is_another_model(
     assert stored(tmp_path / "bento")[0]["tag"] == kept.tag
 
 
+def latest(home: Path) -> str:
+    """What BentoML itself takes ``:latest`` for."""
+    from bentoml._internal.models.model import ModelStore
+
+    return str(ModelStore(home / "models").get(f"{MODEL_NAME}:latest").tag)
+
+
+def test_the_champion_is_latest_whatever_was_made_last(
+    registry: FileRegistry, bundle_dir: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "bento"
+    import_version(registry, registry.register(bundle_dir), tmp_path / "cache", home)
+    champion = import_alias(registry, CHAMPION, tmp_path / "cache", home)
+    assert latest(home) == champion.tag
+    import_version(registry, "2", tmp_path / "cache", home)
+    again = import_alias(registry, CHAMPION, tmp_path / "cache", home)
+    assert not again.fresh
+    assert latest(home) == champion.tag
+
+
 def test_nothing_to_import(tmp_path: Path) -> None:
     empty = FileRegistry(tmp_path / "registry")
     with pytest.raises(NotFound, match="champion"):

@@ -9,7 +9,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from errors import TrainingError
+from errors import InputError, TrainingError
 from models.bundle import Bundle
 from models.registry import CHAMPION
 from models.store import MODEL_NAME, stored
@@ -77,6 +77,8 @@ def test_runs_are_listed_newest_first_and_paged(trained_once: TrainedOnce) -> No
     assert len(first["runs"]) == 3
     assert [run["kind"] for run in rest["runs"]] == ["bundle"]
     assert rest["next_page"] is None
+    with pytest.raises(InputError, match="page token"):
+        registry.runs(page="nonsense")
     forest = registry.runs(model_name="isolation_forest")["runs"]
     assert [run["model_name"] for run in forest] == ["isolation_forest"]
     assert "n_eff" in forest[0]["metrics"]
@@ -174,17 +176,20 @@ def test_one_group_is_retrained_and_the_others_carried_over(tmp_path: Path) -> N
     assert kept[1] != before[1]
 
 
-@pytest.mark.usefixtures("bento_home")
-def test_a_bare_matrix_needs_a_group_when_the_champion_has_several(tmp_path: Path) -> None:
+def test_a_bare_matrix_needs_a_group_when_the_champion_has_several(
+    tmp_path: Path, bento_home: Path
+) -> None:
     settings = settings_for(tmp_path, mlflow=False)
     data = small_plant(readings=200)
-    run(Request(data, TINIEST, group_by="asset_id", jobs=1), settings)
+    champion = run(Request(data, TINIEST, group_by="asset_id", jobs=1), settings)
     matrix = TrainingData(data.feature_names, data.streams[:1], "matrix", timed=False)
     with pytest.raises(TrainingError, match="PUMP_001, PUMP_002"):
         run(Request(matrix, TINIEST), settings)
     found = run(Request(matrix, TINIEST, only="PUMP_001", promote="false"), settings)
     assert found.trained.bundle.groups == ["PUMP_001", "PUMP_002"]
     assert found.published.alias == "challenger"
+    latest = (bento_home / "models" / MODEL_NAME / "latest").read_text()
+    assert champion.published.stored.tag == f"{MODEL_NAME}:{latest}"  # what a Bento packs
     found = run(Request(matrix, TINIEST, only="PUMP_001"), settings)
     assert found.published.comparison is not None
     assert found.published.comparison.comparable

@@ -69,7 +69,7 @@ def test_a_matrix_becomes_the_champion_and_the_row_says_so(
     assert entry["metrics"]["n_eff"] > 0
     version = registry_of(settings).alias(CHAMPION)
     assert version == "1"
-    assert entry["model_version"]
+    assert entry["model_version"] == version
 
 
 def test_data_that_cannot_be_used_fail_the_job_with_a_sentence(
