@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import psycopg2
 from psycopg2.errors import CheckViolation
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from config import Settings
@@ -160,6 +160,18 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def probe(engine: Engine, within_s: float = 2.0) -> None:
+    """Return if the database answers.
+
+    Raises
+    ------
+    StorageUnavailable
+    """
+    with transaction(engine) as connection:
+        connection.execute(text(f"SET LOCAL statement_timeout = {round(within_s * 1000)}"))
+        connection.execute(text("SELECT 1"))
+
+
 @contextmanager
 def translated(url: URL) -> Iterator[None]:
     """Errors of SQLAlchemy and psycopg2 inside the block leave it as the project's."""
@@ -192,6 +204,11 @@ def translate(error: Exception, store: str) -> AnomalyError:
         return StorageUnavailable(
             f"{store}: no TLS connection (DATABASE_SSLMODE, DATABASE_SSLROOTCERT): {said}",
             code="storage_refused",
+        )
+    if state == "57014":
+        return StorageUnavailable(
+            f"{store} gave up a statement (DATABASE_STATEMENT_TIMEOUT_S): {said}",
+            code="storage_timeout",
         )
     if state in _NO_SCHEMA:
         return StorageUnavailable(

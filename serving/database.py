@@ -12,9 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
-from db.session import transaction
+from db.session import probe, transaction
 from errors import AnomalyError, SettingsError, StorageUnavailable
 
 log = logging.getLogger("bentoml.serving.database")
@@ -107,7 +107,8 @@ class Database:
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, work)
         except StorageUnavailable as error:
-            self._failed(error.message)
+            if error.code != "storage_timeout":  # one slow query says nothing about the next
+                self._failed(error.message)
             raise
 
     def _failed(self, problem: str) -> None:
@@ -144,6 +145,4 @@ class Database:
     def _try(self) -> None:
         if self._engine is None:
             self._engine = self._opener()
-        with transaction(self._engine) as connection:
-            connection.execute(text("SET LOCAL statement_timeout = 2000"))
-            connection.execute(text("SELECT 1"))
+        probe(self._engine)

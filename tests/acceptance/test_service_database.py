@@ -55,7 +55,7 @@ def store(engine: Engine, api: httpx.Client, asset: str, readings: list[dict[str
 def test_stored_history_and_an_outage(
     make_service: MakeService, database_url: str, engine: Engine, postgres_server: str, plant: Plant
 ) -> None:
-    service = make_service(database_url)
+    service = make_service(database_url, DATABASE_STATEMENT_TIMEOUT_S="1")
     with service.client() as api:
         service.until(lambda: api.get("/status").json()["database"]["available"])
         state = store(engine, api, "A", rows(plant, 0, 20))
@@ -76,11 +76,25 @@ def test_stored_history_and_an_outage(
         critical = api.post("/detect", json=items("D", rows(plant, 20, 21))[0]).json()
         assert critical["metadata"]["asset_criticality"] == "critical"
         assert critical["threshold"] == pytest.approx(0.3)
+        a_slow_query_costs_only_itself(api, engine, plant)
         an_outage_costs_no_answer(service, api, postgres_server, database_url, plant)
 
 
 def items(asset: str, readings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"asset_id": asset, "sensor_id": "S", **reading} for reading in readings]
+
+
+def a_slow_query_costs_only_itself(api: httpx.Client, engine: Engine, plant: Plant) -> None:
+    with transaction(engine) as connection:
+        connection.execute(text("LOCK TABLE anomaly_detections IN ACCESS EXCLUSIVE MODE"))
+        refused = api.get("/")
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "storage_timeout"
+        assert "DATABASE_STATEMENT_TIMEOUT_S" in refused.json()["error"]["message"]
+        assert api.get("/status").json()["database"]["available"] is True
+        answer = api.post("/detect", json=items("E", rows(plant, 20, 21))[0]).json()
+        assert "degraded" not in answer["metadata"]
+    assert api.get("/").status_code == 200
 
 
 def an_outage_costs_no_answer(

@@ -8,11 +8,15 @@ import shutil
 import threading
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import numpy as np
 import pytest
+from sqlalchemy import Engine
 
+from db.repository import get_job
+from db.session import transaction
 from models.registry import CHAMPION, open_registry
 from tests.fixtures.service import PREFIX, MakeService, Service
 
@@ -34,7 +38,7 @@ def status(service: Service) -> dict[str, Any]:
 
 
 def test_a_service_from_nothing_to_its_end(
-    make_service: MakeService, database_url: str, bundle_dir: Path, tmp_path: Path
+    make_service: MakeService, database_url: str, engine: Engine, bundle_dir: Path, tmp_path: Path
 ) -> None:
     service = make_service(
         database_url,
@@ -47,7 +51,7 @@ def test_a_service_from_nothing_to_its_end(
     keys_open_what_their_roles_allow(service)
     a_first_training_becomes_champion(service)
     another_champion_takes_over_and_a_broken_one_does_not(service, bundle_dir, tmp_path)
-    it_finishes_what_is_in_flight(service)
+    it_finishes_what_is_in_flight(service, engine)
 
 
 def without_a_bundle_it_says_what_to_run(service: Service) -> None:
@@ -78,23 +82,20 @@ def keys_open_what_their_roles_allow(service: Service) -> None:
 
 def a_first_training_becomes_champion(service: Service) -> None:
     service.until(lambda: status(service)["database"]["available"])
-    values = np.random.default_rng(0).normal(size=(1200, 3)).round(4).tolist()
-    body = {"data": values, "feature_names": NAMES, "model_names": ["isolation_forest"]}
-    queued = call(service, "POST", "/train?wait=false", "train", json=body)
-    assert queued.status_code == 202, queued.text
-    job = queued.json()["job"]
-
-    def over() -> bool:
-        shown = call(service, "GET", f"/train/{job}", "read").json()
-        return shown["finished_at"] is not None
-
-    service.until(over, 120)
-    shown = call(service, "GET", f"/train/{job}", "read").json()
-    assert shown["state"] == "succeeded", shown
-    assert shown["result"]["isolation_forest"]["status"] == "success"
+    trained = call(service, "POST", "/train", "train", json=training(1200))
+    assert trained.status_code == 200, trained.text
+    assert list(trained.json()) == ["isolation_forest"]
+    entry = trained.json()["isolation_forest"]
+    assert entry["status"] == "success", entry
     service.wait("/readyz")
     result = call(service, "POST", "/detect", "detect", json=ITEM).json()
     assert [score["model_name"] for score in result["scores"]] == ["isolation_forest"]
+    assert result["metadata"]["bundle_version"] == entry["model_version"]
+
+
+def training(readings: int) -> dict[str, Any]:
+    values = np.random.default_rng(0).normal(size=(readings, 3)).round(4).tolist()
+    return {"data": values, "feature_names": NAMES, "model_names": ["isolation_forest"]}
 
 
 def another_champion_takes_over_and_a_broken_one_does_not(
@@ -116,17 +117,24 @@ def another_champion_takes_over_and_a_broken_one_does_not(
     service.until(lambda: status(service)["problem"] is None)
 
 
-def it_finishes_what_is_in_flight(service: Service) -> None:
+def it_finishes_what_is_in_flight(service: Service, engine: Engine) -> None:
     names = status(service)["models"]["isolation_forest"]["feature_names"]
     items = [
         {"asset_id": f"A{i % 40}", "features": dict.fromkeys(names, float(i % 7))}
         for i in range(4000)
     ]
     answers: list[int] = []
+    trained: list[httpx.Response] = []
 
     def work() -> None:
         answers.append(call(service, "POST", "/detect/batch", "detect", json=items).status_code)
 
+    def train() -> None:
+        trained.append(call(service, "POST", "/train", "train", json=training(20_000)))
+
+    waiting = threading.Thread(target=train)
+    waiting.start()
+    service.until(lambda: any("training.fit" in p.cmdline() for p in service.processes()))
     workers = [threading.Thread(target=work) for _ in range(3)]
     for worker in workers:
         worker.start()
@@ -136,8 +144,16 @@ def it_finishes_what_is_in_flight(service: Service) -> None:
         )
     )
     service.stop()
-    for worker in workers:
+    for worker in [waiting, *workers]:
         worker.join(30)
+    # whoever waits for a training learns which job it is; the job ends with the service
+    assert trained[0].status_code == 202, trained[0].text
+    assert UUID(trained[0].json()["job"])
+    with transaction(engine) as connection:
+        job = get_job(connection, UUID(trained[0].json()["job"]))
+    assert job is not None
+    assert job.state == "failed"
+    assert "stopped" in (job.error or {})["message"]
     assert answers.count(200) + answers.count(429) == len(answers)
     assert 200 in answers
 
