@@ -225,6 +225,11 @@ def _past(pre: Preprocessing, window: Sequence[Point]) -> list[Sequence[float]]:
     rows: list[Sequence[float]] = []
     for point in window:
         try:
+            rows.append(pre.pick(point.features))
+            continue
+        except KeyError:
+            pass
+        try:
             rows.append(pre.row(point.features)[0])
         except InputError:
             rows.clear()
