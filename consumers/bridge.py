@@ -30,6 +30,7 @@ from consumers.running import Bridge, build
 from consumers.scorer import HttpScorer
 from consumers.trouble import Trouble
 from db.migrate import migrate
+from db.partitions import ensure_partitions
 from db.session import open_engine
 from errors import BrokerUnavailable, SettingsError, StorageUnavailable
 
@@ -147,6 +148,10 @@ def _run(settings: Settings, drain: bool) -> int:
             settings, consumer, Store(engine, owner, hook), metrics,
             make_producer=lambda: clients.make_producer(settings),
             make_scorer=lambda: _scorer(settings),
+            make_partitions=lambda now: ensure_partitions(
+                engine, now,
+                unit=settings.database_partition, ahead=settings.database_partitions_ahead,
+            ),
             hook=hook,
         )  # fmt: skip
         return _drive(bridge, consumer, settings, stopping, drain)

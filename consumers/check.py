@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from config import Settings
 from consumers import clients
 from consumers.scorer import HttpScorer
-from db.session import transaction
+from db.session import server_version
 from errors import AnomalyError
 
 Probe = Callable[[], str]
@@ -48,11 +48,9 @@ def database_probe(open_engine: Callable[[], Engine]) -> Probe:
     def probe() -> str:
         engine = open_engine()
         try:
-            with transaction(engine) as connection:
-                version = connection.execute(text("SHOW server_version")).scalar_one()
+            return f"PostgreSQL {server_version(engine)}"
         finally:
             engine.dispose()
-        return f"PostgreSQL {version}"
 
     return probe
 

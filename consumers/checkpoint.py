@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from consumers.kill import Hook, nothing
 from consumers.streams import Memory, StreamKey, encode_row
@@ -27,39 +27,29 @@ from db.repository import (
     asset_criticalities,
     claim,
     delete_outbox,
+    event_criticalities,
     find_duplicates,
+    has_earlier_account,
     insert_dead_letters,
     insert_detections,
     load_states,
     newest_state_elsewhere,
     next_outbox,
+    orphaned_sources,
     outbox_size,
     read_claim,
     save_states,
     stored_window,
+    stream_key,
 )
 from db.session import transaction
 from errors import AnomalyError
+from schemas import parse_timestamp
 
 Source = tuple[UUID, int]
 
 CRITICALITY_SECONDS = 30.0
 SEVERITIES = ("low", "medium", "high", "critical")
-
-_EVENT_LEVEL = text("""
-    SELECT max(array_position(CAST(:severities AS text[]), criticality)) - 1
-    FROM anomaly_detections
-    WHERE stream_id = stream_key(:asset_id, :sensor_id, NULL)
-      AND timestamp >= CAST(:since AS timestamptz) AND event_id = :event_id AND is_anomaly
-""")
-_REPLACES = text("""
-    SELECT EXISTS (SELECT 1 FROM source_offsets WHERE topic = :topic AND topic_id <> :topic_id)
-""")
-_ORPHANS = text("""
-    SELECT DISTINCT o.topic_id, o.partition FROM outbox o
-    JOIN source_offsets s ON s.topic_id = o.topic_id AND s.partition = o.partition
-    WHERE s.topic = :topic AND o.topic_id <> :current
-""")
 
 
 class ClaimLostError(AnomalyError):
@@ -122,8 +112,7 @@ class Store:
     def replaces(self, topic_id: UUID, topic: str) -> bool:
         """Whether an account of an earlier topic of this name exists."""
         with transaction(self._engine) as connection:
-            values = {"topic": topic, "topic_id": topic_id}
-            return bool(connection.execute(_REPLACES, values).scalar_one())
+            return has_earlier_account(connection, topic_id, topic)
 
     def read_claim(self, topic_id: UUID, partition: int) -> Claim | None:
         with transaction(self._engine) as connection:
@@ -191,16 +180,11 @@ class Store:
 
     def event_level(self, asset_id: str, sensor_id: str | None, event: Mapping[str, Any]) -> int:
         """The highest severity stored of an event, as a place in SEVERITIES; -1: none."""
-        values = {
-            "asset_id": asset_id,
-            "sensor_id": sensor_id,
-            "since": event["started_at"],
-            "event_id": event["id"],
-            "severities": list(SEVERITIES),
-        }
+        key = stream_key(asset_id, sensor_id)
+        since = parse_timestamp(event["started_at"])
         with transaction(self._engine) as connection:
-            level = connection.execute(_EVENT_LEVEL, values).scalar_one()
-        return -1 if level is None else int(level)
+            found = event_criticalities(connection, key, event["id"], since)
+        return max((SEVERITIES.index(one) for one in found), default=-1)
 
     def commit(self, batch: Commit) -> None:
         """Store one batch in one transaction.
@@ -237,8 +221,7 @@ class Store:
     def orphans(self, topic: str, current: UUID) -> list[Source]:
         """Sources with waiting messages of earlier topics of this name: nobody owns them."""
         with transaction(self._engine) as connection:
-            found = connection.execute(_ORPHANS, {"topic": topic, "current": current})
-            return [(row.topic_id, row.partition) for row in found]
+            return orphaned_sources(connection, topic, current)
 
     def publish_orphans(
         self,

@@ -21,8 +21,9 @@ from kafka import errors as kafka_errors
 
 from config import Settings, load_settings
 from consumers import clients, logs
-from consumers.dead_letters import Chosen, dead_letters
+from consumers.dead_letters import dead_letters
 from datasets import Reading, readings
+from db.repository import DeadLetterFilter
 from db.session import open_engine
 from errors import AnomalyError, BrokerUnavailable, InputError
 from schemas import parse_timestamp
@@ -185,7 +186,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
     engine = None
     try:
         if options.dead_letters:
-            chosen = Chosen(
+            chosen = DeadLetterFilter(
                 topic=settings.kafka_topic_input_features,
                 reason=options.reason,
                 asset_id=options.asset,

@@ -27,6 +27,7 @@ from consumers.rows import Targets
 from consumers.scorer import HttpScorer
 from consumers.streams import Spread
 from consumers.trouble import Trouble
+from consumers.upkeep import MakePartitions, Upkeep
 from consumers.watch import Watch
 from consumers.work import Parts, Sizes
 from errors import AnomalyError
@@ -63,6 +64,7 @@ class Bridge:
         lanes: list[Lane],
         claims: Claims,
         publisher: Publisher,
+        upkeep: Upkeep,
         scorers: list[HttpScorer],
         broker_trouble: Trouble,
         metrics: Metrics,
@@ -73,6 +75,7 @@ class Bridge:
         self._lanes = lanes
         self._claims = claims
         self._publisher = publisher
+        self._upkeep = upkeep
         self._scorers = scorers
         self._broker_trouble = broker_trouble
         self._metrics = metrics
@@ -83,6 +86,7 @@ class Bridge:
         self._started = time.monotonic()
         self._claims.start()
         self._publisher.start()
+        self._upkeep.start()
         for lane in self._lanes:
             lane.start()
         self._metrics.set_state("running", "")
@@ -125,6 +129,7 @@ class Bridge:
         for lane in self._lanes:
             lane.join(max(0.1, deadline - time.monotonic()))
         self._claims.stop()
+        self._upkeep.stop(0.0)
         # what is not published by then is published by the next owner
         self._publisher.stop(min(5.0, max(0.5, deadline - time.monotonic())))
         try:
@@ -147,6 +152,7 @@ def build(
     *,
     make_producer: Callable[[], Any],
     make_scorer: Callable[[], HttpScorer],
+    make_partitions: MakePartitions,
     hook: Hook,
 ) -> Bridge:
     """Put a bridge together out of its settings and connections."""
@@ -201,8 +207,9 @@ def build(
     )
     watch = Watch(consumer, rules.topic, metrics, broker_trouble, spread, settings.bridge_silent_s)
     intake = Intake(consumer, lanes, claims, metrics, watch, rules)
+    upkeep = Upkeep(make_partitions, Trouble("partitions", lambda *_: None))  # pauses nothing
     bridge = Bridge(
-        consumer, intake, watch, lanes, claims, publisher, scorers, broker_trouble, metrics
+        consumer, intake, watch, lanes, claims, publisher, upkeep, scorers, broker_trouble, metrics
     )
     later.append(bridge)
     return bridge

@@ -39,6 +39,9 @@ _ADVANCE = text("""
     WHERE topic_id = :topic_id AND partition = :partition AND epoch = :epoch
       AND next_offset IS NOT DISTINCT FROM CAST(:expected AS bigint)
 """)
+_EARLIER = text("""
+    SELECT EXISTS (SELECT 1 FROM source_offsets WHERE topic = :topic AND topic_id <> :topic_id)
+""")
 
 
 def claim(
@@ -99,3 +102,9 @@ def advance(
         },
     )
     return result.rowcount == 1
+
+
+def has_earlier_account(connection: Connection, topic_id: UUID, topic: str) -> bool:
+    """Whether a topic of this name, but with another id, was accounted for before."""
+    values = {"topic": topic, "topic_id": topic_id}
+    return bool(connection.execute(_EARLIER, values).scalar_one())

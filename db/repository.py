@@ -11,7 +11,7 @@ from db.dead_letters import DeadLetterFilter, StoredLetter, database_now, dead_l
 from db.export import ReadingFilter, StoredReading, export_readings, recent_features
 from db.history import HistoryFilter, Page, get_detection, history
 from db.jsonb import decode_headers, encode_headers
-from db.offsets import Claim, advance, claim, read_claim
+from db.offsets import Claim, advance, claim, has_earlier_account, read_claim
 from db.outbox import (
     OutboxMessage,
     delete_outbox,
@@ -19,6 +19,14 @@ from db.outbox import (
     orphaned_sources,
     outbox_size,
     outbox_sources,
+)
+from db.progress import (
+    Counts,
+    anomalies_between,
+    count_rows,
+    dead_letter_reasons,
+    recent_alarms,
+    stored_offsets,
 )
 from db.rows import detection_row
 from db.states import (
@@ -54,6 +62,7 @@ insert_journal = insert_detections
 
 __all__ = [
     "Claim",
+    "Counts",
     "DeadLetterFilter",
     "HistoryFilter",
     "Job",
@@ -67,11 +76,14 @@ __all__ = [
     "StreamKey",
     "add_outbox",
     "advance",
+    "anomalies_between",
     "asset_criticalities",
     "claim",
     "claim_job",
+    "count_rows",
     "database_now",
     "dead_letter_page",
+    "dead_letter_reasons",
     "decode_headers",
     "delete_outbox",
     "detection_id",
@@ -84,6 +96,7 @@ __all__ = [
     "finish_job",
     "get_detection",
     "get_job",
+    "has_earlier_account",
     "heartbeat_job",
     "history",
     "insert_dead_letters",
@@ -99,8 +112,10 @@ __all__ = [
     "outbox_size",
     "outbox_sources",
     "read_claim",
+    "recent_alarms",
     "recent_features",
     "save_states",
+    "stored_offsets",
     "stored_window",
     "stream_contexts",
     "stream_key",

@@ -172,6 +172,17 @@ def probe(engine: Engine, within_s: float = 2.0) -> None:
         connection.execute(text("SELECT 1"))
 
 
+def server_version(engine: Engine) -> str:
+    """The server's own words about its version.
+
+    Raises
+    ------
+    StorageUnavailable
+    """
+    with transaction(engine) as connection:
+        return str(connection.execute(text("SHOW server_version")).scalar_one())
+
+
 @contextmanager
 def translated(url: URL) -> Iterator[None]:
     """Errors of SQLAlchemy and psycopg2 inside the block leave it as the project's."""

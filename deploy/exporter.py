@@ -19,23 +19,15 @@ from datetime import datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from config import Settings, load_settings
+from db.repository import recent_alarms
 from db.session import open_engine, transaction
 from errors import AnomalyError
 
 log = logging.getLogger("exporter")
 
-#: Readings and anomalies that the bridge stored of the last hour, by the asset's criticality.
-_ALARMS = text(
-    """
-    SELECT coalesce(asset_criticality, 'medium'), count(*), count(*) FILTER (WHERE is_anomaly)
-    FROM anomaly_detections
-    WHERE timestamp >= now() - interval '1 hour' AND topic_id IS NOT NULL
-    GROUP BY 1
-    """
-)
 Look = Callable[[], None]
 
 
@@ -110,7 +102,7 @@ class Plant:
 def stored_alarms(engine: Engine) -> dict[str, tuple[int, int]]:
     """Readings and anomalies of the last hour, by criticality of the asset."""
     with transaction(engine) as connection:
-        return {name: (n, anomalies) for name, n, anomalies in connection.execute(_ALARMS)}
+        return recent_alarms(connection)
 
 
 def service_status(url: str, key: str | None) -> dict[str, Any]:

@@ -5,47 +5,29 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
+from db.repository import anomalies_between, count_rows, dead_letter_reasons, stored_offsets
+from db.session import transaction
 from deploy.truth import Alarm
 
 #: Assets with a line of their own in the closing table.
 MOST_ASSETS = 20
 _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "white"}
 
-_NEW_ANOMALIES = text(
-    """
-    SELECT partition, source_offset, asset_id, sensor_id, timestamp, final_score, threshold,
-           criticality, asset_criticality, metadata
-    FROM anomaly_detections
-    WHERE topic_id = :topic AND partition = :partition AND is_anomaly
-      AND source_offset > :after AND source_offset < :upto
-    ORDER BY source_offset
-    """
-)
-_COUNTS = text(
-    """
-    SELECT (SELECT count(*) FROM anomaly_detections WHERE topic_id = :topic) AS stored,
-           (SELECT count(*) FROM dead_letters WHERE topic_id = :topic) AS dead
-    """
-)
-_OFFSETS = text("SELECT partition, next_offset FROM source_offsets WHERE topic_id = :topic")
-_REASONS = text(
-    "SELECT reason, count(*) FROM dead_letters WHERE topic_id = :topic GROUP BY 1 ORDER BY 2 DESC"
-)
-
 
 def claimed(engine: Engine, topic_id: str) -> int:
     """How many partitions of the topic a bridge has claimed."""
-    with engine.connect() as conn:
-        return len(conn.execute(_OFFSETS, {"topic": topic_id}).all())
+    with transaction(engine) as connection:
+        return len(stored_offsets(connection, topic_id))
 
 
 @dataclass
@@ -107,27 +89,23 @@ def watch(
 def _look(engine: Engine, topic_id: str, tally: Tally) -> list[Text]:
     """Read what is new; return a line for each new anomaly."""
     lines: list[Text] = []
-    with engine.connect() as conn:
+    with transaction(engine) as connection:
         # Offsets first: below them every row of this topic is committed, so none is missed.
-        offsets = conn.execute(_OFFSETS, {"topic": topic_id}).all()
-        for partition, upto in offsets:
+        for partition, upto in stored_offsets(connection, topic_id).items():
             if upto is None:
                 continue
-            after = tally.shown_upto.get(partition, -1)
-            rows = conn.execute(
-                _NEW_ANOMALIES,
-                {"topic": topic_id, "partition": partition, "after": after, "upto": upto},
-            ).mappings()
-            lines += [_line(dict(row), tally) for row in rows]
-            tally.shown_upto[partition] = upto - 1
-        counts = conn.execute(_COUNTS, {"topic": topic_id}).one()
+            start = tally.shown_upto.get(partition, 0)
+            rows = anomalies_between(connection, topic_id, partition, start, upto)
+            lines += [_line(row, tally) for row in rows]
+            tally.shown_upto[partition] = upto
+        counts = count_rows(connection, topic_id)
     if (counts.stored, counts.dead) != (tally.stored, tally.dead):
         tally.last_change = time.monotonic()
     tally.stored, tally.dead = counts.stored, counts.dead
     return lines
 
 
-def _line(row: dict[str, object], tally: Tally) -> Text:
+def _line(row: Mapping[str, Any], tally: Tally) -> Text:
     metadata = row["metadata"] if isinstance(row["metadata"], dict) else {}
     asset, level = str(row["asset_id"]), str(row["criticality"])
     event = metadata.get("event") or {}
@@ -188,11 +166,11 @@ def summary(engine: Engine, topic_id: str, tally: Tally, sent: int, seconds: flo
         table.add_row(f"{len(rest)} more", "", *_row(tally, rest))
     table.add_section()
     table.add_row("all", "", *_row(tally, set(assets)), style="bold")
-    with engine.connect() as conn:
-        reasons = [tuple(row) for row in conn.execute(_REASONS, {"topic": topic_id})]
+    with transaction(engine) as connection:
+        reasons = dead_letter_reasons(connection, topic_id)
     caption = f"{sent} sent = {tally.stored} stored + {tally.dead} dead letters"
     if reasons:
-        caption += " (" + ", ".join(f"{n} {reason}" for reason, n in reasons) + ")"
+        caption += " (" + ", ".join(f"{n} {reason}" for reason, n in reasons.items()) + ")"
     caption += f"; {sent / max(seconds, 1e-9):.0f} readings/s from first sent to last stored"
     table.caption = caption
     return table

@@ -11,11 +11,11 @@ from sqlalchemy import text
 
 from consumers import check
 from consumers.checkpoint import ClaimLostError, Commit, Move, Store
-from consumers.dead_letters import Chosen, dead_letters
+from consumers.dead_letters import dead_letters
 from consumers.metrics import Metrics
 from consumers.outbox import Publisher
 from consumers.trouble import Trouble
-from db.repository import encode_headers
+from db.repository import DeadLetterFilter, encode_headers
 from errors import BrokerUnavailable, Unavailable
 from tests.fixtures.bridging import wait_until
 
@@ -74,12 +74,12 @@ def test_dead_letters_are_chosen_by_reason_and_asset(engine):
     letters = [letter(n, asset=f"A{n % 2}") for n in range(6)]
     letters += [letter(6, "duplicate"), letter(7, "no_group", "A0"), letter(8, topic="other")]
     store.commit(Commit(dead_letters=letters))
-    found = list(dead_letters(engine, Chosen("in")))
+    found = list(dead_letters(engine, DeadLetterFilter("in")))
     assert len(found) == 7
     assert found[0] == (b"k", b"\x00\xff", [("h", None), ("h", b"\x00")], None)
-    assert len(list(dead_letters(engine, Chosen("in", reason="no_group")))) == 1
-    assert len(list(dead_letters(engine, Chosen("in", asset_id="A1")))) == 3
-    assert len(list(dead_letters(engine, Chosen("in"), limit=2))) == 2
+    assert len(list(dead_letters(engine, DeadLetterFilter("in", reason="no_group")))) == 1
+    assert len(list(dead_letters(engine, DeadLetterFilter("in", asset_id="A1")))) == 3
+    assert len(list(dead_letters(engine, DeadLetterFilter("in"), limit=2))) == 2
 
 
 class FakeFuture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +122,45 @@ def test_only_entry_points_read_settings() -> None:
         if "load_settings(" in path.read_text() and str(path.relative_to(ROOT)) not in entry_points
     ]
     assert not wrong, f"only entry points read settings: {wrong}"
+
+
+SQL = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s.+\sSET|DELETE\s+FROM)\b", re.I | re.S)
+#: What code outside db/ may take from SQLAlchemy: types to hand on, nothing to write SQL with.
+HANDED_ON = {"Connection", "Engine", "URL"}
+
+
+def docstrings(tree: ast.AST) -> set[ast.AST]:
+    """The string nodes that are documentation."""
+    bodies = (getattr(node, "body", None) for node in ast.walk(tree))
+    firsts = (body[0] for body in bodies if isinstance(body, list) and body)
+    return {node.value for node in firsts if isinstance(node, ast.Expr)}
+
+
+def test_only_db_speaks_sql() -> None:
+    wrong = []
+    for path in sources():
+        relative = path.relative_to(ROOT)
+        if relative.parts[0] == "db":
+            continue
+        tree = ast.parse(path.read_text())
+        prose = docstrings(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                taken = {alias.name.split(".")[0] for alias in node.names}
+                bad = bool(taken & {"sqlalchemy", "sqlmodel", "psycopg2"})
+            elif isinstance(node, ast.ImportFrom):
+                package = (node.module or "").split(".")[0]
+                names = {alias.name for alias in node.names}
+                bad = package in {"sqlmodel", "psycopg2"} or (
+                    package == "sqlalchemy" and not names <= HANDED_ON
+                )
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                bad = node not in prose and SQL.search(node.value) is not None
+            else:
+                continue
+            if bad:
+                wrong.append(f"{relative}:{node.lineno}")
+    assert not wrong, f"SQL outside db/: {wrong}"
 
 
 def test_the_customers_top_level_stands() -> None:

@@ -1,0 +1,75 @@
+"""How far the account of one topic is, and how often it alarms: for people and dashboards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+_OFFSETS = text("SELECT partition, next_offset FROM source_offsets WHERE topic_id = :topic")
+_COUNTS = text("""
+    SELECT (SELECT count(*) FROM anomaly_detections WHERE topic_id = :topic) AS stored,
+           (SELECT count(*) FROM dead_letters WHERE topic_id = :topic) AS dead
+""")
+_ANOMALIES = text("""
+    SELECT partition, source_offset, asset_id, sensor_id, timestamp, final_score, threshold,
+           criticality, asset_criticality, metadata
+    FROM anomaly_detections
+    WHERE topic_id = :topic AND partition = :partition AND is_anomaly
+      AND source_offset >= :start AND source_offset < :end
+    ORDER BY source_offset
+""")
+_REASONS = text("""
+    SELECT reason, count(*) AS n FROM dead_letters WHERE topic_id = :topic
+    GROUP BY reason ORDER BY n DESC, reason
+""")
+_ALARMS = text("""
+    SELECT COALESCE(asset_criticality, 'medium') AS name, count(*) AS readings,
+           count(*) FILTER (WHERE is_anomaly) AS anomalies
+    FROM anomaly_detections
+    WHERE timestamp >= now() - make_interval(hours => :hours) AND topic_id IS NOT NULL
+    GROUP BY 1
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows that the records of one topic have become."""
+
+    stored: int
+    dead: int
+
+
+def stored_offsets(connection: Connection, topic_id: UUID | str) -> dict[int, int | None]:
+    """Offset up to which each claimed partition is accounted for; None: nothing stored yet."""
+    rows = connection.execute(_OFFSETS, {"topic": topic_id})
+    return {row.partition: row.next_offset for row in rows}
+
+
+def count_rows(connection: Connection, topic_id: UUID | str) -> Counts:
+    """How many detections and dead letters a topic has."""
+    row = connection.execute(_COUNTS, {"topic": topic_id}).one()
+    return Counts(row.stored, row.dead)
+
+
+def anomalies_between(
+    connection: Connection, topic_id: UUID | str, partition: int, start: int, end: int
+) -> Sequence[Mapping[str, Any]]:
+    """A partition's anomalies with ``start <= offset < end``, in the order of their offsets."""
+    values = {"topic": topic_id, "partition": partition, "start": start, "end": end}
+    return [dict(row) for row in connection.execute(_ANOMALIES, values).mappings()]
+
+
+def dead_letter_reasons(connection: Connection, topic_id: UUID | str) -> dict[str, int]:
+    """Dead letters by reason, the most frequent first."""
+    return {row.reason: row.n for row in connection.execute(_REASONS, {"topic": topic_id})}
+
+
+def recent_alarms(connection: Connection, hours: int = 1) -> dict[str, tuple[int, int]]:
+    """Readings and anomalies of the last hours that came from a topic, by the asset's
+    criticality."""
+    rows = connection.execute(_ALARMS, {"hours": hours})
+    return {row.name: (row.readings, row.anomalies) for row in rows}
