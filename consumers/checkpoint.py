@@ -186,8 +186,8 @@ class Store:
             found = event_criticalities(connection, key, event["id"], since)
         return max((SEVERITIES.index(one) for one in found), default=-1)
 
-    def commit(self, batch: Commit) -> None:
-        """Store one batch in one transaction.
+    def commit(self, batch: Commit, say: Callable[[], None] = lambda: None) -> None:
+        """Store one batch in one transaction; ``say`` is called when only COMMIT is left.
 
         Raises
         ------
@@ -206,6 +206,7 @@ class Store:
                     epoch=move.epoch, expected=move.expected, new=move.new,
                 ):  # fmt: skip
                     raise ClaimLostError(f"partition {move.partition} is not at {move.expected}")
+            say()
             self._hook("in_commit")
 
     def waiting(self, sources: Collection[Source], limit: int) -> list[OutboxMessage]:

@@ -28,9 +28,10 @@ Answer = tuple[Place, Claim | None]
 class Claims:
     """A thread that claims places (status ``claiming``) or reads their claims (``doubtful``)."""
 
-    def __init__(self, store: Store, trouble: Trouble) -> None:
+    def __init__(self, store: Store, trouble: Trouble, metrics: Metrics) -> None:
         self._store = store
         self._trouble = trouble
+        self._metrics = metrics
         self._todo: queue.SimpleQueue[Place | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._stop = threading.Event()
@@ -67,28 +68,32 @@ class Claims:
         topic, partition = place.partition
         if place.status is Status.DOUBTFUL:
             return self._store.read_claim(place.topic_id, partition)
-        if place.skip_to is not None:
-            return self._skip(place, place.skip_to)
+        if place.lost is not None:
+            return self._pass_over(place, *place.lost)
         claim = self._store.claim(place.topic_id, partition, topic)
         if claim.next_offset is None:
             place.anew = self._store.replaces(place.topic_id, topic)
         return claim
 
-    def _skip(self, place: Place, new: int) -> Claim | None:
-        """Move the account past what is lost, so that it is said once; then as any claim."""
-        place.skip_to = None
-        move = Move(*place.source, place.epoch, place.stored, new)
+    def _pass_over(self, place: Place, start: int, begin: int) -> Claim | None:
+        """Move the account past what is lost; then as any claim.
+
+        Said inside the transaction: a group that gives the partition twice at its start must not
+        have it said twice, and a crash must not leave it unsaid.
+        """
+        place.lost = None
+        move = Move(*place.source, place.epoch, place.stored, begin)
         try:
-            self._store.commit(Commit(moves=[move]))
+            self._store.commit(
+                Commit(moves=[move]), say=lambda: say_lost(place, start, begin, self._metrics)
+            )
         except ClaimLostError:
             return self._ask(place)
-        return Claim(place.epoch, new)
+        return Claim(place.epoch, begin)
 
 
-def find_start(
-    consumer: KafkaConsumer, place: Place, reset: str, metrics: Metrics, seconds: float
-) -> None:
-    """Set ``position`` of a claimed place, and say what is lost before it.
+def find_start(consumer: KafkaConsumer, place: Place, reset: str, seconds: float) -> None:
+    """Set ``position`` of a claimed place, and ``lost`` where the log begins after it.
 
     Parameters
     ----------
@@ -105,8 +110,9 @@ def find_start(
         start = begin if place.anew else consumer.committed(at, timeout_ms=seconds * 1000)
         if start is None:
             start = begin if reset == "earliest" else end
+    place.lost = (start, begin) if start < begin else None
     # past the end? The fetch will tell: not every broker's answer about its end is exact
-    place.fetched = place.position = settle(place, start, begin, max(start, end), metrics)
+    place.fetched = place.position = max(start, begin)
 
 
 def bounds(consumer: KafkaConsumer, at: TopicPartition, seconds: float) -> tuple[int, int]:
@@ -125,13 +131,7 @@ def settle(place: Place, start: int, begin: int, end: int, metrics: Metrics) -> 
     """
     topic, partition = place.partition
     if start < begin:
-        lost = begin - start
-        metrics.lost.inc(lost)
-        log.error(
-            "%s[%d]: offsets %d to %d were dropped by the broker before they were read: "
-            "%d records are lost",
-            topic, partition, start, begin - 1, lost, extra={"action": "lost"},
-        )  # fmt: skip
+        say_lost(place, start, begin, metrics)
         return begin
     if start > end:
         log.error(
@@ -141,3 +141,14 @@ def settle(place: Place, start: int, begin: int, end: int, metrics: Metrics) -> 
         )  # fmt: skip
         return end
     return start
+
+
+def say_lost(place: Place, start: int, begin: int, metrics: Metrics) -> None:
+    """Say and count the records from ``start`` up to where the log now begins."""
+    topic, partition = place.partition
+    metrics.lost.inc(begin - start)
+    log.error(
+        "%s[%d]: offsets %d to %d were dropped by the broker before they were read: "
+        "%d records are lost",
+        topic, partition, start, begin - 1, begin - start, extra={"action": "lost"},
+    )  # fmt: skip

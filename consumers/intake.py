@@ -58,7 +58,6 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
         self._lanes = lanes
         self._claims = claims
-        self._metrics = metrics
         self._watch = watch
         self._reception = Reception(consumer, metrics)
         self._rules = rules
@@ -194,13 +193,12 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     def _begin(self, place: Place, claim: Claim) -> None:
         place.epoch, place.stored = claim.epoch, claim.next_offset
         try:
-            find_start(self._consumer, place, self._rules.reset, self._metrics, ASK_SECONDS)
+            find_start(self._consumer, place, self._rules.reset, ASK_SECONDS)
         except kafka_errors.KafkaError as error:
             log.debug("%r: %s", place, error)
             self._claims.ask(place)  # the epoch grows once more, which harms nobody
             return
-        if place.stored is not None and place.position > place.stored:
-            place.skip_to = place.position
+        if place.lost is not None:
             self._claims.ask(place)
             return
         self._consumer.seek(place.partition, place.position)

@@ -46,7 +46,7 @@ class Place:
         self.status = Status.CLAIMING
         self.epoch = 0
         self.stored: int | None = None
-        self.skip_to: int | None = None  # the account must pass over records that are lost
+        self.lost: tuple[int, int] | None = None  # offsets that the account must pass over
         self.anew = False  # a topic of this name was accounted for before
         self.position = 0
         self.fetched = 0

@@ -196,7 +196,7 @@ def build(
     )
     scorers = [make_scorer() for _ in range(settings.bridge_lanes)]
     lanes = [Lane(number, parts, scorer) for number, scorer in enumerate(scorers)]
-    claims = Claims(store, store_trouble)
+    claims = Claims(store, store_trouble, metrics)
     rules = Rules(
         topic=settings.kafka_topic_input_features,
         reset=settings.kafka_auto_offset_reset,

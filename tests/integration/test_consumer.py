@@ -7,15 +7,18 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from kafka import TopicPartition
 from sqlalchemy import text
 
 from consumers import check
 from consumers.checkpoint import ClaimLostError, Commit, Move, Store
+from consumers.claims import Claims
 from consumers.dead_letters import dead_letters
 from consumers.metrics import Metrics
 from consumers.outbox import Publisher
+from consumers.places import Place
 from consumers.trouble import Trouble
-from db.repository import DeadLetterFilter, encode_headers
+from db.repository import Claim, DeadLetterFilter, encode_headers
 from errors import BrokerUnavailable, Unavailable
 from tests.fixtures.bridging import wait_until
 
@@ -57,6 +60,35 @@ def test_topic_of_the_same_name_made_anew_is_known(engine):
     assert not store.replaces(TOPIC, "in")
     assert store.replaces(UUID(int=2), "in")
     assert not store.replaces(UUID(int=2), "other")
+
+
+def test_a_loss_is_said_once_however_often_the_group_gives_the_partition(engine, caplog):
+    store, metrics = Store(engine, "one"), Metrics()
+    claims = Claims(store, Trouble("database", lambda *_: None), metrics)
+    claims.start()
+
+    def ask(place: Place) -> Claim:
+        claims.ask(place)
+        ((same, claim),) = wait_until(claims.answers, "an answer", 20)
+        assert same is place
+        assert claim is not None
+        place.epoch, place.stored = claim.epoch, claim.next_offset
+        return claim
+
+    first, second = (Place(TopicPartition("in", 0), TOPIC, 10) for _ in range(2))
+    ask(first)
+    first.lost = (0, 7)  # found in the log; then the group gives the partition once more
+    ask(second)
+    assert ask(first).epoch == 3  # too late for its account, so nothing is said: claimed again
+    second.lost = (0, 7)
+    ask(second)
+    second.lost = (0, 7)
+    assert ask(second).next_offset == 7
+    second.lost = None
+    assert ask(second).next_offset == 7
+    claims.stop()
+    assert caplog.text.count("7 records are lost") == 1
+    assert metrics.registry.get_sample_value("bridge_records_lost_total") == 7
 
 
 def letter(
