@@ -155,13 +155,14 @@ def changing(engine: Engine) -> Iterator[Connection]:
 def _make(connection: Connection, start: datetime, end: datetime) -> str:
     """One partition, filled from the default one before it is attached.
 
-    ATTACH takes a lock on the parent that lets reads and writes go on; CREATE ... PARTITION OF
-    would stop both.
+    The table itself is locked first. Without that a query that was being planned when the
+    partition came would look for its rows where they are no more, and find them nowhere.
     """
     name = f"{TABLE}_{start:%Y%m%d}_{end:%Y%m%d}"
     bounds = {"start": start, "end": end}
     connection.execute(text(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING ALL)"))
-    # Whole from the start: a weaker lock raised later would be a deadlock with our readers.
+    # In the order of everyone else: the table, then its parts. Others wait as long as rows move.
+    connection.execute(text(f"LOCK TABLE ONLY {TABLE} IN ACCESS EXCLUSIVE MODE"))
     connection.execute(text(f"LOCK TABLE {DEFAULT} IN ACCESS EXCLUSIVE MODE"))
     connection.execute(
         text(f"""

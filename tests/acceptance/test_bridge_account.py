@@ -22,7 +22,7 @@ def test_drain_accounts_for_every_record(scene, scoring):
 
 def test_kill_between_any_two_steps_changes_nothing(scene, scoring):
     stage = scene(scoring().url)
-    stage.produce(plant(700))
+    stage.produce(plant(500))
     for point in POINTS:
         bridge = stage.bridge(
             BRIDGE_BATCH_MAX="30", BRIDGE_KILL_POINT=f"{point}:2", **stage.identity()
@@ -32,8 +32,8 @@ def test_kill_between_any_two_steps_changes_nothing(scene, scoring):
     stage.check()
 
 
-def test_late_readings_gaps_and_duplicates_after_a_restart(scene, scoring):
-    stage = scene(scoring().url)
+def test_late_readings_gaps_and_duplicates_after_a_restart(one_scene, scoring):
+    stage = one_scene(scoring().url)
     numbers = [0, 1, 2, 5, 3, 6, 5000, 5001, 5000, 4, 5002]
     records = [(b"A", reading("A", number)) for number in numbers]
     changed = (b"A", reading("A", 5001, value=7.5))
@@ -53,9 +53,9 @@ def test_late_readings_gaps_and_duplicates_after_a_restart(scene, scoring):
     assert {row[1] for row in letters} <= originals
 
 
-def test_sigterm_finishes_the_batch_in_hand(scene, scoring):
-    stage = scene(scoring().url)
-    stage.produce(plant(2000))
+def test_sigterm_finishes_the_batch_in_hand(one_scene, scoring):
+    stage = one_scene(scoring().url)
+    stage.produce(plant(1000))
     bridge = stage.bridge(BRIDGE_BATCH_MAX="20")
     stage.wait_accounted(100)
     bridge.signal(signal.SIGTERM)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime
 
 import pytest
 
+from db.partitions import list_partitions, spans
 from tests.fixtures.bridging import Scene, plant, reading, wait_until
 
 SMALL = {"BRIDGE_BATCH_MAX": "20"}
 
 
 def test_postgres_killed_and_restarted(broker, own_postgres, own_engine, scoring, tmp_path):
-    if not broker.alive():
-        broker.start()
     stage = Scene(broker, own_engine, scoring().url, "postgres", tmp_path)
-    sent = stage.produce(plant(1500))
+    sent = stage.produce(plant(600))
     bridge = stage.bridge(**SMALL)
     try:
-        wait_until(lambda: "bridge started" in bridge.text(), "the bridge runs")
+        wait_until(lambda: "partitions made" in bridge.text(), "the coming partitions are made")
         stage.wait_accounted(200)
         own_engine.dispose()
         own_postgres.kill()
@@ -31,6 +31,9 @@ def test_postgres_killed_and_restarted(broker, own_postgres, own_engine, scoring
         # a thread that was inside a transaction may notice after another has begun to work again
         assert bridge.text().count("database: works again") <= 3
         stage.check()
+        with own_engine.begin() as connection:
+            coming = [start for start, _ in spans(datetime.now(UTC), "month", 3)]
+            assert coming == [one.start for one in list_partitions(connection)]
     finally:
         bridge.kill()
 
@@ -70,13 +73,13 @@ def test_broker_killed_and_restarted(scene, scoring, broker):
 
 def test_two_bridges_one_joins_one_is_killed(scene, scoring):
     stage = scene(scoring().url)
-    sent = stage.produce(plant(1500))
+    sent = stage.produce(plant(700))
     first = stage.bridge(BRIDGE_BATCH_MAX="5")
     stage.wait_accounted(100)
     second = stage.bridge(BRIDGE_BATCH_MAX="5")
     wait_until(lambda: "epoch" in second.text(), "the second has partitions")
     first.kill()
-    sent += stage.produce(plant(300, streams=9, bad_every=0))
+    sent += stage.produce(plant(100, streams=9, bad_every=0))
     stage.wait_accounted(sent)
     second.signal(signal.SIGTERM)
     assert second.wait() == 0, second.text()
@@ -85,9 +88,9 @@ def test_two_bridges_one_joins_one_is_killed(scene, scoring):
     stage.check_published()
 
 
-def test_frozen_bridge_changes_nothing_that_is_not_its_own(scene, scoring):
-    stage = scene(scoring().url)
-    sent = stage.produce(plant(1500))
+def test_frozen_bridge_changes_nothing_that_is_not_its_own(one_scene, scoring):
+    stage = one_scene(scoring().url)
+    sent = stage.produce(plant(900))
     frozen = stage.bridge(BRIDGE_BATCH_MAX="5")
     stage.wait_accounted(100)
     frozen.signal(signal.SIGSTOP)
@@ -126,20 +129,20 @@ def test_topic_appears_after_the_bridge_and_is_made_anew(scene, scoring, broker)
     assert bridge.wait() == 0, bridge.text()
 
 
-def test_topic_grows_and_loses_its_beginning(scene, scoring, broker):
-    if not broker.keeps_data:
+def test_topic_grows_and_loses_its_beginning(one_scene, scoring, one_broker):
+    if not one_broker.keeps_data:
         pytest.skip("the embedded broker can neither grow a topic nor cut its beginning")
-    stage = scene(scoring().url)
+    stage = one_scene(scoring().url)
     stage.produce(plant(100))
     stage.drain()
     read = dict(stage.ends)
     sent = stage.produce(plant(100, streams=5, bad_every=0)) + 100
     cut = {partition: end - 1 for partition, end in stage.ends.items()}
-    broker.cut(stage.topic, cut)
+    one_broker.cut(stage.topic, cut)
     bridge = stage.bridge(BRIDGE_METRICS_PORT="0")
     wait_until(lambda: "records are lost" in bridge.text(), "the loss is said")
     lost = sum(max(0, at - read.get(partition, 0)) for partition, at in cut.items())
-    broker.grow(stage.topic, 5)
+    one_broker.grow(stage.topic, 5)
     grown = stage.produce([(None, reading(f"NEW{n}", n)) for n in range(60)])
     stage.wait_accounted(sent - lost + grown)
     said = [int(line.split()[-4]) for line in bridge.text().splitlines() if "are lost" in line]

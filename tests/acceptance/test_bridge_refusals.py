@@ -7,8 +7,8 @@ import signal
 from tests.fixtures.bridging import plant, reading, wait_until
 
 
-def test_record_that_crashes_the_service_is_found_and_put_aside(scene, scoring):
-    stage = scene(scoring().url)
+def test_record_that_crashes_the_service_is_found_and_put_aside(one_scene, scoring):
+    stage = one_scene(scoring().url)
     records = plant(200, bad_every=0)
     records.insert(60, (b"ENGINE_003", reading("CRASH", 1)))
     stage.produce(records)
@@ -18,16 +18,16 @@ def test_record_that_crashes_the_service_is_found_and_put_aside(scene, scoring):
     assert [tuple(row) for row in letters] == [("unprocessable", "CRASH")]
 
 
-def test_batch_too_large_for_the_service_is_split(scene, scoring):
-    stage = scene(scoring(STUB_MOST="16").url)
+def test_batch_too_large_for_the_service_is_split(one_scene, scoring):
+    stage = one_scene(scoring(STUB_MOST="16").url)
     stage.produce(plant(200))
     stage.drain()
     stage.check()
     assert not stage.sql("SELECT 1 FROM dead_letters WHERE reason = 'unprocessable'")
 
 
-def test_topic_without_a_group_pauses_the_bridge_instead_of_emptying_it(scene, scoring):
-    stage = scene(scoring().url)
+def test_topic_without_a_group_pauses_the_bridge_instead_of_emptying_it(one_scene, scoring):
+    stage = one_scene(scoring().url)
     records = [(b"X", reading(f"NOGROUP{n % 5}", n)) for n in range(300)]
     stage.produce(records)
     pause = {"REFUSAL_WINDOW": "50", "BRIDGE_BATCH_MAX": "20", "REFUSAL_RETRY_S": "1"}

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 
+from models.bundle import Bundle
+from models.ensemble import StreamWork, score
+from tests.fixtures.bridging import wait_until
+from tests.fixtures.bundle import points
 from training.simulate import Plant
 
 
@@ -24,16 +29,38 @@ def records(plant: Plant, start: int = 0, end: int | None = None) -> Iterator[tu
             yield asset.encode(), orjson.dumps(document)
 
 
-def test_kill_of_service_and_bridge_changes_no_score(scene, make_service, plant, engine):
+def undisturbed(bundle: Bundle, plant: Plant, start: int, end: int) -> dict[Any, float]:
+    """Scores by (asset, time) of one uninterrupted run of the model, without any server."""
+    scores = {}
+    for number, asset in enumerate(plant.asset_ids):
+        readings = points(plant, number, start, end)
+        work = StreamWork(asset, None, None, "medium", None, [], readings)
+        (outcome,) = score(bundle.model_set("default"), [work])
+        for reading, result in zip(readings, outcome.results, strict=True):
+            scores[asset, reading.timestamp] = result["final_score"]
+    return scores
+
+
+def test_kill_of_service_and_bridge_changes_no_score(
+    one_scene, make_service, bundle, plant, engine
+):
     service = make_service(engine.url.render_as_string(hide_password=False))
-    stage = scene(service.url)
-    sent = stage.produce(records(plant, 500, 700))
-    bridge = stage.bridge(BRIDGE_BATCH_MAX="50")
+    stage = one_scene(service.url)
+    sent = stage.produce(records(plant, 500, 650))
+    bridge = stage.bridge(BRIDGE_BATCH_MAX="20")
     stage.wait_accounted(100)
     service.kill()
+    wait_until(lambda: "service: " in bridge.text(), "the outage is said")
     bridge.kill()
+    assert stage.accounted() < sent
     service.start()
     stage.drain()
     assert stage.accounted() == sent
     stage.check_account()
     stage.check_published()
+    rows = stage.sql("SELECT asset_id, timestamp, final_score FROM anomaly_detections")
+    found = {(asset, at): value for asset, at, value in rows}
+    wanted = undisturbed(bundle, plant, 500, 650)
+    assert found.keys() == wanted.keys()
+    assert [key for key in wanted if abs(found[key] - wanted[key]) > 1e-6] == []
+    assert max(wanted.values()) > 0.5

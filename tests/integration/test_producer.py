@@ -72,8 +72,8 @@ def test_rate_is_kept(csv):
     assert max(slept) <= 0.006
 
 
-def test_replay_of_a_file_and_of_dead_letters(scene, scoring, tmp_path):
-    stage = scene(scoring().url)
+def test_replay_of_a_file_and_of_dead_letters(one_scene, scoring, tmp_path):
+    stage = one_scene(scoring().url)
     path = tmp_path / "plant.csv"
     path.write_text(CSV)
 

@@ -1,0 +1,171 @@
+"""One thing fails at one moment: nothing is lost, nothing doubled, every score as undisturbed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from sqlalchemy import Engine, text
+
+from consumers.trouble import Trouble
+from consumers.upkeep import Upkeep
+from db.partitions import ensure_partitions
+from db.session import make_engine
+from errors import StorageUnavailable
+from tests.fixtures.bridging import plant, reading, wait_until
+from tests.fixtures.inprocess import refusal
+
+CUT = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+      AND state = 'idle in transaction'
+"""
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
+def once(act: Callable[[], Any], at: int = 1) -> Callable[[str], None]:
+    """A hook that acts at the n-th passage of the point just before COMMIT."""
+    passages: list[str] = []
+
+    def hook(point: str) -> None:
+        if point == "in_commit":
+            passages.append(point)
+            if len(passages) == at:
+                act()
+
+    return hook
+
+
+def test_connection_cut_just_before_a_commit(in_process, engine: Engine):
+    other = make_engine(engine.url)
+    cut: list[int] = []
+
+    def act() -> None:
+        with other.begin() as connection:
+            cut.append(len(connection.execute(text(CUT)).all()))
+
+    bridge = in_process(once(act, at=3), bridge_batch_max=20, bridge_lanes=1)
+    bridge.finish(bridge.scene.produce(plant(200)))
+    other.dispose()
+    assert cut == [1]
+
+
+def test_deadlock_of_a_batch_with_someone_else(in_process, engine: Engine, caplog):
+    """Its transaction is the one that PostgreSQL ends; the other's goes through."""
+    bridge = in_process(bridge_lanes=1)
+    # one key, one partition: both streams are in one transaction
+    records = [(b"same", reading(f"ENGINE_00{n % 2}", n)) for n in range(20)]
+    sent = bridge.scene.produce(records[:10])
+    bridge.run_until(lambda: bridge.scene.accounted() == sent, "both streams have a state")
+    lock = text("UPDATE stream_states SET updated_at = now() WHERE asset_id = :asset")
+    holds, done = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with engine.begin() as connection:
+            # only whoever waits longer than this looks for a deadlock, and gives up
+            connection.execute(text("SET LOCAL deadlock_timeout = '30s'"))
+            connection.execute(lock, {"asset": "ENGINE_001"})
+            holds.set()
+            wait_until(lambda: bridge.scene.sql(WAITING)[0][0], "the batch waits for this one")
+            connection.execute(lock, {"asset": "ENGINE_000"})
+        done.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert holds.wait(20)
+    sent += bridge.scene.produce(records[10:])
+    bridge.run_until(lambda: bridge.scene.accounted() == sent, "all accounted for")
+    thread.join(20)
+    assert done.is_set()
+    assert "deadlock detected" in caplog.text
+    bridge.finish(sent)
+    assert bridge.scene.count("dead_letters") == 0
+
+
+def test_partitions_move_while_readings_are_stored(in_process, engine: Engine):
+    """Rows go from the default partition to their own; an onlooker misses none at any time."""
+    bridge = in_process(bridge_batch_max=20)
+    sent = bridge.scene.produce(plant(1200))
+    stop, seen, made = threading.Event(), [0], []
+
+    def look() -> None:
+        while not stop.is_set():
+            seen.append(bridge.scene.count("anomaly_detections"))
+
+    def move() -> None:
+        wait_until(lambda: bridge.scene.count("anomaly_detections_default") > 100, "rows to move")
+        made.extend(ensure_partitions(engine, datetime(2026, 1, 1, tzinfo=UTC), unit="day"))
+
+    threads = [threading.Thread(target=work) for work in (look, move)]
+    for thread in threads:
+        thread.start()
+    bridge.run_until(lambda: bridge.scene.accounted() >= sent, "all accounted for")
+    threads[1].join(60)
+    stop.set()
+    threads[0].join(20)
+    assert len(made) == 4
+    assert seen == sorted(seen)
+    assert bridge.scene.count("anomaly_detections_default") == 0
+    bridge.finish(sent)
+    assert not bridge.scene.sql("SELECT 1 FROM dead_letters WHERE reason = 'unprocessable'")
+
+
+def test_busy_or_slow_service_is_waited_for_as_long_as_it_asks(in_process):
+    bridge = in_process(bridge_lanes=1)
+    wait = {"retry-after": "0.7"}
+    bridge.service.answers += [
+        refusal(429, "busy", **wait), refusal(503, "no_model", **wait),
+        httpx.ReadTimeout("slow"), *[httpx.ReadError("reset")] * 4,
+    ]  # fmt: skip
+    bridge.finish(bridge.scene.produce(plant(50)))
+    first, second, third, *_ = bridge.service.calls
+    assert second - first >= 0.7
+    assert third - second >= 0.7
+    assert bridge.scene.count("dead_letters") == 2  # what plant() puts in
+
+
+def test_one_record_for_which_the_whole_batch_is_refused(in_process):
+    bridge = in_process(bridge_lanes=1)
+
+    def rule(body: dict[str, Any]) -> httpx.Response | None:
+        assets = {stream["asset_id"] for stream in body["streams"]}
+        return refusal(422, "invalid_input") if "CRASH" in assets else None
+
+    bridge.service.rule = rule
+    records = plant(60, bad_every=0)
+    records.insert(30, (b"ENGINE_003", reading("CRASH", 1)))
+    bridge.finish(bridge.scene.produce(records))
+    letters = bridge.scene.sql("SELECT reason, asset_id FROM dead_letters")
+    assert [tuple(row) for row in letters] == [("unprocessable", "CRASH")]
+
+
+def test_partitions_are_made_at_the_start_and_a_day_later():
+    clock = [datetime(2026, 1, 1, 12, tzinfo=UTC)]
+    made: list[datetime] = []
+    failures = [StorageUnavailable("away")]
+
+    def make(now: datetime) -> list[str]:
+        if failures:
+            raise failures.pop()
+        made.append(now)
+        return []
+
+    upkeep = Upkeep(make, Trouble("partitions", lambda *_: None), lambda: clock[0])
+    assert upkeep.step() < 1  # tried again soon
+    assert upkeep.step() == 60
+    assert made == clock
+    clock[0] += timedelta(hours=23)
+    upkeep.step()
+    assert len(made) == 1
+    clock[0] += timedelta(hours=1)
+    upkeep.step()
+    assert made[1:] == clock
+    clock[0] -= timedelta(days=300)  # the clock was wrong, and has been set
+    upkeep.step()
+    assert made[2:] == clock
