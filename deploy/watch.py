@@ -112,9 +112,7 @@ def _line(row: Mapping[str, Any], tally: Tally) -> Text:
     tally.anomalies[asset, level] += 1
     tally.events.setdefault((asset, level), set()).add(str(event.get("id")))
     tally.criticality[asset] = str(row["asset_criticality"])
-    tally.alarms.append(
-        Alarm(asset, row["sensor_id"], row["timestamp"], str(event.get("id")))  # type: ignore[arg-type]
-    )
+    tally.alarms.append(Alarm(asset, row["sensor_id"], row["timestamp"], str(event.get("id"))))
     sensor = f"/{row['sensor_id']}" if row["sensor_id"] else ""
     when = getattr(row["timestamp"], "strftime", lambda _: "?")("%Y-%m-%d %H:%M:%S")
     return Text.assemble(

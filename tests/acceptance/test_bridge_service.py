@@ -46,8 +46,8 @@ def test_kill_of_service_and_bridge_changes_no_score(
 ):
     service = make_service(engine.url.render_as_string(hide_password=False))
     stage = one_scene(service.url)
-    sent = stage.produce(records(plant, 500, 650))
-    bridge = stage.bridge(BRIDGE_BATCH_MAX="20")
+    sent = stage.produce(records(plant, 600, 740))
+    bridge = stage.bridge(BRIDGE_BATCH_MAX="10")
     stage.wait_accounted(100)
     service.kill()
     wait_until(lambda: "service: " in bridge.text(), "the outage is said")
@@ -60,7 +60,7 @@ def test_kill_of_service_and_bridge_changes_no_score(
     stage.check_published()
     rows = stage.sql("SELECT asset_id, timestamp, final_score FROM anomaly_detections")
     found = {(asset, at): value for asset, at, value in rows}
-    wanted = undisturbed(bundle, plant, 500, 650)
+    wanted = undisturbed(bundle, plant, 600, 740)
     assert found.keys() == wanted.keys()
     assert [key for key in wanted if abs(found[key] - wanted[key]) > 1e-6] == []
     assert max(wanted.values()) > 0.5
