@@ -1,23 +1,20 @@
-"""Wire types: what comes in over REST and Kafka, and the shape of what goes out.
+"""Data types of what comes in over REST, Kafka and files: times, names and feature values.
 
-Inbound types are pydantic models, strict: a string, boolean or null is never a number, and NaN
-or infinities are refused. Outbound results are plain JSON-ready dicts, typed here, because they
-are built tens of thousands of times a second.
+Strict: a string, boolean or null is never a number, NaN and infinities are refused, and a time that
+cannot be read is never "now". Plain functions, because they are called tens of thousands of times a
+second; the shape of what goes out is documented in ``serving/openapi.py``.
 """
 
 from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from typing import Literal
 
 from errors import InputError
 
 Criticality = Literal["critical", "high", "medium", "low"]
 CRITICALITIES: tuple[Criticality, ...] = ("critical", "high", "medium", "low")
-WindowMark = Literal["added", "restarted", "left_out"]
 
 MAX_NAME = 255
 
@@ -114,54 +111,3 @@ def _feature(name: object, number: object, field: str) -> float:
     if not math.isfinite(as_float):
         raise InputError(f"{where}: {as_float} is not finite", code="bad_value", field=where)
     return as_float
-
-
-Timestamp = Annotated[datetime, BeforeValidator(parse_timestamp)]
-
-
-class DetectItem(BaseModel):
-    """One reading as ``POST /detect`` takes it; timestamps are aware UTC."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    asset_id: str
-    sensor_id: str | None = None
-    features: dict[str, float]
-    timestamp: datetime | None = None
-    criticality: Criticality | None = None
-    history: list[dict[str, float]] | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
-
-
-class ModelScore(TypedDict):
-    """One detector's vote. ``p``: probability of a magnitude at least as large when normal."""
-
-    model_name: str
-    score: float
-    threshold: float
-    is_anomaly: bool
-    p: float
-    criticality: str
-
-
-class ErrorEntry(TypedDict):
-    """Takes the place of a result where one reading of many could not be scored."""
-
-    error: dict[str, Any]
-    metadata: NotRequired[dict[str, Any]]
-
-
-class DetectionResult(TypedDict):
-    """What a reading comes to; ``timestamp`` is ISO 8601 in UTC."""
-
-    asset_id: str
-    sensor_id: str | None
-    timestamp: str
-    scores: list[ModelScore]
-    final_score: float
-    p: float
-    threshold: float
-    is_anomaly: bool
-    criticality: str
-    features: dict[str, float]
-    metadata: dict[str, Any]

@@ -23,7 +23,7 @@ def detection_row(
     Parameters
     ----------
     result : dict
-        A whole DetectionResult (with asset_id, sensor_id, timestamp and features).
+        A whole detection result (with asset_id, sensor_id, timestamp and features).
     row_id : UUID, optional
         Of a row from REST; a row with a source gets the id of its record.
     feature : str, optional

@@ -1,0 +1,117 @@
+"""Data types: times, names and feature values, accepted as they are or refused by name."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errors import InputError
+from schemas import check_features, check_name, parse_timestamp
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-01-01T12:00:00Z",
+        "2026-01-01T12:00:00",  # none is UTC
+        "2026-01-01 12:00:00+00:00",
+        "2026-01-01T13:00:00+01:00",
+        "2026-01-01T12:00:00.000000+00:00",
+    ],
+)
+def test_times_of_every_form_become_utc(text: str) -> None:
+    parsed = parse_timestamp(text)
+    assert parsed == NOON
+    assert parsed.utcoffset() == timedelta()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "yesterday",
+        "2026-13-01",
+        "now",
+        None,
+        1767268800,
+        True,
+        "0001-01-01T00:00:00+14:00",
+        "9" * 99,
+    ],
+)
+def test_what_is_no_time_is_refused_with_field_and_value(value: object) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_timestamp(value, "start_date")
+    assert caught.value.code == "bad_timestamp"
+    assert caught.value.field == "start_date"
+    assert repr(value)[:20] in caught.value.message
+
+
+@given(
+    st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1)),
+    st.integers(-14 * 60, 14 * 60),
+)
+def test_a_time_comes_back_whatever_its_offset(moment: datetime, minutes: int) -> None:
+    aware = moment.replace(tzinfo=timezone(timedelta(minutes=minutes)))
+    assert parse_timestamp(aware.isoformat()) == aware
+
+
+@pytest.mark.parametrize("value", ["", "x" * 256, "a\x00b", "\ud800", 7, None, ["P1"], True])
+def test_a_bad_name_is_refused_with_its_field(value: object) -> None:
+    with pytest.raises(InputError) as caught:
+        check_name(value, "asset_id")
+    assert caught.value.code == "bad_name"
+    assert caught.value.field == "asset_id"
+
+
+@given(
+    st.text(
+        st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=255
+    )
+)
+def test_any_other_text_is_a_name_and_stays_as_it_is(name: str) -> None:
+    assert check_name(name, "asset_id") == name
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), -float("inf"), 10**400, "1.0", None, True, [1.0], {"v": 1.0}],
+)
+def test_what_is_no_finite_number_is_refused_with_feature_and_value(value: object) -> None:
+    # twice: what passed once may take a short cut, what did not may not
+    assert check_features({"rms": 1.0, "kurtosis": 3.0}) == {"rms": 1.0, "kurtosis": 3.0}
+    for _ in range(2):
+        with pytest.raises(InputError) as caught:
+            check_features({"rms": value, "kurtosis": 3.0})
+        assert caught.value.code == "bad_value"
+        assert caught.value.field == "features.rms"
+
+
+@pytest.mark.parametrize("value", [{}, [], None, "rms", 1.0])
+def test_features_must_be_an_object_with_something_in_it(value: Any) -> None:
+    with pytest.raises(InputError, match="non-empty object"):
+        check_features(value)
+
+
+def test_too_many_features_are_counted_in_the_refusal() -> None:
+    with pytest.raises(InputError, match="4 features, at most 3"):
+        check_features({f"f{i}": 1.0 for i in range(4)}, most=3)
+
+
+@given(
+    st.dictionaries(
+        st.text("abc", min_size=1, max_size=3),
+        st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**53), 2**53)),
+        min_size=1,
+    )
+)
+def test_finite_numbers_pass_unchanged_and_come_as_floats(features: dict[str, float]) -> None:
+    checked = check_features(features)
+    assert checked == features
+    assert all(type(value) is float for value in checked.values())
