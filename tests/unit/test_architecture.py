@@ -125,6 +125,8 @@ def test_only_entry_points_read_settings() -> None:
 
 
 SQL = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s.+\sSET|DELETE\s+FROM)\b", re.I | re.S)
+#: Reads MLflow's own SQLite file, which is no table of ours.
+OTHER_DATABASES = {"models/mlflow_peek.py"}
 #: What code outside db/ may take from SQLAlchemy: types to hand on, nothing to write SQL with.
 HANDED_ON = {"Connection", "Engine", "URL"}
 
@@ -140,7 +142,7 @@ def test_only_db_speaks_sql() -> None:
     wrong = []
     for path in sources():
         relative = path.relative_to(ROOT)
-        if relative.parts[0] == "db":
+        if relative.parts[0] == "db" or str(relative) in OTHER_DATABASES:
             continue
         tree = ast.parse(path.read_text())
         prose = docstrings(tree)
