@@ -6,7 +6,8 @@ import asyncio
 import functools
 import logging
 import signal
-from importlib.metadata import PackageNotFoundError, version
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
@@ -184,8 +185,8 @@ def on_sigterm(stopping: asyncio.Event) -> None:
 
 
 def own_version() -> str:
-    """The installed version of this service."""
-    try:
-        return version("detection-anomalies-service")
-    except PackageNotFoundError:
-        return "unreleased"
+    """Of the code that runs: named beside it (work tree, Bento), else by the installed wheel."""
+    beside = Path(__file__).parents[1] / "pyproject.toml"
+    if beside.is_file():
+        return str(tomllib.loads(beside.read_text())["project"]["version"])
+    return version("detection-anomalies-service")

@@ -48,6 +48,7 @@ def main(url: str, bundle: str) -> int:
     print(f"      healthy {wait(f'{url}/health'):.1f} s after its start")
     if bundle:
         print(f"      ready {wait(f'{url}/readyz'):.1f} s later, with {bundle}")
+    print(f"      version {call(f'{url}/health')[1]['version']}")
     status, about = call(f"{url}{API}/status")
     features = next(iter(about["models"].values())).get("feature_names") or ["rms"]
     reading = {"asset_id": "CHECK", "features": dict.fromkeys(features, 1.0)}

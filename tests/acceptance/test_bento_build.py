@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from models.store import MODEL_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
 BENTOML = str(Path(sys.executable).with_name("bentoml"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("models", "training", "serving", "consumers", "db")
 #: In the environment of the build; nothing of it may be found in what is packed.
 CANARY = "canary-4f1d0c"
@@ -106,7 +108,7 @@ def sources() -> set[str]:
 
 
 def test_bento_packs_the_program_and_nothing_else(bento: Path) -> None:
-    assert files(bento / "src") == sources() | {"bentofile.yaml"}
+    assert files(bento / "src") == sources() | {"bentofile.yaml", "pyproject.toml"}
 
 
 def test_bento_packs_the_bundle_and_the_pinned_packages(bento: Path) -> None:
@@ -199,6 +201,8 @@ def test_tag_serves_from_another_folder_in_either_mode(
         assert answer.status_code == 200, answer.text + child.tail()
         assert 0 <= answer.json()["final_score"] <= 1
         assert answer.json()["metadata"]["bundle_version"] == status["bundle_version"]
+        health = client.get(f"{url}/health").json()
+        assert health["version"] == PROJECT["version"]
         seen = client.get(f"{url}/metrics").text
         assert seen.count('anomaly_batch_size_count{stage="runner.one_class_svm"}') == 1
     assert (tmp_path / "here" / "bundles").is_dir()
