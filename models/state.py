@@ -6,6 +6,7 @@ import base64
 import math
 import zlib
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +23,14 @@ WIDEST_BASELINE: Final = 250
 
 
 _SETTLED: Final = math.ceil(1.0 / ALPHA)
+
+
+@lru_cache(maxsize=256)
+def _weights(seen: int, n: int) -> tuple[float, NDArray[np.float64]]:
+    """What ``n`` steps of the smoothing leave of the level, and make of each reading (n,)."""
+    steps = np.maximum(1.0 / np.minimum(np.arange(seen + 1, seen + n + 1), _SETTLED), ALPHA)
+    left = np.append(np.cumprod((1.0 - steps)[::-1])[::-1], 1.0)
+    return float(left[0]), steps * left[1:]
 
 
 class StreamState:
@@ -65,6 +74,12 @@ class StreamState:
         if self.seen < _SETTLED:
             self.seen += 1
         self.level = self.level + max(1.0 / self.seen, ALPHA) * (row - self.level)
+
+    def learn_past(self, rows: NDArray[np.float64]) -> None:
+        """:meth:`learn_level` of readings (n, d) in order, at once."""
+        left, weights = _weights(self.seen, len(rows))
+        self.seen = min(self.seen + len(rows), _SETTLED)
+        self.level = left * self.level + weights @ rows
 
     def normal(self, pre: Preprocessing) -> NDArray[np.float64]:
         """Where the stream is when nothing is wrong, as far as is known: (d,), own units."""

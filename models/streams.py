@@ -150,8 +150,10 @@ def prepare(
     values = past + [row for reading in readings if (row := _values(pre, state, reading))]
     raw = np.array(values, np.float64).reshape(len(values), len(pre.names))
     if work.state is None:
-        for row in raw[: min(len(past), pre.baseline)] if pre.baseline else raw[: len(past)]:
-            (state.learn_baseline if pre.baseline else state.learn_level)(row)
+        for row in raw[: min(len(past), pre.baseline)]:
+            state.learn_baseline(row)
+        if past and not pre.baseline:
+            state.learn_past(raw[: len(past)])
     track = _Track(len(past), width)
     at = len(past)
     for reading in readings:

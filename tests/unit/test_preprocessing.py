@@ -18,6 +18,8 @@ from models.scaling import (
     drift_per_reading,
     fit_scales,
 )
+from models.state import StreamState
+from models.thresholds import Follower
 
 
 def make(**given) -> Preprocessing:
@@ -153,3 +155,16 @@ def test_baseline_is_used_where_units_differ_and_not_where_they_are_alike():
     differ = [rng.normal(size=(100, 3)) + rng.normal(0, 2, size=3) for _ in range(10)]
     assert baseline_helps(differ, np.ones(3), 20)
     assert not baseline_helps(alike, np.ones(3), 20)
+
+
+def test_a_past_learnt_at_once_is_learnt_as_reading_by_reading() -> None:
+    rows = np.random.default_rng(3).normal(size=(90, 4))
+    one_by_one, at_once, in_parts = (StreamState(Follower(0.0), 4) for _ in range(3))
+    for row in rows:
+        one_by_one.learn_level(row)
+    at_once.learn_past(rows)
+    for part in np.split(rows, [1, 8, 50]):
+        in_parts.learn_past(part)
+    assert at_once.seen == in_parts.seen == one_by_one.seen
+    np.testing.assert_allclose(at_once.level, one_by_one.level, atol=1e-12)
+    np.testing.assert_allclose(in_parts.level, one_by_one.level, atol=1e-12)
