@@ -9,7 +9,6 @@ bundle they began with. A bundle that cannot be loaded leaves the old one in for
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gc
 import json
 import logging
@@ -17,13 +16,14 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from errors import AnomalyError, NoModel
 from models.bundle import Bundle
 from models.files import write_text_atomically
 from serving import metrics
 from serving.agent import Asker
+from serving.leadership import Leadership
 
 log = logging.getLogger("bentoml.serving.bundles")
 
@@ -35,34 +35,6 @@ FIRST_LOOK_S = 1.0
 FOREIGN_S = 5.0
 #: For so long a bundle that could not be loaded is not tried again.
 FAILED_S = 60.0
-
-
-class Leadership:
-    """A file lock that one process of the service holds; it goes with the process."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[str] | None = None
-
-    def held(self) -> bool:
-        """Whether this process leads; tries to become the leader when none does."""
-        if self._file is not None:
-            return True
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = self._path.open("a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            return False
-        self._file = file
-        return True
-
-    def release(self) -> None:
-        """Let another process lead."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
 
 class Keeper:

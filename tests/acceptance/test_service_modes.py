@@ -62,6 +62,7 @@ def test_runner_services_and_workers_score_like_one_process(
     metrics_add_up_over_workers(other)
     bentos_clients_call_the_same_code(other, plant)
     a_killed_runner_costs_no_500(other, plant)
+    a_training_runs_once_and_every_worker_takes_it_up(other, plant)
 
 
 def batches_are_seen(service: Service) -> None:
@@ -108,3 +109,28 @@ def a_killed_runner_costs_no_500(service: Service, plant: Plant) -> None:
             return answer.status_code == 200
 
         service.until(answered, 60)
+
+
+def a_training_runs_once_and_every_worker_takes_it_up(service: Service, plant: Plant) -> None:
+    body = {
+        "data": plant.values[0][:500].tolist(),
+        "feature_names": list(plant.feature_names),
+        "model_names": ["isolation_forest"],
+        "promote": True,
+    }
+    with service.client() as api:
+        answer = api.post("/train", json=body)
+    assert answer.status_code == 200, answer.text
+    version = answer.json()["isolation_forest"]["model_version"]
+
+    def everywhere() -> bool:
+        seen = set()
+        for _ in range(12):  # a connection each, so that both workers are met
+            with service.client() as api:
+                result = api.post("/detect", json=batch(plant, 1, 1)[0]).json()
+            seen.add(result["metadata"]["bundle_version"])
+        return seen == {version}
+
+    service.until(everywhere)
+    job = re.findall(r"training job (\S+) starts", service.log_text())
+    assert len(job) == 1

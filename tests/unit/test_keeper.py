@@ -15,7 +15,8 @@ from models.bundle import Bundle
 from models.mlflow_peek import CannotTell, peek
 from models.registry import CHAMPION, FileRegistry, open_registry
 from serving.agent import DirectAsker, ProcessAsker
-from serving.bundles import Keeper, Leadership
+from serving.bundles import Keeper
+from serving.leadership import Leadership
 
 
 async def no_warming(_: Bundle) -> None:
