@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kafka import KafkaConsumer
-from kafka import errors as kafka_errors
 from sqlalchemy import Engine
 
 from config import Settings
@@ -19,10 +18,7 @@ Probe = Callable[[], str]
 
 def broker_probe(settings: Settings) -> Probe:
     def probe() -> str:
-        try:
-            consumer = KafkaConsumer(**clients.connection_options(settings))
-        except kafka_errors.KafkaError as error:
-            raise clients.translated(error, settings) from None
+        consumer = clients.connected(KafkaConsumer, settings)
         try:
             there = settings.kafka_topic_input_features in consumer.topics()
         finally:

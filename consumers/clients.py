@@ -1,25 +1,23 @@
-"""kafka-python clients out of the settings, and the few private corners of it that are used.
-
-Everything that reaches behind kafka-python's public interface is in this file.
-"""
+"""kafka-python's clients out of the settings, and its errors in our words."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping
-from importlib.util import find_spec
-from typing import Any
-from uuid import NAMESPACE_URL, UUID, uuid5
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
-from kafka.structs import OffsetAndMetadata
 
 from config import Settings
+from consumers import behind
+from consumers.overheard import overheard
 from errors import BrokerUnavailable, SettingsError
 
-TopicPartitions = Iterable[TopicPartition]
+T = TypeVar("T")
 
+#: How long a client looks for its brokers before it is given up.
+BOOTSTRAP_MS = 10_000
 _FATAL = (
     kafka_errors.SaslAuthenticationFailedError,
     kafka_errors.FencedInstanceIdError,
@@ -39,7 +37,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "client_id": settings.service_name,
         "security_protocol": settings.kafka_security_protocol,
         "metadata_max_age_ms": settings.kafka_metadata_max_age_ms,
-        "bootstrap_timeout_ms": 10_000,
+        "bootstrap_timeout_ms": BOOTSTRAP_MS,
         "reconnect_backoff_max_ms": 2000,
         # of the client itself: nothing reads it, and it costs time for each record
         "metrics_enabled": False,
@@ -79,48 +77,47 @@ def _ssl_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def make_consumer(settings: Settings) -> KafkaConsumer:
-    """A consumer of bytes that commits and resets nothing by itself.
+def connected(make: Callable[..., T], settings: Settings, **options: Any) -> T:
+    """A client of kafka-python's class ``make``, with the settings' connection and ``options``.
 
     Raises
     ------
     BrokerUnavailable, SettingsError
     """
-    options = connection_options(settings)
+    overheard.forget()
     try:
-        consumer = KafkaConsumer(
-            **options,
-            group_id=settings.kafka_consumer_group,
-            group_instance_id=settings.kafka_group_instance_id,
-            session_timeout_ms=settings.kafka_session_timeout_ms,
-            heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
-            enable_auto_commit=False,
-            # where to start is ours to decide, and a record lost is ours to report
-            auto_offset_reset="none",
-            allow_auto_create_topics=False,
-            max_poll_records=2000,
-            fetch_max_wait_ms=100,
-            fetch_max_bytes=16 * 2**20,
-            # In pure Python the checksum costs more than all else together (70 us for 700 bytes).
-            # The broker has checked it, and so does TCP; with the package crc32c it costs nothing.
-            check_crcs=find_spec("crc32c") is not None,
-        )
+        return make(**(connection_options(settings) | options))
     except kafka_errors.KafkaError as error:
         raise translated(error, settings) from None
-    # kafka-python 3.0 forgets to hand this option on; a consumer must not make its own topic
-    consumer._client.cluster.config["allow_auto_create_topics"] = False
+
+
+def make_consumer(settings: Settings) -> KafkaConsumer:
+    """A consumer of bytes that commits and resets nothing by itself; see :func:`connected`."""
+    consumer = connected(
+        KafkaConsumer, settings,
+        group_id=settings.kafka_consumer_group,
+        group_instance_id=settings.kafka_group_instance_id,
+        session_timeout_ms=settings.kafka_session_timeout_ms,
+        heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
+        enable_auto_commit=False,
+        # where to start is ours to decide, and a record lost is ours to report
+        auto_offset_reset="none",
+        allow_auto_create_topics=False,
+        max_poll_records=2000,
+        fetch_max_wait_ms=100,
+        fetch_max_bytes=16 * 2**20,
+        check_crcs=True,  # by the package crc32c: in Python it would cost more than all else
+    )  # fmt: skip
+    behind.forbid_topic_creation(consumer)
     return consumer
 
 
 def make_producer(settings: Settings, **overrides: Any) -> KafkaProducer:
     """An idempotent producer of bytes: acknowledged by all replicas, in order, compressed.
 
-    Raises
-    ------
-    BrokerUnavailable, SettingsError
+    See :func:`connected`.
     """
     options: dict[str, Any] = {
-        **connection_options(settings),
         "acks": "all",
         "enable_idempotence": True,
         "linger_ms": 5,
@@ -132,10 +129,7 @@ def make_producer(settings: Settings, **overrides: Any) -> KafkaProducer:
         # the broker decides what is too large, not a default of the client
         "max_request_size": 64 * 2**20,
     }
-    try:
-        return KafkaProducer(**(options | overrides))
-    except kafka_errors.KafkaError as error:
-        raise translated(error, settings) from None
+    return connected(KafkaProducer, settings, **(options | overrides))
 
 
 def is_fatal(error: Exception) -> bool:
@@ -145,8 +139,11 @@ def is_fatal(error: Exception) -> bool:
 
 def translated(error: Exception, settings: Settings) -> BrokerUnavailable | SettingsError:
     """The project's error for one of kafka-python's, naming the setting to look at."""
-    said = str(error) or type(error).__name__
     where = f"Kafka at {settings.kafka_bootstrap_servers}"
+    reason = overheard.reason() if isinstance(error, kafka_errors.KafkaTimeoutError) else None
+    if reason is not None and is_fatal(reason):
+        error, reason = reason, None
+    said = str(error) or type(error).__name__
     if isinstance(error, kafka_errors.SaslAuthenticationFailedError):
         return SettingsError(
             f"{where} refused the login (KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD): {said}",
@@ -160,11 +157,13 @@ def translated(error: Exception, settings: Settings) -> BrokerUnavailable | Sett
         )
     if is_fatal(error):
         return SettingsError(f"{where}: {type(error).__name__}: {said}", code="broker_refused")
+    if reason is not None:
+        said += f": {reason}"
     return BrokerUnavailable(f"{where} (KAFKA_BOOTSTRAP_SERVERS): {said}{_hint(error, settings)}")
 
 
 def _hint(error: Exception, settings: Settings) -> str:
-    """kafka-python says only that it could not start; what the network tells besides."""
+    """Which settings to look at when something listens, but no client comes to terms with it."""
     if not isinstance(error, kafka_errors.KafkaTimeoutError):
         return ""
     host, _, port = settings.kafka_bootstrap_servers.split(",")[0].strip().rpartition(":")
@@ -178,102 +177,3 @@ def _hint(error: Exception, settings: Settings) -> str:
     if "SSL" in settings.kafka_security_protocol:
         names += ", KAFKA_SSL_CAFILE"
     return f"; something listens there, so is it the login? See {names}"
-
-
-def topic_id(consumer: KafkaConsumer, topic: str) -> UUID | None:
-    """The id of the topic that now has this name; None while it is not known.
-
-    Brokers before 2.8 have no topic ids: the name stands in, and a topic made anew is then
-    taken for the old one.
-    """
-    cluster = consumer._client.cluster
-    if not cluster.partitions_for_topic(topic):
-        return None
-    found = cluster.topic_id(topic)
-    if found is None or found.int == 0:
-        return uuid5(NAMESPACE_URL, f"kafka-topic:{topic}")
-    return UUID(int=found.int)
-
-
-def refresh_metadata(consumer: KafkaConsumer) -> None:
-    """Ask for fresh metadata soon, without waiting for it."""
-    consumer._client.cluster.request_update()
-
-
-def connected(consumer: KafkaConsumer) -> bool:
-    """Whether a connection to any broker is open."""
-    return any(conn.connected for conn in list(consumer._manager._conns.values()))
-
-
-def last_heartbeat(consumer: KafkaConsumer) -> float:
-    """``time.monotonic()`` of the last heartbeat that the coordinator confirmed."""
-    return float(consumer._coordinator.heartbeat.last_receive)
-
-
-def finish_joining(consumer: KafkaConsumer) -> None:
-    """Have the next ``poll`` take the answer of a join that an earlier one did not wait for.
-
-    kafka-python 3.0 forgets it when the join came from changed metadata: the leader's part of the
-    join makes it believe that none is needed any more, and the member stays without partitions.
-    """
-    coordinator = consumer._coordinator
-    if coordinator._join_task is not None and not coordinator.need_rejoin():
-        coordinator.request_rejoin()
-
-
-def hand_out_parked(consumer: KafkaConsumer) -> None:
-    """Have the next ``poll`` return records that were fetched before their partition was paused.
-
-    kafka-python 3.0 parks them, and takes them up again only into an empty slot; a slot whose
-    records are used up counts as taken, so without this a resumed partition may stand still.
-    """
-    fetcher = consumer._fetcher
-    if fetcher._paused_partition_records and not fetcher._next_partition_records:
-        fetcher._next_partition_records = None
-
-
-def refreshed(consumer: KafkaConsumer, seconds: float) -> None:
-    """Wait for fresh metadata.
-
-    Raises
-    ------
-    kafka.errors.KafkaTimeoutError
-    """
-    update = consumer._client.cluster.request_update()
-    consumer._net.run(consumer._manager.wait_for, update, seconds * 1000)
-
-
-def is_stable(consumer: KafkaConsumer) -> bool:
-    """The group has given this member its partitions (perhaps none), and knows it."""
-    return bool(consumer._coordinator.stable() and not consumer._coordinator.need_rejoin())
-
-
-async def nap(consumer: KafkaConsumer, seconds: float) -> None:
-    """Wait inside a rebalance listener while the consumer's loop (heartbeats) goes on."""
-    await consumer._net.sleep(seconds)
-
-
-def placeholder(consumer: KafkaConsumer, partition: TopicPartition) -> None:
-    """Keep a newly assigned partition from being read before its place is known.
-
-    Called from the rebalance listener, where no call that waits is allowed: these two only
-    mark the subscription.
-    """
-    consumer.pause(partition)
-    consumer.seek(partition, 0)
-
-
-def commit_async(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> None:
-    """Tell lag monitors where we are; a failure is of no consequence."""
-    consumer.commit_async(_with_metadata(offsets), callback=lambda *_: None)
-
-
-def commit(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int], seconds: float) -> None:
-    """Like :func:`commit_async`, waiting for it up to ``seconds``."""
-    consumer.commit(_with_metadata(offsets), timeout_ms=seconds * 1000)
-
-
-def _with_metadata(
-    offsets: Mapping[TopicPartition, int],
-) -> dict[TopicPartition, OffsetAndMetadata]:
-    return {place: OffsetAndMetadata(offset, "", -1) for place, offset in offsets.items()}

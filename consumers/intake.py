@@ -16,17 +16,20 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 
-from consumers import clients
+from consumers import behind
 from consumers.claims import Claims, find_start
 from consumers.lane import Lane
 from consumers.metrics import Metrics
 from consumers.places import Place, Status
 from consumers.reception import ASK_SECONDS, Reception
+from consumers.trouble import Notice
 from consumers.watch import Watch
 from db.repository import Claim
 
 log = logging.getLogger("consumers.bridge")
 
+# a damaged batch, or one compressed in a way that needs a package
+UNREADABLE = (kafka_errors.CorruptRecordError, kafka_errors.UnsupportedCodecError)
 POLL_SECONDS = 0.05
 HOUSEKEEPING_SECONDS = 0.5
 
@@ -54,12 +57,13 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         metrics: Metrics,
         watch: Watch,
         rules: Rules,
+        notice: Notice,
     ) -> None:
         self._consumer = consumer
         self._lanes = lanes
         self._claims = claims
         self._watch = watch
-        self._reception = Reception(consumer, metrics)
+        self._reception = Reception(consumer, metrics, notice)
         self._rules = rules
         self._places: dict[TopicPartition, Place] = {}
         self._unnamed: set[TopicPartition] = set()  # assigned; the topic's id is not known yet
@@ -86,7 +90,7 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         return (
             self.assigned_once
             and not self._unnamed
-            and clients.is_stable(self._consumer)
+            and behind.is_stable(self._consumer)
             and all(place.status is Status.READY for place in self.places)
             and set(self._consumer.assignment()) == set(self._places)
         )
@@ -95,7 +99,7 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         for partition in assigned:
-            clients.placeholder(self._consumer, partition)
+            behind.placeholder(self._consumer, partition)
             self._unnamed.add(partition)
         self.assigned_once = True
 
@@ -107,7 +111,7 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             place.status = Status.LEAVING
         deadline = time.monotonic() + self._rules.revoke_seconds
         while any(lane.holds(leaving) for lane in self._lanes) and time.monotonic() < deadline:
-            await clients.nap(self._consumer, 0.01)
+            await behind.nap(self._consumer, 0.01)
         self._drop(leaving)
 
     async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
@@ -128,12 +132,14 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         if not self._subscribed:
             self._subscribe()
             return
-        clients.finish_joining(self._consumer)
-        clients.hand_out_parked(self._consumer)
+        behind.finish_joining(self._consumer)
+        behind.hand_out_parked(self._consumer)
         try:
             self._receive(self._consumer.poll(timeout_ms=int(POLL_SECONDS * 1000)))
         except kafka_errors.OffsetOutOfRangeError as error:
             self._out_of_range(error.args[0])
+        except UNREADABLE as error:
+            self._unreadable(error)
         self._name_places()
         self._take_answers()
         self._follow_statuses()
@@ -156,12 +162,22 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             lane.notify()
 
     def _out_of_range(self, offsets: dict[TopicPartition, int]) -> None:
-        clients.refreshed(self._consumer, ASK_SECONDS)
+        behind.refreshed(self._consumer, ASK_SECONDS)
         self._drop_replaced()  # made anew, the topic has other offsets, and its places are dropped
         for partition, offset in offsets.items():
             place = self._places.get(partition)
             if place is not None:
                 self._reception.out_of_range(place, offset)
+
+    def _unreadable(self, error: kafka_errors.KafkaError) -> None:
+        """Fetch that partition again after a while; the others go on."""
+        at = behind.drop_unreadable(self._consumer)
+        place = None if at is None else self._places.get(at)
+        if place is not None:
+            place.held_until = time.monotonic() + self._reception.unreadable(place, error)
+            self._consumer.pause(place.partition)
+            place.paused = True
+            self._consumer.seek(place.partition, place.fetched)
 
     def _lane(self, place: Place) -> Lane:
         number: int = place.partition.partition
@@ -171,9 +187,9 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         """A newly assigned partition becomes a place once its topic's id is known."""
         if not self._unnamed:
             return
-        topic_id = clients.topic_id(self._consumer, self._rules.topic)
+        topic_id = behind.topic_id(self._consumer, self._rules.topic)
         if topic_id is None:
-            clients.refresh_metadata(self._consumer)
+            behind.refresh_metadata(self._consumer)
             return
         for partition in list(self._unnamed):
             self._unnamed.discard(partition)
@@ -239,8 +255,8 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
                 place.asked = False
             elif (
                 place.status is Status.LOST
-                and clients.last_heartbeat(self._consumer) > place.lost_at
-                and clients.is_stable(self._consumer)
+                and behind.last_heartbeat(self._consumer) > place.lost_at
+                and behind.is_stable(self._consumer)
             ):
                 # the group still gives it to us: claim it as if newly assigned
                 self._drop([place])
@@ -259,7 +275,12 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             if not place.paused and (count >= most or place.bytes >= share):
                 self._consumer.pause(place.partition)
                 place.paused = True
-            elif place.paused and count <= most // 2 and place.bytes <= share // 2:
+            elif (
+                place.paused
+                and time.monotonic() >= place.held_until
+                and count <= most // 2
+                and place.bytes <= share // 2
+            ):
                 self._consumer.resume(place.partition)
                 place.paused = False
 

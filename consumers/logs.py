@@ -32,7 +32,11 @@ def configure(level: str, as_json: bool) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if as_json else text)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Its lines repeat for every connection and attempt; what they mean is said once, by us.
-    logging.getLogger("kafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.CRITICAL)
+    # Its lines repeat for every connection and attempt; what they mean is said once, by us
+    # (consumers.overheard).
+    kafka = logging.getLogger("kafka")
+    kafka.setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
+    kafka.propagate = level == "DEBUG"
+    kafka.addHandler(logging.NullHandler())
     for name in ("httpx", "httpcore", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

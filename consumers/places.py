@@ -58,6 +58,7 @@ class Place:
         self.bytes = 0
         self.oldest = 0.0  # monotonic time when the buffer's head came in
         self.paused = False
+        self.held_until = 0.0  # monotonic time before which nothing is fetched of it
         self.asked = False  # the account is being read again
         self._lock = threading.Lock()  # one thread fetches, another takes
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 
 from consumers.claims import bounds, settle
 from consumers.metrics import Metrics
 from consumers.places import Place
+from consumers.trouble import Notice, Trouble
+from errors import BrokerUnavailable
 
 ASK_SECONDS = 5.0
 
@@ -16,13 +18,17 @@ ASK_SECONDS = 5.0
 class Reception:
     """Lets nothing into a place's buffer that does not continue it."""
 
-    def __init__(self, consumer: KafkaConsumer, metrics: Metrics) -> None:
+    def __init__(self, consumer: KafkaConsumer, metrics: Metrics, notice: Notice) -> None:
         self._consumer = consumer
         self._metrics = metrics
+        self._notice = notice
+        self._unreadable: dict[TopicPartition, Trouble] = {}
 
     def accept(self, place: Place, records: list[Any]) -> list[Any]:
         """Those of the polled records that belong into the buffer now."""
         first = records[0].offset
+        if place.partition in self._unreadable:
+            self._unreadable.pop(place.partition).passed()
         if first > place.fetched and not self._is_hole(place, first):
             return []
         if first < place.position:
@@ -36,6 +42,18 @@ class Reception:
         if not place.buffer:
             place.position = max(place.position, place.fetched)
         self._consumer.seek(place.partition, place.fetched)
+
+    def unreadable(self, place: Place, error: Exception) -> float:
+        """Bytes came that cannot be read: said once; seconds to wait before the next look.
+
+        Nothing is passed over: another replica may have them whole, or a package be missing.
+        """
+        topic, partition = place.partition
+        trouble = self._unreadable.setdefault(
+            place.partition, Trouble(f"{topic}[{partition}]", self._notice)
+        )
+        said = f"what follows offset {place.fetched - 1} cannot be read ({error})"
+        return trouble.failed(BrokerUnavailable(said, code="unreadable"))
 
     def _is_hole(self, place: Place, first: int) -> bool:
         """Whether the offsets before ``first`` are really not there.

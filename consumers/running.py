@@ -12,7 +12,7 @@ from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
 
 from config import Settings
-from consumers import clients
+from consumers import behind
 from consumers.batch import Limits
 from consumers.checkpoint import Source, Store
 from consumers.claims import Claims
@@ -135,7 +135,7 @@ class Bridge:
         try:
             offsets = self._watch.offsets_to_tell(self._intake.places)
             if offsets:
-                clients.commit(self._consumer, offsets, 2.0)
+                behind.commit(self._consumer, offsets, 2.0)
         except (kafka_errors.KafkaError, AssertionError) as error:
             log.debug("last commit to Kafka: %s", error)
         self._consumer.close(autocommit=False, timeout_ms=3000)
@@ -206,7 +206,7 @@ def build(
         revoke_seconds=settings.bridge_revoke_s,
     )
     watch = Watch(consumer, rules.topic, metrics, broker_trouble, spread, settings.bridge_silent_s)
-    intake = Intake(consumer, lanes, claims, metrics, watch, rules)
+    intake = Intake(consumer, lanes, claims, metrics, watch, rules, condition.notice)
     upkeep = Upkeep(make_partitions, Trouble("partitions", lambda *_: None))  # pauses nothing
     bridge = Bridge(
         consumer, intake, watch, lanes, claims, publisher, upkeep, scorers, broker_trouble, metrics
@@ -216,5 +216,5 @@ def build(
 
 
 def _orphans(store: Store, consumer: KafkaConsumer, topic: str) -> list[tuple[UUID, int]]:
-    current = clients.topic_id(consumer, topic)
+    current = behind.topic_id(consumer, topic)
     return [] if current is None else store.orphans(topic, current)

@@ -15,6 +15,9 @@ log = logging.getLogger("consumers.bridge")
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 10.0
 
+#: Told what is in trouble and the reason's code; None: it works again.
+Notice = Callable[[str, str | None], None]
+
 
 class Trouble:
     """One thing that may fail for a while (a service, a store): its log lines and its back-off.
@@ -27,7 +30,7 @@ class Trouble:
         Told the reason's code when a trouble starts and None when it ends.
     """
 
-    def __init__(self, what: str, notice: Callable[[str, str | None], None]) -> None:
+    def __init__(self, what: str, notice: Notice) -> None:
         self._what = what
         self._notice = notice
         self._lock = threading.Lock()

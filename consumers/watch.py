@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from kafka import KafkaConsumer, TopicPartition
 
-from consumers import clients
+from consumers import behind
 from consumers.metrics import Metrics
 from consumers.places import Place, Status
 from consumers.streams import Spread
@@ -45,7 +45,7 @@ class Watch:
     def look(self, places: Sequence[Place]) -> None:
         """Everything but the topic."""
         now = time.monotonic()
-        if clients.connected(self._consumer):
+        if behind.connected(self._consumer):
             self._heard = now
             self._trouble.passed()
         elif now - self._heard > SILENT_SECONDS:
@@ -55,10 +55,10 @@ class Watch:
 
     def replaced(self, places: Sequence[Place]) -> list[Place]:
         """Places of a topic that was made anew since they were claimed."""
-        current = clients.topic_id(self._consumer, self._topic)
+        current = behind.topic_id(self._consumer, self._topic)
         self.note_topic(current is not None)
         if current is None:
-            clients.refresh_metadata(self._consumer)
+            behind.refresh_metadata(self._consumer)
             return []
         return [place for place in places if place.topic_id != current]
 
@@ -81,8 +81,8 @@ class Watch:
 
     def _tell_kafka(self, places: Sequence[Place]) -> None:
         moved = self.offsets_to_tell(places)
-        if moved and clients.is_stable(self._consumer):
-            clients.commit_async(self._consumer, moved)
+        if moved and behind.is_stable(self._consumer):
+            behind.commit_async(self._consumer, moved)
             self._told.update(moved)
 
     def _measure(self, places: Sequence[Place]) -> None:

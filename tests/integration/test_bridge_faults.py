@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import Engine, text
 
 from consumers.trouble import Trouble
@@ -16,6 +18,7 @@ from db.partitions import ensure_partitions
 from db.session import make_engine
 from errors import StorageUnavailable
 from tests.fixtures.bridging import plant, reading, wait_until
+from tests.fixtures.broker import Broker
 from tests.fixtures.inprocess import refusal
 
 CUT = """
@@ -169,3 +172,36 @@ def test_partitions_are_made_at_the_start_and_a_day_later():
     clock[0] -= timedelta(days=300)  # the clock was wrong, and has been set
     upkeep.step()
     assert made[2:] == clock
+
+
+@contextmanager
+def damaged(broker: Broker, topic: str, mark: bytes) -> Iterator[int]:
+    """One bit of a record turned in the broker's file, and back at the end; its partition."""
+    (log,) = [log for log in broker.logs(topic) if mark in log.read_bytes()]
+
+    def turn() -> None:
+        at = log.read_bytes().index(mark)
+        with log.open("r+b") as file:
+            file.seek(at + len(mark))
+            byte = file.read(1)[0] ^ 1
+            file.seek(at + len(mark))
+            file.write(bytes([byte]))
+
+    turn()
+    yield int(log.parent.name.rsplit("-", 1)[1])
+    turn()
+
+
+def test_a_damaged_batch_is_waited_for_and_no_other_partition_waits(in_process, one_broker, caplog):
+    if not one_broker.keeps_data:
+        pytest.skip("the embedded broker keeps no file that could be damaged")
+    bridge = in_process(bridge_lanes=1)
+    stage = bridge.scene
+    sent = stage.produce([*plant(90), (b"M", reading("MARKED", 1))])
+    with damaged(one_broker, stage.topic, b'"asset_id":"MARKED') as at:
+        rest = sum(1 for place, _ in stage.sent if place[0] != at)
+        bridge.run_until(lambda: "cannot be read" in caplog.text, "the damage is said")
+        bridge.run_until(lambda: stage.accounted() == rest, "the other partitions go on")
+        assert bridge.value("bridge_state", state="paused", why="unreadable") == 1
+    bridge.finish(sent)
+    assert "works again" in caplog.text

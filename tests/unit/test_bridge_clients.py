@@ -12,6 +12,7 @@ from kafka import errors as kafka_errors
 from config import load_settings
 from consumers import bridge, clients
 from consumers.logs import JsonFormatter
+from consumers.overheard import Overheard
 from errors import BrokerUnavailable, SettingsError
 
 
@@ -98,3 +99,33 @@ def test_start_that_fails_on_an_open_port_points_at_the_login():
         error = kafka_errors.KafkaTimeoutError("Unable to bootstrap")
         assert "KAFKA_SASL_PASSWORD" in clients.translated(error, settings).message
     assert "KAFKA_SASL_PASSWORD" not in clients.translated(error, settings).message
+
+
+def test_reason_that_is_only_logged_is_found():
+    ear = Overheard()
+    refused = kafka_errors.SaslAuthenticationFailedError("no such user")
+
+    def say(error: Exception) -> None:
+        ear.emit(logging.LogRecord("kafka.net", 30, "f", 1, "failed: %s", (error,), None))
+
+    assert ear.reason() is None
+    for error in (refused, kafka_errors.KafkaConnectionError("socket disconnected")):
+        say(error)
+    assert ear.reason() is refused
+    ear = Overheard()
+    handshake = kafka_errors.KafkaConnectionError("Handshake failed: wrong certificate")
+    for error in (handshake, kafka_errors.KafkaConnectionError("socket disconnected")):
+        say(error)
+    assert ear.reason() is handshake
+
+
+def test_refused_login_behind_a_time_out_is_said(monkeypatch):
+    ear = Overheard()
+    monkeypatch.setattr(clients, "overheard", ear)
+    error = kafka_errors.KafkaTimeoutError("Unable to bootstrap")
+    assert isinstance(clients.translated(error, load_settings()), BrokerUnavailable)
+    refused = kafka_errors.SaslAuthenticationFailedError("no such user")
+    ear.emit(logging.LogRecord("kafka.net", 30, "f", 1, "failed: %s", (refused,), None))
+    found = clients.translated(error, load_settings())
+    assert isinstance(found, SettingsError)
+    assert "no such user" in found.message

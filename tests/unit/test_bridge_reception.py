@@ -62,7 +62,7 @@ def records(*offsets: int) -> list[FakeRecord]:
 
 def test_hole_is_believed_when_seen_twice(metrics):
     consumer = FakeConsumer(0, 100)
-    reception, one = Reception(consumer, metrics), place(5, 5)
+    reception, one = Reception(consumer, metrics, lambda *_: None), place(5, 5)
     assert reception.accept(one, records(9, 10)) == []
     assert consumer.sought == [5]
     assert len(reception.accept(one, records(9, 10))) == 2
@@ -70,13 +70,13 @@ def test_hole_is_believed_when_seen_twice(metrics):
 
 
 def test_hole_filled_on_the_second_look_was_none(metrics):
-    reception, one = Reception(FakeConsumer(0, 100), metrics), place(5, 5)
+    reception, one = Reception(FakeConsumer(0, 100), metrics, lambda *_: None), place(5, 5)
     assert reception.accept(one, records(9)) == []
     assert len(reception.accept(one, records(5, 6, 7, 8, 9))) == 5
 
 
 def test_records_dropped_by_the_broker_are_counted(metrics, caplog):
-    reception, one = Reception(FakeConsumer(9, 100), metrics), place(5, 5)
+    reception, one = Reception(FakeConsumer(9, 100), metrics, lambda *_: None), place(5, 5)
     reception.accept(one, records(9))
     reception.accept(one, records(9))
     assert lost(metrics) == 4
@@ -85,7 +85,7 @@ def test_records_dropped_by_the_broker_are_counted(metrics, caplog):
 
 def test_log_cut_short_gives_no_offset_twice(metrics, caplog):
     consumer = FakeConsumer(0, 3)
-    reception, one = Reception(consumer, metrics), place(5, 5)
+    reception, one = Reception(consumer, metrics, lambda *_: None), place(5, 5)
     reception.out_of_range(one, 5)
     assert consumer.sought == [3]
     assert "the log ends at 3" in caplog.text
