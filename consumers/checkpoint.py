@@ -39,6 +39,7 @@ from db.repository import (
     outbox_size,
     read_claim,
     save_states,
+    spread_streams,
     stored_window,
     stream_key,
 )
@@ -154,6 +155,11 @@ class Store:
                 spread=key in elsewhere and elsewhere[key].topic_id == topic_id,
             )
         return memories
+
+    def spread(self, topic_id: UUID, places: Mapping[StreamKey, int]) -> set[StreamKey]:
+        """Streams that have been met on other partitions of the topic, by whichever bridge."""
+        with transaction(self._engine) as connection:
+            return spread_streams(connection, topic_id, places)
 
     def duplicates(
         self, candidates: Sequence[tuple[StreamKey, datetime]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import UUID
 
 from consumers import batch as steps
 from consumers import rows
@@ -18,7 +19,7 @@ from consumers.metrics import Metrics
 from consumers.places import Status
 from consumers.refusals import Refusals, RefusedBySetupError
 from consumers.scorer import Scorer
-from consumers.streams import Spread
+from consumers.streams import Spread, StreamKey
 from consumers.trouble import Trouble
 
 
@@ -86,14 +87,33 @@ class Worker:
             place: store.recall(*place.source, keys) for place, keys in steps.firsts(items).items()
         }
         works = steps.group(items, recalled)
-        for work in works:
-            partition = work.place.partition.partition
-            work.memory.spread = self._parts.spread.note(work.key, partition, work.memory.spread)
+        self._note_spread(works)
         suspects = steps.suspects(works)
         if suspects:
             keys = [(i.reading.stream, i.reading.timestamp) for i in suspects if i.reading]
             steps.mark_duplicates(suspects, store.duplicates(keys))
         return works
+
+    def _note_spread(self, works: list[Work]) -> None:
+        """Streams that another partition has too, perhaps another bridge's, may repeat its.
+
+        Two bridges that have the very same reading in hand at the same moment both store it: to
+        tell that, every insert would have to pay for one more index over all readings.
+        """
+        unknown: dict[UUID, dict[StreamKey, int]] = {}
+        for work in works:
+            if not work.memory.spread:
+                topic_id, partition = work.place.source
+                unknown.setdefault(topic_id, {})[work.key] = partition
+        stored = {
+            (topic_id, key)
+            for topic_id, places in unknown.items()
+            for key in self._parts.store.spread(topic_id, places)
+        }
+        for work in works:
+            known = work.memory.spread or (work.place.topic_id, work.key) in stored
+            partition = work.place.partition.partition
+            work.memory.spread = self._parts.spread.note(work.key, partition, known)
 
     def _score(self, works: list[Work]) -> None:
         parts = self._parts

@@ -36,6 +36,7 @@ from db.states import (
     newest_state_elsewhere,
     newest_states,
     save_states,
+    spread_streams,
     stream_key,
 )
 from db.training_jobs import (
@@ -115,6 +116,7 @@ __all__ = [
     "recent_alarms",
     "recent_features",
     "save_states",
+    "spread_streams",
     "stored_offsets",
     "stored_window",
     "stream_contexts",

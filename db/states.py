@@ -74,6 +74,14 @@ _NEWEST = text(f"""
     ORDER BY s.stream_key, s.last_timestamp DESC NULLS LAST, s.updated_at DESC
 """)  # noqa: S608 (constants)
 
+_SPREAD = text(f"""
+    SELECT DISTINCT k.asset_id, k.sensor_id, k.feature FROM unnest(
+        CAST(:assets AS text[]), CAST(:sensors AS text[]), CAST(:features AS text[]),
+        CAST(:partitions AS integer[])
+    ) AS k(asset_id, sensor_id, feature, partition)
+    JOIN stream_states s ON {_SAME} AND s.topic_id = :topic_id AND s.partition <> k.partition
+""")  # noqa: S608 (constants)
+
 _SAVE = text("""
     INSERT INTO stream_states (topic_id, partition, asset_id, sensor_id, feature, state,
                                last_timestamp, window_length, bundle_version)
@@ -136,6 +144,21 @@ def newest_state_elsewhere(
         "partition": partition,
     }
     return {state.key: state for state in map(_stored, connection.execute(_ELSEWHERE, values))}
+
+
+def spread_streams(
+    connection: Connection, topic_id: UUID, places: Mapping[StreamKey, int]
+) -> set[StreamKey]:
+    """Which of these streams are stored under other partitions of the topic, too.
+
+    Parameters
+    ----------
+    places : {key: partition}
+        Each stream with the partition it is met on now.
+    """
+    values = {**key_columns(places), "partitions": list(places.values()), "topic_id": topic_id}
+    rows = connection.execute(_SPREAD, values)
+    return {(row.asset_id, row.sensor_id, row.feature) for row in rows}
 
 
 def newest_states(

@@ -9,13 +9,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from sqlalchemy import Engine, text
 
 from consumers.trouble import Trouble
 from consumers.upkeep import Upkeep
 from db.partitions import ensure_partitions
-from db.session import make_engine
+from db.repository import StoredState, detection_row, insert_detections, save_states
+from db.session import make_engine, transaction
 from errors import StorageUnavailable
 from tests.fixtures.bridging import plant, reading, wait_until
 from tests.fixtures.broker import Broker
@@ -172,6 +174,33 @@ def test_partitions_are_made_at_the_start_and_a_day_later():
     clock[0] -= timedelta(days=300)  # the clock was wrong, and has been set
     upkeep.step()
     assert made[2:] == clock
+
+
+def test_a_reading_that_another_bridge_stored_from_another_partition_is_a_duplicate(in_process):
+    """This bridge met the stream first; producers without a key then sent it elsewhere too."""
+    bridge = in_process(bridge_lanes=1)
+    stage = bridge.scene
+    stage.produce([(b"k", reading("A", number)) for number in range(3)])
+    bridge.run_until(lambda: stage.accounted() == 3, "the stream is met")
+    topic_id, mine = stage.sql("SELECT topic_id, partition FROM source_offsets "
+                               "WHERE next_offset = 3")[0]  # fmt: skip
+    theirs = (mine + 1) % 3
+    same = orjson.loads(reading("A", 3))
+    stored = {
+        **same, "final_score": 0.1, "is_anomaly": False, "criticality": "low", "scores": [],
+        "metadata": {"window": "added"},
+    }  # fmt: skip
+    with transaction(stage.engine) as connection:
+        row = detection_row(stored, topic_id=topic_id, partition=theirs, offset=0)
+        insert_detections(connection, [row])
+        at = datetime.fromisoformat(same["timestamp"])
+        state = StoredState(("A", "S1", ""), topic_id, theirs, {"n": 1}, at, 5, "stub-1")
+        save_states(connection, [state])
+    stage.produce([(b"k", reading("A", number)) for number in (3, 4)])
+    bridge.run_until(lambda: stage.accounted() == 6, "all accounted for")
+    letters = stage.sql("SELECT reason, original_id FROM dead_letters")
+    assert [tuple(letter) for letter in letters] == [("duplicate", row["id"])]
+    bridge.run_until(lambda: bridge.value("bridge_streams_spread") == 1, "the metric says so")
 
 
 @contextmanager

@@ -128,3 +128,12 @@ def test_export_streams_kafka_readings_in_order(connection: Connection) -> None:
     assert [(r.asset_id, r.timestamp.minute) for r in found] == [("A", 1), ("A", 3), ("B", 2)]
     assert len(repo.recent_features(connection, 2)) == 2
     assert repo.recent_features(connection, 2, "none") == []
+
+
+def test_spread_streams_are_those_of_other_partitions_of_the_topic(connection: Connection) -> None:
+    here, there, far = (repo.stream_key(name, "S") for name in ("here", "there", "far"))
+    repo.save_states(connection, [state(here, 1)])
+    repo.save_states(connection, [state(there, 1, partition=3)])
+    repo.save_states(connection, [state(far, 1, topic=OTHER, partition=3)])
+    assert repo.spread_streams(connection, TOPIC, dict.fromkeys((here, there, far), 0)) == {there}
+    assert repo.spread_streams(connection, TOPIC, {}) == set()
