@@ -17,7 +17,7 @@ still mean features (Kessy, Lewin, Strimmer: Optimal whitening, Am. Stat. 2018).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from operator import itemgetter
 from typing import Any, Final
@@ -79,6 +79,11 @@ class Preprocessing:
         """The values in order; KeyError where one is missing. The fast way of :meth:`row`."""
         found = self._pick(features)
         return (found,) if len(self.names) == 1 else found
+
+    def picks(self, readings: Iterable[Mapping[str, float]]) -> list[Sequence[float]]:
+        """:meth:`pick` of each of many readings."""
+        found = map(self._pick, readings)
+        return [(value,) for value in found] if len(self.names) == 1 else list(found)
 
     def scaled(self, values: Array) -> Floats:
         """Readings ``(n, d)`` in own units to scaled rows ``(n, d)``."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -148,7 +149,8 @@ def prepare(
     past = _past(pre, work.window)
     readings = [Reading(point) for point in work.readings]
     values = past + [row for reading in readings if (row := _values(pre, state, reading))]
-    raw = np.array(values, np.float64).reshape(len(values), len(pre.names))
+    size = (len(values), len(pre.names))
+    raw = np.fromiter(chain.from_iterable(values), np.float64, size[0] * size[1]).reshape(size)
     if work.state is None:
         for row in raw[: min(len(past), pre.baseline)]:
             state.learn_baseline(row)
@@ -224,13 +226,12 @@ def _assemble(
 
 def _past(pre: Preprocessing, window: Sequence[Point]) -> list[Sequence[float]]:
     """The window's rows; a reading that cannot be used cuts off all that is before it."""
+    try:
+        return pre.picks(point.features for point in window)
+    except KeyError:
+        pass
     rows: list[Sequence[float]] = []
     for point in window:
-        try:
-            rows.append(pre.pick(point.features))
-            continue
-        except KeyError:
-            pass
         try:
             rows.append(pre.row(point.features)[0])
         except InputError:
