@@ -86,11 +86,11 @@ def smoothing(fast: list[Floats]) -> tuple[float, float, float, list[Floats]]:
     for _ in range(2):  # the second time from the median, so that no start-up remains
         slow = [ewma(np.minimum(f, CLIP), median) for f in fast]
         median = float(np.median(np.concatenate([settled(s) for s in slow])))
-    pooled, smooth = np.concatenate(fast), np.concatenate([settled(s) for s in slow])
-    share = 1.0 - 10.0**_ANCHOR
-    reach = float(np.quantile(smooth, share)) - median
+    pooled = np.concatenate(fast)
     middle = float(np.median(pooled))
-    wanted = float(np.quantile(pooled, share)) - middle
+    # by fitted tails: of some hundred readings, much alike, a quantile alone is chance
+    reach = fit_tail([settled(s) for s in slow]).quantile(_ANCHOR) - median
+    wanted = fit_tail(fast).quantile(_ANCHOR) - middle
     gain = min(max(wanted / max(reach, 1e-9), 1.0), _MOST_GAIN)
     return median, middle - gain * median, gain, slow
 
@@ -110,6 +110,6 @@ def ewma(values: Floats, start: float) -> Floats:
 
 
 def adapted(cal: Calibration, fast: Floats, how: Adaptation | None) -> Floats:
-    """What a fresh stream makes of fast magnitudes (n,): its maxima over its stretch, (n,)."""
-    follower = Follower(cal.median)
+    """What a stream past its start makes of fast magnitudes (n,): maxima over its stretch, (n,)."""
+    follower = Follower(cal.median, age=how.start if how else 0)
     return np.array([follower.step(value, cal, how)[1] for value in fast.tolist()])

@@ -1,9 +1,10 @@
 """One magnitude out of several detectors, for one subset of detectors that can be present.
 
 Each detector's raw magnitude becomes decades of rarity (:meth:`Tail.decades`). The combined fast
-magnitude is the mean of the decades, or the mean of the unbounded detectors alone where that is
-larger: the bounded forest can add to an alarm and never dilutes one. Nothing is assumed about
-dependence, since the combination is calibrated again as a whole.
+magnitude is the quadratic mean of the unbounded detectors, between their mean and their maximum:
+one that is sure is not silenced by one that is blind to this kind of fault. The bounded forest
+adds what it has beyond RARE, so it can add to an alarm and never dilutes one. Nothing is assumed
+about dependence, since the combination is calibrated again as a whole.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from models.calibration import Tail
 Floats = NDArray[np.float64]
 
 BOUNDED: Final = frozenset({ISOLATION_FOREST})
+#: Decades from which a bounded detector counts: below, it would add more noise than knowledge.
+RARE: Final = 2.0
 #: Suffix of the subset that speaks for streams whose baseline is not yet known.
 WARM: Final = "@warm"
 
@@ -107,9 +110,11 @@ class Calibration:
 
 
 def combine(detectors: Sequence[str], decades: Floats) -> Floats:
-    """Mean decades of all, or of the unbounded detectors where that is larger: ``(n,)``."""
-    mean: Floats = decades.mean(axis=0)
-    unbounded = [i for i, name in enumerate(detectors) if name not in BOUNDED]
-    if unbounded and len(unbounded) < len(detectors):
-        mean = np.maximum(mean, decades[unbounded].mean(axis=0))
-    return mean
+    """Quadratic mean of the unbounded, and what the bounded have beyond RARE: ``(n,)``."""
+    bounded = np.array([name in BOUNDED for name in detectors])
+    if bounded.all():
+        alone: Floats = decades.mean(axis=0)
+        return alone
+    extra = np.maximum(decades[bounded] - RARE, 0.0).sum(axis=0) / len(detectors)
+    out: Floats = np.sqrt((decades[~bounded] ** 2).mean(axis=0)) + extra
+    return out

@@ -153,10 +153,10 @@ class _Plan:
     def _adaptation(self) -> Adaptation:
         """Where drift is the fault the tail may follow the stream only a little."""
         asked = self.options.adaptation
-        given = {} if isinstance(asked, str) else {"rate": float(asked)}
+        rate = Adaptation().rate if isinstance(asked, str) else float(asked)
         if self.drift_mode == "fault":
-            return Adaptation(**given, most=1.5, furthest=1.0)
-        return Adaptation(**given)
+            return Adaptation(rate, most=1.5, furthest=1.0, start=0)
+        return Adaptation(rate)
 
     def folds(self) -> int:
         """Fewer where there is much data: a fold's detectors then hardly differ."""

@@ -17,7 +17,7 @@ from models.events import Event
 from models.preprocessing import Preprocessing
 from models.thresholds import ALPHA, Follower
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 #: Wider readings get no baseline or level of their own: it would not fit into 4 KB.
 WIDEST_BASELINE: Final = 250
 

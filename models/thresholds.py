@@ -13,6 +13,10 @@ ratchet the tail down for ever: what is left out must be accounted for. They the
 paid for with a token, and tokens come in at a small multiple of the gate's own probability. A
 lasting fault runs out of tokens at once and moves nothing.
 
+Where a new stream stands among its group is not known: its first readings say so. For the first
+``start`` of them nothing is left out and the offset moves in steps that fall as 1 / n, by at most
+about 0.6 decades in all.
+
 An excursion beyond the gate has a peak. When the level falls below RECOVERY times the peak the
 stream has recovered: what remains is not smoothed into a new alarm until the peak, which fades,
 is gone, and the tail may follow the level the stream came back to.
@@ -35,7 +39,7 @@ GATE: Final = -2.0
 #: ``log10`` of the share of readings above the quantile that is tracked.
 HIGH: Final = -1.0
 #: Half-life of the smoothing, in readings.
-HALF_LIFE: Final = 25.0
+HALF_LIFE: Final = 20.0
 ALPHA: Final = 1.0 - 0.5 ** (1.0 / HALF_LIFE)
 #: The smoothed magnitude is fed with at most this many decades (p = 1e-5).
 CLIP: Final = 5.0
@@ -43,13 +47,14 @@ CLIP: Final = 5.0
 #: reading has no lasting peak.
 LEVEL_CLIP: Final = 100.0
 #: An excursion ends below this share of its peak, which fades with its own half-life.
-RECOVERY: Final = 0.35
+RECOVERY: Final = 1.0 / 3.0
 PEAK_HALF_LIFE: Final = 200.0
 PEAK_DECAY: Final = 0.5 ** (1.0 / PEAK_HALF_LIFE)
 
 _TOKEN_RATE = 3.0 * 10.0**GATE
 _TOKENS = 20.0
 _SHARE = 10.0**HIGH
+_FIRST = 10.0  # the first step is a 2 * _FIRST-th of the stretch
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ class Adaptation:
     rate : step of the logarithm of the stretch per reading; 0: the tail stays.
     pace : step of the offset, as a multiple of the stretch's.
     least, most : bounds of the stretch; ``furthest`` that of the offset, in decades.
+    start : readings in which a new stream finds its place.
     """
 
     rate: float = 0.005
@@ -95,12 +101,13 @@ class Adaptation:
     least: float = 0.7
     most: float = 6.0
     furthest: float = 10.0
+    start: int = 100
 
 
 class Follower:
     """The budget-free state of one stream; ``step`` is the whole of the adaptation."""
 
-    __slots__ = ("beyond", "level", "log_stretch", "offset", "peak", "slow", "tokens")
+    __slots__ = ("age", "beyond", "level", "log_stretch", "offset", "peak", "slow", "tokens")
 
     def __init__(
         self,
@@ -111,11 +118,13 @@ class Follower:
         level: float = 0.0,
         offset: float = 0.0,
         beyond: int = 0,
+        age: int = 0,
     ) -> None:
         self.slow = slow
         self.level = level
         self.offset = offset
         self.beyond = int(beyond)
+        self.age = int(age)
         self.log_stretch = log_stretch
         self.tokens = tokens
         self.peak = peak
@@ -147,20 +156,25 @@ class Follower:
             return m, m
         stretch = math.exp(self.log_stretch)
         u = (m - self.offset) / stretch
-        if u > cal.gate and not recovered:
+        young = self.age < how.start
+        self.age += young
+        if u > cal.gate and not recovered and not young:
             self.beyond += 1
             if accept and self.beyond > accept:
                 self.offset = max(m - cal.middle * stretch, 0.0)
                 self.beyond = 0
             elif self.tokens >= 1.0:
                 self.tokens -= 1.0
-                self._move((1.0 - _SHARE) * how.rate, 0.5 * how.rate * stretch, how)
+                self._move((1.0 - _SHARE) * how.rate, 0.5 * how.rate * how.pace * stretch, how)
         else:
             self.beyond = 0
             if self.tokens < _TOKENS:
                 self.tokens += _TOKEN_RATE
             up = how.rate * (1.0 - _SHARE if u > cal.high else -_SHARE)
-            self._move(up, how.rate * stretch * (0.5 if u > cal.middle else -0.5), how)
+            pace = how.rate * how.pace
+            if young:
+                pace = max(pace, 0.5 / (_FIRST + self.age))
+            self._move(up, pace * stretch * (0.5 if u > cal.middle else -0.5), how)
         return m, u
 
     def relative(self, m: float) -> float:
@@ -188,7 +202,7 @@ class Follower:
         self.log_stretch = min(max(moved, math.log(how.least)), math.log(how.most))
         # an accepted shift may lie beyond the bound, and then only shrinks
         most = max(how.furthest, self.offset)
-        self.offset = min(max(self.offset + how.pace * along, 0.0), most)
+        self.offset = min(max(self.offset + along, 0.0), most)
 
     def pause(self, median: float) -> None:
         """After a gap: what was smooth before says nothing about now."""
@@ -199,11 +213,11 @@ class Follower:
         """JSON-ready, exact."""
         return [
             self.slow, self.log_stretch, self.tokens, self.peak, self.level, self.offset,
-            self.beyond,
+            self.beyond, self.age,
         ]  # fmt: skip
 
     @classmethod
     def from_list(cls, data: Any) -> Follower:
         """What :meth:`to_list` gave."""
-        slow, stretch, tokens, peak, level, offset, beyond = data
-        return cls(slow, stretch, tokens, peak, level, offset, beyond)
+        slow, stretch, tokens, peak, level, offset, beyond, age = data
+        return cls(slow, stretch, tokens, peak, level, offset, beyond, age)
