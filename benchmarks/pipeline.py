@@ -174,7 +174,7 @@ class Stage:
     def __init__(self, stack: ExitStack, args: argparse.Namespace) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pipeline-")))
         rng = np.random.default_rng(1)
-        server = OwnPostgres(folder / "pg")
+        server = OwnPostgres(folder)
         stack.callback(server.close)
         # the time of a row's COMMIT, for the latency
         run_admin(server.url, "ALTER SYSTEM SET track_commit_timestamp = on")
