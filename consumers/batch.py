@@ -4,14 +4,13 @@
     group()         items -> one piece of work a stream; repetitions inside the batch found
     request()       work -> the body for the service
     absorb()        the answer -> results and refusals; nothing remembered yet
-    remember()      after the commit: states and windows
 
-What is stored and published of it is in ``consumers.rows``.
+What is stored and published of it is in ``consumers.rows``; what is remembered of it once that is
+committed, is told by ``consumers.work``.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -183,15 +182,11 @@ def absorb(works: Iterable[Work], answer: Mapping[str, Any]) -> None:
     sent = [work for work in works if work.sent]
     streams = answer.get("streams")
     if not isinstance(streams, list) or len(streams) != len(sent):
-        raise Unavailable(
-            "the service's answer has another number of streams", code="bad_answer", retry_after=1
-        )
+        raise _bad_answer("another number of streams")
     for work, outcome in zip(sent, streams, strict=True):
         results = outcome.get("results") or ()
         if len(results) != len(work.sent):
-            raise Unavailable(
-                "the service's answer has other readings", code="bad_answer", retry_after=1
-            )
+            raise _bad_answer("other readings")
         work.state = outcome.get("state") or None
         work.window_length = int(outcome.get("window_length") or 0)
         for item, result in zip(work.sent, results, strict=True):
@@ -245,26 +240,3 @@ def settle_repetitions(items: Iterable[Item]) -> None:
             item.refusal = Refusal(
                 first.reason, first.message, first.asset_id, first.sensor_id, first.original_id
             )
-
-
-def remember(works: Iterable[Work]) -> None:
-    """Take the outcome of a batch into memory, once it is committed."""
-    now = time.monotonic()
-    for work in works:
-        if work.state is None:
-            continue
-        memory = work.memory
-        before = memory.window_length
-        memory.state = work.state
-        memory.seen = now
-        memory.published = work.published
-        memory.grow(work.window_length)
-        for item, row in zip(work.sent, work.rows, strict=True):
-            if item.result is not None and item.reading is not None:
-                mark = item.result["metadata"].get("window", "added")
-                memory.add(row, item.reading.timestamp, mark)
-        if 0 < before < work.window_length:
-            # a new bundle looks further back: what was dropped is still in the database
-            work.place.memories.forget(work.key)
-        else:
-            work.place.memories.put(work.key, memory)

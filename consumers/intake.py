@@ -18,6 +18,7 @@ from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 
 from consumers import behind
 from consumers.claims import Claims, find_start
+from consumers.flow import Flow
 from consumers.lane import Lane
 from consumers.metrics import Metrics
 from consumers.places import Place, Status
@@ -65,6 +66,7 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._watch = watch
         self._reception = Reception(consumer, metrics, notice)
         self._rules = rules
+        self._flow = Flow(consumer, rules.buffer_records * len(lanes), rules.buffer_bytes)
         self._places: dict[TopicPartition, Place] = {}
         self._unnamed: set[TopicPartition] = set()  # assigned; the topic's id is not known yet
         self._next_look = 0.0
@@ -143,7 +145,7 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._name_places()
         self._take_answers()
         self._follow_statuses()
-        self._flow()
+        self._flow.balance(self.places)
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + HOUSEKEEPING_SECONDS
@@ -170,14 +172,10 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
                 self._reception.out_of_range(place, offset)
 
     def _unreadable(self, error: kafka_errors.KafkaError) -> None:
-        """Fetch that partition again after a while; the others go on."""
         at = behind.drop_unreadable(self._consumer)
         place = None if at is None else self._places.get(at)
         if place is not None:
-            place.held_until = time.monotonic() + self._reception.unreadable(place, error)
-            self._consumer.pause(place.partition)
-            place.paused = True
-            self._consumer.seek(place.partition, place.fetched)
+            self._flow.hold(place, self._reception.unreadable(place, error))
 
     def _lane(self, place: Place) -> Lane:
         number: int = place.partition.partition
@@ -262,27 +260,6 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
                 self._drop([place])
                 if place.partition in self._consumer.assignment():
                     self._unnamed.add(place.partition)
-
-    def _flow(self) -> None:
-        """Stop fetching what cannot be taken yet; start again when it can."""
-        ready = [p for p in self.places if p.status in (Status.READY, Status.DOUBTFUL)]
-        if not ready:
-            return
-        most = max(1, self._rules.buffer_records * len(self._lanes) // len(ready))
-        share = self._rules.buffer_bytes // len(ready)
-        for place in ready:
-            count = len(place.buffer)
-            if not place.paused and (count >= most or place.bytes >= share):
-                self._consumer.pause(place.partition)
-                place.paused = True
-            elif (
-                place.paused
-                and time.monotonic() >= place.held_until
-                and count <= most // 2
-                and place.bytes <= share // 2
-            ):
-                self._consumer.resume(place.partition)
-                place.paused = False
 
     # -- now and then ---------------------------------------------------------------------------
 

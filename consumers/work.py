@@ -6,7 +6,7 @@ Nothing is remembered before the commit; whatever fails, the same records may be
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -74,7 +74,7 @@ class Worker:
         parts.setup_trouble.passed()
         self._commit(items, works)
         parts.refusals.note(judged)
-        steps.remember(works)
+        remember(works)
         self._account(items)
 
     def try_scoring(self, item: Item) -> None:
@@ -148,3 +148,26 @@ class Worker:
             place.drop_through(end, now)
         self._parts.metrics.account(items)
         self._parts.stored()
+
+
+def remember(works: Iterable[Work]) -> None:
+    """Take the outcome of a batch into memory, once it is committed."""
+    now = time.monotonic()
+    for work in works:
+        if work.state is None:
+            continue
+        memory = work.memory
+        before = memory.window_length
+        memory.state = work.state
+        memory.seen = now
+        memory.published = work.published
+        memory.grow(work.window_length)
+        for item, row in zip(work.sent, work.rows, strict=True):
+            if item.result is not None and item.reading is not None:
+                mark = item.result["metadata"].get("window", "added")
+                memory.add(row, item.reading.timestamp, mark)
+        if 0 < before < work.window_length:
+            # a new bundle looks further back: what was dropped is still in the database
+            work.place.memories.forget(work.key)
+        else:
+            work.place.memories.put(work.key, memory)

@@ -26,7 +26,7 @@ from tests.fixtures.inprocess import refusal
 CUT = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
-      AND state = 'idle in transaction'
+      AND state = 'idle in transaction' AND query ILIKE '%UPDATE source_offsets%'
 """
 WAITING = """
     SELECT count(*) FROM pg_stat_activity

@@ -18,6 +18,7 @@ from consumers.messages import Headers
 from consumers.places import Place
 from consumers.rows import Targets
 from consumers.streams import Memory
+from consumers.work import remember
 from errors import Unavailable
 from tests.fixtures.bridging import reading
 from tests.fixtures.scoring import score_stream
@@ -63,7 +64,7 @@ def run(
         batch.absorb(works, {"streams": [score_stream(stream) for stream in streams]})
     batch.settle_repetitions(items)
     commit = rows.build(items, works, targets, lambda *_: level)
-    batch.remember(works)
+    remember(works)
     place.stored = commit.moves[0].new
     return commit
 
@@ -147,7 +148,7 @@ def test_publish_events_sends_openings_and_rises(place, level, published):
     items, works = _event_batch(place, ["medium", "medium", "high", "critical", "high"])
     commit = rows.build(items, works, Targets("out", "dead", "events"), lambda *_: level)
     assert [row["source_offset"] - 10 for row in commit.outbox] == published
-    batch.remember(works)
+    remember(works)
     items, works = _event_batch(place, ["critical"], first=20)
     again = rows.build(items, works, Targets("out", "dead", "events"), lambda *_: level)
     assert again.outbox == []
@@ -195,7 +196,7 @@ def test_stream_refused_as_a_whole_keeps_its_state_and_window(place):
     answer = {"results": [error], "state": state, "window_length": 0}
     batch.absorb(works, {"streams": [answer]})
     commit = rows.build(items, works, TARGETS, lambda *_: -1)
-    batch.remember(works)
+    remember(works)
     assert commit.states == {}
     assert (memory.state, list(memory.window)) == (state, window)
 
