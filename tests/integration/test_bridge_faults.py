@@ -13,6 +13,7 @@ import orjson
 import pytest
 from sqlalchemy import Engine, text
 
+from consumers.checkpoint import Store
 from consumers.trouble import Trouble
 from consumers.upkeep import Upkeep
 from db.partitions import ensure_partitions
@@ -59,6 +60,41 @@ def test_connection_cut_just_before_a_commit(in_process, engine: Engine):
     bridge.finish(bridge.scene.produce(plant(200)))
     other.dispose()
     assert cut == [1]
+
+
+def test_commit_whose_answer_is_lost_took_effect_and_is_not_done_again(in_process, monkeypatch):
+    commit, answers = Store.commit, [True, True, False]
+
+    def losing(self: Store, *batch: Any, **options: Any) -> None:
+        commit(self, *batch, **options)
+        if answers and not answers.pop(0):
+            raise StorageUnavailable("the connection ended before the answer came")
+
+    monkeypatch.setattr(Store, "commit", losing)
+    bridge = in_process(bridge_batch_max=20, bridge_lanes=1)
+    bridge.finish(bridge.scene.produce(plant(200)))
+    assert not answers
+    assert bridge.value("bridge_records_total") < 200  # of the lost answer nothing is counted
+
+
+def test_account_taken_over_while_a_batch_is_scored_stores_nothing_of_it(in_process, engine):
+    """As by a bridge that believes the partition its own; the group says that it is still ours."""
+    other, passed = Store(engine, "other"), []
+
+    def take_over(point: str) -> None:
+        if point == "before_score":
+            passed.append(point)
+            if len(passed) == 3:
+                for topic_id, partition in bridge.scene.sql(
+                    "SELECT topic_id, partition FROM source_offsets"
+                ):
+                    other.claim(topic_id, partition, bridge.scene.topic)
+
+    bridge = in_process(take_over, bridge_batch_max=20, bridge_lanes=1)
+    bridge.finish(bridge.scene.produce(plant(200)))
+    assert {row[0] for row in bridge.scene.sql("SELECT owner FROM source_offsets")} == {
+        "in-process"
+    }
 
 
 def test_deadlock_of_a_batch_with_someone_else(in_process, engine: Engine, caplog):
