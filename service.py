@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,10 @@ def go_back() -> None:
     BentoML has entered the built Bento's folder by now; there, relative paths (``VAR_DIR``,
     ``DATA_DIR``, ``.env``) would mean the inside of the Bento store.
     """
-    called_in = Path(os.environ.get("PWD", ""))
-    if (HERE.parent / "bento.yaml").is_file() and called_in.is_absolute() and called_in.is_dir():
-        os.chdir(called_in)
+    called_in = os.environ.get("PWD", "")
+    if (HERE.parent / "bento.yaml").is_file() and called_in.startswith("/"):
+        with suppress(OSError):  # of another file system, such as a container's
+            os.chdir(called_in)
 
 
 go_back()

@@ -29,8 +29,10 @@ log = logging.getLogger("bentoml.serving.bundles")
 
 #: How often a worker looks at ``champion.json`` (a stat, no more).
 WATCH_S = 0.25
-#: A registry that answers within this spares the packed bundle a turn before the champion's.
+#: For so long a start waits for the registry, so that no old bundle has a turn before the champion.
 FIRST_LOOK_S = 1.0
+#: What another worker learnt this long ago need not be asked again at a start.
+RECENT_NS = 10 * 10**9
 #: For so long a version that proved not to be the champion is not asked about again.
 FOREIGN_S = 5.0
 #: For so long a bundle that could not be loaded is not tried again.
@@ -174,12 +176,13 @@ class Keeper:
                 log.exception("watching the champion failed")
 
     async def _begin(self) -> None:
-        """Load the champion, as known last time or within a moment; else what was packed."""
+        """Load the champion, as it is said to be within a moment, or was last; else what was
+        packed."""
         until = time.monotonic() + FIRST_LOOK_S
-        await self._look()
-        while self.bundle is None and self._checked() is None and time.monotonic() < until:
+        recent = time.time_ns() - RECENT_NS
+        while (self._checked() or 0) < recent and time.monotonic() < until:
             await asyncio.sleep(0.02)
-            await self._look()
+        await self._look()
         if self.bundle is None and self._packed is not None:
             await self._load(self._packed, None, "packed in the Bento")
 

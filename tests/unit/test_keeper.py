@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -97,6 +98,30 @@ def test_the_packed_bundle_serves_until_there_is_a_champion(
         await kept.stop()
 
     run(scenario)
+
+
+def test_a_start_takes_the_champion_of_now_not_of_last_time(
+    tmp_path: Path, bundle_dir: Path
+) -> None:
+    registry = FileRegistry(tmp_path / "registry")
+    registry.set_alias(CHAMPION, registry.register(bundle_dir))
+    loaded: list[str] = []
+
+    async def note(bundle: Bundle) -> None:
+        loaded.append(bundle.version)
+
+    async def scenario() -> None:
+        kept = Keeper(DirectAsker(registry), tmp_path / "bundles", note, 3600)
+        await kept.start()
+        await until(lambda: kept.bundle is not None)
+        await kept.stop()
+
+    run(scenario)
+    registry.set_alias(CHAMPION, registry.register(bundle_dir))
+    pointer = tmp_path / "bundles" / "champion.json"
+    pointer.write_text(json.dumps(json.loads(pointer.read_text()) | {"checked_at": 1}))
+    run(scenario)
+    assert loaded == ["1", "2"]
 
 
 def test_one_process_leads(tmp_path: Path) -> None:
