@@ -29,6 +29,8 @@ from errors import AnomalyError
 log = logging.getLogger("exporter")
 
 Look = Callable[[], None]
+#: What is looked at: the database, the service.
+WHAT = ("alarms", "model")
 
 
 class Plant:
@@ -57,6 +59,8 @@ class Plant:
             "model_features_shifted", "features whose index is above 0.25", ["group"], **made
         )
         self.failures = Counter("exporter_failures", "looks that failed", ["what"], **made)
+        for what in WHAT:  # a series from the start: the first failure is an increase
+            self.failures.labels(what)
         self.looked = Gauge("exporter_looked_timestamp_seconds", "last look", ["what"], **made)
 
     def alarms(self, counts: Mapping[str, tuple[int, int]]) -> None:

@@ -30,3 +30,7 @@ IN_HAND = Gauge(
 DEGRADED = Counter("anomaly_degraded", "Answers given without the database", ["what"])
 READY = Gauge("anomaly_bundle_ready", "Workers with a bundle loaded", multiprocess_mode="livesum")
 RETRIES = Counter("anomaly_runner_retries", "Calls of a runner tried again", ["detector"])
+
+# Series from the start: Prometheus sees no increase in the first value of a new one.
+for _what in ("look_up", "journal"):
+    DEGRADED.labels(_what)

@@ -3,7 +3,7 @@
 #
 #   BASE_IMAGE   image with Python 3.11 to start from   (unset: Debian's minimal system by debootstrap)
 #   BASE_ROOTFS  folder with such a system              (unset: made anew)
-#   TORCH_INDEX  index of CPU builds of torch           (unset: what pip is configured to use)
+#   TORCH_INDEX  index of CPU builds of torch           (empty: what pip is configured to use)
 #   ARCHIVE      file for `docker load`, `podman load`  (empty: none is written)
 #
 # Needed: root, buildah, and for the base debootstrap (both are packages of Debian).
@@ -62,16 +62,14 @@ tag=$("$bentoml" build --output tag 2>"$work/bento.log" | sed -n 's/^__tag__://p
 bundle=$(grep -om1 'anomaly-bundle:[^ ]*' "$("$bentoml" get "$tag" --output path)/bento.yaml" || true)
 
 step "image of $tag on $base"
-options=(--opt format=docker --opt "build-arg=BASE_IMAGE=$base" --opt "build-arg=TORCH_INDEX=${TORCH_INDEX:-}")
+options=(--opt format=docker --opt "build-arg=BASE_IMAGE=$base" --opt "build-arg=TORCH_INDEX=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}")
 options+=(--opt "secret=id=pip,src=$work/pip.conf")
 # Not `--opt volume=`: BentoML joins several of them into one.
 { echo "[containers]"; echo "volumes = ["
   for place in $("$python" "$here/pipconf.py" "$work"); do echo "  \"$place:$place:ro\","; done
   echo "]"; } >"$work/containers.conf"
-# From the folder of temporary files: elsewhere BentoML 1.4.36-39 refuses its own copy of the
-# template (BentoML issue 5566).
-(cd "$work" && TMPDIR=$work CONTAINERS_CONF=$work/containers.conf "$bentoml" containerize "$tag" \
-  --backend buildah --image-tag "$name:latest" "${options[@]}" >"$work/image.log" 2>&1) || true
+TMPDIR=$work CONTAINERS_CONF=$work/containers.conf "$bentoml" containerize "$tag" \
+  --backend buildah --image-tag "$name:latest" "${options[@]}" >"$work/image.log" 2>&1 || true
 # BentoML reports a failed build and still ends with 0: only the image counts.
 size=$(buildah images --format '{{.Size}}' "$name:latest" 2>/dev/null) ||
   { tail -n 40 "$work/image.log" >&2; exit 1; }
@@ -88,6 +86,17 @@ server=$!
 set +m
 "$python" "$here/ask.py" "http://127.0.0.1:$port" "$bundle" || { tail -n 40 "$work/run.log" >&2; exit 1; }
 answered=$SECONDS
+
+step "its health check, its user, its other commands"
+inside() { buildah run --env "SERVICE_PORT=$port" "$container" -- "$@" 2>&1; }
+inside python3 /home/bentoml/bento/src/deploy/image/health.py
+user=$(inside id -u)
+[ "$user" != 0 ] || { echo "error: it runs as root" >&2; exit 1; }
+for module in consumers.bridge training.fit db.migrate deploy.exporter; do
+  inside /home/bentoml/bento/env/docker/entrypoint.sh python -m "$module" --help >"$work/help.log" ||
+    { cat "$work/help.log" >&2; exit 1; }
+done
+echo "      healthy, user $user; bridge, training, migration and exporter start"
 
 if [ -n "$archive" ]; then
   step "archive $archive"

@@ -6,9 +6,9 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -68,27 +68,27 @@ def bento(environment: dict[str, str], tag: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def context(
+def handed(
     environment: dict[str, str], tag: str, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """What `bentoml containerize` hands to a builder: the Bento, its models, the Dockerfile.
-
-    Made by the function that `containerize` itself calls, so no builder and no daemon is needed;
-    from the folder of temporary files, where BentoML 1.4.36-39 finds its template (its issue 5566).
-    """
-    target = tmp_path_factory.mktemp("context")
-    code = (
-        "import shutil, sys, bentoml\n"
-        "from bentoml._internal.container import construct_containerfile\n"
-        "with construct_containerfile(bentoml.get(sys.argv[1]), enable_buildkit=False) as made:\n"
-        "    shutil.copytree(made[0], sys.argv[2], dirs_exist_ok=True)\n"
-    )
+) -> dict[str, Any]:
+    """What `bentoml containerize TAG`, called in the project's root, hands to docker."""
+    folder = tmp_path_factory.mktemp("docker")
+    docker = folder / "docker"
+    docker.write_text(f"#!{sys.executable}\n{DOCKER}")
+    docker.chmod(0o755)
+    env = {**environment, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        [sys.executable, "-c", code, tag, str(target)],
-        cwd=tempfile.gettempdir(), env=environment, capture_output=True, text=True, timeout=60,
+        [BENTOML, "containerize", tag, "--opt", "build-arg=BASE_IMAGE=here"],
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return target
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {"context": folder / "context", "arguments": (folder / "arguments").read_text().split()}
+
+
+@pytest.fixture(scope="module")
+def context(handed: dict[str, Any]) -> Path:
+    """The folder that docker builds: the Bento, its models, the Dockerfile."""
+    return Path(handed["context"])
 
 
 def files(folder: Path) -> set[str]:
@@ -139,6 +139,13 @@ def test_bento_trains_migrates_and_bridges_without_the_embedded_servers(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert all(line.startswith(str(bento / "src")) for line in done.stdout.splitlines())
+
+
+def test_containerize_works_from_the_root_and_passes_options_on(handed: dict[str, Any]) -> None:
+    arguments = handed["arguments"]
+    assert arguments[0] == "build"
+    assert "BASE_IMAGE=here" in arguments[arguments.index("--build-arg") + 1]
+    assert arguments[arguments.index("--file") + 1].endswith("env/docker/Dockerfile")
 
 
 def test_image_is_not_root_listens_on_8084_and_is_watched(context: Path) -> None:
@@ -209,5 +216,15 @@ def test_tag_serves_from_another_folder_in_either_mode(
     assert str(ROOT / "service.py") not in child.log.read_text()
 
 
+#: A docker that builds nothing: it keeps, beside itself, what it was called with.
+DOCKER = """
+import pathlib, shutil, sys
+if sys.argv[1] == "version":
+    print("28.2.2")
+else:
+    folder = pathlib.Path(__file__).parent
+    shutil.copytree(sys.argv[-1], folder / "context")
+    (folder / "arguments").write_text(" ".join(sys.argv[1:]))
+"""
 #: Changes to the first argument's folder and becomes the rest: a child that starts elsewhere.
 SERVE = "import os, sys; os.chdir(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])"

@@ -87,6 +87,7 @@ def test_look_that_fails_is_counted_and_leaves_the_last_values(plant: Plant) -> 
     def fails() -> None:
         raise OSError("no route")
 
+    assert value(plant, "exporter_failures_total", what="alarms") == 0  # a series to increase
     assert not plant.look("alarms", fails)
     assert plant.look("model", lambda: None)
     assert value(plant, "exporter_failures_total", what="alarms") == 1

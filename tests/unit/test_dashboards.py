@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections import Counter
 from typing import Any
 
@@ -138,6 +140,13 @@ def test_prometheus_scrapes_the_jobs_that_rules_name() -> None:
     named = set(re.findall(r'job="([^"]+)"', RULES.read_text()))
     assert named <= jobs
     assert config["rule_files"] == [RULES.name]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_prometheus_itself_accepts_configuration_and_rules() -> None:
+    command = ["promtool", "check", "config", str(SCRAPE)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_dashboard_is_provisioned_with_its_datasource() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,20 @@ def test_kustomization_lists_all_but_the_secret_template() -> None:
     listed = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
     files = {f.name for f in FOLDER.glob("*.yaml")} - {"kustomization.yaml", "secret.example.yaml"}
     assert set(listed) == files
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_kustomize_builds_all_of_it_into_one_namespace() -> None:
+    command = ["kubectl", "kustomize", str(FOLDER)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    built = list(yaml.safe_load_all(done.stdout))
+    names = {f"{resource['kind']}/{resource['metadata']['name']}" for resource in built}
+    assert names == {name for name in RESOURCES if not name.startswith("Secret/")}
+    for resource in built:
+        kubernetes_validate.validate(resource, VERSIONS[1], strict=True)
+        if resource["kind"] != "Namespace":
+            assert resource["metadata"]["namespace"] == "anomalies"
 
 
 def test_everything_that_is_needed_is_there() -> None:
