@@ -111,6 +111,15 @@ def test_recovery_ends_the_smoothed_alarm_at_once(cal):
     assert len(late) < 0.7 * len(lingering)
 
 
+def test_alarms_end_soon_after_a_moderate_fault(cal):
+    """What is over must not ring on, though it is too small for the recovery from a peak."""
+    raw = noise(np.random.default_rng(7), 800)
+    raw[300:500] += 12.0
+    log10_p = cal.final.log10_ps(adapted(cal, fast(cal, raw), HOW))
+    assert (log10_p[320:500] <= -3).mean() > 0.9
+    assert (log10_p[500:] <= -3).sum() <= 32  # without the bound 48
+
+
 def test_small_fault_after_a_large_one_is_not_masked(cal):
     raw = noise(np.random.default_rng(8), 3000)
     raw[300:400] += 60.0
