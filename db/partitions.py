@@ -155,12 +155,13 @@ def changing(engine: Engine) -> Iterator[Connection]:
 def _make(connection: Connection, start: datetime, end: datetime) -> str:
     """One partition, filled from the default one before it is attached.
 
-    The table itself is locked first. Without that a query that was being planned when the
-    partition came would look for its rows where they are no more, and find them nowhere.
+    Its indices are built by ATTACH, once the rows are in. The table itself is locked first:
+    without that a query that was being planned when the partition came would look for its rows
+    where they are no more, and find them nowhere.
     """
     name = f"{TABLE}_{start:%Y%m%d}_{end:%Y%m%d}"
     bounds = {"start": start, "end": end}
-    connection.execute(text(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING ALL)"))
+    connection.execute(text(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING ALL EXCLUDING INDEXES)"))
     # In the order of everyone else: the table, then its parts. Others wait as long as rows move.
     connection.execute(text(f"LOCK TABLE ONLY {TABLE} IN ACCESS EXCLUSIVE MODE"))
     connection.execute(text(f"LOCK TABLE {DEFAULT} IN ACCESS EXCLUSIVE MODE"))
