@@ -1,13 +1,12 @@
-"""The experiments of the quality benchmark; each returns rows of one table.
+"""The experiments of the quality benchmark on public data; each returns rows of the tables.
 
 All use default options, asset criticality medium and ``is_anomaly``; no labels are used for any
-threshold. The comparisons beside ours use the 99.9 % quantile of their own training values.
+threshold. The simple methods beside ours alarm beyond a quantile of their own training values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,58 +14,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data import Series, read_cmapss, read_skab
-from benchmarks.measures import alarm_rate, detection, first_run, hotelling, largest_z
-from benchmarks.scored import run_series
-from models.calibration import threshold_of
+from benchmarks.measures import alarm_rate, detection, first_run
+from benchmarks.methods import judge
+from benchmarks.report import Row
+from benchmarks.simulated import calm, plant
 from models.ensemble import ModelSet
 from models.fitting import FitOptions, fit_model_set
-from models.thresholds import BUDGETS, Policy
-from training.simulate import Plant, simulate
+from models.thresholds import BUDGETS
 
 Floats = NDArray[np.float64]
-MEDIUM = threshold_of(BUDGETS["medium"])
-_DAYS = 2880  # two days of readings, one a minute
-FIXED = "ours, tail fixed"
-OURS = "ours"
-PLAIN = {"Hotelling T^2": hotelling, "max |z|": largest_z}
+Bools = NDArray[np.bool_]
+MEDIUM = BUDGETS["medium"]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure of one method on one data set, for one seed."""
-
-    data: str
-    method: str
-    measure: str
-    value: float
-
-
-def _fit(values: Sequence[Floats], series: Series | None, names: list[str], seed: int) -> ModelSet:
-    times = None if series is None else [series.timestamps[: len(v)] for v in values]
-    return fit_model_set(values, times, names, FitOptions(seed=seed))[0]
+def _fit(values: Sequence[Floats], series: Series, seed: int) -> ModelSet:
+    times = [series.timestamps[: len(v)] for v in values]
+    return fit_model_set(values, times, series.features, FitOptions(seed=seed))[0]
 
 
 def skab(shared: Path, seed: int, quick: bool) -> list[Row]:
     """SKAB valve1: fit on an experiment's first 400 rows, score the rest, pool all files."""
     labels: list[NDArray[Any]] = []
-    alarms: dict[str, list[NDArray[np.bool_]]] = {}
+    found: dict[str, list[Bools]] = {}
     for series in read_skab(shared / "skab" / "valve1")[: 3 if quick else None]:
         train = series.values[:400]
-        model_set = _fit([train], series, series.features, seed)
+        model_set = _fit([train], series, seed)
+        judged = judge(model_set, series.timestamps, series.values, series.features, train)
         labels.append(series.labels[400:])
-        for method, policy in ((OURS, Policy()), (FIXED, Policy(adaptation=False))):
-            run = run_series(model_set, series.timestamps, series.values, series.features, policy)
-            alarms.setdefault(method, []).append(run.alarms(MEDIUM)[400:])
-            if method == OURS:
-                for name, scores in run.detectors.items():
-                    alarms.setdefault(name, []).append(scores[400:] >= MEDIUM)
-        for method, measure in PLAIN.items():
-            known, fresh = measure(train, series.values[400:])
-            alarms.setdefault(method, []).append(fresh > np.quantile(known, 0.999))
+        for method, alarms in judged.alarms(MEDIUM).items():
+            found.setdefault(method, []).append(alarms[400:])
     return [
         Row("SKAB valve1", method, measure, value)
-        for method, found in alarms.items()
-        for measure, value in detection(labels, found).items()
+        for method, alarms_of in found.items()
+        for measure, value in detection(labels, alarms_of).items()
     ]
 
 
@@ -75,25 +55,16 @@ def cmapss(shared: Path, seed: int, quick: bool) -> list[Row]:
     engines = read_cmapss(shared / "cmapss" / "train_FD001.txt")
     names = engines[0].features
     train = [e.values[: int(0.3 * len(e.values))] for e in engines[:50]]
-    model_set = _fit(train, engines[0], names, seed)
+    model_set = _fit(train, engines[0], seed)
     pooled = np.concatenate(train)
-    moving = pooled.std(axis=0) > 1e-9 * np.maximum(np.abs(pooled).max(axis=0), 1e-300)
     found: dict[str, list[tuple[int | None, int | None, int]]] = {}
     for engine in engines[50 : 60 if quick else None]:
-        alarms = {}
-        for method, policy in ((OURS, Policy()), (FIXED, Policy(adaptation=False))):
-            run = run_series(model_set, engine.timestamps, engine.values, names, policy)
-            alarms[method] = run.alarms(MEDIUM)
-            if method == OURS:
-                alarms |= {n: s >= MEDIUM for n, s in run.detectors.items()}
-        for method, measure in PLAIN.items():
-            known, fresh = measure(pooled[:, moving], engine.values[:, moving])
-            alarms[method] = fresh > np.quantile(known, 0.999)
+        judged = judge(model_set, engine.timestamps, engine.values, names, pooled)
         n = len(engine.values)
-        for method, a in alarms.items():
-            late = a.copy()
+        for method, alarms in judged.alarms(MEDIUM).items():
+            late = alarms.copy()
             late[: n // 2] = False
-            early = first_run(a[: n // 2], 5)
+            early = first_run(alarms[: n // 2], 5)
             found.setdefault(method, []).append((early, first_run(late, 5), n))
     rows = []
     for method, engines_found in found.items():
@@ -107,120 +78,37 @@ def cmapss(shared: Path, seed: int, quick: bool) -> list[Row]:
     return rows
 
 
-def calm(seed: int, quick: bool) -> list[Row]:
-    """Normal readings of 100 simulated streams, without and with a slow ramp.
-
-    Fitted on two days of twelve of them, since the plant's load has a daily cycle.
-    """
-    streams, length = (10, 3000) if quick else (100, 5000)
-    rows = []
-    for ramp, name in ((0.0, "simulated, normal"), (3.0, "simulated, slow ramp")):
-        plant = simulate(
-            assets=streams, readings=_DAYS + length, seed=seed, machines=("PUMP",), ramp=ramp
-        )
-        train = [v[:_DAYS] for v in plant.values[: min(12, streams)]]
-        options = FitOptions(seed=seed)
-        model_set, _ = fit_model_set(train, None, plant.feature_names, options)
-        scores = [
-            run_series(model_set, plant.timestamps[_DAYS:], v[_DAYS:], plant.feature_names).score
-            for v in plant.values
-        ]
-        for criticality in ("critical", "medium", "low"):
-            budget = BUDGETS[criticality]
-            alarms = [s >= threshold_of(budget) for s in scores]
-            rate, low, high = alarm_rate(alarms)
-            half = length // 2
-            label = f"rate / {budget:g}"
-            rows.append(Row(name, OURS, label, rate / budget))
-            rows.append(Row(name, OURS, f"{label}, low", low / budget))
-            rows.append(Row(name, OURS, f"{label}, high", high / budget))
-            late = float(np.mean([a[half:].mean() for a in alarms])) / budget
-            rows.append(Row(name, OURS, f"{label}, second half", late))
-    return rows
-
-
 def anomaly_free(shared: Path, seed: int, quick: bool) -> list[Row]:
     """SKAB anomaly-free in real order: 4 rolling folds; steps of 5 sd on two sensors seen."""
     (series,) = read_skab(shared / "skab" / "anomaly-free")
     edges = np.linspace(0, len(series.values), 6).astype(int)
-    alarms: dict[float, list[NDArray[np.bool_]]] = {1e-2: [], 1e-3: []}
-    seen = {1e-2: 0.0, 1e-3: 0.0}
-    folds = 1 if quick else 4
-    for k in range(folds):
+    budgets = (1e-2, 1e-3)
+    found: dict[tuple[str, float], list[Bools]] = {}
+    seen: dict[tuple[str, float], list[float]] = {}
+    for k in range(1 if quick else 4):
         train = series.values[edges[k] : edges[k + 1]]
         fresh = slice(edges[k + 1], edges[k + 2])
-        model_set = _fit([train], series, series.features, seed)
+        model_set = _fit([train], series, seed)
         values, times = series.values[fresh], series.timestamps[fresh]
-        run = run_series(model_set, times, values, series.features)
+        calmly = judge(model_set, times, values, series.features, train)
         at = len(values) // 2
         stepped = values.copy()
         columns = np.random.default_rng([seed, k]).choice(values.shape[1], 2, replace=False)
         stepped[at : at + 100, columns] += 5.0 * train.std(axis=0)[columns]
-        step = run_series(model_set, times, stepped, series.features)
-        for budget in alarms:
-            threshold = threshold_of(budget)
-            alarms[budget].append(run.alarms(threshold))
-            more = step.alarms(threshold)[at : at + 100] & ~run.alarms(threshold)[at : at + 100]
-            seen[budget] += float(more.any()) / folds
+        step = judge(model_set, times, stepped, series.features, train)
+        for budget in budgets:
+            disturbed = step.alarms(budget)
+            for method, alarms in calmly.alarms(budget).items():
+                found.setdefault((method, budget), []).append(alarms)
+                more = (disturbed[method] & ~alarms)[at : at + 100]
+                seen.setdefault((method, budget), []).append(float(more.any()))
     rows = []
-    for budget, found in alarms.items():
-        rate, low, high = alarm_rate(found, block=200)
-        label = f"rate / {budget:g}"
-        rows.append(Row("SKAB anomaly-free", OURS, label, rate / budget))
-        rows.append(Row("SKAB anomaly-free", OURS, f"{label}, low", low / budget))
-        rows.append(Row("SKAB anomaly-free", OURS, f"{label}, high", high / budget))
-        rows.append(Row("SKAB anomaly-free", OURS, f"steps seen at {budget:g}", seen[budget]))
+    for (method, budget), folds in found.items():
+        rate, low, high = (r / budget for r in alarm_rate(folds, block=200))
+        rows.append(Row("SKAB anomaly-free", method, f"rate / {budget:g}", rate, low, high))
+        share = float(np.mean(seen[method, budget]))
+        rows.append(Row("SKAB anomaly-free", method, f"steps seen at {budget:g}", share))
     return rows
 
 
-def plant(seed: int, quick: bool) -> list[Row]:
-    """The simulated plant's faults by kind: event recall, delay, false events, explanations."""
-    simulated = simulate(
-        assets=4 if quick else 16, readings=9000, seed=seed, machines=("PUMP",), faults=4,
-        first_fault=2000,
-    )  # fmt: skip
-    train = simulated.cut(0, 1500)
-    options = FitOptions(seed=seed)
-    model_set, _ = fit_model_set(train.values, train.times(), train.feature_names, options)
-    return _faults(simulated, model_set)
-
-
-def _faults(simulated: Plant, model_set: ModelSet) -> list[Row]:
-    by_kind: dict[str, list[tuple[bool, int, bool]]] = {}
-    false_events, top, single = 0, 0, 0
-    for asset, values in zip(simulated.asset_ids, simulated.values, strict=True):
-        run = run_series(
-            model_set, simulated.timestamps, values, simulated.feature_names, asset=asset
-        )
-        alarms = run.alarms(MEDIUM)
-        near: set[str | None] = {None}
-        for fault in (f for f in simulated.faults if f.asset_id == asset):
-            inside = np.flatnonzero(alarms[fault.start : fault.end])
-            events = set(run.event[fault.start : fault.end]) - {None}
-            near |= set(run.event[fault.start : fault.end + 120])
-            hit = len(inside) > 0
-            delay = int(inside[0]) if hit else -1
-            by_kind.setdefault(fault.kind, []).append((hit, delay, len(events) == 1))
-            if len(fault.features) == 1:
-                causes = [run.cause[fault.start + i] for i in inside]
-                single += len(causes)
-                top += sum(cause == fault.features[0] for cause in causes)
-        false_events += len(set(run.event) - near)
-    minutes = len(simulated.timestamps) * len(simulated.asset_ids)
-    name = "simulated faults"
-    rows = [
-        Row(name, OURS, "false events / stream-month", false_events / minutes * 43_200),
-        Row(name, OURS, "cause named, single sensor", top / max(single, 1)),
-        Row(
-            name, OURS, "one event a fault",
-            float(np.mean([one for found in by_kind.values() for hit, _, one in found if hit])),
-        ),
-    ]  # fmt: skip
-    for kind, found in by_kind.items():
-        rows.append(Row(name, OURS, f"{kind}: recall", float(np.mean([h for h, _, _ in found]))))
-        delays = [float(d) for h, d, _ in found if h]
-        rows.append(Row(name, OURS, f"{kind}: delay", float(np.median(delays or [np.nan]))))
-    return rows
-
-
-__all__ = ["Row", "anomaly_free", "calm", "cmapss", "plant", "skab"]
+__all__ = ["anomaly_free", "calm", "cmapss", "plant", "skab"]

@@ -1,23 +1,37 @@
 """``python -m benchmarks.quality``: how well the defaults detect, and how often they cry wolf.
 
-Prints one table, mean and spread over the seeds, with simple methods beside ours, and writes it
-as a plot. Data sets that are not there are named and left out.
+Prints a table a data set, mean and spread over the seeds, with simple methods beside ours, and
+draws the same. Data sets that are not there are named and left out. What was measured is kept by
+experiment and seed under ``var/quality`` and is not measured again until the code changes, so a
+run that was stopped goes on where it was, and two may share the work.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks import experiments
-from benchmarks.experiments import Row
+from benchmarks.report import Row, plot, table
 
 NAMES = ("skab", "cmapss", "free", "calm", "plant")
+_ROOT = Path(__file__).resolve().parent.parent
+_CODE = (
+    "models/*.py", "training/simulate.py",
+    *(f"benchmarks/{n}.py" for n in ("data", "experiments", "measures", "methods", "scored",
+                                     "simulated")),
+)  # fmt: skip
+#: Of models/, what moves models about and has no part in a score.
+_CARRIERS = ("bundle", "drift", "files", "mlflow", "model_files", "pyfunc", "quiet", "registry",
+             "store")  # fmt: skip
+
+Task = Callable[[int, bool], list[Row]]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", choices=NAMES, action="append", help="this one; repeatable")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a part of each, one seed")
-    parser.add_argument("--plot", type=Path, help="write a plot of the table here (.png)")
+    parser.add_argument("--fresh", action="store_true", help="measure again what is kept")
+    parser.add_argument("--keep", type=Path, default=Path("var/quality"), help="where it is kept")
+    parser.add_argument("--plot", type=Path, help="default: quality.png where results are kept")
     args = parser.parse_args(argv)
     rows: list[Row] = []
     for name in args.only or NAMES:
@@ -36,21 +52,46 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{name}: no data under {args.shared}, left out", file=sys.stderr)
             continue
         for seed in range(1 if args.quick else args.seeds):
-            began = time.perf_counter()
-            rows += task(seed, args.quick)
-            took = time.perf_counter() - began
-            print(f"{name}, seed {seed}: {took:.0f} s", file=sys.stderr, flush=True)
+            file = args.keep / f"{name}-{seed}{'-quick' * args.quick}.json"
+            rows += measured(task, seed, args.quick, file, args.fresh)
+    if not rows:
+        return 1
     print(table(rows))
-    if args.plot and rows:
-        plot(rows, args.plot)
-    return 0 if rows else 1
+    plot(rows, args.plot or args.keep / "quality.png")
+    return 0
 
 
-def _task(name: str, shared: Path) -> Callable[[int, bool], list[Row]] | None:
-    if name == "calm":
-        return experiments.calm
-    if name == "plant":
-        return experiments.plant
+def measured(task: Task, seed: int, quick: bool, file: Path, fresh: bool) -> list[Row]:
+    """The rows kept in ``file`` where they are of this code; else measured and kept."""
+    code = code_digest()
+    if file.exists() and not fresh:
+        kept = json.loads(file.read_text())
+        if kept["code"] == code:
+            return [Row(**row) for row in kept["rows"]]
+    began = time.perf_counter()
+    rows = task(seed, quick)
+    took = time.perf_counter() - began
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = {"code": code, "seconds": round(took, 1), "rows": [asdict(row) for row in rows]}
+    file.write_text(json.dumps(content, indent=1))
+    print(f"{file.stem}: {took:.0f} s", file=sys.stderr, flush=True)
+    return rows
+
+
+def code_digest() -> str:
+    """Of all code that figures depend on."""
+    digest = hashlib.sha256()
+    for pattern in _CODE:
+        for path in sorted(_ROOT.glob(pattern)):
+            if not path.name.startswith(_CARRIERS):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _task(name: str, shared: Path) -> Task | None:
+    simulated = {"calm": experiments.calm, "plant": experiments.plant}
+    if name in simulated:
+        return simulated[name]
     needed = {
         "skab": (shared / "skab" / "valve1", experiments.skab),
         "free": (shared / "skab" / "anomaly-free", experiments.anomaly_free),
@@ -60,45 +101,6 @@ def _task(name: str, shared: Path) -> Callable[[int, bool], list[Row]] | None:
     if not path.exists():
         return None
     return lambda seed, quick: run(shared, seed, quick)
-
-
-def table(rows: list[Row]) -> str:
-    """Mean and spread (half the range) over the seeds, one line a figure."""
-    lines = [f"{'data':22} {'method':18} {'measure':32} {'mean':>9} {'+-':>8}  seeds"]
-    for key, values in collect(rows).items():
-        data, method, measure = key
-        spread = (max(values) - min(values)) / 2
-        mean = float(np.mean(values))
-        lines.append(f"{data:22} {method:18} {measure:32} {mean:9.3f} {spread:8.3f}  {len(values)}")
-    return "\n".join(lines)
-
-
-def collect(rows: list[Row]) -> dict[tuple[str, str, str], list[float]]:
-    """Values over the seeds by (data, method, measure), in the order of first appearance."""
-    out: dict[tuple[str, str, str], list[float]] = {}
-    for row in rows:
-        out.setdefault((row.data, row.method, row.measure), []).append(row.value)
-    return out
-
-
-def plot(rows: list[Row], path: Path) -> None:
-    """Every figure of ours as a bar with its range."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    found = {k: v for k, v in collect(rows).items() if k[1] == experiments.OURS}
-    labels = [f"{data}: {measure}" for data, _, measure in found]
-    means = [float(np.mean(v)) for v in found.values()]
-    half = [(max(v) - min(v)) / 2 for v in found.values()]
-    figure, axes = plt.subplots(figsize=(9, 0.3 * len(labels) + 1), layout="constrained")
-    axes.barh(labels, means, xerr=half)
-    axes.set_xscale("symlog", linthresh=0.1)
-    axes.invert_yaxis()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""All methods of the quality benchmark on one series: ours, its parts, and the simple ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measures import hotelling, largest_z
+from benchmarks.report import OURS
+from benchmarks.scored import Run, run_series
+from models.calibration import threshold_of
+from models.ensemble import ModelSet
+from models.thresholds import Policy
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+#: Our ensemble with the quantile of its training magnitudes as a threshold that never moves.
+FIXED = "ours, fixed quantile"
+PLAIN = {"Hotelling T^2": hotelling, "largest z": largest_z}
+
+
+@dataclass(slots=True)
+class Judged:
+    """One series: our run, scores of what has the common scale, magnitudes of what has not."""
+
+    run: Run
+    scores: dict[str, Floats]
+    magnitudes: dict[str, tuple[Floats, Floats]]  # method -> (of training, of the series)
+
+    def alarms(self, budget: float) -> dict[str, Bools]:
+        """Each method's alarms at a budget; simple methods take their training quantile."""
+        out: dict[str, Bools] = {m: s >= threshold_of(budget) for m, s in self.scores.items()}
+        for method, (known, fresh) in self.magnitudes.items():
+            out[method] = fresh > np.quantile(known, 1.0 - budget)
+        return out
+
+
+def judge(
+    model_set: ModelSet,
+    timestamps: NDArray[np.datetime64],
+    values: Floats,
+    names: Sequence[str],
+    train: Floats,
+    *,
+    asset: str = "A",
+    fixed: bool = True,
+) -> Judged:
+    """Score (n, d) readings by every method; ``train`` (m, d) is what the simple ones know."""
+    run = run_series(model_set, timestamps, values, names, asset=asset)
+    scores = {OURS: run.score, **run.detectors}
+    if fixed:
+        still = run_series(model_set, timestamps, values, names, Policy(adaptation=False))
+        scores[FIXED] = still.score
+    moving = train.std(axis=0) > 1e-9 * np.maximum(np.abs(train).max(axis=0), 1e-300)
+    magnitudes = {m: f(train[:, moving], values[:, moving]) for m, f in PLAIN.items()}
+    return Judged(run, scores, magnitudes)

@@ -1,0 +1,130 @@
+"""The quality benchmark's rows as tables and as a plot, with what each figure should reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+OURS = "ours"
+
+#: What each figure of ours should at least reach; the sign says which way.
+REACH = {
+    ("SKAB valve1", "f1"): ">= 0.86",
+    ("SKAB valve1", "false_alarm"): "<= 0.10",
+    ("SKAB valve1", "missed"): "<= 0.18",
+    ("C-MAPSS FD001", "falsely alarmed"): "<= 0.10",
+    ("C-MAPSS FD001", "detected"): ">= 1.00",
+    ("C-MAPSS FD001", "median lead"): ">= 80",
+    ("SKAB anomaly-free", "rate / 0.01"): "<= 2.00",
+    ("SKAB anomaly-free", "rate / 0.001"): "<= 3.00",
+    ("SKAB anomaly-free", "steps seen at 0.001"): ">= 0.75",
+    ("simulated faults", "cause named, single sensor"): ">= 0.90",
+    ("simulated faults", "one event a fault"): ">= 0.90",
+    **{
+        (name, f"rate / {budget}"): f"<= {most}"
+        for name in ("simulated, normal", "simulated, slow ramp")
+        for budget, most in (("0.01", "1.50"), ("0.001", "2.00"), ("0.0001", "3.00"))
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of one method on one data set, for one seed; rates may have an interval."""
+
+    data: str
+    method: str
+    measure: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+Key = tuple[str, str, str]
+
+
+def collect(rows: Sequence[Row]) -> dict[Key, list[Row]]:
+    """Rows of the seeds by (data, method, measure), in the order of first appearance."""
+    out: dict[Key, list[Row]] = {}
+    for row in rows:
+        out.setdefault((row.data, row.method, row.measure), []).append(row)
+    return out
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A Markdown table a data set: measures down, methods across, mean and half the range.
+
+    Where there are intervals, the mean of their ends stands in brackets.
+    """
+    found = collect(rows)
+    parts = []
+    for data in dict.fromkeys(key[0] for key in found):
+        methods = list(dict.fromkeys(m for d, m, _ in found if d == data))
+        measures = list(dict.fromkeys(m for d, _, m in found if d == data))
+        seeds = max(len(v) for key, v in found.items() if key[0] == data)
+        head = [f"{data} ({seeds} seed{'s' * (seeds > 1)})", "reach", *methods]
+        lines = [head, ["---"] * len(head)]
+        for measure in measures:
+            cells = [_cell(found.get((data, method, measure), [])) for method in methods]
+            lines.append([measure, REACH.get((data, measure), ""), *cells])
+        parts.append(_aligned(lines))
+    return "\n\n".join(parts)
+
+
+def _cell(rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
+    values = [row.value for row in rows]
+    text = _short(float(np.mean(values)))
+    if len(values) > 1:
+        text += f" +- {_short((max(values) - min(values)) / 2)}"
+    lows = [row.low for row in rows if row.low is not None]
+    highs = [row.high for row in rows if row.high is not None]
+    if lows and highs:
+        text += f" [{_short(float(np.mean(lows)))}, {_short(float(np.mean(highs)))}]"
+    return text
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 20 else f"{value:.2f}"
+
+
+def _aligned(lines: list[list[str]]) -> str:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    )
+
+
+def plot(rows: Sequence[Row], path: Path) -> None:
+    """A panel a data set: every method's mean with its range over the seeds."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    found = collect(rows)
+    panels = list(dict.fromkeys(key[0] for key in found))
+    heights = [sum(key[0] == data for key in found) for data in panels]
+    figure, axes = plt.subplots(
+        len(panels), 1, figsize=(10, 0.22 * sum(heights) + len(panels)), squeeze=False,
+        height_ratios=heights, layout="constrained",
+    )  # fmt: skip
+    for data, ax in zip(panels, axes[:, 0], strict=True):
+        mine = {key: [r.value for r in v] for key, v in found.items() if key[0] == data}
+        labels = [f"{measure} · {method}" for _, method, measure in mine]
+        means = [float(np.mean(v)) for v in mine.values()]
+        half = [(max(v) - min(v)) / 2 for v in mine.values()]
+        colours = ["tab:blue" if key[1] == OURS else "lightgrey" for key in mine]
+        ax.barh(labels, means, xerr=half, color=colours)
+        ax.set_xscale("symlog", linthresh=0.1)
+        ax.tick_params(labelsize=7)
+        ax.set_title(data, fontsize=9)
+        ax.invert_yaxis()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
