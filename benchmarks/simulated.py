@@ -105,7 +105,7 @@ def _faults(simulated: Plant, model_set: ModelSet, train: NDArray[np.float64]) -
     name = "simulated faults"
     minutes = len(simulated.timestamps) * len(simulated.asset_ids)
     rows = [
-        Row(name, OURS, "false events / stream-month", sum(false_events) / minutes * _MONTH),
+        Row(name, OURS, "false events / stream-month", _MONTH * sum(false_events) / minutes),
         Row(name, OURS, "cause named, single sensor", float(np.mean(cause_right))),
         Row(name, OURS, "one event a fault", float(np.mean(one_event))),
     ]
