@@ -111,7 +111,10 @@ def _faults(simulated: Plant, model_set: ModelSet, train: NDArray[np.float64]) -
     ]
     measures: list[tuple[str, Callable[[list[tuple[bool, int]]], float]]] = [
         ("recall", lambda hits: float(np.mean([hit for hit, _ in hits]))),
-        ("delay", lambda hits: float(np.median([at for hit, at in hits if hit] or [np.nan]))),
+        (
+            "delay",
+            lambda hits: float(np.median([float(at) for hit, at in hits if hit] or [np.nan])),
+        ),
     ]
     for label, figure in measures:
         for (method, kind), hits in by_kind.items():
