@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import MODEL_NAMES, Array, Detector, Progress
+from models.base import (
+    ISOLATION_FOREST,
+    LSTM_AUTOENCODER,
+    MODEL_NAMES,
+    ONE_CLASS_SVM,
+    Array,
+    Detector,
+    Progress,
+)
 from models.calibrating import calibrate
 from models.combination import subset_key
 from models.drift import make_profile
 from models.ensemble import ModelSet
-from models.folds import make_folds, out_of_fold
+from models.folds import Held, Part, held_out, make_folds, out_of_fold
 from models.options import FitOptions
 from models.preprocessing import BASELINE_READINGS, Preprocessing
 from models.scaling import (
@@ -36,6 +47,11 @@ Times = NDArray[np.datetime64]
 
 _LEAST_ROWS = 60
 _MANY_ROWS = 3_000
+_LIBRARIES = {
+    ISOLATION_FOREST: "pyod.models.iforest",
+    ONE_CLASS_SVM: "pyod.models.ocsvm",
+    LSTM_AUTOENCODER: "models.lstm_network",
+}
 
 
 @dataclass
@@ -57,6 +73,7 @@ def fit_model_set(
     feature_names: Sequence[str],
     options: FitOptions | None = None,
     progress: Progress | None = None,
+    threads: int = 1,
 ) -> tuple[ModelSet, FitReport]:
     """Fit one group's model set.
 
@@ -66,6 +83,9 @@ def fit_model_set(
         Normal readings in their own units, one array a stream, in time order.
     timestamps : list of (n_i,) datetime64, or None when there are none
     feature_names : d names
+    progress : told of each step, from whatever thread it is made in
+    threads : how many fits, of the folds and of all the data, run side by side. The outcome is
+        the same for any number.
 
     Raises
     ------
@@ -76,21 +96,10 @@ def fit_model_set(
     options = options or FitOptions()
     streams = check_training(values, feature_names, _LEAST_ROWS)
     plan = _Plan(streams, timestamps, feature_names, options)
-    tell = progress or (lambda stage, done, total, figures: None)
     folds = make_folds([len(s) for s in streams], plan.folds(), plan.fleet)
-    done = 0
-
-    def fit_fold(parts: Sequence[tuple[int, Floats]]) -> tuple[Preprocessing, dict[str, Detector]]:
-        nonlocal done
-        tell("calibration", done, len(folds), {})
-        done += 1
-        return plan.fit(parts, None)
-
     kept = [s[:, plan.scales.kept] for s in streams]
-    found = out_of_fold(kept, folds, fit_fold)
-    calibrations = calibrate(options.models, found, plan.adaptation)
-    tell("calibration", len(folds), len(folds), {})
-    pre, detectors = plan.fit(list(enumerate(kept)), progress)
+    (pre, detectors), found = _side_by_side(plan, kept, folds, progress, threads)
+    calibrations = calibrate(options.models, out_of_fold(kept, found), plan.adaptation)
     cal = calibrations[subset_key([n for n in MODEL_NAMES if n in options.models], False)]
     report = FitReport(
         sum(map(len, streams)), len(streams), 0.0, plan.drift_mode, plan.baseline, plan.scales.notes
@@ -109,6 +118,48 @@ def fit_model_set(
         datetime.now(UTC).isoformat(timespec="seconds"), asdict(report), profile,
     )  # fmt: skip
     return model_set, report
+
+
+def _side_by_side(
+    plan: _Plan,
+    streams: list[Floats],
+    folds: Sequence[list[Part]],
+    progress: Progress | None,
+    threads: int,
+) -> tuple[tuple[Preprocessing, dict[str, Detector]], list[Held]]:
+    """The fit of all the data and those of the folds, in threads: they do not share anything.
+
+    Threads and not processes: the libraries let go of the interpreter's lock while they compute,
+    and the data, which may be large, are there once.
+    """
+    tell = progress or (lambda stage, done, total, figures: None)
+    counting = threading.Lock()
+    done = 0
+
+    def fold(held: list[Part]) -> Held:
+        nonlocal done
+        found = held_out(streams, held, lambda parts: plan.fit(parts, None))
+        with counting:
+            done += 1
+            tell("calibration", done, len(folds), {})
+        return found
+
+    _import_libraries(plan.options.models)
+    tell("calibration", 0, len(folds), {})
+    with ThreadPoolExecutor(threads, "fit") as pool:
+        whole = pool.submit(plan.fit, list(enumerate(streams)), progress)
+        waiting = [pool.submit(fold, held) for held in folds]
+        try:
+            return whole.result(), [one.result() for one in waiting]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _import_libraries(names: Sequence[str]) -> None:
+    """Before there are threads: two that import one package at once may see half of it."""
+    for name in names:
+        importlib.import_module(_LIBRARIES[name])
 
 
 class _Plan:

@@ -28,6 +28,10 @@ class Part:
     end: int
 
 
+#: What a fold found: each part's magnitudes by detector, and those of its stream's first readings
+#: scored without a baseline.
+Held = list[tuple[Part, dict[str, Floats], dict[str, Floats]]]
+
 #: Fits preprocessing and detectors on the given stretches of readings in their own units.
 Fit = Callable[[Sequence[tuple[int, Floats]]], tuple[Preprocessing, dict[str, Detector]]]
 
@@ -88,27 +92,36 @@ class OutOfFold:
     warm: list[dict[str, Floats]]
 
 
-def out_of_fold(streams: Sequence[Floats], folds: list[list[Part]], fit: Fit) -> OutOfFold:
-    """Score every reading by the fold that left its block out."""
-    lengths = [len(s) for s in streams]
+def out_of_fold(streams: Sequence[Floats], found: Sequence[Held]) -> OutOfFold:
+    """What the folds found, put together: every reading by the fold that left its block out."""
     raw: list[dict[str, Floats]] = [{} for _ in streams]
     warm: list[dict[str, Floats]] = [{} for _ in streams]
-    for held in folds:
-        training = [(p.stream, streams[p.stream][p.start : p.end]) for p in rest(lengths, held)]
-        pre, detectors = fit(training)
-        for part in held:
-            values = streams[part.stream]
-            rows = pre.scaled(values)
-            if pre.baseline:
-                first = min(pre.baseline, len(rows))
-                if part.start == 0:
-                    warm[part.stream] = raw_magnitudes(detectors, rows, 0, first)
-                rows = rows - rows[:first].mean(axis=0)
-            found = raw_magnitudes(detectors, rows, part.start, part.end)
-            for name, magnitudes in found.items():
-                whole = raw[part.stream].setdefault(name, np.full(len(values), np.nan))
-                whole[part.start : part.end] = magnitudes
-            if pre.baseline and part.start == 0:
-                for magnitudes in raw[part.stream].values():
-                    magnitudes[: pre.baseline] = np.nan
+    for part, magnitudes, first in (one for fold in found for one in fold):
+        if first:
+            warm[part.stream] = first
+        for name, values in magnitudes.items():
+            whole = np.full(len(streams[part.stream]), np.nan)
+            raw[part.stream].setdefault(name, whole)[part.start : part.end] = values
     return OutOfFold(raw, [w for w in warm if w])
+
+
+def held_out(streams: Sequence[Floats], held: Sequence[Part], fit: Fit) -> Held:
+    """One fold: fit on all but ``held``, then the magnitudes of ``held``."""
+    lengths = [len(s) for s in streams]
+    training = [(p.stream, streams[p.stream][p.start : p.end]) for p in rest(lengths, held)]
+    pre, detectors = fit(training)
+    out: Held = []
+    for part in held:
+        rows = pre.scaled(streams[part.stream])
+        warm: dict[str, Floats] = {}
+        if pre.baseline:
+            first = min(pre.baseline, len(rows))
+            if part.start == 0:
+                warm = raw_magnitudes(detectors, rows, 0, first)
+            rows = rows - rows[:first].mean(axis=0)
+        found = raw_magnitudes(detectors, rows, part.start, part.end)
+        if pre.baseline and part.start == 0:
+            for magnitudes in found.values():
+                magnitudes[: pre.baseline] = np.nan
+        out.append((part, found, warm))
+    return out

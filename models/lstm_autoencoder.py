@@ -62,7 +62,8 @@ class LSTMAutoencoder(Detector):
         Numbers the window is squeezed into. Too many and a fault is copied instead of noticed.
         None: half the number of features, at least 2 and at most 8.
     epochs, batch_size, learning_rate, patience : int, int, float, int
-        Of training, which stops after ``patience`` epochs without a better validation loss.
+        Of training, which stops after ``patience`` epochs without a better validation loss. The
+        rate rises to ``learning_rate`` over the first tenth of the steps and falls to nothing.
     focus : float
         Share of the loss that is on the last reading; the rest is on the whole window.
     denoise : float
@@ -91,6 +92,8 @@ class LSTMAutoencoder(Detector):
     Vincent, Larochelle, Bengio, Manzagol: Extracting and Composing Robust Features with
     Denoising Autoencoders. ICML 2008.
     Hochreiter, Schmidhuber: Long Short-Term Memory. Neural Computation 9, 1997.
+    Smith, Topin: Super-Convergence: Very Fast Training of Neural Networks Using Large Learning
+    Rates. Artificial Intelligence and Machine Learning for Multi-Domain Operations, 2019.
     """
 
     name = LSTM_AUTOENCODER
@@ -101,10 +104,10 @@ class LSTMAutoencoder(Detector):
         window: int = 30,
         hidden: int = 32,
         code: int | None = None,
-        epochs: int = 40,
+        epochs: int = 12,
         batch_size: int = 128,
-        learning_rate: float = 3e-3,
-        patience: int = 8,
+        learning_rate: float = 0.015,
+        patience: int = 5,
         focus: float = 0.5,
         denoise: float = 0.2,
         clip: float = 10.0,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Ends = NDArray[np.int64]
 
-_LEAST_WINDOWS = 500  # an epoch on little data goes over it several times
+_LEAST_WINDOWS = 2_000  # an epoch on little data goes over it several times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +30,20 @@ class Plan:
     device: str
     seed: int
 
+    def windows(self, training: int) -> int:
+        """How many windows an epoch has, out of ``training`` different ones."""
+        return min(training * _times(training), self.max_windows)
+
     def draw(self, training: Ends, random: np.random.Generator) -> Ends:
         """The windows of one epoch: all, in a new order, but no more than ``max_windows``."""
-        times = max(1, _LEAST_WINDOWS // max(1, len(training)))
-        drawn: Ends = np.concatenate([random.permutation(training) for _ in range(times)])
+        drawn: Ends = np.concatenate(
+            [random.permutation(training) for _ in range(_times(len(training)))]
+        )
         return drawn[: self.max_windows]
+
+
+def _times(training: int) -> int:
+    return max(1, _LEAST_WINDOWS // max(1, training))
 
 
 def split(lengths: list[int], window: int) -> tuple[Ends, Ends]:

@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--fleet", action="store_true", help="one model for all assets")
     made.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the scores over time")
     made.add_argument("--features", metavar="NAME,...", help="columns to use (all)")
-    made.add_argument("--jobs", type=int, metavar="N", help="processes (as many as cores)")
+    made.add_argument("--jobs", type=int, metavar="N", help="fits at one time (cores)")
     add_fit_arguments(made)
     return made
 

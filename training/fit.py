@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
         "--promote", choices=("auto", "true", "false"), default="auto",
         help="make it champion: if it is not worse, in any case, not at all (auto)",
     )  # fmt: skip
-    made.add_argument("--jobs", type=int, metavar="N", help="processes for groups (cores)")
+    made.add_argument("--jobs", type=int, metavar="N", help="fits at one time (cores)")
     made.add_argument("--no-native", action="store_true",
                       help="log no sklearn and pytorch flavours beside the bundle")  # fmt: skip
     made.add_argument("--job", metavar="ID", help=argparse.SUPPRESS)

@@ -62,13 +62,16 @@ def run_tasks(tasks: Sequence[Task], board: Board, jobs: int | None = None) -> I
     board : Board
         Where progress is shown.
     jobs : int, optional
-        Processes; as many as cores when absent. One, or one task: no other process.
+        Fits at one time; as many as cores when absent. Tasks run in processes, and where there
+        are fewer tasks than that, the fits within each (of its folds) in threads.
     """
-    workers = min(jobs or os.cpu_count() or 1, len(tasks))
+    side_by_side = jobs or cores()
+    workers = min(side_by_side, len(tasks))
+    threads = max(1, side_by_side // max(1, workers))
     if workers <= 1:
         one_thread()
         for task in tasks:
-            yield perform(task, board.part(task.name if len(tasks) > 1 else ""))
+            yield perform(task, board.part(task.name if len(tasks) > 1 else ""), threads)
         return
     # spawned, not forked: PyTorch and OpenMP do not survive a fork
     context = multiprocessing.get_context("spawn")
@@ -76,7 +79,7 @@ def run_tasks(tasks: Sequence[Task], board: Board, jobs: int | None = None) -> I
     carrier = pump(queue, board)
     try:
         with ProcessPoolExecutor(workers, context, _start_worker, (queue,)) as pool:
-            waiting = {pool.submit(_in_worker, task): task for task in tasks}
+            waiting = {pool.submit(_in_worker, task, threads): task for task in tasks}
             try:
                 for done in as_completed(waiting):
                     yield done.result()
@@ -93,7 +96,12 @@ def run_tasks(tasks: Sequence[Task], board: Board, jobs: int | None = None) -> I
         queue.join_thread()
 
 
-def perform(task: Task, progress: Progress | None) -> Result:
+def cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def perform(task: Task, progress: Progress | None, threads: int = 1) -> Result:
     """Fit and score one task in this process."""
     prepared = task.prepared
     result = Result(task.name, notes=list(prepared.notes))
@@ -105,6 +113,7 @@ def perform(task: Task, progress: Progress | None) -> Result:
             prepared.feature_names,
             task.options,
             progress,
+            threads,
         )
     except AnomalyError as error:
         result.error = error
@@ -136,7 +145,7 @@ def one_thread() -> None:
 
     The networks are small: a second thread gains little on an idle machine, and on a busy one
     each step waits for it (measured: 30 times slower on two loaded cores). Cores are used by
-    fitting groups side by side instead.
+    fits side by side instead.
     """
     import torch
     from threadpoolctl import threadpool_limits
@@ -151,8 +160,8 @@ def _start_worker(queue: Any) -> None:
     one_thread()
 
 
-def _in_worker(task: Task) -> Result:
+def _in_worker(task: Task, threads: int) -> Result:
     def progress(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
         _queue.put((task.name, stage, done, total, figures))
 
-    return perform(task, progress)
+    return perform(task, progress, threads)

@@ -7,6 +7,7 @@ heartbeat, progress and the result. The service writes a failure for a process t
 from __future__ import annotations
 
 import argparse
+import os
 import threading
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from config import Settings
 from db.repository import Job, finish_job, get_job, heartbeat_job
 from db.session import open_engine, transaction
 from errors import AnomalyError, NotFound, TrainingError
+from training.groups import cores
 from training.options import fit_options
 from training.pipeline import Outcome, Request, train
 from training.progress import Board
@@ -26,6 +28,8 @@ from training.setting import consoles
 from training.sources import load_data
 
 BEAT_S = 5.0
+#: the service on the same machine goes first
+NICENESS = 10
 _EVERY_S = 0.5
 
 
@@ -41,6 +45,7 @@ def run_job(settings: Settings, job_id: str, parser: argparse.ArgumentParser) ->
     try:
         job = _claimed(engine, job_id)
         _, err = consoles()
+        os.nice(NICENESS)
         with _Beats(engine, job) as beats, Board(err, beats.step) as board:
             try:
                 outcome = train(_request(settings, job, parser), settings, board)
@@ -103,6 +108,7 @@ def _request(settings: Settings, job: Job, parser: argparse.ArgumentParser) -> R
         options=options,
         keep_groups=True,
         only=asked.get("group"),
+        jobs=max(1, cores() - 1),
         promote="auto" if promote is None else str(bool(promote)).lower(),
         recipe={"data": str(path), "features": features},
     )

@@ -67,15 +67,17 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("window", None, "window", int, "readings the LSTM looks at (30)"),
     Parameter("hidden", LSTM_AUTOENCODER, "hidden", int, "LSTM units, a multiple of 4 (32)"),
     Parameter("code", LSTM_AUTOENCODER, "code", int, "width of the code (half the features, 2..8)"),
-    Parameter("epochs", LSTM_AUTOENCODER, "epochs", int, "most epochs (20)"),
+    Parameter("epochs", LSTM_AUTOENCODER, "epochs", int, "most epochs (12)"),
     Parameter("batch-size", LSTM_AUTOENCODER, "batch_size", int, "windows in a mini-batch (128)"),
-    Parameter("learning-rate", LSTM_AUTOENCODER, "learning_rate", float, "of Adam (0.003)"),
+    Parameter(
+        "learning-rate", LSTM_AUTOENCODER, "learning_rate", float, "of Adam, at its peak (0.015)"
+    ),
     Parameter(
         "patience", LSTM_AUTOENCODER, "patience", int,
         "epochs without a better validation loss before stopping (5)",
     ),
     Parameter("clip", LSTM_AUTOENCODER, "clip", float, "scaled inputs are clipped here (10)"),
-    Parameter("max-windows", LSTM_AUTOENCODER, "max_windows", int, "windows an epoch (20000)"),
+    Parameter("max-windows", LSTM_AUTOENCODER, "max_windows", int, "windows an epoch (10000)"),
     Parameter("device", LSTM_AUTOENCODER, "device", str, "auto, cpu or cuda (auto)"),
     Parameter("drift", None, "drift", str, "normal, fault, or auto: is slow drift a fault? (auto)"),
     Parameter(

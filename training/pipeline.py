@@ -39,7 +39,7 @@ class Request:
     missing : "drop" or "refuse", see :mod:`training.prepare`.
     holdout : share of the newest readings that is not fitted on.
     promote : "auto", "true" or "false".
-    jobs : processes; as many as cores when absent.
+    jobs : fits at one time; as many as cores when absent.
     native : log the detectors in MLflow's own flavours, too.
     recipe : what reads the same data again; kept with the version for later comparisons.
     """

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from errors import TrainingError
+from models.bundle import Bundle
 from models.ensemble import StreamWork, score
 from models.fitting import FitOptions, fit_model_set, median_interval
 from models.folds import make_folds, rest
 from tests.fixtures.bundle import QUICK, points
+from training.assemble import content_version
 
 SVM = FitOptions(models=("one_class_svm",), folds=3)
 
@@ -34,6 +36,17 @@ def test_constant_feature_is_dropped_noted_and_not_needed():
 def test_all_constant_is_refused():
     with pytest.raises(TrainingError, match="all 2 features are constant"):
         fit_model_set([np.ones((100, 2))], None, ["a", "b"], SVM)
+
+
+def test_fits_side_by_side_come_to_the_same(tmp_path):
+    values, times = [normal(n=90, d=2, seed=s) for s in range(2)], None
+    found = []
+    for threads in (1, 3):
+        model_set, _ = fit_model_set(values, times, ["a", "b"], QUICK, threads=threads)
+        folder = tmp_path / str(threads)
+        Bundle({"default": model_set}).save(folder)
+        found.append(content_version(folder))
+    assert found[0] == found[1]
 
 
 def test_stream_shorter_than_the_window_is_refused_for_the_window_detector():

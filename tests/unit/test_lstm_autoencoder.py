@@ -9,7 +9,7 @@ import torch
 from errors import InputError
 from models.base import Array
 from models.lstm_autoencoder import LSTMAutoencoder
-from models.lstm_network import Network, build, export, restore
+from models.lstm_network import Network, _rate, build, export, restore
 from models.lstm_plan import split
 
 WINDOW, FEATURES = 12, 3
@@ -188,3 +188,12 @@ def test_windows_for_validation_share_no_reading_with_training(lengths: list[int
     assert len(training)
     if max(lengths) >= 400:
         assert 0.05 < len(validation) / (len(training) + len(validation)) < 0.3
+
+
+def test_the_learning_rate_rises_once_and_falls_to_nothing() -> None:
+    rates = [_rate(step, 50) for step in range(51)]
+    top = int(np.argmax(rates))
+    assert 2 <= top <= 6 and rates[top] > 0.95
+    assert np.all(np.diff(rates[: top + 1]) > 0) and np.all(np.diff(rates[top:]) < 0)
+    assert rates[0] > 0 and abs(rates[-1]) < 1e-12
+    assert _rate(0, 1) == 1.0
