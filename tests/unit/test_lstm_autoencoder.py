@@ -193,7 +193,10 @@ def test_windows_for_validation_share_no_reading_with_training(lengths: list[int
 def test_the_learning_rate_rises_once_and_falls_to_nothing() -> None:
     rates = [_rate(step, 50) for step in range(51)]
     top = int(np.argmax(rates))
-    assert 2 <= top <= 6 and rates[top] > 0.95
-    assert np.all(np.diff(rates[: top + 1]) > 0) and np.all(np.diff(rates[top:]) < 0)
-    assert rates[0] > 0 and abs(rates[-1]) < 1e-12
+    assert 2 <= top <= 6
+    assert rates[top] > 0.95
+    assert np.all(np.diff(rates[: top + 1]) > 0)
+    assert np.all(np.diff(rates[top:]) < 0)
+    assert rates[0] > 0
+    assert abs(rates[-1]) < 1e-12
     assert _rate(0, 1) == 1.0
