@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 ARGS   ?=
 # PyTorch's own index of CPU builds, tried beside the default one: on Linux that brings gigabytes of
 # CUDA packages along. Where it can't be reached, pip takes what it finds elsewhere.
@@ -22,10 +23,13 @@ setup: $(STAMP)  ## make .venv with the project, its servers and the tools (pinn
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
-	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
+	  { echo "making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); } || \
+	  { echo "error: $(PYTHON) can't make $(VENV); on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "installing the pinned packages into $(VENV) (minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--retries 1 --timeout 20 --extra-index-url $(TORCH_INDEX)) torch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
+	@{ $(PIP) $(if $(TORCH_INDEX),--retries 1 --timeout 20 --extra-index-url $(TORCH_INDEX)) torch && \
+	   $(PIP) -e '.[embedded,dev]'; } || \
+	  { echo "error: pip could not install everything (its message is above); 'make setup' goes on where it stopped"; exit 1; }
 	@touch $@
 
 demo: $(STAMP)  ## train, start everything, replay a plant, show what is found (ARGS="--help")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,19 +44,17 @@ def test_file_is_valid_by_the_compose_specification() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_docker_compose_reads_it_where_there_is_one() -> None:
-    # The plug-in is not on every machine; the specification's schema above is, always.
-    try:
-        probe = subprocess.run(["docker", "compose", "version"], capture_output=True, timeout=30)
-    except FileNotFoundError:
-        return
-    if probe.returncode == 0:
-        options = ["--env-file", str(DEPLOY / ".env.example"), "-f", str(FILE)]
-        done = subprocess.run(
-            ["docker", "compose", *options, "config", "--quiet"],
-            capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+def test_docker_compose_reads_it() -> None:
+    docker = shutil.which("docker")
+    probe = [docker or "false", "compose", "version"]
+    if subprocess.run(probe, capture_output=True, timeout=30).returncode != 0:
+        pytest.skip("no docker compose here; the schema above is checked everywhere")
+    options = ["--env-file", str(DEPLOY / ".env.example"), "-f", str(FILE)]
+    done = subprocess.run(
+        ["docker", "compose", *options, "config", "--quiet"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_everything_that_is_needed_is_there() -> None:
