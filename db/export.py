@@ -19,6 +19,8 @@ class StoredReading:
     timestamp: datetime
     features: dict[str, float]
     is_anomaly: bool
+    event: str | None = None
+    event_kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,10 @@ _CONDITIONS = {
     "asset_id": "asset_id = :asset_id",
     "group": "group_name = :group",
 }
-_COLUMNS = "asset_id, sensor_id, feature, timestamp, features, is_anomaly"
+_COLUMNS = (
+    "asset_id, sensor_id, feature, timestamp, features, is_anomaly, event_id,"
+    " metadata -> 'event' ->> 'kind' AS event_kind"
+)
 
 
 def export_readings(
@@ -67,17 +72,30 @@ def export_readings(
             row.timestamp,
             {name: float(value) for name, value in row.features.items()},
             row.is_anomaly,
+            row.event_id,
+            row.event_kind,
         )
 
 
-def recent_features(
+def recent_readings(
     connection: Connection, limit: int, group: str | None = None
-) -> list[dict[str, float]]:
-    """Features of the newest ``limit`` readings that came over Kafka, newest first: for drift."""
+) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """Features and scores of the newest ``limit`` readings that came over Kafka: for drift.
+
+    Newest first. The scores are ``final_score`` and those of the detectors that had a say.
+    """
     condition = "" if group is None else "AND group_name = :group"
     query = text(
-        "SELECT features FROM anomaly_detections "  # noqa: S608 (constants)
+        "SELECT features, final_score, scores FROM anomaly_detections "  # noqa: S608 (constants)
         f"WHERE topic_id IS NOT NULL {condition} ORDER BY timestamp DESC, id DESC LIMIT :limit"
     )
-    rows = connection.execute(query, {"limit": limit, "group": group})
-    return [{name: float(value) for name, value in row.features.items()} for row in rows]
+    return [
+        (
+            {name: float(value) for name, value in row.features.items()},
+            {
+                "final_score": float(row.final_score),
+                **{one["model_name"]: float(one["score"]) for one in row.scores},
+            },
+        )
+        for row in connection.execute(query, {"limit": limit, "group": group})
+    ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from db.assets import asset_criticalities
 from db.bulk import add_outbox, detection_id, insert_dead_letters, insert_detections
 from db.dead_letters import DeadLetterFilter, StoredLetter, database_now, dead_letter_page
-from db.export import ReadingFilter, StoredReading, export_readings, recent_features
+from db.export import ReadingFilter, StoredReading, export_readings, recent_readings
 from db.history import HistoryFilter, Page, get_detection, history
 from db.jsonb import decode_headers, encode_headers
 from db.offsets import Claim, advance, claim, has_earlier_account, read_claim
@@ -114,7 +114,7 @@ __all__ = [
     "outbox_sources",
     "read_claim",
     "recent_alarms",
-    "recent_features",
+    "recent_readings",
     "save_states",
     "spread_streams",
     "stored_offsets",

@@ -53,7 +53,7 @@ class Plant:
             "model_trained_timestamp_seconds", "when the champion was trained", ["group"], **made
         )
         self.psi = Gauge(
-            "model_drift_psi", "stability index of a feature", ["group", "feature"], **made
+            "model_drift_psi", "stability index of a feature or score", ["group", "feature"], **made
         )
         self.shifted = Gauge(
             "model_features_shifted", "features whose index is above 0.25", ["group"], **made

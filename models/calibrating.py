@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import fit_tail
+from models.calibration import fit_tail, score_of
 from models.combination import Calibration, combine, subset_key, subsets
 from models.folds import OutOfFold
 from models.thresholds import ALPHA, CLIP, GATE, HALF_LIFE, HIGH, Adaptation, Follower
@@ -113,3 +113,22 @@ def adapted(cal: Calibration, fast: Floats, how: Adaptation | None) -> Floats:
     """What a stream past its start makes of fast magnitudes (n,): maxima over its stretch, (n,)."""
     follower = Follower(cal.median, age=how.start if how else 0)
     return np.array([follower.step(value, cal, how)[1] for value in fast.tolist()])
+
+
+def scores(cal: Calibration, found: OutOfFold, how: Adaptation) -> dict[str, Floats]:
+    """What readings never fitted on score: each detector's, and ``final_score`` of fresh streams.
+
+    (n,) each, over the readings that all of the subset's detectors have a say on.
+    """
+    series = [dict(zip(cal.detectors, s, strict=True)) for s in _series(cal.detectors, found.raw)]
+    out = {
+        name: np.concatenate([_scores(cal.tails[name].log10_ps(s[name])) for s in series])
+        for name in cal.detectors
+    }
+    fast = [cal.combined(cal.decades(s)) for s in series]
+    final = [_scores(cal.final.log10_ps(adapted(cal, f, how))) for f in fast]
+    return {**out, "final_score": np.concatenate(final)}
+
+
+def _scores(log10_p: Floats) -> Floats:
+    return np.array([score_of(value) for value in log10_p.tolist()])

@@ -1,7 +1,7 @@
 """Training distributions against recent ones: has the plant moved away from its model?
 
-Each feature's (and the score's) training distribution is kept as a histogram over its quantile
-bins; recent values are compared by the population stability index
+The training distribution of each feature, and of the scores of readings not fitted on, is kept as
+a histogram over its quantile bins; recent values are compared by the population stability index
 ``PSI = sum (r - t) * ln(r / t)`` over the bins' shares r (recent) and t (training): the symmetric
 Kullback-Leibler divergence. Usual reading: below 0.1 stable, above 0.25 shifted. With n recent
 values that are alike, PSI is about chi-squared / n, which is given as ``noise``.
@@ -9,8 +9,8 @@ values that are alike, PSI is about chi-squared / n, which is given as ``noise``
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,27 @@ Floats = NDArray[np.float64]
 BINS: Final = 20
 STABLE: Final = 0.1
 SHIFTED: Final = 0.25
-#: Name under which the distribution of the combined magnitude is kept.
-MAGNITUDE: Final = "fast_magnitude"
+#: Scores are kept beside the features under their names with this in front.
+SCORE: Final = "score/"
+
+
+T = TypeVar("T")
+
+
+def score_columns(scores: Mapping[str, T]) -> dict[str, T]:
+    """Scores by detector (and ``final_score``) under the names they have in a profile."""
+    return {SCORE + name: values for name, values in scores.items()}
+
+
+def recent_columns(
+    readings: Iterable[tuple[Mapping[str, float], Mapping[str, float]]],
+) -> dict[str, list[float]]:
+    """Readings as (features, scores) to one list a column, as :func:`compare` takes them."""
+    out: dict[str, list[float]] = {}
+    for features, scores in readings:
+        for name, value in (*features.items(), *score_columns(scores).items()):
+            out.setdefault(name, []).append(value)
+    return out
 
 
 def make_profile(columns: Mapping[str, Floats]) -> dict[str, Any]:

@@ -22,9 +22,9 @@ from models.base import (
     Detector,
     Progress,
 )
-from models.calibrating import calibrate
+from models.calibrating import calibrate, scores
 from models.combination import subset_key
-from models.drift import make_profile
+from models.drift import make_profile, score_columns
 from models.ensemble import ModelSet
 from models.folds import Held, Part, held_out, make_folds, out_of_fold
 from models.options import FitOptions
@@ -99,7 +99,8 @@ def fit_model_set(
     folds = make_folds([len(s) for s in streams], plan.folds(), plan.fleet)
     kept = [s[:, plan.scales.kept] for s in streams]
     (pre, detectors), found = _side_by_side(plan, kept, folds, progress, threads)
-    calibrations = calibrate(options.models, out_of_fold(kept, found), plan.adaptation)
+    magnitudes = out_of_fold(kept, found)
+    calibrations = calibrate(options.models, magnitudes, plan.adaptation)
     cal = calibrations[subset_key([n for n in MODEL_NAMES if n in options.models], False)]
     report = FitReport(
         sum(map(len, streams)), len(streams), 0.0, plan.drift_mode, plan.baseline, plan.scales.notes
@@ -111,7 +112,9 @@ def fit_model_set(
         "n_eff": cal.final.n_eff, "tail_shape": cal.final.xi, "slow_gain": cal.gain,
     }  # fmt: skip
     pooled = np.concatenate(streams)
-    profile = make_profile({n: pooled[:, j] for j, n in enumerate(feature_names)})
+    columns = {n: pooled[:, j] for j, n in enumerate(feature_names)}
+    columns |= score_columns(scores(cal, magnitudes, plan.adaptation))
+    profile = make_profile(columns)
     report.seconds = round(time.perf_counter() - began, 3)
     model_set = ModelSet(
         pre, detectors, calibrations, plan.adaptation, options.to_dict(),

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from db.repository import recent_features
+from db.repository import recent_readings
 from errors import AnomalyError
 from models.bundle import Bundle
-from models.drift import compare
+from models.drift import compare, recent_columns
 from serving.database import Database
 
 log = logging.getLogger("bentoml.serving.drift")
@@ -43,7 +44,7 @@ class DriftWatch:
         self._task: asyncio.Task[None] | None = None
 
     def known(self, bundle: Bundle | None) -> dict[str, Any]:
-        """What was found last, by group and feature; empty until the first look is over."""
+        """What was found last, by group, feature and score; empty until the first look is over."""
         if bundle is None:
             return {}
         if bundle.version != self._version:
@@ -61,15 +62,19 @@ class DriftWatch:
         turn = [groups[(self._next + k) % len(groups)] for k in range(count)]
         self._next += len(turn)
         for group in turn:
-            ask = partial(recent_features, limit=READINGS, group=group)
+            ask = partial(recent_readings, limit=READINGS, group=group)
             try:
                 rows = await self._database.run(ask)
             except AnomalyError as error:
                 log.info("drift cannot be looked up: %s", error.message)
                 return
             profile = bundle.model_set(group).profile
-            names = [name for name in profile if rows and name in rows[0]]
-            recent = {name: [row[name] for row in rows if name in row] for name in names}
-            found = await asyncio.to_thread(compare, profile, recent)
+            found = await asyncio.to_thread(_compared, profile, rows)
             if bundle.version == self._version:
                 self._found[group] = found
+
+
+def _compared(
+    profile: Mapping[str, Any], rows: Sequence[tuple[dict[str, float], dict[str, float]]]
+) -> dict[str, Any]:
+    return compare(profile, recent_columns(rows))

@@ -1,7 +1,8 @@
 """Have the readings moved away from what the champion was trained on?
 
 ``python -m training.drift`` compares the newest stored readings, or a file's, with the training
-distribution of each feature that the bundle keeps, and names those that moved.
+distributions that the bundle keeps, of each feature and of each score (``score/final_score``,
+``score/isolation_forest`` ...), and names those that moved.
 """
 
 from __future__ import annotations
@@ -19,14 +20,22 @@ from rich.table import Table
 from config import Settings
 from errors import NotFound, UnknownGroup
 from models.bundle import Bundle
-from models.drift import compare
+from models.drift import compare, recent_columns
 from models.registry import CHAMPION
 from training.promotion import load_version
 from training.setting import consoles, entry, registry_of
 from training.sources import TrainingData, load_data
 
-#: recent values of each feature, by group
+#: recent values of each feature and score, by group
 Recent = Callable[[str], dict[str, list[float]]]
+
+
+EPILOG = """\
+examples:
+  python -m training.drift                      the newest 5000 stored readings of each group
+  python -m training.drift --last 1000 --group vibration
+  python -m training.drift --data new.csv --json
+"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,7 +43,10 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m training.drift",
         description="Compare recent readings with the champion's training distributions by the"
-        " population stability index: below 0.1 stable, above 0.25 shifted.",
+        " population stability index, feature by feature and score by score: below 0.1 stable,"
+        " above 0.25 shifted. A file has no scores: its features alone are compared.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--last", type=int, default=5000, metavar="N",
                       help="newest stored readings of each group (5000)")  # fmt: skip
@@ -112,19 +124,14 @@ def of_file(bundle: Bundle, data: TrainingData, last: int) -> Recent:
 def _stored(
     settings: Settings, bundle: Bundle, groups: Sequence[str], last: int
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    from db.repository import recent_features
+    from db.repository import recent_readings
     from db.session import open_engine, transaction
 
     engine = open_engine(settings)
 
     def recent(group: str) -> dict[str, list[float]]:
         with transaction(engine) as connection:
-            readings = recent_features(connection, last, group)
-        out: dict[str, list[float]] = {}
-        for reading in readings:
-            for name, value in reading.items():
-                out.setdefault(name, []).append(value)
-        return out
+            return recent_columns(recent_readings(connection, last, group))
 
     try:
         return compared(bundle, groups, recent)
@@ -139,8 +146,17 @@ def show(out: Console, found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> 
             out.print(f"{group}: no recent readings to compare")
             continue
         table = Table(title=f"Drift of group {group}", title_justify="left")
-        for name in ("feature", "PSI", "expected by chance", "state", "readings", "outside"):
-            table.add_column(name, justify="left" if name in ("feature", "state") else "right")
+        for name in (
+            "feature or score",
+            "PSI",
+            "expected by chance",
+            "state",
+            "readings",
+            "outside",
+        ):
+            table.add_column(
+                name, justify="left" if name in ("feature or score", "state") else "right"
+            )
         for name in sorted(features, key=lambda name: -features[name]["psi"]):
             about = features[name]
             table.add_row(

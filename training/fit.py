@@ -22,6 +22,13 @@ from training.setting import consoles, entry, policy_of
 from training.sources import POSTGRESQL, SIMULATED, TrainingData, load_data
 
 EPILOG = """\
+examples:
+  python -m training.fit --quick                         small sizes, simulated data: a look around
+  python -m training.fit --data plant.csv                all streams of a file, one model set
+  python -m training.fit --data plant.csv --group-by sensor_id --models isolation_forest
+  python -m training.fit --data postgresql --since 2026-01-01 --config fit.toml
+  python -m training.fit --data new.parquet --groups groups.toml --only vibration --promote false
+
 data forms: a wide CSV or Parquet file with asset_id, timestamp, one column a feature, and
 optionally sensor_id and label (never trained on); a glob pattern of such files; an .npz with
 `values` (n, d) and `names`; simulated; postgresql (the readings stored so far).
@@ -44,6 +51,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--features", metavar="NAME,...", help="columns to use (all)")
     made.add_argument("--since", type=_time, help="with postgresql: readings from this time on")
     made.add_argument("--until", type=_time, help="with postgresql: readings before this time")
+    made.add_argument(
+        "--keep-events", action="store_true",
+        help="with postgresql: train on the readings of lasting alarms, too",
+    )  # fmt: skip
     made.add_argument("--group-by", metavar="COLUMN", help="one model set for each of its values")
     made.add_argument("--groups", type=Path, metavar="FILE", help="TOML file: patterns -> group")
     made.add_argument("--only", metavar="GROUP", help="retrain this group, carry the others over")
@@ -103,7 +114,9 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
 
         engine = open_engine(settings)
         try:
-            return from_database(engine, arguments.since, arguments.until)
+            return from_database(
+                engine, arguments.since, arguments.until, keep_events=arguments.keep_events
+            )
         finally:
             engine.dispose()
 

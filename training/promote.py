@@ -136,7 +136,8 @@ def _recent(
 
         engine = open_engine(settings)
         try:
-            return from_database(engine)
+            # judged on all there is: what alarms is the question
+            return from_database(engine, keep_events=True)
         finally:
             engine.dispose()
 

@@ -126,8 +126,8 @@ def test_export_streams_kafka_readings_in_order(connection: Connection) -> None:
     which = repo.ReadingFilter(end=START + timedelta(minutes=60), group="default")
     found = list(repo.export_readings(connection, which, batch=2))
     assert [(r.asset_id, r.timestamp.minute) for r in found] == [("A", 1), ("A", 3), ("B", 2)]
-    assert len(repo.recent_features(connection, 2)) == 2
-    assert repo.recent_features(connection, 2, "none") == []
+    assert len(repo.recent_readings(connection, 2)) == 2
+    assert repo.recent_readings(connection, 2, "none") == []
 
 
 def test_spread_streams_are_those_of_other_partitions_of_the_topic(connection: Connection) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
 from errors import TrainingError
 from models.bundle import Bundle
-from models.ensemble import StreamWork, score
+from models.drift import SCORE, compare, recent_columns
+from models.ensemble import Point, StreamWork, score
 from models.fitting import FitOptions, fit_model_set, median_interval
 from models.folds import make_folds, rest
 from tests.fixtures.bundle import QUICK, points
@@ -47,6 +50,29 @@ def test_fits_side_by_side_come_to_the_same(tmp_path):
         Bundle({"default": model_set}).save(folder)
         found.append(content_version(folder))
     assert found[0] == found[1]
+
+
+def test_scores_of_fresh_normal_readings_have_the_distribution_that_is_kept():
+    model_set, _ = fit_model_set([normal(1500)], None, list("abc"), SVM)
+    found = {}
+    for name, shift in (("normal", 0.0), ("moved", 3.0)):
+        fresh = [
+            Point(datetime.fromtimestamp(60 * i, UTC), dict(zip("abc", row, strict=True)))
+            for i, row in enumerate((normal(1500, seed=1) + shift).tolist())
+        ]
+        work = StreamWork("A", None, None, "medium", None, [], fresh)
+        results = score(model_set, [work])[0].results
+        rows = [
+            (
+                r["features"],
+                {"final_score": r["final_score"], "one_class_svm": r["scores"][0]["score"]},
+            )
+            for r in results
+        ]
+        found[name] = compare(model_set.profile, recent_columns(rows))
+    for name in (SCORE + "final_score", SCORE + "one_class_svm"):
+        assert found["normal"][name]["state"] == "stable"
+        assert found["moved"][name]["state"] == "shifted"
 
 
 def test_stream_shorter_than_the_window_is_refused_for_the_window_detector():
