@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 FLOOR: Final = -12.0
 #: The Pareto tail is fitted to this many readings where that is a share between these two: few
 #: readings need a large share to tell a scale, many allow a small one, which is less biased.
-TAIL_READINGS: Final = 100
+TAIL_READINGS: Final = 70
 LEAST_SHARE: Final = 0.05
 MOST_SHARE: Final = 0.2
 _BODY = 64

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tracemalloc
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from models.ensemble import StreamWork, score
 from models.fitting import FitOptions, fit_model_set
 from models.fleet import GroupData, fit_bundle
 from tests.fixtures.bundle import points
+from training.simulate import simulate
 
 
 @pytest.fixture(scope="module")
@@ -132,21 +136,58 @@ def test_describe_lists_all_three_models_and_loads_nothing(small, tmp_path):
 
 
 def test_two_groups_with_scales_a_thousand_times_apart_keep_their_rate():
-    rng = np.random.default_rng(0)
-    options = FitOptions(models=("isolation_forest", "one_class_svm"), folds=3)
+    """The same plant in other units: the same scores, and the rate that was promised."""
+    plant = simulate(assets=4, readings=2880 + 5000, seed=1, machines=("PUMP",))
+    names, times = plant.feature_names, plant.timestamps[2880:]
+    options = FitOptions(models=("isolation_forest", "one_class_svm"))
+    scales = {"a": 1.0, "b": 1000.0}
     data = {
-        name: GroupData([scale * rng.normal(size=(5000, 2))], None, ["rms", "kurtosis"])
-        for name, scale in (("small", 1.0), ("large", 1000.0))
+        f"group_{sensor}": GroupData([scale * v[:2880] for v in plant.values], None, names)
+        for sensor, scale in scales.items()
     }
-    rules = [Rule("small", sensor_id="a"), Rule("large", sensor_id="b")]
+    rules = [Rule(f"group_{sensor}", sensor_id=sensor) for sensor in scales]
     bundle, reports = fit_bundle(data, rules, options)
-    assert set(reports) == {"small", "large"}
-    times = np.datetime64("2026-01-01") + np.arange(4000) * np.timedelta64(1, "m")
-    for sensor, scale in (("a", 1.0), ("b", 1000.0)):
+    assert set(reports) == set(data)
+    scores = {}
+    for sensor, scale in scales.items():
         model_set = bundle.model_set(bundle.group_for("X", sensor, None))
-        fresh = scale * rng.normal(size=(4000, 2))
-        fresh[3900:] += 6.0 * scale
-        found = run_series(model_set, times, fresh, ["rms", "kurtosis"], criticality="critical")
-        alarms = found.alarms(0.3)
-        assert 0.002 < alarms[:3900].mean() < 0.03
-        assert alarms[3900:].mean() > 0.95
+        runs = [
+            run_series(model_set, times, scale * v[2880:], names, criticality="critical")
+            for v in plant.values
+        ]
+        scores[sensor] = np.concatenate([run.score for run in runs])
+        # 200 alarms expected of 20,000 readings; in clusters, so their spread is about 15 %
+        assert 0.5e-2 < (scores[sensor] >= 0.3).mean() < 2e-2
+    np.testing.assert_allclose(scores["b"], scores["a"], atol=1e-6)
+    other = bundle.model_set("group_b")
+    found = run_series(other, times[:200], plant.values[0][2880:3080], names)
+    assert found.alarms(0.3).mean() > 0.9, "the other group's units are no normal readings here"
+
+
+def test_hundreds_of_small_groups_take_bounded_memory(small, tmp_path):
+    """A group's folder is copied three hundred times: only ``keep`` of them are in memory."""
+    folder = tmp_path / "b"
+    Bundle({"g0": small}).save(folder)
+    content = json.loads((folder / "bundle.json").read_text())
+    (entry,) = content["groups"].values()
+    source = folder / "groups" / entry["folder"]
+    for i in range(1, 300):
+        shutil.copytree(source, folder / "groups" / f"{i:04d}")
+        content["groups"][f"g{i}"] = {**entry, "folder": f"{i:04d}"}
+    content["rules"] = [asdict(Rule(f"g{i}", asset_id=f"A{i}")) for i in range(300)]
+    (folder / "bundle.json").write_text(json.dumps(content))
+    bundle = Bundle.load(folder)
+    assert len(bundle.groups) == 300
+    assert bundle.keep < 300
+    tracemalloc.start()
+    try:
+        used = []
+        for i in range(300):
+            assert bundle.model_set(bundle.group_for(f"A{i}", None, None)).group == f"g{i}"
+            assert len(bundle._loaded) == min(i + 1, bundle.keep)
+            used.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    full = used[bundle.keep - 1]
+    assert used[-1] < 1.05 * full, "what left is still held"
+    assert next(iter(bundle._loaded)) == f"g{300 - bundle.keep}"
