@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Errors only: an index that is out of reach is retried and passed over, which is no news.
+PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 ARGS   ?=
 # PyTorch's own index of CPU builds, tried beside the default one: on Linux that brings gigabytes of
 # CUDA packages along. Where it can't be reached, pip takes what it finds elsewhere.
