@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,6 +60,26 @@ def test_lasting_shift_alarms_and_stays_alarmed(cal):
     raw[1000:] += 40.0
     log10_p = cal.final.log10_ps(adapted(cal, fast(cal, raw), HOW))
     assert (log10_p[1000:] <= -3).all()
+
+
+def test_new_stream_finds_its_place_and_a_later_shift_alarms_all_the_same(cal):
+    """A stream of its own level is not a fault; the same change later on is one."""
+    off = 1.6 + noise(np.random.default_rng(9), 4000)
+    fresh = np.array([cal.final.log10_p(u) for u in follow(cal, fast(cal, off), HOW)])
+    bound = replace(HOW, start=0)
+    locked = np.array([cal.final.log10_p(u) for u in follow(cal, fast(cal, off), bound)])
+    assert (fresh[1000:] <= -2).mean() < 0.03
+    assert (locked[1000:] <= -2).mean() > 0.9, "as it would be without the start"
+    later = np.r_[
+        noise(np.random.default_rng(10), 1000), 4.0 + noise(np.random.default_rng(9), 200)
+    ]
+    shifted = np.array([cal.final.log10_p(u) for u in follow(cal, fast(cal, later), HOW)])
+    assert (shifted[1020:] <= -2).mean() > 0.9
+
+
+def follow(cal, magnitudes, how):
+    follower = Follower(cal.median)
+    return [follower.step(f, cal, how)[1] for f in magnitudes.tolist()]
 
 
 def test_lasting_shift_is_accepted_only_when_asked(cal):
