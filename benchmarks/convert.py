@@ -2,10 +2,12 @@
 
     python -m benchmarks.convert cmapss train_FD001.txt engines.csv
     python -m benchmarks.convert skab valve1/0.csv valve.csv
+    python -m benchmarks.convert skab valve1 valve1.csv          # a folder: all of its experiments
 
 C-MAPSS (NASA, turbofan engines) has one row a flight cycle and no clock: a cycle becomes an hour.
 Its constant columns stay in; training drops them with a note. SKAB (a water pump's test rig) has
-one row a second and an ``anomaly`` column, which becomes ``label``.
+one row a second and an ``anomaly`` column, which becomes ``label``. Each of its experiments is an
+asset of its own, named like folder and file (``VALVE1_0``): they were run months apart.
 """
 
 from __future__ import annotations
@@ -26,12 +28,38 @@ def cmapss(source: Path) -> Iterator[list[str]]:
     yield ["asset_id", "timestamp", *CMAPSS_FEATURES]
     for line in source.read_text().splitlines():
         unit, cycle, *values = line.split()
+        if len(values) != len(CMAPSS_FEATURES):
+            raise ValueError(f"a row of {len(values)} values, not {len(CMAPSS_FEATURES)}")
         when = EPOCH + timedelta(hours=int(cycle))
         yield [f"ENGINE_{int(unit):03d}", when.isoformat(), *values]
 
 
 def skab(source: Path) -> Iterator[list[str]]:
-    """Rows of the wide form, the header first, from one experiment's file."""
+    """Rows of the wide form, the header first, from an experiment's file or a folder of them."""
+    header: list[str] | None = None
+    for path in _experiments(source):
+        rows = _experiment(path)
+        first = next(rows)
+        if header is None:
+            header = first
+            yield first
+        elif first != header:
+            raise ValueError(f"{path}: other columns than the experiments before it")
+        yield from rows
+
+
+def _experiments(source: Path) -> list[Path]:
+    """The files in the order of their numbers."""
+    if not source.is_dir():
+        return [source]
+    found = sorted(source.glob("*.csv"), key=lambda path: (len(path.stem), path.stem))
+    if not found:
+        raise ValueError(f"{source}: no CSV file in this folder")
+    return found
+
+
+def _experiment(source: Path) -> Iterator[list[str]]:
+    asset = f"{source.resolve().parent.name}_{source.stem}".upper()
     with source.open(newline="") as file:
         rows = csv.DictReader(file, delimiter=";")
         fields = list(rows.fieldnames or [])
@@ -41,7 +69,7 @@ def skab(source: Path) -> Iterator[list[str]]:
         for row in rows:
             when = datetime.fromisoformat(row["datetime"]).replace(tzinfo=UTC)
             label = [str(int(float(row["anomaly"])))] if labelled else []
-            yield ["TESTBED", when.isoformat(), *(row[f] for f in features), *label]
+            yield [asset, when.isoformat(), *(row[f] for f in features), *label]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,9 +81,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path)
     args = parser.parse_args(argv)
     rows = {"cmapss": cmapss, "skab": skab}[args.kind](args.source)
-    with args.out.open("w", newline="") as file:
-        writer = csv.writer(file)
-        n = sum(1 for row in rows if writer.writerow(row))
+    try:
+        first = next(rows)
+        with args.out.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(first)
+            n = 1 + sum(1 for row in rows if writer.writerow(row))
+    except (OSError, ValueError, KeyError) as error:
+        print(f"error: {args.source} is no {args.kind} data: {error}", file=sys.stderr)
+        return 1
     print(f"{args.out}: {n - 1} readings")
     return 0
 

@@ -47,6 +47,8 @@ Times = NDArray[np.datetime64]
 
 _LEAST_ROWS = 60
 _MANY_ROWS = 3_000
+_COPIES = 6  # of the data that one fit holds at its peak
+_MEMORY = 1 << 30  # bytes that fits side by side may take for them
 _LIBRARIES = {
     ISOLATION_FOREST: "pyod.models.iforest",
     ONE_CLASS_SVM: "pyod.models.ocsvm",
@@ -85,7 +87,7 @@ def fit_model_set(
     feature_names : d names
     progress : told of each step, from whatever thread it is made in
     threads : how many fits, of the folds and of all the data, run side by side. The outcome is
-        the same for any number.
+        the same for any number; fewer where the data are large, for the sake of memory.
 
     Raises
     ------
@@ -148,6 +150,8 @@ def _side_by_side(
         return found
 
     _import_libraries(plan.options.models)
+    size = max(1, sum(s.nbytes for s in streams))
+    threads = max(1, min(threads, _MEMORY // (_COPIES * size)))
     tell("calibration", 0, len(folds), {})
     with ThreadPoolExecutor(threads, "fit") as pool:
         whole = pool.submit(plan.fit, list(enumerate(streams)), progress)
