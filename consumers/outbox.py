@@ -64,6 +64,7 @@ class Publisher:
         self._store_trouble = store_trouble
         self._hook = hook
         self._work = threading.Event()
+        self._hurry = threading.Event()  # the end is near: wait no longer for the broker
         self._stop = threading.Event()
         self._idle = False  # nothing of ours was waiting when last looked
         self._next_orphans = 0.0
@@ -85,6 +86,7 @@ class Publisher:
     def stop(self, seconds: float) -> None:
         """Publish what is waiting, but no longer than ``seconds``."""
         deadline = time.monotonic() + seconds
+        self._hurry.set()
         self._work.set()
         while not self.idle and time.monotonic() < deadline and self._thread.is_alive():
             time.sleep(0.01)
@@ -106,12 +108,16 @@ class Publisher:
                     self._idle = True
             except BrokerUnavailable as error:
                 self._forget_producer()
-                self._again_after(self._trouble.failed(error))
+                self._again_after(self._trouble.failed(error), self._hurry)
             except AnomalyError as error:
-                self._again_after(self._store_trouble.failed(error))
+                # a commit tells that the database is back
+                self._again_after(self._store_trouble.failed(error), self._work)
 
-    def _again_after(self, seconds: float) -> None:
-        self._stop.wait(seconds)
+    def _again_after(self, seconds: float, sooner: threading.Event) -> None:
+        if self._hurry.is_set():
+            self._stop.wait(min(seconds, 0.2))
+        else:
+            sooner.wait(seconds)
         self._work.set()
 
     def _drain_once(self) -> bool:

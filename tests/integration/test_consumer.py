@@ -18,8 +18,8 @@ from consumers.metrics import Metrics
 from consumers.outbox import Publisher
 from consumers.places import Place
 from consumers.trouble import Trouble
-from db.repository import Claim, DeadLetterFilter, encode_headers
-from errors import BrokerUnavailable, Unavailable
+from db.repository import Claim, DeadLetterFilter, OutboxMessage, encode_headers
+from errors import AnomalyError, BrokerUnavailable, StorageUnavailable, Unavailable
 from tests.fixtures.bridging import wait_until
 
 TOPIC = UUID(int=1)
@@ -143,11 +143,26 @@ class FakeProducer:
         pass
 
 
-def publisher(store: Store, producer: FakeProducer, metrics: Metrics) -> Publisher:
+def publisher(
+    store: Store, producer: FakeProducer, metrics: Metrics, store_trouble: Trouble | None = None
+) -> Publisher:
     quiet = Trouble("publishing", lambda *_: None)
     return Publisher(
-        store, lambda: producer, lambda: [(TOPIC, 0)], lambda: [], metrics, quiet, quiet
-    )
+        store, lambda: producer, lambda: [(TOPIC, 0)], lambda: [], metrics, quiet,
+        store_trouble or quiet,
+    )  # fmt: skip
+
+
+class LongTrouble(Trouble):
+    """Asks for an hour."""
+
+    def __init__(self) -> None:
+        super().__init__("database", lambda *_: None)
+        self.asked = threading.Event()
+
+    def failed(self, error: AnomalyError, asked: float = 0.0) -> float:
+        self.asked.set()
+        return 3600.0
 
 
 def waiting(store: Store, number: int) -> None:
@@ -170,6 +185,26 @@ def test_outbox_is_published_in_order_and_again_after_a_failure(engine):
     wait_until(lambda: store.outbox_size() == 0, "all published", 20)
     part.stop(5)
     assert [value for _, value in producer.sent][-3:] == [b"0", b"1", b"2"]
+
+
+def test_a_commit_ends_the_wait_for_the_database(engine, monkeypatch):
+    """The publisher's back-off may be long by then; what a batch stored is published at once."""
+    store, trouble = Store(engine, "one"), LongTrouble()
+    failures = [StorageUnavailable("away")]
+
+    def failing(*_: Any) -> list[OutboxMessage]:
+        if failures:
+            raise failures.pop()
+        return Store.waiting(store, [(TOPIC, 0)], 10)
+
+    monkeypatch.setattr(store, "waiting", failing)
+    part = publisher(store, FakeProducer([]), Metrics(), trouble)
+    part.start()
+    assert trouble.asked.wait(20)
+    waiting(store, 1)
+    part.notify()
+    wait_until(lambda: store.outbox_size() == 0, "published", 20)
+    part.stop(5)
 
 
 def test_message_too_large_leaves_the_outbox_and_is_said(engine, caplog):
