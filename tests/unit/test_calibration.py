@@ -63,22 +63,27 @@ def test_achieved_rate_is_near_the_stated_probability(name):
         fresh = tail.log10_ps(draw(rng, 50_000))
         rates.append([float((fresh <= k).mean()) for k in (-1, -2, -3)])
     mean = np.mean(rates, axis=0)
-    assert 0.08 < mean[0] < 0.12
+    # over 20 training sets these means have standard errors of 0.0015, 0.0005 and 0.0001
+    assert 0.09 < mean[0] < 0.11
     assert mean[1] < 0.014
-    assert mean[2] < 2.5e-3
+    assert mean[2] < 1.4e-3
     if name != "bounded":  # which is judged cautiously; the other way round would be wrong
-        assert mean[1] > 0.006
-        assert mean[2] > 3e-4
+        assert mean[1] > 0.0075
+        assert mean[2] > 6e-4
 
 
-def test_small_samples_do_not_promise_more_than_they_know():
-    """The predictive tail keeps the rate, averaged over training sets, with 10 exceedances."""
+@pytest.mark.parametrize(("n", "least", "most"), [(400, 6e-4, 1.2e-3), (100, 2e-4, 1e-3)])
+def test_small_samples_do_not_promise_more_than_they_know(n, least, most):
+    """The predictive tail keeps the rate, averaged over training sets; cautious where tiny.
+
+    Of 100 readings 20 make the tail: what is called 1e-3 came to 3e-4, of 400 to 8e-4.
+    """
     rates = []
     for seed in range(200):
         rng = np.random.default_rng(seed)
-        tail = fit_tail([rng.exponential(size=100)])
+        tail = fit_tail([rng.exponential(size=n)])
         rates.append(math.exp(-tail.quantile(-3.0)))  # its true exceedance probability
-    assert 1e-4 < np.mean(rates) < 2e-3
+    assert least < np.mean(rates) < most
 
 
 @given(st.lists(st.floats(-1e3, 1e6), min_size=2, max_size=40))
