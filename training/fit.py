@@ -151,8 +151,9 @@ def show(out: Console, settings: Settings, outcome: Outcome) -> None:
     trained, published = outcome.trained, outcome.published
     for note in outcome.notes:
         out.print(f"note: {note}")
-    print_fit(out, trained.results, trained.measured)
-    print_budgets(out, policy_of(settings), trained.measured)
+    policy = policy_of(settings)
+    print_fit(out, policy, trained.results, trained.measured)
+    print_budgets(out, policy, trained.measured)
     where = "MLflow" if settings.mlflow_enabled else "the file registry"
     out.print(f"bundle {trained.bundle.version}: version {published.version} in {where},"
               f" {published.message}")  # fmt: skip

@@ -20,7 +20,10 @@ def number(value: float | None, form: str = ".4g") -> str:
 
 
 def print_fit(
-    console: Console, results: Sequence[Result], measured: Mapping[str, Measures]
+    console: Console,
+    policy: Policy,
+    results: Sequence[Result],
+    measured: Mapping[str, Measures],
 ) -> None:
     """One row a group: what it was fitted on and how it did on held-out readings."""
     table = Table(title="Trained", title_justify="left")
@@ -41,8 +44,32 @@ def print_fit(
     console.print(table)
     if measured:
         _print_held_out(console, measured)
+        budget = policy.budgets["medium"]
+        for group, found in list(measured.items())[:_MOST_VERDICTS]:
+            console.print(f"{group}: {verdict(found.alarms, budget)}")
 
 
+def verdict(alarms: Mapping[str, float], budget: float) -> str:
+    """What held-out alarms say about the budget, or that there are too few readings to say."""
+    expected = budget * alarms["readings"]
+    achieved = f"{number(1000 * alarms['rate'])} per 1,000 against a budget of {1000 * budget:g}"
+    if alarms["low"] > budget:
+        return (
+            f"{achieved}: more than chance explains. Normal operation in the held-out part is not"
+            " all in the training part (a daily cycle, a season, drift): train on more"
+        )
+    if expected < _FEWEST:
+        return (
+            f"{achieved}: too few readings to tell, the budget allows {expected:.2g} alarms in"
+            f" {int(alarms['readings']):,}; {_FEWEST / budget:,.0f} normal readings would do"
+        )
+    if alarms["high"] < budget:
+        return f"{achieved}: less than allowed"
+    return f"{achieved}: as allowed"
+
+
+_FEWEST = 10  # expected alarms from which on their number says something
+_MOST_VERDICTS = 6
 _NUMBERS = ("streams", "readings", "features", "seconds")
 
 

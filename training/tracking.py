@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -23,7 +24,11 @@ from training.measures import Measures
 
 #: beyond so many groups, one table instead of a run for each detector of each
 MOST_GROUPS = 10
+#: of a detector's run: in which flavour of its own the detector is there, or why not
+NATIVE_TAG = "anomaly.native_flavour"
 _MOST_PARAM = 250
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -127,14 +132,21 @@ def _children(task: Task, result: Result, training: Training, experiment_id: str
             if name == LSTM_AUTOENCODER:
                 _epochs(result)
             if not training.native:
+                mlflow.set_tag(NATIVE_TAG, "not asked for")
                 continue
             if name == LSTM_AUTOENCODER:
                 native.log_network(model_set)
+                mlflow.set_tag(NATIVE_TAG, "pytorch")
                 continue
             if rows is None:
                 values = [stream.values for stream in task.prepared.training]
                 rows = native.scaled_rows(model_set, task.prepared.feature_names, values)
-            native.log_point_detector(detector, rows)
+            if native.log_point_detector(detector, rows) is not None:
+                mlflow.set_tag(NATIVE_TAG, "sklearn")
+                continue
+            mlflow.set_tag(NATIVE_TAG, "left out: fitted again, it scored otherwise")
+            log.warning("%s: not logged in the sklearn flavour: fitted again, it scored otherwise"
+                        " than the bundle's, which is not affected", label)  # fmt: skip
 
 
 def _score_figures(result: Result, name: str) -> dict[str, float]:

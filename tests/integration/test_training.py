@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from training.native import scaled_rows
 from training.pipeline import Request
 from training.setting import registry_of
 from training.sources import TrainingData
+from training.tracking import NATIVE_TAG
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +130,54 @@ def test_detectors_load_in_their_native_flavours_and_score_alike(
     windows = torch.zeros(3, lstm.window, rows.shape[1])
     with torch.no_grad():
         torch.testing.assert_close(network(windows), lstm.network()(windows))
+
+
+def test_each_detectors_run_says_in_which_flavour_it_is_there(children: dict[str, Any]) -> None:
+    assert {name: run.data.tags[NATIVE_TAG] for name, run in children.items()} == {
+        "isolation_forest": "sklearn", "one_class_svm": "sklearn", "lstm_autoencoder": "pytorch",
+    }  # fmt: skip
+
+
+def test_a_library_object_that_scores_otherwise_is_left_out_aloud(
+    tmp_path: Path,
+    make_mlflow: Callable[[Path], str],
+    bento_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    make_mlflow(tmp_path)
+    settings = settings_for(tmp_path, mlflow=True)
+    monkeypatch.setattr("training.native.library_of", lambda detector, rows: None)
+    done = run(Request(small_plant(readings=200), TINIEST, recipe={"data": "small"}), settings)
+    client = mlflow.MlflowClient(settings.mlflow_uri(), settings.mlflow_uri())
+    experiment = client.get_experiment_by_name("anomaly-detection").experiment_id
+    parent = f"tags.`mlflow.parentRunId` = '{done.published.run_id}'"
+    tags = [r.data.tags[NATIVE_TAG] for r in client.search_runs([experiment], parent)]
+    assert len(tags) == 2
+    assert all(tag.startswith("left out") for tag in tags)
+    assert "one_class_svm: not logged in the sklearn flavour" in caplog.text
+
+
+def test_a_process_elsewhere_loads_the_champion_and_makes_no_file(
+    trained_once: TrainedOnce, tmp_path: Path
+) -> None:
+    """As a colleague would: nothing of the project, its address in the environment alone."""
+    uri = trained_once.settings.mlflow_uri()
+    script = (
+        "import mlflow; m = mlflow.pyfunc.load_model('models:/anomaly-detection@champion');"
+        "print(len(m.predict(m.input_example)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], cwd=tmp_path, capture_output=True,
+        text=True, timeout=120, check=False,
+        env={
+            **{k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+            "MLFLOW_TRACKING_URI": uri,
+        },
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) > 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def native_uri(client: mlflow.MlflowClient, run: Any) -> str:
