@@ -70,7 +70,6 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    first_row: int  # number of the first row, 1 being the first below the header
     assets: list[str]
     sensors: list[str | None]
     times: Times
@@ -269,7 +268,6 @@ def _chunk(path: Path, names: list[str], batch: Any, first: int) -> _Chunk:
             check_name(name, "sensor_id")
         labels = _labels(batch.column("label"), first) if "label" in has else None
         return _Chunk(
-            first,
             assets,
             sensors,
             _times(batch.column("timestamp"), first),

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import LSTM_AUTOENCODER, Array
+from models.base import Array
 from models.expectation import expected, trustworthy
 from models.preprocessing import Preprocessing
 
@@ -84,8 +84,3 @@ class Explainer:
 
 def _short(value: float) -> float:
     return float(f"{value:.6g}")
-
-
-def is_window(detector: str) -> bool:
-    """Whether a detector is asked with windows."""
-    return detector == LSTM_AUTOENCODER

@@ -254,7 +254,7 @@ def _requirements() -> list[str]:
     from importlib.metadata import PackageNotFoundError, version
 
     pinned = []
-    for name in (*REQUIREMENTS, "torch", "onnxruntime"):
+    for name in (*REQUIREMENTS, "torch"):
         try:
             pinned.append(f"{name}=={version(name).partition('+')[0]}")
         except PackageNotFoundError:

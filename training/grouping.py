@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets import Stream
 from errors import TrainingError, UnknownGroup
 from models.bundle import DEFAULT, Bundle, Rule
 from training.sources import TrainingData, key_of
@@ -190,8 +189,3 @@ def _rules_by(data: TrainingData, by: str) -> list[Rule]:
 
 def _left_out(number: int, why: str) -> list[str]:
     return [f"{number} streams {why} and were left out"] if number else []
-
-
-def streams_of(groups: dict[str, TrainingData]) -> list[Stream]:
-    """All streams, group after group."""
-    return [stream for data in groups.values() for stream in data.streams]
