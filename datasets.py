@@ -186,6 +186,8 @@ def _open(path: Path, wanted: Sequence[str] | None) -> tuple[list[str], Iterator
             columns, delimiter = _csv_header(path)
             names = _feature_names(path, columns, wanted)
             batches = _csv_batches(path, _used(columns, names), delimiter, names)
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path.name}: is no text in UTF-8, so no CSV file") from None
     except (OSError, pa.ArrowInvalid) as error:
         raise DatasetError(f"{path.name}: {error}") from None
     return names, _chunks(path, names, batches)

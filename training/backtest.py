@@ -38,14 +38,25 @@ COLUMNS = (
 _FLEET = "fleet"
 
 
+EPILOG = """\
+examples:
+  python -m training.backtest --data plant.csv --train-until 2000 --out scores.csv
+  python -m training.backtest --data plant.csv --train-until 2026-02-01 --out s.csv --plot s.png
+  python -m training.backtest --data engines.csv --train-until 60 --out s.csv --fleet
+
+timestamps are ISO 8601 (2026-01-31T12:00:00Z; no offset means UTC); a column of plain numbers is
+refused, and so is a feature column that holds text: it is named.
+"""
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
         prog="python -m training.backtest",
         description="Train on the first part of a data set and replay the rest, reading by"
         " reading, through the code that serves. Labels are never trained on.",
-        epilog="timestamps are ISO 8601 (2026-01-31T12:00:00Z; no offset means UTC); a column of"
-        " plain numbers is refused, and so is a feature column that holds text: it is named.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--data", required=True, metavar="FILE", help="wide CSV or Parquet, or glob")
     made.add_argument(

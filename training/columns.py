@@ -21,6 +21,8 @@ def columns_of(path: Path) -> list[str]:
         if _is_parquet(path):
             return list(pa.parquet.read_schema(path).names)
         line = _first_line(path)
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path.name}: is no text in UTF-8, so no CSV file") from None
     except (OSError, pa.ArrowInvalid) as error:
         raise DatasetError(f"{path.name}: {error}") from None
     return next(csv.reader([line], delimiter=_delimiter(line)), [])

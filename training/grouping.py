@@ -146,7 +146,9 @@ def read_rules(path: Path) -> list[Rule]:
     try:
         with path.open("rb") as file:
             content = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise TrainingError(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # no TOML, or no text at all
         raise TrainingError(f"{path}: {error}") from None
     tables = content.get("group")
     if not isinstance(tables, list) or not tables:

@@ -177,26 +177,46 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             content = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise TrainingError(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # no TOML, or no text at all
         raise TrainingError(f"{path}: {error}") from None
     limits = content.pop("limits", {})
     flat: dict[str, Any] = {}
     for key, value in content.items():
         flat |= value if isinstance(value, dict) else {key: value}
-    known = {"models", *(parameter.key for parameter in PARAMETERS)}
-    for key in flat:
-        if key not in known:
+    kinds = {"models": list, **{parameter.key: parameter.kind for parameter in PARAMETERS}}
+    for key, value in flat.items():
+        if key not in kinds:
             raise TrainingError(f"{path}: unknown key {key!r}", field=key)
+        flat[key] = _value(path, key, value, kinds[key])
     if limits:
         flat["limits"] = {name: _pair(path, name, pair) for name, pair in limits.items()}
     return flat
+
+
+def _value(path: Path, key: str, value: Any, kind: Any) -> Any:
+    """A value as the command line would read it."""
+    if kind is list:
+        if isinstance(value, list) and all(isinstance(name, str) for name in value):
+            return value
+        raise TrainingError(f"{path}: {key}: expected a list of names", field=key)
+    try:
+        return kind(str(value))
+    except ValueError:
+        raise TrainingError(f"{path}: {key}: {value!r} is no {kind.__name__}", field=key) from None
 
 
 def _pair(path: Path, name: str, pair: object) -> list[float | None]:
     # TOML has no null: an empty string stands for "no limit on this side"
     if not isinstance(pair, list) or len(pair) != 2:
         raise TrainingError(f"{path}: limits.{name}: expected [min, max]", field=f"limits.{name}")
-    return [None if side == "" else float(side) for side in pair]
+    try:
+        return [None if side == "" else float(side) for side in pair]
+    except (TypeError, ValueError):
+        raise TrainingError(
+            f"{path}: limits.{name}: {pair} are not two numbers", field=f"limits.{name}"
+        ) from None
 
 
 def _limit(text: str) -> tuple[str, list[float | None]]:

@@ -31,6 +31,16 @@ from training.sources import POSTGRESQL, TrainingData, load_data
 EXIT_NOT_PROMOTED = 2
 
 
+EPILOG = """\
+examples:
+  python -m training.promote --list                every version, who is champion and challenger
+  python -m training.promote                       compare, promote if it is not worse
+  python -m training.promote --data recent.csv     compare on these readings
+  python -m training.promote --version 3 --force   that one, without comparing
+  python -m training.promote --rollback            back to the champion before
+"""
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
@@ -38,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
         description="Compare the challenger with the champion on held-out recent readings, through"
         " the code that serves, and promote it if it is not worse."
         f" Exit code {EXIT_NOT_PROMOTED}: it was not promoted.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--list", action="store_true", help="list the bundles and end")
     made.add_argument("--rollback", action="store_true", help="go back to the champion before")

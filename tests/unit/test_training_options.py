@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import TrainingError
-from models.options import FitOptions
+from models.options import DETECTORS, FitOptions
 from training.options import PARAMETERS, add_fit_arguments, fit_options
 
 
@@ -52,13 +52,28 @@ def test_limits_from_the_file_and_the_command_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("sed = 3", "'sed'"), ("seed = ", "fit.toml"), ("[limits]\na = [1]", "limits.a")],
+    [
+        ("sed = 3", "'sed'"),
+        ("seed = ", "fit.toml"),
+        ("[limits]\na = [1]", "limits.a"),
+        ('[limits]\na = [1, "far"]', "limits.a"),
+        ('trees = "many"', "trees: 'many' is no int"),
+        ("folds = 2.5", "folds: 2.5 is no int"),
+        ('models = "isolation_forest"', "models: expected a list of names"),
+    ],
 )
 def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "fit.toml"
     path.write_text(text)
     with pytest.raises(TrainingError, match=told):
         options("--config", str(path))
+
+
+def test_the_help_names_the_defaults_that_hold() -> None:
+    for parameter in PARAMETERS:
+        if parameter.detector is not None and parameter.field != "code":
+            default = DETECTORS[parameter.detector]().params[parameter.field]
+            assert parameter.help.endswith(f"({default})") or f"({default:g})" in parameter.help
 
 
 def test_an_unknown_detector_is_named() -> None:
