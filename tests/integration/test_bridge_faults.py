@@ -239,6 +239,16 @@ def test_a_reading_that_another_bridge_stored_from_another_partition_is_a_duplic
     bridge.run_until(lambda: bridge.value("bridge_streams_spread") == 1, "the metric says so")
 
 
+def test_records_compressed_in_any_of_kafkas_ways_are_read(in_process):
+    bridge = in_process(bridge_lanes=1)
+    records, codecs = plant(80, bad_every=0), ("gzip", "snappy", "lz4", "zstd")
+    for number, codec in enumerate(codecs):
+        part = records[20 * number : 20 * number + 20]
+        bridge.scene.produce(part, compression_type=codec)
+    bridge.finish(len(records))
+    assert bridge.scene.count("anomaly_detections") == len(records)
+
+
 @contextmanager
 def damaged(broker: Broker, topic: str, mark: bytes) -> Iterator[int]:
     """One bit of a record turned in the broker's file, and back at the end; its partition."""
