@@ -7,9 +7,11 @@ is not installed, and nothing is pickled.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -74,8 +76,23 @@ class MlflowRegistry:
     def client(self) -> mlflow.MlflowClient:
         """The client of this registry alone; no global state of MLflow is touched."""
         if self._client is None:
-            self._client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            with self._alone():
+                client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+                if self._file is not None:
+                    with silent_mlflow():  # the first call makes the tables, a line about each step
+                        client.get_experiment_by_name(self.name)
+            self._client = client
         return self._client
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time: two that make the tables of one SQLite file break each other."""
+        if self._file is None:
+            yield
+            return
+        with self._file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # let go of when the file is closed
+            yield
 
     @translated
     def prepare(self) -> str:
@@ -85,8 +102,7 @@ class MlflowRegistry:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             # MLflow's own default is ./mlruns, wherever the process happens to stand
             location = (self._file.parent / "artifacts").absolute().as_uri()
-        with silent_mlflow():  # the first call makes the tables, with a line about each step
-            found = self.client.get_experiment_by_name(self.name)
+        found = self.client.get_experiment_by_name(self.name)
         if found is None:
             try:
                 return str(self.client.create_experiment(self.name, artifact_location=location))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from errors import NotFound, Unavailable
 from models.registry import CHALLENGER, CHAMPION, Registry, open_registry
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -56,6 +60,25 @@ def test_register_alias_fetch(registry: Registry, folder: Path, tmp_path: Path) 
     assert registry.fetch(one, tmp_path / "cache") == fetched
     registry.drop_alias(CHALLENGER)
     assert registry.alias(CHALLENGER) is None
+
+
+def test_two_processes_that_make_the_file_at_once_both_can(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from models.registry import open_registry;"
+        "r = open_registry(sys.argv[1], 'anomaly-detection', Path('.')); r.prepare();"
+        "print('champion', r.alias('champion'))"
+    )
+    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", script, uri], cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for process in started:
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, out.strip()) == (0, "champion None"), err
 
 
 def test_artifacts_lie_beside_the_database(
