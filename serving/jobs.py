@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -169,6 +170,9 @@ class Jobs:
             await process.wait()
             await self._close(job, "the service was stopped")
             raise
+        if process.returncode == -signal.SIGTERM:  # sent to all processes of the service
+            await self._close(job, "the training was stopped, with the service or by hand")
+            return
         tail = await asyncio.to_thread(_tail, output)
         await self._close(job, f"the process ended with {process.returncode}: {tail}")
 
