@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -12,6 +13,7 @@ from uuid import UUID
 
 import httpx
 import numpy as np
+import psutil  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import Engine
 
@@ -117,6 +119,14 @@ def another_champion_takes_over_and_a_broken_one_does_not(
     service.until(lambda: status(service)["problem"] is None)
 
 
+def is_training(service: Service) -> bool:
+    for process in service.processes():
+        with contextlib.suppress(psutil.Error):  # it ended meanwhile
+            if "training.fit" in process.cmdline():
+                return True
+    return False
+
+
 def it_finishes_what_is_in_flight(service: Service, engine: Engine) -> None:
     names = status(service)["models"]["isolation_forest"]["feature_names"]
     items = [
@@ -134,7 +144,7 @@ def it_finishes_what_is_in_flight(service: Service, engine: Engine) -> None:
 
     waiting = threading.Thread(target=train)
     waiting.start()
-    service.until(lambda: any("training.fit" in p.cmdline() for p in service.processes()))
+    service.until(lambda: is_training(service))
     workers = [threading.Thread(target=work) for _ in range(3)]
     for worker in workers:
         worker.start()
