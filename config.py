@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     budget_medium: float = Field(1e-3, gt=0, lt=1, description="false alarms per reading")
     budget_low: float = Field(1e-4, gt=0, lt=1, description="false alarms per reading")
     adaptation: bool = Field(True, description="let each stream's tail follow the stream")
-    event_silence_s: float = Field(3600, gt=0, description="an event ends after this silence")
+    event_silence_s: float = Field(7200, gt=0, description="an event ends after this silence")
     accept_shift_after: int = Field(
         0,
         ge=0,

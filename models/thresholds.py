@@ -78,7 +78,7 @@ class Policy:
 
     budgets: Mapping[str, float] = field(default_factory=lambda: dict(BUDGETS))
     adaptation: bool = True
-    event_silence_s: float = 3600.0
+    event_silence_s: float = 7200.0
     accept_shift_after: int = 0
     gap_factor: float = 20.0
     gap_s: float | None = None
