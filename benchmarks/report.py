@@ -89,7 +89,8 @@ def _cell(rows: Sequence[Row]) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 20 else f"{value:.2f}"
+    digits = 0 if abs(value) >= 20 else 2 if abs(value) >= 1 else 3
+    return f"{value:.{digits}f}"
 
 
 def _aligned(lines: list[list[str]]) -> str:

@@ -39,8 +39,8 @@ def test_table_has_measures_down_methods_across_mean_and_half_the_range():
     first, second = table(rows).split("\n\n")
     head, _, line = ([c.strip() for c in part.split("|")[1:-1]] for part in first.splitlines())
     assert head == ["SKAB valve1 (2 seeds)", "reach", "ours", "plain"]
-    assert line == ["f1", ">= 0.86", "0.85 +- 0.05", "0.70"]
-    assert "1.00 [0.50, 30]" in second
+    assert line == ["f1", ">= 0.86", "0.850 +- 0.050", "0.700"]
+    assert "1.00 [0.500, 30]" in second
 
 
 def test_interval_of_clustered_alarms_is_wider_than_that_of_scattered_ones():
