@@ -209,6 +209,8 @@ def train(env: dict[str, str], file: Path | None, var: Path, again: bool) -> Non
     command = [sys.executable, "-m", "training.fit"]
     if file is not None:
         command += ["--data", str(file)]
+    else:
+        command += ["--groups", str(Path(__file__).with_name("plant.toml"))]
     done = subprocess.run(command, env=env, preexec_fn=die_with_parent, check=False)
     if done.returncode:
         raise ChildError(f"training ended with exit code {done.returncode}")

@@ -2,7 +2,7 @@
 
 Three things are compared, at criticality medium:
 
-* false alarms: readings (labelled normal, where there are labels) that alarm;
+* false alarms: readings of normal operation, where there are labels, that alarm;
 * labelled faults found, where there are labels;
 * injected faults found: steps of some spreads in one feature, written into a copy of the
   readings. A bundle that never alarms has no false alarms either; this is what tells it apart.

@@ -7,7 +7,7 @@ stream into the beginning of the next. Labels, where there are any, are 0 and 1.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class Scored:
 def alarm_rate(scored: Sequence[Scored], *, seed: int = 0) -> dict[str, float]:
     """Alarms per scored reading, with a 90 % block-bootstrap interval.
 
-    Where labels exist, only readings labelled normal count: the others are meant to alarm.
+    Where labels exist, only normal operation counts, see :func:`normal`.
 
     Returns
     -------
@@ -46,10 +46,8 @@ def alarm_rate(scored: Sequence[Scored], *, seed: int = 0) -> dict[str, float]:
     """
     parts = []
     for one in scored:
-        normal = np.isfinite(one.final_score)
-        if one.labels is not None:
-            normal &= one.labels == 0
-        parts.append(one.is_anomaly[normal].astype(np.float64))
+        counted = np.isfinite(one.final_score) & normal(one)
+        parts.append(one.is_anomaly[counted].astype(np.float64))
     flags = np.concatenate(parts) if parts else np.empty(0)
     if not len(flags):
         return {"readings": 0, "alarms": 0, "rate": np.nan, "low": np.nan, "high": np.nan}
@@ -61,6 +59,22 @@ def alarm_rate(scored: Sequence[Scored], *, seed: int = 0) -> dict[str, float]:
         "low": low,
         "high": high,
     }
+
+
+def normal(one: Scored) -> Flags:
+    """Readings a false-alarm budget speaks of: (n,).
+
+    Not those labelled 1, which are meant to alarm, nor the rest of an alarm that began among
+    them: it is the same alarm, dying away.
+    """
+    out = np.ones(len(one.is_anomaly), np.bool_)
+    if one.labels is not None:
+        out &= one.labels == 0
+        for start, end in runs(one.is_anomaly):
+            faulty = np.flatnonzero(one.labels[start:end] == 1)
+            if len(faulty):
+                out[start + faulty[0] : end] = False
+    return out
 
 
 def _block_interval(parts: list[Floats], seed: int, draws: int = 400) -> tuple[float, float]:
@@ -83,11 +97,7 @@ def reliability(scored: Sequence[Scored], targets: Sequence[float]) -> list[dict
     """Target alarm rate against the share of normal readings whose p is at most the target."""
     rows = []
     for target in targets:
-        as_if = [
-            Scored(s.asset_id, s.sensor_id, s.timestamps, s.final_score, s.p, s.threshold,
-                   s.p <= target, labels=s.labels)
-            for s in scored
-        ]  # fmt: skip
+        as_if = [replace(one, is_anomaly=one.p <= target) for one in scored]
         rows.append({"target": target, **alarm_rate(as_if)})
     return rows
 
@@ -193,8 +203,8 @@ def false_events_per_month(
 ) -> dict[str, float]:
     """False events per stream and month (30 days) to expect at each budget.
 
-    The budget gives alarms per reading; how many alarms make one event is measured on these
-    readings (labelled ones left out), at the largest budget that saw enough events when the
+    The budget gives alarms per reading; how many alarms make one event is measured on the
+    :func:`normal` ones of these readings, at the largest budget that saw enough events when the
     budget at hand saw fewer than five.
     """
     out: dict[str, float] = {}
@@ -202,14 +212,9 @@ def false_events_per_month(
     for name, budget in sorted(budgets.items(), key=lambda item: -item[1]):
         alarms = events = 0
         for one in scored:
-            flags = one.p <= budget
-            if one.labels is not None:
-                flags &= one.labels == 0
-            cut = Scored(
-                one.asset_id, one.sensor_id, one.timestamps, one.final_score, one.p,
-                one.threshold, flags,
-            )  # fmt: skip
-            alarms += int(flags.sum())
+            cut = replace(one, is_anomaly=one.p <= budget)
+            cut = replace(cut, is_anomaly=cut.is_anomaly & normal(cut))
+            alarms += int(cut.is_anomaly.sum())
             events += len(alarm_events(cut, silence_s))
         if events >= 5:
             size = alarms / events

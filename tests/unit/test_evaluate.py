@@ -45,6 +45,14 @@ def test_alarm_rate_counts_only_readings_labelled_normal() -> None:
     assert (rate["readings"], rate["alarms"], rate["rate"]) == (2, 1, 0.5)
 
 
+def test_alarm_that_outlasts_its_fault_is_not_a_false_one() -> None:
+    flags = [1, 0, 1, 1, 1, 1, 0, 1]
+    labels = [0, 0, 0, 1, 0, 0, 0, 0]
+    rate = alarm_rate([scored(flags, labels)])
+    # the alarm before the fault and the one after it are false, its own rest is not
+    assert (rate["readings"], rate["alarms"]) == (5, 3)
+
+
 def test_alarm_rate_ignores_readings_that_were_not_scored() -> None:
     one = scored([0, 1, 0, 0])
     one.final_score[2:] = np.nan
