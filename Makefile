@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# Errors only: an index that is out of reach is retried and passed over, which is no news.
+# Errors only: an index that is out of reach is passed over, which is no news.
 PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 ARGS   ?=
 # PyTorch's own index of CPU builds, tried beside the default one: on Linux that brings gigabytes of
@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); } || \
 	  { echo "error: $(PYTHON) can't make $(VENV); on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "installing the pinned packages into $(VENV) (minutes the first time)"
-	@{ $(PIP) $(if $(TORCH_INDEX),--retries 1 --timeout 20 --extra-index-url $(TORCH_INDEX)) torch && \
+	@{ $(PIP) $(if $(TORCH_INDEX),--retries 0 --timeout 20 --extra-index-url $(TORCH_INDEX)) torch && \
 	   $(PIP) -e '.[embedded,dev]'; } || \
 	  { echo "error: pip could not install everything (its message is above); 'make setup' goes on where it stopped"; exit 1; }
 	@touch $@
