@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -57,14 +58,19 @@ class Trouble:
             wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(self._tries - 1, 10))
         return max(float(wait * random.uniform(0.5, 1.0)), asked)
 
-    def passed(self) -> None:
-        """Note that it works (again)."""
+    def passed(self, begun: float = math.inf) -> None:
+        """Note that it works (again).
+
+        ``begun`` is when what passed was begun (`time.monotonic`): an answer to something asked
+        before the trouble, as another lane may still get, says nothing about its end.
+        """
         if self.code is None:
             return
         with self._lock:
-            since, self._since = self._since, None
-            if since is None:
+            since = self._since
+            if since is None or begun < since:
                 return
+            self._since = None
             log.warning(
                 "%s: works again after %.1f s (%d tries)",
                 self._what, time.monotonic() - since, self._tries,

@@ -122,10 +122,11 @@ class Worker:
         if body is None:
             return
         parts.hook("before_score")
+        begun = time.monotonic()
         with parts.metrics.timed("score"):
             answer = self._scorer.score(body)
         steps.absorb(works, answer)
-        parts.service_trouble.passed()
+        parts.service_trouble.passed(begun)
         self.scored_at = time.monotonic()
         parts.hook("after_score")
 

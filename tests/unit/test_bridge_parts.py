@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -45,6 +46,17 @@ def test_trouble_is_said_once_and_its_end_once(caplog):
     assert told == [("service", "unavailable"), ("service", None)]
     assert waits[0] <= 0.2
     assert 5 <= waits[-1] <= 10
+
+
+def test_an_answer_asked_for_before_the_trouble_does_not_end_it():
+    told = []
+    trouble = Trouble("service", lambda what, code: told.append(code))
+    begun = time.monotonic()
+    trouble.failed(Unavailable("away"))
+    trouble.passed(begun)
+    assert told == ["unavailable"]
+    trouble.passed(time.monotonic())
+    assert told == ["unavailable", None]
 
 
 def test_trouble_waits_at_least_as_long_as_asked():
