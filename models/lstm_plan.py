@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Ends = NDArray[np.int64]
 
-_LEAST_WINDOWS = 2_000  # an epoch on little data goes over it several times
+_LEAST_WINDOWS = 500  # an epoch on little data goes over it several times; more only overfits
 
 
 @dataclass(frozen=True, kw_only=True)
