@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import fit_tail, score_of
+from models.calibration import Tail, fit_tail, score_of
 from models.combination import Calibration, combine, subset_key, subsets
 from models.folds import OutOfFold
 from models.thresholds import ALPHA, CLIP, GATE, HALF_LIFE, HIGH, Adaptation, Follower
@@ -18,6 +18,10 @@ Floats = NDArray[np.float64]
 #: The smoothed magnitude is stretched by at most this to meet the fast one.
 _MOST_GAIN = 10.0
 _ANCHOR = -1.3  # log10 of the probability at which smoothed and fast are made to agree
+#: Readings that part two clusters where the magnitude is partly a smoothed one.
+_APART = round(HALF_LIFE / 2)
+_BURN_IN = 2_000
+_ENOUGH = 10_000
 
 
 def calibrate(
@@ -63,15 +67,31 @@ def _one(subset: tuple[str, ...], series: list[Floats], how: Adaptation) -> Cali
     f = [fast.decades(values) for values in mixed]
     median, shift, gain, slow = smoothing(f)
     m = [np.maximum(a, shift + gain * b) for a, b in zip(f, slow, strict=True)]
-    fixed = fit_tail(m)
+    fixed = fit_tail(m, apart=_APART)
     draft = Calibration(
         subset, tails, fast, shift, gain, median, fixed, fixed,
         fixed.quantile(GATE), fixed.quantile(HIGH), fixed.quantile(math.log10(0.5)),
     )  # fmt: skip
-    final = fit_tail([adapted(draft, values, how) for values in f]) if how.rate else fixed
+    final = _adaptive_tail(draft, f, how) if how.rate else fixed
     return Calibration(
         subset, tails, fast, shift, gain, median, final, fixed, draft.gate, draft.high, draft.middle
     )
+
+
+def _adaptive_tail(draft: Calibration, fast: list[Floats], how: Adaptation) -> Tail:
+    """Tail of what streams that go on and on make of fast magnitudes, (n_i,) each.
+
+    The adaptation fluctuates, by itself and with the stream, and takes thousands of readings to
+    come to its full swing: more than a small training set has. So each stream is gone through
+    again and again, and counts only after _BURN_IN readings.
+    """
+    times = max(1, math.ceil(_ENOUGH / sum(map(len, fast))))
+    series = []
+    for values in fast:
+        before = np.resize(values[::-1], _BURN_IN)[::-1]  # the end of an endless repetition
+        run = adapted(draft, np.concatenate([before, np.tile(values, times)]), how)
+        series.append(run[_BURN_IN:])
+    return fit_tail(series, apart=_APART, repeats=times)
 
 
 def smoothing(fast: list[Floats]) -> tuple[float, float, float, list[Floats]]:

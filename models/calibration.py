@@ -32,6 +32,8 @@ FLOOR: Final = -12.0
 TAIL_READINGS: Final = 70
 LEAST_SHARE: Final = 0.05
 MOST_SHARE: Final = 0.2
+#: Exceedances no further apart than this belong to one cluster.
+APART: Final = 5
 _BODY = 64
 _SHAPE_PRIOR_SD: Final = 0.1
 _LEVELS = ((0.9, "critical"), (0.7, "high"), (0.5, "medium"))
@@ -153,7 +155,9 @@ _LOG10_E = math.log10(math.e)
 _END = 1e-30  # where a tail that ends has ended
 
 
-def fit_tail(series: list[Floats], share: float | None = None) -> Tail:
+def fit_tail(
+    series: list[Floats], share: float | None = None, *, apart: int = APART, repeats: float = 1.0
+) -> Tail:
     """Fit body and tail to magnitudes of normal readings.
 
     Parameters
@@ -163,6 +167,10 @@ def fit_tail(series: list[Floats], share: float | None = None) -> Tail:
         independent exceedances there are.
     share : float, optional
         Share of the sample that is the tail; by its size if not given.
+    apart : int
+        Readings without an exceedance that part two clusters.
+    repeats : float
+        How often the series hold each reading: a repetition is no new knowledge.
 
     Raises
     ------
@@ -175,13 +183,14 @@ def fit_tail(series: list[Floats], share: float | None = None) -> Tail:
         raise TrainingError(f"calibration needs at least 20 readings, got {n}")
     if not np.isfinite(pooled).all() or pooled[0] == pooled[-1]:
         raise TrainingError("calibration: the detector gives the same magnitude for every reading")
+    known = n / repeats
     if share is None:
-        share = min(max(TAIL_READINGS / n, LEAST_SHARE), MOST_SHARE)
-    share = min(max(share, 10.0 / n), 0.5)
+        share = min(max(TAIL_READINGS / known, LEAST_SHARE), MOST_SHARE)
+    share = min(max(share, 10.0 / known), 0.5)
     start = float(np.quantile(pooled, 1.0 - share))
     excess = pooled[pooled > start] - start
-    tau = cluster_size(series, start)
-    k_eff = max(len(excess) / tau, 2.0)
+    tau = cluster_size(series, start, apart)
+    k_eff = max(len(excess) / repeats / tau, 2.0)
     xi, beta = _fit_gpd(excess, k_eff)
     tail_p = len(excess) / n
     # evenly in log10 p, so that the body is as fine near the tail as it is in the middle
@@ -192,11 +201,11 @@ def fit_tail(series: list[Floats], share: float | None = None) -> Tail:
     keep = np.concatenate([np.diff(x) > 0, [True]])
     return Tail(
         tuple(map(float, x[keep])), tuple(map(float, y[keep])),
-        float(beta), float(xi + 1.0 / k_eff), float(n / tau),
+        float(beta), float(xi + 1.0 / k_eff), float(known / tau),
     )  # fmt: skip
 
 
-def cluster_size(series: list[Floats], start: float, apart: int = 5) -> float:
+def cluster_size(series: list[Floats], start: float, apart: int = APART) -> float:
     """Mean number of exceedances in a cluster (the runs estimator of the extremal index)."""
     exceed = clusters = 0
     for values in series:

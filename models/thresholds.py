@@ -49,10 +49,10 @@ RINGING: Final = 1.7
 QUICK_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 4.0)
 #: The level that tells an excursion's peak is fed with at most this many, so that a single absurd
 #: reading has no lasting peak.
-LEVEL_CLIP: Final = 100.0
+LEVEL_CLIP: Final = 10.0
 #: An excursion ends below this share of its peak, which fades with its own half-life.
 RECOVERY: Final = 1.0 / 3.0
-PEAK_HALF_LIFE: Final = 200.0
+PEAK_HALF_LIFE: Final = 800.0
 PEAK_DECAY: Final = 0.5 ** (1.0 / PEAK_HALF_LIFE)
 
 _TOKEN_RATE = 3.0 * 10.0**GATE
