@@ -47,6 +47,23 @@ def test_rate_holds_and_does_not_rise_along_a_long_run(cal):
         assert halves[1] < 1.6 * halves[0] + 0.2
 
 
+def test_little_training_data_keep_the_rate_on_a_long_run():
+    """The adaptation's own swing, which 800 readings do not show, is part of the calibration.
+
+    Calibrated on what a fresh stream makes of them, these came to 1.2 and 1.5 times the budget.
+    """
+    rates = []
+    for seed in range(16):
+        rng = np.random.default_rng(seed)
+        found = OutOfFold([{NAMES[0]: noise(rng, 800)}], [])
+        little = calibrate(NAMES, found, HOW)[subset_key(NAMES, False)]
+        log10_p = little.final.log10_ps(adapted(little, fast(little, noise(rng, 6000)), HOW))
+        rates.append([(log10_p <= budget).mean() / 10.0**budget for budget in (-2, -3)])
+    hundredth, thousandth = np.mean(rates, axis=0)
+    assert 0.85 < hundredth < 1.1
+    assert 0.7 < thousandth < 1.3
+
+
 def test_stream_noisier_than_training_is_followed(cal):
     raw = 1.6 * noise(np.random.default_rng(3), 20_000)
     log10_p = cal.final.log10_ps(adapted(cal, fast(cal, raw), HOW))
