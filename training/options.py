@@ -93,7 +93,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("seed", None, "seed", int, "of everything; the same seed gives the same bundle (0)"),
     Parameter(
         "impute", None, "max_imputed", int,
-        "features a live reading may lack; the training median stands in (0: refuse)",
+        "features a live reading may lack; what the others lead to expect stands in (0: refuse)",
     ),
 )  # fmt: skip
 
