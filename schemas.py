@@ -31,6 +31,8 @@ def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, str) and len(value) <= 64:
         try:
+            if len(value) > 8 and value.isdigit():  # an epoch, which Python may read as 1612-01-01
+                raise ValueError(value)
             parsed = datetime.fromisoformat(value)
             return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
         except (ValueError, OverflowError):

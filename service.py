@@ -22,6 +22,7 @@ from _bentoml_sdk import Service
 
 from config import load_settings
 from errors import AnomalyError, SettingsError
+from serving import logs
 from serving.auth import Keys, is_public
 from serving.remote import MODEL_NAMES, parse_urls
 from serving.routing import RestApp, owns
@@ -49,6 +50,7 @@ try:
 except SettingsError as error:
     raise SystemExit(f"setting {error.message}") from None
 
+logs.configure(settings.log_level, settings.log_json)
 log = logging.getLogger("bentoml.service")
 rest_app = RestApp(keys, max_concurrency=settings.max_concurrency)
 

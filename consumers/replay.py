@@ -127,9 +127,14 @@ def from_file(path: Path, shift_to_now: bool, limit: int | None) -> Iterator[Mes
             datetime.now(UTC), (one.timestamp for one in _first(readings(path), limit))
         )
         print(f"times are moved by {shift.total_seconds():.6f} s", flush=True)
+    empty = 0
     for reading in _first(readings(path), limit):
         if reading.features:
             yield encode(reading, shift, path.name)
+        else:
+            empty += 1
+    if empty:
+        print(f"{empty} rows without any value are left out", flush=True)
 
 
 def _first(rows: Iterable[Reading], limit: int | None) -> Iterator[Reading]:

@@ -49,6 +49,12 @@ def test_shift_makes_the_newest_reading_now(csv):
     assert len(list(from_file(csv, shift_to_now=True, limit=1))) == 1
 
 
+def test_rows_without_a_value_are_told(csv, capsys):
+    csv.write_text(CSV + "C,,2026-01-01T00:00:20Z,,\n")
+    assert len(list(from_file(csv, shift_to_now=False, limit=None))) == 2
+    assert capsys.readouterr().out == "1 rows without any value are left out\n"
+
+
 class FakeProducer:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
