@@ -50,12 +50,10 @@ def check_name(value: object, field: str) -> str:
         ``bad_name``, with the field.
     """
     if not isinstance(value, str) or not value or len(value) > MAX_NAME or "\x00" in value:
-        shown = repr(value)[:80]
-        raise InputError(
-            f"{field}: {shown} is not text of 1 to {MAX_NAME} characters without NUL",
-            code="bad_name",
-            field=field,
-        )
+        what = f"{value!r:.80} is not text of 1 to {MAX_NAME} characters without NUL"
+        if value is None:
+            what = "is missing or null"
+        raise InputError(f"{field}: {what}", code="bad_name", field=field)
     try:
         value.encode()
     except UnicodeEncodeError:
