@@ -176,6 +176,20 @@ def test_a_public_address_without_keys_is_warned_about_once(
     assert service.log_text().count("without API keys") == 1
 
 
+def test_the_log_names_the_store_and_how_a_training_ended(
+    make_service: MakeService, database_url: str
+) -> None:
+    service = make_service(database_url, bundle=False, LOG_JSON="true")
+    service.until(lambda: "store: " in service.log_text())
+    service.until(lambda: status(service)["database"]["available"])
+    refused = call(service, "POST", "/train", None, json=training(5)).json()["isolation_forest"]
+    assert refused["status"] == "error"
+    service.until(lambda: f"failed: {refused['message']}" in service.log_text())
+    lines = [json.loads(line) for line in service.log_text().splitlines()]
+    assert [line["logger"] for line in lines if "store: " in line["message"]] == ["db.session"]
+    assert "@" not in service.log_text()  # no URL with its password
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
