@@ -174,6 +174,10 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.dead_letters == (options.file is not None):
         parser.error("give either a file or --dead-letters")
+    if options.file and any((options.reason, options.asset, options.since, options.until)):
+        parser.error("--reason, --asset, --since and --until choose among --dead-letters")
+    if options.limit is not None and options.limit < 1:
+        parser.error("--limit must be 1 or more")
     if options.rate is not None and options.rate <= 0:
         parser.error("--rate must be above 0")
     try:

@@ -51,6 +51,22 @@ def auto_or(kind: Callable[[str], Any]) -> Callable[[str], Any]:
     return parse
 
 
+def count(text: str) -> int:
+    """A whole number from 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def share(text: str) -> float:
+    """A part of a whole, less than all of it."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
+    return value
+
+
 def gamma(text: str) -> float | str:
     return text if text == "scale" else float(text)
 
