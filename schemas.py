@@ -31,6 +31,8 @@ def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, str) and len(value) <= 64:
         try:
+            if len(value) > 8 and value.isdigit():  # an epoch, which Python may read as 1612-01-01
+                raise ValueError(value)
             parsed = datetime.fromisoformat(value)
             return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
         except (ValueError, OverflowError):
@@ -48,12 +50,10 @@ def check_name(value: object, field: str) -> str:
         ``bad_name``, with the field.
     """
     if not isinstance(value, str) or not value or len(value) > MAX_NAME or "\x00" in value:
-        shown = repr(value)[:80]
-        raise InputError(
-            f"{field}: {shown} is not text of 1 to {MAX_NAME} characters without NUL",
-            code="bad_name",
-            field=field,
-        )
+        what = f"{value!r:.80} is not text of 1 to {MAX_NAME} characters without NUL"
+        if value is None:
+            what = "is missing or null"
+        raise InputError(f"{field}: {what}", code="bad_name", field=field)
     try:
         value.encode()
     except UnicodeEncodeError:

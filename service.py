@@ -7,6 +7,7 @@ by ``bentoml.depends``, which BENTOML_CONFIG may scale or place on a GPU by its 
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -22,6 +23,7 @@ from _bentoml_sdk import Service
 
 from config import load_settings
 from errors import AnomalyError, SettingsError
+from serving import logs
 from serving.auth import Keys, is_public
 from serving.remote import MODEL_NAMES, parse_urls
 from serving.routing import RestApp, owns
@@ -49,11 +51,14 @@ try:
 except SettingsError as error:
     raise SystemExit(f"setting {error.message}") from None
 
+logs.configure(settings.log_level, settings.log_json)
 log = logging.getLogger("bentoml.service")
 rest_app = RestApp(keys, max_concurrency=settings.max_concurrency)
 
 #: The name that ``models.store`` gives a bundle in the Bento store.
 BUNDLE_MODEL = "anomaly-bundle"
+
+PR_SET_PDEATHSIG = 1
 
 #: In force for API and runners alike.
 COMMON: dict[str, Any] = {
@@ -213,7 +218,14 @@ def exit_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
+def end_with_parent() -> None:
+    """A killed ``bentoml serve`` takes its workers along; they would hold the next one's port."""
+    if bentoml.server_context.worker_index is not None and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 exit_on_sigterm()
+end_with_parent()
 for _name, _dependency in runner_dependencies().items():
     setattr(Api, _name, _dependency)
 if packed_bundle() is not None:

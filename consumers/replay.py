@@ -127,9 +127,14 @@ def from_file(path: Path, shift_to_now: bool, limit: int | None) -> Iterator[Mes
             datetime.now(UTC), (one.timestamp for one in _first(readings(path), limit))
         )
         print(f"times are moved by {shift.total_seconds():.6f} s", flush=True)
+    empty = 0
     for reading in _first(readings(path), limit):
         if reading.features:
             yield encode(reading, shift, path.name)
+        else:
+            empty += 1
+    if empty:
+        print(f"{empty} rows without any value are left out", flush=True)
 
 
 def _first(rows: Iterable[Reading], limit: int | None) -> Iterator[Reading]:
@@ -169,6 +174,10 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.dead_letters == (options.file is not None):
         parser.error("give either a file or --dead-letters")
+    if options.file and any((options.reason, options.asset, options.since, options.until)):
+        parser.error("--reason, --asset, --since and --until choose among --dead-letters")
+    if options.limit is not None and options.limit < 1:
+        parser.error("--limit must be 1 or more")
     if options.rate is not None and options.rate <= 0:
         parser.error("--rate must be above 0")
     try:

@@ -81,6 +81,12 @@ def _maintain(engine: Engine, unit: Unit, ahead: int, retention_days: int) -> st
     )
 
 
+def _days(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days, 0 or more")
+    return int(text)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point; 0 when all is done."""
     parser = argparse.ArgumentParser(
@@ -88,7 +94,9 @@ def main(argv: list[str] | None = None) -> int:
         description="Make the coming partitions of anomaly_detections and drop what is past "
         "RETENTION_DAYS. Run it daily; it is safe while everything runs, and twice.",
     )
-    parser.add_argument("--retention-days", type=int, help="instead of the setting; 0: keep all")
+    parser.add_argument(
+        "--retention-days", type=_days, metavar="N", help="instead of the setting; 0: keep all"
+    )
     arguments = parser.parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")
     try:

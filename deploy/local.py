@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "--data",
         type=Path,
         metavar="FILE",
-        help=f"wide CSV or Parquet to replay; the first {TRAIN_PART:.0%} of each asset is for"
+        help=f"wide CSV or Parquet to replay; the first {TRAIN_PART:.0%}% of each asset is for"
         " training (default: a simulated plant)",
     )
     out.add_argument("--keep", action="store_true", help="leave everything serving until Ctrl-C")

@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 from errors import BundleError, InputError, NotFound, Unavailable
 from models.files import cached, draft_folder, folder_digest, settle
 from models.mlflow_peek import DIGEST_TAG
-from models.quiet import quiet_mlflow, silent_mlflow
+from models.quiet import quiet_mlflow, silent_mlflow, without_login
 
 quiet_mlflow()
 
@@ -44,7 +44,7 @@ def translated(call: Callable[P, T]) -> Callable[P, T]:
         try:
             return call(*args, **kwargs)
         except MlflowException as error:
-            text = str(error).splitlines()[0][:300]
+            text = without_login(str(error).splitlines()[0])[:300]
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 raise NotFound(f"MLflow: {text}") from error
             if error.error_code == "INVALID_PARAMETER_VALUE":

@@ -44,10 +44,11 @@ def training_runs(
         order_by=["attributes.start_time DESC", "attributes.run_id ASC"],
         page_token=page,
     )
+    token = runs.token  # bytes from MLflow's SQL stores, text from its server
     return {
         "enabled": True,
         "runs": [_shown(run) for run in runs],
-        "next_page": runs.token or None,
+        "next_page": (token.decode() if isinstance(token, bytes) else token) or None,
     }
 
 

@@ -1,9 +1,10 @@
-"""Keep MLflow and BentoML from phoning home, and MLflow from talking in between."""
+"""Keep MLflow and BentoML from phoning home, and MLflow from talking in between or too much."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,11 @@ def quiet_mlflow() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # raised inside MLflow by the newest SQLAlchemy, while importing
     warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
+
+
+def without_login(text: str) -> str:
+    """MLflow's errors repeat its address, with the name and password that may be in it."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ _SHRINK = 0.1
 _OUTLYING = 4.0
 _WIDEST_MIX = 100
 _FEW_STEPS = 10
+_LARGEST = 1e100  # squares, and sums of them, stay finite
 
 
 @dataclass(slots=True)
@@ -39,7 +40,8 @@ def check_training(values: Sequence[Array], names: Sequence[str], least: int) ->
     Raises
     ------
     TrainingError
-        No rows, too few of them, a wrong width, or NaN and infinities (with stream, row, column).
+        No rows, too few of them, a wrong width, or NaN, infinities and values that have no square
+        (with stream, row, column).
     """
     arrays = [np.asarray(v, np.float64) for v in values]
     for i, array in enumerate(arrays):
@@ -47,12 +49,12 @@ def check_training(values: Sequence[Array], names: Sequence[str], least: int) ->
             raise TrainingError(
                 f"data: stream {i} has shape {array.shape}, expected (n, {len(names)})"
             )
-        bad = np.argwhere(~np.isfinite(array))
+        bad = np.argwhere(~(np.abs(array) < _LARGEST))
         if len(bad):
             row, column = int(bad[0][0]), int(bad[0][1])
             raise TrainingError(
                 f"data: {array[row, column]} in stream {i}, row {row}, column {names[column]!r}"
-                f" ({len(bad)} such values in all)",
+                f" ({len(bad)} such values in all): not a number below {_LARGEST:g}",
                 field=f"features.{names[column]}",
             )
     rows = sum(len(a) for a in arrays)

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from errors import AnomalyError, BundleError, InputError, NotFound, Unavailable
 from models.files import cached
 from models.mlflow_peek import CannotTell, peek
+from models.quiet import without_login
 from models.registry import Registry, open_registry
 
 ANSWER_LIMIT = 32 * 2**20
@@ -176,7 +177,8 @@ def main(arguments: list[str]) -> None:
         except AnomalyError as error:
             reply = {"error": error.entry()}
         except Exception as error:
-            reply = {"error": {"code": "registry_unavailable", "message": repr(error)[:500]}}
+            said = without_login(repr(error))[:500]
+            reply = {"error": {"code": "registry_unavailable", "message": said}}
         replies.write(json.dumps(reply, default=str) + "\n")
         replies.flush()
 

@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
+from sqlalchemy import Connection
 
 from db.repository import Job, claim_job, enqueue_job, finish_job, get_job, heartbeat_job
 from errors import AnomalyError, NotFound, StorageUnavailable
@@ -185,14 +186,22 @@ class Jobs:
             log.warning("training job %s: %s", job.id, error.message)
 
     async def _close(self, job: Job, reason: str) -> None:
-        """Mark the job failed unless its process has already said how it ended."""
+        """Mark the job failed unless its process has already said how it ended; log which."""
         problem = {"code": "training_failed", "message": reason, "field": None}
+
+        def finish(connection: Connection) -> Job | None:
+            finish_job(connection, job.id, self._owner, error=problem)
+            return get_job(connection, job.id)
+
         try:
-            await self._database.run(
-                lambda connection: finish_job(connection, job.id, self._owner, error=problem)
-            )
+            ended = await self._database.run(finish)
         except AnomalyError as error:
             log.warning("training job %s: %s", job.id, error.message)
+            return
+        if ended is not None and ended.error is not None:
+            log.warning("training job %s %s: %s", job.id, ended.state, ended.error["message"])
+        elif ended is not None:
+            log.info("training job %s %s", job.id, ended.state)
 
 
 def _tail(path: Path) -> str:

@@ -27,7 +27,7 @@ from training.backtest_report import print_report
 from training.cuts import Cut, by_asset, parse_cut, places, prepared
 from training.evaluate import Scored
 from training.groups import Result, Task, run_tasks
-from training.options import add_fit_arguments, fit_options
+from training.options import add_fit_arguments, count, fit_options
 from training.progress import Board
 from training.setting import consoles, entry, policy_of
 from training.sources import TrainingData, load_data
@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--fleet", action="store_true", help="one model for all assets")
     made.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the scores over time")
     made.add_argument("--features", metavar="NAME,...", help="columns to use (all)")
-    made.add_argument("--jobs", type=int, metavar="N", help="fits at one time (cores)")
+    made.add_argument("--jobs", type=count, metavar="N", help="fits at one time (cores)")
     add_fit_arguments(made)
     return made
 
@@ -118,7 +118,7 @@ def tasks_of(
     Raises
     ------
     TrainingError
-        Nothing can be trained on.
+        Nothing can be trained on, or nothing is left to score.
     """
     if options.missing == "refuse" and any(np.isnan(s.values).any() for s in data.streams):
         # a replay is to score what it can: live readings without a value are scored, too
@@ -127,6 +127,12 @@ def tasks_of(
         )
     assets = by_asset(data.streams)
     cuts = {asset: places(streams, cut) for asset, streams in assets.items()}
+    if all(
+        k == len(stream.timestamps)
+        for asset, streams in assets.items()
+        for stream, k in zip(streams, cuts[asset], strict=True)
+    ):
+        raise TrainingError("--train-until lies after the last reading: none is left to score")
     groups = {_FLEET: data.streams} if fleet else assets
     tasks, notes = [], []
     for name, streams in groups.items():

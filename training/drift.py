@@ -22,6 +22,7 @@ from errors import NotFound, UnknownGroup
 from models.bundle import Bundle
 from models.drift import compare, recent_columns
 from models.registry import CHAMPION
+from training.options import count
 from training.promotion import load_version
 from training.setting import consoles, entry, registry_of
 from training.sources import TrainingData, load_data
@@ -48,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--last", type=int, default=5000, metavar="N",
+    made.add_argument("--last", type=count, default=5000, metavar="N",
                       help="newest stored readings of each group (5000)")  # fmt: skip
     made.add_argument("--data", metavar="FILE|GLOB", help="a file's readings instead")
     made.add_argument("--group", help="this group alone")

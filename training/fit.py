@@ -14,7 +14,7 @@ from rich.console import Console
 from config import Settings
 from errors import InputError
 from schemas import parse_timestamp
-from training.options import add_fit_arguments, fit_options
+from training.options import add_fit_arguments, count, fit_options, share
 from training.pipeline import Outcome, Request, train
 from training.progress import Board
 from training.report import print_budgets, print_fit
@@ -63,14 +63,14 @@ def parser() -> argparse.ArgumentParser:
         help="readings that lack a value: leave them out, or stop (drop)",
     )  # fmt: skip
     made.add_argument(
-        "--holdout", type=_share, default=0.2, metavar="SHARE",
+        "--holdout", type=share, default=0.2, metavar="SHARE",
         help="newest share of the readings that is not fitted on, but judged on (0.2)",
     )  # fmt: skip
     made.add_argument(
         "--promote", choices=("auto", "true", "false"), default="auto",
         help="make it champion: if it is not worse, in any case, not at all (auto)",
     )  # fmt: skip
-    made.add_argument("--jobs", type=int, metavar="N", help="fits at one time (cores)")
+    made.add_argument("--jobs", type=count, metavar="N", help="fits at one time (cores)")
     made.add_argument("--no-native", action="store_true",
                       help="log no sklearn and pytorch flavours beside the bundle")  # fmt: skip
     made.add_argument("--job", metavar="ID", help=argparse.SUPPRESS)
@@ -171,13 +171,6 @@ def _time(text: str) -> datetime:
         return parse_timestamp(text)
     except InputError as error:
         raise argparse.ArgumentTypeError(error.message) from None
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
-    return value
 
 
 if __name__ == "__main__":

@@ -51,6 +51,22 @@ def auto_or(kind: Callable[[str], Any]) -> Callable[[str], Any]:
     return parse
 
 
+def count(text: str) -> int:
+    """A whole number from 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def share(text: str) -> float:
+    """A part of a whole, less than all of it."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
+    return value
+
+
 def gamma(text: str) -> float | str:
     return text if text == "scale" else float(text)
 
@@ -93,7 +109,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("seed", None, "seed", int, "of everything; the same seed gives the same bundle (0)"),
     Parameter(
         "impute", None, "max_imputed", int,
-        "features a live reading may lack; the training median stands in (0: refuse)",
+        "features a live reading may lack; what the others lead to expect stands in (0: refuse)",
     ),
 )  # fmt: skip
 

@@ -98,7 +98,7 @@ class Board:
         began = self._started.setdefault(key, time.monotonic())
         if self._plain:
             if done >= total:
-                took = time.monotonic() - began
+                took = time.monotonic() - self._started.pop(key, began)  # it may be done again
                 self._console.print(f"{label}: {total} done in {took:.1f} s  {shown}".rstrip())
             return
         if key not in self._tasks:

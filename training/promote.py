@@ -20,6 +20,7 @@ from models.store import import_alias
 from training.comparison import Column, Comparison, compare
 from training.grouping import by_rules, group_streams
 from training.groups import Task
+from training.options import share
 from training.prepare import prepare
 from training.progress import Board
 from training.promotion import load_version, promote, roll_back
@@ -51,16 +52,17 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--list", action="store_true", help="list the bundles and end")
-    made.add_argument("--rollback", action="store_true", help="go back to the champion before")
-    made.add_argument("--force", action="store_true", help="promote without comparing")
+    what = made.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="list the bundles and end")
+    what.add_argument("--rollback", action="store_true", help="go back to the champion before")
+    what.add_argument("--force", action="store_true", help="promote without comparing")
     made.add_argument("--version", help="the version to promote (the challenger)")
     made.add_argument(
         "--data", metavar="FILE|GLOB|simulated|postgresql",
         help="compare on these readings (the data that the challenger was trained on)",
     )  # fmt: skip
     made.add_argument(
-        "--holdout", type=float, metavar="SHARE",
+        "--holdout", type=share, metavar="SHARE",
         help="newest share of them that is compared on (as in the challenger's training)",
     )  # fmt: skip
     return made

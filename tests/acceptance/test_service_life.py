@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,35 @@ def test_a_public_address_without_keys_is_warned_about_once(
     service = make_service(database_url, bundle=False, SERVICE_HOST="0.0.0.0", SERVICE_WORKERS="2")
     service.until(lambda: "without API keys" in service.log_text())
     assert service.log_text().count("without API keys") == 1
+
+
+def test_the_log_names_the_store_and_how_a_training_ended(
+    make_service: MakeService, database_url: str
+) -> None:
+    service = make_service(database_url, bundle=False, LOG_JSON="true")
+    service.until(lambda: "store: " in service.log_text())
+    service.until(lambda: status(service)["database"]["available"])
+    refused = call(service, "POST", "/train", None, json=training(5)).json()["isolation_forest"]
+    assert refused["status"] == "error"
+    service.until(lambda: f"failed: {refused['message']}" in service.log_text())
+    lines = [json.loads(line) for line in service.log_text().splitlines()]
+    assert [line["logger"] for line in lines if "store: " in line["message"]] == ["db.session"]
+    assert "@" not in service.log_text()  # no URL with its password
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
+@pytest.mark.parametrize("mode", ["inprocess", "processes"])
+def test_workers_end_with_the_killed_process_that_started_them(
+    make_service: MakeService, database_url: str, mode: str
+) -> None:
+    service = make_service(database_url, bundle=False, RUNNER_MODE=mode)
+    first, *others = service.processes()
+    assert others
+    first.kill()
+    _, left = psutil.wait_procs([first, *others], timeout=30)
+    assert left == []
+    service.kill()  # what was killed is taken note of
+    service.start(ready=False)  # the port is free
 
 
 @pytest.mark.parametrize(

@@ -236,4 +236,6 @@ def test_command_says_what_it_did(
     assert "partitions made: anomaly_detections_" in out
     assert "kept for 30 days" in out
     assert maintain.main(["--retention-days", "0"]) == 0
+    with pytest.raises(SystemExit):
+        maintain.main(["--retention-days", "-3"])  # else it would say "kept for -3 days"
     assert "partitions made: none missing" in capsys.readouterr().out

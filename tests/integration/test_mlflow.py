@@ -100,7 +100,9 @@ def test_a_server_that_is_down_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    registry = open_registry("http://127.0.0.1:9", "anomaly-detection", tmp_path)
+    registry = open_registry("http://me:secret@127.0.0.1:9", "anomaly-detection", tmp_path)
     with pytest.raises(Unavailable) as caught:
         registry.alias(CHAMPION)
     assert caught.value.code == "registry_unavailable"
+    assert "http://127.0.0.1:9/" in caught.value.message
+    assert "secret" not in caught.value.message

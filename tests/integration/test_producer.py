@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from consumers.replay import from_file, send
+from consumers.replay import from_file, main, send
 from tests.fixtures.bridging import plant
 
 CSV = """asset_id,sensor_id,timestamp,rms,kurtosis
@@ -49,6 +49,12 @@ def test_shift_makes_the_newest_reading_now(csv):
     assert len(list(from_file(csv, shift_to_now=True, limit=1))) == 1
 
 
+def test_rows_without_a_value_are_told(csv, capsys):
+    csv.write_text(CSV + "C,,2026-01-01T00:00:20Z,,\n")
+    assert len(list(from_file(csv, shift_to_now=False, limit=None))) == 2
+    assert capsys.readouterr().out == "1 rows without any value are left out\n"
+
+
 class FakeProducer:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -70,6 +76,15 @@ def test_rate_is_kept(csv):
     assert send(messages, FakeProducer(), "in", rate=1000.0, sleep=slept.append) == 6
     assert len(slept) >= 1
     assert max(slept) <= 0.006
+
+
+@pytest.mark.parametrize(
+    "argv", [["--since", "2026-01-01"], ["--reason", "no_group"], ["--limit", "0"]]
+)
+def test_an_option_that_would_do_nothing_is_refused(csv, capsys, argv):
+    with pytest.raises(SystemExit, match="2"):
+        main([str(csv), *argv])
+    assert argv[0] in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_replay_of_a_file_and_of_dead_letters(one_scene, scoring, tmp_path):

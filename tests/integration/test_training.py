@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -77,7 +78,7 @@ def test_each_detector_has_a_child_run(
 
 def test_runs_are_listed_newest_first_and_paged(trained_once: TrainedOnce) -> None:
     registry = registry_of(trained_once.settings)
-    first = registry.runs(limit=3)
+    first = json.loads(json.dumps(registry.runs(limit=3)))  # as it comes back over HTTP
     rest = registry.runs(limit=3, page=first["next_page"])
     assert len(first["runs"]) == 3
     assert [run["kind"] for run in rest["runs"]] == ["bundle"]

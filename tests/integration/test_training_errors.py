@@ -49,7 +49,7 @@ def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
             "values are missing, most of 'temp'",
         ),
         (rows("", ""), [], "every feature is missing"),
-        (rows("x"), [], "invalid value 'x'"),
+        (rows("x"), [], "row 1: column 'rms' holds 'x'"),
         (rows("inf"), [], "row 1: rms is not finite"),
         (rows().replace("timestamp", "time"), [], "column 'timestamp' is missing"),
         (rows().replace("2026-01-01T00:00:03Z", "soon"), [], "row 4: timestamp"),
@@ -87,6 +87,7 @@ def test_a_fit_that_cannot_be_says_why(
         (["--train-until", "soon", "--out", "o.csv"], "neither a number of rows nor an ISO 8601"),
         (["--train-until", "60", "--out", "none/o.csv"], "folder none does not exist"),
         (["--train-until", "5", "--out", "o.csv"], "5 training readings"),
+        (["--train-until", "5000", "--out", "o.csv"], "none is left to score"),
     ],
 )
 def test_a_back_test_that_cannot_be_says_why(
@@ -101,6 +102,26 @@ def test_without_a_champion_there_is_nothing_to_compare(
 ) -> None:
     assert "champion" in refused(capsys, drift.main([]))
     assert "no challenger" in refused(capsys, promote.main([]))
+
+
+@pytest.mark.parametrize(
+    ("module", "argv", "told"),
+    [
+        (fit, ["--holdout", "1"], "1 is not in [0, 1)"),
+        (fit, ["--jobs", "0"], "0 is not 1 or more"),
+        (promote, ["--holdout", "2"], "2 is not in [0, 1)"),
+        (promote, ["--list", "--rollback"], "not allowed with"),
+        (drift, ["--last", "-5"], "-5 is not 1 or more"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    capsys: pytest.CaptureFixture[str], module: object, argv: list[str], told: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        module.main(argv)  # type: ignore[attr-defined]
+    said = capsys.readouterr().err
+    assert argv[0] in said
+    assert told in said
 
 
 @pytest.mark.parametrize("module", [fit, backtest, drift, promote])

@@ -103,6 +103,10 @@ def test_nothing_but_constants_is_refused():
         ([np.ones((100, 3))], "stream 0 has shape"),
         ([np.where(np.arange(200).reshape(100, 2) == 7, np.nan, 1.0)], "row 3, column 'b'"),
         ([np.where(np.arange(200).reshape(100, 2) == 6, np.inf, 1.0)], "row 3, column 'a'"),
+        (
+            [np.where(np.arange(200).reshape(100, 2) == 6, -1e200, 1.0)],
+            "-1e+200 in stream 0, row 3",
+        ),
         ([], "0 readings"),
     ],
 )

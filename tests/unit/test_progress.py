@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import queue
+from types import SimpleNamespace
 
+import pytest
 from rich.console import Console
 
 from training.progress import Board, pump
@@ -34,6 +36,19 @@ def test_elsewhere_each_stage_is_a_line() -> None:
     lines = out.getvalue().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("calibration: 2 done in ")
+
+
+def test_a_stage_done_again_is_timed_from_its_own_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = iter([0.0, 1.0, 2.0, 60.0, 60.5, 61.0])
+    clock = SimpleNamespace(monotonic=lambda: next(now))
+    monkeypatch.setattr("training.progress.time", clock)
+    drawn, out = console(terminal=False)
+    with Board(drawn) as board:
+        for done in (1, 2, 1, 2):
+            board.part("")("calibration", done, 2, {})
+    assert [line.split(" in ")[1] for line in out.getvalue().splitlines()] == ["2.0 s", "1.0 s"]
 
 
 def test_a_quiet_board_draws_nothing_and_still_tells_the_listener() -> None:

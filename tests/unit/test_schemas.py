@@ -43,6 +43,7 @@ def test_times_of_every_form_become_utc(text: str) -> None:
         True,
         "0001-01-01T00:00:00+14:00",
         "9" * 99,
+        "1612010112345",  # an epoch in ms, as text
     ],
 )
 def test_what_is_no_time_is_refused_with_field_and_value(value: object) -> None:

@@ -1,0 +1,56 @@
+"""The service's log: LOG_LEVEL and LOG_JSON hold for BentoML's handler and all of our loggers."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+
+from serving.logs import HANDLER, configure
+
+OURS = ("bentoml", "db", "models")
+
+
+@pytest.fixture
+def written() -> Iterator[StringIO]:
+    """What a handler of BentoML's name on the root logger writes; everything is put back."""
+    text = StringIO()
+    handler = logging.StreamHandler(text)
+    handler.name = HANDLER
+    root = logging.getLogger()
+    levels = {name: logging.getLogger(name).level for name in OURS}
+    root.addHandler(handler)
+    yield text
+    root.removeHandler(handler)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def test_our_loggers_are_heard_at_the_level_asked_for(written: StringIO) -> None:
+    configure("INFO", as_json=False)
+    logging.getLogger("db.session").info("store: %s", "here")
+    logging.getLogger("models.x").debug("unheard")
+    configure("ERROR", as_json=False)
+    logging.getLogger("db.session").warning("unheard, too")
+    assert written.getvalue() == "store: here\n"
+
+
+def test_json_is_one_object_a_line(written: StringIO) -> None:
+    configure("INFO", as_json=True)
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        logging.getLogger("db").exception("failed")
+    (line,) = written.getvalue().splitlines()
+    said = json.loads(line)
+    assert (said["level"], said["logger"], said["message"]) == ("ERROR", "db", "failed")
+    assert "two\nlines" in said["exception"]
+
+
+def test_a_process_that_does_not_serve_is_left_alone() -> None:
+    before = [logging.getLogger(name).level for name in OURS]
+    configure("ERROR", as_json=True)
+    assert [logging.getLogger(name).level for name in OURS] == before
