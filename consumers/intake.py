@@ -1,25 +1,23 @@
-"""The main loop: polls whatever happens, fills the places' buffers, follows the group.
+"""The main loop: polls whatever happens, fills the places' buffers, settles their claims.
 
-Only :meth:`Intake.step` talks to the consumer. The rebalance listener runs on kafka-python's own
-thread while ``poll`` waits, so it only marks places and lets the loop do the rest.
+Only :meth:`Intake.step` talks to the consumer; what the group gives and takes meanwhile is in
+:mod:`consumers.assignment`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
-from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 
 from consumers import behind
+from consumers.assignment import Assignment
 from consumers.claims import Claims, find_start
 from consumers.flow import Flow
-from consumers.lane import Lane
 from consumers.metrics import Metrics
 from consumers.places import Place, Status
 from consumers.reception import ASK_SECONDS, Reception
@@ -37,23 +35,22 @@ HOUSEKEEPING_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Settings of the main loop. Times in seconds."""
+    """Settings of the main loop."""
 
     topic: str
     reset: str
-    buffer_records: int  # a lane
+    buffer_records: int  # all in all
     buffer_bytes: int  # all in all
-    streams_cached: int
-    revoke_seconds: float
+    streams_cached: int  # a place
 
 
-class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
-    """Assigned partitions, their records and their claims."""
+class Intake:
+    """Takes in the assigned partitions' records and claims."""
 
     def __init__(
         self,
         consumer: KafkaConsumer,
-        lanes: Sequence[Lane],
+        assignment: Assignment,
         claims: Claims,
         metrics: Metrics,
         watch: Watch,
@@ -61,73 +58,14 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         notice: Notice,
     ) -> None:
         self._consumer = consumer
-        self._lanes = lanes
         self._claims = claims
         self._watch = watch
         self._reception = Reception(consumer, metrics, notice)
         self._rules = rules
-        self._flow = Flow(consumer, rules.buffer_records * len(lanes), rules.buffer_bytes)
-        self._places: dict[TopicPartition, Place] = {}
-        self._unnamed: set[TopicPartition] = set()  # assigned; the topic's id is not known yet
+        self._flow = Flow(consumer, rules.buffer_records, rules.buffer_bytes)
         self._next_look = 0.0
         self._subscribed = False
-        self.assigned_once = False
-
-    def _subscribe(self) -> None:
-        """Join the group once the topic exists: not every broker tells an early member later."""
-        if self._consumer.partitions_for_topic(self._rules.topic):
-            self._watch.note_topic(True)
-            self._consumer.subscribe([self._rules.topic], listener=self)
-            self._subscribed = True
-        else:
-            self._watch.note_topic(False)
-            time.sleep(POLL_SECONDS)
-
-    @property
-    def places(self) -> list[Place]:
-        return list(self._places.values())
-
-    def settled(self) -> bool:
-        """The group has given us our partitions and each of them is being worked on."""
-        return (
-            self.assigned_once
-            and not self._unnamed
-            and behind.is_stable(self._consumer)
-            and all(place.status is Status.READY for place in self.places)
-            and set(self._consumer.assignment()) == set(self._places)
-        )
-
-    # -- the group, on kafka-python's thread ----------------------------------------------------
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        for partition in assigned:
-            behind.placeholder(self._consumer, partition)
-            self._unnamed.add(partition)
-        self.assigned_once = True
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Batches in hand may finish until the deadline; heartbeats go on meanwhile."""
-        leaving = [place for at in revoked if (place := self._places.get(at)) is not None]
-        self._unnamed -= set(revoked)
-        for place in leaving:
-            place.status = Status.LEAVING
-        deadline = time.monotonic() + self._rules.revoke_seconds
-        while any(lane.holds(leaving) for lane in self._lanes) and time.monotonic() < deadline:
-            await behind.nap(self._consumer, 0.01)
-        self._drop(leaving)
-
-    async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        self._unnamed -= set(lost)
-        self._drop([place for at in lost if (place := self._places.get(at)) is not None])
-
-    def _drop(self, places: Iterable[Place]) -> None:
-        for place in places:
-            place.status = Status.GONE
-            self._places.pop(place.partition, None)
-            for lane in self._lanes:
-                lane.remove(place)
-
-    # -- the loop -------------------------------------------------------------------------------
+        self.assignment = assignment
 
     def step(self) -> None:
         """Poll once and do what is due."""
@@ -142,24 +80,35 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self._out_of_range(error.args[0])
         except UNREADABLE as error:
             self._unreadable(error)
-        self._name_places()
+        for place in self.assignment.name(self._rules.topic, self._rules.streams_cached):
+            self._claims.ask(place)
         self._take_answers()
         self._follow_statuses()
-        self._flow.balance(self.places)
+        self._flow.balance(self.assignment.places)
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + HOUSEKEEPING_SECONDS
             self._look_around()
 
+    def _subscribe(self) -> None:
+        """Join the group once the topic exists: not every broker tells an early member later."""
+        if self._consumer.partitions_for_topic(self._rules.topic):
+            self._watch.note_topic(True)
+            self._consumer.subscribe([self._rules.topic], listener=self.assignment)
+            self._subscribed = True
+        else:
+            self._watch.note_topic(False)
+            time.sleep(POLL_SECONDS)
+
     def _receive(self, polled: dict[TopicPartition, list[Any]]) -> None:
         now = time.monotonic()
         lanes = set()
         for partition, records in polled.items():
-            place = self._places.get(partition)
+            place = self.assignment.get(partition)
             if place is None or place.status not in (Status.READY, Status.DOUBTFUL):
                 continue
             place.extend(self._reception.accept(place, records), now)
-            lanes.add(self._lane(place))
+            lanes.add(self.assignment.lane(place))
         for lane in lanes:
             lane.notify()
 
@@ -167,37 +116,19 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         behind.refreshed(self._consumer, ASK_SECONDS)
         self._drop_replaced()  # made anew, the topic has other offsets, and its places are dropped
         for partition, offset in offsets.items():
-            place = self._places.get(partition)
+            place = self.assignment.get(partition)
             if place is not None:
                 self._reception.out_of_range(place, offset)
 
     def _unreadable(self, error: kafka_errors.KafkaError) -> None:
         at = behind.drop_unreadable(self._consumer)
-        place = None if at is None else self._places.get(at)
+        place = None if at is None else self.assignment.get(at)
         if place is not None:
             self._flow.hold(place, self._reception.unreadable(place, error))
 
-    def _lane(self, place: Place) -> Lane:
-        number: int = place.partition.partition
-        return self._lanes[number % len(self._lanes)]
-
-    def _name_places(self) -> None:
-        """A newly assigned partition becomes a place once its topic's id is known."""
-        if not self._unnamed:
-            return
-        topic_id = behind.topic_id(self._consumer, self._rules.topic)
-        if topic_id is None:
-            behind.refresh_metadata(self._consumer)
-            return
-        for partition in list(self._unnamed):
-            self._unnamed.discard(partition)
-            place = Place(partition, topic_id, self._rules.streams_cached)
-            self._places[partition] = place
-            self._claims.ask(place)
-
     def _take_answers(self) -> None:
         for place, claim in self._claims.answers():
-            if self._places.get(place.partition) is not place:
+            if self.assignment.get(place.partition) is not place:
                 continue
             if place.status is Status.CLAIMING and claim is not None:
                 self._begin(place, claim)
@@ -223,13 +154,13 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             "%s[%d]: epoch %d, from offset %d",
             *place.partition, place.epoch, place.position, extra={"action": "claimed"},
         )  # fmt: skip
-        self._lane(place).add(place)
+        self.assignment.lane(place).add(place)
 
     def _check(self, place: Place, claim: Claim | None) -> None:
         """After a failed transaction: did it take effect, and is the account still ours?"""
         if claim is None or claim.epoch != place.epoch:
             place.status, place.lost_at = Status.LOST, time.monotonic()
-            self._lane(place).remove(place)
+            self.assignment.lane(place).remove(place)
             self._consumer.pause(place.partition)
             place.clear()
             log.warning(
@@ -242,10 +173,10 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             place.stored = claim.next_offset
             place.drop_through(claim.next_offset, time.monotonic())
         place.status = Status.READY
-        self._lane(place).notify()
+        self.assignment.lane(place).notify()
 
     def _follow_statuses(self) -> None:
-        for place in self.places:
+        for place in self.assignment.places:
             if place.status is Status.DOUBTFUL and not place.asked:
                 place.asked = True
                 self._claims.ask(place)
@@ -257,22 +188,20 @@ class Intake(AsyncConsumerRebalanceListener):  # type: ignore[misc]
                 and behind.is_stable(self._consumer)
             ):
                 # the group still gives it to us: claim it as if newly assigned
-                self._drop([place])
+                self.assignment.drop([place])
                 if place.partition in self._consumer.assignment():
-                    self._unnamed.add(place.partition)
-
-    # -- now and then ---------------------------------------------------------------------------
+                    self.assignment.expect(place.partition)
 
     def _look_around(self) -> None:
-        self._watch.look(self.places)
+        self._watch.look(self.assignment.places)
         self._drop_replaced()
 
     def _drop_replaced(self) -> None:
-        for place in self._watch.replaced(self.places):
+        for place in self._watch.replaced(self.assignment.places):
             log.warning(
                 "%s[%d]: the topic was made anew; starting from its beginning",
                 *place.partition, extra={"action": "topic_recreated"},
             )  # fmt: skip
-            self._drop([place])
+            self.assignment.drop([place])
             self._consumer.pause(place.partition)
-            self._unnamed.add(place.partition)
+            self.assignment.expect(place.partition)

@@ -13,6 +13,7 @@ from kafka import errors as kafka_errors
 
 from config import Settings
 from consumers import behind
+from consumers.assignment import Assignment
 from consumers.batch import Limits
 from consumers.checkpoint import Source, Store
 from consumers.claims import Claims
@@ -71,6 +72,7 @@ class Bridge:
     ) -> None:
         self._consumer = consumer
         self._intake = intake
+        self._assignment = intake.assignment
         self._watch = watch
         self._lanes = lanes
         self._claims = claims
@@ -106,7 +108,7 @@ class Bridge:
     def sources(self) -> list[Source]:
         return [
             place.source
-            for place in self._intake.places
+            for place in self._assignment.places
             if place.status in (Status.READY, Status.DOUBTFUL)
         ]
 
@@ -114,9 +116,9 @@ class Bridge:
         """All that was in our partitions when they were claimed is stored and published."""
         if self._watch.topic_missing:
             return time.monotonic() - self._started > NO_TOPIC_SECONDS
-        if not self._intake.settled():
+        if not self._assignment.settled():
             return False
-        places = self._intake.places
+        places = self._assignment.places
         if any(p.drain_to is None or p.position < p.drain_to for p in places):
             return False
         return self._publisher.idle
@@ -133,7 +135,7 @@ class Bridge:
         # what is not published by then is published by the next owner
         self._publisher.stop(min(5.0, max(0.5, deadline - time.monotonic())))
         try:
-            offsets = self._watch.offsets_to_tell(self._intake.places)
+            offsets = self._watch.offsets_to_tell(self._assignment.places)
             if offsets:
                 behind.commit(self._consumer, offsets, 2.0)
         except (kafka_errors.KafkaError, AssertionError) as error:
@@ -200,13 +202,13 @@ def build(
     rules = Rules(
         topic=settings.kafka_topic_input_features,
         reset=settings.kafka_auto_offset_reset,
-        buffer_records=2 * settings.bridge_batch_max,
+        buffer_records=2 * settings.bridge_batch_max * len(lanes),
         buffer_bytes=int(settings.bridge_buffer_mb * 2**20),
         streams_cached=settings.bridge_streams_cached,
-        revoke_seconds=settings.bridge_revoke_s,
     )
     watch = Watch(consumer, rules.topic, metrics, broker_trouble, spread, settings.bridge_silent_s)
-    intake = Intake(consumer, lanes, claims, metrics, watch, rules, condition.notice)
+    assignment = Assignment(consumer, lanes, settings.bridge_revoke_s)
+    intake = Intake(consumer, assignment, claims, metrics, watch, rules, condition.notice)
     upkeep = Upkeep(make_partitions, Trouble("partitions", lambda *_: None))  # pauses nothing
     bridge = Bridge(
         consumer, intake, watch, lanes, claims, publisher, upkeep, scorers, broker_trouble, metrics

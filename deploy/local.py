@@ -8,33 +8,30 @@ as they are stored. Everything is stopped at the end, on Ctrl-C, and on any fail
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
-from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
 from sqlalchemy import Engine
 
-import datasets
 from config import Settings, load_settings
+from datasets import readings
 from db.migrate import migrate
 from db.session import describe, open_engine
 from deploy.broker import create_topics, start_broker, topic_id
+from deploy.demo_data import TRAIN_PART, prepare_data
 from deploy.processes import Child, ChildError, Children, die_with_parent, free_port, port_is_free
+from deploy.sender import replay_command, sent, shift_of
 from deploy.truth import compare, faults_of
 from deploy.watch import claimed, summary, watch
-from errors import AnomalyError, DatasetError
+from errors import AnomalyError
 
-#: Share of each asset's readings that training sees when the data are a file.
-TRAIN_PART = 0.3
 PARTITIONS = 3
 
 console = Console(highlight=False)
@@ -133,12 +130,12 @@ def serve(
     bridge.wait_ready(lambda: claimed(engine, source) == PARTITIONS, within=120)
     step("bridge: has its partitions; replaying")
     started = time.monotonic()
-    sender = children.start("replay", *replay_command(replay_file, args))
+    sender = children.start("replay", *replay_command(replay_file, args.rate, args.limit))
     tally = watch(engine, source, lambda: sent(sender), lambda: check(children, sender), console)
     total = sent(sender) or 0
     console.print()
     console.print(summary(engine, source, tally, total, time.monotonic() - started))
-    faults = faults_of(itertools.islice(datasets.readings(replay_file), args.limit))
+    faults = faults_of(itertools.islice(readings(replay_file), args.limit))
     if faults:
         console.print(compare(faults, tally.alarms, shift_of(sender)))
     addresses(settings, url, children, args.keep)
@@ -161,42 +158,6 @@ def environment(var: Path) -> dict[str, str]:
         "KAFKA_SESSION_TIMEOUT_MS": env.get("KAFKA_SESSION_TIMEOUT_MS", "6000"),
     }
     return env
-
-
-def prepare_data(data: Path | None, var: Path) -> tuple[Path | None, Path]:
-    """(file to train on or None for the simulated plant, file to replay)."""
-    if data is None:
-        replay_file = var / "plant.csv"
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "training.simulate",
-                "--out",
-                str(replay_file),
-                "--from",
-                "4000",
-            ],
-            check=True,
-        )
-        return None, replay_file
-    if not data.exists():
-        raise DatasetError(f"{data} does not exist", field="--data")
-    return write_first_part(data, var / "train.csv"), data.absolute()
-
-
-def write_first_part(data: Path, out: Path) -> Path:
-    """Write the first part of each stream as CSV; labels are left out, training has no use."""
-    dataset = datasets.load(data)
-    with out.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["asset_id", "sensor_id", "timestamp", *dataset.feature_names])
-        for stream in dataset.streams:
-            for row in range(max(1, int(len(stream.values) * TRAIN_PART))):
-                values = ["" if v != v else repr(float(v)) for v in stream.values[row]]
-                when = f"{stream.timestamps[row].astype('datetime64[us]')}+00:00"
-                writer.writerow([stream.asset_id, stream.sensor_id or "", when, *values])
-    return out
 
 
 def train(env: dict[str, str], file: Path | None, var: Path, again: bool) -> None:
@@ -230,29 +191,6 @@ def start_service(children: Children, url: str) -> Child:
             return False
 
     return service.wait_ready(ready, within=120)
-
-
-def replay_command(file: Path, args: argparse.Namespace) -> list[str]:
-    command = [sys.executable, "-m", "consumers.replay", str(file), "--shift-to-now"]
-    if args.rate > 0:
-        command += ["--rate", str(args.rate)]
-    if args.limit is not None:
-        command += ["--limit", str(args.limit)]
-    return command
-
-
-def sent(sender: Child) -> int | None:
-    """The number that ``consumers.replay`` reports in its last line; None while it sends."""
-    if sender.process.poll() is None:
-        return None
-    found = re.search(r"^sent (\d+) records$", sender.log.read_text(), re.MULTILINE)
-    return int(found[1]) if found else 0
-
-
-def shift_of(sender: Child) -> timedelta:
-    """What ``consumers.replay`` says that it added to the times of the file."""
-    found = re.search(r"^times are moved by (-?[\d.]+) s$", sender.log.read_text(), re.MULTILINE)
-    return timedelta(seconds=float(found[1])) if found else timedelta()
 
 
 def check(children: Children, sender: Child) -> None:

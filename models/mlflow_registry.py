@@ -1,8 +1,6 @@
 """The registry kept by MLflow: a SQLite file or a server, reached the same way.
 
-A bundle is registered as an MLflow *pyfunc* model whose data are the bundle's own files and
-whose code is this package's, copied along: ``mlflow.pyfunc.load_model`` works where the project
-is not installed, and nothing is pickled.
+What a registered version consists of is in :mod:`models.mlflow_model`.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from errors import BundleError, InputError, NotFound, Unavailable
 from models.files import cached, draft_folder, folder_digest, settle
+from models.mlflow_model import log_model
 from models.mlflow_peek import DIGEST_TAG
 from models.quiet import quiet_mlflow, silent_mlflow, without_login
 
@@ -29,10 +28,6 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-KIND_TAG = "anomaly.kind"
-#: what the copied code needs to load a bundle and score with it, with the versions in use
-REQUIREMENTS = ("mlflow", "numpy", "numba", "scipy", "pandas", "pydantic")
 
 
 def translated(call: Callable[P, T]) -> Callable[P, T]:
@@ -133,7 +128,7 @@ class MlflowRegistry:
         ):
             copy = Path(scratch) / "bundle"  # its name is the folder's name inside the model
             shutil.copytree(folder, copy)
-            logged = self._log(copy, example, output_example)
+            logged = log_model(copy, example, output_example)
             about = {**(tags or {}), DIGEST_TAG: folder_digest(copy)}
             return self._register(logged, run.info.run_id, about)
 
@@ -153,22 +148,6 @@ class MlflowRegistry:
             model_id=logged.model_id,
         )
         return str(made.version)
-
-    def _log(self, copy: Path, example: Any, output_example: Any) -> Any:
-        signature = None
-        if example is not None:
-            signature = mlflow.models.infer_signature(example, output_example)
-        here = Path(__file__).parent
-        with tempfile.TemporaryDirectory() as scratch:
-            return mlflow.pyfunc.log_model(
-                name="bundle",
-                loader_module="models.pyfunc",
-                data_path=str(copy),
-                code_paths=_code(here, Path(scratch)),
-                signature=signature,
-                input_example=example,
-                pip_requirements=_requirements(),
-            )
 
     @translated
     def alias(self, name: str) -> str | None:
@@ -257,25 +236,6 @@ class MlflowRegistry:
         if self._absent():
             raise NotFound(f"no version {version!r} of {self.name} in MLflow")
         return self.client.get_model_version(self.name, version)
-
-
-def _code(package: Path, scratch: Path) -> list[str]:
-    """Copy the code a bundle is loaded with; without caches, which would change its digest."""
-    target = scratch / "models"
-    shutil.copytree(package, target, ignore=shutil.ignore_patterns("__pycache__"))
-    return [str(target), str(package.parent / "errors.py"), str(package.parent / "schemas.py")]
-
-
-def _requirements() -> list[str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    pinned = []
-    for name in (*REQUIREMENTS, "torch"):
-        try:
-            pinned.append(f"{name}=={version(name).partition('+')[0]}")
-        except PackageNotFoundError:
-            continue
-    return pinned
 
 
 def _about(version: ModelVersion, aliases: Mapping[str, Any]) -> dict[str, Any]:

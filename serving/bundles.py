@@ -1,16 +1,14 @@
 """Which bundle is in force: the champion, followed by every worker without stopping any request.
 
-One worker, the leader (it holds a file lock), reads the registry's alias and fetches the bundle
-under ``VAR_DIR/bundles``, then names it in ``champion.json`` there. Every worker watches that
-small file, loads and warms what it names in a thread, and only then switches. Requests keep the
-bundle they began with. A bundle that cannot be loaded leaves the old one in force.
+Every worker watches the small file that names the champion (:mod:`serving.champion`), loads and
+warms what it names in a thread, and only then switches. Requests keep the bundle they began with.
+A bundle that cannot be loaded leaves the old one in force.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -20,15 +18,11 @@ from typing import Any
 
 from errors import AnomalyError, NoModel
 from models.bundle import Bundle
-from models.files import write_text_atomically
 from serving import metrics
-from serving.agent import Asker
-from serving.leadership import Leadership
+from serving.champion import WATCH_S, Champion
 
 log = logging.getLogger("bentoml.serving.bundles")
 
-#: How often a worker looks at ``champion.json`` (a stat, no more).
-WATCH_S = 0.25
 #: For so long a start waits for the registry, so that no old bundle has a turn before the champion.
 FIRST_LOOK_S = 1.0
 #: What another worker learnt this long ago need not be asked again at a start.
@@ -44,41 +38,29 @@ class Keeper:
 
     Parameters
     ----------
-    asker : Asker
-        The registry.
-    home : Path
-        ``VAR_DIR/bundles``.
+    champion : Champion
+        Tells which bundle is to be in force.
     warm : async callable
         Runs the whole of scoring once with a bundle before it is put in force.
-    poll_s : float
-        How often the leader reads the alias.
     packed : Path, optional
         A bundle that came with the Bento; serves until there is a champion.
     """
 
     def __init__(
         self,
-        asker: Asker,
-        home: Path,
+        champion: Champion,
         warm: Callable[[Bundle], Awaitable[None]],
-        poll_s: float = 5.0,
         packed: Path | None = None,
     ) -> None:
-        self._asker = asker
-        self._home = home
+        self._champion = champion
         self._warm = warm
-        self._poll_s = poll_s
         self._packed = packed
-        self._pointer = home / "champion.json"
-        self._recheck = home / "recheck"
         self._seen: tuple[int, int] | None = None
         self._foreign: dict[str, float] = {}
         self._failed: dict[str, float] = {}
         self._folder: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._wanted = asyncio.Event()
         self._loading = asyncio.Lock()
-        self.leadership = Leadership(home / "leader.lock")
         self.bundle: Bundle | None = None
         self.source: str | None = None
         self.loaded_at: str | None = None
@@ -103,10 +85,10 @@ class Keeper:
 
     async def start(self) -> None:
         """In the background: load what is known from last time or was packed, then follow."""
-        self._home.mkdir(parents=True, exist_ok=True)
+        self._champion.home.mkdir(parents=True, exist_ok=True)
         self._tasks = [
             asyncio.create_task(self._watch(), name="watch champion.json"),
-            asyncio.create_task(self._lead(), name="poll the champion"),
+            asyncio.create_task(self._champion.lead(), name="poll the champion"),
         ]
 
     async def stop(self) -> None:
@@ -114,8 +96,7 @@ class Keeper:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.leadership.release()
-        await self._asker.close()
+        await self._champion.close()
 
     async def know(self, version: str) -> None:
         """A state made by ``version`` came in: if that is the champion by now, switch first."""
@@ -124,11 +105,11 @@ class Keeper:
         now = time.monotonic()
         if now - self._foreign.get(version, -FOREIGN_S) < FOREIGN_S:
             return
-        before = self._checked()
-        self._ask_again()
+        before = self._champion.checked_at()
+        self._champion.ask_again()
         for _ in range(40):  # two seconds at most: the request must not wait for ever
             await asyncio.sleep(0.05)
-            if self._checked() != before:
+            if self._champion.checked_at() != before:
                 break
         await self._look()
         if self.bundle.version != version:
@@ -147,22 +128,6 @@ class Keeper:
 
     # -- following -----------------------------------------------------------------------------
 
-    def _ask_again(self) -> None:
-        if self.leadership.held():
-            self._wanted.set()
-        else:
-            self._recheck.touch()
-
-    def _checked(self) -> Any:
-        return self._read_pointer().get("checked_at")
-
-    def _read_pointer(self) -> dict[str, Any]:
-        try:
-            pointer: dict[str, Any] = json.loads(self._pointer.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return pointer
-
     async def _watch(self) -> None:
         try:
             await self._begin()
@@ -180,7 +145,7 @@ class Keeper:
         packed."""
         until = time.monotonic() + FIRST_LOOK_S
         recent = time.time_ns() - RECENT_NS
-        while (self._checked() or 0) < recent and time.monotonic() < until:
+        while (self._champion.checked_at() or 0) < recent and time.monotonic() < until:
             await asyncio.sleep(0.02)
         await self._look()
         if self.bundle is None and self._packed is not None:
@@ -191,15 +156,11 @@ class Keeper:
             await self._look_once()
 
     async def _look_once(self) -> None:
-        try:
-            stat = self._pointer.stat()
-        except FileNotFoundError:
-            return
-        seen = (stat.st_mtime_ns, stat.st_ino)
-        if seen == self._seen:
+        seen = self._champion.stamp()
+        if seen is None or seen == self._seen:
             return
         self._seen = seen
-        pointer = self._read_pointer()
+        pointer = self._champion.read()
         self._registry_problem = pointer.get("problem")
         folder, version = pointer.get("folder"), pointer.get("version")
         if not folder:
@@ -209,7 +170,7 @@ class Keeper:
             return
         if time.monotonic() - self._failed.get(folder, -FAILED_S) < FAILED_S:
             return
-        await self._load(self._home / folder, str(version), f"champion, version {version}")
+        await self._load(self._champion.home / folder, str(version), f"champion, version {version}")
 
     async def _load(self, folder: Path, version: str | None, source: str) -> None:
         try:
@@ -229,49 +190,6 @@ class Keeper:
             metrics.READY.inc()
         settle_memory()
         log.info("bundle %s is in force (%s)", bundle.version, source)
-
-    async def _lead(self) -> None:
-        while True:
-            try:
-                if self.leadership.held():
-                    await self._poll()
-                    self._recheck.unlink(missing_ok=True)
-            except Exception:
-                log.exception("reading the champion failed")
-            await self._pause()
-
-    async def _pause(self) -> None:
-        until = time.monotonic() + self._poll_s
-        while time.monotonic() < until:
-            try:
-                async with asyncio.timeout(min(WATCH_S, self._poll_s)):
-                    await self._wanted.wait()
-            except TimeoutError:
-                if not self._recheck.exists():
-                    continue
-            self._wanted.clear()
-            return
-
-    async def _poll(self) -> None:
-        pointer = self._read_pointer()
-        try:
-            version = await self._asker.ask("alias", name="champion")
-            if version is None:
-                pointer = {}
-            elif pointer.get("version") != version or not self._there(pointer):
-                path = Path(await self._asker.ask("fetch", version=version, into=str(self._home)))
-                pointer = {"version": version, "folder": path.name}
-            pointer.pop("problem", None)
-        except AnomalyError as error:
-            if pointer.get("problem") != error.message:
-                log.warning("the champion cannot be read: %s", error.message)
-            pointer["problem"] = error.message
-        pointer["checked_at"] = time.time_ns()
-        await asyncio.to_thread(write_text_atomically, self._pointer, json.dumps(pointer))
-
-    def _there(self, pointer: dict[str, Any]) -> bool:
-        folder = pointer.get("folder")
-        return bool(folder) and (self._home / str(folder)).is_dir()
 
 
 def settle_memory() -> None:

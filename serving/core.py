@@ -12,7 +12,8 @@ from models.ensemble import Point, StreamOutcome, StreamWork
 from serving import metrics
 from serving.bundles import Keeper
 from serving.journal import Journal
-from serving.parsing import Item, Reading, Stream
+from serving.parsing import Item
+from serving.parsing_streams import Reading, Stream
 from serving.planning import collect, plan, set_times
 from serving.scoring import Engine
 from serving.stored import LookUps

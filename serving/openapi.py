@@ -6,11 +6,10 @@ from typing import Any
 
 import orjson
 
-from serving import docs_examples as examples
+from serving import openapi_examples as examples
 from serving.auth import Role
+from serving.openapi_schemas import CRITICALITY, NAME, TIME, Json, ref, schemas
 from serving.routing import PREFIX
-
-Json = dict[str, Any]
 
 #: Swagger UI as BentoML ships it, so that the page works without the internet.
 DOCS_PAGE = f"""<!doctype html>
@@ -21,127 +20,6 @@ DOCS_PAGE = f"""<!doctype html>
 <script>SwaggerUIBundle({{url: "{PREFIX}/openapi.json", dom_id: "#docs"}});</script>
 </body></html>
 """.encode()
-
-TIME: Json = {"type": "string", "description": "ISO 8601; no offset means UTC", "maxLength": 64}
-NAME: Json = {"type": "string", "minLength": 1, "maxLength": 255}
-OPTIONAL_NAME: Json = {**NAME, "type": ["string", "null"]}
-CRITICALITY: Json = {"type": "string", "enum": ["critical", "high", "medium", "low"]}
-
-
-def ref(name: str) -> Json:
-    """A reference to a component."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def obj(required: list[str], **properties: Json) -> Json:
-    """An object's schema."""
-    return {"type": "object", "required": required, "properties": properties}
-
-
-def array(items: Json, **more: Any) -> Json:
-    """A list's schema."""
-    return {"type": "array", "items": items, **more}
-
-
-def schemas(max_items: int, max_features: int, max_history: int) -> Json:
-    """The components; limits are those in force."""
-    features = {
-        "type": "object",
-        "minProperties": 1,
-        "maxProperties": max_features,
-        "propertyNames": NAME,
-        "additionalProperties": {"type": "number"},
-        "description": "numbers only: null, true and texts are refused",
-    }
-    reading = obj(["timestamp", "features"], timestamp=TIME, features=ref("Features"))
-    compact = obj(
-        ["names", "rows"],
-        names=array(NAME),
-        rows=array(array({"type": ["string", "number", "null"]})),
-    )
-    either = {"oneOf": [array(reading), compact]}
-    result = obj(
-        ["asset_id", "timestamp", "scores", "final_score", "threshold", "is_anomaly", "metadata"],
-        asset_id=NAME,
-        sensor_id=OPTIONAL_NAME,
-        timestamp=TIME,
-        scores=array(ref("ModelScore")),
-        final_score={"type": "number", "minimum": 0, "maximum": 1},
-        p={"type": "number", "description": "probability of such a magnitude when all is normal"},
-        threshold={"type": "number"},
-        is_anomaly={"type": "boolean"},
-        criticality=CRITICALITY,
-        features=ref("Features"),
-        metadata={"type": "object"},
-    )
-    error = obj(
-        ["error"],
-        error=obj(
-            ["code", "message"],
-            code={"type": "string"},
-            message={"type": "string"},
-            field={"type": ["string", "null"]},
-        ),
-    )
-    return {
-        "Features": features,
-        "Item": obj(
-            ["asset_id", "features"],
-            asset_id=NAME,
-            sensor_id=OPTIONAL_NAME,
-            features=ref("Features"),
-            timestamp={**TIME, "type": ["string", "null"]},
-            criticality={"enum": [*CRITICALITY["enum"], None]},
-            history={
-                "type": ["array", "null"],
-                "items": ref("Features"),
-                "maxItems": max_history,
-                "description": "the stream's past readings, oldest first; wins over stored ones",
-            },
-            metadata={"type": ["object", "null"]},
-        ),
-        "Batch": array(ref("Item"), maxItems=max_items),
-        "ModelScore": obj(
-            ["model_name", "score", "threshold", "is_anomaly"],
-            model_name={"type": "string"},
-            score={"type": "number", "minimum": 0, "maximum": 1},
-            threshold={"type": "number"},
-            is_anomaly={"type": "boolean"},
-        ),
-        "Result": result,
-        "Error": error,
-        "Results": array({"anyOf": [ref("Result"), ref("Error")]}),
-        "Streams": obj(
-            ["streams"],
-            echo={"type": "boolean", "default": True},
-            streams=array(
-                obj(
-                    ["asset_id", "readings"],
-                    asset_id=NAME,
-                    sensor_id=OPTIONAL_NAME,
-                    feature=OPTIONAL_NAME,
-                    criticality={"enum": [*CRITICALITY["enum"], None]},
-                    state={"type": ["object", "null"]},
-                    window={"anyOf": [either, {"type": "null"}]},
-                    readings=either,
-                )
-            ),
-        ),
-        "Training": {
-            "type": "object",
-            "description": "either data or dataset",
-            "properties": {
-                "data": array(array({"type": ["number", "null"]}, minItems=1), minItems=1),
-                "feature_names": array(NAME),
-                "dataset": {**NAME, "description": "a file under DATA_DIR, never a path"},
-                "model_names": array(
-                    {"enum": ["isolation_forest", "one_class_svm", "lstm_autoencoder"]}
-                ),
-                "group": NAME,
-                "promote": {"type": "boolean"},
-            },
-        },
-    }
 
 
 def document(

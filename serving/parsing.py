@@ -1,4 +1,6 @@
-"""What callers send -> checked parts. One place, so that every call gives the same errors.
+"""What callers send -> checked parts: single readings, and the fields that all calls share.
+
+:mod:`serving.parsing_streams` has the readings of whole streams. Every call gives the same errors.
 
 No pydantic on this path: a model of 24 features with a history of 30 readings costs it 0.6 ms,
 the checks below 0.08 ms, with errors that name the item, the feature and the value.
@@ -41,25 +43,31 @@ class Item:
     metadata: dict[str, Any]
 
 
-@dataclass(slots=True)
-class Reading:
-    """A timestamp and its features."""
-
-    timestamp: datetime
-    features: dict[str, float]
+def check_optional_name(value: object, field: str) -> str | None:
+    """A name, or none."""
+    return None if value is None else check_name(value, field)
 
 
-@dataclass(slots=True)
-class Stream:
-    """One stream of ``POST /detect/streams``, checked; ``readings`` keep their places."""
+def check_time(value: object, field: str) -> datetime:
+    """A time as text, to aware UTC."""
+    if not isinstance(value, str):
+        raise InputError(
+            f"{field}: {value!r:.80} is not an ISO 8601 time", code="bad_timestamp", field=field
+        )
+    return parse_timestamp(value, field)
 
-    asset_id: str
-    sensor_id: str | None
-    feature: str | None
-    criticality: str
-    state: dict[str, Any] | None
-    window: list[Reading]
-    readings: list[Reading | InputError]
+
+def check_criticality(value: object, field: str = "criticality") -> str | None:
+    """A criticality, or none."""
+    if value is None:
+        return None
+    if value not in CRITICALITIES or not isinstance(value, str):
+        raise InputError(
+            f"{field}: {value!r:.80} is none of {', '.join(CRITICALITIES)}",
+            code="bad_criticality",
+            field=field,
+        )
+    return value
 
 
 def parse_item(content: object, limits: Limits) -> Item:
@@ -75,10 +83,10 @@ def parse_item(content: object, limits: Limits) -> Item:
     timestamp = content.get("timestamp")
     return Item(
         asset_id=check_name(content.get("asset_id"), "asset_id"),
-        sensor_id=_optional_name(content.get("sensor_id"), "sensor_id"),
+        sensor_id=check_optional_name(content.get("sensor_id"), "sensor_id"),
         features=check_features(content.get("features"), "features", limits.features),
-        timestamp=None if timestamp is None else _time(timestamp, "timestamp"),
-        criticality=_criticality(content.get("criticality")),
+        timestamp=None if timestamp is None else check_time(timestamp, "timestamp"),
+        criticality=check_criticality(content.get("criticality")),
         history=_history(content.get("history"), limits),
         metadata=_metadata(content.get("metadata")),
     )
@@ -106,122 +114,6 @@ def parse_batch(content: object, limits: Limits) -> list[Item | InputError]:
             error.field = f"[{place}].{error.field}" if error.field else f"[{place}]"
             found.append(error)
     return found
-
-
-def parse_streams(content: object, limits: Limits) -> tuple[list[Stream], bool]:
-    """Check the body of ``/detect/streams``; returns the streams and ``echo``.
-
-    Raises
-    ------
-    InputError
-        The envelope is wrong; a bad reading only leaves its error in its place.
-    """
-    if not isinstance(content, dict) or not isinstance(content.get("streams"), list):
-        raise InputError("the body must be an object with a list 'streams'", field="streams")
-    echo = content.get("echo", True)
-    if not isinstance(echo, bool):
-        raise InputError("echo: must be true or false", field="echo")
-    streams = [
-        _stream(entry, f"streams[{place}]", limits)
-        for place, entry in enumerate(content["streams"])
-    ]
-    total = sum(len(stream.readings) for stream in streams)
-    if total > limits.items:
-        raise TooLarge(
-            f"{total} readings, at most {limits.items} (MAX_BATCH_ITEMS)", code="too_many_items"
-        )
-    return streams, echo
-
-
-def _stream(content: object, where: str, limits: Limits) -> Stream:
-    if not isinstance(content, dict):
-        raise InputError(f"{where}: must be an object", field=where)
-    state = content.get("state")
-    if state is not None and not isinstance(state, dict):
-        raise InputError(f"{where}.state: must be an object or null", field=f"{where}.state")
-    window = _readings(content.get("window"), f"{where}.window", limits, limits.history)
-    bad = next((reading for reading in window if isinstance(reading, InputError)), None)
-    if bad is not None:
-        raise bad
-    return Stream(
-        asset_id=check_name(content.get("asset_id"), f"{where}.asset_id"),
-        sensor_id=_optional_name(content.get("sensor_id"), f"{where}.sensor_id"),
-        feature=_optional_name(content.get("feature"), f"{where}.feature"),
-        criticality=_criticality(content.get("criticality"), f"{where}.criticality") or "medium",
-        state=state,
-        window=[reading for reading in window if isinstance(reading, Reading)],
-        readings=_readings(content.get("readings"), f"{where}.readings", limits, limits.items),
-    )
-
-
-def _readings(content: object, where: str, limits: Limits, most: int) -> list[Reading | InputError]:
-    """Readings in either form: ``{"names", "rows"}`` or a list of objects."""
-    if content is None:
-        return []
-    names: list[str] | None = None
-    rows: object = content
-    if isinstance(content, dict):
-        names, rows = _names(content.get("names"), where), content.get("rows")
-    if not isinstance(rows, list):
-        raise InputError(f"{where}: must be a list, or names and rows", field=where)
-    if len(rows) > most:
-        raise TooLarge(f"{where}: {len(rows)} readings, at most {most}", field=where)
-    found: list[Reading | InputError] = []
-    for place, row in enumerate(rows):
-        try:
-            found.append(_reading(row, names, f"{where}[{place}]", limits))
-        except InputError as error:
-            found.append(error)
-    return found
-
-
-def _reading(row: object, names: list[str] | None, where: str, limits: Limits) -> Reading:
-    if names is None:
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: must be an object", field=where)
-        time, features = row.get("timestamp"), row.get("features")
-    else:
-        if not isinstance(row, list) or len(row) != len(names) + 1:
-            raise InputError(f"{where}: must be a time and {len(names)} values", field=where)
-        # null stands for a feature that this reading does not have
-        time, features = row[0], dict(zip(names, row[1:], strict=True))
-        if None in row:
-            features = {name: value for name, value in features.items() if value is not None}
-    checked = check_features(features, f"{where}.features", limits.features)
-    return Reading(_time(time, f"{where}.timestamp"), checked)
-
-
-def _names(content: object, where: str) -> list[str]:
-    if not isinstance(content, list):
-        raise InputError(f"{where}.names: must be a list", field=f"{where}.names")
-    names = [check_name(name, f"{where}.names") for name in content]
-    if len(set(names)) != len(names):
-        raise InputError(f"{where}.names: a name occurs twice", field=f"{where}.names")
-    return names
-
-
-def _optional_name(value: object, field: str) -> str | None:
-    return None if value is None else check_name(value, field)
-
-
-def _time(value: object, field: str) -> datetime:
-    if not isinstance(value, str):
-        raise InputError(
-            f"{field}: {value!r:.80} is not an ISO 8601 time", code="bad_timestamp", field=field
-        )
-    return parse_timestamp(value, field)
-
-
-def _criticality(value: object, field: str = "criticality") -> str | None:
-    if value is None:
-        return None
-    if value not in CRITICALITIES or not isinstance(value, str):
-        raise InputError(
-            f"{field}: {value!r:.80} is none of {', '.join(CRITICALITIES)}",
-            code="bad_criticality",
-            field=field,
-        )
-    return value
 
 
 def _history(content: object, limits: Limits) -> list[dict[str, float]] | None:

@@ -20,6 +20,7 @@ from models.registry import open_registry
 from models.thresholds import Policy
 from serving.agent import Asker, DirectAsker, ProcessAsker
 from serving.bundles import Keeper
+from serving.champion import Champion
 from serving.core import Core
 from serving.database import Database
 from serving.drift import DriftWatch
@@ -70,8 +71,8 @@ class Parts:
             The bundle that came with the Bento.
         """
         database = Database(functools.partial(open_database, settings), settings.lookup_timeout_s)
-        home = settings.var_dir / "bundles"
         registry = asker(settings)
+        champion = Champion(registry, settings.var_dir / "bundles", settings.champion_poll_s)
         scoring = Scoring(
             runners(remote, by_url, settings.request_deadline_s),
             Policy(
@@ -84,7 +85,7 @@ class Parts:
             threads=4 if remote else 1,
             inline=0 if remote else settings.score_inline,
         )
-        keeper = Keeper(registry, home, scoring.warm, settings.champion_poll_s, packed)
+        keeper = Keeper(champion, scoring.warm, packed)
         core = Core(
             keeper,
             scoring,
@@ -94,7 +95,7 @@ class Parts:
         )
         jobs = Jobs(
             database,
-            keeper.leadership.held,
+            champion.leadership.held,
             settings.var_dir,
             settings.data_dir,
             settings.train_wait_s,

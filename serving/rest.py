@@ -16,7 +16,8 @@ from serving.history import parse_query
 from serving.http import Answer, Request, json_answer
 from serving.jobs import Jobs
 from serving.openapi import DOCS_PAGE
-from serving.parsing import Limits, parse_batch, parse_item, parse_streams
+from serving.parsing import Limits, parse_batch, parse_item
+from serving.parsing_streams import parse_streams
 from serving.routing import Endpoint
 from serving.training_request import parse_training
 

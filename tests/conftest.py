@@ -9,12 +9,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 # Before any library that reads them is imported.
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 # Two threads a process on two cores only fight each other when several servers run at once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# All of them before any is imported: they import one another, in whatever order.
+pytest.register_assert_rewrite("tests.fixtures")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from consumers.kill import POINTS
-from tests.fixtures.bridging import plant, reading, wait_until
+from tests.fixtures.records import plant, reading
+from tests.fixtures.waiting import wait_until
 
 
 def test_drain_accounts_for_every_record(scene, scoring):

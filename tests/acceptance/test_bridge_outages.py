@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from db.partitions import list_partitions, spans
-from tests.fixtures.bridging import Scene, plant, reading, wait_until
+from tests.fixtures.bridging import Scene
+from tests.fixtures.records import plant, reading
+from tests.fixtures.waiting import wait_until
 
 SMALL = {"BRIDGE_BATCH_MAX": "20"}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 
-from tests.fixtures.bridging import plant, reading, wait_until
+from tests.fixtures.records import plant, reading
+from tests.fixtures.waiting import wait_until
 
 
 def test_record_that_crashes_the_service_is_found_and_put_aside(one_scene, scoring):

@@ -9,8 +9,8 @@ import orjson
 
 from models.bundle import Bundle
 from models.ensemble import StreamWork, score
-from tests.fixtures.bridging import wait_until
 from tests.fixtures.bundle import points
+from tests.fixtures.waiting import wait_until
 from training.simulate import Plant
 
 

@@ -20,9 +20,10 @@ from db.partitions import ensure_partitions
 from db.repository import StoredState, detection_row, insert_detections, save_states
 from db.session import make_engine, transaction
 from errors import StorageUnavailable
-from tests.fixtures.bridging import plant, reading, wait_until
 from tests.fixtures.broker import Broker
 from tests.fixtures.inprocess import refusal
+from tests.fixtures.records import plant, reading
+from tests.fixtures.waiting import wait_until
 
 CUT = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -20,7 +20,7 @@ from consumers.places import Place
 from consumers.trouble import Trouble
 from db.repository import Claim, DeadLetterFilter, OutboxMessage, encode_headers
 from errors import AnomalyError, BrokerUnavailable, StorageUnavailable, Unavailable
-from tests.fixtures.bridging import wait_until
+from tests.fixtures.waiting import wait_until
 
 TOPIC = UUID(int=1)
 

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from consumers.replay import from_file, main, send
-from tests.fixtures.bridging import plant
+from tests.fixtures.records import plant
 
 CSV = """asset_id,sensor_id,timestamp,rms,kurtosis
 A,S1,2026-01-01T00:00:00Z,1.5,3

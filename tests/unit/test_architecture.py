@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP = {
-    "config", "errors", "schemas", "datasets", "service",
+    "config", "errors", "schemas", "service", "datasets",
     "models", "training", "serving", "consumers", "db", "deploy", "benchmarks", "tests",
 }  # fmt: skip
 
@@ -20,7 +20,7 @@ ALLOWED = {
     "errors": set(),
     "config": {"schemas"},
     "schemas": set(),
-    "datasets": {"schemas"},
+    "datasets": {"datasets", "schemas"},
     "models": {"models"},
     "training": {"training", "config", "schemas", "datasets", "models", "db"},
     "service": {"config", "schemas", "serving"},

@@ -20,7 +20,7 @@ from consumers.rows import Targets
 from consumers.streams import Memory
 from consumers.work import remember
 from errors import Unavailable
-from tests.fixtures.bridging import reading
+from tests.fixtures.records import reading
 from tests.fixtures.scoring import score_stream
 
 NOW = int(datetime(2026, 1, 2, tzinfo=UTC).timestamp() * 1000)

@@ -17,6 +17,7 @@ from models.mlflow_peek import CannotTell, peek
 from models.registry import CHAMPION, FileRegistry, open_registry
 from serving.agent import DirectAsker, ProcessAsker
 from serving.bundles import Keeper
+from serving.champion import Champion
 from serving.leadership import Leadership
 
 
@@ -33,8 +34,12 @@ async def until(done: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
+def champion(tmp_path: Path, registry: FileRegistry, poll_s: float) -> Champion:
+    return Champion(DirectAsker(registry), tmp_path / "bundles", poll_s)
+
+
 def keeper(tmp_path: Path, registry: FileRegistry, **options: Any) -> Keeper:
-    return Keeper(DirectAsker(registry), tmp_path / "bundles", no_warming, 0.05, **options)
+    return Keeper(champion(tmp_path, registry, 0.05), no_warming, **options)
 
 
 def test_it_follows_the_champion_and_survives_a_broken_one(
@@ -69,7 +74,7 @@ def test_a_state_of_the_new_champion_makes_it_switch_before_scoring(
     registry.set_alias(CHAMPION, registry.register(bundle_dir))
 
     async def scenario() -> None:
-        kept = Keeper(DirectAsker(registry), tmp_path / "bundles", no_warming, 3600)
+        kept = Keeper(champion(tmp_path, registry, 3600), no_warming)
         await kept.start()
         await until(lambda: kept.bundle is not None)
         await kept.know("1")  # nothing to do
@@ -111,7 +116,7 @@ def test_a_start_takes_the_champion_of_now_not_of_last_time(
         loaded.append(bundle.version)
 
     async def scenario() -> None:
-        kept = Keeper(DirectAsker(registry), tmp_path / "bundles", note, 3600)
+        kept = Keeper(champion(tmp_path, registry, 3600), note)
         await kept.start()
         await until(lambda: kept.bundle is not None)
         await kept.stop()

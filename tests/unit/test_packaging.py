@@ -19,7 +19,7 @@ from deploy.image import lock
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("models", "training", "serving", "consumers", "db", "deploy")
+PACKAGES = ("datasets", "models", "training", "serving", "consumers", "db", "deploy")
 FIXED = {
     "bentoml", "pyod", "torch", "mlflow", "kafka-python", "sqlmodel", "psycopg2-binary", "pydantic",
 }  # fmt: skip

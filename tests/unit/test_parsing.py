@@ -9,7 +9,8 @@ import pytest
 
 from errors import InputError, TooLarge
 from serving.history import parse_query
-from serving.parsing import Limits, Reading, parse_batch, parse_item, parse_streams
+from serving.parsing import Limits, parse_batch, parse_item
+from serving.parsing_streams import Reading, parse_streams
 
 LIMITS = Limits(items=3, features=2, history=2)
 GOOD: dict[str, Any] = {"asset_id": "A", "features": {"rms": 1.0}}

@@ -1,0 +1,34 @@
+"""``consumers.replay`` as a child process: its command, and what it reports in its log."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from deploy.processes import Child
+
+
+def replay_command(file: Path, rate: float, limit: int | None) -> list[str]:
+    """The command that sends ``file``, as if it happened now; a rate of 0: as fast as possible."""
+    command = [sys.executable, "-m", "consumers.replay", str(file), "--shift-to-now"]
+    if rate > 0:
+        command += ["--rate", str(rate)]
+    if limit is not None:
+        command += ["--limit", str(limit)]
+    return command
+
+
+def sent(sender: Child) -> int | None:
+    """The number that ``consumers.replay`` reports in its last line; None while it sends."""
+    if sender.process.poll() is None:
+        return None
+    found = re.search(r"^sent (\d+) records$", sender.log.read_text(), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def shift_of(sender: Child) -> timedelta:
+    """What ``consumers.replay`` says that it added to the times of the file."""
+    found = re.search(r"^times are moved by (-?[\d.]+) s$", sender.log.read_text(), re.MULTILINE)
+    return timedelta(seconds=float(found[1])) if found else timedelta()
