@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ log = logging.getLogger("bentoml.serving.jobs")
 ACCEPTED_S = 1.0
 BEAT_S = 10.0
 LOG_TAIL = 4000
+#: Seconds for which a job's data and output stay under VAR_DIR/jobs.
+KEPT_S = 30 * 86_400
 
 
 class Jobs:
@@ -104,6 +107,7 @@ class Jobs:
 
     def _keep(self, training: Training) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
+        tidy(self._folder)
         path = self._folder / f"{uuid4()}.npz"
         names = np.array(training.options["feature_names"])
         np.savez(path, values=training.values, names=names)  # type: ignore[arg-type]
@@ -202,6 +206,14 @@ class Jobs:
             log.warning("training job %s %s: %s", job.id, ended.state, ended.error["message"])
         elif ended is not None:
             log.info("training job %s %s", job.id, ended.state)
+
+
+def tidy(folder: Path) -> None:
+    """Remove old jobs' data and output; they are kept for a while, for ``training.promote``."""
+    oldest = time.time() - KEPT_S
+    for path in folder.iterdir():
+        if path.suffix in (".npz", ".log") and path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
 
 
 def _tail(path: Path) -> str:

@@ -213,4 +213,5 @@ def endpoints(rest: Rest, *, name: str, version: str, documentation: bytes) -> l
         Endpoint("/health", {"GET": (None, show_health)}),
         Endpoint("/openapi.json", {"GET": (None, show_openapi)}),
         Endpoint("/docs", {"GET": (None, show_docs)}),
+        Endpoint("/", {"GET": (None, show_docs)}),
     ]

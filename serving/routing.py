@@ -53,8 +53,8 @@ class _Owned(BaseRoute):
 
 
 def owns(path: str) -> bool:
-    """Whether a path belongs to the REST API."""
-    return path.startswith(PREFIX + "/") or path in (PREFIX, "/health", "/health/")
+    """Whether a path is ours: the REST API, and the root, where BentoML's page would phone home."""
+    return path.startswith(PREFIX + "/") or path in (PREFIX, "/", "/health", "/health/")
 
 
 class RestApp(Starlette):
@@ -107,6 +107,8 @@ class RestApp(Starlette):
 
     def find(self, path: str) -> tuple[Endpoint, str]:
         """The endpoint of a path, with or without a slash at its end, and the id in it."""
+        if path == "/":
+            return self._fixed.get(path, self._unknown), ""
         if path.startswith(PREFIX):
             path = path[len(PREFIX) :]
         path = path.rstrip("/") if path.endswith("/") and not path.endswith("//") else path

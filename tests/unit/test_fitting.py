@@ -11,7 +11,8 @@ from errors import TrainingError
 from models.bundle import Bundle
 from models.drift import SCORE, compare, recent_columns
 from models.ensemble import Point, StreamWork, score
-from models.fitting import FitOptions, fit_model_set, median_interval
+from models.fit_plan import median_interval
+from models.fitting import FitOptions, fit_model_set
 from models.folds import make_folds, rest
 from tests.fixtures.bundle import QUICK, points
 from training.assemble import content_version
@@ -26,6 +27,15 @@ def normal(n=300, d=3, seed=0):
 def test_too_few_rows_are_refused():
     with pytest.raises(TrainingError, match="12 readings are too few"):
         fit_model_set([normal(12)], None, list("abc"), SVM)
+
+
+def test_too_few_rows_in_a_row_for_the_window_are_refused_before_anything_is_fitted():
+    told = []
+    options = FitOptions(models=("one_class_svm", "lstm_autoencoder"))
+    with pytest.raises(TrainingError, match=r"62 readings are too few .* looks at 30 .* leaves 25"):
+        fit_model_set([normal(62)], None, list("abc"), options, lambda *step: told.append(step))
+    assert not told
+    fit_model_set([normal(62)], None, list("abc"), FitOptions(models=("one_class_svm",)))
 
 
 def test_constant_feature_is_dropped_noted_and_not_needed():
