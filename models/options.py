@@ -95,3 +95,8 @@ class FitOptions:
         out["models"] = list(self.models)
         out["limits"] = {name: list(pair) for name, pair in self.limits.items()}
         return out
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FitOptions:
+        """What :meth:`to_dict` gave."""
+        return cls(**{**data, "models": tuple(data["models"])})

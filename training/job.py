@@ -106,7 +106,7 @@ def _request(settings: Settings, job: Job, parser: argparse.ArgumentParser) -> R
     return Request(
         data=data,
         options=options,
-        keep_groups=True,
+        as_champion=True,
         only=asked.get("group"),
         jobs=max(1, cores() - 1),
         promote="auto" if promote is None else str(bool(promote)).lower(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ class Request:
     ----------
     data, options : what and with which hyper-parameters.
     group_by, groups_file : how streams are dealt out; neither: one group.
-    keep_groups : with neither, deal them out as the champion does (training jobs).
+    as_champion : deal them out, and fit each group, as the champion was (training jobs); of
+        ``options`` only the models count then.
     only : retrain this group of the champion alone, carry the others over.
     missing : "drop" or "refuse", see :mod:`training.prepare`.
     holdout : share of the newest readings that is not fitted on.
@@ -48,7 +49,7 @@ class Request:
     options: FitOptions
     group_by: str | None = None
     groups_file: Path | None = None
-    keep_groups: bool = False
+    as_champion: bool = False
     only: str | None = None
     missing: str = "drop"
     holdout: float = 0.2
@@ -88,7 +89,7 @@ def train(request: Request, settings: Settings, board: Board) -> Outcome:
         except AnomalyError as error:  # it must not keep a better one from being trained
             problem = f"the champion, version {before}, cannot be loaded: {error.message}"
     grouping, carried = _grouping(request, champion, problem)
-    tasks = _tasks(request, grouping, policy)
+    tasks = _tasks(request, grouping, policy, champion)
     results = _fitted(tasks, board, request.jobs)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
@@ -140,12 +141,22 @@ def _grouping(
                 field="group",
             )
         return for_group(request.data, champion, only), champion
-    if request.keep_groups and champion is not None and champion.rules:
+    if request.as_champion and champion is not None and champion.rules:
         return by_rules(request.data, champion.rules), None
     return group_streams(request.data, request.group_by, request.groups_file), None
 
 
-def _tasks(request: Request, grouping: Grouping, policy: Policy) -> list[Task]:
+def _options(request: Request, champion: Bundle | None, group: str) -> FitOptions:
+    """A limit or a policy for missing features that was once set must not go by a retraining."""
+    if not request.as_champion or champion is None or group not in champion.groups:
+        return request.options
+    kept = FitOptions.from_dict(champion.model_set(group).options)
+    return replace(kept, models=request.options.models)
+
+
+def _tasks(
+    request: Request, grouping: Grouping, policy: Policy, champion: Bundle | None
+) -> list[Task]:
     alone = len(grouping.groups) == 1
     tasks = []
     for group, data in grouping.groups.items():
@@ -156,7 +167,8 @@ def _tasks(request: Request, grouping: Grouping, policy: Policy) -> list[Task]:
             holdout=request.holdout,
             what="data" if alone else f"group {group!r}",
         )
-        tasks.append(Task(group, prepared, request.options, policy, timed=data.timed))
+        options = _options(request, champion, group)
+        tasks.append(Task(group, prepared, options, policy, timed=data.timed))
     return tasks
 
 

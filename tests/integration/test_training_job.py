@@ -7,16 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from sqlalchemy import Engine
 
 from config import Settings
 from db.repository import claim_job, enqueue_job, get_job
 from db.session import transaction
 from errors import NotFound
+from models.options import FitOptions
 from models.registry import CHAMPION
 from tests.fixtures.training import small_plant
 from training import job
 from training.fit import parser
+from training.pipeline import Request, train
+from training.progress import Board
+from training.promotion import load_version
 from training.setting import registry_of
 
 OWNER = "test:1"
@@ -70,6 +75,30 @@ def test_a_matrix_becomes_the_champion_and_the_row_says_so(
     version = registry_of(settings).alias(CHAMPION)
     assert version == "1"
     assert entry["model_version"] == version
+
+
+def test_a_retraining_keeps_the_limits_and_policies_that_the_champion_was_given(
+    engine: Engine, settings: Settings, tmp_path: Path
+) -> None:
+    data = small_plant(readings=200)
+    first = data.feature_names[0]
+    given = FitOptions(
+        models=("isolation_forest",), missing="impute", max_imputed=1, limits={first: (0.0, 99.0)}
+    )
+    train(Request(data, given), settings, Board(Console(quiet=True)))
+    path = tmp_path / "matrix.npz"
+    np.savez(path, values=data.streams[0].values, names=np.array(data.feature_names))
+    request = {
+        "data": str(path), "feature_names": data.feature_names,
+        "model_names": ["one_class_svm"], "promote": True,
+    }  # fmt: skip
+    assert job.run_job(settings, claimed(engine, request), parser()) == 0
+    registry = registry_of(settings)
+    champion = load_version(registry, "2", settings.var_dir / "bundles").model_set("default")
+    assert champion.names == ("one_class_svm",)
+    assert champion.preprocessing.max_imputed == 1
+    assert champion.preprocessing.limits == {first: (0.0, 99.0)}
+    assert FitOptions.from_dict(champion.options).to_dict() == champion.options
 
 
 def test_data_that_cannot_be_used_fail_the_job_with_a_sentence(
