@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.data import Series, read_cmapss, read_skab
 from benchmarks.measures import alarm_rate, detection, first_run
 from benchmarks.methods import judge
+from benchmarks.noise import noise
 from benchmarks.report import Row
 from benchmarks.simulated import calm, plant
 from models.ensemble import ModelSet
@@ -111,4 +112,4 @@ def anomaly_free(shared: Path, seed: int, quick: bool) -> list[Row]:
     return rows
 
 
-__all__ = ["anomaly_free", "calm", "cmapss", "plant", "skab"]
+__all__ = ["anomaly_free", "calm", "cmapss", "noise", "plant", "skab"]

@@ -20,12 +20,12 @@ from pathlib import Path
 from benchmarks import experiments
 from benchmarks.report import Row, plot, table
 
-NAMES = ("skab", "cmapss", "free", "calm", "plant")
+NAMES = ("skab", "cmapss", "free", "calm", "plant", "noise")
 _ROOT = Path(__file__).resolve().parent.parent
 _CODE = (
     "models/*.py", "training/simulate.py",
-    *(f"benchmarks/{n}.py" for n in ("data", "experiments", "measures", "methods", "scored",
-                                     "simulated")),
+    *(f"benchmarks/{n}.py" for n in ("data", "experiments", "measures", "methods", "noise",
+                                     "scored", "simulated")),
 )  # fmt: skip
 #: Of models/, what moves models about and has no part in a score.
 _CARRIERS = ("bundle", "drift", "files", "mlflow", "model_files", "pyfunc", "quiet", "registry",
@@ -89,7 +89,11 @@ def code_digest() -> str:
 
 
 def _task(name: str, shared: Path) -> Task | None:
-    simulated = {"calm": experiments.calm, "plant": experiments.plant}
+    simulated = {
+        "calm": experiments.calm,
+        "plant": experiments.plant,
+        "noise": experiments.noise,
+    }
     if name in simulated:
         return simulated[name]
     needed = {
