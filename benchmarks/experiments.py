@@ -19,8 +19,8 @@ from benchmarks.methods import judge
 from benchmarks.noise import noise
 from benchmarks.report import Row
 from benchmarks.simulated import calm, plant
-from models.ensemble import ModelSet
 from models.fitting import FitOptions, fit_model_set
+from models.model_set import ModelSet
 from models.thresholds import BUDGETS
 
 Floats = NDArray[np.float64]

@@ -12,7 +12,7 @@ from benchmarks.measures import hotelling, largest_z
 from benchmarks.report import OURS
 from benchmarks.scored import Run, run_series
 from models.calibration import threshold_of
-from models.ensemble import ModelSet
+from models.model_set import ModelSet
 from models.thresholds import Policy
 
 Bools = NDArray[np.bool_]

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.ensemble import ModelSet, Point, StreamWork, score
+from models.ensemble import Point, StreamWork, score
+from models.model_set import ModelSet
 from models.thresholds import Policy
 
 Floats = NDArray[np.float64]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from benchmarks.measures import alarm_rate
 from benchmarks.methods import Judged, judge
 from benchmarks.report import OURS, Row
-from models.ensemble import ModelSet
 from models.fitting import FitOptions, fit_model_set
+from models.model_set import ModelSet
 from models.thresholds import BUDGETS
 from training.simulate import Fault, Plant, simulate
 

@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from errors import BundleError, UnknownGroup
-from models.ensemble import ModelSet
 from models.files import draft_folder, folder_digest
 from models.model_files import describe, load_model_set, read_json, save_model_set, write_json
+from models.model_set import ModelSet
 
 FORMAT: Final = 1
 DEFAULT: Final = "default"

@@ -1,4 +1,4 @@
-"""One model set and the whole of scoring, as a pure generator.
+"""The whole of scoring for one model set, as a pure generator.
 
 ``run`` yields the detector calls it needs and is sent their answers, so the service can hand them
 to runners while back-tests and benchmarks call the detectors directly. It keeps nothing: what a
@@ -8,27 +8,24 @@ stream remembers comes with the work and goes back with the outcome.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from errors import AnomalyError, MissingFeatures
-from models.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector
-from models.combination import Calibration, subset_key
+from models.base import LSTM_AUTOENCODER, Array, Detector
 from models.explanation import Explainer
-from models.preprocessing import Preprocessing
+from models.model_set import ModelSet
 from models.results import Judge, Scored, error_entry
-from models.state import StreamState
 from models.streams import Point, Prepared, StreamWork, prepare
-from models.thresholds import Adaptation, Policy
+from models.thresholds import Policy
 
 Floats = NDArray[np.float64]
 
 __all__ = [
     "DetectorCall",
-    "ModelSet",
     "Point",
     "StreamOutcome",
     "StreamWork",
@@ -53,61 +50,6 @@ class StreamOutcome:
     results: list[dict[str, Any]]
     state: dict[str, Any]
     window_length: int
-
-
-@dataclass
-class ModelSet:
-    """Preprocessing, detectors and calibration of one group of streams.
-
-    ``group`` and ``version`` are set by the bundle that holds it.
-    """
-
-    preprocessing: Preprocessing
-    detectors: dict[str, Detector]
-    calibrations: dict[str, Calibration]
-    adaptation: Adaptation
-    options: dict[str, Any] = field(default_factory=dict)
-    trained_at: str = ""
-    figures: dict[str, Any] = field(default_factory=dict)
-    profile: dict[str, Any] = field(default_factory=dict)
-    group: str = "default"
-    version: str = "unsaved"
-
-    def __post_init__(self) -> None:
-        self.names = tuple(name for name in MODEL_NAMES if name in self.detectors)
-        self.points = tuple(name for name in self.names if name != LSTM_AUTOENCODER)
-        self.window = max((d.window for d in self.detectors.values()), default=1)
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Features a reading must bring, in the detectors' order."""
-        return self.preprocessing.names
-
-    @property
-    def window_length(self) -> int:
-        """How many past readings the caller should keep."""
-        return self.window - 1
-
-    @property
-    def median(self) -> float:
-        """Where a stream's smoothed magnitude starts."""
-        return next(iter(self.calibrations.values())).median
-
-    def calibration(self, windowed: bool, warm: bool) -> Calibration | None:
-        """Of the detectors present; None when none is."""
-        names = self.names if windowed else self.points
-        return self.calibrations.get(subset_key(names, warm)) if names else None
-
-    def state(self, data: dict[str, Any] | None) -> StreamState:
-        """A stream's state as this model set reads it."""
-        return StreamState.from_dict(data, self.version, self.preprocessing, self.median)
-
-    def gap_s(self, policy: Policy) -> float | None:
-        """Seconds without a reading after which a window starts anew; None: never."""
-        if policy.gap_s is not None:
-            return policy.gap_s
-        interval = self.preprocessing.interval
-        return None if interval is None else policy.gap_factor * interval
 
 
 def run(

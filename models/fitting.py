@@ -25,9 +25,9 @@ from models.base import (
 from models.calibrating import calibrate, scores
 from models.combination import subset_key
 from models.drift import make_profile, score_columns
-from models.ensemble import ModelSet
 from models.fit_plan import FitPlan
 from models.folds import Held, Part, held_out, out_of_fold
+from models.model_set import ModelSet
 from models.options import FitOptions
 from models.preprocessing import Preprocessing
 from models.scaling import check_training

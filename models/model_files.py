@@ -10,7 +10,7 @@ from typing import Any
 from errors import BundleError
 from models.base import MODEL_NAMES
 from models.combination import Calibration
-from models.ensemble import ModelSet
+from models.model_set import ModelSet
 from models.options import DETECTORS
 from models.preprocessing import Preprocessing
 from models.thresholds import Adaptation

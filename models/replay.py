@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from models.ensemble import ModelSet, Point, StreamWork, score
+from models.ensemble import Point, StreamWork, score
+from models.model_set import ModelSet
 from models.streams import ADDED, RESTARTED
 from models.thresholds import Policy
 

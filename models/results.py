@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,9 @@ from models.calibration import FLOOR, criticality_of, score_of
 from models.combination import Calibration
 from models.events import ANOMALY, SENSOR_FAULT, advance
 from models.explanation import Explainer
+from models.model_set import ModelSet
 from models.streams import LEFT_OUT, Prepared, Reading
 from models.thresholds import GATE, Policy
-
-if TYPE_CHECKING:
-    from models.ensemble import ModelSet
 
 Floats = NDArray[np.float64]
 

@@ -18,7 +18,8 @@ from typing import Any
 from errors import AnomalyError, InputError, Unavailable, UnknownGroup
 from models.base import Array
 from models.bundle import Bundle
-from models.ensemble import ModelSet, Point, StreamOutcome, StreamWork, run
+from models.ensemble import Point, StreamOutcome, StreamWork, run
+from models.model_set import ModelSet
 from models.thresholds import Policy
 from serving import metrics
 from serving.batching import Batcher

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import Bundle, Rule
-from models.ensemble import ModelSet
 from models.files import folder_digest
+from models.model_set import ModelSet
 
 #: what differs between two fits of the same data and is no part of what was learnt
 _INCIDENTAL = ("trained_at", "figures")

@@ -20,7 +20,7 @@ from datasets import Stream
 from errors import AnomalyError
 from models.base import Progress
 from models.bundle import Bundle
-from models.ensemble import ModelSet
+from models.model_set import ModelSet
 from models.thresholds import Policy
 from training.evaluate import Scored, alarm_rate, confusion, labelled_events
 from training.score import score_streams

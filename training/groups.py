@@ -16,8 +16,8 @@ from typing import Any
 
 from errors import AnomalyError, TrainingError
 from models.base import Progress
-from models.ensemble import ModelSet
 from models.fitting import FitReport, fit_model_set
+from models.model_set import ModelSet
 from models.options import FitOptions
 from models.thresholds import Policy
 from training.evaluate import Scored

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.base import LSTM_AUTOENCODER, Array, Detector
-from models.ensemble import ModelSet
+from models.model_set import ModelSet
 
 #: the one type skops wants named: index arrays that scikit-learn trusts
 TRUSTED = ["sklearn.tree._tree.Tree"]

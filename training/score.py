@@ -14,7 +14,8 @@ import numpy as np
 
 from datasets import Stream
 from models.base import MODEL_NAMES, Progress
-from models.ensemble import ModelSet, Point
+from models.ensemble import Point
+from models.model_set import ModelSet
 from models.replay import replay
 from models.thresholds import Policy
 from training.evaluate import Scored
