@@ -90,6 +90,7 @@ TRAINING: Json = {
         "group": NAME,
         "promote": {"type": "boolean"},
     },
+    "additionalProperties": False,
 }
 
 

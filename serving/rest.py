@@ -70,7 +70,14 @@ class Rest:
         return json_answer(await self._core.detect_streams(streams, echo))
 
     async def train(self, request: Request) -> Answer:
-        wait = _flag(request.query(), "wait", default=True)
+        query = request.query()
+        for name in query.keys() - {"wait"}:
+            raise InputError(
+                f"{name:.64}: unknown parameter; there is wait",
+                code="unknown_parameter",
+                field=name[:64],
+            )
+        wait = _flag(query, "wait", default=True)
         content = await request.json(self._limits.body_bytes)
         status, body = await self._jobs.train(parse_training(content), wait)
         return json_answer(body, status)

@@ -12,6 +12,7 @@ from errors import InputError
 from models.base import MODEL_NAMES
 from schemas import check_name
 
+_FIELDS = ("data", "dataset", "feature_names", "model_names", "group", "promote")
 #: A data set is a file's name: no folder, nothing hidden.
 _DATASET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ -]{0,254}")
 
@@ -35,6 +36,13 @@ def parse_training(content: object) -> Training:
     """
     if not isinstance(content, dict):
         raise InputError("the body must be a JSON object", code="not_an_object")
+    for name in content:
+        if name not in _FIELDS:  # "promot": false must not promote
+            raise InputError(
+                f"{name:.64}: not a field of a training request; they are {', '.join(_FIELDS)}",
+                code="unknown_field",
+                field=name[:64],
+            )
     data, dataset = content.get("data"), content.get("dataset")
     if (data is None) == (dataset is None):
         raise InputError("give either data or dataset", field="data")

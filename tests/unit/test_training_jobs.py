@@ -1,11 +1,15 @@
-"""What jobs of ``POST /train`` leave behind."""
+"""``POST /train``: what is no part of it is refused, and what its jobs leave behind goes."""
 
 from __future__ import annotations
 
 import os
 import time
 
+import pytest
+
+from errors import InputError
 from serving.jobs import KEPT_S, tidy
+from serving.training_request import parse_training
 
 
 def test_old_data_and_output_of_jobs_go_and_the_rest_stays(tmp_path) -> None:
@@ -16,3 +20,10 @@ def test_old_data_and_output_of_jobs_go_and_the_rest_stays(tmp_path) -> None:
             os.utime(tmp_path / name, (past, past))
     tidy(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new.log", "new.npz", "old.txt"]
+
+
+def test_a_misspelt_field_is_refused_and_not_passed_over() -> None:
+    with pytest.raises(InputError, match="promot: not a field") as refused:
+        parse_training({"data": [[1.0]], "promot": False})
+    assert refused.value.entry()["field"] == "promot"
+    assert parse_training({"data": [[1.0]], "promote": False}).options["promote"] is False
