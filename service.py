@@ -7,7 +7,6 @@ by ``bentoml.depends``, which BENTOML_CONFIG may scale or place on a GPU by its 
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from _bentoml_sdk import Service
 
 from config import load_settings
 from errors import AnomalyError, SettingsError
+from process import die_with_parent
 from serving import logs
 from serving.auth import Keys, is_public
 from serving.remote import MODEL_NAMES, parse_urls
@@ -57,8 +57,6 @@ rest_app = RestApp(keys, max_concurrency=settings.max_concurrency)
 
 #: The name that ``models.store`` gives a bundle in the Bento store.
 BUNDLE_MODEL = "anomaly-bundle"
-
-PR_SET_PDEATHSIG = 1
 
 #: In force for API and runners alike.
 COMMON: dict[str, Any] = {
@@ -220,8 +218,8 @@ def exit_on_sigterm() -> None:
 
 def end_with_parent() -> None:
     """A killed ``bentoml serve`` takes its workers along; they would hold the next one's port."""
-    if bentoml.server_context.worker_index is not None and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if bentoml.server_context.worker_index is not None:
+        die_with_parent()
 
 
 exit_on_sigterm()

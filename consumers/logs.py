@@ -3,27 +3,8 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 
-import orjson
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, action, exception."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        action = getattr(record, "action", None)
-        if action:
-            line["action"] = action
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+from process import JsonFormatter
 
 
 def configure(level: str, as_json: bool) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-_PR_SET_PDEATHSIG = 1
+from process import die_with_parent
 
 
 def free_port() -> int:
@@ -28,12 +26,6 @@ def port_is_free(port: int) -> bool:
     """Whether nothing accepts connections on the loopback address's ``port``."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def die_with_parent() -> None:
-    """In the child: be terminated when the parent dies, even by ``kill -9`` (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class ChildError(RuntimeError):

@@ -6,27 +6,11 @@ BentoML lets its own loggers through at INFO, others at WARNING, whatever our se
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 
-import orjson
+from process import JsonFormatter
 
 #: BentoML's name of its handler; only a process that serves has it.
 HANDLER = "tracehandler"
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, exception."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
 
 
 def configure(level: str, as_json: bool) -> None:

@@ -97,7 +97,7 @@ def files(folder: Path) -> set[str]:
 
 def sources() -> set[str]:
     """The modules that one image needs to serve, to train and to run the bridge."""
-    top = {f"{name}.py" for name in ("service", "config", "errors", "schemas")}
+    top = {f"{name}.py" for name in ("service", "config", "errors", "process", "schemas")}
     inner = {
         str(path.relative_to(ROOT))
         for package in PACKAGES

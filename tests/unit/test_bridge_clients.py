@@ -11,9 +11,9 @@ from kafka import errors as kafka_errors
 
 from config import load_settings
 from consumers import bridge, clients
-from consumers.logs import JsonFormatter
 from consumers.overheard import Overheard
 from errors import BrokerUnavailable, SettingsError
+from process import JsonFormatter
 
 
 def test_sasl_over_tls_is_handed_on(tmp_path):
