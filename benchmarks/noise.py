@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from benchmarks.measures import alarm_rate
 from benchmarks.methods import judge
 from benchmarks.report import Row
 from models.fitting import FitOptions, fit_model_set
+from training.simulate import ar1
 
 Floats = NDArray[np.float64]
 Noise = Callable[[np.random.Generator, int, int], Floats]
@@ -19,16 +19,6 @@ Noise = Callable[[np.random.Generator, int, int], Floats]
 _SIZES = ((1000, 2), (1000, 8), (4000, 8))  # training readings, features
 _FRESH = 20_000
 _BUDGETS = (1e-2, 1e-3)
-
-
-def _autoregressive(phi: float) -> Noise:
-    def draw(rng: np.random.Generator, n: int, d: int) -> Floats:
-        white = rng.normal(size=(n, d)) * np.sqrt(1.0 - phi**2)
-        white[0] /= np.sqrt(1.0 - phi**2)
-        out: Floats = lfilter([1.0], [1.0, -phi], white, axis=0)
-        return out
-
-    return draw
 
 
 def _regimes(rng: np.random.Generator, n: int, d: int) -> Floats:
@@ -45,14 +35,14 @@ def _load(rng: np.random.Generator, n: int, d: int) -> Floats:
     """All features follow one load, with a cycle of 180 readings, each by a gain of its own."""
     gain = np.random.default_rng(98).normal(0.0, 3.0, size=d)
     cycle = np.sin(2 * np.pi * np.arange(n) / 180 + rng.uniform(0, 6))
-    load = cycle + 0.3 * _autoregressive(0.95)(rng, n, 1)[:, 0]
+    load = cycle + 0.3 * ar1(rng, n, 0.95)
     return load[:, None] * gain + rng.normal(size=(n, d))
 
 
 KINDS: dict[str, Noise] = {
     "white": lambda rng, n, d: rng.normal(size=(n, d)),
-    "autoregressive .7": _autoregressive(0.7),
-    "autoregressive .95": _autoregressive(0.95),
+    "autoregressive .7": lambda rng, n, d: ar1(rng, (n, d), 0.7),
+    "autoregressive .95": lambda rng, n, d: ar1(rng, (n, d), 0.95),
     "Student's t, 4": lambda rng, n, d: rng.standard_t(4, size=(n, d)),
     "lognormal": lambda rng, n, d: np.exp(0.5 * rng.normal(size=(n, d))),
     "three regimes": _regimes,

@@ -88,9 +88,9 @@ def _adaptive_tail(draft: Calibration, fast: list[Floats], how: Adaptation) -> T
     times = max(1, math.ceil(_ENOUGH / sum(map(len, fast))))
     series = []
     for values in fast:
-        before = np.resize(values[::-1], _BURN_IN)[::-1]  # the end of an endless repetition
-        run = adapted(draft, np.concatenate([before, np.tile(values, times)]), how)
-        series.append(run[_BURN_IN:])
+        # the end of an endless repetition
+        long = np.resize(values[::-1], _BURN_IN + times * len(values))[::-1]
+        series.append(adapted(draft, long, how)[_BURN_IN:])
     return fit_tail(series, apart=_APART, repeats=times)
 
 

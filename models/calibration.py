@@ -156,7 +156,7 @@ _END = 1e-30  # where a tail that ends has ended
 
 
 def fit_tail(
-    series: list[Floats], share: float | None = None, *, apart: int = APART, repeats: float = 1.0
+    series: list[Floats], share: float | None = None, *, apart: int = APART, repeats: int = 1
 ) -> Tail:
     """Fit body and tail to magnitudes of normal readings.
 
@@ -169,7 +169,7 @@ def fit_tail(
         Share of the sample that is the tail; by its size if not given.
     apart : int
         Readings without an exceedance that part two clusters.
-    repeats : float
+    repeats : int
         How often the series hold each reading: a repetition is no new knowledge.
 
     Raises

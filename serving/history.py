@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from errors import InputError
 from schemas import Criticality, check_name, parse_timestamp
+from serving.http import refuse_unknown
 
 MOST_ROWS = 5000
 #: Beyond this many rows only a cursor is quick; larger numbers do not fit PostgreSQL's bigint.
@@ -46,13 +47,7 @@ def parse_query(given: dict[str, str]) -> Query:
         An unknown parameter, or a value out of range; names it. A misspelt filter would
         otherwise answer with everything.
     """
-    for name in given:
-        if name not in _PARSERS:
-            raise InputError(
-                f"{name[:64]}: no such parameter; known are {', '.join(_PARSERS)}",
-                code="unknown_parameter",
-                field=name[:64],
-            )
+    refuse_unknown(given, _PARSERS)
     query = Query(**{name: _PARSERS[name](value, name) for name, value in given.items()})
     if query.cursor is not None and "offset" in given:
         raise InputError("offset: not together with cursor", field="offset")

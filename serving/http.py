@@ -7,7 +7,7 @@ read once, parsed by orjson, and an answer is two ASGI messages.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -109,6 +109,23 @@ class Request:
         if len(body) > limit:
             raise _too_large(limit)
         return body
+
+
+def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse a query's parameter that there is not: misspelt, it would be passed over.
+
+    Raises
+    ------
+    InputError
+        ``unknown_parameter``, with its name.
+    """
+    for name in given:
+        if name not in known:
+            raise InputError(
+                f"{name[:64]}: no such parameter; known are {', '.join(known)}",
+                code="unknown_parameter",
+                field=name[:64],
+            )
 
 
 def _too_large(limit: int) -> TooLarge:

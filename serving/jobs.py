@@ -107,7 +107,6 @@ class Jobs:
 
     def _keep(self, training: Training) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
-        tidy(self._folder)
         path = self._folder / f"{uuid4()}.npz"
         names = np.array(training.options["feature_names"])
         np.savez(path, values=training.values, names=names)  # type: ignore[arg-type]
@@ -150,6 +149,7 @@ class Jobs:
         """Start the process and see it through; it reports progress and result itself."""
         log.info("training job %s starts", job.id)
         self._folder.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(tidy, self._folder)
         output = self._folder / f"{job.id}.log"
         with output.open("wb") as sink:
             process = await asyncio.create_subprocess_exec(

@@ -13,7 +13,7 @@ from serving.core import Core
 from serving.database import Database
 from serving.drift import DriftWatch
 from serving.history import parse_query
-from serving.http import Answer, Request, json_answer
+from serving.http import Answer, Request, json_answer, refuse_unknown
 from serving.jobs import Jobs
 from serving.openapi import DOCS_PAGE
 from serving.parsing import Limits, parse_batch, parse_item
@@ -71,12 +71,7 @@ class Rest:
 
     async def train(self, request: Request) -> Answer:
         query = request.query()
-        for name in query.keys() - {"wait"}:
-            raise InputError(
-                f"{name:.64}: unknown parameter; there is wait",
-                code="unknown_parameter",
-                field=name[:64],
-            )
+        refuse_unknown(query, ("wait",))
         wait = _flag(query, "wait", default=True)
         content = await request.json(self._limits.body_bytes)
         status, body = await self._jobs.train(parse_training(content), wait)

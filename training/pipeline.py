@@ -108,7 +108,6 @@ def train(request: Request, settings: Settings, board: Board) -> Outcome:
                 "missing": request.missing,
                 "group": None if request.data.timed else tasks[0].name,
             },
-            options=tasks[0].options if len(tasks) == 1 else request.options,
         )
         published = publish(
             trained, registry, settings, policy, board,

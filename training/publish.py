@@ -16,7 +16,6 @@ from config import Settings
 from datasets import Stream
 from errors import AnomalyError
 from models.bundle import Bundle
-from models.options import FitOptions
 from models.pyfunc import BundleModel
 from models.registry import CHALLENGER, CHAMPION, Registry
 from models.store import Imported, import_alias, import_version
@@ -46,7 +45,6 @@ class Trained:
     fingerprint: dict[str, Any]
     data: TrainingData
     recipe: Mapping[str, Any]
-    options: FitOptions
 
 
 @dataclass(slots=True)
@@ -118,7 +116,12 @@ def _logged(trained: Trained, settings: Settings, policy: Policy, native: bool) 
     uri = settings.mlflow_uri()
     experiment_id = MlflowRegistry(uri, settings.mlflow_experiment_name).prepare()
     command = {f"recipe.{k}": v for k, v in trained.recipe.items()}
-    options = {k: v for k, v in trained.options.to_dict().items() if v not in ({}, None)}
+    first, *others = [task.options.to_dict() for task in trained.tasks]
+    options = {  # those that all groups share
+        k: v
+        for k, v in first.items()
+        if v not in ({}, None) and all(other[k] == v for other in others)
+    }
     training = Training(
         trained.bundle, trained.fingerprint, trained.tasks, trained.results, trained.measured,
         policy, {**command, **options}, native,

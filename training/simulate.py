@@ -174,7 +174,7 @@ def _normal(
     phase = rng.uniform(0, 2 * np.pi, 4)
     day, shift = 2 * np.pi * t / 86400, 2 * np.pi * t / rng.uniform(7000, 11000)
     load = 0.5 + 0.2 * np.sin(day + phase[0]) + 0.15 * np.sin(shift + phase[1])
-    load = np.clip(load + 0.08 * _ar1(rng, n, 0.95), 0.0, 1.0)
+    load = np.clip(load + 0.08 * ar1(rng, n, 0.95), 0.0, 1.0)
     heat = _lagged(load, 0.1)  # temperature follows the load slowly
     season = np.sin(2 * np.pi * t / (86400 * rng.uniform(5, 9)) + phase[2])
     values = np.empty((n, len(FEATURES)))
@@ -184,19 +184,19 @@ def _normal(
         level *= 1 + rng.normal(0, 0.01)
         drive = heat if name == "temperature" else load
         wander = ramp * rng.choice([-1.0, 1.0]) * np.linspace(0, 1, n)
-        noise = _ar1(rng, n, autocorrelation)
+        noise = ar1(rng, n, autocorrelation)
         values[:, j] = level + gain * (drive - 0.5) + sd * (noise + 0.7 * season + wander)
         sds[j] = sd
     return values, sds
 
 
-def _ar1(rng: np.random.Generator, n: int, phi: float) -> Floats:
-    """Unit-variance autoregressive noise of order one."""
+def ar1(rng: np.random.Generator, shape: int | tuple[int, int], phi: float) -> Floats:
+    """Unit-variance autoregressive noise of order one, (n,) or each column of (n, d)."""
     from scipy.signal import lfilter
 
-    white = rng.normal(size=n) * np.sqrt(1 - phi**2)
+    white = rng.normal(size=shape) * np.sqrt(1 - phi**2)
     white[0] /= np.sqrt(1 - phi**2)
-    out: Floats = lfilter([1.0], [1.0, -phi], white)
+    out: Floats = lfilter([1.0], [1.0, -phi], white, axis=0)
     return out
 
 
