@@ -76,6 +76,9 @@ def test_stored_history_and_an_outage(
         critical = api.post("/detect", json=items("D", rows(plant, 20, 21))[0]).json()
         assert critical["metadata"]["asset_criticality"] == "critical"
         assert critical["threshold"] == pytest.approx(0.3)
+        asked = {**items("D", rows(plant, 20, 21))[0], "criticality": "low"}
+        assert api.post("/detect", json=asked).json()["threshold"] == pytest.approx(0.7)
+        assert known["metadata"]["asset_criticality"] == "medium"
         a_slow_query_costs_only_itself(api, engine, plant)
         an_outage_costs_no_answer(service, api, postgres_server, database_url, plant)
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from errors import InputError, Unavailable
-from models.bundle import Bundle
+from models.bundle import Bundle, Rule
 from models.ensemble import DetectorCall, Point, StreamOutcome, StreamWork, score
+from models.fitting import FitOptions, fit_model_set
 from models.thresholds import Policy
 from serving.parsing import Item
 from serving.planning import Known, Stored, collect, merge_metadata, plan, set_times
@@ -148,6 +149,36 @@ def test_missing_feature_is_imputed_and_marked_through_the_engine(
     assert imputed["metadata"]["imputed"] == ["flow"]
     assert 0.0 <= imputed["final_score"] < 0.5
     assert refused["error"]["code"] == "missing_features"
+
+
+def test_a_mixed_batch_is_split_by_group_and_answered_in_order(
+    bundle: Bundle, plant: Plant
+) -> None:
+    """Two groups of the same features, 1,000 times apart, and a stream that is in neither."""
+    options = FitOptions(models=("one_class_svm",), folds=2)
+    large, _ = fit_model_set(
+        [1000.0 * v[:600] for v in plant.values], None, plant.feature_names, options
+    )
+    rules = [Rule("small", asset_id="PUMP_*"), Rule("large", asset_id="MILL_*")]
+    both = Bundle({"small": bundle.model_set("default"), "large": large}, rules)
+    items: list[Any] = []
+    for minute, point in enumerate(points(plant, 0, 0, 6)):
+        thousandfold = {name: 1000.0 * value for name, value in point.features.items()}
+        items.append(item("MILL_001", minute, features=thousandfold))
+        items.append(item("PUMP_001", minute, features=dict(point.features)))
+    items.insert(5, item("FAN_001", 0, features=dict(points(plant, 0, 0, 1)[0].features)))
+    planned = plan(items, Known())
+    engine = Engine(LocalRunners(), Policy())
+    outcomes = asyncio.run(engine.score(both, [part.work for part in planned]))
+    engine.close()
+    answers = collect(items, planned, outcomes)
+    assert answers.pop(5)["error"]["code"] == "no_group"
+    del items[5]
+    for asked, answer in zip(items, answers, strict=True):
+        assert answer["asset_id"] == asked.asset_id
+        assert answer["features"] == asked.features
+        assert answer["metadata"]["group"] == ("large" if asked.asset_id == "MILL_001" else "small")
+        assert answer["final_score"] < 0.5, "in its own group's units it is normal"
 
 
 def test_a_request_that_breaks_scoring_takes_no_other_down(bundle: Bundle, plant: Plant) -> None:
