@@ -1,0 +1,264 @@
+"""Values that no sensor measured: error codes, all bits set, float limits.
+
+A logger writes what it has: a driver's error code, a register with all bits set, uninitialised
+memory. One such value among thousands stretches every mean, range and covariance, so it has to be
+found before anything is fitted. Four rules, for each column on its own values:
+
+1. **far**: beyond the *body* of the column by ten times the body's width and by more than its
+   largest magnitude, in at most one reading of a hundred. The body starts with the middle half of
+   the readings and takes in its neighbour for as long as the gap to it is at most ten widths, so
+   heavy tails and bursts belong to it and garbage of several kinds cannot hide behind one another.
+2. **code**: a value that devices are known to send instead of a measurement (`CODES`, or a
+   magnitude near the limits of a float), outside the body by its width, however often.
+3. **wrong sign**: a whole number, always the same, where all the rest has the other sign, and
+   further from it than the rest is wide (-200 among 20 to 60), however often.
+4. a value found by 2 or 3 in one column counts in each other column where it lies outside of all
+   the rest: a device that fails sends its code in every channel.
+
+Zero is never garbage: a machine that is off sends it. A level that lasts is not either (rule 1's
+share): that is an operating mode or a fault, and for the detectors to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+#: Codes that devices and historians send for "no measurement": all bits set and the limits of
+#: signed numbers in 16, 24, 32 and 64 bits; runs of nines; the null of well logs.
+CODES: Final = np.array(
+    sorted(
+        [float(2**bits - 1) for bits in (16, 24, 31, 32, 63, 64)]
+        + [float(2**15 - 1), -float(2**15), -float(2**31), -float(2**63), -999.25, -9999.25]
+        + [sign * (10.0**digits - 1) for sign in (1, -1) for digits in (3, 4, 5, 6)]
+        + [sign * (10.0**digits - 0.1) for sign in (1, -1) for digits in (3, 4)]
+    )
+)
+#: No physical quantity is as large, or as close to zero: the limits of a float start here.
+HUGE: Final = 1e30
+TINY: Final = 1e-30
+#: Widths of the body from which a gap is no tail any more. The largest of n readings with a
+#: Pareto tail of index 1 (hardly a plant's) lies this far past the second with p = .1.
+FAR: Final = 10.0
+#: Share of the readings that rule 1 may call garbage; more is a level, not an error.
+RARE: Final = 0.01
+#: Equal values from which on a number is repeated on purpose; distinct ones that make a body.
+_REPEATED: Final = 5
+_DISTINCT: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What is garbage in each of d columns; made by :func:`learn_garbage`.
+
+    Parameters
+    ----------
+    low, high : (d,)
+        Beyond these a value is garbage by rule 1; infinite where no value would be.
+    codes : d tuples of float
+        The exact values that are garbage by the other rules.
+    """
+
+    low: Floats
+    high: Floats
+    codes: tuple[tuple[float, ...], ...]
+
+    def mask(self, values: Floats) -> Mask:
+        """Which of ``values`` (n, d) are garbage; never a NaN."""
+        found: Mask = (
+            (values < self.low) | (values > self.high) | (np.abs(values) >= HUGE)
+        ) & (values != 0)  # fmt: skip
+        for column, codes in enumerate(self.codes):
+            if codes:
+                found[:, column] |= np.isin(values[:, column], codes)
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; None stands for "no bound"."""
+        return {
+            "low": [float(v) if np.isfinite(v) else None for v in self.low],
+            "high": [float(v) if np.isfinite(v) else None for v in self.high],
+            "codes": [list(codes) for codes in self.codes],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Garbage:
+        """What :meth:`to_dict` gave."""
+        return cls(
+            np.array([-np.inf if v is None else v for v in data["low"]], np.float64),
+            np.array([np.inf if v is None else v for v in data["high"]], np.float64),
+            tuple(tuple(codes) for codes in data["codes"]),
+        )
+
+
+def learn_garbage(values: Floats) -> Garbage:
+    """Find out what is garbage in each column.
+
+    Parameters
+    ----------
+    values : (n, d)
+        Readings in their own units, of all streams of a group; NaN where nothing was measured.
+    """
+    columns = [_Column.of(column) for column in np.asarray(values, np.float64).T]
+    shared = {code for column in columns for code in column.codes}
+    for column in columns:
+        column.add(shared)
+    bounds = [column.bounds() for column in columns]
+    return Garbage(
+        np.array([low for low, _ in bounds], np.float64),
+        np.array([high for _, high in bounds], np.float64),
+        tuple(tuple(sorted(column.codes)) for column in columns),
+    )
+
+
+def find_garbage(values: Floats) -> Mask:
+    """Which of ``values`` (n, d) are garbage, judged by themselves."""
+    return learn_garbage(values).mask(values)
+
+
+@dataclass(slots=True)
+class _Column:
+    """The distinct values of a column, ascending, without its codes; how often each occurs."""
+
+    distinct: Floats
+    counts: NDArray[np.intp]
+    codes: set[float]
+
+    @classmethod
+    def of(cls, values: Floats) -> _Column:
+        found, counts = np.unique(values[np.isfinite(values)], return_counts=True)
+        size = np.abs(found)
+        suspect = np.isin(found, CODES) | (size >= HUGE) | ((size > 0) & (size <= TINY))
+        column = cls(found[~suspect], counts[~suspect], set())
+        column._wrong_sign()
+        for value, n in zip(found[suspect].tolist(), counts[suspect].tolist(), strict=True):
+            if column._is_code(value, n):
+                column.codes.add(value)
+        kept = suspect & ~np.isin(found, list(column.codes))
+        if kept.any():  # 999 in a column that goes on to 2000
+            column.distinct = np.concatenate([column.distinct, found[kept]])
+            column.counts = np.concatenate([column.counts, counts[kept]])
+            order = np.argsort(column.distinct)
+            column.distinct, column.counts = column.distinct[order], column.counts[order]
+        return column
+
+    def add(self, shared: set[float]) -> None:
+        """Take over the codes of other columns where they lie outside of all the rest."""
+        here = [code for code in shared if code in self.distinct]
+        rest = ~np.isin(self.distinct, here)
+        if not here or rest.sum() < _DISTINCT:
+            return
+        low, high = self.distinct[rest][0], self.distinct[rest][-1]
+        outside = [code for code in here if code < low or code > high]
+        keep = ~np.isin(self.distinct, outside)
+        self.distinct, self.counts = self.distinct[keep], self.counts[keep]
+        self.codes.update(outside)
+
+    def bounds(self) -> tuple[float, float]:
+        """Where garbage begins on either side by rule 1."""
+        if len(self.distinct) < 2:
+            return -np.inf, np.inf
+        low, high = self.body()
+        far = max(FAR * (high - low), abs(low), abs(high))
+        least, most = low - far, high + far
+        beyond = (self.distinct < least) | (self.distinct > most)
+        # a constant with one other value has no body to be far from
+        if high <= low or self.counts[beyond].sum() > max(1, RARE * self.counts.sum()):
+            return -np.inf, np.inf
+        return least, most
+
+    def body(self) -> tuple[float, float]:
+        """Ends of the middle half and all that follows it without a wide gap."""
+        x = self.distinct
+        ends = np.cumsum(self.counts)
+        first = int(np.searchsorted(ends, 0.25 * ends[-1]))
+        last = int(np.searchsorted(ends, 0.75 * ends[-1]))
+        if first == last and len(x) > 1:  # mostly one value: its width is the nearest other
+            gaps = np.diff(x)
+            below = gaps[first - 1] if first else np.inf
+            above = gaps[first] if first < len(gaps) else np.inf
+            first, last = (first - 1, last) if below < above else (first, last + 1)
+        while True:
+            upper = last + _reach(x[last:] - x[first])
+            lower = first - _reach(x[upper] - x[first::-1])
+            if (lower, upper) == (first, last):
+                return float(x[first]), float(x[last])
+            first, last = lower, upper
+
+    def _wrong_sign(self) -> None:
+        for end, rest in ((0, slice(1, None)), (-1, slice(None, -1))):
+            if len(self.distinct) <= _DISTINCT or self.counts[end] < _REPEATED:
+                continue
+            value, others = float(self.distinct[end]), self.distinct[rest]
+            width = others[-1] - others[0]
+            apart = others[0] - value if end == 0 else value - others[-1]
+            opposite = others[0] >= 0 > value if end == 0 else others[-1] <= 0 < value
+            if opposite and value == round(value) and apart > width:
+                self.codes.add(value)
+                self.distinct, self.counts = others, self.counts[rest]
+                return
+
+    def _is_code(self, value: float, n: int) -> bool:
+        """Is a suspect outside the body by its width, or of a sign the rest never has?"""
+        if not len(self.distinct):
+            return abs(value) >= HUGE
+        if len(self.distinct) == 1 and n > 0.1 * self.counts[0]:
+            return abs(value) >= HUGE  # two levels, each as good as the other
+        low, high = self.body()
+        apart = max(low - value, value - high)
+        if abs(value) <= TINY:
+            return apart > 0
+        if value < 0 <= low:
+            return True
+        return bool(apart > max(high - low, 0.5 * abs(low), 0.5 * abs(high)))
+
+
+def _reach(widths: Floats) -> int:
+    """How far a body grows to one side: ``widths`` are its widths with each further value."""
+    gaps = np.diff(widths)
+    wide = np.flatnonzero(gaps > FAR * np.maximum(widths[:-1], np.finfo(float).tiny))
+    return int(wide[0]) if len(wide) else len(gaps)
+
+
+def row_ranges(rows: Sequence[int] | NDArray[Any], most: int = 5) -> str:
+    """Row numbers for people: ``3, 17-28 and 40 more``; at most ``most`` stretches."""
+    at = np.unique(np.asarray(rows, np.int64))
+    parts = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)
+    shown = [str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts[:most]]
+    left = sum(map(len, parts[most:]))
+    return ", ".join(shown) + (f" and {left} more" if left else "")
+
+
+def describe(
+    values: Floats, mask: Mask, names: Sequence[str], rows: NDArray[np.int64] | None = None
+) -> list[str]:
+    """A sentence for each garbage value of each column: value, how often, in which rows.
+
+    Parameters
+    ----------
+    values, mask : (n, d)
+        Readings, and which of them are garbage.
+    names : d names
+    rows : (n,), optional
+        Row numbers; counted from 1 when absent.
+    """
+    numbers = np.arange(1, len(values) + 1) if rows is None else rows
+    out = []
+    for column, name in enumerate(names):
+        here = values[mask[:, column], column]
+        at = numbers[mask[:, column]]
+        found, counts = np.unique(here, return_counts=True)
+        for value in found[np.argsort(-counts, kind="stable")][:5]:
+            own = at[here == value]
+            where = f"row{'s' if len(own) > 1 else ''} {row_ranges(own)}"
+            out.append(f"{name}: {value:.6g} is no measurement ({len(own):,} readings, {where})")
+        if len(found) > 5:
+            out.append(f"{name}: {len(found) - 5:,} further values are no measurement")
+    return out
