@@ -8,6 +8,8 @@ second; the shape of what goes out is documented in ``serving/openapi_schemas.py
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -61,6 +63,58 @@ def check_name(value: object, field: str) -> str:
             f"{field}: lone surrogates are not text", code="bad_name", field=field
         ) from None
     return value
+
+
+#: What a person does not see in a name: spaces, control and format characters.
+_UNSEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2060\ufeff]+")
+#: A whole number that went through a table of floats on its way.
+_FLOAT_ID = re.compile(r"([+-]?\d+)\.0+")
+
+
+class LookAlikes:
+    """Names of assets and sensors that a person takes for one and the same: "A " beside "A".
+
+    They stay two streams, since only the plant knows what it means; but two halves of one
+    machine's readings are told. Compared without spaces, case, Unicode form and a trailing ".0".
+
+    Parameters
+    ----------
+    most : int
+        Names remembered at most; beyond that all are forgotten and told again when met.
+    """
+
+    def __init__(self, most: int = 50_000) -> None:
+        self._most = most
+        self._met: dict[str, tuple[str, ...]] = {}
+        self._known: set[str] = set()
+
+    def meet(self, asset_id: str, sensor_id: str | None) -> list[str]:
+        """A sentence for each of the two names that looks like another one met before; once."""
+        told = [self._one("asset_id", "", asset_id)]
+        if sensor_id:
+            told.append(self._one("sensor_id", asset_id, sensor_id))
+        return [sentence for sentence in told if sentence is not None]
+
+    def _one(self, field: str, within: str, name: str) -> str | None:
+        exact = f"{within}\x00{name}"
+        if exact in self._known:
+            return None
+        if len(self._known) >= self._most:
+            self._known.clear()
+            self._met.clear()
+        self._known.add(exact)
+        bare = _UNSEEN.sub("", unicodedata.normalize("NFKC", name)).casefold()
+        whole = _FLOAT_ID.fullmatch(bare)
+        alike = f"{within}\x00{whole[1] if whole else bare}"
+        before = self._met.get(alike, ())
+        self._met[alike] = (*before, name)
+        if not before:
+            return None
+        where = f" of asset {within!r}" if within else ""
+        return (
+            f"{field} {name!r}{where} looks like {before[0]!r}, but is another:"
+            " their readings are kept apart"
+        )
 
 
 #: Names of features that passed before, as they came: streams send the same ones all day.

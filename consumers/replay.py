@@ -8,6 +8,7 @@ headers, once the reason for their refusal is mended.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +27,9 @@ from datasets import Reading, readings
 from db.repository import DeadLetterFilter
 from db.session import open_engine
 from errors import AnomalyError, BrokerUnavailable, InputError
-from schemas import parse_timestamp
+from schemas import LookAlikes, parse_timestamp
+
+log = logging.getLogger(__name__)
 
 HELP = """\
 examples:
@@ -127,8 +130,10 @@ def from_file(path: Path, shift_to_now: bool, limit: int | None) -> Iterator[Mes
             datetime.now(UTC), (one.timestamp for one in _first(readings(path), limit))
         )
         print(f"times are moved by {shift.total_seconds():.6f} s", flush=True)
-    empty = 0
+    empty, names = 0, LookAlikes()
     for reading in _first(readings(path), limit):
+        for sentence in names.meet(reading.asset_id, reading.sensor_id):
+            log.warning("%s: %s", path.name, sentence)
         if reading.features:
             yield encode(reading, shift, path.name)
         else:

@@ -32,6 +32,7 @@ from consumers.upkeep import MakePartitions, Upkeep
 from consumers.watch import Watch
 from consumers.work import Parts, Sizes
 from errors import AnomalyError
+from schemas import LookAlikes
 
 log = logging.getLogger("consumers.bridge")
 
@@ -177,6 +178,7 @@ def build(
         metrics=metrics,
         refusals=Refusals(settings.refusal_window, settings.refusal_pause),
         spread=spread,
+        names=LookAlikes(),
         targets=Targets(
             settings.kafka_topic_output_anomalies,
             settings.kafka_topic_dead_letter,

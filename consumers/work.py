@@ -5,6 +5,7 @@ Nothing is remembered before the commit; whatever fails, the same records may be
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from consumers.refusals import Refusals, RefusedBySetupError
 from consumers.scorer import Scorer
 from consumers.streams import Spread, StreamKey
 from consumers.trouble import Trouble
+from schemas import LookAlikes
+
+log = logging.getLogger("consumers.bridge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class Parts:
     metrics: Metrics
     refusals: Refusals
     spread: Spread
+    names: LookAlikes
     targets: rows.Targets
     limits: Limits
     sizes: Sizes
@@ -83,9 +88,11 @@ class Worker:
 
     def _load(self, items: list[Item]) -> list[Work]:
         store = self._parts.store
-        recalled = {
-            place: store.recall(*place.source, keys) for place, keys in steps.firsts(items).items()
-        }
+        firsts = steps.firsts(items)
+        recalled = {place: store.recall(*place.source, keys) for place, keys in firsts.items()}
+        for asset, sensor, _ in (key for keys in firsts.values() for key in keys):
+            for sentence in self._parts.names.meet(asset, sensor):
+                log.warning("%s", sentence, extra={"action": "look_alike"})
         works = steps.group(items, recalled)
         self._note_spread(works)
         suspects = steps.suspects(works)

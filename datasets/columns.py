@@ -14,6 +14,8 @@ from datasets.types import Floats, Times
 from errors import DatasetError, InputError
 from schemas import check_name, parse_timestamp
 
+#: Beyond this a float no longer holds each whole number: ids may have been rounded into one.
+_EXACT = 2**53
 _LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 
 
@@ -46,10 +48,10 @@ def check_columns(names: list[str], batch: Any, first: int) -> Chunk:
         Names what is at fault.
     """
     has = batch.schema.names
-    assets = batch.column("asset_id").cast(pa.string()).to_pylist()
+    assets = id_texts(batch.column("asset_id"), "asset_id", first)
     sensors: list[str | None] = [None] * batch.num_rows
     if "sensor_id" in has:
-        sensors = [s or None for s in batch.column("sensor_id").cast(pa.string()).to_pylist()]
+        sensors = [s or None for s in id_texts(batch.column("sensor_id"), "sensor_id", first)]
     _check_names(assets, "asset_id", first)
     _check_names(sensors, "sensor_id", first)
     labels = _labels(batch.column("label"), first) if "label" in has else None
@@ -60,6 +62,25 @@ def check_columns(names: list[str], batch: Any, first: int) -> Chunk:
         _values(names, batch, first),
         labels,
     )
+
+
+def id_texts(column: Any, field: str, first: int) -> list[Any]:
+    """Ids as text. pandas makes floats of whole numbers as soon as one is missing: 7.0 is "7"."""
+    if not pa.types.is_floating(column.type):
+        return list(column.cast(pa.string()).to_pylist())
+    found: list[str | None] = []
+    for row, number in enumerate(column.cast(pa.float64()).to_pylist()):
+        if number is None or number != number:
+            found.append(None)
+        elif number.is_integer() and abs(number) <= _EXACT:
+            found.append(str(int(number)))
+        else:
+            raise DatasetError(
+                f"row {first + row}: {field} {number!r} is a float that is no exact whole number:"
+                " write ids as text",
+                field=field,
+            )
+    return found
 
 
 def _check_names(found: Sequence[str | None], field: str, first: int) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from datasets.columns import id_texts
 from errors import DatasetError
 
 StreamKey = tuple[str, str | None]
@@ -40,15 +41,26 @@ def read_groups(path: Path, column: str, into: dict[StreamKey, str]) -> None:
     if column not in have:
         raise DatasetError(f"{path.name}: column {column!r} is missing", field=column)
     wanted = [name for name in ("asset_id", "sensor_id") if name in have] + [column]
-    for row in _table(path, wanted).group_by(wanted).aggregate([]).to_pylist():
-        key = (str(row["asset_id"]), str(row["sensor_id"]) if row.get("sensor_id") else None)
-        value = str(row[column])
+    found = _table(path, wanted).group_by(wanted).aggregate([])
+    assets = _ids(path, found, "asset_id")
+    sensors = _ids(path, found, "sensor_id") if "sensor_id" in have else [None] * len(assets)
+    values = found.column(column).to_pylist()
+    for asset, sensor, held in zip(assets, sensors, values, strict=True):
+        key = (str(asset), sensor or None)
+        value = str(int(held)) if isinstance(held, float) and held.is_integer() else str(held)
         if into.setdefault(key, value) != value:
             raise DatasetError(
                 f"{path.name}: column {column!r} changes within the stream {key[0]}"
                 f" ({into[key]!r}, {value!r}): a stream has one group",
                 field=column,
             )
+
+
+def _ids(path: Path, table: Any, field: str) -> list[str | None]:
+    try:
+        return id_texts(table.column(field), field, 1)
+    except DatasetError as error:
+        raise DatasetError(f"{path.name}: {error.message}", field=field) from None
 
 
 def _table(path: Path, wanted: list[str]) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,10 @@ import numpy.typing as npt
 
 from datasets import RESERVED, Dataset, Stream, load
 from errors import DatasetError, TrainingError
+from schemas import LookAlikes
 from training.columns import StreamKey, columns_of, read_groups
+
+log = logging.getLogger(__name__)
 
 SIMULATED = "simulated"
 POSTGRESQL = "postgresql"
@@ -204,7 +208,11 @@ def load_data(
             raise DatasetError("no database is configured to read stored readings from")
         data = stored()
     else:
-        return from_files(spec, features, group_column)
+        data, features = from_files(spec, features, group_column), None  # chosen while read
+    names = LookAlikes()
+    for stream in data.streams:
+        for sentence in names.meet(stream.asset_id, stream.sensor_id):
+            log.warning("%s: %s", data.source, sentence)
     return data if features is None else select(data, features)
 
 

@@ -281,3 +281,14 @@ def test_a_damaged_batch_is_waited_for_and_no_other_partition_waits(in_process, 
         assert bridge.value("bridge_state", state="paused", why="unreadable") == 1
     bridge.finish(sent)
     assert "works again" in caplog.text
+
+
+def test_names_that_look_alike_are_told_once_and_kept_apart(in_process, caplog):
+    bridge = in_process(bridge_lanes=1)
+    sent = [(b"A", reading("A", n)) for n in range(3)]
+    sent += [(b"A ", reading("A ", n)) for n in range(3)]
+    bridge.finish(bridge.scene.produce(sent))
+    assert caplog.text.count("looks like") == 1
+    assert "'A '" in caplog.text
+    assets = bridge.scene.sql("SELECT asset_id, count(*) FROM anomaly_detections GROUP BY 1")
+    assert sorted(map(tuple, assets)) == [("A", 3), ("A ", 3)]

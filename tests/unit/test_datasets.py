@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 import datasets
@@ -114,3 +116,32 @@ def test_file_that_is_not_there_or_of_another_kind(tmp_path):
     (tmp_path / "bad.parquet").write_bytes(b"no parquet at all")
     with pytest.raises(DatasetError, match=r"bad\.parquet"):
         datasets.load(tmp_path / "bad.parquet")
+
+
+def parquet(path, **columns):
+    columns = {"timestamp": pa.array(["2026-01-01"] * len(next(iter(columns.values())))), **columns}
+    pa.parquet.write_table(
+        pa.table({**columns, "f": pa.array([1.0] * len(columns["asset_id"]))}), path
+    )
+    return path
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32()])
+def test_ids_that_pandas_made_floats_of_are_the_whole_numbers_they_were(tmp_path, kind):
+    ids = pa.array([7, 12, 100000], pa.float64()).cast(kind)
+    sensors = pa.array([1.0, None, float("nan")], pa.float64())
+    rows = list(datasets.readings(parquet(tmp_path / "x.parquet", asset_id=ids, sensor_id=sensors)))
+    assert [(r.asset_id, r.sensor_id) for r in rows] == [("7", "1"), ("12", None), ("100000", None)]
+
+
+@pytest.mark.parametrize("number", [7.5, 2.0**53 + 2, 1e20, float("inf")])
+def test_a_float_that_is_no_exact_id_is_refused_by_row(tmp_path, number):
+    path = parquet(tmp_path / "x.parquet", asset_id=pa.array([1.0, number]))
+    with pytest.raises(DatasetError, match=r"row 2: asset_id .* write ids as text"):
+        datasets.load(path)
+
+
+def test_an_absent_asset_among_float_ids_is_refused_by_row(tmp_path):
+    path = parquet(tmp_path / "x.parquet", asset_id=pa.array([1.0, None]))
+    with pytest.raises(DatasetError, match=r"row 2: asset_id: is missing"):
+        datasets.load(path)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import InputError
-from schemas import check_features, check_name, parse_timestamp
+from schemas import LookAlikes, check_features, check_name, parse_timestamp
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -116,3 +116,46 @@ def test_finite_numbers_pass_unchanged_and_come_as_floats(features: dict[str, fl
     checked = check_features(features)
     assert checked == features
     assert all(type(value) is float for value in checked.values())
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("A", "A "),
+        ("PUMP 7", "PUMP  7"),
+        ("pump-7", "PUMP-7"),
+        ("1", "1.0"),
+        ("K\u00fchler", "Ku\u0308hler"),
+        ("A", "\ufeffA"),
+        ("A\u200b", "A"),
+        ("\uff21", "A"),  # full-width
+    ],
+)
+def test_names_that_look_alike_are_told_once(first: str, second: str) -> None:
+    names = LookAlikes()
+    assert names.meet(first, None) == []
+    (told,) = names.meet(second, None)
+    assert repr(first) in told
+    assert repr(second) in told
+    assert names.meet(first, None) == names.meet(second, None) == []
+
+
+def test_names_that_differ_for_a_person_are_not_told() -> None:
+    names = LookAlikes()
+    for name in ("A", "B", "A1", "A-1", "1", "10", "1.5", "1.50", "v1.0"):
+        assert names.meet(name, "S") == [], "a sensor of the same name belongs to another asset"
+
+
+def test_sensors_are_compared_within_their_asset() -> None:
+    names = LookAlikes()
+    assert names.meet("A", "S1") == names.meet("B", "S1 ") == []
+    (told,) = names.meet("A", "s1")
+    assert "of asset 'A'" in told
+
+
+def test_remembered_names_are_bounded() -> None:
+    names = LookAlikes(most=10)
+    for number in range(100):
+        names.meet(f"N{number}", None)
+    assert len(names._known) <= 10
+    assert len(names._met) <= 10

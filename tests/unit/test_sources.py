@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from datasets import Stream
@@ -142,3 +144,26 @@ def test_the_fingerprint_knows_values_times_and_names() -> None:
     assert base != print_of(["b"], [[1], [2]])
     assert base != print_of(["a"], [[1], [3]])
     assert base != print_of(["a"], [[1], [2]], "Q")
+
+
+def test_names_that_look_alike_are_told_and_kept_apart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "a.csv", "P,S,2026-01-01T00:00:00Z,1,2")
+    write(tmp_path / "b.csv", "P ,S,2026-01-02T00:00:00Z,3,4")
+    data = load_data(str(tmp_path / "*.csv"))
+    assert [stream.asset_id for stream in data.streams] == ["P", "P "]
+    assert "'P ' looks like 'P'" in caplog.text
+
+
+def test_groups_by_a_column_of_a_file_whose_ids_are_floats(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "asset_id": [7.0, 8.0], "sensor_id": [1.0, None], "timestamp": ["2026-01-01"] * 2,
+            "rms": [1.0, 2.0], "line": [1.0, 2.0],
+        }
+    )  # fmt: skip
+    pa.parquet.write_table(table, tmp_path / "x.parquet")
+    data = load_data(str(tmp_path / "x.parquet"), group_column="line")
+    assert data.column == {("7", "1"): "1", ("8", None): "2"}
+    assert data.feature_names == ["rms"]
