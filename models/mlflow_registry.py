@@ -183,13 +183,13 @@ class MlflowRegistry:
         final = into / f"{version}-{(digest or found.run_id or 'unknown')[:12]}"
         if cached(final, digest):
             return final
+        # not by ``models:/name/version``: MLflow would look that up in the process-wide registry,
+        # whatever URIs it is given beside it
+        place = self.client.get_model_version_download_uri(self.name, version)
         with draft_folder(into) as draft:
             copy = Path(
                 mlflow.artifacts.download_artifacts(
-                    f"models:/{self.name}/{version}/data/bundle",
-                    dst_path=str(draft),
-                    tracking_uri=self.uri,
-                    registry_uri=self.uri,
+                    f"{place}/data/bundle", dst_path=str(draft), tracking_uri=self.uri
                 )
             )
             if digest is not None and folder_digest(copy) != digest:
