@@ -20,6 +20,7 @@ from benchmarks.database import TOPIC, results, throw_away_database
 from db.repository import detection_row, insert_detections
 from db.session import transaction
 from db.tables import AnomalyDetection
+from process import run_command
 
 Insert = Callable[[Connection, list[dict[str, Any]]], object]
 
@@ -63,4 +64,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -6,7 +6,6 @@ The bridge has kafka-python check the CRC-32C of each batch it fetches, with the
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections.abc import Callable
 
@@ -14,6 +13,8 @@ import orjson
 from kafka.record._crc32c import crc as crc_in_python
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 from kafka.record.util import calc_crc32c
+
+from process import run_command
 
 RECORDS = 1000
 
@@ -56,4 +57,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

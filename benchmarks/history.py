@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from benchmarks.database import fill_history, throw_away_database, vacuum
 from db.history import HistoryFilter, encode_cursor, history, page_query
 from db.session import transaction
+from process import run_command
 
 CASES = {
     "anomalies": HistoryFilter(),
@@ -85,4 +86,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -9,13 +9,13 @@ then makes it, which moves them in one transaction that holds the table.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 
 from benchmarks.database import START, TOPIC, results, throw_away_database
 from db.partitions import ensure_partitions
 from db.repository import detection_row, insert_detections
 from db.session import transaction
+from process import run_command
 
 CHUNK = 5000
 
@@ -48,4 +48,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -32,6 +32,7 @@ from db.migrate import migrate
 from db.session import make_engine
 from models.bundle import Bundle
 from models.fitting import FitOptions, fit_model_set
+from process import run_command
 from tests.fixtures.broker import Broker, free_port_pair
 from tests.fixtures.own_postgres import OwnPostgres
 from tests.fixtures.postgres import run_admin
@@ -250,4 +251,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from benchmarks import experiments
 from benchmarks.report import Row, plot, table
+from process import run_command
 
 NAMES = ("skab", "cmapss", "free", "calm", "plant", "noise")
 _ROOT = Path(__file__).resolve().parent.parent
@@ -108,4 +109,4 @@ def _task(name: str, shared: Path) -> Task | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

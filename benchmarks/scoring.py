@@ -30,6 +30,7 @@ from models.correlation import thin_out
 from models.isolation_forest import IsolationForest
 from models.lstm_autoencoder import LSTMAutoencoder
 from models.one_class_svm import OneClassSVM
+from process import run_command
 
 Call = Callable[[], object]
 Rows = NDArray[np.float64]
@@ -189,4 +190,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -32,6 +32,7 @@ from benchmarks.serving_data import bridge_body, items, make_bundle, past
 from db.embedded import embedded_url
 from db.repository import StoredState, detection_row, insert_detections, save_states, stream_key
 from db.session import make_engine, transaction
+from process import run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX = "/api/v1/anomalies"
@@ -291,4 +292,4 @@ def measure(contestants: list[Contestant], number: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -33,6 +33,7 @@ from db.migrate import migrate
 from db.partitions import ensure_partitions
 from db.session import open_engine
 from errors import BrokerUnavailable, SettingsError, StorageUnavailable
+from process import run_command
 
 log = logging.getLogger("consumers.bridge")
 
@@ -204,4 +205,4 @@ def _drive(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -27,6 +27,7 @@ from datasets import Reading, readings
 from db.repository import DeadLetterFilter
 from db.session import open_engine
 from errors import AnomalyError, BrokerUnavailable, InputError
+from process import run_command
 from schemas import LookAlikes, parse_timestamp
 
 log = logging.getLogger(__name__)
@@ -232,4 +233,4 @@ def _time(text: str | None, option: str) -> datetime | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -16,6 +16,7 @@ from config import load_settings
 from db.migrate import migrate
 from db.session import open_engine, transaction
 from errors import AnomalyError, DatasetError, InputError
+from process import run_command
 from schemas import CRITICALITIES, Criticality, check_name
 
 DEFAULT: Criticality = "medium"
@@ -195,4 +196,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

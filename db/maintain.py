@@ -16,6 +16,7 @@ from db.partitions import DEFAULT, Unit, drop_partitions, ensure_partitions
 from db.retry import retried
 from db.session import open_engine, transaction
 from errors import AnomalyError
+from process import run_command
 
 __all__ = ["Maintained", "drop_expired", "ensure_partitions", "main"]
 
@@ -117,4 +118,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

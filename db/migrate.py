@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, text
 from config import load_settings
 from db.session import open_engine, transaction
 from errors import AnomalyError, SettingsError
+from process import run_command
 
 log = logging.getLogger(__name__)
 
@@ -110,4 +111,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from config import Settings
+from process import run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = (
@@ -73,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

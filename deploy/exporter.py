@@ -25,6 +25,7 @@ from config import Settings, load_settings
 from db.repository import recent_alarms
 from db.session import open_engine, transaction
 from errors import AnomalyError
+from process import run_command
 
 log = logging.getLogger("exporter")
 
@@ -149,8 +150,6 @@ def main(argv: list[str] | None = None) -> int:
                 plant.look(what, look)
             if stop.wait(args.every):
                 return 0
-    except KeyboardInterrupt:
-        return 130
     finally:
         server.shutdown()
         thread.join()
@@ -158,4 +157,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

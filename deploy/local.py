@@ -31,7 +31,7 @@ from deploy.sender import replay_command, sent, shift_of
 from deploy.truth import compare, faults_of
 from deploy.watch import claimed, summary, watch
 from errors import AnomalyError
-from process import die_with_parent
+from process import INTERRUPTED, die_with_parent, run_command
 
 PARTITIONS = 3
 
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         return demo(settings, args)
     except KeyboardInterrupt:
         console.print("\nstopped; no process is left", style="yellow")
-        return 130
+        return INTERRUPTED
     except (AnomalyError, ChildError, TimeoutError) as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1
@@ -228,4 +228,4 @@ def addresses(settings: Settings, url: str, children: Children, keep: bool) -> N
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

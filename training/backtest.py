@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from models.base import LSTM_AUTOENCODER, MODEL_NAMES
 from models.calibration import criticality_of
 from models.options import FitOptions
 from models.thresholds import Policy
+from process import run_command
 from schemas import CRITICALITIES
 from training import plots
 from training.backtest_report import print_report
@@ -230,4 +230,4 @@ def _cell(value: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from errors import NotFound, UnknownGroup
 from models.bundle import Bundle
 from models.drift import compare, recent_columns
 from models.registry import CHAMPION
+from process import run_command
 from training.options import count
 from training.promotion import load_version
 from training.setting import consoles, entry, registry_of
@@ -170,4 +170,4 @@ def show(out: Console, found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

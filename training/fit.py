@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from config import Settings
 from errors import InputError
+from process import run_command
 from schemas import parse_timestamp
 from training.options import add_fit_arguments, count, fit_options, share
 from training.pipeline import Outcome, Request, train
@@ -174,4 +174,4 @@ def _time(text: str) -> datetime:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

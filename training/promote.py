@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from models.bundle import Bundle
 from models.options import FitOptions
 from models.registry import CHALLENGER, CHAMPION, Registry
 from models.store import import_alias
+from process import run_command
 from training.comparison import Column, Comparison, compare
 from training.grouping import by_rules, group_streams
 from training.groups import Task
@@ -209,4 +209,4 @@ def _interval(column: Column) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -57,6 +57,3 @@ def entry(command: Callable[[Settings], int]) -> int:
     except AnomalyError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return EXIT_REFUSED
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130

@@ -9,7 +9,6 @@ false events and explanations can be measured. Everything is seeded.
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from process import run_command
 
 Floats = NDArray[np.float64]
 FaultKind = Literal["bearing_wear", "cavitation", "sensor_stuck", "sudden_shift"]
@@ -288,4 +289,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -23,11 +23,11 @@ ALLOWED = {
     "process": set(),
     "datasets": {"datasets", "schemas"},
     "models": {"models"},
-    "training": {"training", "config", "schemas", "datasets", "models", "db"},
+    "training": {"training", "config", "schemas", "datasets", "models", "db", "process"},
     "service": {"config", "schemas", "serving", "process"},
     "serving": {"serving", "config", "schemas", "models", "db", "process"},
     "consumers": {"consumers", "config", "schemas", "datasets", "db", "process"},
-    "db": {"db", "config", "schemas"},
+    "db": {"db", "config", "schemas", "process"},
     "deploy": {"deploy", "config", "schemas", "datasets", "db", "process"},
 }
 #: Files of a package that may import more than its row says.
