@@ -1,6 +1,11 @@
 """``python -m db.migrate``: bring the database to the schema of this code.
 
 Service and bridge call :func:`migrate` when they start; several may start at once, one migrates.
+
+Two tables of one row say where a schema stands. ``schema_revision`` holds its revision.
+``alembic_version`` holds the newest revision that a program must know to work with it: a revision
+that only adds leaves it, so that an older program still starts, and a program goes back by going
+back to its older image. Release 0.1 knows ``alembic_version`` alone, and takes it for the revision.
 """
 
 from __future__ import annotations
@@ -25,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: Any number will do that nobody else in this database uses for an advisory lock.
 MIGRATION_LOCK = 0x616E6F6D_0001
+REVISION_TABLE = "schema_revision"
+REQUIRED_TABLE = "alembic_version"
 
 
 def scripts() -> ScriptDirectory:
@@ -41,11 +48,24 @@ def _config() -> Config:
 
 def current_revision(connection: Connection) -> str | None:
     """The database's revision; None when it has no schema yet."""
-    return MigrationContext.configure(connection).get_current_revision()
+    return _read(connection, REVISION_TABLE) or _read(connection, REQUIRED_TABLE)
+
+
+def required_revision(connection: Connection) -> str | None:
+    """The newest revision that a program must know to work with this database."""
+    return _read(connection, REQUIRED_TABLE)
+
+
+def _read(connection: Connection, table: str) -> str | None:
+    return MigrationContext.configure(
+        connection, opts={"version_table": table}
+    ).get_current_revision()
 
 
 def migrate(engine: Engine, revision: str = "head") -> str:
     """Upgrade to ``revision`` in one transaction, under a lock; nothing to do is quick.
+
+    A database that is newer, but that this program can work with, stays as it is.
 
     Returns
     -------
@@ -55,39 +75,68 @@ def migrate(engine: Engine, revision: str = "head") -> str:
     Raises
     ------
     SettingsError
-        The database is newer than this code.
+        The database is newer than this code can work with.
     StorageUnavailable
         It cannot be reached, or not be upgraded now.
     """
     known = scripts()
-    target = known.get_current_head() if revision == "head" else revision
+    target = str(known.get_current_head()) if revision == "head" else revision
     with transaction(engine) as connection:
-        before = current_revision(connection)
-        if before == target and target is not None:
-            return target
+        before = _checked(known, connection)
+        if before is not None and (before == target or not _knows(known, before)):
+            return before
     with transaction(engine) as connection:
         # Building an index on a large table takes as long as it takes, and so may the other
         # process that is at it now.
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        before = current_revision(connection)
-        _refuse_newer(known, before)
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        before = _checked(known, connection)
+        if before is None or _knows(known, before):
+            _upgrade(known, connection, before, target)
         after = current_revision(connection)
     if after != before:
         log.info("database schema: %s -> %s", before or "empty", after)
     return str(after)
 
 
-def _refuse_newer(known: ScriptDirectory, found: str | None) -> None:
-    if found is not None and found not in {script.revision for script in known.walk_revisions()}:
+def _upgrade(
+    known: ScriptDirectory, connection: Connection, before: str | None, target: str
+) -> None:
+    """Run the revisions up to ``target``, and say what programs must know from now on."""
+    if before is not None and _read(connection, REVISION_TABLE) is None:
+        _write(connection, REVISION_TABLE, before)  # a schema of release 0.1
+    config = _config()
+    config.attributes["connection"] = connection
+    config.attributes["version_table"] = REVISION_TABLE
+    command.upgrade(config, target)
+    for script in known.iterate_revisions(current_revision(connection), "base"):
+        if script.module.breaks_older_programs:
+            _write(connection, REQUIRED_TABLE, script.revision)
+            break
+
+
+def _write(connection: Connection, table: str, revision: str) -> None:
+    made = f"CREATE TABLE IF NOT EXISTS {table} (version_num varchar(32) PRIMARY KEY)"
+    connection.execute(text(made))
+    connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 (constants)
+    insert = text(f"INSERT INTO {table} VALUES (:revision)")  # noqa: S608 (constants)
+    connection.execute(insert, {"revision": revision})
+
+
+def _knows(known: ScriptDirectory, revision: str) -> bool:
+    return revision in {script.revision for script in known.walk_revisions()}
+
+
+def _checked(known: ScriptDirectory, connection: Connection) -> str | None:
+    """The database's revision, if this program can work with it."""
+    required = required_revision(connection)
+    if required is not None and not _knows(known, required):
         raise SettingsError(
-            f"the database's schema is revision {found}, which this version does not know: it is "
-            "newer; upgrade this program, or name another database (DATABASE_URL)",
+            f"the database's schema needs a program that knows revision {required}, which this "
+            "version does not: upgrade this program, or name another database (DATABASE_URL)",
             field="DATABASE_URL",
         )
+    return current_revision(connection)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Computed,
+    ForeignKey,
     Identity,
     Index,
     PrimaryKeyConstraint,
@@ -81,6 +82,12 @@ class AnomalyDetection(SQLModel, table=True):
             "ix_detection_anomaly_low",
             *_NEWEST_FIRST,
             postgresql_where=text("is_anomaly AND criticality = 'low'"),
+        ),
+        Index(
+            "ix_detection_group",
+            "group_name",
+            *_NEWEST_FIRST,
+            postgresql_where=text("topic_id IS NOT NULL"),
         ),
         {"postgresql_partition_by": "RANGE (timestamp)"},
     )
@@ -173,6 +180,7 @@ class StreamState(SQLModel, table=True):
     state: dict[str, Any] = _json()
     last_timestamp: datetime | None = None
     window_length: int | None = None
+    window_start: datetime | None = None
     bundle_version: str | None = Field(default=None, sa_type=Text)
     updated_at: datetime = Field(sa_column_kwargs=_NOW)
 
@@ -237,3 +245,14 @@ class TrainingJob(SQLModel, table=True):
     started_at: datetime | None = None
     heartbeat_at: datetime | None = None
     finished_at: datetime | None = None
+
+
+class TrainingData(SQLModel, table=True):
+    """The readings that came with a job (``.npz``), until it has ended: any replica may run it."""
+
+    __tablename__ = "training_data"
+
+    job_id: UUID = Field(
+        sa_column=Column(Uuid, ForeignKey("training_jobs.id", ondelete="CASCADE"), primary_key=True)
+    )
+    content: bytes

@@ -11,7 +11,9 @@ from sqlmodel import SQLModel
 import db.tables  # noqa: F401 (fills the metadata)
 
 context.configure(
-    connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata
+    connection=context.config.attributes["connection"],
+    target_metadata=SQLModel.metadata,
+    version_table=context.config.attributes["version_table"],
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 from sqlmodel import SQLModel
 
 import db.tables  # noqa: F401 (fills the metadata)
-from db.migrate import current_revision, main, migrate, scripts
+from db.migrate import current_revision, main, migrate, required_revision, scripts
 from db.partitions import ensure_partitions
 from db.session import make_engine, transaction
 from errors import SettingsError
@@ -89,7 +89,8 @@ def test_migrations_equal_the_table_classes(engine: Engine) -> None:
         differences = [
             item
             for item in compare_metadata(context, SQLModel.metadata)
-            if item[0] != "remove_table" or item[1].name != "alembic_version"
+            if item[0] != "remove_table"
+            or item[1].name not in ("alembic_version", "schema_revision")
         ]
     assert differences == []
 
@@ -157,11 +158,23 @@ def test_a_failing_migration_leaves_nothing_behind(
     assert migrate(empty) == HEAD
 
 
-def test_a_newer_database_is_refused(engine: Engine) -> None:
+def test_a_newer_database_is_refused_only_if_it_breaks_this_program(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        connection.execute(text("UPDATE schema_revision SET version_num = '9998'"))
+    assert migrate(engine) == "9998"
     with transaction(engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(SettingsError, match=r"revision 9999.*newer"):
+    with pytest.raises(SettingsError, match=r"revision 9999.*upgrade this program"):
         migrate(engine)
+
+
+def test_revisions_that_only_add_ask_nothing_of_older_programs(empty: Engine) -> None:
+    breaking = [s.revision for s in scripts().walk_revisions() if s.module.breaks_older_programs]
+    migrate(empty)
+    with transaction(empty) as connection:
+        assert current_revision(connection) == HEAD
+        assert required_revision(connection) == breaking[0]
+    assert breaking[0] == "0003"  # a newer one ends the way back of every deployment
 
 
 def test_command_reports_an_error_without_a_trace(

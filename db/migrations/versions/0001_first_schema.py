@@ -12,6 +12,7 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+breaks_older_programs = True
 
 STATEMENTS = (
     # Three names of 255 characters are longer than an index entry may be; their key is 16 bytes.

@@ -12,6 +12,7 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+breaks_older_programs = True
 
 
 def upgrade() -> None:
