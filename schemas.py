@@ -35,12 +35,41 @@ def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
         try:
             if len(value) > 8 and value.isdigit():  # an epoch, which Python may read as 1612-01-01
                 raise ValueError(value)
+            if value.endswith("z"):  # RFC 3339 allows it, fromisoformat does not
+                value = value[:-1] + "Z"
             parsed = datetime.fromisoformat(value)
             return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
         except (ValueError, OverflowError):
             pass
     shown = repr(value)[:80]
-    raise InputError(f"{field}: {shown} is not an ISO 8601 time", code="bad_timestamp", field=field)
+    raise InputError(
+        f"{field}: {shown} is not an ISO 8601 time{_time_hint(value)}",
+        code="bad_timestamp",
+        field=field,
+    )
+
+
+def _time_hint(value: object) -> str:
+    """What a value probably is that its sender took for a time."""
+    if isinstance(value, bool):
+        return ""
+    if isinstance(value, int | float) or (isinstance(value, str) and value.strip().isdigit()):
+        return "; a number, as seconds or milliseconds since 1970, says not which: send ISO 8601"
+    if isinstance(value, list | dict):
+        return "; send it as text"
+    if not isinstance(value, str):
+        return ""
+    if value.endswith("]"):
+        return "; it ends in the name of a zone, as of Java's ZonedDateTime: send the offset alone"
+    if ":60" in value:
+        return "; a leap second, which few clocks know: send second 59, or 00 of the next minute"
+    if re.match(r"[A-Z][a-z]{2}[, ]|\d{1,2}[./]\d{1,2}[./]\d{2,4}", value):
+        return "; a date as people write it may be read in two ways: send year-month-day"
+    if value.startswith("/Date("):
+        return "; a date as .NET once wrote it: send ISO 8601"
+    if re.search(r"[ T]\d\d:\d\d.* ?[A-Za-z]{2,5}\Z", value):
+        return "; the name of a zone: send its offset, such as +01:00"
+    return ""
 
 
 def check_name(value: object, field: str) -> str:

@@ -7,8 +7,11 @@ from typing import Any
 
 import orjson
 
+from consumers import envelopes, framing
+from consumers.framing import ForeignFramingError
 from errors import InputError
 
+BOM = b"\xef\xbb\xbf"
 MAX_DEPTH = 64  # of a record; what is stored must be encoded again by libraries with limits
 
 
@@ -22,12 +25,16 @@ def decode(body: bytes | None) -> dict[str, Any]:
     """
     if body is None:
         raise InputError("the record has no body", code="null_body")
+    body = body.removeprefix(BOM)  # of an editor or of .NET: says nothing but "UTF-8"
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         # Many producers write NaN or 1e999: read them, so that the feature can be named.
         document = _lenient(body)
     if type(document) is not dict:
+        found = envelopes.of_document(document)
+        if found is not None:
+            raise ForeignFramingError(found, "not_object")
         raise InputError(f"a JSON {type(document).__name__}, not an object", code="not_object")
     # A repeated key is caught by counting: only a mismatch pays for the slow, exact parse.
     if body.count(b'":') != _count_keys(document):
@@ -44,6 +51,9 @@ def _lenient(body: bytes) -> Any:
         document = json.loads(body.decode(), parse_int=float)
         orjson.dumps(document)  # a lone surrogate could not be stored
     except (ValueError, TypeError, RecursionError) as error:
+        found = framing.of_bytes(body)
+        if found is not None:
+            raise ForeignFramingError(found, "not_json") from None
         raise InputError(f"not JSON: {str(error)[:200]}", code="not_json") from None
     return document
 
@@ -58,15 +68,15 @@ def _count_keys(document: dict[str, Any]) -> int:
 
 def _refuse_repeated_keys(body: bytes) -> None:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"key {twice[:80]!r} appears twice", code="duplicate_key")
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                raise InputError(f"key {name[:80]!r} appears twice", code="duplicate_key")
+            found[name] = value
         return found
 
     try:
-        json.loads(body, object_pairs_hook=unique)
+        json.loads(body, object_pairs_hook=unique, parse_int=float)
     except InputError:
         raise
     except (ValueError, RecursionError) as error:

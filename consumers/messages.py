@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from consumers.decoding import decode
+from consumers.envelopes import of_document
+from consumers.framing import ForeignFramingError
 from errors import InputError
 from schemas import check_features, check_name, parse_timestamp
 
@@ -26,6 +28,8 @@ OUR_METADATA = frozenset(
     | {"window", "stored", "detection_id", "caller", "magnitude", "not_scored", "imputed", "spread"}
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A record stamped within 1970 has no time: it is 0 or -1 (never set), or seconds, not milliseconds.
+_FIRST_YEAR_MS = 365 * 86_400_000
 
 
 class Record(Protocol):
@@ -64,11 +68,12 @@ class Refusal:
     asset_id: str | None = None
     sensor_id: str | None = None
     original_id: Any = None
+    framing: str | None = None  # the foreign format that the record is in, where it is recognised
 
 
 def kafka_time(record: Record) -> datetime | None:
     """The record's own time stamp, aware UTC; None when it has none that makes sense."""
-    if record.timestamp is None or record.timestamp < 0:
+    if record.timestamp is None or record.timestamp < _FIRST_YEAR_MS:
         return None
     try:
         return _EPOCH + timedelta(milliseconds=record.timestamp)
@@ -91,16 +96,19 @@ def parse(record: Record, future_seconds: float, max_features: int = 1000) -> Re
         document = decode(record.value)
         reading = _reading(document, record, max_features)
         known = kafka_time(record)
-        if known and (reading.timestamp - known).total_seconds() > future_seconds:
+        limit = known or datetime.now(UTC)
+        if (reading.timestamp - limit).total_seconds() > future_seconds:
+            whose = "the record's" if known else "now,"
             raise InputError(
                 f"timestamp: {reading.timestamp.isoformat()} lies more than "
-                f"{future_seconds:g} s after the record's {known.isoformat()}",
+                f"{future_seconds:g} s after {whose} {limit.isoformat()}",
                 code="future_timestamp",
             )
         return reading
     except InputError as error:
         asset, sensor = _who(document)
-        return Refusal(error.code, error.message[:2000], asset, sensor)
+        framing = error.framing if isinstance(error, ForeignFramingError) else None
+        return Refusal(error.code, error.message[:2000], asset, sensor, framing=framing)
 
 
 def _reading(document: dict[str, Any], record: Record, max_features: int) -> Reading:
@@ -117,11 +125,16 @@ def _reading(document: dict[str, Any], record: Record, max_features: int) -> Rea
         own = ("asset_id", "sensor_id", "timestamp")
         extra = {key: value for key, value in metadata.items() if key not in own}
     else:
+        found = of_document(document)
+        if found is not None:
+            raise ForeignFramingError(found, "unknown_shape")
         raise InputError("neither features nor name and value", code="unknown_shape")
     if where.get("asset_id") is None:
         raise InputError("asset_id: is missing", code="missing_asset")
     asset = check_name(where["asset_id"], "asset_id")
     sensor = where.get("sensor_id")
+    if sensor == "":  # as some serialisers write null
+        sensor = None
     if sensor is not None:
         sensor = check_name(sensor, "sensor_id")
     return Reading(asset, sensor, feature, _time(where, record), features, extra)
