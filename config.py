@@ -40,6 +40,13 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="role:sha256-hex, comma separated; roles read, detect, train; empty: open",
     )
+    allowed_hosts: str = Field(
+        "",
+        description=(
+            "the service's names, comma separated, for Host and for pages that may call it;"
+            " addresses and localhost pass. Empty: any, but none when bound to loopback"
+        ),
+    )
     service_workers: int = Field(1, ge=1, le=64, description="API worker processes")
     runner_mode: Literal["inprocess", "processes"] = Field(
         "inprocess", description="runners inside the API process, or services of their own"

@@ -4,15 +4,18 @@
 form a ladder, ``read < detect < train``: a key may do all that the roles below its own may. With no
 keys configured every call is open. Health and probes are open always.
 
-Make a pair with ``printf %s "$KEY" | sha256sum``.
+``python -m serving.auth ROLE`` makes a key and its pair.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import hmac
 import ipaddress
 import re
+import secrets
+import sys
 from collections.abc import Mapping
 from typing import Literal, get_args
 
@@ -21,6 +24,8 @@ from errors import AccessDenied, SettingsError
 Role = Literal["read", "detect", "train"]
 ROLES: tuple[Role, ...] = get_args(Role)
 _HEX = re.compile(r"[0-9a-f]{64}")
+#: Random bytes of a new key: 256 bits, out of reach of guessing.
+KEY_BYTES = 32
 
 
 class Keys:
@@ -94,7 +99,7 @@ class Keys:
             raise denied
 
     def _role_of(self, key: str) -> Role | None:
-        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+        digest = digest_of(key)
         best: Role | None = None
         # every entry is compared, whichever matches: the time taken tells nothing
         for role, known in self._entries:
@@ -102,6 +107,11 @@ class Keys:
             if equal and (best is None or ROLES.index(role) > ROLES.index(best)):
                 best = role
         return best
+
+
+def digest_of(key: str) -> str:
+    """SHA-256 of a key as ``API_KEYS`` holds it."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _presented(headers: Mapping[str, str]) -> str:
@@ -117,3 +127,33 @@ def is_public(host: str) -> bool:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host != "localhost"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print a fresh key, or the pair of the one on standard input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.auth",
+        description="Make an access key for the REST API, and its line for API_KEYS. Nothing is"
+        " stored: the caller gets the key, the service the hash.",
+        epilog="roles: read (status, history), detect (read, and scoring: the bridge's), train"
+        " (detect, and training). Several pairs stand in API_KEYS with commas between. A caller"
+        " sends 'Authorization: Bearer KEY' or 'X-API-Key: KEY'; the bridge's key is its"
+        " SERVICE_API_KEY. A key that is lost or leaked: take its pair out of API_KEYS and"
+        " restart the service.",
+    )
+    parser.add_argument("role", nargs="?", choices=ROLES, default="detect", help="default: detect")
+    parser.add_argument(
+        "--stdin", action="store_true", help="hash a key of your own, read from standard input"
+    )
+    given = parser.parse_args(arguments)
+    key = sys.stdin.readline().strip() if given.stdin else secrets.token_urlsafe(KEY_BYTES)
+    if not key:
+        parser.error("standard input holds no key")
+    if not given.stdin:
+        print(f"key (shown only now): {key}")
+    print(f"API_KEYS={given.role}:{digest_of(key)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
 from errors import InputError
-from schemas import Criticality, check_name, parse_timestamp
-from serving.http import refuse_unknown
+from schemas import CRITICALITIES, check_name
+from serving.query import choice, flag, number, refuse_unknown, time
 
 MOST_ROWS = 5000
 #: Beyond this many rows only a cursor is quick; larger numbers do not fit PostgreSQL's bigint.
@@ -57,29 +57,14 @@ def parse_query(given: dict[str, str]) -> Query:
 
 
 def _flag(value: str, field: str) -> bool | None:
-    known = {"true": True, "1": True, "false": False, "0": False, "any": None}
-    if value.lower() not in known:
-        raise InputError(f"{field}: {value!r:.40} is none of true, false, any", field=field)
-    return known[value.lower()]
-
-
-def _level(value: str, field: str) -> str:
-    if value not in get_args(Criticality):
+    if value.lower() == "any":
+        return None
+    try:
+        return flag(value, field)
+    except InputError:
         raise InputError(
-            f"{field}: {value!r:.40} is none of {', '.join(get_args(Criticality))}", field=field
-        )
-    return value
-
-
-def _number(least: int, most: int) -> Callable[[str, str], int]:
-    def parse(value: str, field: str) -> int:
-        if not (value.isascii() and value.isdigit() and len(value) <= 16):
-            raise InputError(f"{field}: {value!r:.40} is not a whole number", field=field)
-        if not least <= int(value) <= most:
-            raise InputError(f"{field}: {value} is not between {least} and {most}", field=field)
-        return int(value)
-
-    return parse
+            f"{field}: {value!r:.40} is none of true, false, any", field=field
+        ) from None
 
 
 def _cursor(value: str, field: str) -> str:
@@ -91,11 +76,11 @@ def _cursor(value: str, field: str) -> str:
 _PARSERS: dict[str, Callable[[str, str], Any]] = {
     "asset_id": check_name,
     "sensor_id": check_name,
-    "start_date": parse_timestamp,
-    "end_date": parse_timestamp,
+    "start_date": time,
+    "end_date": time,
     "is_anomaly": _flag,
-    "criticality": _level,
-    "limit": _number(1, MOST_ROWS),
-    "offset": _number(0, MOST_OFFSET),
+    "criticality": choice(CRITICALITIES),
+    "limit": number(1, MOST_ROWS),
+    "offset": number(0, MOST_OFFSET),
     "cursor": _cursor,
 }

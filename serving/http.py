@@ -7,7 +7,8 @@ read once, parsed by orjson, and an answer is two ASGI messages.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -33,6 +34,13 @@ class Headers(Mapping[str, str]):
             if key == wanted:
                 return value.decode("latin-1")
         raise KeyError(name)
+
+    def text(self, name: bytes) -> str:
+        """A header's value by its lower-case name, or nothing; quicker than by the mapping."""
+        for key, value in self._raw:
+            if key == name:
+                return value.decode("latin-1")
+        return ""
 
     def __iter__(self) -> Any:
         return (key.decode("latin-1") for key, _ in self._raw)
@@ -80,9 +88,12 @@ class Request:
         TooLarge
             More than ``limit`` bytes; what is too much is not kept.
         InputError
-            400: not UTF-8 JSON, or nested deeper than 1,000 levels.
+            400: not UTF-8 JSON, or nested deeper than 1,000 levels; see also :func:`unpacked`.
         """
         body = await self._body(limit)
+        encoding = self.headers.text(b"content-encoding")
+        if encoding:
+            body = unpacked(body, encoding, limit)
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -91,7 +102,7 @@ class Request:
             raise wrong from None
 
     async def _body(self, limit: int) -> bytes:
-        declared = self.headers.get("content-length", "")
+        declared = self.headers.text(b"content-length")
         if declared.isdigit() and int(declared[:20]) > limit:
             raise _too_large(limit)
         message = await self.receive()
@@ -111,21 +122,45 @@ class Request:
         return body
 
 
-def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
-    """Refuse a query's parameter that there is not: misspelt, it would be passed over.
+def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+    """The body without its ``Content-Encoding``.
+
+    Parameters
+    ----------
+    encoding : str
+        ``gzip`` or ``identity``.
+    limit : int
+        Bytes of the unpacked body; no more than these are ever unpacked.
 
     Raises
     ------
     InputError
-        ``unknown_parameter``, with its name.
+        415: another encoding, or several; 400: not gzip, or cut short.
+    TooLarge
     """
-    for name in given:
-        if name not in known:
-            raise InputError(
-                f"{name[:64]}: no such parameter; known are {', '.join(known)}",
-                code="unknown_parameter",
-                field=name[:64],
-            )
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "x-gzip"):
+        wrong = InputError(
+            f"Content-Encoding: {encoding!r:.40} is not understood; send gzip, or nothing packed",
+            code="unsupported_encoding",
+            field="content-encoding",
+        )
+        wrong.status = 415
+        raise wrong
+    inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # 16: gzip's header and checksum
+    try:
+        content = inflate.decompress(body, limit + 1)
+        if len(content) > limit:
+            raise _too_large(limit)
+        if not inflate.eof or inflate.unused_data:
+            raise zlib.error("cut short, or followed by something else")
+    except zlib.error as error:
+        damaged = InputError(f"the body is not one gzip file: {error}", code="bad_gzip")
+        damaged.status = 400
+        raise damaged from None
+    return content
 
 
 def _too_large(limit: int) -> TooLarge:
@@ -143,15 +178,15 @@ class Answer:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     content_type: bytes = b"application/json"
 
-    async def send(self, send: Send) -> None:
-        """Write it out."""
-        head = [
+    async def send(self, send: Send, *, head: bool = False) -> None:
+        """Write it out; to a HEAD request its headers only."""
+        headers = [
             (b"content-type", self.content_type),
             (b"content-length", str(len(self.body)).encode()),
             *self.headers,
         ]
-        await send({"type": "http.response.start", "status": self.status, "headers": head})
-        await send({"type": "http.response.body", "body": self.body})
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if head else self.body})
 
 
 def dumps(content: Any) -> bytes:
@@ -171,6 +206,8 @@ def error_answer(error: AnomalyError) -> Answer:
         answer.headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
     elif error.status == 401:
         answer.headers.append((b"www-authenticate", b"Bearer"))
+    elif error.status == 415:
+        answer.headers.append((b"accept-encoding", b"gzip"))
     return answer
 
 

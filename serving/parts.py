@@ -113,14 +113,14 @@ class Parts:
         return self._core.keeper.bundle is not None
 
     async def detect(self, content: object) -> dict[str, Any]:
-        """One reading, as BentoML's clients send it."""
+        """One reading, as a composed BentoML service sends it."""
         return await self._core.detect_one(parse_item(content, self._limits))
 
     async def detect_batch(self, content: object) -> list[dict[str, Any]]:
-        """Many readings, as BentoML's clients send them."""
+        """Many readings, as a composed BentoML service sends them."""
         return await self._core.detect(parse_batch(content, self._limits))
 
-    def endpoints(self, *, secured: bool) -> list[Endpoint]:
+    def endpoints(self, *, secured: bool) -> dict[str, list[Endpoint]]:
         """The REST API."""
         drift = DriftWatch(self._database)
         rest = Rest(self._core, self._database, self._jobs, self._registry, self._limits, drift)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +14,21 @@ from serving.core import Core
 from serving.database import Database
 from serving.drift import DriftWatch
 from serving.history import parse_query
-from serving.http import Answer, Request, json_answer, refuse_unknown
+from serving.http import Answer, Request, json_answer
 from serving.jobs import Jobs
 from serving.openapi import DOCS_PAGE
 from serving.parsing import Limits, parse_batch, parse_item
 from serving.parsing_streams import parse_streams
-from serving.routing import Endpoint
+from serving.query import choice, flag, number, refuse_unknown
+from serving.routing import PREFIX, Endpoint
 from serving.training_request import parse_training
+
+#: Parameters of ``GET /metrics``.
+_RUNS: dict[str, Callable[[str, str], Any]] = {
+    "limit": number(1, 1000),
+    "page": lambda value, _: value,
+    "model_name": choice(MODEL_NAMES),
+}
 
 
 class Rest:
@@ -72,7 +81,7 @@ class Rest:
     async def train(self, request: Request) -> Answer:
         query = request.query()
         refuse_unknown(query, ("wait",))
-        wait = _flag(query, "wait", default=True)
+        wait = flag(query.get("wait", "true"), "wait")
         content = await request.json(self._limits.body_bytes)
         status, body = await self._jobs.train(parse_training(content), wait)
         return json_answer(body, status)
@@ -127,17 +136,14 @@ class Rest:
 
     async def runs(self, request: Request) -> Answer:
         given = request.query()
-        limit = given.get("limit", "20")
-        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:6]) <= 1000):
-            raise InputError(f"limit: {limit!r:.40} is not between 1 and 1000", field="limit")
-        name = given.get("model_name")
-        if name is not None and name not in MODEL_NAMES:
-            raise InputError(
-                f"model_name: {name!r:.40} is none of {', '.join(MODEL_NAMES)}", field="model_name"
-            )
+        refuse_unknown(given, _RUNS)
+        query = {name: _RUNS[name](value, name) for name, value in given.items()}
         try:
             found = await self._registry.ask(
-                "runs", limit=int(limit), page=given.get("page"), model_name=name
+                "runs",
+                limit=query.get("limit", 20),
+                page=query.get("page"),
+                model_name=query.get("model_name"),
             )
         except InputError:
             raise InputError("page: not a next_page of this service", field="page") from None
@@ -167,13 +173,6 @@ def _models(group: dict[str, Any]) -> dict[str, Any]:
     return {name: {**untrained, **models.get(name, {})} for name in MODEL_NAMES}
 
 
-def _flag(given: dict[str, str], name: str, *, default: bool) -> bool:
-    value = given.get(name, str(default)).lower()
-    if value not in ("true", "false", "1", "0"):
-        raise InputError(f"{name}: {value!r:.40} is neither true nor false", field=name)
-    return value in ("true", "1")
-
-
 def _uuid(text: str, what: str) -> UUID:
     try:
         return UUID(text)
@@ -181,8 +180,10 @@ def _uuid(text: str, what: str) -> UUID:
         raise NotFound(f"no {what} {text[:80]!r}: ids are UUIDs") from None
 
 
-def endpoints(rest: Rest, *, name: str, version: str, documentation: bytes) -> list[Endpoint]:
-    """The contract's paths, below the prefix.
+def endpoints(
+    rest: Rest, *, name: str, version: str, documentation: bytes
+) -> dict[str, list[Endpoint]]:
+    """The contract's paths below the prefix, and those at the root.
 
     Parameters
     ----------
@@ -202,7 +203,7 @@ def endpoints(rest: Rest, *, name: str, version: str, documentation: bytes) -> l
     async def show_docs(_: Request) -> Answer:
         return Answer(DOCS_PAGE, content_type=b"text/html; charset=utf-8")
 
-    return [
+    below_prefix = [
         Endpoint("/detect", {"POST": ("detect", rest.detect)}),
         Endpoint("/detect/batch", {"POST": ("detect", rest.detect_batch)}),
         Endpoint("/detect/streams", {"POST": ("detect", rest.detect_streams)}),
@@ -215,5 +216,12 @@ def endpoints(rest: Rest, *, name: str, version: str, documentation: bytes) -> l
         Endpoint("/health", {"GET": (None, show_health)}),
         Endpoint("/openapi.json", {"GET": (None, show_openapi)}),
         Endpoint("/docs", {"GET": (None, show_docs)}),
-        Endpoint("/", {"GET": (None, show_docs)}),
     ]
+    at_root = [
+        Endpoint("/health", {"GET": (None, show_health)}),
+        Endpoint("/", {"GET": (None, show_docs)}),
+        # BentoML's clients call its methods here; these are the same calls
+        Endpoint("/detect", {"POST": ("detect", rest.detect)}),
+        Endpoint("/detect_batch", {"POST": ("detect", rest.detect_batch)}),
+    ]
+    return {PREFIX: below_prefix, "": at_root}

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from errors import AccessDenied, SettingsError
-from serving.auth import Keys, is_public
+from serving.auth import Keys, is_public, main
 
 
 def digest(key: str) -> str:
@@ -78,3 +83,32 @@ def test_a_wrong_setting_names_itself_and_hides_the_digest(text: str) -> None:
 )
 def test_public_addresses(host: str, public: bool) -> None:
     assert is_public(host) is public
+
+
+def test_the_command_prints_a_fresh_key_and_its_line() -> None:
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "serving.auth", *arguments]
+        root = Path(__file__).resolve().parents[2]
+        return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+
+    seen = set()
+    for role in ("detect", "train"):
+        found = re.fullmatch(r"key \(shown only now\): (\S{40,})\nAPI_KEYS=(\S+)\n", run(role))
+        assert found is not None
+        seen.add(found[1])
+        Keys.parse(found[2]).check({"x-api-key": found[1]}, role)
+        with pytest.raises(AccessDenied):
+            Keys.parse(found[2]).check({"x-api-key": found[1] + "x"}, "read")
+    assert len(seen) == 2
+    assert "SERVICE_API_KEY" in run("--help")
+
+
+def test_the_command_hashes_a_key_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("mine\n"))
+    assert main(["read", "--stdin"]) == 0
+    assert capsys.readouterr().out == f"API_KEYS=read:{digest('mine')}\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    with pytest.raises(SystemExit):
+        main(["--stdin"])

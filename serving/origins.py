@@ -1,0 +1,149 @@
+"""Which web pages may call: none but the service's own.
+
+A browser sends what any page tells it to, from inside the plant's network, and some of it without
+asking the service first. Its headers tell such calls apart (the method is Go's
+``http.CrossOriginProtection``); programs send none of them and pass.
+
+A page may also have its own name point to this machine (DNS rebinding): then the Host is a name
+that nobody gave the service. An address cannot be pointed elsewhere, so addresses pass.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import MutableMapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from errors import AccessDenied
+from serving.auth import is_public
+
+#: Methods that change nothing; a foreign page cannot read their answers.
+SAFE = ("GET", "HEAD", "OPTIONS")
+_PORTS = {"http": 80, "https": 443}
+
+
+class Origins:
+    """Refuses what other pages make a browser send.
+
+    Parameters
+    ----------
+    names : frozenset of str
+        Names of the service; pages under them are its own.
+    any_host : bool
+        Whether other names in ``Host`` are let through.
+    """
+
+    def __init__(self, names: frozenset[str], *, any_host: bool) -> None:
+        self._names = names
+        self._any_host = any_host
+        self._known = lru_cache(maxsize=64)(self._is_known)  # a server is called by few names
+
+    @classmethod
+    def parse(cls, allowed_hosts: str, bound_to: str) -> Origins:
+        """Read the setting ``ALLOWED_HOSTS``.
+
+        Parameters
+        ----------
+        allowed_hosts : str
+            Names, comma separated.
+        bound_to : str
+            The address that the service listens on; without names, only a loopback address has
+            the ``Host`` checked.
+        """
+        names = frozenset(filter(None, (n.strip().lower() for n in allowed_hosts.split(","))))
+        return cls(names, any_host=not names and is_public(bound_to))
+
+    def check(self, scope: MutableMapping[str, Any]) -> None:
+        """Let the request pass, or raise.
+
+        Raises
+        ------
+        AccessDenied
+            403, ``unknown_host`` or ``foreign_origin``.
+        """
+        host = origin = site = b""
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value
+            elif name == b"origin":
+                origin = value
+            elif name == b"sec-fetch-site":
+                site = value
+        if not self._known(host):
+            raise _denied(
+                f"Host: {_shown(host)} is not a name of this service (ALLOWED_HOSTS)",
+                "unknown_host",
+            )
+        if scope["method"] in SAFE or not (origin or site):
+            return
+        if self._is_foreign(host, origin, site):
+            raise _denied(
+                f"Origin: a page of {_shown(origin or site)} may not call this service"
+                " (ALLOWED_HOSTS holds the service's own names)",
+                "foreign_origin",
+            )
+
+    def knows_host(self, scope: MutableMapping[str, Any]) -> bool:
+        """Whether the request was sent to a name of the service."""
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        return all(map(self._known, hosts))
+
+    def _is_known(self, host: bytes) -> bool:
+        if self._any_host or not host:  # no browser leaves it out
+            return True
+        name = _parts(host.decode("latin-1")).hostname or ""
+        return name in self._names or name == "localhost" or _is_address(name)
+
+    def _is_foreign(self, host: bytes, origin: bytes, site: bytes) -> bool:
+        page, own = _url(origin.decode("latin-1")), _parts(host.decode("latin-1"))
+        if page is not None and page.hostname in self._names:
+            return False
+        if site and site not in (b"same-origin", b"none"):
+            return True
+        if not origin:
+            return False
+        port = _PORTS.get(page.scheme, 0) if page is not None else 0
+        return page is None or (page.hostname, _port(page, port)) != (
+            own.hostname,
+            _port(own, port),
+        )
+
+
+def _denied(message: str, code: str) -> AccessDenied:
+    error = AccessDenied(message, code=code)
+    error.status = 403
+    return error
+
+
+def _shown(header: bytes) -> str:
+    return repr(header.decode("latin-1"))[:80]
+
+
+def _url(text: str) -> SplitResult | None:
+    """The parts of a URL with a host; None: not such a one."""
+    try:
+        parts = urlsplit(text)
+        return parts if parts.hostname else None
+    except ValueError:
+        return None
+
+
+def _parts(host: str) -> SplitResult:
+    return _url("//" + host) or SplitResult("", "", "", "", "")
+
+
+def _port(parts: SplitResult, default: int) -> int:
+    try:
+        return parts.port or default
+    except ValueError:
+        return -1
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
