@@ -40,7 +40,7 @@ from db.repository import (
     read_claim,
     save_states,
     spread_streams,
-    stored_window,
+    stored_windows,
     stream_key,
 )
 from db.session import transaction
@@ -132,12 +132,7 @@ class Store:
         """
         with transaction(self._engine) as connection:
             own = load_states(connection, topic_id, partition, firsts)
-            windows = stored_window(
-                connection,
-                topic_id,
-                partition,
-                {key: stored.window_length or 0 for key, stored in own.items()},
-            )
+            windows = stored_windows(connection, own)
             new = {key: first for key, first in firsts.items() if key not in own}
             elsewhere = newest_state_elsewhere(connection, topic_id, partition, new) if new else {}
         memories = {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from config import PublishMode
 from consumers.batch import Item, Work
 from consumers.checkpoint import SEVERITIES, Commit, Move
 from consumers.messages import dead_letter_headers, kafka_time
+from consumers.streams import row_time
 from db.repository import StoredState, detection_row, encode_headers
 from schemas import parse_timestamp
 
@@ -157,10 +159,8 @@ def _add_dead_letter(commit: Commit, item: Item, targets: Targets) -> None:
 def _state(work: Work) -> StoredState:
     state = work.state or {}
     last = state.get("last")
-    newest = max(
-        (item.reading.timestamp for item in work.sent if item.reading and item.result),
-        default=work.memory.last,
-    )
+    times = [item.reading.timestamp for item in work.sent if item.reading and item.result]
+    newest = max(times, default=work.memory.last)
     return StoredState(
         key=work.key,
         topic_id=work.place.topic_id,
@@ -169,4 +169,16 @@ def _state(work: Work) -> StoredState:
         last_timestamp=parse_timestamp(last) if last else newest,
         window_length=work.window_length,
         bundle_version=state.get("bundle"),
+        window_start=_window_start(work, times),
     )
+
+
+def _window_start(work: Work, times: Sequence[datetime]) -> datetime | None:
+    """When the oldest reading of the window was before this batch; after it, none is older.
+
+    None, not known, when a new bundle looks further back than what is remembered.
+    """
+    memory = work.memory
+    if memory.state is not None and work.window_length > memory.window_length:
+        return None
+    return row_time(memory.window[0]) if memory.window else min(times, default=None)

@@ -32,6 +32,11 @@ def encode_row(timestamp: datetime, features: dict[str, float]) -> Row:
     return names, orjson.dumps([timestamp.isoformat(), *values])
 
 
+def row_time(row: Row) -> datetime:
+    """When the reading of an encoded row was."""
+    return datetime.fromisoformat(orjson.loads(row[1])[0])
+
+
 def pack_rows(rows: Iterable[Row]) -> dict[str, Any] | list[dict[str, Any]]:
     """Rows in the form of the wire: compact where all have the same features, else a list."""
     rows = list(rows)

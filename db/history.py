@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,10 +18,12 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, text
 
+from db.slices import WITHIN, Slice, after, slices, walk
 from errors import InputError
 
 #: Up to here the number of matches is counted; beyond, it is the planner's estimate.
 EXACT_TOTAL = 10_000
+EVERYTHING = Slice()
 
 COLUMNS = """
     id, timestamp, asset_id, sensor_id, feature, final_score, p, threshold, is_anomaly,
@@ -62,7 +65,9 @@ _CONDITIONS = {
 _STREAM = "stream_id = stream_key(:asset_id, :sensor_id, NULL)"
 # A row comparison walks the index; the plain one beside it is what prunes partitions.
 _AFTER = "(timestamp, id) < (:at, CAST(:last AS uuid)) AND timestamp <= :at"
-_BY_ID = text(f"SELECT {COLUMNS} FROM anomaly_detections WHERE id = :id LIMIT 1")  # noqa: S608
+_BY_ID = text(
+    f"SELECT {COLUMNS} FROM anomaly_detections WHERE id = :id AND {WITHIN} LIMIT 1"  # noqa: S608
+)
 
 
 def history(
@@ -90,21 +95,59 @@ def history(
     InputError
         The cursor is not one of ours, or belongs to other filters.
     """
-    total, exact = _total(connection, *_where(filters))
-    query, values = page_query(filters, limit=limit, offset=offset, cursor=cursor)
-    rows = [dict(row) for row in connection.execute(text(query), values).mappings()]
+    at = decode_cursor(cursor, filters)[0] if cursor is not None else None
+    parts = slices(connection, filters.start, after(filters.end))
+    total, exact = _total(connection, filters, parts)
+    if at is not None:
+        parts = [part for part in parts if part.start is None or part.start <= at]
+    rows = _rows(connection, filters, parts, limit=limit, offset=offset, cursor=cursor)
     more = len(rows) > limit
     rows = rows[:limit]
     return Page(rows, total, exact, encode_cursor(rows[-1], filters) if more and rows else None)
 
 
+def _rows(
+    connection: Connection,
+    filters: HistoryFilter,
+    parts: Sequence[Slice],
+    *,
+    limit: int,
+    offset: int,
+    cursor: str | None,
+) -> list[dict[str, Any]]:
+    """The newest matches after those skipped, one more than the page has, if there is one."""
+    rows: list[dict[str, Any]] = []
+    for part in walk(connection, parts):
+        query, values = page_query(
+            filters, limit=limit - len(rows), offset=offset, cursor=cursor, part=part
+        )
+        found = connection.execute(text(query), values).mappings()
+        before = len(rows)
+        rows += [dict(row) for row in found]
+        if len(rows) > limit:
+            break
+        if len(rows) > before:
+            offset = 0
+        elif offset:
+            offset -= _count(connection, filters, part, offset)
+    return rows
+
+
 def page_query(
-    filters: HistoryFilter, *, limit: int, offset: int = 0, cursor: str | None = None
+    filters: HistoryFilter,
+    *,
+    limit: int,
+    offset: int = 0,
+    cursor: str | None = None,
+    part: Slice = EVERYTHING,
 ) -> tuple[str, dict[str, Any]]:
-    """The SELECT of one page and its parameters; it fetches one row more than the page has."""
+    """The SELECT of one page, or its part out of one slice, and its parameters.
+
+    It fetches one row more than the page has.
+    """
     if cursor is not None and offset:
         raise InputError("offset: not together with cursor", field="offset")
-    where, values = _where(filters)
+    where, values = _where(filters, part)
     if cursor is not None:
         at, last = decode_cursor(cursor, filters)
         where = f"{where} AND {_AFTER}"
@@ -118,11 +161,15 @@ def page_query(
 
 def get_detection(connection: Connection, detection_id: UUID) -> dict[str, Any] | None:
     """One stored detection, or None."""
-    row = connection.execute(_BY_ID, {"id": detection_id}).mappings().one_or_none()
-    return None if row is None else dict(row)
+    for part in walk(connection, slices(connection)):
+        values = {"id": detection_id, **part.values()}
+        row = connection.execute(_BY_ID, values).mappings().one_or_none()
+        if row is not None:
+            return dict(row)
+    return None
 
 
-def _where(filters: HistoryFilter) -> tuple[str, dict[str, Any]]:
+def _where(filters: HistoryFilter, part: Slice) -> tuple[str, dict[str, Any]]:
     """The condition out of constant parts, and its parameters."""
     values = {name: value for name in _CONDITIONS if (value := getattr(filters, name)) is not None}
     names = list(values)
@@ -133,23 +180,42 @@ def _where(filters: HistoryFilter) -> tuple[str, dict[str, Any]]:
     parts += [_CONDITIONS[name] for name in names]
     if filters.is_anomaly is not None:
         parts.append("is_anomaly" if filters.is_anomaly else "NOT is_anomaly")
+    if part != EVERYTHING:
+        parts.append(WITHIN)
+        values |= part.values()
     return " AND ".join(parts) or "TRUE", values
 
 
-def _total(connection: Connection, where: str, values: dict[str, Any]) -> tuple[int, bool]:
+def _total(
+    connection: Connection, filters: HistoryFilter, parts: Sequence[Slice]
+) -> tuple[int, bool]:
     """How many rows match, and whether that is exact."""
+    counted = 0
+    for part in walk(connection, parts):
+        counted += _count(connection, filters, part, EXACT_TOTAL + 1 - counted)
+        if counted > EXACT_TOTAL:
+            break
+    else:
+        return counted, True
+    estimate = sum(_estimate(connection, filters, part) for part in walk(connection, parts))
+    return max(estimate, counted), False
+
+
+def _count(connection: Connection, filters: HistoryFilter, part: Slice, most: int) -> int:
+    """How many rows of a slice match, counted up to ``most``."""
+    where, values = _where(filters, part)
     count = text(
         f"SELECT count(*) FROM (SELECT 1 FROM anomaly_detections WHERE {where} "  # noqa: S608
         "LIMIT :most) m"
     )
-    counted = connection.execute(count, {**values, "most": EXACT_TOTAL + 1}).scalar_one()
-    if counted <= EXACT_TOTAL:
-        return counted, True
-    plan = connection.execute(
-        text(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM anomaly_detections WHERE {where}"),  # noqa: S608
-        values,
-    ).scalar_one()
-    return max(int(plan[0]["Plan"]["Plan Rows"]), counted), False
+    return int(connection.execute(count, {**values, "most": most}).scalar_one())
+
+
+def _estimate(connection: Connection, filters: HistoryFilter, part: Slice) -> int:
+    where, values = _where(filters, part)
+    explain = f"EXPLAIN (FORMAT JSON) SELECT 1 FROM anomaly_detections WHERE {where}"  # noqa: S608
+    plan = connection.execute(text(explain), values).scalar_one()
+    return int(plan[0]["Plan"]["Plan Rows"])
 
 
 def _fingerprint(filters: HistoryFilter) -> str:

@@ -34,7 +34,8 @@ _MIN = datetime.min.replace(tzinfo=UTC)
 _MAX = datetime.max.replace(tzinfo=UTC)
 _BOUND = re.compile(r"FROM \((MINVALUE|'[^']+')\) TO \((MAXVALUE|'[^']+')\)")
 _NAME = re.compile(rf"{TABLE}_\d{{8}}_\d{{8}}")
-_COLUMNS = ", ".join(
+#: All that is stored; the others are computed from them.
+COLUMNS = ", ".join(
     column.name
     for column in AnomalyDetection.__table__.columns  # type: ignore[attr-defined]
     if column.computed is None
@@ -152,34 +153,50 @@ def changing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def partition_name(start: datetime, end: datetime) -> str:
+    """The name of the partition of a span."""
+    return f"{TABLE}_{start:%Y%m%d}_{end:%Y%m%d}"
+
+
+def lock_all(connection: Connection) -> None:
+    """Lock the table and its default partition, in the order of everyone else.
+
+    Without that a query that was being planned when a partition comes would look for its rows
+    where they are no more, and find them nowhere.
+    """
+    connection.execute(text(f"LOCK TABLE ONLY {TABLE} IN ACCESS EXCLUSIVE MODE"))
+    connection.execute(text(f"LOCK TABLE {DEFAULT} IN ACCESS EXCLUSIVE MODE"))
+
+
+def attach(connection: Connection, name: str, start: datetime, end: datetime) -> None:
+    """Make a table the partition of a span."""
+    # Bounds are no place for server-side parameters; psycopg2 writes them in as literals.
+    connection.execute(
+        text(f"ALTER TABLE {TABLE} ATTACH PARTITION {name} FOR VALUES FROM (:start) TO (:end)"),
+        {"start": start, "end": end},
+    )
+
+
 def _make(connection: Connection, start: datetime, end: datetime) -> str:
     """One partition, filled from the default one before it is attached.
 
-    Its indices are built by ATTACH, once the rows are in. The table itself is locked first:
-    without that a query that was being planned when the partition came would look for its rows
-    where they are no more, and find them nowhere.
+    Its indices are built by ATTACH, once the rows are in. They are few: a month of which the
+    default partition holds many is moved by :mod:`db.backlog`.
     """
-    name = f"{TABLE}_{start:%Y%m%d}_{end:%Y%m%d}"
-    bounds = {"start": start, "end": end}
+    name = partition_name(start, end)
     connection.execute(text(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING ALL EXCLUDING INDEXES)"))
-    # In the order of everyone else: the table, then its parts. Others wait as long as rows move.
-    connection.execute(text(f"LOCK TABLE ONLY {TABLE} IN ACCESS EXCLUSIVE MODE"))
-    connection.execute(text(f"LOCK TABLE {DEFAULT} IN ACCESS EXCLUSIVE MODE"))
+    lock_all(connection)  # others wait as long as rows move
     connection.execute(
         text(f"""
             WITH moved AS (
                 DELETE FROM {DEFAULT} WHERE timestamp >= :start AND timestamp < :end
-                RETURNING {_COLUMNS}
+                RETURNING {COLUMNS}
             )
-            INSERT INTO {name} ({_COLUMNS}) SELECT {_COLUMNS} FROM moved
+            INSERT INTO {name} ({COLUMNS}) SELECT {COLUMNS} FROM moved
         """),  # noqa: S608 (names made here, values bound)
-        bounds,
+        {"start": start, "end": end},
     )
-    # Bounds are no place for server-side parameters; psycopg2 writes them in as literals.
-    connection.execute(
-        text(f"ALTER TABLE {TABLE} ATTACH PARTITION {name} FOR VALUES FROM (:start) TO (:end)"),
-        bounds,
-    )
+    attach(connection, name, start, end)
     return name
 
 
@@ -233,8 +250,8 @@ def _drop(engine: Engine, name: str, before: datetime) -> None:
             return
         connection.execute(
             text(f"""
-                INSERT INTO {TABLE} ({_COLUMNS})
-                SELECT {_COLUMNS} FROM {name} WHERE created_at >= :before
+                INSERT INTO {TABLE} ({COLUMNS})
+                SELECT {COLUMNS} FROM {name} WHERE created_at >= :before
             """),  # noqa: S608 (a name that matched _NAME)
             {"before": before},
         )

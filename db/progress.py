@@ -4,35 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from db.dead_letters import database_now
+from db.slices import WITHIN, Slice, slices, walk
+
 _OFFSETS = text("SELECT partition, next_offset FROM source_offsets WHERE topic_id = :topic")
-_COUNTS = text("""
-    SELECT (SELECT count(*) FROM anomaly_detections WHERE topic_id = :topic) AS stored,
-           (SELECT count(*) FROM dead_letters WHERE topic_id = :topic) AS dead
-""")
-_ANOMALIES = text("""
+_STORED = text(f"""
+    SELECT count(*) FROM anomaly_detections WHERE topic_id = :topic AND {WITHIN}
+""")  # noqa: S608 (constants)
+_DEAD = text("SELECT count(*) FROM dead_letters WHERE topic_id = :topic")
+_ANOMALIES = text(f"""
     SELECT partition, source_offset, asset_id, sensor_id, timestamp, final_score, threshold,
            criticality, asset_criticality, metadata
     FROM anomaly_detections
     WHERE topic_id = :topic AND partition = :partition AND is_anomaly
-      AND source_offset >= :start AND source_offset < :end
-    ORDER BY source_offset
-""")
+      AND source_offset >= :start AND source_offset < :end AND {WITHIN}
+""")  # noqa: S608 (constants)
 _REASONS = text("""
     SELECT reason, count(*) AS n FROM dead_letters WHERE topic_id = :topic
     GROUP BY reason ORDER BY n DESC, reason
 """)
-_ALARMS = text("""
+_ALARMS = text(f"""
     SELECT COALESCE(asset_criticality, 'medium') AS name, count(*) AS readings,
            count(*) FILTER (WHERE is_anomaly) AS anomalies
     FROM anomaly_detections
-    WHERE timestamp >= now() - make_interval(hours => :hours) AND topic_id IS NOT NULL
+    WHERE {WITHIN} AND topic_id IS NOT NULL
     GROUP BY 1
-""")
+""")  # noqa: S608 (constants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,11 @@ def stored_offsets(connection: Connection, topic_id: UUID | str) -> dict[int, in
 
 def count_rows(connection: Connection, topic_id: UUID | str) -> Counts:
     """How many detections and dead letters a topic has."""
-    row = connection.execute(_COUNTS, {"topic": topic_id}).one()
-    return Counts(row.stored, row.dead)
+    stored = sum(
+        connection.execute(_STORED, {"topic": topic_id, **part.values()}).scalar_one()
+        for part in walk(connection, slices(connection))
+    )
+    return Counts(stored, connection.execute(_DEAD, {"topic": topic_id}).scalar_one())
 
 
 def anomalies_between(
@@ -60,7 +66,12 @@ def anomalies_between(
 ) -> Sequence[Mapping[str, Any]]:
     """A partition's anomalies with ``start <= offset < end``, in the order of their offsets."""
     values = {"topic": topic_id, "partition": partition, "start": start, "end": end}
-    return [dict(row) for row in connection.execute(_ANOMALIES, values).mappings()]
+    found = [
+        dict(row)
+        for part in walk(connection, slices(connection))
+        for row in connection.execute(_ANOMALIES, {**values, **part.values()}).mappings()
+    ]
+    return sorted(found, key=lambda row: row["source_offset"])
 
 
 def dead_letter_reasons(connection: Connection, topic_id: UUID | str) -> dict[str, int]:
@@ -71,5 +82,7 @@ def dead_letter_reasons(connection: Connection, topic_id: UUID | str) -> dict[st
 def recent_alarms(connection: Connection, hours: int = 1) -> dict[str, tuple[int, int]]:
     """Readings and anomalies of the last hours that came from a topic, by the asset's
     criticality."""
-    rows = connection.execute(_ALARMS, {"hours": hours})
+    # The server's clock, and a constant: the planner prunes partitions by nothing else.
+    since = database_now(connection) - timedelta(hours=hours)
+    rows = connection.execute(_ALARMS, Slice(since).values())
     return {row.name: (row.readings, row.anomalies) for row in rows}

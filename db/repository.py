@@ -8,7 +8,13 @@ from __future__ import annotations
 from db.assets import asset_criticalities
 from db.bulk import add_outbox, detection_id, insert_dead_letters, insert_detections
 from db.dead_letters import DeadLetterFilter, StoredLetter, database_now, dead_letter_page
-from db.export import ReadingFilter, StoredReading, export_readings, recent_readings
+from db.export import (
+    ReadingFilter,
+    StoredReading,
+    export_readings,
+    recent_readings,
+    start_of_newest,
+)
 from db.history import HistoryFilter, Page, get_detection, history
 from db.jsonb import decode_headers, encode_headers
 from db.offsets import Claim, advance, claim, has_earlier_account, read_claim
@@ -53,9 +59,7 @@ from db.windows import (
     Reading,
     event_criticalities,
     find_duplicates,
-    stored_window,
-    stream_contexts,
-    windows,
+    stored_windows,
 )
 
 #: REST's rows go the same way: an ``id`` of their own (a random UUID) and no source.
@@ -117,9 +121,8 @@ __all__ = [
     "recent_readings",
     "save_states",
     "spread_streams",
+    "start_of_newest",
     "stored_offsets",
-    "stored_window",
-    "stream_contexts",
+    "stored_windows",
     "stream_key",
-    "windows",
 ]

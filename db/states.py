@@ -30,6 +30,8 @@ class StoredState:
     last_timestamp: datetime | None
     window_length: int | None
     bundle_version: str | None
+    #: when the oldest reading of its window was, or some time before that; None: not known
+    window_start: datetime | None = None
 
 
 def stream_key(asset_id: str, sensor_id: str | None, feature: str | None = None) -> StreamKey:
@@ -46,7 +48,7 @@ _SAME = """
 """
 _STATE = """
     s.asset_id, s.sensor_id, s.feature, s.topic_id, s.partition, s.state, s.last_timestamp,
-    s.window_length, s.bundle_version
+    s.window_length, s.bundle_version, s.window_start
 """
 
 _LOAD = text(f"""
@@ -84,16 +86,16 @@ _SPREAD = text(f"""
 
 _SAVE = text("""
     INSERT INTO stream_states (topic_id, partition, asset_id, sensor_id, feature, state,
-                               last_timestamp, window_length, bundle_version)
+                               last_timestamp, window_length, bundle_version, window_start)
     SELECT :topic_id, :partition, * FROM unnest(
         CAST(:assets AS text[]), CAST(:sensors AS text[]), CAST(:features AS text[]),
         CAST(:states AS jsonb[]), CAST(:lasts AS timestamptz[]), CAST(:lengths AS integer[]),
-        CAST(:versions AS text[])
+        CAST(:versions AS text[]), CAST(:starts AS timestamptz[])
     )
     ON CONFLICT (topic_id, partition, stream_key) DO UPDATE
     SET state = excluded.state, last_timestamp = excluded.last_timestamp,
         window_length = excluded.window_length, bundle_version = excluded.bundle_version,
-        updated_at = now()
+        window_start = excluded.window_start, updated_at = now()
 """)
 
 
@@ -116,6 +118,7 @@ def _stored(row: Row[Any]) -> StoredState:
         last_timestamp=row.last_timestamp,
         window_length=row.window_length,
         bundle_version=row.bundle_version,
+        window_start=row.window_start,
     )
 
 
@@ -189,5 +192,6 @@ def save_states(connection: Connection, states: Iterable[StoredState]) -> None:
             "lasts": [state.last_timestamp for state in ordered],
             "lengths": [state.window_length for state in ordered],
             "versions": [state.bundle_version for state in ordered],
+            "starts": [state.window_start for state in ordered],
         },
     )

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -21,8 +20,8 @@ from db.repository import (
     StoredState,
     asset_criticalities,
     newest_states,
+    stored_windows,
     stream_key,
-    windows,
 )
 from db.repository import StreamKey as DatabaseKey
 from errors import InputError, StorageUnavailable
@@ -165,14 +164,14 @@ def look_up(
 ) -> _Found:
     """States with their windows, and criticalities, in one transaction."""
     found: dict[StreamKey, Stored] = {}
-    missing: dict[DatabaseKey, tuple[UUID, int, int]] = {}
+    missing: dict[DatabaseKey, StoredState] = {}
     states = newest_states(connection, [stream_key(*key) for key in streams]) if streams else {}
     for key, state in states.items():
         window = windows_kept.get(key[:2], state)
         if window is None:
-            missing[key] = (state.topic_id, state.partition, state.window_length or 0)
+            missing[key] = state
         found[key[0], key[1]] = Stored(state.state, window or ())
-    for key, readings in windows(connection, missing).items():
+    for key, readings in stored_windows(connection, missing).items():
         window = [Point(at, features) for at, features in readings]
         windows_kept.put(key[:2], states[key], window)
         found[key[0], key[1]] = Stored(states[key].state, window)

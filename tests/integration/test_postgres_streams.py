@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -81,18 +82,19 @@ def test_window_is_by_offset_without_left_out_back_to_the_restart(connection: Co
     def minutes(found: list[repo.Reading]) -> list[float]:
         return [(at - START).total_seconds() / 60 for at, _ in found]
 
-    limits = {key: 29, ("A", "", ""): 5, ("A", "S", "rms"): 5, ("B", "", ""): 5}
-    found = repo.stored_window(connection, TOPIC, 0, limits)
+    def windows(most: int, *keys: repo.StreamKey) -> Any:
+        states = {one: replace(state(one, 60), window_length=most) for one in keys}
+        return repo.stored_windows(connection, states)
+
+    found = windows(29, key, ("A", "", ""), ("A", "S", "rms"), ("B", "", ""))
     assert minutes(found[key]) == [2, 3, 5]
     assert found[key][0][1] == {"rms": 1.25, "kurtosis": 1e22}
     assert minutes(found["A", "", ""]) == [6]
     assert minutes(found["A", "S", "rms"]) == [7]
     assert found["B", "", ""] == []
-    assert minutes(repo.stored_window(connection, TOPIC, 0, {key: 2})[key]) == [3, 5]
-    repo.save_states(connection, [state(key, 5)])
-    context = repo.stream_contexts(connection, [key, ("B", "", "")], 30)
-    assert set(context) == {key}
-    assert minutes(context[key][1]) == [2, 3, 5]
+    assert minutes(windows(2, key)[key]) == [3, 5]
+    later = replace(state(key, 60), window_start=START + timedelta(minutes=3))
+    assert minutes(repo.stored_windows(connection, {key: later})[key]) == [3, 5]
 
 
 def test_duplicates_are_found_in_any_partition_but_not_from_rest(connection: Connection) -> None:

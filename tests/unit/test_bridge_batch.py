@@ -206,3 +206,24 @@ def test_criticality_of_the_asset_travels(place):
     works = batch.group(items, {place: {("A", "S1", ""): Memory()}})
     body = batch.request(works, {"A": "critical"})
     assert orjson.loads(body or b"")["streams"][0]["criticality"] == "critical"
+
+
+def test_a_state_says_how_far_back_its_window_reaches(place):
+    def starts(commit: Commit) -> list[datetime | None]:
+        return [state.window_start for state in commit.states[place.source]]
+
+    def at(commit: Commit) -> list[datetime]:
+        return [datetime.fromisoformat(str(row["timestamp"])) for row in commit.detections]
+
+    first = run(place, [reading("A", minute) for minute in range(3)])
+    assert starts(first) == [at(first)[0]]
+    many = run(place, [reading("A", minute) for minute in range(3, 40)], first=13)
+    assert starts(many) == starts(first)  # the window before the batch: a bound that holds
+    last = run(place, [reading("A", 40)], first=50)
+    memory = place.memories.get(("A", "S1", ""))
+    assert memory is not None
+    length = len(memory.window)
+    assert length < 40
+    assert starts(last) == [at(many)[-length]]
+    memory.window_length -= 1  # as if the bundle in force looked one reading further back
+    assert starts(run(place, [reading("A", 41)], first=51)) == [None]

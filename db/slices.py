@@ -1,0 +1,110 @@
+"""Spans of time that touch few partitions, so that no query locks them all.
+
+A query locks every partition that is left once it was planned, and that one's 13 indices; the
+server's lock table has room for 64 a connection by default (``max_locks_per_transaction``). So
+queries of ``anomaly_detections`` carry their span of time as constants, by which the planner prunes
+partitions, and one that must look far goes slice by slice, giving back each slice's locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from db.partitions import list_partitions
+
+#: Partitions that one query touches at most: 16 x 14 locks leave room for 28 such queries at once.
+PARTITIONS = 16
+#: A span that touches no more than these even where each day has its partition.
+SHORT = timedelta(days=PARTITIONS - 2)
+
+#: The condition that goes with :meth:`Slice.values`.
+WITHIN = """
+    timestamp >= CAST(:slice_start AS timestamptz) AND timestamp < CAST(:slice_end AS timestamptz)
+"""
+_TICK = timedelta(microseconds=1)
+_MAX = datetime.max.replace(tzinfo=UTC)
+
+
+def after(at: datetime | None) -> datetime | None:
+    """The exclusive end of a span whose newest time is ``at``; None: without a bound."""
+    return None if at is None or at >= _MAX else at + _TICK
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Readings with ``start <= timestamp < end``; None: without a bound."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def values(self) -> dict[str, object]:
+        """Parameters of :data:`WITHIN`."""
+        return {"slice_start": self.start or "-infinity", "slice_end": self.end or "infinity"}
+
+    def overlaps(self, start: datetime | None, end: datetime | None) -> bool:
+        """Whether any time of ``start <= t < end`` is within."""
+        return not (
+            (self.end is not None and start is not None and start >= self.end)
+            or (self.start is not None and end is not None and end <= self.start)
+        )
+
+    def narrowed(self, start: datetime | None, end: datetime | None) -> Slice:
+        """The part of it that lies in ``start <= t < end``."""
+        starts = [one for one in (self.start, start) if one is not None]
+        ends = [one for one in (self.end, end) if one is not None]
+        return Slice(max(starts, default=None), min(ends, default=None))
+
+
+def slices(
+    connection: Connection, start: datetime | None = None, end: datetime | None = None
+) -> list[Slice]:
+    """Cut ``start <= t < end`` into slices of few partitions, newest first.
+
+    The first and the last reach as far as the span does, into the default partition.
+    """
+    whole = Slice(start, end)
+    if start is not None and end is not None and end - start <= SHORT:
+        return [whole]
+    starts = sorted({partition.start for partition in list_partitions(connection)}, reverse=True)
+    # The newest partitions lie ahead of time; what is older than the oldest goes with it.
+    cuts = [at for at in starts[PARTITIONS - 1 : -1 : PARTITIONS] if _inside(at, whole)]
+    found, upper = [], end
+    for cut in cuts:
+        found.append(Slice(cut, upper))
+        upper = cut
+    return [*found, Slice(start, upper)]
+
+
+def _inside(at: datetime, whole: Slice) -> bool:
+    if at <= datetime.min.replace(tzinfo=UTC):  # a partition from MINVALUE on
+        return False
+    return (whole.start is None or at > whole.start) and (whole.end is None or at < whole.end)
+
+
+def walk(connection: Connection, parts: Sequence[Slice]) -> Iterator[Slice]:
+    """Each slice in turn; the locks taken while it was in hand are given back before the next.
+
+    Only for reading: what is written in between is undone.
+    """
+    for part in parts:
+        if len(parts) == 1:
+            yield part
+            continue
+        with _undone(connection):
+            yield part
+
+
+@contextmanager
+def _undone(connection: Connection) -> Iterator[None]:
+    # A lock taken after a savepoint goes when that is rolled back.
+    savepoint = connection.begin_nested()
+    try:
+        yield
+    finally:
+        if savepoint.is_active:
+            savepoint.rollback()
