@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.."
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 bentoml=$(dirname "$python")/bentoml
 archive=${ARCHIVE-$PWD/dist/detection-anomalies-service.tar}
-name=detection-anomalies-service
+name=detection-anomalies-service:$("$python" -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])')
 here=$PWD/deploy/image
 for tool in buildah ${BASE_IMAGE:+true} ${BASE_ROOTFS:+true} debootstrap; do
   [ "$tool" = true ] && break
@@ -69,16 +69,16 @@ options+=(--opt "secret=id=pip,src=$work/pip.conf")
   for place in $("$python" "$here/pipconf.py" "$work"); do echo "  \"$place:$place:ro\","; done
   echo "]"; } >"$work/containers.conf"
 TMPDIR=$work CONTAINERS_CONF=$work/containers.conf "$bentoml" containerize "$tag" \
-  --backend buildah --image-tag "$name:latest" "${options[@]}" >"$work/image.log" 2>&1 || true
+  --backend buildah --image-tag "$name" "${options[@]}" >"$work/image.log" 2>&1 || true
 # BentoML reports a failed build and still ends with 0: only the image counts.
-size=$(buildah images --format '{{.Size}}' "$name:latest" 2>/dev/null) ||
+size=$(buildah images --format '{{.Size}}' "$name" 2>/dev/null) ||
   { tail -n 40 "$work/image.log" >&2; exit 1; }
 built=$SECONDS
 step "built: $size"
 
 step "start it and ask for a detection"
 port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-container=$(buildah from "$name:latest")
+container=$(buildah from "$name")
 set -m
 buildah run --env "SERVICE_PORT=$port" --env SERVICE_HOST=127.0.0.1 --env MLFLOW_ENABLED=false "$container" -- \
   /home/bentoml/bento/env/docker/entrypoint.sh >"$work/run.log" 2>&1 &
@@ -102,6 +102,6 @@ if [ -n "$archive" ]; then
   step "archive $archive"
   mkdir -p "$(dirname "$archive")"
   rm -f "$archive"
-  buildah push -q "$name:latest" "docker-archive:$archive:$name:latest"
+  buildah push -q "$name" "docker-archive:$archive:$name"
 fi
 step "done: image $size, built after ${built}s, first detection $((answered - built))s after its start"

@@ -1,37 +1,54 @@
 """The image's pinned packages: ``python -m deploy.image.lock`` rewrites ``requirements.txt``.
 
 The project's own dependencies without extras, and all that those need on Linux, each at the
-version of ``constraints.txt``: the image carries no test tool and no embedded server.
+version of ``constraints.txt`` and with the SHA-256 of every file of it that the index has: the
+image carries no test tool and no embedded server, and pip refuses a file that is another.
+Hashes that stand in the file are kept; only new pins are asked for, by ``uv``.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
+import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from process import run_command
+
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(__file__).with_name("requirements.txt")
 HEADER = """\
 # Made by `python -m deploy.image.lock` out of pyproject.toml and constraints.txt; do not edit.
-# torch has to come from an index of CPU builds: see TORCH_INDEX in Dockerfile.template.
+# torch comes from an index of CPU builds, which have other hashes: see Dockerfile.template.
 """
+_HASH = re.compile(r"--hash=(sha256:[0-9a-f]{64})")
 
 
 def pins(constraints: Path) -> dict[str, str]:
-    """``name==version`` lines of a constraints file, by canonical name."""
-    lines = (line.strip() for line in constraints.read_text().splitlines())
+    """``name==version`` of each line of a constraints file, by canonical name."""
+    lines = (line.rstrip(" \\") for line in constraints.read_text().splitlines())
     return {
-        canonicalize_name(re.split("==", line)[0]): line
+        canonicalize_name(line.split("==")[0]): line
         for line in lines
-        if line and not line.startswith("#")
+        if line and not line.startswith(("#", " "))
     }
+
+
+def hashes(text: str) -> dict[str, list[str]]:
+    """Canonical ``name==version`` -> the hashes below it in a requirements file."""
+    found: dict[str, list[str]] = {}
+    for part in re.split(r"^(?=\w)", text, flags=re.MULTILINE)[1:]:
+        name, _, version = part.split()[0].partition("==")
+        found[f"{canonicalize_name(name)}=={version}"] = _HASH.findall(part)
+    return found
 
 
 def closure(requirements: Iterable[str]) -> dict[str, set[str]]:
@@ -66,8 +83,8 @@ def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:
             yield need
 
 
-def locked(root: Path = ROOT) -> str:
-    """The text of ``requirements.txt``.
+def wanted(root: Path = ROOT) -> list[str]:
+    """The pins of all that the image needs, by canonical name, sorted.
 
     Raises
     ------
@@ -80,18 +97,53 @@ def locked(root: Path = ROOT) -> str:
     missing = [name for name in needed if name not in versions]
     if missing:
         raise LookupError(f"constraints.txt has no pin for: {', '.join(missing)}")
-    return HEADER + "".join(f"{versions[name]}\n" for name in needed)
+    return [f"{name}=={versions[name].split('==')[1]}" for name in needed]
+
+
+def ask_index(pinned: Iterable[str]) -> dict[str, list[str]]:
+    """The hashes of these pins, from the package index.
+
+    Raises
+    ------
+    LookupError
+        The index cannot be reached, or has no such version.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "pins.txt"
+        source.write_text("".join(f"{pin}\n" for pin in pinned))
+        done = subprocess.run(
+            ["uv", "pip", "compile", "--quiet", "--no-config", "--no-deps", "--generate-hashes",
+             "--no-annotate", "--no-header", "--python", sys.executable, str(source)],
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise LookupError(f"the package index gives no hashes: {done.stderr.strip()}")
+    return hashes(done.stdout)
+
+
+def render(pinned: Iterable[str], known: Mapping[str, Sequence[str]]) -> str:
+    """The text of ``requirements.txt``."""
+    entries = (" \\\n    ".join([pin, *(f"--hash={h}" for h in known[pin])]) for pin in pinned)
+    return HEADER + "".join(f"{entry}\n" for entry in entries)
 
 
 def main() -> int:
     try:
-        TARGET.write_text(locked())
+        pinned = wanted()
+        known = hashes(TARGET.read_text())
+        new = [pin for pin in pinned if not known.get(pin)]
+        known |= ask_index(new) if new else {}
+        bare = [pin for pin in pinned if not known.get(pin)]
+        if bare:
+            raise LookupError(f"the package index gives no hashes of {', '.join(bare)}")
+        TARGET.write_text(render(pinned, known))
     except (LookupError, PackageNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{TARGET.relative_to(ROOT)}: {len(TARGET.read_text().splitlines()) - 2} packages")
+    print(f"{TARGET.relative_to(ROOT)}: {len(pinned)} packages, {len(new)} of them new")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.fixtures.tools import needs
 
 RULES = Path(__file__).resolve().parents[2] / "deploy/prometheus/alerts.yml"
 NAMES = [rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"]
@@ -59,9 +60,7 @@ TROUBLE = {
     "WithoutDatabase": {'anomaly_degraded_total{what="journal"}': "0+1"},
 }
 
-needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not installed"
-)
+needs_promtool = needs("promtool", "prometheus")
 
 
 def firing(series: dict[str, str], expected: list[str], folder: Path) -> str:

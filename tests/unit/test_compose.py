@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +45,31 @@ def test_file_is_valid_by_the_compose_specification() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_docker_compose_reads_it() -> None:
+def compose(env_file: Path) -> subprocess.CompletedProcess[str]:
+    """What docker compose makes of the file with these variables; skipped where there is none."""
     docker = shutil.which("docker")
     probe = [docker or "false", "compose", "version"]
     if subprocess.run(probe, capture_output=True, timeout=30).returncode != 0:
-        pytest.skip("no docker compose here; the schema above is checked everywhere")
-    options = ["--env-file", str(DEPLOY / ".env.example"), "-f", str(FILE)]
-    done = subprocess.run(
+        # In CI, too: it is in none of the registries there; the schema above is checked everywhere.
+        pytest.skip("no docker compose here: install Docker's docker-compose-plugin")
+    options = ["--env-file", str(env_file), "-f", str(FILE)]
+    return subprocess.run(
         ["docker", "compose", *options, "config", "--quiet"],
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
+
+
+def test_docker_compose_reads_it_once_the_passwords_are_filled_in(tmp_path: Path) -> None:
+    filled = {**example(), **dict.fromkeys(required(), "secret")}
+    (tmp_path / ".env").write_text("".join(f"{k}={v}\n" for k, v in filled.items()))
+    done = compose(tmp_path / ".env")
     assert done.returncode == 0, done.stderr
+
+
+def test_docker_compose_refuses_the_example_as_it_is() -> None:
+    done = compose(DEPLOY / ".env.example")
+    assert done.returncode != 0
+    assert "set it in deploy/.env" in done.stderr
 
 
 def test_everything_that_is_needed_is_there() -> None:
@@ -125,16 +140,50 @@ def test_no_password_has_a_default() -> None:
                 assert str(value).startswith("${"), f"{name} is written down"
 
 
-def test_example_sets_what_is_required_and_nothing_unknown() -> None:
-    required = {name for name, operator, _ in interpolations() if operator == "?"}
-    assert required <= set(example())
+def required() -> set[str]:
+    """Variables without which compose starts nothing; an empty one counts as none."""
+    return {name for name, operator, _ in interpolations() if operator == "?"}
+
+
+def test_example_names_what_is_required_without_a_password_and_nothing_unknown() -> None:
+    assert {name: example()[name] for name in required()} == dict.fromkeys(required(), "")
     assert set(example()) <= {name for name, _, _ in interpolations()}
 
 
-def test_ports_are_published_on_the_chosen_address_only() -> None:
-    for name, service in SERVICES.items():
-        for port in service.get("ports", []):
-            assert port.startswith("${BIND:-127.0.0.1}:"), f"{name} publishes {port} everywhere"
+def test_only_what_asks_for_a_password_is_published_with_the_service() -> None:
+    published = {
+        name: port.rsplit(":", 2)[0]
+        for name, service in SERVICES.items()
+        for port in service.get("ports", [])
+    }
+    assert published == {
+        "service": "${BIND:-127.0.0.1}",  # API_KEYS
+        "grafana": "${BIND:-127.0.0.1}",
+        "kafka": "${KAFKA_BIND:-127.0.0.1}",
+        "mlflow": "127.0.0.1",
+        "prometheus": "127.0.0.1",
+    }
+
+
+def test_images_are_named_by_an_exact_version() -> None:
+    template = (DEPLOY / "image/Dockerfile.template").read_text()
+    (base,) = re.findall(r"^ARG BASE_IMAGE=(\S+)$", template, re.MULTILINE)
+    images = {
+        re.sub(r"^\$\{IMAGE:-(.*)\}$", r"\1", service["image"]) for service in SERVICES.values()
+    }
+    for image in images | {base, example()["IMAGE"]}:
+        tag = image.rpartition(":")[2]
+        # PostgreSQL's minor releases have two parts, all others three
+        exact = r"\d+\.\d+" if "/postgres:" in image else r"v?\d+\.\d+\.\d+(-[\w-]+)?"
+        assert re.fullmatch(exact, tag), f"{image} is another one tomorrow"
+
+
+def test_our_image_is_this_version() -> None:
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]
+    kustomization = yaml.safe_load((DEPLOY / "kubernetes/kustomization.yaml").read_text())
+    assert example()["IMAGE"] == f"detection-anomalies-service:{project['version']}"
+    assert f"{{IMAGE:-{example()['IMAGE']}}}" in SERVICES["service"]["image"]
+    assert [image["newTag"] for image in kustomization["images"]] == [project["version"]]
 
 
 @pytest.mark.parametrize("name", sorted(OURS | {"mlflow"}))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections import Counter
 from typing import Any
@@ -17,6 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from consumers.metrics import Metrics
 from deploy.exporter import Plant
 from serving import metrics as serving_metrics
+from tests.fixtures.tools import needs
 from tests.unit.metric_names import ROOT, Metric, defined
 
 RULES = ROOT / "deploy/prometheus/alerts.yml"
@@ -143,7 +143,7 @@ def test_prometheus_scrapes_the_jobs_that_rules_name() -> None:
     assert config["rule_files"] == [RULES.name]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@needs("promtool", "prometheus")
 def test_prometheus_itself_accepts_configuration_and_rules() -> None:
     command = ["promtool", "check", "config", str(SCRAPE)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

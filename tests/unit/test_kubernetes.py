@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import yaml
 
 from config import Settings
+from tests.fixtures.tools import needs
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy/kubernetes"
@@ -73,7 +73,7 @@ def test_kustomization_lists_all_but_the_secret_template() -> None:
     assert set(listed) == files
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+@needs("kubectl", "kubernetes-client")
 def test_kustomize_builds_all_of_it_into_one_namespace() -> None:
     command = ["kubectl", "kustomize", str(FOLDER)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -85,6 +85,13 @@ def test_kustomize_builds_all_of_it_into_one_namespace() -> None:
         kubernetes_validate.validate(resource, VERSIONS[1], strict=True)
         if resource["kind"] != "Namespace":
             assert resource["metadata"]["namespace"] == "anomalies"
+
+
+def test_every_resource_says_what_it_is_part_of() -> None:
+    # In the files themselves: not every kubectl knows the kustomization's field for labels.
+    for name, resource in RESOURCES.items():
+        part = resource["metadata"].get("labels", {}).get("app.kubernetes.io/part-of")
+        assert part == "anomaly-detection", name
 
 
 def test_everything_that_is_needed_is_there() -> None:

@@ -62,7 +62,32 @@ def test_all_that_any_extra_installs_is_pinned() -> None:
 
 
 def test_image_requirements_are_up_to_date() -> None:
-    assert lock.TARGET.read_text() == lock.locked(), "run python -m deploy.image.lock"
+    text = lock.TARGET.read_text()
+    known = lock.hashes(text)
+    assert list(known) == lock.wanted(), "run python -m deploy.image.lock"
+    assert all(known.values()), "each pin has the hash of each of its files"
+    assert text == lock.render(lock.wanted(), known)
+
+
+def test_lock_asks_the_index_for_new_pins_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = lock.wanted()
+    pinned = f"{first} \\\n    --hash=sha256:{'0' * 64}"
+    target = tmp_path / "requirements.txt"
+    target.write_text(lock.TARGET.read_text().replace(f"{first} \\", f"{pinned} \\"))
+    asked: list[str] = []
+
+    def none_of(pins: list[str]) -> dict[str, list[str]]:
+        asked.extend(pins)
+        return {}
+
+    monkeypatch.setattr(lock, "ask_index", none_of)
+    monkeypatch.setattr(lock, "TARGET", target)
+    monkeypatch.setattr(lock, "ROOT", tmp_path)
+    monkeypatch.setattr(lock, "wanted", lambda: [first, "none-such==1.0"])
+    assert lock.main() == 1
+    assert asked == ["none-such==1.0"]
 
 
 def test_image_requirements_hold_neither_servers_nor_tools_nor_cuda() -> None:
@@ -77,7 +102,7 @@ def test_lock_names_the_package_that_has_no_pin(tmp_path: Path) -> None:
     text = (ROOT / "constraints.txt").read_text()
     (tmp_path / "constraints.txt").write_text(text.replace("orjson==", "not-orjson=="))
     with pytest.raises(LookupError, match="orjson"):
-        lock.locked(tmp_path)
+        lock.wanted(tmp_path)
 
 
 @pytest.fixture(scope="module")
