@@ -19,9 +19,8 @@ import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -29,31 +28,12 @@ from errors import BundleError, UnknownGroup
 from models.files import draft_folder, folder_digest
 from models.model_files import describe, load_model_set, read_json, save_model_set, write_json
 from models.model_set import ModelSet
+from models.rules import Rule, RuleIndex
+
+__all__ = ["DEFAULT", "FORMAT", "Bundle", "Rule"]
 
 FORMAT: Final = 1
 DEFAULT: Final = "default"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """Which streams a group is for: patterns (``*``, ``?``) on the ids; the first match counts.
-
-    ``feature`` names the one feature of streams of the single-feature shape; a rule without it
-    is for grouped readings only.
-    """
-
-    group: str
-    asset_id: str = "*"
-    sensor_id: str = "*"
-    feature: str | None = None
-
-    def matches(self, asset_id: str, sensor_id: str | None, feature: str | None) -> bool:
-        """Whether this rule speaks for the stream."""
-        return (
-            self.feature == feature
-            and fnmatchcase(asset_id, self.asset_id)
-            and fnmatchcase(sensor_id or "", self.sensor_id)
-        )
 
 
 @dataclass
@@ -76,6 +56,7 @@ class Bundle:
     index: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._index_of_rules = RuleIndex(self.rules)
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, ModelSet] = OrderedDict()
         for group, model_set in self.sets.items():
@@ -106,9 +87,9 @@ class Bundle:
             No rule matches; with the code ``missing_features`` where a single-feature stream
             has no group made for its feature.
         """
-        for rule in self.rules:
-            if rule.matches(asset_id, sensor_id, feature):
-                return rule.group
+        rule = self._index_of_rules.find(asset_id, sensor_id, feature)
+        if rule is not None:
+            return rule.group
         if feature is not None:
             raise UnknownGroup(
                 f"no model group is made for the single feature {feature!r}",
@@ -151,7 +132,7 @@ class Bundle:
             "version": self.version,
             "created_at": self.created_at,
             "default_group": self.default_group,
-            "rules": [asdict(rule) for rule in self.rules],
+            "rules": [rule.to_dict() for rule in self.rules],
             "groups": {group: self._models(group) for group in self.groups},
         }
 
@@ -180,7 +161,7 @@ class Bundle:
                     save_model_set(self.model_set(group), draft / "groups" / name)
                     index[group] = {**self.index[group], "folder": name}
                 if self.version == "unsaved":
-                    rules = json.dumps([asdict(rule) for rule in self.rules])
+                    rules = json.dumps([rule.to_dict() for rule in self.rules])
                     whole = folder_digest(draft / "groups") + rules
                     self.version = hashlib.sha256(whole.encode()).hexdigest()[:12]
                     self._stamp()
@@ -188,7 +169,7 @@ class Bundle:
                     "format": FORMAT,
                     "version": self.version,
                     "created_at": self.created_at,
-                    "rules": [asdict(rule) for rule in self.rules],
+                    "rules": [rule.to_dict() for rule in self.rules],
                     "groups": index,
                 }
                 write_json(draft / "bundle.json", content)
@@ -212,7 +193,7 @@ class Bundle:
             if content["format"] != FORMAT:
                 raise BundleError(f"{folder}: format {content['format']} is not {FORMAT}")
             return cls(
-                rules=[Rule(**rule) for rule in content["rules"]],
+                rules=[Rule.from_dict(rule) for rule in content["rules"]],
                 version=version or content["version"],
                 created_at=content["created_at"],
                 folder=folder,

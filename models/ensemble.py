@@ -8,18 +8,18 @@ stream remembers comes with the work and goes back with the outcome.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import AnomalyError, MissingFeatures
+from errors import AnomalyError, InputError, MissingFeatures
 from models.base import LSTM_AUTOENCODER, Array, Detector
 from models.explanation import Explainer
 from models.model_set import ModelSet
 from models.results import Judge, Scored, error_entry
-from models.streams import Point, Prepared, StreamWork, prepare
+from models.streams import BAD_STATE, Point, Prepared, StreamWork, prepare
 from models.thresholds import Policy
 
 Floats = NDArray[np.float64]
@@ -66,8 +66,7 @@ def run(
     streams: list[Prepared] = []
     for work in works:
         try:
-            state = model_set.state(work.state)
-            streams.append(prepare(model_set.preprocessing, width, state, work, gap_s))
+            streams.append(_prepare(model_set, width, work, gap_s))
             outcomes.append(None)
         except AnomalyError as error:
             outcomes.append(_refused(model_set, work, error))
@@ -85,6 +84,28 @@ def run(
         asked = [DetectorCall(name, "explain", x) for name, x in wanted]
         explainer.fill((yield asked))
     return [next(done) if outcome is None else outcome for outcome in outcomes]
+
+
+def _prepare(model_set: ModelSet, width: int, work: StreamWork, gap_s: float | None) -> Prepared:
+    """The stream's readings in the detectors' form, with its state.
+
+    Raises
+    ------
+    InputError
+        ``bad_state``, unless the work asks to begin anew then, which its first result says.
+    """
+    try:
+        state, renewed = model_set.state(work.state), False
+    except InputError:
+        if not work.renew:
+            raise
+        state, renewed = model_set.state(None), True
+        work = replace(work, state=None)
+    stream = prepare(model_set.preprocessing, width, state, work, gap_s)
+    first = next((reading for reading in stream.readings if reading.error is None), None)
+    if renewed and first is not None:
+        first.restarted = BAD_STATE
+    return stream
 
 
 def score(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from datetime import datetime
 from typing import Any, Final
@@ -60,8 +61,23 @@ class Event:
 
     @classmethod
     def from_list(cls, data: Any) -> Event:
-        """What :meth:`to_list` gave."""
-        return cls(*data)
+        """What :meth:`to_list` gave; what is missing at its end has its default.
+
+        Raises
+        ------
+        ValueError, TypeError
+            It is not that.
+        """
+        id, kind, started_at, peak, last, *rest = data
+        quiet = rest[0] if rest else 0
+        for text in (id, kind, started_at):
+            if not isinstance(text, str):
+                raise ValueError(f"event: {text!r:.40} is not text")
+        datetime.fromisoformat(started_at)
+        for number in (peak, last, quiet):
+            if isinstance(number, bool) or not abs(number) < math.inf:
+                raise ValueError(f"event: {number!r:.40} is not a finite number")
+        return cls(id, kind, started_at, float(peak), float(last), int(quiet))
 
 
 def advance(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.base import Array
 from models.expectation import expected, trustworthy
-from models.preprocessing import Preprocessing
+from models.preprocessing import FURTHEST, Preprocessing
 
 Floats = NDArray[np.float64]
 
@@ -67,7 +67,8 @@ class Explainer:
 
     def _features(self, row: Floats, level: Floats, share: Floats) -> list[dict[str, Any]]:
         """The features by share; what is expected of each is told by those not at fault."""
-        z = (row - level) / self._pre.scale
+        with np.errstate(over="ignore"):
+            z = np.clip((row - level) / self._pre.scale, -FURTHEST, FURTHEST)
         normal = level + self._pre.scale * expected(z, self._pre.mix, trustworthy(share))
         order = np.argsort(-share, kind="stable")[:MOST]
         return [

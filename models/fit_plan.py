@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from errors import TrainingError
 from models.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector, Progress
+from models.baseline import IMPOSSIBLE, skipped_mean
 from models.folds import Part, make_folds, rest
 from models.options import FitOptions
 from models.preprocessing import BASELINE_READINGS, Preprocessing
@@ -63,11 +64,13 @@ class FitPlan:
         self.baseline = self._baseline(streams)
         self.adaptation = self._adaptation()
         # the first readings of each stream, for folds that hold these out
-        self.first = (
-            [s[: self.baseline, self.scales.kept].mean(axis=0) for s in streams]
-            if (self.baseline)
-            else []
-        )
+        self.first = [self._first(s) for s in streams] if self.baseline else []
+
+    def _first(self, values: Floats) -> Floats:
+        """Where a stream (n, d) began, (d,) of the kept features: garbage is passed over."""
+        center, spread = self.scales.center, self.scales.spread
+        z = (values[: self.baseline, self.scales.kept] - center) / spread
+        return center + spread * skipped_mean(np.clip(z, -IMPOSSIBLE, IMPOSSIBLE))
 
     def _baseline(self, streams: list[Floats]) -> int:
         asked = self.options.baseline

@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from models.base import Array, Detector
+from models.baseline import first_level
 from models.preprocessing import Preprocessing
 
 Floats = NDArray[np.float64]
@@ -115,10 +116,9 @@ def held_out(streams: Sequence[Floats], held: Sequence[Part], fit: Fit) -> Held:
         rows = pre.scaled(streams[part.stream])
         warm: dict[str, Floats] = {}
         if pre.baseline:
-            first = min(pre.baseline, len(rows))
             if part.start == 0:
-                warm = raw_magnitudes(detectors, rows, 0, first)
-            rows = rows - rows[:first].mean(axis=0)
+                warm = raw_magnitudes(detectors, rows, 0, min(pre.baseline, len(rows)))
+            rows = rows - pre.scaled(first_level(streams[part.stream], pre)[None])
         found = raw_magnitudes(detectors, rows, part.start, part.end)
         if pre.baseline and part.start == 0:
             for magnitudes in found.values():

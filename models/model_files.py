@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def save_model_set(model_set: ModelSet, folder: Path) -> None:
         "preprocessing": model_set.preprocessing.to_dict(),
         "detectors": list(model_set.names),
         "calibrations": {key: cal.to_dict() for key, cal in model_set.calibrations.items()},
-        "adaptation": asdict(model_set.adaptation),
+        "adaptation": model_set.adaptation.to_dict(),
         "options": model_set.options,
         "trained_at": model_set.trained_at,
         "figures": model_set.figures,
@@ -64,11 +63,11 @@ def load_model_set(folder: Path) -> ModelSet:
             Preprocessing.from_dict(content["preprocessing"]),
             {name: DETECTORS[name].load(folder) for name in content["detectors"]},
             {k: Calibration.from_dict(cal) for k, cal in content["calibrations"].items()},
-            Adaptation(**content["adaptation"]),
-            content["options"],
-            content["trained_at"],
-            content["figures"],
-            content["profile"],
+            Adaptation.from_dict(content.get("adaptation") or {}),
+            content.get("options") or {},
+            content.get("trained_at") or "",
+            content.get("figures") or {},
+            content.get("profile") or {},
         )
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise BundleError(f"{folder}: not a model set: {error!r}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from errors import TrainingError
@@ -98,5 +98,7 @@ class FitOptions:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FitOptions:
-        """What :meth:`to_dict` gave."""
-        return cls(**{**data, "models": tuple(data["models"])})
+        """What :meth:`to_dict` gave; options that are not known (any more) are passed over."""
+        known = {option.name for option in fields(cls)}
+        given = {name: value for name, value in data.items() if name in known}
+        return cls(**{**given, "models": tuple(data.get("models", MODEL_NAMES))})

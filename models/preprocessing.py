@@ -18,7 +18,7 @@ still mean features (Kessy, Lewin, Strimmer: Optimal whitening, Am. Stat. 2018).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Final
 
@@ -115,7 +115,8 @@ class Preprocessing:
             return [features[name] for name in self.names], absent
         here = np.array([name in features for name in self.names])
         values = np.array([features.get(name, 0.0) for name in self.names], np.float64)
-        z = np.where(here, (values - self.center) / self.scale, 0.0)
+        with np.errstate(over="ignore"):
+            z = np.where(here, (values - self.center) / self.scale, 0.0)
         told = self.center + self.scale * expected(z, self.mix, here)
         return np.where(here, values, told).tolist(), absent
 
@@ -131,22 +132,38 @@ class Preprocessing:
         return out
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        out: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-        for name in ("center", "scale", "spread", "mix"):
-            out[name] = None if out[name] is None else out[name].tolist()
-        for name in ("names", "ignored"):
-            out[name] = list(out[name])
-        out["limits"] = {k: list(v) for k, v in (self.limits or {}).items()}
-        return out
+        """JSON-ready. The keys are those of stored bundles, whatever the attributes are called."""
+        return {
+            "names": list(self.names),
+            "ignored": list(self.ignored),
+            "center": self.center.tolist(),
+            "scale": self.scale.tolist(),
+            "spread": self.spread.tolist(),
+            "mix": None if self.mix is None else self.mix.tolist(),
+            "drift_mode": self.drift_mode,
+            "baseline": self.baseline,
+            "interval": self.interval,
+            "missing": self.missing,
+            "max_imputed": self.max_imputed,
+            "limits": {name: list(pair) for name, pair in (self.limits or {}).items()},
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
-        """What :meth:`to_dict` gave."""
-        given = dict(data)
-        for name in ("center", "scale", "spread", "mix"):
-            given[name] = None if given[name] is None else np.array(given[name], np.float64)
-        for name in ("names", "ignored"):
-            given[name] = tuple(given[name])
-        given["limits"] = {k: (v[0], v[1]) for k, v in given["limits"].items()}
-        return cls(**given)
+        """What :meth:`to_dict` gave; what came later than the first release may be absent."""
+        mix = data.get("mix")
+        limits = data.get("limits") or {}
+        return cls(
+            names=tuple(data["names"]),
+            ignored=tuple(data.get("ignored") or ()),
+            center=np.array(data["center"], np.float64),
+            scale=np.array(data["scale"], np.float64),
+            spread=np.array(data["spread"], np.float64),
+            mix=None if mix is None else np.array(mix, np.float64),
+            drift_mode=data["drift_mode"],
+            baseline=int(data["baseline"]),
+            interval=data["interval"],
+            missing=data.get("missing", "refuse"),
+            max_imputed=int(data.get("max_imputed", 0)),
+            limits={name: (pair[0], pair[1]) for name, pair in limits.items()},
+        )

@@ -153,6 +153,8 @@ class Judge:
     def _flags(
         self, metadata: dict[str, Any], reading: Reading, cal: Calibration | None, log10_p: float
     ) -> None:
+        if reading.restarted:
+            metadata["restarted"] = reading.restarted
         if reading.warm:
             metadata["warming_up"] = True
         if not reading.windowed and LSTM_AUTOENCODER in self.model_set.names:

@@ -1,4 +1,9 @@
-"""What one stream carries from request to request: JSON under 4 KB, exact when read back."""
+"""What one stream carries from request to request: JSON under 4 KB, exact when read back.
+
+Its keys are named here one by one, whatever the attributes are called: states are stored, and
+those of every release must be read. A key that is not there has its default, one that is not
+known is passed over.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import InputError
+from models.baseline import FirstReadings, group_size, units
+from models.clock import StreamClock
 from models.events import Event
 from models.preprocessing import Preprocessing
 from models.thresholds import ALPHA, Follower
@@ -38,36 +45,49 @@ class StreamState:
 
     Attributes
     ----------
-    last : time of the newest reading; None for a new stream.
+    clock : time of the newest reading, and whether it can be believed.
     follower : smoothing and adaptive tail.
     events : open event of each kind.
-    count, sums : readings that went into the baseline so far, and their sum (d,), own units.
+    first : readings counted for a baseline that is not yet known.
+    count, sums : readings that the baseline is made of, 0 until it is known, and that many times
+        the baseline (d,), own units.
     seen, level : where there is no baseline, normal readings so far (counted up to the
         smoothing's length) and where they have been of late (d,), own units.
     told : whether unknown features were already reported.
     """
 
-    __slots__ = ("count", "events", "follower", "last", "level", "seen", "sums", "told")
+    __slots__ = (
+        "clock", "count", "events", "first", "follower", "level", "seen", "sums", "told",
+    )  # fmt: skip
 
     def __init__(self, follower: Follower, width: int) -> None:
-        self.last: datetime | None = None
+        self.clock = StreamClock()
         self.follower = follower
         self.events: dict[str, Event] = {}
+        self.first = FirstReadings.none(width)
         self.count = 0
         self.sums: NDArray[np.float64] = np.zeros(width)
         self.seen = 0
         self.level: NDArray[np.float64] = np.zeros(width)
         self.told = False
 
+    @property
+    def settled(self) -> bool:
+        """Whether the baseline is known."""
+        return self.count > 0
+
     def offset(self, pre: Preprocessing) -> NDArray[np.float64]:
         """The baseline's distance from the group's centre, scaled: (d,)."""
         offset: NDArray[np.float64] = pre.scaled((self.sums / self.count)[None])[0]
         return offset
 
-    def learn_baseline(self, row: NDArray[np.float64]) -> None:
-        """Count one reading (d,) into the baseline."""
-        self.count += 1
-        self.sums = self.sums + row
+    def learn_baseline(self, row: NDArray[np.float64], pre: Preprocessing) -> None:
+        """Count one reading (d,) for the baseline, which is known once there are enough."""
+        self.first.add(row, pre)
+        if self.first.count >= pre.baseline:
+            self.count = self.first.count
+            self.sums = self.count * self.first.level(pre)
+            self.first = FirstReadings.none(len(row))
 
     def learn_level(self, row: NDArray[np.float64]) -> None:
         """Let the level follow one normal reading (d,): a mean at first, then smoothed."""
@@ -83,22 +103,28 @@ class StreamState:
 
     def normal(self, pre: Preprocessing) -> NDArray[np.float64]:
         """Where the stream is when nothing is wrong, as far as is known: (d,), own units."""
-        if pre.baseline and self.count >= pre.baseline:
+        if pre.baseline and self.settled:
             return self.sums / self.count
         return self.level if self.seen else pre.center
 
     def to_dict(self, version: str, pre: Preprocessing) -> dict[str, Any]:
         """JSON-ready; others may read ``bundle`` and ``last``."""
+        last = self.clock.last
         out: dict[str, Any] = {
             "v": FORMAT,
             "bundle": version,
-            "last": self.last.isoformat() if self.last else None,
+            "last": last.isoformat() if last else None,
             "tail": self.follower.to_list(),
         }
+        if last:
+            out["clock"] = self.clock.to_list()
         if self.events:
             out["events"] = [event.to_list() for event in self.events.values()]
-        if pre.baseline and self.count:
+        if pre.baseline and self.settled:
             out["baseline"] = [_fingerprint(pre), self.count, _packed(self.sums)]
+        elif pre.baseline and self.first.count:
+            kept = base64.b64encode(self.first.kept.astype("<f2").tobytes()).decode()
+            out["first"] = [units(pre), self.first.count, kept]
         elif self.seen and len(self.level) <= WIDEST_BASELINE:
             out["level"] = [_fingerprint(pre), self.seen, _packed(self.level)]
         if self.told:
@@ -123,27 +149,44 @@ class StreamState:
         if data is None:
             return state
         try:
-            if data.get("last"):
-                state.last = datetime.fromisoformat(data["last"]).astimezone(UTC)
-            for entry in data.get("events", []):
-                event = Event.from_list(entry)
-                state.events[event.kind] = event
-            state.told = bool(data.get("told", False))
-            if data.get("bundle") == version and data.get("v") == FORMAT:
-                state.follower = Follower.from_list(data["tail"])
-                if not all(map(math.isfinite, data["tail"])):
-                    raise ValueError("not finite")
-            baseline = data.get("baseline")
-            if pre.baseline and baseline and baseline[0] == _fingerprint(pre):
-                state.count, state.sums = int(baseline[1]), _unpacked(baseline[2], pre)
-            level = data.get("level")
-            if not pre.baseline and level and level[0] == _fingerprint(pre):
-                state.seen, state.level = int(level[1]), _unpacked(level[2], pre)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            state._read(data, version, pre)
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(
-                f"state: not a stream's state: {error}", code="bad_state", field="state"
+                f"state: not a stream's state: {str(error)[:200]}", code="bad_state", field="state"
             ) from None
         return state
+
+    def _read(self, data: dict[str, Any], version: str, pre: Preprocessing) -> None:
+        if data.get("last"):
+            self.clock.last = datetime.fromisoformat(data["last"]).astimezone(UTC)
+        if data.get("clock"):
+            self.clock.read(data["clock"])
+        for entry in data.get("events") or ():
+            event = Event.from_list(entry)
+            self.events[event.kind] = event
+        self.told = bool(data.get("told", False))
+        tail = data.get("tail")
+        if tail is not None and data.get("bundle") == version and data.get("v") == FORMAT:
+            self.follower = Follower.from_list(tail)
+        if pre.baseline:
+            self._read_baseline(data.get("baseline"), data.get("first"), pre)
+        elif (level := data.get("level")) and level[0] == _fingerprint(pre):
+            self.seen, self.level = min(_count(level[1]), _SETTLED), _unpacked(level[2], pre)
+
+    def _read_baseline(self, baseline: Any, first: Any, pre: Preprocessing) -> None:
+        if baseline and baseline[0] == _fingerprint(pre):
+            count, sums = _count(baseline[1]), _unpacked(baseline[2], pre)
+            if count >= pre.baseline:
+                self.count, self.sums = count, sums
+            else:  # once, the sums of a baseline just begun were stored
+                self.first = FirstReadings.alike(count, sums / count, pre)
+        elif first and first[0] == units(pre):
+            kept = np.frombuffer(base64.b64decode(first[2]), "<f2").astype(np.float16)
+            if not np.isfinite(kept).all():
+                raise ValueError("not finite")
+            count = _count(first[1])
+            kept = kept.reshape(-(-count // group_size(pre)), len(pre.names))
+            self.first = FirstReadings(count, kept)
 
 
 def _packed(values: NDArray[np.float64]) -> str:
@@ -159,3 +202,9 @@ def _unpacked(text: str, pre: Preprocessing) -> NDArray[np.float64]:
 
 def _fingerprint(pre: Preprocessing) -> int:
     return zlib.crc32("\x1f".join(pre.names).encode())
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 < value < 2**53:
+        raise ValueError(f"{value!r:.40} is not a number of readings")
+    return value

@@ -17,10 +17,16 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from errors import AnomalyError, InputError
+from models.baseline import IMPOSSIBLE
+from models.clock import Step
 from models.preprocessing import Preprocessing
 from models.state import StreamState
 
 Floats = NDArray[np.float64]
+
+#: Why a stream begins anew: its time had run ahead, or its state could not be read.
+CLOCK_AHEAD: Final = "clock_ahead"
+BAD_STATE: Final = "bad_state"
 
 ADDED: Final = "added"
 RESTARTED: Final = "restarted"
@@ -40,7 +46,9 @@ class StreamWork:
     """Consecutive readings of one stream, all of one group.
 
     ``criticality`` is the asset's; ``state`` what the last call returned, None for a new stream;
-    ``window`` past readings, oldest first, at most ``window_length`` of them.
+    ``window`` past readings, oldest first, at most ``window_length`` of them. ``arrived`` says of
+    each reading when Kafka had it (empty: not known), ``now`` the time at who asks: see
+    :mod:`models.clock`. ``renew``: a state that cannot be read is no error, the stream begins anew.
     """
 
     asset_id: str
@@ -50,19 +58,23 @@ class StreamWork:
     state: dict[str, Any] | None
     window: Sequence[Point]
     readings: Sequence[Point]
+    arrived: Sequence[datetime | None] = ()
+    now: datetime | None = None
+    renew: bool = False
 
 
 class Reading:
     """What preparation found out about one reading."""
 
-    __slots__ = ("error", "gap", "imputed", "late", "mark", "outside", "point", "unknown",
-                 "warm", "windowed")  # fmt: skip
+    __slots__ = ("error", "gap", "imputed", "late", "mark", "outside", "point", "restarted",
+                 "unknown", "warm", "windowed")  # fmt: skip
 
     def __init__(self, point: Point) -> None:
         self.point = point
         self.mark = ADDED
         self.error: AnomalyError | None = None
         self.gap = False  # the first after a pause
+        self.restarted: str | None = None  # why the stream begins anew with it
         self.late = False  # not newer than the stream's last
         self.warm = False  # scored before the stream's baseline was known
         self.windowed = False  # has a full window
@@ -143,8 +155,8 @@ def prepare(
 ) -> Prepared:
     """Bring one stream's readings into the detectors' form.
 
-    ``width`` is the window detector's, 0 without one. Changes ``state`` only: its last time,
-    its baseline, and what was told.
+    ``width`` is the window detector's, 0 without one. Changes ``state`` only: its time, its
+    baseline, and what was told.
     """
     past = _past(pre, work.window)
     readings = [Reading(point) for point in work.readings]
@@ -152,18 +164,48 @@ def prepare(
     size = (len(values), len(pre.names))
     raw = np.fromiter(chain.from_iterable(values), np.float64, size[0] * size[1]).reshape(size)
     if work.state is None:
-        for row in raw[: min(len(past), pre.baseline)]:
-            state.learn_baseline(row)
-        if past and not pre.baseline:
-            state.learn_past(raw[: len(past)])
+        _learn_past(pre, state, raw[: len(past)])
     track = _Track(len(past), width)
     at = len(past)
-    for reading in readings:
+    arrived = work.arrived or (None,) * len(readings)
+    for reading, when in zip(readings, arrived, strict=True):
         if reading.error is not None:
             continue
-        _place(pre, state, reading, track, at, raw[at], gap_s)
+        step = _step(state, reading, gap_s, when, work.now)
+        _place(pre, state, reading, track, at, raw[at], step)
         at += 1
     return _assemble(pre, work, readings, raw, len(past), track, state)
+
+
+def _learn_past(pre: Preprocessing, state: StreamState, rows: Floats) -> None:
+    """What a new stream's window (n, d) tells of it."""
+    if not pre.baseline:
+        if len(rows):
+            furthest = IMPOSSIBLE * pre.spread
+            state.learn_past(np.clip(rows, pre.center - furthest, pre.center + furthest))
+        return
+    for row in rows:
+        if not state.settled:
+            state.learn_baseline(row, pre)
+
+
+def _step(
+    state: StreamState,
+    reading: Reading,
+    gap_s: float | None,
+    arrived: datetime | None,
+    now: datetime | None,
+) -> Step:
+    """Take a reading's time into the stream's clock."""
+    time = reading.point.timestamp
+    if time is None:
+        raise InputError("timestamp: a reading needs one", code="bad_timestamp", field="timestamp")
+    step = state.clock.take(time, gap_s, arrived, now)
+    if step is Step.SET_BACK:
+        reading.restarted = CLOCK_AHEAD
+        for event in state.events.values():
+            event.last = min(event.last, time.timestamp())
+    return step
 
 
 def _place(
@@ -173,27 +215,21 @@ def _place(
     track: _Track,
     at: int,
     row: Floats,
-    gap_s: float | None,
+    step: Step,
 ) -> None:
-    """Put one reading in its place in time: late, after a gap, impossible, or plainly next."""
-    time = reading.point.timestamp
-    if time is None:
-        raise InputError("timestamp: a reading needs one", code="bad_timestamp", field="timestamp")
-    reading.warm = pre.baseline > 0 and state.count < pre.baseline
-    last = state.last
-    if last is not None:
-        if time <= last:
-            reading.mark, reading.late = LEFT_OUT, True
-            track.skip()
-            return
-        if gap_s is not None and (time - last).total_seconds() > gap_s:
-            reading.mark, reading.gap = RESTARTED, True
-            track.restart()
-    state.last = time
+    """Put one reading in its place: late, after a gap, impossible, or plainly next."""
+    reading.warm = pre.baseline > 0 and not state.settled
+    if step is Step.LATE:
+        reading.mark, reading.late = LEFT_OUT, True
+        track.skip()
+        return
+    if step is not Step.NEXT:
+        reading.mark, reading.gap = RESTARTED, True
+        track.restart()
     if reading.outside:
         reading.mark = LEFT_OUT
     elif reading.warm:
-        state.learn_baseline(row)
+        state.learn_baseline(row, pre)
     reading.windowed = track.take(at, stays=not reading.outside)
 
 
@@ -210,7 +246,7 @@ def _assemble(
     windows = track.cut(scaled)
     rows = scaled[held:]
     offset = None
-    if pre.baseline and state.count >= pre.baseline:
+    if pre.baseline and state.settled:
         offset = state.offset(pre)
         own = np.array([not r.warm for r in readings if r.error is None], bool)
         rows = np.where(own[:, None], rows - offset, rows)

@@ -107,6 +107,26 @@ class Adaptation:
     furthest: float = 10.0
     start: int = 100
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready. The keys are those of stored bundles, whatever the attributes are called."""
+        return {
+            "rate": self.rate, "pace": self.pace, "least": self.least, "most": self.most,
+            "furthest": self.furthest, "start": self.start,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Adaptation:
+        """What :meth:`to_dict` gave; a key that is absent has its default."""
+        usual = cls()
+        return cls(
+            rate=data.get("rate", usual.rate),
+            pace=data.get("pace", usual.pace),
+            least=data.get("least", usual.least),
+            most=data.get("most", usual.most),
+            furthest=data.get("furthest", usual.furthest),
+            start=data.get("start", usual.start),
+        )
+
 
 class Follower:
     """The budget-free state of one stream; ``step`` is the whole of the adaptation."""
@@ -231,6 +251,30 @@ class Follower:
 
     @classmethod
     def from_list(cls, data: Any) -> Follower:
-        """What :meth:`to_list` gave."""
-        slow, stretch, tokens, peak, level, offset, beyond, age, quick = data
-        return cls(slow, stretch, tokens, peak, level, offset, beyond, age, quick)
+        """What :meth:`to_list` gave, or the beginning of it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Too short, not numbers, or not numbers that a follower can have.
+        """
+        values = list(data)[: len(_RANGES)]
+        for value, (name, (least, most)) in zip(values, _RANGES.items(), strict=False):
+            if isinstance(value, bool) or not least <= value <= most:
+                raise ValueError(f"tail: {name} {value!r:.40} lies outside {least:g}..{most:g}")
+        return cls(*values)
+
+
+#: What each number of a stored tail can be, in their order. Wide: they keep what is computed from
+#: them finite; how far a tail may move is the model set's ``adaptation``.
+_RANGES: Final = {
+    "slow": (-1e3, 1e3),
+    "log_stretch": (-20.0, 20.0),
+    "tokens": (-1.0, 1e3),
+    "peak": (-1e3, 1e3),
+    "level": (-1e3, 1e3),
+    "offset": (-1e30, 1e30),
+    "beyond": (0, 2**53),
+    "age": (0, 2**53),
+    "quick": (-1e3, 1e3),
+}

@@ -23,6 +23,7 @@ import numpy as np
 
 from errors import TrainingError, UnknownGroup
 from models.bundle import DEFAULT, Bundle, Rule
+from models.rules import RuleIndex
 from training.sources import TrainingData, key_of
 
 NO_SENSOR = "no_sensor"
@@ -73,15 +74,14 @@ def group_streams(
 def by_rules(data: TrainingData, rules: Sequence[Rule], only: str | None = None) -> Grouping:
     """Deal the streams out by rules; streams that match none are left out, with a note."""
     found: dict[str, list[int]] = {rule.group: [] for rule in rules}
-    stray = 0
+    stray, index = 0, RuleIndex(rules)
     for i, stream in enumerate(data.streams):
         feature = data.feature_of(i)
-        for rule in rules:
-            if rule.matches(stream.asset_id, stream.sensor_id, feature):
-                found[rule.group].append(i)
-                break
-        else:
+        rule = index.find(stream.asset_id, stream.sensor_id, feature)
+        if rule is None:
             stray += 1
+        else:
+            found[rule.group].append(i)
     for group, members in found.items():
         if not members and only in (None, group):
             raise TrainingError(f"group {group!r}: no stream of the data belongs to it")

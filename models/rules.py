@@ -1,0 +1,105 @@
+"""Which group a stream is in: rules, the first that matches counts, found by an index.
+
+A bundle may hold thousands of groups, each with a rule of its own. Rules are therefore looked up
+by the literal beginning of their patterns (all of it, where there is no wildcard), and only those
+that share it with the stream are tried.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import Any, Final
+
+_WILD: Final = re.compile(r"[*?\[]")
+
+#: Length of the literal beginning; None: the whole is literal.
+_Length = int | None
+_Shape = tuple[_Length, _Length]
+_Key = tuple[_Shape, str | None, str, str]
+#: The rule with its place among all, and what its patterns are matched with.
+_Entry = tuple[int, "Rule", Callable[[str], Any], Callable[[str], Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which streams a group is for: patterns (``*``, ``?``) on the ids; the first match counts.
+
+    ``feature`` names the one feature of streams of the single-feature shape; a rule without it
+    is for grouped readings only.
+    """
+
+    group: str
+    asset_id: str = "*"
+    sensor_id: str = "*"
+    feature: str | None = None
+
+    def matches(self, asset_id: str, sensor_id: str | None, feature: str | None) -> bool:
+        """Whether this rule speaks for the stream."""
+        return RuleIndex([self]).find(asset_id, sensor_id, feature) is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready. The keys are those of stored bundles, whatever the attributes are called."""
+        return {
+            "group": self.group,
+            "asset_id": self.asset_id,
+            "sensor_id": self.sensor_id,
+            "feature": self.feature,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Rule:
+        """What :meth:`to_dict` gave; a pattern that is absent takes all."""
+        return cls(
+            data["group"],
+            data.get("asset_id", "*"),
+            data.get("sensor_id", "*"),
+            data.get("feature"),
+        )
+
+
+class RuleIndex:
+    """Finds the first rule that matches a stream."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._buckets: dict[
+            _Key, list[tuple[int, Rule, Callable[[str], Any], Callable[[str], Any]]]
+        ]
+        self._buckets = {}
+        shapes: dict[_Shape, None] = {}
+        for order, rule in enumerate(rules):
+            asset, sensor = _literal(rule.asset_id), _literal(rule.sensor_id)
+            shape = (asset[1], sensor[1])
+            shapes[shape] = None
+            entry = (order, rule, _matcher(rule.asset_id), _matcher(rule.sensor_id))
+            self._buckets.setdefault((shape, rule.feature, asset[0], sensor[0]), []).append(entry)
+        self._shapes = list(shapes)
+
+    def find(self, asset_id: str, sensor_id: str | None, feature: str | None) -> Rule | None:
+        """The first rule that matches; None: there is none."""
+        best: tuple[int, Rule] | None = None
+        sensor = sensor_id or ""
+        for shape in self._shapes:
+            # a slice up to None is the whole
+            key = (shape, feature, asset_id[: shape[0]], sensor[: shape[1]])
+            for order, rule, matches_asset, matches_sensor in self._buckets.get(key, ()):
+                if best is not None and order > best[0]:
+                    break
+                if matches_asset(asset_id) and matches_sensor(sensor):
+                    best = (order, rule)
+                    break
+        return None if best is None else best[1]
+
+
+def _literal(pattern: str) -> tuple[str, _Length]:
+    """What a pattern begins with literally, and its length, None where that is all of it."""
+    wild = _WILD.search(pattern)
+    return (pattern, None) if wild is None else (pattern[: wild.start()], wild.start())
+
+
+def _matcher(pattern: str) -> Callable[[str], Any]:
+    if _WILD.search(pattern) is None:
+        return pattern.__eq__
+    return re.compile(translate(pattern)).match
