@@ -1,10 +1,13 @@
 """The whole pipeline on this machine: broker, PostgreSQL, service, bridge.
 
-    python -m benchmarks.pipeline [--readings 100000] [--streams 200] [--latency-rate 200]
+    python -m benchmarks.pipeline [--readings 100000] [--flood 50000] [--latency-rate 200]
 
 Fits a bundle with all three detectors at full size on 24 features, fills the topic, then starts
-the bridge and measures from the first committed row to the last; afterwards readings are sent
-at a steady rate and the time from produce to committed row is taken. Prints a table of stages.
+the bridge and measures from the first committed row to the last. Then, in the same run, a flood:
+every sensor of every stream steps away at once, so that nearly every reading is an anomaly, is
+explained and is published; measured until the last row is committed and until the last message
+is acknowledged. Afterwards readings are sent at a steady rate and the time from produce to
+committed row is taken. Prints a table of stages for each.
 """
 
 from __future__ import annotations
@@ -21,11 +24,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from sqlalchemy import Engine, text
 
 from db.migrate import migrate
@@ -40,6 +42,7 @@ from tests.fixtures.service import Service
 
 FEATURES = [f"feature_{number:02}" for number in range(24)]
 START = datetime(2026, 1, 1, tzinfo=UTC)
+STEP = 6.0  # standard deviations of every feature at once: an upset that nothing misses
 
 
 def fit_bundle(folder: Path, rng: np.random.Generator) -> None:
@@ -52,13 +55,29 @@ def fit_bundle(folder: Path, rng: np.random.Generator) -> None:
 
 
 def bodies(
-    rng: np.random.Generator, count: int, streams: int, first: int, now: bool = False
+    rng: np.random.Generator,
+    count: int,
+    streams: int,
+    first: int,
+    *,
+    now: bool = False,
+    step: float = 0.0,
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Records of all streams in turn, a second apart in each stream."""
+    """Records of all streams in turn, a second apart in each stream.
+
+    Parameters
+    ----------
+    first : int
+        Seconds after START of the first record of each stream.
+    now : bool
+        Records carry the time at which they are made instead.
+    step : float
+        How far every feature stands from its normal level, in standard deviations.
+    """
     for number in range(count):
         asset = f"ENGINE_{number % streams:03}"
         at = datetime.now(UTC) if now else START + timedelta(seconds=first + number // streams)
-        values = dict(zip(FEATURES, rng.normal(size=24).round(6).tolist(), strict=True))
+        values = dict(zip(FEATURES, rng.normal(step, size=24).round(6).tolist(), strict=True))
         document = {
             "asset_id": asset,
             "sensor_id": "S1",
@@ -120,36 +139,113 @@ def cpu_seconds(pid: int) -> float:
     return float(sum(one.user + one.system for one in times))
 
 
-def throughput(stage: Any, total: int) -> None:
-    """From the topic to committed rows, with everything already in the topic."""
-    bridge, engine, port = stage.bridge, stage.engine, stage.metrics_port
-    wait_for(lambda: count(engine) > 0, bridge, 120)
-    begun, before = time.monotonic(), count(engine)
-    cpu = {name: cpu_seconds(pid) for name, pid in stage.pids.items()}
+class Clock:
+    """CPU time and the bridge's stage counters between two moments of one run."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._begun = time.monotonic()
+        self._cpu = {name: cpu_seconds(pid) for name, pid in stage.pids.items()}
+        self._counters = scrape(stage.metrics_port)
+
+    def elapsed(self) -> float:
+        """Seconds since it was made."""
+        return time.monotonic() - self._begun
+
+    def table(self, readings: int, took: float) -> None:
+        """Print what each stage and each process cost per reading since it was made."""
+        now = scrape(self._stage.metrics_port)
+
+        def grown(name: str, stage: str) -> float:
+            key = f'bridge_stage_seconds_{name}{{stage="{stage}"}}'
+            return now.get(key, 0.0) - self._counters.get(key, 0.0)
+
+        print(f"{'stage':<10}{'batches':>9}{'ms/batch':>10}{'us/reading':>12}{'busy %':>8}")
+        for name in ("parse", "load", "score", "commit", "publish"):
+            n, s = grown("count", name), grown("sum", name)
+            if n:
+                print(f"{name:<10}{n:>9.0f}{1e3 * s / n:>10.1f}{1e6 * s / readings:>12.1f}"
+                      f"{100 * s / took:>8.0f}")  # fmt: skip
+        for name, pid in self._stage.pids.items():
+            used = cpu_seconds(pid) - self._cpu[name]
+            print(f"CPU {name:<9}{1e6 * used / readings:>8.1f} us/reading")
+
+
+def throughput(stage: Stage, total: int) -> float:
+    """Readings a second from the topic to committed rows, with everything in the topic."""
+    wait_for(lambda: count(stage.engine) > 0, stage.bridge, 120)
+    before, clock = count(stage.engine), Clock(stage)
     try:
-        wait_for(lambda: count(engine) >= total, bridge, max(60, total / 200))
+        wait_for(lambda: count(stage.engine) >= total, stage.bridge, max(60, total / 200))
     except RuntimeError:
-        for name, value in sorted(scrape(port).items()):
+        for name, value in sorted(scrape(stage.metrics_port).items()):
             print(name, value)
         raise
-    took = time.monotonic() - begun
+    took = clock.elapsed()
     rate = (total - before) / took
-    found = scrape(port)
-    print(f"\n{total - before} readings in {took:.1f} s: {rate:.0f} readings/s\n")
-    print(f"{'stage':<10}{'batches':>9}{'ms/batch':>10}{'us/reading':>12}{'busy %':>8}")
-    for name in ("parse", "load", "score", "commit", "publish"):
-        n = found.get(f'bridge_stage_seconds_count{{stage="{name}"}}', 0.0)
-        s = found.get(f'bridge_stage_seconds_sum{{stage="{name}"}}', 0.0)
-        if n:
-            print(f"{name:<10}{n:>9.0f}{1e3 * s / n:>10.1f}{1e6 * s / total:>12.1f}"
-                  f"{100 * s / took:>8.0f}")  # fmt: skip
-    print()
-    for name, pid in stage.pids.items():
-        used = cpu_seconds(pid) - cpu[name]
-        print(f"CPU {name:<9}{1e6 * used / (total - before):>8.1f} us/reading")
+    print(f"\nnormal: {total - before} readings in {took:.1f} s: {rate:.0f} readings/s\n")
+    clock.table(total - before, took)
+    return rate
 
 
-def latency(stage: Any, args: argparse.Namespace, rng: np.random.Generator) -> None:
+def flood(stage: Stage, args: argparse.Namespace, normal: float) -> None:
+    """The same after every sensor has stepped away: nearly every reading is published.
+
+    Raises
+    ------
+    RuntimeError
+        What was acknowledged is not, reading by reading, what is stored as an anomaly.
+    """
+    before = count(stage.engine)
+    first = -(-args.readings // args.streams)
+    records = bodies(np.random.default_rng(3), args.flood, args.streams, first, step=STEP)
+    stage.pause()
+    produce(stage.broker.bootstrap, stage.topic, records)
+    stage.resume()
+    wait_for(lambda: count(stage.engine) > before, stage.bridge, 120)
+    begun, clock = count(stage.engine), Clock(stage)
+    total = before + args.flood - begun
+    limit = max(60, total / 200)
+    wait_for(lambda: count(stage.engine) >= before + args.flood, stage.bridge, limit)
+    stored = clock.elapsed()
+    wait_for(lambda: waiting(stage.engine) == 0, stage.bridge, limit)
+    published = clock.elapsed()
+    anomalies, of = exact(stage)
+    print(f"\nflood: {total} readings in {stored:.1f} s: {total / stored:.0f} readings/s "
+          f"({total / stored / normal:.2f} of normal), {total / published:.0f}/s until the last "
+          f"is published; {anomalies} of {of} rows are anomalies, each published\n")  # fmt: skip
+    clock.table(total, published)
+
+
+def waiting(engine: Engine) -> int:
+    """Rows of the outbox."""
+    with engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM outbox")).scalar_one())
+
+
+def exact(stage: Stage) -> tuple[int, int]:
+    """Anomalies and rows stored; raises unless each anomaly was published, and nothing else."""
+    with stage.engine.connect() as connection:
+        rows = connection.execute(text("SELECT id FROM anomaly_detections WHERE is_anomaly"))
+        wanted = {str(row.id) for row in rows}
+    consumer = KafkaConsumer(bootstrap_servers=stage.broker.bootstrap)
+    found: set[str] = set()
+    at = TopicPartition(stage.output, 0)
+    try:
+        consumer.assign([at])
+        consumer.seek(at, 0)
+        deadline = time.monotonic() + 60
+        while len(found) < len(wanted) and time.monotonic() < deadline:
+            for records in consumer.poll(timeout_ms=500).values():
+                found.update(orjson.loads(record.value)["detection_id"] for record in records)
+    finally:
+        consumer.close()
+    if found != wanted:
+        raise RuntimeError(f"{len(found)} anomalies published, {len(wanted)} stored")
+    return len(wanted), count(stage.engine)
+
+
+def latency(stage: Stage, args: argparse.Namespace, rng: np.random.Generator) -> None:
     """From produce to committed row at a steady rate."""
     before = count(stage.engine)
     total = int(args.latency_rate * args.latency_seconds)
@@ -195,6 +291,7 @@ class Stage:
         stack.callback(service.stop)
         records = bodies(rng, args.readings, args.streams, 0)
         produce(self.broker.bootstrap, self.topic, records)
+        self.output = self.broker.topic("out", 1)
         self.metrics_port = free_port_pair()
         self.bridge = self._bridge(folder, url, service.url)
         stack.callback(self._stop)
@@ -212,7 +309,7 @@ class Stage:
             "SERVICE_URL": service_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap,
             "KAFKA_TOPIC_INPUT_FEATURES": self.topic,
-            "KAFKA_TOPIC_OUTPUT_ANOMALIES": self.broker.topic("out", 1),
+            "KAFKA_TOPIC_OUTPUT_ANOMALIES": self.output,
             "KAFKA_TOPIC_DEAD_LETTER": self.broker.topic("dead", 1),
             "KAFKA_SESSION_TIMEOUT_MS": "6000",
             "KAFKA_HEARTBEAT_INTERVAL_MS": "1000",
@@ -223,6 +320,13 @@ class Stage:
         if profile := os.environ.get("PIPELINE_PROFILE"):
             command = [sys.executable, *profile.split(), "-m", "consumers.bridge"]
         return subprocess.Popen(command, env=environment)
+
+    def pause(self) -> None:
+        """Let the bridge stand still while a topic is filled."""
+        self.bridge.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.bridge.send_signal(signal.SIGCONT)
 
     def _stop(self) -> None:
         self.bridge.send_signal(signal.SIGTERM)
@@ -239,12 +343,15 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=200)
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--broker", choices=["tansu", "kafka"], default="tansu")
+    parser.add_argument("--flood", type=int, default=0, help="readings of an alarm flood, after")
     parser.add_argument("--latency-rate", type=float, default=200.0)
     parser.add_argument("--latency-seconds", type=float, default=20.0)
     args = parser.parse_args()
     with ExitStack() as stack:
         stage = Stage(stack, args)
-        throughput(stage, args.readings)
+        normal = throughput(stage, args.readings)
+        if args.flood:
+            flood(stage, args, normal)
         if args.latency_seconds > 0:
             latency(stage, args, np.random.default_rng(2))
     return 0

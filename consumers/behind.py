@@ -6,10 +6,19 @@ Everything that reaches behind kafka-python's public interface is in this file.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.codec import gzip_encode
+from kafka.record import default_records
 from kafka.structs import OffsetAndMetadata
+
+
+def compress_quickly() -> None:
+    """Have producers use gzip's quickest level: its best, kafka-python's only one, takes five
+    times as long for a tenth fewer bytes."""
+    default_records.gzip_encode = partial(gzip_encode, compresslevel=1)
 
 
 def forbid_topic_creation(consumer: KafkaConsumer) -> None:

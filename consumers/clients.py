@@ -129,6 +129,7 @@ def make_producer(settings: Settings, **overrides: Any) -> KafkaProducer:
         # the broker decides what is too large, not a default of the client
         "max_request_size": 64 * 2**20,
     }
+    behind.compress_quickly()
     return connected(KafkaProducer, settings, **(options | overrides))
 
 

@@ -204,7 +204,7 @@ class OutboxRow(SQLModel, table=True):
     """A message that must be published; the row goes once the broker has acknowledged it."""
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_source", "topic_id", "partition", "id"),)
+    __table_args__ = (Index("ix_outbox_target", "target_topic", "topic_id", "partition", "id"),)
 
     id: int | None = Field(
         default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)

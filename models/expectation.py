@@ -20,35 +20,63 @@ _MOST: Final = 4.0
 
 
 def expected(z: Floats, mix: Floats | None, trusted: Bools) -> Floats:
-    """Conditional means (d,) of scaled deviations ``z`` (d,), each given the trusted others.
+    """Conditional means (n, d) of scaled deviations ``z`` (n, d), each given the trusted others.
+
+    A row's result does not depend on the other rows.
 
     Parameters
     ----------
     z : deviations from the level, in scales; what stands where ``trusted`` is False is not used.
     mix : (d, d) symmetric root of the inverse correlation; None: features tell nothing about
         one another, and what is expected is the level itself.
-    trusted : (d,) features that are taken at their word.
+    trusted : (n, d) features that are taken at their word.
     """
-    out = np.zeros(len(z))
-    if mix is None or not trusted.any():
+    out = np.zeros(z.shape)
+    if mix is None:
         return out
     precision = mix @ mix
-    known, rest = np.flatnonzero(trusted), np.flatnonzero(~trusted)
-    given = np.clip(z[known], -_MOST, _MOST)
-    among = precision[np.ix_(known, known)]
-    if len(rest):
-        link = np.linalg.solve(precision[np.ix_(rest, rest)], precision[np.ix_(rest, known)])
-        out[rest] = -link @ given
-        among = among - precision[np.ix_(known, rest)] @ link
-    out[known] = given - (among @ given) / np.diag(among)
+    known = trusted.sum(axis=1)
+    for count in np.unique(known[known > 0]):  # rows with as many known have arrays of one shape
+        rows = np.flatnonzero(known == count)
+        out[rows] = _alike(z[rows], precision, trusted[rows])
+    return out
+
+
+def _alike(z: Floats, precision: Floats, trusted: Bools) -> Floats:
+    """The same for rows that all trust the same number of features, at least one."""
+    n = len(z)
+    known = np.nonzero(trusted)[1].reshape(n, -1)  # (n, k)
+    rest = np.nonzero(~trusted)[1].reshape(n, -1)  # (n, d - k)
+    row = np.arange(n)[:, None]
+    out = np.zeros(z.shape)
+    given = np.clip(z[row, known], -_MOST, _MOST)[:, :, None]  # (n, k, 1)
+    among = precision[known[:, :, None], known[:, None, :]]
+    if rest.shape[1]:
+        across = precision[rest[:, :, None], known[:, None, :]]
+        link = np.linalg.solve(precision[rest[:, :, None], rest[:, None, :]], across)
+        out[row, rest] = -(link @ given)[:, :, 0]
+        among = among - across.transpose(0, 2, 1) @ link
+    own = np.diagonal(among, axis1=1, axis2=2)
+    out[row, known] = given[:, :, 0] - (among @ given)[:, :, 0] / own
     return out
 
 
 def trustworthy(shares: Floats, guilty: float = 0.8) -> Bools:
-    """All but the fewest features (d,) that hold the share ``guilty``, at least half of them."""
-    order = np.argsort(-shares, kind="stable")
-    held = np.cumsum(shares[order]) - shares[order]
-    blamed = order[: max(len(shares) // 2, 1)][held[: max(len(shares) // 2, 1)] < guilty]
-    out = np.ones(len(shares), bool)
-    out[blamed] = False
+    """In each row all but the fewest features that hold the share ``guilty``, at least half.
+
+    Parameters
+    ----------
+    shares : (n, d) of each feature in an anomaly.
+
+    Returns
+    -------
+    (n, d) of bool
+    """
+    order = np.argsort(-shares, axis=1, kind="stable")
+    sorted_shares = np.take_along_axis(shares, order, axis=1)
+    held = np.cumsum(sorted_shares, axis=1) - sorted_shares
+    blamed = held < guilty
+    blamed[:, max(shares.shape[1] // 2, 1) :] = False
+    out = np.empty(shares.shape, bool)
+    np.put_along_axis(out, order, ~blamed, axis=1)
     return out

@@ -54,34 +54,54 @@ class Explainer:
 
     def fill(self, answers: Sequence[Array]) -> None:
         """Put the explanations into the results; ``answers`` in the order of :meth:`wanted`."""
+        if not self._targets:
+            return
         shares = np.zeros((len(self._targets), len(self._pre.names)))
         for name, answer in zip(self._order, answers, strict=True):
-            for (at, weight, _), share in zip(self._asked[name], answer, strict=True):
-                shares[at] += max(weight, 1e-6) * np.asarray(share, np.float64)
+            asked = self._asked[name]
+            weights = np.maximum([weight for _, weight, _ in asked], 1e-6)
+            # a detector is asked at most once about each target
+            shares[[at for at, _, _ in asked]] += weights[:, None] * np.asarray(answer, np.float64)
         shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
-        for (metadata, row, level), share in zip(self._targets, shares, strict=True):
-            metadata["explanation"]["features"] = self._features(row, level, share)
-            rest = 1.0 - sum(f["share"] for f in metadata["explanation"]["features"])
-            if len(share) > MOST:
-                metadata["explanation"]["others"] = round(max(rest, 0.0), 6)
+        self._describe(shares)
 
-    def _features(self, row: Floats, level: Floats, share: Floats) -> list[dict[str, Any]]:
+    def _describe(self, shares: Floats) -> None:
         """The features by share; what is expected of each is told by those not at fault."""
+        pre = self._pre
+        rows = np.stack([row for _, row, _ in self._targets])
+        levels = np.stack([level for _, _, level in self._targets])
         with np.errstate(over="ignore"):
-            z = np.clip((row - level) / self._pre.scale, -FURTHEST, FURTHEST)
-        normal = level + self._pre.scale * expected(z, self._pre.mix, trustworthy(share))
-        order = np.argsort(-share, kind="stable")[:MOST]
-        return [
-            {
-                "feature": self._pre.names[j],
-                "share": round(float(share[j]), 6),
-                "value": float(row[j]),
-                "expected": _short(float(normal[j])),
-                "deviation": _short(float(row[j] - normal[j])),
-            }
-            for j in order
-        ]
+            z = np.clip((rows - levels) / pre.scale, -FURTHEST, FURTHEST)
+        normal = levels + pre.scale * expected(z, pre.mix, trustworthy(shares))
+        order = np.argsort(-shares, axis=1, kind="stable")[:, :MOST]
+
+        def sorted_by_share(values: Floats) -> list[list[float]]:
+            found: list[list[float]] = np.take_along_axis(values, order, axis=1).tolist()
+            return found
+
+        listed = sorted_by_share(shares.round(6))
+        rest = 1.0 - np.sum(listed, axis=1)
+        columns = (listed, sorted_by_share(rows), sorted_by_share(_short(normal)),
+                   sorted_by_share(_short(rows - normal)))  # fmt: skip
+        for at, (metadata, _, _) in enumerate(self._targets):
+            explanation = metadata["explanation"]
+            explanation["features"] = [
+                {"feature": pre.names[j], "share": s, "value": v, "expected": e, "deviation": d}
+                for j, s, v, e, d in zip(
+                    order[at].tolist(), *(column[at] for column in columns), strict=True
+                )
+            ]
+            if shares.shape[1] > MOST:
+                explanation["others"] = round(max(float(rest[at]), 0.0), 6)
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.6g}")
+def _short(values: Floats) -> Floats:
+    """``values`` to six significant digits."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        # no further than 10^20: beyond 10^22, a power of ten is no exact float
+        exponent = 5.0 - np.floor(np.log10(np.maximum(np.abs(values), 1e-15)))
+        power = 10.0 ** np.abs(exponent)
+        small = np.round(values * power) / power
+        large = np.round(values / power) * power
+        short: Floats = np.where(exponent >= 0.0, small, large)
+    return np.where(np.isfinite(short), short, values)

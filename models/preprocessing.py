@@ -117,7 +117,7 @@ class Preprocessing:
         values = np.array([features.get(name, 0.0) for name in self.names], np.float64)
         with np.errstate(over="ignore"):
             z = np.where(here, (values - self.center) / self.scale, 0.0)
-        told = self.center + self.scale * expected(z, self.mix, here)
+        told = self.center + self.scale * expected(z[None], self.mix, here[None])[0]
         return np.where(here, values, told).tolist(), absent
 
     def outside(self, features: Mapping[str, float]) -> list[str]:
