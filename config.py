@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     )
     journal_rest: JournalMode = Field("anomalies", description="what /detect stores")
     train_wait_s: float = Field(300, gt=0, description="how long POST /train waits")
+    train_max_s: float = Field(21_600, gt=0, description="a training job is ended after this")
+    train_queue_max: int = Field(
+        20, ge=1, description="training jobs waiting at once, their data in the database; then 429"
+    )
     champion_poll_s: float = Field(5, gt=0, description="how often the champion alias is read")
     request_deadline_s: float = Field(30, gt=0, description="a detection not done by then: 503")
     score_batch: int = Field(1024, ge=1, description="readings scored together at most")
@@ -188,7 +192,33 @@ class Settings(BaseSettings):
     database_partitions_ahead: int = Field(
         3, ge=1, le=60, description="coming partitions that are kept ready"
     )
-    retention_days: int = Field(0, ge=0, description="rows older than this go; 0: kept for ever")
+    database_pooler: bool = Field(
+        False,
+        description="the server is reached by PgBouncer or its like, in transaction mode too",
+    )
+    retention_days: int = Field(
+        0, ge=0, description="detections older than this go; 0: kept for ever"
+    )
+    dead_letter_retention_days: int = Field(
+        365, ge=0, description="dead letters, where RETENTION_DAYS is not shorter; 0: as that"
+    )
+    state_retention_days: int = Field(
+        365, ge=0, description="states of streams silent this long go; 0: kept for ever"
+    )
+    training_job_retention_days: int = Field(
+        90, ge=0, description="jobs of POST /train that are older go; 0: kept for ever"
+    )
+
+    # -- training ----------------------------------------------------------------------------
+    train_stored_days: int = Field(
+        90, ge=0, description="--data postgresql reads so many days without --since; 0: all"
+    )
+    train_stored_rows: int = Field(
+        2_000_000, ge=1, description="--data postgresql reads the newest so many readings at most"
+    )
+    bundles_kept: int = Field(
+        10, ge=2, description="newest bundles kept under VAR_DIR and in the Bento store"
+    )
 
     # -- logs --------------------------------------------------------------------------------
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

@@ -29,8 +29,8 @@ from consumers.metrics import Metrics
 from consumers.running import Bridge, build
 from consumers.scorer import HttpScorer
 from consumers.trouble import Trouble
+from db.maintain import Maintenance
 from db.migrate import migrate
-from db.partitions import ensure_partitions
 from db.session import open_engine
 from errors import BrokerUnavailable, SettingsError, StorageUnavailable
 from process import run_command
@@ -145,14 +145,12 @@ def _run(settings: Settings, drain: bool) -> int:
             return 0
         owner = settings.kafka_group_instance_id or f"{socket.gethostname()}:{os.getpid()}"
         hook = _hook(settings)
+        maintenance = Maintenance(engine, settings)
         bridge = build(
             settings, consumer, Store(engine, owner, hook), metrics,
             make_producer=lambda: clients.make_producer(settings),
             make_scorer=lambda: _scorer(settings),
-            make_partitions=lambda now: ensure_partitions(
-                engine, now,
-                unit=settings.database_partition, ahead=settings.database_partitions_ahead,
-            ),
+            make_partitions=lambda _: maintenance.run(),
             hook=hook,
         )  # fmt: skip
         return _drive(bridge, consumer, settings, stopping, drain)

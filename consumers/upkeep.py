@@ -1,4 +1,4 @@
-"""The coming partitions of ``anomaly_detections``, made when the bridge starts and daily.
+"""Partitions and retention of the database, looked after when the bridge starts and ever after.
 
 A thread of its own: moving rows out of the default partition may take long, and polling and
 scoring go on meanwhile. What fails is tried again; until it works, readings go to the default
@@ -18,7 +18,8 @@ from errors import AnomalyError
 
 log = logging.getLogger("consumers.bridge")
 
-EVERY = timedelta(days=1)
+#: A backfill stays in the default partition for no longer.
+EVERY = timedelta(minutes=10)
 LOOK_SECONDS = 60.0
 
 MakePartitions = Callable[[datetime], list[str]]
@@ -29,7 +30,7 @@ def now_utc() -> datetime:
 
 
 class Upkeep:
-    """Calls ``make`` once a day of the clock, the first time at once.
+    """Calls ``make`` every ten minutes of the clock, the first time at once.
 
     Parameters
     ----------

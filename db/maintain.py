@@ -1,85 +1,97 @@
-"""``python -m db.maintain``: coming partitions made, rows past the retention dropped."""
+"""``python -m db.maintain``: partitions made, rows past their retention dropped.
+
+The bridge does the same while it runs (:class:`Maintenance`); the command is for a database that
+no bridge is at, and for cron.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Callable
+from dataclasses import replace
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
-from config import load_settings
+from config import Settings, load_settings
+from db.backlog import work_off
+from db.dead_letters import database_now
 from db.migrate import migrate
-from db.partitions import DEFAULT, Unit, drop_partitions, ensure_partitions
-from db.retry import retried
+from db.partitions import ensure_partitions
+from db.retention import Retention, drop_expired
 from db.session import open_engine, transaction
 from errors import AnomalyError
 from process import run_command
 
-__all__ = ["Maintained", "drop_expired", "ensure_partitions", "main"]
+log = logging.getLogger(__name__)
 
-#: Rows deleted in one transaction: short enough that nobody waits for it.
-CHUNK = 5000
-
-
-@dataclass(frozen=True, slots=True)
-class Maintained:
-    """What went: partitions by name, rows of the default partition, dead letters."""
-
-    partitions: list[str]
-    detections: int
-    dead_letters: int
+DAY_S = 86_400.0
 
 
-def drop_expired(engine: Engine, now: datetime, retention_days: int) -> Maintained:
-    """Drop what is older than the retention; 0 days: nothing.
+def keep_partitions(engine: Engine, settings: Settings) -> list[str]:
+    """Make the partitions of old readings that came, and the coming ones; their names.
 
-    Whole partitions go by the time stamps they hold. Rows of the default partition and dead
-    letters go by ``created_at``, so that a replay of old data is not dropped at once.
+    Raises
+    ------
+    StorageUnavailable
+        See :func:`db.partitions.ensure_partitions`.
     """
-    if retention_days <= 0:
-        return Maintained([], 0, 0)
-    before = now.astimezone(UTC) - timedelta(days=retention_days)
-    partitions = drop_partitions(engine, before)
-    return Maintained(
-        partitions, _thin(engine, DEFAULT, before), _thin(engine, "dead_letters", before)
+    with transaction(engine) as connection:
+        now = database_now(connection)
+    problem, made = None, list[str]()
+    try:
+        made = work_off(engine)
+    except AnomalyError as error:
+        problem = error  # the coming partitions must not wait for the old ones
+    made += ensure_partitions(
+        engine,
+        now,
+        unit=settings.database_partition,
+        ahead=settings.database_partitions_ahead,
     )
+    if problem is not None:
+        raise problem
+    return made
 
 
-def _thin(engine: Engine, table: str, before: datetime) -> int:
-    """Delete rows stored before a time, in chunks; how many."""
-    delete = text(f"""
-        DELETE FROM {table} WHERE ctid = ANY(ARRAY(
-            SELECT ctid FROM {table} WHERE created_at < :before LIMIT :chunk
-            FOR UPDATE SKIP LOCKED
-        ))
-    """)  # noqa: S608 (constants)
+class Maintenance:
+    """What a running bridge does for the database: partitions each time, retention once a day."""
 
-    def chunk() -> int:
-        with transaction(engine) as connection:
-            return connection.execute(delete, {"before": before, "chunk": CHUNK}).rowcount
+    def __init__(
+        self, engine: Engine, settings: Settings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._clock = clock
+        self._dropped_at: float | None = None
 
-    total = 0
-    while deleted := retried(chunk):
-        total += deleted
-    return total
+    def run(self) -> list[str]:
+        """Do what is due; the partitions made.
+
+        Raises
+        ------
+        StorageUnavailable
+            What is missing is done by the next call.
+        """
+        made = keep_partitions(self._engine, self._settings)
+        now = self._clock()
+        if self._dropped_at is None or now - self._dropped_at >= DAY_S:
+            gone = drop_expired(self._engine, Retention.of(self._settings))
+            if gone.partitions or any(gone.rows.values()):
+                log.info("%s", str(gone).replace("\n", "; "))
+            self._dropped_at = now
+        return made
 
 
-def _maintain(engine: Engine, unit: Unit, ahead: int, retention_days: int) -> str:
-    now = datetime.now(UTC)
+def _maintain(engine: Engine, settings: Settings, retention: Retention) -> str:
     migrate(engine)
-    made = ensure_partitions(engine, now, unit=unit, ahead=ahead)
-    gone = drop_expired(engine, now, retention_days)
-    kept = f"kept for {retention_days} days" if retention_days else "kept for ever (RETENTION_DAYS)"
-    return (
-        f"partitions made: {', '.join(made) or 'none missing'}\n"
-        f"detections are {kept}\n"
-        f"partitions dropped: {', '.join(gone.partitions) or 'none'}\n"
-        f"rows dropped: {gone.detections} detections of the default partition, "
-        f"{gone.dead_letters} dead letters"
-    )
+    made = keep_partitions(engine, settings)
+    gone = drop_expired(engine, retention)
+    days = retention.detections
+    kept = f"kept for {days} days" if days else "kept for ever (RETENTION_DAYS)"
+    return f"partitions made: {', '.join(made) or 'none missing'}\ndetections are {kept}\n{gone}"
 
 
 def _days(text: str) -> int:
@@ -92,25 +104,25 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; 0 when all is done."""
     parser = argparse.ArgumentParser(
         prog="python -m db.maintain",
-        description="Make the coming partitions of anomaly_detections and drop what is past "
-        "RETENTION_DAYS. Run it daily; it is safe while everything runs, and twice.",
+        description="Make the partitions of anomaly_detections that are missing and drop what is "
+        "past its retention (RETENTION_DAYS and its sisters). A running bridge does so by itself; "
+        "run it daily where there is none. It is safe while everything runs, and twice.",
     )
     parser.add_argument(
-        "--retention-days", type=_days, metavar="N", help="instead of the setting; 0: keep all"
+        "--retention-days",
+        type=_days,
+        metavar="N",
+        help="of detections and dead letters, instead of the settings; 0: keep all",
     )
     arguments = parser.parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")
     try:
         settings = load_settings()
+        retention = Retention.of(settings)
         days = arguments.retention_days
-        print(
-            _maintain(
-                open_engine(settings),
-                settings.database_partition,
-                settings.database_partitions_ahead,
-                settings.retention_days if days is None else days,
-            )
-        )
+        if days is not None:
+            retention = replace(retention, detections=days, dead_letters=days)
+        print(_maintain(open_engine(settings), settings, retention))
     except AnomalyError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return 1

@@ -29,6 +29,8 @@ DEFAULT = f"{TABLE}_default"
 #: One process at a time changes partitions.
 PARTITION_LOCK = 0x616E6F6D_0003
 LOCK_TIMEOUT_MS = 500
+#: Rows outside of their partition, or younger than it, that are few enough to be moved in passing.
+MANY = 10_000
 
 _MIN = datetime.min.replace(tzinfo=UTC)
 _MAX = datetime.max.replace(tzinfo=UTC)
@@ -200,27 +202,43 @@ def _make(connection: Connection, start: datetime, end: datetime) -> str:
     return name
 
 
-def drop_partitions(engine: Engine, before: datetime) -> list[str]:
-    """Drop partitions that end by ``before``; rows stored after it move to the default one.
+def drop_partitions(engine: Engine, before: datetime) -> tuple[list[str], list[str]]:
+    """Drop partitions that end by ``before``, but for those with many rows stored after it.
 
-    Such rows are replays of old data, which a retention by time stamp would drop at once.
+    Such rows are replays of old data, which a retention by time stamp would drop at once. A few of
+    them move to the default partition.
 
     Returns
     -------
-    list of str
-        The partitions dropped, and those that an interrupted run had left detached.
+    dropped, mixed : list of str
+        The partitions dropped, those included that an interrupted run had left detached, and
+        those that stay.
     """
     with transaction(engine) as connection:
         past = [p.name for p in list_partitions(connection) if p.end <= before]
+    mixed = [name for name in past if _has_many_young(engine, name, before)]
     for name in past:
-        retried(partial(_detach, engine, name))
+        if name not in mixed:
+            retried(partial(_detach, engine, name))
     dropped = []
     with transaction(engine) as connection:
         detached = _detached(connection)
     for name in detached:
         retried(partial(_drop, engine, name, before))
         dropped.append(name)
-    return dropped
+    return dropped, mixed
+
+
+def _has_many_young(engine: Engine, name: str, before: datetime) -> bool:
+    young = text(f"""
+        SELECT count(*) FROM (
+            SELECT 1 FROM {name} WHERE created_at >= :before LIMIT :many
+        ) AS young
+    """)  # noqa: S608 (a name of a partition)
+    with transaction(engine) as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        found = connection.execute(young, {"before": before, "many": MANY}).scalar_one()
+    return bool(found >= MANY)
 
 
 def _detached(connection: Connection) -> list[str]:

@@ -36,6 +36,19 @@ _ALARMS = text(f"""
     WHERE {WITHIN} AND topic_id IS NOT NULL
     GROUP BY 1
 """)  # noqa: S608 (constants)
+#: The default partition by itself: what lies in it belongs to no month that has one.
+_SIZES = text("""
+    SELECT CASE WHEN i.inhparent IS NULL OR c.relname = 'anomaly_detections_default'
+                THEN c.relname ELSE 'anomaly_detections' END AS name,
+           sum(pg_stat_get_live_tuples(c.oid)) AS rows,
+           sum(pg_total_relation_size(c.oid)) AS bytes
+    FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
+    WHERE c.relkind = 'r' AND c.relnamespace = (
+        SELECT relnamespace FROM pg_class WHERE oid = CAST('anomaly_detections' AS regclass))
+      AND (i.inhparent = CAST('anomaly_detections' AS regclass) OR c.relname = ANY(:tables))
+    GROUP BY 1
+""")
+_TABLES = ("dead_letters", "stream_states", "outbox", "training_jobs", "training_data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +99,10 @@ def recent_alarms(connection: Connection, hours: int = 1) -> dict[str, tuple[int
     since = database_now(connection) - timedelta(hours=hours)
     rows = connection.execute(_ALARMS, Slice(since).values())
     return {row.name: (row.readings, row.anomalies) for row in rows}
+
+
+def table_sizes(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Rows, estimated, and bytes of each table that grows; the default partition is one."""
+    found = dict.fromkeys(("anomaly_detections", *_TABLES), (0, 0))
+    rows = connection.execute(_SIZES, {"tables": list(_TABLES)})
+    return found | {row.name: (int(row.rows), int(row.bytes)) for row in rows}

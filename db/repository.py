@@ -33,6 +33,7 @@ from db.progress import (
     dead_letter_reasons,
     recent_alarms,
     stored_offsets,
+    table_sizes,
 )
 from db.rows import detection_row
 from db.states import (
@@ -53,7 +54,9 @@ from db.training_jobs import (
     get_job,
     heartbeat_job,
     interrupt_stale_jobs,
+    job_data,
     list_jobs,
+    queued_jobs,
 )
 from db.windows import (
     Reading,
@@ -108,6 +111,7 @@ __all__ = [
     "insert_detections",
     "insert_journal",
     "interrupt_stale_jobs",
+    "job_data",
     "list_jobs",
     "load_states",
     "newest_state_elsewhere",
@@ -116,6 +120,7 @@ __all__ = [
     "orphaned_sources",
     "outbox_size",
     "outbox_sources",
+    "queued_jobs",
     "read_claim",
     "recent_alarms",
     "recent_readings",
@@ -125,4 +130,5 @@ __all__ = [
     "stored_offsets",
     "stored_windows",
     "stream_key",
+    "table_sizes",
 ]

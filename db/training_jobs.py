@@ -6,6 +6,7 @@ queued -> running -> succeeded | failed
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -19,6 +20,8 @@ JobState = Literal["queued", "running", "succeeded", "failed", "interrupted"]
 
 #: Held while one job is chosen, so that two replicas never start two.
 JOB_LOCK = 0x616E6F6D_0002
+#: Seconds without a heartbeat after which a job's process is taken for dead.
+STALE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,9 @@ _ENQUEUE = text("""
     INSERT INTO training_jobs (id, state, request)
     VALUES (:id, 'queued', CAST(:request AS jsonb))
 """)
+_KEEP = text("INSERT INTO training_data (job_id, content) VALUES (:id, :content)")
+_DATA = text("SELECT content FROM training_data WHERE job_id = :id")
+_QUEUED = text("SELECT count(*) FROM training_jobs WHERE state = 'queued'")
 _INTERRUPT = text("""
     UPDATE training_jobs
     SET state = 'interrupted', finished_at = now(), error = jsonb_build_object(
@@ -59,6 +65,8 @@ _CLAIM = text(f"""
     WHERE j.id = (
         SELECT id FROM training_jobs WHERE state = 'queued'
           AND NOT EXISTS (SELECT 1 FROM training_jobs WHERE state = 'running')
+          AND (CAST(:datasets AS text[]) IS NULL OR request ->> 'dataset' IS NULL
+               OR request ->> 'dataset' = ANY(CAST(:datasets AS text[])))
         ORDER BY created_at, id LIMIT 1
     )
     RETURNING {_COLUMNS}
@@ -72,8 +80,10 @@ _FINISH = text("""
     UPDATE training_jobs
     SET state = :state, finished_at = now(), result = CAST(:result AS jsonb),
         error = CAST(:error AS jsonb)
-    WHERE id = :id AND state = 'running' AND owner = :owner
+    WHERE id = :id AND owner = :owner
+      AND (state = 'running' OR state = 'interrupted' AND :state = 'succeeded')
 """)
+_FORGET = text("DELETE FROM training_data WHERE job_id = :id")
 _AHEAD = """
     (SELECT count(*) FROM training_jobs b WHERE j.state = 'queued' AND (b.state = 'running'
         OR b.state = 'queued' AND (b.created_at, b.id) < (j.created_at, j.id))) AS ahead
@@ -84,17 +94,50 @@ _LIST = text(f"""
 """)  # noqa: S608 (constants)
 
 
-def enqueue_job(connection: Connection, request: dict[str, Any]) -> UUID:
-    """Queue a training run; its id. ``request`` is small: data goes into a file it names."""
+def enqueue_job(connection: Connection, request: dict[str, Any], data: bytes | None = None) -> UUID:
+    """Queue a training run; its id.
+
+    Parameters
+    ----------
+    request : dict
+        Small: options, and the name of a data set.
+    data : bytes, optional
+        The readings that came with the request, for whichever replica will run the job.
+    """
     job_id = uuid4()
     connection.execute(_ENQUEUE, {"id": job_id, "request": dump_json(request)})
+    if data is not None:
+        connection.execute(_KEEP, {"id": job_id, "content": data})
     return job_id
 
 
-def claim_job(connection: Connection, owner: str, *, stale_after_s: float = 60) -> Job | None:
+def queued_jobs(connection: Connection) -> int:
+    """How many jobs wait for their turn."""
+    return int(connection.execute(_QUEUED).scalar_one())
+
+
+def job_data(connection: Connection, job_id: UUID) -> bytes | None:
+    """The readings that came with a job; None when there are none, or no more."""
+    found = connection.execute(_DATA, {"id": job_id}).scalar_one_or_none()
+    return None if found is None else bytes(found)
+
+
+def claim_job(
+    connection: Connection,
+    owner: str,
+    *,
+    datasets: Collection[str] | None = None,
+    stale_after_s: float = STALE_S,
+) -> Job | None:
     """Start the oldest queued job, unless one runs anywhere; it is ``owner``'s from now on.
 
     A running job without a heartbeat for ``stale_after_s`` is marked interrupted first.
+
+    Parameters
+    ----------
+    datasets : collection of str, optional
+        Data sets that ``owner`` can read: a job that names another one is left to a replica that
+        can. None: all.
     """
     got_lock = connection.execute(
         text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": JOB_LOCK}
@@ -102,7 +145,8 @@ def claim_job(connection: Connection, owner: str, *, stale_after_s: float = 60) 
     if not got_lock:
         return None
     interrupt_stale_jobs(connection, stale_after_s=stale_after_s)
-    row = connection.execute(_CLAIM, {"owner": owner}).one_or_none()
+    values = {"owner": owner, "datasets": None if datasets is None else list(datasets)}
+    row = connection.execute(_CLAIM, values).one_or_none()
     return None if row is None else _job(row)
 
 
@@ -122,7 +166,10 @@ def finish_job(
     result: dict[str, Any] | None = None,
     error: dict[str, Any] | None = None,
 ) -> bool:
-    """End the job, failed when there is an ``error``; False: it was no longer ours."""
+    """End the job, failed when there is an ``error``; False: it was no longer ours.
+
+    A success counts also for a job that was taken for dead: its process lived, and has promoted.
+    """
     values = {
         "id": job_id,
         "owner": owner,
@@ -130,10 +177,13 @@ def finish_job(
         "result": _json(result),
         "error": _json(error),
     }
-    return connection.execute(_FINISH, values).rowcount == 1
+    ended = connection.execute(_FINISH, values).rowcount == 1
+    if ended:
+        connection.execute(_FORGET, {"id": job_id})
+    return ended
 
 
-def interrupt_stale_jobs(connection: Connection, *, stale_after_s: float = 60) -> int:
+def interrupt_stale_jobs(connection: Connection, *, stale_after_s: float = STALE_S) -> int:
     """Mark running jobs whose heartbeat stopped; how many."""
     return connection.execute(_INTERRUPT, {"stale": stale_after_s}).rowcount
 

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from sqlalchemy import Engine
 
 from config import Settings, load_settings
-from db.repository import recent_alarms
+from db.repository import recent_alarms, table_sizes
 from db.session import open_engine, transaction
 from errors import AnomalyError
 from process import run_command
@@ -30,8 +30,8 @@ from process import run_command
 log = logging.getLogger("exporter")
 
 Look = Callable[[], None]
-#: What is looked at: the database, the service.
-WHAT = ("alarms", "model")
+#: What is looked at: alarms and tables in the database, the service.
+WHAT = ("alarms", "store", "model")
 
 
 class Plant:
@@ -59,6 +59,8 @@ class Plant:
         self.shifted = Gauge(
             "model_features_shifted", "features whose index is above 0.25", ["group"], **made
         )
+        self.rows = Gauge("store_rows", "rows of a table, estimated", ["table"], **made)
+        self.bytes = Gauge("store_bytes", "size of a table with its indices", ["table"], **made)
         self.failures = Counter("exporter_failures", "looks that failed", ["what"], **made)
         for what in WHAT:  # a series from the start: the first failure is an increase
             self.failures.labels(what)
@@ -71,6 +73,12 @@ class Plant:
             self.readings.labels(criticality).set(readings)
             self.anomalies.labels(criticality).set(anomalies)
             self.budget.labels(criticality).set(budget)
+
+    def store(self, sizes: Mapping[str, tuple[int, int]]) -> None:
+        """``{table: (rows, bytes)}``: what grows, unless a retention keeps it in bounds."""
+        for table, (rows, size) in sizes.items():
+            self.rows.labels(table).set(rows)
+            self.bytes.labels(table).set(size)
 
     def model(self, status: Mapping[str, Any]) -> None:
         """The service's ``/status``: the oldest detector of each group counts."""
@@ -110,6 +118,12 @@ def stored_alarms(engine: Engine) -> dict[str, tuple[int, int]]:
         return recent_alarms(connection)
 
 
+def stored_sizes(engine: Engine) -> dict[str, tuple[int, int]]:
+    """Rows and bytes of each table."""
+    with transaction(engine) as connection:
+        return table_sizes(connection)
+
+
 def service_status(url: str, key: str | None) -> dict[str, Any]:
     """``/status`` of the service."""
     headers = {"X-API-Key": key} if key else {}
@@ -124,6 +138,7 @@ def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
     key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
     return {
         "alarms": lambda: plant.alarms(stored_alarms(engine)),
+        "store": lambda: plant.store(stored_sizes(engine)),
         "model": lambda: plant.model(service_status(settings.service_url, key)),
     }
 

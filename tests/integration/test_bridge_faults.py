@@ -187,7 +187,7 @@ def test_one_record_for_which_the_whole_batch_is_refused(in_process):
     assert [tuple(row) for row in letters] == [("unprocessable", "CRASH")]
 
 
-def test_partitions_are_made_at_the_start_and_a_day_later():
+def test_partitions_are_made_at_the_start_and_ten_minutes_later():
     clock = [datetime(2026, 1, 1, 12, tzinfo=UTC)]
     made: list[datetime] = []
     failures = [StorageUnavailable("away")]
@@ -202,10 +202,10 @@ def test_partitions_are_made_at_the_start_and_a_day_later():
     assert upkeep.step() < 1  # tried again soon
     assert upkeep.step() == 60
     assert made == clock
-    clock[0] += timedelta(hours=23)
+    clock[0] += timedelta(minutes=9)
     upkeep.step()
     assert len(made) == 1
-    clock[0] += timedelta(hours=1)
+    clock[0] += timedelta(minutes=1)
     upkeep.step()
     assert made[1:] == clock
     clock[0] -= timedelta(days=300)  # the clock was wrong, and has been set

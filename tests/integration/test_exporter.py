@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import generate_latest
 from sqlalchemy import Engine, text
 
-from deploy.exporter import Plant, stored_alarms
+from deploy.exporter import Plant, stored_alarms, stored_sizes
 
 BUDGETS = {"critical": 1e-2, "medium": 1e-3}
 INSERT = text(
@@ -54,6 +54,25 @@ def test_every_criticality_has_a_series_beside_its_budget(plant: Plant) -> None:
     assert value(plant, "plant_anomalies", asset_criticality="critical") == 3
     assert value(plant, "plant_anomalies", asset_criticality="medium") == 0
     assert value(plant, "plant_alarm_budget", asset_criticality="critical") == 1e-2
+
+
+def test_every_table_that_grows_has_its_size(plant: Plant, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE of_somebody_else (n int)"))
+        connection.execute(
+            text("INSERT INTO stream_states (topic_id, partition, asset_id, state)"
+                 " SELECT gen_random_uuid(), 0, 'A', '{}' FROM generate_series(1, 50)")
+        )  # fmt: skip
+        connection.execute(text("SELECT pg_stat_force_next_flush()"))
+    sizes = stored_sizes(engine)
+    assert set(sizes) == {
+        "anomaly_detections", "anomaly_detections_default", "dead_letters", "outbox",
+        "stream_states", "training_data", "training_jobs",
+    }  # fmt: skip
+    plant.store(sizes)
+    assert value(plant, "store_rows", table="stream_states") == 50
+    assert (value(plant, "store_bytes", table="stream_states") or 0) > 8192
+    assert value(plant, "store_rows", table="dead_letters") == 0
 
 
 def test_oldest_detector_is_the_age_of_a_group(plant: Plant) -> None:

@@ -13,10 +13,19 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from db import maintain, partitions
-from db.maintain import drop_expired
+from config import Settings
+from db import maintain, partitions, retention
 from db.partitions import Partition, ensure_partitions, gaps, list_partitions, spans
-from db.repository import insert_dead_letters, insert_detections
+from db.repository import (
+    StoredState,
+    claim_job,
+    enqueue_job,
+    insert_dead_letters,
+    insert_detections,
+    list_jobs,
+    save_states,
+)
+from db.retention import Gone, Retention, drop_expired
 from db.retry import retried
 from db.session import transaction
 from errors import StorageUnavailable
@@ -176,54 +185,124 @@ def test_a_lock_that_is_not_to_be_had_is_storage_unavailable(
     assert len(ensure_partitions(engine, NOW)) == 4
 
 
+#: Ages are measured by the server's clock.
+LATELY = datetime.now(UTC)
+MONTH_AGO = LATELY - timedelta(days=100)
+MONTH = next(f"{start:%Y%m%d}_{end:%Y%m%d}" for start, end in spans(MONTH_AGO, "month", 0))
+KEPT_30 = Retention(detections=30, dead_letters=30)
+
+
 def test_retention_drops_by_time_stamp_and_replays_by_age(engine: Engine) -> None:
-    ensure_partitions(engine, day("2026-01-15"), ahead=2)
-    store(engine, day("2026-01-10"), created=day("2026-01-10"))
-    store(engine, day("2019-01-01"), created=day("2026-01-10"), first=10)
-    store(engine, day("2026-01-11"), day("2019-01-02"), NOW, created=NOW, first=20)
-    gone = drop_expired(engine, NOW, retention_days=30)
-    assert gone.partitions == ["anomaly_detections_20260101_20260201"]
-    assert gone.detections == 1
-    assert counts(engine) == {"default": 2, "20260301_20260401": 1}
-    assert names(engine) == ["20260201_20260301", "20260301_20260401"]
-    assert drop_expired(engine, NOW, retention_days=0).partitions == []
-    assert drop_expired(engine, NOW, retention_days=30).detections == 0
+    ensure_partitions(engine, MONTH_AGO, ahead=0)
+    ensure_partitions(engine, LATELY, ahead=0)
+    store(engine, MONTH_AGO, created=MONTH_AGO)
+    store(engine, day("2019-01-01"), created=MONTH_AGO, first=10)
+    store(engine, MONTH_AGO, day("2019-01-02"), LATELY, created=LATELY, first=20)
+    gone = drop_expired(engine, KEPT_30)
+    assert gone.partitions == [f"anomaly_detections_{MONTH}"]
+    assert gone.rows["anomaly_detections_default"] == 1
+    assert counts(engine) == {"default": 2, names(engine)[0]: 1}
+    assert len(names(engine)) == 1
+    assert drop_expired(engine, Retention()) == Gone()
+    assert drop_expired(engine, KEPT_30).rows["anomaly_detections_default"] == 0
+
+
+def test_old_data_that_came_lately_stays_and_only_what_is_stale_goes(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "MANY", 10)
+    monkeypatch.setattr(retention, "BLOCKS", 1)
+    ensure_partitions(engine, MONTH_AGO, ahead=0)
+    store(engine, *[MONTH_AGO] * 50, created=MONTH_AGO)
+    store(engine, *[MONTH_AGO] * 20, created=LATELY, first=100)
+    gone = drop_expired(engine, KEPT_30)
+    assert gone.partitions == []
+    assert gone.rows[f"anomaly_detections_{MONTH}"] == 50
+    assert counts(engine) == {MONTH: 20}
 
 
 def test_retention_takes_up_what_an_interrupted_run_left(engine: Engine) -> None:
-    ensure_partitions(engine, day("2026-01-15"), ahead=0)
-    store(engine, day("2026-01-10"), created=NOW)
+    ensure_partitions(engine, MONTH_AGO, ahead=0)
+    store(engine, MONTH_AGO, created=LATELY)
     with transaction(engine) as connection:
         connection.execute(
-            text("ALTER TABLE anomaly_detections DETACH PARTITION "
-                 "anomaly_detections_20260101_20260201")
-        )  # fmt: skip
+            text(f"ALTER TABLE anomaly_detections DETACH PARTITION anomaly_detections_{MONTH}")
+        )
     assert counts(engine) == {}
-    drop_expired(engine, NOW, retention_days=30)
+    drop_expired(engine, KEPT_30)
     assert counts(engine) == {"default": 1}
 
 
-def test_dead_letters_go_by_age_in_chunks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maintain, "CHUNK", 2)
+def age(engine: Engine, table: str, column: str, days: int, where: str) -> None:
     with transaction(engine) as connection:
-        insert_dead_letters(
-            connection,
-            [
-                {
-                    "id": uuid4(),
-                    "topic_id": TOPIC,
-                    "partition": 0,
-                    "source_offset": n,
-                    "reason": "bad_json",
-                }
-                for n in range(6)
-            ],
-        )
         connection.execute(
-            text("UPDATE dead_letters SET created_at = :at WHERE source_offset < 5"),
-            {"at": day("2026-01-01")},
+            text(f"UPDATE {table} SET {column} = now() - make_interval(days => :d) WHERE {where}"),
+            {"d": days},
         )
-    assert drop_expired(engine, datetime.now(UTC), retention_days=1).dead_letters == 5
+
+
+def test_dead_letters_go_by_age_in_chunks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "CHUNK", 2)
+    letters = [
+        {"id": uuid4(), "topic_id": TOPIC, "partition": 0, "source_offset": n, "reason": "bad_json"}
+        for n in range(6)
+    ]
+    with transaction(engine) as connection:
+        insert_dead_letters(connection, letters)
+    age(engine, "dead_letters", "created_at", 40, "source_offset < 5")
+    assert drop_expired(engine, KEPT_30).rows["dead_letters"] == 5
+
+
+def test_the_hosts_clock_drops_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten years ahead, as after a dead battery: rows are as old as their server says."""
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return LATELY + timedelta(days=3650)
+
+    for module in (maintain, retention, partitions):
+        monkeypatch.setattr(module, "datetime", Ahead, raising=False)
+    ensure_partitions(engine, LATELY, ahead=0)
+    store(engine, LATELY)
+    assert drop_expired(engine, KEPT_30).partitions == []
+    assert sum(counts(engine).values()) == 1
+
+
+def test_states_of_silent_streams_go_and_live_ones_stay(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        save_states(
+            connection,
+            [StoredState((f"A{n}", "", ""), TOPIC, 0, {}, None, 0, None) for n in range(9)],
+        )
+    age(engine, "stream_states", "updated_at", 400, "asset_id < 'A5'")
+    assert drop_expired(engine, Retention(states=365)).rows == {"stream_states": 5}
+    with transaction(engine) as connection:
+        left = connection.execute(text("SELECT count(*) FROM stream_states")).scalar_one()
+    assert left == 4
+
+
+def test_ended_jobs_go_with_their_data_and_a_running_one_stays(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        running = enqueue_job(connection, {}, data=b"matrix")
+        claim_job(connection, "owner")
+        enqueue_job(connection, {}, data=b"never taken")
+    age(engine, "training_jobs", "created_at", 100, "TRUE")
+    assert drop_expired(engine, Retention(training_jobs=90)).rows == {"training_jobs": 1}
+    with transaction(engine) as connection:
+        assert [job.id for job in list_jobs(connection)] == [running]
+        left = connection.execute(text("SELECT job_id FROM training_data")).scalars().all()
+    assert left == [running]
+
+
+def test_dead_letters_are_kept_no_longer_than_detections() -> None:
+    def kept(**settings: Any) -> int:
+        return Retention.of(Settings(_env_file=None, **settings)).dead_letters
+
+    assert kept() == 365
+    assert kept(retention_days=30) == 30
+    assert kept(retention_days=400, dead_letter_retention_days=90) == 90
+    assert kept(dead_letter_retention_days=0) == 0
 
 
 def test_command_says_what_it_did(

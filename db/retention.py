@@ -1,0 +1,136 @@
+"""What is past its retention goes: partitions whole, other rows in short transactions.
+
+Ages are measured by the server's clock, which ``created_at`` and ``updated_at`` are read from: a
+host whose clock runs ahead must not drop what is young.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy import Engine, text
+
+from config import Settings
+from db.dead_letters import database_now
+from db.partitions import DEFAULT, drop_partitions
+from db.retry import retried
+from db.session import transaction
+
+#: Rows deleted in one transaction: short enough that nobody waits for it.
+CHUNK = 5000
+#: Pages of a table looked through in one transaction, where no index tells what is old.
+BLOCKS = 2000
+_JOB_AGE = "state <> 'running' AND COALESCE(finished_at, created_at) < :before"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Days for which each is kept; 0: for ever."""
+
+    detections: int = 0
+    dead_letters: int = 0
+    states: int = 0
+    training_jobs: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Retention:
+        """As the settings have it; RETENTION_DAYS, where shorter, holds for dead letters too."""
+        days = settings.retention_days, settings.dead_letter_retention_days
+        return cls(
+            settings.retention_days,
+            min((one for one in days if one), default=0),
+            settings.state_retention_days,
+            settings.training_job_retention_days,
+        )
+
+
+@dataclass(slots=True)
+class Gone:
+    """What was dropped: partitions by name, other rows by their table."""
+
+    partitions: list[str] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        rows = [f"{count} of {table}" for table, count in self.rows.items() if count]
+        return (
+            f"partitions dropped: {', '.join(self.partitions) or 'none'}\n"
+            f"rows dropped: {', '.join(rows) or 'none'}"
+        )
+
+
+def drop_expired(engine: Engine, kept: Retention) -> Gone:
+    """Drop what is older than its retention.
+
+    Whole partitions of detections go by the time stamps they hold, unless many of their rows
+    are young: replayed, old data must not be dropped at once. All other rows go by the time they
+    were stored, a stream's state by the time of its last change.
+
+    Raises
+    ------
+    StorageUnavailable
+        The database cannot be reached; what was dropped by then stays dropped.
+    """
+    with transaction(engine) as connection:
+        now = database_now(connection)
+    gone = Gone()
+    if kept.detections:
+        before = now - timedelta(days=kept.detections)
+        gone.partitions, mixed = drop_partitions(engine, before)
+        gone.rows[DEFAULT] = _thin(engine, DEFAULT, before)
+        for name in mixed:
+            gone.rows[name] = _sweep(engine, name, "created_at < :before", before)
+    if kept.dead_letters:
+        before = now - timedelta(days=kept.dead_letters)
+        gone.rows["dead_letters"] = _thin(engine, "dead_letters", before)
+    if kept.states:
+        before = now - timedelta(days=kept.states)
+        gone.rows["stream_states"] = _sweep(engine, "stream_states", "updated_at < :before", before)
+    if kept.training_jobs:
+        before = now - timedelta(days=kept.training_jobs)
+        gone.rows["training_jobs"] = _sweep(engine, "training_jobs", _JOB_AGE, before)
+    return gone
+
+
+def _thin(engine: Engine, table: str, before: datetime) -> int:
+    """Delete rows stored before a time, in chunks, found by the index on ``created_at``."""
+    delete = text(f"""
+        DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM {table} WHERE created_at < :before LIMIT :chunk
+            FOR UPDATE SKIP LOCKED
+        ))
+    """)  # noqa: S608 (constants)
+
+    def chunk() -> int:
+        with transaction(engine) as connection:
+            return connection.execute(delete, {"before": before, "chunk": CHUNK}).rowcount
+
+    total = 0
+    while deleted := retried(chunk):
+        total += deleted
+    return total
+
+
+def _sweep(engine: Engine, table: str, condition: str, before: datetime) -> int:
+    """Delete the rows that meet a condition, one stretch of the table's pages after another.
+
+    An index on a time that changes with every batch would cost each batch more than this does.
+    """
+    delete = text(f"""
+        DELETE FROM {table}
+        WHERE ctid >= CAST(:first AS tid) AND ctid < CAST(:end AS tid) AND {condition}
+    """)  # noqa: S608 (constants and names of partitions)
+    size = text("""
+        SELECT pg_relation_size(CAST(:table AS regclass)) / current_setting('block_size')::bigint
+    """)
+
+    def stretch(first: int) -> int:
+        values = {"first": f"({first},0)", "end": f"({first + BLOCKS},0)", "before": before}
+        with transaction(engine) as connection:
+            return connection.execute(delete, values).rowcount
+
+    with transaction(engine) as connection:
+        blocks = int(connection.execute(size, {"table": table}).scalar_one())
+    return sum(retried(partial(stretch, first)) for first in range(0, blocks, BLOCKS))
