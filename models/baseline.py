@@ -6,9 +6,10 @@ Of the others the level is the mean of those near the shortest half, which is wh
 agree: the plain mean where all are alike, and unmoved by nearly half of them where they are not
 (Rousseeuw, Least Median of Squares Regression, JASA 1984, for a location).
 
-The values are kept until there are enough of them, in spreads from the group's centre, as 16-bit
-numbers and, where there are many features, as means of a few neighbouring readings each, so that
-a stream's state stays below 4 KB.
+Which values agree is told by a rough copy of them, kept until there are enough: in spreads from
+the group's centre, as 16-bit numbers and, where there are many features, as means of a few
+neighbouring readings each, so that a stream's state stays below 4 KB. Where all agree the level is
+their exact mean.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from models.preprocessing import Preprocessing
 
 Floats = NDArray[np.float64]
 Halves = NDArray[np.float16]
+Bools = NDArray[np.bool_]
 
-#: Values kept at most: 2.5 KB of 16-bit numbers.
-ROOM: Final = 1280
+#: Values kept at most: 2 KB of 16-bit numbers.
+ROOM: Final = 1024
 #: ... but never fewer than this many a feature, or there is no median to speak of.
 LEAST_KEPT: Final = 5
 #: No level lies so many of the group's spreads from its centre; an error code does.
@@ -36,8 +38,11 @@ NEAR: Final = 3.0
 _TO_DEVIATION: Final = 1.4826  # half the shortest half's length -> standard deviation, if Gaussian
 
 
-def skipped_mean(values: Floats) -> Floats:
-    """Mean, by column, of the values (n, d) that agree; in units of the group's spread."""
+def skipped_mean(values: Floats) -> tuple[Floats, Bools]:
+    """Mean (d,) of the values (n, d) that agree, in units of the group's spread.
+
+    With it, (d,), whether all do.
+    """
     ranked = np.sort(values, axis=0)
     half = len(ranked) // 2 + 1
     lengths = ranked[half - 1 :] - ranked[: len(ranked) - half + 1]
@@ -46,7 +51,7 @@ def skipped_mean(values: Floats) -> Floats:
     width = NEAR * np.maximum(_TO_DEVIATION * (high - low) / 2.0, 1.0)
     near = np.abs(values - (low + high) / 2.0) <= width
     level: Floats = np.where(near, values, 0.0).sum(axis=0) / near.sum(axis=0)
-    return level
+    return level, near.all(axis=0)
 
 
 class FirstReadings:
@@ -55,19 +60,21 @@ class FirstReadings:
     Attributes
     ----------
     count : readings counted so far.
-    kept : (m, d) means of neighbouring readings, in spreads from the group's centre.
+    kept : (m, d) means of neighbouring readings, roughly, in spreads from the group's centre.
+    sums : (d,) of all of them, exactly, in own units.
     """
 
-    __slots__ = ("count", "kept")
+    __slots__ = ("count", "kept", "sums")
 
-    def __init__(self, count: int, kept: Halves) -> None:
+    def __init__(self, count: int, kept: Halves, sums: Floats) -> None:
         self.count = count
         self.kept = kept
+        self.sums = sums
 
     @classmethod
     def none(cls, width: int) -> FirstReadings:
         """Of a new stream with ``width`` features."""
-        return cls(0, np.zeros((0, width), np.float16))
+        return cls(0, np.zeros((0, width), np.float16), np.zeros(width))
 
     @classmethod
     def alike(cls, count: int, level: Floats, pre: Preprocessing) -> FirstReadings:
@@ -91,10 +98,13 @@ class FirstReadings:
             self.kept = self.kept.copy()
             self.kept[-1] = last + (z - last) / (before + 1)
         self.count += 1
+        self.sums = self.sums + row
 
     def level(self, pre: Preprocessing) -> Floats:
         """The baseline (d,), in own units."""
-        return pre.center + pre.spread * skipped_mean(self.kept.astype(np.float64))
+        rough, agreed = skipped_mean(self.kept.astype(np.float64))
+        level: Floats = np.where(agreed, self.sums / self.count, pre.center + pre.spread * rough)
+        return level
 
 
 def group_size(pre: Preprocessing) -> int:

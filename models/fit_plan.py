@@ -69,8 +69,11 @@ class FitPlan:
     def _first(self, values: Floats) -> Floats:
         """Where a stream (n, d) began, (d,) of the kept features: garbage is passed over."""
         center, spread = self.scales.center, self.scales.spread
-        z = (values[: self.baseline, self.scales.kept] - center) / spread
-        return center + spread * skipped_mean(np.clip(z, -IMPOSSIBLE, IMPOSSIBLE))
+        first = values[: self.baseline, self.scales.kept]
+        z = np.clip((first - center) / spread, -IMPOSSIBLE, IMPOSSIBLE)
+        level, agreed = skipped_mean(z)
+        out: Floats = np.where(agreed, first.mean(axis=0), center + spread * level)
+        return out
 
     def _baseline(self, streams: list[Floats]) -> int:
         asked = self.options.baseline

@@ -124,7 +124,7 @@ class StreamState:
             out["baseline"] = [_fingerprint(pre), self.count, _packed(self.sums)]
         elif pre.baseline and self.first.count:
             kept = base64.b64encode(self.first.kept.astype("<f2").tobytes()).decode()
-            out["first"] = [units(pre), self.first.count, kept]
+            out["first"] = [units(pre), self.first.count, kept, _packed(self.first.sums)]
         elif self.seen and len(self.level) <= WIDEST_BASELINE:
             out["level"] = [_fingerprint(pre), self.seen, _packed(self.level)]
         if self.told:
@@ -186,7 +186,7 @@ class StreamState:
                 raise ValueError("not finite")
             count = _count(first[1])
             kept = kept.reshape(-(-count // group_size(pre)), len(pre.names))
-            self.first = FirstReadings(count, kept)
+            self.first = FirstReadings(count, kept, _unpacked(first[3], pre))
 
 
 def _packed(values: NDArray[np.float64]) -> str:
