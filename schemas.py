@@ -10,15 +10,28 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Final, Literal, TypeVar
 
 from errors import InputError
+
+T = TypeVar("T")
 
 Criticality = Literal["critical", "high", "medium", "low"]
 CRITICALITIES: tuple[Criticality, ...] = ("critical", "high", "medium", "low")
 
 MAX_NAME = 255
+
+#: Keys of a result's ``metadata`` that are ours, also where a result happens not to carry them.
+RESERVED_METADATA: Final = frozenset(
+    {
+        "asset_criticality", "bundle_version", "caller", "degraded", "detection_id", "event",
+        "explanation", "extrapolated", "group", "imputed", "incident", "insufficient_history",
+        "late", "magnitude", "not_scored", "outside_limits", "restarted", "spread", "stored",
+        "suppressed", "unknown_features", "warming_up", "window",
+    }
+)  # fmt: skip
 
 
 def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
@@ -146,9 +159,31 @@ class LookAlikes:
         )
 
 
-#: Names of features that passed before, as they came: streams send the same ones all day.
-_PASSED: set[tuple[str, ...]] = set()
-_PASSED_MOST = 4096
+class NameMemo(dict[tuple[str, ...], T]):
+    """What was found out about lists of names, which streams send the same all day.
+
+    Names are the sender's choice, so there are never more than ``MOST`` of them in all: beyond
+    that everything is forgotten, and found out again.
+    """
+
+    MOST: Final = 100_000
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._names = 0
+
+    def keep(self, names: tuple[str, ...], found: T) -> T:
+        """Remember what was found out about these names; gives it back."""
+        if self._names + len(names) > self.MOST:
+            self.clear()
+            self._names = 0
+        self._names += len(names)
+        self[names] = found
+        return found
+
+
+#: Names of features that passed before, as they came.
+_PASSED: NameMemo[bool] = NameMemo()
 
 
 def check_features(value: object, field: str = "features", most: int = 1000) -> dict[str, float]:
@@ -177,8 +212,7 @@ def check_features(value: object, field: str = "features", most: int = 1000) -> 
             f"{field}: {len(value)} features, at most {most}", code="bad_features", field=field
         )
     out = {name: _feature(name, number, field) for name, number in value.items()}
-    if len(_PASSED) < _PASSED_MOST and len(out) <= 256:
-        _PASSED.add(tuple(out))
+    _PASSED.keep(tuple(out), True)
     return out
 
 
@@ -194,3 +228,18 @@ def _feature(name: object, number: object, field: str) -> float:
     if not math.isfinite(as_float):
         raise InputError(f"{where}: {as_float} is not finite", code="bad_value", field=where)
     return as_float
+
+
+def merge_metadata(ours: dict[str, Any], callers: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the caller's metadata to ours, which is given back; a key that is ours goes under
+    ``caller``."""
+    moved = {}
+    for key, value in callers.items():
+        if key in ours or key in RESERVED_METADATA:
+            moved[key] = value
+        else:
+            ours[key] = value
+    if moved:
+        # a caller's own "caller" (its key, or metadata that is no object) is kept as it came
+        ours["caller"] = moved["caller"] if list(moved) == ["caller"] else moved
+    return ours

@@ -18,11 +18,12 @@ from typing import Any
 
 import orjson
 
-from consumers.messages import Reading, Record, Refusal, merge_metadata, parse
+from consumers.messages import Reading, Record, Refusal, parse
 from consumers.places import Place
 from consumers.streams import Memory, Row, StreamKey, encode_row, pack_rows
 from db.repository import detection_id
 from errors import Unavailable
+from schemas import merge_metadata
 
 
 @dataclass(slots=True, eq=False)

@@ -9,7 +9,7 @@ stable codes: ``null_body``, ``not_json``, ``not_object``, ``duplicate_key``, ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -22,11 +22,6 @@ from schemas import check_features, check_name, parse_timestamp
 
 Headers = Sequence[tuple[str, bytes | None]]
 
-# Keys of a result's metadata that are ours; a caller's key of that name moves under "caller".
-OUR_METADATA = frozenset(
-    {"event", "explanation", "group", "bundle_version", "asset_criticality", "warming_up"}
-    | {"window", "stored", "detection_id", "caller", "magnitude", "not_scored", "imputed", "spread"}
-)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A record stamped within 1970 has no time: it is 0 or -1 (never set), or seconds, not milliseconds.
 _FIRST_YEAR_MS = 365 * 86_400_000
@@ -169,23 +164,6 @@ def _who(document: Any) -> tuple[str | None, str | None]:
         except InputError:
             found.append(None)
     return found[0], found[1]
-
-
-def merge_metadata(ours: dict[str, Any], callers: Mapping[str, Any]) -> dict[str, Any]:
-    """The caller's metadata and ours; a key of the caller's that is ours goes under ``caller``."""
-    if not callers:
-        return ours
-    merged = dict(ours)
-    moved = {}
-    for key, value in callers.items():
-        if key in OUR_METADATA or key in ours:
-            moved[key] = value
-        else:
-            merged[key] = value
-    if moved:
-        # a caller's own "caller" (a non-object metadata, or its key) is kept as it came
-        merged["caller"] = moved["caller"] if list(moved) == ["caller"] else moved
-    return merged
 
 
 def dead_letter_headers(

@@ -14,6 +14,7 @@ from typing import Any
 
 from errors import InputError
 from models.ensemble import Point, StreamOutcome, StreamWork
+from schemas import merge_metadata
 from serving.parsing import Item
 
 #: (asset_id, sensor_id or ''): the stream an item belongs to.
@@ -109,6 +110,7 @@ def _alone(item: Item, place: int, known: Known) -> Planned:
         state=known.stored.get(key_of(item), NOTHING_STORED).state,
         window=window,
         readings=[Point(item.timestamp, item.features)],
+        renew=True,  # what is stored is no fault of the caller
     )
     return Planned(work, [place])
 
@@ -133,6 +135,7 @@ def _chain(
                 state=stored.state,
                 window=stored.window,
                 readings=readings,
+                renew=True,
             ),
             [
                 place if item.history is None and _criticality(item, known) == criticality else None
@@ -164,25 +167,3 @@ def collect(
         if isinstance(item, Item) and item.metadata and "metadata" in answer:
             merge_metadata(answer["metadata"], item.metadata)
     return answers
-
-
-#: Keys of ``metadata`` that are ours even when a result happens not to carry them.
-OURS = frozenset(
-    {
-        "asset_criticality", "bundle_version", "caller", "degraded", "detection_id", "event",
-        "explanation", "extrapolated", "group", "imputed", "insufficient_history", "late",
-        "outside_limits", "stored", "unknown_features", "warming_up", "window",
-    }
-)  # fmt: skip
-
-
-def merge_metadata(ours: dict[str, Any], callers: Mapping[str, Any]) -> None:
-    """Add the caller's metadata to ours; what collides moves under ``caller``."""
-    colliding = {}
-    for name, value in callers.items():
-        if name in ours or name in OURS:
-            colliding[name] = value
-        else:
-            ours[name] = value
-    if colliding:
-        ours["caller"] = colliding

@@ -16,7 +16,6 @@ from consumers.messages import (
     Reading,
     Refusal,
     dead_letter_headers,
-    merge_metadata,
     parse,
 )
 
@@ -177,13 +176,6 @@ def test_any_json_in_any_place_gives_an_answer(value):
         assert isinstance(found, Reading | Refusal)
         if isinstance(found, Reading):
             orjson.dumps(found.metadata)
-
-
-def test_metadata_of_the_caller_that_collides_moves_aside():
-    ours = {"event": None, "group": "g"}
-    assert merge_metadata(ours, {"source": "x", "group": "theirs"}) == {
-        "event": None, "group": "g", "source": "x", "caller": {"group": "theirs"}
-    }  # fmt: skip
 
 
 def test_dead_letter_headers_say_why_and_from_where():

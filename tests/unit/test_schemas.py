@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import schemas
 from errors import InputError
-from schemas import LookAlikes, check_features, check_name, parse_timestamp
+from schemas import (
+    RESERVED_METADATA,
+    LookAlikes,
+    NameMemo,
+    check_features,
+    check_name,
+    merge_metadata,
+    parse_timestamp,
+)
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -159,3 +170,48 @@ def test_remembered_names_are_bounded() -> None:
         names.meet(f"N{number}", None)
     assert len(names._known) <= 10
     assert len(names._met) <= 10
+
+
+@pytest.mark.parametrize("key", sorted(RESERVED_METADATA - {"caller"}))
+def test_no_key_of_a_callers_metadata_passes_for_ours(key: str) -> None:
+    merged = merge_metadata({"window": "added"}, {key: "theirs", "source": "x"})
+    assert merged == {"window": "added", "source": "x", "caller": {key: "theirs"}}
+
+
+def test_a_key_that_a_result_carries_is_ours_whatever_it_is_called() -> None:
+    merged = merge_metadata({"invented": 1}, {"invented": 2})
+    assert merged == {"invented": 1, "caller": {"invented": 2}}
+
+
+def test_a_callers_caller_moves_too() -> None:
+    merged = merge_metadata({"window": "added"}, {"caller": 1, "stored": "x", "free": 2})
+    assert merged == {"window": "added", "free": 2, "caller": {"caller": 1, "stored": "x"}}
+    # alone, as metadata that is no object is carried, it is where it should be
+    assert merge_metadata({}, {"caller": [1, 2]}) == {"caller": [1, 2]}
+
+
+def test_every_key_that_the_code_writes_is_reserved() -> None:
+    written = set()
+    for package in ("models", "serving", "consumers"):
+        for path in (Path(__file__).parents[2] / package).glob("*.py"):
+            found = re.findall(r'metadata(?:"\])?\["(\w+)"\]', path.read_text())
+            written |= set(found)
+    assert {"late", "degraded", "spread", "restarted", "stored"} <= written
+    assert written <= RESERVED_METADATA
+
+
+def test_names_are_remembered_up_to_a_bound() -> None:
+    memo: NameMemo[int] = NameMemo()
+    for number in range(1000):
+        memo.keep(tuple(f"{number}.{i}" for i in range(500)), number)
+        assert sum(map(len, memo)) <= NameMemo.MOST
+    assert memo[tuple(f"999.{i}" for i in range(500))] == 999
+
+
+def test_a_flood_of_names_leaves_the_known_ones_quick_to_check() -> None:
+    features = {f"f{i}": 1.0 for i in range(24)}
+    for number in range(20_000):
+        check_features({f"{number}.{i}": 1.0 for i in range(10)})
+    check_features(features)
+    assert check_features(features) is features
+    assert sum(map(len, schemas._PASSED)) <= NameMemo.MOST

@@ -17,7 +17,7 @@ from models.ensemble import DetectorCall, Point, StreamOutcome, StreamWork, scor
 from models.fitting import FitOptions, fit_model_set
 from models.thresholds import Policy
 from serving.parsing import Item
-from serving.planning import Known, Stored, collect, merge_metadata, plan, set_times
+from serving.planning import Known, Stored, collect, plan, set_times
 from serving.runners import (
     BundleCache,
     DetectorRunner,
@@ -95,12 +95,6 @@ def test_results_go_back_to_their_items_with_the_callers_metadata() -> None:
     assert [a.get("n") for a in answers] == [2, None, 1]
     assert answers[1]["error"]["code"] == "c"
     assert answers[0]["metadata"] == {"group": "g", "mine": 1, "caller": {"group": 2}}
-
-
-def test_a_callers_caller_moves_too() -> None:
-    ours: dict[str, Any] = {"window": "added"}
-    merge_metadata(ours, {"caller": 1, "stored": "x", "free": 2})
-    assert ours == {"window": "added", "free": 2, "caller": {"caller": 1, "stored": "x"}}
 
 
 def works(plant: Plant) -> list[StreamWork]:
