@@ -141,6 +141,9 @@ class Settings(BaseSettings):
     bridge_batch_age_ms: float = Field(10, ge=0, description="a record waits no longer for others")
     bridge_batch_seconds: float = Field(2, gt=0, description="longer batches are made smaller")
     bridge_buffer_mb: float = Field(64, gt=0, description="records fetched and not yet stored")
+    bridge_unreadable_tries: int = Field(
+        10, ge=1, description="to fetch damaged records before they are dead letters"
+    )
     bridge_streams_cached: int = Field(
         20_000, ge=100, description="streams remembered; others are read again when met"
     )

@@ -14,6 +14,9 @@ from kafka.codec import gzip_encode
 from kafka.record import default_records
 from kafka.structs import OffsetAndMetadata
 
+#: Goes with the offsets that a bridge tells Kafka, which only repeat what its database says.
+TOLD = "anomaly-bridge"
+
 
 def compress_quickly() -> None:
     """Have producers use gzip's quickest level: its best, kafka-python's only one, takes five
@@ -78,22 +81,6 @@ def hand_out_parked(consumer: KafkaConsumer) -> None:
         fetcher._next_partition_records = None
 
 
-def drop_unreadable(consumer: KafkaConsumer) -> TopicPartition | None:
-    """Let go of fetched bytes that cannot be read; whose they are.
-
-    kafka-python 3.0 keeps them after it has raised, and the next ``poll`` never returns.
-    """
-    fetcher = consumer._fetcher
-    fetched = fetcher._next_partition_records
-    fetcher._next_in_line_exception_metadata = None
-    if fetched is None:
-        return None
-    fetched.drain()
-    fetcher._next_partition_records = None
-    found: TopicPartition = fetched.topic_partition
-    return found
-
-
 def refreshed(consumer: KafkaConsumer, seconds: float) -> None:
     """Wait for fresh metadata.
 
@@ -138,4 +125,4 @@ def commit(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int], secon
 def _with_metadata(
     offsets: Mapping[TopicPartition, int],
 ) -> dict[TopicPartition, OffsetAndMetadata]:
-    return {place: OffsetAndMetadata(offset, "", -1) for place, offset in offsets.items()}
+    return {place: OffsetAndMetadata(offset, TOLD, -1) for place, offset in offsets.items()}

@@ -13,6 +13,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
+from consumers import behind
 from consumers.checkpoint import ClaimLostError, Commit, Move, Store
 from consumers.metrics import Metrics
 from consumers.places import Place, Status
@@ -68,32 +69,37 @@ class Claims:
         topic, partition = place.partition
         if place.status is Status.DOUBTFUL:
             return self._store.read_claim(place.topic_id, partition)
-        if place.lost is not None:
-            return self._pass_over(place, *place.lost)
+        if place.due is not None:
+            return self._move(place, place.due, place.lost)
         claim = self._store.claim(place.topic_id, partition, topic)
         if claim.next_offset is None:
             place.anew = self._store.replaces(place.topic_id, topic)
         return claim
 
-    def _pass_over(self, place: Place, start: int, begin: int) -> Claim | None:
-        """Move the account past what is lost; then as any claim.
+    def _move(self, place: Place, due: int, lost: tuple[int, int] | None) -> Claim | None:
+        """Store where reading begins, past what is lost; then as any claim.
 
-        Said inside the transaction: a group that gives the partition twice at its start must not
-        have it said twice, and a crash must not leave it unsaid.
+        What is lost is said inside the transaction: a group that gives the partition twice at its
+        start must not have it said twice, and a crash must not leave it unsaid.
         """
-        place.lost = None
-        move = Move(*place.source, place.epoch, place.stored, begin)
+        place.due = place.lost = None
+        move = Move(*place.source, place.epoch, place.stored, due)
+
+        def say() -> None:
+            if lost is not None:
+                say_lost(place, *lost, self._metrics)
+
         try:
-            self._store.commit(
-                Commit(moves=[move]), say=lambda: say_lost(place, start, begin, self._metrics)
-            )
+            self._store.commit(Commit(moves=[move]), say=say)
         except ClaimLostError:
             return self._ask(place)
-        return Claim(place.epoch, begin)
+        return Claim(place.epoch, due)
 
 
 def find_start(consumer: KafkaConsumer, place: Place, reset: str, seconds: float) -> None:
-    """Set ``position`` of a claimed place, and ``lost`` where the log begins after it.
+    """Set ``position`` of a claimed place, and what its account must be told before it is read.
+
+    A first start is stored at once: "latest" is another offset after each restart.
 
     Parameters
     ----------
@@ -106,13 +112,31 @@ def find_start(consumer: KafkaConsumer, place: Place, reset: str, seconds: float
     begin, end = bounds(consumer, at, seconds)
     start = place.stored
     if start is None:
-        # the group's offset may be of an earlier topic of this name: then all of this one is new
-        start = begin if place.anew else consumer.committed(at, timeout_ms=seconds * 1000)
-        if start is None:
-            start = begin if reset == "earliest" else end
+        start = _first_start(consumer, place, begin, end if reset == "latest" else begin, seconds)
     place.lost = (start, begin) if start < begin else None
     # past the end? The fetch will tell: not every broker's answer about its end is exact
     place.fetched = place.position = max(start, begin)
+    place.due = place.position if place.position != place.stored else None
+
+
+def _first_start(
+    consumer: KafkaConsumer, place: Place, begin: int, otherwise: int, seconds: float
+) -> int:
+    """Where to start a partition that the database has no account of."""
+    # the group's offset may be of an earlier topic of this name: then all of this one is new
+    if place.anew:
+        return begin
+    group = consumer.committed(place.partition, metadata=True, timeout_ms=seconds * 1000)
+    if group is None:
+        return otherwise
+    if group.metadata == behind.TOLD:
+        log.warning(
+            "%s[%d]: a bridge told Kafka that it stood at %d, but the database has no account of "
+            "the partition, as after a restore from an older dump: reading from the log's "
+            "beginning, %d", *place.partition, group.offset, begin, extra={"action": "restored"},
+        )  # fmt: skip
+        return begin
+    return int(group.offset)
 
 
 def bounds(consumer: KafkaConsumer, at: TopicPartition, seconds: float) -> tuple[int, int]:
@@ -129,18 +153,22 @@ def settle(place: Place, start: int, begin: int, end: int, metrics: Metrics) -> 
     A log that ends before ``start`` will give its next records offsets that are accounted for
     already; no second record can have the same source, so they are passed over, and counted.
     """
-    topic, partition = place.partition
     if start < begin:
         say_lost(place, start, begin, metrics)
         return begin
     if start > end:
-        log.error(
-            "%s[%d]: the log ends at %d, but %d is stored as accounted for: the broker lost its "
-            "end. What is written anew below %d is counted as lost",
-            topic, partition, end, start, start, extra={"action": "truncated"},
-        )  # fmt: skip
+        say_truncated(place, start, end)
         return end
     return start
+
+
+def say_truncated(place: Place, start: int, end: int) -> None:
+    """Say that the log now ends before an offset that was read."""
+    log.error(
+        "%s[%d]: the log was cut short at %d, but is read up to %d: the broker lost its end. "
+        "What is written anew below %d is counted as lost",
+        *place.partition, end, start, start, extra={"action": "truncated"},
+    )  # fmt: skip
 
 
 def say_lost(place: Place, start: int, begin: int, metrics: Metrics) -> None:

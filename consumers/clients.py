@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 
 from config import Settings
-from consumers import behind
+from consumers import behind, fetching
 from consumers.overheard import overheard
 from errors import BrokerUnavailable, SettingsError
 
@@ -103,12 +103,14 @@ def make_consumer(settings: Settings) -> KafkaConsumer:
         # where to start is ours to decide, and a record lost is ours to report
         auto_offset_reset="none",
         allow_auto_create_topics=False,
+        isolation_level="read_committed",  # what a transaction took back was never sent
         max_poll_records=2000,
         fetch_max_wait_ms=100,
         fetch_max_bytes=16 * 2**20,
         check_crcs=True,  # by the package crc32c: in Python it would cost more than all else
     )  # fmt: skip
     behind.forbid_topic_creation(consumer)
+    fetching.install(consumer, int(settings.bridge_buffer_mb * 2**20))
     return consumer
 
 

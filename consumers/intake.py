@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
-from consumers import behind
+from consumers import behind, clients
 from consumers.assignment import Assignment
 from consumers.claims import Claims, find_start
+from consumers.fetching import Element
 from consumers.flow import Flow
 from consumers.metrics import Metrics
 from consumers.places import Place, Status
 from consumers.reception import ASK_SECONDS, Reception
-from consumers.trouble import Notice
+from consumers.trouble import Notice, Trouble
 from consumers.watch import Watch
 from db.repository import Claim
+from errors import BrokerUnavailable
 
 log = logging.getLogger("consumers.bridge")
 
-# a damaged batch, or one compressed in a way that needs a package
-UNREADABLE = (kafka_errors.CorruptRecordError, kafka_errors.UnsupportedCodecError)
 POLL_SECONDS = 0.05
 HOUSEKEEPING_SECONDS = 0.5
 
@@ -42,6 +44,7 @@ class Rules:
     buffer_records: int  # all in all
     buffer_bytes: int  # all in all
     streams_cached: int  # a place
+    unreadable_tries: int
 
 
 class Intake:
@@ -60,7 +63,10 @@ class Intake:
         self._consumer = consumer
         self._claims = claims
         self._watch = watch
-        self._reception = Reception(consumer, metrics, notice)
+        self._reception = Reception(consumer, metrics, notice, rules.unreadable_tries)
+        self._notice = notice
+        self._asking: dict[TopicPartition, Trouble] = {}
+        self._waiting: dict[Place, float] = {}  # claimed; to ask Kafka about at that time
         self._rules = rules
         self._flow = Flow(consumer, rules.buffer_records, rules.buffer_bytes)
         self._next_look = 0.0
@@ -78,11 +84,14 @@ class Intake:
             self._receive(self._consumer.poll(timeout_ms=int(POLL_SECONDS * 1000)))
         except kafka_errors.OffsetOutOfRangeError as error:
             self._out_of_range(error.args[0])
-        except UNREADABLE as error:
+        except kafka_errors.LogTruncationError as error:
+            self._truncated(error.divergent_offsets)
+        except kafka_errors.CorruptRecordError as error:
             self._unreadable(error)
         for place in self.assignment.name(self._rules.topic, self._rules.streams_cached):
             self._claims.ask(place)
         self._take_answers()
+        self._start_again()
         self._follow_statuses()
         self._flow.balance(self.assignment.places)
         now = time.monotonic()
@@ -100,29 +109,72 @@ class Intake:
             self._watch.note_topic(False)
             time.sleep(POLL_SECONDS)
 
-    def _receive(self, polled: dict[TopicPartition, list[Any]]) -> None:
+    def _receive(self, polled: dict[TopicPartition, list[Element]]) -> None:
         now = time.monotonic()
         lanes = set()
-        for partition, records in polled.items():
+        for partition, elements in polled.items():
             place = self.assignment.get(partition)
             if place is None or place.status not in (Status.READY, Status.DOUBTFUL):
                 continue
-            place.extend(self._reception.accept(place, records), now)
+            try:
+                wait = self._reception.accept(place, elements, now)
+            except kafka_errors.KafkaError as error:
+                # only this partition's records are let go: they are fetched again
+                wait = self._failed(place, error)
+            else:
+                self._asked(place)
+            if wait:
+                self._flow.hold(place, wait)
             lanes.add(self.assignment.lane(place))
         for lane in lanes:
             lane.notify()
+
+    def _failed(self, place: Place, error: kafka_errors.KafkaError) -> float:
+        """The broker does not answer about one partition; seconds to wait before the next try.
+
+        Raises
+        ------
+        KafkaError
+            No later try can succeed.
+        """
+        if clients.is_fatal(error):
+            raise error
+        topic, partition = place.partition
+        trouble = self._asking.setdefault(
+            place.partition, Trouble(f"{topic}[{partition}]", self._notice)
+        )
+        return trouble.failed(BrokerUnavailable(str(error) or type(error).__name__))
+
+    def _asked(self, place: Place) -> None:
+        """The broker answered about a partition, or need not be asked."""
+        if place.partition in self._asking:
+            self._asking.pop(place.partition).passed()
 
     def _out_of_range(self, offsets: dict[TopicPartition, int]) -> None:
         behind.refreshed(self._consumer, ASK_SECONDS)
         self._drop_replaced()  # made anew, the topic has other offsets, and its places are dropped
         for partition, offset in offsets.items():
-            place = self.assignment.get(partition)
-            if place is not None:
-                self._reception.out_of_range(place, offset)
+            self._settle(partition, partial(self._reception.out_of_range, offset=offset))
+
+    def _truncated(self, ends: dict[TopicPartition, Any]) -> None:
+        """The broker lost the end of these partitions' logs; where each now ends, if known."""
+        for partition, end in ends.items():
+            offset = None if end is None else end.offset
+            self._settle(partition, partial(self._reception.truncated, end=offset))
+
+    def _settle(self, partition: TopicPartition, settle: Callable[[Place], None]) -> None:
+        """Find out where to read on in one partition; the others do not wait for it."""
+        place = self.assignment.get(partition)
+        if place is None or place.status not in (Status.READY, Status.DOUBTFUL):
+            return
+        try:
+            settle(place)
+            self._asked(place)
+        except kafka_errors.KafkaError as error:
+            self._flow.hold(place, self._failed(place, error))
 
     def _unreadable(self, error: kafka_errors.KafkaError) -> None:
-        at = behind.drop_unreadable(self._consumer)
-        place = None if at is None else self.assignment.get(at)
+        place = self.assignment.get(error.partition)
         if place is not None:
             self._flow.hold(place, self._reception.unreadable(place, error))
 
@@ -137,13 +189,16 @@ class Intake:
 
     def _begin(self, place: Place, claim: Claim) -> None:
         place.epoch, place.stored = claim.epoch, claim.next_offset
+        self._start(place)
+
+    def _start(self, place: Place) -> None:
         try:
             find_start(self._consumer, place, self._rules.reset, ASK_SECONDS)
         except kafka_errors.KafkaError as error:
-            log.debug("%r: %s", place, error)
-            self._claims.ask(place)  # the epoch grows once more, which harms nobody
+            self._waiting[place] = time.monotonic() + self._failed(place, error)
             return
-        if place.lost is not None:
+        self._asked(place)
+        if place.due is not None:
             self._claims.ask(place)
             return
         self._consumer.seek(place.partition, place.position)
@@ -155,6 +210,16 @@ class Intake:
             *place.partition, place.epoch, place.position, extra={"action": "claimed"},
         )  # fmt: skip
         self.assignment.lane(place).add(place)
+
+    def _start_again(self) -> None:
+        """Ask Kafka once more about places that it gave no answer about."""
+        now = time.monotonic()
+        for place, due in list(self._waiting.items()):
+            if due > now and place.status is Status.CLAIMING:
+                continue
+            del self._waiting[place]
+            if place.status is Status.CLAIMING:
+                self._start(place)
 
     def _check(self, place: Place, claim: Claim | None) -> None:
         """After a failed transaction: did it take effect, and is the account still ours?"""
@@ -168,10 +233,14 @@ class Intake:
                 *place.partition, extra={"action": "dropped"},
             )  # fmt: skip
             return
+        if (claim.next_offset or 0) < (place.stored or 0):
+            self._claim_anew(place)  # the database was set back under us, as by a restore
+            return
         if claim.next_offset != place.stored and claim.next_offset is not None:
             # the answer to a commit was lost, the commit was not
             place.stored = claim.next_offset
             place.drop_through(claim.next_offset, time.monotonic())
+        place.asked = False  # before a lane can be in doubt again
         place.status = Status.READY
         self.assignment.lane(place).notify()
 
@@ -180,17 +249,13 @@ class Intake:
             if place.status is Status.DOUBTFUL and not place.asked:
                 place.asked = True
                 self._claims.ask(place)
-            elif place.status is Status.READY:
-                place.asked = False
             elif (
                 place.status is Status.LOST
                 and behind.last_heartbeat(self._consumer) > place.lost_at
                 and behind.is_stable(self._consumer)
             ):
                 # the group still gives it to us: claim it as if newly assigned
-                self.assignment.drop([place])
-                if place.partition in self._consumer.assignment():
-                    self.assignment.expect(place.partition)
+                self._claim_anew(place)
 
     def _look_around(self) -> None:
         self._watch.look(self.assignment.places)
@@ -202,6 +267,11 @@ class Intake:
                 "%s[%d]: the topic was made anew; starting from its beginning",
                 *place.partition, extra={"action": "topic_recreated"},
             )  # fmt: skip
-            self.assignment.drop([place])
+            self._claim_anew(place)
+
+    def _claim_anew(self, place: Place) -> None:
+        """As if it were newly assigned, where the group still gives it to us."""
+        self.assignment.drop([place])
+        if place.partition in self._consumer.assignment():
             self._consumer.pause(place.partition)
             self.assignment.expect(place.partition)

@@ -1,10 +1,11 @@
 """Bytes of a Kafka record <-> a reading, and readings -> what is published.
 
 Every record becomes a :class:`Reading` or a :class:`Refusal`; nothing raises. The reasons are
-stable codes: ``null_body``, ``not_json``, ``not_object``, ``duplicate_key``, ``nul_character``,
-``too_deep``, ``unknown_shape``, ``missing_asset``, ``bad_name``, ``bad_features``, ``bad_value``,
-``bad_timestamp``, ``future_timestamp``; later come those of the service (``missing_features``,
-``no_group``, ...), ``duplicate`` and ``unprocessable``.
+stable codes: ``unreadable`` (Kafka's bytes are damaged), ``null_body``, ``not_json``,
+``not_object``, ``duplicate_key``, ``nul_character``, ``too_deep``, ``unknown_shape``,
+``missing_asset``, ``bad_name``, ``bad_features``, ``bad_value``, ``bad_timestamp``,
+``future_timestamp``; later come those of the service (``missing_features``, ``no_group``, ...),
+``duplicate`` and ``unprocessable``.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Record(Protocol):
     key: bytes | None
     value: bytes | None
     headers: Headers
+    unreadable: str | None
 
 
 @dataclass(slots=True)
@@ -87,6 +89,8 @@ def parse(record: Record, future_seconds: float, max_features: int = 1000) -> Re
         Most features in one reading.
     """
     document: Any = None
+    if record.unreadable is not None:
+        return Refusal("unreadable", record.unreadable[:2000])
     try:
         document = decode(record.value)
         reading = _reading(document, record, max_features)

@@ -46,7 +46,8 @@ class Place:
         self.status = Status.CLAIMING
         self.epoch = 0
         self.stored: int | None = None
-        self.lost: tuple[int, int] | None = None  # offsets that the account must pass over
+        self.due: int | None = None  # where the account must stand before anything is read
+        self.lost: tuple[int, int] | None = None  # offsets that it passes over by that
         self.anew = False  # a topic of this name was accounted for before
         self.position = 0
         self.fetched = 0
@@ -66,15 +67,25 @@ class Place:
     def source(self) -> tuple[UUID, int]:
         return self.topic_id, self.partition.partition
 
-    def extend(self, records: Iterable[Record], now: float) -> None:
-        """Take in fetched records."""
+    @property
+    def next(self) -> int:
+        """Offset that the next record must have at least: all before it are accounted for or here.
+
+        ``fetched`` is lower where a log was cut short and gives offsets a second time.
+        """
+        with self._lock:
+            return max(self.position, self.buffer[-1].offset + 1 if self.buffer else 0)
+
+    def extend(self, records: Iterable[Record], fetched: int, now: float) -> None:
+        """Take in fetched records; the log is read up to ``fetched``."""
         with self._lock:
             if not self.buffer:
                 self.oldest = now
             for record in records:
                 self.buffer.append(record)
                 self.bytes += size(record)
-                self.fetched = record.offset + 1
+            self.fetched = fetched
+            self._skip_nothing()
 
     def head(self, count: int) -> list[Record]:
         """The first records, which stay in the buffer until they are accounted for."""
@@ -88,6 +99,12 @@ class Place:
                 self.bytes -= size(self.buffer.popleft())
             self.position = position
             self.oldest = now
+            self._skip_nothing()
+
+    def _skip_nothing(self) -> None:
+        """Offsets behind the last record that hold none (as a transaction's marker) are done."""
+        if not self.buffer:
+            self.position = max(self.position, self.fetched)
 
     def clear(self) -> None:
         with self._lock:
@@ -102,4 +119,7 @@ class Place:
 
 def size(record: Any) -> int:
     """Bytes a buffered record is counted as."""
-    return 200 + len(record.value or b"") + len(record.key or b"")
+    count = 200 + len(record.value or b"") + len(record.key or b"")
+    for name, value in record.headers:
+        count += 100 + len(name) + len(value or b"")
+    return count

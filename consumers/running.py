@@ -207,6 +207,7 @@ def build(
         buffer_records=2 * settings.bridge_batch_max * len(lanes),
         buffer_bytes=int(settings.bridge_buffer_mb * 2**20),
         streams_cached=settings.bridge_streams_cached,
+        unreadable_tries=settings.bridge_unreadable_tries,
     )
     watch = Watch(consumer, rules.topic, metrics, broker_trouble, spread, settings.bridge_silent_s)
     assignment = Assignment(consumer, lanes, settings.bridge_revoke_s)

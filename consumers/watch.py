@@ -72,11 +72,12 @@ class Watch:
     def offsets_to_tell(self, places: Sequence[Place]) -> dict[TopicPartition, int]:
         """What Kafka's own commit does not know yet; it is for lag monitors only."""
         return {
-            place.partition: place.stored
+            place.partition: position
             for place in places
             if place.stored is not None
             and place.status in (Status.READY, Status.DOUBTFUL)
-            and self._told.get(place.partition) != place.stored
+            # ahead of what is stored by offsets that hold no record: else they count as lag
+            and self._told.get(place.partition) != (position := max(place.stored, place.position))
         }
 
     def _tell_kafka(self, places: Sequence[Place]) -> None:

@@ -77,14 +77,17 @@ def test_a_loss_is_said_once_however_often_the_group_gives_the_partition(engine,
 
     first, second = (Place(TopicPartition("in", 0), TOPIC, 10) for _ in range(2))
     ask(first)
-    first.lost = (0, 7)  # found in the log; then the group gives the partition once more
+    first.due, first.lost = (
+        7,
+        (0, 7),
+    )  # found; then the group gives it once more
     ask(second)
     assert ask(first).epoch == 3  # too late for its account, so nothing is said: claimed again
-    second.lost = (0, 7)
+    second.due, second.lost = 7, (0, 7)
     ask(second)
-    second.lost = (0, 7)
+    second.due, second.lost = 7, (0, 7)
     assert ask(second).next_offset == 7
-    second.lost = None
+    second.due = None
     assert ask(second).next_offset == 7
     claims.stop()
     assert caplog.text.count("7 records are lost") == 1

@@ -34,6 +34,7 @@ class FakeRecord:
     key: bytes | None = b"k"
     timestamp: int = NOW
     headers: Headers = field(default_factory=list)
+    unreadable: str | None = None
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ class FakeRecord:
     key: bytes | None = None
     offset: int = 0
     headers: Sequence[tuple[str, bytes | None]] = field(default_factory=list)
+    unreadable: str | None = None
 
 
 def grouped(**changes) -> bytes:

@@ -1,0 +1,183 @@
+"""Puts our reader of batches into kafka-python's consumer, whose own has no bounds.
+
+kafka-python 3.0 inflates a compressed batch whole, and gives a partition up to ``poll`` 's caller
+over a header name that is not UTF-8. It also takes the end of the log for the end of what can be
+read, which is earlier while a transaction is open. Like :mod:`consumers.behind`, this reaches
+behind its public interface.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka import errors as kafka_errors
+from kafka.consumer.fetcher import Fetcher
+from kafka.protocol.consumer import IsolationLevel
+from kafka.record.default_records import DefaultRecordBatch
+from kafka.record.legacy_records import LegacyRecordBatch
+
+from consumers.places import size
+from consumers.unpacking import Batch, FetchedRecord, Nothing
+
+_LENGTH_AT, _LENGTH_BEHIND, _MAGIC_AT = 8, 12, 16
+
+Element = FetchedRecord | Nothing
+
+
+class Allowance:
+    """Bytes that one ``poll`` may still hand out, and that one record may inflate to.
+
+    Parameters
+    ----------
+    buffer : int
+        Bytes that may be buffered all in all; the rest of it is what polls before gave.
+    """
+
+    def __init__(self, buffer: int) -> None:
+        self.record = max(1, buffer // 4)
+        self._poll = max(1, buffer // 8)
+        self.left = self._poll
+
+    def renew(self) -> None:
+        self.left = self._poll
+
+
+class BoundedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
+    """One partition's part of a fetch, unpacked as far as it is taken."""
+
+    def __init__(self, *given: Any, allowance: Allowance, **options: Any) -> None:
+        self._allowance = allowance
+        super().__init__(*given, **options)
+
+    def take(self, n: int | None = None) -> list[Element]:
+        """At most ``n`` elements, and at least one whatever its size."""
+        taken: list[Element] = []
+        for element in itertools.islice(self.record_iterator, n):
+            taken.append(element)
+            if isinstance(element, FetchedRecord):
+                self._allowance.left -= size(element)
+                if self._allowance.left <= 0:
+                    break
+        return taken
+
+    def _unpack_records(self, tp: TopicPartition, records: Any, *_: Any) -> Iterator[Element]:
+        raws = list(_split(bytes(records._buffer)))
+        for number, raw in enumerate(raws):
+            after = _base(raws[number + 1]) if number + 1 < len(raws) else None
+            if len(raw) > _MAGIC_AT and raw[_MAGIC_AT] < 2:
+                found = _legacy(raw, after)
+            elif len(raw) < DefaultRecordBatch.HEADER_STRUCT.size:
+                found = _stump(raw, after)
+            else:
+                found = self._batch(Batch(raw, self._allowance.record), after)
+            for element in found:
+                self.next_fetch_offset = element.offset + 1
+                yield element
+        self.drain()
+
+    def _batch(self, batch: Batch, after: int | None) -> Iterator[Element]:
+        self.leader_epoch = batch.leader_epoch
+        end, expected = batch.end(after, self.fetch_offset), batch.base
+        for record in self._records(batch, end):
+            yield record
+            expected = record.offset + 1
+        if expected < end:
+            yield Nothing(end - 1, expected)
+
+    def _records(self, batch: Batch, end: int) -> Iterator[FetchedRecord]:
+        if end <= self.fetch_offset:
+            return iter(())  # of a damaged batch whose offsets are all accounted for
+        if not batch.whole:
+            first = max(batch.base, self.fetch_offset)
+            why = "the checksum of its batch is wrong"
+            return iter(batch.salvaged(first, end - 1, why))
+        if self._is_void(batch):
+            return iter(())
+        return batch.records()
+
+    def _is_void(self, batch: Batch) -> bool:
+        """A transaction's marker, or records of one that was aborted."""
+        if self.isolation_level != IsolationLevel.READ_COMMITTED or batch.producer_id < 0:
+            return batch.is_control
+        self._consume_aborted_transactions_up_to(batch.last)
+        if batch.is_control:
+            if batch.aborts():
+                self.aborted_producer_ids.discard(batch.producer_id)
+            return True
+        return batch.is_transactional and batch.producer_id in self.aborted_producer_ids
+
+
+def install(consumer: KafkaConsumer, buffer: int) -> None:
+    """Have a consumer hand out :class:`FetchedRecord` and :class:`Nothing`, bounded in memory.
+
+    Parameters
+    ----------
+    buffer : int
+        Bytes that may be buffered all in all.
+    """
+    fetcher, allowance = consumer._fetcher, Allowance(buffer)
+    append, hand_out, parse = fetcher._append, fetcher.fetched_records, fetcher._parse_fetched_data
+
+    def appended(drained: Any, part: Any, most: int, update_offsets: bool) -> int:
+        count: int = append(drained, part, most, update_offsets)
+        return most if allowance.left <= 0 else count  # "enough for this time"
+
+    def handed_out(*given: Any, **options: Any) -> Any:
+        allowance.renew()
+        return hand_out(*given, **options)
+
+    def parsed(completed: Any) -> Any:
+        data = completed.partition_data
+        if 0 <= data.last_stable_offset < data.high_watermark:
+            data.high_watermark = data.last_stable_offset
+        try:
+            return parse(completed)
+        except kafka_errors.CorruptRecordError as error:  # the broker's own word: no bytes came
+            error.partition = completed.topic_partition
+            raise
+
+    fetcher.PartitionRecords = partial(BoundedRecords, allowance=allowance)
+    fetcher._append, fetcher.fetched_records = appended, handed_out
+    fetcher._parse_fetched_data = parsed
+
+
+def _split(data: bytes) -> Iterator[bytes]:
+    """The whole batches; a broker may cut the last one short."""
+    at = 0
+    while at + _LENGTH_BEHIND <= len(data):
+        length = int.from_bytes(data[at + _LENGTH_AT : at + _LENGTH_BEHIND], "big", signed=True)
+        end = at + _LENGTH_BEHIND + max(0, length)
+        if end > len(data):
+            return
+        yield data[at:end]
+        at = end
+
+
+def _base(raw: bytes) -> int:
+    return int.from_bytes(raw[:_LENGTH_AT], "big", signed=True)
+
+
+def _legacy(raw: bytes, after: int | None) -> Iterator[Element]:
+    """Formats 0 and 1, of brokers before 0.11 and of topics that kept them."""
+    try:
+        batch = LegacyRecordBatch(memoryview(raw), raw[_MAGIC_AT])
+        if not batch.validate_crc():
+            raise ValueError("the checksum is wrong")
+        for record in batch:
+            stamp = -1 if record.timestamp is None else record.timestamp
+            yield FetchedRecord(record.offset, record.offset, stamp, record.key, record.value)
+    except (ValueError, IndexError, RuntimeError, OSError, kafka_errors.KafkaError) as error:
+        yield from _stump(raw, after, f"the message is malformed: {error}")
+
+
+def _stump(
+    raw: bytes, after: int | None, why: str = "shorter than a batch can be"
+) -> Iterator[Element]:
+    base = _base(raw)
+    yield FetchedRecord(base, base, -1, None, raw, unreadable=why, retry=True)
+    if after is not None and after > base + 1:
+        yield Nothing(after - 1, base + 1)
