@@ -43,8 +43,6 @@ class Lane(threading.Thread):
         self._turn = 0
         self._in_hand: frozenset[Place] = frozenset()
         self._culprits = Culprits()
-        # what was decided about one record: its dead letter's message, None: already stored
-        self._verdict: tuple[Place | None, int, str | None] = (None, -1, None)
         self.failure: BaseException | None = None
 
     # -- from other threads ---------------------------------------------------------------------
@@ -138,6 +136,7 @@ class Lane(threading.Thread):
                 for item in items:
                     self._apply_verdict(item)
                 self._worker.run(items)
+                self._culprits.forget(map(_suspect, items))
                 self._fit(len(items), time.monotonic() - started)
                 return 0.0
             except (BatchRefusedError, InputError, AlreadyStored) as error:
@@ -175,11 +174,12 @@ class Lane(threading.Thread):
             log.info("batch of %d refused (%s): trying half", len(items), error.message)
             return 0.0
         item = items[0]
-        suspect = (item.place, item.record.offset)
+        suspect = _suspect(item)
+        self._culprits.keep(lambda one: one[0].status is not Status.GONE)
         if isinstance(error, AlreadyStored):
             # by an account that is not the one we read: a table restored from a backup
             log.error("offset %d is stored already: only moving on", item.record.offset)
-            self._verdict = (*suspect, None)
+            self._culprits.decide(suspect, None)
             return 0.0
         if not (self._neighbour_passes(item) or self._others_passed()):
             return self._parts.service_trouble.failed(error)
@@ -187,18 +187,18 @@ class Lane(threading.Thread):
         if failures < FAILURES:
             return 0.05 * 2.0**failures
         log.error("offset %d fails alone: %s", item.record.offset, error.message)
-        self._verdict = (*suspect, f"{error.code}: {error.message}"[:2000])
+        self._culprits.decide(suspect, f"{error.code}: {error.message}"[:2000])
         return 0.0
 
     def _apply_verdict(self, item: Item) -> None:
-        place, offset, message = self._verdict
-        if item.place is not place or item.record.offset != offset:
+        verdict = self._culprits.verdict(_suspect(item))
+        if verdict is None:
             return
-        if message is None:
+        if verdict.message is None:
             item.stored, item.reading = True, None
             return
         reading, item.reading = item.reading, None
-        item.refusal = Refusal("unprocessable", message)
+        item.refusal = Refusal("unprocessable", verdict.message)
         if reading is not None:
             item.refusal.asset_id, item.refusal.sensor_id = reading.asset_id, reading.sensor_id
 
@@ -245,3 +245,7 @@ class Lane(threading.Thread):
             self._limit = max(1, min(self._limit, count) // 2)
         elif count >= self._limit and seconds < sizes.seconds / 2:
             self._limit = min(sizes.most, self._limit * 2)
+
+
+def _suspect(item: Item) -> tuple[Place, int]:
+    return item.place, item.record.offset

@@ -13,7 +13,7 @@ import orjson
 import pytest
 from sqlalchemy import Engine, text
 
-from consumers.checkpoint import Store
+from consumers.checkpoint import Commit, Store
 from consumers.trouble import Trouble
 from consumers.upkeep import Upkeep
 from db.partitions import ensure_partitions
@@ -57,7 +57,8 @@ def test_connection_cut_just_before_a_commit(in_process, engine: Engine):
         with other.begin() as connection:
             cut.append(len(connection.execute(text(CUT)).all()))
 
-    bridge = in_process(once(act, at=3), bridge_batch_max=20, bridge_lanes=1)
+    # the first three store where reading begins in the three partitions
+    bridge = in_process(once(act, at=6), bridge_batch_max=20, bridge_lanes=1)
     bridge.finish(bridge.scene.produce(plant(200)))
     other.dispose()
     assert cut == [1]
@@ -66,9 +67,9 @@ def test_connection_cut_just_before_a_commit(in_process, engine: Engine):
 def test_commit_whose_answer_is_lost_took_effect_and_is_not_done_again(in_process, monkeypatch):
     commit, answers = Store.commit, [True, True, False]
 
-    def losing(self: Store, *batch: Any, **options: Any) -> None:
-        commit(self, *batch, **options)
-        if answers and not answers.pop(0):
+    def losing(self: Store, batch: Commit, **options: Any) -> None:
+        commit(self, batch, **options)
+        if batch.detections and answers and not answers.pop(0):
             raise StorageUnavailable("the connection ended before the answer came")
 
     monkeypatch.setattr(Store, "commit", losing)
@@ -185,6 +186,40 @@ def test_one_record_for_which_the_whole_batch_is_refused(in_process):
     bridge.finish(bridge.scene.produce(records))
     letters = bridge.scene.sql("SELECT reason, asset_id FROM dead_letters")
     assert [tuple(row) for row in letters] == [("unprocessable", "CRASH")]
+
+
+def test_records_that_are_refused_at_the_heads_of_all_partitions(in_process):
+    """They take turns: none may wait for another to fail five times in a row."""
+    bridge = in_process(bridge_lanes=1)
+
+    def rule(body: dict[str, Any]) -> httpx.Response | None:
+        assets = {stream["asset_id"][:5] for stream in body["streams"]}
+        return refusal(422, "invalid_input") if "CRASH" in assets else None
+
+    bridge.service.rule = rule
+    crashes = [f"CRASH-{letter}" for letter in "ABCDEFGH"]
+    records = [(asset.encode(), reading(asset, 1)) for asset in crashes]
+    bridge.finish(bridge.scene.produce([*records, *plant(60, bad_every=0)]))
+    letters = bridge.scene.sql("SELECT reason, asset_id FROM dead_letters ORDER BY 2")
+    assert [tuple(row) for row in letters] == [("unprocessable", asset) for asset in crashes]
+    assert len({place for (place, _), _ in bridge.scene.sent[: len(crashes)]}) > 1
+
+
+def test_rows_that_are_stored_already_at_the_heads_of_two_partitions(in_process, engine: Engine):
+    """A table restored from a backup that is newer than the account."""
+    bridge = in_process(bridge_lanes=1)
+    stage = bridge.scene
+    sent = stage.produce(plant(60, bad_every=0))
+    bridge.run_until(lambda: stage.accounted() == sent, "all accounted for")
+    bridge.stop()
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE source_offsets SET next_offset = 0"))
+        connection.execute(text("DELETE FROM anomaly_detections WHERE source_offset > 1"))
+        connection.execute(text("TRUNCATE stream_states"))
+    again = in_process.again(bridge)
+    again.run_until(lambda: stage.accounted() == sent, "all accounted for once more")
+    again.run_until(again.drained, "drained")
+    stage.check_account()
 
 
 def test_partitions_are_made_at_the_start_and_ten_minutes_later():

@@ -13,7 +13,7 @@ import pytest
 from kafka import TopicPartition
 from prometheus_client import generate_latest
 
-from consumers.culprits import Culprits
+from consumers.culprits import Culprits, Verdict
 from consumers.kill import killer
 from consumers.messages import Headers
 from consumers.metrics import Metrics
@@ -33,6 +33,7 @@ class FakeRecord:
     key: bytes | None = None
     timestamp: int = 0
     headers: Headers = field(default_factory=list)
+    unreadable: str | None = None
 
 
 def test_trouble_is_said_once_and_its_end_once(caplog):
@@ -88,10 +89,19 @@ def test_refusals_of_other_reasons_and_batches_not_stored_do_not_count():
     refusals.check(["no_group"] * 2)
 
 
-def test_culprit_needs_five_failures_in_a_row():
+def test_culprits_take_turns_and_each_reaches_its_verdict():
     culprits = Culprits()
-    assert [culprits.failed("a") for _ in range(5)] == [1, 2, 3, 4, 5]
-    assert culprits.failed("b") == 1
+    turns = [(culprits.failed("a"), culprits.failed("b")) for _ in range(5)]
+    assert turns[-1] == (5, 5)
+    culprits.decide("a", "refused")
+    culprits.decide("b", None)
+    assert culprits.verdict("a") == Verdict("refused")
+    assert culprits.verdict("b") == Verdict(None)
+    assert culprits.verdict("c") is None
+    culprits.forget(["a"])
+    culprits.keep(lambda suspect: suspect != "b")
+    assert culprits.verdict("a") is culprits.verdict("b") is None
+    assert culprits.failed("a") == culprits.failed("b") == 1
 
 
 def test_rows_are_compact_when_all_have_the_same_features():
@@ -134,12 +144,25 @@ def test_memories_forget_the_least_recently_used():
 
 def test_place_keeps_records_until_they_are_accounted_for():
     place = Place(TopicPartition("t", 0), UUID(int=1), 100)
-    place.extend([FakeRecord(n) for n in (0, 1, 5)], 1.0)
+    place.extend([FakeRecord(n) for n in (0, 1, 5)], 6, 1.0)
     assert [record.offset for record in place.head(2)] == [0, 1]
     assert (len(place.buffer), place.fetched) == (3, 6)
     place.drop_through(2, 2.0)
     assert [record.offset for record in place.head(9)] == [5]
     assert place.bytes == 201
+    assert (place.position, place.next) == (2, 6)
+
+
+def test_offsets_behind_the_last_record_that_hold_none_are_done_with_it():
+    """A transaction's marker: else --drain never ended, and the lag stayed at 1."""
+    place = Place(TopicPartition("t", 0), UUID(int=1), 100)
+    place.extend([FakeRecord(0)], 1, 1.0)
+    place.extend([], 3, 2.0)
+    assert place.position == 0
+    place.drop_through(1, 3.0)
+    assert place.position == 3
+    place.extend([], 5, 4.0)
+    assert place.position == 5
 
 
 def test_kill_point_must_be_known():
