@@ -6,6 +6,7 @@ Environment beats ``.env``, which beats the defaults here. Names are the upper-c
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -233,6 +234,16 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _experiment_names_a_model(self) -> Settings:
+        name = self.mlflow_experiment_name
+        if self.mlflow_enabled and not re.fullmatch(r"(?=.*\S)[^/:'\n\x00]{1,250}", name):
+            raise ValueError(
+                f"MLFLOW_EXPERIMENT_NAME: {name[:250]!r} cannot name the registered model as well:"
+                " text of 1 to 250 characters without / : ' and line ends"
+            )
+        return self
 
     @model_validator(mode="after")
     def _host_needs_user(self) -> Settings:

@@ -6,6 +6,8 @@ What a registered version consists of is in :mod:`models.mlflow_model`.
 from __future__ import annotations
 
 import fcntl
+import logging
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +27,10 @@ quiet_mlflow()
 import mlflow  # noqa: E402
 from mlflow.entities.model_registry import ModelVersion  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.utils.credentials import get_default_host_creds  # noqa: E402
+from mlflow.utils.rest_utils import http_request  # noqa: E402
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,6 +50,9 @@ def translated(call: Callable[P, T]) -> Callable[P, T]:
                 raise NotFound(f"MLflow: {text}") from error
             if error.error_code == "INVALID_PARAMETER_VALUE":
                 raise InputError(f"MLflow: {text}") from error
+            raise Unavailable(f"MLflow: {text}", code="registry_unavailable") from error
+        except (OSError, ImportError) as error:  # an artifact store, or the package it needs
+            text = without_login(str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise Unavailable(f"MLflow: {text}", code="registry_unavailable") from error
 
     return guarded
@@ -97,6 +106,8 @@ class MlflowRegistry:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             # MLflow's own default is ./mlruns, wherever the process happens to stand
             location = (self._file.parent / "artifacts").absolute().as_uri()
+        self._check_server()
+        self._make_model()
         found = self.client.get_experiment_by_name(self.name)
         if found is None:
             try:
@@ -105,7 +116,45 @@ class MlflowRegistry:
                 found = self.client.get_experiment_by_name(self.name)
                 if found is None:
                     raise
+        if found.lifecycle_stage != "active":
+            raise InputError(
+                f"MLflow: the experiment {self.name!r} is deleted: bring it back with"
+                f" `mlflow experiments restore --experiment-id {found.experiment_id}`, or name"
+                " another in MLFLOW_EXPERIMENT_NAME",
+                field="MLFLOW_EXPERIMENT_NAME",
+            )
         return str(found.experiment_id)
+
+    def _check_server(self) -> None:
+        """Refuse a server that has no logged models: MLflow 2 and older."""
+        if not self.uri.startswith(("http://", "https://")):
+            return
+        answer = http_request(get_default_host_creds(self.uri), "/version", "GET")
+        old = re.match(r"([012])\.", answer.text) if answer.status_code == 200 else None
+        if old is not None:
+            raise InputError(
+                f"MLflow: the server is version {answer.text.strip()[:20]}, which cannot keep the"
+                " models of this client: version 3 or newer is needed",
+                field="MLFLOW_TRACKING_URI",
+            )
+
+    @translated
+    def begin_run(self, name: str, documents: Mapping[str, Mapping[str, Any]]) -> str:
+        """Begin a run and write ``documents`` (path: content) to its artifacts; the run's id."""
+        experiment_id = self.prepare()
+        mlflow.set_tracking_uri(self.uri)
+        with silent_mlflow(), mlflow.start_run(experiment_id=experiment_id, run_name=name) as run:
+            for path, content in documents.items():
+                mlflow.log_dict(dict(content), path)
+        self.client.update_run(run.info.run_id, status="RUNNING")
+        return str(run.info.run_id)
+
+    def fail_run(self, run_id: str) -> None:
+        """Mark a run as failed, where MLflow can still be reached."""
+        try:
+            self.client.set_terminated(run_id, "FAILED")
+        except (MlflowException, OSError) as error:
+            log.warning("run %s: not marked as failed: %s", run_id, without_login(str(error))[:300])
 
     @translated
     def register(
@@ -134,11 +183,6 @@ class MlflowRegistry:
 
     def _register(self, logged: Any, run_id: str, tags: dict[str, str]) -> str:
         # by the client: the fluent call prints, and would add the tags only afterwards
-        try:
-            self.client.create_registered_model(self.name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
         made = self.client.create_model_version(
             self.name,
             logged.model_uri,
@@ -148,6 +192,13 @@ class MlflowRegistry:
             model_id=logged.model_id,
         )
         return str(made.version)
+
+    def _make_model(self) -> None:
+        try:
+            self.client.create_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
 
     @translated
     def alias(self, name: str) -> str | None:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from config import Settings
-from errors import AnomalyError, TrainingError
+from errors import TrainingError
 from models.bundle import Bundle
 from models.options import FitOptions
-from models.registry import CHAMPION
 from models.thresholds import Policy
 from training.assemble import assemble
 from training.grouping import Grouping, by_rules, for_group, group_streams
@@ -20,10 +19,11 @@ from training.groups import Result, Task, run_tasks
 from training.measures import Measures, measure
 from training.prepare import prepare
 from training.progress import Board
-from training.promotion import load_version
+from training.promotion import load_champion
 from training.publish import Published, Trained, publish
 from training.setting import policy_of, registry_of
 from training.sources import TrainingData
+from training.tracking import begun_run
 
 
 @dataclass(slots=True)
@@ -76,22 +76,19 @@ def train(request: Request, settings: Settings, board: Board) -> Outcome:
     TrainingError
         The data cannot be used; the message names what is wrong.
     Unavailable
-        MLflow cannot be reached.
+        MLflow cannot be used, found before the fit; or it failed after it, and the bundle is kept.
     """
     policy = policy_of(settings)
     registry = registry_of(settings)
-    cache = settings.var_dir / "bundles"
-    champion, problem = None, None
-    before = registry.alias(CHAMPION)
-    if before is not None:
-        try:
-            champion = load_version(registry, before, cache)
-        except AnomalyError as error:  # it must not keep a better one from being trained
-            problem = f"the champion, version {before}, cannot be loaded: {error.message}"
-    grouping, carried = _grouping(request, champion, problem)
-    tasks = _tasks(request, grouping, policy, champion)
-    results = _fitted(tasks, board, request.jobs)
-    with tempfile.TemporaryDirectory() as scratch:
+    champion = load_champion(registry, settings.var_dir / "bundles")
+    grouping, carried = _grouping(request, champion.bundle, champion.problem)
+    tasks = _tasks(request, grouping, policy, champion.bundle)
+    fingerprint = request.data.fingerprint()
+    with (
+        begun_run(registry, fingerprint) as run_id,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        results = _fitted(tasks, board, request.jobs)
         folder = Path(scratch) / "bundle"
         sets = {r.name: r.model_set for r in results if r.model_set is not None}
         trained = Trained(
@@ -100,8 +97,10 @@ def train(request: Request, settings: Settings, board: Board) -> Outcome:
             tasks=tasks,
             results=results,
             measured=_measured(results, request.data.timed, policy),
-            fingerprint=request.data.fingerprint(),
+            fingerprint=fingerprint,
             data=request.data,
+            run_id=run_id,
+            carried=carried is not None,
             recipe={
                 **request.recipe,
                 "holdout": request.holdout,
@@ -113,7 +112,7 @@ def train(request: Request, settings: Settings, board: Board) -> Outcome:
             trained, registry, settings, policy, board,
             champion=champion, promote_mode=request.promote, native=request.native,
         )  # fmt: skip
-    notes = [problem] if problem else []
+    notes = [champion.problem] if champion.problem else []
     notes += grouping.notes + [note for result in results for note in result.notes]
     return Outcome(trained, published, list(dict.fromkeys(notes)))
 

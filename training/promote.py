@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -28,6 +29,7 @@ from training.publish import held_out
 from training.report import number, print_versions
 from training.setting import consoles, entry, policy_of, registry_of
 from training.sources import POSTGRESQL, TrainingData, load_data
+from training.unregistered import register_kept
 
 EXIT_NOT_PROMOTED = 2
 
@@ -39,6 +41,7 @@ examples:
   python -m training.promote --data recent.csv     compare on these readings
   python -m training.promote --version 3 --force   that one, without comparing
   python -m training.promote --rollback            back to the champion before
+  python -m training.promote --register FOLDER     a bundle that a training had to keep
 """
 
 
@@ -56,6 +59,10 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--list", action="store_true", help="list the bundles and end")
     what.add_argument("--rollback", action="store_true", help="go back to the champion before")
     what.add_argument("--force", action="store_true", help="promote without comparing")
+    what.add_argument(
+        "--register", type=Path, metavar="FOLDER",
+        help="register the bundle kept in this folder by a training that MLflow failed, and end",
+    )  # fmt: skip
     made.add_argument("--version", help="the version to promote (the challenger)")
     made.add_argument(
         "--data", metavar="FILE|GLOB|simulated|postgresql",
@@ -83,6 +90,11 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.rollback:
         left, back = roll_back(registry)
         out.print(f"version {back} is champion again, version {left} no longer")
+        return _stored(settings, registry, out)
+    if arguments.register is not None:
+        made, alias = register_kept(arguments.register, registry, policy_of(settings))
+        then = "" if alias == CHAMPION else ": python -m training.promote compares it"
+        out.print(f"registered as version {made}, {alias}{then}")
         return _stored(settings, registry, out)
     version = arguments.version or registry.alias(CHALLENGER)
     if version is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from errors import NotFound
+from errors import AnomalyError, NotFound
 from models.bundle import Bundle
 from models.registry import CHALLENGER, CHAMPION, Registry
 
@@ -17,6 +18,29 @@ VERDICT_TAG = "verdict"
 def load_version(registry: Registry, version: str, cache: Path) -> Bundle:
     """A registered bundle, fetched where it is not at hand."""
     return Bundle.load(registry.fetch(version, cache))
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """Which version is champion and its bundle; ``problem`` where that cannot be loaded."""
+
+    version: str | None = None
+    bundle: Bundle | None = None
+    problem: str | None = None
+
+
+def load_champion(registry: Registry, cache: Path, known: Champion | None = None) -> Champion:
+    """The champion of this moment; ``known`` itself where it still is the one."""
+    version = registry.alias(CHAMPION)
+    if known is not None and known.version == version:
+        return known
+    if version is None:
+        return Champion()
+    try:
+        return Champion(version, load_version(registry, version, cache))
+    except AnomalyError as error:  # it must not keep a better one from being trained
+        told = f"the champion, version {version}, cannot be loaded: {error.message}"
+        return Champion(version, problem=told)
 
 
 def promote(registry: Registry, version: str, why: str) -> str | None:

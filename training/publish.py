@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pandas as pd
 
 from config import Settings
 from datasets import Stream
-from errors import AnomalyError
+from errors import AnomalyError, Unavailable
 from models.bundle import Bundle
 from models.pyfunc import BundleModel
 from models.registry import CHALLENGER, CHAMPION, Registry
@@ -24,8 +25,9 @@ from training.comparison import Comparison, compare
 from training.groups import Result, Task
 from training.measures import Measures
 from training.progress import Board
-from training.promotion import challenge, promote
+from training.promotion import Champion, challenge, load_champion, promote
 from training.sources import TrainingData
+from training.unregistered import in_words, keep
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class Trained:
     fingerprint: dict[str, Any]
     data: TrainingData
     recipe: Mapping[str, Any]
+    run_id: str | None = None  # MLflow's, begun before the fit
+    carried: bool = False  # other groups of the champion at the start are part of it
 
 
 @dataclass(slots=True)
@@ -66,33 +70,33 @@ def publish(
     policy: Policy,
     board: Board,
     *,
-    champion: Bundle | None,
+    champion: Champion,
     promote_mode: str = "auto",
     native: bool = True,
 ) -> Published:
     """Log, register, set the alias under the rule, import into the Bento store.
 
+    Parameters
+    ----------
+    champion : Champion
+        As it was when the training began; one promoted since then is what is compared with.
+
     Raises
     ------
     Unavailable
-        MLflow cannot be reached.
+        MLflow failed: the message says where the bundle is kept, and how to go on.
     """
-    run_id = _logged(trained, settings, policy, native)
-    frames: tuple[Any, Any] = example_frames(trained.bundle, trained.data, policy)
-    version = registry.register(
-        trained.folder,
-        run_id=run_id,
-        tags={
-            "groups": str(len(trained.bundle.groups)),
-            "source": trained.data.source,
-            "content_version": trained.bundle.version,
-            "recipe": json.dumps(dict(trained.recipe)),
-        },
-        example=frames[0],
-        output_example=frames[1],
-    )
-    alias, message, found = _alias(trained, registry, policy, board, version, champion,
-                                   promote_mode)  # fmt: skip
+    version = _registered(trained, registry, settings, policy, native)
+    cache = settings.var_dir / "bundles"
+    try:
+        alias, message, found = _alias(trained, registry, policy, board, version, champion,
+                                       cache, promote_mode)  # fmt: skip
+    except Exception as error:
+        raise Unavailable(
+            f"version {version} is registered, but whether it shall be champion could not be"
+            f" settled: {in_words(error)}; python -m training.promote --version {version} does it"
+        ) from error
+    run_id = trained.run_id
     stored = import_version(registry, version, settings.var_dir / "bundles")
     if alias == CHALLENGER:
         _champion_stays_latest(registry, settings)
@@ -107,14 +111,36 @@ def _champion_stays_latest(registry: Registry, settings: Settings) -> None:
         log.warning("the champion cannot be imported into the Bento store: %s", error.message)
 
 
-def _logged(trained: Trained, settings: Settings, policy: Policy, native: bool) -> str | None:
-    if not settings.mlflow_enabled:
-        return None
-    from models.mlflow_registry import MlflowRegistry
+def _registered(
+    trained: Trained, registry: Registry, settings: Settings, policy: Policy, native: bool
+) -> str:
+    """Log and register; a failure of MLflow, whichever it is, must not cost the fit."""
+    tags = {
+        "groups": str(len(trained.bundle.groups)),
+        "source": trained.data.source,
+        "content_version": trained.bundle.version,
+        "recipe": json.dumps(dict(trained.recipe)),
+    }
+    example, output = example_frames(trained.bundle, trained.data, policy)
+    try:
+        _log(trained, settings, policy, native)
+        return registry.register(
+            trained.folder, run_id=trained.run_id, tags=tags, example=example, output_example=output
+        )
+    except Exception as error:
+        home = keep(trained.folder, trained.bundle.version, tags, example, settings.var_dir)
+        raise Unavailable(
+            f"the fit is done, but it could not be registered: {in_words(error)}; the bundle is"
+            f" kept: python -m training.promote --register {shlex.quote(str(home))}",
+            code="registry_unavailable",
+        ) from error
+
+
+def _log(trained: Trained, settings: Settings, policy: Policy, native: bool) -> None:
+    if trained.run_id is None:
+        return
     from training.tracking import Training, log_training
 
-    uri = settings.mlflow_uri()
-    experiment_id = MlflowRegistry(uri, settings.mlflow_experiment_name).prepare()
     command = {f"recipe.{k}": v for k, v in trained.recipe.items()}
     first, *others = [task.options.to_dict() for task in trained.tasks]
     options = {  # those that all groups share
@@ -126,7 +152,7 @@ def _logged(trained: Trained, settings: Settings, policy: Policy, native: bool) 
         trained.bundle, trained.fingerprint, trained.tasks, trained.results, trained.measured,
         policy, {**command, **options}, native,
     )  # fmt: skip
-    return log_training(uri, experiment_id, training)
+    log_training(settings.mlflow_uri(), trained.run_id, training)
 
 
 def _alias(
@@ -135,31 +161,54 @@ def _alias(
     policy: Policy,
     board: Board,
     version: str,
-    champion: Bundle | None,
+    champion: Champion,
+    cache: Path,
     mode: str,
 ) -> tuple[str, str, Comparison | None]:
-    """Set champion or challenger; which of them, why, and the comparison where one was made."""
-    before = registry.alias(CHAMPION)
+    """Set champion or challenger; which of them, why, and the comparison where one was made.
+
+    The champion may be another than when the training began, and another again once the two are
+    compared: the verdict counts only for the one that it was given on.
+    """
+    current = load_champion(registry, cache, champion)
+    while True:
+        alias, verdict, message, found = _verdict(
+            trained, policy, board, current, current.version != champion.version, mode
+        )
+        still = load_champion(registry, cache, current)
+        if still is current:
+            break
+        current = still
+    (promote if alias == CHAMPION else challenge)(registry, version, verdict)
+    return alias, message, found
+
+
+def _verdict(
+    trained: Trained, policy: Policy, board: Board, champion: Champion, moved: bool, mode: str
+) -> tuple[str, str, str, Comparison | None]:
+    """Alias, verdict, message and comparison against one champion, which ``moved`` meanwhile."""
+    before = champion.version
     if before is None:
-        promote(registry, version, "the first bundle")
-        return CHAMPION, "the first bundle: champion at once", None
+        return CHAMPION, "the first bundle", "the first bundle: champion at once", None
+    now = f"version {before}" + (", promoted meanwhile" if moved else "")
     if mode == "true":
-        promote(registry, version, "promoted on request")
-        return CHAMPION, f"promoted on request, replacing version {before}", None
+        why = "promoted on request"
+        return CHAMPION, why, f"{why}, replacing {now}", None
     if mode == "false":
-        challenge(registry, version, "kept back on request")
-        return CHALLENGER, f"kept as challenger on request; {HOW}", None
+        why = "kept back on request"
+        return CHALLENGER, why, f"kept as challenger on request; {HOW}", None
+    if moved and trained.carried:
+        why = f"its other groups are those of the champion before {now}"
+        return CHALLENGER, why, f"stays challenger: {why}; {HOW}", None
     found, why = None, "the champion cannot be loaded"
-    if champion is not None:
-        found, why = _compared(trained, champion, policy, board)
+    if champion.bundle is not None:
+        found, why = _compared(trained, champion.bundle, policy, board)
     if found is not None and found.better:
-        promote(registry, version, found.reason)
-        return CHAMPION, f"promoted, replacing version {before}: {found.reason}", found
+        return CHAMPION, found.reason, f"promoted, replacing {now}: {found.reason}", found
     if found is not None and found.comparable:
-        challenge(registry, version, found.reason)
-        return CHALLENGER, f"stays challenger: {found.reason}; {HOW}", found
-    challenge(registry, version, f"not comparable: {why}")
-    return CHALLENGER, f"stays challenger, not comparable with the champion: {why}; {HOW}", found
+        return CHALLENGER, found.reason, f"stays challenger: {found.reason}; {HOW}", found
+    message = f"stays challenger, not comparable with the champion, {now}: {why}; {HOW}"
+    return CHALLENGER, f"not comparable: {why}", message, found
 
 
 def _compared(

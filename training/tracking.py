@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from models.base import LSTM_AUTOENCODER
 from models.bundle import Bundle
 from models.mlflow_runs import BUNDLE_KIND, DETECTOR_KIND, GROUP_TAG, KIND_TAG, MODEL_TAG
 from models.quiet import silent_mlflow
+from models.registry import Registry
 from models.thresholds import Policy
 from training import plots
 from training.groups import Result, Task
@@ -29,6 +30,15 @@ NATIVE_TAG = "anomaly.native_flavour"
 _MOST_PARAM = 250
 
 log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class TracksRuns(Protocol):
+    """A registry that keeps runs as well: MLflow's."""
+
+    def begin_run(self, name: str, documents: Mapping[str, Mapping[str, Any]]) -> str: ...
+
+    def fail_run(self, run_id: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -45,24 +55,46 @@ class Training:
     native: bool = True
 
 
-def log_training(uri: str, experiment_id: str, training: Training) -> str:
-    """Log everything but the bundle itself, which the registry logs; returns the run's id."""
+@contextmanager
+def begun_run(registry: Registry, fingerprint: Mapping[str, Any]) -> Iterator[str | None]:
+    """The run of a training, begun before the fit: what is wrong with MLflow is found then.
+
+    Experiment, name of the model, server and artifact store are used once. A training that fails
+    leaves the run as failed. None where MLflow is off.
+
+    Raises
+    ------
+    Unavailable, InputError
+        MLflow cannot be used; why.
+    """
+    if not isinstance(registry, TracksRuns):
+        yield None
+        return
+    run_id = registry.begin_run("training", {"data/fingerprint.json": dict(fingerprint)})
+    try:
+        yield run_id
+    except BaseException:
+        registry.fail_run(run_id)
+        raise
+
+
+def log_training(uri: str, run_id: str, training: Training) -> None:
+    """Log everything but the bundle itself, which the registry logs, to a run that was begun."""
     import mlflow
 
     mlflow.set_tracking_uri(uri)
-    with (
-        silent_mlflow(),
-        mlflow.start_run(
-            experiment_id=experiment_id,
-            run_name=f"bundle {training.bundle.version}",
-            tags={KIND_TAG: BUNDLE_KIND, "anomaly.bundle_version": training.bundle.version},
-        ) as run,
-    ):
+    with silent_mlflow(), mlflow.start_run(run_id=run_id) as run:
+        mlflow.set_tags(
+            {
+                KIND_TAG: BUNDLE_KIND,
+                "anomaly.bundle_version": training.bundle.version,
+                "mlflow.runName": f"bundle {training.bundle.version}",
+            }
+        )
         print_ = training.fingerprint
         mlflow.log_params(
             _params({**training.settings, **{f"data.{k}": print_[k] for k in print_}})
         )
-        mlflow.log_dict(dict(print_), "data/fingerprint.json")
         mlflow.log_dict(training.bundle.describe(), "bundle.json")
         first = next(iter(training.measured.values()), None)
         if first is not None and len(training.measured) == 1:
@@ -79,8 +111,7 @@ def log_training(uri: str, experiment_id: str, training: Training) -> str:
         for task, result in zip(training.tasks, training.results, strict=True):
             if not many:
                 _pictures(result, training)
-                _children(task, result, training, experiment_id)
-        return str(run.info.run_id)
+                _children(task, result, training, run.info.experiment_id)
 
 
 def _params(values: Mapping[str, Any]) -> dict[str, str]:

@@ -97,6 +97,18 @@ def test_database_url_wins_and_gets_the_driver(
     assert load_settings().external_database_url() == "postgresql+psycopg2://u:p@h/d"
 
 
+@pytest.mark.parametrize("name", ["/Shared/x", "it's", "a:b", " ", "", "x" * 251, "a\nb"])
+def test_an_experiment_that_can_name_no_model_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
+    with pytest.raises(SettingsError, match="MLFLOW_EXPERIMENT_NAME") as caught:
+        load_settings()
+    assert repr(name[:250]) in caught.value.message
+    monkeypatch.setenv("MLFLOW_ENABLED", "false")
+    load_settings()  # then it names nothing
+
+
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_PASSWORD", "hunter2")
     monkeypatch.setenv("SERVICE_API_KEY", "hunter3")

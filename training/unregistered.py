@@ -1,0 +1,79 @@
+"""A bundle whose registration failed: kept with all that is needed, and registered later."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from errors import AnomalyError, TrainingError
+from models.bundle import Bundle
+from models.files import draft_folder, settle
+from models.pyfunc import BundleModel
+from models.quiet import without_login
+from models.registry import CHALLENGER, CHAMPION, Registry
+from models.thresholds import Policy
+from training.promotion import challenge, promote
+
+log = logging.getLogger(__name__)
+
+_ABOUT = "registration.json"
+#: MLflow and what it keeps things with: their errors are about a place, no defect of ours
+_STORES = ("mlflow", "botocore", "boto3", "google", "azure", "sqlalchemy", "requests", "urllib3")
+
+
+def in_words(error: Exception) -> str:
+    """One sentence about a failure; the traceback of one that nobody expected is logged."""
+    if isinstance(error, AnomalyError):
+        return error.message
+    outside = type(error).__module__.split(".")[0] in _STORES
+    if not (outside or isinstance(error, OSError | ImportError)):
+        log.error("registering failed", exc_info=error)
+    said = str(error).strip().splitlines() or [type(error).__name__]
+    return without_login(said[0])[:300]
+
+
+def keep(
+    folder: Path, name: str, tags: Mapping[str, str], example: pd.DataFrame, var_dir: Path
+) -> Path:
+    """Copy the bundle in ``folder`` to below ``var_dir``; where it is then."""
+    home = (var_dir / "unregistered").absolute()
+    with draft_folder(home) as draft:
+        shutil.copytree(folder, draft / "bundle")
+        about = {"tags": dict(tags), "example": example.to_dict(orient="split")}
+        (draft / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+        settle(draft, home / name)  # of the same content when it is there already
+    return home / name
+
+
+def register_kept(folder: Path, registry: Registry, policy: Policy) -> tuple[str, str]:
+    """Register a bundle that was kept; its version and alias. The copy goes.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds no such bundle.
+    Unavailable
+        MLflow still fails; the copy stays.
+    """
+    try:
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        tags, rows = about["tags"], about["example"]
+        example = pd.DataFrame(rows["data"], columns=rows["columns"])
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(f"{folder} holds no bundle to register: {error}") from None
+    bundle = Bundle.load(folder / "bundle")
+    version = registry.register(
+        folder / "bundle",
+        tags=tags,
+        example=example,
+        output_example=BundleModel(bundle, policy).predict(example),
+    )
+    first = registry.alias(CHAMPION) is None
+    (promote if first else challenge)(registry, version, "registered after its training")
+    shutil.rmtree(folder)
+    return version, CHAMPION if first else CHALLENGER
