@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     bridge_revoke_s: float = Field(5, gt=0, description="to finish a batch when partitions go")
     bridge_stop_s: float = Field(20, gt=0, description="to finish in after SIGTERM")
     bridge_future_s: float = Field(
-        3600, ge=0, description="how far a reading may lie after its record"
+        3600, ge=0, description="how far a reading may lie after its record; by REST: after now"
     )
     bridge_silent_s: float = Field(3600, gt=0, description="a stream is silent after this")
     bridge_metrics_port: int | None = Field(

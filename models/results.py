@@ -103,7 +103,9 @@ class Judge:
         cal = self.scored.by[at]
         m, log10_p = self._magnitude(reading, cal, self.scored.fast[at])
         score = score_of(log10_p)
-        anomalous = score >= self.threshold
+        # without a single detector's vote nothing is known: neither normal nor an anomaly
+        judged = cal is not None or bool(reading.outside)
+        anomalous = judged and score >= self.threshold
         work, model_set = self.stream.work, self.model_set
         metadata: dict[str, Any] = {
             "group": model_set.group,
@@ -112,7 +114,10 @@ class Judge:
             "window": reading.mark,
         }
         self._flags(metadata, reading, cal, log10_p)
-        self._event(metadata, reading, anomalous, m)
+        if judged:
+            self._event(metadata, reading, anomalous, m)
+        else:
+            metadata["not_scored"] = True
         scores = self._votes(cal, at)
         if anomalous:
             self._explain(metadata, reading, cal, at, row, window, scores)

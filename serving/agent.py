@@ -22,6 +22,8 @@ from models.quiet import without_login
 from models.registry import Registry, open_registry
 
 ANSWER_LIMIT = 32 * 2**20
+#: Seconds for a bundle on its way from a distant store.
+FETCH_S = 900.0
 _KINDS = {"not_found": NotFound, "bad_bundle": BundleError, "invalid_input": InputError}
 
 
@@ -87,7 +89,8 @@ class ProcessAsker:
     uri, experiment, var_dir
         Handed to :func:`models.registry.open_registry` in the child.
     timeout : float
-        Seconds for one answer, starting included; then the child is killed.
+        Seconds for one answer, starting included; then the child is killed. A fetch may take
+        ``FETCH_S``.
     """
 
     def __init__(self, uri: str, experiment: str, var_dir: Path, timeout: float = 90.0) -> None:
@@ -117,7 +120,7 @@ class ProcessAsker:
         line = json.dumps({"what": what, "details": details}).encode() + b"\n"
         async with self._lock:
             try:
-                async with asyncio.timeout(self._timeout):
+                async with asyncio.timeout(FETCH_S if what == "fetch" else self._timeout):
                     reply = json.loads(await self._exchange(line))
             except (TimeoutError, OSError, ValueError) as error:
                 await self._end()

@@ -11,12 +11,12 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from errors import AnomalyError, NoModel
+from errors import AnomalyError, NoModel, Unavailable
 from models.bundle import Bundle
 from serving import metrics
 from serving.champion import WATCH_S, Champion
@@ -27,6 +27,8 @@ log = logging.getLogger("bentoml.serving.bundles")
 FIRST_LOOK_S = 1.0
 #: What another worker learnt this long ago need not be asked again at a start.
 RECENT_NS = 10 * 10**9
+#: For so long a request waits until it is known, and loaded, what is champion now.
+SETTLE_S = 2.0
 #: For so long a version that proved not to be the champion is not asked about again.
 FOREIGN_S = 5.0
 #: For so long a bundle that could not be loaded is not tried again.
@@ -61,6 +63,7 @@ class Keeper:
         self._folder: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._loading = asyncio.Lock()
+        self._look_task: asyncio.Task[None] | None = None
         self.bundle: Bundle | None = None
         self.source: str | None = None
         self.loaded_at: str | None = None
@@ -93,29 +96,88 @@ class Keeper:
 
     async def stop(self) -> None:
         """End the watching; the bundle stays for requests in flight."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *filter(None, [self._look_task])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._champion.close()
 
-    async def know(self, version: str) -> None:
-        """A state made by ``version`` came in: if that is the champion by now, switch first."""
-        if self.bundle is None or version == self.bundle.version:
+    async def ensure_versions(self, versions: Iterable[str], deadline: float) -> None:
+        """States made by ``versions`` came in: if one of these is champion by now, switch first.
+
+        Another bundle would begin the stream's adaptive tail anew; so a state of the champion
+        waits for the champion, however long that takes to fetch.
+
+        Parameters
+        ----------
+        deadline : float
+            On the event loop's clock.
+
+        Raises
+        ------
+        Unavailable
+            ``bundle_loading``: one is champion and not loaded yet.
+        """
+        awaited = self._awaited(self._champion.read())
+        unknown = {v for v in versions if v == awaited or not self._is_foreign(v)}
+        if not unknown:
             return
-        now = time.monotonic()
-        if now - self._foreign.get(version, -FOREIGN_S) < FOREIGN_S:
-            return
-        before = self._champion.checked_at()
-        self._champion.ask_again()
-        for _ in range(40):  # two seconds at most: the request must not wait for ever
-            await asyncio.sleep(0.05)
-            if self._champion.checked_at() != before:
-                break
-        await self._look()
-        if self.bundle.version != version:
+        loop = asyncio.get_running_loop()
+        until = min(deadline, loop.time() + SETTLE_S)
+        told = await self._ask_champion(until)
+        pointer = self._champion.read()
+        while (
+            self._awaited(pointer) in unknown
+            and self._awaited(pointer) != self.current().version
+            and loop.time() < until
+        ):
+            await asyncio.wait({self._look_soon()}, timeout=until - loop.time())
+            await asyncio.sleep(0.02)
+            pointer = self._champion.read()
+        for version in unknown - {self.current().version}:
+            if version == self._awaited(pointer) or not (told or self._is_older(version, pointer)):
+                raise Unavailable(
+                    f"bundle {version} has scored this stream and is not loaded here yet",
+                    code="bundle_loading",
+                    retry_after=2,
+                )
             if len(self._foreign) > 1000:
                 self._foreign.clear()
             self._foreign[version] = time.monotonic()
+
+    async def _ask_champion(self, until: float) -> bool:
+        """Whether the leader has read the alias anew by then; what it found is in the pointer."""
+        asked = time.time_ns()
+        self._champion.ask_again()
+        loop = asyncio.get_running_loop()
+        while (self._champion.checked_at() or 0) < asked:
+            if loop.time() >= until:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    def _awaited(self, pointer: dict[str, Any]) -> str | None:
+        """The version that is to be in force here: the champion, unless it cannot be loaded."""
+        version = pointer.get("coming")
+        if version is None and not self._has_failed(pointer.get("folder") or ""):
+            version = pointer.get("version")
+        return version
+
+    def _is_foreign(self, version: str) -> bool:
+        return time.monotonic() - self._foreign.get(version, -FOREIGN_S) < FOREIGN_S
+
+    def _has_failed(self, folder: str) -> bool:
+        return time.monotonic() - self._failed.get(folder, -FAILED_S) < FAILED_S
+
+    def _is_older(self, version: str, pointer: dict[str, Any]) -> bool:
+        """Where the registry does not answer: whether a version is none after those known here.
+
+        A registry that is known to be out of reach cannot hold up what it has nothing to say on.
+        """
+        known = (self.current().version, pointer.get("version"), pointer.get("coming"))
+        numbers = [int(v) for v in known if isinstance(v, str) and v.isdecimal()]
+        newer = version.isdecimal() and int(version[:18]) > max(numbers, default=0)
+        return not newer or "problem" in pointer
 
     def status(self) -> dict[str, Any]:
         """For ``/status``: version, source and what went wrong last."""
@@ -145,11 +207,20 @@ class Keeper:
         packed."""
         until = time.monotonic() + FIRST_LOOK_S
         recent = time.time_ns() - RECENT_NS
-        while (self._champion.checked_at() or 0) < recent and time.monotonic() < until:
+        while time.monotonic() < until:
+            pointer = self._champion.read()
+            if pointer.get("checked_at", 0) >= recent and "coming" not in pointer:
+                break
             await asyncio.sleep(0.02)
         await self._look()
         if self.bundle is None and self._packed is not None:
             await self._load(self._packed, None, "packed in the Bento")
+
+    def _look_soon(self) -> asyncio.Task[None]:
+        """A look of all who wait for one."""
+        if self._look_task is None or self._look_task.done():
+            self._look_task = asyncio.create_task(self._look(), name="look at champion.json")
+        return self._look_task
 
     async def _look(self) -> None:
         async with self._loading:
@@ -168,7 +239,7 @@ class Keeper:
         if self.bundle is not None and self._folder == folder:
             self.problem = None
             return
-        if time.monotonic() - self._failed.get(folder, -FAILED_S) < FAILED_S:
+        if self._has_failed(folder):
             return
         await self._load(self._champion.home / folder, str(version), f"champion, version {version}")
 

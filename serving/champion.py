@@ -1,8 +1,9 @@
 """The champion, as the leader tells it to all workers.
 
 One worker, the leader (it holds a file lock), reads the registry's alias and fetches the bundle
-under ``VAR_DIR/bundles``, then names it in ``champion.json`` there. The others read that file,
-and ask the leader to look again by touching ``recheck`` beside it.
+under ``VAR_DIR/bundles``, then names it in ``champion.json`` there; while it is being fetched, the
+file says which version is coming. The others read that file, and ask the leader to look again by
+touching ``recheck`` beside it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from errors import AnomalyError
+from errors import AnomalyError, BundleError
 from models.files import write_text_atomically
 from serving.agent import Asker
 from serving.leadership import Leadership
@@ -44,11 +45,12 @@ class Champion:
         self._pointer = home / "champion.json"
         self._recheck = home / "recheck"
         self._wanted = asyncio.Event()
+        self._fetching: tuple[str, asyncio.Task[str]] | None = None
         self.home = home
         self.leadership = Leadership(home / "leader.lock")
 
     def read(self) -> dict[str, Any]:
-        """``version, folder, checked_at, problem``, as far as known."""
+        """``version, folder, coming, checked_at, problem``, as far as known."""
         try:
             pointer: dict[str, Any] = json.loads(self._pointer.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -64,7 +66,7 @@ class Champion:
         return stat.st_mtime_ns, stat.st_ino
 
     def checked_at(self) -> int | None:
-        """When the leader last read the alias, as ``time.time_ns()``."""
+        """When the leader last began to read the alias, as ``time.time_ns()``."""
         return self.read().get("checked_at")
 
     def ask_again(self) -> None:
@@ -79,14 +81,18 @@ class Champion:
         while True:
             try:
                 if self.leadership.held():
-                    await self._poll()
+                    # before the poll: who asks during it has seen what the poll may have missed
                     self._recheck.unlink(missing_ok=True)
+                    await self._poll()
             except Exception:
                 log.exception("reading the champion failed")
             await self._pause()
 
     async def close(self) -> None:
         """Let another worker lead."""
+        if self._fetching is not None:
+            self._fetching[1].cancel()
+            await asyncio.gather(self._fetching[1], return_exceptions=True)
         self.leadership.release()
         await self._asker.close()
 
@@ -103,21 +109,49 @@ class Champion:
             return
 
     async def _poll(self) -> None:
+        began = time.time_ns()
         pointer = self.read()
         try:
             version = await self._asker.ask("alias", name="champion")
             if version is None:
                 pointer = {}
-            elif pointer.get("version") != version or not self._there(pointer):
-                path = Path(await self._asker.ask("fetch", version=version, into=str(self.home)))
-                pointer = {"version": version, "folder": path.name}
-            pointer.pop("problem", None)
+            elif pointer.get("version") == version and self._there(pointer):
+                pointer = {"version": version, "folder": pointer["folder"]}
+            else:  # a problem stays until the fetch is over
+                pointer = self._fetched(version) or pointer | {"coming": version}
         except AnomalyError as error:
             if pointer.get("problem") != error.message:
                 log.warning("the champion cannot be read: %s", error.message)
             pointer["problem"] = error.message
-        pointer["checked_at"] = time.time_ns()
+            if isinstance(error, BundleError):  # it will not come
+                pointer.pop("coming", None)
+        pointer["checked_at"] = began
         await asyncio.to_thread(write_text_atomically, self._pointer, json.dumps(pointer))
+
+    def _fetched(self, version: str) -> dict[str, Any] | None:
+        """The pointer to a version that has been fetched; None while that goes on.
+
+        It goes on beside the polls, so that the alias is known however long a fetch takes.
+
+        Raises
+        ------
+        AnomalyError
+            Why it could not be fetched; the next poll tries again.
+        """
+        if self._fetching is None or self._fetching[0] != version:
+            if self._fetching is not None:
+                self._fetching[1].cancel()
+            task = asyncio.create_task(self._fetch(version), name=f"fetch bundle {version}")
+            task.add_done_callback(lambda _: self._wanted.set())
+            self._fetching = (version, task)
+        task = self._fetching[1]
+        if not task.done():
+            return None
+        self._fetching = None
+        return {"version": version, "folder": Path(task.result()).name}
+
+    async def _fetch(self, version: str) -> str:
+        return str(await self._asker.ask("fetch", version=version, into=str(self.home)))
 
     def _there(self, pointer: dict[str, Any]) -> bool:
         folder = pointer.get("folder")

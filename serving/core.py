@@ -51,13 +51,12 @@ class Core:
         ------
         NoModel, Busy, Unavailable
         """
-        bundle = self.keeper.current()
+        self.keeper.current()
         deadline = asyncio.get_running_loop().time() + self.deadline_s
         set_times(items)
         known = await self.look_ups.known(items)
-        for stored in known.stored.values():
-            await self._settle_version(stored.state)
-            bundle = self.keeper.current()
+        await self._settle_versions([s.state for s in known.stored.values()], deadline)
+        bundle = self.keeper.current()
         planned = plan(items, known)
         outcomes = await self.engine.score(bundle, [p.work for p in planned], deadline)
         results = collect(items, planned, outcomes)
@@ -81,8 +80,7 @@ class Core:
         """The bridge's call: pure, stores nothing."""
         self.keeper.current()
         deadline = asyncio.get_running_loop().time() + self.deadline_s
-        for stream in streams:
-            await self._settle_version(stream.state)
+        await self._settle_versions([stream.state for stream in streams], deadline)
         bundle = self.keeper.current()
         works = [_work(stream) for stream in streams]
         outcomes = await self.engine.score(bundle, works, deadline) if works else []
@@ -103,11 +101,15 @@ class Core:
             )
         return {"bundle_version": bundle.version, "streams": answers}
 
-    async def _settle_version(self, state: dict[str, Any] | None) -> None:
-        version = state.get("bundle") if state else None
-        bundle = self.keeper.bundle
-        if isinstance(version, str) and bundle is not None and version != bundle.version:
-            await self.keeper.know(version)
+    async def _settle_versions(
+        self, states: Sequence[dict[str, Any] | None], deadline: float
+    ) -> None:
+        """States made by other bundles came in: if one of these is champion by now, switch."""
+        in_force = self.keeper.current().version
+        versions = {v for state in states if state and (v := state.get("bundle")) != in_force}
+        unknown = {version for version in versions if isinstance(version, str)}
+        if unknown:
+            await self.keeper.ensure_versions(unknown, deadline)
 
 
 def _work(stream: Stream) -> StreamWork:
@@ -136,16 +138,20 @@ def _with_errors(stream: Stream, outcome: StreamOutcome) -> list[dict[str, Any]]
     ]
 
 
-_READINGS = {name: metrics.READINGS.labels(name) for name in ("refused", "anomaly", "normal")}
+_READINGS = {
+    name: metrics.READINGS.labels(name) for name in ("refused", "anomaly", "normal", "not_scored")
+}
 
 
 def _count(results: Sequence[dict[str, Any]]) -> None:
     refused = sum("error" in result for result in results)
     anomalous = sum(bool(result.get("is_anomaly")) for result in results)
+    not_scored = sum("not_scored" in result["metadata"] for result in results if "scores" in result)
     for outcome, number in (
         ("refused", refused),
         ("anomaly", anomalous),
-        ("normal", len(results) - refused - anomalous),
+        ("not_scored", not_scored),
+        ("normal", len(results) - refused - anomalous - not_scored),
     ):
         if number:
             _READINGS[outcome].inc(number)

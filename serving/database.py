@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -22,6 +23,34 @@ log = logging.getLogger("bentoml.serving.database")
 R = TypeVar("R")
 #: How often a database that failed is tried.
 PROBE_S = 1.0
+
+
+class OutcomeUnknownError(StorageUnavailable):
+    """The COMMIT was sent, and nobody knows whether it took effect."""
+
+    code = "outcome_unknown"
+
+
+class GivenUpError(Exception):
+    """Rolls a transaction back that nobody waits for any more."""
+
+
+class Turn:
+    """Which comes first: the transaction's COMMIT or the end of its caller's patience.
+
+    Whoever takes it has it for good, so that a caller who was told that nothing is stored is right.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Lock()
+
+    def take(self) -> bool:
+        """Whether the other side has not taken it yet."""
+        return self._free.acquire(blocking=False)
+
+    def taken(self) -> bool:
+        """Whether either side has."""
+        return self._free.locked()
 
 
 class Database:
@@ -78,13 +107,24 @@ class Database:
         Raises
         ------
         StorageUnavailable
+            It took no effect, and will not: what comes too late is rolled back.
+        OutcomeUnknownError
+            Only its COMMIT was not answered in time.
         """
-        try:
-            async with asyncio.timeout(self._quick_s):
-                return await self._run(self._quick, call)
-        except TimeoutError:
+        turn = Turn()
+        running = asyncio.ensure_future(self._run(self._quick, call, turn))
+        done, _ = await asyncio.wait({running}, timeout=self._quick_s)
+        if not done and not turn.take():  # it commits right now, which takes no time
+            done, _ = await asyncio.wait({running}, timeout=self._quick_s)
+            if not done:
+                running.cancel()
+                self._failed(f"no answer to a COMMIT within {self._quick_s:g} s")
+                raise OutcomeUnknownError(f"the database gave {self._problem}")
+        if not done:
+            running.cancel()
             self._failed(f"no answer within {self._quick_s:g} s")
-            raise StorageUnavailable(f"the database gave {self._problem}") from None
+            raise StorageUnavailable(f"the database gave {self._problem}")
+        return running.result()
 
     async def run(self, call: Callable[[Connection], R]) -> R:
         """Run ``call``; it may take as long as the statement time-out allows.
@@ -93,22 +133,29 @@ class Database:
         ------
         StorageUnavailable
         """
-        return await self._run(self._slow, call)
+        return await self._run(self._slow, call, Turn())
 
-    async def _run(self, pool: ThreadPoolExecutor, call: Callable[[Connection], R]) -> R:
+    async def _run(
+        self, pool: ThreadPoolExecutor, call: Callable[[Connection], R], turn: Turn
+    ) -> R:
         engine = self._engine
         if self._down or engine is None:
             raise StorageUnavailable(f"the database cannot be reached: {self._problem}")
 
         def work() -> R:
             with transaction(engine) as connection:
-                return call(connection)
+                result = call(connection)
+                if not turn.take():
+                    raise GivenUpError
+            return result
 
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, work)
         except StorageUnavailable as error:
             if error.code != "storage_timeout":  # one slow query says nothing about the next
                 self._failed(error.message)
+            if turn.taken():  # so it came out of the COMMIT
+                raise OutcomeUnknownError(error.message) from error
             raise
 
     def _failed(self, problem: str) -> None:

@@ -62,16 +62,22 @@ class DriftWatch:
         turn = [groups[(self._next + k) % len(groups)] for k in range(count)]
         self._next += len(turn)
         for group in turn:
-            ask = partial(recent_readings, limit=READINGS, group=group)
             try:
-                rows = await self._database.run(ask)
+                found = await self._look_at(bundle, group)
             except AnomalyError as error:
                 log.info("drift cannot be looked up: %s", error.message)
                 return
-            profile = bundle.model_set(group).profile
-            found = await asyncio.to_thread(_compared, profile, rows)
+            except Exception:  # one group's trouble is not the others'
+                log.exception("drift of group %s cannot be told", group)
+                continue
             if bundle.version == self._version:
                 self._found[group] = found
+
+    async def _look_at(self, bundle: Bundle, group: str) -> dict[str, Any]:
+        ask = partial(recent_readings, limit=READINGS, group=group)
+        rows = await self._database.run(ask)
+        profile = bundle.model_set(group).profile
+        return await asyncio.to_thread(_compared, profile, rows)
 
 
 def _compared(

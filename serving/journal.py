@@ -1,7 +1,8 @@
 """REST's journal: what ``/detect`` found, stored in the table that all others read.
 
 Rows of concurrent requests are stored together. A database that is down costs no answer; the
-answer says whether it was stored.
+answer's ``metadata.stored`` says whether it was stored: true, false, or null where the COMMIT was
+sent and never answered (``detection_id`` then tells what to look for).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from db.repository import detection_row, insert_journal
 from errors import AnomalyError, StorageUnavailable
 from serving import metrics
 from serving.batching import Batcher
-from serving.database import Database
+from serving.database import Database, OutcomeUnknownError
 
 log = logging.getLogger("bentoml.serving.journal")
 
@@ -61,14 +62,17 @@ class Journal:
         done = await self._try(rows)
         for result, row_id in stored:
             result["metadata"]["stored"] = done
-            if done:
+            if done is not False:
                 result["metadata"]["detection_id"] = str(row_id)
 
-    async def _try(self, rows: Rows) -> bool:
+    async def _try(self, rows: Rows) -> bool | None:
         try:
             if not self._database.available:
                 raise StorageUnavailable("down")
             return await self._batcher.submit(rows, weight=len(rows))
+        except OutcomeUnknownError:
+            metrics.DEGRADED.labels("journal").inc()
+            return None
         except StorageUnavailable:
             metrics.DEGRADED.labels("journal").inc()
         except AnomalyError as error:

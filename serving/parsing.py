@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -22,12 +22,13 @@ from schemas import CRITICALITIES, check_features, check_name, parse_timestamp
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may hold (settings ``MAX_*``)."""
+    """What one request may hold (settings ``MAX_*``), and how far a time may lie ahead."""
 
     items: int = 5000
     features: int = 1000
     history: int = 1000
     body_bytes: int = 32 * 2**20
+    future_s: float = 3600.0
 
 
 @dataclass(slots=True)
@@ -80,12 +81,11 @@ def parse_item(content: object, limits: Limits) -> Item:
     """
     if type(content) is not dict:
         raise InputError("an item must be a JSON object", code="not_an_object")
-    timestamp = content.get("timestamp")
     return Item(
         asset_id=check_name(content.get("asset_id"), "asset_id"),
         sensor_id=check_optional_name(content.get("sensor_id"), "sensor_id"),
         features=check_features(content.get("features"), "features", limits.features),
-        timestamp=None if timestamp is None else check_time(timestamp, "timestamp"),
+        timestamp=_past_time(content.get("timestamp"), limits.future_s),
         criticality=check_criticality(content.get("criticality")),
         history=_history(content.get("history"), limits),
         metadata=_metadata(content.get("metadata")),
@@ -114,6 +114,25 @@ def parse_batch(content: object, limits: Limits) -> list[Item | InputError]:
             error.field = f"[{place}].{error.field}" if error.field else f"[{place}]"
             found.append(error)
     return found
+
+
+def _past_time(value: object, future_s: float) -> datetime | None:
+    """When a reading was taken; None: now. What lies ahead was not measured.
+
+    Stored, it would stay on top of "newest first", and in every count since a date, for as long.
+    """
+    if value is None:
+        return None
+    at = check_time(value, "timestamp")
+    now = datetime.now(UTC)
+    if (at - now).total_seconds() > future_s:
+        raise InputError(
+            f"timestamp: {at.isoformat()} lies more than {future_s:g} s after now,"
+            f" {now.isoformat(timespec='seconds')}",
+            code="future_timestamp",
+            field="timestamp",
+        )
+    return at
 
 
 def _history(content: object, limits: Limits) -> list[dict[str, float]] | None:

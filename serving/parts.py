@@ -53,6 +53,7 @@ class Parts:
             settings.max_features,
             settings.max_history,
             settings.max_body_bytes,
+            settings.bridge_future_s,
         )
 
     @classmethod

@@ -1,8 +1,9 @@
 """Items of one request -> streams to score, and results back into the items' order. Pure.
 
 A stream is (asset, sensor). Its items, in time order, form each other's history; an item that
-brings its own history is scored behind that instead. What is stored comes first when an item has
-no history of its own: own > earlier items of the batch > stored.
+brings its own history is scored behind that alone, as a new stream that began with it: so its score
+does not depend on what is stored, nor on the items beside it. Before the items without a history of
+their own comes what is stored.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Known:
     """What was looked up for a request."""
 
     stored: Mapping[StreamKey, Stored] = field(default_factory=dict)
-    criticality: Mapping[str, str] = field(default_factory=dict)
+    criticality: dict[str, str] = field(default_factory=dict)
     degraded: bool = False
 
 
@@ -107,10 +108,9 @@ def _alone(item: Item, place: int, known: Known) -> Planned:
         sensor_id=item.sensor_id,
         feature=None,
         criticality=_criticality(item, known),
-        state=known.stored.get(key_of(item), NOTHING_STORED).state,
+        state=None,
         window=window,
         readings=[Point(item.timestamp, item.features)],
-        renew=True,  # what is stored is no fault of the caller
     )
     return Planned(work, [place])
 
@@ -135,7 +135,7 @@ def _chain(
                 state=stored.state,
                 window=stored.window,
                 readings=readings,
-                renew=True,
+                renew=True,  # what is stored is no fault of the caller
             ),
             [
                 place if item.history is None and _criticality(item, known) == criticality else None

@@ -132,14 +132,21 @@ class DetectorRunner:
                 for place, part in zip(places, parts, strict=True):
                     self._stacked(name, group, method, [place], [part], answers)
                 return
-            if not isinstance(error, AnomalyError):
-                log.exception("runner %s failed", self.detector)
-            answers[places[0]] = {"error": {"code": "runner_failed", "message": str(error)}}
+            answers[places[0]] = {"error": self._entry(error)}
             return
         start = 0
         for place, part in zip(places, parts, strict=True):
             answers[place] = {"y": y[start : start + len(part)]}
             start += len(part)
+
+    def _entry(self, error: Exception) -> dict[str, Any]:
+        """The error as the caller is to raise it. A bundle may come to lie here yet; what a
+        detector cannot score it cannot score the next time either."""
+        if isinstance(error, AnomalyError):
+            return {**error.entry(), "retriable": isinstance(error, BundleError)}
+        log.error("runner %s failed", self.detector, exc_info=error)
+        message = f"runner {self.detector} failed; its log has the error"
+        return {"code": "runner_failed", "message": message, "retriable": False}
 
 
 def folder_of(bundle: Bundle) -> str:
@@ -252,5 +259,7 @@ class RemoteRunners:
                 metrics.RETRIES.labels(call.detector).inc()
                 await asyncio.sleep(0.02 * 2**attempt)
         if "error" in answer:
-            raise Unavailable(answer["error"]["message"], code=answer["error"]["code"])
+            entry = answer["error"]
+            kind = Unavailable if entry.get("retriable") else AnomalyError
+            raise kind(entry["message"], code=entry["code"])
         return unpack(answer["y"])

@@ -77,8 +77,8 @@ class LookUps:
         """Look up what these items need; a database that is down makes it ``degraded``."""
         streams = frozenset(streams_to_look_up(items)) if self._use_stored else frozenset()
         known = Known()
-        known.criticality, missing, fresh = self._kept(assets_to_look_up(items))
-        if not streams and fresh:
+        known.criticality, missing = self._kept(assets_to_look_up(items))
+        if not streams and not missing:
             return known
         try:
             if not self._database.available:
@@ -90,12 +90,14 @@ class LookUps:
             known.degraded = True
             metrics.DEGRADED.labels("look_up").inc()
             return known
-        known.stored = found.streams
-        known.criticality = {**known.criticality, **found.criticality}
+        # of the other requests' streams that were looked up together nothing is this one's business
+        known.stored = {key: found.streams[key] for key in streams if key in found.streams}
+        for asset in missing:
+            known.criticality[asset] = found.criticality.get(asset, "medium")
         return known
 
-    def _kept(self, assets: Iterable[str]) -> tuple[dict[str, str], list[str], bool]:
-        """Criticalities held, those to ask for, and whether there are none of these."""
+    def _kept(self, assets: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+        """Criticalities held, and those to ask for."""
         now = time.monotonic()
         held: dict[str, str] = {}
         missing: list[str] = []
@@ -105,7 +107,7 @@ class LookUps:
                 held[asset] = kept[1]  # also when old: better than none in an outage
             if kept is None or now - kept[0] > CRITICALITY_S:
                 missing.append(asset)
-        return held, missing, not missing
+        return held, missing
 
     async def _together(self, wanted: list[_Wanted]) -> Sequence[_Found]:
         streams = {key for one in wanted for key in one.streams}

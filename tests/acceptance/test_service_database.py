@@ -79,12 +79,28 @@ def test_stored_history_and_an_outage(
         asked = {**items("D", rows(plant, 20, 21))[0], "criticality": "low"}
         assert api.post("/detect", json=asked).json()["threshold"] == pytest.approx(0.7)
         assert known["metadata"]["asset_criticality"] == "medium"
+        own_history_scores_the_same_in_any_company(api, plant)
         a_slow_query_costs_only_itself(api, engine, plant)
         an_outage_costs_no_answer(service, api, postgres_server, database_url, plant)
 
 
 def items(asset: str, readings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"asset_id": asset, "sensor_id": "S", **reading} for reading in readings]
+
+
+def own_history_scores_the_same_in_any_company(api: httpx.Client, plant: Plant) -> None:
+    """Also beside a sibling whose look-up finds what is stored of their stream."""
+    sibling, last = items("A", rows(plant, 20, 22))
+    past = [reading["features"] for reading in rows(plant, 5, 20)]
+    own = {**last, "history": past, "criticality": "medium"}
+    alone = api.post("/detect", json=own).json()
+    first, second = api.post("/detect/batch", json=[sibling, own]).json()
+    assert second["final_score"] == alone["final_score"]
+    assert second["scores"] == alone["scores"]
+    assert second["metadata"] == alone["metadata"]
+    unknown = api.post("/detect", json={**own, "asset_id": "NEVER-SEEN"}).json()
+    assert unknown["final_score"] == alone["final_score"]
+    assert len(first["scores"]) == 3  # its window was looked up
 
 
 def a_slow_query_costs_only_itself(api: httpx.Client, engine: Engine, plant: Plant) -> None:

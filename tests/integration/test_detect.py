@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -167,6 +168,42 @@ def test_detect_streams_is_pure_and_carries_state(api: httpx.Client, plant: Plan
         assert one["final_score"] == pytest.approx(other["final_score"], abs=1e-6)
         assert one["metadata"]["window"] == "added"
         assert not {"asset_id", "sensor_id", "timestamp", "features"} & set(one)
+
+
+def test_states_of_many_unknown_bundles_are_settled_together(
+    api: httpx.Client, reading: dict[str, float]
+) -> None:
+    first, *later = [
+        {"timestamp": (T0 + timedelta(minutes=m)).isoformat(), "features": reading}
+        for m in range(2)
+    ]
+    body = {"streams": [{"asset_id": "A", "readings": [first]}]}
+    state = api.post("/detect/streams", json=body).json()["streams"][0]["state"]
+    streams = [
+        {"asset_id": f"A{n}", "state": {**state, "bundle": f"of {n}"}, "readings": later}
+        for n in range(100)
+    ]
+    began = time.perf_counter()
+    answer = api.post("/detect/streams", json={"streams": streams})
+    assert answer.status_code == 200, answer.text
+    assert time.perf_counter() - began < 10
+    assert all(s["results"][0]["metadata"]["window"] == "added" for s in answer.json()["streams"])
+
+
+def test_a_time_that_lies_ahead_is_refused_and_stored_nowhere(
+    api: httpx.Client, reading: dict[str, float]
+) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=2)
+    sent = item(wild(reading), timestamp=ahead.isoformat())
+    refused = api.post("/detect", json=sent)
+    assert refused.status_code == 422
+    assert refused.json()["error"]["code"] == "future_timestamp"
+    assert refused.json()["error"]["field"] == "timestamp"
+    bad, good = api.post("/detect/batch", json=[sent, item(reading)]).json()
+    assert bad["error"]["field"] == "[0].timestamp"
+    assert good["metadata"]["window"] == "added"
+    page = api.get("", params={"asset_id": sent["asset_id"], "is_anomaly": "any"}).json()
+    assert page["total"] == 0
 
 
 def test_one_bad_reading_of_a_stream_leaves_the_others(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from config import JournalMode
 from db.session import make_engine, transaction
@@ -76,3 +77,62 @@ def test_a_row_that_postgresql_refuses_costs_no_other_request(
     assert set(stored(engine)) == {"good-0", "good-1", "good-2"}
     assert bad["metadata"]["stored"] is False
     assert all(one["metadata"]["stored"] for one in good)
+
+
+@pytest.mark.parametrize("late", ["before the commit", "in the commit"])
+def test_what_is_said_to_be_stored_is_what_is_stored(
+    database_url: str, engine: Engine, late: str
+) -> None:
+    """A server that answers too late: rolled back and false, or, at the COMMIT, null."""
+    own = make_engine(database_url)
+    blocked, go_on = threading.Event(), threading.Event()
+
+    def wait(*_: Any) -> None:
+        blocked.set()
+        assert go_on.wait(30)
+
+    one = result("one", anomalous=True)
+
+    async def scenario() -> None:
+        database = Database(lambda: own, quick_s=0.3)
+        await database.start()
+        await database.opened.wait()
+        event.listen(own, "begin" if late.startswith("b") else "commit", wait)
+        await Journal(database, "all").store([one])
+        assert blocked.is_set()
+        go_on.set()
+        await asyncio.to_thread(database._quick.shutdown, True)  # the late thread has ended
+        await database.stop()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+    if late == "before the commit":
+        assert one["metadata"]["stored"] is False
+        assert "detection_id" not in one["metadata"]
+        assert stored(engine) == {}
+    else:
+        assert one["metadata"]["stored"] is None
+        assert stored(engine) == {"one": one["metadata"]["detection_id"]}
+
+
+def test_a_connection_lost_in_the_commit_leaves_the_outcome_open(
+    database_url: str, engine: Engine
+) -> None:
+    own = make_engine(database_url)
+
+    def lose(connection: Any) -> None:
+        connection.connection.driver_connection.close()
+
+    one = result("one", anomalous=True)
+
+    async def scenario() -> None:
+        database = Database(lambda: own, quick_s=30)
+        await database.start()
+        await database.opened.wait()
+        event.listen(own, "commit", lose)
+        await Journal(database, "all").store([one])
+        event.remove(own, "commit", lose)
+        await database.stop()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert one["metadata"]["stored"] is None
+    assert "detection_id" in one["metadata"]

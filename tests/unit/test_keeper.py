@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from errors import NoModel
+from errors import NoModel, Unavailable
 from models.bundle import Bundle
 from models.mlflow_peek import CannotTell, peek
 from models.registry import CHAMPION, FileRegistry, open_registry
@@ -67,6 +67,10 @@ def test_it_follows_the_champion_and_survives_a_broken_one(
     run(scenario)
 
 
+def in_time() -> float:
+    return asyncio.get_running_loop().time() + 30
+
+
 def test_a_state_of_the_new_champion_makes_it_switch_before_scoring(
     tmp_path: Path, bundle_dir: Path
 ) -> None:
@@ -77,13 +81,157 @@ def test_a_state_of_the_new_champion_makes_it_switch_before_scoring(
         kept = Keeper(champion(tmp_path, registry, 3600), no_warming)
         await kept.start()
         await until(lambda: kept.bundle is not None)
-        await kept.know("1")  # nothing to do
         registry.set_alias(CHAMPION, registry.register(bundle_dir))
-        await kept.know("2")
+        await kept.ensure_versions({"0", "2"}, in_time())
         assert kept.current().version == "2"
-        await kept.know("1")  # an old one changes nothing
+        await kept.ensure_versions({"1"}, in_time())  # an old one changes nothing
         assert kept.current().version == "2"
         await kept.stop()
+
+    run(scenario)
+
+
+class SlowAsker(DirectAsker):
+    """A registry whose bundles, or answers, are a long time on their way."""
+
+    def __init__(self, registry: FileRegistry, what: str) -> None:
+        super().__init__(registry)
+        self._what = what
+        self.arrived = asyncio.Event()
+        self.arrived.set()
+
+    async def ask(self, what: str, **details: Any) -> Any:
+        if what == self._what:
+            await self.arrived.wait()
+        return await super().ask(what, **details)
+
+
+@pytest.mark.parametrize("slow", ["fetch", "alias"])
+def test_a_state_of_the_champion_waits_for_a_slow_registry(
+    tmp_path: Path, bundle_dir: Path, slow: str
+) -> None:
+    registry = FileRegistry(tmp_path / "registry")
+    registry.set_alias(CHAMPION, registry.register(bundle_dir))
+    registry.set_alias(CHAMPION, registry.register(bundle_dir))
+
+    async def scenario() -> None:
+        asker = SlowAsker(registry, slow)
+        kept = Keeper(Champion(asker, tmp_path / "bundles", 0.05), no_warming)
+        await kept.start()
+        await until(lambda: kept.bundle is not None)
+        asker.arrived.clear()
+        registry.set_alias(CHAMPION, registry.register(bundle_dir))
+        for _ in range(2):
+            with pytest.raises(Unavailable) as waiting:
+                await kept.ensure_versions({"3"}, in_time())
+            assert waiting.value.code == "bundle_loading"
+            assert waiting.value.retry_after > 0
+        # what was champion before goes on, a slow registry or not
+        await kept.ensure_versions({"1"}, in_time())
+        assert kept.current().version == "2"
+        asker.arrived.set()
+        await until(lambda: kept.current().version == "3")
+        await kept.ensure_versions({"3"}, in_time())
+        await kept.stop()
+
+    run(scenario)
+
+
+def test_a_slow_warming_up_is_waited_for_too(tmp_path: Path, bundle_dir: Path) -> None:
+    registry = FileRegistry(tmp_path / "registry")
+    registry.set_alias(CHAMPION, registry.register(bundle_dir))
+
+    async def scenario() -> None:
+        warm = asyncio.Event()
+        warm.set()
+
+        async def warming(_: Bundle) -> None:
+            await warm.wait()
+
+        kept = Keeper(champion(tmp_path, registry, 0.05), warming)
+        await kept.start()
+        await until(lambda: kept.bundle is not None)
+        warm.clear()
+        registry.set_alias(CHAMPION, registry.register(bundle_dir))
+        with pytest.raises(Unavailable, match="bundle 2"):
+            await kept.ensure_versions({"2"}, in_time())
+        assert kept.current().version == "1"
+        warm.set()
+        await kept.ensure_versions({"2"}, in_time())
+        assert kept.current().version == "2"
+        await kept.stop()
+
+    run(scenario)
+
+
+def test_a_champion_that_cannot_be_loaded_holds_nobody_up(tmp_path: Path, bundle_dir: Path) -> None:
+    registry = FileRegistry(tmp_path / "registry")
+    registry.set_alias(CHAMPION, registry.register(bundle_dir))
+    broken = tmp_path / "broken"
+    shutil.copytree(bundle_dir, broken)
+    (broken / "bundle.json").write_text("{}")
+
+    async def scenario() -> None:
+        kept = keeper(tmp_path, registry)
+        await kept.start()
+        await until(lambda: kept.bundle is not None)
+        registry.set_alias(CHAMPION, registry.register(broken))
+        await until(lambda: kept.status()["problem"] is not None)
+        await kept.ensure_versions({"2"}, in_time())
+        assert kept.current().version == "1"
+        await kept.stop()
+
+    run(scenario)
+
+
+def test_many_unknown_versions_are_asked_about_once(tmp_path: Path, bundle_dir: Path) -> None:
+    registry = FileRegistry(tmp_path / "registry")
+    registry.set_alias(CHAMPION, registry.register(bundle_dir))
+
+    async def scenario() -> None:
+        kept = Keeper(champion(tmp_path, registry, 3600), no_warming)
+        await kept.start()
+        await until(lambda: kept.bundle is not None)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await kept.ensure_versions({f"v{number}" for number in range(500)}, in_time())
+        assert loop.time() - began < 3
+        await kept.ensure_versions({"w"}, loop.time() - 1)  # the deadline is over: no waiting
+        await kept.stop()
+
+    run(scenario)
+
+
+def test_who_asks_while_the_alias_is_being_read_is_answered_by_a_later_look(
+    tmp_path: Path, bundle_dir: Path
+) -> None:
+    registry = FileRegistry(tmp_path / "registry")
+    registry.set_alias(CHAMPION, registry.register(bundle_dir))
+    home = tmp_path / "bundles"
+
+    async def scenario() -> None:
+        reading, go_on = asyncio.Event(), asyncio.Event()
+
+        class Stopped(DirectAsker):
+            async def ask(self, what: str, **details: Any) -> Any:
+                answer = await super().ask(what, **details)
+                if what == "alias":
+                    reading.set()
+                    await go_on.wait()
+                return answer
+
+        leader = Champion(Stopped(registry), home, 3600)
+        home.mkdir()
+        leading = asyncio.create_task(leader.lead())
+        await reading.wait()
+        other = Champion(DirectAsker(registry), home, 3600)  # a worker that does not lead
+        registry.set_alias(CHAMPION, registry.register(bundle_dir))
+        other.ask_again()
+        go_on.set()
+        await until(lambda: other.read().get("version") == "2")
+        leading.cancel()
+        await asyncio.gather(leading, return_exceptions=True)
+        await leader.close()
 
     run(scenario)
 

@@ -6,12 +6,14 @@ import asyncio
 import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from errors import InputError, Unavailable
+from errors import AnomalyError, InputError, Unavailable
+from models.base import Array
 from models.bundle import Bundle, Rule
 from models.ensemble import DetectorCall, Point, StreamOutcome, StreamWork, score
 from models.fitting import FitOptions, fit_model_set
@@ -61,6 +63,7 @@ def test_own_history_beats_the_batch_which_goes_behind_what_is_stored() -> None:
     items: list[Any] = [item("A", 1), item("A", 2, history=[{"rms": 9.0}]), item("A", 3)]
     alone, chain = plan(items, Known({("A", ""): stored}))
     assert [p.features for p in alone.work.window] == [{"rms": 9.0}]
+    assert alone.work.state is None  # whatever its siblings had looked up
     assert (minutes(alone), alone.items) == ([2.0], [1])
     assert chain.work.window == stored.window
     assert chain.work.state == stored.state
@@ -216,6 +219,41 @@ def test_a_runner_stacks_what_is_alike_and_answers_in_order(bundle: Bundle, text
     assert answers[2]["error"]["code"] == "bad_call"
     assert unpack(answers[3]["y"]).shape == (5, len(bundle.model_set("default").feature_names))
     assert unpack(answers[4]["y"]) == pytest.approx(model.score(calls(bundle, 3)[0].x))
+
+
+class Failing:
+    """A detector that cannot score what it is given."""
+
+    def score(self, x: Array) -> Array:
+        raise ZeroDivisionError("a secret of the code")
+
+
+def test_a_detector_that_fails_is_500_and_a_bundle_that_is_not_there_yet_503(
+    bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert bundle.folder is not None
+    held = BundleCache(bundle.folder.parent)
+    runner = DetectorRunner("isolation_forest", held)
+    damaged = Bundle.load(bundle.folder)
+    damaged.model_set("default").detectors["isolation_forest"] = Failing()  # type: ignore[assignment]
+    held._loaded[bundle.folder.name] = damaged
+    elsewhere = DetectorRunner("isolation_forest", BundleCache(tmp_path))
+
+    async def ask(where: DetectorRunner) -> AnomalyError:
+        async def score(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return where.answer(calls)
+
+        runners = RemoteRunners({"isolation_forest": score}, asyncio.get_running_loop())
+        with pytest.raises(AnomalyError) as refused:
+            await asyncio.to_thread(runners.call, bundle, "default", calls(bundle, 4))
+        return refused.value
+
+    failed = asyncio.run(ask(runner))
+    assert (failed.status, failed.retriable, failed.code) == (500, False, "runner_failed")
+    assert "secret" not in failed.message
+    assert "ZeroDivisionError: a secret of the code" in caplog.text
+    missing = asyncio.run(ask(elsewhere))
+    assert (missing.status, missing.retriable) == (503, True)
 
 
 def test_a_dropped_connection_is_tried_again_and_a_dead_runner_is_503(bundle: Bundle) -> None:

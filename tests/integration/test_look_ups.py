@@ -1,0 +1,46 @@
+"""Look-ups of concurrent requests are made together, and each gets only what it asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from sqlalchemy import Engine
+
+from db.repository import StoredState, save_states, stream_key
+from db.session import make_engine, transaction
+from serving.database import Database
+from serving.parsing import Item
+from serving.planning import Known
+from serving.stored import LookUps
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def item(asset: str) -> Item:
+    return Item(asset, None, {"rms": 1.0}, AT, None, None, {})
+
+
+def test_a_request_learns_nothing_of_the_others_streams(database_url: str, engine: Engine) -> None:
+    assets = [f"A{number}" for number in range(30)]
+    topic = uuid4()
+    with transaction(engine) as connection:
+        states = [
+            StoredState(stream_key(asset, None), topic, 0, {"bundle": asset}, AT, 0, asset)
+            for asset in assets
+        ]
+        save_states(connection, states)
+
+    async def scenario() -> list[Known]:
+        database = Database(lambda: make_engine(database_url), quick_s=30)
+        await database.start()
+        await database.opened.wait()
+        look_ups = LookUps(database)
+        found = await asyncio.gather(*(look_ups.known([item(asset)]) for asset in assets))
+        await database.stop()
+        return found
+
+    for asset, known in zip(assets, asyncio.run(scenario()), strict=True):
+        assert {key: s.state for key, s in known.stored.items()} == {(asset, ""): {"bundle": asset}}
+        assert known.criticality == {asset: "medium"}
