@@ -181,12 +181,12 @@ def test_states_of_many_unknown_bundles_are_settled_together(
     state = api.post("/detect/streams", json=body).json()["streams"][0]["state"]
     streams = [
         {"asset_id": f"A{n}", "state": {**state, "bundle": f"of {n}"}, "readings": later}
-        for n in range(100)
+        for n in range(200)
     ]
     began = time.perf_counter()
     answer = api.post("/detect/streams", json={"streams": streams})
     assert answer.status_code == 200, answer.text
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - began < 5  # one by one they took 0.05 s each
     assert all(s["results"][0]["metadata"]["window"] == "added" for s in answer.json()["streams"])
 
 
