@@ -2,7 +2,7 @@
 
 Strict: a string, boolean or null is never a number, NaN and infinities are refused, and a time that
 cannot be read is never "now". Plain functions, because they are called tens of thousands of times a
-second; the shape of what goes out is documented in ``serving/openapi_schemas.py``.
+second; the shape of what goes out is documented in ``serving/http/openapi_schemas.py``.
 """
 
 from __future__ import annotations

@@ -22,13 +22,13 @@ from _bentoml_sdk import Service
 
 from config import load_settings
 from errors import AnomalyError, SettingsError
-from process import die_with_parent
+from runtime import die_with_parent
 from serving import logs
 from serving.auth import Keys, is_public
-from serving.front import Front
-from serving.origins import Origins
-from serving.remote import MODEL_NAMES, parse_urls
-from serving.routing import RestApp
+from serving.detection.runner_urls import MODEL_NAMES, parse_urls
+from serving.http.front import Front
+from serving.http.origins import Origins
+from serving.http.routing import RestApp
 
 HERE = Path(__file__).resolve().parent
 
@@ -58,7 +58,7 @@ log = logging.getLogger("bentoml.service")
 origins = Origins.parse(settings.allowed_hosts, settings.service_host)
 rest_app = RestApp(keys, origins, max_concurrency=settings.max_concurrency)
 
-#: The name that ``models.store`` gives a bundle in the Bento store.
+#: The name that ``models.registry.bento_store`` gives a bundle in the Bento store.
 BUNDLE_MODEL = "anomaly-bundle"
 
 #: In force for API and runners alike.
@@ -78,7 +78,7 @@ def runner_service(detector: str) -> Service[Any]:
         """Scores batches of calls for one detector; listens on a unix socket only."""
 
         def __init__(self) -> None:
-            from serving.runners import BundleCache, DetectorRunner
+            from serving.detection.runners import BundleCache, DetectorRunner
 
             bundles = BundleCache(settings.var_dir / "bundles", packed_folder())
             self._runner = DetectorRunner(detector, bundles)
@@ -162,12 +162,12 @@ class Api:
     @bentoml.on_startup
     async def open(self) -> None:
         """Build the parts; bundle and database follow in the background."""
-        from serving.parts import Parts
+        from serving.app import App
 
         remote = {}
         if settings.runner_mode == "processes":
             remote = {name: getattr(self, f"{name}_runner") for name in MODEL_NAMES}
-        self._parts = await Parts.open(settings, remote, frozenset(runner_urls), packed_folder())
+        self._parts = await App.open(settings, remote, frozenset(runner_urls), packed_folder())
         rest_app.serve(self._parts.endpoints(secured=bool(keys)))
         if (
             is_public(settings.service_host)

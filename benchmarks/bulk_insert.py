@@ -17,10 +17,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine
 
 from benchmarks.database import TOPIC, results, throw_away_database
-from db.repository import detection_row, insert_detections
+from db.queries.copy import insert_detections
+from db.queries.detections import detection_row
 from db.session import transaction
 from db.tables import AnomalyDetection
-from process import run_command
+from runtime import run_command
 
 Insert = Callable[[Connection, list[dict[str, Any]]], object]
 

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from models.bundle import Bundle
-from models.ensemble import Point, StreamWork, score
-from models.thresholds import Policy
+from models.bundles.bundle import Bundle
+from models.scoring.adaptation import ScoringPolicy
+from models.scoring.ensemble import Reading, StreamWork, score
 
-POLICY = Policy()
+POLICY = ScoringPolicy()
 MODEL_SET = Bundle.load(Path(os.environ["BUNDLE_DIR"])).model_set("default")
 
 
@@ -29,8 +29,8 @@ async def detect(request: Request) -> Response:
         None,
         "medium",
         None,
-        [Point(None, features) for features in item.get("history", ())],
-        [Point(datetime.fromisoformat(item["timestamp"]), item["features"])],
+        [Reading(None, features) for features in item.get("history", ())],
+        [Reading(datetime.fromisoformat(item["timestamp"]), item["features"])],
     )
     (outcome,) = score(MODEL_SET, [work], POLICY)
     return Response(orjson.dumps(outcome.results[0]), media_type="application/json")

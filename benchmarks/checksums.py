@@ -14,7 +14,7 @@ from kafka.record._crc32c import crc as crc_in_python
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 from kafka.record.util import calc_crc32c
 
-from process import run_command
+from runtime import run_command
 
 RECORDS = 1000
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from process import run_command
+from runtime import run_command
 
 CMAPSS_FEATURES = [f"setting_{i}" for i in range(1, 4)] + [f"sensor_{i}" for i in range(1, 22)]
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

@@ -19,9 +19,9 @@ from benchmarks.methods import judge
 from benchmarks.noise import noise
 from benchmarks.report import Row
 from benchmarks.simulated import calm, plant
-from models.fitting import FitOptions, fit_model_set
-from models.model_set import ModelSet
-from models.thresholds import BUDGETS
+from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.scoring.adaptation import BUDGETS
+from models.scoring.model_set import ModelSet
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

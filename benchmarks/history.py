@@ -16,9 +16,9 @@ from collections.abc import Callable
 from sqlalchemy import Connection, text
 
 from benchmarks.database import fill_history, throw_away_database, vacuum
-from db.history import HistoryFilter, encode_cursor, history, page_query
+from db.queries.history import HistoryFilter, encode_cursor, history, page_query
 from db.session import transaction
-from process import run_command
+from runtime import run_command
 
 CASES = {
     "anomalies": HistoryFilter(),

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from benchmarks.measures import hotelling, largest_z
 from benchmarks.report import OURS
 from benchmarks.scored import Run, run_series
-from models.calibration import threshold_of
-from models.model_set import ModelSet
-from models.thresholds import Policy
+from models.scoring.adaptation import ScoringPolicy
+from models.scoring.model_set import ModelSet
+from models.scoring.tail import threshold_of
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -53,7 +53,7 @@ def judge(
     run = run_series(model_set, timestamps, values, names, asset=asset)
     scores = {OURS: run.score, **run.detectors}
     if fixed:
-        still = run_series(model_set, timestamps, values, names, Policy(adaptation=False))
+        still = run_series(model_set, timestamps, values, names, ScoringPolicy(adaptation=False))
         scores[FIXED] = still.score
     moving = train.std(axis=0) > 1e-9 * np.maximum(np.abs(train).max(axis=0), 1e-300)
     magnitudes = {m: f(train[:, moving], values[:, moving]) for m, f in PLAIN.items()}

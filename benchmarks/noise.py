@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchmarks.measures import alarm_rate
 from benchmarks.methods import judge
 from benchmarks.report import Row
-from models.fitting import FitOptions, fit_model_set
+from models.fitting.model_set_fit import FitOptions, fit_model_set
 from training.simulate import ar1
 
 Floats = NDArray[np.float64]

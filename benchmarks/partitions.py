@@ -13,9 +13,10 @@ import time
 
 from benchmarks.database import START, TOPIC, results, throw_away_database
 from db.partitions import ensure_partitions
-from db.repository import detection_row, insert_detections
+from db.queries.copy import insert_detections
+from db.queries.detections import detection_row
 from db.session import transaction
-from process import run_command
+from runtime import run_command
 
 CHUNK = 5000
 

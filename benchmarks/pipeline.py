@@ -32,9 +32,9 @@ from sqlalchemy import Engine, text
 
 from db.migrate import migrate
 from db.session import make_engine
-from models.bundle import Bundle
-from models.fitting import FitOptions, fit_model_set
-from process import run_command
+from models.bundles.bundle import Bundle
+from models.fitting.model_set_fit import FitOptions, fit_model_set
+from runtime import run_command
 from tests.fixtures.broker import Broker, free_port_pair
 from tests.fixtures.own_postgres import OwnPostgres
 from tests.fixtures.postgres import run_admin

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks import experiments
 from benchmarks.report import Row, plot, table
-from process import run_command
+from runtime import run_command
 
 NAMES = ("skab", "cmapss", "free", "calm", "plant", "noise")
 _ROOT = Path(__file__).resolve().parent.parent

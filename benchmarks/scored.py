@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.ensemble import Point, StreamWork, score
-from models.model_set import ModelSet
-from models.thresholds import Policy
+from models.scoring.adaptation import ScoringPolicy
+from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.model_set import ModelSet
 
 Floats = NDArray[np.float64]
 
@@ -37,18 +37,18 @@ def run_series(
     timestamps: NDArray[np.datetime64],
     values: Floats,
     names: Sequence[str],
-    policy: Policy | None = None,
+    policy: ScoringPolicy | None = None,
     *,
     asset: str = "A",
     criticality: str = "medium",
     chunk: int = 2000,
 ) -> Run:
     """Score (n, d) readings of one stream in order."""
-    policy = policy or Policy()
+    policy = policy or ScoringPolicy()
     n = len(values)
     run = Run(np.zeros(n), {name: np.zeros(n) for name in model_set.names})
     state: dict[str, Any] | None = None
-    window: list[Point] = []
+    window: list[Reading] = []
     for start in range(0, n, chunk):
         points = as_points(timestamps[start : start + chunk], values[start : start + chunk], names)
         work = StreamWork(asset, None, None, criticality, state, window, points)
@@ -69,10 +69,10 @@ def run_series(
 
 def as_points(
     timestamps: NDArray[np.datetime64], values: Floats, names: Sequence[str]
-) -> list[Point]:
+) -> list[Reading]:
     """Readings as the ensemble takes them."""
     times = timestamps.astype("datetime64[us]").tolist()
     return [
-        Point(t.replace(tzinfo=UTC), dict(zip(names, row, strict=True)))
+        Reading(t.replace(tzinfo=UTC), dict(zip(names, row, strict=True)))
         for t, row in zip(times, values.tolist(), strict=True)
     ]

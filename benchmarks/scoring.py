@@ -25,12 +25,12 @@ from pyod.models.ocsvm import OCSVM
 from rich.console import Console
 from rich.table import Table
 
-from models.base import Detector
-from models.correlation import thin_out
-from models.isolation_forest import IsolationForest
-from models.lstm_autoencoder import LSTMAutoencoder
-from models.one_class_svm import OneClassSVM
-from process import run_command
+from models.detectors.base import Detector
+from models.detectors.covariance import thin_out
+from models.detectors.isolation_forest import IsolationForest
+from models.detectors.lstm_autoencoder import LSTMAutoencoder
+from models.detectors.one_class_svm import OneClassSVM
+from runtime import run_command
 
 Call = Callable[[], object]
 Rows = NDArray[np.float64]
@@ -40,9 +40,9 @@ _LOAD = """
 import sys, time
 from pathlib import Path
 begun = time.perf_counter()
-from models.isolation_forest import IsolationForest
-from models.lstm_autoencoder import LSTMAutoencoder
-from models.one_class_svm import OneClassSVM
+from models.detectors.isolation_forest import IsolationForest
+from models.detectors.lstm_autoencoder import LSTMAutoencoder
+from models.detectors.one_class_svm import OneClassSVM
 imported = time.perf_counter()
 for kind in (IsolationForest, OneClassSVM, LSTMAutoencoder):
     kind.load(Path(sys.argv[1]))

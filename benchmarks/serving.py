@@ -30,9 +30,11 @@ import psutil  # type: ignore[import-untyped]
 from benchmarks.http_load import Load, request, run
 from benchmarks.serving_data import bridge_body, items, make_bundle, past
 from db.embedded import embedded_url
-from db.repository import StoredState, detection_row, insert_detections, save_states, stream_key
+from db.queries.copy import insert_detections
+from db.queries.detections import detection_row
+from db.queries.stream_states import StoredState, save_states, stream_key
 from db.session import make_engine, transaction
-from process import run_command
+from runtime import run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX = "/api/v1/anomalies"

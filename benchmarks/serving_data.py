@@ -97,10 +97,10 @@ def bridge_body(streams: int, length: int, seed: int) -> dict[str, Any]:
 def make_bundle(var_dir: Path) -> Path:
     """Train the default bundle (100 trees, default SVM, 64-16-64 LSTM) and make it champion."""
     from errors import BundleError
-    from models.bundle import Bundle
-    from models.fitting import fit_model_set
-    from models.options import FitOptions
-    from models.registry import CHAMPION, open_registry
+    from models.bundles.bundle import Bundle
+    from models.fitting.model_set_fit import fit_model_set
+    from models.fitting.options import FitOptions
+    from models.registry.base import CHAMPION, open_registry
 
     folder = var_dir / "bundle"
     try:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from benchmarks.measures import alarm_rate
 from benchmarks.methods import Judged, judge
 from benchmarks.report import OURS, Row
-from models.fitting import FitOptions, fit_model_set
-from models.model_set import ModelSet
-from models.thresholds import BUDGETS
+from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.scoring.adaptation import BUDGETS
+from models.scoring.model_set import ModelSet
 from training.simulate import Fault, Plant, simulate
 
 Bools = NDArray[np.bool_]

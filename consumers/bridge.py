@@ -22,18 +22,19 @@ from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
 
 from config import Settings, load_settings
-from consumers import check, clients, logs
-from consumers.checkpoint import Store
+from consumers import logs, preflight
+from consumers.app import Bridge, build
+from consumers.broker import clients
 from consumers.kill import Hook, killer, nothing
 from consumers.metrics import Metrics
-from consumers.running import Bridge, build
-from consumers.scorer import HttpScorer
-from consumers.trouble import Trouble
+from consumers.outage import Outage
+from consumers.scoring_client import HttpScorer
+from consumers.store import BridgeStore
 from db.maintain import Maintenance
 from db.migrate import migrate
 from db.session import open_engine
 from errors import BrokerUnavailable, SettingsError, StorageUnavailable
-from process import run_command
+from runtime import run_command
 
 log = logging.getLogger("consumers.bridge")
 
@@ -98,11 +99,11 @@ def main(argv: list[str] | None = None) -> int:
 def _check(settings: Settings) -> int:
     scorer = _scorer(settings)
     try:
-        return check.run(
+        return preflight.run(
             [
-                ("broker", check.broker_probe(settings)),
-                ("service", check.service_probe(settings, scorer)),
-                ("database", check.database_probe(lambda: open_engine(settings))),
+                ("broker", preflight.broker_probe(settings)),
+                ("service", preflight.service_probe(settings, scorer)),
+                ("database", preflight.database_probe(lambda: open_engine(settings))),
             ]
         )
     finally:
@@ -147,7 +148,7 @@ def _run(settings: Settings, drain: bool) -> int:
         hook = _hook(settings)
         maintenance = Maintenance(engine, settings)
         bridge = build(
-            settings, consumer, Store(engine, owner, hook), metrics,
+            settings, consumer, BridgeStore(engine, owner, hook), metrics,
             make_producer=lambda: clients.make_producer(settings),
             make_scorer=lambda: _scorer(settings),
             make_partitions=lambda _: maintenance.run(),
@@ -160,7 +161,7 @@ def _run(settings: Settings, drain: bool) -> int:
 
 def _until(stopping: threading.Event, what: str, attempt: Callable[[], T]) -> T | None:
     """Try until it works; None when the bridge is stopped before that."""
-    trouble = Trouble(what, lambda *_: None)
+    trouble = Outage(what, lambda *_: None)
     while not stopping.is_set():
         try:
             made = attempt()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sqlalchemy import Engine
 
-from db.repository import DeadLetterFilter, database_now, dead_letter_page
+from db.queries.dead_letters import DeadLetterFilter, database_now, dead_letter_page
 from db.session import transaction
 
 PAGE = 500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from process import JsonFormatter
+from runtime import JsonFormatter
 
 
 def configure(level: str, as_json: bool) -> None:
@@ -14,7 +14,7 @@ def configure(level: str, as_json: bool) -> None:
     handler.setFormatter(JsonFormatter() if as_json else text)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Its lines repeat for every connection and attempt; what they mean is said once, by us
-    # (consumers.overheard).
+    # (consumers.broker.connection_errors).
     kafka = logging.getLogger("kafka")
     kafka.setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
     kafka.propagate = level == "DEBUG"

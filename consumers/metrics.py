@@ -64,7 +64,7 @@ class Metrics:
         self.state.labels(state, why).set(1)
 
     def account(self, items: Sequence[Any]) -> None:
-        """Count a committed batch of ``consumers.batch.Item``."""
+        """Count a committed batch of ``consumers.processing.batch.Item``."""
         self.records.inc(len(items))
         self.batch.observe(len(items))
         anomalies: Counts[str] = Counts()

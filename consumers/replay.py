@@ -21,13 +21,14 @@ import orjson
 from kafka import errors as kafka_errors
 
 from config import Settings, load_settings
-from consumers import clients, logs
+from consumers import logs
+from consumers.broker import clients
 from consumers.dead_letters import dead_letters
 from datasets import Reading, readings
-from db.repository import DeadLetterFilter
+from db.queries.dead_letters import DeadLetterFilter
 from db.session import open_engine
 from errors import AnomalyError, BrokerUnavailable, InputError
-from process import run_command
+from runtime import run_command
 from schemas import LookAlikes, parse_timestamp
 
 log = logging.getLogger(__name__)

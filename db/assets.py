@@ -16,7 +16,7 @@ from config import load_settings
 from db.migrate import migrate
 from db.session import open_engine, transaction
 from errors import AnomalyError, DatasetError, InputError
-from process import run_command
+from runtime import run_command
 from schemas import CRITICALITIES, Criticality, check_name
 
 DEFAULT: Criticality = "medium"

@@ -17,13 +17,13 @@ from sqlalchemy import Engine
 
 from config import Settings, load_settings
 from db.backlog import work_off
-from db.dead_letters import database_now
 from db.migrate import migrate
 from db.partitions import ensure_partitions
+from db.queries.dead_letters import database_now
 from db.retention import Retention, drop_expired
 from db.session import open_engine, transaction
 from errors import AnomalyError
-from process import run_command
+from runtime import run_command
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine, text
 from config import load_settings
 from db.session import open_engine, transaction
 from errors import AnomalyError, SettingsError
-from process import run_command
+from runtime import run_command
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from functools import partial
 from sqlalchemy import Engine, text
 
 from config import Settings
-from db.dead_letters import database_now
 from db.partitions import DEFAULT, drop_partitions
+from db.queries.dead_letters import database_now
 from db.retry import retried
 from db.session import transaction
 

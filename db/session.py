@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from config import Settings
 from db.embedded import embedded_url
-from db.jsonb import dump_json
+from db.encoding import dump_json
 from errors import AnomalyError, InputError, SettingsError, StorageUnavailable
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from config import Settings
-from process import run_command
+from runtime import run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = (

@@ -22,10 +22,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from sqlalchemy import Engine
 
 from config import Settings, load_settings
-from db.repository import recent_alarms, table_sizes
+from db.queries.reporting import recent_alarms, table_sizes
 from db.session import open_engine, transaction
 from errors import AnomalyError
-from process import run_command
+from runtime import run_command
 
 log = logging.getLogger("exporter")
 

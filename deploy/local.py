@@ -31,7 +31,7 @@ from deploy.sender import replay_command, sent, shift_of
 from deploy.truth import compare, faults_of
 from deploy.watch import claimed, summary, watch
 from errors import AnomalyError
-from process import INTERRUPTED, die_with_parent, run_command
+from runtime import INTERRUPTED, die_with_parent, run_command
 
 PARTITIONS = 3
 

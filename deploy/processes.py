@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from process import die_with_parent
+from runtime import die_with_parent
 
 
 def free_port() -> int:

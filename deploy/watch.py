@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine
 
-from db.repository import anomalies_between, count_rows, dead_letter_reasons, stored_offsets
+from db.queries.reporting import anomalies_between, count_rows, dead_letter_reasons, stored_offsets
 from db.session import transaction
 from deploy.truth import Alarm
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import TrainingError
-from models.base import Array, Progress
-from models.bundle import Bundle, Rule
-from models.fitting import FitOptions, FitReport, fit_model_set
+from models.bundles.bundle import Bundle, Rule
+from models.detectors.base import Array, Progress
+from models.fitting.model_set_fit import FitOptions, FitReport, fit_model_set
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from process import JsonFormatter
+from runtime import JsonFormatter
 
 #: BentoML's name of its handler; only a process that serves has it.
 HANDLER = "tracehandler"

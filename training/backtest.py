@@ -16,21 +16,21 @@ import numpy as np
 from config import Settings
 from datasets import Stream
 from errors import InputError, TrainingError
-from models.base import LSTM_AUTOENCODER, MODEL_NAMES
-from models.calibration import criticality_of
-from models.options import FitOptions
-from models.thresholds import Policy
-from process import run_command
+from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES
+from models.fitting.options import FitOptions
+from models.scoring.adaptation import ScoringPolicy
+from models.scoring.tail import criticality_of
+from runtime import run_command
 from schemas import CRITICALITIES
-from training import plots
-from training.backtest_report import print_report
-from training.cuts import Cut, by_asset, parse_cut, places, prepared
-from training.evaluate import Scored
-from training.groups import Result, Task, run_tasks
-from training.options import add_fit_arguments, count, fit_options
-from training.progress import Board
-from training.setting import consoles, entry, policy_of
-from training.sources import TrainingData, load_data
+from training.cli.common import consoles, entry, policy_of
+from training.cli.options import add_fit_arguments, count, fit_options
+from training.cli.progress import ProgressDisplay
+from training.data.sources import TrainingData, load_data
+from training.data.splits import Cut, by_asset, parse_cut, places, prepared
+from training.evaluation import plots
+from training.evaluation.measures import Scored
+from training.fitting.parallel_fit import Result, Task, run_tasks
+from training.reports.backtest_report import print_report
 
 COLUMNS = (
     "asset_id", "timestamp", "final_score", "threshold", "is_anomaly", "criticality", *MODEL_NAMES,
@@ -93,7 +93,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     options = fit_options(arguments)
     tasks, notes = tasks_of(data, cut, options, arguments.fleet)
     tasks = [replace(t, policy=policy, criticality=arguments.criticality) for t in tasks]
-    with Board(err) as board:
+    with ProgressDisplay(err) as board:
         results, more = run_all(tasks, board, arguments.jobs)
     scored = in_order(data, cut, results, policy.threshold(arguments.criticality))
     write_scores(arguments.out, scored)
@@ -144,14 +144,14 @@ def tasks_of(
         except TrainingError as error:
             notes.append(f"{error.message}: not scored")
             continue
-        tasks.append(Task(name, ready, options, Policy()))
+        tasks.append(Task(name, ready, options, ScoringPolicy()))
     if not tasks:
         raise TrainingError(notes[0] if len(notes) == 1 else f"nothing to train on: {notes[0]}")
     return tasks, notes
 
 
 def run_all(
-    tasks: Sequence[Task], board: Board, jobs: int | None
+    tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None
 ) -> tuple[list[Result], list[str]]:
     """Run the tasks; those whose stretches are too short for the window go without the LSTM."""
     found: dict[str, Result] = {}

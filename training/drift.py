@@ -18,14 +18,14 @@ from rich.table import Table
 
 from config import Settings
 from errors import NotFound, UnknownGroup
-from models.bundle import Bundle
-from models.drift import compare, recent_columns
-from models.registry import CHAMPION
-from process import run_command
-from training.options import count
-from training.promotion import load_version
-from training.setting import consoles, entry, registry_of
-from training.sources import TrainingData, load_data
+from models.bundles.bundle import Bundle
+from models.feature_drift import compare, recent_columns
+from models.registry.base import CHAMPION
+from runtime import run_command
+from training.cli.common import consoles, entry, registry_of
+from training.cli.options import count
+from training.data.sources import TrainingData, load_data
+from training.publishing.promotion import load_version
 
 #: recent values of each feature and score, by group
 Recent = Callable[[str], dict[str, list[float]]]
@@ -87,7 +87,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
 def compared(
     bundle: Bundle, groups: Sequence[str], recent: Recent
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """For each group and feature the comparison of :func:`models.drift.compare`."""
+    """For each group and feature the comparison of :func:`models.feature_drift.compare`."""
     return {group: compare(bundle.model_set(group).profile, recent(group)) for group in groups}
 
 
@@ -125,7 +125,7 @@ def of_file(bundle: Bundle, data: TrainingData, last: int) -> Recent:
 def _stored(
     settings: Settings, bundle: Bundle, groups: Sequence[str], last: int
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    from db.repository import recent_readings
+    from db.queries.readings import recent_readings
     from db.session import open_engine, transaction
 
     engine = open_engine(settings)

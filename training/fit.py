@@ -12,14 +12,14 @@ from rich.console import Console
 
 from config import Settings
 from errors import InputError
-from process import run_command
+from runtime import run_command
 from schemas import parse_timestamp
-from training.options import add_fit_arguments, count, fit_options, share
+from training.cli.common import consoles, entry, policy_of
+from training.cli.options import add_fit_arguments, count, fit_options, share
+from training.cli.progress import ProgressDisplay
+from training.data.sources import POSTGRESQL, SIMULATED, TrainingData, load_data
 from training.pipeline import Outcome, Request, train
-from training.progress import Board
-from training.report import print_budgets, print_fit
-from training.setting import consoles, entry, policy_of
-from training.sources import POSTGRESQL, SIMULATED, TrainingData, load_data
+from training.reports.fit_report import print_budgets, print_fit
 
 EPILOG = """\
 examples:
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     if arguments.job is not None:
         # late: nothing else needs the database
-        from training.job import run_job
+        from training.rest_job import run_job
 
         return entry(lambda settings: run_job(settings, arguments.job, parser()))
     return entry(lambda settings: _train(settings, arguments))
@@ -97,7 +97,7 @@ def _train(settings: Settings, arguments: argparse.Namespace) -> int:
         f"training on {data.source}: {len(data.streams)} streams, {data.rows:,} readings,"
         f" {len(data.feature_names)} features"
     )
-    with Board(err) as board:
+    with ProgressDisplay(err) as board:
         outcome = train(request, settings, board)
     show(out, settings, outcome)
     return 0
@@ -110,7 +110,7 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
 
     def stored() -> TrainingData:
         from db.session import open_engine
-        from training.stored import from_database
+        from training.data.postgres import from_database
 
         engine = open_engine(settings)
         try:

@@ -1,4 +1,5 @@
-"""A whole training: groups, fits, measures; then :mod:`training.publish` makes it known."""
+"""A whole training: groups, fits, measures; then :mod:`training.publishing.publish` makes it
+known."""
 
 from __future__ import annotations
 
@@ -10,20 +11,20 @@ from typing import Any
 
 from config import Settings
 from errors import TrainingError
-from models.bundle import Bundle
-from models.options import FitOptions
-from models.thresholds import Policy
-from training.assemble import assemble
-from training.grouping import Grouping, by_rules, for_group, group_streams
-from training.groups import Result, Task, run_tasks
-from training.measures import Measures, measure
-from training.prepare import prepare
-from training.progress import Board
-from training.promotion import load_champion
-from training.publish import Published, Trained, publish
-from training.setting import policy_of, registry_of
-from training.sources import TrainingData
-from training.tracking import begun_run
+from models.bundles.bundle import Bundle
+from models.fitting.options import FitOptions
+from models.scoring.adaptation import ScoringPolicy
+from training.cli.common import policy_of, registry_of
+from training.cli.progress import ProgressDisplay
+from training.data.groups import Grouping, by_rules, for_group, group_streams
+from training.data.preparation import prepare
+from training.data.sources import TrainingData
+from training.evaluation.summary import Measures, measure
+from training.fitting.bundle_builder import assemble
+from training.fitting.parallel_fit import Result, Task, run_tasks
+from training.publishing.mlflow_tracking import begun_run
+from training.publishing.promotion import load_champion
+from training.publishing.publish import Published, Trained, publish
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class Request:
     as_champion : deal them out, and fit each group, as the champion was (training jobs); of
         ``options`` only the models count then.
     only : retrain this group of the champion alone, carry the others over.
-    missing : "drop" or "refuse", see :mod:`training.prepare`.
+    missing : "drop" or "refuse", see :mod:`training.data.preparation`.
     holdout : share of the newest readings that is not fitted on.
     promote : "auto", "true" or "false".
     jobs : fits at one time; as many as cores when absent.
@@ -68,7 +69,7 @@ class Outcome:
     notes: list[str]
 
 
-def train(request: Request, settings: Settings, board: Board) -> Outcome:
+def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outcome:
     """Train, log, register, promote under the rule, import into the Bento store.
 
     Raises
@@ -153,7 +154,7 @@ def _options(request: Request, champion: Bundle | None, group: str) -> FitOption
 
 
 def _tasks(
-    request: Request, grouping: Grouping, policy: Policy, champion: Bundle | None
+    request: Request, grouping: Grouping, policy: ScoringPolicy, champion: Bundle | None
 ) -> list[Task]:
     alone = len(grouping.groups) == 1
     tasks = []
@@ -170,7 +171,7 @@ def _tasks(
     return tasks
 
 
-def _fitted(tasks: Sequence[Task], board: Board, jobs: int | None) -> list[Result]:
+def _fitted(tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None) -> list[Result]:
     """All results in the order of the tasks; the first failure stops the rest."""
     found: dict[str, Result] = {}
     for result in run_tasks(tasks, board, jobs):
@@ -181,7 +182,7 @@ def _fitted(tasks: Sequence[Task], board: Board, jobs: int | None) -> list[Resul
     return [found[task.name] for task in tasks]
 
 
-def _measured(results: Sequence[Result], timed: bool, policy: Policy) -> dict[str, Measures]:
+def _measured(results: Sequence[Result], timed: bool, policy: ScoringPolicy) -> dict[str, Measures]:
     out = {}
     for result in results:
         if result.scored and result.model_set is not None:

@@ -13,22 +13,22 @@ from rich.table import Table
 
 from config import Settings
 from errors import NotFound, TrainingError
-from models.bundle import Bundle
-from models.options import FitOptions
-from models.registry import CHALLENGER, CHAMPION, Registry
-from models.store import import_alias
-from process import run_command
-from training.comparison import Column, Comparison, compare
-from training.grouping import by_rules, group_streams
-from training.groups import Task
-from training.options import share
-from training.prepare import prepare
-from training.progress import Board
-from training.promotion import load_version, promote, roll_back
-from training.publish import held_out
-from training.report import number, print_versions
-from training.setting import consoles, entry, policy_of, registry_of
-from training.sources import POSTGRESQL, TrainingData, load_data
+from models.bundles.bundle import Bundle
+from models.fitting.options import FitOptions
+from models.registry.base import CHALLENGER, CHAMPION, Registry
+from models.registry.bento_store import import_alias
+from runtime import run_command
+from training.cli.common import consoles, entry, policy_of, registry_of
+from training.cli.options import share
+from training.cli.progress import ProgressDisplay
+from training.data.groups import by_rules, group_streams
+from training.data.preparation import prepare
+from training.data.sources import POSTGRESQL, TrainingData, load_data
+from training.fitting.parallel_fit import Task
+from training.publishing.comparison import Column, Comparison, compare
+from training.publishing.promotion import load_version, promote, roll_back
+from training.publishing.publish import held_out
+from training.reports.fit_report import number, print_versions
 from training.unregistered import register_kept
 
 EXIT_NOT_PROMOTED = 2
@@ -144,7 +144,7 @@ def _compared(
     if not recipe.get("data"):
         raise TrainingError(f"it is not known what version {version} was trained on: give --data")
     data, skip = _recent(settings, recipe, bundles[1])
-    with Board(err) as board:
+    with ProgressDisplay(err) as board:
         return compare(
             bundles[0], bundles[1], data, skip, policy_of(settings), board.part(""),
             None if data.timed else recipe.get("group") or bundles[1].default_group,
@@ -158,7 +158,7 @@ def _recent(
 
     def stored() -> TrainingData:
         from db.session import open_engine
-        from training.stored import from_database
+        from training.data.postgres import from_database
 
         engine = open_engine(settings)
         try:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from process import run_command
+from runtime import run_command
 
 Floats = NDArray[np.float64]
 FaultKind = Literal["bearing_wear", "cavitation", "sensor_stuck", "sudden_shift"]

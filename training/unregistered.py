@@ -11,13 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from errors import AnomalyError, TrainingError
-from models.bundle import Bundle
-from models.files import draft_folder, settle
-from models.pyfunc import BundleModel
-from models.quiet import without_login
-from models.registry import CHALLENGER, CHAMPION, Registry
-from models.thresholds import Policy
-from training.promotion import challenge, promote
+from models.bundles.atomic_files import commit_dir, draft_folder
+from models.bundles.bundle import Bundle
+from models.registry.base import CHALLENGER, CHAMPION, Registry
+from models.registry.mlflow_setup import without_login
+from models.registry.pyfunc import BundleModel
+from models.scoring.adaptation import ScoringPolicy
+from training.publishing.promotion import challenge, promote
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +46,11 @@ def keep(
         shutil.copytree(folder, draft / "bundle")
         about = {"tags": dict(tags), "example": example.to_dict(orient="split")}
         (draft / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-        settle(draft, home / name)  # of the same content when it is there already
+        commit_dir(draft, home / name)  # of the same content when it is there already
     return home / name
 
 
-def register_kept(folder: Path, registry: Registry, policy: Policy) -> tuple[str, str]:
+def register_kept(folder: Path, registry: Registry, policy: ScoringPolicy) -> tuple[str, str]:
     """Register a bundle that was kept; its version and alias. The copy goes.
 
     Raises

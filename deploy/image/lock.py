@@ -21,7 +21,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from process import run_command
+from runtime import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(__file__).with_name("requirements.txt")

@@ -16,7 +16,7 @@ import yaml
 
 from deploy.image import lock
 from deploy.processes import Children, free_port
-from models.store import MODEL_NAME
+from models.registry.bento_store import MODEL_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
 BENTOML = str(Path(sys.executable).with_name("bentoml"))
@@ -32,7 +32,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory, bundle_dir: Path) -> d
     home = tmp_path_factory.mktemp("bentoml")
     # In a process of its own: importing bentoml warns, and warnings are errors here.
     code = (
-        "import sys; from pathlib import Path; from models.store import import_folder\n"
+        "import sys; from pathlib import Path\n"
+        "from models.registry.bento_store import import_folder\n"
         "import_folder(Path(sys.argv[1]), '1', {}, Path(sys.argv[2]))\n"
     )
     subprocess.run([sys.executable, "-c", code, bundle_dir, home], cwd=ROOT, check=True, timeout=60)
@@ -97,7 +98,7 @@ def files(folder: Path) -> set[str]:
 
 def sources() -> set[str]:
     """The modules that one image needs to serve, to train and to run the bridge."""
-    top = {f"{name}.py" for name in ("service", "config", "errors", "process", "schemas")}
+    top = {f"{name}.py" for name in ("service", "config", "errors", "runtime", "schemas")}
     inner = {
         str(path.relative_to(ROOT))
         for package in PACKAGES

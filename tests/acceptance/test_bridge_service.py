@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from models.bundle import Bundle
-from models.ensemble import StreamWork, score
+from models.bundles.bundle import Bundle
+from models.scoring.ensemble import StreamWork, score
 from tests.fixtures.bundle import points
 from tests.fixtures.waiting import wait_until
 from training.simulate import Plant

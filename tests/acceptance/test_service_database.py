@@ -11,7 +11,9 @@ import httpx
 import pytest
 from sqlalchemy import Engine, make_url, text
 
-from db.repository import StoredState, detection_row, insert_detections, save_states, stream_key
+from db.queries.copy import insert_detections
+from db.queries.detections import detection_row
+from db.queries.stream_states import StoredState, save_states, stream_key
 from db.session import transaction
 from tests.fixtures.postgres import run_admin
 from tests.fixtures.service import MakeService, Service

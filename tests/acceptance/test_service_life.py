@@ -18,9 +18,9 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import Engine
 
-from db.repository import get_job
+from db.queries.training_jobs import get_job
 from db.session import transaction
-from models.registry import CHAMPION, open_registry
+from models.registry.base import CHAMPION, open_registry
 from tests.fixtures.service import PREFIX, MakeService, Service
 
 KEYS = {"read": "r-key", "detect": "d-key", "train": "t-key"}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from db import repository as repo
+from db.queries import detections
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TOPIC = UUID("00000000-0000-0000-0000-00000000000a")
@@ -36,6 +36,6 @@ def row(offset: int, minute: int | None = None, *, mark: str = "added", **change
     partition = changes.pop("partition", 0)
     reading = result(offset if minute is None else minute, **changes)
     reading["metadata"] = {**reading["metadata"], "window": mark}
-    return repo.detection_row(
+    return detections.detection_row(
         reading, feature=feature, topic_id=topic, partition=partition, offset=offset
     )

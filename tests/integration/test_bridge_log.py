@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from tests.fixtures.broker import Broker
 from tests.fixtures.inprocess import InProcess
 from tests.fixtures.records import plant, reading
-from tests.integration.test_bridge_faults import damaged
+from tests.integration.consumers.test_bridge_faults import damaged
 
 HEAD = struct.Struct(">qi")  # base offset and length of a batch
 

@@ -8,12 +8,12 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from db.repository import StoredState, save_states, stream_key
+from db.queries.stream_states import StoredState, save_states, stream_key
 from db.session import make_engine, transaction
 from serving.database import Database
-from serving.parsing import Item
-from serving.planning import Known
-from serving.stored import LookUps
+from serving.detection.planning import StoredContext
+from serving.detection.stream_lookup import StreamLookup
+from serving.requests.detect import Item
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -32,11 +32,11 @@ def test_a_request_learns_nothing_of_the_others_streams(database_url: str, engin
         ]
         save_states(connection, states)
 
-    async def scenario() -> list[Known]:
+    async def scenario() -> list[StoredContext]:
         database = Database(lambda: make_engine(database_url), quick_s=30)
         await database.start()
         await database.opened.wait()
-        look_ups = LookUps(database)
+        look_ups = StreamLookup(database)
         found = await asyncio.gather(*(look_ups.known([item(asset)]) for asset in assets))
         await database.stop()
         return found

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from db.session import transaction
-from models.bundle import Bundle
-from models.fitting import fit_model_set
+from models.bundles.bundle import Bundle
+from models.fitting.model_set_fit import fit_model_set
 from tests.fixtures.bundle import QUICK
 from tests.fixtures.service import MakeService
 from training.simulate import Plant

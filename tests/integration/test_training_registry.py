@@ -14,12 +14,13 @@ import pytest
 
 from config import Settings
 from errors import AnomalyError, InputError, TrainingError, Unavailable
-from models.registry import CHALLENGER, CHAMPION
+from models.registry.base import CHALLENGER, CHAMPION
 from tests.fixtures.training import TINIEST, run, settings_for, small_plant
-from training import pipeline, promote, publish
+from training import pipeline, promote
+from training.cli.common import registry_of
 from training.pipeline import Outcome, Request
-from training.promotion import promote as make_champion
-from training.setting import registry_of
+from training.publishing import publish
+from training.publishing.promotion import promote as make_champion
 
 pytestmark = pytest.mark.usefixtures("bento_home")
 PLANT = small_plant(readings=160)
@@ -208,7 +209,7 @@ def test_a_bundle_that_cannot_be_registered_is_kept_with_the_command_for_it(
         train(tracked, recipe={"data": "plant.csv"})
     assert "\n" not in caught.value.message
     command = caught.value.message.rsplit("training.promote ", 1)[1].split()
-    monkeypatch.setattr("training.setting.load_settings", lambda: tracked)
+    monkeypatch.setattr("training.cli.common.load_settings", lambda: tracked)
     capsys.readouterr()
 
     assert promote.main(command) == 1, "the store is still broken: the bundle stays"

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models.base import Detector
-from models.isolation_forest import IsolationForest
-from models.lstm_autoencoder import LSTMAutoencoder
-from models.one_class_svm import OneClassSVM
+from models.detectors.base import Detector
+from models.detectors.isolation_forest import IsolationForest
+from models.detectors.lstm_autoencoder import LSTMAutoencoder
+from models.detectors.one_class_svm import OneClassSVM
 
 FEATURES = 5
 WINDOW = 8

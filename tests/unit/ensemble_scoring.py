@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from models.ensemble import Point, StreamOutcome, StreamWork, score
+from models.scoring.ensemble import Reading, StreamOutcome, StreamWork, score
 
 
 def work(readings, state=None, window=(), criticality="medium", asset="PUMP_001") -> StreamWork:
@@ -19,7 +19,7 @@ def one(model_set, readings, policy=None, **given) -> StreamOutcome:
 def in_pieces(model_set, readings, size) -> tuple[list[dict], dict | None]:
     """Score in requests of ``size`` readings, state and window through JSON as the bridge does."""
     state: dict | None = None
-    window: list[Point] = []
+    window: list[Reading] = []
     results: list[dict] = []
     for start in range(0, len(readings), size):
         part = readings[start : start + size]

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from models.bundle import Bundle
-from serving import drift
-from serving.drift import DriftWatch
+from models.bundles.bundle import Bundle
+from serving.drift_monitor import DriftMonitor
 from training.simulate import Plant
 
 
@@ -27,7 +26,7 @@ class Rows:
         return self._rows
 
 
-async def looked(watch: DriftWatch) -> None:
+async def looked(watch: DriftMonitor) -> None:
     assert watch._task is not None
     await watch._task
 
@@ -47,7 +46,7 @@ def test_a_group_that_cannot_be_compared_ends_nothing(
     monkeypatch.setattr(drift, "FRESH_S", -1.0)
 
     async def scenario() -> None:
-        watch = DriftWatch(Rows(rows))  # type: ignore[arg-type]
+        watch = DriftMonitor(Rows(rows))  # type: ignore[arg-type]
         for _ in range(2):
             watch.known(three)  # type: ignore[arg-type]
             await looked(watch)

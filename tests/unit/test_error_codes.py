@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.baseline import FirstReadings, first_level
-from models.bundle import Bundle
-from models.ensemble import Point, StreamWork, score
-from models.model_set import ModelSet
-from models.preprocessing import Preprocessing
-from models.thresholds import Policy
+from models.bundles.bundle import Bundle
+from models.scoring.adaptation import ScoringPolicy
+from models.scoring.baseline import FirstReadings, first_level
+from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.model_set import ModelSet
+from models.scoring.preprocessing import Preprocessing
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "f469d9d"
 NAMES = ("vib", "temp", "flow")
@@ -46,12 +46,12 @@ def rows(count: int, shift: float = 2.0) -> list[list[float]]:
 
 
 def play(
-    model_set: ModelSet, values: list[list[float]], policy: Policy | None = None
+    model_set: ModelSet, values: list[list[float]], policy: ScoringPolicy | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Reading by reading, the state as JSON in between, as the bridge does."""
     state, results = None, []
     for number, row in enumerate(values):
-        point = Point(START + timedelta(minutes=number), dict(zip(NAMES, row, strict=True)))
+        point = Reading(START + timedelta(minutes=number), dict(zip(NAMES, row, strict=True)))
         work = StreamWork("UNIT_1", "S1", None, "medium", state, (), [point])
         outcome = score(model_set, [work], policy)[0]
         results += outcome.results
@@ -78,7 +78,7 @@ def test_error_codes_at_the_start_of_a_stream_do_no_lasting_harm(fleet, code, ti
 
 
 @pytest.mark.parametrize("group", ["pumps", "fleet"])
-@pytest.mark.parametrize("policy", [Policy(), Policy(accept_shift_after=5)])
+@pytest.mark.parametrize("policy", [ScoringPolicy(), ScoringPolicy(accept_shift_after=5)])
 def test_no_state_is_given_out_that_is_refused_later(request, group, policy):
     model_set = request.getfixturevalue(group)
     normal = rows(60, 0.0)
@@ -90,7 +90,7 @@ def test_no_state_is_given_out_that_is_refused_later(request, group, policy):
 
 
 def test_a_window_of_garbage_makes_no_state_that_is_refused(pumps):
-    point = Point(START, dict.fromkeys(NAMES, 1.7e308))
+    point = Reading(START, dict.fromkeys(NAMES, 1.7e308))
     work = StreamWork("P", None, None, "medium", None, [point] * 30, [point])
     state = score(pumps, [work])[0].state
     assert pumps.state(json.loads(json.dumps(state, allow_nan=False))).seen
@@ -161,11 +161,11 @@ def test_a_level_that_no_unit_can_have_is_not_learnt():
     ids=str,
 )
 def test_a_state_out_of_range_is_an_input_error(pumps, change):
-    points = [Point(START, dict(zip(NAMES, rows(1)[0], strict=True)))]
+    points = [Reading(START, dict(zip(NAMES, rows(1)[0], strict=True)))]
     state = score(pumps, [StreamWork("P", None, None, "low", None, (), points)])[0].state
     if "level" in change:
         change = {"level": [state["level"][0], *change["level"][1:]]}
-    later = [Point(START + timedelta(minutes=1), points[0].features)]
+    later = [Reading(START + timedelta(minutes=1), points[0].features)]
     work = StreamWork("P", None, None, "low", {**state, **change}, (), later)
     (result,) = score(pumps, [work])[0].results
     assert result["error"]["code"] == "bad_state"

@@ -1,0 +1,1 @@
+"""kafka-python, and the few private parts of it that are used."""

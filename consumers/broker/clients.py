@@ -1,0 +1,185 @@
+"""kafka-python's clients out of the settings, and its errors in our words."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from kafka import KafkaConsumer, KafkaProducer
+from kafka import errors as kafka_errors
+
+from config import Settings
+from consumers import fetching
+from consumers.broker import internals
+from consumers.broker.connection_errors import connection_errors
+from errors import BrokerUnavailable, SettingsError
+
+T = TypeVar("T")
+
+#: How long a client looks for its brokers before it is given up.
+BOOTSTRAP_MS = 10_000
+_FATAL = (
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.FencedInstanceIdError,
+    kafka_errors.GroupAuthorizationFailedError,
+    kafka_errors.TopicAuthorizationFailedError,
+    kafka_errors.KafkaConfigurationError,
+    kafka_errors.InvalidSessionTimeoutError,
+)
+
+
+def connection_options(settings: Settings) -> dict[str, Any]:
+    """Where the brokers are and how to be let in, for any kafka-python client."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": [
+            server.strip() for server in settings.kafka_bootstrap_servers.split(",")
+        ],
+        "client_id": settings.service_name,
+        "security_protocol": settings.kafka_security_protocol,
+        "metadata_max_age_ms": settings.kafka_metadata_max_age_ms,
+        "bootstrap_timeout_ms": BOOTSTRAP_MS,
+        "reconnect_backoff_max_ms": 2000,
+        # of the client itself: nothing reads it, and it costs time for each record
+        "metrics_enabled": False,
+    }
+    if "SASL" in settings.kafka_security_protocol:
+        if settings.kafka_sasl_username is None or settings.kafka_sasl_password is None:
+            raise SettingsError(
+                "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD: needed with "
+                f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}",
+                field="KAFKA_SASL_USERNAME",
+            )
+        options |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_username,
+            "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
+        }
+    if "SSL" in settings.kafka_security_protocol:
+        options |= _ssl_options(settings)
+    return options
+
+
+def _ssl_options(settings: Settings) -> dict[str, Any]:
+    files = {
+        "ssl_cafile": settings.kafka_ssl_cafile,
+        "ssl_certfile": settings.kafka_ssl_certfile,
+        "ssl_keyfile": settings.kafka_ssl_keyfile,
+    }
+    for name, path in files.items():
+        if path is not None and not path.is_file():
+            setting = f"KAFKA_{name.upper()}"
+            raise SettingsError(f"{setting}: {path} is not a file", field=setting)
+    password = settings.kafka_ssl_password
+    return {
+        "ssl_check_hostname": settings.kafka_ssl_check_hostname,
+        "ssl_password": password.get_secret_value() if password else None,
+        **{name: str(path) for name, path in files.items() if path is not None},
+    }
+
+
+def connected(make: Callable[..., T], settings: Settings, **options: Any) -> T:
+    """A client of kafka-python's class ``make``, with the settings' connection and ``options``.
+
+    Raises
+    ------
+    BrokerUnavailable, SettingsError
+    """
+    connection_errors.forget()
+    try:
+        return make(**(connection_options(settings) | options))
+    except kafka_errors.KafkaError as error:
+        raise translated(error, settings) from None
+
+
+def make_consumer(settings: Settings) -> KafkaConsumer:
+    """A consumer of bytes that commits and resets nothing by itself; see :func:`connected`."""
+    consumer = connected(
+        KafkaConsumer, settings,
+        group_id=settings.kafka_consumer_group,
+        group_instance_id=settings.kafka_group_instance_id,
+        session_timeout_ms=settings.kafka_session_timeout_ms,
+        heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
+        enable_auto_commit=False,
+        # where to start is ours to decide, and a record lost is ours to report
+        auto_offset_reset="none",
+        allow_auto_create_topics=False,
+        isolation_level="read_committed",  # what a transaction took back was never sent
+        max_poll_records=2000,
+        fetch_max_wait_ms=100,
+        fetch_max_bytes=16 * 2**20,
+        check_crcs=True,  # by the package crc32c: in Python it would cost more than all else
+    )  # fmt: skip
+    internals.forbid_topic_creation(consumer)
+    fetching.install(consumer, int(settings.bridge_buffer_mb * 2**20))
+    return consumer
+
+
+def make_producer(settings: Settings, **overrides: Any) -> KafkaProducer:
+    """An idempotent producer of bytes: acknowledged by all replicas, in order, compressed.
+
+    See :func:`connected`.
+    """
+    options: dict[str, Any] = {
+        "acks": "all",
+        "enable_idempotence": True,
+        "linger_ms": 5,
+        "batch_size": 256 * 1024,
+        "compression_type": "gzip",
+        "max_block_ms": 5000,
+        "delivery_timeout_ms": 30_000,
+        "request_timeout_ms": 10_000,
+        # the broker decides what is too large, not a default of the client
+        "max_request_size": 64 * 2**20,
+    }
+    internals.compress_quickly()
+    return connected(KafkaProducer, settings, **(options | overrides))
+
+
+def is_fatal(error: Exception) -> bool:
+    """No later try can succeed: a password, a right, or another bridge with our identity."""
+    return isinstance(error, _FATAL)
+
+
+def translated(error: Exception, settings: Settings) -> BrokerUnavailable | SettingsError:
+    """The project's error for one of kafka-python's, naming the setting to look at."""
+    where = f"Kafka at {settings.kafka_bootstrap_servers}"
+    reason = (
+        connection_errors.reason() if isinstance(error, kafka_errors.KafkaTimeoutError) else None
+    )
+    if reason is not None and is_fatal(reason):
+        error, reason = reason, None
+    said = str(error) or type(error).__name__
+    if isinstance(error, kafka_errors.SaslAuthenticationFailedError):
+        return SettingsError(
+            f"{where} refused the login (KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD): {said}",
+            code="broker_refused",
+        )
+    if isinstance(error, kafka_errors.FencedInstanceIdError):
+        return SettingsError(
+            f"{where}: another bridge uses KAFKA_GROUP_INSTANCE_ID="
+            f"{settings.kafka_group_instance_id}; each needs its own",
+            code="fenced",
+        )
+    if is_fatal(error):
+        return SettingsError(f"{where}: {type(error).__name__}: {said}", code="broker_refused")
+    if reason is not None:
+        said += f": {reason}"
+    return BrokerUnavailable(f"{where} (KAFKA_BOOTSTRAP_SERVERS): {said}{_hint(error, settings)}")
+
+
+def _hint(error: Exception, settings: Settings) -> str:
+    """Which settings to look at when something listens, but no client comes to terms with it."""
+    if not isinstance(error, kafka_errors.KafkaTimeoutError):
+        return ""
+    host, _, port = settings.kafka_bootstrap_servers.split(",")[0].strip().rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
+    except (OSError, ValueError):
+        return ""
+    names = "KAFKA_SECURITY_PROTOCOL"
+    if "SASL" in settings.kafka_security_protocol:
+        names += ", KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD"
+    if "SSL" in settings.kafka_security_protocol:
+        names += ", KAFKA_SSL_CAFILE"
+    return f"; something listens there, so is it the login? See {names}"

@@ -1,0 +1,80 @@
+"""Troubles: each said once when it starts and once when it ends, with a back-off in between."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from errors import AnomalyError
+
+log = logging.getLogger("consumers.bridge")
+
+FIRST_WAIT = 0.2
+LONGEST_WAIT = 10.0
+
+#: Told what is in trouble and the reason's code; None: it works again.
+StateListener = Callable[[str, str | None], None]
+
+
+class Outage:
+    """One thing that may fail for a while (a service, a store): its log lines and its back-off.
+
+    Parameters
+    ----------
+    what : str
+        Names it in the log.
+    notice : callable
+        Told the reason's code when a trouble starts and None when it ends.
+    """
+
+    def __init__(self, what: str, notice: StateListener) -> None:
+        self._what = what
+        self._notice = notice
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._code = ""
+        self._tries = 0
+
+    @property
+    def code(self) -> str | None:
+        """The reason's code while it lasts."""
+        return self._code if self._since is not None else None
+
+    def failed(self, error: AnomalyError, asked: float = 0.0) -> float:
+        """Note a failure; seconds to wait, with jitter, never less than was ``asked`` for."""
+        with self._lock:
+            if self._since is None or error.code != self._code:
+                log.warning(
+                    "%s: %s; waiting", self._what, error.message, extra={"action": "paused"}
+                )
+                self._since = self._since or time.monotonic()
+                self._code = error.code
+                self._notice(self._what, error.code)
+            self._tries += 1
+            wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(self._tries - 1, 10))
+        return max(float(wait * random.uniform(0.5, 1.0)), asked)
+
+    def passed(self, begun: float = math.inf) -> None:
+        """Note that it works (again).
+
+        ``begun`` is when what passed was begun (`time.monotonic`): an answer to something asked
+        before the trouble, as another lane may still get, says nothing about its end.
+        """
+        if self.code is None:
+            return
+        with self._lock:
+            since = self._since
+            if since is None or begun < since:
+                return
+            self._since = None
+            log.warning(
+                "%s: works again after %.1f s (%d tries)",
+                self._what, time.monotonic() - since, self._tries,
+                extra={"action": "resumed"},
+            )  # fmt: skip
+            self._tries, self._code = 0, ""
+            self._notice(self._what, None)

@@ -1,0 +1,1 @@
+"""The poll thread: fetches, claims partitions, watches over the consumer."""

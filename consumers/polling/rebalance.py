@@ -1,0 +1,120 @@
+"""The partitions that the group has given us, and the place that each of them becomes.
+
+The rebalance listener runs on kafka-python's own thread while ``poll`` waits, so it only marks
+places and lets the main loop (:mod:`consumers.polling.poll_loop`) do the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+
+from consumers.broker import internals
+from consumers.partition import AssignedPartition, PartitionStatus
+from consumers.processing.worker import PartitionWorker
+
+
+class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
+    """Follows the group.
+
+    Parameters
+    ----------
+    consumer : KafkaConsumer
+    lanes : sequence of Lane
+        The places are shared out among them.
+    revoke_seconds : float
+        How long a batch in hand may take once its partition is asked back.
+    """
+
+    def __init__(
+        self, consumer: KafkaConsumer, lanes: Sequence[PartitionWorker], revoke_seconds: float
+    ) -> None:
+        self._consumer = consumer
+        self._lanes = lanes
+        self._revoke_seconds = revoke_seconds
+        self._places: dict[TopicPartition, AssignedPartition] = {}
+        self._unnamed: set[TopicPartition] = set()  # assigned; the topic's id is not known yet
+        self._assigned_once = False
+
+    # -- on kafka-python's thread ---------------------------------------------------------------
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        for partition in assigned:
+            internals.pause_until_claimed(self._consumer, partition)
+            self.expect(partition)
+        self._assigned_once = True
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Batches in hand may finish until the deadline; heartbeats go on meanwhile."""
+        leaving = [place for at in revoked if (place := self._places.get(at)) is not None]
+        self._unnamed -= set(revoked)
+        for place in leaving:
+            place.status = PartitionStatus.LEAVING
+        deadline = time.monotonic() + self._revoke_seconds
+        while any(lane.holds(leaving) for lane in self._lanes) and time.monotonic() < deadline:
+            await internals.sleep_in_listener(self._consumer, 0.01)
+        self.drop(leaving)
+
+    async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self._unnamed -= set(lost)
+        self.drop([place for at in lost if (place := self._places.get(at)) is not None])
+
+    # -- for the main loop ----------------------------------------------------------------------
+
+    @property
+    def places(self) -> list[AssignedPartition]:
+        return list(self._places.values())
+
+    def get(self, partition: TopicPartition) -> AssignedPartition | None:
+        return self._places.get(partition)
+
+    def lane(self, place: AssignedPartition) -> PartitionWorker:
+        """The lane that works a place off."""
+        number: int = place.partition.partition
+        return self._lanes[number % len(self._lanes)]
+
+    def expect(self, partition: TopicPartition) -> None:
+        """An assigned partition is to become a place, or another place than it was."""
+        self._unnamed.add(partition)
+
+    def name(self, topic: str, streams: int) -> list[AssignedPartition]:
+        """Make the expected partitions places, once the topic's id is known.
+
+        Parameters
+        ----------
+        streams : int
+            How many streams a place remembers.
+        """
+        if not self._unnamed:
+            return []
+        topic_id = internals.topic_id(self._consumer, topic)
+        if topic_id is None:
+            internals.refresh_metadata(self._consumer)
+            return []
+        made = []
+        for partition in list(self._unnamed):
+            self._unnamed.discard(partition)
+            made.append(AssignedPartition(partition, topic_id, streams))
+            self._places[partition] = made[-1]
+        return made
+
+    def drop(self, places: Iterable[AssignedPartition]) -> None:
+        """Nothing of these may be stored any more."""
+        for place in places:
+            place.status = PartitionStatus.GONE
+            self._places.pop(place.partition, None)
+            for lane in self._lanes:
+                lane.remove(place)
+
+    def settled(self) -> bool:
+        """The group has given us our partitions and each of them is being worked on."""
+        return (
+            self._assigned_once
+            and not self._unnamed
+            and internals.is_stable(self._consumer)
+            and all(place.status is PartitionStatus.READY for place in self.places)
+            and set(self._consumer.assignment()) == set(self._places)
+        )

@@ -1,0 +1,1 @@
+"""The worker threads: batches through score and commit."""

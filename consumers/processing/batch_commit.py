@@ -1,0 +1,191 @@
+"""What one settled batch becomes in the database: its rows, states, messages and offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from config import PublishMode
+from consumers.processing.batch import BatchRecord, StreamBatch
+from consumers.records.parsing import dead_letter_headers, kafka_time
+from consumers.store import SEVERITIES, BatchCommit, OffsetAdvance
+from consumers.stream_cache import row_time
+from db.encoding import encode_headers
+from db.queries.detections import detection_row
+from db.queries.stream_states import StoredState
+from schemas import parse_timestamp
+
+# (asset_id, sensor_id, event) -> the highest severity stored of an event, -1 for none
+EventLevel = Callable[[str, str | None, Mapping[str, Any]], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where messages go, and which."""
+
+    anomalies: str
+    dead_letters: str
+    publish: PublishMode
+
+
+def build(
+    items: Iterable[BatchRecord],
+    works: Iterable[StreamBatch],
+    targets: Targets,
+    event_level: EventLevel,
+) -> BatchCommit:
+    """The transaction of one batch whose items all have a result or a refusal."""
+    commit = BatchCommit()
+    works = list(works)
+    if targets.publish == "events":
+        for work in works:
+            _choose_events(work, event_level)
+    moves: dict[Any, OffsetAdvance] = {}
+    for item in items:
+        place = item.place
+        # the last one of a place stays
+        moves[place] = OffsetAdvance(
+            *place.source, place.epoch, place.stored, item.record.offset + 1
+        )
+        if item.stored:
+            continue
+        if item.result is not None:
+            _add_detection(commit, item, targets)
+        elif item.refusal is not None:
+            _add_dead_letter(commit, item, targets)
+        else:
+            raise RuntimeError(f"record {item.record.offset} has neither result nor refusal")
+    commit.moves = list(moves.values())
+    for work in works:
+        if work.state is not None:
+            commit.states.setdefault(work.place.source, []).append(_state(work))
+    return commit
+
+
+def _choose_events(work: StreamBatch, event_level: EventLevel) -> None:
+    """Publish an event's opening and each rise of its severity, and nothing twice."""
+    known, level = work.memory.published
+    for item in work.sent:
+        result = item.result
+        event = (result or {}).get("metadata", {}).get("event")
+        if result is None or not event or not result["is_anomaly"]:
+            continue
+        if event["id"] != known:
+            known = event["id"]
+            opened = event.get("state") == "opened"
+            # not seen to open: this bridge is new to the stream, the table knows
+            level = -1 if opened else event_level(result["asset_id"], result["sensor_id"], event)
+        severity = SEVERITIES.index(result["criticality"])
+        if severity > level:
+            level = severity
+            item.publish = True
+    work.published = (known, level)
+
+
+def _wanted(item: BatchRecord, publish: PublishMode) -> bool:
+    if publish == "all":
+        return True
+    if publish == "events":
+        return item.publish
+    return bool(item.result and item.result["is_anomaly"])
+
+
+def _add_detection(commit: BatchCommit, item: BatchRecord, targets: Targets) -> None:
+    result, reading, record = item.result, item.reading, item.record
+    if result is None or reading is None:
+        return
+    topic_id, partition = item.place.source
+    row = detection_row(
+        result,
+        feature=reading.feature,
+        topic_id=topic_id,
+        partition=partition,
+        offset=record.offset,
+    )
+    commit.detections.append(row)
+    if _wanted(item, targets.publish):
+        message = {**result, "detection_id": str(row["id"])}
+        if reading.feature is not None:
+            message["feature"] = reading.feature
+        commit.outbox.append(
+            {
+                "topic_id": topic_id,
+                "partition": partition,
+                "source_offset": record.offset,
+                "target_topic": targets.anomalies,
+                "key": reading.asset_id.encode(),
+                "value": orjson.dumps(message),
+            }
+        )
+
+
+def _add_dead_letter(commit: BatchCommit, item: BatchRecord, targets: Targets) -> None:
+    refusal, record = item.refusal, item.record
+    if refusal is None:
+        return
+    topic_id, partition = item.place.source
+    topic = item.place.partition.topic
+    commit.dead_letters.append(
+        {
+            "id": item.id,
+            "topic_id": topic_id,
+            "partition": partition,
+            "source_offset": record.offset,
+            "topic": topic,
+            "reason": refusal.reason,
+            "message": refusal.message,
+            "key": record.key,
+            "value": record.value,
+            "headers": encode_headers(record.headers),
+            "kafka_timestamp": kafka_time(record),
+            "asset_id": refusal.asset_id,
+            "sensor_id": refusal.sensor_id,
+            "original_id": refusal.original_id,
+        }
+    )
+    if refusal.reason == "duplicate":
+        return
+    headers = dead_letter_headers(record.headers, refusal, topic, partition, record.offset)
+    commit.outbox.append(
+        {
+            "topic_id": topic_id,
+            "partition": partition,
+            "source_offset": record.offset,
+            "target_topic": targets.dead_letters,
+            "key": record.key,
+            "value": record.value,
+            "headers": encode_headers(headers),
+        }
+    )
+
+
+def _state(work: StreamBatch) -> StoredState:
+    state = work.state or {}
+    last = state.get("last")
+    times = [item.reading.timestamp for item in work.sent if item.reading and item.result]
+    newest = max(times, default=work.memory.last)
+    return StoredState(
+        key=work.key,
+        topic_id=work.place.topic_id,
+        partition=work.place.partition.partition,
+        state=state,
+        last_timestamp=parse_timestamp(last) if last else newest,
+        window_length=work.window_length,
+        bundle_version=state.get("bundle"),
+        window_start=_window_start(work, times),
+    )
+
+
+def _window_start(work: StreamBatch, times: Sequence[datetime]) -> datetime | None:
+    """When the oldest reading of the window was before this batch; after it, none is older.
+
+    None, not known, when a new bundle looks further back than what is remembered.
+    """
+    memory = work.memory
+    if memory.state is not None and work.window_length > memory.window_length:
+        return None
+    return row_time(memory.window[0]) if memory.window else min(times, default=None)

@@ -1,0 +1,251 @@
+"""A lane: one thread that takes batches of its partitions through score and commit.
+
+Records leave a place's buffer only after their commit; until then nothing is remembered, so
+every failure is answered by doing the same again, smaller or later.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Sequence
+
+from consumers.partition import AssignedPartition, PartitionStatus
+from consumers.processing import batch as steps
+from consumers.processing.batch import BatchRecord
+from consumers.processing.poison_records import EVIDENCE_SECONDS, FAILURES, PoisonRecords
+from consumers.processing.processor import BatchProcessor, Dependencies
+from consumers.processing.rejection_breaker import MisconfigurationError
+from consumers.records.parsing import Record, Rejection
+from consumers.scoring_client import BatchRefusedError, Scorer
+from consumers.store import FencedError
+from db.session import AlreadyStored
+from errors import AnomalyError, InputError, Unavailable
+
+log = logging.getLogger("consumers.bridge")
+
+Taken = list[tuple[AssignedPartition, list[Record]]]
+
+
+class PartitionWorker(threading.Thread):
+    """Works off the places given to it, until stopped."""
+
+    def __init__(self, number: int, parts: Dependencies, scorer: Scorer) -> None:
+        super().__init__(name=f"lane-{number}", daemon=True)
+        self._parts = parts
+        self._scorer = scorer
+        self._worker = BatchProcessor(parts, scorer)
+        self._wake = threading.Condition()
+        self._places: list[AssignedPartition] = []
+        self._stopping = False
+        self._limit = parts.sizes.most
+        self._turn = 0
+        self._in_hand: frozenset[AssignedPartition] = frozenset()
+        self._culprits = PoisonRecords()
+        self.failure: BaseException | None = None
+
+    # -- from other threads ---------------------------------------------------------------------
+
+    def add(self, place: AssignedPartition) -> None:
+        with self._wake:
+            self._places = [*self._places, place]
+            self._wake.notify()
+
+    def remove(self, place: AssignedPartition) -> None:
+        with self._wake:
+            self._places = [one for one in self._places if one is not place]
+            self._wake.notify()
+
+    def notify(self) -> None:
+        with self._wake:
+            self._wake.notify()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, begin no other."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+
+    def holds(self, places: Iterable[AssignedPartition]) -> bool:
+        """Whether the batch in hand has records of one of these."""
+        return not self._in_hand.isdisjoint(places)
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        try:
+            while True:
+                taken = self._take()
+                if taken is None:
+                    return
+                wait = self._attempt(taken)
+                self._in_hand = frozenset()
+                if wait > 0:
+                    self._pause(wait)
+        except BaseException as error:
+            log.exception("lane %s ends: a defect", self.name)
+            self.failure = error
+
+    def _pause(self, seconds: float) -> None:
+        with self._wake:
+            self._wake.wait_for(lambda: self._stopping, seconds)
+
+    def _take(self) -> Taken | None:
+        """The next batch: when it is full or its oldest record is old enough; None: stop."""
+        with self._wake:
+            while not self._stopping:
+                now = time.monotonic()
+                ready = [p for p in self._places if p.status is PartitionStatus.READY and p.buffer]
+                if ready:
+                    waited = now - min(place.oldest for place in ready)
+                    left = self._parts.sizes.age - waited
+                    if left <= 0 or sum(len(place.buffer) for place in ready) >= self._limit:
+                        taken = self._cut(ready)
+                        self._in_hand = frozenset(place for place, _ in taken)
+                        return taken
+                    self._wake.wait(left)
+                else:
+                    self._wake.wait(1.0)
+            return None
+
+    def _cut(self, ready: Sequence[AssignedPartition]) -> Taken:
+        """Shares of the limit, beginning with another place each time."""
+        self._turn += 1
+        start = self._turn % len(ready)
+        order = [*ready[start:], *ready[:start]]
+        left, taken = self._limit, []
+        for number, place in enumerate(order):
+            share = -(-left // (len(order) - number))
+            records = place.head(share)
+            if records:
+                taken.append((place, records))
+                left -= len(records)
+            if left <= 0:
+                break
+        return taken
+
+    def _attempt(self, taken: Taken) -> float:
+        """One batch, once; seconds to wait before the next."""
+        parts = self._parts
+        with parts.metrics.timed("parse"):
+            items = steps.parse_records(taken, parts.limits)
+        try:
+            try:
+                started = time.monotonic()
+                for item in items:
+                    self._apply_verdict(item)
+                self._worker.run(items)
+                self._culprits.forget(map(_suspect, items))
+                self._fit(len(items), time.monotonic() - started)
+                return 0.0
+            except (BatchRefusedError, InputError, AlreadyStored) as error:
+                self._forget(taken)
+                return self._refused(items, error)
+        except FencedError:
+            self._look_again(taken)
+            return 0.0
+        except MisconfigurationError as error:
+            return self._wait_for_setup(error)
+        except Unavailable as error:
+            if error.code.startswith("storage"):
+                self._look_again(taken)
+                return parts.store_trouble.failed(error)
+            return parts.service_trouble.failed(error, error.retry_after)
+
+    # -- when it fails --------------------------------------------------------------------------
+
+    def _forget(self, taken: Taken) -> None:
+        for place, _ in taken:
+            place.memories.clear()
+
+    def _look_again(self, taken: Taken) -> None:
+        """After any rollback: what is remembered may be wrong; the main loop reads the claim."""
+        self._forget(taken)
+        for place, _ in taken:
+            if place.status is PartitionStatus.READY:
+                place.status = PartitionStatus.DOUBTFUL
+        self._parts.stored()
+
+    def _refused(self, items: list[BatchRecord], error: AnomalyError) -> float:
+        """The batch as such fails: find the record by splitting, then decide about it."""
+        if len(items) > 1:
+            self._limit = max(1, len(items) // 2)
+            log.info("batch of %d refused (%s): trying half", len(items), error.message)
+            return 0.0
+        item = items[0]
+        suspect = _suspect(item)
+        self._culprits.keep(lambda one: one[0].status is not PartitionStatus.GONE)
+        if isinstance(error, AlreadyStored):
+            # by an account that is not the one we read: a table restored from a backup
+            log.error("offset %d is stored already: only moving on", item.record.offset)
+            self._culprits.decide(suspect, None)
+            return 0.0
+        if not (self._neighbour_passes(item) or self._others_passed()):
+            return self._parts.service_trouble.failed(error)
+        failures = self._culprits.failed(suspect)
+        if failures < FAILURES:
+            return 0.05 * 2.0**failures
+        log.error("offset %d fails alone: %s", item.record.offset, error.message)
+        self._culprits.decide(suspect, f"{error.code}: {error.message}"[:2000])
+        return 0.0
+
+    def _apply_verdict(self, item: BatchRecord) -> None:
+        verdict = self._culprits.verdict(_suspect(item))
+        if verdict is None:
+            return
+        if verdict.message is None:
+            item.stored, item.reading = True, None
+            return
+        reading, item.reading = item.reading, None
+        item.refusal = Rejection("unprocessable", verdict.message)
+        if reading is not None:
+            item.refusal.asset_id, item.refusal.sensor_id = reading.asset_id, reading.sensor_id
+
+    def _others_passed(self) -> bool:
+        return time.monotonic() - self._worker.scored_at < EVIDENCE_SECONDS
+
+    def _neighbour_passes(self, item: BatchRecord) -> bool:
+        """Whether the service takes another record, alone; its answer is not used."""
+        others = [record for record in item.place.head(20) if record is not item.record]
+        candidates = steps.parse_records([(item.place, others)], self._parts.limits)
+        own = item.reading.stream if item.reading else None
+        for other in candidates:
+            if other.reading is None or other.reading.stream == own:
+                continue
+            try:
+                self._worker.try_scoring(other)
+                return True
+            except BatchRefusedError:
+                continue
+        return False
+
+    def _wait_for_setup(self, error: MisconfigurationError) -> float:
+        """Nothing of this batch is stored; try again with another bundle, or after a while."""
+        parts = self._parts
+        parts.setup_trouble.failed(error)
+        parts.setup_refused(error)
+        before, until = self._version(), time.monotonic() + parts.setup_retry
+        while time.monotonic() < until and not self._stopping:
+            self._pause(min(2.0, parts.setup_retry))
+            if self._version() != before:
+                break
+        return 0.0
+
+    def _version(self) -> str:
+        try:
+            return self._scorer.bundle_version()
+        except AnomalyError:
+            return ""
+
+    def _fit(self, count: int, seconds: float) -> None:
+        """Adapt the size of batches to the time that one may take."""
+        sizes = self._parts.sizes
+        if seconds > sizes.seconds:
+            self._limit = max(1, min(self._limit, count) // 2)
+        elif count >= self._limit and seconds < sizes.seconds / 2:
+            self._limit = min(sizes.most, self._limit * 2)
+
+
+def _suspect(item: BatchRecord) -> tuple[AssignedPartition, int]:
+    return item.place, item.record.offset

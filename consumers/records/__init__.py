@@ -1,0 +1,1 @@
+"""The bytes of a record -> a reading or a rejection. Pure."""

@@ -1,0 +1,112 @@
+"""A record's bytes -> one JSON object that may be stored, or the reason why not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from consumers.records import envelopes, framing
+from consumers.records.framing import ForeignFramingError
+from errors import InputError
+
+BOM = b"\xef\xbb\xbf"
+MAX_DEPTH = 64  # of a record; what is stored must be encoded again by libraries with limits
+
+
+def decode(body: bytes | None) -> dict[str, Any]:
+    """The object in a record's body.
+
+    Raises
+    ------
+    InputError
+        With the dead letter's reason as its code.
+    """
+    if body is None:
+        raise InputError("the record has no body", code="null_body")
+    body = body.removeprefix(BOM)  # of an editor or of .NET: says nothing but "UTF-8"
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # Many producers write NaN or 1e999: read them, so that the feature can be named.
+        document = _lenient(body)
+    if type(document) is not dict:
+        found = envelopes.of_document(document)
+        if found is not None:
+            raise ForeignFramingError(found, "not_object")
+        raise InputError(f"a JSON {type(document).__name__}, not an object", code="not_object")
+    # A repeated key is caught by counting: only a mismatch pays for the slow, exact parse.
+    if body.count(b'":') != _count_keys(document):
+        _refuse_repeated_keys(body)
+    if (b"\\u0000" in body or b"\x00" in body) and _has_nul(document):
+        raise InputError("a text holds a NUL character", code="nul_character")
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(document) > MAX_DEPTH:
+        raise InputError(f"nested deeper than {MAX_DEPTH}", code="too_deep")
+    return document
+
+
+def _lenient(body: bytes) -> Any:
+    try:
+        document = json.loads(body.decode(), parse_int=float)
+        orjson.dumps(document)  # a lone surrogate could not be stored
+    except (ValueError, TypeError, RecursionError) as error:
+        found = framing.of_bytes(body)
+        if found is not None:
+            raise ForeignFramingError(found, "not_json") from None
+        raise InputError(f"not JSON: {str(error)[:200]}", code="not_json") from None
+    return document
+
+
+def _count_keys(document: dict[str, Any]) -> int:
+    count = len(document)
+    for value in document.values():
+        if type(value) is dict:
+            count += len(value)
+    return count
+
+
+def _refuse_repeated_keys(body: bytes) -> None:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                raise InputError(f"key {name[:80]!r} appears twice", code="duplicate_key")
+            found[name] = value
+        return found
+
+    try:
+        json.loads(body, object_pairs_hook=unique, parse_int=float)
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON: {str(error)[:200]}", code="not_json") from None
+
+
+def _has_nul(value: Any) -> bool:
+    """Any text with a NUL in it; iterative, since the nesting is the sender's choice."""
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            if "\x00" in item:
+                return True
+        elif isinstance(item, dict):
+            todo.extend(item)
+            todo.extend(item.values())
+        elif isinstance(item, list):
+            todo.extend(item)
+    return False
+
+
+def _depth(value: Any) -> int:
+    deepest, layer = 0, [value]
+    while layer and deepest <= MAX_DEPTH:
+        deepest += 1
+        layer = [
+            inner
+            for item in layer
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return deepest

@@ -1,0 +1,184 @@
+"""Bytes of a Kafka record <-> a reading, and readings -> what is published.
+
+Every record becomes a :class:`Reading` or a :class:`Rejection`; nothing raises. The reasons are
+stable codes: ``unreadable`` (Kafka's bytes are damaged), ``null_body``, ``not_json``,
+``not_object``, ``duplicate_key``, ``nul_character``, ``too_deep``, ``unknown_shape``,
+``missing_asset``, ``bad_name``, ``bad_features``, ``bad_value``, ``bad_timestamp``,
+``future_timestamp``; later come those of the service (``missing_features``, ``no_group``, ...),
+``duplicate`` and ``unprocessable``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from consumers.records.decoding import decode
+from consumers.records.envelopes import of_document
+from consumers.records.framing import ForeignFramingError
+from errors import InputError
+from schemas import check_features, check_name, parse_timestamp
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A record stamped within 1970 has no time: it is 0 or -1 (never set), or seconds, not milliseconds.
+_FIRST_YEAR_MS = 365 * 86_400_000
+
+
+class Record(Protocol):
+    """What is used of kafka-python's ``ConsumerRecord``; key and value are bytes or None."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    unreadable: str | None
+
+
+@dataclass(slots=True)
+class Reading:
+    """One feature vector as received; ``feature`` is set for the single-feature shape."""
+
+    asset_id: str
+    sensor_id: str | None
+    feature: str | None
+    timestamp: datetime
+    features: dict[str, float]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stream(self) -> tuple[str, str, str]:
+        """The stream's key inside its partition: absent parts are ``''``."""
+        return (self.asset_id, self.sensor_id or "", self.feature or "")
+
+
+@dataclass(slots=True)
+class Rejection:
+    """Why a record is a dead letter; the asset is known when that much could be read."""
+
+    reason: str
+    message: str
+    asset_id: str | None = None
+    sensor_id: str | None = None
+    original_id: Any = None
+    framing: str | None = None  # the foreign format that the record is in, where it is recognised
+
+
+def kafka_time(record: Record) -> datetime | None:
+    """The record's own time stamp, aware UTC; None when it has none that makes sense."""
+    if record.timestamp is None or record.timestamp < _FIRST_YEAR_MS:
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=record.timestamp)
+    except OverflowError:
+        return None
+
+
+def parse(record: Record, future_seconds: float, max_features: int = 1000) -> Reading | Rejection:
+    """Parse and validate one record of either shape.
+
+    Parameters
+    ----------
+    future_seconds : float
+        How far a reading's time may lie after the record's.
+    max_features : int
+        Most features in one reading.
+    """
+    document: Any = None
+    if record.unreadable is not None:
+        return Rejection("unreadable", record.unreadable[:2000])
+    try:
+        document = decode(record.value)
+        reading = _reading(document, record, max_features)
+        known = kafka_time(record)
+        limit = known or datetime.now(UTC)
+        if (reading.timestamp - limit).total_seconds() > future_seconds:
+            whose = "the record's" if known else "now,"
+            raise InputError(
+                f"timestamp: {reading.timestamp.isoformat()} lies more than "
+                f"{future_seconds:g} s after {whose} {limit.isoformat()}",
+                code="future_timestamp",
+            )
+        return reading
+    except InputError as error:
+        asset, sensor = _who(document)
+        framing = error.framing if isinstance(error, ForeignFramingError) else None
+        return Rejection(error.code, error.message[:2000], asset, sensor, framing=framing)
+
+
+def _reading(document: dict[str, Any], record: Record, max_features: int) -> Reading:
+    metadata = document.get("metadata")
+    if "features" in document:
+        where, feature = document, None
+        features = check_features(document["features"], most=max_features)
+        extra = _plain(metadata)
+    elif "name" in document and "value" in document:
+        if type(metadata) is not dict:
+            raise InputError("metadata: must be an object with asset_id", code="missing_asset")
+        where, feature = metadata, check_name(document["name"], "name")
+        features = check_features({feature: document["value"]})
+        own = ("asset_id", "sensor_id", "timestamp")
+        extra = {key: value for key, value in metadata.items() if key not in own}
+    else:
+        found = of_document(document)
+        if found is not None:
+            raise ForeignFramingError(found, "unknown_shape")
+        raise InputError("neither features nor name and value", code="unknown_shape")
+    if where.get("asset_id") is None:
+        raise InputError("asset_id: is missing", code="missing_asset")
+    asset = check_name(where["asset_id"], "asset_id")
+    sensor = where.get("sensor_id")
+    if sensor == "":  # as some serialisers write null
+        sensor = None
+    if sensor is not None:
+        sensor = check_name(sensor, "sensor_id")
+    return Reading(asset, sensor, feature, _time(where, record), features, extra)
+
+
+def _plain(metadata: Any) -> dict[str, Any]:
+    if type(metadata) is dict:
+        return metadata
+    # not an object: odd, but no reason to lose a reading
+    return {} if metadata is None else {"caller": metadata}
+
+
+def _time(where: dict[str, Any], record: Record) -> datetime:
+    if "timestamp" in where:
+        return parse_timestamp(where["timestamp"])
+    known = kafka_time(record)
+    if known is None:
+        raise InputError("timestamp: absent, and the record has none", code="bad_timestamp")
+    return known
+
+
+def _who(document: Any) -> tuple[str | None, str | None]:
+    """Asset and sensor as far as they can be told, for the dead letter's columns."""
+    if type(document) is not dict:
+        return None, None
+    metadata = document.get("metadata")
+    where = document if "asset_id" in document or type(metadata) is not dict else metadata
+    found: list[str | None] = []
+    for name in ("asset_id", "sensor_id"):
+        try:
+            found.append(check_name(where.get(name), name))
+        except InputError:
+            found.append(None)
+    return found[0], found[1]
+
+
+def dead_letter_headers(
+    original: Headers, refusal: Rejection, topic: str, partition: int, offset: int
+) -> list[tuple[str, bytes | None]]:
+    """The original headers, then why and from where."""
+    return [
+        *original,
+        ("dead-letter-reason", refusal.reason.encode()),
+        ("dead-letter-message", refusal.message.encode("utf-8", "replace")),
+        ("dead-letter-topic", topic.encode()),
+        ("dead-letter-partition", str(partition).encode()),
+        ("dead-letter-offset", str(offset).encode()),
+    ]

@@ -1,0 +1,236 @@
+"""The bridge's side of the database: claims, what is remembered there, one commit a batch.
+
+Raises what ``db.session`` raises (StorageUnavailable, AlreadyStored, InputError) and
+:class:`FencedError`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from consumers.kill import Hook, nothing
+from consumers.stream_cache import CachedStream, StreamKey, encode_row
+from db.assets import asset_criticalities
+from db.queries.copy import add_outbox, insert_dead_letters, insert_detections
+from db.queries.offsets import Claim, advance, claim, has_earlier_account, read_claim
+from db.queries.outbox import (
+    OutboxMessage,
+    delete_outbox,
+    next_outbox,
+    orphaned_sources,
+    outbox_size,
+)
+from db.queries.stream_states import (
+    StoredState,
+    load_states,
+    newest_state_elsewhere,
+    save_states,
+    spread_streams,
+    stream_key,
+)
+from db.queries.windows import event_criticalities, find_duplicates, stored_windows
+from db.session import transaction
+from errors import AnomalyError
+from schemas import parse_timestamp
+
+Source = tuple[UUID, int]
+
+CRITICALITY_SECONDS = 30.0
+SEVERITIES = ("low", "medium", "high", "critical")
+
+
+class FencedError(AnomalyError):
+    """A partition's account is not where we left it: another bridge owns it, or a commit whose
+    answer was lost took effect."""
+
+    code = "claim_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetAdvance:
+    """One partition's compare-and-set."""
+
+    topic_id: UUID
+    partition: int
+    epoch: int
+    expected: int | None
+    new: int
+
+
+@dataclass(slots=True)
+class BatchCommit:
+    """Everything of one batch; stored together or not at all."""
+
+    moves: list[OffsetAdvance] = field(default_factory=list)
+    detections: list[dict[str, Any]] = field(default_factory=list)
+    dead_letters: list[dict[str, Any]] = field(default_factory=list)
+    states: dict[Source, list[StoredState]] = field(default_factory=dict)
+    outbox: list[dict[str, Any]] = field(default_factory=list)
+
+
+class BridgeStore:
+    """The database as the bridge uses it; safe to share between threads.
+
+    Parameters
+    ----------
+    engine : Engine
+    owner : str
+        Names this bridge in the table of offsets.
+    hook : callable
+        Told of the point just before COMMIT.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        owner: str,
+        hook: Hook = nothing,
+    ) -> None:
+        self._engine = engine
+        self._owner = owner
+        self._hook = hook
+        self._criticalities: dict[str, tuple[float, str]] = {}
+
+    def claim(self, topic_id: UUID, partition: int, topic: str) -> Claim:
+        """Take a partition over."""
+        with transaction(self._engine) as connection:
+            return claim(connection, topic_id, partition, topic=topic, owner=self._owner)
+
+    def replaces(self, topic_id: UUID, topic: str) -> bool:
+        """Whether an account of an earlier topic of this name exists."""
+        with transaction(self._engine) as connection:
+            return has_earlier_account(connection, topic_id, topic)
+
+    def read_claim(self, topic_id: UUID, partition: int) -> Claim | None:
+        with transaction(self._engine) as connection:
+            return read_claim(connection, topic_id, partition)
+
+    def recall(
+        self, topic_id: UUID, partition: int, firsts: Mapping[StreamKey, datetime]
+    ) -> dict[StreamKey, CachedStream]:
+        """State and window of streams that are not in memory.
+
+        Parameters
+        ----------
+        firsts : {key: time}
+            The streams, each with the time of its first reading at hand: a stream new to this
+            partition takes over the newest state elsewhere that lies before it.
+        """
+        with transaction(self._engine) as connection:
+            own = load_states(connection, topic_id, partition, firsts)
+            windows = stored_windows(connection, own)
+            new = {key: first for key, first in firsts.items() if key not in own}
+            elsewhere = newest_state_elsewhere(connection, topic_id, partition, new) if new else {}
+        memories = {}
+        for key in firsts:
+            stored = own.get(key) or elsewhere.get(key)
+            if stored is None:
+                memories[key] = CachedStream()
+                continue
+            rows = (encode_row(at, features) for at, features in windows.get(key, ()))
+            memories[key] = CachedStream(
+                state=stored.state,
+                window=deque(rows),
+                window_length=stored.window_length or 0,
+                last=stored.last_timestamp,
+                spread=key in elsewhere and elsewhere[key].topic_id == topic_id,
+            )
+        return memories
+
+    def spread(self, topic_id: UUID, places: Mapping[StreamKey, int]) -> set[StreamKey]:
+        """Streams that have been met on other partitions of the topic, by whichever bridge."""
+        with transaction(self._engine) as connection:
+            return spread_streams(connection, topic_id, places)
+
+    def duplicates(
+        self, candidates: Sequence[tuple[StreamKey, datetime]]
+    ) -> dict[int, list[tuple[UUID, dict[str, float]]]]:
+        """Stored readings with the same stream and time, by index into ``candidates``."""
+        with transaction(self._engine) as connection:
+            return find_duplicates(connection, candidates)
+
+    def criticalities(self, assets: Iterable[str]) -> dict[str, str]:
+        """How much each asset matters; read again after half a minute."""
+        now = time.monotonic()
+        known = self._criticalities
+        wanted = set(assets)
+        missing = {asset for asset in wanted if asset not in known or known[asset][0] < now}
+        if missing:
+            with transaction(self._engine) as connection:
+                found = asset_criticalities(connection, missing)
+            if len(known) > 100_000:
+                known.clear()
+                missing = wanted
+            for asset in missing:
+                known[asset] = (now + CRITICALITY_SECONDS, found[asset])
+        return {asset: known[asset][1] for asset in wanted}
+
+    def event_level(self, asset_id: str, sensor_id: str | None, event: Mapping[str, Any]) -> int:
+        """The highest severity stored of an event, as a place in SEVERITIES; -1: none."""
+        key = stream_key(asset_id, sensor_id)
+        since = parse_timestamp(event["started_at"])
+        with transaction(self._engine) as connection:
+            found = event_criticalities(connection, key, event["id"], since)
+        return max((SEVERITIES.index(one) for one in found), default=-1)
+
+    def commit(self, batch: BatchCommit, say: Callable[[], None] = lambda: None) -> None:
+        """Store one batch in one transaction; ``say`` is called when only COMMIT is left.
+
+        Raises
+        ------
+        ClaimLostError
+            Nothing was stored; a partition is no longer ours, or stands elsewhere.
+        """
+        with transaction(self._engine) as connection:
+            insert_detections(connection, batch.detections)
+            insert_dead_letters(connection, batch.dead_letters)
+            for source in sorted(batch.states):
+                save_states(connection, batch.states[source])
+            add_outbox(connection, batch.outbox)
+            for move in sorted(batch.moves, key=lambda m: (m.topic_id, m.partition)):
+                if not advance(
+                    connection, move.topic_id, move.partition,
+                    epoch=move.epoch, expected=move.expected, new=move.new,
+                ):  # fmt: skip
+                    raise FencedError(f"partition {move.partition} is not at {move.expected}")
+            say()
+            self._hook("in_commit")
+
+    def waiting(self, sources: Collection[Source], limit: int) -> list[OutboxMessage]:
+        """The oldest messages of these partitions that are not known to be published."""
+        with transaction(self._engine) as connection:
+            return next_outbox(connection, sources, limit)
+
+    def published(self, ids: Sequence[int]) -> None:
+        """Forget messages that the broker acknowledged."""
+        with transaction(self._engine) as connection:
+            delete_outbox(connection, ids)
+
+    def orphans(self, topic: str, current: UUID) -> list[Source]:
+        """Sources with waiting messages of earlier topics of this name: nobody owns them."""
+        with transaction(self._engine) as connection:
+            return orphaned_sources(connection, topic, current)
+
+    def publish_orphans(
+        self,
+        sources: Collection[Source],
+        limit: int,
+        publish: Callable[[list[OutboxMessage]], list[int]],
+    ) -> int:
+        """Publish messages without an owner, each locked against other bridges meanwhile."""
+        with transaction(self._engine) as connection:
+            messages = next_outbox(connection, sources, limit, skip_locked=True)
+            done = publish(messages)
+            return delete_outbox(connection, done)
+
+    def outbox_size(self) -> int:
+        with transaction(self._engine) as connection:
+            return outbox_size(connection)

@@ -1,0 +1,84 @@
+"""Partitions and retention of the database, looked after when the bridge starts and ever after.
+
+A thread of its own: moving rows out of the default partition may take long, and polling and
+scoring go on meanwhile. What fails is tried again; until it works, readings go to the default
+partition, so nothing is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from consumers.outage import Outage
+from errors import AnomalyError
+
+log = logging.getLogger("consumers.bridge")
+
+#: A backfill stays in the default partition for no longer.
+EVERY = timedelta(minutes=10)
+LOOK_SECONDS = 60.0
+
+MakePartitions = Callable[[datetime], list[str]]
+
+
+def now_utc() -> datetime:
+    return datetime.now(UTC)
+
+
+class TablePartitionMaintainer:
+    """Calls ``make`` every ten minutes of the clock, the first time at once.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the partitions of the time given and those after it; the names of the new ones.
+    trouble : Trouble
+        Told when it fails and when it works again.
+    clock : callable
+        Aware time; a clock that was set is noticed within a minute.
+    """
+
+    def __init__(
+        self, make: MakePartitions, trouble: Outage, clock: Callable[[], datetime] = now_utc
+    ) -> None:
+        self._make = make
+        self._trouble = trouble
+        self._clock = clock
+        self._made_at: datetime | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Begin nothing more; what is under way is rolled back when the process ends."""
+        self._stop.set()
+        self._thread.join(max(0.0, seconds))
+
+    def step(self) -> float:
+        """Make what is due; seconds until the next look."""
+        now = self._clock()
+        if self._made_at is not None and self._made_at <= now < self._made_at + EVERY:
+            return LOOK_SECONDS
+        started = time.monotonic()
+        try:
+            made = self._make(now)
+        except AnomalyError as error:
+            return self._trouble.failed(error)
+        self._trouble.passed()
+        self._made_at = now
+        if made:
+            log.info(
+                "partitions made: %s (%.1f s)", ", ".join(made), time.monotonic() - started,
+                extra={"action": "partitions"},
+            )  # fmt: skip
+        return LOOK_SECONDS
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._stop.wait(self.step())

@@ -1,0 +1,94 @@
+"""Dead letters read back: page by page, oldest first, with every original byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from db.encoding import decode_headers
+
+#: Place after a letter: its ``(created_at, id)``.
+Place = tuple[datetime, UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterFilter:
+    """Which dead letters; None: any. Duplicates only when asked for by their reason.
+
+    ``since`` (inclusive) and ``until`` (exclusive) are times of putting aside.
+    """
+
+    topic: str | None = None
+    reason: str | None = None
+    asset_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLetter:
+    """One record that was put aside."""
+
+    id: UUID
+    reason: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    kafka_timestamp: datetime | None
+    created_at: datetime
+
+    @property
+    def place(self) -> Place:
+        """Where the next page begins."""
+        return self.created_at, self.id
+
+
+_CONDITIONS = {
+    "topic": "topic = :topic",
+    "reason": "reason = :reason",
+    "asset_id": "asset_id = :asset_id",
+    "since": "created_at >= :since",
+    "until": "created_at < :until",
+}
+
+
+def dead_letter_page(
+    connection: Connection, which: DeadLetterFilter, *, limit: int, after: Place | None = None
+) -> list[StoredLetter]:
+    """The oldest ``limit`` letters after a place; fewer than that: there are no more."""
+    values: dict[str, Any] = {
+        name: value for name in _CONDITIONS if (value := getattr(which, name)) is not None
+    }
+    parts = [_CONDITIONS[name] for name in values]
+    if which.reason is None:
+        parts.append("reason <> 'duplicate'")
+    if after is not None:
+        parts.append("(created_at, id) > (:after_time, CAST(:after_id AS uuid))")
+        values |= {"after_time": after[0], "after_id": str(after[1])}
+    query = text(
+        "SELECT id, reason, key, value, headers, kafka_timestamp, created_at "  # noqa: S608
+        f"FROM dead_letters WHERE {' AND '.join(parts) or 'TRUE'} "
+        "ORDER BY created_at, id LIMIT :limit"
+    )
+    return [
+        StoredLetter(
+            id=row.id,
+            reason=row.reason,
+            key=None if row.key is None else bytes(row.key),
+            value=None if row.value is None else bytes(row.value),
+            headers=decode_headers(row.headers),
+            kafka_timestamp=row.kafka_timestamp,
+            created_at=row.created_at,
+        )
+        for row in connection.execute(query, {**values, "limit": limit})
+    ]
+
+
+def database_now(connection: Connection) -> datetime:
+    """The server's clock, which ``created_at`` is read from."""
+    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    return now

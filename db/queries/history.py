@@ -1,0 +1,255 @@
+"""Stored detections for readers: filtered, newest first, page by page.
+
+A page by cursor costs the same wherever it lies, because it is an index range; by offset it
+costs what it skips.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, text
+
+from db.queries.slices import WITHIN, Slice, after, slices, walk
+from errors import InputError
+
+#: Up to here the number of matches is counted; beyond, it is the planner's estimate.
+EXACT_TOTAL = 10_000
+EVERYTHING = Slice()
+
+COLUMNS = """
+    id, timestamp, asset_id, sensor_id, feature, final_score, p, threshold, is_anomaly,
+    criticality, asset_criticality, scores, features, metadata, event_id, window_mark, group_name,
+    bundle_version, topic_id, partition, source_offset, created_at
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """What a reader asks for; None: everything. Times are inclusive."""
+
+    asset_id: str | None = None
+    sensor_id: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    is_anomaly: bool | None = True
+    criticality: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of detections, each a dict of the table's columns."""
+
+    rows: list[dict[str, Any]]
+    total: int
+    total_is_exact: bool
+    next_cursor: str | None
+
+
+_CONDITIONS = {
+    "asset_id": "asset_id = :asset_id",
+    "sensor_id": "sensor_id = :sensor_id",
+    "start": "timestamp >= :start",
+    "end": "timestamp <= :end",
+    "criticality": "criticality = :criticality",
+}
+# Alone in place of the two names: both together would make the planner multiply what is one fact.
+_STREAM = "stream_id = stream_key(:asset_id, :sensor_id, NULL)"
+# A row comparison walks the index; the plain one beside it is what prunes partitions.
+_AFTER = "(timestamp, id) < (:at, CAST(:last AS uuid)) AND timestamp <= :at"
+_BY_ID = text(
+    f"SELECT {COLUMNS} FROM anomaly_detections WHERE id = :id AND {WITHIN} LIMIT 1"  # noqa: S608
+)
+
+
+def history(
+    connection: Connection,
+    filters: HistoryFilter,
+    *,
+    limit: int = 100,
+    offset: int = 0,
+    cursor: str | None = None,
+) -> Page:
+    """One page of stored detections, newest first, in a stable order under equal times.
+
+    Parameters
+    ----------
+    filters : HistoryFilter
+    limit : int
+        Rows on the page.
+    offset : int
+        Rows to skip; not together with a cursor.
+    cursor : str, optional
+        ``next_cursor`` of the page before, with the same filters.
+
+    Raises
+    ------
+    InputError
+        The cursor is not one of ours, or belongs to other filters.
+    """
+    at = decode_cursor(cursor, filters)[0] if cursor is not None else None
+    parts = slices(connection, filters.start, after(filters.end))
+    total, exact = _total(connection, filters, parts)
+    if at is not None:
+        parts = [part for part in parts if part.start is None or part.start <= at]
+    rows = _rows(connection, filters, parts, limit=limit, offset=offset, cursor=cursor)
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return Page(rows, total, exact, encode_cursor(rows[-1], filters) if more and rows else None)
+
+
+def _rows(
+    connection: Connection,
+    filters: HistoryFilter,
+    parts: Sequence[Slice],
+    *,
+    limit: int,
+    offset: int,
+    cursor: str | None,
+) -> list[dict[str, Any]]:
+    """The newest matches after those skipped, one more than the page has, if there is one."""
+    rows: list[dict[str, Any]] = []
+    for part in walk(connection, parts):
+        query, values = page_query(
+            filters, limit=limit - len(rows), offset=offset, cursor=cursor, part=part
+        )
+        found = connection.execute(text(query), values).mappings()
+        before = len(rows)
+        rows += [dict(row) for row in found]
+        if len(rows) > limit:
+            break
+        if len(rows) > before:
+            offset = 0
+        elif offset:
+            offset -= _count(connection, filters, part, offset)
+    return rows
+
+
+def page_query(
+    filters: HistoryFilter,
+    *,
+    limit: int,
+    offset: int = 0,
+    cursor: str | None = None,
+    part: Slice = EVERYTHING,
+) -> tuple[str, dict[str, Any]]:
+    """The SELECT of one page, or its part out of one slice, and its parameters.
+
+    It fetches one row more than the page has.
+    """
+    if cursor is not None and offset:
+        raise InputError("offset: not together with cursor", field="offset")
+    where, values = _where(filters, part)
+    if cursor is not None:
+        at, last = decode_cursor(cursor, filters)
+        where = f"{where} AND {_AFTER}"
+        values |= {"at": at, "last": last}
+    query = (
+        f"SELECT {COLUMNS} FROM anomaly_detections WHERE {where} "  # noqa: S608 (constants)
+        "ORDER BY timestamp DESC, id DESC LIMIT :limit OFFSET :offset"
+    )
+    return query, {**values, "limit": limit + 1, "offset": offset}
+
+
+def get_detection(connection: Connection, detection_id: UUID) -> dict[str, Any] | None:
+    """One stored detection, or None."""
+    for part in walk(connection, slices(connection)):
+        values = {"id": detection_id, **part.values()}
+        row = connection.execute(_BY_ID, values).mappings().one_or_none()
+        if row is not None:
+            return dict(row)
+    return None
+
+
+def _where(filters: HistoryFilter, part: Slice) -> tuple[str, dict[str, Any]]:
+    """The condition out of constant parts, and its parameters."""
+    values = {name: value for name in _CONDITIONS if (value := getattr(filters, name)) is not None}
+    names = list(values)
+    parts: list[str] = []
+    if filters.asset_id is not None and filters.sensor_id is not None:
+        names = [name for name in names if name not in ("asset_id", "sensor_id")]
+        parts.append(_STREAM)
+    parts += [_CONDITIONS[name] for name in names]
+    if filters.is_anomaly is not None:
+        parts.append("is_anomaly" if filters.is_anomaly else "NOT is_anomaly")
+    if part != EVERYTHING:
+        parts.append(WITHIN)
+        values |= part.values()
+    return " AND ".join(parts) or "TRUE", values
+
+
+def _total(
+    connection: Connection, filters: HistoryFilter, parts: Sequence[Slice]
+) -> tuple[int, bool]:
+    """How many rows match, and whether that is exact."""
+    counted = 0
+    for part in walk(connection, parts):
+        counted += _count(connection, filters, part, EXACT_TOTAL + 1 - counted)
+        if counted > EXACT_TOTAL:
+            break
+    else:
+        return counted, True
+    estimate = sum(_estimate(connection, filters, part) for part in walk(connection, parts))
+    return max(estimate, counted), False
+
+
+def _count(connection: Connection, filters: HistoryFilter, part: Slice, most: int) -> int:
+    """How many rows of a slice match, counted up to ``most``."""
+    where, values = _where(filters, part)
+    count = text(
+        f"SELECT count(*) FROM (SELECT 1 FROM anomaly_detections WHERE {where} "  # noqa: S608
+        "LIMIT :most) m"
+    )
+    return int(connection.execute(count, {**values, "most": most}).scalar_one())
+
+
+def _estimate(connection: Connection, filters: HistoryFilter, part: Slice) -> int:
+    where, values = _where(filters, part)
+    explain = f"EXPLAIN (FORMAT JSON) SELECT 1 FROM anomaly_detections WHERE {where}"  # noqa: S608
+    plan = connection.execute(text(explain), values).scalar_one()
+    return int(plan[0]["Plan"]["Plan Rows"])
+
+
+def _fingerprint(filters: HistoryFilter) -> str:
+    return hashlib.blake2b(orjson.dumps(asdict(filters)), digest_size=6).hexdigest()
+
+
+def encode_cursor(row: dict[str, Any], filters: HistoryFilter) -> str:
+    """An opaque mark of the place after ``row``."""
+    at = row["timestamp"].astimezone(UTC).isoformat()
+    packed = orjson.dumps([at, str(row["id"]), _fingerprint(filters)])
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, filters: HistoryFilter) -> tuple[datetime, str]:
+    """The place that :func:`encode_cursor` marked.
+
+    Raises
+    ------
+    InputError
+        ``bad_cursor``.
+    """
+    try:
+        packed = cursor.encode("ascii")
+        raw = base64.b64decode(packed + b"=" * (-len(packed) % 4), altchars=b"-_", validate=True)
+        at, last, of = orjson.loads(raw)
+        place = datetime.fromisoformat(at), str(UUID(last))
+        if place[0].tzinfo is None:
+            raise ValueError("no offset")
+    except (ValueError, TypeError, AttributeError, binascii.Error):
+        raise InputError(
+            "cursor: not a next_cursor of this service", code="bad_cursor", field="cursor"
+        ) from None
+    if of != _fingerprint(filters):
+        raise InputError(
+            "cursor: belongs to a query with other filters", code="bad_cursor", field="cursor"
+        )
+    return place

@@ -1,0 +1,147 @@
+"""Stored readings for training and drift: streamed, so that memory does not grow with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from db.queries.slices import WITHIN, after, slices, walk
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReading:
+    """One stored reading of a stream, its features as received."""
+
+    asset_id: str
+    sensor_id: str | None
+    feature: str | None
+    timestamp: datetime
+    features: dict[str, float]
+    is_anomaly: bool
+    event: str | None = None
+    event_kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingFilter:
+    """Which stored readings; None: all. ``start`` is inclusive, ``end`` is not."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    asset_id: str | None = None
+    group: str | None = None
+
+
+_CONDITIONS = {
+    "start": "timestamp >= :start",
+    "end": "timestamp < :end",
+    "asset_id": "asset_id = :asset_id",
+    "group": "group_name = :group",
+}
+_COLUMNS = (
+    "asset_id, sensor_id, feature, timestamp, features, is_anomaly, event_id,"
+    " metadata -> 'event' ->> 'kind' AS event_kind"
+)
+
+
+def _where(which: ReadingFilter) -> tuple[str, dict[str, Any]]:
+    """The condition out of constant parts, of one slice, and its parameters but the slice's."""
+    values = {name: value for name in _CONDITIONS if (value := getattr(which, name)) is not None}
+    parts = ["topic_id IS NOT NULL", WITHIN, *(_CONDITIONS[name] for name in values)]
+    return " AND ".join(parts), values
+
+
+def export_readings(
+    connection: Connection, which: ReadingFilter, *, batch: int = 2000
+) -> Iterator[StoredReading]:
+    """Readings that came over Kafka, each stream's in time order.
+
+    Slice of time by slice, oldest first, and within one stream by stream. Rows from REST are left
+    out: by default only anomalies are journalled, so they would make a biased sample. Uses a
+    server-side cursor: consume it inside the transaction.
+    """
+    where, values = _where(which)
+    query = text(
+        f"SELECT {_COLUMNS} FROM anomaly_detections WHERE {where} "  # noqa: S608 (constants)
+        "ORDER BY asset_id, sensor_id, feature, timestamp, id"
+    )
+    # Sorting millions takes its time, and so may whoever reads them.
+    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+    options = {"yield_per": batch}
+    for part in walk(connection, slices(connection, which.start, which.end)[::-1]):
+        for row in connection.execute(
+            query, {**values, **part.values()}, execution_options=options
+        ):
+            yield StoredReading(
+                row.asset_id,
+                row.sensor_id,
+                row.feature,
+                row.timestamp,
+                {name: float(value) for name, value in row.features.items()},
+                row.is_anomaly,
+                row.event_id,
+                row.event_kind,
+            )
+
+
+def start_of_newest(connection: Connection, which: ReadingFilter, most: int) -> datetime | None:
+    """From when on there are at most ``most`` readings, of those that were asked for.
+
+    Returns
+    -------
+    datetime or None
+        None: there are no more than that in all.
+    """
+    where, values = _where(which)
+    count = text(f"SELECT count(*) FROM anomaly_detections WHERE {where}")  # noqa: S608 (constants)
+    nth = text(
+        f"SELECT timestamp FROM anomaly_detections WHERE {where} "  # noqa: S608 (constants)
+        "ORDER BY timestamp DESC, id DESC LIMIT 1 OFFSET :left"
+    )
+    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    left = most
+    for part in walk(connection, slices(connection, which.start, which.end)):
+        found = int(connection.execute(count, {**values, **part.values()}).scalar_one())
+        if found > left:
+            # The first that is too many: what came at the same time goes with it.
+            asked = {**values, **part.values(), "left": left}
+            return after(connection.execute(nth, asked).scalar_one())
+        left -= found
+    return None
+
+
+def recent_readings(
+    connection: Connection, limit: int, group: str | None = None
+) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """Features and scores of the newest ``limit`` readings that came over Kafka: for drift.
+
+    Newest first. The scores are ``final_score`` and those of the detectors that had a say.
+    """
+    condition = "" if group is None else "AND group_name = :group"
+    query = text(
+        "SELECT features, final_score, scores FROM anomaly_detections "  # noqa: S608 (constants)
+        f"WHERE topic_id IS NOT NULL {condition} AND {WITHIN} "
+        "ORDER BY timestamp DESC, id DESC LIMIT :limit"
+    )
+    found: list[tuple[dict[str, float], dict[str, float]]] = []
+    for part in walk(connection, slices(connection)):
+        values = {"limit": limit - len(found), "group": group, **part.values()}
+        found += map(_features_and_scores, connection.execute(query, values))
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _features_and_scores(row: Row[Any]) -> tuple[dict[str, float], dict[str, float]]:
+    return (
+        {name: float(value) for name, value in row.features.items()},
+        {
+            "final_score": float(row.final_score),
+            **{one["model_name"]: float(one["score"]) for one in row.scores},
+        },
+    )

@@ -1,0 +1,108 @@
+"""How far the account of one topic is, and how often it alarms: for people and dashboards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from db.queries.dead_letters import database_now
+from db.queries.slices import WITHIN, Slice, slices, walk
+
+_OFFSETS = text("SELECT partition, next_offset FROM source_offsets WHERE topic_id = :topic")
+_STORED = text(f"""
+    SELECT count(*) FROM anomaly_detections WHERE topic_id = :topic AND {WITHIN}
+""")  # noqa: S608 (constants)
+_DEAD = text("SELECT count(*) FROM dead_letters WHERE topic_id = :topic")
+_ANOMALIES = text(f"""
+    SELECT partition, source_offset, asset_id, sensor_id, timestamp, final_score, threshold,
+           criticality, asset_criticality, metadata
+    FROM anomaly_detections
+    WHERE topic_id = :topic AND partition = :partition AND is_anomaly
+      AND source_offset >= :start AND source_offset < :end AND {WITHIN}
+""")  # noqa: S608 (constants)
+_REASONS = text("""
+    SELECT reason, count(*) AS n FROM dead_letters WHERE topic_id = :topic
+    GROUP BY reason ORDER BY n DESC, reason
+""")
+_ALARMS = text(f"""
+    SELECT COALESCE(asset_criticality, 'medium') AS name, count(*) AS readings,
+           count(*) FILTER (WHERE is_anomaly) AS anomalies
+    FROM anomaly_detections
+    WHERE {WITHIN} AND topic_id IS NOT NULL
+    GROUP BY 1
+""")  # noqa: S608 (constants)
+#: The default partition by itself: what lies in it belongs to no month that has one.
+_SIZES = text("""
+    SELECT CASE WHEN i.inhparent IS NULL OR c.relname = 'anomaly_detections_default'
+                THEN c.relname ELSE 'anomaly_detections' END AS name,
+           sum(pg_stat_get_live_tuples(c.oid)) AS rows,
+           sum(pg_total_relation_size(c.oid)) AS bytes
+    FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
+    WHERE c.relkind = 'r' AND c.relnamespace = (
+        SELECT relnamespace FROM pg_class WHERE oid = CAST('anomaly_detections' AS regclass))
+      AND (i.inhparent = CAST('anomaly_detections' AS regclass) OR c.relname = ANY(:tables))
+    GROUP BY 1
+""")
+_TABLES = ("dead_letters", "stream_states", "outbox", "training_jobs", "training_data")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows that the records of one topic have become."""
+
+    stored: int
+    dead: int
+
+
+def stored_offsets(connection: Connection, topic_id: UUID | str) -> dict[int, int | None]:
+    """Offset up to which each claimed partition is accounted for; None: nothing stored yet."""
+    rows = connection.execute(_OFFSETS, {"topic": topic_id})
+    return {row.partition: row.next_offset for row in rows}
+
+
+def count_rows(connection: Connection, topic_id: UUID | str) -> Counts:
+    """How many detections and dead letters a topic has."""
+    stored = sum(
+        connection.execute(_STORED, {"topic": topic_id, **part.values()}).scalar_one()
+        for part in walk(connection, slices(connection))
+    )
+    return Counts(stored, connection.execute(_DEAD, {"topic": topic_id}).scalar_one())
+
+
+def anomalies_between(
+    connection: Connection, topic_id: UUID | str, partition: int, start: int, end: int
+) -> Sequence[Mapping[str, Any]]:
+    """A partition's anomalies with ``start <= offset < end``, in the order of their offsets."""
+    values = {"topic": topic_id, "partition": partition, "start": start, "end": end}
+    found = [
+        dict(row)
+        for part in walk(connection, slices(connection))
+        for row in connection.execute(_ANOMALIES, {**values, **part.values()}).mappings()
+    ]
+    return sorted(found, key=lambda row: row["source_offset"])
+
+
+def dead_letter_reasons(connection: Connection, topic_id: UUID | str) -> dict[str, int]:
+    """Dead letters by reason, the most frequent first."""
+    return {row.reason: row.n for row in connection.execute(_REASONS, {"topic": topic_id})}
+
+
+def recent_alarms(connection: Connection, hours: int = 1) -> dict[str, tuple[int, int]]:
+    """Readings and anomalies of the last hours that came from a topic, by the asset's
+    criticality."""
+    # The server's clock, and a constant: the planner prunes partitions by nothing else.
+    since = database_now(connection) - timedelta(hours=hours)
+    rows = connection.execute(_ALARMS, Slice(since).values())
+    return {row.name: (row.readings, row.anomalies) for row in rows}
+
+
+def table_sizes(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Rows, estimated, and bytes of each table that grows; the default partition is one."""
+    found = dict.fromkeys(("anomaly_detections", *_TABLES), (0, 0))
+    rows = connection.execute(_SIZES, {"tables": list(_TABLES)})
+    return found | {row.name: (int(row.rows), int(row.bytes)) for row in rows}

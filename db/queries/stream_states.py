@@ -1,0 +1,197 @@
+"""Streams: their keys and their stored states.
+
+A stream's key is ``(asset_id, sensor_id, feature)`` with ``""`` for an absent part; see
+:func:`stream_key`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from db.encoding import dump_json
+
+StreamKey = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """What the service handed back for a stream, and where it stands."""
+
+    key: StreamKey
+    topic_id: UUID
+    partition: int
+    state: dict[str, Any]
+    last_timestamp: datetime | None
+    window_length: int | None
+    bundle_version: str | None
+    #: when the oldest reading of its window was, or some time before that; None: not known
+    window_start: datetime | None = None
+
+
+def stream_key(asset_id: str, sensor_id: str | None, feature: str | None = None) -> StreamKey:
+    """The key of a stream; absent parts are ``""``."""
+    return asset_id, sensor_id or "", feature or ""
+
+
+_KEYS = """
+    unnest(CAST(:assets AS text[]), CAST(:sensors AS text[]), CAST(:features AS text[]))
+"""
+_SAME = """
+    s.stream_key = stream_key(k.asset_id, k.sensor_id, k.feature)
+    AND s.asset_id = k.asset_id AND s.sensor_id = k.sensor_id AND s.feature = k.feature
+"""
+_STATE = """
+    s.asset_id, s.sensor_id, s.feature, s.topic_id, s.partition, s.state, s.last_timestamp,
+    s.window_length, s.bundle_version, s.window_start
+"""
+
+_LOAD = text(f"""
+    SELECT {_STATE} FROM {_KEYS} AS k(asset_id, sensor_id, feature)
+    JOIN stream_states s ON {_SAME} AND s.topic_id = :topic_id AND s.partition = :partition
+""")  # noqa: S608 (constants)
+
+_ELSEWHERE = text(f"""
+    SELECT n.* FROM unnest(
+        CAST(:assets AS text[]), CAST(:sensors AS text[]), CAST(:features AS text[]),
+        CAST(:befores AS timestamptz[])
+    ) AS k(asset_id, sensor_id, feature, before)
+    CROSS JOIN LATERAL (
+        SELECT {_STATE} FROM stream_states s
+        WHERE {_SAME} AND s.last_timestamp < k.before
+          AND (s.topic_id, s.partition) IS DISTINCT FROM
+              (CAST(:topic_id AS uuid), CAST(:partition AS integer))
+        ORDER BY s.last_timestamp DESC, s.updated_at DESC LIMIT 1
+    ) n
+""")  # noqa: S608 (constants)
+
+_NEWEST = text(f"""
+    SELECT DISTINCT ON (s.stream_key) {_STATE} FROM {_KEYS} AS k(asset_id, sensor_id, feature)
+    JOIN stream_states s ON {_SAME}
+    ORDER BY s.stream_key, s.last_timestamp DESC NULLS LAST, s.updated_at DESC
+""")  # noqa: S608 (constants)
+
+_SPREAD = text(f"""
+    SELECT DISTINCT k.asset_id, k.sensor_id, k.feature FROM unnest(
+        CAST(:assets AS text[]), CAST(:sensors AS text[]), CAST(:features AS text[]),
+        CAST(:partitions AS integer[])
+    ) AS k(asset_id, sensor_id, feature, partition)
+    JOIN stream_states s ON {_SAME} AND s.topic_id = :topic_id AND s.partition <> k.partition
+""")  # noqa: S608 (constants)
+
+_SAVE = text("""
+    INSERT INTO stream_states (topic_id, partition, asset_id, sensor_id, feature, state,
+                               last_timestamp, window_length, bundle_version, window_start)
+    SELECT :topic_id, :partition, * FROM unnest(
+        CAST(:assets AS text[]), CAST(:sensors AS text[]), CAST(:features AS text[]),
+        CAST(:states AS jsonb[]), CAST(:lasts AS timestamptz[]), CAST(:lengths AS integer[]),
+        CAST(:versions AS text[]), CAST(:starts AS timestamptz[])
+    )
+    ON CONFLICT (topic_id, partition, stream_key) DO UPDATE
+    SET state = excluded.state, last_timestamp = excluded.last_timestamp,
+        window_length = excluded.window_length, bundle_version = excluded.bundle_version,
+        window_start = excluded.window_start, updated_at = now()
+""")
+
+
+def key_columns(keys: Iterable[StreamKey]) -> dict[str, Any]:
+    """Parameters ``assets``, ``sensors``, ``features`` for the queries that unnest them."""
+    listed = list(keys)
+    return {
+        "assets": [key[0] for key in listed],
+        "sensors": [key[1] for key in listed],
+        "features": [key[2] for key in listed],
+    }
+
+
+def _stored(row: Row[Any]) -> StoredState:
+    return StoredState(
+        key=(row.asset_id, row.sensor_id, row.feature),
+        topic_id=row.topic_id,
+        partition=row.partition,
+        state=row.state,
+        last_timestamp=row.last_timestamp,
+        window_length=row.window_length,
+        bundle_version=row.bundle_version,
+        window_start=row.window_start,
+    )
+
+
+def load_states(
+    connection: Connection, topic_id: UUID, partition: int, keys: Iterable[StreamKey]
+) -> dict[StreamKey, StoredState]:
+    """The states of these streams as this partition left them; unknown streams are absent."""
+    values = {**key_columns(keys), "topic_id": topic_id, "partition": partition}
+    return {state.key: state for state in map(_stored, connection.execute(_LOAD, values))}
+
+
+def newest_state_elsewhere(
+    connection: Connection, topic_id: UUID, partition: int, before: Mapping[StreamKey, datetime]
+) -> dict[StreamKey, StoredState]:
+    """For streams new to this partition: the newest state under another one.
+
+    Parameters
+    ----------
+    before : {key: time}
+        Only states whose last reading lies before this count (the reading at hand).
+    """
+    values = {
+        **key_columns(before),
+        "befores": list(before.values()),
+        "topic_id": topic_id,
+        "partition": partition,
+    }
+    return {state.key: state for state in map(_stored, connection.execute(_ELSEWHERE, values))}
+
+
+def spread_streams(
+    connection: Connection, topic_id: UUID, places: Mapping[StreamKey, int]
+) -> set[StreamKey]:
+    """Which of these streams are stored under other partitions of the topic, too.
+
+    Parameters
+    ----------
+    places : {key: partition}
+        Each stream with the partition it is met on now.
+    """
+    values = {**key_columns(places), "partitions": list(places.values()), "topic_id": topic_id}
+    rows = connection.execute(_SPREAD, values)
+    return {(row.asset_id, row.sensor_id, row.feature) for row in rows}
+
+
+def newest_states(
+    connection: Connection, keys: Iterable[StreamKey]
+) -> dict[StreamKey, StoredState]:
+    """Each stream's newest state, whichever partition holds it: what ``/detect`` reads."""
+    rows = connection.execute(_NEWEST, key_columns(keys))
+    return {state.key: state for state in map(_stored, rows)}
+
+
+def save_states(connection: Connection, states: Iterable[StoredState]) -> None:
+    """Store states, replacing what was there; all must be of one (topic_id, partition)."""
+    # In one order for all writers, so that none waits for the other in a circle.
+    ordered = sorted(states, key=lambda state: state.key)
+    if not ordered:
+        return
+    sources = {(state.topic_id, state.partition) for state in ordered}
+    if len(sources) > 1:
+        raise ValueError(f"states of one partition at a time, not of {len(sources)}")
+    topic_id, partition = sources.pop()
+    connection.execute(
+        _SAVE,
+        {
+            **key_columns(state.key for state in ordered),
+            "topic_id": topic_id,
+            "partition": partition,
+            "states": [dump_json(state.state) for state in ordered],
+            "lasts": [state.last_timestamp for state in ordered],
+            "lengths": [state.window_length for state in ordered],
+            "versions": [state.bundle_version for state in ordered],
+            "starts": [state.window_start for state in ordered],
+        },
+    )

@@ -1,0 +1,1 @@
+"""Bundles of model sets on disk."""

@@ -1,0 +1,71 @@
+"""Folders that appear whole or not at all, and the digest that proves their content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and bytes of all files below ``folder``, in order of name."""
+    whole = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).as_posix().encode()
+        content = hashlib.sha256(path.read_bytes()).digest()
+        whole.update(len(name).to_bytes(4, "big") + name + content)
+    return whole.hexdigest()
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Replace ``path`` so that a reader sees the old text or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with draft.open("w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def draft_folder(parent: Path) -> Iterator[Path]:
+    """A new folder below ``parent`` that is removed at the end unless renamed away."""
+    parent.mkdir(parents=True, exist_ok=True)
+    draft = parent / f".draft-{uuid.uuid4().hex}"
+    draft.mkdir()
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def commit_dir(draft: Path, final: Path) -> bool:
+    """Rename ``draft`` to ``final``; False when another process was first (never overwrites)."""
+    try:
+        draft.rename(final)
+    except OSError:
+        if final.is_dir():
+            return False
+        raise
+    return True
+
+
+def cached(final: Path, digest: str | None) -> bool:
+    """Whether ``final`` is there with the wanted content; a damaged one is moved out of the way.
+
+    Moved, not deleted at once: a process that has it loaded may still read from it.
+    """
+    if not final.is_dir():
+        return False
+    if digest is None or folder_digest(final) == digest:
+        return True
+    final.rename(final.with_name(f".damaged-{uuid.uuid4().hex}"))
+    return False

@@ -1,0 +1,213 @@
+"""A bundle: the model sets of all groups of streams, saved, versioned and loaded as one.
+
+On disk::
+
+    bundle.json                     format, version, rules, groups and what /status tells of them
+    groups/<folder>/model_set.json  preprocessing, calibration, options, drift profile
+    groups/<folder>/<detector>.json, <detector>.npz
+
+Nothing is pickled. A folder appears whole or not at all. The version is a digest of the content,
+unless the registry gives another. Model sets are loaded when first asked for, and the least
+recently used are dropped beyond ``keep``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+from errors import BundleError, UnknownGroup
+from models.bundles.atomic_files import draft_folder, folder_digest
+from models.bundles.rules import Rule, RuleIndex
+from models.bundles.serialization import (
+    describe,
+    load_model_set,
+    read_json,
+    save_model_set,
+    write_json,
+)
+from models.scoring.model_set import ModelSet
+
+__all__ = ["DEFAULT", "FORMAT", "Bundle", "Rule"]
+
+FORMAT: Final = 1
+DEFAULT: Final = "default"
+
+
+@dataclass
+class Bundle:
+    """Model sets by group, and the rules that say which stream is in which.
+
+    Parameters
+    ----------
+    sets : model sets at hand; the rest is read from ``folder`` when asked for.
+    rules : in order; none: every grouped stream is in the only (or the default) group.
+    keep : model sets held in memory at most, of those that can be read again.
+    """
+
+    sets: Mapping[str, ModelSet] = field(default_factory=dict)
+    rules: Sequence[Rule] = ()
+    version: str = "unsaved"
+    created_at: str = ""
+    folder: Path | None = None
+    keep: int = 256
+    index: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._index_of_rules = RuleIndex(self.rules)
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[str, ModelSet] = OrderedDict()
+        for group, model_set in self.sets.items():
+            self.index.setdefault(group, {"models": describe(model_set)})
+        self.created_at = self.created_at or datetime.now(UTC).isoformat(timespec="seconds")
+        unknown = {rule.group for rule in self.rules} - set(self.index)
+        if unknown or not self.index:
+            raise BundleError(f"rules name groups that are not in the bundle: {sorted(unknown)}")
+        self._stamp()
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of the groups, the default one (or the first) first."""
+        first = self.default_group
+        return [first, *sorted(g for g in self.index if g != first)]
+
+    @property
+    def default_group(self) -> str:
+        """The group ``/status`` shows as ``models``."""
+        return DEFAULT if DEFAULT in self.index else next(iter(self.index))
+
+    def group_for(self, asset_id: str, sensor_id: str | None, feature: str | None) -> str:
+        """The group of a stream.
+
+        Raises
+        ------
+        UnknownGroup
+            No rule matches; with the code ``missing_features`` where a single-feature stream
+            has no group made for its feature.
+        """
+        rule = self._index_of_rules.find(asset_id, sensor_id, feature)
+        if rule is not None:
+            return rule.group
+        if feature is not None:
+            raise UnknownGroup(
+                f"no model group is made for the single feature {feature!r}",
+                code="missing_features",
+                field=f"features.{feature}",
+            )
+        if not self.rules:
+            return self.default_group
+        raise UnknownGroup(
+            f"no model group is made for asset {asset_id!r}, sensor {sensor_id!r}",
+            field="asset_id",
+        )
+
+    def model_set(self, group: str) -> ModelSet:
+        """A group's model set, read from disk when it is not in memory.
+
+        Raises
+        ------
+        UnknownGroup, BundleError
+        """
+        if group in self.sets:
+            return self.sets[group]
+        if group not in self.index:
+            raise UnknownGroup(f"the bundle has no group {group!r}")
+        with self._lock:
+            if group in self._loaded:
+                self._loaded.move_to_end(group)
+                return self._loaded[group]
+            assert self.folder is not None  # noqa: S101
+            found = load_model_set(self.folder / "groups" / self.index[group]["folder"])
+            found.group, found.version = group, self.version
+            self._loaded[group] = found
+            while len(self._loaded) > self.keep:
+                self._loaded.popitem(last=False)
+            return found
+
+    def describe(self) -> dict[str, Any]:
+        """For ``/status``: version, default group, and each group's models; loads nothing."""
+        return {
+            "version": self.version,
+            "created_at": self.created_at,
+            "default_group": self.default_group,
+            "rules": [rule.to_dict() for rule in self.rules],
+            "groups": {group: self._models(group) for group in self.groups},
+        }
+
+    def _models(self, group: str) -> dict[str, Any]:
+        return {
+            name: {**entry, "version": self.version if entry["is_trained"] else None}
+            for name, entry in self.index[group]["models"].items()
+        }
+
+    def save(self, folder: Path) -> str:
+        """Write the bundle as ``folder``, which must not exist; returns the version.
+
+        Raises
+        ------
+        BundleError
+            If ``folder`` is there already or cannot be written.
+        """
+        folder = Path(folder)
+        if folder.exists():
+            raise BundleError(f"{folder} is there already")
+        try:
+            with draft_folder(folder.parent) as draft:
+                index = {}
+                for i, group in enumerate(self.groups):
+                    name = f"{i:04d}"
+                    save_model_set(self.model_set(group), draft / "groups" / name)
+                    index[group] = {**self.index[group], "folder": name}
+                if self.version == "unsaved":
+                    rules = json.dumps([rule.to_dict() for rule in self.rules])
+                    whole = folder_digest(draft / "groups") + rules
+                    self.version = hashlib.sha256(whole.encode()).hexdigest()[:12]
+                    self._stamp()
+                content = {
+                    "format": FORMAT,
+                    "version": self.version,
+                    "created_at": self.created_at,
+                    "rules": [rule.to_dict() for rule in self.rules],
+                    "groups": index,
+                }
+                write_json(draft / "bundle.json", content)
+                shutil.move(draft, folder)
+        except OSError as error:
+            raise BundleError(f"bundle cannot be written to {folder}: {error}") from error
+        return self.version
+
+    @classmethod
+    def load(cls, folder: Path, version: str | None = None) -> Self:
+        """Open a saved bundle; ``version`` overrides the one saved with it.
+
+        Raises
+        ------
+        BundleError
+            If it is missing, damaged or of a format this code does not know.
+        """
+        folder = Path(folder)
+        content = read_json(folder / "bundle.json")
+        try:
+            if content["format"] != FORMAT:
+                raise BundleError(f"{folder}: format {content['format']} is not {FORMAT}")
+            return cls(
+                rules=[Rule.from_dict(rule) for rule in content["rules"]],
+                version=version or content["version"],
+                created_at=content["created_at"],
+                folder=folder,
+                index=content["groups"],
+            )
+        except (KeyError, TypeError) as error:
+            raise BundleError(f"{folder / 'bundle.json'}: {error!r}") from error
+
+    def _stamp(self) -> None:
+        for group, model_set in self.sets.items():
+            model_set.group, model_set.version = group, self.version

@@ -1,0 +1,144 @@
+"""How features move together, and how surprising one is given the others.
+
+A fault of one sensor is small beside what all sensors do together; what gives it away is that it
+leaves its neighbours. So detectors measure deviations against the covariance of normal
+operation: in these coordinates every direction varies alike.
+
+The covariance respects the unit of its input. Preprocessing scales a feature so that one unit
+is the variation allowed to it, which may be more than the fitted data show (slow drift). What a
+feature does not use of its unit is added to its variance, as drift of its own: whitening must
+not make a tolerated drift significant again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.detectors.kernels import affine
+
+F64 = NDArray[np.float64]
+
+_MOST_ROWS = 50_000  # more would not change a covariance, only the memory it takes
+_CLIP = 4.0  # standard deviations beyond which a value is an outlier of the fitted data
+_LEAST_SHRINKAGE = 0.01
+_SMALLEST = 1e-3  # of the input's unit: a constant feature has no smaller deviation
+_COMMON = 1.5
+
+
+@dataclass(frozen=True)
+class RobustCovariance:
+    """Centre and covariance of normal deviations, in the forms in which they are used.
+
+    Attributes
+    ----------
+    centre : (d,)
+    precision : (d, d)
+        Inverse covariance, symmetric.
+    whitening : (d, d)
+        Its symmetric square root: ``(x - centre) @ whitening`` has unit covariance.
+    common : (d, k)
+        Directions in which many features move together, scaled to unit variance; ``k`` may be 0.
+    """
+
+    centre: F64
+    precision: F64
+    whitening: F64
+    common: F64
+
+    @classmethod
+    def of(cls, deviations: F64, missing_variance: F64, *, centred: bool = False) -> Self:
+        """Estimate from ``deviations`` (n, d), ``slack`` (d,) being added to the variances.
+
+        Scales come from the 90th percentile of absolute values and correlations from values
+        clipped to them, so a few faults in the fitted data do little harm; correlations are
+        shrunk as Ledoit and Wolf (2004) derive, the more the fewer the rows.
+        """
+        from sklearn.covariance import ledoit_wolf
+
+        rows = deviations[:: -(-len(deviations) // _MOST_ROWS)]
+        centre = np.zeros(rows.shape[1]) if centred else np.median(rows, axis=0)
+        scale = robust_std(rows - centre)
+        unit = np.clip((rows - centre) / scale, -_CLIP, _CLIP)
+        correlation, _ = ledoit_wolf(unit, assume_centered=True)
+        mean = np.trace(correlation) / len(correlation)
+        correlation += _LEAST_SHRINKAGE * (mean * np.eye(len(scale)) - correlation)
+        covariance = correlation * np.outer(scale, scale) + np.diag(missing_variance)
+        values, vectors = np.linalg.eigh(covariance)
+        whitening = (vectors / np.sqrt(values)) @ vectors.T
+        deviation = np.sqrt(np.diag(covariance))
+        values, vectors = np.linalg.eigh(covariance / np.outer(deviation, deviation))
+        shared = values > _COMMON  # a direction that holds more than one feature's worth
+        common = vectors[:, shared] / np.sqrt(values[shared]) / deviation[:, None]
+        return cls(
+            centre=centre,
+            precision=np.ascontiguousarray(whitening @ whitening),
+            whitening=np.ascontiguousarray(whitening),
+            common=np.ascontiguousarray(common),
+        )
+
+    def whiten(self, x: F64) -> F64:
+        """``x`` (n, d) in coordinates of unit covariance, (n, d)."""
+        return affine(x, self.centre, self.whitening)
+
+    def surprise(self, deviations: F64, *, whitened: bool = False) -> F64:
+        """Squared deviation of each feature from what the others lead to expect: (n, d).
+
+        In variances of that difference: ``(P e)_k^2 / P_kk``, the reconstruction-based
+        contribution, which is largest for the feature at fault whenever just one is (Alcala and
+        Qin, Automatica 45, 2009). ``deviations`` are divided by their largest first, so only
+        the proportions within a row mean anything. They may be given in ``whiten``'s coordinates.
+        """
+        largest = np.abs(deviations).max(axis=1, keepdims=True)
+        unit = deviations / np.maximum(largest, 1e-300)
+        pull = unit @ (self.whitening if whitened else self.precision)
+        squares: F64 = pull**2 / np.diag(self.precision)
+        return squares
+
+    def views(self) -> F64:
+        """Matrix (d, d + k): each feature's surprise (signed), then the common movements.
+
+        The two views of statistical process monitoring: what breaks the correlation shows in
+        the first, what keeps it but goes too far, in the second.
+        """
+        alone = self.precision / np.sqrt(np.diag(self.precision))
+        return np.ascontiguousarray(np.concatenate([alone, self.common], axis=1))
+
+    def arrays(self) -> dict[str, F64]:
+        return {
+            "centre": self.centre,
+            "precision": self.precision,
+            "whitening": self.whitening,
+            "common": self.common,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> Self:
+        return cls(**{key: arrays[key] for key in ("centre", "precision", "whitening", "common")})
+
+
+def robust_std(deviations: F64) -> F64:
+    """Standard deviation by feature (d,), from the 90th percentile, which few outliers move."""
+    usual: F64 = np.quantile(np.abs(deviations), 0.9, axis=0) / 1.6448536269514722
+    return np.maximum(usual, _SMALLEST)
+
+
+def missing_variance(rows: F64) -> F64:
+    """Variance (d,) by which each feature of scaled ``rows`` stays below its unit."""
+    rows = rows[:: -(-len(rows) // _MOST_ROWS)]
+    return np.maximum(0.0, 1.0 - robust_std(rows - np.median(rows, axis=0)) ** 2)
+
+
+def thin_out(rows: F64, most: int, seed: int) -> F64:
+    """At most ``most`` of ``rows``, in order: one drawn from each of as many equal stretches."""
+    if len(rows) <= most:
+        return rows
+    edges = np.linspace(0, len(rows), most + 1)
+    draw = np.random.default_rng(seed).uniform(size=most)
+    places = (edges[:-1] + draw * np.diff(edges)).astype(np.int64)
+    chosen: F64 = rows[np.minimum(places, len(rows) - 1)]
+    return chosen

@@ -1,0 +1,230 @@
+"""Isolation Forest: fitted by PyOD, scored by a flattened copy of its trees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import TrainingError
+from models.detectors.base import (
+    ISOLATION_FOREST,
+    Array,
+    Detector,
+    Progress,
+    bounded,
+    shares,
+    whole_number,
+)
+from models.detectors.covariance import RobustCovariance, missing_variance, thin_out
+from models.detectors.kernels import affine, forest_depths, forest_gains
+
+# Beyond float32 a cast would warn; every cut lies far inside.
+_FURTHEST = 1e30
+
+
+class IsolationForest(Detector):
+    """Few random cuts isolate a reading that lies apart; the mean number of cuts is its score.
+
+    Cuts follow axes, and no single sensor is an axis along which a fault stands out. The forest
+    therefore grows on what each feature does beyond what the others lead to expect, and on the
+    movements they share (:meth:`RobustCovariance.views`).
+
+    Sees readings outside the cloud and in gaps of it. Its magnitude is bounded: beyond the
+    outermost cut, far and very far score the same. Takes no notice of time.
+
+    The magnitude is that of PyOD's ``IForest.decision_function`` on these coordinates, in about
+    [-0.5, 0.5], equal to 1e-9: every tree is laid out as a complete binary tree, so that a
+    kernel walks it without a branch, and thresholds are rounded down to float32, in which
+    scikit-learn compares.
+
+    Parameters
+    ----------
+    n_trees : int
+        More trees give a smoother score and cost in proportion; little is gained above 100.
+    max_samples : int
+        Readings each tree is grown from, 2 to 4096. Small samples keep clusters of anomalies
+        from hiding one another; trees are ``ceil(log2(max_samples))`` levels deep.
+    seed : int
+        Of the random cuts.
+
+    References
+    ----------
+    Liu, Ting, Zhou: Isolation Forest. ICDM 2008.
+    Zhao, Nasrullah, Li: PyOD: A Python Toolbox for Scalable Outlier Detection. JMLR 20, 2019.
+
+    Examples
+    --------
+    >>> normal = np.random.default_rng(0).normal(size=(1000, 3))
+    >>> forest = IsolationForest(seed=0).fit([normal])
+    >>> near, far = forest.score(np.array([[0.0, 0.0, 0.0], [0.0, 9.0, 0.0]]))
+    >>> bool(far > near)
+    True
+    """
+
+    name = ISOLATION_FOREST
+
+    def __init__(self, *, n_trees: int = 100, max_samples: int = 256, seed: int = 0) -> None:
+        self.n_trees = whole_number("n_trees", n_trees, 1, 10_000)
+        self.max_samples = whole_number("max_samples", max_samples, 2, 4096)
+        self.seed = whole_number("seed", seed, 0, 2**32 - 1)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return {"n_trees": self.n_trees, "max_samples": self.max_samples, "seed": self.seed}
+
+    def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
+        """Fit on normal data; see :meth:`Detector.fit`.
+
+        Raises
+        ------
+        TrainingError
+            If there are fewer than two readings, or a value is not finite.
+        """
+        # Imported here: a process that only scores then needs neither PyOD nor scikit-learn.
+        from pyod.models.iforest import IForest
+
+        rows = self.stack(streams)
+        if len(rows) < 2:
+            raise TrainingError(f"{self.name}: needs at least 2 readings, got {len(rows)}")
+        self._correlation = RobustCovariance.of(rows, missing_variance(rows))
+        self._views = self._correlation.views()
+        # Trees look at no more rows than this; PyOD would score all the others as well.
+        rows = thin_out(rows, max(1000, self.n_trees * self.max_samples), self.seed)
+        library = IForest(
+            n_estimators=self.n_trees,
+            max_samples=min(self.max_samples, len(rows)),
+            random_state=self.seed,
+        )
+        library.fit(self.coordinates(rows))
+        self._adopt(library)
+        self.warm()
+        if progress is not None:
+            progress(self.name, 1, 1, {})
+        return self
+
+    def coordinates(self, x: Array) -> NDArray[np.float64]:
+        """Readings (n, d) as the trees see them, (n, d + k)."""
+        return affine(bounded(x, _FURTHEST), self._correlation.centre, self._views)
+
+    def _adopt(self, library: Any) -> None:
+        """Take over the trees of a fitted PyOD ``IForest``."""
+        forest = library.detector_
+        trees = [estimator.tree_ for estimator in forest.estimators_]
+        levels = max(1, *(int(tree.max_depth) for tree in trees))
+        shape = (len(trees), 2 ** (levels + 1) - 1)
+        self._levels = levels
+        self._expected = np.zeros(shape)
+        self._feature = np.zeros((len(trees), 2**levels - 1), np.int32)
+        self._threshold = np.full(self._feature.shape, np.inf, np.float32)
+        for i, (tree, columns) in enumerate(zip(trees, forest.estimators_features_, strict=True)):
+            _lay_out(tree, columns, self._feature[i], self._threshold[i], self._expected[i])
+        self._norm = len(trees) * float(_path_length(np.array([forest.max_samples_]))[0])
+        self._offset = float(forest.offset_)
+        self._leaf = np.ascontiguousarray(self._expected[:, 2**levels - 1 :])
+
+    def score(self, x: Array) -> NDArray[np.float64]:
+        """PyOD's anomaly score of each row of ``x`` (n, d); see :meth:`Detector.score`."""
+        depths = forest_depths(
+            self._single(x), self._feature, self._threshold, self._leaf, self._levels
+        )
+        if self._norm == 0.0:
+            return np.full(len(depths), 0.5 + self._offset)
+        score: NDArray[np.float64] = np.exp2(depths / -self._norm) + self._offset
+        return score
+
+    def explain(self, x: Array) -> NDArray[np.float64]:
+        """Share of each feature in the shortening of the path; see :meth:`Detector.explain`.
+
+        A cut that leads from a node to a child holding far fewer training readings shortens the
+        path still expected; that drop is credited to the feature cut on. Summed over a tree, the
+        drops are exactly expected minus actual path length (the additive attribution of
+        Saabas 2014, on path lengths); coordinates that on balance lengthen the path get 0. Each
+        credit is weighted by the squared coordinate, since beyond the outermost cut paths no
+        longer tell how far, and that of a common movement is divided as its features take part.
+        """
+        place = self.coordinates(self.check(x))
+        cuts = (self._feature, self._threshold, self._expected, self._levels)
+        credit = np.maximum(forest_gains(place.astype(np.float32), *cuts), 0.0)
+        credit *= _proportion(place) ** 2
+        d = self.n_features
+        gap = _proportion(bounded(x, _FURTHEST) - self._correlation.centre)
+        part = (gap[:, :, None] * self._correlation.common) ** 2  # (n, d, k)
+        part /= np.maximum(part.sum(axis=1, keepdims=True), 1e-300)
+        return shares(credit[:, :d] + (part * credit[:, None, d:]).sum(axis=2))
+
+    def save(self, folder: Path) -> None:
+        arrays = {
+            "feature": self._feature,
+            "threshold": self._threshold,
+            "expected": self._expected,
+            **self._correlation.arrays(),
+        }
+        self.write(folder, arrays, levels=self._levels, norm=self._norm, offset=self._offset)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        detector, arrays, facts = cls.read(folder)
+        detector._correlation = RobustCovariance.from_arrays(arrays)
+        detector._views = detector._correlation.views()
+        detector._feature = arrays["feature"]
+        detector._threshold = arrays["threshold"]
+        detector._expected = arrays["expected"]
+        detector._levels = int(facts["levels"])
+        detector._norm = float(facts["norm"])
+        detector._offset = float(facts["offset"])
+        detector._leaf = np.ascontiguousarray(detector._expected[:, 2**detector._levels - 1 :])
+        detector.warm()
+        return detector
+
+    def _single(self, x: Array) -> NDArray[np.float32]:
+        return self.coordinates(self.check(x)).astype(np.float32)
+
+
+def _proportion(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of ``x`` divided by their largest absolute value."""
+    result: NDArray[np.float64] = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), 1e-300)
+    return result
+
+
+def _path_length(samples: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean depth of a random search tree of ``samples`` leaves (Liu 2008, equation 1)."""
+    n = samples.astype(np.float64)
+    out = np.where(n == 2, 1.0, 0.0)
+    many = n > 2
+    out[many] = 2 * (np.log(n[many] - 1) + np.euler_gamma) - 2 * (n[many] - 1) / n[many]
+    return out
+
+
+def _lay_out(
+    tree: Any,
+    columns: NDArray[Any],
+    feature: NDArray[np.int32],
+    threshold: NDArray[np.float32],
+    expected: NDArray[np.float64],
+) -> None:
+    """Write one scikit-learn tree into the rows of a complete tree, breadth first.
+
+    Below a leaf the complete tree goes on with cuts at +inf, which send every reading left, and
+    repeats the leaf's path length.
+    """
+    single = tree.threshold.astype(np.float32)
+    above = single.astype(np.float64) > tree.threshold
+    single[above] = np.nextafter(single[above], np.float32(-np.inf))
+    below = _path_length(tree.n_node_samples)
+    todo = [(0, 0, 0)]  # (place in the complete tree, node of the library's tree, depth)
+    while todo:
+        place, node, depth = todo.pop()
+        expected[place] = depth + below[node]
+        if tree.children_left[node] >= 0:
+            feature[place] = columns[tree.feature[node]]
+            threshold[place] = single[node]
+            todo.append((2 * place + 1, int(tree.children_left[node]), depth + 1))
+            todo.append((2 * place + 2, int(tree.children_right[node]), depth + 1))
+            continue
+        first, last = 2 * place + 1, 2 * place + 2
+        while first < len(expected):
+            expected[first : last + 1] = expected[place]
+            first, last = 2 * first + 1, 2 * last + 2

@@ -1,0 +1,272 @@
+"""LSTM autoencoder: fitted by PyTorch, scored by a Numba kernel."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import InputError, TrainingError
+from models.detectors.base import (
+    LSTM_AUTOENCODER,
+    Array,
+    Detector,
+    Progress,
+    bounded,
+    number,
+    shares,
+    whole_number,
+)
+from models.detectors.covariance import RobustCovariance, missing_variance
+from models.detectors.lstm_kernel import reconstruct_last, whitened_error
+from models.detectors.lstm_training import Plan, split, thin
+
+_KERNEL = (
+    "encoder_in",
+    "encoder_bias",
+    "encoder_hidden",
+    "code_weight",
+    "code_bias",
+    "decoder_in",
+    "decoder_bias",
+    "out_weight",
+    "out_bias",
+)
+_FURTHEST = 1e150
+_MOST_ERRORS = 20_000
+
+
+class LSTMAutoencoder(Detector):
+    """Error in reconstructing the newest reading from a narrow code of its window.
+
+    Sees readings that do not fit what went before, or one another, even where each value alone
+    is common. Weak in the first ``window`` readings of a stream, where it has no score, and
+    where normal operation changes its pattern. The encoder sees values clipped to ``clip``; the
+    error is taken from the value itself, so the magnitude has no ceiling.
+
+    The magnitude is the last reading's error e against the covariance S of such errors in normal
+    operation, ``sqrt(e' S^-1 e / d)``: about 1 on normal data (Malhotra et al. score so, too).
+    What the network fails to follow in all features together then counts for little, and an
+    error of one feature alone for much.
+
+    Parameters
+    ----------
+    window : int
+        Readings the network looks at, the scored one included; 2 to 1000.
+    hidden : int
+        LSTM units of encoder and decoder, a multiple of 4. Cost grows with the square.
+    code : int or None
+        Numbers the window is squeezed into. Too many and a fault is copied instead of noticed.
+        None: half the number of features, at least 2 and at most 8.
+    epochs, batch_size, learning_rate, patience : int, int, float, int
+        Of training, which stops after ``patience`` epochs without a better validation loss. The
+        rate rises to ``learning_rate`` over the first tenth of the steps and falls to nothing.
+    focus : float
+        Share of the loss that is on the last reading; the rest is on the whole window.
+    denoise : float
+        Share of the values left out in training, so that the network learns what belongs
+        together instead of copying (Vincent et al. 2008).
+    clip : float
+        Scaled readings are clipped to ``[-clip, clip]`` in training and for the encoder.
+    max_windows : int
+        Windows drawn anew for each epoch, so that time does not grow with the data.
+    device : str
+        Where to train: "auto" (CUDA if there is one), "cpu" or "cuda". Scoring is on the CPU.
+    seed : int
+        Of the weights and the order of the windows.
+
+    Attributes
+    ----------
+    history : list of dict
+        ``epoch``, ``train_loss`` and ``val_loss`` (mean Huber loss) of each epoch.
+
+    References
+    ----------
+    Malhotra et al.: LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection. ICML
+    Anomaly Detection Workshop 2016.
+    Srivastava, Mansimov, Salakhutdinov: Unsupervised Learning of Video Representations using
+    LSTMs. ICML 2015.
+    Vincent, Larochelle, Bengio, Manzagol: Extracting and Composing Robust Features with
+    Denoising Autoencoders. ICML 2008.
+    Hochreiter, Schmidhuber: Long Short-Term Memory. Neural Computation 9, 1997.
+    Smith, Topin: Super-Convergence: Very Fast Training of Neural Networks Using Large Learning
+    Rates. Artificial Intelligence and Machine Learning for Multi-Domain Operations, 2019.
+    """
+
+    name = LSTM_AUTOENCODER
+
+    def __init__(
+        self,
+        *,
+        window: int = 30,
+        hidden: int = 32,
+        code: int | None = None,
+        epochs: int = 12,
+        batch_size: int = 128,
+        learning_rate: float = 0.015,
+        patience: int = 5,
+        focus: float = 0.5,
+        denoise: float = 0.2,
+        clip: float = 10.0,
+        max_windows: int = 10_000,
+        device: str = "auto",
+        seed: int = 0,
+    ) -> None:
+        self.window = whole_number("window", window, 2, 1000)
+        self.hidden = whole_number("hidden", hidden, 4, 1024)
+        if self.hidden % 4:
+            raise ValueError(f"hidden must be a multiple of 4, got {hidden}")
+        self.code = code if code is None else whole_number("code", code, 1, 1024)
+        self.epochs = whole_number("epochs", epochs, 1, 10_000)
+        self.batch_size = whole_number("batch_size", batch_size, 1, 100_000)
+        self.learning_rate = number("learning_rate", learning_rate, 1e-8, 1.0)
+        self.patience = whole_number("patience", patience, 1, 10_000)
+        self.focus = number("focus", focus, 0.0, 1.0)
+        self.denoise = number("denoise", denoise, 0.0, 0.9)
+        self.clip = number("clip", clip, 1.0, 1e6)
+        self.max_windows = whole_number("max_windows", max_windows, 1, 10_000_000)
+        if device != "auto" and not str(device).startswith(("cpu", "cuda")):
+            raise ValueError(f'device must be "auto", "cpu" or "cuda", got {device!r}')
+        self.device = device
+        self.seed = whole_number("seed", seed, 0, 2**32 - 1)
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(Plan)}
+
+    def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
+        """Fit on normal data; see :meth:`Detector.fit`.
+
+        Raises
+        ------
+        TrainingError
+            If no stream is as long as the window, or a value is not finite.
+        """
+        # Imported here: a process that only scores then does without PyTorch.
+        from models.detectors.lstm_network import train
+
+        rows = self.stack(streams)
+        training, validation = split([len(s) for s in streams], self.window)
+        if not len(training):
+            raise TrainingError(f"{self.name}: no stream has {self.window} readings in a row")
+        validation = thin(validation if len(validation) else training, self.max_windows // 4)
+
+        def report(epoch: int, figures: dict[str, float]) -> None:
+            if progress is not None:
+                progress(self.name, epoch, self.epochs, figures)
+
+        single = np.empty(rows.shape, np.float32)  # filled in place: rows may be many
+        np.clip(rows, -self.clip, self.clip, out=single, casting="same_kind")
+        plan = self.plan(self.n_features)
+        self._weights, self.history = train(single, training, validation, plan, report)
+        ends = thin(np.sort(np.concatenate([training, validation])), _MOST_ERRORS)
+        self._correlation = RobustCovariance.of(
+            self._errors(rows, ends), missing_variance(rows), centred=True
+        )
+        self.warm()
+        return self
+
+    def plan(self, features: int) -> Plan:
+        """How a network for ``features`` features is trained."""
+        code = min(8, max(2, features // 2)) if self.code is None else self.code
+        return Plan(**{**self.params, "code": code})
+
+    def score(self, x: Array) -> NDArray[np.float64]:
+        """Scaled error of the last reading of each window (n, w, d); see :meth:`Detector.score`.
+
+        A view in which neighbouring windows overlap by all but one reading, as
+        ``sliding_window_view`` makes, is recognised and costs less; the scores are the same.
+        """
+        return self._magnitude(*self._unroll(x))
+
+    def score_sequence(
+        self, readings: Array, ends: NDArray[np.integer[Any]]
+    ) -> NDArray[np.float64]:
+        """Scores of the windows of ``readings`` (m, d) that end at the rows ``ends`` (n,).
+
+        The same figures as ``score`` on those windows, without building them; windows that end
+        at consecutive rows share most of the work. ``readings`` may hold several streams under
+        each other, as long as no window reaches from one into the next.
+
+        Raises
+        ------
+        InputError
+            If a value is not finite, a shape does not fit, or a window leaves ``readings``.
+        """
+        return self._magnitude(*self._sequence(readings, ends))
+
+    def reconstruct(self, x: Array) -> NDArray[np.float32]:
+        """What the network takes the last reading of each window to be: (n, d)."""
+        readings, ends = self._unroll(x)
+        return self._reconstruct(readings, ends)
+
+    def explain(self, x: Array) -> NDArray[np.float64]:
+        """Share of each feature in the error, given the others'; see :meth:`Detector.explain`."""
+        return shares(self._correlation.surprise(self._errors(*self._unroll(x))))
+
+    def network(self) -> Any:
+        """The fitted network as a PyTorch module, in evaluation mode."""
+        from models.detectors.lstm_network import restore
+
+        return restore(self._weights, self.clip)
+
+    def save(self, folder: Path) -> None:
+        self.write(folder, {**self._weights, **self._correlation.arrays()}, history=self.history)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        detector, arrays, facts = cls.read(folder)
+        detector._correlation = RobustCovariance.from_arrays(arrays)
+        detector._weights = {key: arrays[key] for key in (*_KERNEL, "decoder_hidden")}
+        detector.history = facts["history"]
+        detector.warm()
+        return detector
+
+    def _magnitude(
+        self, readings: NDArray[np.float64], ends: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        told = self._reconstruct(readings, ends)
+        return whitened_error(readings, ends, told, self._correlation.whitening)
+
+    def _reconstruct(
+        self, readings: NDArray[np.float64], ends: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        weights = (self._weights[key] for key in _KERNEL)
+        return reconstruct_last(readings, ends, self.window, self.clip, *weights)
+
+    def _errors(
+        self, readings: NDArray[np.float64], ends: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Reading minus reconstruction at each window's end: (n, d)."""
+        errors: NDArray[np.float64] = readings[ends] - self._reconstruct(readings, ends)
+        return errors
+
+    def _unroll(self, x: Array) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Windows (n, w, d) as readings (m, d) and the row at which each window ends."""
+        x = np.asarray(x)
+        if x.ndim == 3 and x.shape[1:] == (self.window, self.n_features) and len(x) > 1:
+            apart, step, _ = x.strides
+            if apart == step:  # a sliding view: row i + 1 of one window is row i of the next
+                rows = np.concatenate([x[0], x[1:, -1]])
+                return self._sequence(rows, np.arange(len(x)) + self.window - 1)
+        x = self.check(x).reshape(-1, self.n_features)
+        ends = np.arange(self.window - 1, len(x), self.window, dtype=np.int64)
+        return bounded(x, _FURTHEST), ends
+
+    def _sequence(
+        self, readings: Array, ends: NDArray[np.integer[Any]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        readings, ends = np.asarray(readings), np.asarray(ends)
+        self.check_rows(readings)
+        if ends.ndim != 1 or (ends.size and ends.dtype.kind not in "iu"):
+            raise InputError(f"{self.name}: ends must be one row of whole numbers")
+        if ends.size and not self.window - 1 <= ends.min() <= ends.max() < len(readings):
+            raise InputError(
+                f"{self.name}: windows of {self.window} that end at rows {ends.min()} to"
+                f" {ends.max()} do not lie within {len(readings)} readings"
+            )
+        return bounded(readings, _FURTHEST), ends.astype(np.int64)

@@ -1,0 +1,247 @@
+"""The LSTM autoencoder in PyTorch and its training; imported only to fit or to compare."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.detectors.lstm_training import Ends, Plan
+
+Weights = dict[str, NDArray[np.float32]]
+
+# torch has one global random state; several networks may be trained side by side, in threads
+_seeding = threading.Lock()
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
+_WARM_UP = 0.1  # share of the steps in which the learning rate rises
+
+
+class Network(nn.Module):  # type: ignore[misc]
+    """Encoder LSTM -> narrow code -> decoder LSTM that tells the window backwards.
+
+    Told backwards, the last reading comes first and its gradient takes the shortest way
+    (Srivastava et al. 2015; Malhotra et al. 2016). The decoder gets the code at every step and
+    starts from a zero state.
+    """
+
+    def __init__(self, *, features: int, hidden: int, code: int, clip: float) -> None:
+        super().__init__()
+        self.clip = clip
+        self.encoder = nn.LSTM(features, hidden, batch_first=True)
+        self.code = nn.Linear(hidden, code)
+        self.decoder = nn.LSTM(code, hidden, batch_first=True)
+        self.out = nn.Linear(hidden, features)
+
+    def forward(self, windows: Any) -> Any:
+        """Windows (n, w, d), oldest reading first, to their reconstruction of the same shape."""
+        _, (hidden, _) = self.encoder(windows.clamp(-self.clip, self.clip))  # (1, n, h)
+        code = self.code(hidden[0])  # (n, c)
+        steps = code.unsqueeze(1).expand(-1, windows.shape[1], -1)  # (n, w, c)
+        told, _ = self.decoder(steps)  # (n, w, h), last reading first
+        return self.out(told).flip(1)  # (n, w, d)
+
+
+def build(features: int, plan: Plan) -> Network:
+    """An untrained network; the global random state is left as it was."""
+    with _seeding, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        network = Network(features=features, hidden=plan.hidden, code=plan.code, clip=plan.clip)
+    with torch.no_grad():
+        for lstm in (network.encoder, network.decoder):
+            # Open forget gates let gradients reach the start of the window from the first
+            # epoch on (Jozefowicz et al. 2015).
+            lstm.bias_ih_l0[plan.hidden : 2 * plan.hidden] = 1.0
+    return network
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """PyTorch on one thread: for nets this small more do not pay, and sums come out otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _kept_memory() -> Iterator[None]:
+    """Have the C library keep what a training step frees: the next step asks for it again.
+
+    Left alone, glibc gives blocks of this size back to the kernel and faults them in anew, step
+    after step: half of the time of a step went there. Elsewhere than on glibc nothing is done.
+    """
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):
+        yield
+        return
+    libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+    libc.mallopt(_M_TRIM_THRESHOLD, 256 << 20)
+    try:
+        yield
+    finally:
+        libc.malloc_trim(0)
+
+
+@_one_thread()
+@_kept_memory()
+def train(
+    rows: NDArray[np.float32],
+    training: Ends,
+    validation: Ends,
+    plan: Plan,
+    report: Callable[[int, dict[str, float]], None],
+) -> tuple[Weights, list[dict[str, float]]]:
+    """Train on the windows of ``rows`` (m, d), clipped, that end at ``training``.
+
+    Stops after ``patience`` epochs without a better validation loss, and returns the weights of
+    the best epoch with the history. ``report(epoch, figures)`` is called after each epoch.
+    """
+    device = _device(plan.device)
+    draw = np.random.default_rng(plan.seed)
+    source = torch.from_numpy(rows)
+    noise = torch.Generator().manual_seed(plan.seed)
+    network = build(rows.shape[1], plan).to(device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, fused=True)
+    steps = plan.epochs * -(-plan.windows(len(training)) // plan.batch_size)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
+    best, waited, weights = np.inf, 0, export(network)
+    history: list[dict[str, float]] = []
+    for epoch in range(1, plan.epochs + 1):
+        ends = plan.draw(training, draw)
+        train_loss = _learn(network, source, ends, plan, optimiser, schedule, noise)
+        val_loss = _loss(network, source, validation, plan)
+        figures = {"epoch": float(epoch), "train_loss": train_loss, "val_loss": val_loss}
+        history.append(figures)
+        report(epoch, figures)
+        waited += 1
+        if val_loss < best:
+            best, waited, weights = val_loss, 0, export(network)
+        if waited >= plan.patience:
+            break
+    return weights, history
+
+
+def _rate(step: int, steps: int) -> float:
+    """The learning rate's share of its highest: up over the first tenth, then down a cosine.
+
+    With this and a high rate 12 epochs come to the loss that 40 of a lower, falling one came to
+    (Smith, Topin 2019, call it super-convergence).
+    """
+    warm_up = max(1.0, _WARM_UP * steps)
+    return min((step + 1) / warm_up, 0.5 + 0.5 * math.cos(math.pi * min(step / steps, 1.0)))
+
+
+def _learn(
+    network: Network,
+    source: Any,
+    ends: Ends,
+    plan: Plan,
+    optimiser: Any,
+    schedule: Any,
+    noise: Any,
+) -> float:
+    """One epoch over the windows that end at ``ends``; returns the mean loss."""
+    network.train()
+    total = 0.0
+    for windows in _batches(source, ends, plan):
+        # Values left out at random (Vincent et al. 2008) must be told from the other features
+        # and from the past, so the network cannot get by with copying.
+        kept = torch.rand(windows.shape, generator=noise) >= plan.denoise
+        windows = windows.to(network.out.weight.device)
+        loss = _mixed_loss(network(windows * kept.to(windows.device)), windows, plan.focus)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        total += float(loss.detach()) * len(windows)
+    return total / max(1, len(ends))
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def _loss(network: Network, source: Any, ends: Ends, plan: Plan) -> float:
+    """Mean loss over the windows that end at ``ends``."""
+    network.eval()
+    total = 0.0
+    for windows in _batches(source, ends, plan):
+        windows = windows.to(network.out.weight.device)
+        total += float(_mixed_loss(network(windows), windows, plan.focus)) * len(windows)
+    return total / max(1, len(ends))
+
+
+def _batches(source: Any, ends: Ends, plan: Plan) -> Iterator[Any]:
+    """Windows (b, w, d) of ``source`` (m, d) that end at ``ends``."""
+    back = torch.arange(1 - plan.window, 1)
+    for first in range(0, len(ends), plan.batch_size):
+        last = torch.from_numpy(ends[first : first + plan.batch_size])
+        yield source[last[:, None] + back]
+
+
+def _mixed_loss(told: Any, windows: Any, focus: float) -> Any:
+    """Huber loss, a share ``focus`` of it on the last reading, the one that is judged."""
+    whole = nn.functional.huber_loss(told, windows)
+    last = nn.functional.huber_loss(told[:, -1], windows[:, -1])
+    return (1 - focus) * whole + focus * last
+
+
+def _device(wanted: str) -> Any:
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def export(network: Network) -> Weights:
+    """The weights as the kernel takes them: transposed, the two biases of an LSTM added up."""
+    state = {key: value.detach().cpu().numpy() for key, value in network.state_dict().items()}
+    arrays = {
+        "encoder_in": state["encoder.weight_ih_l0"].T,
+        "encoder_bias": state["encoder.bias_ih_l0"] + state["encoder.bias_hh_l0"],
+        "encoder_hidden": state["encoder.weight_hh_l0"].T,
+        "code_weight": state["code.weight"].T,
+        "code_bias": state["code.bias"],
+        "decoder_in": state["decoder.weight_ih_l0"].T,
+        "decoder_bias": state["decoder.bias_ih_l0"] + state["decoder.bias_hh_l0"],
+        "decoder_hidden": state["decoder.weight_hh_l0"].T,
+        "out_weight": state["out.weight"].T,
+        "out_bias": state["out.bias"],
+    }
+    return {key: np.array(value, np.float32, order="C") for key, value in arrays.items()}
+
+
+def restore(weights: Weights, clip: float) -> Network:
+    """The network that :func:`export` wrote down, in evaluation mode."""
+    features, gates = weights["encoder_in"].shape
+    network = Network(
+        features=features, hidden=gates // 4, code=len(weights["code_bias"]), clip=clip
+    )
+    tensors = {key: torch.from_numpy(value.T.copy()) for key, value in weights.items()}
+    zero = torch.zeros(gates)
+    network.load_state_dict(
+        {
+            "encoder.weight_ih_l0": tensors["encoder_in"],
+            "encoder.weight_hh_l0": tensors["encoder_hidden"],
+            "encoder.bias_ih_l0": tensors["encoder_bias"],
+            "encoder.bias_hh_l0": zero,
+            "code.weight": tensors["code_weight"],
+            "code.bias": tensors["code_bias"],
+            "decoder.weight_ih_l0": tensors["decoder_in"],
+            "decoder.weight_hh_l0": tensors["decoder_hidden"],
+            "decoder.bias_ih_l0": tensors["decoder_bias"],
+            "decoder.bias_hh_l0": zero,
+            "out.weight": tensors["out_weight"],
+            "out.bias": tensors["out_bias"],
+        }
+    )
+    network.eval()
+    return network

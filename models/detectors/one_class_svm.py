@@ -1,0 +1,181 @@
+"""One-class SVM: fitted by PyOD, scored as the logarithm of its kernel sum."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import TrainingError
+from models.detectors.base import (
+    ONE_CLASS_SVM,
+    Array,
+    Detector,
+    Progress,
+    bounded,
+    number,
+    shares,
+    whole_number,
+)
+from models.detectors.covariance import RobustCovariance, missing_variance, thin_out
+from models.detectors.kernels import kernel_magnitude
+
+# Squares of this still fit a float64; every finite reading gets a finite magnitude.
+_FURTHEST = 1e150
+
+
+class OneClassSVM(Detector):
+    """Distance from the normal cloud, as the support vectors of a one-class SVM describe it.
+
+    Sees readings outside the cloud whatever its shape. Takes no notice of time. Distances are
+    measured in whitened coordinates (:class:`RobustCovariance`): among correlated sensors a plain
+    kernel sees only what all of them do together.
+
+    libsvm's decision function ``rho - sum_i a_i exp(-gamma |x - s_i|^2)`` ends at ``rho``: a few
+    standard deviations out the kernels underflow, and far scores as near. The magnitude here is
+    ``-log(sum_i a_i exp(-gamma |x - s_i|^2) / sum_i a_i)``, the same ranking without the ceiling:
+    0 at best, and growing like ``gamma`` times the squared distance for ever.
+
+    Parameters
+    ----------
+    nu : float
+        In (0, 1): bound on the share of fitted readings outside, and, in effect, how many of
+        them become support vectors. Larger values give a smoother, dearer magnitude.
+    gamma : "scale" or float
+        Inverse squared width of the kernel; "scale" is ``1 / (d * variance)``.
+    max_rows : int
+        Fitting grows with the square of the readings, so at most this many, spread evenly over
+        time, are used; scoring grows with ``nu * max_rows``.
+    seed : int
+        Of the choice of readings.
+
+    References
+    ----------
+    Schoelkopf, Platt, Shawe-Taylor, Smola, Williamson: Estimating the Support of a
+    High-Dimensional Distribution. Neural Computation 13, 2001.
+    Zhao, Nasrullah, Li: PyOD: A Python Toolbox for Scalable Outlier Detection. JMLR 20, 2019.
+
+    Examples
+    --------
+    >>> normal = np.random.default_rng(0).normal(size=(1000, 3))
+    >>> svm = OneClassSVM().fit([normal])
+    >>> near, far = svm.score(np.array([[0.0, 50.0, 0.0], [0.0, 100.0, 0.0]]))
+    >>> bool(far > near)
+    True
+    """
+
+    name = ONE_CLASS_SVM
+
+    def __init__(
+        self,
+        *,
+        nu: float = 0.1,
+        gamma: float | str = "scale",
+        max_rows: int = 2000,
+        seed: int = 0,
+    ) -> None:
+        self.nu = number("nu", nu, 1e-6, 0.99)
+        self.gamma = gamma if gamma == "scale" else number("gamma", gamma, 1e-12, 1e12)
+        self.max_rows = whole_number("max_rows", max_rows, 2, 100_000)
+        self.seed = whole_number("seed", seed, 0, 2**32 - 1)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return {
+            "nu": self.nu,
+            "gamma": self.gamma,
+            "max_rows": self.max_rows,
+            "seed": self.seed,
+        }
+
+    def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
+        """Fit on normal data; see :meth:`Detector.fit`.
+
+        Raises
+        ------
+        TrainingError
+            If there are fewer than two readings, or a value is not finite.
+        """
+        # Imported here: a process that only scores then needs neither PyOD nor scikit-learn.
+        from pyod.models.ocsvm import OCSVM
+
+        rows = self.stack(streams)
+        if len(rows) < 2:
+            raise TrainingError(f"{self.name}: needs at least 2 readings, got {len(rows)}")
+        self._correlation = RobustCovariance.of(rows, missing_variance(rows))
+        chosen = self.coordinates(thin_out(rows, self.max_rows, self.seed))
+        self.width = self.gamma if isinstance(self.gamma, float) else _scale(chosen)
+        library = OCSVM(nu=self.nu, gamma=self.width)
+        library.fit(chosen)
+        self._adopt(library)
+        self.warm()
+        if progress is not None:
+            progress(self.name, 1, 1, {"support_vectors": float(self._vectors.shape[1])})
+        return self
+
+    def coordinates(self, x: Array) -> NDArray[np.float64]:
+        """Readings (n, d) as the kernel sees them, (n, d)."""
+        return self._correlation.whiten(bounded(x, _FURTHEST))
+
+    def _adopt(self, library: Any) -> None:
+        """Take over the support vectors of a fitted PyOD ``OCSVM``."""
+        machine = library.detector_
+        dual = machine.dual_coef_[0]
+        held = dual > 0
+        self._vectors = np.ascontiguousarray(machine.support_vectors_[held].T)  # (d, m)
+        self._total = float(dual.sum())
+        self._log_weight = np.log(dual[held] / self._total)
+        self._rho = float(-machine.intercept_[0])
+
+    def score(self, x: Array) -> NDArray[np.float64]:
+        """``-log`` of the weighted kernel sum of each row (n, d); see :meth:`Detector.score`."""
+        place = self.coordinates(self.check(x))
+        return kernel_magnitude(place, self._vectors, self._log_weight, self.width)
+
+    def decision(self, x: Array) -> NDArray[np.float64]:
+        """PyOD's ``OCSVM.decision_function``, from the same sum: positive outside, <= ``rho``."""
+        decision: NDArray[np.float64] = self._rho - self._total * np.exp(-self.score(x))
+        return decision
+
+    def explain(self, x: Array) -> NDArray[np.float64]:
+        """Share of each feature in the surprise; see :meth:`Detector.explain`.
+
+        Taken of the deviation from the mean of the support vectors, weighted as the kernel sum
+        weighs them: from the nearest that normal operation comes
+        (:meth:`RobustCovariance.surprise`).
+        """
+        places = self.coordinates(self.check(x))
+        gaps = np.empty_like(places)
+        for row, place in enumerate(places):
+            squares = ((self._vectors - place[:, None]) ** 2).sum(axis=0)  # (m,)
+            energy = self.width * squares - self._log_weight
+            weight = np.exp(energy.min() - energy)
+            gaps[row] = place - self._vectors @ (weight / weight.sum())
+        return shares(self._correlation.surprise(gaps, whitened=True))
+
+    def save(self, folder: Path) -> None:
+        arrays = {
+            "vectors": self._vectors,
+            "log_weight": self._log_weight,
+            **self._correlation.arrays(),
+        }
+        self.write(folder, arrays, width=self.width, total=self._total, rho=self._rho)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        detector, arrays, facts = cls.read(folder)
+        detector._correlation = RobustCovariance.from_arrays(arrays)
+        detector._vectors = arrays["vectors"]
+        detector._log_weight = arrays["log_weight"]
+        detector.width = float(facts["width"])
+        detector._total = float(facts["total"])
+        detector._rho = float(facts["rho"])
+        detector.warm()
+        return detector
+
+
+def _scale(rows: NDArray[np.float64]) -> float:
+    variance = float(rows.var())
+    return 1.0 / (rows.shape[1] * variance) if variance > 0 else 1.0

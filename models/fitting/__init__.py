@@ -1,0 +1,1 @@
+"""Fitting a model set: scales, detectors, calibration out-of-fold."""

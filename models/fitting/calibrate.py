@@ -1,0 +1,162 @@
+"""How a subset's calibration is made from out-of-fold magnitudes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.fitting.cross_validation import OutOfFold
+from models.scoring.adaptation import (
+    ALPHA,
+    CLIP,
+    GATE,
+    HALF_LIFE,
+    HIGH,
+    AdaptationParams,
+    AdaptiveTail,
+)
+from models.scoring.calibration import Calibration, combine, subset_key, subsets
+from models.scoring.tail import Tail, fit_tail, score_of
+
+Floats = NDArray[np.float64]
+
+#: The smoothed magnitude is stretched by at most this to meet the fast one.
+_MOST_GAIN = 10.0
+_ANCHOR = -1.3  # log10 of the probability at which smoothed and fast are made to agree
+#: Readings that part two clusters where the magnitude is partly a smoothed one.
+_APART = round(HALF_LIFE / 2)
+_BURN_IN = 2_000
+_ENOUGH = 10_000
+
+
+def calibrate(
+    detectors: Sequence[str], found: OutOfFold, how: AdaptationParams
+) -> dict[str, Calibration]:
+    """A calibration for every subset of detectors that can be present.
+
+    Raises
+    ------
+    TrainingError
+        Too few readings for a subset.
+    """
+    out = {}
+    for subset in subsets(detectors):
+        cal = _one(subset, _series(subset, found.raw), how)
+        out[subset_key(subset, False)] = cal
+        if not found.warm:
+            continue
+        series = _series(subset, found.warm)
+        enough = sum(map(len, series)) >= 20
+        out[subset_key(subset, True)] = _one(subset, series, how) if enough else cal
+    return out
+
+
+def _series(subset: Sequence[str], raw: list[dict[str, Floats]]) -> list[Floats]:
+    """The subset's magnitudes (k, n_i) of each stream, where all of its detectors have one."""
+    series = []
+    for stream in raw:
+        stacked = np.stack([stream[name] for name in subset])
+        whole = np.isfinite(stacked).all(axis=0)
+        if whole.any():
+            series.append(stacked[:, whole])
+    return series
+
+
+def _one(subset: tuple[str, ...], series: list[Floats], how: AdaptationParams) -> Calibration:
+    tails = {name: fit_tail([s[k] for s in series]) for k, name in enumerate(subset)}
+    mixed = [
+        combine(subset, np.stack([tails[name].decades(s[k]) for k, name in enumerate(subset)]))
+        for s in series
+    ]
+    fast = fit_tail(mixed)
+    f = [fast.decades(values) for values in mixed]
+    median, shift, gain, slow = smoothing(f)
+    m = [np.maximum(a, shift + gain * b) for a, b in zip(f, slow, strict=True)]
+    fixed = fit_tail(m, apart=_APART)
+    draft = Calibration(
+        subset, tails, fast, shift, gain, median, fixed, fixed,
+        fixed.quantile(GATE), fixed.quantile(HIGH), fixed.quantile(math.log10(0.5)),
+    )  # fmt: skip
+    final = _adaptive_tail(draft, f, how) if how.rate else fixed
+    return Calibration(
+        subset, tails, fast, shift, gain, median, final, fixed, draft.gate, draft.high, draft.middle
+    )
+
+
+def _adaptive_tail(draft: Calibration, fast: list[Floats], how: AdaptationParams) -> Tail:
+    """Tail of what streams that go on and on make of fast magnitudes, (n_i,) each.
+
+    The adaptation fluctuates, by itself and with the stream, and takes thousands of readings to
+    come to its full swing: more than a small training set has. So each stream is gone through
+    again and again, and counts only after _BURN_IN readings.
+    """
+    times = max(1, math.ceil(_ENOUGH / sum(map(len, fast))))
+    series = []
+    for values in fast:
+        # the end of an endless repetition
+        long = np.resize(values[::-1], _BURN_IN + times * len(values))[::-1]
+        series.append(adapted(draft, long, how)[_BURN_IN:])
+    return fit_tail(series, apart=_APART, repeats=times)
+
+
+def smoothing(fast: list[Floats]) -> tuple[float, float, float, list[Floats]]:
+    """Where the smoothed magnitude starts, and how it is brought onto the fast one's scale.
+
+    Returns
+    -------
+    (median, shift, gain, slow) : ``slow`` the smoothed magnitudes, (n_i,) each.
+    """
+    start = float(np.mean(np.concatenate(fast)))
+    median = start
+    for _ in range(2):  # the second time from the median, so that no start-up remains
+        slow = [ewma(np.minimum(f, CLIP), median) for f in fast]
+        median = float(np.median(np.concatenate([settled(s) for s in slow])))
+    pooled = np.concatenate(fast)
+    middle = float(np.median(pooled))
+    # by fitted tails: of some hundred readings, much alike, a quantile alone is chance
+    reach = fit_tail([settled(s) for s in slow]).quantile(_ANCHOR) - median
+    wanted = fit_tail(fast).quantile(_ANCHOR) - middle
+    gain = min(max(wanted / max(reach, 1e-9), 1.0), _MOST_GAIN)
+    return median, middle - gain * median, gain, slow
+
+
+def settled(values: Floats) -> Floats:
+    """The readings after the filter's start-up, where there are enough of them."""
+    skip = int(2 * HALF_LIFE)
+    return values[skip:] if len(values) > 2 * skip else values
+
+
+def ewma(values: Floats, start: float) -> Floats:
+    """Exponentially weighted mean of (n,) with the service's half-life, begun at ``start``."""
+    from scipy.signal import lfilter
+
+    out: Floats = lfilter([ALPHA], [1.0, ALPHA - 1.0], values, zi=[(1.0 - ALPHA) * start])[0]
+    return out
+
+
+def adapted(cal: Calibration, fast: Floats, how: AdaptationParams | None) -> Floats:
+    """What a stream past its start makes of fast magnitudes (n,): maxima over its stretch, (n,)."""
+    follower = AdaptiveTail(cal.median, age=how.start if how else 0)
+    return np.array([follower.step(value, cal, how)[1] for value in fast.tolist()])
+
+
+def scores(cal: Calibration, found: OutOfFold, how: AdaptationParams) -> dict[str, Floats]:
+    """What readings never fitted on score: each detector's, and ``final_score`` of fresh streams.
+
+    (n,) each, over the readings that all of the subset's detectors have a say on.
+    """
+    series = [dict(zip(cal.detectors, s, strict=True)) for s in _series(cal.detectors, found.raw)]
+    out = {
+        name: np.concatenate([_scores(cal.tails[name].log10_ps(s[name])) for s in series])
+        for name in cal.detectors
+    }
+    fast = [cal.combined(cal.decades(s)) for s in series]
+    final = [_scores(cal.final.log10_ps(adapted(cal, f, how))) for f in fast]
+    return {**out, "final_score": np.concatenate(final)}
+
+
+def _scores(log10_p: Floats) -> Floats:
+    return np.array([score_of(value) for value in log10_p.tolist()])

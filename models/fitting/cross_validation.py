@@ -1,0 +1,129 @@
+"""Raw magnitudes out of fold: every reading is scored by detectors that never saw its block.
+
+Neighbouring readings are alike, so what is held out is a block of time (or, for a fleet of short
+runs, whole runs), never single rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from models.detectors.base import Array, Detector
+from models.scoring.baseline import first_level
+from models.scoring.preprocessing import Preprocessing
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Readings ``start`` to ``end - 1`` of stream ``stream``."""
+
+    stream: int
+    start: int
+    end: int
+
+
+#: What a fold found: each part's magnitudes by detector, and those of its stream's first readings
+#: scored without a baseline.
+FoldResult = list[tuple[Part, dict[str, Floats], dict[str, Floats]]]
+
+#: Fits preprocessing and detectors on the given stretches of readings in their own units.
+Fit = Callable[[Sequence[tuple[int, Floats]]], tuple[Preprocessing, dict[str, Detector]]]
+
+
+def make_folds(lengths: Sequence[int], folds: int, by_stream: bool) -> list[list[Part]]:
+    """What each fold holds out: blocks of time, or whole streams dealt out in turn."""
+    out: list[list[Part]] = [[] for _ in range(folds)]
+    for i, n in enumerate(lengths):
+        if by_stream:
+            out[i % folds].append(Part(i, 0, n))
+            continue
+        edges = np.linspace(0, n, folds + 1).astype(int)
+        for b in range(folds):
+            if edges[b + 1] > edges[b]:
+                out[(b + i) % folds].append(Part(i, int(edges[b]), int(edges[b + 1])))
+    return [fold for fold in out if fold]
+
+
+def training_parts(lengths: Sequence[int], held: Sequence[Part]) -> list[Part]:
+    """The continuous stretches that are not held out."""
+    parts = []
+    for i, n in enumerate(lengths):
+        free = 0
+        for part in sorted((p for p in held if p.stream == i), key=lambda p: p.start):
+            if part.start > free:
+                parts.append(Part(i, free, part.start))
+            free = part.end
+        if n > free:
+            parts.append(Part(i, free, n))
+    return parts
+
+
+def raw_magnitudes(
+    detectors: dict[str, Detector], rows: Array, start: int, end: int
+) -> dict[str, Floats]:
+    """Each detector's magnitude of ``rows[start:end]``; NaN where a window does not fit."""
+    out: dict[str, Floats] = {}
+    for name, detector in detectors.items():
+        w = detector.window
+        raw = np.full(end - start, np.nan)
+        if w == 1:
+            raw[:] = detector.score(rows[start:end])
+        else:
+            first = max(start, w - 1)
+            if first < end:
+                view = sliding_window_view(rows[first - w + 1 : end], w, axis=0)
+                raw[first - start :] = detector.score(view.transpose(0, 2, 1))
+        out[name] = raw
+    return out
+
+
+@dataclass(slots=True)
+class OutOfFold:
+    """Raw magnitudes by detector, one array a stream; ``warm`` those of the first readings of
+    each stream, scored without a baseline of its own (empty where there are no baselines)."""
+
+    raw: list[dict[str, Floats]]
+    warm: list[dict[str, Floats]]
+
+
+def out_of_fold(streams: Sequence[Floats], found: Sequence[FoldResult]) -> OutOfFold:
+    """What the folds found, put together: every reading by the fold that left its block out."""
+    raw: list[dict[str, Floats]] = [{} for _ in streams]
+    warm: list[dict[str, Floats]] = [{} for _ in streams]
+    for part, magnitudes, first in (one for fold in found for one in fold):
+        if first:
+            warm[part.stream] = first
+        for name, values in magnitudes.items():
+            whole = np.full(len(streams[part.stream]), np.nan)
+            raw[part.stream].setdefault(name, whole)[part.start : part.end] = values
+    return OutOfFold(raw, [w for w in warm if w])
+
+
+def held_out(streams: Sequence[Floats], held: Sequence[Part], fit: Fit) -> FoldResult:
+    """One fold: fit on all but ``held``, then the magnitudes of ``held``."""
+    lengths = [len(s) for s in streams]
+    training = [
+        (p.stream, streams[p.stream][p.start : p.end]) for p in training_parts(lengths, held)
+    ]
+    pre, detectors = fit(training)
+    out: FoldResult = []
+    for part in held:
+        rows = pre.scaled(streams[part.stream])
+        warm: dict[str, Floats] = {}
+        if pre.baseline:
+            if part.start == 0:
+                warm = raw_magnitudes(detectors, rows, 0, min(pre.baseline, len(rows)))
+            rows = rows - pre.scaled(first_level(streams[part.stream], pre)[None])
+        found = raw_magnitudes(detectors, rows, part.start, part.end)
+        if pre.baseline and part.start == 0:
+            for magnitudes in found.values():
+                magnitudes[: pre.baseline] = np.nan
+        out.append((part, found, warm))
+    return out

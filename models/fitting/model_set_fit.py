@@ -1,0 +1,161 @@
+"""Fitting a model set: preprocessing, detectors, and an honest calibration."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.detectors.base import (
+    ISOLATION_FOREST,
+    LSTM_AUTOENCODER,
+    MODEL_NAMES,
+    ONE_CLASS_SVM,
+    Array,
+    Detector,
+    Progress,
+)
+from models.feature_drift import make_profile, score_columns
+from models.fitting.calibrate import calibrate, scores
+from models.fitting.cross_validation import FoldResult, Part, held_out, out_of_fold
+from models.fitting.options import FitOptions
+from models.fitting.plan import FitPlan
+from models.fitting.scaling import check_training
+from models.scoring.calibration import subset_key
+from models.scoring.model_set import ModelSet
+from models.scoring.preprocessing import Preprocessing
+
+Floats = NDArray[np.float64]
+Times = NDArray[np.datetime64]
+
+_LEAST_ROWS = 60
+_COPIES = 6  # of the data that one fit holds at its peak
+_MEMORY = 1 << 30  # bytes that fits side by side may take for them
+_LIBRARIES = {
+    ISOLATION_FOREST: "pyod.models.iforest",
+    ONE_CLASS_SVM: "pyod.models.ocsvm",
+    LSTM_AUTOENCODER: "models.detectors.lstm_network",
+}
+
+
+@dataclass
+class FitReport:
+    """What a fit found out, for people and for MLflow."""
+
+    rows: int = 0
+    streams: int = 0
+    seconds: float = 0.0
+    drift_mode: str = ""
+    baseline: int = 0
+    notes: list[str] = field(default_factory=list)
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def fit_model_set(
+    values: Sequence[Array],
+    timestamps: Sequence[Times] | None,
+    feature_names: Sequence[str],
+    options: FitOptions | None = None,
+    progress: Progress | None = None,
+    threads: int = 1,
+) -> tuple[ModelSet, FitReport]:
+    """Fit one group's model set.
+
+    Parameters
+    ----------
+    values : list of (n_i, d)
+        Normal readings in their own units, one array a stream, in time order.
+    timestamps : list of (n_i,) datetime64, or None when there are none
+    feature_names : d names
+    progress : told of each step, from whatever thread it is made in
+    threads : how many fits, of the folds and of all the data, run side by side. The outcome is
+        the same for any number; fewer where the data are large, for the sake of memory.
+
+    Raises
+    ------
+    TrainingError
+        Names the problem: too few rows, a NaN with its column, all features constant.
+    """
+    began = time.perf_counter()
+    options = options or FitOptions()
+    streams = check_training(values, feature_names, _LEAST_ROWS)
+    plan = FitPlan(streams, timestamps, feature_names, options)
+    folds = plan.folds()
+    kept = [s[:, plan.scales.kept] for s in streams]
+    (pre, detectors), found = _side_by_side(plan, kept, folds, progress, threads)
+    magnitudes = out_of_fold(kept, found)
+    calibrations = calibrate(options.models, magnitudes, plan.adaptation)
+    cal = calibrations[subset_key([n for n in MODEL_NAMES if n in options.models], False)]
+    report = FitReport(
+        sum(map(len, streams)), len(streams), 0.0, plan.drift_mode, plan.baseline, plan.scales.notes
+    )
+    for name in cal.detectors:
+        tail = cal.tails[name]
+        report.figures[name] = {"n_eff": tail.n_eff, "tail_shape": tail.xi}
+    report.figures["ensemble"] = {
+        "n_eff": cal.final.n_eff, "tail_shape": cal.final.xi, "slow_gain": cal.gain,
+    }  # fmt: skip
+    pooled = np.concatenate(streams)
+    columns = {n: pooled[:, j] for j, n in enumerate(feature_names)}
+    columns |= score_columns(scores(cal, magnitudes, plan.adaptation))
+    profile = make_profile(columns)
+    report.seconds = round(time.perf_counter() - began, 3)
+    model_set = ModelSet(
+        pre, detectors, calibrations, plan.adaptation, options.to_dict(),
+        datetime.now(UTC).isoformat(timespec="seconds"), asdict(report), profile,
+    )  # fmt: skip
+    return model_set, report
+
+
+def _side_by_side(
+    plan: FitPlan,
+    streams: list[Floats],
+    folds: Sequence[list[Part]],
+    progress: Progress | None,
+    threads: int,
+) -> tuple[tuple[Preprocessing, dict[str, Detector]], list[FoldResult]]:
+    """The fit of all the data and those of the folds, in threads: they do not share anything.
+
+    Threads and not processes: the libraries let go of the interpreter's lock while they compute,
+    and the data, which may be large, are there once.
+    """
+    tell = progress or (lambda stage, done, total, figures: None)
+    counting = threading.Lock()
+    done = 0
+
+    def fold(held: list[Part]) -> FoldResult:
+        nonlocal done
+        found = held_out(streams, held, lambda parts: plan.fit(parts, None))
+        with counting:
+            done += 1
+            tell("calibration", done, len(folds), {})
+        return found
+
+    _import_libraries(plan.options.models)
+    size = max(1, sum(s.nbytes for s in streams))
+    threads = max(1, min(threads, _MEMORY // (_COPIES * size)))
+    tell("calibration", 0, len(folds), {})
+    with ThreadPoolExecutor(threads, "fit") as pool:
+        whole = pool.submit(plan.fit, list(enumerate(streams)), progress)
+        waiting = [pool.submit(fold, held) for held in folds]
+        try:
+            return whole.result(), [one.result() for one in waiting]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _import_libraries(names: Sequence[str]) -> None:
+    """Before there are threads: two that import one package at once may see half of it."""
+    for name in names:
+        importlib.import_module(_LIBRARIES[name])
+
+
+__all__ = ["FitOptions", "FitReport", "fit_model_set"]

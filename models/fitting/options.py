@@ -1,0 +1,104 @@
+"""How a model set is fitted: one frozen object of options, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from errors import TrainingError
+from models.detectors.base import (
+    ISOLATION_FOREST,
+    LSTM_AUTOENCODER,
+    MODEL_NAMES,
+    ONE_CLASS_SVM,
+    Detector,
+)
+from models.detectors.isolation_forest import IsolationForest
+from models.detectors.lstm_autoencoder import LSTMAutoencoder
+from models.detectors.one_class_svm import OneClassSVM
+from models.scoring.preprocessing import HORIZON
+
+DETECTORS: dict[str, type[Detector]] = {
+    ISOLATION_FOREST: IsolationForest,
+    ONE_CLASS_SVM: OneClassSVM,
+    LSTM_AUTOENCODER: LSTMAutoencoder,
+}
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a model set is fitted; every field has a default that needs no labels.
+
+    Parameters
+    ----------
+    models : detectors to fit, of MODEL_NAMES.
+    window : readings the LSTM autoencoder looks at.
+    seed : of everything.
+    isolation_forest, one_class_svm, lstm_autoencoder : further arguments of the detectors.
+    drift : "normal" (slow drift is tolerated), "fault" (it is what to find), or "auto".
+    baseline : "auto", or how many first readings make a stream's own baseline; 0: none.
+    horizon : readings over which tolerated drift is carried on.
+    decorrelate : whether features that follow one another are decorrelated.
+    adaptation : "auto", or the step of the adaptive tail; 0: none.
+    missing : "refuse" or "impute" (from the features that are there, at most ``max_imputed``).
+    limits : feature -> (min, max) that are physically possible; either may be None.
+    folds : blocks for the out-of-fold calibration.
+    """
+
+    models: tuple[str, ...] = MODEL_NAMES
+    window: int = 30
+    seed: int = 0
+    isolation_forest: Mapping[str, Any] = field(default_factory=dict)
+    one_class_svm: Mapping[str, Any] = field(default_factory=dict)
+    lstm_autoencoder: Mapping[str, Any] = field(default_factory=dict)
+    drift: str = "auto"
+    baseline: str | int = "auto"
+    horizon: int = HORIZON
+    decorrelate: bool = True
+    adaptation: str | float = "auto"
+    missing: str = "refuse"
+    max_imputed: int = 0
+    limits: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    folds: int = 5
+
+    def __post_init__(self) -> None:
+        unknown = set(self.models) - set(MODEL_NAMES)
+        if unknown or not self.models:
+            raise TrainingError(f"models: {sorted(unknown)} not among {list(MODEL_NAMES)}")
+        if self.drift not in ("auto", "normal", "fault"):
+            raise TrainingError(f"drift: {self.drift!r} is not auto, normal or fault")
+        if self.missing not in ("refuse", "impute"):
+            raise TrainingError(f"missing: {self.missing!r} is not refuse or impute")
+        if self.folds < 2:
+            raise TrainingError(f"folds: {self.folds} is less than 2")
+
+    def detector(self, name: str) -> Detector:
+        """An unfitted detector.
+
+        Raises
+        ------
+        TrainingError
+            If one of its parameters is wrong.
+        """
+        given = {"seed": self.seed, **getattr(self, name)}
+        if name == LSTM_AUTOENCODER:
+            given = {"window": self.window, **given}
+        try:
+            return DETECTORS[name](**given)
+        except (TypeError, ValueError) as error:
+            raise TrainingError(f"{name}: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        out = asdict(self)
+        out["models"] = list(self.models)
+        out["limits"] = {name: list(pair) for name, pair in self.limits.items()}
+        return out
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FitOptions:
+        """What :meth:`to_dict` gave; options that are not known (any more) are passed over."""
+        known = {option.name for option in fields(cls)}
+        given = {name: value for name, value in data.items() if name in known}
+        return cls(**{**given, "models": tuple(data.get("models", MODEL_NAMES))})

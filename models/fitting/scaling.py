@@ -1,0 +1,180 @@
+"""How preprocessing is fitted: which features, which scale, whether drift is normal, baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import TrainingError
+from models.detectors.base import Array
+
+Floats = NDArray[np.float64]
+
+_BLOCK = 50
+_FLEET = 8
+_SHRINK = 0.1
+_OUTLYING = 4.0
+_WIDEST_MIX = 100
+_FEW_STEPS = 10
+_LARGEST = 1e100  # squares, and sums of them, stay finite
+
+
+@dataclass(slots=True)
+class Scales:
+    """What :func:`fit_scales` found; arrays are (d,) over the kept features, in own units."""
+
+    kept: list[int]
+    dropped: list[int]
+    center: Floats
+    spread: Floats
+    drift: Floats
+    notes: list[str] = field(default_factory=list)
+
+
+def check_training(values: Sequence[Array], names: Sequence[str], least: int) -> list[Floats]:
+    """Training data as float arrays, refused by name where it cannot be used.
+
+    Raises
+    ------
+    TrainingError
+        No rows, too few of them, a wrong width, or NaN, infinities and values that have no square
+        (with stream, row, column).
+    """
+    arrays = [np.asarray(v, np.float64) for v in values]
+    for i, array in enumerate(arrays):
+        if array.ndim != 2 or array.shape[1] != len(names):
+            raise TrainingError(
+                f"data: stream {i} has shape {array.shape}, expected (n, {len(names)})"
+            )
+        bad = np.argwhere(~(np.abs(array) < _LARGEST))
+        if len(bad):
+            row, column = int(bad[0][0]), int(bad[0][1])
+            raise TrainingError(
+                f"data: {array[row, column]} in stream {i}, row {row}, column {names[column]!r}"
+                f" ({len(bad)} such values in all): not a number below {_LARGEST:g}",
+                field=f"features.{names[column]}",
+            )
+    rows = sum(len(a) for a in arrays)
+    if rows < least:
+        raise TrainingError(f"data: {rows} readings are too few, at least {least} are needed")
+    return [a for a in arrays if len(a)]
+
+
+def robust_spread(values: Floats) -> Floats:
+    """Standard deviation of each column of (n, d), winsorised at 0.5 and 99.5 %."""
+    low, high = np.quantile(values, (0.005, 0.995), axis=0)
+    spread: Floats = np.clip(values, low, high).std(axis=0)
+    return spread
+
+
+def fit_scales(streams: list[Floats], names: Sequence[str]) -> Scales:
+    """Centre, spread and drift of each feature; constant and nearly constant ones are dropped.
+
+    Raises
+    ------
+    TrainingError
+        If no feature is left.
+    """
+    pooled = np.concatenate(streams)
+    center = np.median(pooled, axis=0)
+    spread = robust_spread(pooled)
+    magnitude = np.maximum(np.abs(pooled).max(axis=0), 1e-300)
+    notes, kept, dropped = [], [], []
+    for j, name in enumerate(names):
+        if spread[j] > 1e-9 * magnitude[j]:
+            kept.append(j)
+            continue
+        dropped.append(j)
+        kind = "constant" if np.ptp(pooled[:, j]) <= 1e-9 * magnitude[j] else "nearly constant"
+        notes.append(f"{name}: {kind} ({center[j]:g}), not used")
+    if not kept:
+        raise TrainingError(
+            f"data: all {len(names)} features are constant, there is nothing to learn from"
+        )
+    drift = drift_per_reading([s[:, kept] for s in streams])
+    return Scales(kept, dropped, center[kept], spread[kept], drift, notes)
+
+
+def drift_per_reading(streams: list[Floats]) -> Floats:
+    """How far each feature's level moves per reading, (d,): from 50-reading block means.
+
+    The root mean square step from one block mean to the next, what the scatter inside the blocks
+    would cause alone taken off, over the block's length.
+    """
+    total = np.zeros(streams[0].shape[1])
+    steps = 0
+    for values in streams:
+        blocks = len(values) // _BLOCK
+        if blocks < 2:
+            continue
+        cut = values[: blocks * _BLOCK].reshape(blocks, _BLOCK, -1)
+        step = np.diff(cut.mean(axis=1), axis=0)
+        noise = 2.0 * cut.var(axis=1).mean(axis=0) / _BLOCK
+        total += np.maximum((step**2).sum(axis=0) - noise * len(step), 0.0)
+        steps += len(step)
+    drift: Floats = np.sqrt(total / max(steps, 1)) / _BLOCK
+    return drift
+
+
+def step_correlation(streams: list[Floats]) -> Floats:
+    """How the features' block means move together, (d, d): shrunk to 0 where steps are few."""
+    steps = [
+        np.diff(s[: len(s) // _BLOCK * _BLOCK].reshape(-1, _BLOCK, s.shape[1]).mean(axis=1), axis=0)
+        for s in streams
+        if len(s) >= 2 * _BLOCK
+    ]
+    d = streams[0].shape[1]
+    pooled = np.concatenate(steps) if steps else np.zeros((0, d))
+    power = np.sqrt(np.maximum((pooled**2).sum(axis=0), 1e-300))
+    together: Floats = (pooled / power).T @ (pooled / power)
+    return together * max(0.0, 1.0 - _FEW_STEPS / max(len(pooled), 1))
+
+
+def decorrelation(rows: Floats, ratio: Floats, together: Floats) -> Floats | None:
+    """The symmetric transform (d, d) that decorrelates scaled rows (n, d).
+
+    ``ratio`` (spread over scale, (d,)) says how much of the scale is the readings' own spread,
+    which correlates as they do; the rest is drift, which correlates as block means move
+    (``together``). The matrix is shrunk, so that no direction is blown up by more than about
+    three. None where there are too few readings or too many features to estimate it.
+    """
+    n, d = rows.shape
+    if d < 2 or d > _WIDEST_MIX or n < 10 * d:
+        return None
+    correlation = np.corrcoef(np.clip(rows, -_OUTLYING, _OUTLYING), rowvar=False)
+    correlation = np.nan_to_num(correlation) * np.outer(ratio, ratio)
+    rest = np.sqrt(np.maximum(1.0 - ratio**2, 0.0))
+    correlation += together * np.outer(rest, rest)
+    np.fill_diagonal(correlation, 1.0)
+    values, vectors = np.linalg.eigh((1.0 - _SHRINK) * correlation + _SHRINK * np.eye(d))
+    mix: Floats = (vectors / np.sqrt(np.maximum(values, _SHRINK))) @ vectors.T
+    return mix
+
+
+def drift_is_fault(streams: Sequence[Array], horizon: int) -> bool:
+    """The data-driven default: whether slow drift should count as the fault.
+
+    True for a fleet of short runs: at least eight streams, the median one shorter than the
+    horizon over which tolerated drift would be carried on. Levels then differ from unit to unit,
+    every unit's life is about as long as the horizon, and tolerating drift would hide wear.
+    """
+    return len(streams) >= _FLEET and float(np.median([len(s) for s in streams])) < horizon
+
+
+def baseline_helps(streams: list[Floats], spread: Floats, readings: int) -> bool:
+    """Whether a stream's first readings tell its later level better than the group's does.
+
+    Compares, over streams and features in units of spread, the variance of (mean of the rest -
+    mean of the first readings) with that of (mean of the rest - the group's mean).
+    """
+    usable = [s for s in streams if len(s) >= 2 * readings]
+    if len(usable) < 3:
+        return False
+    first = np.array([s[:readings].mean(axis=0) for s in usable]) / spread
+    rest = np.array([s[readings:].mean(axis=0) for s in usable]) / spread
+    own = float(((rest - first) ** 2).mean())
+    group = float(((rest - rest.mean(axis=0)) ** 2).mean())
+    return own < group

@@ -1,0 +1,1 @@
+"""Where bundles are registered: MLflow, plain files, the Bento store."""

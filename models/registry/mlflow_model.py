@@ -1,0 +1,67 @@
+"""A bundle as MLflow keeps it: logged as a model to a run.
+
+It is an MLflow *pyfunc* model whose data are the bundle's own files and whose code is this
+package's, copied along: ``mlflow.pyfunc.load_model`` works where the project is not installed,
+and nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from models.registry.mlflow_setup import quiet_mlflow
+
+quiet_mlflow()
+
+import mlflow  # noqa: E402
+
+#: what the copied code needs to load a bundle and score with it, with the versions in use
+REQUIREMENTS = ("mlflow", "numpy", "numba", "scipy", "pandas", "pydantic")
+
+
+def log_model(folder: Path, example: Any, output_example: Any) -> Any:
+    """Log the bundle in ``folder`` to the active run; MLflow's description of the model.
+
+    Parameters
+    ----------
+    folder : Path
+        Its name is the folder's name inside the model.
+    example, output_example
+        What :mod:`models.registry.pyfunc` takes and returns, for the model's signature; None: no
+        signature.
+    """
+    signature = None
+    if example is not None:
+        signature = mlflow.models.infer_signature(example, output_example)
+    here = Path(__file__).parents[1]
+    with tempfile.TemporaryDirectory() as scratch:
+        return mlflow.pyfunc.log_model(
+            name="bundle",
+            loader_module="models.registry.pyfunc",
+            data_path=str(folder),
+            code_paths=_code(here, Path(scratch)),
+            signature=signature,
+            input_example=example,
+            pip_requirements=_requirements(),
+        )
+
+
+def _code(package: Path, scratch: Path) -> list[str]:
+    """Copy the code a bundle is loaded with; without caches, which would change its digest."""
+    target = scratch / "models"
+    shutil.copytree(package, target, ignore=shutil.ignore_patterns("__pycache__"))
+    return [str(target), str(package.parent / "errors.py"), str(package.parent / "schemas.py")]
+
+
+def _requirements() -> list[str]:
+    pinned = []
+    for name in (*REQUIREMENTS, "torch"):
+        try:
+            pinned.append(f"{name}=={version(name).partition('+')[0]}")
+        except PackageNotFoundError:
+            continue
+    return pinned

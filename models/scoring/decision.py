@@ -1,0 +1,258 @@
+"""From calibrated magnitudes to results: the stream's recursion, the decision, the entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import AnomalyError
+from models.detectors.base import LSTM_AUTOENCODER, Array
+from models.scoring.adaptation import GATE, ScoringPolicy
+from models.scoring.calibration import Calibration
+from models.scoring.events import ANOMALY, SENSOR_FAULT, advance
+from models.scoring.explanation import Explainer
+from models.scoring.model_set import ModelSet
+from models.scoring.tail import FLOOR, criticality_of, score_of
+from models.scoring.windows import LEFT_OUT, PreparedReading, PreparedStream
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class CalibratedScores:
+    """Calibrated magnitudes of all rows of a run: decades and own ``log10 p`` by detector,
+    the combined fast magnitude, and the calibration each row was judged by."""
+
+    names: tuple[str, ...]
+    decades: dict[str, list[float]]
+    log10_p: dict[str, list[float]]
+    fast: list[float]
+    by: list[Calibration | None]
+
+    @classmethod
+    def empty(cls, names: tuple[str, ...], n: int) -> CalibratedScores:
+        """Room for ``n`` rows."""
+        return cls(
+            names,
+            {name: [0.0] * n for name in names},
+            {name: [0.0] * n for name in names},
+            [0.0] * n,
+            [None] * n,
+        )
+
+    def put(self, mask: NDArray[np.bool_], cal: Calibration, raw: Mapping[str, Array]) -> None:
+        """Calibrate the rows of ``mask``, whose raw magnitudes are given."""
+        decades = cal.decades(raw)
+        fast = cal.combined(decades).tolist()
+        rows = np.flatnonzero(mask).tolist()
+        for k, name in enumerate(cal.detectors):
+            own = cal.tails[name].log10_ps(raw[name]).tolist()
+            mine, theirs = self.decades[name], self.log10_p[name]
+            for i, d, lp in zip(rows, decades[k].tolist(), own, strict=True):
+                mine[i] = d
+                theirs[i] = lp
+        for i, f in zip(rows, fast, strict=True):
+            self.fast[i] = f
+            self.by[i] = cal
+
+
+def error_entry(error: AnomalyError, mark: str = LEFT_OUT) -> dict[str, Any]:
+    """What takes the place of a result that could not be had."""
+    return {"error": error.entry(), "metadata": {"window": mark}}
+
+
+class StreamScorer:
+    """Judges one stream's readings in order, changing its state."""
+
+    def __init__(
+        self,
+        model_set: ModelSet,
+        stream: PreparedStream,
+        scored: CalibratedScores,
+        policy: ScoringPolicy,
+        explainer: Explainer,
+    ) -> None:
+        self.model_set = model_set
+        self.stream = stream
+        self.scored = scored
+        self.policy = policy
+        self.explainer = explainer
+        self.threshold = policy.threshold(stream.work.criticality)
+        self.how = model_set.adaptation if policy.adaptation else None
+        if self.how is not None and self.how.rate == 0.0:
+            self.how = None
+
+    def judge(self, at: int) -> tuple[list[dict[str, Any]], int]:
+        """Results of the stream's readings, whose scored rows start at ``at``; the next row."""
+        results = []
+        row = window = 0
+        for reading in self.stream.readings:
+            if reading.error is not None:
+                results.append(error_entry(reading.error))
+                continue
+            results.append(self._one(reading, at + row, row, window))
+            row += 1
+            window += reading.windowed
+        return results, at + row
+
+    def _one(self, reading: PreparedReading, at: int, row: int, window: int) -> dict[str, Any]:
+        cal = self.scored.by[at]
+        m, log10_p = self._magnitude(reading, cal, self.scored.fast[at])
+        score = score_of(log10_p)
+        # without a single detector's vote nothing is known: neither normal nor an anomaly
+        judged = cal is not None or bool(reading.outside)
+        anomalous = judged and score >= self.threshold
+        work, model_set = self.stream.work, self.model_set
+        metadata: dict[str, Any] = {
+            "group": model_set.group,
+            "bundle_version": model_set.version,
+            "asset_criticality": work.criticality,
+            "window": reading.mark,
+        }
+        self._flags(metadata, reading, cal, log10_p)
+        if judged:
+            self._event(metadata, reading, anomalous, m)
+        else:
+            metadata["not_scored"] = True
+        scores = self._votes(cal, at)
+        if anomalous:
+            self._explain(metadata, reading, cal, at, row, window, scores)
+        if cal is not None and log10_p > GATE and self._teaches(reading):
+            self.stream.state.learn_level(self.stream.raw[row])
+        time = reading.point.timestamp
+        return {
+            "asset_id": work.asset_id,
+            "sensor_id": work.sensor_id,
+            "timestamp": time.isoformat() if time else None,
+            "scores": scores,
+            "final_score": score,
+            "p": 10.0**log10_p,
+            "threshold": self.threshold,
+            "is_anomaly": anomalous,
+            "criticality": criticality_of(score),
+            "features": reading.point.features,
+            "metadata": metadata,
+        }
+
+    def _magnitude(
+        self, reading: PreparedReading, cal: Calibration | None, fast: float
+    ) -> tuple[float, float]:
+        """The reading's magnitude and ``log10 p``; takes it into the stream's state."""
+        follower = self.stream.state.follower
+        if reading.gap:
+            follower.pause(self.model_set.median)
+        if reading.outside:
+            return fast, FLOOR
+        if cal is None:
+            return 0.0, 0.0
+        if reading.late or reading.warm:  # filters start when the baseline is known
+            u = follower.relative(fast) if self.how else fast
+            return fast, (cal.final if self.how else cal.fixed).log10_p(u)
+        m, u = follower.step(fast, cal, self.how, self.policy.accept_shift_after)
+        return m, (cal.final if self.how else cal.fixed).log10_p(u)
+
+    def _flags(
+        self,
+        metadata: dict[str, Any],
+        reading: PreparedReading,
+        cal: Calibration | None,
+        log10_p: float,
+    ) -> None:
+        if reading.restarted:
+            metadata["restarted"] = reading.restarted
+        if reading.warm:
+            metadata["warming_up"] = True
+        if not reading.windowed and LSTM_AUTOENCODER in self.model_set.names:
+            metadata["insufficient_history"] = True
+        if reading.late:
+            metadata["late"] = True
+        if cal is not None and not reading.outside and cal.final.extrapolated(log10_p):
+            metadata["extrapolated"] = True
+        if reading.imputed:
+            metadata["imputed"] = reading.imputed
+        if reading.unknown:
+            metadata["unknown_features"] = reading.unknown
+        if reading.outside:
+            metadata["outside_limits"] = reading.outside
+
+    def _event(
+        self, metadata: dict[str, Any], reading: PreparedReading, anomalous: bool, m: float
+    ) -> None:
+        if reading.late or reading.point.timestamp is None:
+            return
+        work, events = self.stream.work, self.stream.state.events
+        if not anomalous and not events:
+            return
+        kind = SENSOR_FAULT if reading.outside else ANOMALY
+        event, entry = advance(
+            next(iter(events.values()), None),
+            anomalous=anomalous,
+            kind=kind,
+            magnitude=m,
+            at=reading.point.timestamp,
+            silence_s=self.policy.event_silence_s,
+            stream=(work.asset_id, work.sensor_id, work.feature),
+        )
+        events.clear()
+        if event is not None:
+            events[event.kind] = event
+        if entry is not None:
+            metadata["event"] = entry
+
+    def _votes(self, cal: Calibration | None, at: int) -> list[dict[str, Any]]:
+        if cal is None:
+            return []
+        follower, threshold = self.stream.state.follower, self.threshold
+        votes = []
+        for name in cal.detectors:
+            log10_p = self.scored.log10_p[name][at]
+            if self.how is not None:
+                log10_p = min(-follower.relative(-log10_p), 0.0)
+            score = score_of(log10_p)
+            votes.append(
+                {
+                    "model_name": name,
+                    "score": score,
+                    "threshold": threshold,
+                    "is_anomaly": score >= threshold,
+                    "p": 10.0**log10_p,
+                    "criticality": criticality_of(score),
+                }
+            )
+        return votes
+
+    def _explain(
+        self,
+        metadata: dict[str, Any],
+        reading: PreparedReading,
+        cal: Calibration | None,
+        at: int,
+        row: int,
+        window: int,
+        scores: list[dict[str, Any]],
+    ) -> None:
+        metadata["explanation"] = {
+            "features": [],
+            "votes": {s["model_name"]: s["is_anomaly"] for s in scores},
+        }
+        if cal is None:
+            return
+        pre, stream = self.model_set.preprocessing, self.stream
+        inputs = {}
+        for name in cal.detectors:
+            x = stream.rows[row]
+            if name == LSTM_AUTOENCODER:
+                assert stream.windows is not None  # noqa: S101
+                x = stream.windows[window]
+            inputs[name] = (self.scored.decades[name][at], x)
+        level = pre.center if reading.warm else stream.state.normal(pre)
+        self.explainer.add(metadata, stream.raw[row], level, inputs)
+
+    def _teaches(self, reading: PreparedReading) -> bool:
+        """Whether the stream's level may follow a reading: it stands in order and is whole."""
+        baseline = self.model_set.preprocessing.baseline
+        return not (baseline or reading.late or reading.imputed)

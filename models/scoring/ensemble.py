@@ -1,0 +1,197 @@
+"""The whole of scoring for one model set, as a pure generator.
+
+``run`` yields the detector calls it needs and is sent their answers, so the service can hand them
+to runners while back-tests and benchmarks call the detectors directly. It keeps nothing: what a
+stream remembers comes with the work and goes back with the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import AnomalyError, InputError, MissingFeatures
+from models.detectors.base import LSTM_AUTOENCODER, Array, Detector
+from models.scoring.adaptation import ScoringPolicy
+from models.scoring.decision import CalibratedScores, StreamScorer, error_entry
+from models.scoring.explanation import Explainer
+from models.scoring.model_set import ModelSet
+from models.scoring.windows import BAD_STATE, PreparedStream, Reading, StreamWork, prepare
+
+Floats = NDArray[np.float64]
+
+__all__ = [
+    "DetectorCall",
+    "Reading",
+    "StreamOutcome",
+    "StreamWork",
+    "run",
+    "score",
+]
+
+
+@dataclass(slots=True)
+class DetectorCall:
+    """A detector to ask: ``method`` on ``x``, scaled rows (n, d) or windows (n, w, d)."""
+
+    detector: str
+    method: Literal["score", "explain"]
+    x: Array
+
+
+@dataclass(slots=True)
+class StreamOutcome:
+    """What one stream's work came to; ``results`` holds one entry a reading."""
+
+    results: list[dict[str, Any]]
+    state: dict[str, Any]
+    window_length: int
+
+
+def run(
+    model_set: ModelSet, works: Sequence[StreamWork], policy: ScoringPolicy
+) -> Generator[list[DetectorCall], list[Array], list[StreamOutcome]]:
+    """Score the works, all of this model set's group.
+
+    Yields lists of detector calls; send back their answers, as arrays in the same order. A
+    stream that cannot be scored at all gets an error entry for every reading.
+    """
+    width = model_set.window if model_set.window > 1 else 0
+    gap_s = model_set.gap_s(policy)
+    outcomes: list[StreamOutcome | None] = []
+    streams: list[PreparedStream] = []
+    for work in works:
+        try:
+            streams.append(_prepare(model_set, width, work, gap_s))
+            outcomes.append(None)
+        except AnomalyError as error:
+            outcomes.append(_refused(model_set, work, error))
+    calls = _calls(model_set, streams)
+    raw: dict[str, Array] = {}
+    if calls:
+        answers = yield calls
+        for call, answer in zip(calls, answers, strict=True):
+            raw[call.detector] = np.asarray(answer, np.float64)
+    scored = _calibrated(model_set, streams, raw)
+    explainer = Explainer(model_set.preprocessing)
+    done = iter(_judge(model_set, streams, scored, policy, explainer))
+    wanted = explainer.wanted()
+    if wanted:
+        asked = [DetectorCall(name, "explain", x) for name, x in wanted]
+        explainer.fill((yield asked))
+    return [next(done) if outcome is None else outcome for outcome in outcomes]
+
+
+def _prepare(
+    model_set: ModelSet, width: int, work: StreamWork, gap_s: float | None
+) -> PreparedStream:
+    """The stream's readings in the detectors' form, with its state.
+
+    Raises
+    ------
+    InputError
+        ``bad_state``, unless the work asks to begin anew then, which its first result says.
+    """
+    try:
+        state, renewed = model_set.state(work.state), False
+    except InputError:
+        if not work.renew:
+            raise
+        state, renewed = model_set.state(None), True
+        work = replace(work, state=None)
+    stream = prepare(model_set.preprocessing, width, state, work, gap_s)
+    first = next((reading for reading in stream.readings if reading.error is None), None)
+    if renewed and first is not None:
+        first.restarted = BAD_STATE
+    return stream
+
+
+def score(
+    model_set: ModelSet, works: Sequence[StreamWork], policy: ScoringPolicy | None = None
+) -> list[StreamOutcome]:
+    """Drive :func:`run` with the model set's own detectors."""
+    steps = run(model_set, works, policy or ScoringPolicy())
+    try:
+        calls = next(steps)
+        while True:
+            calls = steps.send([_answer(model_set.detectors, call) for call in calls])
+    except StopIteration as stop:
+        outcomes: list[StreamOutcome] = stop.value
+        return outcomes
+
+
+def _answer(detectors: Mapping[str, Detector], call: DetectorCall) -> Array:
+    detector = detectors[call.detector]
+    return detector.score(call.x) if call.method == "score" else detector.explain(call.x)
+
+
+def _calls(model_set: ModelSet, streams: list[PreparedStream]) -> list[DetectorCall]:
+    rows = [s.rows for s in streams if len(s.rows)]
+    if not rows:
+        return []
+    x = rows[0] if len(rows) == 1 else np.concatenate(rows)
+    calls = [DetectorCall(name, "score", x) for name in model_set.points]
+    windows = [s.windows for s in streams if s.windows is not None]
+    if windows:
+        w = windows[0] if len(windows) == 1 else np.concatenate(windows)
+        calls.append(DetectorCall(LSTM_AUTOENCODER, "score", w))
+    return calls
+
+
+def _calibrated(
+    model_set: ModelSet, streams: list[PreparedStream], raw: dict[str, Array]
+) -> CalibratedScores:
+    """Raw magnitudes of all streams' rows as decades, one's own probabilities, and combined."""
+    good = [r for s in streams for r in s.readings if r.error is None]
+    n = len(good)
+    windowed = np.fromiter((r.windowed for r in good), bool, n)
+    warm = np.fromiter((r.warm for r in good), bool, n)
+    if LSTM_AUTOENCODER in raw:
+        spread = np.zeros(n)
+        spread[windowed] = raw[LSTM_AUTOENCODER]
+        raw = {**raw, LSTM_AUTOENCODER: spread}
+    out = CalibratedScores.empty(model_set.names, n)
+    for has_window in (True, False):
+        for is_warm in (True, False):
+            mask = (windowed == has_window) & (warm == is_warm)
+            if not mask.any():
+                continue
+            cal = model_set.calibration(has_window, is_warm)
+            if cal is not None:
+                out.put(mask, cal, {name: raw[name][mask] for name in cal.detectors})
+    return out
+
+
+def _judge(
+    model_set: ModelSet,
+    streams: list[PreparedStream],
+    scored: CalibratedScores,
+    policy: ScoringPolicy,
+    explainer: Explainer,
+) -> list[StreamOutcome]:
+    at = 0
+    outcomes = []
+    for stream in streams:
+        judge = StreamScorer(model_set, stream, scored, policy, explainer)
+        results, at = judge.judge(at)
+        state = stream.state.to_dict(model_set.version, model_set.preprocessing)
+        outcomes.append(StreamOutcome(results, state, model_set.window_length))
+    return outcomes
+
+
+def _refused(model_set: ModelSet, work: StreamWork, error: AnomalyError) -> StreamOutcome:
+    entries = [error_entry(error) for _ in work.readings]
+    return StreamOutcome(entries, work.state or {}, model_set.window_length)
+
+
+def missing(model_set: ModelSet, features: Mapping[str, float]) -> MissingFeatures | None:
+    """The error a reading of these features would get, without scoring it."""
+    try:
+        model_set.preprocessing.row(features)
+    except MissingFeatures as error:
+        return error
+    return None

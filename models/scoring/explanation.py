@@ -1,0 +1,107 @@
+"""Why a reading is an anomaly: which features, how far from what was expected, who voted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.detectors.base import Array
+from models.scoring.conditional_mean import expected, trustworthy
+from models.scoring.preprocessing import FURTHEST, Preprocessing
+
+Floats = NDArray[np.float64]
+
+#: Features listed at most; the rest of the share is given as ``others``.
+MOST: Final = 30
+
+
+class Explainer:
+    """Collects the anomalies of one run, asks the detectors once, and fills the answers in."""
+
+    def __init__(self, pre: Preprocessing) -> None:
+        self._pre = pre
+        self._targets: list[tuple[dict[str, Any], Floats, Floats]] = []
+        self._asked: dict[str, list[tuple[int, float, Floats]]] = {}
+        self._order: list[str] = []
+
+    def add(
+        self,
+        metadata: dict[str, Any],
+        row: Floats,
+        level: Floats,
+        inputs: dict[str, tuple[float, Floats]],
+    ) -> None:
+        """Note one anomaly.
+
+        Parameters
+        ----------
+        metadata : the result's, into which ``explanation`` will go.
+        row : (d,) values in their own units; ``level`` where the stream has been, likewise.
+        inputs : each detector's decades, and its row (d,) or window (w, d), scaled.
+        """
+        at = len(self._targets)
+        self._targets.append((metadata, row, level))
+        for name, (weight, x) in inputs.items():
+            self._asked.setdefault(name, []).append((at, weight, x))
+
+    def wanted(self) -> list[tuple[str, Array]]:
+        """(detector, input) of each ``explain`` call that is needed."""
+        self._order = list(self._asked)
+        return [(name, np.stack([x for _, _, x in self._asked[name]])) for name in self._order]
+
+    def fill(self, answers: Sequence[Array]) -> None:
+        """Put the explanations into the results; ``answers`` in the order of :meth:`wanted`."""
+        if not self._targets:
+            return
+        shares = np.zeros((len(self._targets), len(self._pre.names)))
+        for name, answer in zip(self._order, answers, strict=True):
+            asked = self._asked[name]
+            weights = np.maximum([weight for _, weight, _ in asked], 1e-6)
+            # a detector is asked at most once about each target
+            shares[[at for at, _, _ in asked]] += weights[:, None] * np.asarray(answer, np.float64)
+        shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
+        self._describe(shares)
+
+    def _describe(self, shares: Floats) -> None:
+        """The features by share; what is expected of each is told by those not at fault."""
+        pre = self._pre
+        rows = np.stack([row for _, row, _ in self._targets])
+        levels = np.stack([level for _, _, level in self._targets])
+        with np.errstate(over="ignore"):
+            z = np.clip((rows - levels) / pre.scale, -FURTHEST, FURTHEST)
+        normal = levels + pre.scale * expected(z, pre.mix, trustworthy(shares))
+        order = np.argsort(-shares, axis=1, kind="stable")[:, :MOST]
+
+        def sorted_by_share(values: Floats) -> list[list[float]]:
+            found: list[list[float]] = np.take_along_axis(values, order, axis=1).tolist()
+            return found
+
+        listed = sorted_by_share(shares.round(6))
+        rest = 1.0 - np.sum(listed, axis=1)
+        columns = (listed, sorted_by_share(rows), sorted_by_share(_short(normal)),
+                   sorted_by_share(_short(rows - normal)))  # fmt: skip
+        for at, (metadata, _, _) in enumerate(self._targets):
+            explanation = metadata["explanation"]
+            explanation["features"] = [
+                {"feature": pre.names[j], "share": s, "value": v, "expected": e, "deviation": d}
+                for j, s, v, e, d in zip(
+                    order[at].tolist(), *(column[at] for column in columns), strict=True
+                )
+            ]
+            if shares.shape[1] > MOST:
+                explanation["others"] = round(max(float(rest[at]), 0.0), 6)
+
+
+def _short(values: Floats) -> Floats:
+    """``values`` to six significant digits."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        # no further than 10^20: beyond 10^22, a power of ten is no exact float
+        exponent = 5.0 - np.floor(np.log10(np.maximum(np.abs(values), 1e-15)))
+        power = 10.0 ** np.abs(exponent)
+        small = np.round(values * power) / power
+        large = np.round(values / power) * power
+        short: Floats = np.where(exponent >= 0.0, small, large)
+    return np.where(np.isfinite(short), short, values)

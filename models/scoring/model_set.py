@@ -1,0 +1,67 @@
+"""One model set: what is fitted for one group of streams, and how it reads a stream's state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Detector
+from models.scoring.adaptation import AdaptationParams, ScoringPolicy
+from models.scoring.calibration import Calibration, subset_key
+from models.scoring.preprocessing import Preprocessing
+from models.scoring.stream_state import StreamState
+
+
+@dataclass
+class ModelSet:
+    """Preprocessing, detectors and calibration of one group of streams.
+
+    ``group`` and ``version`` are set by the bundle that holds it.
+    """
+
+    preprocessing: Preprocessing
+    detectors: dict[str, Detector]
+    calibrations: dict[str, Calibration]
+    adaptation: AdaptationParams
+    options: dict[str, Any] = field(default_factory=dict)
+    trained_at: str = ""
+    figures: dict[str, Any] = field(default_factory=dict)
+    profile: dict[str, Any] = field(default_factory=dict)
+    group: str = "default"
+    version: str = "unsaved"
+
+    def __post_init__(self) -> None:
+        self.names = tuple(name for name in MODEL_NAMES if name in self.detectors)
+        self.points = tuple(name for name in self.names if name != LSTM_AUTOENCODER)
+        self.window = max((d.window for d in self.detectors.values()), default=1)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Features a reading must bring, in the detectors' order."""
+        return self.preprocessing.names
+
+    @property
+    def window_length(self) -> int:
+        """How many past readings the caller should keep."""
+        return self.window - 1
+
+    @property
+    def median(self) -> float:
+        """Where a stream's smoothed magnitude starts."""
+        return next(iter(self.calibrations.values())).median
+
+    def calibration(self, windowed: bool, warm: bool) -> Calibration | None:
+        """Of the detectors present; None when none is."""
+        names = self.names if windowed else self.points
+        return self.calibrations.get(subset_key(names, warm)) if names else None
+
+    def state(self, data: dict[str, Any] | None) -> StreamState:
+        """A stream's state as this model set reads it."""
+        return StreamState.from_dict(data, self.version, self.preprocessing, self.median)
+
+    def gap_s(self, policy: ScoringPolicy) -> float | None:
+        """Seconds without a reading after which a window starts anew; None: never."""
+        if policy.gap_s is not None:
+            return policy.gap_s
+        interval = self.preprocessing.interval
+        return None if interval is None else policy.gap_factor * interval

@@ -1,0 +1,169 @@
+"""Preprocessing: feature order, robust and drift-tolerant scales, baselines, missing values.
+
+Two kinds of plant need opposite treatment, so one option names which it is:
+
+``drift="normal"``: sensors wander slowly and that is no fault. Each feature is divided by
+``sqrt(spread^2 + (drift * horizon)^2)``: a wander seen in training and carried on over
+``horizon`` readings stays inside the scale.
+
+``drift="fault"``: wander IS the fault (wear). No such allowance; instead each stream may have its
+own baseline, the mean of its first readings, subtracted from then on.
+
+Features that follow a common load are alike as long as nothing is wrong, and a fault is what
+breaks the likeness. The scaled features are therefore decorrelated by the symmetric (ZCA-cor)
+transform ``R^(-1/2)``, the one that stays closest to the features themselves, so that shares
+still mean features (Kessy, Lewin, Strimmer: Optimal whitening, Am. Stat. 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import MissingFeatures
+from models.detectors.base import Array
+from models.scoring.conditional_mean import expected
+
+Floats = NDArray[np.float64]
+
+#: Readings over which drift seen in training is taken to go on.
+HORIZON: Final = 800
+#: Readings whose mean is a stream's baseline.
+BASELINE_READINGS: Final = 20
+#: Scaled values are clipped here, so that no square overflows.
+FURTHEST: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What turns readings into rows for the detectors; made by :func:`fit_preprocessing`.
+
+    Parameters
+    ----------
+    names : features used, in the detectors' order.
+    ignored : features known from training but not used, since they never changed.
+    center, scale, spread : (d,) median, divisor and robust standard deviation, own units.
+    mix : (d, d) decorrelates the scaled features; None: they are left as they are.
+    drift_mode : "normal" or "fault".
+    baseline : readings that a stream's own baseline is the mean of; 0: none.
+    interval : median seconds between readings; None if trained without times.
+    missing : "refuse" or "impute"; ``max_imputed`` features a reading at most.
+    limits : feature -> (min, max) that are physically possible, either may be None.
+    """
+
+    names: tuple[str, ...]
+    ignored: tuple[str, ...]
+    center: Floats
+    scale: Floats
+    spread: Floats
+    mix: Floats | None
+    drift_mode: str
+    baseline: int
+    interval: float | None
+    missing: str = "refuse"
+    max_imputed: int = 0
+    limits: Mapping[str, tuple[float | None, float | None]] | None = None
+    known: frozenset[str] = field(init=False, repr=False)
+    _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", frozenset((*self.names, *self.ignored)))
+        object.__setattr__(self, "_pick", itemgetter(*self.names))
+
+    def pick(self, features: Mapping[str, float]) -> Sequence[float]:
+        """The values in order; KeyError where one is missing. The fast way of :meth:`row`."""
+        found = self._pick(features)
+        return (found,) if len(self.names) == 1 else found
+
+    def picks(self, readings: Iterable[Mapping[str, float]]) -> list[Sequence[float]]:
+        """:meth:`pick` of each of many readings."""
+        found = map(self._pick, readings)
+        return [(value,) for value in found] if len(self.names) == 1 else list(found)
+
+    def scaled(self, values: Array) -> Floats:
+        """Readings ``(n, d)`` in own units to scaled rows ``(n, d)``."""
+        with np.errstate(over="ignore"):
+            out: Floats = (np.asarray(values, np.float64) - self.center) / self.scale
+        out = np.clip(out, -FURTHEST, FURTHEST)
+        return out if self.mix is None else out @ self.mix
+
+    def row(self, features: Mapping[str, float]) -> tuple[list[float], list[str]]:
+        """One reading's values in order, and the names of those imputed.
+
+        Imputed is what the features that are there lead to expect of those that are not, the
+        median where they say nothing: constants of the bundle, so that a window read back from
+        stored readings is the same. A median among readings of full load would be an anomaly.
+
+        Raises
+        ------
+        MissingFeatures
+            Naming the features, when the policy does not allow for them.
+        """
+        absent = [name for name in self.names if name not in features]
+        if absent and (self.missing != "impute" or len(absent) > self.max_imputed):
+            shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+            raise MissingFeatures(
+                f"features: {len(absent)} of {len(self.names)} missing: {shown}",
+                field=f"features.{absent[0]}",
+            )
+        if not absent:
+            return [features[name] for name in self.names], absent
+        here = np.array([name in features for name in self.names])
+        values = np.array([features.get(name, 0.0) for name in self.names], np.float64)
+        with np.errstate(over="ignore"):
+            z = np.where(here, (values - self.center) / self.scale, 0.0)
+        told = self.center + self.scale * expected(z[None], self.mix, here[None])[0]
+        return np.where(here, values, told).tolist(), absent
+
+    def outside(self, features: Mapping[str, float]) -> list[str]:
+        """Features whose value is physically impossible."""
+        out = []
+        for name, (least, most) in (self.limits or {}).items():
+            value = features.get(name)
+            if value is not None and (
+                (least is not None and value < least) or (most is not None and value > most)
+            ):
+                out.append(name)
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready. The keys are those of stored bundles, whatever the attributes are called."""
+        return {
+            "names": list(self.names),
+            "ignored": list(self.ignored),
+            "center": self.center.tolist(),
+            "scale": self.scale.tolist(),
+            "spread": self.spread.tolist(),
+            "mix": None if self.mix is None else self.mix.tolist(),
+            "drift_mode": self.drift_mode,
+            "baseline": self.baseline,
+            "interval": self.interval,
+            "missing": self.missing,
+            "max_imputed": self.max_imputed,
+            "limits": {name: list(pair) for name, pair in (self.limits or {}).items()},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
+        """What :meth:`to_dict` gave; what came later than the first release may be absent."""
+        mix = data.get("mix")
+        limits = data.get("limits") or {}
+        return cls(
+            names=tuple(data["names"]),
+            ignored=tuple(data.get("ignored") or ()),
+            center=np.array(data["center"], np.float64),
+            scale=np.array(data["scale"], np.float64),
+            spread=np.array(data["spread"], np.float64),
+            mix=None if mix is None else np.array(mix, np.float64),
+            drift_mode=data["drift_mode"],
+            baseline=int(data["baseline"]),
+            interval=data["interval"],
+            missing=data.get("missing", "refuse"),
+            max_imputed=int(data.get("max_imputed", 0)),
+            limits={name: (pair[0], pair[1]) for name, pair in limits.items()},
+        )

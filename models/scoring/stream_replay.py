@@ -1,0 +1,59 @@
+"""A stretch of one stream through the production path: state and window carried along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from models.scoring.adaptation import ScoringPolicy
+from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.model_set import ModelSet
+from models.scoring.windows import ADDED, RESTARTED
+
+#: readings in one call; like the service's batches, and small enough for any memory
+CHUNK = 1000
+
+
+def replay(
+    model_set: ModelSet,
+    stream: tuple[str, str | None, str | None],
+    points: Iterator[Reading],
+    policy: ScoringPolicy,
+    criticality: str = "medium",
+) -> Iterator[list[dict[str, Any]]]:
+    """Results of the points, in order, a list a call of :func:`models.scoring.ensemble.score`.
+
+    Parameters
+    ----------
+    model_set : ModelSet
+    stream : asset_id, sensor_id, feature
+    points : iterator of Point
+        Consumed as it goes, so a long stretch needs no memory.
+    policy : Policy
+    criticality : str
+        Of the asset.
+    """
+    state: dict[str, Any] | None = None
+    window: list[Reading] = []
+    asset_id, sensor_id, feature = stream
+    while part := list(islice(points, CHUNK)):
+        work = StreamWork(asset_id, sensor_id, feature, criticality, state, window, part)
+        outcome = score(model_set, [work], policy)[0]
+        state = outcome.state
+        window = _carried(window, part, outcome.results, outcome.window_length)
+        yield outcome.results
+
+
+def _carried(
+    window: list[Reading], part: Sequence[Reading], results: Sequence[dict[str, Any]], length: int
+) -> list[Reading]:
+    """The window as the bridge keeps it, by the marks on the results."""
+    kept = list(window)
+    for point, result in zip(part, results, strict=True):
+        mark = result.get("metadata", {}).get("window")
+        if mark == RESTARTED:
+            kept.clear()
+        if mark in (ADDED, RESTARTED):
+            kept.append(point)
+    return kept[-length:] if length else []

@@ -1,0 +1,210 @@
+"""What one stream carries from request to request: JSON under 4 KB, exact when read back.
+
+Its keys are named here one by one, whatever the attributes are called: states are stored, and
+those of every release must be read. A key that is not there has its default, one that is not
+known is passed over.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import InputError
+from models.scoring.adaptation import ALPHA, AdaptiveTail
+from models.scoring.baseline import FirstReadings, group_size, units
+from models.scoring.clock import StreamClock
+from models.scoring.events import Event
+from models.scoring.preprocessing import Preprocessing
+
+FORMAT: Final = 2
+#: Wider readings get no baseline or level of their own: it would not fit into 4 KB.
+WIDEST_BASELINE: Final = 250
+
+
+_SETTLED: Final = math.ceil(1.0 / ALPHA)
+
+
+@lru_cache(maxsize=256)
+def _weights(seen: int, n: int) -> tuple[float, NDArray[np.float64]]:
+    """What ``n`` steps of the smoothing leave of the level, and make of each reading (n,)."""
+    steps = np.maximum(1.0 / np.minimum(np.arange(seen + 1, seen + n + 1), _SETTLED), ALPHA)
+    left = np.append(np.cumprod((1.0 - steps)[::-1])[::-1], 1.0)
+    return float(left[0]), steps * left[1:]
+
+
+class StreamState:
+    """One stream's memory; changed in place while its readings are scored.
+
+    Attributes
+    ----------
+    clock : time of the newest reading, and whether it can be believed.
+    follower : smoothing and adaptive tail.
+    events : open event of each kind.
+    first : readings counted for a baseline that is not yet known.
+    count, sums : readings that the baseline is made of, 0 until it is known, and that many times
+        the baseline (d,), own units.
+    seen, level : where there is no baseline, normal readings so far (counted up to the
+        smoothing's length) and where they have been of late (d,), own units.
+    told : whether unknown features were already reported.
+    """
+
+    __slots__ = (
+        "clock", "count", "events", "first", "follower", "level", "seen", "sums", "told",
+    )  # fmt: skip
+
+    def __init__(self, follower: AdaptiveTail, width: int) -> None:
+        self.clock = StreamClock()
+        self.follower = follower
+        self.events: dict[str, Event] = {}
+        self.first = FirstReadings.none(width)
+        self.count = 0
+        self.sums: NDArray[np.float64] = np.zeros(width)
+        self.seen = 0
+        self.level: NDArray[np.float64] = np.zeros(width)
+        self.told = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether the baseline is known."""
+        return self.count > 0
+
+    def offset(self, pre: Preprocessing) -> NDArray[np.float64]:
+        """The baseline's distance from the group's centre, scaled: (d,)."""
+        offset: NDArray[np.float64] = pre.scaled((self.sums / self.count)[None])[0]
+        return offset
+
+    def learn_baseline(self, row: NDArray[np.float64], pre: Preprocessing) -> None:
+        """Count one reading (d,) for the baseline, which is known once there are enough."""
+        self.first.add(row, pre)
+        if self.first.count >= pre.baseline:
+            self.count = self.first.count
+            self.sums = self.count * self.first.level(pre)
+            self.first = FirstReadings.none(len(row))
+
+    def learn_level(self, row: NDArray[np.float64]) -> None:
+        """Let the level follow one normal reading (d,): a mean at first, then smoothed."""
+        if self.seen < _SETTLED:
+            self.seen += 1
+        self.level = self.level + max(1.0 / self.seen, ALPHA) * (row - self.level)
+
+    def learn_past(self, rows: NDArray[np.float64]) -> None:
+        """:meth:`learn_level` of readings (n, d) in order, at once."""
+        left, weights = _weights(self.seen, len(rows))
+        self.seen = min(self.seen + len(rows), _SETTLED)
+        self.level = left * self.level + weights @ rows
+
+    def normal(self, pre: Preprocessing) -> NDArray[np.float64]:
+        """Where the stream is when nothing is wrong, as far as is known: (d,), own units."""
+        if pre.baseline and self.settled:
+            return self.sums / self.count
+        return self.level if self.seen else pre.center
+
+    def to_dict(self, version: str, pre: Preprocessing) -> dict[str, Any]:
+        """JSON-ready; others may read ``bundle`` and ``last``."""
+        last = self.clock.last
+        out: dict[str, Any] = {
+            "v": FORMAT,
+            "bundle": version,
+            "last": last.isoformat() if last else None,
+            "tail": self.follower.to_list(),
+        }
+        if last:
+            out["clock"] = self.clock.to_list()
+        if self.events:
+            out["events"] = [event.to_list() for event in self.events.values()]
+        if pre.baseline and self.settled:
+            out["baseline"] = [_fingerprint(pre), self.count, _packed(self.sums)]
+        elif pre.baseline and self.first.count:
+            kept = base64.b64encode(self.first.kept.astype("<f2").tobytes()).decode()
+            out["first"] = [units(pre), self.first.count, kept, _packed(self.first.sums)]
+        elif self.seen and len(self.level) <= WIDEST_BASELINE:
+            out["level"] = [_fingerprint(pre), self.seen, _packed(self.level)]
+        if self.told:
+            out["told"] = True
+        return out
+
+    @classmethod
+    def from_dict(
+        cls, data: dict[str, Any] | None, version: str, pre: Preprocessing, median: float
+    ) -> StreamState:
+        """What :meth:`to_dict` gave, possibly under another bundle; None: a new stream.
+
+        Under another bundle the tail starts anew; time, events and (for the same features)
+        baseline and level stay.
+
+        Raises
+        ------
+        InputError
+            ``bad_state`` when it is not something a service gave out.
+        """
+        state = cls(AdaptiveTail(median), len(pre.names))
+        if data is None:
+            return state
+        try:
+            state._read(data, version, pre)
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise InputError(
+                f"state: not a stream's state: {str(error)[:200]}", code="bad_state", field="state"
+            ) from None
+        return state
+
+    def _read(self, data: dict[str, Any], version: str, pre: Preprocessing) -> None:
+        if data.get("last"):
+            self.clock.last = datetime.fromisoformat(data["last"]).astimezone(UTC)
+        if data.get("clock"):
+            self.clock.read(data["clock"])
+        for entry in data.get("events") or ():
+            event = Event.from_list(entry)
+            self.events[event.kind] = event
+        self.told = bool(data.get("told", False))
+        tail = data.get("tail")
+        if tail is not None and data.get("bundle") == version and data.get("v") == FORMAT:
+            self.follower = AdaptiveTail.from_list(tail)
+        if pre.baseline:
+            self._read_baseline(data.get("baseline"), data.get("first"), pre)
+        elif (level := data.get("level")) and level[0] == _fingerprint(pre):
+            self.seen, self.level = min(_count(level[1]), _SETTLED), _unpacked(level[2], pre)
+
+    def _read_baseline(self, baseline: Any, first: Any, pre: Preprocessing) -> None:
+        if baseline and baseline[0] == _fingerprint(pre):
+            count, sums = _count(baseline[1]), _unpacked(baseline[2], pre)
+            if count >= pre.baseline:
+                self.count, self.sums = count, sums
+            else:  # once, the sums of a baseline just begun were stored
+                self.first = FirstReadings.alike(count, sums / count, pre)
+        elif first and first[0] == units(pre):
+            kept = np.frombuffer(base64.b64decode(first[2]), "<f2").astype(np.float16)
+            if not np.isfinite(kept).all():
+                raise ValueError("not finite")
+            count = _count(first[1])
+            kept = kept.reshape(-(-count // group_size(pre)), len(pre.names))
+            self.first = FirstReadings(count, kept, _unpacked(first[3], pre))
+
+
+def _packed(values: NDArray[np.float64]) -> str:
+    return base64.b64encode(values.astype("<f8").tobytes()).decode()
+
+
+def _unpacked(text: str, pre: Preprocessing) -> NDArray[np.float64]:
+    values = np.frombuffer(base64.b64decode(text), "<f8").astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("not finite")
+    return values.reshape(len(pre.names))
+
+
+def _fingerprint(pre: Preprocessing) -> int:
+    return zlib.crc32("\x1f".join(pre.names).encode())
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 < value < 2**53:
+        raise ValueError(f"{value!r:.40} is not a number of readings")
+    return value

@@ -1,0 +1,237 @@
+"""From raw magnitudes to tail probabilities, and from those to the common score.
+
+One scale for every asset, detector and model version: with ``p`` the probability, under normal
+behaviour, of a magnitude at least as large, ``score = clip(-0.2 * log10(p) - 0.1, 0, 1)``.
+
+A :class:`Tail` is an empirical body and a generalised Pareto tail (peaks over threshold; Pickands
+1975, Coles 2001). The tail is *predictive*: its shape is widened by one over the number of
+independent exceedances, so that ``p`` holds on average over training sets and not only for the
+fitted parameters (for an exponential tail with k exceedances the predictive law is exactly a
+Pareto with shape 1/k; cf. Cox & Barndorff-Nielsen, Inference and Asymptotics, 1994).
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import TrainingError
+from models.detectors.base import Array
+
+Floats = NDArray[np.float64]
+
+#: ``log10 p`` is never below this: an answer needs no more, and JSON no infinities.
+FLOOR: Final = -12.0
+#: The Pareto tail is fitted to this many readings where that is a share between these two: few
+#: readings need a large share to tell a scale, many allow a small one, which is less biased.
+TAIL_READINGS: Final = 70
+LEAST_SHARE: Final = 0.05
+MOST_SHARE: Final = 0.2
+#: Exceedances no further apart than this belong to one cluster.
+APART: Final = 5
+_BODY = 64
+_SHAPE_PRIOR_SD: Final = 0.1
+_LEVELS = ((0.9, "critical"), (0.7, "high"), (0.5, "medium"))
+
+
+def score_of(log10_p: float) -> float:
+    """The common score of a tail probability given as ``log10 p``; rounded to 1e-6."""
+    score = -0.2 * log10_p - 0.1
+    return 0.0 if score < 0.0 else 1.0 if score > 1.0 else round(score, 6)
+
+
+def threshold_of(budget: float) -> float:
+    """The score at which a false-alarm budget (probability per reading) is spent."""
+    return score_of(math.log10(budget))
+
+
+def criticality_of(score: float) -> str:
+    """How severe a reading of this score is: critical, high, medium or low."""
+    for cut, name in _LEVELS:
+        if score >= cut:
+            return name
+    return "low"
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Exceedance probability of a magnitude.
+
+    Parameters
+    ----------
+    x : ascending magnitudes; the last one is where the Pareto tail starts.
+    y : ``log10`` of the probability to exceed each of ``x``; descending.
+    beta : scale of the tail, in the magnitude's unit; its mean excess when the shape is 0.
+    xi : predictive shape of the tail; below 0 it ends somewhere.
+    n_eff : readings in the calibration sample, as many as independent ones would tell.
+    """
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    beta: float
+    xi: float
+    n_eff: float
+    _xs: Floats = field(init=False, repr=False, compare=False)
+    _ys: Floats = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # kept as arrays as well: making them anew would cost more than all the rest of scoring
+        object.__setattr__(self, "_xs", np.array(self.x, np.float64))
+        object.__setattr__(self, "_ys", np.array(self.y, np.float64))
+
+    def log10_p(self, magnitude: float) -> float:
+        """``log10`` of the probability of a magnitude at least this large, in [FLOOR, 0]."""
+        x = self.x
+        if magnitude > x[-1]:
+            excess = (magnitude - x[-1]) / self.beta
+            if abs(self.xi) > 1e-9:
+                inside = 1.0 + self.xi * excess
+                out = self.y[-1] - math.log10(inside) / self.xi if inside > _END else FLOOR
+            else:
+                out = self.y[-1] - excess * _LOG10_E
+            return out if out > FLOOR else FLOOR
+        at = bisect_right(x, magnitude)
+        if at == 0:
+            return 0.0
+        if at == len(x):
+            return self.y[-1]
+        left, right = x[at - 1], x[at]
+        low = self.y[at - 1]
+        return low + (self.y[at] - low) * (magnitude - left) / (right - left)
+
+    def log10_ps(self, magnitudes: Array) -> Floats:
+        """:meth:`log10_p` of an array."""
+        excess = np.maximum(magnitudes - self.x[-1], 0.0) / self.beta
+        if abs(self.xi) > 1e-9:
+            drop = np.log10(np.maximum(1.0 + self.xi * excess, _END)) / self.xi
+        else:
+            drop = excess * _LOG10_E
+        body: Floats = np.interp(magnitudes, self._xs, self._ys, left=0.0)
+        out: Floats = np.maximum(body - drop, FLOOR)
+        return out
+
+    def decades(self, magnitudes: Array) -> Floats:
+        """The magnitude in decades of rarity, unbounded: ``-log10 p`` with an exponential tail.
+
+        Linear in the magnitude beyond the data, so far is never the same as near and ratios to
+        an event's peak keep their meaning; only :meth:`log10_p` claims to be a probability.
+        """
+        excess = np.maximum(magnitudes - self.x[-1], 0.0) * (_LOG10_E / self.beta)
+        out: Floats = excess - np.interp(magnitudes, self._xs, self._ys, left=0.0)
+        return out
+
+    def quantile(self, log10_p: float) -> float:
+        """The magnitude exceeded with this probability."""
+        if log10_p < self.y[-1]:
+            drop = self.y[-1] - log10_p
+            if abs(self.xi) > 1e-9:
+                return float(self.x[-1] + self.beta * (10.0 ** (self.xi * drop) - 1.0) / self.xi)
+            return self.x[-1] + self.beta * drop / _LOG10_E
+        return float(np.interp(-log10_p, [-v for v in self.y], self.x))
+
+    def extrapolated(self, log10_p: float) -> bool:
+        """Whether ``p`` lies more than ten times beyond what the sample supports."""
+        return log10_p < -math.log10(self.n_eff) - 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "x": list(self.x), "y": list(self.y),
+            "beta": self.beta, "xi": self.xi, "n_eff": self.n_eff,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Tail:
+        """What :meth:`to_dict` gave."""
+        return cls(tuple(data["x"]), tuple(data["y"]), data["beta"], data["xi"], data["n_eff"])
+
+
+_LOG10_E = math.log10(math.e)
+_END = 1e-30  # where a tail that ends has ended
+
+
+def fit_tail(
+    series: list[Floats], share: float | None = None, *, apart: int = APART, repeats: int = 1
+) -> Tail:
+    """Fit body and tail to magnitudes of normal readings.
+
+    Parameters
+    ----------
+    series : list of (n_i,) arrays
+        Out-of-fold magnitudes in time order, one array a stream: the order tells how many
+        independent exceedances there are.
+    share : float, optional
+        Share of the sample that is the tail; by its size if not given.
+    apart : int
+        Readings without an exceedance that part two clusters.
+    repeats : int
+        How often the series hold each reading: a repetition is no new knowledge.
+
+    Raises
+    ------
+    TrainingError
+        Fewer than 20 magnitudes, or all equal.
+    """
+    pooled = np.sort(np.concatenate(series)) if series else np.empty(0)
+    n = len(pooled)
+    if n < 20:
+        raise TrainingError(f"calibration needs at least 20 readings, got {n}")
+    if not np.isfinite(pooled).all() or pooled[0] == pooled[-1]:
+        raise TrainingError("calibration: the detector gives the same magnitude for every reading")
+    known = n / repeats
+    if share is None:
+        share = min(max(TAIL_READINGS / known, LEAST_SHARE), MOST_SHARE)
+    share = min(max(share, 10.0 / known), 0.5)
+    start = float(np.quantile(pooled, 1.0 - share))
+    excess = pooled[pooled > start] - start
+    tau = cluster_size(series, start, apart)
+    k_eff = max(len(excess) / repeats / tau, 2.0)
+    xi, beta = _fit_gpd(excess, k_eff)
+    tail_p = len(excess) / n
+    # evenly in log10 p, so that the body is as fine near the tail as it is in the middle
+    y = np.linspace(0.0, math.log10(tail_p), _BODY)[1:-1]
+    x = np.quantile(pooled, 1.0 - 10.0**y)
+    x = np.concatenate([[pooled[0]], x, [start]])
+    y = np.concatenate([[0.0], y, [math.log10(tail_p)]])
+    keep = np.concatenate([np.diff(x) > 0, [True]])
+    return Tail(
+        tuple(map(float, x[keep])), tuple(map(float, y[keep])),
+        float(beta), float(xi + 1.0 / k_eff), float(known / tau),
+    )  # fmt: skip
+
+
+def cluster_size(series: list[Floats], start: float, apart: int = APART) -> float:
+    """Mean number of exceedances in a cluster (the runs estimator of the extremal index)."""
+    exceed = clusters = 0
+    for values in series:
+        at = np.flatnonzero(values > start)
+        exceed += len(at)
+        clusters += int(len(at) > 0) + int(np.count_nonzero(np.diff(at) > apart))
+    return max(exceed / max(clusters, 1), 1.0)
+
+
+def _fit_gpd(excess: Floats, k_eff: float) -> tuple[float, float]:
+    """Shape and scale by likelihood on a grid of shapes, shape shrunk to 0 by a normal prior.
+
+    The likelihood counts as ``k_eff`` independent readings; the scale is profiled out.
+    """
+    mean = float(excess.mean())
+    best = (-math.inf, 0.0, mean)
+    for xi in np.linspace(-0.2, 0.5, 29):
+        for beta in mean * (1.0 - xi) * np.linspace(0.7, 1.4, 15):
+            inside = 1.0 + xi * excess / beta
+            if inside.min() <= 0.0:
+                continue
+            if abs(xi) < 1e-9:
+                like = -math.log(beta) - mean / beta
+            else:
+                like = -math.log(beta) - (1.0 + 1.0 / xi) * float(np.log(inside).mean())
+            total = k_eff * like - 0.5 * (xi / _SHAPE_PRIOR_SD) ** 2
+            if total > best[0]:
+                best = (total, float(xi), float(beta))
+    return best[1], best[2]

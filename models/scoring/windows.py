@@ -1,0 +1,299 @@
+"""From one stream's work to rows and windows: order, gaps, missing values, baseline.
+
+Everything here that depends on earlier readings lives in the stream's state or window, so a
+batch cut differently gives the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from typing import Any, Final
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from errors import AnomalyError, InputError
+from models.scoring.baseline import IMPOSSIBLE
+from models.scoring.clock import Step
+from models.scoring.preprocessing import Preprocessing
+from models.scoring.stream_state import StreamState
+
+Floats = NDArray[np.float64]
+
+#: Why a stream begins anew: its time had run ahead, or its state could not be read.
+CLOCK_AHEAD: Final = "clock_ahead"
+BAD_STATE: Final = "bad_state"
+
+ADDED: Final = "added"
+RESTARTED: Final = "restarted"
+LEFT_OUT: Final = "left_out"
+
+
+@dataclass(slots=True)
+class Reading:
+    """One reading; ``timestamp`` is aware UTC, None only inside a window sent without times."""
+
+    timestamp: datetime | None
+    features: Mapping[str, float]
+
+
+@dataclass(slots=True)
+class StreamWork:
+    """Consecutive readings of one stream, all of one group.
+
+    ``criticality`` is the asset's; ``state`` what the last call returned, None for a new stream;
+    ``window`` past readings, oldest first, at most ``window_length`` of them. ``arrived`` says of
+    each reading when Kafka had it (empty: not known), ``now`` the time at who asks: see
+    :mod:`models.scoring.clock`. ``renew``: a state that cannot be read is no error, the stream
+    begins anew.
+    """
+
+    asset_id: str
+    sensor_id: str | None
+    feature: str | None
+    criticality: str
+    state: dict[str, Any] | None
+    window: Sequence[Reading]
+    readings: Sequence[Reading]
+    arrived: Sequence[datetime | None] = ()
+    now: datetime | None = None
+    renew: bool = False
+
+
+class PreparedReading:
+    """What preparation found out about one reading."""
+
+    __slots__ = ("error", "gap", "imputed", "late", "mark", "outside", "point", "restarted",
+                 "unknown", "warm", "windowed")  # fmt: skip
+
+    def __init__(self, point: Reading) -> None:
+        self.point = point
+        self.mark = ADDED
+        self.error: AnomalyError | None = None
+        self.gap = False  # the first after a pause
+        self.restarted: str | None = None  # why the stream begins anew with it
+        self.late = False  # not newer than the stream's last
+        self.warm = False  # scored before the stream's baseline was known
+        self.windowed = False  # has a full window
+        self.imputed: list[str] = []
+        self.unknown: list[str] = []
+        self.outside: list[str] = []
+
+
+@dataclass(slots=True)
+class PreparedStream:
+    """One stream, ready for the detectors.
+
+    ``rows`` (n, d) are the scaled readings that can be scored, in order, ``raw`` the same in their
+    own units; ``windows`` (m, w, d) those of the readings that are ``windowed``, in that order.
+    """
+
+    work: StreamWork
+    readings: list[PreparedReading]
+    rows: Floats
+    raw: Floats
+    windows: Floats | None
+    state: StreamState
+    offset: Floats | None
+
+
+class WindowIndex:
+    """Positions of a stream's readings among its rows, and which of them are in the window."""
+
+    def __init__(self, held: int, width: int) -> None:
+        self.chain = list(range(held))  # rows in the window in force, oldest first
+        self.width = width  # readings in a full window; 0: no window detector
+        self.plain = True  # whether the chain has been every row so far
+        self.windows: list[list[int]] = []
+        self.ends: list[int] = []
+
+    def take(self, row: int, stays: bool) -> bool:
+        """Note the window that ends at ``row``, which joins the chain if it ``stays``."""
+        full = self.width > 0 and len(self.chain) >= self.width - 1
+        if full:
+            self.ends.append(row)
+            if not self.plain:
+                self.windows.append([*self.chain[len(self.chain) - self.width + 1 :], row])
+        if stays:
+            self.chain.append(row)
+        else:
+            self._unplain()
+        return full
+
+    def restart(self) -> None:
+        self._unplain()
+        self.chain = []
+
+    def skip(self) -> None:
+        """A row that is in no window."""
+        self._unplain()
+
+    def _unplain(self) -> None:
+        if self.plain:
+            self.plain = False
+            self.windows = [list(range(e - self.width + 1, e + 1)) for e in self.ends]
+
+    def cut(self, rows: Floats) -> Floats | None:
+        """The windows noted, (m, w, d); a view where they are consecutive."""
+        if not self.ends:
+            return None
+        if self.plain and len(self.ends) == 1:
+            return rows[None, self.ends[0] - self.width + 1 : self.ends[0] + 1]
+        if self.plain:
+            view = sliding_window_view(rows, self.width, axis=0).transpose(0, 2, 1)
+            first = self.ends[0] - self.width + 1
+            return view[first : self.ends[-1] - self.width + 2]
+        out: Floats = rows[np.array(self.windows)]
+        return out
+
+
+def prepare(
+    pre: Preprocessing, width: int, state: StreamState, work: StreamWork, gap_s: float | None
+) -> PreparedStream:
+    """Bring one stream's readings into the detectors' form.
+
+    ``width`` is the window detector's, 0 without one. Changes ``state`` only: its time, its
+    baseline, and what was told.
+    """
+    past = _past(pre, work.window)
+    readings = [PreparedReading(point) for point in work.readings]
+    values = past + [row for reading in readings if (row := _values(pre, state, reading))]
+    size = (len(values), len(pre.names))
+    raw = np.fromiter(chain.from_iterable(values), np.float64, size[0] * size[1]).reshape(size)
+    if work.state is None:
+        _learn_past(pre, state, raw[: len(past)])
+    track = WindowIndex(len(past), width)
+    at = len(past)
+    arrived = work.arrived or (None,) * len(readings)
+    for reading, when in zip(readings, arrived, strict=True):
+        if reading.error is not None:
+            continue
+        step = _step(state, reading, gap_s, when, work.now)
+        _place(pre, state, reading, track, at, raw[at], step)
+        at += 1
+    return _assemble(pre, work, readings, raw, len(past), track, state)
+
+
+def _learn_past(pre: Preprocessing, state: StreamState, rows: Floats) -> None:
+    """What a new stream's window (n, d) tells of it."""
+    if not pre.baseline:
+        if len(rows):
+            furthest = IMPOSSIBLE * pre.spread
+            state.learn_past(np.clip(rows, pre.center - furthest, pre.center + furthest))
+        return
+    for row in rows:
+        if not state.settled:
+            state.learn_baseline(row, pre)
+
+
+def _step(
+    state: StreamState,
+    reading: PreparedReading,
+    gap_s: float | None,
+    arrived: datetime | None,
+    now: datetime | None,
+) -> Step:
+    """Take a reading's time into the stream's clock."""
+    time = reading.point.timestamp
+    if time is None:
+        raise InputError("timestamp: a reading needs one", code="bad_timestamp", field="timestamp")
+    step = state.clock.take(time, gap_s, arrived, now)
+    if step is Step.SET_BACK:
+        reading.restarted = CLOCK_AHEAD
+        for event in state.events.values():
+            event.last = min(event.last, time.timestamp())
+    return step
+
+
+def _place(
+    pre: Preprocessing,
+    state: StreamState,
+    reading: PreparedReading,
+    track: WindowIndex,
+    at: int,
+    row: Floats,
+    step: Step,
+) -> None:
+    """Put one reading in its place: late, after a gap, impossible, or plainly next."""
+    reading.warm = pre.baseline > 0 and not state.settled
+    if step is Step.LATE:
+        reading.mark, reading.late = LEFT_OUT, True
+        track.skip()
+        return
+    if step is not Step.NEXT:
+        reading.mark, reading.gap = RESTARTED, True
+        track.restart()
+    if reading.outside:
+        reading.mark = LEFT_OUT
+    elif reading.warm:
+        state.learn_baseline(row, pre)
+    reading.windowed = track.take(at, stays=not reading.outside)
+
+
+def _assemble(
+    pre: Preprocessing,
+    work: StreamWork,
+    readings: list[PreparedReading],
+    raw: Floats,
+    held: int,
+    track: WindowIndex,
+    state: StreamState,
+) -> PreparedStream:
+    scaled = pre.scaled(raw)
+    windows = track.cut(scaled)
+    rows = scaled[held:]
+    offset = None
+    if pre.baseline and state.settled:
+        offset = state.offset(pre)
+        own = np.array([not r.warm for r in readings if r.error is None], bool)
+        rows = np.where(own[:, None], rows - offset, rows)
+        if windows is not None:
+            own = np.array([not r.warm for r in readings if r.windowed], bool)
+            if own.all() and track.plain:
+                # kept a sliding view, which the window detector scores faster
+                windows = track.cut(scaled - offset)
+            else:
+                windows = np.where(own[:, None, None], windows - offset, windows)
+    return PreparedStream(work, readings, rows, raw[held:], windows, state, offset)
+
+
+def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]]:
+    """The window's rows; a reading that cannot be used cuts off all that is before it."""
+    try:
+        return pre.picks(point.features for point in window)
+    except KeyError:
+        pass
+    rows: list[Sequence[float]] = []
+    for point in window:
+        try:
+            rows.append(pre.row(point.features)[0])
+        except InputError:
+            rows.clear()
+    return rows
+
+
+def _values(
+    pre: Preprocessing, state: StreamState, reading: PreparedReading
+) -> Sequence[float] | None:
+    """One reading's values in order; None, with the error noted, where they cannot be had."""
+    features = reading.point.features
+    if len(features) > len(pre.names) and not state.told:
+        reading.unknown = sorted(features.keys() - pre.known)
+        state.told = bool(reading.unknown)
+    if pre.limits:
+        reading.outside = pre.outside(features)
+    try:
+        return pre.pick(features)
+    except KeyError:
+        pass
+    try:
+        values, reading.imputed = pre.row(features)
+        return values
+    except InputError as error:
+        reading.error = error
+        reading.mark = LEFT_OUT
+        return None

@@ -1,0 +1,203 @@
+"""Putting the service together: every part made once, handed what it needs, started, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import signal
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import Engine
+
+from config import Settings
+from db.migrate import migrate
+from db.session import open_engine
+from models.registry.base import open_registry
+from models.scoring.adaptation import ScoringPolicy
+from serving.bundles.champion import Champion
+from serving.bundles.manager import BundleManager
+from serving.bundles.registry_client import (
+    DirectRegistryClient,
+    ProcessRegistryClient,
+    RegistryClient,
+)
+from serving.database import Database
+from serving.detection.journal import Journal
+from serving.detection.runners import LocalRunners, RemoteRunners, Runners
+from serving.detection.scoring_engine import ScoringEngine as Scoring
+from serving.detection.service import DetectionService
+from serving.detection.stream_lookup import StreamLookup
+from serving.drift_monitor import DriftMonitor
+from serving.http.handlers import Handlers, endpoints
+from serving.http.openapi import document
+from serving.http.routing import Endpoint
+from serving.requests.detect import Limits, parse_batch, parse_item
+from serving.training_queue import TrainingQueue
+
+log = logging.getLogger("bentoml.serving")
+
+
+class App:
+    """All parts of one API worker. Made by :meth:`open`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        core: DetectionService,
+        database: Database,
+        jobs: TrainingQueue,
+        registry: RegistryClient,
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._core = core
+        self._database = database
+        self._jobs = jobs
+        self._limits = Limits(
+            settings.max_batch_items,
+            settings.max_features,
+            settings.max_history,
+            settings.max_body_bytes,
+            settings.bridge_future_s,
+        )
+
+    @classmethod
+    async def open(
+        cls, settings: Settings, remote: dict[str, Any], by_url: frozenset[str], packed: Path | None
+    ) -> Self:
+        """Make and start the parts; bundle and database come in the background.
+
+        Parameters
+        ----------
+        remote : mapping
+            BentoML's proxies of the runner services by detector; empty: in this process.
+        by_url : frozenset of str
+            Detectors whose runner is reached by a URL.
+        packed : Path, optional
+            The bundle that came with the Bento.
+        """
+        database = Database(functools.partial(open_database, settings), settings.lookup_timeout_s)
+        registry = registry_client(settings)
+        champion = Champion(registry, settings.var_dir / "bundles", settings.champion_poll_s)
+        scoring = Scoring(
+            runners(remote, by_url, settings.request_deadline_s),
+            ScoringPolicy(
+                budgets=settings.budgets(),
+                adaptation=settings.adaptation,
+                event_silence_s=settings.event_silence_s,
+                accept_shift_after=settings.accept_shift_after,
+            ),
+            max_batch=settings.score_batch,
+            threads=4 if remote else 1,
+            inline=0 if remote else settings.score_inline,
+        )
+        keeper = BundleManager(champion, scoring.warm, packed)
+        core = DetectionService(
+            keeper,
+            scoring,
+            StreamLookup(database, settings.use_stored_history),
+            Journal(database, settings.journal_rest),
+            settings.request_deadline_s,
+        )
+        jobs = TrainingQueue(
+            database,
+            champion.leadership.held,
+            settings.var_dir,
+            settings.data_dir,
+            settings.train_wait_s,
+        )
+        parts = cls(settings, core, database, jobs, registry)
+        on_sigterm(jobs.stopping)
+        await database.start()
+        await keeper.start()
+        await jobs.start()
+        return parts
+
+    @property
+    def ready(self) -> bool:
+        """Whether a bundle is loaded and warm."""
+        return self._core.keeper.bundle is not None
+
+    async def detect(self, content: object) -> dict[str, Any]:
+        """One reading, as a composed BentoML service sends it."""
+        return await self._core.detect_one(parse_item(content, self._limits))
+
+    async def detect_batch(self, content: object) -> list[dict[str, Any]]:
+        """Many readings, as a composed BentoML service sends them."""
+        return await self._core.detect(parse_batch(content, self._limits))
+
+    def endpoints(self, *, secured: bool) -> dict[str, list[Endpoint]]:
+        """The REST API."""
+        drift = DriftMonitor(self._database)
+        rest = Handlers(self._core, self._database, self._jobs, self._registry, self._limits, drift)
+        number = own_version()
+        return endpoints(
+            rest,
+            name=self._settings.service_name,
+            version=number,
+            documentation=document(
+                version=number,
+                secured=secured,
+                max_items=self._limits.items,
+                max_features=self._limits.features,
+                max_history=self._limits.history,
+            ),
+        )
+
+    async def close(self) -> None:
+        """Stop everything that was started, the database last."""
+        await self._jobs.stop()
+        await self._core.keeper.stop()
+        self._core.engine.close()
+        await self._database.stop()
+
+
+def registry_client(settings: Settings) -> RegistryClient:
+    """How the registry is asked: files directly, MLflow through a process of its own."""
+    name, var_dir = settings.mlflow_experiment_name, settings.var_dir
+    if not settings.mlflow_enabled:
+        return DirectRegistryClient(open_registry(None, name, var_dir))
+    return ProcessRegistryClient(settings.mlflow_uri(), name, var_dir)
+
+
+def open_database(settings: Settings) -> Engine:
+    """The engine, its schema brought up to date."""
+    engine = open_engine(settings)
+    migrate(engine)
+    return engine
+
+
+def runners(remote: dict[str, Any], by_url: frozenset[str], timeout: float) -> Runners:
+    """The runners, wherever they live."""
+    if not remote:
+        return LocalRunners()
+    # the proxies' own methods appear only after start-up; ``call`` is there at once
+    score = {
+        name: functools.partial(proxy.to_async.call, "score") for name, proxy in remote.items()
+    }
+    return RemoteRunners(score, asyncio.get_running_loop(), by_url, timeout)
+
+
+def on_sigterm(stopping: asyncio.Event) -> None:
+    """Tell whoever waits for a training job that the service ends; then go on as before."""
+    loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGTERM)
+
+    def handle(number: int, frame: Any) -> None:
+        loop.call_soon_threadsafe(stopping.set)
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGTERM, handle)
+
+
+def own_version() -> str:
+    """Of the code that runs: named beside it (work tree, Bento), else by the installed wheel."""
+    beside = Path(__file__).parents[1] / "pyproject.toml"
+    if beside.is_file():
+        return str(tomllib.loads(beside.read_text())["project"]["version"])
+    return version("detection-anomalies-service")

@@ -1,0 +1,1 @@
+"""Which bundle is in force, and how workers follow it."""

@@ -1,0 +1,283 @@
+"""Which bundle is in force: the champion, followed by every worker without stopping any request.
+
+Every worker watches the small file that names the champion (:mod:`serving.bundles.champion`),
+loads and
+warms what it names in a thread, and only then switches. Requests keep the bundle they began with.
+A bundle that cannot be loaded leaves the old one in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from errors import AnomalyError, NoModel, Unavailable
+from models.bundles.bundle import Bundle
+from serving import metrics
+from serving.bundles.champion import WATCH_S, Champion
+
+log = logging.getLogger("bentoml.serving.bundles")
+
+#: For so long a start waits for the registry, so that no old bundle has a turn before the champion.
+FIRST_LOOK_S = 1.0
+#: What another worker learnt this long ago need not be asked again at a start.
+RECENT_NS = 10 * 10**9
+#: For so long a request waits until it is known, and loaded, what is champion now.
+SETTLE_S = 2.0
+#: For so long a version that proved not to be the champion is not asked about again.
+FOREIGN_S = 5.0
+#: For so long a bundle that could not be loaded is not tried again.
+FAILED_S = 60.0
+
+
+class BundleManager:
+    """Holds the bundle in force and follows the champion.
+
+    Parameters
+    ----------
+    champion : Champion
+        Tells which bundle is to be in force.
+    warm : async callable
+        Runs the whole of scoring once with a bundle before it is put in force.
+    packed : Path, optional
+        A bundle that came with the Bento; serves until there is a champion.
+    """
+
+    def __init__(
+        self,
+        champion: Champion,
+        warm: Callable[[Bundle], Awaitable[None]],
+        packed: Path | None = None,
+    ) -> None:
+        self._champion = champion
+        self._warm = warm
+        self._packed = packed
+        self._seen: tuple[int, int] | None = None
+        self._foreign: dict[str, float] = {}
+        self._failed: dict[str, float] = {}
+        self._folder: str | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._loading = asyncio.Lock()
+        self._look_task: asyncio.Task[None] | None = None
+        self.bundle: Bundle | None = None
+        self.source: str | None = None
+        self.loaded_at: str | None = None
+        self.problem: str | None = None
+        self._registry_problem: str | None = None
+
+    def current(self) -> Bundle:
+        """The bundle in force; hold on to it for the whole of a request.
+
+        Raises
+        ------
+        NoModel
+            Says what to run.
+        """
+        if self.bundle is None:
+            raise NoModel(
+                "no trained bundle is loaded yet: run 'python -m training.fit' or POST /train"
+                + (f" ({self.problem})" if self.problem else ""),
+                retry_after=5,
+            )
+        return self.bundle
+
+    async def start(self) -> None:
+        """In the background: load what is known from last time or was packed, then follow."""
+        self._champion.home.mkdir(parents=True, exist_ok=True)
+        self._tasks = [
+            asyncio.create_task(self._watch(), name="watch champion.json"),
+            asyncio.create_task(self._champion.lead(), name="poll the champion"),
+        ]
+
+    async def stop(self) -> None:
+        """End the watching; the bundle stays for requests in flight."""
+        tasks = [*self._tasks, *filter(None, [self._look_task])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._champion.close()
+
+    async def ensure_versions(self, versions: Iterable[str], deadline: float) -> None:
+        """States made by ``versions`` came in: if one of these is champion by now, switch first.
+
+        Another bundle would begin the stream's adaptive tail anew; so a state of the champion
+        waits for the champion, however long that takes to fetch.
+
+        Parameters
+        ----------
+        deadline : float
+            On the event loop's clock.
+
+        Raises
+        ------
+        Unavailable
+            ``bundle_loading``: one is champion and not loaded yet.
+        """
+        awaited = self._awaited(self._champion.read())
+        unknown = {v for v in versions if v == awaited or not self._is_foreign(v)}
+        if not unknown:
+            return
+        loop = asyncio.get_running_loop()
+        until = min(deadline, loop.time() + SETTLE_S)
+        told = await self._ask_champion(until)
+        pointer = self._champion.read()
+        while (
+            self._awaited(pointer) in unknown
+            and self._awaited(pointer) != self.current().version
+            and loop.time() < until
+        ):
+            await asyncio.wait({self._look_soon()}, timeout=until - loop.time())
+            await asyncio.sleep(0.02)
+            pointer = self._champion.read()
+        for version in unknown - {self.current().version}:
+            if version == self._awaited(pointer) or not (told or self._is_older(version, pointer)):
+                raise Unavailable(
+                    f"bundle {version} has scored this stream and is not loaded here yet",
+                    code="bundle_loading",
+                    retry_after=2,
+                )
+            if len(self._foreign) > 1000:
+                self._foreign.clear()
+            self._foreign[version] = time.monotonic()
+
+    async def _ask_champion(self, until: float) -> bool:
+        """Whether the leader has read the alias anew by then; what it found is in the pointer."""
+        asked = time.time_ns()
+        self._champion.ask_again()
+        loop = asyncio.get_running_loop()
+        while (self._champion.checked_at() or 0) < asked:
+            if loop.time() >= until:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    def _awaited(self, pointer: dict[str, Any]) -> str | None:
+        """The version that is to be in force here: the champion, unless it cannot be loaded."""
+        version = pointer.get("coming")
+        if version is None and not self._has_failed(pointer.get("folder") or ""):
+            version = pointer.get("version")
+        return version
+
+    def _is_foreign(self, version: str) -> bool:
+        return time.monotonic() - self._foreign.get(version, -FOREIGN_S) < FOREIGN_S
+
+    def _has_failed(self, folder: str) -> bool:
+        return time.monotonic() - self._failed.get(folder, -FAILED_S) < FAILED_S
+
+    def _is_older(self, version: str, pointer: dict[str, Any]) -> bool:
+        """Where the registry does not answer: whether a version is none after those known here.
+
+        A registry that is known to be out of reach cannot hold up what it has nothing to say on.
+        """
+        known = (self.current().version, pointer.get("version"), pointer.get("coming"))
+        numbers = [int(v) for v in known if isinstance(v, str) and v.isdecimal()]
+        newer = version.isdecimal() and int(version[:18]) > max(numbers, default=0)
+        return not newer or "problem" in pointer
+
+    def status(self) -> dict[str, Any]:
+        """For ``/status``: version, source and what went wrong last."""
+        return {
+            "bundle_version": self.bundle.version if self.bundle else None,
+            "source": self.source,
+            "loaded_at": self.loaded_at,
+            "problem": self.problem or self._registry_problem,
+        }
+
+    # -- following -----------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        try:
+            await self._begin()
+        except Exception:
+            log.exception("the bundle at hand cannot be loaded")
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                await self._look()
+            except Exception:
+                log.exception("watching the champion failed")
+
+    async def _begin(self) -> None:
+        """Load the champion, as it is said to be within a moment, or was last; else what was
+        packed."""
+        until = time.monotonic() + FIRST_LOOK_S
+        recent = time.time_ns() - RECENT_NS
+        while time.monotonic() < until:
+            pointer = self._champion.read()
+            if pointer.get("checked_at", 0) >= recent and "coming" not in pointer:
+                break
+            await asyncio.sleep(0.02)
+        await self._look()
+        if self.bundle is None and self._packed is not None:
+            await self._load(self._packed, None, "packed in the Bento")
+
+    def _look_soon(self) -> asyncio.Task[None]:
+        """A look of all who wait for one."""
+        if self._look_task is None or self._look_task.done():
+            self._look_task = asyncio.create_task(self._look(), name="look at champion.json")
+        return self._look_task
+
+    async def _look(self) -> None:
+        async with self._loading:
+            await self._look_once()
+
+    async def _look_once(self) -> None:
+        seen = self._champion.stamp()
+        if seen is None or seen == self._seen:
+            return
+        self._seen = seen
+        pointer = self._champion.read()
+        self._registry_problem = pointer.get("problem")
+        folder, version = pointer.get("folder"), pointer.get("version")
+        if not folder:
+            return
+        if self.bundle is not None and self._folder == folder:
+            self.problem = None
+            return
+        if self._has_failed(folder):
+            return
+        await self._load(self._champion.home / folder, str(version), f"champion, version {version}")
+
+    async def _load(self, folder: Path, version: str | None, source: str) -> None:
+        try:
+            bundle = await asyncio.to_thread(load_whole, folder, version)
+            await self._warm(bundle)
+        except Exception as error:
+            known = isinstance(error, AnomalyError)
+            log.error("bundle %s cannot be loaded: %s", folder, error, exc_info=not known)
+            self.problem = f"{source} cannot be loaded: {error}"
+            self._failed[folder.name] = time.monotonic()
+            return
+        first = self.bundle is None
+        self.bundle, self.source, self.problem = bundle, source, None
+        self._folder = folder.name
+        self.loaded_at = datetime.now(UTC).isoformat()
+        if first:
+            metrics.READY.inc()
+        settle_memory()
+        log.info("bundle %s is in force (%s)", bundle.version, source)
+
+
+def settle_memory() -> None:
+    """Take what lives for good out of the garbage collector's sight.
+
+    A batch of 1,000 readings makes enough objects for dozens of collections, each of which would
+    walk the libraries' half a million objects: a quarter of the batch's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def load_whole(folder: Path, version: str | None = None) -> Bundle:
+    """Load a bundle with the model sets of all its groups."""
+    bundle = Bundle.load(folder, version)
+    for group in bundle.groups:
+        bundle.model_set(group)
+    return bundle

@@ -1,0 +1,1 @@
+"""A request from readings to results."""

@@ -1,0 +1,101 @@
+"""REST's journal: what ``/detect`` found, stored in the table that all others read.
+
+Rows of concurrent requests are stored together. A database that is down costs no answer; the
+answer's ``metadata.stored`` says whether it was stored: true, false, or null where the COMMIT was
+sent and never answered (``detection_id`` then tells what to look for).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from config import JournalMode
+from db.queries.copy import insert_detections
+from db.queries.detections import detection_row
+from errors import AnomalyError, StorageUnavailable
+from serving import metrics
+from serving.batching import Batcher
+from serving.database import Database, OutcomeUnknownError
+
+log = logging.getLogger("bentoml.serving.journal")
+
+Rows = list[dict[str, Any]]
+
+
+class Journal:
+    """Stores results.
+
+    Parameters
+    ----------
+    database : Database
+    mode : {"anomalies", "all", "none"}
+    """
+
+    def __init__(self, database: Database, mode: JournalMode) -> None:
+        self._database = database
+        self._mode = mode
+        self._batcher: Batcher[Rows, bool] = Batcher(
+            self._together,
+            max_weight=2000,
+            max_waiting=200_000,
+            parallel=2,
+            on_batch=metrics.BATCH.labels("journal").observe,
+        )
+
+    async def store(self, results: Sequence[dict[str, Any]]) -> None:
+        """Store what the mode asks for; sets ``metadata.stored`` and ``detection_id``."""
+        rows: Rows = []
+        stored: list[tuple[dict[str, Any], UUID]] = []
+        for result in results:
+            if "error" in result:
+                continue
+            if self._mode == "all" or (self._mode == "anomalies" and result["is_anomaly"]):
+                row_id = uuid4()
+                rows.append(detection_row(result, row_id=row_id))
+                stored.append((result, row_id))
+            else:
+                result["metadata"]["stored"] = False
+        if not rows:
+            return
+        done = await self._try(rows)
+        for result, row_id in stored:
+            result["metadata"]["stored"] = done
+            if done is not False:
+                result["metadata"]["detection_id"] = str(row_id)
+
+    async def _try(self, rows: Rows) -> bool | None:
+        try:
+            if not self._database.available:
+                raise StorageUnavailable("down")
+            return await self._batcher.submit(rows, weight=len(rows))
+        except OutcomeUnknownError:
+            metrics.DEGRADED.labels("journal").inc()
+            return None
+        except StorageUnavailable:
+            metrics.DEGRADED.labels("journal").inc()
+        except AnomalyError as error:
+            log.error("rows could not be stored: %s", error.message)
+        return False
+
+    async def _together(self, batches: list[Rows]) -> list[bool | BaseException]:
+        rows = [row for batch in batches for row in batch]
+        try:
+            await self._database.quick(lambda connection: insert_detections(connection, rows))
+        except StorageUnavailable:
+            raise
+        except AnomalyError:
+            if len(batches) == 1:
+                raise
+            # one row that PostgreSQL refuses must not cost the others
+            return [await self._alone(batch) for batch in batches]
+        return [True] * len(batches)
+
+    async def _alone(self, batch: Rows) -> bool | BaseException:
+        try:
+            await self._database.quick(lambda connection: insert_detections(connection, batch))
+        except AnomalyError as error:
+            return error
+        return True

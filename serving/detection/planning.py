@@ -1,0 +1,169 @@
+"""Items of one request -> streams to score, and results back into the items' order. Pure.
+
+A stream is (asset, sensor). Its items, in time order, form each other's history; an item that
+brings its own history is scored behind that alone, as a new stream that began with it: so its score
+does not depend on what is stored, nor on the items beside it. Before the items without a history of
+their own comes what is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from errors import InputError
+from models.scoring.ensemble import Reading, StreamOutcome, StreamWork
+from schemas import merge_metadata
+from serving.requests.detect import Item
+
+#: (asset_id, sensor_id or ''): the stream an item belongs to.
+StreamKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStream:
+    """What the database knows of a stream."""
+
+    state: dict[str, Any] | None = None
+    window: Sequence[Reading] = ()
+
+
+NOTHING_STORED = StoredStream()
+
+
+@dataclass(slots=True)
+class Planned:
+    """One stream's work, and for which item each of its readings stands (None: history only)."""
+
+    work: StreamWork
+    items: list[int | None]
+
+
+@dataclass(slots=True)
+class StoredContext:
+    """What was looked up for a request."""
+
+    stored: Mapping[StreamKey, StoredStream] = field(default_factory=dict)
+    criticality: dict[str, str] = field(default_factory=dict)
+    degraded: bool = False
+
+
+def key_of(item: Item) -> StreamKey:
+    """The stream an item belongs to."""
+    return item.asset_id, item.sensor_id or ""
+
+
+def streams_to_look_up(items: Sequence[Item | InputError]) -> set[StreamKey]:
+    """Streams with at least one item that brings no history of its own."""
+    return {key_of(i) for i in items if isinstance(i, Item) and i.history is None}
+
+
+def assets_to_look_up(items: Sequence[Item | InputError]) -> set[str]:
+    """Assets whose criticality the request does not say for every item."""
+    return {i.asset_id for i in items if isinstance(i, Item) and i.criticality is None}
+
+
+def set_times(items: Sequence[Item | InputError], now: datetime | None = None) -> None:
+    """Give items without a time the present one, each a microsecond after the one before.
+
+    Readings of one stream must differ in time: two of the same time would be duplicates.
+    """
+    now = now or datetime.now(UTC)
+    for place, item in enumerate(items):
+        if isinstance(item, Item) and item.timestamp is None:
+            item.timestamp = now + timedelta(microseconds=place)
+
+
+def group_by_stream(items: Sequence[Item | InputError], known: StoredContext) -> list[Planned]:
+    """Arrange the items of a request by stream.
+
+    Parameters
+    ----------
+    items : sequence of Item or InputError
+        With times set; errors are passed over.
+    known : Known
+        Stored state and window by stream, criticality by asset.
+    """
+    chains: dict[StreamKey, list[int]] = {}
+    planned: list[Planned] = []
+    for place, item in enumerate(items):
+        if not isinstance(item, Item):
+            continue
+        if item.history is not None:
+            planned.append(_alone(item, place, known))
+        chains.setdefault(key_of(item), []).append(place)
+    for key, places in chains.items():
+        if len(places) > 1:
+            places.sort(key=lambda p: items[p].timestamp)  # type: ignore[union-attr, arg-type, return-value]
+        planned.extend(_chain(key, places, items, known))
+    return planned
+
+
+def _alone(item: Item, place: int, known: StoredContext) -> Planned:
+    window = [Reading(None, features) for features in item.history or ()]
+    work = StreamWork(
+        asset_id=item.asset_id,
+        sensor_id=item.sensor_id,
+        feature=None,
+        criticality=_criticality(item, known),
+        state=None,
+        window=window,
+        readings=[Reading(item.timestamp, item.features)],
+    )
+    return Planned(work, [place])
+
+
+def _chain(
+    key: StreamKey, places: list[int], items: Sequence[Item | InputError], known: StoredContext
+) -> list[Planned]:
+    """One work for each criticality asked for: it moves thresholds, never scores."""
+    members = [(p, item) for p in places if isinstance(item := items[p], Item)]
+    wanted = {
+        _criticality(item, known): None for _, item in members if item.history is None
+    }  # a dict keeps the order
+    stored = known.stored.get(key, NOTHING_STORED)
+    readings = [Reading(item.timestamp, item.features) for _, item in members]
+    return [
+        Planned(
+            StreamWork(
+                asset_id=members[0][1].asset_id,
+                sensor_id=members[0][1].sensor_id,
+                feature=None,
+                criticality=criticality,
+                state=stored.state,
+                window=stored.window,
+                readings=readings,
+                renew=True,  # what is stored is no fault of the caller
+            ),
+            [
+                place if item.history is None and _criticality(item, known) == criticality else None
+                for place, item in members
+            ],
+        )
+        for criticality in wanted
+    ]
+
+
+def _criticality(item: Item, known: StoredContext) -> str:
+    return item.criticality or known.criticality.get(item.asset_id, "medium")
+
+
+def reassemble(
+    items: Sequence[Item | InputError],
+    planned: Sequence[Planned],
+    outcomes: Sequence[StreamOutcome],
+) -> list[dict[str, Any]]:
+    """One result or error entry for each item, in the items' order."""
+    answers: list[dict[str, Any]] = [
+        {"error": item.entry()} if isinstance(item, InputError) else {} for item in items
+    ]
+    for part, outcome in zip(planned, outcomes, strict=True):
+        for place, result in zip(part.items, outcome.results, strict=True):
+            if place is not None:
+                answers[place] = result
+    for item, answer in zip(items, answers, strict=True):
+        if isinstance(item, Item) and item.metadata and "metadata" in answer:
+            merge_metadata(answer["metadata"], item.metadata)
+    return answers

@@ -1,0 +1,265 @@
+"""The three detectors as runners: the same class inside the API process or in one of its own.
+
+A runner answers *calls*: small dicts that name the bundle, the group and the method, with one
+array. Calls that arrive together and want the same are stacked and scored in one go; a call that
+fails takes only itself down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from errors import AnomalyError, BundleError, Unavailable
+from models.bundles.bundle import Bundle
+from models.detectors.base import MODEL_NAMES, Array
+from models.scoring.ensemble import DetectorCall
+from serving import metrics
+
+log = logging.getLogger("bentoml.serving.runners")
+
+#: Rows from which on the detectors of one process run side by side; below, a thread costs more.
+SIDE_BY_SIDE = 128
+#: A scoring call is idempotent, so a dropped connection is tried again.
+TRIES = 4
+
+
+_SIZES = {name: metrics.BATCH.labels(f"runner.{name}") for name in MODEL_NAMES}
+
+
+class BundleCache:
+    """The bundles a runner process has loaded, by the name of their folder; newest two stay.
+
+    Parameters
+    ----------
+    home : Path
+        ``VAR_DIR/bundles``. Names never lead out of it.
+    packed : Path, optional
+        The bundle that came with the Bento, known by its folder's name as well.
+    """
+
+    def __init__(self, home: Path, packed: Path | None = None) -> None:
+        self._home = home.resolve()
+        self._packed = packed
+        self._loaded: OrderedDict[str, Bundle] = OrderedDict()
+
+    def get(self, name: str) -> Bundle:
+        """The bundle in folder ``name``; raises BundleError when it cannot be loaded."""
+        if name in self._loaded:
+            self._loaded.move_to_end(name)
+            return self._loaded[name]
+        if self._packed is not None and name == self._packed.name:
+            return self._keep(name, self._packed)
+        folder = (self._home / name).resolve()
+        if folder.parent != self._home:
+            raise AnomalyError(f"{name!r} is not a bundle's folder", code="bad_bundle")
+        return self._keep(name, folder)
+
+    def _keep(self, name: str, folder: Path) -> Bundle:
+        bundle = Bundle.load(folder)
+        self._loaded[name] = bundle
+        while len(self._loaded) > 2:
+            self._loaded.popitem(last=False)
+        return bundle
+
+
+def compute(bundle: Bundle, group: str, detector: str, method: str, x: Array) -> Array:
+    """One call of one detector."""
+    model = bundle.model_set(group).detectors[detector]
+    return model.explain(x) if method == "explain" else model.score(x)
+
+
+class DetectorRunner:
+    """Answers batches of calls for one detector.
+
+    Parameters
+    ----------
+    detector : str
+        A name of ``MODEL_NAMES``.
+    bundles : BundleCache
+    """
+
+    def __init__(self, detector: str, bundles: BundleCache) -> None:
+        self.detector = detector
+        self._bundles = bundles
+
+    def answer(self, calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """One answer for each call: ``{"y": array}`` or ``{"error": ...}``; never raises."""
+        answers: list[dict[str, Any]] = [{} for _ in calls]
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        arrays: list[Array | None] = []
+        for place, call in enumerate(calls):
+            try:
+                x = unpack(call["x"])
+                kind = (call["bundle"], call["group"], call["method"], x.shape[1:], x.dtype.str)
+            except (KeyError, TypeError, ValueError, IndexError) as error:
+                answers[place] = {"error": {"code": "bad_call", "message": repr(error)}}
+                arrays.append(None)
+                continue
+            arrays.append(x)
+            alike.setdefault(kind, []).append(place)
+        for (name, group, method, *_), places in alike.items():
+            parts = [array for place in places if (array := arrays[place]) is not None]
+            self._stacked(name, group, method, places, parts, answers)
+        for call, answer in zip(calls, answers, strict=True):
+            if "y" in answer:
+                answer["y"] = pack(answer["y"], bool(call.get("text")))
+        return answers
+
+    def _stacked(
+        self,
+        name: str,
+        group: str,
+        method: str,
+        places: list[int],
+        parts: list[Array],
+        answers: list[dict[str, Any]],
+    ) -> None:
+        x = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        _SIZES[self.detector].observe(len(x))
+        try:
+            y = compute(self._bundles.get(name), group, self.detector, method, x)
+        except Exception as error:
+            if len(places) > 1:  # find the one at fault
+                for place, part in zip(places, parts, strict=True):
+                    self._stacked(name, group, method, [place], [part], answers)
+                return
+            answers[places[0]] = {"error": self._entry(error)}
+            return
+        start = 0
+        for place, part in zip(places, parts, strict=True):
+            answers[place] = {"y": y[start : start + len(part)]}
+            start += len(part)
+
+    def _entry(self, error: Exception) -> dict[str, Any]:
+        """The error as the caller is to raise it. A bundle may come to lie here yet; what a
+        detector cannot score it cannot score the next time either."""
+        if isinstance(error, AnomalyError):
+            return {**error.entry(), "retriable": isinstance(error, BundleError)}
+        log.error("runner %s failed", self.detector, exc_info=error)
+        message = f"runner {self.detector} failed; its log has the error"
+        return {"code": "runner_failed", "message": message, "retriable": False}
+
+
+def folder_of(bundle: Bundle) -> str:
+    """The name by which runner processes find a bundle."""
+    if bundle.folder is None:
+        raise BundleError("a bundle that was never saved cannot be scored by other processes")
+    return bundle.folder.name
+
+
+def pack(x: Array, text: bool) -> Any:
+    """An array for the way between processes: as it is, or as text where only JSON passes."""
+    if not text:
+        return x
+    content = base64.b64encode(np.ascontiguousarray(x).tobytes()).decode()
+    return {"shape": list(x.shape), "dtype": x.dtype.str, "data": content}
+
+
+def unpack(packed: Any) -> Array:
+    """What :func:`pack` made, either way."""
+    if isinstance(packed, np.ndarray):
+        return packed
+    raw = base64.b64decode(packed["data"])
+    return np.frombuffer(raw, dtype=np.dtype(packed["dtype"])).reshape(packed["shape"])
+
+
+class Runners(Protocol):
+    """Where detector calls go."""
+
+    def call(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
+        """Answer the calls in their order; blocks, so not from the event loop's thread."""
+
+
+class LocalRunners:
+    """The runners inside this process: plain calls, side by side when there is much to score."""
+
+    def __init__(self, threads: int = 2) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="detector")
+
+    def call(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
+        for call in calls:
+            _SIZES[call.detector].observe(len(call.x))
+        if len(calls) > 1 and max(len(call.x) for call in calls) >= SIDE_BY_SIDE:
+            # the heaviest, last in the list, is started first
+            futures = [
+                self._pool.submit(compute, bundle, group, call.detector, call.method, call.x)
+                for call in reversed(calls)
+            ]
+            return [future.result() for future in reversed(futures)]
+        return [compute(bundle, group, call.detector, call.method, call.x) for call in calls]
+
+
+class RemoteRunners:
+    """The runners as services of their own, reached through BentoML's proxies.
+
+    Parameters
+    ----------
+    score : mapping of detector name to async callable
+        ``score(calls) -> answers``, the runner service's API.
+    loop : asyncio.AbstractEventLoop
+        The loop the proxies live in.
+    as_text : set of str
+        Detectors whose runner is reached over TCP, where only JSON passes.
+    timeout : float
+        Seconds for one round of calls.
+    """
+
+    def __init__(
+        self,
+        score: Mapping[str, Callable[[list[dict[str, Any]]], Awaitable[list[dict[str, Any]]]]],
+        loop: asyncio.AbstractEventLoop,
+        as_text: frozenset[str] = frozenset(),
+        timeout: float = 30.0,
+    ) -> None:
+        self._score = score
+        self._loop = loop
+        self._as_text = as_text
+        self._timeout = timeout
+
+    def call(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
+        round_ = asyncio.run_coroutine_threadsafe(self._all(bundle, group, calls), self._loop)
+        try:
+            return round_.result(self._timeout)
+        except TimeoutError:
+            round_.cancel()
+            raise Unavailable("the runners did not answer in time", code="runner_slow") from None
+
+    async def _all(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
+        return await asyncio.gather(*(self._one(folder_of(bundle), group, c) for c in calls))
+
+    async def _one(self, name: str, group: str, call: DetectorCall) -> Array:
+        text = call.detector in self._as_text
+        content = {
+            "bundle": name,
+            "group": group,
+            "method": call.method,
+            "x": pack(call.x, text),
+            "text": text,
+        }
+        for attempt in range(TRIES):
+            try:
+                (answer,) = await self._score[call.detector]([content])
+                break
+            except Exception as error:
+                if attempt == TRIES - 1:
+                    raise Unavailable(
+                        f"runner {call.detector} cannot be reached: {error!r}",
+                        code="runner_unavailable",
+                        retry_after=2,
+                    ) from error
+                metrics.RETRIES.labels(call.detector).inc()
+                await asyncio.sleep(0.02 * 2**attempt)
+        if "error" in answer:
+            entry = answer["error"]
+            kind = Unavailable if entry.get("retriable") else AnomalyError
+            raise kind(entry["message"], code=entry["code"])
+        return unpack(answer["y"])

@@ -1,0 +1,157 @@
+"""The service without HTTP: what each call means. ``rest`` and the Bento methods share it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from errors import InputError
+from models.scoring.ensemble import Reading, StreamOutcome, StreamWork
+from serving import metrics
+from serving.bundles.manager import BundleManager
+from serving.detection.journal import Journal
+from serving.detection.planning import group_by_stream, reassemble, set_times
+from serving.detection.scoring_engine import ScoringEngine
+from serving.detection.stream_lookup import StreamLookup
+from serving.requests.detect import Item
+from serving.requests.streams import Stream, StreamReading
+
+#: What ``"echo": false`` leaves out of a result: the caller has it.
+ECHO = ("asset_id", "sensor_id", "timestamp", "features")
+
+
+@dataclass(slots=True)
+class DetectionService:
+    """The parts, handed in.
+
+    Parameters
+    ----------
+    keeper : Keeper
+        Which bundle.
+    engine : Engine
+        Scores.
+    look_ups, journal
+        What is read from the database, and stored in it.
+    deadline_s : float
+        How long a detection may take before it is given up with 503.
+    """
+
+    keeper: BundleManager
+    engine: ScoringEngine
+    look_ups: StreamLookup
+    journal: Journal
+    deadline_s: float = 30.0
+
+    async def detect(self, items: Sequence[Item | InputError]) -> list[dict[str, Any]]:
+        """One result or error entry for each item, in order.
+
+        Raises
+        ------
+        NoModel, Busy, Unavailable
+        """
+        self.keeper.current()
+        deadline = asyncio.get_running_loop().time() + self.deadline_s
+        set_times(items)
+        known = await self.look_ups.known(items)
+        await self._settle_versions([s.state for s in known.stored.values()], deadline)
+        bundle = self.keeper.current()
+        planned = group_by_stream(items, known)
+        outcomes = await self.engine.score(bundle, [p.work for p in planned], deadline)
+        results = reassemble(items, planned, outcomes)
+        if known.degraded:
+            for result in results:
+                if "metadata" in result:
+                    result["metadata"]["degraded"] = True
+        await self.journal.store(results)
+        _count(results)
+        return results
+
+    async def detect_one(self, item: Item) -> dict[str, Any]:
+        """The result of a single reading; an error entry is raised as the error it is."""
+        (result,) = await self.detect([item])
+        if "error" in result:
+            entry = result["error"]
+            raise InputError(entry["message"], code=entry["code"], field=entry.get("field"))
+        return result
+
+    async def detect_streams(self, streams: Sequence[Stream], echo: bool) -> dict[str, Any]:
+        """The bridge's call: pure, stores nothing."""
+        self.keeper.current()
+        deadline = asyncio.get_running_loop().time() + self.deadline_s
+        await self._settle_versions([stream.state for stream in streams], deadline)
+        bundle = self.keeper.current()
+        works = [_work(stream) for stream in streams]
+        outcomes = await self.engine.score(bundle, works, deadline) if works else []
+        answers = []
+        for stream, outcome in zip(streams, outcomes, strict=True):
+            results = _with_errors(stream, outcome)
+            _count(results)
+            if not echo:
+                for result in results:
+                    for name in ECHO:
+                        result.pop(name, None)
+            answers.append(
+                {
+                    "results": results,
+                    "state": outcome.state,
+                    "window_length": outcome.window_length,
+                }
+            )
+        return {"bundle_version": bundle.version, "streams": answers}
+
+    async def _settle_versions(
+        self, states: Sequence[dict[str, Any] | None], deadline: float
+    ) -> None:
+        """States made by other bundles came in: if one of these is champion by now, switch."""
+        in_force = self.keeper.current().version
+        versions = {v for state in states if state and (v := state.get("bundle")) != in_force}
+        unknown = {version for version in versions if isinstance(version, str)}
+        if unknown:
+            await self.keeper.ensure_versions(unknown, deadline)
+
+
+def _work(stream: Stream) -> StreamWork:
+    good = [r for r in stream.readings if isinstance(r, StreamReading)]
+    return StreamWork(
+        asset_id=stream.asset_id,
+        sensor_id=stream.sensor_id,
+        feature=stream.feature,
+        criticality=stream.criticality,
+        state=stream.state,
+        window=[Reading(r.timestamp, r.features) for r in stream.window],
+        readings=[Reading(r.timestamp, r.features) for r in good],
+    )
+
+
+def _with_errors(stream: Stream, outcome: StreamOutcome) -> list[dict[str, Any]]:
+    """The outcome's results with the refused readings' errors back in their places."""
+    if len(outcome.results) == len(stream.readings):
+        return outcome.results
+    scored = iter(outcome.results)
+    return [
+        {"error": r.entry(), "metadata": {"window": "left_out"}}
+        if isinstance(r, InputError)
+        else next(scored)
+        for r in stream.readings
+    ]
+
+
+_READINGS = {
+    name: metrics.READINGS.labels(name) for name in ("refused", "anomaly", "normal", "not_scored")
+}
+
+
+def _count(results: Sequence[dict[str, Any]]) -> None:
+    refused = sum("error" in result for result in results)
+    anomalous = sum(bool(result.get("is_anomaly")) for result in results)
+    not_scored = sum("not_scored" in result["metadata"] for result in results if "scores" in result)
+    for outcome, number in (
+        ("refused", refused),
+        ("anomaly", anomalous),
+        ("not_scored", not_scored),
+        ("normal", len(results) - refused - anomalous - not_scored),
+    ):
+        if number:
+            _READINGS[outcome].inc(number)

@@ -1,0 +1,183 @@
+"""What the database knows about the streams of a request: state, window, criticality.
+
+Look-ups of concurrent requests are made together, in one transaction. Criticalities are kept for
+a few seconds, so that a request with its own history need not touch the database.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
+
+from db.assets import asset_criticalities
+from db.queries.stream_states import StoredState, newest_states, stream_key
+from db.queries.stream_states import StreamKey as DatabaseKey
+from db.queries.windows import stored_windows
+from errors import InputError, StorageUnavailable
+from models.scoring.ensemble import Reading
+from serving import metrics
+from serving.batching import Batcher
+from serving.database import Database
+from serving.detection.planning import (
+    StoredContext,
+    StoredStream,
+    StreamKey,
+    assets_to_look_up,
+    streams_to_look_up,
+)
+from serving.requests.detect import Item
+
+CRITICALITY_S = 5.0
+CRITICALITIES_KEPT = 100_000
+#: A window of 30 readings of 24 features takes some 60 KB.
+WINDOWS_KEPT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    streams: frozenset[StreamKey]
+    assets: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Found:
+    streams: dict[StreamKey, StoredStream]
+    criticality: dict[str, str]
+
+
+class StreamLookup:
+    """Finds what is stored about a request's streams.
+
+    Parameters
+    ----------
+    database : Database
+    use_stored_history : bool
+        Whether states and windows are read at all.
+    """
+
+    def __init__(self, database: Database, use_stored_history: bool = True) -> None:
+        self._database = database
+        self._use_stored = use_stored_history
+        self._criticality: dict[str, tuple[float, str]] = {}
+        self._windows = Windows()
+        self._batcher: Batcher[_Wanted, _Found] = Batcher(
+            self._together,
+            max_weight=2000,
+            max_waiting=1_000_000,
+            parallel=2,
+            on_batch=metrics.BATCH.labels("look_up").observe,
+        )
+
+    async def known(self, items: Sequence[Item | InputError]) -> StoredContext:
+        """Look up what these items need; a database that is down makes it ``degraded``."""
+        streams = frozenset(streams_to_look_up(items)) if self._use_stored else frozenset()
+        known = StoredContext()
+        known.criticality, missing = self._kept(assets_to_look_up(items))
+        if not streams and not missing:
+            return known
+        try:
+            if not self._database.available:
+                raise StorageUnavailable("down")
+            found = await self._batcher.submit(
+                _Wanted(streams, frozenset(missing)), weight=len(streams) + len(missing)
+            )
+        except StorageUnavailable:
+            known.degraded = True
+            metrics.DEGRADED.labels("look_up").inc()
+            return known
+        # of the other requests' streams that were looked up together nothing is this one's business
+        known.stored = {key: found.streams[key] for key in streams if key in found.streams}
+        for asset in missing:
+            known.criticality[asset] = found.criticality.get(asset, "medium")
+        return known
+
+    def _kept(self, assets: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+        """Criticalities held, and those to ask for."""
+        now = time.monotonic()
+        held: dict[str, str] = {}
+        missing: list[str] = []
+        for asset in assets:
+            kept = self._criticality.get(asset)
+            if kept is not None:
+                held[asset] = kept[1]  # also when old: better than none in an outage
+            if kept is None or now - kept[0] > CRITICALITY_S:
+                missing.append(asset)
+        return held, missing
+
+    async def _together(self, wanted: list[_Wanted]) -> Sequence[_Found]:
+        streams = {key for one in wanted for key in one.streams}
+        assets = {asset for one in wanted for asset in one.assets}
+        ask = partial(look_up, streams=streams, assets=assets, windows_kept=self._windows)
+        found = await self._database.quick(ask)
+        now = time.monotonic()
+        if len(self._criticality) + len(assets) > CRITICALITIES_KEPT:
+            self._criticality.clear()
+        for asset in assets:
+            self._criticality[asset] = (now, found.criticality.get(asset, "medium"))
+        return [found] * len(wanted)
+
+
+class Windows:
+    """Windows read before. One is as stored as long as its stream's state has not moved on.
+
+    Parameters
+    ----------
+    most : int
+        Streams kept; the least recently used go.
+    """
+
+    def __init__(self, most: int = WINDOWS_KEPT) -> None:
+        self._most = most
+        self._kept: OrderedDict[StreamKey, tuple[Any, list[Reading]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: StreamKey, state: StoredState) -> list[Reading] | None:
+        """The window that belongs to ``state``, if it is here."""
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is None or kept[0] != _mark(state):
+                return None
+            self._kept.move_to_end(key)
+            return kept[1]
+
+    def put(self, key: StreamKey, state: StoredState, window: list[Reading]) -> None:
+        """Keep a window; it must not be changed afterwards."""
+        with self._lock:
+            self._kept[key] = (_mark(state), window)
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+
+
+def _mark(state: StoredState) -> tuple[Any, ...]:
+    return state.topic_id, state.partition, state.last_timestamp, state.window_length, state.state
+
+
+def look_up(
+    connection: Connection,
+    streams: Iterable[StreamKey],
+    assets: Iterable[str],
+    windows_kept: Windows,
+) -> _Found:
+    """States with their windows, and criticalities, in one transaction."""
+    found: dict[StreamKey, StoredStream] = {}
+    missing: dict[DatabaseKey, StoredState] = {}
+    states = newest_states(connection, [stream_key(*key) for key in streams]) if streams else {}
+    for key, state in states.items():
+        window = windows_kept.get(key[:2], state)
+        if window is None:
+            missing[key] = state
+        found[key[0], key[1]] = StoredStream(state.state, window or ())
+    for key, readings in stored_windows(connection, missing).items():
+        window = [Reading(at, features) for at, features in readings]
+        windows_kept.put(key[:2], states[key], window)
+        found[key[0], key[1]] = StoredStream(states[key].state, window)
+    criticality = asset_criticalities(connection, list(assets)) if assets else {}
+    return _Found(found, dict(criticality))

@@ -1,0 +1,1 @@
+"""HTTP: routes, keys, handlers, the OpenAPI document."""

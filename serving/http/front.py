@@ -1,0 +1,50 @@
+"""What stands before BentoML: the REST API answers, and only a fixed list of pages goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from serving.http.messages import Receive, Scope, Send
+from serving.http.origins import SAFE, Origins
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: BentoML's own pages. Anything else would become a series of its metrics.
+BENTO_PAGES = frozenset(
+    {
+        "/livez", "/healthz", "/readyz", "/metrics", "/docs.json", "/schema.json",
+        "/static_content/swagger-ui.css", "/static_content/swagger-ui-bundle.js",
+    }
+)  # fmt: skip
+
+
+class Front:
+    """Tells requests for BentoML from the others.
+
+    Parameters
+    ----------
+    rest : ASGI application
+        Answers whatever is not BentoML's, also with 404.
+    bento : ASGI application
+    origins : Origins
+        BentoML's pages are for the same hosts as the REST API.
+    """
+
+    def __init__(self, rest: App, bento: App, origins: Origins) -> None:
+        self._rest = rest
+        self._bento = bento
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        elif kind != "http" or self._is_bentos(scope):
+            await self._bento(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+    def _is_bentos(self, scope: Scope) -> bool:
+        if scope["path"] not in BENTO_PAGES or scope["method"] not in SAFE:
+            return False
+        return self._origins.knows_host(scope)

@@ -1,0 +1,115 @@
+"""Back-tests on awkward data: causal, and no asset spoils it for the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from datasets import Stream
+from errors import TrainingError
+from models.detectors.base import MODEL_NAMES
+from models.scoring.adaptation import ScoringPolicy
+from tests.fixtures.training import TINIEST, TINY, small_plant
+from training.backtest import in_order, run_all, tasks_of, write_scores
+from training.cli.progress import ProgressDisplay
+from training.data.sources import TrainingData
+from training.evaluation.measures import Scored
+
+
+def backtest(
+    data: TrainingData, cut: int, options: object = TINIEST, fleet: bool = False
+) -> tuple[list[Scored], list[str]]:
+    tasks, notes = tasks_of(data, cut, options, fleet)  # type: ignore[arg-type]
+    with ProgressDisplay(Console(quiet=True), quiet=True) as board:
+        results, more = run_all(tasks, board, jobs=1)
+    return in_order(data, cut, results, ScoringPolicy().threshold("medium")), notes + more
+
+
+def test_what_happens_later_changes_nothing_before() -> None:
+    data = small_plant(readings=200)
+    whole, _ = backtest(data, 120)
+    later = []
+    for stream in data.streams:
+        values = stream.values.copy()
+        values[170:] *= 3
+        later.append(replace(stream, values=values))
+    changed, _ = backtest(replace(data, streams=later), 120)
+    for one, other in zip(whole, changed, strict=True):
+        assert np.array_equal(one.final_score[:50], other.final_score[:50])
+        assert not np.array_equal(one.final_score[50:], other.final_score[50:])
+
+
+def test_labels_change_nothing() -> None:
+    data = small_plant(readings=200)
+    bare = replace(data, streams=[replace(s, labels=None) for s in data.streams])
+    for one, other in zip(backtest(data, 120)[0], backtest(bare, 120)[0], strict=True):
+        assert np.array_equal(one.final_score, other.final_score)
+
+
+def test_assets_that_cannot_be_trained_on_have_empty_rows(tmp_path: Path) -> None:
+    data = small_plant(readings=200)
+    short = replace(
+        data.streams[1],
+        asset_id="SHORT",
+        timestamps=data.streams[1].timestamps[:50],
+        values=data.streams[1].values[:50],
+        labels=data.streams[1].labels[:50],  # type: ignore[index]
+    )
+    still = replace(data.streams[1], asset_id="STILL", values=np.ones_like(data.streams[1].values))
+    mixed = replace(data, streams=[data.streams[0], short, still])
+    scored, notes = backtest(mixed, 120)
+    assert any(note.startswith("SHORT: 50 training readings") for note in notes)
+    assert any(note.startswith("STILL: ") and "constant" in note for note in notes)
+    assert [one.asset_id for one in scored] == ["PUMP_001", "STILL"]
+    write_scores(tmp_path / "scores.csv", scored)
+    last = (tmp_path / "scores.csv").read_text().splitlines()[-1]
+    assert last.startswith("STILL,")
+    assert last.endswith(",,0.5,false,,,,")
+
+
+def test_gaps_constant_columns_and_missing_values_are_scored() -> None:
+    data = small_plant(readings=260)
+    streams = []
+    for stream in data.streams:
+        values = np.column_stack([stream.values, np.ones(260)])
+        values[::17, 1] = np.nan
+        times = stream.timestamps.copy()
+        times[200:] += np.timedelta64(9, "D")
+        streams.append(replace(stream, values=values, timestamps=times))
+    odd = replace(data, streams=streams, feature_names=[*data.feature_names, "constant"])
+    scored, notes = backtest(odd, 150, TINY, fleet=True)
+    assert all(np.isfinite(one.final_score).all() for one in scored)
+    lstm = scored[0].detectors["lstm_autoencoder"]
+    assert np.isnan(lstm[50 : 50 + TINY.window - 1]).all()  # the gap restarts the window
+    assert any("lack a value" in note for note in notes) or notes == []
+
+
+def test_stretches_shorter_than_the_window_go_without_the_autoencoder() -> None:
+    data = small_plant(readings=200)
+    options = replace(TINY, window=150)
+    scored, notes = backtest(data, 100, options)
+    assert any("without the LSTM autoencoder" in note for note in notes)
+    assert all(np.isnan(one.detectors[MODEL_NAMES[2]]).all() for one in scored)
+    assert np.isfinite(scored[0].final_score).all()
+
+
+def test_nothing_to_train_on_is_an_error() -> None:
+    data = small_plant(readings=200)
+    with pytest.raises(TrainingError, match="nothing to train on"):
+        backtest(data, 10)
+
+
+def test_a_stream_that_begins_after_the_cut_is_scored_by_the_fleet() -> None:
+    data = small_plant(readings=200)
+    late = Stream("LATE", "S1", data.streams[0].timestamps[150:], data.streams[0].values[150:])
+    cut = data.streams[0].timestamps[120]
+    tasks, _ = tasks_of(replace(data, streams=[*data.streams, late]), cut, TINIEST, True)
+    with ProgressDisplay(Console(quiet=True), quiet=True) as board:
+        results, _ = run_all(tasks, board, jobs=1)
+    scored = {one.asset_id: one for one in results[0].scored}
+    assert len(scored["LATE"].final_score) == 50
+    assert np.isfinite(scored["LATE"].final_score).all()

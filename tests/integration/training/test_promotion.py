@@ -1,0 +1,196 @@
+"""Promotion under the rule, by force, and back; with MLflow off, since the rule is the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from config import Settings
+from datasets import Dataset, save
+from models.registry.base import CHALLENGER, CHAMPION
+from tests.fixtures.training import TINIEST, run, settings_for, small_plant
+from training import drift, promote
+from training.cli.common import registry_of
+from training.data.sources import TrainingData
+from training.pipeline import Outcome, Request
+from training.publishing.comparison import Column, inject, verdict
+
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, bento_home: Path) -> Settings:
+    return settings_for(tmp_path / "var", mlflow=False)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> TrainingData:
+    return small_plant(readings=300)
+
+
+@pytest.fixture
+def file(data: TrainingData, tmp_path: Path) -> Path:
+    save(tmp_path / "plant.csv", Dataset(data.feature_names, data.streams))
+    return tmp_path / "plant.csv"
+
+
+@pytest.fixture
+def command(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Run a command of ``training`` under the test's settings: exit code and all it printed."""
+    monkeypatch.setattr("training.cli.common.load_settings", lambda: settings)
+
+    def call(module: object, *argv: str) -> tuple[int, str]:
+        capsys.readouterr()
+        code = module.main(list(argv))  # type: ignore[attr-defined]
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return call
+
+
+def fit(settings: Settings, data: TrainingData, file: Path, mode: str = "auto") -> Outcome:
+    recipe = {"data": str(file)}
+    return run(Request(data, TINIEST, promote=mode, recipe=recipe), settings)
+
+
+def test_a_bundle_that_is_not_worse_is_promoted_at_once(
+    settings: Settings, data: TrainingData, file: Path
+) -> None:
+    fit(settings, data, file)
+    second = fit(settings, data, file).published
+    assert second.alias == CHAMPION
+    assert second.comparison is not None
+    assert second.comparison.champion.alarms == second.comparison.challenger.alarms
+    assert registry_of(settings).alias(CHAMPION) == "2"
+
+
+def test_other_features_are_not_comparable_and_stay_challenger(
+    settings: Settings, data: TrainingData, file: Path
+) -> None:
+    fit(settings, data, file)
+    names = ["a", *data.feature_names[1:]]
+    second = fit(settings, replace(data, feature_names=names), file).published
+    assert second.alias == CHALLENGER
+    assert "not comparable" in second.message
+    assert "python -m training.promote --force" in second.message
+
+
+def test_list_promote_and_roll_back(
+    settings: Settings, data: TrainingData, file: Path, command: Command
+) -> None:
+    fit(settings, data, file)
+    fit(settings, data, file, "false")
+    registry = registry_of(settings)
+    assert (registry.alias(CHAMPION), registry.alias(CHALLENGER)) == ("1", "2")
+    code, printed = command(promote, "--list")
+    assert code == 0
+    assert "challenger" in printed
+    assert "champion" in printed
+    code, printed = command(promote)
+    assert code == 0, printed
+    assert "injected faults found" in printed
+    assert "labelled faults found" in printed
+    assert (registry.alias(CHAMPION), registry.alias(CHALLENGER)) == ("2", None)
+    code, printed = command(promote, "--rollback")
+    assert code == 0
+    assert registry.alias(CHAMPION) == "1"
+    code, printed = command(promote, "--rollback")
+    assert code == 1
+    assert "nothing to go back to" in printed
+
+
+def test_a_worse_challenger_needs_force(
+    settings: Settings, data: TrainingData, file: Path, command: Command
+) -> None:
+    fit(settings, data, file)
+    shifted = [replace(s, values=s.values + 40 * s.values.std(axis=0)) for s in data.streams]
+    run(
+        Request(replace(data, streams=shifted), TINIEST, promote="false",
+                recipe={"data": str(file)}),
+        settings,
+    )  # fmt: skip
+    code, printed = command(promote)
+    assert code == promote.EXIT_NOT_PROMOTED
+    assert "not promoted, worse: its false-alarm rate" in printed
+    assert registry_of(settings).alias(CHAMPION) == "1"
+    code, printed = command(promote, "--force")
+    assert code == 0
+    assert registry_of(settings).alias(CHAMPION) == "2"
+
+
+def test_without_a_challenger_there_is_nothing_to_promote(command: Command) -> None:
+    code, printed = command(promote)
+    assert code == 1
+    assert "no challenger" in printed
+
+
+def test_a_champion_that_cannot_be_loaded_does_not_stop_a_training(
+    settings: Settings, data: TrainingData, file: Path
+) -> None:
+    fit(settings, data, file)
+    for path in settings.var_dir.rglob("model_set.json"):
+        path.write_text("{}")
+    second = fit(settings, data, file)
+    assert second.published.alias == CHALLENGER
+    assert any("cannot be loaded" in note for note in second.notes)
+
+
+def test_drift_names_the_features_that_moved(
+    settings: Settings, data: TrainingData, file: Path, command: Command, tmp_path: Path
+) -> None:
+    fit(settings, data, file)
+    moved = [s.values.copy() for s in data.streams]
+    for values in moved:
+        values[:, 2] += 5 * values[:, 2].std()
+    streams = [replace(s, values=v) for s, v in zip(data.streams, moved, strict=True)]
+    save(tmp_path / "recent.csv", Dataset(data.feature_names, streams))
+    code, printed = command(drift, "--data", str(tmp_path / "recent.csv"), "--json")
+    assert code == 0
+    found = json.loads(printed)["groups"]["default"]
+    assert found[data.feature_names[2]]["state"] == "shifted"
+    assert drift.moved(found)[0] == data.feature_names[2]
+    code, printed = command(drift, "--data", str(file))
+    assert code == 0
+    assert "temperature" in printed
+
+
+def test_drift_without_a_champion_says_what_to_run(command: Command) -> None:
+    code, printed = command(drift)
+    assert code == 1
+    assert "training.fit" in printed
+
+
+def column(rate: float, injected: int, events: int = 0) -> Column:
+    return Column("v", {"rate": rate}, None, (events, 10), (injected, 10))
+
+
+@pytest.mark.parametrize(
+    ("champion", "challenger", "better"),
+    [
+        (column(0.001, 9), column(0.001, 9), True),
+        (column(0.001, 9), column(0.0019, 9), True),
+        (column(0.001, 9), column(0.0030, 9), False),
+        (column(0.050, 9), column(0.0300, 9), True),
+        (column(0.001, 9), column(0.0000, 2), False),  # blind, not calm
+        (column(0.001, 9, 8), column(0.001, 9, 5), False),
+    ],
+)
+def test_the_rule(champion: Column, challenger: Column, better: bool) -> None:
+    assert verdict(champion, challenger, 0.001)[0] is better
+
+
+def test_injected_faults_lie_after_what_is_past() -> None:
+    data = small_plant(readings=400)
+    altered, marks = inject(data, [200, 200])
+    for before, after, places in zip(data.streams, altered.streams, marks, strict=True):
+        changed = np.flatnonzero((before.values != after.values).any(axis=1))
+        wanted = [200 + i for start, end in places for i in range(start, end)]
+        assert changed.tolist() == wanted
+        assert len(places) == 4

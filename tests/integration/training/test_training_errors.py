@@ -1,0 +1,132 @@
+"""What cannot be trained is refused in one sentence, with an exit code, and without a traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.training import settings_for
+from training import backtest, drift, fit, promote
+
+HEAD = "asset_id,timestamp,rms,temp\n"
+
+
+def rows(rms: str = "{i}", temp: str = "{i}", n: int = 120) -> str:
+    lines = []
+    for i in range(n):
+        at = f"2026-01-01T00:{i // 60:02}:{i % 60:02}Z"
+        lines.append(f"P,{at},{rms.format(i=i % 7)},{temp.format(i=i % 11)}\n")
+    return HEAD + "".join(lines)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, bento_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    settings = settings_for(tmp_path / "var", mlflow=False)
+    monkeypatch.setattr("training.cli.common.load_settings", lambda: settings)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
+    printed = capsys.readouterr()
+    assert code == 1
+    assert printed.out == ""
+    told = printed.err.strip().splitlines()[-1]
+    assert told.startswith("error: ")
+    assert "Traceback" not in printed.err
+    return told
+
+
+@pytest.mark.parametrize(
+    ("content", "argv", "told"),
+    [
+        (rows(n=10), [], "10 readings are too few"),
+        (rows("1", "2"), [], "all 2 features are constant"),
+        (
+            rows().replace(",3\n", ",\n"),
+            ["--missing", "refuse"],
+            "values are missing, most of 'temp'",
+        ),
+        (rows("", ""), [], "every feature is missing"),
+        (rows("x"), [], "row 1: column 'rms' holds 'x'"),
+        (rows("inf"), [], "row 1: rms is not finite"),
+        (rows().replace("timestamp", "time"), [], "column 'timestamp' is missing"),
+        (rows().replace("2026-01-01T00:00:03Z", "soon"), [], "row 4: timestamp"),
+        (rows(), ["--features", "rms,flow"], "column 'flow' is missing"),
+        (rows(), ["--models", "magic"], "'magic' is not one of isolation_forest"),
+        (rows(), ["--group-by", "plant"], "column 'plant' is missing"),
+        (rows(), ["--groups", "none.toml"], "none.toml: No such file"),
+        (rows(), ["--config", "none.toml"], "none.toml: No such file"),
+        (rows(), ["--config", "data.csv"], "data.csv: "),
+        (rows(), ["--only", "vibration"], "no champion yet whose group 'vibration'"),
+        (rows(), ["--nu", "7", "--models", "one_class_svm"], "nu must lie between"),
+        (rows(), ["--data", "none.csv"], "no file matches 'none.csv'"),
+        (rows(), ["--data", "data.json"], "data.json"),
+        (b"\xff\xfe\x00" * 50, [], "no text in UTF-8"),
+        ("", [], "is empty"),
+    ],
+)
+def test_a_fit_that_cannot_be_says_why(
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: str | bytes,
+    argv: list[str],
+    told: str,
+) -> None:
+    data = content if isinstance(content, bytes) else content.encode()
+    (place / "data.csv").write_bytes(data)
+    (place / "data.json").write_text("{}")
+    code = fit.main(["--data", "data.csv", "--folds", "2", *argv])
+    assert told in refused(capsys, code)
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--train-until", "soon", "--out", "o.csv"], "neither a number of rows nor an ISO 8601"),
+        (["--train-until", "60", "--out", "none/o.csv"], "folder none does not exist"),
+        (["--train-until", "5", "--out", "o.csv"], "5 training readings"),
+        (["--train-until", "5000", "--out", "o.csv"], "none is left to score"),
+    ],
+)
+def test_a_back_test_that_cannot_be_says_why(
+    place: Path, capsys: pytest.CaptureFixture[str], argv: list[str], told: str
+) -> None:
+    (place / "data.csv").write_text(rows())
+    assert told in refused(capsys, backtest.main(["--data", "data.csv", *argv]))
+
+
+def test_without_a_champion_there_is_nothing_to_compare(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert "champion" in refused(capsys, drift.main([]))
+    assert "no challenger" in refused(capsys, promote.main([]))
+
+
+@pytest.mark.parametrize(
+    ("module", "argv", "told"),
+    [
+        (fit, ["--holdout", "1"], "1 is not in [0, 1)"),
+        (fit, ["--jobs", "0"], "0 is not 1 or more"),
+        (promote, ["--holdout", "2"], "2 is not in [0, 1)"),
+        (promote, ["--list", "--rollback"], "not allowed with"),
+        (drift, ["--last", "-5"], "-5 is not 1 or more"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    capsys: pytest.CaptureFixture[str], module: object, argv: list[str], told: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        module.main(argv)  # type: ignore[attr-defined]
+    said = capsys.readouterr().err
+    assert argv[0] in said
+    assert told in said
+
+
+@pytest.mark.parametrize("module", [fit, backtest, drift, promote])
+def test_the_help_teaches_by_examples(module: object, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        module.main(["--help"])  # type: ignore[attr-defined]
+    name = module.__name__  # type: ignore[attr-defined]
+    assert capsys.readouterr().out.count(f"python -m {name}") >= 3

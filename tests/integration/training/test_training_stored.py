@@ -1,0 +1,135 @@
+"""Stored readings: trained on, without alarms that lasted, and compared for drift."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine
+
+from config import Settings
+from datasets import Stream
+from db.queries import copy, detections
+from db.session import transaction
+from errors import DatasetError
+from models.bundles.bundle import Bundle
+from models.feature_drift import SCORE
+from models.scoring.adaptation import ScoringPolicy
+from models.scoring.ensemble import Reading
+from models.scoring.stream_replay import replay
+from tests.fixtures.training import TINIEST, run, small_plant
+from training import drift, fit
+from training.data.postgres import LASTING, from_database
+from training.pipeline import Request
+
+TOPIC = UUID("00000000-0000-0000-0000-00000000000a")
+DATA = small_plant(readings=400)
+
+
+@pytest.fixture
+def settings(
+    tmp_path: Path, database_url: str, bento_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    made = Settings(
+        _env_file=None, var_dir=tmp_path / "var", mlflow_enabled=False, database_url=database_url
+    )
+    monkeypatch.setattr("training.cli.common.load_settings", lambda: made)
+    return made
+
+
+@pytest.fixture
+def bundle(settings: Settings) -> Bundle:
+    return run(Request(DATA, TINIEST, recipe={"data": "small"}), settings).trained.bundle
+
+
+def points(stream: Stream, names: list[str], shift: float) -> Iterator[Reading]:
+    times = stream.timestamps.astype("datetime64[us]").tolist()
+    for time, values in zip(times, (stream.values + shift).tolist(), strict=True):
+        yield Reading(time.replace(tzinfo=UTC), dict(zip(names, values, strict=True)))
+
+
+def store(engine: Engine, bundle: Bundle, shift: float = 0.0) -> list[dict[str, Any]]:
+    """Score the plant as the bridge would have it scored, and store it; the results."""
+    kept: list[dict[str, Any]] = []
+    for stream in DATA.streams:
+        ids = (stream.asset_id, stream.sensor_id, None)
+        readings = points(stream, DATA.feature_names, shift)
+        for part in replay(bundle.model_set("default"), ids, readings, ScoringPolicy()):
+            kept += part
+    rows = [
+        detections.detection_row(result, topic_id=TOPIC, partition=0, offset=offset)
+        for offset, result in enumerate(kept)
+    ]
+    with transaction(engine) as connection:
+        copy.insert_detections(connection, rows)
+    return kept
+
+
+def test_alarms_that_lasted_are_not_trained_on(engine: Engine, bundle: Bundle) -> None:
+    results = store(engine, bundle)
+    anomalies: dict[str, int] = {}
+    for result in results:
+        event = result["metadata"].get("event")
+        if event is not None:
+            anomalies[event["id"]] = anomalies.get(event["id"], 0) + result["is_anomaly"]
+    lasting = {event for event, n in anomalies.items() if n >= LASTING}
+    assert lasting, "the plant's faults alarm"
+    expected = sum(
+        (result["metadata"].get("event") or {}).get("id") not in lasting for result in results
+    )
+    data = from_database(engine)
+    assert data.rows == expected < len(results)
+    assert f"{len(results) - expected:,} of alarms with 5 or more anomalies left out" in data.source
+    assert from_database(engine, keep_events=True).rows == len(results)
+
+
+def test_one_anomaly_more_or_less_decides(engine: Engine) -> None:
+    def row(offset: int, event: str, **metadata: Any) -> Any:
+        result = {
+            "asset_id": "A", "sensor_id": "S", "timestamp": f"2026-01-01T00:{offset:02}:00+00:00",
+            "scores": [], "final_score": 0.9, "is_anomaly": True, "criticality": "critical",
+            "features": {"rms": float(offset)}, "metadata": {"event": {"id": event, **metadata}},
+        }  # fmt: skip
+        return detections.detection_row(result, topic_id=TOPIC, partition=0, offset=offset)
+
+    long = [row(i, "long") for i in range(LASTING)]
+    short = [row(20 + i, "short") for i in range(LASTING - 1)]
+    broken = [row(40, "broken", kind="sensor_fault")]
+    with transaction(engine) as connection:
+        copy.insert_detections(connection, [*long, *broken])
+    with pytest.raises(DatasetError, match=r"all 6 readings .* --keep-events"):
+        from_database(engine)
+    with transaction(engine) as connection:
+        copy.insert_detections(connection, short)
+    assert from_database(engine).streams[0].values[:, 0].tolist() == [20.0, 21.0, 22.0, 23.0]
+
+
+def test_training_on_stored_readings_says_what_it_left_out(
+    engine: Engine, bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(engine, bundle)
+    sizes = ["--models", "isolation_forest", "--trees", "10", "--folds", "2", "--no-native"]
+    assert fit.main(["--data", "postgresql", *sizes]) == 0
+    assert "or more anomalies left out" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("shift", [0.0, 30.0])
+def test_features_and_scores_of_stored_readings_are_compared(
+    engine: Engine, bundle: Bundle, capsys: pytest.CaptureFixture[str], shift: float
+) -> None:
+    store(engine, bundle, shift)
+    capsys.readouterr()
+    assert drift.main(["--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["groups"]["default"]
+    names = {"final_score", "isolation_forest", "one_class_svm"}
+    assert set(found) == set(DATA.feature_names) | {SCORE + name for name in names}
+    assert all(about["n"] == 800 for about in found.values())
+    far = shift > 0
+    assert (found["kurtosis"]["psi"] > 3) is far
+    assert (found[SCORE + "final_score"]["psi"] > 3) is far
+    assert found["kurtosis"]["state"] == ("shifted" if far else "stable")

@@ -1,0 +1,181 @@
+"""Small parts of the bridge: troubles, refusals, culprits, memories, places."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import orjson
+import pytest
+from kafka import TopicPartition
+from prometheus_client import generate_latest
+
+from consumers.kill import killer
+from consumers.metrics import Metrics
+from consumers.outage import Outage
+from consumers.partition import AssignedPartition
+from consumers.processing.poison_records import PoisonRecords, Verdict
+from consumers.processing.rejection_breaker import MisconfigurationError, RejectionBreaker
+from consumers.records.parsing import Headers
+from consumers.stream_cache import CachedStream, StreamCache, encode_row, pack_rows
+from errors import Unavailable
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class FakeRecord:
+    offset: int
+    value: bytes | None = b"x"
+    key: bytes | None = None
+    timestamp: int = 0
+    headers: Headers = field(default_factory=list)
+    unreadable: str | None = None
+
+
+def test_trouble_is_said_once_and_its_end_once(caplog):
+    told = []
+    trouble = Outage("service", lambda what, code: told.append((what, code)))
+    with caplog.at_level(logging.WARNING):
+        waits = [trouble.failed(Unavailable("away")) for _ in range(12)]
+        trouble.passed()
+        trouble.passed()
+    assert len(caplog.records) == 2
+    assert told == [("service", "unavailable"), ("service", None)]
+    assert waits[0] <= 0.2
+    assert 5 <= waits[-1] <= 10
+
+
+def test_an_answer_asked_for_before_the_trouble_does_not_end_it():
+    told = []
+    trouble = Outage("service", lambda what, code: told.append(code))
+    begun = time.monotonic()
+    trouble.failed(Unavailable("away"))
+    trouble.passed(begun)
+    assert told == ["unavailable"]
+    trouble.passed(time.monotonic())
+    assert told == ["unavailable", None]
+
+
+def test_trouble_waits_at_least_as_long_as_asked():
+    assert Outage("service", lambda *_: None).failed(Unavailable("busy"), 42.0) == 42.0
+
+
+def test_refusals_are_judged_on_a_full_window_only():
+    refusals = RejectionBreaker(10, enabled=True)
+    refusals.check(["no_group"] * 9)
+    with pytest.raises(MisconfigurationError):
+        refusals.check(["no_group"] * 10)
+
+
+def test_refusals_of_one_reason_must_be_more_than_half():
+    refusals = RejectionBreaker(10, enabled=True)
+    refusals.check(["no_group"] * 5 + [None] * 5)
+    refusals.check(["no_group"] * 5 + ["missing_features"] * 5)
+    with pytest.raises(MisconfigurationError, match="6 of the last 10"):
+        refusals.check(["missing_features"] * 6 + [None] * 4)
+    RejectionBreaker(10, enabled=False).check(["no_group"] * 10)
+
+
+def test_refusals_of_other_reasons_and_batches_not_stored_do_not_count():
+    refusals = RejectionBreaker(4, enabled=True)
+    refusals.check(["invalid_input"] * 8)
+    with pytest.raises(MisconfigurationError):
+        refusals.check(["no_group"] * 4)
+    refusals.note([None] * 4)
+    refusals.check(["no_group"] * 2)
+
+
+def test_culprits_take_turns_and_each_reaches_its_verdict():
+    culprits = PoisonRecords()
+    turns = [(culprits.failed("a"), culprits.failed("b")) for _ in range(5)]
+    assert turns[-1] == (5, 5)
+    culprits.decide("a", "refused")
+    culprits.decide("b", None)
+    assert culprits.verdict("a") == Verdict("refused")
+    assert culprits.verdict("b") == Verdict(None)
+    assert culprits.verdict("c") is None
+    culprits.forget(["a"])
+    culprits.keep(lambda suspect: suspect != "b")
+    assert culprits.verdict("a") is culprits.verdict("b") is None
+    assert culprits.failed("a") == culprits.failed("b") == 1
+
+
+def test_rows_are_compact_when_all_have_the_same_features():
+    one = encode_row(START, {"b": 2.0, "a": 1.0})
+    two = encode_row(START, {"a": 3.0, "b": 4.0})
+    packed = orjson.loads(orjson.dumps(pack_rows([one, two])))
+    stamp = START.isoformat()
+    assert packed == {"names": ["a", "b"], "rows": [[stamp, 1.0, 2.0], [stamp, 3.0, 4.0]]}
+
+
+def test_rows_with_different_features_are_a_list():
+    rows = [encode_row(START, {"a": 1.0}), encode_row(START, {"a": 1.0, "b": 2.0})]
+    packed = orjson.loads(orjson.dumps(pack_rows(rows)))
+    assert [row["features"] for row in packed] == [{"a": 1.0}, {"a": 1.0, "b": 2.0}]
+    assert pack_rows([]) == []
+
+
+def test_memory_keeps_the_window_as_the_service_says():
+    memory = CachedStream()
+    memory.grow(2)
+    rows = [encode_row(START, {"a": float(n)}) for n in range(5)]
+    for number, (row, mark) in enumerate(
+        zip(rows, ["added", "added", "added", "left_out", "restarted"], strict=True)
+    ):
+        memory.add(row, START + timedelta(seconds=number), mark)
+        if number == 3:
+            assert list(memory.window) == rows[1:3]
+    assert list(memory.window) == [rows[4]]
+    assert memory.last == START + timedelta(seconds=4)
+
+
+def test_memories_forget_the_least_recently_used():
+    memories = StreamCache(2)
+    for asset in ("a", "b"):
+        memories.put((asset, "", ""), CachedStream())
+    memories.get(("a", "", ""))
+    memories.put(("c", "", ""), CachedStream())
+    assert [key[0] for key in memories] == ["a", "c"]
+
+
+def test_place_keeps_records_until_they_are_accounted_for():
+    place = AssignedPartition(TopicPartition("t", 0), UUID(int=1), 100)
+    place.extend([FakeRecord(n) for n in (0, 1, 5)], 6, 1.0)
+    assert [record.offset for record in place.head(2)] == [0, 1]
+    assert (len(place.buffer), place.fetched) == (3, 6)
+    place.drop_through(2, 2.0)
+    assert [record.offset for record in place.head(9)] == [5]
+    assert place.bytes == 201
+    assert (place.position, place.next) == (2, 6)
+
+
+def test_offsets_behind_the_last_record_that_hold_none_are_done_with_it():
+    """A transaction's marker: else --drain never ended, and the lag stayed at 1."""
+    place = AssignedPartition(TopicPartition("t", 0), UUID(int=1), 100)
+    place.extend([FakeRecord(0)], 1, 1.0)
+    place.extend([], 3, 2.0)
+    assert place.position == 0
+    place.drop_through(1, 3.0)
+    assert place.position == 3
+    place.extend([], 5, 4.0)
+    assert place.position == 5
+
+
+def test_kill_point_must_be_known():
+    for wrong in ("nowhere:1", "in_commit", "in_commit:x"):
+        with pytest.raises(ValueError, match="BRIDGE_KILL_POINT"):
+            killer(wrong)
+    killer("in_commit:2")("in_commit")  # the first passage lives
+
+
+def test_metrics_have_one_state_at_a_time():
+    metrics = Metrics()
+    metrics.set_state("paused", "no_model")
+    metrics.set_state("running", "")
+    text = generate_latest(metrics.registry).decode()
+    lines = [line for line in text.splitlines() if line.startswith("bridge_state{")]
+    assert lines == ['bridge_state{state="running",why=""} 1.0']

@@ -1,0 +1,75 @@
+"""What an answer of the service means to the bridge."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from consumers.scoring_client import BatchRefusedError, HttpScorer
+from errors import Busy, NoModel, Unavailable
+
+
+def scorer(*answers: httpx.Response | Exception) -> HttpScorer:
+    """A scorer whose service gives these answers in turn; exceptions are raised."""
+    waiting = list(answers)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer = waiting.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return HttpScorer("http://service", "key", transport=httpx.MockTransport(handle))
+
+
+def refusal(status: int, code: str = "x", **headers: str) -> httpx.Response:
+    body = {"error": {"code": code, "message": "no", "field": None}}
+    return httpx.Response(status, json=body, headers=headers)
+
+
+def test_answer_is_parsed():
+    assert scorer(httpx.Response(200, json={"streams": []})).score(b"{}") == {"streams": []}
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "code", "after"),
+    [
+        (refusal(503, "no_model", **{"retry-after": "7"}), NoModel, "no_model", 7),
+        (refusal(503, "busy"), Unavailable, "unavailable", 1),
+        (refusal(429, "busy", **{"retry-after": "2"}), Busy, "busy", 2),
+        (refusal(429, "busy", **{"retry-after": "soon"}), Busy, "busy", 1),
+        (refusal(429, "busy", **{"retry-after": "99999"}), Busy, "busy", 300),
+        (refusal(401), Unavailable, "access_denied", 30),
+        (refusal(404), Unavailable, "wrong_service", 30),
+        (httpx.ConnectError("refused"), Unavailable, "service_unreachable", 0),
+        (httpx.ReadTimeout("slow"), Unavailable, "service_unreachable", 0),
+        (httpx.Response(200, text="<html>"), Unavailable, "bad_answer", 1),
+    ],
+)
+def test_reasons_to_wait(answer, kind, code, after):
+    with pytest.raises(kind) as caught:
+        scorer(answer).score(b"{}")
+    assert (caught.value.code, caught.value.retry_after) == (code, after)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422, 500, 502, 504])
+def test_reasons_to_split(status):
+    with pytest.raises(BatchRefusedError) as caught:
+        scorer(refusal(status, "some_code")).score(b"{}")
+    assert caught.value.code == "some_code"
+
+
+def test_dropped_connection_is_tried_again_at_once():
+    dropped = httpx.RemoteProtocolError("disconnected")
+    answer = httpx.Response(200, json={"streams": []})
+    assert scorer(dropped, httpx.ReadError("reset"), answer).score(b"{}") == {"streams": []}
+    with pytest.raises(Unavailable):
+        scorer(dropped, dropped, dropped).score(b"{}")
+
+
+def test_bundle_version_changes_with_any_model():
+    def status(version: str) -> httpx.Response:
+        return httpx.Response(200, json={"models": {"a": {"version": version}}})
+
+    one, same, other = (scorer(status(v)).bundle_version() for v in ("1", "1", "2"))
+    assert one == same != other

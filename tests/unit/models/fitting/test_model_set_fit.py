@@ -1,0 +1,203 @@
+"""Fitting: decisions from the data, honest refusals, per-stream baselines."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from errors import TrainingError
+from models.bundles.bundle import Bundle
+from models.feature_drift import SCORE, compare, recent_columns
+from models.fitting.cross_validation import make_folds, training_parts
+from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.plan import median_interval
+from models.scoring.ensemble import Reading, StreamWork, score
+from tests.fixtures.bundle import QUICK, points
+from training.fitting.bundle_builder import content_version
+
+SVM = FitOptions(models=("one_class_svm",), folds=3)
+
+
+def normal(n=300, d=3, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, d))
+
+
+def test_too_few_rows_are_refused():
+    with pytest.raises(TrainingError, match="12 readings are too few"):
+        fit_model_set([normal(12)], None, list("abc"), SVM)
+
+
+def test_too_few_rows_in_a_row_for_the_window_are_refused_before_anything_is_fitted():
+    told = []
+    options = FitOptions(models=("one_class_svm", "lstm_autoencoder"))
+    with pytest.raises(TrainingError, match=r"62 readings are too few .* looks at 30 .* leaves 25"):
+        fit_model_set([normal(62)], None, list("abc"), options, lambda *step: told.append(step))
+    assert not told
+    fit_model_set([normal(62)], None, list("abc"), FitOptions(models=("one_class_svm",)))
+
+
+def test_constant_feature_is_dropped_noted_and_not_needed():
+    values = np.column_stack([normal(d=2), np.full(300, 5.0)])
+    model_set, report = fit_model_set([values], None, list("abc"), SVM)
+    assert model_set.feature_names == ("a", "b")
+    assert report.notes == ["c: constant (5), not used"]
+    assert model_set.preprocessing.ignored == ("c",)
+
+
+def test_all_constant_is_refused():
+    with pytest.raises(TrainingError, match="all 2 features are constant"):
+        fit_model_set([np.ones((100, 2))], None, ["a", "b"], SVM)
+
+
+def test_fits_side_by_side_come_to_the_same(tmp_path):
+    values, times = [normal(n=90, d=2, seed=s) for s in range(2)], None
+    found = []
+    for threads in (1, 3):
+        model_set, _ = fit_model_set(values, times, ["a", "b"], QUICK, threads=threads)
+        folder = tmp_path / str(threads)
+        Bundle({"default": model_set}).save(folder)
+        found.append(content_version(folder))
+    assert found[0] == found[1]
+
+
+def test_scores_of_fresh_normal_readings_have_the_distribution_that_is_kept():
+    model_set, _ = fit_model_set([normal(1500)], None, list("abc"), SVM)
+    found = {}
+    for name, shift in (("normal", 0.0), ("moved", 3.0)):
+        fresh = [
+            Reading(datetime.fromtimestamp(60 * i, UTC), dict(zip("abc", row, strict=True)))
+            for i, row in enumerate((normal(1500, seed=1) + shift).tolist())
+        ]
+        work = StreamWork("A", None, None, "medium", None, [], fresh)
+        results = score(model_set, [work])[0].results
+        rows = [
+            (
+                r["features"],
+                {"final_score": r["final_score"], "one_class_svm": r["scores"][0]["score"]},
+            )
+            for r in results
+        ]
+        found[name] = compare(model_set.profile, recent_columns(rows))
+    for name in (SCORE + "final_score", SCORE + "one_class_svm"):
+        assert found["normal"][name]["state"] == "stable"
+        assert found["moved"][name]["state"] == "shifted"
+
+
+def test_stream_shorter_than_the_window_is_refused_for_the_window_detector():
+    with pytest.raises(TrainingError, match="lstm_autoencoder"):
+        fit_model_set([normal(20, seed=s) for s in range(5)], None, list("abc"), FitOptions())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"models": ("magic",)}, "magic"),
+        ({"drift": "maybe"}, "drift"),
+        ({"missing": "guess"}, "missing"),
+        ({"folds": 1}, "folds"),
+        ({"one_class_svm": {"nu": 7}}, "nu"),
+        ({"one_class_svm": {"colour": 1}}, "one_class_svm"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(given, message):
+    with pytest.raises(TrainingError, match=message):
+        fit_model_set([normal()], None, list("abc"), FitOptions(**{"models": SVM.models, **given}))
+
+
+def test_folds_hold_out_every_reading_exactly_once():
+    lengths = [100, 37, 5]
+    for by_stream in (False, True):
+        folds = make_folds(lengths, 4, by_stream)
+        seen = [np.zeros(n, int) for n in lengths]
+        for held in folds:
+            for part in held:
+                seen[part.stream][part.start : part.end] += 1
+            kept = sum(p.end - p.start for p in training_parts(lengths, held))
+            assert kept + sum(p.end - p.start for p in held) == sum(lengths)
+        assert all((s == 1).all() for s in seen)
+
+
+def test_same_seed_same_model():
+    a, b = (fit_model_set([normal()], None, list("abc"), SVM)[0] for _ in range(2))
+    assert a.calibrations == b.calibrations
+
+
+def test_fleet_of_short_runs_gets_baselines_and_they_help():
+    rng = np.random.default_rng(0)
+    runs = [rng.normal(size=(80, 3)) + rng.normal(0, 4, size=3) for _ in range(12)]
+    model_set, report = fit_model_set(runs, None, list("abc"), SVM)
+    assert (report.drift_mode, report.baseline) == ("fault", 20)
+    fresh = rng.normal(size=(60, 3)) + np.array([6.0, -6.0, 6.0])
+    fresh[50:, 0] += 8.0
+    times = np.arange(60).astype("datetime64[h]")
+    readings = _points(times, fresh, list("abc"))
+    (out,) = score(model_set, [StreamWork("new", None, None, "medium", None, [], readings)])
+    warm = [r["metadata"].get("warming_up", False) for r in out.results]
+    assert warm == [True] * 20 + [False] * 40
+    alarms = [r["is_anomaly"] for r in out.results]
+    assert sum(alarms[20:50]) <= 1
+    assert all(alarms[50:])
+    why = out.results[50]["metadata"]["explanation"]["features"][0]
+    assert why["feature"] == "a"
+    assert why["expected"] == pytest.approx(6.0, abs=1.0)
+
+
+def test_baseline_survives_the_cut():
+    rng = np.random.default_rng(1)
+    runs = [rng.normal(size=(80, 2)) + rng.normal(0, 4, size=2) for _ in range(12)]
+    model_set, _ = fit_model_set(runs, None, ["a", "b"], SVM)
+    times = np.arange(40).astype("datetime64[h]")
+    readings = _points(times, rng.normal(size=(40, 2)) + 5.0, ["a", "b"])
+    (whole,) = score(model_set, [StreamWork("x", None, None, "medium", None, [], readings)])
+    state, cut = None, []
+    for point in readings:
+        (out,) = score(model_set, [StreamWork("x", None, None, "medium", state, [], [point])])
+        state = out.state
+        cut += out.results
+    np.testing.assert_allclose(
+        [r["final_score"] for r in cut], [r["final_score"] for r in whole.results], atol=1e-6
+    )
+
+
+def test_long_streams_are_taken_as_drifting_normally(plant):
+    cut = plant.cut(0, 600)
+    options = FitOptions(models=SVM.models, folds=2)
+    model_set, report = fit_model_set(cut.values, cut.times(), cut.feature_names, options)
+    assert (report.drift_mode, report.baseline) == ("normal", 0)
+    assert model_set.preprocessing.interval == 60.0
+    assert (model_set.preprocessing.scale >= model_set.preprocessing.spread).all()
+
+
+def test_progress_is_told(plant):
+    told = []
+    cut = plant.cut(0, 200)
+    fit_model_set(cut.values, None, cut.feature_names, QUICK, lambda *given: told.append(given[0]))
+    assert told[0] == "calibration"
+    assert "lstm_autoencoder" in told
+
+
+def test_normal_readings_of_the_plant_alarm_rarely(bundle, plant):
+    model_set = bundle.model_set("default")
+    alarms = [
+        r["is_anomaly"]
+        for i in range(3)
+        for r in score(
+            model_set,
+            [StreamWork("A", None, None, "medium", None, [], points(plant, i, 0, 600))],
+        )[0].results
+    ]
+    assert np.mean(alarms) < 0.005
+
+
+def test_interval_is_the_median_step():
+    times = np.array([0, 60, 120, 9000], "datetime64[s]")
+    assert median_interval([times]) == 60.0
+    assert median_interval(None) is None
+
+
+def _points(times, values, names):
+    from benchmarks.scored import as_points
+
+    return as_points(times, values, names)

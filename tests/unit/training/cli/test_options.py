@@ -1,0 +1,88 @@
+"""Hyper-parameters from the command line, a config file and the defaults."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from errors import TrainingError
+from models.fitting.options import DETECTORS, FitOptions
+from training.cli.options import PARAMETERS, add_fit_arguments, fit_options
+
+
+def options(*argv: str) -> FitOptions:
+    parser = argparse.ArgumentParser()
+    add_fit_arguments(parser)
+    return fit_options(parser.parse_args(argv))
+
+
+def test_without_options_the_defaults_hold() -> None:
+    assert options() == FitOptions()
+
+
+def test_every_parameter_reaches_its_detector() -> None:
+    for parameter in PARAMETERS:
+        value = "cpu" if parameter.option == "device" else "normal"
+        if parameter.option not in ("device", "drift"):
+            value = "8"
+        found = options(f"--{parameter.option}", value)
+        held = found if parameter.detector is None else getattr(found, parameter.detector)
+        got = held[parameter.field] if isinstance(held, dict) else getattr(held, parameter.field)
+        assert str(got) in (value, f"{value}.0")
+
+
+def test_the_command_line_beats_the_file_which_beats_quick(tmp_path: Path) -> None:
+    path = tmp_path / "fit.toml"
+    path.write_text("seed = 3\n[one_class_svm]\nnu = 0.05\n[forest]\ntrees = 70\n")
+    found = options("--quick", "--config", str(path), "--nu", "0.2")
+    assert found.seed == 3
+    assert found.one_class_svm["nu"] == 0.2
+    assert found.isolation_forest["n_trees"] == 70
+    assert found.lstm_autoencoder["epochs"] == 3
+
+
+def test_limits_from_the_file_and_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "fit.toml"
+    path.write_text('[limits]\ntemp = [-40, 200]\nflow = [0, ""]\n')
+    found = options("--config", str(path), "--limit", "temp=:150")
+    assert found.limits == {"temp": [None, 150.0], "flow": [0.0, None]}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("sed = 3", "'sed'"),
+        ("seed = ", "fit.toml"),
+        ("[limits]\na = [1]", "limits.a"),
+        ('[limits]\na = [1, "far"]', "limits.a"),
+        ('trees = "many"', "trees: 'many' is no int"),
+        ("folds = 2.5", "folds: 2.5 is no int"),
+        ('models = "isolation_forest"', "models: expected a list of names"),
+    ],
+)
+def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "fit.toml"
+    path.write_text(text)
+    with pytest.raises(TrainingError, match=told):
+        options("--config", str(path))
+
+
+def test_the_help_names_the_defaults_that_hold() -> None:
+    for parameter in PARAMETERS:
+        if parameter.detector is not None and parameter.field != "code":
+            default = DETECTORS[parameter.detector]().params[parameter.field]
+            assert parameter.help.endswith(f"({default})") or f"({default:g})" in parameter.help
+
+
+def test_an_unknown_detector_is_named() -> None:
+    with pytest.raises(TrainingError, match="'forest'"):
+        options("--models", "forest,one_class_svm")
+
+
+def test_detectors_keep_the_order_of_the_results() -> None:
+    assert options("--models", "one_class_svm,isolation_forest").models == (
+        "isolation_forest",
+        "one_class_svm",
+    )

@@ -1,0 +1,24 @@
+"""What a training says about held-out alarms."""
+
+from __future__ import annotations
+
+import pytest
+
+from training.reports.fit_report import verdict
+
+
+@pytest.mark.parametrize(
+    ("readings", "rate", "low", "high", "told"),
+    [
+        (784, 0.002, 0.0, 0.005, "too few readings to tell, the budget allows 0.78 alarms in 784"),
+        (784, 0.14, 0.08, 0.2, "more than chance explains"),
+        (50_000, 0.0011, 0.0007, 0.0016, "as allowed"),
+        (50_000, 0.0002, 0.0001, 0.0004, "less than allowed"),
+    ],
+)
+def test_the_verdict_knows_what_the_sample_can_tell(
+    readings: int, rate: float, low: float, high: float, told: str
+) -> None:
+    alarms = {"readings": float(readings), "rate": rate, "low": low, "high": high}
+    assert told in verdict(alarms, 1e-3)
+    assert "against a budget of 1" in verdict(alarms, 1e-3)

@@ -1,0 +1,59 @@
+"""What every training command shares: the policy, the registry, the console, how it ends."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+
+from rich.console import Console
+
+from config import Settings, load_settings
+from errors import AnomalyError
+from models.registry.base import Registry, open_registry
+from models.scoring.adaptation import ScoringPolicy
+
+EXIT_REFUSED = 1
+_WIDTH = 120
+
+
+def policy_of(settings: Settings) -> ScoringPolicy:
+    """How the service judges under these settings."""
+    return ScoringPolicy(
+        budgets=settings.budgets(),
+        adaptation=settings.adaptation,
+        event_silence_s=settings.event_silence_s,
+        accept_shift_after=settings.accept_shift_after,
+    )
+
+
+def registry_of(settings: Settings) -> Registry:
+    """MLflow, or plain files under VAR_DIR when it is off."""
+    uri = settings.mlflow_uri() if settings.mlflow_enabled else None
+    return open_registry(uri, settings.mlflow_experiment_name, settings.var_dir)
+
+
+def consoles() -> tuple[Console, Console]:
+    """Results go to standard output, progress and notes to standard error."""
+    made = []
+    for file in (sys.stdout, sys.stderr):
+        width = None if file.isatty() else _WIDTH
+        made.append(Console(file=file, width=width, highlight=False))
+    return made[0], made[1]
+
+
+def entry(command: Callable[[Settings], int]) -> int:
+    """Run a command with the settings; a failure is one sentence and a code other than 0."""
+    try:
+        settings = load_settings()
+        logging.basicConfig(
+            level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        for name in ("mlflow", "alembic", "matplotlib", "bentoml", "httpx", "urllib3"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", module="mlflow|torch|pydantic")
+        return command(settings)
+    except AnomalyError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return EXIT_REFUSED

@@ -1,0 +1,250 @@
+"""Every hyper-parameter of a fit, as command-line options and as a config file.
+
+A config file is TOML; its keys are the options' names with ``_`` for ``-``, at the top level or
+in any table (tables are for the reader), besides the table ``limits``::
+
+    seed = 7
+    [one_class_svm]
+    nu = 0.05
+    [limits]
+    temperature = [-40, 200]
+
+The command line beats the file, which beats the defaults. An unknown key is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from errors import TrainingError
+from models.detectors.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAMES, ONE_CLASS_SVM
+from models.fitting.options import FitOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One hyper-parameter. ``detector`` None: of the fit as a whole; ``field``: its name there."""
+
+    option: str
+    detector: str | None
+    field: str
+    kind: Callable[[str], Any]
+    help: str
+
+    @property
+    def key(self) -> str:
+        return self.option.replace("-", "_")
+
+
+def auto_or(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A parser that lets the word ``auto`` through."""
+
+    def parse(text: str) -> Any:
+        return text if text == "auto" else kind(text)
+
+    parse.__name__ = f"auto or {kind.__name__}"
+    return parse
+
+
+def count(text: str) -> int:
+    """A whole number from 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def share(text: str) -> float:
+    """A part of a whole, less than all of it."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
+    return value
+
+
+def gamma(text: str) -> float | str:
+    return text if text == "scale" else float(text)
+
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("trees", ISOLATION_FOREST, "n_trees", int, "trees of the Isolation Forest (100)"),
+    Parameter("tree-rows", ISOLATION_FOREST, "max_samples", int, "rows a tree is grown on (256)"),
+    Parameter("nu", ONE_CLASS_SVM, "nu", float, "share of training rows outside the SVM (0.1)"),
+    Parameter("gamma", ONE_CLASS_SVM, "gamma", gamma, "kernel width: scale, or a number (scale)"),
+    Parameter(
+        "svm-rows", ONE_CLASS_SVM, "max_rows", int,
+        "rows the SVM is fitted on, drawn evenly: its cost grows with their square (2000)",
+    ),
+    Parameter("window", None, "window", int, "readings the LSTM looks at (30)"),
+    Parameter("hidden", LSTM_AUTOENCODER, "hidden", int, "LSTM units, a multiple of 4 (32)"),
+    Parameter("code", LSTM_AUTOENCODER, "code", int, "width of the code (half the features, 2..8)"),
+    Parameter("epochs", LSTM_AUTOENCODER, "epochs", int, "most epochs (12)"),
+    Parameter("batch-size", LSTM_AUTOENCODER, "batch_size", int, "windows in a mini-batch (128)"),
+    Parameter(
+        "learning-rate", LSTM_AUTOENCODER, "learning_rate", float, "of Adam, at its peak (0.015)"
+    ),
+    Parameter(
+        "patience", LSTM_AUTOENCODER, "patience", int,
+        "epochs without a better validation loss before stopping (5)",
+    ),
+    Parameter("clip", LSTM_AUTOENCODER, "clip", float, "scaled inputs are clipped here (10)"),
+    Parameter("max-windows", LSTM_AUTOENCODER, "max_windows", int, "windows an epoch (10000)"),
+    Parameter("device", LSTM_AUTOENCODER, "device", str, "auto, cpu or cuda (auto)"),
+    Parameter("drift", None, "drift", str, "normal, fault, or auto: is slow drift a fault? (auto)"),
+    Parameter(
+        "baseline", None, "baseline", auto_or(int),
+        "first readings that make a stream's own baseline; 0: none (auto)",
+    ),
+    Parameter("horizon", None, "horizon", int, "readings tolerated drift is carried on for (800)"),
+    Parameter(
+        "adaptation", None, "adaptation", auto_or(float),
+        "step of the adaptive tail; 0: none (auto)",
+    ),
+    Parameter("folds", None, "folds", int, "blocks of the out-of-fold calibration (5)"),
+    Parameter("seed", None, "seed", int, "of everything; the same seed gives the same bundle (0)"),
+    Parameter(
+        "impute", None, "max_imputed", int,
+        "features a live reading may lack; what the others lead to expect stands in (0: refuse)",
+    ),
+)  # fmt: skip
+
+#: sizes for a look around, not for use
+QUICK: Mapping[str, Any] = {
+    "trees": 50, "svm_rows": 600, "hidden": 16, "epochs": 3, "max_windows": 2000, "folds": 3,
+}  # fmt: skip
+
+
+def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the hyper-parameters and ``--config``, ``--models``, ``--limit``, ``--quick``."""
+    group = parser.add_argument_group("hyper-parameters (defaults in brackets)")
+    group.add_argument("--config", type=Path, metavar="FILE", help="TOML file of these options")
+    group.add_argument(
+        "--models", type=_names, metavar="NAME,...", help=f"detectors ({','.join(MODEL_NAMES)})"
+    )
+    for parameter in PARAMETERS:
+        group.add_argument(
+            f"--{parameter.option}",
+            type=parameter.kind,
+            metavar=parameter.key.upper(),
+            help=parameter.help,
+        )
+    group.add_argument(
+        "--limit", action="append", type=_limit, metavar="FEATURE=MIN:MAX", default=[],
+        help="physical limits of a feature; either side may be empty",
+    )  # fmt: skip
+    group.add_argument("--quick", action="store_true", help="small sizes, to look around")
+
+
+def fit_options(arguments: argparse.Namespace) -> FitOptions:
+    """The options in force: command line, then config file, then ``--quick``, then defaults.
+
+    Raises
+    ------
+    TrainingError
+        The file cannot be read, or holds an unknown key or a wrong value; it is named.
+    """
+    chosen: dict[str, Any] = dict(QUICK) if arguments.quick else {}
+    limits: dict[str, Any] = {}
+    if arguments.config is not None:
+        found = read_config(arguments.config)
+        limits = found.pop("limits", {})
+        chosen |= found
+    for key in ("models", *(parameter.key for parameter in PARAMETERS)):
+        if getattr(arguments, key) is not None:
+            chosen[key] = getattr(arguments, key)
+    limits |= dict(arguments.limit)
+    return build(chosen, limits)
+
+
+def build(chosen: Mapping[str, Any], limits: Mapping[str, Any] | None = None) -> FitOptions:
+    """Options by their keys to :class:`FitOptions`."""
+    fields: dict[str, Any] = {}
+    for parameter in PARAMETERS:
+        if parameter.key not in chosen:
+            continue
+        value = chosen[parameter.key]
+        if parameter.detector is None:
+            fields[parameter.field] = value
+        else:
+            fields.setdefault(parameter.detector, {})[parameter.field] = value
+    if chosen.get("impute"):
+        fields["missing"] = "impute"
+    if chosen.get("models") is not None:
+        fields["models"] = tuple(m for m in MODEL_NAMES if m in chosen["models"]) or ("none",)
+        unknown = [m for m in chosen["models"] if m not in MODEL_NAMES]
+        if unknown:
+            raise TrainingError(f"models: {unknown[0]!r} is not one of {', '.join(MODEL_NAMES)}")
+    return FitOptions(**fields, limits=dict(limits or {}))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A config file as one flat mapping, ``limits`` apart.
+
+    Raises
+    ------
+    TrainingError
+        Names the file and the key.
+    """
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise TrainingError(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # no TOML, or no text at all
+        raise TrainingError(f"{path}: {error}") from None
+    limits = content.pop("limits", {})
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= value if isinstance(value, dict) else {key: value}
+    kinds = {"models": list, **{parameter.key: parameter.kind for parameter in PARAMETERS}}
+    for key, value in flat.items():
+        if key not in kinds:
+            raise TrainingError(f"{path}: unknown key {key!r}", field=key)
+        flat[key] = _value(path, key, value, kinds[key])
+    if limits:
+        flat["limits"] = {name: _pair(path, name, pair) for name, pair in limits.items()}
+    return flat
+
+
+def _value(path: Path, key: str, value: Any, kind: Any) -> Any:
+    """A value as the command line would read it."""
+    if kind is list:
+        if isinstance(value, list) and all(isinstance(name, str) for name in value):
+            return value
+        raise TrainingError(f"{path}: {key}: expected a list of names", field=key)
+    try:
+        return kind(str(value))
+    except ValueError:
+        raise TrainingError(f"{path}: {key}: {value!r} is no {kind.__name__}", field=key) from None
+
+
+def _pair(path: Path, name: str, pair: object) -> list[float | None]:
+    # TOML has no null: an empty string stands for "no limit on this side"
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise TrainingError(f"{path}: limits.{name}: expected [min, max]", field=f"limits.{name}")
+    try:
+        return [None if side == "" else float(side) for side in pair]
+    except (TypeError, ValueError):
+        raise TrainingError(
+            f"{path}: limits.{name}: {pair} are not two numbers", field=f"limits.{name}"
+        ) from None
+
+
+def _limit(text: str) -> tuple[str, list[float | None]]:
+    name, _, pair = text.rpartition("=")
+    low, colon, high = pair.partition(":")
+    if not name or not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} is not FEATURE=MIN:MAX")
+    try:
+        return name, [float(low) if low else None, float(high) if high else None]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,125 @@
+"""Progress a person can watch: bars with time left on a terminal, plain lines elsewhere.
+
+Parts trained in other processes report through a queue; a listener may see every step (a
+training job writes them into its row).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from models.detectors.base import Progress as Report
+
+#: ``listener(part, stage, done, total, figures)``
+Listener = Callable[[str, str, int, int, dict[str, float]], None]
+
+_MOST_BARS = 12
+
+
+class ProgressDisplay:
+    """Bars of all parts (groups or assets), each with its stages; safe from several threads.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where to draw: standard error, so that standard output holds results alone.
+    listener : callable, optional
+        Told of every step, too.
+    quiet : bool
+        Draw nothing.
+    """
+
+    def __init__(
+        self, console: Console, listener: Listener | None = None, *, quiet: bool = False
+    ) -> None:
+        self._console = console
+        self._listener = listener
+        self._plain = not console.is_terminal and not quiet
+        self._lock = threading.Lock()
+        self._tasks: dict[tuple[str, str], TaskID] = {}
+        self._started: dict[tuple[str, str], float] = {}
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=quiet or self._plain,
+        )
+
+    def __enter__(self) -> ProgressDisplay:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bars.stop()
+
+    def part(self, name: str) -> Report:
+        """The ``progress`` callable of one part; ``""`` for the only one."""
+
+        def report(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
+            self.step(name, stage, done, total, figures)
+
+        return report
+
+    def step(self, part: str, stage: str, done: int, total: int, figures: dict[str, float]) -> None:
+        """Take in one step."""
+        with self._lock:
+            self._draw(part, stage, done, total, figures)
+        if self._listener is not None:
+            self._listener(part, stage, done, total, figures)
+
+    def note(self, text: str) -> None:
+        """A line that stays above the bars."""
+        self._console.print(text, highlight=False)
+
+    def _draw(
+        self, part: str, stage: str, done: int, total: int, figures: dict[str, float]
+    ) -> None:
+        key = (part, stage)
+        label = f"{part}: {stage}" if part else stage
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        began = self._started.setdefault(key, time.monotonic())
+        if self._plain:
+            if done >= total:
+                took = time.monotonic() - self._started.pop(key, began)  # it may be done again
+                self._console.print(f"{label}: {total} done in {took:.1f} s  {shown}".rstrip())
+            return
+        if key not in self._tasks:
+            self._tasks[key] = self._bars.add_task(label, total=total, figures="")
+        # with many parts, what is done makes room for what runs
+        shows = done < total or len(self._tasks) <= _MOST_BARS
+        self._bars.update(
+            self._tasks[key], completed=done, total=total, figures=shown, visible=shows
+        )
+
+
+def pump(queue: Any, board: ProgressDisplay) -> threading.Thread:
+    """A thread that carries ``(part, stage, done, total, figures)`` from a queue to the board.
+
+    It ends when it reads None.
+    """
+
+    def carry() -> None:
+        while (step := queue.get()) is not None:
+            board.step(*step)
+
+    thread = threading.Thread(target=carry, name="training progress", daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,193 @@
+"""Which stream belongs to which group, and the rules a bundle keeps to say so later.
+
+A groups file is TOML, a table a group; the first that matches counts::
+
+    [[group]]
+    name = "vibration"
+    sensor_id = "VIB*"          # patterns with * and ?; absent: any
+
+    [[group]]
+    name = "rms_only"
+    feature = "rms"             # streams that send this one feature alone
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from glob import escape
+from pathlib import Path
+
+import numpy as np
+
+from errors import TrainingError, UnknownGroup
+from models.bundles.bundle import DEFAULT, Bundle, Rule
+from models.bundles.rules import RuleIndex
+from training.data.sources import TrainingData, key_of
+
+NO_SENSOR = "no_sensor"
+
+
+@dataclass(slots=True)
+class Grouping:
+    """Streams by group, in order; ``rules`` is what the bundle keeps."""
+
+    groups: dict[str, TrainingData]
+    rules: list[Rule] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def group_streams(
+    data: TrainingData, by: str | None = None, groups_file: Path | None = None
+) -> Grouping:
+    """Deal the streams out.
+
+    Parameters
+    ----------
+    data : TrainingData
+    by : str, optional
+        ``asset_id``, ``sensor_id``, or the column that ``data.column`` holds.
+    groups_file : Path, optional
+        Patterns, instead of ``by``. Neither: one group, ``default``, for all.
+
+    Raises
+    ------
+    TrainingError
+        The file is wrong, or no stream belongs to one of its groups.
+    """
+    if by is not None and groups_file is not None:
+        raise TrainingError("give --group-by or --groups, not both")
+    if groups_file is not None:
+        return by_rules(data, read_rules(groups_file))
+    if by is None:
+        whole = [i for i in range(len(data.streams)) if data.feature_of(i) is None]
+        if not whole:
+            raise TrainingError(
+                "all streams send a single feature: name their groups in a --groups file"
+            )
+        notes = _left_out(len(data.streams) - len(whole), "send a single feature")
+        return Grouping({DEFAULT: pick(data, whole)}, [], notes)
+    return by_rules(data, _rules_by(data, by))
+
+
+def by_rules(data: TrainingData, rules: Sequence[Rule], only: str | None = None) -> Grouping:
+    """Deal the streams out by rules; streams that match none are left out, with a note."""
+    found: dict[str, list[int]] = {rule.group: [] for rule in rules}
+    stray, index = 0, RuleIndex(rules)
+    for i, stream in enumerate(data.streams):
+        feature = data.feature_of(i)
+        rule = index.find(stream.asset_id, stream.sensor_id, feature)
+        if rule is None:
+            stray += 1
+        else:
+            found[rule.group].append(i)
+    for group, members in found.items():
+        if not members and only in (None, group):
+            raise TrainingError(f"group {group!r}: no stream of the data belongs to it")
+    groups = {g: pick(data, m) for g, m in found.items() if m}
+    return Grouping(groups, list(rules), _left_out(stray, "match no group"))
+
+
+def for_group(data: TrainingData, bundle: Bundle, group: str) -> Grouping:
+    """The streams of one group of an existing bundle, by that bundle's rules.
+
+    A bare matrix has no names to go by: it belongs to the group that was named.
+
+    Raises
+    ------
+    TrainingError
+        The bundle has no such group, or none of the streams is in it.
+    """
+    if group not in bundle.groups:
+        raise TrainingError(
+            f"the champion has no group {group!r}; it has {', '.join(bundle.groups)[:300]}",
+            field="group",
+        )
+    if not data.timed:
+        return Grouping({group: data}, list(bundle.rules))
+    members = []
+    for i, stream in enumerate(data.streams):
+        try:
+            found = bundle.group_for(stream.asset_id, stream.sensor_id, data.feature_of(i))
+        except UnknownGroup:
+            continue
+        if found == group:
+            members.append(i)
+    if not members:
+        raise TrainingError(f"group {group!r}: no stream of the data belongs to it", field="group")
+    return Grouping({group: pick(data, members)}, list(bundle.rules))
+
+
+def pick(data: TrainingData, members: Sequence[int]) -> TrainingData:
+    """These streams alone, without the features that none of them has."""
+    streams = [data.streams[i] for i in members]
+    singles = [data.feature_of(i) for i in members]
+    here = np.zeros(len(data.feature_names), bool)
+    for stream in streams:
+        here |= ~np.isnan(stream.values).all(axis=0)
+    if not here.all() and here.any():
+        at = np.flatnonzero(here)
+        streams = [replace(stream, values=stream.values[:, at]) for stream in streams]
+        names = [data.feature_names[j] for j in at]
+    else:
+        names = data.feature_names
+    return replace(data, feature_names=names, streams=streams, single=singles)
+
+
+def read_rules(path: Path) -> list[Rule]:
+    """The rules of a groups file.
+
+    Raises
+    ------
+    TrainingError
+        Names the file and what is wrong in it.
+    """
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise TrainingError(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # no TOML, or no text at all
+        raise TrainingError(f"{path}: {error}") from None
+    tables = content.get("group")
+    if not isinstance(tables, list) or not tables:
+        raise TrainingError(f"{path}: expected [[group]] tables with a name")
+    rules = []
+    for table in tables:
+        unknown = set(table) - {"name", "asset_id", "sensor_id", "feature"}
+        name = table.get("name")
+        if unknown or not isinstance(name, str) or not name:
+            wrong = f"unknown key {sorted(unknown)[0]!r}" if unknown else "a group without a name"
+            raise TrainingError(f"{path}: {wrong}")
+        rules.append(
+            Rule(
+                name,
+                str(table.get("asset_id", "*")),
+                str(table.get("sensor_id", "*")),
+                table.get("feature"),
+            )
+        )
+    return rules
+
+
+def _rules_by(data: TrainingData, by: str) -> list[Rule]:
+    rules: dict[Rule, None] = {}
+    for i, stream in enumerate(data.streams):
+        if data.feature_of(i) is not None:
+            continue
+        asset, sensor = escape(stream.asset_id), escape(stream.sensor_id or "")
+        if by == "asset_id":
+            rule = Rule(stream.asset_id, asset_id=asset)
+        elif by == "sensor_id":
+            rule = Rule(stream.sensor_id or NO_SENSOR, sensor_id=sensor)
+        elif data.column is not None and key_of(stream) in data.column:
+            rule = Rule(data.column[key_of(stream)], asset, sensor)
+        else:
+            raise TrainingError(f"the data has no column {by!r} to group by", field=by)
+        rules[rule] = None
+    return sorted(rules, key=lambda rule: (rule.group, rule.asset_id, rule.sensor_id))
+
+
+def _left_out(number: int, why: str) -> list[str]:
+    return [f"{number} streams {why} and were left out"] if number else []

@@ -1,0 +1,126 @@
+"""Stored readings as training data.
+
+What is trained on is taken for normal, so readings of alarms that lasted are left out: a fault that
+is learnt is a fault missed. Alarms of fewer than LASTING anomalous readings stay in. Most of these
+are what the budget allows on normal operation, and a calibration without its own largest
+magnitudes ratchets: each training would alarm more often than the one before (docs/detection.md).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import Engine
+
+from datasets import Stream
+from db.queries.readings import ReadingFilter, StoredReading, export_readings
+from db.session import transaction
+from errors import DatasetError
+from training.data.sources import TrainingData
+
+#: anomalous readings from which on an event is a fault rather than a false alarm
+LASTING = 5
+#: the kind of event of a reading outside its physical limits
+_SENSOR_FAULT = "sensor_fault"
+
+
+def from_database(
+    engine: Engine,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    *,
+    keep_events: bool = False,
+) -> TrainingData:
+    """Readings that came over Kafka in ``[start, end)``, as streams.
+
+    Parameters
+    ----------
+    keep_events : bool
+        Keep the readings of lasting alarms, too.
+
+    Raises
+    ------
+    DatasetError
+        No readings are stored, or all belong to lasting alarms.
+    StorageUnavailable
+        The database cannot be read.
+    """
+    with transaction(engine) as connection:
+        stored = export_readings(connection, ReadingFilter(start, end))
+        return to_streams(stored, keep_events=keep_events)
+
+
+def to_streams(readings: Iterable[StoredReading], *, keep_events: bool = False) -> TrainingData:
+    """Stored readings, stream after stream, to arrays; NaN where a feature was not sent."""
+    columns: dict[str, int] = {}
+    streams: dict[tuple[str, str | None, str | None], _Growing] = {}
+    for reading in readings:
+        key = (reading.asset_id, reading.sensor_id or None, reading.feature or None)
+        streams.setdefault(key, _Growing()).add(reading, columns)
+    if not streams:
+        raise DatasetError("no readings are stored in PostgreSQL yet")
+    made, singles, left_out = [], [], 0
+    for (asset, sensor, feature), grown in streams.items():
+        keep = np.ones(len(grown), bool) if keep_events else grown.normal()
+        left_out += int((~keep).sum())
+        if keep.any():
+            times, values = grown.arrays(len(columns))
+            made.append(Stream(asset, sensor, times[keep], values[keep]))
+            singles.append(feature)
+    if not made:
+        raise DatasetError(
+            f"all {left_out:,} readings stored in PostgreSQL belong to alarms that lasted:"
+            " --keep-events trains on them"
+        )
+    source = "readings stored in PostgreSQL"
+    if left_out:
+        source += f" ({left_out:,} of alarms with {LASTING} or more anomalies left out)"
+    return TrainingData(list(columns), made, source, single=singles)
+
+
+class _Growing:
+    """One stream while it is read; as compact as arrays can grow."""
+
+    def __init__(self) -> None:
+        self._times: list[int] = []
+        self._rows: list[np.ndarray] = []
+        self._events: list[str | None] = []
+        self._anomalies: Counter[str | None] = Counter()
+        self._faulty: list[bool] = []
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def add(self, reading: StoredReading, columns: dict[str, int]) -> None:
+        features: Mapping[str, float] = reading.features
+        for name in features:
+            columns.setdefault(name, len(columns))
+        row = np.full(len(columns), np.nan)
+        for name, value in features.items():
+            row[columns[name]] = value
+        self._times.append(round(reading.timestamp.timestamp() * 1e6))
+        self._rows.append(row)
+        self._events.append(reading.event)
+        self._anomalies[reading.event] += reading.is_anomaly
+        self._faulty.append(reading.is_anomaly and reading.event_kind == _SENSOR_FAULT)
+
+    def normal(self) -> np.ndarray:
+        """Which readings (n,) are neither of a lasting alarm nor outside their limits."""
+        lasting = {
+            event for event, n in self._anomalies.items() if event is not None and n >= LASTING
+        }
+        return np.array(
+            [
+                not faulty and event not in lasting
+                for event, faulty in zip(self._events, self._faulty, strict=True)
+            ]
+        )
+
+    def arrays(self, width: int) -> tuple[np.ndarray, np.ndarray]:
+        values = np.full((len(self._rows), width), np.nan)
+        for i, row in enumerate(self._rows):
+            values[i, : len(row)] = row
+        return np.array(self._times, "datetime64[us]"), values

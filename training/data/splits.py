@@ -1,0 +1,106 @@
+"""Where a back-test's training part ends, asset by asset, and what is fit to train on before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from datasets import Stream
+from errors import InputError, TrainingError
+from schemas import parse_timestamp
+from training.data.preparation import LEAST_ROWS, MOST_MISSING, Prepared
+
+#: a row number, or a moment
+Cut = int | np.datetime64
+
+
+def parse_cut(text: str) -> Cut:
+    """``ROW`` (a whole number: so many readings of each asset) or ``TIMESTAMP`` (ISO 8601).
+
+    Raises
+    ------
+    InputError
+        It is neither.
+    """
+    if text.strip().isdigit():
+        return int(text)
+    try:
+        at = parse_timestamp(text.strip(), "--train-until")
+    except InputError:
+        raise InputError(
+            f"--train-until: {text!r} is neither a number of rows nor an ISO 8601 time"
+        ) from None
+    return np.datetime64(at.replace(tzinfo=None), "us")
+
+
+def places(streams: Sequence[Stream], cut: Cut) -> list[int]:
+    """How many first readings of each stream of ONE asset are trained on.
+
+    With a number of rows and several streams, the asset's readings are counted in the order of
+    time over all of them.
+    """
+    if isinstance(cut, int):
+        if len(streams) == 1:
+            return [min(cut, len(streams[0].timestamps))]
+        times = np.sort(np.concatenate([s.timestamps for s in streams]))
+        if cut >= len(times):
+            return [len(s.timestamps) for s in streams]
+        cut = times[cut]
+    return [int(np.searchsorted(s.timestamps, cut)) for s in streams]
+
+
+def prepared(
+    streams: Sequence[Stream], cut: Sequence[int], names: Sequence[str], what: str
+) -> Prepared:
+    """Streams whose training parts have no missing values; what is replayed stays as it is.
+
+    Nothing after the cut is looked at: features that are mostly missing are judged, and dropped,
+    by the training part alone.
+
+    Raises
+    ------
+    TrainingError
+        Too few readings to train on.
+    """
+    parts = [s.values[:k] for s, k in zip(streams, cut, strict=True)]
+    rows = sum(map(len, parts))
+    if rows < LEAST_ROWS:
+        raise TrainingError(f"{what}: {rows} training readings, at least {LEAST_ROWS} are needed")
+    absent = sum((np.isnan(part).sum(axis=0) for part in parts), np.zeros(len(names), int))
+    use = np.flatnonzero(absent <= MOST_MISSING * rows).tolist()
+    notes = []
+    if len(use) < len(names):
+        gone = [names[j] for j in range(len(names)) if j not in use]
+        notes.append(f"{what}: {', '.join(gone)}: mostly missing before the cut, not used")
+    out, cuts = [], []
+    for stream, k in zip(streams, cut, strict=True):
+        values = stream.values[:, use]
+        keep = np.ones(len(values), bool)
+        keep[:k] = ~np.isnan(values[:k]).any(axis=1)
+        out.append(
+            replace(
+                stream,
+                timestamps=stream.timestamps[keep],
+                values=values[keep],
+                labels=None if stream.labels is None else stream.labels[keep],
+            )
+        )
+        cuts.append(int(keep[:k].sum()))
+    left = sum(cuts)
+    if left < rows:
+        notes.append(f"{what}: {rows - left} training readings lack a value and were left out")
+    if not use or left < LEAST_ROWS:
+        raise TrainingError(
+            f"{what}: {left} training readings without missing values, at least {LEAST_ROWS} needed"
+        )
+    return Prepared([names[j] for j in use], out, cuts, notes)
+
+
+def by_asset(streams: Sequence[Stream]) -> dict[str, list[Stream]]:
+    """Streams of each asset, assets in order of first appearance."""
+    out: dict[str, list[Stream]] = {}
+    for stream in streams:
+        out.setdefault(stream.asset_id, []).append(stream)
+    return out

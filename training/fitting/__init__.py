@@ -1,0 +1,1 @@
+"""Many model sets fitted in parallel, and put together as one bundle."""

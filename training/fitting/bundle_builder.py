@@ -1,0 +1,64 @@
+"""From model sets to a bundle on disk, with a version that the content alone decides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.bundles.atomic_files import folder_digest
+from models.bundles.bundle import Bundle, Rule
+from models.scoring.model_set import ModelSet
+
+#: what differs between two fits of the same data and is no part of what was learnt
+_INCIDENTAL = ("trained_at", "figures")
+
+
+def assemble(
+    sets: Mapping[str, ModelSet], rules: Sequence[Rule], folder: Path, carried: Bundle | None = None
+) -> Bundle:
+    """Save a bundle of ``sets``, and of the groups of ``carried`` that are not among them.
+
+    Returns
+    -------
+    Bundle
+        With the version that :func:`content_version` gives.
+    """
+    whole: dict[str, ModelSet] = {}
+    if carried is not None:  # first: the order of the groups says which is the default one
+        for group in carried.groups:
+            whole[group] = sets[group] if group in sets else carried.model_set(group)
+    whole |= sets
+    bundle = Bundle(whole, rules)
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = Path(scratch) / "bundle"
+        bundle.save(draft)
+        version = content_version(draft)
+    bundle = Bundle(whole, rules, version=version)
+    bundle.save(folder)
+    return bundle
+
+
+def content_version(folder: Path) -> str:
+    """Twelve hex digits of a SHA-256 over a saved bundle, without when and how fast it was made.
+
+    The same data, options and seed give the same version.
+    """
+    content: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    parts: list[Any] = [content["rules"]]
+    with tempfile.TemporaryDirectory() as scratch:
+        for group in sorted(content["groups"]):
+            home = folder / "groups" / content["groups"][group]["folder"]
+            about = json.loads((home / "model_set.json").read_text(encoding="utf-8"))
+            for name in _INCIDENTAL:
+                about.pop(name, None)
+            rest = Path(scratch) / content["groups"][group]["folder"]
+            rest.mkdir()
+            for path in home.iterdir():
+                if path.name != "model_set.json":
+                    (rest / path.name).symlink_to(path.absolute())
+            parts.append([group, about, folder_digest(rest)])
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,102 @@
+"""The detectors as scikit-learn and PyTorch objects, for MLflow's own flavours.
+
+Nothing is pickled: scikit-learn models are stored with skops, the network as a ``torch.export``
+program. The scikit-learn models take what ``Detector.coordinates`` gives of scaled readings, the
+network takes windows of scaled readings. Serving uses the bundle, never these.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from models.detectors.base import LSTM_AUTOENCODER, Array, Detector
+from models.scoring.model_set import ModelSet
+
+#: the one type skops wants named: index arrays that scikit-learn trusts
+TRUSTED = ["sklearn.tree._tree.Tree"]
+_SAMPLE = 200
+
+
+def scaled_rows(model_set: ModelSet, names: Sequence[str], values: Sequence[Array]) -> list[Array]:
+    """Training readings as the detectors of this model set were given them."""
+    pre = model_set.preprocessing
+    at = [list(names).index(name) for name in pre.names]
+    out: list[Array] = []
+    for stream in values:
+        rows = pre.scaled(stream[:, at])
+        if pre.baseline:
+            rows = rows - rows[: pre.baseline].mean(axis=0)
+        out.append(rows)
+    return out
+
+
+def library_of(detector: Detector, rows: list[Array]) -> Any | None:
+    """The fitted scikit-learn object of a point detector; None if it does not score alike.
+
+    A detector keeps what it needs to score and not the object it took it from, so that object is
+    fitted again: same rows, same seed, and the scores are compared.
+    """
+    kept: list[Any] = []
+
+    class Keeping(type(detector)):  # type: ignore[misc]
+        def _adopt(self, library: Any) -> None:
+            kept.append(library)
+            super()._adopt(library)
+
+    twin = Keeping(**detector.params).fit(rows)
+    sample = rows[0][:_SAMPLE]
+    if not kept or not np.allclose(twin.score(sample), detector.score(sample), atol=1e-9):
+        return None
+    return kept[0].detector_
+
+
+def log_point_detector(detector: Detector, rows: list[Array]) -> str | None:
+    """Log a point detector in the sklearn flavour; the model's URI, None where it cannot be."""
+    import mlflow
+
+    library = library_of(detector, rows)
+    if library is None:
+        return None
+    example = detector.coordinates(rows[0][:5])  # type: ignore[attr-defined]
+    info = mlflow.sklearn.log_model(
+        library,
+        name=detector.name,
+        signature=mlflow.models.infer_signature(example, library.decision_function(example)),
+        pip_requirements=["scikit-learn", "skops"],
+        skops_trusted_types=TRUSTED,
+    )
+    return str(info.model_uri)
+
+
+def log_network(model_set: ModelSet) -> str:
+    """Log the autoencoder's network in the pytorch flavour; the model's URI."""
+    import mlflow
+    import torch
+
+    class Windows(torch.nn.Module):  # type: ignore[misc]
+        # exported programs reserve the attribute ``code``, which the network has: so wrapped
+        def __init__(self, network: Any) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, windows: Any) -> Any:
+            return self.network(windows)
+
+    detector: Any = model_set.detectors[LSTM_AUTOENCODER]
+    example = np.zeros((2, detector.window, len(model_set.feature_names)), np.float32)
+    with warnings.catch_warnings():
+        # torch.export warns of how nn.LSTM keeps its weights
+        warnings.simplefilter("ignore")
+        info = mlflow.pytorch.log_model(
+            Windows(detector.network()).eval(),
+            name=LSTM_AUTOENCODER,
+            signature=mlflow.models.infer_signature(example, example),
+            input_example=example,
+            pip_requirements=["torch"],
+            serialization_format="pt2",
+        )
+    return str(info.model_uri)

@@ -1,0 +1,247 @@
+"""What MLflow is told of a training: one parent run, a child a detector, pictures, the bundle."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from models.bundles.bundle import Bundle
+from models.detectors.base import LSTM_AUTOENCODER
+from models.registry.base import Registry
+from models.registry.mlflow_runs import BUNDLE_KIND, DETECTOR_KIND, GROUP_TAG, KIND_TAG, MODEL_TAG
+from models.registry.mlflow_setup import silent_mlflow
+from models.scoring.adaptation import ScoringPolicy
+from training.evaluation import plots
+from training.evaluation.summary import Measures
+from training.fitting.parallel_fit import Result, Task
+
+#: beyond so many groups, one table instead of a run for each detector of each
+MOST_GROUPS = 10
+#: of a detector's run: in which flavour of its own the detector is there, or why not
+NATIVE_TAG = "anomaly.native_flavour"
+_MOST_PARAM = 250
+
+log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class TracksRuns(Protocol):
+    """A registry that keeps runs as well: MLflow's."""
+
+    def begin_run(self, name: str, documents: Mapping[str, Mapping[str, Any]]) -> str: ...
+
+    def fail_run(self, run_id: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Training:
+    """A finished training, as it is logged."""
+
+    bundle: Bundle
+    fingerprint: Mapping[str, Any]
+    tasks: Sequence[Task]
+    results: Sequence[Result]
+    measured: Mapping[str, Measures]
+    policy: ScoringPolicy
+    settings: Mapping[str, Any]  # of the command: what reproduces it
+    native: bool = True
+
+
+@contextmanager
+def begun_run(registry: Registry, fingerprint: Mapping[str, Any]) -> Iterator[str | None]:
+    """The run of a training, begun before the fit: what is wrong with MLflow is found then.
+
+    Experiment, name of the model, server and artifact store are used once. A training that fails
+    leaves the run as failed. None where MLflow is off.
+
+    Raises
+    ------
+    Unavailable, InputError
+        MLflow cannot be used; why.
+    """
+    if not isinstance(registry, TracksRuns):
+        yield None
+        return
+    run_id = registry.begin_run("training", {"data/fingerprint.json": dict(fingerprint)})
+    try:
+        yield run_id
+    except BaseException:
+        registry.fail_run(run_id)
+        raise
+
+
+def log_training(uri: str, run_id: str, training: Training) -> None:
+    """Log everything but the bundle itself, which the registry logs, to a run that was begun."""
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    with silent_mlflow(), mlflow.start_run(run_id=run_id) as run:
+        mlflow.set_tags(
+            {
+                KIND_TAG: BUNDLE_KIND,
+                "anomaly.bundle_version": training.bundle.version,
+                "mlflow.runName": f"bundle {training.bundle.version}",
+            }
+        )
+        print_ = training.fingerprint
+        mlflow.log_params(
+            _params({**training.settings, **{f"data.{k}": print_[k] for k in print_}})
+        )
+        mlflow.log_dict(training.bundle.describe(), "bundle.json")
+        first = next(iter(training.measured.values()), None)
+        if first is not None and len(training.measured) == 1:
+            mlflow.log_metrics(first.flat())
+        seconds = sum(r.report.seconds for r in training.results if r.report is not None)
+        mlflow.log_metrics({"fit_seconds": seconds, "rows": float(print_["rows"])})
+        many = len(training.results) > MOST_GROUPS
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            _feature_statistics(folder / "feature_statistics.csv", training.tasks)
+            mlflow.log_artifact(str(folder / "feature_statistics.csv"), "data")
+            _group_table(folder / "groups.csv", training)
+            mlflow.log_artifact(str(folder / "groups.csv"))
+        for task, result in zip(training.tasks, training.results, strict=True):
+            if not many:
+                _pictures(result, training)
+                _children(task, result, training, run.info.experiment_id)
+
+
+def _params(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value)[:_MOST_PARAM] for name, value in values.items()}
+
+
+def _pictures(result: Result, training: Training) -> None:
+    import mlflow
+
+    place = f"pictures/{_plain(result.name)}" if len(training.results) > 1 else "pictures"
+    if result.scored:
+        found = training.measured[result.name]
+        budgets = {name: training.policy.threshold(name) for name in training.policy.budgets}
+        figures = {
+            "score_distributions": plots.score_distributions(result.scored, budgets),
+            "reliability": plots.reliability(found.reliability),
+            "timeline": plots.timeline(result.scored, "Held-out readings"),
+        }
+        if found.curves is not None:
+            figures["roc_pr"] = plots.roc_pr(found.curves)
+        for name, figure in figures.items():
+            mlflow.log_figure(figure, f"{place}/{name}.png")
+    history = _history(result)
+    if history:
+        mlflow.log_figure(plots.loss_curves(history), f"{place}/loss_curves.png")
+
+
+def _children(task: Task, result: Result, training: Training, experiment_id: str) -> None:
+    import mlflow
+
+    from training.publishing import mlflow_flavors
+
+    model_set, report = result.model_set, result.report
+    if model_set is None or report is None:
+        return
+    rows = None
+    for name, detector in model_set.detectors.items():
+        label = name if len(training.results) == 1 else f"{result.name}/{name}"
+        tags = {
+            KIND_TAG: DETECTOR_KIND,
+            MODEL_TAG: name,
+            GROUP_TAG: result.name,
+            "anomaly.bundle_version": training.bundle.version,
+        }
+        with mlflow.start_run(nested=True, run_name=label, tags=tags, experiment_id=experiment_id):
+            mlflow.log_params(_params({"group": result.name, **detector.params}))
+            mlflow.log_metrics(report.figures.get(name, {}))
+            mlflow.log_metrics(_score_figures(result, name))
+            if name == LSTM_AUTOENCODER:
+                _epochs(result)
+            if not training.native:
+                mlflow.set_tag(NATIVE_TAG, "not asked for")
+                continue
+            if name == LSTM_AUTOENCODER:
+                mlflow_flavors.log_network(model_set)
+                mlflow.set_tag(NATIVE_TAG, "pytorch")
+                continue
+            if rows is None:
+                values = [stream.values for stream in task.prepared.training]
+                rows = mlflow_flavors.scaled_rows(model_set, task.prepared.feature_names, values)
+            if mlflow_flavors.log_point_detector(detector, rows) is not None:
+                mlflow.set_tag(NATIVE_TAG, "sklearn")
+                continue
+            mlflow.set_tag(NATIVE_TAG, "left out: fitted again, it scored otherwise")
+            log.warning("%s: not logged in the sklearn flavour: fitted again, it scored otherwise"
+                        " than the bundle's, which is not affected", label)  # fmt: skip
+
+
+def _score_figures(result: Result, name: str) -> dict[str, float]:
+    parts = [one.detectors[name] for one in result.scored if name in one.detectors]
+    values = np.concatenate(parts) if parts else np.empty(0)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return {}
+    return {
+        "held_out_score_mean": float(values.mean()),
+        "held_out_share_at_medium": float((values >= 0.5).mean()),
+    }
+
+
+def _history(result: Result) -> dict[str, list[float]]:
+    detector = result.model_set and result.model_set.detectors.get(LSTM_AUTOENCODER)
+    found: dict[str, list[float]] = {}
+    for epoch in getattr(detector, "history", None) or []:
+        for name, value in epoch.items():
+            if name != "epoch":
+                found.setdefault(name, []).append(float(value))
+    return found
+
+
+def _epochs(result: Result) -> None:
+    import mlflow
+
+    history = _history(result)
+    for at in range(max(map(len, history.values()), default=0)):
+        mlflow.log_metrics({n: v[at] for n, v in history.items() if at < len(v)}, step=at + 1)
+
+
+def _feature_statistics(path: Path, tasks: Sequence[Task]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["group", "feature", "n", "mean", "sd", "min", "p05", "median", "p95", "max"]
+        )
+        for task in tasks:
+            values = np.concatenate([stream.values for stream in task.prepared.training])
+            quantiles = np.quantile(values, (0, 0.05, 0.5, 0.95, 1), axis=0)
+            mean, sd = values.mean(axis=0), values.std(axis=0)
+            for j, name in enumerate(task.prepared.feature_names):
+                figures = [mean[j], sd[j], *quantiles[:, j]]
+                writer.writerow([task.name, name, len(values), *(f"{v:.8g}" for v in figures)])
+
+
+def _group_table(path: Path, training: Training) -> None:
+    columns: dict[str, None] = {}
+    lines = []
+    for result in training.results:
+        line: dict[str, Any] = {"group": result.name}
+        if result.report is not None:
+            line |= {"readings": result.report.rows, "streams": result.report.streams}
+            line |= {"seconds": result.report.seconds, "drift": result.report.drift_mode}
+        if result.name in training.measured:
+            line |= training.measured[result.name].flat()
+        lines.append(line)
+        columns |= dict.fromkeys(line)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(columns))
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)

@@ -1,0 +1,87 @@
+"""Moving the champion alias: by the rule after a training, by hand, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from errors import AnomalyError, NotFound
+from models.bundles.bundle import Bundle
+from models.registry.base import CHALLENGER, CHAMPION, Registry
+
+PREVIOUS_TAG = "previous_champion"
+PROMOTED_TAG = "promoted_at"
+VERDICT_TAG = "verdict"
+
+
+def load_version(registry: Registry, version: str, cache: Path) -> Bundle:
+    """A registered bundle, fetched where it is not at hand."""
+    return Bundle.load(registry.fetch(version, cache))
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """Which version is champion and its bundle; ``problem`` where that cannot be loaded."""
+
+    version: str | None = None
+    bundle: Bundle | None = None
+    problem: str | None = None
+
+
+def load_champion(registry: Registry, cache: Path, known: Champion | None = None) -> Champion:
+    """The champion of this moment; ``known`` itself where it still is the one."""
+    version = registry.alias(CHAMPION)
+    if known is not None and known.version == version:
+        return known
+    if version is None:
+        return Champion()
+    try:
+        return Champion(version, load_version(registry, version, cache))
+    except AnomalyError as error:  # it must not keep a better one from being trained
+        told = f"the champion, version {version}, cannot be loaded: {error.message}"
+        return Champion(version, problem=told)
+
+
+def promote(registry: Registry, version: str, why: str) -> str | None:
+    """Make ``version`` champion; returns the champion before it.
+
+    What it replaced is noted on the version, so that it can be taken back.
+    """
+    before = registry.alias(CHAMPION)
+    if before == version:
+        return before
+    if before is not None:
+        registry.tag(version, PREVIOUS_TAG, before)
+    registry.tag(version, PROMOTED_TAG, datetime.now(UTC).isoformat(timespec="seconds"))
+    registry.tag(version, VERDICT_TAG, why[:500])
+    registry.set_alias(CHAMPION, version)
+    if registry.alias(CHALLENGER) == version:
+        registry.drop_alias(CHALLENGER)
+    return before
+
+
+def challenge(registry: Registry, version: str, why: str) -> None:
+    """Keep ``version`` as the challenger, with the reason why it is no more than that."""
+    registry.tag(version, VERDICT_TAG, why[:500])
+    registry.set_alias(CHALLENGER, version)
+
+
+def roll_back(registry: Registry) -> tuple[str, str]:
+    """Give the alias back to the champion before; returns (the one before, the one now).
+
+    Raises
+    ------
+    NotFound
+        There is no champion, or none before it.
+    """
+    now = registry.alias(CHAMPION)
+    if now is None:
+        raise NotFound("there is no champion to roll back")
+    tags: dict[str, str] = next((v["tags"] for v in registry.versions() if v["version"] == now), {})
+    before = tags.get(PREVIOUS_TAG)
+    if before is None:
+        raise NotFound(f"version {now} replaced no champion: there is nothing to go back to")
+    registry.tag(now, "rolled_back_at", datetime.now(UTC).isoformat(timespec="seconds"))
+    registry.set_alias(CHAMPION, before)
+    return now, before

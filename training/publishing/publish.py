@@ -1,0 +1,266 @@
+"""Make a trained bundle known: MLflow, the registry and its aliases, the Bento store."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from config import Settings
+from datasets import Stream
+from errors import AnomalyError, Unavailable
+from models.bundles.bundle import Bundle
+from models.registry.base import CHALLENGER, CHAMPION, Registry
+from models.registry.bento_store import Imported, import_alias, import_version
+from models.registry.pyfunc import BundleModel
+from models.scoring.adaptation import ScoringPolicy
+from training.cli.progress import ProgressDisplay
+from training.data.sources import TrainingData
+from training.evaluation.summary import Measures
+from training.fitting.parallel_fit import Result, Task
+from training.publishing.comparison import Comparison, compare
+from training.publishing.promotion import Champion, challenge, load_champion, promote
+from training.unregistered import in_words, keep
+
+log = logging.getLogger(__name__)
+
+HOW = "python -m training.promote --force makes it champion"
+_EXAMPLE_ROWS = 5
+
+
+@dataclass(slots=True)
+class Trained:
+    """A bundle on disk and all that is known of how it came about."""
+
+    bundle: Bundle
+    folder: Path
+    tasks: Sequence[Task]
+    results: Sequence[Result]
+    measured: Mapping[str, Measures]
+    fingerprint: dict[str, Any]
+    data: TrainingData
+    recipe: Mapping[str, Any]
+    run_id: str | None = None  # MLflow's, begun before the fit
+    carried: bool = False  # other groups of the champion at the start are part of it
+
+
+@dataclass(slots=True)
+class Published:
+    """Where the bundle went. ``alias``: champion or challenger; ``message`` says why."""
+
+    version: str
+    run_id: str | None
+    alias: str
+    message: str
+    comparison: Comparison | None
+    stored: Imported
+
+
+def publish(
+    trained: Trained,
+    registry: Registry,
+    settings: Settings,
+    policy: ScoringPolicy,
+    board: ProgressDisplay,
+    *,
+    champion: Champion,
+    promote_mode: str = "auto",
+    native: bool = True,
+) -> Published:
+    """Log, register, set the alias under the rule, import into the Bento store.
+
+    Parameters
+    ----------
+    champion : Champion
+        As it was when the training began; one promoted since then is what is compared with.
+
+    Raises
+    ------
+    Unavailable
+        MLflow failed: the message says where the bundle is kept, and how to go on.
+    """
+    version = _registered(trained, registry, settings, policy, native)
+    cache = settings.var_dir / "bundles"
+    try:
+        alias, message, found = _alias(trained, registry, policy, board, version, champion,
+                                       cache, promote_mode)  # fmt: skip
+    except Exception as error:
+        raise Unavailable(
+            f"version {version} is registered, but whether it shall be champion could not be"
+            f" settled: {in_words(error)}; python -m training.promote --version {version} does it"
+        ) from error
+    run_id = trained.run_id
+    stored = import_version(registry, version, settings.var_dir / "bundles")
+    if alias == CHALLENGER:
+        _champion_stays_latest(registry, settings)
+    return Published(version, run_id, alias, message, found, stored)
+
+
+def _champion_stays_latest(registry: Registry, settings: Settings) -> None:
+    """A Bento packs, and falls back on, the champion; never what was merely trained last."""
+    try:
+        import_alias(registry, CHAMPION, settings.var_dir / "bundles")
+    except AnomalyError as error:  # a champion that is damaged spoils no training
+        log.warning("the champion cannot be imported into the Bento store: %s", error.message)
+
+
+def _registered(
+    trained: Trained, registry: Registry, settings: Settings, policy: ScoringPolicy, native: bool
+) -> str:
+    """Log and register; a failure of MLflow, whichever it is, must not cost the fit."""
+    tags = {
+        "groups": str(len(trained.bundle.groups)),
+        "source": trained.data.source,
+        "content_version": trained.bundle.version,
+        "recipe": json.dumps(dict(trained.recipe)),
+    }
+    example, output = example_frames(trained.bundle, trained.data, policy)
+    try:
+        _log(trained, settings, policy, native)
+        return registry.register(
+            trained.folder, run_id=trained.run_id, tags=tags, example=example, output_example=output
+        )
+    except Exception as error:
+        home = keep(trained.folder, trained.bundle.version, tags, example, settings.var_dir)
+        raise Unavailable(
+            f"the fit is done, but it could not be registered: {in_words(error)}; the bundle is"
+            f" kept: python -m training.promote --register {shlex.quote(str(home))}",
+            code="registry_unavailable",
+        ) from error
+
+
+def _log(trained: Trained, settings: Settings, policy: ScoringPolicy, native: bool) -> None:
+    if trained.run_id is None:
+        return
+    from training.publishing.mlflow_tracking import Training, log_training
+
+    command = {f"recipe.{k}": v for k, v in trained.recipe.items()}
+    first, *others = [task.options.to_dict() for task in trained.tasks]
+    options = {  # those that all groups share
+        k: v
+        for k, v in first.items()
+        if v not in ({}, None) and all(other[k] == v for other in others)
+    }
+    training = Training(
+        trained.bundle, trained.fingerprint, trained.tasks, trained.results, trained.measured,
+        policy, {**command, **options}, native,
+    )  # fmt: skip
+    log_training(settings.mlflow_uri(), trained.run_id, training)
+
+
+def _alias(
+    trained: Trained,
+    registry: Registry,
+    policy: ScoringPolicy,
+    board: ProgressDisplay,
+    version: str,
+    champion: Champion,
+    cache: Path,
+    mode: str,
+) -> tuple[str, str, Comparison | None]:
+    """Set champion or challenger; which of them, why, and the comparison where one was made.
+
+    The champion may be another than when the training began, and another again once the two are
+    compared: the verdict counts only for the one that it was given on.
+    """
+    current = load_champion(registry, cache, champion)
+    while True:
+        alias, verdict, message, found = _verdict(
+            trained, policy, board, current, current.version != champion.version, mode
+        )
+        still = load_champion(registry, cache, current)
+        if still is current:
+            break
+        current = still
+    (promote if alias == CHAMPION else challenge)(registry, version, verdict)
+    return alias, message, found
+
+
+def _verdict(
+    trained: Trained,
+    policy: ScoringPolicy,
+    board: ProgressDisplay,
+    champion: Champion,
+    moved: bool,
+    mode: str,
+) -> tuple[str, str, str, Comparison | None]:
+    """Alias, verdict, message and comparison against one champion, which ``moved`` meanwhile."""
+    before = champion.version
+    if before is None:
+        return CHAMPION, "the first bundle", "the first bundle: champion at once", None
+    now = f"version {before}" + (", promoted meanwhile" if moved else "")
+    if mode == "true":
+        why = "promoted on request"
+        return CHAMPION, why, f"{why}, replacing {now}", None
+    if mode == "false":
+        why = "kept back on request"
+        return CHALLENGER, why, f"kept as challenger on request; {HOW}", None
+    if moved and trained.carried:
+        why = f"its other groups are those of the champion before {now}"
+        return CHALLENGER, why, f"stays challenger: {why}; {HOW}", None
+    found, why = None, "the champion cannot be loaded"
+    if champion.bundle is not None:
+        found, why = _compared(trained, champion.bundle, policy, board)
+    if found is not None and found.better:
+        return CHAMPION, found.reason, f"promoted, replacing {now}: {found.reason}", found
+    if found is not None and found.comparable:
+        return CHALLENGER, found.reason, f"stays challenger: {found.reason}; {HOW}", found
+    message = f"stays challenger, not comparable with the champion, {now}: {why}; {HOW}"
+    return CHALLENGER, f"not comparable: {why}", message, found
+
+
+def _compared(
+    trained: Trained, champion: Bundle, policy: ScoringPolicy, board: ProgressDisplay
+) -> tuple[Comparison | None, str]:
+    data, skip = held_out(trained.tasks, trained.data)
+    if not data.streams:
+        return None, "no readings were held out"
+    try:
+        group = None if trained.data.timed else trained.tasks[0].name
+        found = compare(champion, trained.bundle, data, skip, policy, board.part(""), group)
+    except AnomalyError as error:
+        return None, error.message
+    return found, found.reason
+
+
+def held_out(tasks: Sequence[Task], data: TrainingData) -> tuple[TrainingData, list[int]]:
+    """All groups' streams that have held-out readings, on one set of columns, and their pasts."""
+    names = list(dict.fromkeys(n for task in tasks for n in task.prepared.feature_names))
+    streams: list[Stream] = []
+    skip: list[int] = []
+    for task in tasks:
+        at = [names.index(n) for n in task.prepared.feature_names]
+        for stream, cut in zip(task.prepared.streams, task.prepared.cut, strict=True):
+            if cut >= len(stream.timestamps):
+                continue
+            values = stream.values
+            if len(at) != len(names):
+                values = np.full((len(stream.timestamps), len(names)), np.nan)
+                values[:, at] = stream.values
+            streams.append(replace(stream, values=values))
+            skip.append(cut)
+    return replace(data, feature_names=names, streams=streams, single=()), skip
+
+
+def example_frames(
+    bundle: Bundle, data: TrainingData, policy: ScoringPolicy
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A few readings as the pyfunc model takes them, and what it answers."""
+    parts = []
+    for stream in data.streams[:3]:
+        rows = slice(0, _EXAMPLE_ROWS)
+        part = pd.DataFrame(stream.values[rows], columns=data.feature_names)
+        part.insert(0, "asset_id", stream.asset_id)
+        part.insert(1, "sensor_id", stream.sensor_id or "")
+        times = stream.timestamps[rows].astype("datetime64[us]").astype(str)
+        part.insert(2, "timestamp", [f"{time}+00:00" for time in times])
+        parts.append(part)
+    frame = pd.concat(parts, ignore_index=True)
+    return frame, BundleModel(bundle, policy).predict(frame)

@@ -1,0 +1,100 @@
+"""What a back-test prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from models.scoring.adaptation import ScoringPolicy
+from training.evaluation.measures import (
+    Scored,
+    alarm_events,
+    alarm_rate,
+    confusion,
+    labelled_events,
+)
+from training.reports.fit_report import number
+
+_MOST_ASSETS = 30
+
+
+def print_report(
+    console: Console, scored: Sequence[Scored], policy: ScoringPolicy, criticality: str
+) -> None:
+    """Alarms against the budget; with labels, F1, false and missed alarms, events and lead."""
+    budget = policy.budgets[criticality]
+    _assets(console, scored, policy)
+    whole = alarm_rate(scored)
+    all_alarms = sum(int(one.is_anomaly.sum()) for one in scored)
+    readings = sum(int(np.isfinite(one.final_score).sum()) for one in scored)
+    console.print(
+        f"alarms: {all_alarms:,} of {readings:,} readings,"
+        f" {number(1000 * all_alarms / max(readings, 1))} per 1,000"
+    )
+    what = "normal readings" if any(s.labels is not None for s in scored) else "readings"
+    console.print(
+        f"per 1,000 {what}: {number(1000 * whole['rate'])}"
+        f" (90 % interval {number(1000 * whole['low'])} .. {number(1000 * whole['high'])}),"
+        f" budget {1000 * budget:g} (criticality {criticality},"
+        f" threshold {policy.threshold(criticality):.2f})"
+    )
+    labels = confusion(scored)
+    if labels is None:
+        return
+    console.print(
+        f"labels: F1 {number(labels['f1'], '.3f')},"
+        f" false-alarm rate {number(100 * labels['false_alarm_rate'], '.2f')} %,"
+        f" missed-alarm rate {number(100 * labels['missed_alarm_rate'], '.2f')} %"
+    )
+    _events(console, scored)
+
+
+def _events(console: Console, scored: Sequence[Scored]) -> None:
+    events = labelled_events(scored)
+    found = [event for event in events if event["detected"]]
+    text = f"events: {len(found)} of {len(events)} detected"
+    if found:
+        delay = float(np.median([event["delay_readings"] for event in found]))
+        lead = float(np.median([event["lead_readings"] for event in found]))
+        seconds = float(np.median([event["lead_s"] for event in found]))
+        text += (
+            f"; median delay {delay:g} readings, median lead {lead:g} readings"
+            f" ({number(seconds)} s) before the event's end"
+        )
+    console.print(text)
+
+
+def _assets(console: Console, scored: Sequence[Scored], policy: ScoringPolicy) -> None:
+    table = Table(title="Back-test", title_justify="left")
+    labelled = any(one.labels is not None for one in scored)
+    names = ["asset", "readings", "alarms per 1,000", "events"]
+    names += ["F1", "false %", "missed %"] if labelled else []
+    for name in names:
+        table.add_column(name, justify="left" if name == "asset" else "right")
+    for one in scored[:_MOST_ASSETS]:
+        known = int(np.isfinite(one.final_score).sum())
+        alarms = int(one.is_anomaly.sum())
+        cells = [
+            one.asset_id + (f" / {one.sensor_id}" if one.sensor_id else ""),
+            f"{known:,}",
+            number(1000 * alarms / known) if known else "-",
+            str(len(alarm_events(one, policy.event_silence_s))),
+        ]
+        labels = confusion([one]) if labelled else None
+        if labelled:
+            cells += (
+                [
+                    number(labels["f1"], ".3f"),
+                    number(100 * labels["false_alarm_rate"], ".2f"),
+                    number(100 * labels["missed_alarm_rate"], ".2f"),
+                ]
+                if labels
+                else ["-"] * 3
+            )
+        table.add_row(*cells)
+    console.print(table)
+    if len(scored) > _MOST_ASSETS:
+        console.print(f"... and {len(scored) - _MOST_ASSETS} more")
