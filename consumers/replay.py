@@ -24,7 +24,7 @@ from config import Settings, load_settings
 from consumers import logs
 from consumers.broker import clients
 from consumers.dead_letters import dead_letters
-from datasets import Reading, readings
+from datasets import FileFormat, Reading, add_format_arguments, format_of, readings
 from db.queries.dead_letters import DeadLetterFilter
 from db.session import open_engine
 from errors import AnomalyError, BrokerUnavailable, InputError
@@ -124,16 +124,18 @@ def _settle(futures: list[Any]) -> int:
     return len(futures)
 
 
-def from_file(path: Path, shift_to_now: bool, limit: int | None) -> Iterator[Message]:
+def from_file(
+    path: Path, shift_to_now: bool, limit: int | None, form: FileFormat | None = None
+) -> Iterator[Message]:
     """The rows of a file, in its order."""
     shift = timedelta()
     if shift_to_now:
         shift = shift_to(
-            datetime.now(UTC), (one.timestamp for one in _first(readings(path), limit))
+            datetime.now(UTC), (one.timestamp for one in _first(readings(path, form=form), limit))
         )
         print(f"times are moved by {shift.total_seconds():.6f} s", flush=True)
     empty, names = 0, LookAlikes()
-    for reading in _first(readings(path), limit):
+    for reading in _first(readings(path, form=form, say=_say), limit):
         for sentence in names.meet(reading.asset_id, reading.sensor_id):
             log.warning("%s: %s", path.name, sentence)
         if reading.features:
@@ -142,6 +144,10 @@ def from_file(path: Path, shift_to_now: bool, limit: int | None) -> Iterator[Mes
             empty += 1
     if empty:
         print(f"{empty} rows without any value are left out", flush=True)
+
+
+def _say(note: str) -> None:
+    print(f"note: {note}", flush=True)
 
 
 def _first(rows: Iterable[Reading], limit: int | None) -> Iterator[Reading]:
@@ -166,6 +172,7 @@ def arguments() -> argparse.ArgumentParser:
         action="store_true",
         help="move all times so that the newest is now; else they are kept",
     )
+    add_format_arguments(parser)
     again = parser.add_argument_group("sending dead letters again")
     again.add_argument("--dead-letters", action="store_true", help="instead of a file")
     again.add_argument("--reason", help="only with this reason (default: all but duplicate)")
@@ -213,7 +220,9 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             stored = dead_letters(engine, chosen, options.limit)
             messages: Iterator[Message] = (Message(*letter) for letter in stored)
         else:
-            messages = from_file(options.file, options.shift_to_now, options.limit)
+            messages = from_file(
+                options.file, options.shift_to_now, options.limit, format_of(options)
+            )
         producer = clients.make_producer(settings, linger_ms=20)
         try:
             return send(messages, producer, settings.kafka_topic_input_features, options.rate)

@@ -2,18 +2,27 @@
 
 One row is one reading::
 
-    asset_id, [sensor_id], timestamp, <one column a feature> ..., [label]
+    asset_id, [sensor_id], timestamp, <one column per feature> ..., [label]
 
-``asset_id`` and ``timestamp`` must be there; an empty ``sensor_id`` is none; ``label`` is 0 or 1
-(``true``/``false`` too) and never a feature. Every other column is a feature, unless the caller
-names the features wanted. An empty cell is a value that was not measured (NaN in
-:func:`load`, left out by :func:`readings`). CSV may be separated by comma, semicolon or tab.
+An empty ``sensor_id`` is none; ``label`` is never a feature. Every other column of numbers is a
+feature, unless the caller names the features wanted. An empty cell is a value that was not
+measured (NaN in :func:`load`, left out by :func:`readings`).
+
+Files are taken as people have them: separators, decimal commas, encodings, compression, forms of
+times and labels are found out where they can only mean one thing, and said in ``notes``; else one
+sentence names the cause and the field of :class:`FileFormat` (the option) that settles it.
 
 Files are read in chunks, so a file larger than memory can be streamed with :func:`readings`.
 """
 
-from datasets.reader import load, readings
-from datasets.types import RESERVED, Dataset, Reading, Stream
+from datasets.format import FileFormat, add_format_arguments, format_of, names_in
+from datasets.reader import load, readings, without_repetitions
+from datasets.several import files_of, load_files
+from datasets.types import RESERVED, Dataset, Reading, Stream, StreamKey
 from datasets.writer import save
 
-__all__ = ["RESERVED", "Dataset", "Reading", "Stream", "load", "readings", "save"]
+__all__ = [
+    "RESERVED", "Dataset", "FileFormat", "Reading", "Stream", "StreamKey", "add_format_arguments",
+    "files_of", "format_of", "load", "load_files", "names_in", "readings", "save",
+    "without_repetitions",
+]  # fmt: skip

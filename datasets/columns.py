@@ -3,147 +3,270 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from datasets.types import Floats, Times
+from datasets.numbers import EXACT, Nulls, States, to_floats
+from datasets.roles import Roles
+from datasets.times import MADE_UP_START, Clock, joined
+from datasets.types import Floats, StreamKey, Times
 from errors import DatasetError, InputError
-from schemas import check_name, parse_timestamp
+from schemas import check_name
 
-#: Beyond this a float no longer holds each whole number: ids may have been rounded into one.
-_EXACT = 2**53
-_LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
+_NUMERIC = (pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A column of few different texts: which of ``values`` each row (n,) holds; -1: none."""
+
+    codes: npt.NDArray[np.int32]
+    values: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows of a file, a list or an array for each column."""
-
-    assets: list[str]
-    sensors: list[str | None]
-    times: Times
-    values: Floats
-    labels: npt.NDArray[np.int8] | None
-
-
-def check_columns(names: list[str], batch: Any, first: int) -> Chunk:
-    """Check a record batch of Arrow's.
+    """Some rows of a file.
 
     Parameters
     ----------
-    names : list of str
-        The feature columns.
-    batch : pyarrow.RecordBatch
-        The rows.
-    first : int
-        Number of the first row in its file, for messages.
+    keys : the streams among them; ``key`` (n,) says which one a row belongs to.
+    times : (n,); local time where ``local``.
+    values : (n, d)
+    labels, groups : None where the file has none.
+    rows : (n,) numbers of the rows in the file, from 1.
+    """
+
+    keys: list[StreamKey]
+    key: npt.NDArray[np.intp]
+    times: Times
+    local: bool
+    values: Floats
+    labels: Texts | None
+    groups: Texts | None
+    rows: npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was met while a file was read, for notes at its end."""
+
+    states: States = field(default_factory=dict)
+    blank: int = 0
+    rounded: dict[str, None] = field(default_factory=dict)
+    switches: dict[str, None] = field(default_factory=dict)
+
+    def notes(self) -> list[str]:
+        out = [
+            f"{name}: {text!r} is read as not measured ({_where(rows)})"
+            for (name, text), rows in sorted(self.states.items())
+        ]
+        if self.blank:
+            out.append(f"{self.blank:,} rows hold nothing and are left out")
+        if self.rounded:
+            names = ", ".join(self.rounded)
+            out.append(f"{names}: whole numbers beyond 2^53 are rounded, as in any CSV reader")
+        if self.switches:
+            out.append(f"{', '.join(self.switches)}: read as 0 and 1")
+        return out
+
+
+@dataclass(slots=True)
+class ChunkReader:
+    """Turns record batches of one file into chunks; columns of a batch are called c0, c1, ..."""
+
+    roles: Roles
+    clock: Clock
+    decimal: str = "."
+    nulls: Nulls = field(default_factory=Nulls)
+    trim: bool = False
+    found: Findings = field(default_factory=Findings)
+
+    def read(self, batch: Any, first: int) -> Chunk:
+        """Check a batch whose first row has the number ``first`` in its file.
+
+        Raises
+        ------
+        InputError
+            Names what is at fault.
+        """
+        rows = np.arange(first, first + batch.num_rows)
+        blank = self._blank(batch)
+        if blank is not None:
+            self.found.blank += int(blank.sum())
+            batch = batch.filter(pa.array(~blank))
+            rows = rows[~blank]
+        keys, key = self._keys(batch, rows)
+        if self.roles.times:
+            times, local = self._times(batch, rows)
+        else:
+            times, local = np.full(batch.num_rows, MADE_UP_START), False
+        return Chunk(
+            keys, key, times, local, self._values(batch, rows),
+            self._texts(batch, self.roles.label), self._texts(batch, self.roles.group), rows,
+        )  # fmt: skip
+
+    def _blank(self, batch: Any) -> npt.NDArray[np.bool_] | None:
+        """Rows (n,) without any content, as spreadsheets leave at the end of a table."""
+        keys = [p for p in (self.roles.asset, *self.roles.times) if p is not None]
+        empty: npt.NDArray[np.bool_] | None = None
+        for place in (*keys, *self.roles.features):
+            column = batch.column(f"c{place}")
+            bare = column.is_null()
+            if pa.types.is_string(column.type):
+                bare = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
+            here = bare.to_numpy(zero_copy_only=False)
+            empty = here if empty is None else empty & here
+            if not empty.any():
+                return None
+        return empty
+
+    def _keys(self, batch: Any, rows: npt.NDArray[np.int64]) -> tuple[list[StreamKey], Any]:
+        n = batch.num_rows
+        assets, which = [self.roles.asset_name], np.zeros(n, np.intp)
+        if self.roles.asset is not None:
+            found, which = self._ids(batch, self.roles.asset, "asset_id", rows)
+            assets = [name or "" for name in found]
+        sensors: list[str | None] = [None]
+        kind = np.zeros(n, np.intp)
+        if self.roles.sensor is not None:
+            sensors, kind = self._ids(batch, self.roles.sensor, "sensor_id", rows)
+        pairs, begin, key = np.unique(
+            which * len(sensors) + kind, return_index=True, return_inverse=True
+        )
+        order = np.argsort(begin)  # as they first appear
+        place = np.empty(len(pairs), np.intp)
+        place[order] = np.arange(len(pairs))
+        keys = [(assets[p // len(sensors)], sensors[p % len(sensors)]) for p in pairs[order]]
+        return keys, place[key]
+
+    def _ids(
+        self, batch: Any, place: int, name: str, rows: npt.NDArray[np.int64]
+    ) -> tuple[list[str | None], npt.NDArray[np.intp]]:
+        encoded = _encoded(batch.column(f"c{place}"))
+        codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+        texts: list[str | None] = []
+        for number, value in enumerate([*encoded.dictionary.to_pylist(), None]):
+            at = np.flatnonzero(codes == number)
+            if not len(at):
+                texts.append(None)
+                continue
+            text = id_text(value, name, int(rows[at[0]]))
+            if text is not None and self.trim:
+                text = text.strip()
+            try:
+                if text or name == "asset_id":  # a sensor may be absent
+                    check_name(text if text is not None else "", name)
+            except InputError as error:
+                said = f"{name}: is missing" if text is None else error.message
+                raise DatasetError(f"row {rows[at[0]]}: {said}", field=name) from None
+            texts.append(text or None)
+        return texts, codes.astype(np.intp)
+
+    def _times(self, batch: Any, rows: npt.NDArray[np.int64]) -> tuple[Times, bool]:
+        parts = [batch.column(f"c{place}") for place in self.roles.times]
+        if pa.types.is_dictionary(parts[0].type):
+            parts[0] = parts[0].dictionary_decode()
+        column = parts[0] if len(parts) == 1 else joined(parts[0], parts[1])
+        if self.trim and pa.types.is_string(column.type):
+            column = pc.utf8_trim_whitespace(column)
+        return self.clock.parse(column, int(rows[0]) if len(rows) else 1)
+
+    def _values(self, batch: Any, rows: npt.NDArray[np.int64]) -> Floats:
+        values = np.empty((batch.num_rows, len(self.roles.names)))
+        for number, (place, name) in enumerate(
+            zip(self.roles.features, self.roles.names, strict=True)
+        ):
+            values[:, number] = self._numbers(batch.column(f"c{place}"), name, rows)
+        if not np.isfinite(values.sum()) and np.isinf(values).any():
+            row, number = np.argwhere(np.isinf(values))[0]
+            name = self.roles.names[number]
+            raise DatasetError(f"row {rows[row]}: {name} is not finite", field=name)
+        return values
+
+    def _numbers(self, column: Any, name: str, rows: npt.NDArray[np.int64]) -> Floats:
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        kind = column.type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return to_floats(column, name, rows, self.decimal, self.nulls, self.found.states)
+        if pa.types.is_boolean(kind):
+            self.found.switches[name] = None
+            column = column.cast(pa.int8())
+        elif pa.types.is_integer(kind):
+            bounds = pc.min_max(column).as_py()
+            if max(abs(bounds["min"] or 0), abs(bounds["max"] or 0)) > EXACT:
+                self.found.rounded[name] = None
+        elif not any(is_kind(kind) for is_kind in _NUMERIC):
+            raise DatasetError(
+                f"column {name!r} holds {kind}, not numbers: --exclude {name!r} leaves it out",
+                field=name,
+            )
+        numbers = column.cast(pa.float64(), safe=False)
+        return self.nulls.blank(numbers.to_numpy(zero_copy_only=False))
+
+    def _texts(self, batch: Any, place: int | None) -> Texts | None:
+        if place is None:
+            return None
+        encoded = _encoded(batch.column(f"c{place}"))
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+        values = [_text(value) for value in encoded.dictionary.to_pylist()]
+        return Texts(codes, [value.strip() if self.trim else value for value in values])
+
+
+def _where(rows: Sequence[int]) -> str:
+    if len(rows) == 1:
+        return f"row {rows[0]}"
+    shown = ", ".join(map(str, rows[:3])) + (", ..." if len(rows) > 3 else "")
+    return f"{len(rows):,} readings, rows {shown}"
+
+
+def id_text(value: Any, field: str, row: int) -> str | None:
+    """An id as text. pandas makes floats of whole numbers as soon as one is missing: 7.0 is "7".
 
     Raises
     ------
-    InputError
-        Names what is at fault.
+    DatasetError
+        A float that is no exact whole number.
     """
-    has = batch.schema.names
-    assets = id_texts(batch.column("asset_id"), "asset_id", first)
-    sensors: list[str | None] = [None] * batch.num_rows
-    if "sensor_id" in has:
-        sensors = [s or None for s in id_texts(batch.column("sensor_id"), "sensor_id", first)]
-    _check_names(assets, "asset_id", first)
-    _check_names(sensors, "sensor_id", first)
-    labels = _labels(batch.column("label"), first) if "label" in has else None
-    return Chunk(
-        assets,
-        sensors,
-        _times(batch.column("timestamp"), first),
-        _values(names, batch, first),
-        labels,
+    if value is None or value != value:
+        return None
+    if not isinstance(value, float):
+        return str(value)
+    if value.is_integer() and abs(value) <= EXACT:
+        return str(int(value))
+    raise DatasetError(
+        f"row {row}: {field} {value!r} is a float that is no exact whole number: write ids as text",
+        field=field,
     )
 
 
-def id_texts(column: Any, field: str, first: int) -> list[Any]:
-    """Ids as text. pandas makes floats of whole numbers as soon as one is missing: 7.0 is "7"."""
-    if not pa.types.is_floating(column.type):
-        return list(column.cast(pa.string()).to_pylist())
-    found: list[str | None] = []
-    for row, number in enumerate(column.cast(pa.float64()).to_pylist()):
-        if number is None or number != number:
-            found.append(None)
-        elif number.is_integer() and abs(number) <= _EXACT:
-            found.append(str(int(number)))
-        else:
-            raise DatasetError(
-                f"row {first + row}: {field} {number!r} is a float that is no exact whole number:"
-                " write ids as text",
-                field=field,
-            )
-    return found
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:
+        return str(int(value))
+    return str(value)
 
 
-def _check_names(found: Sequence[str | None], field: str, first: int) -> None:
-    for name in set(found):
-        try:
-            if name is not None or field == "asset_id":  # a sensor may be absent
-                check_name(name, field)
-        except InputError as error:
-            message = f"row {first + found.index(name)}: {error.message}"
-            raise DatasetError(message, field=field) from None
+def _encoded(column: Any) -> Any:
+    if pa.types.is_dictionary(column.type):
+        return column
+    if pa.types.is_floating(column.type):
+        column = column.cast(pa.float64())
+    if pa.types.is_null(column.type):
+        column = column.cast(pa.string())
+    return column.dictionary_encode()
 
 
-def _values(names: list[str], batch: Any, first: int) -> Floats:
-    values = np.empty((batch.num_rows, len(names)))
-    for number, name in enumerate(names):
-        column = batch.column(name)
-        if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
-            raise DatasetError(f"column {name!r} holds {column.type}, not numbers", field=name)
-        values[:, number] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    infinite = np.argwhere(np.isinf(values))
-    if len(infinite):
-        row, column = infinite[0]
-        name = names[column]
-        raise DatasetError(f"row {first + row}: {name} is not finite", field=name)
-    return values
-
-
-def _times(column: Any, first: int) -> Times:
-    if pa.types.is_timestamp(column.type):
-        # to UTC: a naive column is UTC already, one with a zone is stored in UTC
-        found = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        found = _parse_times(column, first)
-    else:
-        raise DatasetError(f"column 'timestamp' holds {column.type}", field="timestamp")
-    if found.null_count:
-        row = found.is_null().index(True).as_py()
-        raise DatasetError(f"row {first + row}: timestamp is empty", field="timestamp")
-    times: Times = found.cast(pa.int64()).to_numpy(zero_copy_only=False).view("datetime64[us]")
-    return times
-
-
-def _parse_times(column: Any, first: int) -> Any:
-    for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
-        try:
-            return column.cast(kind)
-        except pa.ArrowInvalid:
-            continue
-    # mixed forms, or a bad one: each by the rule that also holds for messages
-    parsed = []
-    for row, text in enumerate(column.to_pylist()):
-        try:
-            parsed.append(parse_timestamp(text))
-        except InputError as error:
-            raise DatasetError(f"row {first + row}: {error.message}", field="timestamp") from None
-    return pa.array(parsed, pa.timestamp("us", "UTC"))
-
-
-def _labels(column: Any, first: int) -> npt.NDArray[np.int8]:
-    labels = np.empty(len(column), np.int8)
-    for row, label in enumerate(column.cast(pa.string()).to_pylist()):
-        value = _LABELS.get((label or "").strip().lower())
-        if value is None:
-            raise DatasetError(f"row {first + row}: label {label!r} is not 0 or 1", field="label")
-        labels[row] = value
-    return labels
+def distinct(parts: Sequence[Texts]) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Columns of texts, one after the other, with one list of values: codes (n,), values."""
+    places: dict[str, int] = {}
+    codes = []
+    for part in parts:
+        known = [places.setdefault(value, len(places)) for value in part.values]
+        codes.append(np.array([*known, -1], np.int32)[part.codes])
+    return np.concatenate(codes), list(places)

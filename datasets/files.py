@@ -1,139 +1,270 @@
-"""A CSV or Parquet file: which of the two, its header, and its rows batch by batch."""
+"""A file of readings: text or Parquet, what its columns are, and its rows chunk by chunk."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from datasets.columns import Chunk, check_columns
-from datasets.types import RESERVED
+from datasets.columns import Chunk, ChunkReader
+from datasets.format import BLANKS, FileFormat
+from datasets.layout import Layout, read_layout
+from datasets.numbers import Nulls, is_number
+from datasets.roles import Columns, Roles, find_roles
+from datasets.text import utf8
+from datasets.times import clock_of, joined
 from errors import DatasetError, InputError
-from schemas import check_name
 
-CHUNK_ROWS = 20_000
-_BAD_CELL = re.compile(r"column #(\d+): Row #(\d+): .*? invalid value '(.*)'", re.DOTALL)
+CHUNK_ROWS: Final = 20_000
+#: Cells of each column by which it is judged what the column is.
+_CELLS: Final = 300
+_PARQUET: Final = (".parquet", ".pq", ".parq")
+_TEXT: Final = (".csv", ".tsv", ".txt", ".tab", ".dat", ".asc", ".prn")
+_PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_BAD_ROW: Final = re.compile(r"Expected (\d+) columns, got (\d+)")
 
 
 def is_parquet(path: Path) -> bool:
     """By the file's suffix; raises `DatasetError` where it is neither."""
-    suffix = path.suffix.lower()
-    if suffix in (".parquet", ".pq"):
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in _PARQUET:
         return True
-    if suffix in (".csv", ".tsv", ".txt"):
+    if suffixes and suffixes[-1] in _PACKED:
+        suffixes = suffixes[:-1] or [".csv"]
+    if suffixes and suffixes[-1] in _TEXT:
         return False
-    raise DatasetError(f"{path.name}: neither .csv nor .parquet")
+    hint = ": save the sheet as CSV" if suffixes and suffixes[-1].startswith(".xls") else ""
+    raise DatasetError(f"{path.name}: neither .csv nor .parquet{hint}")
 
 
-def open_file(path: Path, wanted: Sequence[str] | None) -> tuple[list[str], Iterator[Chunk]]:
-    """Feature names and chunks of a file; the header is checked before any row is read."""
+def is_data(path: Path) -> bool:
+    """Whether a file's name is one of a file that :func:`open_file` reads."""
     try:
-        if is_parquet(path):
-            columns = list(pa.parquet.read_schema(path).names)
-            names = _feature_names(path, columns, wanted)
-            batches = _parquet_batches(path, _used(columns, names))
-        else:
-            columns, delimiter = _csv_header(path)
-            names = _feature_names(path, columns, wanted)
-            batches = _csv_batches(path, columns, delimiter, names)
-    except UnicodeDecodeError:
-        raise DatasetError(f"{path.name}: is no text in UTF-8, so no CSV file") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DatasetError(f"{path.name}: {error}") from None
-    return names, _chunks(path, names, batches)
+        return path.is_file() and (is_parquet(path) or True)
+    except DatasetError:
+        return False
 
 
-def _used(columns: Sequence[str], names: Sequence[str]) -> list[str]:
-    return [column for column in columns if column in RESERVED or column in names]
+def bare_name(path: Path) -> str:
+    """A file's name without the suffixes that say what it is."""
+    name = path.name
+    for known in (_PACKED, (*_TEXT, *_PARQUET)):
+        stem, dot, suffix = name.rpartition(".")
+        if dot and f".{suffix.lower()}" in known:
+            name = stem
+    return name
 
 
-def _feature_names(path: Path, columns: list[str], wanted: Sequence[str] | None) -> list[str]:
-    if "" in columns:
-        place = columns.index("") + 1
-        raise DatasetError(f"{path.name}: column {place} has no name (a row index?)")
-    for name in columns:
-        check_name(name, f"{path.name}: column")
-        if columns.count(name) > 1:
-            raise DatasetError(f"{path.name}: column {name!r} appears twice", field=name)
-    if wanted is None:
-        names = [column for column in columns if column not in RESERVED]
-    else:
-        names = list(wanted)
-    for name in ("asset_id", "timestamp", *names):
-        if name not in columns:
-            has = ", ".join(columns)[:300]
-            raise DatasetError(f"{path.name}: column {name!r} is missing; it has {has}", field=name)
-    if not names:
-        raise DatasetError(f"{path.name}: no feature column", field="features")
-    return names
+@dataclass(slots=True)
+class OpenFile:
+    """A file whose columns are known; ``chunks`` reads it, ``notes`` is whole only after that."""
+
+    path: Path
+    names: list[str]
+    chunks: Iterator[Chunk]
+    zone: str | None
+    counted: bool
+    _reader: ChunkReader
+    _notes: list[str] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        return [*self._notes, *self._reader.clock.notes, *self._reader.found.notes()]
 
 
-def _csv_header(path: Path) -> tuple[list[str], str]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        line = file.readline(1_000_000).rstrip("\r\n")
-    delimiter = max(",;\t", key=line.count)
-    if not line:
-        raise DatasetError(f"{path.name}: is empty")
-    table = pa.csv.read_csv(
-        pa.BufferReader(line.encode() + b"\n"),
-        # a thread of Arrow's still at work when the process ends would abort it
-        read_options=pa.csv.ReadOptions(use_threads=False),
-        parse_options=pa.csv.ParseOptions(delimiter=delimiter),
-    )
-    return list(table.column_names), delimiter
+def open_file(
+    path: Path,
+    form: FileFormat | None = None,
+    wanted: str | Sequence[str] | None = None,
+    group: str | None = None,
+    asset: str | None = None,
+) -> OpenFile:
+    """Find out what a file holds; its rows are read as ``chunks`` is.
 
+    Parameters
+    ----------
+    path : Path
+    form : FileFormat, optional
+        What the caller says of it.
+    wanted, group, asset
+        As for :func:`datasets.roles.find_roles`.
 
-def _csv_batches(
-    path: Path, columns: list[str], delimiter: str, names: Sequence[str]
-) -> Iterator[Any]:
-    used = _used(columns, names)
-    types = {name: pa.float64() if name in names else pa.string() for name in used}
-    try:
-        reader = pa.csv.open_csv(
-            path,
-            # one thread is as fast here, and only then is the row at fault told
-            read_options=pa.csv.ReadOptions(block_size=4 << 20, use_threads=False),
-            parse_options=pa.csv.ParseOptions(delimiter=delimiter),
-            convert_options=pa.csv.ConvertOptions(column_types=types, include_columns=used),
+    Raises
+    ------
+    DatasetError
+        It cannot be read; the file and what is at fault in it are named.
+    """
+    form = form or FileFormat()
+    with _named(path):
+        source = _Parquet(path) if is_parquet(path) else _Text(path, form)
+        roles = find_roles(source.columns, form, wanted, group, asset)
+        clock = clock_of(
+            form,
+            [source.columns.cells[place] for place in roles.times],
+            not source.columns.timed.intersection(roles.times),
+            (_times(batch, roles) for batch in source.batches(_Places(roles.used(), frozenset()))),
         )
-        with reader:
+        decimal = source.columns.decimal
+        reader = ChunkReader(roles, clock, decimal, Nulls(form.null, decimal), source.trim)
+        notes = [*source.notes, *roles.notes]
+    counted = not roles.times
+    return OpenFile(
+        path, roles.names, _chunks(path, source, reader), clock.zone, counted, reader, notes
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Which columns are read, and which of them as numbers straight away."""
+
+    used: Sequence[int]
+    numbers: frozenset[int]
+
+
+class _Text:
+    """A file of text; columns are called c0, c1, ... since a name may be empty, or twice."""
+
+    def __init__(self, path: Path, form: FileFormat) -> None:
+        self._path = path
+        self._layout: Layout = read_layout(path, form)
+        layout = self._layout
+        self.trim = layout.trim
+        self.notes = layout.notes
+        width = len(layout.names)
+        cells: list[list[str]] = [
+            [row[place].strip() if place < len(row) else "" for row in layout.rows[:_CELLS]]
+            for place in range(width)
+        ]
+        self.columns = Columns(path.name, layout.names, cells, frozenset(), layout.decimal)
+
+    def plain(self, place: int) -> bool:
+        """Whether a column holds numbers that Arrow reads itself, as far as the sample goes."""
+        decimal = self._layout.decimal
+        return all(
+            not cell or (is_number(cell, decimal) and not cell.isalpha())
+            for cell in self.columns.cells[place]
+        )
+
+    def batches(self, places: _Places, skip: int = 0) -> Iterator[Any]:
+        layout = self._layout
+        names = [f"c{place}" for place in range(len(layout.names))]
+        types = {
+            f"c{place}": pa.float64() if place in places.numbers else pa.string()
+            for place in places.used
+        }
+        text = utf8(self._path, layout.encoding, layout.delimiter == BLANKS)
+        with text, pa.csv.open_csv(
+            text,
+            # one thread is as fast here, and one at work when the process ends would abort it
+            read_options=pa.csv.ReadOptions(
+                block_size=4 << 20, use_threads=False, column_names=names,
+                skip_rows=layout.skip, skip_rows_after_names=skip,
+            ),
+            parse_options=pa.csv.ParseOptions(delimiter=layout.delimiter),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=types,
+                include_columns=[f"c{place}" for place in places.used],
+                decimal_point=layout.decimal,
+            ),
+        ) as reader:  # fmt: skip
             yield from reader
-    except pa.ArrowInvalid as error:
-        bad = _BAD_CELL.search(str(error))
-        if bad is None:
-            raise
-        name, row = columns[int(bad[1])], int(bad[2]) - 1  # the header is Arrow's first row
+
+
+class _Parquet:
+    """A Parquet file, which knows the types of its columns."""
+
+    trim = False
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.notes: list[str] = []
+        with pa.parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            head = next(file.iter_batches(_CELLS), None)
+        timed = {i for i, kind in enumerate(schema.types)
+                 if pa.types.is_timestamp(kind) or pa.types.is_date(kind)}  # fmt: skip
+        cells: list[list[str]] = [[] for _ in schema.names]
+        for place in range(len(schema.names)):
+            if pa.types.is_nested(schema.types[place]) or pa.types.is_binary(schema.types[place]):
+                cells[place] = ["<not a number>"]
+                continue
+            values = [] if head is None else head.column(place).to_pylist()
+            cells[place] = ["" if v is None else str(v).strip() for v in values]
+        self.columns = Columns(path.name, list(schema.names), cells, frozenset(timed))
+
+    def plain(self, place: int) -> bool:
+        return True
+
+    def batches(self, places: _Places, skip: int = 0) -> Iterator[Any]:
+        with pa.parquet.ParquetFile(self._path) as file:
+            wanted = [file.schema_arrow.names[place] for place in places.used]
+            order = sorted(places.used)
+            for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
+                yield batch.rename_columns([f"c{place}" for place in order])
+
+
+def _times(batch: Any, roles: Roles) -> Any:
+    parts = [batch.column(f"c{place}") for place in roles.times]
+    return parts[0] if len(parts) == 1 else joined(*parts)
+
+
+def _chunks(path: Path, source: Any, reader: ChunkReader) -> Iterator[Chunk]:
+    """Read numbers as such; from the first cell on that is none, read text and convert it."""
+    roles = reader.roles
+    numbers = frozenset(place for place in roles.features if source.plain(place))
+    done = 0
+    with _named(path):
+        while True:
+            try:
+                for batch in source.batches(_Places(roles.used(), numbers), done):
+                    for start in range(0, batch.num_rows, CHUNK_ROWS):
+                        piece = batch.slice(start, CHUNK_ROWS)
+                        yield reader.read(piece, done + 1)
+                        done += piece.num_rows
+                return
+            except pa.ArrowInvalid as error:
+                if not numbers or "conversion error" not in str(error):
+                    raise
+                numbers = frozenset()
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors that name the file."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
         raise DatasetError(
-            f"{path.name}: row {row}: column {name!r} holds {bad[3]!r:.80}, not a number",
-            field=name,
+            f"{path.name}: byte {error.object[error.start]:#x} is no {error.encoding}:"
+            " --encoding names the right one",
+            field="encoding",
         ) from None
-
-
-def _parquet_batches(path: Path, used: list[str]) -> Iterator[Any]:
-    with pa.parquet.ParquetFile(path) as file:
-        yield from file.iter_batches(CHUNK_ROWS, columns=used)
-
-
-def _chunks(path: Path, names: list[str], batches: Iterator[Any]) -> Iterator[Chunk]:
-    first = 1
-    try:
-        for batch in batches:
-            for start in range(0, batch.num_rows, CHUNK_ROWS):
-                piece = batch.slice(start, CHUNK_ROWS)
-                yield _checked(path, names, piece, first)
-                first += piece.num_rows
-    except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
-        raise DatasetError(f"{path.name}: {error}") from None
-
-
-def _checked(path: Path, names: list[str], batch: Any, first: int) -> Chunk:
-    try:
-        return check_columns(names, batch, first)
+    except DatasetError as error:
+        if error.message.startswith(f"{path.name}: "):
+            raise
+        raise DatasetError(f"{path.name}: {error.message}", field=error.field) from None
     except InputError as error:
-        message = f"{path.name}: {error.message}"
-        raise DatasetError(message, field=error.field) from None
+        raise DatasetError(f"{path.name}: {error.message}", field=error.field) from None
+    except (OSError, EOFError, pa.ArrowInvalid) as error:
+        raise DatasetError(f"{path.name}: {_plainly(str(error))}") from None
+
+
+def _plainly(message: str) -> str:
+    width = _BAD_ROW.search(message)
+    if width is not None:
+        row = re.search(r"Row #(\d+)", message)
+        where = f"row {row[1]}" if row else "a row"
+        return (
+            f"{where} has {width[2]} fields, not {width[1]} (a separator within a text or a number,"
+            " or a line cut short)"
+        )
+    if "invalid UTF8" in message:
+        return "holds text that is not UTF-8: --encoding names its encoding, as cp1252"
+    return message

@@ -2,74 +2,249 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from datasets.columns import Chunk
-from datasets.files import open_file
-from datasets.types import Dataset, Reading, Stream
+from datasets.columns import Chunk, Texts, distinct
+from datasets.files import OpenFile, open_file
+from datasets.format import FileFormat
+from datasets.labels import read_labels
+from datasets.times import MADE_UP_START, MADE_UP_STEP, LocalTime, clocks_went_back
+from datasets.types import Dataset, Reading, Stream, StreamKey, Times
 from errors import DatasetError
 
+Rows = npt.NDArray[np.intp]
+_HOUR: Final = np.timedelta64(3600, "s")
 
-def load(path: Path | str, feature_names: Sequence[str] | None = None) -> Dataset:
+
+def load(
+    path: Path | str,
+    feature_names: str | Sequence[str] | None = None,
+    form: FileFormat | None = None,
+    *,
+    group: str | None = None,
+    asset: str | None = None,
+) -> Dataset:
     """Read a whole file, split into streams (in order of first appearance).
+
+    Parameters
+    ----------
+    path : Path or str
+    feature_names : sequence of str, or str as typed (``a,b``), optional
+        The columns wanted; all that can be features when absent.
+    form : FileFormat, optional
+        What the file does not say itself.
+    group : str, optional
+        A column whose values name groups; it is no feature.
+    asset : str, optional
+        The asset where neither the file nor ``form`` names one.
 
     Raises
     ------
     DatasetError
         The file cannot be read, or a column is missing or bad; it is named.
     """
-    names, chunks = open_file(Path(path), feature_names)
-    parts: dict[tuple[str, str | None], list[tuple[Chunk, npt.NDArray[np.intp]]]] = {}
-    for chunk in chunks:
-        rows: dict[tuple[str, str | None], list[int]] = {}
-        for row, key in enumerate(zip(chunk.assets, chunk.sensors, strict=True)):
-            rows.setdefault(key, []).append(row)
-        for key, numbers in rows.items():
-            parts.setdefault(key, []).append((chunk, np.asarray(numbers)))
-    if not parts:
-        raise DatasetError(f"{Path(path).name}: holds no rows")
-    return Dataset(names, [_join(key, pieces) for key, pieces in parts.items()])
+    file = open_file(Path(path), form, feature_names, group, asset)
+    chunks = list(file.chunks)
+    if not any(len(chunk.rows) for chunk in chunks):
+        raise DatasetError(f"{file.path.name}: holds no rows")
+    labels, said = _labels(chunks, form)
+    parts: dict[StreamKey, list[tuple[int, Rows]]] = {}
+    for number, chunk in enumerate(chunks):
+        for key, rows in _by_stream(chunk):
+            parts.setdefault(key, []).append((number, rows))
+    streams: list[Stream] = []
+    zone = LocalTime(file.zone) if file.zone else None
+    notes = [*file.notes, *said]
+    repeated = 0
+    for key, pieces in parts.items():
+        stream, more = _join(key, pieces, chunks, labels, file, zone)
+        before = len(stream.timestamps)
+        stream = without_repetitions(stream)
+        repeated += before - len(stream.timestamps)
+        streams.append(stream)
+        notes += more
+    if repeated:
+        notes.append(f"{repeated:,} readings occur twice (time and values): counted once")
+    groups = None if group is None else _groups(file, group, chunks, parts)
+    return Dataset(file.names, streams, notes, groups)
 
 
-def readings(path: Path | str, feature_names: Sequence[str] | None = None) -> Iterator[Reading]:
+def readings(
+    path: Path | str,
+    feature_names: str | Sequence[str] | None = None,
+    form: FileFormat | None = None,
+    *,
+    say: Callable[[str], None] | None = None,
+) -> Iterator[Reading]:
     """Stream a file's rows in file order; memory does not grow with the file.
+
+    ``say`` is told, at the end, what was found out, replaced or left out.
 
     Raises
     ------
     DatasetError
         At the first ``next``, or at the row at fault, which is numbered.
     """
-    names, chunks = open_file(Path(path), feature_names)
-    for chunk in chunks:
-        times = chunk.times.astype("datetime64[us]").tolist()
+    file = open_file(Path(path), form, feature_names)
+    zone = LocalTime(file.zone) if file.zone else None
+    counts: dict[StreamKey, int] = {}
+    seen: dict[str, int] = {}
+    notes: list[str] = []
+    for chunk in file.chunks:
+        times = _whole_times(chunk, file, zone, counts).tolist()
+        labels: list[int | None] = [None] * len(times)
+        if chunk.labels is not None:
+            for code in chunk.labels.values:
+                seen[code] = seen.get(code, 0) + 1
+            meaning, notes = read_labels(seen, "label")
+            known = [meaning[value] for value in chunk.labels.values]
+            labels = [_known(known, code) for code in chunk.labels.codes.tolist()]
         for row, values in enumerate(chunk.values.tolist()):
             features = {
                 name: value
-                for name, value in zip(names, values, strict=True)
+                for name, value in zip(file.names, values, strict=True)
                 if value == value  # an empty cell is NaN: not measured, so not sent
             }
-            yield Reading(
-                chunk.assets[row],
-                chunk.sensors[row],
-                times[row].replace(tzinfo=UTC),
-                features,
-                None if chunk.labels is None else int(chunk.labels[row]),
+            asset, sensor = chunk.keys[chunk.key[row]]
+            yield Reading(asset, sensor, times[row].replace(tzinfo=UTC), features, labels[row])
+    if say is not None:
+        for note in [*file.notes, *notes]:
+            say(note)
+
+
+def without_repetitions(stream: Stream) -> Stream:
+    """The stream with each reading once: the first of those of equal time and equal values."""
+    same = np.flatnonzero(stream.timestamps[1:] == stream.timestamps[:-1])
+    if not len(same):
+        return stream
+    tied = np.unique(np.concatenate([same, same + 1]))
+    # -0.0 is 0.0, and one NaN as good as another
+    values = np.where(np.isnan(stream.values[tied]), np.nan, stream.values[tied] + 0.0)
+    times = stream.timestamps[tied].astype("datetime64[us]").astype(np.int64)
+    whole = np.ascontiguousarray(np.column_stack([times, values.view(np.int64)]))
+    _, first = np.unique(whole, axis=0, return_index=True)
+    keep = np.ones(len(stream.timestamps), bool)
+    keep[tied] = False
+    keep[tied[first]] = True
+    return stream if keep.all() else stream.take(keep)
+
+
+def _by_stream(chunk: Chunk) -> Iterator[tuple[StreamKey, Rows]]:
+    if len(chunk.keys) == 1:
+        yield chunk.keys[0], np.arange(len(chunk.key))
+        return
+    order = np.argsort(chunk.key, kind="stable")
+    ends = np.cumsum(np.bincount(chunk.key, minlength=len(chunk.keys)))
+    yield from zip(chunk.keys, np.split(order, ends[:-1]), strict=True)
+
+
+def _join(
+    key: StreamKey,
+    pieces: list[tuple[int, Rows]],
+    chunks: Sequence[Chunk],
+    labels: Sequence[npt.NDArray[np.int8]] | None,
+    file: OpenFile,
+    zone: LocalTime | None,
+) -> tuple[Stream, list[str]]:
+    def one(get: Callable[[int], Any]) -> Any:
+        parts = [get(number)[rows] for number, rows in pieces]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    notes: list[str] = []
+    times: Times = one(lambda number: chunks[number].times)
+    local = all(chunks[number].local for number, _ in pieces)
+    if file.counted:
+        times = MADE_UP_START + np.arange(len(times)) * MADE_UP_STEP
+    elif local and zone is not None:
+        times = zone.utc(key, times)
+    elif local and (at := clocks_went_back(times)) is not None:
+        # before that, the clock was an hour ahead of the one that goes on
+        times = np.concatenate([times[:at] - _HOUR, times[at:]])
+        notes.append(
+            f"{key[0]}: the clock goes back by an hour at row {_row(pieces, chunks, at)}: the"
+            " readings before it are taken as an hour earlier (--time-zone NAME says it exactly)"
+        )
+    stream = Stream(
+        key[0], key[1], times, one(lambda number: chunks[number].values),
+        None if labels is None else one(lambda number: labels[number]),
+        one(lambda number: chunks[number].rows),
+    )  # fmt: skip
+    if (times[1:] < times[:-1]).any():
+        stream = stream.take(np.argsort(times, kind="stable"))
+    return stream, notes
+
+
+def _row(pieces: list[tuple[int, Rows]], chunks: Sequence[Chunk], at: int) -> int:
+    return int(np.concatenate([chunks[n].rows[rows] for n, rows in pieces])[at])
+
+
+def _whole_times(
+    chunk: Chunk, file: OpenFile, zone: LocalTime | None, counts: dict[StreamKey, int]
+) -> Times:
+    """A chunk's times (n,) in UTC; counted, or from local time, stream by stream."""
+    if not file.counted and not (chunk.local and zone is not None):
+        return chunk.times
+    times = chunk.times.copy()
+    for key, rows in _by_stream(chunk):
+        if file.counted:
+            begin = counts.get(key, 0)
+            counts[key] = begin + len(rows)
+            times[rows] = MADE_UP_START + np.arange(begin, begin + len(rows)) * MADE_UP_STEP
+        elif zone is not None:
+            times[rows] = zone.utc(key, times[rows])
+    return times
+
+
+def _labels(
+    chunks: Sequence[Chunk], form: FileFormat | None
+) -> tuple[list[npt.NDArray[np.int8]] | None, list[str]]:
+    """The labels of each chunk, and notes on what they were taken for."""
+    parts = [chunk.labels for chunk in chunks if chunk.labels is not None]
+    if not parts:
+        return None, []
+    codes, values = distinct(parts)
+    counts = np.bincount(codes + 1, minlength=len(values) + 1)
+    said = {value: int(n) for value, n in zip(values, counts[1:], strict=True)}
+    if counts[0]:
+        said[""] = said.get("", 0) + int(counts[0])
+    name = (form.role("label") if form is not None else None) or "label"
+    meaning, notes = read_labels(said, name)
+    if not set(meaning.values()) & {0, 1}:
+        return None, notes
+    table = np.array([*(meaning[value] for value in values), -1], np.int8)
+    return np.split(table[codes], np.cumsum([len(p.codes) for p in parts])[:-1]), notes
+
+
+def _known(meaning: Sequence[int], code: int) -> int | None:
+    value = meaning[code] if code >= 0 else -1
+    return None if value < 0 else value
+
+
+def _groups(
+    file: OpenFile,
+    name: str,
+    chunks: Sequence[Chunk],
+    parts: dict[StreamKey, list[tuple[int, Rows]]],
+) -> dict[StreamKey, str]:
+    """The value of the grouping column by stream; it must be one."""
+    held: list[Texts] = [chunk.groups for chunk in chunks if chunk.groups is not None]
+    codes, values = distinct(held)
+    places = np.cumsum([0, *(len(part.codes) for part in held)])
+    out: dict[StreamKey, str] = {}
+    for key, pieces in parts.items():
+        found = np.unique(np.concatenate([codes[places[n] + rows] for n, rows in pieces]))
+        texts = [values[code] if code >= 0 else "" for code in found]
+        if len(texts) > 1:
+            raise DatasetError(
+                f"{file.path.name}: column {name!r} changes within the stream {key[0]}"
+                f" ({texts[0]!r}, {texts[1]!r}): a stream has one group",
+                field=name,
             )
-
-
-def _join(key: tuple[str, str | None], pieces: list[tuple[Chunk, npt.NDArray[np.intp]]]) -> Stream:
-    times = np.concatenate([chunk.times[rows] for chunk, rows in pieces])
-    order = np.argsort(times, kind="stable")
-    labels = [chunk.labels[rows] for chunk, rows in pieces if chunk.labels is not None]
-    return Stream(
-        key[0],
-        key[1],
-        times[order],
-        np.concatenate([chunk.values[rows] for chunk, rows in pieces])[order],
-        np.concatenate(labels)[order] if labels else None,
-    )
+        out[key] = texts[0]
+    return out

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.datetime64]
+StreamKey = tuple[str, str | None]
 
 #: Columns that are no features.
 RESERVED = ("asset_id", "sensor_id", "timestamp", "label")
@@ -28,18 +30,44 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The readings of one (asset_id, sensor_id), in the order of their times."""
+    """The readings of one (asset_id, sensor_id), in the order of their times.
+
+    Parameters
+    ----------
+    timestamps : (n,) datetime64[us], UTC
+    values : (n, d), NaN where nothing was measured
+    labels : (n,) of 1 (faulty), 0 (normal) and -1 (unknown), where there are any
+    rows : (n,) numbers of the rows in the file, from 1, where they come from one file
+    """
 
     asset_id: str
     sensor_id: str | None
-    timestamps: Times  # (n,) datetime64[us], UTC
-    values: Floats  # (n, d), NaN where a cell was empty
-    labels: npt.NDArray[np.int8] | None = None  # (n,) of 0 and 1
+    timestamps: Times
+    values: Floats
+    labels: npt.NDArray[np.int8] | None = None
+    rows: npt.NDArray[np.int64] | None = None
+
+    def take(self, which: Any) -> Stream:
+        """Some of the readings: a slice, a mask (n,) or places."""
+        return Stream(
+            self.asset_id,
+            self.sensor_id,
+            self.timestamps[which],
+            self.values[which],
+            None if self.labels is None else self.labels[which],
+            None if self.rows is None else self.rows[which],
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A whole file in memory; the columns of every ``values`` are ``feature_names``."""
+    """A whole file in memory; the columns of every ``values`` are ``feature_names``.
+
+    ``notes`` says what was found out, replaced or left out on the way; ``groups`` holds the value
+    of the grouping column by stream, where one was asked for.
+    """
 
     feature_names: list[str]
     streams: list[Stream]
+    notes: list[str] = field(default_factory=list)
+    groups: dict[StreamKey, str] | None = None

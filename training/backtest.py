@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from config import Settings
-from datasets import Stream
+from datasets import Stream, add_format_arguments, format_of
 from errors import InputError, TrainingError
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES
 from models.fitting.options import FitOptions
@@ -44,8 +44,8 @@ examples:
   python -m training.backtest --data plant.csv --train-until 2026-02-01 --out s.csv --plot s.png
   python -m training.backtest --data engines.csv --train-until 60 --out s.csv --fleet
 
-timestamps are ISO 8601 (2026-01-31T12:00:00Z; no offset means UTC); a column of plain numbers is
-refused, and so is a feature column that holds text: it is named.
+timestamps are ISO 8601 (2026-01-31T12:00:00Z; no offset means UTC); other forms of times, files
+without some of the columns, decimal commas and the like: docs/training.md.
 """
 
 
@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--fleet", action="store_true", help="one model for all assets")
     made.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the scores over time")
     made.add_argument("--features", metavar="NAME,...", help="columns to use (all)")
+    add_format_arguments(made)
     made.add_argument("--jobs", type=count, metavar="N", help="fits at one time (cores)")
     add_fit_arguments(made)
     return made
@@ -88,8 +89,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     if not arguments.out.parent.is_dir():
         raise InputError(f"--out: the folder {arguments.out.parent} does not exist")
     cut = parse_cut(arguments.train_until)
-    features = arguments.features.split(",") if arguments.features else None
-    data = load_data(arguments.data, features=features)
+    data = load_data(arguments.data, features=arguments.features, form=format_of(arguments))
     options = fit_options(arguments)
     tasks, notes = tasks_of(data, cut, options, arguments.fleet)
     tasks = [replace(t, policy=policy, criticality=arguments.criticality) for t in tasks]
@@ -97,7 +97,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         results, more = run_all(tasks, board, arguments.jobs)
     scored = in_order(data, cut, results, policy.threshold(arguments.criticality))
     write_scores(arguments.out, scored)
-    for note in dict.fromkeys([*notes, *more, *(n for r in results for n in r.notes)]):
+    for note in dict.fromkeys([*data.notes, *notes, *more, *(n for r in results for n in r.notes)]):
         out.print(f"note: {note}")
     if not any(np.isfinite(one.final_score).any() for one in scored):
         raise TrainingError("no reading could be scored; see the notes")

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from config import Settings
+from datasets import add_format_arguments, format_of
 from errors import NotFound, UnknownGroup
 from models.bundles.bundle import Bundle
 from models.feature_drift import compare, recent_columns
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data", metavar="FILE|GLOB", help="a file's readings instead")
     made.add_argument("--group", help="this group alone")
     made.add_argument("--json", action="store_true", help="print JSON")
+    add_format_arguments(made)
     return made
 
 
@@ -74,7 +76,8 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         raise UnknownGroup(f"the champion has no group {arguments.group!r}")
     groups = [arguments.group] if arguments.group else bundle.groups
     if arguments.data is not None:
-        found = compared(bundle, groups, of_file(bundle, load_data(arguments.data), arguments.last))
+        data = load_data(arguments.data, form=format_of(arguments))
+        found = compared(bundle, groups, of_file(bundle, data, arguments.last))
     else:
         found = _stored(settings, bundle, groups, arguments.last)
     if arguments.json:

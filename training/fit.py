@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from config import Settings
+from datasets import add_format_arguments, format_of
 from errors import InputError
 from runtime import run_command
 from schemas import parse_timestamp
@@ -29,9 +30,10 @@ examples:
   python -m training.fit --data postgresql --since 2026-01-01 --config fit.toml
   python -m training.fit --data new.parquet --groups groups.toml --only vibration --promote false
 
-data forms: a wide CSV or Parquet file with asset_id, timestamp, one column a feature, and
-optionally sensor_id and label (never trained on); a glob pattern of such files; an .npz with
-`values` (n, d) and `names`; simulated; postgresql (the readings stored so far).
+data forms: a wide CSV or Parquet file with asset_id, timestamp, one column per feature, and
+optionally sensor_id and label (never trained on), also compressed; a folder or a glob pattern of
+such files; an .npz with `values` (n, d) and `names`; simulated; postgresql (the readings stored so
+far). How other files are read: docs/training.md, and `python -m training.inspect`.
 """
 
 
@@ -49,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
         help="what to train on (simulated)",
     )  # fmt: skip
     made.add_argument("--features", metavar="NAME,...", help="columns to use (all)")
+    add_format_arguments(made)
     made.add_argument("--since", type=_time, help="with postgresql: readings from this time on")
     made.add_argument("--until", type=_time, help="with postgresql: readings before this time")
     made.add_argument(
@@ -106,7 +109,7 @@ def _train(settings: Settings, arguments: argparse.Namespace) -> int:
 def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
     """What the command line asks for, its data read."""
     options = fit_options(arguments)
-    features = arguments.features.split(",") if arguments.features else None
+    form = format_of(arguments)
 
     def stored() -> TrainingData:
         from db.session import open_engine
@@ -122,14 +125,15 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
 
     recipe: dict[str, Any] = {
         "data": _named(arguments.data),
-        "features": features,
+        "features": arguments.features,
+        "format": form.to_dict(),
         "group_column": arguments.group_by,
         "seed": options.seed,
         "quick": arguments.quick,
     }
     data = load_data(
-        arguments.data, seed=options.seed, quick=arguments.quick, features=features,
-        group_column=arguments.group_by, stored=stored,
+        arguments.data, seed=options.seed, quick=arguments.quick,
+        features=arguments.features, group_column=arguments.group_by, stored=stored, form=form,
     )  # fmt: skip
     return Request(
         data=data,

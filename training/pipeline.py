@@ -113,7 +113,7 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
             trained, registry, settings, policy, board,
             champion=champion, promote_mode=request.promote, native=request.native,
         )  # fmt: skip
-    notes = [champion.problem] if champion.problem else []
+    notes = [*request.data.notes, *([champion.problem] if champion.problem else [])]
     notes += grouping.notes + [note for result in results for note in result.notes]
     return Outcome(trained, published, list(dict.fromkeys(notes)))
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from config import Settings
+from datasets import FileFormat, add_format_arguments, format_of
 from errors import NotFound, TrainingError
 from models.bundles.bundle import Bundle
 from models.fitting.options import FitOptions
@@ -72,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
         "--holdout", type=share, metavar="SHARE",
         help="newest share of them that is compared on (as in the challenger's training)",
     )  # fmt: skip
+    add_format_arguments(made)
     return made
 
 
@@ -138,7 +140,7 @@ def _compared(
     )
     recipe: dict[str, Any] = json.loads(tags.get("recipe", "{}"))
     if arguments.data is not None:
-        recipe["data"] = arguments.data
+        recipe |= {"data": arguments.data, "format": format_of(arguments).to_dict()}
     if arguments.holdout is not None:
         recipe["holdout"] = arguments.holdout
     if not recipe.get("data"):
@@ -174,6 +176,7 @@ def _recent(
         features=recipe.get("features"),
         group_column=recipe.get("group_column"),
         stored=stored if recipe["data"] == POSTGRESQL else None,
+        form=FileFormat(**recipe.get("format", {})),
     )
     rules = challenger.rules
     grouping = by_rules(data, rules, only="") if rules and data.timed else group_streams(data)

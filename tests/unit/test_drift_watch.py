@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from models.bundles.bundle import Bundle
+from serving import drift_monitor
 from serving.drift_monitor import DriftMonitor
 from training.simulate import Plant
 
@@ -43,7 +44,7 @@ def test_a_group_that_cannot_be_compared_ends_nothing(
     )
     values = [dict(zip(plant.feature_names, row, strict=True)) for row in plant.values[0].tolist()]
     rows = [(features, {"final_score": 0.1}) for features in values]
-    monkeypatch.setattr(drift, "FRESH_S", -1.0)
+    monkeypatch.setattr(drift_monitor, "FRESH_S", -1.0)
 
     async def scenario() -> None:
         watch = DriftMonitor(Rows(rows))  # type: ignore[arg-type]

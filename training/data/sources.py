@@ -6,7 +6,6 @@ feature, NaN where a value was not measured.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from datasets import RESERVED, Dataset, Stream, load
+from datasets import FileFormat, Stream, StreamKey, files_of, load_files, names_in
 from errors import DatasetError, TrainingError
 from schemas import LookAlikes
-from training.data.columns import StreamKey, columns_of, read_groups
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +45,8 @@ class TrainingData:
         Value of the grouping column by stream, where one was asked for.
     single : sequence, optional
         For each stream the one feature it sends (the older message shape), or None.
+    notes : sequence of str
+        What was found out, replaced or left out while they were read.
     """
 
     feature_names: list[str]
@@ -56,6 +55,7 @@ class TrainingData:
     timed: bool = True
     column: Mapping[StreamKey, str] | None = None
     single: Sequence[str | None] = ()
+    notes: Sequence[str] = ()
 
     def feature_of(self, stream: int) -> str | None:
         """The one feature that a stream sends; None for readings of many."""
@@ -93,39 +93,28 @@ def key_text(stream: Stream) -> str:
 
 
 def from_files(
-    spec: str, features: Sequence[str] | None = None, group_column: str | None = None
+    spec: str,
+    features: str | Sequence[str] | None = None,
+    group_column: str | None = None,
+    form: FileFormat | None = None,
 ) -> TrainingData:
-    """Read one file, or every file a glob pattern matches, as one set of streams.
-
-    A stream that goes on in another file is joined in the order of time.
+    """Read a file, a folder, or every file a glob pattern matches, as one set of streams.
 
     Raises
     ------
     DatasetError
-        No file matches, a file cannot be used, or two files have different columns.
+        No file matches, or none can be used.
     """
-    paths = _matching(spec)
+    paths = files_of(spec)
+    if not paths:
+        raise DatasetError(f"no file matches {spec!r}; expected simulated, postgresql or a file")
     if len(paths) == 1 and paths[0].suffix == ".npz":
         return from_matrix(paths[0])
     other = group_column if group_column not in (None, "asset_id", "sensor_id") else None
-    parts: list[Dataset] = []
-    column: dict[StreamKey, str] = {}
-    for path in paths:
-        wanted = features
-        if wanted is None and other is not None:
-            wanted = [c for c in columns_of(path) if c not in RESERVED and c != other]
-        parts.append(load(path, wanted))
-        if set(parts[-1].feature_names) != set(parts[0].feature_names):
-            odd = sorted(set(parts[-1].feature_names) ^ set(parts[0].feature_names))
-            raise DatasetError(
-                f"{path.name}: its features differ from {paths[0].name}'s: {', '.join(odd[:5])}"
-            )
-        if other is not None:
-            read_groups(path, other, column)
-    streams = _joined(parts)
+    found = load_files(paths, features, form, group=other)
     shown = str(paths[0]) if len(paths) == 1 else f"{spec} ({len(paths)} files)"
     return TrainingData(
-        parts[0].feature_names, streams, shown, column=column if other is not None else None
+        found.feature_names, found.streams, shown, column=found.groups, notes=tuple(found.notes)
     )
 
 
@@ -178,23 +167,26 @@ def load_data(
     *,
     seed: int = 0,
     quick: bool = False,
-    features: Sequence[str] | None = None,
+    features: str | Sequence[str] | None = None,
     group_column: str | None = None,
     stored: Callable[[], TrainingData] | None = None,
+    form: FileFormat | None = None,
 ) -> TrainingData:
     """Training data by the name given on the command line.
 
     Parameters
     ----------
     spec : str
-        ``simulated``, ``postgresql``, a file, or a glob pattern.
+        ``simulated``, ``postgresql``, a file, a folder, or a glob pattern.
     seed, quick : of the simulated plant.
-    features : sequence of str, optional
+    features : sequence of str, or str as typed (``a,b``), optional
         Columns to use; all of them when absent.
     group_column : str, optional
         A column that is no feature: its values name the groups.
     stored : callable, optional
         Gives the readings stored in PostgreSQL; handed in, since only entry points connect.
+    form : FileFormat, optional
+        How a file is to be read.
 
     Raises
     ------
@@ -208,7 +200,7 @@ def load_data(
             raise DatasetError("no database is configured to read stored readings from")
         data = stored()
     else:
-        data, features = from_files(spec, features, group_column), None  # chosen while read
+        data, features = from_files(spec, features, group_column, form), None  # chosen while read
     names = LookAlikes()
     for stream in data.streams:
         for sentence in names.meet(stream.asset_id, stream.sensor_id):
@@ -216,7 +208,7 @@ def load_data(
     return data if features is None else select(data, features)
 
 
-def select(data: TrainingData, features: Sequence[str]) -> TrainingData:
+def select(data: TrainingData, features: str | Sequence[str]) -> TrainingData:
     """The same streams with these features only.
 
     Raises
@@ -224,48 +216,10 @@ def select(data: TrainingData, features: Sequence[str]) -> TrainingData:
     TrainingError
         A feature is not among the data's; it is named.
     """
-    missing = [name for name in features if name not in data.feature_names]
-    if missing:
-        raise TrainingError(
-            f"the data has no feature {missing[0]!r}; it has {', '.join(data.feature_names)[:300]}",
-            field=missing[0],
-        )
-    at = [data.feature_names.index(name) for name in features]
-    streams = [
-        Stream(s.asset_id, s.sensor_id, s.timestamps, s.values[:, at], s.labels)
-        for s in data.streams
-    ]
-    return replace(data, feature_names=list(features), streams=streams)
-
-
-def _matching(spec: str) -> list[Path]:
-    path = Path(spec)
-    if path.is_file():
-        return [path]
-    found = sorted(Path(name) for name in glob.glob(spec, recursive=True))
-    found = [name for name in found if name.is_file()]
-    if not found:
-        raise DatasetError(f"no file matches {spec!r}; expected simulated, postgresql or a file")
-    return found
-
-
-def _joined(parts: list[Dataset]) -> list[Stream]:
-    names = parts[0].feature_names
-    pieces: dict[StreamKey, list[Stream]] = {}
-    for part in parts:
-        order = [part.feature_names.index(name) for name in names]
-        for stream in part.streams:
-            if part.feature_names != names:
-                stream = replace(stream, values=stream.values[:, order])
-            pieces.setdefault(key_of(stream), []).append(stream)
-    return [_one(found) if len(found) > 1 else found[0] for found in pieces.values()]
-
-
-def _one(found: list[Stream]) -> Stream:
-    times = np.concatenate([s.timestamps for s in found])
-    order = np.argsort(times, kind="stable")
-    labels: npt.NDArray[np.int8] | None = None
-    if all(s.labels is not None for s in found):
-        labels = np.concatenate([s.labels for s in found if s.labels is not None])[order]
-    values = np.concatenate([s.values for s in found])[order]
-    return Stream(found[0].asset_id, found[0].sensor_id, times[order], values, labels)
+    try:
+        names = names_in(features, data.feature_names, "features")
+    except DatasetError as error:
+        raise TrainingError(error.message, field=error.field) from None
+    at = [data.feature_names.index(name) for name in names]
+    streams = [replace(s, values=s.values[:, at]) for s in data.streams]
+    return replace(data, feature_names=names, streams=streams)

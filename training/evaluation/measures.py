@@ -105,6 +105,8 @@ def reliability(scored: Sequence[Scored], targets: Sequence[float]) -> list[dict
 def confusion(scored: Sequence[Scored]) -> dict[str, float] | None:
     """Point-wise measures against the labels; None without labels.
 
+    Readings of which it is not known whether they are faulty (label -1) do not count.
+
     Returns
     -------
     dict
@@ -117,7 +119,7 @@ def confusion(scored: Sequence[Scored]) -> dict[str, float] | None:
         if one.labels is None:
             continue
         labelled = True
-        known = np.isfinite(one.final_score)
+        known = np.isfinite(one.final_score) & (one.labels >= 0)
         alarm, fault = one.is_anomaly[known], one.labels[known] == 1
         tp += int((alarm & fault).sum())
         fp += int((alarm & ~fault).sum())
@@ -231,7 +233,7 @@ def curves(scored: Sequence[Scored]) -> dict[str, Any] | None:
     labels, scores = [], []
     for one in scored:
         if one.labels is not None:
-            known = np.isfinite(one.final_score)
+            known = np.isfinite(one.final_score) & (one.labels >= 0)
             labels.append(one.labels[known])
             # p orders the readings that the score clips at 1
             scores.append(-np.log10(np.maximum(one.p[known], 1e-300)))

@@ -41,15 +41,17 @@ def test_files_with_columns_in_another_order_are_aligned(tmp_path: Path) -> None
     assert data.streams[0].values.tolist() == [[1, 2], [3, 4]]
 
 
-def test_files_with_other_features_are_refused_by_name(tmp_path: Path) -> None:
+def test_a_feature_that_a_file_lacks_is_missing_there_and_that_is_said(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", "P,S,2026-01-01T00:00:00Z,1,2")
     write(
         tmp_path / "b.csv",
         "P,S,2026-01-02T00:00:00Z,3,4",
         header="asset_id,sensor_id,timestamp,rms,flow",
     )
-    with pytest.raises(DatasetError, match=r"b\.csv.*flow, temp"):
-        load_data(str(tmp_path / "*.csv"))
+    data = load_data(str(tmp_path / "*.csv"))
+    assert data.feature_names == ["rms", "temp", "flow"]
+    np.testing.assert_array_equal(data.streams[0].values, [[1, 2, np.nan], [3, np.nan, 4]])
+    assert any("temp, flow: not in each of the files" in note for note in data.notes)
 
 
 def test_nothing_matches(tmp_path: Path) -> None:

@@ -131,3 +131,14 @@ def test_curves_of_a_perfect_score() -> None:
     assert found["roc_auc"] == 1.0
     assert curves([scored([0, 1])]) is None
     assert curves([scored([0, 1], [0, 0])]) is None
+
+
+def test_readings_of_unknown_label_do_not_count() -> None:
+    one = scored([0, 1, 1, 1, 0], [0, 0, -1, 1, -1])
+    found = confusion([one])
+    assert found is not None
+    assert (found["tp"], found["fp"], found["fn"], found["tn"]) == (1, 1, 0, 1)
+    assert alarm_rate([one])["readings"] == 2
+    found_curves = curves([scored([0, 1, 1, 1, 0], [0, 0, -1, 1, -1], p=[0.5, 0.4, 0.3, 0.1, 0.2])])
+    assert found_curves is not None
+    assert found_curves["roc_auc"] == 1.0

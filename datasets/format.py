@@ -1,0 +1,229 @@
+"""How a file is to be read where it does not say so itself; shared by every command.
+
+Each field is an option of the command line (:func:`add_format_arguments`). What is left out is
+found out from the file, where it can only mean one thing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from errors import DatasetError
+
+#: What a column can stand for.
+ROLES = ("asset_id", "sensor_id", "timestamp", "label")
+#: Ticks per second of each epoch; ``row`` counts readings instead.
+TIME_UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+ROW = "row"
+#: Any run of blanks and tabs.
+BLANKS = " "
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": BLANKS, "comma": ",", "semicolon": ";"}
+
+
+@dataclass(frozen=True, slots=True)
+class FileFormat:
+    """What the caller knows of a file; every field may be left out.
+
+    Parameters
+    ----------
+    columns : role -> name of the column, or of two joined by ``+`` (``timestamp``: Date+Time).
+    asset_id : the asset, where the file has no such column.
+    label : the column of labels; short for a role in ``columns``.
+    exclude : columns to leave out, as typed (``a,b``) or as a list.
+    time_format : strptime format of the times.
+    time_zone : IANA zone of times without an offset (UTC when left out).
+    time_unit : s, ms, us, ns: times count from 1970; row: they count readings.
+    decimal, delimiter, encoding : of text files.
+    null : values that mean "not measured", as text.
+    header : whether the first line of a text file names the columns.
+
+    Raises
+    ------
+    DatasetError
+        Names the option that is wrong.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    asset_id: str | None = None
+    label: str | None = None
+    exclude: str | Sequence[str] = ()
+    time_format: str | None = None
+    time_zone: str | None = None
+    time_unit: str | None = None
+    decimal: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    null: Sequence[str] = ()
+    header: bool = True
+
+    def __post_init__(self) -> None:
+        for role in self.columns:
+            if role not in ROLES:
+                raise _wrong("columns", f"{role!r} is not one of {', '.join(ROLES)}")
+        if self.decimal not in (None, ".", ","):
+            raise _wrong("decimal", f"{self.decimal!r} is neither . nor ,")
+        if self.delimiter is not None and len(self.delimiter) != 1:
+            raise _wrong("delimiter", f"{self.delimiter!r} is not one character")
+        if self.delimiter is not None and self.delimiter == self.decimal:
+            raise _wrong("delimiter", f"{self.delimiter!r} is also the decimal sign")
+        if self.time_unit not in (None, ROW, *TIME_UNITS):
+            raise _wrong("time-unit", f"{self.time_unit!r} is not one of s, ms, us, ns, row")
+        if self.time_format is not None and self.time_unit is not None:
+            raise _wrong("time-format", "cannot be combined with --time-unit")
+        if self.label is not None and self.columns.get("label", self.label) != self.label:
+            raise _wrong("label", f"{self.label!r} differs from --columns label=...")
+        if self.asset_id is not None and "asset_id" in self.columns:
+            raise _wrong("asset-id", "cannot be combined with --columns asset_id=...")
+        self._check_known()
+
+    def _check_known(self) -> None:
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except LookupError:
+                raise _wrong("encoding", f"{self.encoding!r} is not known") from None
+        if self.time_zone is not None:
+            try:
+                ZoneInfo(self.time_zone)
+            except (KeyError, ValueError, OSError):
+                raise _wrong(
+                    "time-zone", f"{self.time_zone!r} is no IANA zone such as Europe/Berlin"
+                ) from None
+
+    def role(self, name: str) -> str | None:
+        """The column that was named for a role."""
+        if name == "label" and self.label is not None:
+            return self.label
+        return self.columns.get(name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; only what differs from the defaults."""
+        default = asdict(FileFormat())
+        return {key: value for key, value in asdict(self).items() if value != default[key]}
+
+
+def add_format_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how a file is read."""
+    group = parser.add_argument_group(
+        "files (what can only mean one thing is found out and said; these say the rest)"
+    )
+    group.add_argument(
+        "--columns", metavar="ROLE=COLUMN,...",
+        help="which column is asset_id, sensor_id, timestamp, label; timestamp=Date+Time joins two",
+    )  # fmt: skip
+    group.add_argument("--asset-id", metavar="NAME", help="the asset, where the file names none")
+    group.add_argument("--label", metavar="COLUMN", help="the column of labels (label)")
+    group.add_argument("--exclude", metavar="COLUMN,...", help="columns to leave out")
+    group.add_argument(
+        "--time-format", metavar="FORMAT", help="of the times, as %%d.%%m.%%Y %%H:%%M"
+    )
+    group.add_argument(
+        "--time-zone", metavar="ZONE", help="of times without an offset, as Europe/Berlin (UTC)"
+    )
+    group.add_argument(
+        "--time-unit", choices=(*TIME_UNITS, ROW),
+        help="times are numbers: since 1970 in this unit, or a count of readings (row)",
+    )  # fmt: skip
+    group.add_argument("--decimal", metavar="SIGN", help=". or ,")
+    group.add_argument("--delimiter", metavar="SIGN", help="between fields; tab and space by name")
+    group.add_argument("--encoding", metavar="NAME", help="of the text, as cp1252 (utf-8)")
+    group.add_argument(
+        "--null", action="append", default=[], metavar="VALUE,...",
+        help="values that mean 'not measured' (--null=-200,-999)",
+    )  # fmt: skip
+    group.add_argument("--no-header", action="store_true",
+                       help="no line of names: columns are called 1, 2, ...")  # fmt: skip
+
+
+def format_of(arguments: argparse.Namespace) -> FileFormat:
+    """The options of :func:`add_format_arguments` as one object.
+
+    Raises
+    ------
+    DatasetError
+        Names the option that is wrong.
+    """
+    delimiter = arguments.delimiter
+    return FileFormat(
+        columns=parse_roles(arguments.columns or ""),
+        asset_id=arguments.asset_id,
+        label=arguments.label,
+        exclude=arguments.exclude or (),
+        time_format=arguments.time_format,
+        time_zone=arguments.time_zone,
+        time_unit=arguments.time_unit,
+        decimal=arguments.decimal,
+        delimiter=_DELIMITERS.get(delimiter, delimiter) if delimiter else None,
+        encoding=arguments.encoding,
+        null=[value.strip() for text in arguments.null for value in text.split(",")],
+        header=not arguments.no_header,
+    )
+
+
+def parse_roles(text: str) -> dict[str, str]:
+    """``asset_id=Unit,timestamp="Date/Time"``; a name may itself hold commas.
+
+    Raises
+    ------
+    DatasetError
+        It is no such list.
+    """
+    parts = re.split(r"(?:^|,)\s*(\w+)=", text)
+    if parts[0].strip():
+        raise _wrong("columns", f"{text!r} is not ROLE=COLUMN,...")
+    out = {}
+    for role, name in zip(parts[1::2], parts[2::2], strict=True):
+        if role not in ROLES:
+            raise _wrong("columns", f"{role!r} is not one of {', '.join(ROLES)}")
+        out[role] = _unquoted(name)
+    return out
+
+
+def names_in(given: str | Sequence[str], columns: Sequence[str], option: str) -> list[str]:
+    """The columns that a list names; typed as ``a,b``, where a name may itself hold commas.
+
+    Raises
+    ------
+    DatasetError
+        Names what is no column.
+    """
+    if not isinstance(given, str):
+        missing = next((name for name in given if name not in columns), None)
+        if missing is not None:
+            raise _no_column(missing, columns, option)
+        return list(given)
+    parts = given.split(",")
+    out: list[str] = []
+    while parts:
+        for size in range(len(parts), 0, -1):
+            name = _unquoted(",".join(parts[:size]))
+            if name in columns:
+                out.append(name)
+                del parts[:size]
+                break
+        else:
+            raise _no_column(_unquoted(parts[0]), columns, option)
+    return out
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1]
+    return text
+
+
+def _no_column(name: str, columns: Sequence[str], option: str) -> DatasetError:
+    has = ", ".join(columns)[:300]
+    where = f"--{option}: " if option else ""
+    return DatasetError(f"{where}column {name!r} is missing; it has {has}", field=name)
+
+
+def _wrong(option: str, what: str) -> DatasetError:
+    return DatasetError(f"--{option}: {what}", field=option)

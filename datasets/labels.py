@@ -1,0 +1,94 @@
+"""Labels of all kinds as faulty, normal or unknown; no label keeps a file from being read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+UNKNOWN: Final = -1
+_NORMAL: Final = frozenset(
+    ("normal", "ok", "good", "healthy", "no", "false", "none", "nominal", "benign", "regular", "n",
+     "f", "no fault", "no_fault", "nofault", "fault free", "fault-free", "no failure", "negative",
+     "inlier", "io", "i.o.", "normaal", "gut", "non", "nein", "background", "baseline", "running",
+     "run", "operational")
+)  # fmt: skip
+_FAULTY: Final = frozenset(
+    ("true", "yes", "anomaly", "anomalous", "abnormal", "fault", "faulty", "failure", "attack",
+     "outlier", "y", "t", "bad", "broken", "defect", "positive", "ja", "oui", "nio", "n.i.o.")
+)  # fmt: skip
+_UNKNOWN: Final = frozenset(
+    ("", "nan", "na", "n/a", "null", "none given", "unknown", "unlabelled", "unlabeled", "?", "-")
+)
+
+
+def read_labels(counts: Mapping[str, int], name: str) -> tuple[dict[str, int], list[str]]:
+    """What each text of a label column means: 1 faulty, 0 normal, -1 unknown; and notes.
+
+    Graded labels (0, 1, 2, ...) are faulty above 0; of -1 and 1 the rarer is the fault; of texts
+    those that mean normal are known, all others are faults. Where no text means normal, the
+    labels say nothing.
+    """
+    meaning: dict[str, int] = {}
+    numbers: dict[str, float] = {}
+    words: list[str] = []
+    for text in counts:
+        word = text.strip().casefold()
+        if word in _UNKNOWN:
+            meaning[text] = UNKNOWN
+            continue
+        try:
+            numbers[text] = float(word)
+        except ValueError:
+            words.append(text)
+    notes: list[str] = []
+    meaning |= _numbers(numbers, counts, name, notes)
+    if words:
+        meaning |= _words(words, counts, name, notes, bool(numbers))
+    unknown = sum(counts[text] for text, value in meaning.items() if value == UNKNOWN)
+    if 0 < unknown < sum(counts.values()):
+        notes.append(f"{name}: {unknown:,} readings have no label: taken for unknown, not normal")
+    return meaning, notes
+
+
+def _numbers(
+    numbers: Mapping[str, float], counts: Mapping[str, int], name: str, notes: list[str]
+) -> dict[str, int]:
+    values = set(numbers.values())
+    if values <= {0.0, 1.0}:
+        return {text: int(value) for text, value in numbers.items()}
+    if values == {-1.0, 1.0}:
+        often = {v: sum(counts[t] for t in numbers if numbers[t] == v) for v in values}
+        fault = 1.0 if often[1.0] < often[-1.0] else -1.0
+        notes.append(
+            f"{name}: of -1 and 1 the rarer, {fault:g} ({int(often[fault]):,} readings), is taken"
+            " for the fault"
+        )
+        return {text: int(value == fault) for text, value in numbers.items()}
+    if values == {-1.0}:
+        return dict.fromkeys(numbers, UNKNOWN)
+    unknown = -1.0 in values and 0.0 in values
+    graded = values - ({0.0, -1.0} if unknown else {0.0})
+    grades = ", ".join(f"{v:g}" for v in sorted(graded)[:9])
+    said = ", -1 unknown" if unknown else ""
+    notes.append(f"{name}: graded labels: 0 is normal, {grades} are faults{said}")
+    return {
+        text: UNKNOWN if unknown and value == -1.0 else int(value != 0.0)
+        for text, value in numbers.items()
+    }
+
+
+def _words(
+    words: list[str], counts: Mapping[str, int], name: str, notes: list[str], zero: bool
+) -> dict[str, int]:
+    normal = [text for text in words if text.strip().casefold() in _NORMAL]
+    faulty = [text for text in words if text not in normal]
+    sure = all(text.strip().casefold() in _FAULTY for text in faulty)
+    if not (normal or zero or (faulty and sure)):
+        shown = ", ".join(sorted(words)[:5])
+        notes.append(f"{name}: none of its texts ({shown}) means normal: its labels are not used")
+        return dict.fromkeys(words, UNKNOWN)
+    if not sure or not {t.strip().casefold() for t in words} <= {"true", "false"}:
+        said = ", ".join(repr(text)[:40] for text in sorted(faulty)[:5]) or "nothing"
+        held = ", ".join(repr(text)[:40] for text in sorted(normal)[:5]) or "nothing"
+        notes.append(f"{name}: {said} taken for faults, {held} for normal")
+    return {text: int(text in faulty) for text in words}

@@ -1,0 +1,161 @@
+"""Text that stands for a number, or for the lack of one."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datasets.types import Floats
+from errors import DatasetError
+
+_NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_ARROW_NUMBER: Final = f"^{_NUMBER}$"
+_IS_NUMBER: Final = re.compile(_NUMBER)
+_IS_COMMA_NUMBER: Final = re.compile(_NUMBER.replace(r"\.", ","))
+_GROUPED: Final = {
+    # thousands set apart by the other sign, a blank or an apostrophe
+    ".": re.compile(r"[+-]?\d{1,3}(?:[,\s'\u2019]\d{3})+(?:\.\d+)?"),
+    ",": re.compile(r"[+-]?\d{1,3}(?:[.\s'\u2019]\d{3})+(?:,\d+)?"),
+}
+_EMPTY: Final = frozenset(
+    ("", "nan", "na", "n/a", "#n/a", "#na", "null", "<null>", "none", "nil", "-", "--", "---", "?",
+     "-nan", "1.#qnan", "-1.#ind", "1.#ind", "nan(ind)", "-nan(ind)", "undefined", "missing")
+)  # fmt: skip
+#: What historians (PI, OPC, iFIX, Wonderware) and spreadsheets write in place of a value.
+_STATES: Final = frozenset(
+    ("bad", "bad input", "bad quality", "bad data", "bad value", "bad output", "bad tag", "no data",
+     "nodata", "no result", "no value", "not available", "unavailable", "i/o timeout",
+     "io timeout", "timeout", "time out", "comm fail", "comm failure", "comm error", "comm. fail",
+     "communication failure", "configure", "not configured", "not connected", "not connect",
+     "disconnected", "no connection", "pt created", "point created", "shutdown", "scan off",
+     "scan timeout", "off scan", "offline", "arc offline", "arc off-line", "intf shut",
+     "intf down", "under range", "over range", "underrange", "overrange", "out of range",
+     "under range of", "inp out of range", "calc failed", "calc error", "calc off", "calc overflow",
+     "error", "err", "failed", "fail", "fault", "sensor failure", "device failure", "invalid",
+     "invalid data", "uncertain", "questionable", "unknown", "ptcreated", "no sample",
+     "no lab data", "no alarm", "access denied", "equip fail", "system error", "invalid float",
+     "#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!", "#####", "pending", "doubtful",
+     "deleted", "out of serv", "out of service", "not good", "substituted", "trace", "<bad>")
+)  # fmt: skip
+_INFINITE: Final = ("inf", "infinity", "1.#inf")
+_SWITCH: Final = {"true": 1.0, "false": 0.0, "on": 1.0, "off": 0.0, "yes": 1.0, "no": 0.0}
+#: The rows in which a column held a text that says why nothing was measured, by both.
+States = dict[tuple[str, str], list[int]]
+#: Beyond this a float no longer holds each whole number.
+EXACT: Final = 2**53
+
+
+def missing(text: str) -> bool:
+    """Whether a text says that nothing was measured."""
+    word = text.strip().casefold()
+    return word in _EMPTY or word in _STATES
+
+
+def is_number(text: str, decimal: str = ".") -> bool:
+    """Whether a text is a number (finite or not, a switch's position, or grouped by thousands)."""
+    word = text.strip()
+    return _value(word, decimal) is not None or word.strip("+-").casefold() in _INFINITE
+
+
+class Nulls:
+    """The values that a caller says mean "not measured": as text, and as numbers."""
+
+    def __init__(self, given: Any = (), decimal: str = ".") -> None:
+        self.texts = frozenset(value.casefold() for value in given)
+        found = (_value(value, decimal) or _value(value, ".") for value in given)
+        self.numbers = [value for value in found if value is not None]
+        if any(_value(value, ".") == 0 for value in given):
+            self.numbers.append(0.0)
+
+    def blank(self, values: Floats) -> Floats:
+        """``values`` (n,) with NaN in place of the caller's codes."""
+        if not self.numbers:
+            return values
+        return np.where(np.isin(values, self.numbers), np.nan, values)
+
+
+def to_floats(
+    column: Any,
+    name: str,
+    rows: npt.NDArray[np.int64],
+    decimal: str,
+    nulls: Nulls,
+    states: States,
+) -> Floats:
+    """A column of text as numbers (n,), NaN where nothing was measured.
+
+    Parameters
+    ----------
+    column : pyarrow array of strings
+    name : its name, for messages.
+    rows : (n,) numbers of its rows, for messages.
+    decimal : its decimal sign.
+    nulls : what else means "not measured".
+    states : told of what was read as missing although it is a text.
+
+    Raises
+    ------
+    DatasetError
+        Names the row, the column, the text and the options that help.
+    """
+    text = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    plain = pc.replace_substring(text, ",", ".") if decimal == "," else text
+    good = pc.fill_null(pc.match_substring_regex(plain, _ARROW_NUMBER), False)
+    if decimal == ",":  # 12.5 is no number here; 12.345 would be twelve thousand
+        good = pc.and_(good, pc.invert(pc.fill_null(pc.match_substring(text, "."), False)))
+    numbers = pc.if_else(good, plain, None).cast(pa.float64())
+    values: Floats = numbers.to_numpy(zero_copy_only=False).copy()
+    bad = np.flatnonzero(~good.to_numpy(zero_copy_only=False))
+    known: dict[str, float] = {}
+    for row, cell in zip(bad.tolist(), text.take(pa.array(bad)).to_pylist(), strict=True):
+        if cell is None:
+            continue
+        if cell not in known:
+            known[cell] = _read(cell, name, int(rows[row]), decimal, nulls)
+        values[row] = known[cell]
+        word = cell.casefold()
+        if word in _STATES:
+            states.setdefault((name, cell), []).append(int(rows[row]))
+    switched = next((cell for cell in known if cell.casefold() in _SWITCH), None)
+    if switched is not None and not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
+        row = rows[bad[text.take(pa.array(bad)).to_pylist().index(switched)]]
+        raise DatasetError(
+            f"row {row}: column {name!r} holds {switched!r} among numbers: --null {switched} reads"
+            f" it as missing, --exclude {name!r} leaves the column out",
+            field=name,
+        )
+    return nulls.blank(values)
+
+
+def _read(cell: str, name: str, row: int, decimal: str, nulls: Nulls) -> float:
+    if missing(cell) or cell.casefold() in nulls.texts:
+        return np.nan
+    value = _value(cell, decimal)
+    if value is not None:
+        return value
+    hint = f"--null {cell!r:.60} reads it as missing, --exclude {name!r} leaves the column out"
+    if decimal == "," and _IS_NUMBER.fullmatch(cell):
+        hint = "its other numbers have decimal commas: --decimal says which sign is meant"
+    elif decimal == "." and _IS_COMMA_NUMBER.fullmatch(cell):
+        hint = "a decimal comma? --decimal , reads it"
+    elif cell.strip("+-").casefold() in _INFINITE:
+        raise DatasetError(f"row {row}: {name} is not finite: --null {cell}", field=name)
+    raise DatasetError(
+        f"row {row}: column {name!r} holds {cell!r:.80}, not a number: {hint}", field=name
+    )
+
+
+def _value(cell: str, decimal: str) -> float | None:
+    pattern = _IS_NUMBER if decimal == "." else _IS_COMMA_NUMBER
+    if pattern.fullmatch(cell):
+        return float(cell.replace(",", "."))
+    if _GROUPED[decimal].fullmatch(cell):
+        other = "," if decimal == "." else "."
+        bare = re.sub(r"[\s'\u2019]", "", cell.replace(other, ""))
+        return float(bare.replace(",", "."))
+    return _SWITCH.get(cell.casefold())

@@ -1,0 +1,290 @@
+"""Which column of a file is what: asset, sensor, time, label, group, features, or nothing."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from datasets.format import ROW, FileFormat, names_in
+from datasets.numbers import is_number, missing
+from datasets.times import is_date, is_time, is_time_of_day
+from errors import DatasetError
+from schemas import check_name
+
+_ASSET: Final = frozenset(("assetid", "asset"))
+_SENSOR: Final = frozenset(("sensorid",))
+_TIME: Final = frozenset(
+    ("timestamp", "datetime", "dateandtime", "datetimeutc", "timestamputc", "time", "date", "ts",
+     "zeit", "zeitstempel", "datum", "datumzeit", "datumuhrzeit", "uhrzeit", "horodatage", "fecha",
+     "fechahora", "epoch", "unixtime")
+)  # fmt: skip
+_LABEL: Final = frozenset(("anomaly", "isanomaly", "anomalylabel", "islabel"))
+#: Names that people and libraries give to a number of the row.
+_ROW_NUMBER: Final = re.compile(
+    r"|unnamed: ?\d+|__index_level_\d+__|index|level_\d+|row|rows|row[ _]?(?:id|no|nr|num|number)|"
+    r"id|#|nr\.?|no\.?|line|record|x",
+    re.IGNORECASE,
+)
+
+
+@dataclass(slots=True)
+class Roles:
+    """Places of a file's columns; ``names`` are those of ``features``.
+
+    ``asset_name`` stands in where there is no column of assets.
+    """
+
+    asset: int | None = None
+    asset_name: str = ""
+    sensor: int | None = None
+    times: tuple[int, ...] = ()
+    label: int | None = None
+    group: int | None = None
+    features: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def used(self) -> list[int]:
+        """All places that are read, in the file's order."""
+        one = [p for p in (self.asset, self.sensor, self.label, self.group) if p is not None]
+        return sorted({*one, *self.times, *self.features})
+
+
+@dataclass(slots=True)
+class Columns:
+    """What is known of a file's columns before its rows are read.
+
+    Parameters
+    ----------
+    file : its name, for messages.
+    names : as in the file; empty where a column has none.
+    cells : the first cells of each, without blanks around them.
+    timed : places of columns that the file itself types as times.
+    decimal : sign of its numbers.
+    """
+
+    file: str
+    names: list[str]
+    cells: list[list[str]]
+    timed: frozenset[int] = frozenset()
+    decimal: str = "."
+
+    def filled(self, place: int) -> list[str]:
+        return [cell for cell in self.cells[place] if not missing(cell)]
+
+    def place(self, name: str, option: str = "") -> int:
+        """Where the one column of a name is."""
+        names_in([name], self.names, option)
+        self.once(name)
+        return self.names.index(name)
+
+    def once(self, name: str) -> None:
+        if self.names.count(name) > 1:
+            raise DatasetError(f"column {name!r} appears twice", field=name)
+
+    def like(self, known: frozenset[str]) -> list[int]:
+        """Places of the columns whose names, without case and signs, are among ``known``."""
+        return [i for i, name in enumerate(self.names) if _bare(name) in known]
+
+
+def find_roles(
+    columns: Columns,
+    form: FileFormat,
+    wanted: str | Sequence[str] | None = None,
+    group: str | None = None,
+    asset: str | None = None,
+) -> Roles:
+    """Find out what each column is.
+
+    Parameters
+    ----------
+    columns : Columns
+    form : FileFormat
+        What the caller says.
+    wanted : str or sequence of str, optional
+        The features; all that can be when absent.
+    group : str, optional
+        A column whose values name groups; no feature.
+    asset : str, optional
+        The asset where neither file nor caller name one.
+
+    Raises
+    ------
+    DatasetError
+        A column that is needed is missing, or could be one of several; options are named.
+    """
+    for name in filter(None, columns.names):
+        check_name(name, "column")
+    roles = Roles()
+    _asset(columns, form, asset, roles)
+    roles.sensor = _named(columns, form, "sensor_id", _SENSOR, roles)
+    _times(columns, form, roles)
+    _label(columns, form, roles)
+    if group is not None:
+        roles.group = columns.place(group)
+    excluded = names_in(form.exclude, columns.names, "exclude") if form.exclude else []
+    if wanted is None:
+        taken = {*roles.used(), *(columns.names.index(name) for name in excluded)}
+        roles.features = _features(columns, taken, roles.notes)
+    else:
+        given = names_in(wanted, columns.names, "" if not isinstance(wanted, str) else "features")
+        roles.features = [columns.place(name) for name in given]
+    roles.names = [columns.names[place] for place in roles.features]
+    for name in roles.names:
+        columns.once(name)
+    if not roles.names:
+        why = "".join(f"; {note}" for note in roles.notes)[:300]
+        raise DatasetError(f"no feature column{why}", field="features")
+    return roles
+
+
+def _asset(columns: Columns, form: FileFormat, asset: str | None, roles: Roles) -> None:
+    roles.asset = _named(columns, form, "asset_id", _ASSET, roles)
+    if roles.asset is not None:
+        if form.asset_id is not None:
+            raise DatasetError(
+                f"column {columns.names[roles.asset]!r} names the assets: --asset-id is for files"
+                " that have none (--exclude leaves the column out)",
+                field="asset-id",
+            )
+        return
+    roles.asset_name = form.asset_id or asset or ""
+    if not roles.asset_name:
+        has = ", ".join(filter(None, columns.names))[:300]
+        raise DatasetError(
+            f"column 'asset_id' is missing; it has {has}: --asset-id NAME says which asset it is,"
+            " --columns asset_id=COLUMN which column names it",
+            field="asset_id",
+        )
+    if form.asset_id is None:
+        roles.notes.append(f"no column names the asset: the file does, {roles.asset_name!r}")
+
+
+def _named(
+    columns: Columns, form: FileFormat, role: str, known: frozenset[str], roles: Roles
+) -> int | None:
+    given = form.role(role)
+    if given is not None:
+        return columns.place(given, f"columns {role}")
+    if form.exclude and role in names_in(form.exclude, columns.names, "exclude"):
+        return None
+    if role in columns.names:
+        return columns.place(role)
+    found = [p for p in columns.like(known) if columns.filled(p)]
+    if len(found) != 1:
+        return None
+    roles.notes.append(f"column {columns.names[found[0]]!r} is read as {role}")
+    return found[0]
+
+
+def _times(columns: Columns, form: FileFormat, roles: Roles) -> None:
+    given = form.role("timestamp")
+    if given is not None:
+        parts = [given] if given in columns.names else given.split("+")
+        roles.times = tuple(columns.place(part.strip(), "columns timestamp") for part in parts)
+        if len(roles.times) > 2:
+            raise DatasetError("--columns timestamp: joins two columns at most", field="columns")
+        return
+    if "timestamp" in columns.names:
+        roles.times = (columns.place("timestamp"),)
+        return
+    free = [p for p in range(len(columns.names)) if p not in (roles.asset, roles.sensor)]
+    timed = [p for p in free if p in columns.timed or is_time(columns.filled(p)[:40])]
+    named = [p for p in columns.like(_TIME) if p in free]
+    dates = [p for p in timed if p not in columns.timed and is_date(columns.filled(p))]
+    hours = [p for p in free if is_time_of_day(columns.filled(p))]
+    chosen = [p for p in named if p in timed and p not in dates]
+    if len(dates) == 1 and len(hours) == 1 and set(timed) <= {*dates, *hours}:
+        chosen = [dates[0], hours[0]]
+    elif not chosen and form.time_unit is not None and form.time_unit != ROW:
+        chosen = named
+    elif not chosen:
+        chosen = timed
+    pair = len(dates) == 1 and chosen == [*dates, *hours] and len(hours) == 1
+    if len(chosen) == 1 or pair:
+        roles.times = tuple(chosen)
+        said = " and ".join(repr(columns.names[p]) for p in chosen)
+        roles.notes.append(f"column {said} is read as timestamp" if not pair else
+                           f"columns {said} are read as timestamp")  # fmt: skip
+    elif form.time_unit != ROW:
+        _no_time(columns, chosen)
+
+
+def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
+    if chosen:
+        names = ", ".join(repr(columns.names[p]) for p in chosen[:5])
+        raise DatasetError(
+            f"column 'timestamp' is missing, and {names} may each be it: --columns"
+            " timestamp=COLUMN says which",
+            field="timestamp",
+        )
+    has = ", ".join(filter(None, columns.names))[:300]
+    raise DatasetError(
+        f"column 'timestamp' is missing; it has {has}: --columns timestamp=COLUMN (or Date+Time)"
+        " names it, --time-unit row takes the readings as they come",
+        field="timestamp",
+    )
+
+
+def _label(columns: Columns, form: FileFormat, roles: Roles) -> None:
+    given = form.role("label")
+    if given is not None:
+        roles.label = columns.place(given, "label")
+        return
+    exact = [i for i, name in enumerate(columns.names) if _bare(name) in ("label", "labels")]
+    if "label" in columns.names:
+        exact = [columns.place("label")]
+    known = [
+        p for p in columns.like(_LABEL)
+        if {c.casefold() for c in columns.filled(p)} <= {"0", "1", "0.0", "1.0", "true", "false"}
+    ]  # fmt: skip
+    found = exact or known
+    if form.exclude:
+        out = names_in(form.exclude, columns.names, "exclude")
+        found = [p for p in found if columns.names[p] not in out]
+    if len(found) == 1:
+        roles.label = found[0]
+        if columns.names[found[0]] != "label":
+            roles.notes.append(f"column {columns.names[found[0]]!r} is read as label")
+
+
+def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
+    out, empty = [], 0
+    for place, name in enumerate(columns.names):
+        if place in taken:
+            continue
+        cells = columns.cells[place]
+        filled = columns.filled(place)
+        if _ROW_NUMBER.fullmatch(name) and _counts_rows(cells):
+            notes.append(f"column {name or place + 1!r} numbers the rows: left out")
+        elif not name and not filled:
+            empty += 1
+        elif not name:
+            raise DatasetError(
+                f"column {place + 1} has no name (a row index?), but holds {filled[0]!r:.40}"
+            )
+        elif place in columns.timed or (
+            filled and not any(is_number(cell, columns.decimal) for cell in filled)
+        ):
+            shown = ", ".join(sorted(set(filled))[:3])[:80]
+            notes.append(f"column {name!r} holds no number ({shown}): left out")
+        else:
+            out.append(place)
+    if empty:
+        notes.append(f"{empty} columns without a name hold nothing: left out")
+    return out
+
+
+def _counts_rows(cells: Sequence[str]) -> bool:
+    try:
+        numbers = [int(float(cell)) for cell in cells if cell.strip()]
+    except (ValueError, OverflowError):
+        return False
+    return len(numbers) > 0 and all(b - a == 1 for a, b in itertools.pairwise(numbers))
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold()

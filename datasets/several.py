@@ -1,0 +1,151 @@
+"""Several files as one set of streams: a folder or a pattern of exports."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from datasets.files import bare_name, is_data
+from datasets.format import FileFormat
+from datasets.reader import load, without_repetitions
+from datasets.types import Dataset, Stream, StreamKey
+from errors import DatasetError
+
+
+def files_of(spec: str) -> list[Path]:
+    """The files that a name, a folder or a glob pattern stands for, in order.
+
+    Raises
+    ------
+    DatasetError
+        There is none.
+    """
+    path = Path(spec)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = sorted(name for name in path.iterdir() if is_data(name))
+        if not found:
+            raise DatasetError(f"folder {spec!r} holds no .csv or .parquet file")
+        return found
+    found = sorted(Path(name) for name in glob.glob(spec, recursive=True))
+    return [name for name in found if name.is_file()]
+
+
+def load_files(
+    paths: Sequence[Path],
+    feature_names: str | Sequence[str] | None = None,
+    form: FileFormat | None = None,
+    *,
+    group: str | None = None,
+) -> Dataset:
+    """Read files as one data set; a file that cannot be read is named, and the others count.
+
+    A stream that goes on in another file is joined in the order of time, and what two exports
+    both hold counts once. A feature that a file lacks was not measured there. Where a file has
+    no column of assets, its name is the asset.
+
+    Raises
+    ------
+    DatasetError
+        None of the files can be read, or the only one cannot.
+    """
+    if len(paths) == 1:
+        return load(paths[0], feature_names, form, group=group)
+    parts: list[Dataset] = []
+    notes: list[str] = []
+    problems: list[DatasetError] = []
+    for path in paths:
+        try:
+            part = load(path, feature_names, form, group=group, asset=bare_name(path))
+        except DatasetError as error:
+            problems.append(error)
+            notes.append(f"left out: {error.message}")
+            continue
+        parts.append(part)
+        notes += [f"{path.name}: {note}" for note in part.notes]
+    if not parts:
+        raise problems[0]
+    names = list(dict.fromkeys(name for part in parts for name in part.feature_names))
+    partial = [n for n in names if not all(n in part.feature_names for part in parts)]
+    if partial:
+        notes.append(
+            f"{', '.join(partial)[:200]}: not in each of the files; where one is absent, its values"
+            " are missing"
+        )
+    streams, repeated = _joined(parts, names)
+    if repeated:
+        notes.append(
+            f"{repeated:,} readings occur in more than one file (time and values): counted once"
+        )
+    return Dataset(names, streams, _gathered(notes), _groups(parts, group))
+
+
+def _joined(parts: Sequence[Dataset], names: list[str]) -> tuple[list[Stream], int]:
+    pieces: dict[StreamKey, list[Stream]] = {}
+    for part in parts:
+        for stream in part.streams:
+            whole = _aligned(stream, part.feature_names, names)
+            pieces.setdefault((stream.asset_id, stream.sensor_id), []).append(whole)
+    out, repeated = [], 0
+    for found in pieces.values():
+        joined = _one(found)
+        stream = without_repetitions(joined)
+        repeated += len(joined.timestamps) - len(stream.timestamps)
+        out.append(stream)
+    return out, repeated
+
+
+def _aligned(stream: Stream, have: list[str], names: list[str]) -> Stream:
+    if have == names:
+        return stream
+    values = np.full((len(stream.timestamps), len(names)), np.nan)
+    values[:, [names.index(name) for name in have]] = stream.values
+    return replace(stream, values=values)
+
+
+def _one(found: list[Stream]) -> Stream:
+    if len(found) == 1:
+        return found[0]
+    times = np.concatenate([s.timestamps for s in found])
+    labels = None
+    if any(s.labels is not None for s in found):
+        labels = np.concatenate(
+            [np.full(len(s.timestamps), -1, np.int8) if s.labels is None else s.labels
+             for s in found]
+        )  # fmt: skip
+    values = np.concatenate([s.values for s in found])
+    whole = Stream(found[0].asset_id, found[0].sensor_id, times, values, labels)
+    return whole.take(np.argsort(times, kind="stable"))
+
+
+def _groups(parts: Sequence[Dataset], name: str | None) -> dict[StreamKey, str] | None:
+    if name is None:
+        return None
+    out: dict[StreamKey, str] = {}
+    for part in parts:
+        for key, value in (part.groups or {}).items():
+            if out.setdefault(key, value) != value:
+                raise DatasetError(
+                    f"column {name!r} changes within the stream {key[0]}"
+                    f" ({out[key]!r}, {value!r}): a stream has one group",
+                    field=name,
+                )
+    return out
+
+
+def _gathered(notes: Sequence[str]) -> list[str]:
+    """Notes with the same text on several files as one."""
+    files: dict[str, list[str]] = {}
+    for note in notes:
+        file, _, text = note.partition(": ")
+        files.setdefault(text, []).append(file)
+    out = []
+    for text, names in files.items():
+        shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        out.append(f"{shown}: {text}")
+    return out

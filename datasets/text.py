@@ -1,0 +1,142 @@
+"""From a file's bytes to UTF-8 text: compression, byte order mark, code page, runs of blanks."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, Final
+
+import pyarrow as pa
+
+from errors import DatasetError
+
+#: What the layout of a file is judged by.
+SAMPLE_BYTES: Final = 256 * 1024
+_COMPRESSED: Final[dict[bytes, Callable[[Path], Any]]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+    b"\x28\xb5\x2f\xfd": lambda path: pa.input_stream(str(path), compression="zstd"),
+    b"PK\x03\x04": lambda path: _zipped(path),
+}
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+#: Code pages of plants' computers: Windows and DOS, Western and Cyrillic. A general detector was
+#: tried (charset-normalizer 3.5): on the few signs of a header it answers with Persian code pages.
+_CODE_PAGES: Final = ("cp1252", "cp850", "cp1251", "cp866")
+_SIGNS: Final = frozenset("°ºµμ²³¹±ΩØø‰€£§·×÷–—“”„’‘…«»®©™ª½¼¾\xa0")
+_WORD: Final = re.compile(r"[^\W\d_]+")
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """The file's content, decompressed where its first bytes say that it is compressed."""
+    with path.open("rb") as head:
+        start = head.read(8)
+    for magic, opened in _COMPRESSED.items():
+        if start.startswith(magic):
+            file: IO[bytes] = opened(path)
+            return file
+    return path.open("rb")
+
+
+def sample(path: Path) -> tuple[bytes, bool]:
+    """The first bytes of a file, and whether that is all of it."""
+    try:
+        with open_bytes(path) as file:
+            parts = []
+            left = SAMPLE_BYTES + 1
+            while left and (part := file.read(left)):
+                parts.append(part)
+                left -= len(part)
+    except (EOFError, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{path.name}: cannot be decompressed: {error}") from None
+    found = b"".join(parts)
+    return found[:SAMPLE_BYTES], len(found) <= SAMPLE_BYTES
+
+
+def encoding_of(start: bytes) -> str:
+    """The encoding of a text by its first bytes: its mark, UTF-8, or the likeliest code page."""
+    for mark, name in _MARKS:
+        if start.startswith(mark):
+            return name
+    if start[1:200:2].count(0) > len(start[1:200:2]) // 2:
+        return "utf-16-le"
+    try:
+        codecs.getincrementaldecoder("utf-8")("strict").decode(start)
+        return "utf-8"
+    except UnicodeDecodeError:
+        pass
+    return next((page for page in _CODE_PAGES if _readable(start, page)), _CODE_PAGES[0])
+
+
+def utf8(path: Path, encoding: str, fold_blanks: bool) -> Any:
+    """The file as a stream of UTF-8 bytes for Arrow; ``fold_blanks``: one blank between fields."""
+    file = open_bytes(path)
+    if not fold_blanks and encoding in ("utf-8", "utf-8-sig"):
+        return file
+    text = io.TextIOWrapper(file, encoding=encoding, newline=None)
+    return _Lines(text, fold_blanks)
+
+
+class _Lines(io.RawIOBase):
+    """A text as UTF-8 bytes, whole lines at a time."""
+
+    def __init__(self, text: io.TextIOWrapper, fold: bool) -> None:
+        self._text = text
+        self._fold = fold
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = size if size >= 0 else 1 << 62
+        parts, have = [self._rest], len(self._rest)
+        while have < wanted and (lines := self._text.readlines(1 << 20)):
+            if self._fold:
+                lines = [" ".join(line.split()) + "\n" for line in lines]
+            parts.append("".join(lines).encode())
+            have += len(parts[-1])
+        whole = b"".join(parts)
+        self._rest = whole[wanted:]
+        return whole[:wanted]
+
+    def close(self) -> None:
+        self._text.close()
+        super().close()
+
+
+def _readable(start: bytes, page: str) -> bool:
+    """Whether a code page makes words and signs of the bytes: °C, not øC; Öl, not Ùl."""
+    try:
+        text = start.decode(page)
+    except UnicodeDecodeError:
+        return False
+    if any(not c.isalpha() and not c.isascii() and c not in _SIGNS for c in text):
+        return False
+    for word in _WORD.findall(text):
+        foreign = [c for c in word if not c.isascii() and c not in _SIGNS]
+        if foreign and page in ("cp1252", "cp850") and 2 * len(foreign) > len(word):
+            return False
+        if foreign and page in ("cp1251", "cp866") and len(foreign) < len(word):
+            return False
+        if len(word) == 1 and word in "øØ" and page == "cp1252":
+            return False  # DOS's degree sign
+    return True
+
+
+def _zipped(path: Path) -> IO[bytes]:
+    with zipfile.ZipFile(path) as archive:  # stays open as long as its member is
+        members = [name for name in archive.namelist() if not name.endswith("/")]
+        if len(members) != 1:
+            raise DatasetError(f"{path.name}: holds {len(members)} files, not one: unpack it first")
+        return archive.open(members[0])

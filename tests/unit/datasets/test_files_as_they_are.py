@@ -1,0 +1,591 @@
+"""Files as plants have them: what can only mean one thing is read and said, the rest is named."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+import datasets
+from datasets import FileFormat
+from errors import DatasetError
+
+HEAD = "asset_id,timestamp,vib,temp,flow"
+START = datetime(2026, 1, 1)
+Load = Callable[..., datasets.Dataset]
+
+
+def readings(n: int = 40, seed: int = 0) -> np.ndarray:
+    """Three sensors (n, 3) with four decimals."""
+    return np.round(np.random.default_rng(seed).normal([2, 60, 30], [0.2, 2, 1], (n, 3)), 4)
+
+
+def table(
+    values: np.ndarray, sep: str = ",", decimal: str = ".", head: str | None = HEAD,
+    stamp: str = "%Y-%m-%dT%H:%M:%SZ", step_s: int = 60, asset: str = "P1",
+) -> str:  # fmt: skip
+    """A wide file as text."""
+    lines = [] if head is None else [head.replace(",", sep)]
+    for i, row in enumerate(values):
+        cells = [f"{v:g}".replace(".", decimal) for v in row]
+        lines.append(sep.join([asset, f"{START + timedelta(seconds=step_s * i):{stamp}}", *cells]))
+    return "\r\n".join(lines) + "\r\n"
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """Write a text and load it."""
+
+    def act(content: str | bytes, name: str = "plant.csv", **options: Any) -> datasets.Dataset:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        features = options.pop("features", None)
+        return datasets.load(path, features, FileFormat(**options))
+
+    return act
+
+
+def same(data: datasets.Dataset, values: np.ndarray, names: Sequence[str] | None = None) -> None:
+    assert data.feature_names == list(names or HEAD.split(",")[2:])
+    np.testing.assert_array_equal(data.streams[0].values, values)
+    assert data.streams[0].timestamps[0] == np.datetime64(START)
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_separators_and_decimal_signs_are_found_out(load: Load, sep: str, decimal: str) -> None:
+    if sep == decimal:
+        pytest.skip("needs quotes")
+    values = readings()
+    data = load(table(values, sep, decimal))
+    same(data, values)
+    assert ("numbers are read with decimal commas" in data.notes) == (decimal == ",")
+
+
+def test_quoted_decimal_commas_between_commas(load: Load) -> None:
+    text = 'asset_id,timestamp,f\nA,2026-01-01,"1,5"\nA,2026-01-02,"12,25"\n'
+    assert load(text).streams[0].values.tolist() == [[1.5], [12.25]]
+
+
+@pytest.mark.parametrize(
+    ("head", "sep"),
+    [
+        ('asset_id;timestamp;"Vibration, DE [mm/s]";Temp, winding;Flow, in', ";"),
+        ("asset_id,timestamp,vib;de;rms,temp;u1;C,flow;in", ","),
+        ('asset_id,timestamp,"Motor current, A","Temp; U1",flow', ","),
+    ],
+)
+def test_separators_within_names(load: Load, head: str, sep: str) -> None:
+    values = readings()
+    lines = table(values, sep, head=None)
+    data = load(head + "\n" + lines)
+    np.testing.assert_array_equal(data.streams[0].values, values)
+    assert len(data.feature_names) == 3
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("utf-8", "Temp [°C]"), ("utf-8-sig", "Temp [°C]"), ("utf-16", "Temp [°C]"),
+        ("cp1252", "Temp [°C]"), ("cp850", "Wind Direction (°)"), ("cp1252", "Öldruck m³/h"),
+        ("cp1251", "Температура"), ("cp1252", "Débit"),         ("utf-16-le", "Temp [°C]"),
+    ],
+)  # fmt: skip
+def test_encodings_are_found_out(load: Load, encoding: str, name: str) -> None:
+    values = readings()
+    text = table(values, head=f"asset_id,timestamp,{name},temp,flow")
+    data = load(text.encode(encoding))
+    same(data, values, [name, "temp", "flow"])
+    assert any(encoding in note for note in data.notes) == (not encoding.startswith("utf"))
+
+
+def test_an_encoding_can_be_named_and_a_wrong_one_is_refused(load: Load) -> None:
+    text = table(readings(), head="asset_id,timestamp,Grüße,temp,flow")
+    assert load(text.encode("mac_roman"), encoding="mac_roman").feature_names[0] == "Grüße"
+    with pytest.raises(DatasetError, match=r"is no ascii.*--encoding"):
+        load(text.encode(), encoding="ascii")
+    late = table(np.ones((9000, 3))).encode() + "Ä1,2026-02-01,1,1,1\r\n".encode("cp1252")
+    with pytest.raises(DatasetError, match="not UTF-8: --encoding"):
+        load(late)
+    assert load(late, encoding="cp1252").streams[-1].asset_id == "Ä1"
+
+
+@pytest.mark.parametrize(
+    ("top", "bottom"),
+    [
+        ("sep=,\r\n", ""), ("", ",,,,\r\n,,,,\r\n"), ("", "\r\n\r\n"),
+        ("Plant 7\r\nexported 2026-02-01\r\n\r\n", ""), ("# a comment\r\n", ""),
+    ],
+)  # fmt: skip
+def test_what_spreadsheets_and_loggers_add_is_left_out(load: Load, top: str, bottom: str) -> None:
+    values = readings()
+    same(load(top + table(values) + bottom), values)
+
+
+def test_a_line_of_units_is_left_out_and_said(load: Load) -> None:
+    values = readings()
+    head, _, rest = table(values).partition("\r\n")
+    data = load(f"{head}\r\n,,mm/s,C,m3/h\r\n{rest}")
+    same(data, values)
+    assert any("left out" in note and "mm/s" in note for note in data.notes)
+
+
+def test_blanks_after_commas(load: Load) -> None:
+    values = readings()
+    same(load(table(values).replace(",", ", ")), values)
+
+
+def test_states_of_a_historian_are_missing_values_and_said_by_row(load: Load) -> None:
+    values = readings()
+    lines = table(values).split("\r\n")
+    for row, state in ((7, "Bad Input"), (9, "I/O Timeout"), (11, "#N/A"), (12, "")):
+        cells = lines[row].split(",")
+        cells[2] = state
+        lines[row] = ",".join(cells)
+        values[row - 1, 0] = np.nan
+    data = load("\r\n".join(lines))
+    same(data, values)
+    assert "vib: 'Bad Input' is read as not measured (row 7)" in data.notes
+
+
+def test_a_state_far_down_is_met_by_reading_on_as_text(load: Load) -> None:
+    values = np.ones((30_000, 3))
+    values[:, 0] = np.arange(30_000)
+    text = table(values)
+    data = load(
+        text.replace("\r\nP1,2026-01-21T10:00:00Z,29400,", "\r\nP1,2026-01-21T10:00:00Z,Bad,")
+    )
+    column = data.streams[0].values[:, 0]
+    assert np.flatnonzero(np.isnan(column)).tolist() == [29_400]
+    assert data.notes == ["vib: 'Bad' is read as not measured (row 29401)"]
+    np.testing.assert_array_equal(np.delete(column, 29_400), np.delete(values[:, 0], 29_400))
+
+
+def test_thousands_set_apart_are_read_where_the_decimal_sign_is_known(load: Load) -> None:
+    text = "asset_id;timestamp;f\nA;2026-01-01;1.234,5\nA;2026-01-02;12,25\n"
+    assert load(text).streams[0].values.tolist() == [[1234.5], [12.25]]
+    text = 'asset_id,timestamp,f\nA,2026-01-01,"1,234.5"\nA,2026-01-02,12.25\n'
+    assert load(text).streams[0].values.tolist() == [[1234.5], [12.25]]
+
+
+AT = "asset_id,timestamp,f\nA,2026-01-01,"
+TWO_WAYS = {
+    f'{AT}"1,234"\n': "'1,234' may be a thousand or a fraction.*--decimal",
+    "asset_id;timestamp;f\nA;2026-01-01;1,5\nA;2026-01-02;1.5\n": "'1,5' and '1.5'.*--decimal",
+    "timestamp,f\n2026-01-01,1\n": "'asset_id' is missing.*--asset-id NAME.*--columns asset_id=",
+    "asset_id,f\nA,1\n": "'timestamp' is missing.*--columns timestamp=.*--time-unit row",
+    "asset_id,timestamp,f\nA,1767225600,1\n": "--time-unit s, ms, us or ns",
+    "asset_id,begin,end,f\nA,2026-01-01,2026-01-02,1\n": "'begin', 'end' may each be it",
+    "asset_id,timestamp,f\nA,01/02/2026,1\nA,01/05/2026,1\n": "may be read as .*--time-format",
+    f"{AT}1\nA,2026-01-02,1,2\n": "4 fields, not 3",
+    f"{AT}7\nA,2026-01-02,on\n": "row 2.*'on' among numbers: --null on",
+    "1,2,3\n4,5,6\n": "no names of columns: --no-header",
+    "asset_id,timestamp,state\nA,2026-01-01,RUN\n": "no feature column.*'state' holds no number",
+}
+
+
+@pytest.mark.parametrize(("text", "said"), TWO_WAYS.items())
+def test_what_can_be_read_in_two_ways_is_refused_with_the_option(
+    load: Load, text: str, said: str
+) -> None:
+    with pytest.raises(DatasetError, match=said) as caught:
+        load(text)
+    assert "\n" not in caught.value.message
+
+
+def test_text_and_times_are_no_features_and_that_is_said(load: Load) -> None:
+    head = "asset_id,timestamp,state,received_at,f\n"
+    data = load(head + "A,2026-01-01,RUN,2026-01-01 00:00:01,1\nA,2026-01-02,STOP,2026-01-02,2\n")
+    assert data.feature_names == ["f"]
+    assert "column 'state' holds no number (RUN, STOP): left out" in data.notes
+
+
+@pytest.mark.parametrize(
+    ("stamp", "step_s"),
+    [
+        ("%d %m %Y %H:%M", 600), ("%d.%m.%Y %H:%M:%S", 60), ("%m/%d/%Y %I:%M:%S %p", 600),
+        ("%d-%b-%Y %H:%M:%S", 60), ("%d/%m/%Y %H:%M", 3600), ("%Y/%m/%d %H:%M:%S", 60),
+        ("%Y%m%d %H%M%S", 60), ("%d/%m/%y %H:%M", 3600), ("%Y-%m-%d %H:%M:%S.000", 60),
+        ("%d.%m.%Y %H.%M.%S", 60),
+    ],
+)  # fmt: skip
+def test_forms_of_times_are_found_out(load: Load, stamp: str, step_s: int) -> None:
+    values = readings(200)
+    data = load(table(values, stamp=stamp, step_s=step_s))
+    same(data, values)
+    assert data.streams[0].timestamps[-1] == np.datetime64(START + timedelta(seconds=199 * step_s))
+
+
+def test_day_and_month_are_told_apart_by_a_late_row_or_by_running_on(load: Load) -> None:
+    values = readings(24 * 20)
+    for stamp in ("%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M"):
+        data = load(table(values, stamp=stamp, step_s=3600))  # 2 January before 13 January
+        assert data.streams[0].timestamps[-1] == np.datetime64("2026-01-20T23:00")
+        data = load(table(values[:72], stamp=stamp, step_s=3600))  # 1 to 3 January only
+        assert data.streams[0].timestamps[-1] == np.datetime64("2026-01-03T23:00")
+
+
+def test_a_format_can_be_named(load: Load) -> None:
+    text = "asset_id,timestamp,f\nA,01/02/2026,1\nA,01/05/2026,1\n"
+    data = load(text, time_format="%d/%m/%Y")
+    assert data.streams[0].timestamps[1] == np.datetime64("2026-05-01")
+    with pytest.raises(DatasetError, match=r"row 2: timestamp '01/05/2026' does not follow %Y"):
+        load("asset_id,timestamp,f\nA,2026,1\nA,01/05/2026,1\n", time_format="%Y")
+
+
+@pytest.mark.parametrize(("unit", "ticks"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_epochs(tmp_path: Path, unit: str, ticks: int, suffix: str) -> None:
+    moments = [1_767_225_600 * ticks, 1_767_225_660 * ticks]
+    columns = pa.table({"asset_id": ["A", "A"], "timestamp": moments, "f": [1.5, 2.5]})
+    path = tmp_path / f"x.{suffix}"
+    if suffix == "csv":
+        pa.csv.write_csv(columns, path)
+    else:
+        pa.parquet.write_table(columns, path)
+    data = datasets.load(path, None, FileFormat(time_unit=unit))
+    assert data.streams[0].timestamps.tolist() == [START, START + timedelta(minutes=1)]
+    with pytest.raises(DatasetError, match="--time-unit"):
+        datasets.load(path)
+
+
+def test_an_epoch_in_the_wrong_unit_is_refused(load: Load) -> None:
+    with pytest.raises(DatasetError, match="no time of these centuries in s"):
+        load("asset_id,timestamp,f\nA,1767225600000,1\n", time_unit="s")
+
+
+def test_rows_as_time_and_a_count_of_cycles(load: Load) -> None:
+    data = load("asset_id,f\nA,1\nB,5\nA,2\n", time_unit="row")
+    assert (data.streams[0].timestamps[1] - data.streams[0].timestamps[0]).item().seconds == 60
+    data = load("asset_id,timestamp,f\nA,1,1\nA,2,2\nA,5,3\n", time_unit="row")
+    assert np.diff(data.streams[0].timestamps).astype("timedelta64[m]").astype(int).tolist() == [
+        1,
+        3,
+    ]
+
+
+def test_roles_can_be_named(load: Load) -> None:
+    text = "Unit,Date/Time,Who,f,g\nT1,2026-01-01,0,1,2\nT1,2026-01-02,1,3,4\n"
+    columns = {"asset_id": "Unit", "timestamp": "Date/Time"}
+    data = load(text, columns=columns, label="Who", exclude="g")
+    assert (data.feature_names, data.streams[0].asset_id) == (["f"], "T1")
+    assert data.streams[0].labels.tolist() == [0, 1]  # type: ignore[union-attr]
+    with pytest.raises(DatasetError, match="--exclude: column 'h' is missing; it has Unit"):
+        load(text, columns=columns, exclude="f,h")
+
+
+@pytest.mark.parametrize(
+    "name", ["Timestamp", "datetime", "Date/Time", "Zeitstempel", "when it was"]
+)
+def test_the_one_column_of_times_is_found(load: Load, name: str) -> None:
+    data = load(f"Asset ID,{name},f\nA,2026-01-01,1\n")
+    assert data.streams[0].asset_id == "A"
+    assert any(f"{name!r} is read as timestamp" in note for note in data.notes)
+
+
+def test_an_asset_can_be_named_but_not_over_a_column(load: Load) -> None:
+    assert load("timestamp,f\n2026-01-01,1\n", asset_id="T1").streams[0].asset_id == "T1"
+    with pytest.raises(DatasetError, match="--asset-id is for files that have none"):
+        load("asset_id,timestamp,f\nA,2026-01-01,1\n", asset_id="T1")
+
+
+@pytest.mark.parametrize(
+    "typed", ["Motor current, A", "Motor current, A,flow", '"Motor current, A",flow', "flow"]
+)
+def test_features_with_commas_can_be_named(load: Load, typed: str) -> None:
+    text = 'asset_id,timestamp,"Motor current, A",flow\nA,2026-01-01,1,2\n'
+    expected = [n for n in ("Motor current, A", "flow") if n in typed]
+    assert load(text, features=typed).feature_names == expected
+
+
+def test_values_that_mean_not_measured(load: Load) -> None:
+    text = "asset_id,timestamp,f,g\nA,2026-01-01,-200,5\nA,2026-01-02,1,-999.0\nA,2026-01-03,x,3\n"
+    data = load(text, null=["-200", "-999", "x"])
+    expected = [[np.nan, 5], [1, np.nan], [np.nan, 3]]
+    np.testing.assert_array_equal(data.streams[0].values, expected)
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "index", "__index_level_0__", "row"])
+def test_numbers_of_rows_are_no_feature(load: Load, name: str) -> None:
+    lines = table(readings()).split("\r\n")[:-1]
+    text = "\n".join(f"{i - 1 if i else name},{line}" for i, line in enumerate(lines))
+    data = load(text)
+    assert data.feature_names == ["vib", "temp", "flow"]
+    assert any("numbers the rows: left out" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected", "said"),
+    [
+        (["0", "1", "0"], [0, 1, 0], None),
+        (["0.0", "1.0", "0.0"], [0, 1, 0], None),
+        (["False", "True", "False"], [0, 1, 0], None),
+        (["0", "4", "2"], [0, 1, 1], "graded labels: 0 is normal, 2, 4 are faults"),
+        (["0", "", "1"], [0, -1, 1], "1 readings have no label"),
+        (["1", "-1", "1"], [0, 1, 0], "of -1 and 1 the rarer, -1"),
+        (["-1", "1", "-1"], [0, 1, 0], "of -1 and 1 the rarer, 1"),
+        (["normal", "bearing", "Normal"], [0, 1, 0], "'bearing' taken for faults"),
+        (["NORMAL", "?", "Attack"], [0, -1, 1], "have no label"),
+        (["0", "-1", "1"], [0, -1, 1], "-1 unknown"),
+        (["a", "b", "c"], None, "means normal: its labels are not used"),
+        (["", "", ""], None, None),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_no_label_keeps_a_file_out(
+    load: Load, tmp_path: Path, labels: list[str], expected: list[int] | None, said: str | None,
+    suffix: str,
+) -> None:  # fmt: skip
+    if suffix == "csv":
+        rows = [f"A,2026-01-0{i + 1},{i},{label}" for i, label in enumerate(labels)]
+        data = load("\n".join(["asset_id,timestamp,f,label", *rows]))
+    else:
+        columns = {
+            "asset_id": ["A"] * 3, "timestamp": [START + timedelta(days=i) for i in range(3)],
+            "f": [0.0, 1, 2], "label": [label or None for label in labels],
+        }  # fmt: skip
+        pa.parquet.write_table(pa.table(columns), tmp_path / "x.parquet")
+        data = datasets.load(tmp_path / "x.parquet")
+    assert data.feature_names == ["f"]
+    found = data.streams[0].labels
+    assert (None if found is None else found.tolist()) == expected
+    assert said is None or any(said in note for note in data.notes)
+
+
+def test_labels_row_by_row(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(
+        "asset_id,timestamp,f,label\nA,2026-01-01,1,0\nA,2026-01-02,1,3\nA,2026-01-03,1,\n"
+    )
+    notes: list[str] = []
+    rows = list(datasets.readings(path, say=notes.append))
+    assert [row.label for row in rows] == [0, 1, None]
+    assert any("graded labels" in note for note in notes)
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst", "zip"])
+def test_compressed_text(tmp_path: Path, suffix: str) -> None:
+    values = readings()
+    text = table(values).encode()
+    path = tmp_path / f"plant.csv.{suffix}"
+    if suffix == "zst":
+        with pa.output_stream(str(path), compression="zstd") as file:
+            file.write(text)
+    elif suffix == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("plant.csv", text)
+    else:
+        packed = {"gz": gzip.compress(text), "bz2": bz2.compress(text), "xz": lzma.compress(text)}
+        path.write_bytes(packed[suffix])
+    same(datasets.load(path), values)
+
+
+def test_a_broken_archive_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "plant.csv.gz"
+    path.write_bytes(gzip.compress(table(readings(5000)).encode())[:-2000])
+    with pytest.raises(DatasetError, match=r"plant\.csv\.gz"):
+        datasets.load(path)
+
+
+def test_parquet_columns_are_read_as_the_same_csv_would_be(tmp_path: Path) -> None:
+    n = 5
+    columns = pa.table(
+        {
+            "asset_id": pa.array(["A"] * n).dictionary_encode(),
+            "timestamp": pa.array([START + timedelta(minutes=i) for i in range(n)]),
+            "running": [False, True, True, None, True],
+            "spare": pa.nulls(n),
+            "energy": [2**53 + 1 + i for i in range(n)],
+            "text": ["1.5", "2", None, "Bad", "3"],
+            "__index_level_0__": list(range(n)),
+        }
+    )
+    pa.parquet.write_table(columns, tmp_path / "x.parquet")
+    pa.csv.write_csv(columns, tmp_path / "x.csv")
+    one, other = (datasets.load(tmp_path / name) for name in ("x.parquet", "x.csv"))
+    assert one.feature_names == other.feature_names == ["running", "spare", "energy", "text"]
+    np.testing.assert_array_equal(one.streams[0].values, other.streams[0].values)
+    assert any("beyond 2^53" in note for note in one.notes)
+
+
+def test_a_local_hour_that_comes_twice_is_told_apart_by_the_zone(load: Load) -> None:
+    local = [f"2026-10-25 0{h}:{m:02d}:00" for h in (1, 2) for m in range(0, 60, 10)]
+    local += [f"2026-10-25 0{h}:{m:02d}:00" for h in (2, 3) for m in range(0, 60, 10)]
+    text = "asset_id,timestamp,f\n" + "".join(f"A,{t},{i}\n" for i, t in enumerate(local))
+    exact = load(text, time_zone="Europe/Berlin")
+    times = exact.streams[0].timestamps
+    assert times[0] == np.datetime64("2026-10-24T23:00")
+    assert set(np.diff(times).tolist()) == {timedelta(minutes=10)}
+    assert exact.streams[0].values[:, 0].tolist() == list(range(24))
+    guessed = load(text)
+    assert set(np.diff(guessed.streams[0].timestamps).tolist()) == {timedelta(minutes=10)}
+    assert guessed.streams[0].values[:, 0].tolist() == list(range(24))
+    assert sum("goes back by an hour at row 13" in note for note in guessed.notes) == 1
+
+
+def test_local_times_row_by_row_agree_with_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    local = [
+        "2026-10-25 02:30:00",
+        "2026-10-25 02:00:00",
+        "2026-10-25 02:30:00",
+        "2026-10-25 03:00:00",
+    ]
+    path.write_text("asset_id,timestamp,f\n" + "".join(f"A,{t},{i}\n" for i, t in enumerate(local)))
+    form = FileFormat(time_zone="Europe/Berlin")
+    rows = [row.timestamp.replace(tzinfo=None) for row in datasets.readings(path, form=form)]
+    assert rows == datasets.load(path, None, form).streams[0].timestamps.tolist()
+    assert rows[0] == datetime(2026, 10, 25, 0, 30)
+    assert rows[2] == datetime(2026, 10, 25, 1, 30)
+
+
+def test_times_with_an_offset_are_not_moved_by_a_zone(load: Load) -> None:
+    data = load("asset_id,timestamp,f\nA,2026-01-01T00:00:00Z,1\n", time_zone="Europe/Berlin")
+    assert data.streams[0].timestamps[0] == np.datetime64(START)
+
+
+def test_exact_repetitions_count_once_and_equal_times_stay(load: Load) -> None:
+    rows = [
+        "A,2026-01-01,1,2",
+        "A,2026-01-01,1,3",
+        "A,2026-01-01,1,2",
+        "A,2026-01-02,,2",
+        "A,2026-01-02,,2",
+    ]
+    data = load("\n".join(["asset_id,timestamp,f,g", *rows]))
+    expected = [[1, 2], [1, 3], [np.nan, 2]]
+    np.testing.assert_array_equal(data.streams[0].values, expected)
+    assert "2 readings occur twice (time and values): counted once" in data.notes
+    assert data.streams[0].rows is not None
+    assert data.streams[0].rows.tolist() == [1, 2, 4]
+
+
+# --- folders ------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_files_is_an_asset_each(tmp_path: Path) -> None:
+    for name in ("pump_1.csv", "pump_2.csv"):
+        head, rest = "timestamp,vib,temp,flow", table(readings(), head=None).replace("P1,", "")
+        (tmp_path / name).write_text(head + "\n" + rest)
+    (tmp_path / "notes.md").write_text("nothing")
+    data = datasets.load_files(datasets.files_of(str(tmp_path)))
+    assert [s.asset_id for s in data.streams] == ["pump_1", "pump_2"]
+
+
+def test_overlapping_exports_count_once(tmp_path: Path) -> None:
+    lines = table(readings(100)).split("\r\n")[:-1]
+    (tmp_path / "a.csv").write_text("\n".join(lines[:71]) + "\n")
+    (tmp_path / "b.csv").write_text("\n".join([lines[0], *lines[51:]]) + "\n")
+    data = datasets.load_files(datasets.files_of(str(tmp_path / "*.csv")))
+    np.testing.assert_array_equal(data.streams[0].values, readings(100))
+    assert any("20 readings occur in more than one file" in note for note in data.notes)
+
+
+def test_a_bad_file_among_good_ones_is_named_and_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(table(readings()))
+    (tmp_path / "b.csv").write_text("nothing of use\n")
+    data = datasets.load_files(datasets.files_of(str(tmp_path)))
+    assert len(data.streams) == 1
+    assert any("left out" in note and "b.csv" in note for note in data.notes)
+    (tmp_path / "a.csv").unlink()
+    with pytest.raises(DatasetError, match=r"b\.csv"):
+        datasets.load_files(datasets.files_of(str(tmp_path)))
+
+
+# --- forms of whole exports ---------------------------------------------------------------------
+
+
+def scada(rows: int = 300) -> bytes:
+    """A wind turbine's export: no asset, blanks within times, the degree sign of a code page."""
+    random = np.random.default_rng(0)
+    out = io.StringIO()
+    out.write("Date/Time,LV ActivePower (kW),Wind Speed (m/s),Wind Direction (°)\r\n")
+    for i in range(rows):
+        wind = 5 + 3 * np.sin(i / 50) + random.normal() * 0.3
+        moment = datetime(2018, 1, 1) + timedelta(minutes=10 * i)
+        out.write(f"{moment:%d %m %Y %H:%M},{wind**3:.10f},{wind:.11f},{259 + wind:.10f}\r\n")
+    return out.getvalue().encode("cp1252")
+
+
+def gas_sensor(rows: int = 300) -> str:
+    """A gas sensor's export: two columns for the time, decimal commas, an empty tail, -200."""
+    random = np.random.default_rng(0)
+    lines = ["Date;Time;CO(GT);PT08.S1(CO);T;AH;;"]
+    for i in range(rows):
+        moment = datetime(2004, 3, 10, 18) + timedelta(hours=i)
+        cells = [2 + random.normal() * 0.3, 1200 + random.normal() * 90, 14 + random.normal(), 0.8]
+        if i % 9 == 4:
+            cells = [-200.0] * 4
+        shown = ";".join(f"{c:.1f}".replace(".", ",").removesuffix(",0") for c in cells)
+        lines.append(f"{moment:%d/%m/%Y};{moment:%H.%M.%S};{shown};;")
+    return "\r\n".join([*lines, *[";;;;;;;"] * 20]) + "\r\n"
+
+
+def test_the_export_of_a_wind_turbine(load: Load) -> None:
+    data = load(scada(), asset_id="T1")
+    assert data.feature_names[2] == "Wind Direction (°)"
+    times = data.streams[0].timestamps
+    assert times[:2].tolist() == [datetime(2018, 1, 1), datetime(2018, 1, 1, 0, 10)]
+    assert not np.isnan(data.streams[0].values).any()
+
+
+def test_the_export_of_a_gas_sensor(load: Load) -> None:
+    data = load(gas_sensor(), asset_id="AQ", null=["-200"])
+    assert data.feature_names == ["CO(GT)", "PT08.S1(CO)", "T", "AH"]
+    stream = data.streams[0]
+    assert len(stream.timestamps) == 300
+    assert stream.timestamps[6].item() == datetime(2004, 3, 11)
+    assert np.isnan(stream.values).all(axis=1).sum() == len(range(4, 300, 9))
+    assert "20 rows hold nothing and are left out" in data.notes
+
+
+def test_runs_to_failure_as_text_without_names(load: Load) -> None:
+    random = np.random.default_rng(0)
+    lines = [
+        f"{unit} {cycle} " + " ".join(f"{v:.4f}" for v in random.normal(500, 5, 24)) + "  "
+        for unit in (1, 2) for cycle in range(1, 31)
+    ]  # fmt: skip
+    data = load(
+        "\n".join(lines) + "\n", "train.txt", header=False, time_unit="row",
+        columns={"asset_id": "1", "timestamp": "2"}, exclude="3,4,5",
+    )  # fmt: skip
+    assert [(s.asset_id, s.values.shape) for s in data.streams] == [
+        ("1", (30, 21)),
+        ("2", (30, 21)),
+    ]
+
+
+def test_a_test_rig_with_two_kinds_of_labels(load: Load) -> None:
+    text = "datetime;Accelerometer1RMS;Current;anomaly;changepoint\n" + "".join(
+        f"2020-03-09 10:14:{i:02d};0.{i};{i};{float(i > 20)};0.0\n" for i in range(10, 50)
+    )
+    data = load(text, asset_id="rig", exclude="changepoint")
+    assert data.feature_names == ["Accelerometer1RMS", "Current"]
+    assert data.streams[0].labels is not None
+    assert data.streams[0].labels.sum() == 29
+    assert any("'anomaly' is read as label" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"decimal": ";"}, "--decimal"), ({"delimiter": ",,"}, "--delimiter"),
+        ({"encoding": "klingon"}, "--encoding"), ({"time_zone": "Mars/Base"}, "--time-zone"),
+        ({"time_unit": "h"}, "--time-unit"), ({"columns": {"unit": "x"}}, "--columns"),
+        ({"time_unit": "s", "time_format": "%Y"}, "--time-format"),
+    ],
+)  # fmt: skip
+def test_a_wrong_option_is_named(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(DatasetError, match=said):
+        FileFormat(**wrong)
