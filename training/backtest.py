@@ -16,7 +16,7 @@ import numpy as np
 from config import Settings
 from datasets import Stream, add_format_arguments, format_of
 from errors import InputError, TrainingError
-from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES
+from models.detectors.base import MODEL_NAMES
 from models.fitting.options import FitOptions
 from models.scoring.adaptation import ScoringPolicy
 from models.scoring.tail import criticality_of
@@ -153,26 +153,11 @@ def tasks_of(
 def run_all(
     tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None
 ) -> tuple[list[Result], list[str]]:
-    """Run the tasks; those whose stretches are too short for the window go without the LSTM."""
-    found: dict[str, Result] = {}
-    notes: list[str] = []
-    todo = list(tasks)
-    while todo:
-        again = []
-        by_name = {task.name: task for task in todo}
-        for result in run_tasks(todo, board, jobs):
-            found[result.name] = result
-            if result.error is None:
-                continue
-            task = by_name[result.name]
-            rest = tuple(m for m in task.options.models if m != LSTM_AUTOENCODER)
-            if rest and len(rest) < len(task.options.models):
-                notes.append(f"{task.name}: {result.error.message}: without the LSTM autoencoder")
-                again.append(replace(task, options=replace(task.options, models=rest)))
-            else:
-                notes.append(f"{task.name}: {result.error.message}: not scored")
-        todo = again
-    return [found[task.name] for task in tasks], notes
+    """Run the tasks; a note for each that could not be done."""
+    found = {result.name: result for result in run_tasks(tasks, board, jobs)}
+    results = [found[task.name] for task in tasks]
+    notes = [f"{r.name}: {r.error.message}: not scored" for r in results if r.error is not None]
+    return results, notes
 
 
 def in_order(

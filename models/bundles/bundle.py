@@ -68,8 +68,11 @@ class Bundle:
         for group, model_set in self.sets.items():
             self.index.setdefault(group, {"models": describe(model_set)})
         self.created_at = self.created_at or datetime.now(UTC).isoformat(timespec="seconds")
+        if not self.index:
+            where = f"{self.folder}: " if self.folder else ""
+            raise BundleError(f"{where}the bundle holds no group, so it can score nothing")
         unknown = {rule.group for rule in self.rules} - set(self.index)
-        if unknown or not self.index:
+        if unknown:
             raise BundleError(f"rules name groups that are not in the bundle: {sorted(unknown)}")
         self._stamp()
 

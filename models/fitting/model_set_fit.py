@@ -88,6 +88,7 @@ def fit_model_set(
     streams = check_training(values, feature_names, _LEAST_ROWS)
     plan = FitPlan(streams, timestamps, feature_names, options)
     folds = plan.folds()
+    options = plan.options  # without what the data are too short for
     kept = [s[:, plan.scales.kept] for s in streams]
     (pre, detectors), found = _side_by_side(plan, kept, folds, progress, threads)
     magnitudes = out_of_fold(kept, found)

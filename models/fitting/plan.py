@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,30 +96,40 @@ class FitPlan:
     def folds(self) -> list[list[Part]]:
         """What each fold of the calibration holds out.
 
-        Fewer folds where there is much data: their detectors then hardly differ.
+        Fewer folds where there is much data: their detectors then hardly differ. The window
+        detector is left out, with a note, where what a fold leaves is too short for it.
 
         Raises
         ------
         TrainingError
-            What a fold leaves is too short for the window detector.
+            It is the only detector.
         """
         count = self.options.folds
         if sum(self.lengths) > _MANY_ROWS:
             count = min(count, 3)
         folds = make_folds(self.lengths, count, self.fleet)
         if LSTM_AUTOENCODER in self.options.models:
-            window = self.options.detector(LSTM_AUTOENCODER).window
             left = min(
                 max((p.end - p.start for p in training_parts(self.lengths, f)), default=0)
                 for f in folds
             )
-            if left < window:
-                raise TrainingError(
-                    f"data: {sum(self.lengths)} readings are too few for {LSTM_AUTOENCODER}: it"
-                    f" looks at {window} in a row, and calibration, which holds out a part at a"
-                    f" time, leaves {left}; give more readings, a smaller window or fewer models"
-                )
+            if left < self.options.detector(LSTM_AUTOENCODER).window:
+                self._leave_window_out(left)
         return folds
+
+    def _leave_window_out(self, left: int) -> None:
+        """Go on without the window detector, which finds ``left`` readings in a row at most."""
+        window = self.options.detector(LSTM_AUTOENCODER).window
+        why = (
+            f"{LSTM_AUTOENCODER} looks at {window} readings in a row, and calibration, which holds"
+            f" out a part at a time, leaves {left} of {sum(self.lengths)}"
+        )
+        others = tuple(name for name in self.options.models if name != LSTM_AUTOENCODER)
+        if not others:
+            raise TrainingError(f"data: too few readings: {why}; give more, or a smaller window")
+        self.options = replace(self.options, models=others)
+        smaller = f", or --window {left}" if left > 1 else ""
+        self.scales.notes.append(f"{why}: fitted without it; longer streams{smaller} bring it back")
 
     def fit(
         self, parts: Sequence[tuple[int, Floats]], progress: Progress | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from errors import InputError, TrainingError
 from schemas import parse_timestamp
 from training.data.preparation import LEAST_ROWS, MOST_MISSING, Prepared
 
+#: ISO 8601's short form of a day from 1970 on; twenty million rows of an asset are no cut
+_DAY = re.compile(r"(19[7-9]|20\d)\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 #: a row number, or a moment
 Cut = int | np.datetime64
 
@@ -19,12 +22,14 @@ Cut = int | np.datetime64
 def parse_cut(text: str) -> Cut:
     """``ROW`` (a whole number: so many readings of each asset) or ``TIMESTAMP`` (ISO 8601).
 
+    Eight digits that make a day of these times, as in 20260101, are one.
+
     Raises
     ------
     InputError
         It is neither.
     """
-    if text.strip().isdigit():
+    if text.strip().isdecimal() and not _DAY.fullmatch(text.strip()):
         return int(text)
     try:
         at = parse_timestamp(text.strip(), "--train-until")

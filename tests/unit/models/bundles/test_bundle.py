@@ -191,3 +191,14 @@ def test_hundreds_of_small_groups_take_bounded_memory(small, tmp_path):
     full = used[bundle.keep - 1]
     assert used[-1] < 1.05 * full, "what left is still held"
     assert next(iter(bundle._loaded)) == f"g{300 - bundle.keep}"
+
+
+def test_a_bundle_without_groups_is_refused_as_what_it_is(small, tmp_path):
+    with pytest.raises(BundleError, match="holds no group"):
+        Bundle({})
+    Bundle({"a": small}).save(tmp_path / "b")
+    content = json.loads((tmp_path / "b" / "bundle.json").read_text())
+    (tmp_path / "b" / "bundle.json").write_text(json.dumps({**content, "groups": {}}))
+    with pytest.raises(BundleError, match=r"b: the bundle holds no group") as caught:
+        Bundle.load(tmp_path / "b")
+    assert "rules" not in caught.value.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -29,13 +30,33 @@ def test_too_few_rows_are_refused():
         fit_model_set([normal(12)], None, list("abc"), SVM)
 
 
-def test_too_few_rows_in_a_row_for_the_window_are_refused_before_anything_is_fitted():
-    told = []
+def test_too_few_rows_in_a_row_for_the_window_go_without_its_detector():
     options = FitOptions(models=("one_class_svm", "lstm_autoencoder"))
-    with pytest.raises(TrainingError, match=r"62 readings are too few .* looks at 30 .* leaves 25"):
+    model_set, report = fit_model_set([normal(62)], None, list("abc"), options)
+    assert model_set.names == ("one_class_svm",)
+    assert model_set.options["models"] == ["one_class_svm"]
+    (note,) = report.notes
+    assert "looks at 30 readings in a row" in note
+    assert "leaves 25 of 62: fitted without it" in note
+    assert "--window 25" in note
+    window = replace(options, window=25, lstm_autoencoder={"hidden": 4, "epochs": 1})
+    assert len(fit_model_set([normal(62)], None, list("abc"), window)[0].names) == 2
+
+
+def test_too_few_rows_in_a_row_for_the_only_detector_are_refused_before_anything_is_fitted():
+    told = []
+    options = FitOptions(models=("lstm_autoencoder",))
+    with pytest.raises(TrainingError, match=r"too few readings.* looks at 30 .* leaves 25 of 62"):
         fit_model_set([normal(62)], None, list("abc"), options, lambda *step: told.append(step))
     assert not told
-    fit_model_set([normal(62)], None, list("abc"), FitOptions(models=("one_class_svm",)))
+
+
+def test_a_fleet_of_streams_shorter_than_the_window_is_fitted():
+    runs = [normal(20, seed=i) for i in range(300)]
+    options = FitOptions(folds=2, isolation_forest={"n_trees": 10}, one_class_svm={"max_rows": 100})
+    model_set, report = fit_model_set(runs, None, list("abc"), options)
+    assert model_set.names == ("isolation_forest", "one_class_svm")
+    assert "leaves 20 of 6000" in report.notes[-1]
 
 
 def test_constant_feature_is_dropped_noted_and_not_needed():
@@ -83,11 +104,6 @@ def test_scores_of_fresh_normal_readings_have_the_distribution_that_is_kept():
     for name in (SCORE + "final_score", SCORE + "one_class_svm"):
         assert found["normal"][name]["state"] == "stable"
         assert found["moved"][name]["state"] == "shifted"
-
-
-def test_stream_shorter_than_the_window_is_refused_for_the_window_detector():
-    with pytest.raises(TrainingError, match="lstm_autoencoder"):
-        fit_model_set([normal(20, seed=s) for s in range(5)], None, list("abc"), FitOptions())
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,8 @@ def test_few_readings_are_all_trained_on() -> None:
 
 def test_a_cut_is_a_row_or_a_moment() -> None:
     assert parse_cut("400") == 400
+    assert parse_cut("20260101") == START, "a day, not twenty million rows"
+    assert parse_cut("20261301") == 20_261_301
     assert parse_cut("2026-01-01T01:00:00+01:00") == START
     with pytest.raises(InputError, match="'soon'"):
         parse_cut("soon")
