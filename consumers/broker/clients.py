@@ -10,8 +10,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 
 from config import Settings
-from consumers import fetching
-from consumers.broker import internals
+from consumers.broker import fetching, internals
 from consumers.broker.connection_errors import connection_errors
 from errors import BrokerUnavailable, SettingsError
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
-from consumers.fetching import Element
+from consumers.broker.fetching import Element
+from consumers.broker.unpacking import FetchedRecord
 from consumers.metrics import Metrics
 from consumers.outage import Outage, StateListener
 from consumers.partition import AssignedPartition
 from consumers.polling.claims import bounds, say_truncated, settle
-from consumers.unpacking import FetchedRecord
 from errors import BrokerUnavailable
 
 log = logging.getLogger("consumers.bridge")

@@ -17,7 +17,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from consumers.broker import clients, internals
-from consumers.fetching import Element
+from consumers.broker.fetching import Element
 from consumers.metrics import Metrics
 from consumers.outage import Outage, StateListener
 from consumers.partition import AssignedPartition, PartitionStatus

@@ -10,11 +10,11 @@ from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from consumers.broker.internals import TOLD
+from consumers.broker.unpacking import FetchedRecord, Nothing
 from consumers.metrics import Metrics
 from consumers.partition import AssignedPartition
 from consumers.polling.claims import find_start
 from consumers.polling.offset_validator import OffsetValidator
-from consumers.unpacking import FetchedRecord, Nothing
 
 AT = TopicPartition("in", 0)
 

@@ -18,8 +18,8 @@ from kafka.protocol.consumer import IsolationLevel
 from kafka.record import MemoryRecords
 from kafka.record.memory_records import MemoryRecordsBuilder
 
-from consumers.fetching import Allowance, BoundedRecords, Element
-from consumers.unpacking import FetchedRecord, Nothing
+from consumers.broker.fetching import Allowance, BoundedRecords, Element
+from consumers.broker.unpacking import FetchedRecord, Nothing
 
 AT = TopicPartition("in", 0)
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}

@@ -14,7 +14,7 @@ from functools import cached_property
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import calc_crc32c, decode_varint
 
-from consumers.inflating import InflateError, chunks
+from consumers.broker.inflating import InflateError, chunks
 
 _HEADER = DefaultRecordBatch.HEADER_STRUCT
 _CHECKED_FROM = DefaultRecordBatch.ATTRIBUTES_OFFSET  # the checksum covers what follows

@@ -2,9 +2,8 @@
 
 kafka-python 3.0 inflates a compressed batch whole, and gives a partition up to ``poll`` 's caller
 over a header name that is not UTF-8. It also takes the end of the log for the end of what can be
-read, which is earlier while a transaction is open. Like :mod:`consumers.broker.internals`, this
-reaches
-behind its public interface.
+read, which is earlier while a transaction is open. Like :mod:`consumers.broker.internals`,
+this reaches behind its public interface.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from kafka.protocol.consumer import IsolationLevel
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.legacy_records import LegacyRecordBatch
 
+from consumers.broker.unpacking import Batch, FetchedRecord, Nothing
 from consumers.partition import size
-from consumers.unpacking import Batch, FetchedRecord, Nothing
 
 _LENGTH_AT, _LENGTH_BEHIND, _MAGIC_AT = 8, 12, 16
 

@@ -182,9 +182,10 @@ def test_latest_keeps_its_start_over_a_restart(in_process, one_broker):
 
 
 def test_a_partition_that_the_dump_does_not_know_is_read_from_its_beginning(
-    in_process, engine: Engine, caplog
+    in_process, one_broker, engine: Engine, caplog
 ):
     """Kafka's group still says where the bridge stood, which the restored tables do not."""
+    needs_kafka(one_broker, "the embedded broker drops the note that goes with an offset")
     first = in_process(bridge_lanes=1)
     stage = first.scene
     sent = stage.produce(plant(60, bad_every=0))
