@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -29,6 +31,7 @@ def closed(
         API_KEYS=f"detect:{digest}",
         ALLOWED_HOSTS="anomalies.plant.example",
         MAX_BODY_BYTES=str(MB),
+        MAX_CONCURRENCY="2",
     )
     service.start(ready=False)
     yield service
@@ -75,6 +78,28 @@ def test_bentos_methods_have_the_rest_apis_limits_and_errors(closed: Service, pa
     bad = post(closed, path, b"{", authorization=authorization)
     assert (bad.status_code, bad.json()["error"]["code"]) == (400, "bad_json")
     assert get(closed, path).status_code == 405
+
+
+def test_bentos_methods_count_among_the_requests_in_hand(closed: Service) -> None:
+    head = (
+        f"POST {{}} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nContent-Length: 99\r\n\r\n["
+    )
+    with ExitStack() as stack:
+        for path in ("/detect", "/detect_batch"):  # bodies that never come
+            held = socket.create_connection(("127.0.0.1", closed.port))
+            stack.enter_context(held).sendall(head.format(path).encode())
+
+        def full() -> bool:
+            answers = [
+                post(closed, path, b"[]", x_api_key=KEY)
+                for path in ("/detect", "/detect_batch", f"{PREFIX}/detect")
+            ]
+            assert all("retry-after" in a.headers for a in answers if a.status_code == 429)
+            return [a.status_code for a in answers] == [429] * 3
+
+        closed.until(full)
+        assert get(closed, "/livez").status_code == 200
+    closed.until(lambda: post(closed, "/detect", b"[]", x_api_key=KEY).status_code == 422)
 
 
 def test_any_number_of_paths_makes_no_series(closed: Service) -> None:
