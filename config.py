@@ -215,7 +215,9 @@ class Settings(BaseSettings):
 
     # -- training ----------------------------------------------------------------------------
     train_stored_days: int = Field(
-        90, ge=0, description="--data postgresql reads so many days without --since; 0: all"
+        90,
+        ge=0,
+        description="days that --data postgresql reads without --since; 0: all",
     )
     train_stored_rows: int = Field(
         2_000_000, ge=1, description="--data postgresql reads the newest so many readings at most"

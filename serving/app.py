@@ -32,11 +32,12 @@ from serving.detection.scoring_engine import ScoringEngine as Scoring
 from serving.detection.service import DetectionService
 from serving.detection.stream_lookup import StreamLookup
 from serving.drift_monitor import DriftMonitor
+from serving.housekeeping import Housekeeping
 from serving.http.handlers import Handlers, endpoints
 from serving.http.openapi import document
 from serving.http.routing import Endpoint
 from serving.requests.detect import Limits, parse_batch, parse_item
-from serving.training_queue import TrainingQueue
+from serving.training_queue import JobBounds, TrainingQueue
 
 log = logging.getLogger("bentoml.serving")
 
@@ -51,12 +52,14 @@ class App:
         database: Database,
         jobs: TrainingQueue,
         registry: RegistryClient,
+        housekeeping: Housekeeping,
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._core = core
         self._database = database
         self._jobs = jobs
+        self._housekeeping = housekeeping
         self._limits = Limits(
             settings.max_batch_items,
             settings.max_features,
@@ -108,13 +111,25 @@ class App:
             champion.leadership.held,
             settings.var_dir,
             settings.data_dir,
-            settings.train_wait_s,
+            JobBounds(
+                settings.train_wait_s,
+                settings.train_max_s,
+                settings.train_queue_max,
+            ),
         )
-        parts = cls(settings, core, database, jobs, registry)
+        housekeeping = Housekeeping(
+            champion.leadership.held,
+            champion.read,
+            settings.var_dir,
+            settings.bundles_kept,
+            settings.training_job_retention_days,
+        )
+        parts = cls(settings, core, database, jobs, registry, housekeeping)
         on_sigterm(jobs.stopping)
         await database.start()
         await keeper.start()
         await jobs.start()
+        await housekeeping.start()
         return parts
 
     @property
@@ -150,6 +165,7 @@ class App:
 
     async def close(self) -> None:
         """Stop everything that was started, the database last."""
+        await self._housekeeping.stop()
         await self._jobs.stop()
         await self._core.keeper.stop()
         self._core.engine.close()

@@ -29,6 +29,12 @@ IN_HAND = Gauge(
 )
 DEGRADED = Counter("anomaly_degraded", "Answers given without the database", ["what"])
 READY = Gauge("anomaly_bundle_ready", "Workers with a bundle loaded", multiprocess_mode="livesum")
+FILES = Gauge(
+    "anomaly_files_bytes",
+    "Size of what the service keeps under VAR_DIR",
+    ["what"],
+    multiprocess_mode="mostrecent",
+)
 RETRIES = Counter("anomaly_runner_retries", "Calls of a runner tried again", ["detector"])
 
 # Series from the start: Prometheus sees no increase in the first value of a new one.

@@ -1,28 +1,41 @@
 """``POST /train``: a queue in the database, one training process at a time.
 
-The request's data go into a file; the job names it. The leading worker starts
-``python -m training.fit --job ID``; whoever waits reads the job's row, so any worker can answer.
+The request's data are stored with the job, so any replica can run it; a job that names a data set
+is left to a replica whose DATA_DIR has it. The leading worker starts ``python -m training.fit --job
+ID``; whoever waits reads the job's row, so any worker can answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import numpy as np
 from sqlalchemy import Connection
 
-from db.queries.training_jobs import Job, claim_job, enqueue_job, finish_job, get_job, heartbeat_job
-from errors import AnomalyError, NotFound, StorageUnavailable
+from db.queries.training_jobs import (
+    Job,
+    claim_job,
+    enqueue_job,
+    finish_job,
+    get_job,
+    heartbeat_job,
+    queued_jobs,
+)
+from errors import AnomalyError, Busy, NotFound, StorageUnavailable
 from models.detectors.base import MODEL_NAMES
 from serving.bundles.registry_client import child_environment
 from serving.database import Database
@@ -32,9 +45,28 @@ log = logging.getLogger("bentoml.serving.jobs")
 
 ACCEPTED_S = 1.0
 BEAT_S = 10.0
+#: For so long a training process may clean up before it is killed.
+TERM_S = 10.0
 LOG_TAIL = 4000
-#: Seconds for which a job's data and output stay under VAR_DIR/jobs.
-KEPT_S = 30 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class JobBounds:
+    """What a training job may take.
+
+    Parameters
+    ----------
+    wait_s : float
+        How long ``POST /train`` waits.
+    longest_s : float
+        A training that is not done by then is ended.
+    queued : int
+        Jobs that may wait at once.
+    """
+
+    wait_s: float = 300.0
+    longest_s: float = 21_600.0
+    queued: int = 20
 
 
 class TrainingQueue:
@@ -46,8 +78,7 @@ class TrainingQueue:
     leads : callable
         Whether this worker is the one that starts processes.
     var_dir, data_dir : Path
-    wait_s : float
-        How long ``POST /train`` waits.
+    bounds : JobBounds
     """
 
     def __init__(
@@ -56,13 +87,13 @@ class TrainingQueue:
         leads: Callable[[], bool],
         var_dir: Path,
         data_dir: Path,
-        wait_s: float = 300.0,
+        bounds: JobBounds,
     ) -> None:
         self._database = database
         self._leads = leads
         self._folder = var_dir / "jobs"
         self._data_dir = data_dir
-        self._wait_s = wait_s
+        self._bounds = bounds
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -88,10 +119,9 @@ class TrainingQueue:
             path = self._data_dir / training.dataset
             if not await asyncio.to_thread(path.is_file):
                 raise NotFound(f"no data set {training.dataset!r}", field="dataset")
-        else:
-            request["data"] = str(await asyncio.to_thread(self._keep, training))
-        job_id = await self._database.run(lambda connection: enqueue_job(connection, request))
-        job = await self._wait(job_id, self._wait_s if wait else 0.0)
+        data = await asyncio.to_thread(packed, training)
+        job_id = await self._database.run(partial(self._enqueue, request, data))
+        job = await self._wait(job_id, self._bounds.wait_s if wait else 0.0)
         if job.state == "succeeded":
             return 200, job.result or {}
         if job.state in ("failed", "interrupted"):
@@ -105,12 +135,11 @@ class TrainingQueue:
             raise NotFound(f"no training job {job_id}")
         return shown(job)
 
-    def _keep(self, training: Training) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{uuid4()}.npz"
-        names = np.array(training.options["feature_names"])
-        np.savez(path, values=training.values, names=names)  # type: ignore[arg-type]
-        return path.absolute()
+    def _enqueue(self, request: dict[str, Any], data: bytes | None, connection: Connection) -> UUID:
+        waiting = queued_jobs(connection)
+        if waiting >= self._bounds.queued:
+            raise Busy(f"{waiting} training jobs wait already (TRAIN_QUEUE_MAX)", retry_after=60)
+        return enqueue_job(connection, request, data)
 
     async def _wait(self, job_id: UUID, seconds: float) -> Job:
         loop = asyncio.get_running_loop()
@@ -133,8 +162,9 @@ class TrainingQueue:
         while True:
             try:
                 if self._leads() and self._database.available:
+                    found = await asyncio.to_thread(data_sets, self._data_dir)
                     job = await self._database.run(
-                        lambda connection: claim_job(connection, self._owner)
+                        partial(claim_job, owner=self._owner, datasets=found)
                     )
                     if job is not None:
                         await self._run(job)
@@ -149,7 +179,6 @@ class TrainingQueue:
         """Start the process and see it through; it reports progress and result itself."""
         log.info("training job %s starts", job.id)
         self._folder.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(tidy, self._folder)
         output = self._folder / f"{job.id}.log"
         with output.open("wb") as sink:
             process = await asyncio.create_subprocess_exec(
@@ -164,30 +193,46 @@ class TrainingQueue:
                 env=child_environment(),
             )
         try:
-            while process.returncode is None:
-                try:
-                    async with asyncio.timeout(BEAT_S):
-                        await process.wait()
-                except TimeoutError:
-                    await self._beat(job)
+            reason = await self._watch(job, process)
         except asyncio.CancelledError:
-            process.terminate()
-            await process.wait()
-            await self._close(job, "the service was stopped")
+            await end(process)
+            with suppress(AnomalyError):  # else the next leader finds it without a heartbeat
+                await self._close(job, "the service was stopped")
             raise
-        if process.returncode == -signal.SIGTERM:  # sent to all processes of the service
-            await self._close(job, "the training was stopped, with the service or by hand")
-            return
-        tail = await asyncio.to_thread(_tail, output)
-        await self._close(job, f"the process ended with {process.returncode}: {tail}")
+        if reason is None and process.returncode == -signal.SIGTERM:
+            # sent to all processes of the service
+            reason = "the training was stopped, with the service or by hand"
+        if reason is None:
+            tail = await asyncio.to_thread(_tail, output)
+            reason = f"the process ended with {process.returncode}: {tail}"
+        await stubbornly(lambda: self._close(job, reason))
 
-    async def _beat(self, job: Job) -> None:
+    async def _watch(self, job: Job, process: asyncio.subprocess.Process) -> str | None:
+        """Wait for the process; why it was ended here, or None when it ended by itself."""
+        deadline = time.monotonic() + self._bounds.longest_s
+        while process.returncode is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                await end(process)
+                return f"the training took longer than {self._bounds.longest_s:g} s (TRAIN_MAX_S)"
+            try:
+                async with asyncio.timeout(min(BEAT_S, left)):
+                    await process.wait()
+            except TimeoutError:
+                if not await self._beat(job):
+                    await end(process)
+                    return "the job is no longer ours"
+        return None
+
+    async def _beat(self, job: Job) -> bool:
+        """Whether the job is ours, as far as is known; the process' own beats say so, too."""
         try:
-            await self._database.run(
+            return await self._database.run(
                 lambda connection: heartbeat_job(connection, job.id, self._owner)
             )
         except AnomalyError as error:
             log.warning("training job %s: %s", job.id, error.message)
+            return True
 
     async def _close(self, job: Job, reason: str) -> None:
         """Mark the job failed unless its process has already said how it ended; log which."""
@@ -197,21 +242,62 @@ class TrainingQueue:
             finish_job(connection, job.id, self._owner, error=problem)
             return get_job(connection, job.id)
 
-        try:
-            ended = await self._database.run(finish)
-        except AnomalyError as error:
-            log.warning("training job %s: %s", job.id, error.message)
-            return
+        ended = await self._database.run(finish)
         if ended is not None and ended.error is not None:
             log.warning("training job %s %s: %s", job.id, ended.state, ended.error["message"])
         elif ended is not None:
             log.info("training job %s %s", job.id, ended.state)
 
 
-def tidy(folder: Path) -> None:
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Stop a process, in the hard way if it does not listen; its own children end with it."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(TERM_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+async def stubbornly(write: Callable[[], Awaitable[None]]) -> None:
+    """Have the end of a job written, however long the database is away."""
+    pause, said = 0.2, ""
+    while True:
+        try:
+            return await write()
+        except AnomalyError as error:
+            if error.message != said:
+                log.warning("the end of a training job cannot be stored: %s", error.message)
+            said = error.message
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 10.0)
+
+
+def packed(training: Training) -> bytes | None:
+    """The readings of a request as ``.npz``; None where it names a data set."""
+    if training.values is None:
+        return None
+    names = np.array(training.options["feature_names"])
+    content = io.BytesIO()
+    np.savez(content, values=training.values, names=names)
+    return content.getvalue()
+
+
+def data_sets(folder: Path) -> list[str]:
+    """Names of the files that a request may name here."""
+    try:
+        return [path.name for path in folder.iterdir() if path.is_file()]
+    except OSError:
+        return []
+
+
+def tidy(folder: Path, kept_days: int) -> None:
     """Remove old jobs' data and output; they are kept for a while, for ``training.promote``."""
-    oldest = time.time() - KEPT_S
-    for path in folder.iterdir():
+    oldest = time.time() - kept_days * 86_400
+    for path in folder.iterdir() if kept_days else ():
         if path.suffix in (".npz", ".log") and path.stat().st_mtime < oldest:
             path.unlink(missing_ok=True)
 

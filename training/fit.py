@@ -52,7 +52,10 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     made.add_argument("--features", metavar="NAME,...", help="columns to use (all)")
     add_format_arguments(made)
-    made.add_argument("--since", type=_time, help="with postgresql: readings from this time on")
+    made.add_argument(
+        "--since", type=_time,
+        help="with postgresql: readings from this time on (the last TRAIN_STORED_DAYS days)",
+    )  # fmt: skip
     made.add_argument("--until", type=_time, help="with postgresql: readings before this time")
     made.add_argument(
         "--keep-events", action="store_true",
@@ -113,12 +116,16 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
 
     def stored() -> TrainingData:
         from db.session import open_engine
-        from training.data.postgres import from_database
+        from training.data.postgres import Bounds, from_database
 
         engine = open_engine(settings)
         try:
             return from_database(
-                engine, arguments.since, arguments.until, keep_events=arguments.keep_events
+                engine,
+                arguments.since,
+                arguments.until,
+                bounds=Bounds.of(settings),
+                keep_events=arguments.keep_events,
             )
         finally:
             engine.dispose()
@@ -161,8 +168,10 @@ def show(out: Console, settings: Settings, outcome: Outcome) -> None:
     where = "MLflow" if settings.mlflow_enabled else "the file registry"
     out.print(f"bundle {trained.bundle.version}: version {published.version} in {where},"
               f" {published.message}")  # fmt: skip
-    kept = "imported into" if published.stored.fresh else "already in"
-    out.print(f"{kept} the Bento store as {published.stored.tag}")
+    stored = published.stored
+    if stored is not None:
+        kept = "imported into" if stored.fresh else "already in"
+        out.print(f"{kept} the Bento store as {stored.tag}")
 
 
 def _named(data: str) -> str:

@@ -4,7 +4,7 @@ known."""
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Request:
     jobs : fits at one time; as many as cores when absent.
     native : log the detectors in MLflow's own flavours, too.
     recipe : what reads the same data again; kept with the version for later comparisons.
+    confirm : called just before an alias moves; what it raises ends the training.
     """
 
     data: TrainingData
@@ -58,6 +59,7 @@ class Request:
     jobs: int | None = None
     native: bool = True
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    confirm: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -112,6 +114,7 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
         published = publish(
             trained, registry, settings, policy, board,
             champion=champion, promote_mode=request.promote, native=request.native,
+            confirm=request.confirm,
         )  # fmt: skip
     notes = [*request.data.notes, *([champion.problem] if champion.problem else [])]
     notes += grouping.notes + [note for result in results for note in result.notes]

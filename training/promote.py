@@ -160,12 +160,12 @@ def _recent(
 
     def stored() -> TrainingData:
         from db.session import open_engine
-        from training.data.postgres import from_database
+        from training.data.postgres import Bounds, from_database
 
         engine = open_engine(settings)
         try:
             # judged on all there is: what alarms is the question
-            return from_database(engine, keep_events=True)
+            return from_database(engine, bounds=Bounds.of(settings), keep_events=True)
         finally:
             engine.dispose()
 

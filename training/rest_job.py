@@ -2,35 +2,46 @@
 
 The service claims the job and starts ``python -m training.fit --job ID``; this process writes
 heartbeat, progress and the result. The service writes a failure for a process that could not.
+
+A heartbeat that finds the job no longer ours (it was taken for dead, another may run) ends the
+process. Before the alias moves the row must say once more that the job is ours; from then on the
+training counts, whatever the row has come to meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Engine
 
 from config import Settings
-from db.queries.training_jobs import Job, finish_job, get_job, heartbeat_job
+from db.queries.training_jobs import STALE_S, Job, finish_job, get_job, heartbeat_job, job_data
 from db.session import open_engine, transaction
-from errors import AnomalyError, NotFound, TrainingError
+from errors import AnomalyError, NotFound, StorageUnavailable, TrainingError
 from training.cli.common import consoles
 from training.cli.options import fit_options
 from training.cli.progress import ProgressDisplay
 from training.data.sources import load_data
 from training.fitting.parallel_fit import cores
 from training.pipeline import Outcome, Request, train
+from training.publishing.publish import JobLostError
 
 BEAT_S = 5.0
 #: the service on the same machine goes first
 NICENESS = 10
 _EVERY_S = 0.5
+#: For so long the end of a job is tried to be written.
+FINISH_S = 900.0
+
+T = TypeVar("T")
 
 
 def run_job(settings: Settings, job_id: str, parser: argparse.ArgumentParser) -> int:
@@ -48,7 +59,17 @@ def run_job(settings: Settings, job_id: str, parser: argparse.ArgumentParser) ->
         os.nice(NICENESS)
         with JobHeartbeat(engine, job) as beats, ProgressDisplay(err, beats.step) as board:
             try:
-                outcome = train(_request(settings, job, parser), settings, board)
+                request = _request(settings, engine, job, parser)
+                request.confirm = beats.confirm
+                outcome = train(request, settings, board)
+            except JobLostError as error:
+                err.print(f"error: {error.message}")
+                return 1
+            except KeyboardInterrupt:
+                if not beats.lost:
+                    raise
+                err.print("error: the job is no longer ours; nothing was promoted")
+                return 1
             except AnomalyError as error:
                 beats.finish(error=error.entry())
                 return 1
@@ -94,13 +115,15 @@ def _claimed(engine: Engine, job_id: str) -> Job:
     return job
 
 
-def _request(settings: Settings, job: Job, parser: argparse.ArgumentParser) -> Request:
+def _request(
+    settings: Settings, engine: Engine, job: Job, parser: argparse.ArgumentParser
+) -> Request:
     asked = job.request
     arguments = parser.parse_args([])
     arguments.models = asked.get("model_names")
     options = fit_options(arguments)
     features = asked.get("feature_names")
-    path = _path(settings, asked)
+    path = _path(settings, engine, job)
     data = load_data(str(path), features=None if path.suffix == ".npz" else features)
     promote = asked.get("promote")
     return Request(
@@ -114,17 +137,38 @@ def _request(settings: Settings, job: Job, parser: argparse.ArgumentParser) -> R
     )
 
 
-def _path(settings: Settings, asked: dict[str, Any]) -> Path:
-    if asked.get("data") is not None:
+def _path(settings: Settings, engine: Engine, job: Job) -> Path:
+    """The file to train on: a data set's, or the one that the job's data are written to."""
+    asked = job.request
+    if asked.get("data") is not None:  # of release 0.1, which kept them in a file
         return Path(asked["data"])
-    name = str(asked.get("dataset"))
+    if asked.get("dataset") is None:
+        return _unpacked(settings, engine, job)
+    name = str(asked["dataset"])
     if Path(name).name != name:  # the service checks, too; a path never gets this far
         raise TrainingError(f"dataset: {name!r} is not the name of a file", field="dataset")
     return (settings.data_dir / name).absolute()
 
 
+def _unpacked(settings: Settings, engine: Engine, job: Job) -> Path:
+    with transaction(engine) as connection:
+        content = job_data(connection, job.id)
+    if content is None:
+        raise TrainingError("the data of this job are no longer there")
+    path = (settings.var_dir / "jobs" / f"{job.id}.npz").absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)  # kept for a while, for training.promote
+    return path
+
+
 class JobHeartbeat:
-    """Heartbeat and progress of a job, from a thread; the newest step is what is written."""
+    """Heartbeat and progress of a job, from a thread; the newest step is what is written.
+
+    Attributes
+    ----------
+    lost : bool
+        The row said that the job is not ours; the main thread was interrupted.
+    """
 
     def __init__(self, engine: Engine, job: Job) -> None:
         self._engine = engine
@@ -132,7 +176,9 @@ class JobHeartbeat:
         self._owner = job.owner or ""
         self._progress: dict[str, Any] | None = None
         self._stop = threading.Event()
+        self._confirmed = False
         self._thread = threading.Thread(target=self._beat, name="job heartbeat", daemon=True)
+        self.lost = False
 
     def __enter__(self) -> JobHeartbeat:
         self._thread.start()
@@ -149,12 +195,40 @@ class JobHeartbeat:
             "figures": figures,
         }  # fmt: skip
 
+    def confirm(self) -> None:
+        """Return if the job is ours still: from then on what was trained may go into force.
+
+        Raises
+        ------
+        JobLostError
+            It is not.
+        StorageUnavailable
+            The database could not say so for as long as nobody else takes the job for dead.
+        """
+        self._confirmed = True  # a beat that fails from now on must not end us half-way
+        if not until_stored(self._write, STALE_S / 2):
+            raise JobLostError("the job is no longer ours; nothing was promoted")
+
     def finish(
         self, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None
     ) -> None:
-        """Write how it ended."""
+        """Write how it ended, as soon as the database takes it.
+
+        Raises
+        ------
+        StorageUnavailable
+            It did not, for a long time.
+        """
+
+        def write() -> bool:
+            with transaction(self._engine) as connection:
+                return finish_job(connection, self._job.id, self._owner, result=result, error=error)
+
+        until_stored(write, FINISH_S)
+
+    def _write(self) -> bool:
         with transaction(self._engine) as connection:
-            finish_job(connection, self._job.id, self._owner, result=result, error=error)
+            return heartbeat_job(connection, self._job.id, self._owner, self._progress)
 
     def _beat(self) -> None:
         told: dict[str, Any] | None = None
@@ -165,7 +239,24 @@ class JobHeartbeat:
                 continue
             told, last = self._progress, time.monotonic()
             try:
-                with transaction(self._engine) as connection:
-                    heartbeat_job(connection, self._job.id, self._owner, told)
+                ours = self._write()
             except AnomalyError:
                 continue  # a database that is away for a moment must not end a training
+            if not ours and not self._confirmed and not self._stop.is_set():
+                self.lost = True
+                os.kill(os.getpid(), signal.SIGINT)  # also out of a wait for other processes
+                return
+
+
+def until_stored(write: Callable[[], T], seconds: float) -> T:
+    """Result of ``write``, tried again while the database is away, for so many seconds."""
+    deadline = time.monotonic() + seconds
+    pause = 0.2
+    while True:
+        try:
+            return write()
+        except StorageUnavailable as error:
+            if not error.retriable or time.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 10.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -176,16 +176,22 @@ def _state(work: StreamBatch) -> StoredState:
         last_timestamp=parse_timestamp(last) if last else newest,
         window_length=work.window_length,
         bundle_version=state.get("bundle"),
-        window_start=_window_start(work, times),
+        window_start=_window_start(work),
     )
 
 
-def _window_start(work: StreamBatch, times: Sequence[datetime]) -> datetime | None:
-    """When the oldest reading of the window was before this batch; after it, none is older.
+def _window_start(work: StreamBatch) -> datetime | None:
+    """A time that no reading of the window lies before: its oldest before this batch, or in it.
 
     None, not known, when a new bundle looks further back than what is remembered.
     """
     memory = work.memory
     if memory.state is not None and work.window_length > memory.window_length:
         return None
-    return row_time(memory.window[0]) if memory.window else min(times, default=None)
+    times = [row_time(row) for row in list(memory.window)[:1]]
+    times += [
+        item.reading.timestamp  # earlier ones where the stream's clock was set back
+        for item in work.sent
+        if item.reading and item.result and item.result["metadata"].get("window") != "left_out"
+    ]
+    return min(times, default=None)

@@ -95,21 +95,19 @@ def start_of_newest(connection: Connection, which: ReadingFilter, most: int) -> 
     Returns
     -------
     datetime or None
-        None: there are no more than that in all.
+        With ``most`` 0, just after the newest. None: there are no more than that in all.
     """
     where, values = _where(which)
-    count = text(f"SELECT count(*) FROM anomaly_detections WHERE {where}")  # noqa: S608 (constants)
-    nth = text(
-        f"SELECT timestamp FROM anomaly_detections WHERE {where} "  # noqa: S608 (constants)
-        "ORDER BY timestamp DESC, id DESC LIMIT 1 OFFSET :left"
-    )
+    rows = f"FROM anomaly_detections WHERE {where}"
+    count = text(f"SELECT count(*) FROM (SELECT 1 {rows} LIMIT :left + 1) m")  # noqa: S608
+    nth = text(f"SELECT timestamp {rows} ORDER BY timestamp DESC, id DESC LIMIT 1 OFFSET :left")
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     left = most
     for part in walk(connection, slices(connection, which.start, which.end)):
-        found = int(connection.execute(count, {**values, **part.values()}).scalar_one())
+        asked = {**values, **part.values(), "left": left}
+        found = int(connection.execute(count, asked).scalar_one())
         if found > left:
             # The first that is too many: what came at the same time goes with it.
-            asked = {**values, **part.values(), "left": left}
             return after(connection.execute(nth, asked).scalar_one())
         left -= found
     return None

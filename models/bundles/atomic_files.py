@@ -6,9 +6,12 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
 
 
 def folder_digest(folder: Path) -> str:
@@ -66,6 +69,45 @@ def cached(final: Path, digest: str | None) -> bool:
     if not final.is_dir():
         return False
     if digest is None or folder_digest(final) == digest:
+        os.utime(final)  # in use: pruning goes by this
         return True
     final.rename(final.with_name(f".damaged-{uuid.uuid4().hex}"))
     return False
+
+
+def prune_folders(home: Path, kept: int, needed: Collection[str], now: float) -> list[str]:
+    """Remove all but the folders of ``home`` that were used last; the names that went.
+
+    Parameters
+    ----------
+    home : Path
+        Of bundles that were fetched; each can be fetched again.
+    kept : int
+        How many stay, besides those needed and those used within the last hour, which somebody
+        may be about to load.
+    needed : collection of str
+        Names that stay whatever their age.
+    now : float
+        Seconds since 1970.
+
+    What a process that was killed left half-way goes after a day.
+    """
+    found = sorted(
+        ((path.stat().st_mtime, path) for path in home.iterdir() if path.is_dir()), reverse=True
+    )
+    whole = [(used, path) for used, path in found if not path.name.startswith(".")]
+    drafts = [(used, path) for used, path in found if path.name.startswith(".")]
+    gone = [path for used, path in whole[kept:] if path.name not in needed and used < now - HOUR_S]
+    gone += [path for used, path in drafts if used < now - DAY_S]
+    for path in gone:
+        shutil.rmtree(path, ignore_errors=True)
+    return [path.name for path in gone]
+
+
+def folder_bytes(home: Path) -> int:
+    """Size of all files below ``home``; those that go meanwhile do not count."""
+    total = 0
+    for path in home.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.lstat().st_size if path.is_file() else 0
+    return total

@@ -8,12 +8,14 @@ last is ``:latest``, so whoever imports a challenger imports the champion after 
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import BundleError, NotFound
-from models.bundles.atomic_files import folder_digest, write_text_atomically
+from models.bundles.atomic_files import folder_digest, prune_folders, write_text_atomically
+from models.registry.base import CHAMPION
 from models.registry.mlflow_setup import quiet_mlflow
 
 if TYPE_CHECKING:
@@ -33,15 +35,32 @@ class Imported:
 
 
 def import_version(
-    registry: Registry, version: str, cache: Path, home: Path | None = None
+    registry: Registry,
+    version: str,
+    cache: Path,
+    home: Path | None = None,
+    *,
+    kept: int | None = None,
 ) -> Imported:
-    """Import a version of the registry (see :func:`import_alias`)."""
+    """Import a version of the registry (see :func:`import_alias`).
+
+    Parameters
+    ----------
+    kept : int, optional
+        Newest bundles that store and cache keep; older ones go. None: all.
+    """
     about = next((v for v in registry.versions() if v["version"] == version), None)
     if about is None:
         raise NotFound(f"no version {version!r} in the registry")
     folder = registry.fetch(version, cache)
     labels = {"registry_version": version, "run_id": about.get("run_id") or "none"}
-    return import_folder(folder, version, labels, home)
+    imported = import_folder(folder, version, labels, home)
+    if kept is not None:
+        prune(kept, home)
+        champion = registry.alias(CHAMPION)
+        needed = {path.name for path in cache.glob(f"{champion}-*")} | {folder.name}
+        prune_folders(cache, kept, needed, time.time())
+    return imported
 
 
 def import_alias(registry: Registry, alias: str, cache: Path, home: Path | None = None) -> Imported:
@@ -126,6 +145,26 @@ def stored(home: Path | None = None) -> list[dict[str, Any]]:
         }
         for model in found
     ]
+
+
+def prune(kept: int, home: Path | None = None) -> list[str]:
+    """Delete all but the newest bundles from the store; the tags that went.
+
+    ``:latest`` stays, and what a Bento was built with: it is served from the store.
+    """
+    quiet_mlflow()
+    import bentoml
+
+    needed = {str(model.tag) for bento in bentoml.bentos.list() for model in bento.info.all_models}
+    options = _options(home)
+    try:
+        needed.add(str(bentoml.models.get(f"{MODEL_NAME}:latest", **options).tag))
+    except bentoml.exceptions.NotFound:
+        return []
+    gone = [one["tag"] for one in stored(home)[kept:] if one["tag"] not in needed]
+    for tag in gone:
+        bentoml.models.delete(tag, **options)
+    return gone
 
 
 def _options(home: Path | None) -> dict[str, Any]:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 from sqlalchemy import Engine
 
+from config import Settings
 from datasets import Stream
-from db.queries.readings import ReadingFilter, StoredReading, export_readings
+from db.queries.readings import ReadingFilter, StoredReading, export_readings, start_of_newest
 from db.session import transaction
 from errors import DatasetError
 from training.data.sources import TrainingData
@@ -27,17 +29,41 @@ LASTING = 5
 _SENSOR_FAULT = "sensor_fault"
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is read where nobody says from when on.
+
+    Parameters
+    ----------
+    days : int
+        Readings of so many days, up to the newest that is stored; 0: all.
+    rows : int
+        The newest so many readings at most, whatever was asked for.
+    """
+
+    days: int
+    rows: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Bounds:
+        """As the settings have it."""
+        return cls(settings.train_stored_days, settings.train_stored_rows)
+
+
 def from_database(
     engine: Engine,
     start: datetime | None = None,
     end: datetime | None = None,
     *,
+    bounds: Bounds,
     keep_events: bool = False,
 ) -> TrainingData:
     """Readings that came over Kafka in ``[start, end)``, as streams.
 
     Parameters
     ----------
+    bounds : Bounds
+        What they leave out is named in the data's ``source``.
     keep_events : bool
         Keep the readings of lasting alarms, too.
 
@@ -48,12 +74,23 @@ def from_database(
     StorageUnavailable
         The database cannot be read.
     """
+    source = "readings stored in PostgreSQL"
     with transaction(engine) as connection:
+        if start is None and bounds.days:
+            last = start_of_newest(connection, ReadingFilter(end=end), 0)
+            start = None if last is None else last - timedelta(days=bounds.days)
+            source += f" of the last {bounds.days} days (TRAIN_STORED_DAYS, --since)"
+        newest = start_of_newest(connection, ReadingFilter(start, end), bounds.rows)
+        if newest is not None:
+            start = newest
+            source += f", the newest {bounds.rows:,} of them (TRAIN_STORED_ROWS)"
         stored = export_readings(connection, ReadingFilter(start, end))
-        return to_streams(stored, keep_events=keep_events)
+        return to_streams(stored, source, keep_events=keep_events)
 
 
-def to_streams(readings: Iterable[StoredReading], *, keep_events: bool = False) -> TrainingData:
+def to_streams(
+    readings: Iterable[StoredReading], source: str, *, keep_events: bool = False
+) -> TrainingData:
     """Stored readings, stream after stream, to arrays; NaN where a feature was not sent."""
     columns: dict[str, int] = {}
     streams: dict[tuple[str, str | None, str | None], _Growing] = {}
@@ -61,7 +98,7 @@ def to_streams(readings: Iterable[StoredReading], *, keep_events: bool = False) 
         key = (reading.asset_id, reading.sensor_id or None, reading.feature or None)
         streams.setdefault(key, _Growing()).add(reading, columns)
     if not streams:
-        raise DatasetError("no readings are stored in PostgreSQL yet")
+        raise DatasetError("no readings are stored in PostgreSQL for that time")
     made, singles, left_out = [], [], 0
     for (asset, sensor, feature), grown in streams.items():
         keep = np.ones(len(grown), bool) if keep_events else grown.normal()
@@ -75,7 +112,6 @@ def to_streams(readings: Iterable[StoredReading], *, keep_events: bool = False) 
             f"all {left_out:,} readings stored in PostgreSQL belong to alarms that lasted:"
             " --keep-events trains on them"
         )
-    source = "readings stored in PostgreSQL"
     if left_out:
         source += f" ({left_out:,} of alarms with {LASTING} or more anomalies left out)"
     return TrainingData(list(columns), made, source, single=singles)

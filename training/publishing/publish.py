@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,12 @@ HOW = "python -m training.promote --force makes it champion"
 _EXAMPLE_ROWS = 5
 
 
+class JobLostError(AnomalyError):
+    """The job that a training is for is not ours any more: nothing may be promoted for it."""
+
+    code = "job_lost"
+
+
 @dataclass(slots=True)
 class Trained:
     """A bundle on disk and all that is known of how it came about."""
@@ -60,7 +66,7 @@ class Published:
     alias: str
     message: str
     comparison: Comparison | None
-    stored: Imported
+    stored: Imported | None
 
 
 def publish(
@@ -73,6 +79,7 @@ def publish(
     champion: Champion,
     promote_mode: str = "auto",
     native: bool = True,
+    confirm: Callable[[], None] = lambda: None,
 ) -> Published:
     """Log, register, set the alias under the rule, import into the Bento store.
 
@@ -80,9 +87,13 @@ def publish(
     ----------
     champion : Champion
         As it was when the training began; one promoted since then is what is compared with.
+    confirm : callable
+        Called just before an alias moves.
 
     Raises
     ------
+    JobLostError
+        As ``confirm`` raises it; no alias moved.
     Unavailable
         MLflow failed: the message says where the bundle is kept, and how to go on.
     """
@@ -90,25 +101,36 @@ def publish(
     cache = settings.var_dir / "bundles"
     try:
         alias, message, found = _alias(trained, registry, policy, board, version, champion,
-                                       cache, promote_mode)  # fmt: skip
+                                       cache, promote_mode, confirm)  # fmt: skip
+    except JobLostError:
+        raise
     except Exception as error:
         raise Unavailable(
             f"version {version} is registered, but whether it shall be champion could not be"
             f" settled: {in_words(error)}; python -m training.promote --version {version} does it"
         ) from error
-    run_id = trained.run_id
-    stored = import_version(registry, version, settings.var_dir / "bundles")
-    if alias == CHALLENGER:
-        _champion_stays_latest(registry, settings)
-    return Published(version, run_id, alias, message, found, stored)
+    stored = _imported(registry, settings, version, alias)
+    return Published(version, trained.run_id, alias, message, found, stored)
 
 
-def _champion_stays_latest(registry: Registry, settings: Settings) -> None:
-    """A Bento packs, and falls back on, the champion; never what was merely trained last."""
+def _imported(registry: Registry, settings: Settings, version: str, alias: str) -> Imported | None:
+    """Import it into the Bento store; None when that failed, which undoes no training.
+
+    A Bento packs, and falls back on, the champion; never what was merely trained last.
+    """
+    cache = settings.var_dir / "bundles"
+    stored = None
     try:
-        import_alias(registry, CHAMPION, settings.var_dir / "bundles")
-    except AnomalyError as error:  # a champion that is damaged spoils no training
-        log.warning("the champion cannot be imported into the Bento store: %s", error.message)
+        stored = import_version(registry, version, cache, kept=settings.bundles_kept)
+        if alias == CHALLENGER:
+            import_alias(registry, CHAMPION, cache)
+    except Exception as error:  # MLflow, BentoML and the disk raise what they like
+        said = error.message if isinstance(error, AnomalyError) else f"{error!r:.300}"
+        log.warning(
+            "version %s is registered and %s, but could not be imported into the Bento store"
+            " (that matters for the next 'bentoml build' only): %s", version, alias, said,
+        )  # fmt: skip
+    return stored
 
 
 def _registered(
@@ -164,6 +186,7 @@ def _alias(
     champion: Champion,
     cache: Path,
     mode: str,
+    confirm: Callable[[], None],
 ) -> tuple[str, str, Comparison | None]:
     """Set champion or challenger; which of them, why, and the comparison where one was made.
 
@@ -179,6 +202,7 @@ def _alias(
         if still is current:
             break
         current = still
+    confirm()
     (promote if alias == CHAMPION else challenge)(registry, version, verdict)
     return alias, message, found
 

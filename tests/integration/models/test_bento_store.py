@@ -69,6 +69,20 @@ def test_the_champion_is_latest_whatever_was_made_last(
     assert latest(home) == champion.tag
 
 
+def test_the_store_keeps_the_newest_and_latest(
+    registry: FileRegistry, bundle_dir: Path, tmp_path: Path
+) -> None:
+    home, cache = tmp_path / "bento", tmp_path / "cache"
+    for _ in range(4):
+        import_version(registry, registry.register(bundle_dir), cache, home, kept=2)
+    assert [one["labels"]["registry_version"] for one in stored(home)] == ["5", "4"]
+    import_version(registry, "1", cache, home, kept=2)  # made last, as it was gone
+    assert [one["labels"]["registry_version"] for one in stored(home)] == ["1", "5"]
+    again = import_version(registry, "5", cache, home, kept=1)
+    assert latest(home) == again.tag
+    assert {one["labels"]["registry_version"] for one in stored(home)} == {"1", "5"}
+
+
 def test_nothing_to_import(tmp_path: Path) -> None:
     empty = FileRegistry(tmp_path / "registry")
     with pytest.raises(NotFound, match="champion"):

@@ -245,7 +245,9 @@ def test_a_bare_matrix_needs_a_group_when_the_champion_has_several(
     assert found.trained.bundle.groups == ["PUMP_001", "PUMP_002"]
     assert found.published.alias == "challenger"
     latest = (bento_home / "models" / MODEL_NAME / "latest").read_text()
-    assert champion.published.stored.tag == f"{MODEL_NAME}:{latest}"  # what a Bento packs
+    packed = champion.published.stored
+    assert packed is not None
+    assert packed.tag == f"{MODEL_NAME}:{latest}"  # what a Bento packs
     found = run(Request(matrix, TINIEST, only="PUMP_001"), settings)
     assert found.published.comparison is not None
     assert found.published.comparison.comparable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -24,11 +24,12 @@ from models.scoring.ensemble import Reading
 from models.scoring.stream_replay import replay
 from tests.fixtures.training import TINIEST, run, small_plant
 from training import drift, fit
-from training.data.postgres import LASTING, from_database
+from training.data.postgres import LASTING, Bounds, from_database
 from training.pipeline import Request
 
 TOPIC = UUID("00000000-0000-0000-0000-00000000000a")
 DATA = small_plant(readings=400)
+ALL = Bounds(days=0, rows=1_000_000)
 
 
 @pytest.fixture
@@ -82,10 +83,10 @@ def test_alarms_that_lasted_are_not_trained_on(engine: Engine, bundle: Bundle) -
     expected = sum(
         (result["metadata"].get("event") or {}).get("id") not in lasting for result in results
     )
-    data = from_database(engine)
+    data = from_database(engine, bounds=ALL)
     assert data.rows == expected < len(results)
     assert f"{len(results) - expected:,} of alarms with 5 or more anomalies left out" in data.source
-    assert from_database(engine, keep_events=True).rows == len(results)
+    assert from_database(engine, bounds=ALL, keep_events=True).rows == len(results)
 
 
 def test_one_anomaly_more_or_less_decides(engine: Engine) -> None:
@@ -103,10 +104,44 @@ def test_one_anomaly_more_or_less_decides(engine: Engine) -> None:
     with transaction(engine) as connection:
         copy.insert_detections(connection, [*long, *broken])
     with pytest.raises(DatasetError, match=r"all 6 readings .* --keep-events"):
-        from_database(engine)
+        from_database(engine, bounds=ALL)
     with transaction(engine) as connection:
         copy.insert_detections(connection, short)
-    assert from_database(engine).streams[0].values[:, 0].tolist() == [20.0, 21.0, 22.0, 23.0]
+    assert from_database(engine, bounds=ALL).streams[0].values[:, 0].tolist() == [
+        20.0,
+        21.0,
+        22.0,
+        23.0,
+    ]
+
+
+def test_what_is_stored_for_years_is_not_all_read(engine: Engine) -> None:
+    first = datetime(2024, 1, 1, tzinfo=UTC)
+
+    def row(day: int) -> Any:
+        result = {
+            "asset_id": "A", "sensor_id": "S", "timestamp": first + timedelta(days=day),
+            "scores": [], "final_score": 0.1, "is_anomaly": False, "criticality": "low",
+            "features": {"rms": float(day)}, "metadata": {},
+        }  # fmt: skip
+        return detections.detection_row(result, topic_id=TOPIC, partition=0, offset=day)
+
+    with transaction(engine) as connection:
+        copy.insert_detections(connection, [row(day) for day in range(400)])
+
+    def read(days: int, rows: int, *span: datetime | None) -> tuple[list[float], str]:
+        data = from_database(engine, *span, bounds=Bounds(days, rows))
+        return data.streams[0].values[:, 0].tolist(), data.source
+
+    values, source = read(90, 1000)
+    assert values == list(range(310, 400))
+    assert source.endswith("of the last 90 days (TRAIN_STORED_DAYS, --since)")
+    values, source = read(90, 20)
+    assert values == list(range(380, 400))
+    assert source.endswith("the newest 20 of them (TRAIN_STORED_ROWS)")
+    assert read(90, 1000, first)[0] == list(range(400))
+    assert read(10, 1000, None, first + timedelta(days=50))[0] == list(range(40, 50))
+    assert len(read(0, 1000)[0]) == 400
 
 
 def test_training_on_stored_readings_says_what_it_left_out(

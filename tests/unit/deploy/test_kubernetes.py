@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,29 @@ def test_kustomize_builds_all_of_it_into_one_namespace() -> None:
         kubernetes_validate.validate(resource, VERSIONS[1], strict=True)
         if resource["kind"] != "Namespace":
             assert resource["metadata"]["namespace"] == "anomalies"
+
+
+@needs("kubectl", "kubernetes-client")
+def test_data_sets_lie_where_every_replica_and_the_training_job_look(tmp_path: Path) -> None:
+    copy = tmp_path / "kubernetes"
+    shutil.copytree(FOLDER, copy)
+    with (copy / "kustomization.yaml").open("a") as file:
+        file.write("components: [data]\n")
+    command = ["kubectl", "kustomize", str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    built = {
+        f"{one['kind']}/{one['metadata']['name']}": one for one in yaml.safe_load_all(done.stdout)
+    }
+    dockerfile = (ROOT / "deploy/image/Dockerfile.template").read_text()
+    for name in ("Deployment/anomaly-service", "CronJob/anomaly-train"):
+        kubernetes_validate.validate(built[name], VERSIONS[1], strict=True)
+        spec = pod(built[name])["spec"]
+        (mount,) = (m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "data")
+        assert f"DATA_DIR={mount['mountPath']} " in dockerfile
+        (volume,) = (v for v in spec["volumes"] if v["name"] == "data")
+        claim = volume["persistentVolumeClaim"]["claimName"]
+        assert built[f"PersistentVolumeClaim/{claim}"]["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
 def test_every_resource_says_what_it_is_part_of() -> None:
