@@ -93,7 +93,7 @@ def test_data_sets_lie_where_every_replica_and_the_training_job_look(tmp_path: P
     copy = tmp_path / "kubernetes"
     shutil.copytree(FOLDER, copy)
     with (copy / "kustomization.yaml").open("a") as file:
-        file.write("components: [data]\n")
+        file.write("components: [datasets]\n")
     command = ["kubectl", "kustomize", str(copy)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
