@@ -1,4 +1,4 @@
-"""What processes of several packages set up for themselves: their log's form, their end."""
+"""What a process sets up for itself: the form of its log, its signals, its end."""
 
 from __future__ import annotations
 
@@ -33,6 +33,41 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()
+
+
+#: BentoML's name of its log handler; only a process that serves has it.
+BENTOML_HANDLER = "tracehandler"
+
+
+def configure_logging(level: str, as_json: bool) -> None:
+    """Log to standard error: text, or one JSON object per line. Only entry points call this."""
+    handler = logging.StreamHandler()
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter() if as_json else text)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # kafka-python's lines repeat for every connection and attempt; what they mean is logged once,
+    # by consumers.broker.connection_errors
+    kafka = logging.getLogger("kafka")
+    kafka.setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
+    kafka.propagate = level == "DEBUG"
+    kafka.addHandler(logging.NullHandler())
+    for name in ("httpx", "httpcore", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def configure_service_logging(level: str, as_json: bool) -> None:
+    """Bring the settings into force in BentoML's handler; without one, do nothing.
+
+    BentoML lets its own loggers through at INFO and others at WARNING, whatever the settings are.
+    """
+    handlers = [h for h in logging.getLogger().handlers if h.name == BENTOML_HANDLER]
+    if not handlers:
+        return
+    for name in ("bentoml", "db", "models"):
+        logging.getLogger(name).setLevel(level)
+    if as_json:
+        for handler in handlers:
+            handler.setFormatter(JsonFormatter())
 
 
 def die_with_parent() -> None:

@@ -22,8 +22,7 @@ from _bentoml_sdk import Service
 
 from config import load_settings
 from errors import AnomalyError, SettingsError
-from runtime import die_with_parent
-from serving import logs
+from runtime import configure_service_logging, die_with_parent
 from serving.auth import Keys, is_public
 from serving.detection.runner_urls import MODEL_NAMES, parse_urls
 from serving.http.front import Front
@@ -53,7 +52,7 @@ try:
 except SettingsError as error:
     raise SystemExit(f"setting {error.message}") from None
 
-logs.configure(settings.log_level, settings.log_json)
+configure_service_logging(settings.log_level, settings.log_json)
 log = logging.getLogger("bentoml.service")
 origins = Origins.parse(settings.allowed_hosts, settings.service_host)
 rest_app = RestApp(keys, origins, max_concurrency=settings.max_concurrency)

@@ -22,7 +22,7 @@ from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
 
 from config import Settings, load_settings
-from consumers import logs, preflight
+from consumers import preflight
 from consumers.app import Bridge, build
 from consumers.broker import clients
 from consumers.kill import Hook, killer, nothing
@@ -34,7 +34,7 @@ from db.maintain import Maintenance
 from db.migrate import migrate
 from db.session import open_engine
 from errors import BrokerUnavailable, SettingsError, StorageUnavailable
-from runtime import run_command
+from runtime import configure_logging, run_command
 
 log = logging.getLogger("consumers.bridge")
 
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     options = arguments().parse_args(argv)
     try:
         settings = load_settings()
-        logs.configure(settings.log_level, settings.log_json)
+        configure_logging(settings.log_level, settings.log_json)
         if options.check:
             return _check(settings)
         return _run(settings, options.drain)

@@ -21,14 +21,13 @@ import orjson
 from kafka import errors as kafka_errors
 
 from config import Settings, load_settings
-from consumers import logs
 from consumers.broker import clients
-from consumers.dead_letters import dead_letters
+from consumers.stored_letters import dead_letters
 from datasets import FileFormat, Reading, add_format_arguments, format_of, readings
 from db.queries.dead_letters import DeadLetterFilter
 from db.session import open_engine
 from errors import AnomalyError, BrokerUnavailable, InputError
-from runtime import run_command
+from runtime import configure_logging, run_command
 from schemas import LookAlikes, parse_timestamp
 
 log = logging.getLogger(__name__)
@@ -196,7 +195,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--rate must be above 0")
     try:
         settings = load_settings()
-        logs.configure(settings.log_level, settings.log_json)
+        configure_logging(settings.log_level, settings.log_json)
         sent = _run(settings, options)
     except AnomalyError as error:
         print(f"error: {error.message}", file=sys.stderr)

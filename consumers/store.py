@@ -28,6 +28,7 @@ from db.queries.outbox import (
     orphaned_sources,
     outbox_size,
 )
+from db.queries.stored_windows import event_criticalities, find_duplicates, stored_windows
 from db.queries.stream_states import (
     StoredState,
     load_states,
@@ -36,7 +37,6 @@ from db.queries.stream_states import (
     spread_streams,
     stream_key,
 )
-from db.queries.windows import event_criticalities, find_duplicates, stored_windows
 from db.session import transaction
 from errors import AnomalyError
 from schemas import parse_timestamp

@@ -26,10 +26,10 @@ from serving.bundles.registry_client import (
     RegistryClient,
 )
 from serving.database import Database
+from serving.detection.detection_service import DetectionService
 from serving.detection.journal import Journal
 from serving.detection.runners import LocalRunners, RemoteRunners, Runners
 from serving.detection.scoring_engine import ScoringEngine as Scoring
-from serving.detection.service import DetectionService
 from serving.detection.stream_lookup import StreamLookup
 from serving.drift_monitor import DriftMonitor
 from serving.housekeeping import Housekeeping

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 from errors import AccessDenied, SettingsError
+from runtime import run_command
 
 Role = Literal["read", "detect", "train"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -156,4 +157,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -23,7 +23,7 @@ from models.scoring.tail import criticality_of
 from runtime import run_command
 from schemas import CRITICALITIES
 from training.cli.common import consoles, entry, policy_of
-from training.cli.options import add_fit_arguments, count, fit_options
+from training.cli.fit_arguments import add_fit_arguments, count, fit_options
 from training.cli.progress import ProgressDisplay
 from training.data.sources import TrainingData, load_data
 from training.data.splits import Cut, by_asset, parse_cut, places, prepared

@@ -24,7 +24,7 @@ from models.feature_drift import compare, recent_columns
 from models.registry.base import CHAMPION
 from runtime import run_command
 from training.cli.common import consoles, entry, registry_of
-from training.cli.options import count
+from training.cli.fit_arguments import count
 from training.data.sources import TrainingData, load_data
 from training.publishing.promotion import load_version
 

@@ -16,7 +16,7 @@ from errors import InputError
 from runtime import run_command
 from schemas import parse_timestamp
 from training.cli.common import consoles, entry, policy_of
-from training.cli.options import add_fit_arguments, count, fit_options, share
+from training.cli.fit_arguments import add_fit_arguments, count, fit_options, share
 from training.cli.progress import ProgressDisplay
 from training.data.sources import POSTGRESQL, SIMULATED, TrainingData, load_data
 from training.pipeline import Outcome, Request, train

@@ -20,7 +20,7 @@ from models.registry.base import CHALLENGER, CHAMPION, Registry
 from models.registry.bento_store import import_alias
 from runtime import run_command
 from training.cli.common import consoles, entry, policy_of, registry_of
-from training.cli.options import share
+from training.cli.fit_arguments import share
 from training.cli.progress import ProgressDisplay
 from training.data.groups import by_rules, group_streams
 from training.data.preparation import prepare

@@ -27,7 +27,7 @@ from db.queries.training_jobs import STALE_S, Job, finish_job, get_job, heartbea
 from db.session import open_engine, transaction
 from errors import AnomalyError, NotFound, StorageUnavailable, TrainingError
 from training.cli.common import consoles
-from training.cli.options import fit_options
+from training.cli.fit_arguments import fit_options
 from training.cli.progress import ProgressDisplay
 from training.data.sources import load_data
 from training.fitting.parallel_fit import cores

@@ -17,9 +17,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from db.assets import asset_criticalities
+from db.queries.stored_windows import stored_windows
 from db.queries.stream_states import StoredState, newest_states, stream_key
 from db.queries.stream_states import StreamKey as DatabaseKey
-from db.queries.windows import stored_windows
 from errors import InputError, StorageUnavailable
 from models.scoring.ensemble import Reading
 from serving import metrics

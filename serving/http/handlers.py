@@ -1,5 +1,5 @@
 """The REST API: every call of the contract, on top of
-:class:`serving.detection.service.DetectionService`."""
+:class:`serving.detection.detection_service.DetectionService`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from errors import InputError, NotFound
 from models.detectors.base import MODEL_NAMES
 from serving.bundles.registry_client import RegistryClient
 from serving.database import Database
-from serving.detection.service import DetectionService
+from serving.detection.detection_service import DetectionService
 from serving.drift_monitor import DriftMonitor
 from serving.http.messages import Answer, Request, json_answer
 from serving.http.openapi import DOCS_PAGE

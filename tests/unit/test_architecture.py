@@ -110,6 +110,58 @@ def test_no_import_cycles() -> None:
         visit(module, ())
 
 
+#: The rooms of each package, the lowest first: a room imports rooms below it, never above. Files
+#: of the package itself belong to no room; what they may do is held by the cycle test.
+ROOMS = {
+    "consumers": ["records", "broker", "processing", "polling"],
+    "models": ["detectors", "scoring", "fitting", "bundles", "registry"],
+    "serving": ["requests", "bundles", "detection", "http"],
+    "training": ["cli", "data", "evaluation", "fitting", "publishing", "reports"],
+    "db": ["queries"],
+}
+
+
+@pytest.mark.parametrize("package", sorted(ROOMS))
+def test_rooms_import_only_rooms_below_them(package: str) -> None:
+    order = {room: height for height, room in enumerate(ROOMS[package])}
+    wrong = []
+    for path in sorted((ROOT / package).rglob("*.py")):
+        room = path.relative_to(ROOT).parts[1]
+        if room not in order:
+            continue
+        for name in imported(path, with_types=False):
+            parts = name.split(".")
+            if parts[0] == package and len(parts) > 1 and order.get(parts[1], -1) > order[room]:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong, wrong
+
+
+def test_every_folder_of_a_package_is_a_known_room() -> None:
+    others = {"db": {"migrations"}}
+    for package, rooms in ROOMS.items():
+        found = {
+            path.parent.relative_to(ROOT / package).parts[0]
+            for path in (ROOT / package).rglob("*.py")
+            if path.parent != ROOT / package
+        }
+        assert found <= {*rooms, *others.get(package, ())}, package
+
+
+def test_a_module_name_means_one_thing() -> None:
+    """The same file name twice is two words for one role, or one word for two things."""
+    same_role = {
+        "__init__", "metrics", "base", "app",
+        # release 0.1 registered its versions with models/pyfunc.py as their loader
+        "pyfunc",
+    }  # fmt: skip
+    places: dict[str, list[str]] = {}
+    for path in sources():
+        if "migrations" not in path.parts:
+            places.setdefault(path.stem, []).append(str(path.relative_to(ROOT)))
+    twice = {stem: paths for stem, paths in places.items() if len(paths) > 1}
+    assert set(twice) <= same_role, {k: v for k, v in twice.items() if k not in same_role}
+
+
 def test_only_entry_points_read_settings() -> None:
     entry_points = {
         "service.py", "training/fit.py", "training/backtest.py", "training/promote.py",

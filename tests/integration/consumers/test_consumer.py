@@ -11,13 +11,13 @@ from kafka import TopicPartition
 from sqlalchemy import text
 
 from consumers import preflight
-from consumers.dead_letters import dead_letters
 from consumers.metrics import Metrics
 from consumers.outage import Outage
 from consumers.outbox_publisher import Publisher
 from consumers.partition import AssignedPartition
 from consumers.polling.claims import Claims
 from consumers.store import BatchCommit, BridgeStore, FencedError, OffsetAdvance
+from consumers.stored_letters import dead_letters
 from db.encoding import encode_headers
 from db.queries.dead_letters import DeadLetterFilter
 from db.queries.offsets import Claim

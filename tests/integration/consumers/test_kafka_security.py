@@ -12,7 +12,7 @@ import pytest
 from kafka.admin import KafkaAdminClient, UserScramCredentialUpsertion
 
 from config import Settings
-from consumers import bridge, logs
+from consumers import bridge
 from consumers.broker import clients
 from consumers.preflight import broker_probe
 from errors import BrokerUnavailable, SettingsError
@@ -164,7 +164,7 @@ def test_check_of_the_bridge_fails_with_the_setting_to_look_at(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    monkeypatch.setattr(bridge, "configure_logging", lambda *_: None)
     for name, value in {
         "DATABASE_URL": database_url,
         "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{guarded.ports['SASL_PLAINTEXT']}",

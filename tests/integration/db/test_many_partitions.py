@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from db.partitions import ensure_partitions
-from db.queries import copy, offsets, reporting, stream_states, windows
+from db.queries import copy, offsets, reporting, stored_windows, stream_states
 from db.queries import history as history_queries
 from db.queries import readings as stored
 from db.queries.history import HistoryFilter
@@ -75,18 +75,18 @@ def test_a_query_without_a_span_locks_them_all(crowded: Engine) -> None:
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda c: windows.stored_windows(c, {KEY: state(TODAY, TODAY - timedelta(days=9))}),
-        lambda c: windows.stored_windows(c, {KEY: state(TODAY, None)}),
-        lambda c: windows.stored_windows(
+        lambda c: stored_windows.stored_windows(c, {KEY: state(TODAY, TODAY - timedelta(days=9))}),
+        lambda c: stored_windows.stored_windows(c, {KEY: state(TODAY, None)}),
+        lambda c: stored_windows.stored_windows(
             c,
             {KEY: state(TODAY, None), ("none", "", ""): state(FIRST, None),
              ("old", "", ""): state(FIRST + timedelta(days=50), FIRST)},
         ),
-        lambda c: windows.find_duplicates(c, [(KEY, TODAY)]),
-        lambda c: windows.find_duplicates(
+        lambda c: stored_windows.find_duplicates(c, [(KEY, TODAY)]),
+        lambda c: stored_windows.find_duplicates(
             c, [(KEY, FIRST + timedelta(days=n)) for n in range(0, DAYS, 10)]
         ),
-        lambda c: windows.event_criticalities(c, KEY, "e1", FIRST),
+        lambda c: stored_windows.event_criticalities(c, KEY, "e1", FIRST),
         lambda c: history_queries.get_detection(c, copy.detection_id(TOPIC, 0, 0)),
         lambda c: history_queries.get_detection(c, uuid4()),
         lambda c: history_queries.history(c, HistoryFilter(is_anomaly=None), limit=50, offset=900),
@@ -112,12 +112,16 @@ def test_what_lies_in_many_slices_is_found_as_in_one(crowded: Engine) -> None:
     with transaction(crowded) as connection:
         assert len(slices(connection)) == DAYS // PARTITIONS
         whole = {KEY: state(TODAY + timedelta(days=1), None)}
-        window = windows.stored_windows(connection, whole)[KEY]
+        window = stored_windows.stored_windows(connection, whole)[KEY]
         assert len(window) == 30
         assert window == sorted(window, key=lambda one: one[0])
         assert window[-1][0] == TODAY + timedelta(hours=16)
         times = [FIRST + timedelta(days=n) for n in (0, 200, 399)]
-        assert set(windows.find_duplicates(connection, [(KEY, at) for at in times])) == {0, 1, 2}
+        assert set(stored_windows.find_duplicates(connection, [(KEY, at) for at in times])) == {
+            0,
+            1,
+            2,
+        }
         first = copy.detection_id(TOPIC, 0, 0)
         found = history_queries.get_detection(connection, first)
         assert found is not None
@@ -166,11 +170,11 @@ def test_ten_bridges_at_once_have_room_in_the_lock_table(crowded: Engine) -> Non
             offsets.claim(connection, topic, number)
         with transaction(crowded) as connection:
             stream_states.load_states(connection, topic, number, [KEY])
-            windows.stored_windows(connection, {KEY: state(TODAY, None)})
-            windows.find_duplicates(
+            stored_windows.stored_windows(connection, {KEY: state(TODAY, None)})
+            stored_windows.find_duplicates(
                 connection, [(KEY, TODAY - timedelta(days=n)) for n in range(0, 300, 25)]
             )
-            windows.event_criticalities(connection, KEY, "e1", FIRST)
+            stored_windows.event_criticalities(connection, KEY, "e1", FIRST)
             history_queries.history(connection, HistoryFilter(asset_id="nobody"))
             history_queries.get_detection(connection, uuid4())
             batch = [row(n, timestamp=(TODAY + timedelta(minutes=n)).isoformat(), topic_id=topic,

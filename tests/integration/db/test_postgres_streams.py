@@ -9,9 +9,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
-from db.queries import copy, detections, stream_states
+from db.queries import copy, detections, stored_windows, stream_states
 from db.queries import readings as readings_queries
-from db.queries import windows as windows_queries
 from tests.integration.readings import OTHER, START, TOPIC, result, row
 
 
@@ -87,12 +86,12 @@ def test_window_is_by_offset_without_left_out_back_to_the_restart(connection: Co
     copy.insert_detections(connection, rows)
     key = stream_states.stream_key("A", "S")
 
-    def minutes(found: list[windows_queries.Reading]) -> list[float]:
+    def minutes(found: list[stored_windows.Reading]) -> list[float]:
         return [(at - START).total_seconds() / 60 for at, _ in found]
 
     def windows(most: int, *keys: stream_states.StreamKey) -> Any:
         states = {one: replace(state(one, 60), window_length=most) for one in keys}
-        return windows_queries.stored_windows(connection, states)
+        return stored_windows.stored_windows(connection, states)
 
     found = windows(29, key, ("A", "", ""), ("A", "S", "rms"), ("B", "", ""))
     assert minutes(found[key]) == [2, 3, 5]
@@ -102,7 +101,7 @@ def test_window_is_by_offset_without_left_out_back_to_the_restart(connection: Co
     assert found["B", "", ""] == []
     assert minutes(windows(2, key)[key]) == [3, 5]
     later = replace(state(key, 60), window_start=START + timedelta(minutes=3))
-    assert minutes(windows_queries.stored_windows(connection, {key: later})[key]) == [3, 5]
+    assert minutes(stored_windows.stored_windows(connection, {key: later})[key]) == [3, 5]
 
 
 def test_duplicates_are_found_in_any_partition_but_not_from_rest(connection: Connection) -> None:
@@ -110,13 +109,13 @@ def test_duplicates_are_found_in_any_partition_but_not_from_rest(connection: Con
     copy.insert_detections(connection, [detections.detection_row(result(3), row_id=uuid4())])
     key = stream_states.stream_key("A", "S")
     at = [START + timedelta(minutes=minute) for minute in range(5)]
-    found = windows_queries.find_duplicates(
+    found = stored_windows.find_duplicates(
         connection,
         [(key, at[4]), (key, at[1]), (key, at[2]), (("A", "S", "rms"), at[2]), (key, at[3])],
     )
     assert set(found) == {1, 3}
     assert found[1] == [(copy.detection_id(TOPIC, 0, 1), {"rms": 1.25, "kurtosis": 1e22})]
-    assert windows_queries.find_duplicates(connection, []) == {}
+    assert stored_windows.find_duplicates(connection, []) == {}
 
 
 def test_an_events_criticalities_are_those_of_its_anomalies(connection: Connection) -> None:
@@ -125,9 +124,9 @@ def test_an_events_criticalities_are_those_of_its_anomalies(connection: Connecti
         connection, [row(1), row(2, **high), row(3, sensor_id="T", **high), row(4, **high)]
     )
     key = stream_states.stream_key("A", "S")
-    assert windows_queries.event_criticalities(connection, key, "e1", START) == {"high"}
+    assert stored_windows.event_criticalities(connection, key, "e1", START) == {"high"}
     later = START + timedelta(minutes=5)
-    assert windows_queries.event_criticalities(connection, key, "e1", later) == set()
+    assert stored_windows.event_criticalities(connection, key, "e1", later) == set()
 
 
 def test_export_streams_kafka_readings_in_order(connection: Connection) -> None:

@@ -9,7 +9,7 @@ from io import StringIO
 
 import pytest
 
-from serving.logs import HANDLER, configure
+from runtime import BENTOML_HANDLER, configure_service_logging
 
 OURS = ("bentoml", "db", "models")
 
@@ -19,7 +19,7 @@ def written() -> Iterator[StringIO]:
     """What a handler of BentoML's name on the root logger writes; everything is put back."""
     text = StringIO()
     handler = logging.StreamHandler(text)
-    handler.name = HANDLER
+    handler.name = BENTOML_HANDLER
     root = logging.getLogger()
     levels = {name: logging.getLogger(name).level for name in OURS}
     root.addHandler(handler)
@@ -30,16 +30,16 @@ def written() -> Iterator[StringIO]:
 
 
 def test_our_loggers_are_heard_at_the_level_asked_for(written: StringIO) -> None:
-    configure("INFO", as_json=False)
+    configure_service_logging("INFO", as_json=False)
     logging.getLogger("db.session").info("store: %s", "here")
     logging.getLogger("models.x").debug("unheard")
-    configure("ERROR", as_json=False)
+    configure_service_logging("ERROR", as_json=False)
     logging.getLogger("db.session").warning("unheard, too")
     assert written.getvalue() == "store: here\n"
 
 
 def test_json_is_one_object_a_line(written: StringIO) -> None:
-    configure("INFO", as_json=True)
+    configure_service_logging("INFO", as_json=True)
     try:
         raise ValueError("two\nlines")
     except ValueError:
@@ -52,5 +52,5 @@ def test_json_is_one_object_a_line(written: StringIO) -> None:
 
 def test_a_process_that_does_not_serve_is_left_alone() -> None:
     before = [logging.getLogger(name).level for name in OURS]
-    configure("ERROR", as_json=True)
+    configure_service_logging("ERROR", as_json=True)
     assert [logging.getLogger(name).level for name in OURS] == before

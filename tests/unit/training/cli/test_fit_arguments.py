@@ -9,7 +9,7 @@ import pytest
 
 from errors import TrainingError
 from models.fitting.options import DETECTORS, FitOptions
-from training.cli.options import PARAMETERS, add_fit_arguments, fit_options
+from training.cli.fit_arguments import PARAMETERS, add_fit_arguments, fit_options
 
 
 def options(*argv: str) -> FitOptions:
