@@ -145,8 +145,10 @@ class Settings(BaseSettings):
     bridge_unreadable_tries: int = Field(
         10, ge=1, description="to fetch damaged records before they are dead letters"
     )
-    bridge_streams_cached: int = Field(
-        20_000, ge=100, description="streams remembered; others are read again when met"
+    bridge_streams_mb: float = Field(
+        640,
+        gt=0,
+        description="streams remembered, all partitions together; others are read again when met",
     )
     bridge_score_timeout_s: float = Field(60, gt=0, description="for one answer of the service")
     bridge_revoke_s: float = Field(5, gt=0, description="to finish a batch when partitions go")
@@ -159,8 +161,13 @@ class Settings(BaseSettings):
         None, ge=0, le=65535, description="Prometheus endpoint; unset: none"
     )
     bridge_kill_point: str | None = Field(None, description="for tests only: point:count")
-    refusal_pause: bool = Field(True, description="pause when the set-up refuses most records")
+    refusal_pause: bool = Field(
+        True, description="pause when the set-up refuses nearly all streams"
+    )
     refusal_window: int = Field(1000, ge=1, description="records the pause is judged on")
+    refusal_share: float = Field(
+        0.95, gt=0, le=1, description="share of the streams that must be refused for the pause"
+    )
     refusal_retry_s: float = Field(300, gt=0, description="tries again this often")
 
     # -- MLflow ------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from consumers.processing.rejection_breaker import MisconfigurationError, Reject
 from consumers.processing.worker import PartitionWorker
 from consumers.scoring_client import HttpScorer
 from consumers.store import BridgeStore, Source
-from consumers.stream_cache import UnkeyedStreams
+from consumers.stream_cache import CacheBudget, UnkeyedStreams
 from consumers.table_partitions import MakePartitions, TablePartitionMaintainer
 from errors import AnomalyError
 from schemas import LookAlikes
@@ -173,11 +173,15 @@ def build(
         hook=hook,
     )  # fmt: skip
     spread = UnkeyedStreams()
+    budget = CacheBudget(int(settings.bridge_streams_mb * 2**20))
     parts = Dependencies(
         store=store,
         metrics=metrics,
-        refusals=RejectionBreaker(settings.refusal_window, settings.refusal_pause),
+        refusals=RejectionBreaker(
+            settings.refusal_window, settings.refusal_pause, settings.refusal_share
+        ),
         spread=spread,
+        cache_budget=budget,
         names=LookAlikes(),
         targets=Targets(
             settings.kafka_topic_output_anomalies,
@@ -206,13 +210,12 @@ def build(
         reset=settings.kafka_auto_offset_reset,
         buffer_records=2 * settings.bridge_batch_max * len(lanes),
         buffer_bytes=int(settings.bridge_buffer_mb * 2**20),
-        streams_cached=settings.bridge_streams_cached,
         unreadable_tries=settings.bridge_unreadable_tries,
     )
     watch = ConsumerMonitor(
         consumer, rules.topic, metrics, broker_trouble, spread, settings.bridge_silent_s
     )
-    assignment = Assignment(consumer, lanes, settings.bridge_revoke_s)
+    assignment = Assignment(consumer, lanes, settings.bridge_revoke_s, budget)
     intake = PollLoop(consumer, assignment, claims, metrics, watch, rules, condition.notice)
     upkeep = TablePartitionMaintainer(
         make_partitions, Outage("partitions", lambda *_: None)

@@ -37,6 +37,10 @@ class Metrics:
         self.silent = Gauge("bridge_streams_silent", "streams without a recent reading", **made)
         self.spread = Gauge("bridge_streams_spread", "streams seen on several partitions", **made)
         self.streams = Gauge("bridge_streams", "streams remembered", **made)
+        self.stream_bytes = Gauge("bridge_streams_bytes", "memory of these, about", **made)
+        self.restarted = Counter(
+            "bridge_streams_restarted", "streams that began anew, by reason", ["reason"], **made
+        )
         self.buffered = Gauge("bridge_records_buffered", "records fetched, not stored", **made)
         self.batch = Histogram(
             "bridge_batch_records", "records a transaction",

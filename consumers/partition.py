@@ -40,7 +40,7 @@ class AssignedPartition:
         Offset of the next record to fetch.
     """
 
-    def __init__(self, partition: TopicPartition, topic_id: UUID, streams: int) -> None:
+    def __init__(self, partition: TopicPartition, topic_id: UUID, memories: StreamCache) -> None:
         self.partition = partition
         self.topic_id = topic_id
         self.status = PartitionStatus.CLAIMING
@@ -54,7 +54,7 @@ class AssignedPartition:
         self.hole = (-1, -1)  # offsets that were missing when last polled
         self.drain_to: int | None = None
         self.lost_at = 0.0
-        self.memories = StreamCache(streams)
+        self.memories = memories
         self.buffer: deque[Record] = deque()
         self.bytes = 0
         self.oldest = 0.0  # monotonic time when the buffer's head came in

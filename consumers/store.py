@@ -7,7 +7,6 @@ Raises what ``db.session`` raises (StorageUnavailable, AlreadyStored, InputError
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +16,8 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from consumers.kill import Hook, nothing
-from consumers.stream_cache import CachedStream, StreamKey, encode_row
+from consumers.stream_cache import CachedStream, StreamKey
+from consumers.window import Window, encode_row
 from db.assets import asset_criticalities
 from db.queries.copy import add_outbox, insert_dead_letters, insert_detections
 from db.queries.offsets import Claim, advance, claim, has_earlier_account, read_claim
@@ -44,6 +44,7 @@ from schemas import parse_timestamp
 Source = tuple[UUID, int]
 
 CRITICALITY_SECONDS = 30.0
+CRITICALITIES_KEPT = 100_000
 SEVERITIES = ("low", "medium", "high", "critical")
 
 
@@ -136,13 +137,13 @@ class BridgeStore:
                 memories[key] = CachedStream()
                 continue
             rows = (encode_row(at, features) for at, features in windows.get(key, ()))
-            memories[key] = CachedStream(
-                state=stored.state,
-                window=deque(rows),
+            memory = memories[key] = CachedStream(
+                window=Window(rows),
                 window_length=stored.window_length or 0,
                 last=stored.last_timestamp,
                 spread=key in elsewhere and elsewhere[key].topic_id == topic_id,
             )
+            memory.hold(stored.state)
         return memories
 
     def spread(self, topic_id: UUID, places: Mapping[StreamKey, int]) -> set[StreamKey]:
@@ -161,17 +162,22 @@ class BridgeStore:
         """How much each asset matters; read again after half a minute."""
         now = time.monotonic()
         known = self._criticalities
-        wanted = set(assets)
-        missing = {asset for asset in wanted if asset not in known or known[asset][0] < now}
+        answer: dict[str, str] = {}
+        missing = set()
+        for asset in assets:
+            until, criticality = known.get(asset, (0.0, ""))
+            if until < now:
+                missing.add(asset)
+            else:
+                answer[asset] = criticality
         if missing:
             with transaction(self._engine) as connection:
                 found = asset_criticalities(connection, missing)
-            if len(known) > 100_000:
+            if len(known) + len(found) > CRITICALITIES_KEPT:
                 known.clear()
-                missing = wanted
-            for asset in missing:
-                known[asset] = (now + CRITICALITY_SECONDS, found[asset])
-        return {asset: known[asset][1] for asset in wanted}
+            known.update({key: (now + CRITICALITY_SECONDS, one) for key, one in found.items()})
+            answer |= found
+        return answer
 
     def event_level(self, asset_id: str, sensor_id: str | None, event: Mapping[str, Any]) -> int:
         """The highest severity stored of an event, as a place in SEVERITIES; -1: none."""

@@ -1,55 +1,27 @@
-"""What the bridge remembers of streams: state and window, per partition, bounded.
+"""What the bridge remembers of streams: state and window, bounded by bytes over all partitions.
 
 Everything here can be had again from the database, so the least recently used may be dropped.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+import math
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
+from consumers.window import Row, Window
+
 StreamKey = tuple[str, str, str]  # asset_id, sensor_id, feature; absent parts are ''
-Names = tuple[str, ...]
-Row = tuple[Names, bytes]  # sorted feature names; JSON [timestamp, value, ...] in their order
 
-_sorted: dict[Names, Names] = {}
-
-
-def encode_row(timestamp: datetime, features: dict[str, float]) -> Row:
-    """One reading as it travels: encoded once, sent as long as it stays in the window."""
-    given = tuple(features)
-    names = _sorted.get(given)
-    if names is None:
-        if len(_sorted) > 10_000:  # names are the sender's choice: never without a bound
-            _sorted.clear()
-        names = _sorted[given] = tuple(sorted(given))
-    values = features.values() if names == given else [features[name] for name in names]
-    return names, orjson.dumps([timestamp.isoformat(), *values])
-
-
-def row_time(row: Row) -> datetime:
-    """When the reading of an encoded row was."""
-    return datetime.fromisoformat(orjson.loads(row[1])[0])
-
-
-def pack_rows(rows: Iterable[Row]) -> dict[str, Any] | list[dict[str, Any]]:
-    """Rows in the form of the wire: compact where all have the same features, else a list."""
-    rows = list(rows)
-    if not rows:
-        return []
-    names = rows[0][0]
-    if all(row[0] is names or row[0] == names for row in rows):
-        return {"names": names, "rows": [orjson.Fragment(row[1]) for row in rows]}
-    unpacked = [(row_names, orjson.loads(row)) for row_names, row in rows]
-    return [
-        {"timestamp": values[0], "features": dict(zip(row_names, values[1:], strict=True))}
-        for row_names, values in unpacked
-    ]
+#: Bytes that a stream takes besides state, window and names: Python's objects and the tables' part.
+OVERHEAD: Final = 1200
 
 
 @dataclass(slots=True)
@@ -58,28 +30,36 @@ class CachedStream:
 
     Parameters
     ----------
-    state : dict or None
-        What the service handed back last; None before its first reading.
-    window : deque of Row
-        Past readings, oldest first, at most ``window_length``.
+    state : bytes or None
+        What the service handed back last, as JSON; None before its first reading.
+    window : Window
+        Past readings, at most ``window_length``.
     last : datetime or None
         Newest time stored; a reading at or before it may be a duplicate.
     spread : bool
         The stream is seen on other partitions too.
     """
 
-    state: dict[str, Any] | None = None
-    window: deque[Row] = field(default_factory=deque)
+    state: bytes | None = None
+    window: Window = field(default_factory=Window)
     window_length: int = 0
     last: datetime | None = None
     spread: bool = False
     seen: float = 0.0  # time.monotonic() of its newest reading
     published: tuple[str, int] = ("", -1)  # event id, the highest severity published of it
 
+    @property
+    def size(self) -> int:
+        """Bytes of memory it takes, about."""
+        return OVERHEAD + self.window.size + len(self.state or b"")
+
+    def hold(self, state: dict[str, Any]) -> None:
+        """Remember a state, in as many bytes as it has: orjson's answer keeps room for 4 KB."""
+        self.state = memoryview(orjson.dumps(state)).tobytes()
+
     def grow(self, window_length: int) -> None:
         self.window_length = window_length
-        while len(self.window) > window_length:
-            self.window.popleft()
+        self.window.keep(window_length)
 
     def add(self, row: Row, timestamp: datetime, mark: str) -> None:
         """Take in one scored reading; the service's ``mark`` decides about the window."""
@@ -89,65 +69,133 @@ class CachedStream:
             return
         if mark == "restarted":
             self.window.clear()
-        self.window.append(row)
-        if len(self.window) > self.window_length:
-            self.window.popleft()
+        self.window.add(row)
+        self.window.keep(self.window_length)
 
 
 class UnkeyedStreams:
-    """Which streams this bridge saw on several partitions: producers without a key do that."""
+    """Which streams this bridge saw on several partitions: producers without a key do that.
 
-    def __init__(self, most: int = 1_000_000) -> None:
+    The database knows those that are stored; this adds those that are met at the same moment, so
+    it need not look far back.
+    """
+
+    def __init__(self, most: int = 50_000) -> None:
         self._most = most
         self._first: dict[StreamKey, int] = {}
         self._spread: set[StreamKey] = set()
 
     def note(self, key: StreamKey, partition: int, known: bool) -> bool:
         """A stream is met on a partition; whether it is spread. ``known``: the database says so."""
-        if len(self._first) > self._most:
+        if key not in self._first and len(self._first) >= self._most:
             self._first.clear()
-        if known or self._first.setdefault(key, partition) != partition:
+        spread = known or self._first.setdefault(key, partition) != partition
+        if spread and len(self._spread) < self._most:
             self._spread.add(key)
-        return key in self._spread
+        return spread
 
     def __len__(self) -> int:
+        """How many were seen; no longer counted beyond the bound."""
         return len(self._spread)
 
 
 class StreamCache:
-    """The streams of one partition, least recently used first out."""
+    """The streams of one partition, in the order of their last use."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._by_key: OrderedDict[StreamKey, CachedStream] = OrderedDict()
+    def __init__(self) -> None:
+        self._by_key: OrderedDict[StreamKey, tuple[CachedStream, int]] = OrderedDict()
+        self._lock = threading.Lock()  # another lane may make room here
+        self.bytes = 0
 
     def get(self, key: StreamKey) -> CachedStream | None:
-        memory = self._by_key.get(key)
-        if memory is not None:
+        with self._lock:
+            held = self._by_key.get(key)
+            if held is None:
+                return None
             self._by_key.move_to_end(key)
-        return memory
+            return held[0]
 
     def put(self, key: StreamKey, memory: CachedStream) -> None:
-        self._by_key[key] = memory
-        self._by_key.move_to_end(key)
-        while len(self._by_key) > self._most:
-            self._by_key.popitem(last=False)
+        size = memory.size + sum(map(len, key))
+        with self._lock:
+            before = self._by_key.get(key)
+            self.bytes += size - (before[1] if before else 0)
+            self._by_key[key] = (memory, size)
+            self._by_key.move_to_end(key)
 
     def forget(self, key: StreamKey) -> None:
-        self._by_key.pop(key, None)
+        with self._lock:
+            before = self._by_key.pop(key, None)
+            self.bytes -= before[1] if before else 0
 
     def clear(self) -> None:
-        self._by_key.clear()
+        with self._lock:
+            self._by_key.clear()
+            self.bytes = 0
+
+    def idle_since(self) -> float:
+        """When the stream was used that was used least recently; infinity: there is none."""
+        with self._lock:
+            first = next(iter(self._by_key.values()), None)
+            return math.inf if first is None else first[0].seen
+
+    def drop_oldest(self) -> int:
+        """Forget the stream that was used least recently; the bytes that this gives back."""
+        with self._lock:
+            if not self._by_key:
+                return 0
+            _, (_, size) = self._by_key.popitem(last=False)
+            self.bytes -= size
+            return size
 
     def silent(self, before: float) -> int:
-        """How many have no reading since ``before``; other threads may be adding meanwhile."""
-        try:
-            return sum(1 for memory in list(self._by_key.values()) if memory.seen < before)
-        except RuntimeError:  # changed while it was copied: the next count will do
-            return 0
+        """How many have no reading since ``before``."""
+        with self._lock:
+            held = list(self._by_key.values())
+        return sum(memory.seen < before for memory, _ in held)
 
     def __len__(self) -> int:
         return len(self._by_key)
 
     def __iter__(self) -> Iterator[StreamKey]:
-        return iter(list(self._by_key))
+        with self._lock:
+            return iter(list(self._by_key))
+
+
+class CacheBudget:
+    """The memories of all partitions, which share one bound.
+
+    Parameters
+    ----------
+    most_bytes : int
+        Of all streams remembered; what is beyond goes, least recently used first.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._parts: weakref.WeakSet[StreamCache] = weakref.WeakSet()  # a partition lost is gone
+        self._lock = threading.Lock()
+
+    def partition(self) -> StreamCache:
+        """The memories of one more partition."""
+        memories = StreamCache()
+        with self._lock:
+            self._parts.add(memories)
+        return memories
+
+    @property
+    def bytes(self) -> int:
+        with self._lock:
+            return sum(part.bytes for part in self._parts)
+
+    def make_room(self) -> None:
+        """Drop what is beyond the bound; called after each batch."""
+        with self._lock:
+            parts = list(self._parts)
+            beyond = sum(part.bytes for part in parts) - self._most
+            while beyond > 0:
+                part = min(parts, key=StreamCache.idle_since)
+                freed = part.drop_oldest()
+                if not freed:
+                    return
+                beyond -= freed

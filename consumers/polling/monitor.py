@@ -91,6 +91,7 @@ class ConsumerMonitor:
         metrics.buffered.set(sum(len(place.buffer) for place in places))
         metrics.spread.set(len(self._spread))
         metrics.streams.set(sum(len(place.memories) for place in places))
+        metrics.stream_bytes.set(sum(place.memories.bytes for place in places))
         before = time.monotonic() - self._silent_seconds
         metrics.silent.set(sum(place.memories.silent(before) for place in places))
         for place in places:

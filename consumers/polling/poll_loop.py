@@ -43,7 +43,6 @@ class PollSettings:
     reset: str
     buffer_records: int  # all in all
     buffer_bytes: int  # all in all
-    streams_cached: int  # a place
     unreadable_tries: int
 
 
@@ -90,7 +89,7 @@ class PollLoop:
             self._truncated(error.divergent_offsets)
         except kafka_errors.CorruptRecordError as error:
             self._unreadable(error)
-        for place in self.assignment.name(self._rules.topic, self._rules.streams_cached):
+        for place in self.assignment.name(self._rules.topic):
             self._claims.ask(place)
         self._take_answers()
         self._start_again()

@@ -15,6 +15,7 @@ from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from consumers.broker import internals
 from consumers.partition import AssignedPartition, PartitionStatus
 from consumers.processing.worker import PartitionWorker
+from consumers.stream_cache import CacheBudget
 
 
 class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
@@ -27,14 +28,21 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         The places are shared out among them.
     revoke_seconds : float
         How long a batch in hand may take once its partition is asked back.
+    budget : CacheBudget
+        Where what is remembered of the partitions' streams is kept.
     """
 
     def __init__(
-        self, consumer: KafkaConsumer, lanes: Sequence[PartitionWorker], revoke_seconds: float
+        self,
+        consumer: KafkaConsumer,
+        lanes: Sequence[PartitionWorker],
+        revoke_seconds: float,
+        budget: CacheBudget,
     ) -> None:
         self._consumer = consumer
         self._lanes = lanes
         self._revoke_seconds = revoke_seconds
+        self._budget = budget
         self._places: dict[TopicPartition, AssignedPartition] = {}
         self._unnamed: set[TopicPartition] = set()  # assigned; the topic's id is not known yet
         self._assigned_once = False
@@ -80,14 +88,8 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         """An assigned partition is to become a place, or another place than it was."""
         self._unnamed.add(partition)
 
-    def name(self, topic: str, streams: int) -> list[AssignedPartition]:
-        """Make the expected partitions places, once the topic's id is known.
-
-        Parameters
-        ----------
-        streams : int
-            How many streams a place remembers.
-        """
+    def name(self, topic: str) -> list[AssignedPartition]:
+        """Make the expected partitions places, once the topic's id is known."""
         if not self._unnamed:
             return []
         topic_id = internals.topic_id(self._consumer, topic)
@@ -97,7 +99,7 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         made = []
         for partition in list(self._unnamed):
             self._unnamed.discard(partition)
-            made.append(AssignedPartition(partition, topic_id, streams))
+            made.append(AssignedPartition(partition, topic_id, self._budget.partition()))
             self._places[partition] = made[-1]
         return made
 

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from consumers.partition import AssignedPartition
-from consumers.records.parsing import Reading, Record, Rejection, parse
-from consumers.stream_cache import CachedStream, Row, StreamKey, encode_row, pack_rows
+from consumers.records.parsing import Reading, Record, Rejection, kafka_time, parse
+from consumers.stream_cache import CachedStream, StreamKey
+from consumers.window import Row, encode_row, pack_rows
 from db.queries.copy import detection_id
 from errors import Unavailable
 from schemas import merge_metadata
@@ -84,23 +85,32 @@ def parse_records(
     return items
 
 
-def uncached_streams(
+Held = dict[tuple[AssignedPartition, StreamKey], CachedStream]
+
+
+def remembered(
     items: Iterable[BatchRecord],
-) -> dict[AssignedPartition, dict[StreamKey, datetime]]:
-    """The streams that are not remembered, each with its first reading's time, by place."""
+) -> tuple[Held, dict[AssignedPartition, dict[StreamKey, datetime]]]:
+    """The streams of a batch that are remembered, and those that are not.
+
+    Both are told at once, and what is remembered is held on to: while this batch is worked on,
+    another lane may make room. The others come by place, each with its first reading's time.
+    """
+    held: Held = {}
     missing: dict[AssignedPartition, dict[StreamKey, datetime]] = {}
     for item in items:
-        if item.reading is not None:
-            key = item.reading.stream
-            if item.place.memories.get(key) is None:
-                missing.setdefault(item.place, {}).setdefault(key, item.reading.timestamp)
-    return missing
+        if item.reading is None or (item.place, item.reading.stream) in held:
+            continue
+        key = item.reading.stream
+        memory = item.place.memories.get(key)
+        if memory is None:
+            missing.setdefault(item.place, {}).setdefault(key, item.reading.timestamp)
+        else:
+            held[item.place, key] = memory
+    return held, missing
 
 
-def group_by_stream(
-    items: Iterable[BatchRecord],
-    recalled: Mapping[AssignedPartition, Mapping[StreamKey, CachedStream]],
-) -> list[StreamBatch]:
+def group_by_stream(items: Iterable[BatchRecord], memories: Held) -> list[StreamBatch]:
     """One piece of work a stream; a reading equal to an earlier one of the batch refers to it."""
     works: dict[tuple[AssignedPartition, StreamKey], StreamBatch] = {}
     seen: dict[tuple[StreamKey, datetime], list[BatchRecord]] = {}
@@ -110,8 +120,8 @@ def group_by_stream(
         key = item.reading.stream
         work = works.get((item.place, key))
         if work is None:
-            memory = item.place.memories.get(key) or recalled[item.place][key]
-            work = works[item.place, key] = StreamBatch(item.place, key, memory)
+            work = StreamBatch(item.place, key, memories[item.place, key])
+            works[item.place, key] = work
         work.items.append(item)
         same = seen.setdefault((key, item.reading.timestamp), [])
         item.original = next(
@@ -155,8 +165,15 @@ def _duplicate(reading: Reading, original_id: Any) -> Rejection:
     return Rejection("duplicate", message, reading.asset_id, reading.sensor_id, original_id)
 
 
-def build_request(works: Iterable[StreamBatch], criticalities: Mapping[str, str]) -> bytes | None:
-    """The body for the service, or None when nothing is left to score."""
+def build_request(
+    works: Iterable[StreamBatch], criticalities: Mapping[str, str], now: datetime | None = None
+) -> bytes | None:
+    """The body for the service, or None when nothing is left to score.
+
+    A state that the service cannot read shall not be the end of its stream (``renew``), nor a
+    clock that ran ahead: so late readings come with the time they reached Kafka (``arrived``).
+    """
+    now = now or datetime.now(UTC)
     streams = []
     for work in works:
         work.sent = [item for item in work.items if item.refusal is None and item.original is None]
@@ -164,18 +181,34 @@ def build_request(works: Iterable[StreamBatch], criticalities: Mapping[str, str]
             continue
         work.rows = [encode_row(i.reading.timestamp, i.reading.features) for i in work.sent]  # type: ignore[union-attr]
         asset, sensor, feature = work.key
-        streams.append(
-            {
-                "asset_id": asset,
-                "sensor_id": sensor or None,
-                "feature": feature or None,
-                "criticality": criticalities.get(asset, "medium"),
-                "state": work.memory.state,
-                "window": pack_rows(work.memory.window),
-                "readings": pack_rows(work.rows),
-            }
-        )
-    return orjson.dumps({"echo": False, "streams": streams}) if streams else None
+        state = work.memory.state
+        stream = {
+            "asset_id": asset,
+            "sensor_id": sensor or None,
+            "feature": feature or None,
+            "criticality": criticalities.get(asset, "medium"),
+            "state": None if state is None else orjson.Fragment(state),
+            "window": work.memory.window.packed(),
+            "readings": pack_rows(work.rows),
+        }
+        if _some_late(work):
+            times = (kafka_time(item.record) or now for item in work.sent)
+            stream["arrived"] = [min(time, now).isoformat() for time in times]
+        streams.append(stream)
+    if not streams:
+        return None
+    return orjson.dumps({"echo": False, "renew": True, "now": now.isoformat(), "streams": streams})
+
+
+def _some_late(work: StreamBatch) -> bool:
+    """Whether a reading is not newer than those before it."""
+    last = work.memory.last
+    for item in work.sent:
+        assert item.reading is not None  # noqa: S101 (only readings are sent)
+        if last is not None and item.reading.timestamp <= last:
+            return True
+        last = item.reading.timestamp
+    return False
 
 
 def apply_response(works: Iterable[StreamBatch], answer: Mapping[str, Any]) -> None:

@@ -13,7 +13,6 @@ from config import PublishMode
 from consumers.processing.batch import BatchRecord, StreamBatch
 from consumers.records.parsing import dead_letter_headers, kafka_time
 from consumers.store import SEVERITIES, BatchCommit, OffsetAdvance
-from consumers.stream_cache import row_time
 from db.encoding import encode_headers
 from db.queries.detections import detection_row
 from db.queries.stream_states import StoredState
@@ -188,7 +187,8 @@ def _window_start(work: StreamBatch) -> datetime | None:
     memory = work.memory
     if memory.state is not None and work.window_length > memory.window_length:
         return None
-    times = [row_time(row) for row in list(memory.window)[:1]]
+    oldest = memory.window.oldest()
+    times = [] if oldest is None else [oldest]
     times += [
         item.reading.timestamp  # earlier ones where the stream's clock was set back
         for item in work.sent

@@ -21,10 +21,17 @@ from consumers.processing.batch import BatchRecord, ParseLimits, StreamBatch
 from consumers.processing.rejection_breaker import MisconfigurationError, RejectionBreaker
 from consumers.scoring_client import Scorer
 from consumers.store import BridgeStore, FencedError
-from consumers.stream_cache import StreamKey, UnkeyedStreams
+from consumers.stream_cache import CacheBudget, StreamKey, UnkeyedStreams
 from schemas import LookAlikes
 
 log = logging.getLogger("consumers.bridge")
+
+
+#: What is said of a stream that begins anew, by the reason that the service gives.
+RESTARTS = {
+    "clock_ahead": "its time had run ahead and is set back; the window begins anew",
+    "bad_state": "its stored state could not be read, so the stream begins anew",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ class Dependencies:
     metrics: Metrics
     refusals: RejectionBreaker
     spread: UnkeyedStreams
+    cache_budget: CacheBudget
     names: LookAlikes
     targets: batch_commit.Targets
     limits: ParseLimits
@@ -73,13 +81,17 @@ class BatchProcessor:
         self._score(works)
         steps.resolve_in_batch_duplicates(items)
         judged = [
-            None if item.refusal is None else item.refusal.reason for item in items if item.judged
+            (item.reading.stream, None if item.refusal is None else item.refusal.reason)
+            for item in items
+            if item.judged and item.reading is not None
         ]
         parts.refusals.check(judged)
         parts.setup_trouble.passed()
         self._commit(items, works)
         parts.refusals.note(judged)
         update_cache(works)
+        parts.cache_budget.make_room()
+        self._say(items)
         self._account(items)
 
     def try_scoring(self, item: BatchRecord) -> None:
@@ -88,17 +100,19 @@ class BatchProcessor:
 
     def _load(self, items: list[BatchRecord]) -> list[StreamBatch]:
         store = self._parts.store
-        firsts = steps.uncached_streams(items)
-        recalled = {place: store.recall(*place.source, keys) for place, keys in firsts.items()}
-        for asset, sensor, _ in (key for keys in firsts.values() for key in keys):
+        memories, missing = steps.remembered(items)
+        for place, keys in missing.items():
+            recalled = store.recall(*place.source, keys)
+            memories |= {(place, key): memory for key, memory in recalled.items()}
+        for asset, sensor, _ in (key for keys in missing.values() for key in keys):
             for sentence in self._parts.names.meet(asset, sensor):
                 log.warning("%s", sentence, extra={"action": "look_alike"})
-        works = steps.group_by_stream(items, recalled)
+        works = steps.group_by_stream(items, memories)
         self._note_spread(works)
         suspects = steps.possible_duplicates(works)
         if suspects:
-            keys = [(i.reading.stream, i.reading.timestamp) for i in suspects if i.reading]
-            steps.mark_duplicates(suspects, store.duplicates(keys))
+            asked = [(i.reading.stream, i.reading.timestamp) for i in suspects if i.reading]
+            steps.mark_duplicates(suspects, store.duplicates(asked))
         return works
 
     def _note_spread(self, works: list[StreamBatch]) -> None:
@@ -147,6 +161,23 @@ class BatchProcessor:
         parts.store_trouble.passed()
         parts.hook("after_commit")
 
+    def _say(self, items: list[BatchRecord]) -> None:
+        """Streams that began anew, and those refused for what the set-up or their sender lacks."""
+        for item in items:
+            reading, result = item.reading, item.result
+            if reading is None:
+                continue
+            if result is None:
+                self._parts.refusals.say(reading.stream, item.refusal)
+            elif "restarted" in result["metadata"]:
+                why = result["metadata"]["restarted"]
+                self._parts.metrics.restarted.labels(why).inc()
+                log.warning(
+                    "asset %s, sensor %s: %s with the reading of %s",
+                    reading.asset_id, reading.sensor_id, RESTARTS.get(why, why),
+                    reading.timestamp.isoformat(), extra={"action": "restarted"},
+                )  # fmt: skip
+
     def _account(self, items: list[BatchRecord]) -> None:
         """After a commit: let go of the records, count, tell the others."""
         now = time.monotonic()
@@ -166,7 +197,7 @@ def update_cache(works: Iterable[StreamBatch]) -> None:
             continue
         memory = work.memory
         before = memory.window_length
-        memory.state = work.state
+        memory.hold(work.state)
         memory.seen = now
         memory.published = work.published
         memory.grow(work.window_length)

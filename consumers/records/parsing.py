@@ -84,7 +84,7 @@ def parse(record: Record, future_seconds: float, max_features: int = 1000) -> Re
     Parameters
     ----------
     future_seconds : float
-        How far a reading's time may lie after the record's.
+        How far a reading's time may lie after the record's, and after the present.
     max_features : int
         Most features in one reading.
     """
@@ -94,10 +94,10 @@ def parse(record: Record, future_seconds: float, max_features: int = 1000) -> Re
     try:
         document = decode(record.value)
         reading = _reading(document, record, max_features)
-        known = kafka_time(record)
-        limit = known or datetime.now(UTC)
+        known, now = kafka_time(record), datetime.now(UTC)
+        # the record's clock may be as wrong as the reading's
+        limit, whose = (known, "the record's") if known and known < now else (now, "now,")
         if (reading.timestamp - limit).total_seconds() > future_seconds:
-            whose = "the record's" if known else "now,"
             raise InputError(
                 f"timestamp: {reading.timestamp.isoformat()} lies more than "
                 f"{future_seconds:g} s after {whose} {limit.isoformat()}",

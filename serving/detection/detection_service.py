@@ -114,6 +114,11 @@ class DetectionService:
 
 def _work(stream: Stream) -> StreamWork:
     good = [r for r in stream.readings if isinstance(r, StreamReading)]
+    arrived = [
+        at
+        for at, r in zip(stream.arrived, stream.readings, strict=False)
+        if isinstance(r, StreamReading)
+    ]
     return StreamWork(
         asset_id=stream.asset_id,
         sensor_id=stream.sensor_id,
@@ -122,6 +127,9 @@ def _work(stream: Stream) -> StreamWork:
         state=stream.state,
         window=[Reading(r.timestamp, r.features) for r in stream.window],
         readings=[Reading(r.timestamp, r.features) for r in good],
+        arrived=arrived,
+        now=stream.now,
+        renew=stream.renew,
     )
 
 

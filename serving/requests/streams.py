@@ -30,6 +30,9 @@ class Stream:
     state: dict[str, Any] | None
     window: list[StreamReading]
     readings: list[StreamReading | InputError]
+    arrived: list[datetime | None]
+    now: datetime | None
+    renew: bool
 
 
 def parse_streams(content: object, limits: Limits) -> tuple[list[Stream], bool]:
@@ -42,11 +45,10 @@ def parse_streams(content: object, limits: Limits) -> tuple[list[Stream], bool]:
     """
     if not isinstance(content, dict) or not isinstance(content.get("streams"), list):
         raise InputError("the body must be an object with a list 'streams'", field="streams")
-    echo = content.get("echo", True)
-    if not isinstance(echo, bool):
-        raise InputError("echo: must be true or false", field="echo")
+    echo, renew = _flag(content, "echo", True), _flag(content, "renew", False)
+    now = check_time(content["now"], "now") if content.get("now") is not None else None
     streams = [
-        _stream(entry, f"streams[{place}]", limits)
+        _stream(entry, f"streams[{place}]", limits, now, renew)
         for place, entry in enumerate(content["streams"])
     ]
     total = sum(len(stream.readings) for stream in streams)
@@ -57,7 +59,16 @@ def parse_streams(content: object, limits: Limits) -> tuple[list[Stream], bool]:
     return streams, echo
 
 
-def _stream(content: object, where: str, limits: Limits) -> Stream:
+def _flag(content: dict[str, Any], name: str, usual: bool) -> bool:
+    value = content.get(name, usual)
+    if not isinstance(value, bool):
+        raise InputError(f"{name}: must be true or false", field=name)
+    return value
+
+
+def _stream(
+    content: object, where: str, limits: Limits, now: datetime | None, renew: bool
+) -> Stream:
     if not isinstance(content, dict):
         raise InputError(f"{where}: must be an object", field=where)
     state = content.get("state")
@@ -67,6 +78,7 @@ def _stream(content: object, where: str, limits: Limits) -> Stream:
     bad = next((reading for reading in window if isinstance(reading, InputError)), None)
     if bad is not None:
         raise bad
+    readings = _readings(content.get("readings"), f"{where}.readings", limits, limits.items)
     return Stream(
         asset_id=check_name(content.get("asset_id"), f"{where}.asset_id"),
         sensor_id=check_optional_name(content.get("sensor_id"), f"{where}.sensor_id"),
@@ -75,8 +87,23 @@ def _stream(content: object, where: str, limits: Limits) -> Stream:
         or "medium",
         state=state,
         window=[reading for reading in window if isinstance(reading, StreamReading)],
-        readings=_readings(content.get("readings"), f"{where}.readings", limits, limits.items),
+        readings=readings,
+        arrived=_arrived(content.get("arrived"), f"{where}.arrived", len(readings)),
+        now=now,
+        renew=renew,
     )
+
+
+def _arrived(content: object, where: str, count: int) -> list[datetime | None]:
+    """When each reading reached Kafka; empty: not known."""
+    if content is None:
+        return []
+    if not isinstance(content, list) or len(content) != count:
+        raise InputError(f"{where}: must be a list of {count} times, as readings", field=where)
+    return [
+        None if time is None else check_time(time, f"{where}[{place}]")
+        for place, time in enumerate(content)
+    ]
 
 
 def _readings(

@@ -18,6 +18,7 @@ from consumers.partition import AssignedPartition
 from consumers.polling.claims import Claims
 from consumers.store import BatchCommit, BridgeStore, FencedError, OffsetAdvance
 from consumers.stored_letters import dead_letters
+from consumers.stream_cache import StreamCache
 from db.encoding import encode_headers
 from db.queries.dead_letters import DeadLetterFilter
 from db.queries.offsets import Claim
@@ -78,7 +79,9 @@ def test_a_loss_is_said_once_however_often_the_group_gives_the_partition(engine,
         place.epoch, place.stored = claim.epoch, claim.next_offset
         return claim
 
-    first, second = (AssignedPartition(TopicPartition("in", 0), TOPIC, 10) for _ in range(2))
+    first, second = (
+        AssignedPartition(TopicPartition("in", 0), TOPIC, StreamCache()) for _ in range(2)
+    )
     ask(first)
     first.due, first.lost = (
         7,

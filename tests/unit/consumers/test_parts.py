@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 import orjson
@@ -18,9 +18,9 @@ from consumers.metrics import Metrics
 from consumers.outage import Outage
 from consumers.partition import AssignedPartition
 from consumers.processing.poison_records import PoisonRecords, Verdict
-from consumers.processing.rejection_breaker import MisconfigurationError, RejectionBreaker
 from consumers.records.parsing import Headers
-from consumers.stream_cache import CachedStream, StreamCache, encode_row, pack_rows
+from consumers.stream_cache import StreamCache
+from consumers.window import encode_row, pack_rows
 from errors import Unavailable
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -64,31 +64,6 @@ def test_trouble_waits_at_least_as_long_as_asked():
     assert Outage("service", lambda *_: None).failed(Unavailable("busy"), 42.0) == 42.0
 
 
-def test_refusals_are_judged_on_a_full_window_only():
-    refusals = RejectionBreaker(10, enabled=True)
-    refusals.check(["no_group"] * 9)
-    with pytest.raises(MisconfigurationError):
-        refusals.check(["no_group"] * 10)
-
-
-def test_refusals_of_one_reason_must_be_more_than_half():
-    refusals = RejectionBreaker(10, enabled=True)
-    refusals.check(["no_group"] * 5 + [None] * 5)
-    refusals.check(["no_group"] * 5 + ["missing_features"] * 5)
-    with pytest.raises(MisconfigurationError, match="6 of the last 10"):
-        refusals.check(["missing_features"] * 6 + [None] * 4)
-    RejectionBreaker(10, enabled=False).check(["no_group"] * 10)
-
-
-def test_refusals_of_other_reasons_and_batches_not_stored_do_not_count():
-    refusals = RejectionBreaker(4, enabled=True)
-    refusals.check(["invalid_input"] * 8)
-    with pytest.raises(MisconfigurationError):
-        refusals.check(["no_group"] * 4)
-    refusals.note([None] * 4)
-    refusals.check(["no_group"] * 2)
-
-
 def test_culprits_take_turns_and_each_reaches_its_verdict():
     culprits = PoisonRecords()
     turns = [(culprits.failed("a"), culprits.failed("b")) for _ in range(5)]
@@ -119,31 +94,8 @@ def test_rows_with_different_features_are_a_list():
     assert pack_rows([]) == []
 
 
-def test_memory_keeps_the_window_as_the_service_says():
-    memory = CachedStream()
-    memory.grow(2)
-    rows = [encode_row(START, {"a": float(n)}) for n in range(5)]
-    for number, (row, mark) in enumerate(
-        zip(rows, ["added", "added", "added", "left_out", "restarted"], strict=True)
-    ):
-        memory.add(row, START + timedelta(seconds=number), mark)
-        if number == 3:
-            assert list(memory.window) == rows[1:3]
-    assert list(memory.window) == [rows[4]]
-    assert memory.last == START + timedelta(seconds=4)
-
-
-def test_memories_forget_the_least_recently_used():
-    memories = StreamCache(2)
-    for asset in ("a", "b"):
-        memories.put((asset, "", ""), CachedStream())
-    memories.get(("a", "", ""))
-    memories.put(("c", "", ""), CachedStream())
-    assert [key[0] for key in memories] == ["a", "c"]
-
-
 def test_place_keeps_records_until_they_are_accounted_for():
-    place = AssignedPartition(TopicPartition("t", 0), UUID(int=1), 100)
+    place = AssignedPartition(TopicPartition("t", 0), UUID(int=1), StreamCache())
     place.extend([FakeRecord(n) for n in (0, 1, 5)], 6, 1.0)
     assert [record.offset for record in place.head(2)] == [0, 1]
     assert (len(place.buffer), place.fetched) == (3, 6)
@@ -155,7 +107,7 @@ def test_place_keeps_records_until_they_are_accounted_for():
 
 def test_offsets_behind_the_last_record_that_hold_none_are_done_with_it():
     """A transaction's marker: else --drain never ended, and the lag stayed at 1."""
-    place = AssignedPartition(TopicPartition("t", 0), UUID(int=1), 100)
+    place = AssignedPartition(TopicPartition("t", 0), UUID(int=1), StreamCache())
     place.extend([FakeRecord(0)], 1, 1.0)
     place.extend([], 3, 2.0)
     assert place.position == 0

@@ -15,6 +15,7 @@ from consumers.metrics import Metrics
 from consumers.partition import AssignedPartition
 from consumers.polling.claims import find_start
 from consumers.polling.offset_validator import OffsetValidator
+from consumers.stream_cache import StreamCache
 
 AT = TopicPartition("in", 0)
 
@@ -48,7 +49,7 @@ def metrics() -> Metrics:
 
 
 def place(stored: int | None, at: int = 0) -> AssignedPartition:
-    made = AssignedPartition(AT, UUID(int=1), 100)
+    made = AssignedPartition(AT, UUID(int=1), StreamCache())
     made.stored, made.position, made.fetched = stored, at, at
     return made
 

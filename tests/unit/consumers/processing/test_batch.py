@@ -18,7 +18,7 @@ from consumers.processing.batch_commit import Targets
 from consumers.processing.processor import update_cache
 from consumers.records.parsing import Headers
 from consumers.store import BatchCommit
-from consumers.stream_cache import CachedStream
+from consumers.stream_cache import CachedStream, StreamCache
 from errors import Unavailable
 from tests.fixtures.records import reading
 from tests.fixtures.scoring import score_stream
@@ -39,7 +39,7 @@ class FakeRecord:
 
 @pytest.fixture
 def place() -> AssignedPartition:
-    made = AssignedPartition(TopicPartition("in", 1), UUID(int=7), 100)
+    made = AssignedPartition(TopicPartition("in", 1), UUID(int=7), StreamCache())
     made.epoch, made.stored = 3, 10
     return made
 
@@ -55,8 +55,8 @@ def run(
     """A batch through every step, scored by the stub; its commit."""
     records = [FakeRecord(first + n, body) for n, body in enumerate(bodies)]
     items = batch.parse_records([(place, records)], ParseLimits(3600, 100))
-    missing = batch.uncached_streams(items)
-    memories = {at: {key: CachedStream() for key in keys} for at, keys in missing.items()}
+    memories, missing = batch.remembered(items)
+    memories |= {(at, key): CachedStream() for at, keys in missing.items() for key in keys}
     works = batch.group_by_stream(items, memories)
     batch.mark_duplicates(batch.possible_duplicates(works), stored or {})
     body = batch.build_request(works, {"A": "high"})
@@ -103,7 +103,7 @@ def test_only_readings_not_newer_than_the_last_are_looked_up(place):
     run(place, [reading("A", 5)])
     records = [FakeRecord(11, reading("A", 5)), FakeRecord(12, reading("A", 6))]
     items = batch.parse_records([(place, records)], ParseLimits(3600, 100))
-    works = batch.group_by_stream(items, {})
+    works = batch.group_by_stream(items, batch.remembered(items)[0])
     assert [item.record.offset for item in batch.possible_duplicates(works)] == [11]
     works[0].memory.spread = True
     assert len(batch.possible_duplicates(works)) == 2
@@ -161,7 +161,8 @@ def _event_batch(
     """Readings of one event that this bridge did not see open."""
     records = [FakeRecord(first + n, reading("A", first + n)) for n in range(len(severities))]
     items = batch.parse_records([(place, records)], ParseLimits(3600, 100))
-    works = batch.group_by_stream(items, {place: {("A", "S1", ""): CachedStream()}})
+    held, _ = batch.remembered(items)
+    works = batch.group_by_stream(items, {(place, ("A", "S1", "")): CachedStream(), **held})
     batch.build_request(works, {})
     event = {"id": "e", "started_at": "2026-01-01T00:00:00+00:00", "state": "ongoing"}
     results = [
@@ -180,7 +181,7 @@ def test_answer_that_does_not_fit_the_request_is_refused(place):
     items = batch.parse_records(
         [(place, [FakeRecord(10, reading("A", 0))])], ParseLimits(3600, 100)
     )
-    works = batch.group_by_stream(items, {place: {("A", "S1", ""): CachedStream()}})
+    works = batch.group_by_stream(items, {(place, ("A", "S1", "")): CachedStream()})
     batch.build_request(works, {})
     answers: list[dict[str, Any]] = [{}, {"streams": []}, {"streams": [{"results": []}]}]
     for wrong in answers:
@@ -191,26 +192,26 @@ def test_answer_that_does_not_fit_the_request_is_refused(place):
 def test_stream_refused_as_a_whole_keeps_its_state_and_window(place):
     run(place, [reading("A", n) for n in range(4)])
     memory = place.memories.get(("A", "S1", ""))
-    state, window = memory.state, list(memory.window)
+    state, window = memory.state, orjson.dumps(memory.window.packed())
     items = batch.parse_records(
         [(place, [FakeRecord(14, reading("A", 9))])], ParseLimits(3600, 100)
     )
-    works = batch.group_by_stream(items, {})
+    works = batch.group_by_stream(items, batch.remembered(items)[0])
     batch.build_request(works, {})
     error = {"error": {"code": "no_group", "message": "none"}, "metadata": {"window": "left_out"}}
-    answer = {"results": [error], "state": state, "window_length": 0}
+    answer = {"results": [error], "state": orjson.loads(state), "window_length": 0}
     batch.apply_response(works, {"streams": [answer]})
     commit = batch_commit.build(items, works, TARGETS, lambda *_: -1)
     update_cache(works)
     assert commit.states == {}
-    assert (memory.state, list(memory.window)) == (state, window)
+    assert (memory.state, orjson.dumps(memory.window.packed())) == (state, window)
 
 
 def test_criticality_of_the_asset_travels(place):
     items = batch.parse_records(
         [(place, [FakeRecord(10, reading("A", 0))])], ParseLimits(3600, 100)
     )
-    works = batch.group_by_stream(items, {place: {("A", "S1", ""): CachedStream()}})
+    works = batch.group_by_stream(items, {(place, ("A", "S1", "")): CachedStream()})
     body = batch.build_request(works, {"A": "critical"})
     assert orjson.loads(body or b"")["streams"][0]["criticality"] == "critical"
 

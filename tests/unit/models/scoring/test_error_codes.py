@@ -19,7 +19,7 @@ from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
 
-FOLDER = Path(__file__).parents[1] / "fixtures" / "f469d9d"
+FOLDER = Path(__file__).parents[3] / "fixtures" / "f469d9d"
 NAMES = ("vib", "temp", "flow")
 START = datetime(2026, 1, 2, tzinfo=UTC)
 CODES = (-9999.0, 65535.0, 1.8e308 / 1.01, -1.7e308, 1e100, 0.0, 5e-324)
