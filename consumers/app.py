@@ -24,6 +24,7 @@ from consumers.polling.poll_loop import PollLoop, PollSettings
 from consumers.polling.rebalance import Assignment
 from consumers.processing.batch import ParseLimits
 from consumers.processing.batch_commit import Targets
+from consumers.processing.local_time import RepeatedHour
 from consumers.processing.processor import BatchSettings, Dependencies
 from consumers.processing.rejection_breaker import MisconfigurationError, RejectionBreaker
 from consumers.processing.worker import PartitionWorker
@@ -183,6 +184,7 @@ def build(
         spread=spread,
         cache_budget=budget,
         names=LookAlikes(),
+        repeated_hour=RepeatedHour(),
         targets=Targets(
             settings.kafka_topic_output_anomalies,
             settings.kafka_topic_dead_letter,

@@ -18,6 +18,7 @@ from consumers.partition import PartitionStatus
 from consumers.processing import batch as steps
 from consumers.processing import batch_commit
 from consumers.processing.batch import BatchRecord, ParseLimits, StreamBatch
+from consumers.processing.local_time import RepeatedHour
 from consumers.processing.rejection_breaker import MisconfigurationError, RejectionBreaker
 from consumers.scoring_client import Scorer
 from consumers.store import BridgeStore, FencedError
@@ -53,6 +54,7 @@ class Dependencies:
     spread: UnkeyedStreams
     cache_budget: CacheBudget
     names: LookAlikes
+    repeated_hour: RepeatedHour
     targets: batch_commit.Targets
     limits: ParseLimits
     sizes: BatchSettings
@@ -108,6 +110,7 @@ class BatchProcessor:
             for sentence in self._parts.names.meet(asset, sensor):
                 log.warning("%s", sentence, extra={"action": "look_alike"})
         works = steps.group_by_stream(items, memories)
+        self._parts.repeated_hour.notice(works)
         self._note_spread(works)
         suspects = steps.possible_duplicates(works)
         if suspects:

@@ -41,7 +41,8 @@ class Record(Protocol):
 
 @dataclass(slots=True)
 class Reading:
-    """One feature vector as received; ``feature`` is set for the single-feature shape."""
+    """One feature vector as received; ``feature`` is set for the single-feature shape, ``local``
+    where its time came without an offset."""
 
     asset_id: str
     sensor_id: str | None
@@ -49,6 +50,7 @@ class Reading:
     timestamp: datetime
     features: dict[str, float]
     metadata: dict[str, Any] = field(default_factory=dict)
+    local: bool = False
 
     @property
     def stream(self) -> tuple[str, str, str]:
@@ -136,7 +138,8 @@ def _reading(document: dict[str, Any], record: Record, max_features: int) -> Rea
         sensor = None
     if sensor is not None:
         sensor = check_name(sensor, "sensor_id")
-    return Reading(asset, sensor, feature, _time(where, record), features, extra)
+    local = _has_no_offset(where.get("timestamp"))
+    return Reading(asset, sensor, feature, _time(where, record), features, extra, local)
 
 
 def _plain(metadata: Any) -> dict[str, Any]:
@@ -153,6 +156,13 @@ def _time(where: dict[str, Any], record: Record) -> datetime:
     if known is None:
         raise InputError("timestamp: absent, and the record has none", code="bad_timestamp")
     return known
+
+
+def _has_no_offset(given: Any) -> bool:
+    """Whether a time, of which the date is the first ten characters, says of no zone that it is."""
+    if type(given) is not str or given[-1:] in "Zz":
+        return False
+    return "+" not in given[10:] and "-" not in given[10:]
 
 
 def _who(document: Any) -> tuple[str | None, str | None]:

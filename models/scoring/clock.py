@@ -1,6 +1,7 @@
 """Where a stream stands in time, and what happens when its clock ran ahead and is right again.
 
-A reading that is not newer than the stream's last is late: scored, but in no window and no event.
+A reading that is not newer than the stream's last is late: scored, but in no window. Soon after its
+time it can still open an event or go on with one (:mod:`models.scoring.decision`), never end one.
 A clock that ran ahead once would make everything late for as long as it ran ahead. So after
 ``IN_A_ROW`` late readings that follow one another the stream goes on from there, if
 

@@ -13,7 +13,7 @@ from errors import AnomalyError
 from models.detectors.base import LSTM_AUTOENCODER, Array
 from models.scoring.adaptation import GATE, ScoringPolicy
 from models.scoring.calibration import Calibration
-from models.scoring.events import ANOMALY, SENSOR_FAULT, advance
+from models.scoring.events import ANOMALY, REPEATED_HOUR_S, SENSOR_FAULT, advance
 from models.scoring.explanation import Explainer
 from models.scoring.model_set import ModelSet
 from models.scoring.tail import FLOOR, criticality_of, score_of
@@ -182,8 +182,11 @@ class StreamScorer:
     def _event(
         self, metadata: dict[str, Any], reading: PreparedReading, anomalous: bool, m: float
     ) -> None:
-        if reading.late or reading.point.timestamp is None:
+        if reading.point.timestamp is None:
             return
+        recent = reading.behind_s <= max(self.policy.event_silence_s, REPEATED_HOUR_S)
+        if reading.late and not (anomalous and recent):
+            return  # it can raise an alarm, but not end one: that is for what is newest
         work, events = self.stream.work, self.stream.state.events
         if not anomalous and not events:
             return

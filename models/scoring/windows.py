@@ -67,8 +67,8 @@ class StreamWork:
 class PreparedReading:
     """What preparation found out about one reading."""
 
-    __slots__ = ("error", "gap", "imputed", "late", "mark", "outside", "point", "restarted",
-                 "unknown", "warm", "windowed")  # fmt: skip
+    __slots__ = ("behind_s", "error", "gap", "imputed", "late", "mark", "outside", "point",
+                 "restarted", "unknown", "warm", "windowed")  # fmt: skip
 
     def __init__(self, point: Reading) -> None:
         self.point = point
@@ -77,6 +77,7 @@ class PreparedReading:
         self.gap = False  # the first after a pause
         self.restarted: str | None = None  # why the stream begins anew with it
         self.late = False  # not newer than the stream's last
+        self.behind_s = 0.0  # a late one: seconds before the stream's last
         self.warm = False  # scored before the stream's baseline was known
         self.windowed = False  # has a full window
         self.imputed: list[str] = []
@@ -222,6 +223,8 @@ def _place(
     reading.warm = pre.baseline > 0 and not state.settled
     if step is Step.LATE:
         reading.mark, reading.late = LEFT_OUT, True
+        if state.clock.last is not None and reading.point.timestamp is not None:
+            reading.behind_s = (state.clock.last - reading.point.timestamp).total_seconds()
         track.skip()
         return
     if step is not Step.NEXT:

@@ -124,3 +124,43 @@ def test_expected_is_the_normal_value_of_the_moment_even_in_a_mixed_group():
     assert len(wrong) > 500
     assert np.median(wrong) < 1.5
     assert np.median(median) > 5
+
+
+def shifted(points, minutes):
+    return [Reading(p.timestamp + timedelta(minutes=minutes), dict(p.features)) for p in points]
+
+
+def test_a_fault_in_an_hour_that_comes_twice_is_an_event(model_set, readings):
+    """Local time without an offset, when daylight saving ends: 01:00..01:59 and once more."""
+    base = one(model_set, readings[:120])
+    again = shifted(readings[120:210], -60)
+    for reading in again[20:70]:
+        reading.features["pressure"] += 5.0
+    second = one(model_set, again[:60], state=base.state, window=readings[111:120]).results
+    assert {r["metadata"].get("late") for r in second} == {True}
+    events = [r["metadata"].get("event") for r in second]
+    assert events[:20] == [None] * 20
+    assert len({e["id"] for e in events[20:]}) == 1
+    assert [e["state"] for e in events[20:]] == ["opened"] + ["ongoing"] * 39
+    whole = one(model_set, again, state=base.state, window=readings[111:120]).results
+    after = whole[65]["metadata"]
+    assert "late" not in after
+    assert after["event"]["id"] == events[20]["id"], "the fault goes on when the hour is over"
+
+
+def test_late_normal_readings_end_no_event(model_set, readings):
+    first = one(model_set, readings[650:790])
+    (event,) = first.state["events"]
+    calm = shifted(readings[100:130], 700 - 100)
+    late = one(model_set, calm, state=first.state, window=readings[781:790])
+    assert {r["metadata"]["late"] for r in late.results} == {True}
+    assert [e[5] for e in late.state["events"]] == [event[5]], "they are not even quiet readings"
+
+
+def test_a_late_anomaly_of_long_ago_is_no_event(model_set, readings):
+    base = one(model_set, readings[:700])
+    old = shifted(readings[760:790], -760)
+    late = one(model_set, old, state=base.state, window=readings[691:700])
+    assert any(r["is_anomaly"] for r in late.results)
+    assert not any("event" in r["metadata"] for r in late.results)
+    assert late.state.get("events") == base.state.get("events")

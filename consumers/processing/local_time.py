@@ -1,0 +1,60 @@
+"""Local time without an offset, in the hour that comes twice: told, since nothing can mend it.
+
+A time without an offset is UTC by contract. Producers that send local time instead go back by an
+hour when daylight saving ends: for that hour their readings are late, so they are in no window,
+and one that equals a reading of an hour before is its duplicate. Their faults are events all the
+same (:mod:`models.scoring.decision`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+
+from consumers.processing.batch import StreamBatch
+
+log = logging.getLogger("consumers.bridge")
+
+#: How far a clock goes back at once: an hour less one interval, half an hour on Lord Howe Island.
+_LEAST, _MOST = timedelta(minutes=20), timedelta(minutes=61)
+#: Told once for a plant: all of its streams go back within the hour.
+_AGAIN_S = 12 * 3600.0
+
+
+class RepeatedHour:
+    """Notices when the times of streams without an offset go back by about an hour."""
+
+    def __init__(self) -> None:
+        self._told = float("-inf")
+
+    def notice(self, works: Iterable[StreamBatch]) -> None:
+        """Look at the readings of a batch, stream by stream in the order they came in."""
+        if time.monotonic() - self._told < _AGAIN_S:
+            return
+        for work in works:
+            back = _went_back(work)
+            if back is not None:
+                self._told = time.monotonic()
+                asset, sensor, _ = work.key
+                log.warning(
+                    "asset %r, sensor %r: times without an offset went back by %.0f minutes. Is it"
+                    " local time, in the hour that comes twice? Its readings are scored as late,"
+                    " outside of any window, and those equal to one of the hour before are"
+                    " duplicates: send UTC, or the offset. Other streams are not named",
+                    asset, sensor or None, back.total_seconds() / 60,
+                    extra={"action": "repeated_hour"},
+                )  # fmt: skip
+                return
+
+
+def _went_back(work: StreamBatch) -> timedelta | None:
+    last = work.memory.last
+    for reading in (item.reading for item in work.items):
+        if reading is None:
+            continue
+        if last is not None and reading.local and _LEAST <= last - reading.timestamp < _MOST:
+            return last - reading.timestamp
+        last = reading.timestamp if last is None else max(last, reading.timestamp)
+    return None
