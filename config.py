@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     service_host: str = Field("0.0.0.0", description="address the service binds")
     service_port: int = Field(8084, ge=1, le=65535, description="port the service binds")
     service_url: str = Field("http://localhost:8084", description="where the bridge finds it")
+    service_cafile: Path | None = Field(
+        None, description="CA that signed the certificate of an https SERVICE_URL"
+    )
     service_api_key: SecretStr | None = Field(None, description="the bridge's key")
     api_keys: SecretStr = Field(
         SecretStr(""),
@@ -205,7 +208,7 @@ class Settings(BaseSettings):
     )
     database_pooler: bool = Field(
         False,
-        description="the server is reached by PgBouncer or its like, in transaction mode too",
+        description="PostgreSQL is reached by PgBouncer or its like (pool_mode transaction too)",
     )
     retention_days: int = Field(
         0, ge=0, description="detections older than this go; 0: kept for ever"

@@ -1,16 +1,20 @@
-"""What a process sets up for itself: the form of its log, its signals, its end."""
+"""What a process sets up for itself: the form of its log, whom it trusts, its signals, its end."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
 import signal
+import ssl
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NoReturn
 
 import orjson
+
+from errors import SettingsError
 
 #: exit code of a command that was interrupted: 128 + SIGINT
 INTERRUPTED = 130
@@ -74,6 +78,20 @@ def die_with_parent() -> None:
     """In a child: be terminated when the parent dies, even by ``kill -9`` (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def tls_context(cafile: Path | None, setting: str) -> ssl.SSLContext:
+    """Whose certificates are trusted: those that ``cafile`` signed, else as the system has it.
+
+    Raises
+    ------
+    SettingsError
+        Names the ``setting`` whose file cannot be used.
+    """
+    try:
+        return ssl.create_default_context(cafile=None if cafile is None else str(cafile))
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"{setting}: {cafile} cannot be used: {error}", field=setting) from None
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:

@@ -40,6 +40,9 @@ log = logging.getLogger("consumers.bridge")
 
 T = TypeVar("T")
 
+#: Claims, publishing, and upkeep, which holds a lock while it works.
+CONNECTIONS_BESIDES = 4
+
 HELP = """\
 settings (environment or .env), the ones most often needed:
   KAFKA_BOOTSTRAP_SERVERS     brokers                              [localhost:9092]
@@ -116,6 +119,7 @@ def _scorer(settings: Settings) -> HttpScorer:
         settings.service_url,
         key.get_secret_value() if key else None,
         settings.bridge_score_timeout_s,
+        settings.service_cafile,
     )
 
 
@@ -128,7 +132,26 @@ def _hook(settings: Settings) -> Hook:
         raise SettingsError(str(error)) from None
 
 
+def check_pool(settings: Settings) -> None:
+    """Refuse more lanes than the pool has connections for.
+
+    Raises
+    ------
+    SettingsError
+        Lanes would wait for one another's connections, and the last of them time out.
+    """
+    needed = settings.bridge_lanes + CONNECTIONS_BESIDES
+    most = settings.database_pool_size + settings.database_pool_overflow
+    if needed > most:
+        raise SettingsError(
+            f"BRIDGE_LANES: {settings.bridge_lanes} lanes and what runs beside them need {needed}"
+            f" connections, but DATABASE_POOL_SIZE + DATABASE_POOL_OVERFLOW allow {most}",
+            field="BRIDGE_LANES",
+        )
+
+
 def _run(settings: Settings, drain: bool) -> int:
+    check_pool(settings)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

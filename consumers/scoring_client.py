@@ -8,12 +8,14 @@ nothing over there.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
 import orjson
 
 from errors import AnomalyError, Busy, NoModel, Unavailable
+from runtime import tls_context
 
 PREFIX = "/api/v1/anomalies"
 RECONNECTS = 2
@@ -45,6 +47,8 @@ class HttpScorer:
         Sent as a bearer token and as ``X-API-Key``.
     timeout : float
         Seconds for one answer.
+    cafile : Path, optional
+        Authority of the service's certificate, in place of those of the system.
     transport : httpx.BaseTransport, optional
         In place of the network, for tests.
     """
@@ -54,6 +58,7 @@ class HttpScorer:
         url: str,
         api_key: str | None = None,
         timeout: float = 60.0,
+        cafile: Path | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         headers = {"content-type": "application/json"}
@@ -65,6 +70,7 @@ class HttpScorer:
             headers=headers,
             timeout=httpx.Timeout(timeout, connect=5.0),
             transport=transport,
+            verify=tls_context(cafile, "SERVICE_CAFILE"),
             trust_env=False,  # a proxy for the internet is not the way to a neighbour
         )
 
@@ -119,6 +125,8 @@ class HttpScorer:
 
     def _unreachable(self, error: Exception) -> Unavailable:
         what = str(error) or type(error).__name__
+        if "CERTIFICATE_VERIFY_FAILED" in what:
+            what += " (SERVICE_CAFILE)"
         return Unavailable(
             f"service at {self._url} (SERVICE_URL): {what}",
             code="service_unreachable",

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import psycopg2
 from psycopg2.errors import CheckViolation
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from config import Settings
@@ -82,25 +82,30 @@ def database_url(settings: Settings) -> URL:
     return url
 
 
-def connect_args(settings: Settings, url: URL) -> dict[str, Any]:
-    """What psycopg2 is told besides the URL: time-outs, TLS, UTC."""
-    options = {
+def parameters(settings: Settings) -> dict[str, object]:
+    """What holds for each of our transactions: time-outs in milliseconds, UTC."""
+    return {
         "statement_timeout": round(settings.database_statement_timeout_s * 1000),
         "idle_in_transaction_session_timeout": round(settings.database_idle_timeout_s * 1000),
         "timezone": "UTC",
     }
+
+
+def connect_args(settings: Settings, url: URL) -> dict[str, Any]:
+    """What psycopg2 is told besides the URL: time-outs, TLS, UTC."""
     given = url.query.get("options", "")
-    own = " ".join(f"-c {name}={value}" for name, value in options.items())
+    own = " ".join(f"-c {name}={value}" for name, value in parameters(settings).items())
     tls: Mapping[str, object] = {
         "sslmode": settings.database_sslmode,
         "sslrootcert": settings.database_sslrootcert,
         "sslcert": settings.database_sslcert,
         "sslkey": settings.database_sslkey,
     }
+    options = f"{own} {given if isinstance(given, str) else ' '.join(given)}".strip()
     return {
         "connect_timeout": settings.database_connect_timeout_s,
         "application_name": settings.service_name[:63],
-        "options": f"{own} {given if isinstance(given, str) else ' '.join(given)}".strip(),
+        **({} if settings.database_pooler else {"options": options}),
         # A server that vanished without a word is noticed in half a minute, not in two hours.
         "keepalives_idle": 15,
         "keepalives_interval": 5,
@@ -136,7 +141,7 @@ def open_engine(settings: Settings) -> Engine:
         The embedded server cannot be started.
     """
     url = database_url(settings)
-    return make_engine(
+    engine = make_engine(
         url,
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_pool_overflow,
@@ -144,6 +149,18 @@ def open_engine(settings: Settings) -> Engine:
         pool_recycle=settings.database_pool_recycle_s,
         connect_args=connect_args(settings, url),
     )
+    if settings.database_pooler:
+        _set_in_each_transaction(engine, parameters(settings))
+    return engine
+
+
+def _set_in_each_transaction(engine: Engine, values: Mapping[str, object]) -> None:
+    """A pooler gives each transaction another session, and refuses options of a connection."""
+    statement = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items())
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
 
 
 @contextmanager
@@ -211,6 +228,10 @@ def translate(error: Exception, store: str) -> AnomalyError:
     for code, reason in _REFUSED.items():
         if state == code or _connect_failure_means(code, said):
             return StorageUnavailable(f"{store} {reason}: {said}", code="storage_refused")
+    if "unsupported startup parameter" in said:
+        return StorageUnavailable(
+            f"{store} is a pooler: set DATABASE_POOLER=true ({said})", code="storage_refused"
+        )
     if "certificate" in said or "does not support SSL" in said:
         return StorageUnavailable(
             f"{store}: no TLS connection (DATABASE_SSLMODE, DATABASE_SSLROOTCERT): {said}",

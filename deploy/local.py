@@ -184,9 +184,11 @@ def start_service(children: Children, url: str) -> Child:
     bento = str(Path(sys.executable).with_name("bentoml"))
     service = children.start("service", bento, "serve", "--working-dir", str(root))
 
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
     def ready() -> bool:
         try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310
+            with direct.open(f"{url}/readyz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -211,10 +213,11 @@ def addresses(settings: Settings, url: str, children: Children, keep: bool) -> N
         console.print('everything stops now; `make demo ARGS="--keep"` leaves it serving:')
     else:
         port = mlflow_url.rsplit(":", 1)[1]
-        store = settings.mlflow_uri()
         mlflow = str(Path(sys.executable).with_name("mlflow"))
-        ui = children.start("mlflow", mlflow, "server", "--backend-store-uri", store,
-                            "--host", "127.0.0.1", "--port", port, "--workers", "1")  # fmt: skip
+        # not in the command line: it may hold a password
+        store = {"MLFLOW_BACKEND_STORE_URI": settings.mlflow_uri()}
+        ui = children.start("mlflow", mlflow, "server", "--host", "127.0.0.1", "--port", port,
+                            "--workers", "1", **store)  # fmt: skip
         ui.wait_ready(lambda: not port_is_free(int(port)), within=120)
     console.print(f"  API docs       {url}/api/v1/anomalies/docs")
     console.print(f"  history query  {history}")

@@ -96,7 +96,7 @@ class ProcessRegistryClient:
     def __init__(self, uri: str, experiment: str, var_dir: Path, timeout: float = 90.0) -> None:
         self._uri = uri
         self._experiment = experiment
-        self._arguments = [uri, experiment, str(var_dir.absolute())]
+        self._arguments = [experiment, str(var_dir.absolute())]
         self._timeout = timeout
         self._process: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
@@ -144,7 +144,8 @@ class ProcessRegistryClient:
                 *self._arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                # parts of MLflow look at these whatever its client was told
+                # In the environment, since the URI may hold a password, which everyone on the host
+                # could read in a command line; parts of MLflow look at these anyway.
                 env=child_environment()
                 | {"MLFLOW_TRACKING_URI": self._uri, "MLFLOW_REGISTRY_URI": self._uri},
                 limit=ANSWER_LIMIT,
@@ -169,7 +170,8 @@ class ProcessRegistryClient:
 
 def main(arguments: list[str]) -> None:
     """Answer questions from standard input until it ends."""
-    uri, experiment, var_dir = arguments
+    experiment, var_dir = arguments
+    uri = os.environ["MLFLOW_TRACKING_URI"]
     replies, sys.stdout = sys.stdout, sys.stderr  # whatever prints must not mix in
     registry: Registry | None = None
     for line in sys.stdin:

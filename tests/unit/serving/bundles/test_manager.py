@@ -306,6 +306,25 @@ def test_the_registry_is_asked_through_a_process_that_may_die(
     asyncio.run(asyncio.wait_for(scenario(), 180))
 
 
+def test_a_password_of_the_registry_is_in_no_command_line(tmp_path: Path) -> None:
+    """Everyone on the host may read those."""
+
+    async def scenario() -> None:
+        uri = "http://mlflow:s3cret@127.0.0.1:9"
+        asker = ProcessRegistryClient(uri, "anomaly-detection", tmp_path)
+        asking = asyncio.create_task(asker.ask("runs", limit=5))
+        while asker._process is None:
+            await asyncio.sleep(0.01)
+        command = Path(f"/proc/{asker._process.pid}/cmdline").read_bytes()
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await asker.close()
+        assert b"registry_client" in command
+        assert b"s3cret" not in command
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
 def test_what_is_known_without_mlflow_needs_no_process(
     tmp_path: Path, mlflow_uri: str, bundle_dir: Path
 ) -> None:
