@@ -25,6 +25,7 @@ from schemas import CRITICALITIES
 from training.cli.common import consoles, entry, policy_of
 from training.cli.fit_arguments import add_fit_arguments, count, fit_options
 from training.cli.progress import ProgressDisplay
+from training.data.sensors import alike
 from training.data.sources import TrainingData, load_data
 from training.data.splits import Cut, by_asset, parse_cut, places, prepared
 from training.evaluation import plots
@@ -120,7 +121,8 @@ def tasks_of(
     TrainingError
         Nothing can be trained on, or nothing is left to score.
     """
-    if options.missing == "refuse" and any(np.isnan(s.values).any() for s in data.streams):
+    in_training = options.imputed
+    if options.missing == "auto" and any(np.isnan(s.values).any() for s in data.streams):
         # a replay is to score what it can: live readings without a value are scored, too
         options = replace(
             options, missing="impute", max_imputed=max(1, len(data.feature_names) // 2)
@@ -133,14 +135,12 @@ def tasks_of(
         for stream, k in zip(streams, cuts[asset], strict=True)
     ):
         raise TrainingError("--train-until lies after the last reading: none is left to score")
-    groups = {_FLEET: data.streams} if fleet else assets
+    ends = {id(s): k for asset in assets for s, k in zip(assets[asset], cuts[asset], strict=True)}
     tasks, notes = [], []
-    for name, streams in groups.items():
-        at = [k for found in cuts.values() for k in found] if fleet else cuts[name]
-        if fleet:
-            streams = [s for asset in assets for s in assets[asset]]
+    for name, streams in (_fleets(data) if fleet else assets).items():
+        at = [ends[id(stream)] for stream in streams]
         try:
-            ready = prepared(streams, at, data.feature_names, name)
+            ready = prepared(streams, at, data.feature_names, name, in_training)
         except TrainingError as error:
             notes.append(f"{error.message}: not scored")
             continue
@@ -148,6 +148,14 @@ def tasks_of(
     if not tasks:
         raise TrainingError(notes[0] if len(notes) == 1 else f"nothing to train on: {notes[0]}")
     return tasks, notes
+
+
+def _fleets(data: TrainingData) -> dict[str, list[Stream]]:
+    """The fleet as one, or by the sensors that its machines have."""
+    lots = [[data.streams[i] for i in lot] for _, lot in alike(data.streams)]
+    if len(lots) == 1:
+        return {_FLEET: lots[0]}
+    return {f"{_FLEET}_{streams[0].asset_id}": streams for streams in lots}
 
 
 def run_all(

@@ -11,13 +11,15 @@ from typing import Any
 
 from config import Settings
 from errors import TrainingError
-from models.bundles.bundle import Bundle
+from models.bundles.bundle import Bundle, Rule
 from models.fitting.options import FitOptions
 from models.scoring.adaptation import ScoringPolicy
+from models.scoring.model_set import ModelSet
 from training.cli.common import policy_of, registry_of
 from training.cli.progress import ProgressDisplay
 from training.data.groups import Grouping, by_rules, for_group, group_streams
 from training.data.preparation import prepare
+from training.data.sensors import split_by_sensors
 from training.data.sources import TrainingData
 from training.evaluation.summary import Measures, measure
 from training.fitting.bundle_builder import assemble
@@ -85,25 +87,27 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
     registry = registry_of(settings)
     champion = load_champion(registry, settings.var_dir / "bundles")
     grouping, carried = _grouping(request, champion.bundle, champion.problem)
-    tasks = _tasks(request, grouping, policy, champion.bundle)
+    tasks, said = _tasks(request, grouping, policy, champion.bundle)
     fingerprint = request.data.fingerprint()
     with (
         begun_run(registry, fingerprint) as run_id,
         tempfile.TemporaryDirectory() as scratch,
     ):
-        results = _fitted(tasks, board, request.jobs)
+        results, failed = _fitted(tasks, board, request.jobs)
         folder = Path(scratch) / "bundle"
         sets = {r.name: r.model_set for r in results if r.model_set is not None}
+        rules, kept = _kept(grouping, sets, champion.bundle, carried)
+        said += failed + [f"group {g!r}: its former model set is carried over" for g in kept]
         trained = Trained(
-            bundle=assemble(sets, grouping.rules, folder, carried),
+            bundle=assemble(sets, rules, folder, carried, kept),
             folder=folder,
-            tasks=tasks,
+            tasks=[task for task in tasks if task.name in sets],
             results=results,
             measured=_measured(results, request.data.timed, policy),
             fingerprint=fingerprint,
             data=request.data,
             run_id=run_id,
-            carried=carried is not None,
+            carried=carried is not None or bool(kept),
             recipe={
                 **request.recipe,
                 "holdout": request.holdout,
@@ -117,7 +121,7 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
             confirm=request.confirm,
         )  # fmt: skip
     notes = [*request.data.notes, *([champion.problem] if champion.problem else [])]
-    notes += grouping.notes + [note for result in results for note in result.notes]
+    notes += grouping.notes + said + [note for result in results for note in result.notes]
     return Outcome(trained, published, list(dict.fromkeys(notes)))
 
 
@@ -142,10 +146,36 @@ def _grouping(
                 problem or f"there is no champion yet whose group {only!r} could be trained anew",
                 field="group",
             )
-        return for_group(request.data, champion, only), champion
+        return split_by_sensors(for_group(request.data, champion, only), fixed=True), champion
     if request.as_champion and champion is not None and champion.rules:
-        return by_rules(request.data, champion.rules), None
-    return group_streams(request.data, request.group_by, request.groups_file), None
+        return split_by_sensors(by_rules(request.data, champion.rules)), None
+    return split_by_sensors(
+        group_streams(request.data, request.group_by, request.groups_file)
+    ), None
+
+
+def _kept(
+    grouping: Grouping,
+    sets: Mapping[str, ModelSet],
+    champion: Bundle | None,
+    carried: Bundle | None,
+) -> tuple[list[Rule], dict[str, ModelSet]]:
+    """The rules of the new bundle, and the champion's model sets that go on in it.
+
+    A group that could not be trained this time, or whose streams are gone, keeps its former model
+    set, if the champion was grouped in the same way: at least one of its rules is among the new.
+    """
+    if carried is not None:  # one group alone was trained, all others go on
+        return list(grouping.rules), {}
+    kept: dict[str, ModelSet] = {}
+    rules = list(grouping.rules)
+    if champion is not None and (set(champion.rules) & set(rules) or not (rules or champion.rules)):
+        missing = [group for group in champion.groups if group not in sets]
+        kept = {group: champion.model_set(group) for group in missing}
+        known = {rule.group for rule in rules}
+        gone = [rule for rule in champion.rules if rule.group not in known]
+        rules = gone + rules  # before a rule for all others
+    return [rule for rule in rules if rule.group in sets or rule.group in kept], kept
 
 
 def _options(request: Request, champion: Bundle | None, group: str) -> FitOptions:
@@ -158,31 +188,56 @@ def _options(request: Request, champion: Bundle | None, group: str) -> FitOption
 
 def _tasks(
     request: Request, grouping: Grouping, policy: ScoringPolicy, champion: Bundle | None
-) -> list[Task]:
+) -> tuple[list[Task], list[str]]:
+    """A task per group that can be trained, and a note on each that cannot."""
     alone = len(grouping.groups) == 1
-    tasks = []
+    tasks, notes = [], []
+    problem: TrainingError | None = None
     for group, data in grouping.groups.items():
-        prepared = prepare(
-            data.streams,
-            data.feature_names,
-            missing=request.missing,
-            holdout=request.holdout,
-            what="data" if alone else f"group {group!r}",
-        )
         options = _options(request, champion, group)
+        try:
+            prepared = prepare(
+                data.streams,
+                data.feature_names,
+                missing=request.missing,
+                holdout=request.holdout,
+                what="data" if alone else f"group {group!r}",
+                imputed=options.imputed,
+            )
+        except TrainingError as error:
+            problem = problem or error
+            notes.append(f"{error.message}: left out")
+            continue
         tasks.append(Task(group, prepared, options, policy, timed=data.timed))
-    return tasks
+    if problem is not None and not tasks:
+        raise problem
+    return tasks, notes
 
 
-def _fitted(tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None) -> list[Result]:
-    """All results in the order of the tasks; the first failure stops the rest."""
+def _fitted(
+    tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None
+) -> tuple[list[Result], list[str]]:
+    """The results of the groups that could be fitted, in order, and a note on each that could not.
+
+    Raises
+    ------
+    TrainingError
+        None could be.
+    """
     found: dict[str, Result] = {}
+    notes: list[str] = []
+    problem: TrainingError | None = None
     for result in run_tasks(tasks, board, jobs):
-        if result.error is not None:
-            where = f"group {result.name!r}: " if len(tasks) > 1 else ""
-            raise TrainingError(where + result.error.message, field=result.error.field)
-        found[result.name] = result
-    return [found[task.name] for task in tasks]
+        if result.error is None:
+            found[result.name] = result
+            continue
+        where = f"group {result.name!r}: " if len(tasks) > 1 else ""
+        error = TrainingError(where + result.error.message, field=result.error.field)
+        problem = problem or error
+        notes.append(f"{error.message}: left out")
+    if problem is not None and not found:
+        raise problem
+    return [found[task.name] for task in tasks if task.name in found], notes
 
 
 def _measured(results: Sequence[Result], timed: bool, policy: ScoringPolicy) -> dict[str, Measures]:

@@ -181,12 +181,20 @@ def _recent(
     rules = challenger.rules
     grouping = by_rules(data, rules, only="") if rules and data.timed else group_streams(data)
     options, policy = FitOptions(), policy_of(settings)
-    tasks = [
-        Task(group, prepare(part.streams, part.feature_names,
-                            missing=recipe.get("missing", "drop"),
-                            holdout=recipe.get("holdout", 0.2), what=group), options, policy)
-        for group, part in grouping.groups.items()
-    ]  # fmt: skip
+    tasks = []
+    problem: TrainingError | None = None
+    for group, part in grouping.groups.items():
+        try:
+            prepared = prepare(
+                part.streams, part.feature_names, missing=recipe.get("missing", "drop"),
+                holdout=recipe.get("holdout", 0.2), what=group, imputed=options.imputed,
+            )  # fmt: skip
+        except TrainingError as error:  # too small: it was not trained on either
+            problem = problem or error
+            continue
+        tasks.append(Task(group, prepared, options, policy))
+    if problem is not None and not tasks:
+        raise problem
     return held_out(tasks, data)
 
 

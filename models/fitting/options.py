@@ -41,7 +41,8 @@ class FitOptions:
     horizon : readings over which tolerated drift is carried on.
     decorrelate : whether features that follow one another are decorrelated.
     adaptation : "auto", or the step of the adaptive tail; 0: none.
-    missing : "refuse" or "impute" (from the features that are there, at most ``max_imputed``).
+    missing : readings that lack features: "refuse", "impute" (from those that are there, at most
+        ``max_imputed``), or "auto": impute a tenth of the features, at least one of five.
     limits : feature -> (min, max) that are physically possible; either may be None.
     folds : blocks for the out-of-fold calibration.
     """
@@ -57,7 +58,7 @@ class FitOptions:
     horizon: int = HORIZON
     decorrelate: bool = True
     adaptation: str | float = "auto"
-    missing: str = "refuse"
+    missing: str = "auto"
     max_imputed: int = 0
     limits: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     folds: int = 5
@@ -68,10 +69,16 @@ class FitOptions:
             raise TrainingError(f"models: {sorted(unknown)} not among {list(MODEL_NAMES)}")
         if self.drift not in ("auto", "normal", "fault"):
             raise TrainingError(f"drift: {self.drift!r} is not auto, normal or fault")
-        if self.missing not in ("refuse", "impute"):
-            raise TrainingError(f"missing: {self.missing!r} is not refuse or impute")
+        if self.missing not in ("auto", "refuse", "impute"):
+            raise TrainingError(f"missing: {self.missing!r} is not auto, refuse or impute")
         if self.folds < 2:
             raise TrainingError(f"folds: {self.folds} is less than 2")
+
+    def imputed(self, width: int) -> int:
+        """How many of ``width`` features a reading may lack and still be used."""
+        if self.missing == "auto":
+            return max(width // 10, int(width >= 5))
+        return self.max_imputed if self.missing == "impute" else 0
 
     def detector(self, name: str) -> Detector:
         """An unfitted detector.

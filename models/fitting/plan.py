@@ -163,11 +163,12 @@ class FitPlan:
             rows = (flat - np.median(flat, axis=0)) / scale
             mix = decorrelation(rows, spread / scale, self.together)
         limits = {name: (pair[0], pair[1]) for name, pair in self.options.limits.items()}
+        imputed = self.options.imputed(len(self.scales.kept))
         return Preprocessing(
             tuple(self.names[j] for j in self.scales.kept),
             tuple(self.names[j] for j in self.scales.dropped),
             np.median(pooled, axis=0), scale, spread, mix, self.drift_mode, self.baseline,
-            self.interval, self.options.missing, self.options.max_imputed, limits,
+            self.interval, "impute" if imputed else "refuse", imputed, limits,
         )  # fmt: skip
 
 

@@ -109,7 +109,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("seed", None, "seed", int, "of everything; the same seed gives the same bundle (0)"),
     Parameter(
         "impute", None, "max_imputed", int,
-        "features a live reading may lack; what the others lead to expect stands in (0: refuse)",
+        "features a reading may lack; what the others lead to expect stands in; 0: refuse (a tenth"
+        " of the features, at least one of five)",
     ),
 )  # fmt: skip
 
@@ -172,8 +173,8 @@ def build(chosen: Mapping[str, Any], limits: Mapping[str, Any] | None = None) ->
             fields[parameter.field] = value
         else:
             fields.setdefault(parameter.detector, {})[parameter.field] = value
-    if chosen.get("impute"):
-        fields["missing"] = "impute"
+    if chosen.get("impute") is not None:
+        fields["missing"] = "impute" if chosen["impute"] else "refuse"
     if chosen.get("models") is not None:
         fields["models"] = tuple(m for m in MODEL_NAMES if m in chosen["models"]) or ("none",)
         unknown = [m for m in chosen["models"] if m not in MODEL_NAMES]

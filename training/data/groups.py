@@ -82,11 +82,14 @@ def by_rules(data: TrainingData, rules: Sequence[Rule], only: str | None = None)
             stray += 1
         else:
             found[rule.group].append(i)
-    for group, members in found.items():
-        if not members and only in (None, group):
-            raise TrainingError(f"group {group!r}: no stream of the data belongs to it")
+    absent = [group for group, members in found.items() if not members]
+    if absent and (only in absent or len(absent) == len(found)):
+        group = only if only in absent else absent[0]
+        raise TrainingError(f"group {group!r}: no stream of the data belongs to it")
     groups = {g: pick(data, m) for g, m in found.items() if m}
-    return Grouping(groups, list(rules), _left_out(stray, "match no group"))
+    notes = _left_out(stray, "match no group")
+    notes += [f"group {group!r}: no stream of the data belongs to it" for group in absent]
+    return Grouping(groups, list(rules), notes)
 
 
 def for_group(data: TrainingData, bundle: Bundle, group: str) -> Grouping:

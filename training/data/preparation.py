@@ -3,22 +3,24 @@
 The policy for missing values, in this order:
 
 1. a feature that is missing in more than half of a group's readings is not used;
-2. a reading that lacks one of the others is left out;
-3. if that leaves too little, the fit refuses and names the features at fault.
+2. a reading that lacks few of the others (``--impute``, as live) is used, with what the rest lead
+   to expect in their place; in the part held out it stays as it is, to be judged as live;
+3. a reading that lacks more is left out;
+4. if that leaves too little, the fit refuses and names the features at fault.
 
-``missing="refuse"`` stops at the first missing value instead. Live readings follow the bundle's
-own policy (``--impute``), not this one.
+``missing="refuse"`` stops at the first missing value instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from datasets import Stream
 from errors import TrainingError
+from training.data.imputation import impute
 
 #: a fit needs as many readings at least
 LEAST_ROWS = 60
@@ -38,7 +40,7 @@ class Prepared:
     @property
     def training(self) -> list[Stream]:
         """The first part of each stream that has one."""
-        return [_part(s, 0, k) for s, k in zip(self.streams, self.cut, strict=True) if k]
+        return [s.take(slice(k)) for s, k in zip(self.streams, self.cut, strict=True) if k]
 
     @property
     def held_out(self) -> int:
@@ -53,6 +55,7 @@ def prepare(
     missing: str = "drop",
     holdout: float = 0.2,
     what: str = "data",
+    imputed: Callable[[int], int] = lambda width: 0,
 ) -> Prepared:
     """Apply the policy for missing values, then hold out the newest part of the readings.
 
@@ -65,7 +68,7 @@ def prepare(
     TrainingError
         Too few readings, or missing values under ``missing="refuse"``; named.
     """
-    kept, names, notes = without_missing(streams, feature_names, missing, what)
+    kept, names, notes = without_missing(streams, feature_names, missing, what, imputed)
     rows = sum(len(s.timestamps) for s in kept)
     if rows < LEAST_ROWS:
         raise TrainingError(f"{what}: {rows} readings are too few, at least {LEAST_ROWS} needed")
@@ -74,11 +77,36 @@ def prepare(
         cut = _cut(kept, holdout)
     elif holdout > 0:
         notes.append(f"{what}: too few readings to hold any out")
+    kept, filled = impute_first(kept, cut, imputed(len(names)))
+    if filled:
+        notes.append(
+            f"{what}: {filled} training readings lack a few values, which are filled with what the"
+            " others lead to expect (--impute)"
+        )
     return Prepared(names, kept, cut, notes)
 
 
+def impute_first(
+    streams: Sequence[Stream], cut: Sequence[int], most: int
+) -> tuple[list[Stream], int]:
+    """Fill the holes of the first ``cut`` readings of each stream; how many were filled."""
+    first, filled = impute([s.take(slice(k)) for s, k in zip(streams, cut, strict=True)], most)
+    if not filled:
+        return list(streams), 0
+    out = []
+    for stream, part, k in zip(streams, first, cut, strict=True):
+        values = stream.values.copy()
+        values[:k] = part.values
+        out.append(replace(stream, values=values))
+    return out, filled
+
+
 def without_missing(
-    streams: Sequence[Stream], feature_names: Sequence[str], missing: str, what: str
+    streams: Sequence[Stream],
+    feature_names: Sequence[str],
+    missing: str,
+    what: str,
+    imputed: Callable[[int], int] = lambda width: 0,
 ) -> tuple[list[Stream], list[str], list[str]]:
     """Streams and features left after the policy, and notes on what went."""
     rows = sum(len(s.timestamps) for s in streams)
@@ -102,9 +130,9 @@ def without_missing(
     kept = []
     for stream in streams:
         values = stream.values[:, use]
-        whole = np.asarray(~np.isnan(values).any(axis=1))
+        whole = np.asarray(np.isnan(values).sum(axis=1) <= imputed(len(use)))
         if whole.any():
-            kept.append(_rows(stream, values, whole))
+            kept.append(replace(stream, values=values).take(whole))
     left = sum(len(s.timestamps) for s in kept)
     if left < LEAST_ROWS:
         raise TrainingError(
@@ -112,17 +140,9 @@ def without_missing(
             f" {LEAST_ROWS} needed; most are missing of {told}"
         )
     if left < rows:
-        notes.append(f"{rows - left} of {rows} readings lack a value and were left out")
+        few = "a value" if imputed(len(use)) == 0 else f"more than {imputed(len(use))} values"
+        notes.append(f"{rows - left} of {rows} readings lack {few} and were left out")
     return kept, [feature_names[j] for j in use], notes
-
-
-def _rows(stream: Stream, values: np.ndarray, whole: np.ndarray) -> Stream:
-    return replace(
-        stream,
-        timestamps=stream.timestamps[whole],
-        values=values[whole],
-        labels=None if stream.labels is None else stream.labels[whole],
-    )
 
 
 def _cut(streams: list[Stream], holdout: float) -> list[int]:
@@ -133,12 +153,3 @@ def _cut(streams: list[Stream], holdout: float) -> list[int]:
         moment = np.sort(times)[int(len(times) * (1 - holdout))]
         return [int(np.searchsorted(s.timestamps, moment)) for s in streams]
     return [int(len(s.timestamps) * (1 - holdout)) for s in streams]
-
-
-def _part(stream: Stream, start: int, end: int) -> Stream:
-    return replace(
-        stream,
-        timestamps=stream.timestamps[start:end],
-        values=stream.values[start:end],
-        labels=None if stream.labels is None else stream.labels[start:end],
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from datasets import Stream
 from errors import InputError, TrainingError
 from schemas import parse_timestamp
-from training.data.preparation import LEAST_ROWS, MOST_MISSING, Prepared
+from training.data.preparation import LEAST_ROWS, MOST_MISSING, Prepared, impute_first
 
 #: ISO 8601's short form of a day from 1970 on; twenty million rows of an asset are no cut
 _DAY = re.compile(r"(19[7-9]|20\d)\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
@@ -57,7 +57,11 @@ def places(streams: Sequence[Stream], cut: Cut) -> list[int]:
 
 
 def prepared(
-    streams: Sequence[Stream], cut: Sequence[int], names: Sequence[str], what: str
+    streams: Sequence[Stream],
+    cut: Sequence[int],
+    names: Sequence[str],
+    what: str,
+    imputed: Callable[[int], int] = lambda width: 0,
 ) -> Prepared:
     """Streams whose training parts have no missing values; what is replayed stays as it is.
 
@@ -83,15 +87,8 @@ def prepared(
     for stream, k in zip(streams, cut, strict=True):
         values = stream.values[:, use]
         keep = np.ones(len(values), bool)
-        keep[:k] = ~np.isnan(values[:k]).any(axis=1)
-        out.append(
-            replace(
-                stream,
-                timestamps=stream.timestamps[keep],
-                values=values[keep],
-                labels=None if stream.labels is None else stream.labels[keep],
-            )
-        )
+        keep[:k] = np.isnan(values[:k]).sum(axis=1) <= imputed(len(use))
+        out.append(replace(stream, values=values).take(keep))
         cuts.append(int(keep[:k].sum()))
     left = sum(cuts)
     if left < rows:
@@ -99,6 +96,12 @@ def prepared(
     if not use or left < LEAST_ROWS:
         raise TrainingError(
             f"{what}: {left} training readings without missing values, at least {LEAST_ROWS} needed"
+        )
+    out, filled = impute_first(out, cuts, imputed(len(use)))
+    if filled:
+        notes.append(
+            f"{what}: {filled} training readings lack a few values, which are filled with what the"
+            " others lead to expect (--impute)"
         )
     return Prepared([names[j] for j in use], out, cuts, notes)
 

@@ -18,9 +18,13 @@ _INCIDENTAL = ("trained_at", "figures")
 
 
 def assemble(
-    sets: Mapping[str, ModelSet], rules: Sequence[Rule], folder: Path, carried: Bundle | None = None
+    sets: Mapping[str, ModelSet],
+    rules: Sequence[Rule],
+    folder: Path,
+    carried: Bundle | None = None,
+    kept: Mapping[str, ModelSet] | None = None,
 ) -> Bundle:
-    """Save a bundle of ``sets``, and of the groups of ``carried`` that are not among them.
+    """Save a bundle of ``sets``, what else ``carried`` has, and what is ``kept`` of the champion.
 
     Returns
     -------
@@ -32,6 +36,7 @@ def assemble(
         for group in carried.groups:
             whole[group] = sets[group] if group in sets else carried.model_set(group)
     whole |= sets
+    whole |= kept or {}
     bundle = Bundle(whole, rules)
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / "bundle"
