@@ -1,0 +1,98 @@
+"""Missing values of training readings: filled with what the features that are there lead to expect.
+
+As live readings are (:mod:`models.scoring.conditional_mean`): deviations from the stream's own
+level are taken as jointly normal, with a robust correlation of the readings that lack nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets import Stream
+
+Floats = NDArray[np.float64]
+
+#: A single value counts as at most so many deviations away from the level.
+_MOST: Final = 4.0
+#: The correlation is shrunk towards none by this share, so that it can be inverted.
+_SHRINK: Final = 0.1
+#: Whole readings from which on a stream's level is its own, not that of all.
+_OWN_LEVEL: Final = 20
+
+
+def impute(streams: Sequence[Stream], most: int) -> tuple[list[Stream], int]:
+    """Fill the readings that lack at most ``most`` features.
+
+    Returns
+    -------
+    list of Stream, int
+        The streams, readings that lack more as they were; how many readings were filled.
+    """
+    holes = [np.isnan(s.values) for s in streams]
+    todo = [(h.sum(axis=1) <= most) & h.any(axis=1) for h in holes]
+    filled = int(sum(t.sum() for t in todo))
+    if not filled:
+        return list(streams), 0
+    whole = [s.values[~h.any(axis=1)] for s, h in zip(streams, holes, strict=True)]
+    levels, spread, precision = _learn(streams, whole)
+    out = []
+    for stream, level, hole, rows in zip(streams, levels, holes, todo, strict=True):
+        if not rows.any():
+            out.append(stream)
+            continue
+        values = stream.values.copy()
+        for pattern in np.unique(hole[rows], axis=0):
+            at = np.flatnonzero(rows & (hole == pattern).all(axis=1))
+            values[np.ix_(at, pattern)] = _expected(
+                values[at], pattern, level, spread, precision
+            )
+        out.append(replace(stream, values=values))
+    return out, filled
+
+
+def _learn(
+    streams: Sequence[Stream], whole: Sequence[Floats]
+) -> tuple[list[Floats], Floats, Floats]:
+    """Each stream's level (d,), the spread (d,) and the inverse correlation (d, d) of all."""
+    pooled = np.concatenate([s.values for s in streams])
+    general = _medians(pooled)
+    levels = [
+        np.median(rows, axis=0) if len(rows) >= _OWN_LEVEL else general for rows in whole
+    ]
+    around = np.concatenate([rows - level for rows, level in zip(whole, levels, strict=True)])
+    width = pooled.shape[1]
+    if len(around) < 2 * width:
+        return levels, np.ones(width), np.eye(width)
+    spread = 1.4826 * np.median(np.abs(around), axis=0)
+    spread = np.where(spread > 0, spread, np.maximum(around.std(axis=0), 1e-12))
+    z = np.clip(around / spread, -_MOST, _MOST)
+    scale = np.maximum(z.std(axis=0), 1e-12)
+    correlation = (z / scale).T @ (z / scale) / len(z)
+    correlation = (1 - _SHRINK) * correlation + _SHRINK * np.eye(width)
+    return levels, spread, np.linalg.inv(correlation)
+
+
+def _medians(values: Floats) -> Floats:
+    """The median of each column (d,) of what was measured; 0 where nothing was."""
+    out = np.zeros(values.shape[1])
+    for column in range(values.shape[1]):
+        known = values[~np.isnan(values[:, column]), column]
+        if len(known):
+            out[column] = np.median(known)
+    return out
+
+
+def _expected(
+    rows: Floats, pattern: NDArray[np.bool_], level: Floats, spread: Floats, precision: Floats
+) -> Floats:
+    """What rows (n, d) that lack the same m features are expected to have there: (n, m)."""
+    here = ~pattern
+    z = np.clip((rows[:, here] - level[here]) / spread[here], -_MOST, _MOST)
+    link = np.linalg.solve(precision[np.ix_(pattern, pattern)], precision[np.ix_(pattern, here)])
+    told: Floats = level[pattern] - spread[pattern] * (z @ link.T)
+    return told

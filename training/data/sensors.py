@@ -1,0 +1,120 @@
+"""Streams of one group that do not have the same sensors: machines of several types in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from glob import escape
+
+import numpy as np
+
+from datasets import Stream
+from models.bundles.bundle import DEFAULT, Rule
+from training.data.groups import Grouping, pick
+from training.data.preparation import LEAST_ROWS, MOST_MISSING
+from training.data.sources import TrainingData
+
+Sensors = frozenset[int]
+
+
+def sensors_of(stream: Stream) -> Sensors:
+    """Columns that a stream has: those measured in at least half of its readings."""
+    if not len(stream.timestamps):
+        return frozenset()
+    absent = np.isnan(stream.values).mean(axis=0)
+    return frozenset(np.flatnonzero(absent <= MOST_MISSING).tolist())
+
+
+def alike(streams: Sequence[Stream]) -> list[tuple[Sensors, list[int]]]:
+    """Streams by the columns they have, those with the most readings first.
+
+    A stream that has more than the first lot joins it, without what it has beyond.
+    """
+    have = [sensors_of(stream) for stream in streams]
+    rows = [len(stream.timestamps) for stream in streams]
+    left = list(range(len(streams)))
+    out = []
+    while left:
+        sizes: dict[Sensors, int] = {}
+        for i in left:
+            sizes[have[i]] = sizes.get(have[i], 0) + rows[i]
+        most = max(sizes, key=lambda sensors: (bool(sensors), sizes[sensors]))
+        lot = [i for i in left if have[i] == most or (most and have[i] > most)]
+        out.append((most, lot))
+        left = [i for i in left if i not in lot]
+    return out
+
+
+def split_by_sensors(grouping: Grouping, *, fixed: bool = False) -> Grouping:
+    """Give the streams of a group that lack a sensor a group of their own, where it is worth it.
+
+    Parameters
+    ----------
+    grouping : Grouping
+    fixed : bool
+        The groups are given (a retraining): such streams are left out.
+    """
+    groups: dict[str, TrainingData] = {}
+    rules: list[Rule] = []
+    notes = list(grouping.notes)
+    for name, data in grouping.groups.items():
+        many = [i for i in range(len(data.streams)) if data.feature_of(i) is None]
+        lots = alike([data.streams[i] for i in many])
+        one = len(lots) < 2 and not _beyond(data, many, lots[0][0]) if lots else True
+        if one or len(many) < len(data.streams):
+            groups[name] = data
+            continue
+        first, members = lots[0]
+        groups[name] = _only(data, members, first)
+        notes += _beyond(data, members, first)
+        for sensors, others in lots[1:]:
+            part = _only(data, others, sensors)
+            said = f"{_names(part)}: lacks {_features(data, first - sensors)}, which others have"
+            if not sensors:
+                notes.append(f"{_names(part)}: hardly anything measured: left out")
+            elif fixed or part.rows < LEAST_ROWS:
+                why = "" if fixed else f" ({part.rows} readings are too few for a group)"
+                notes.append(f"{said}: left out{why}; --features names what all have")
+            else:
+                own = f"{name}_{data.streams[others[0]].asset_id}"
+                groups[own] = part
+                notes.append(
+                    f"{said}: a group of its own, {own!r} (--group-by and --groups name others)"
+                )
+                rules += [
+                    Rule(own, escape(s.asset_id), escape(s.sensor_id or "")) for s in part.streams
+                ]
+    if rules:
+        rules += grouping.rules or [Rule(DEFAULT)]
+    return Grouping(groups, rules or list(grouping.rules), notes)
+
+
+def _only(data: TrainingData, members: Sequence[int], sensors: Sensors) -> TrainingData:
+    part = pick(data, members)
+    names = [data.feature_names[j] for j in sorted(sensors)]
+    at = [part.feature_names.index(name) for name in names]
+    streams = [replace(stream, values=stream.values[:, at]) for stream in part.streams]
+    return replace(part, feature_names=names, streams=streams)
+
+
+def _beyond(data: TrainingData, members: Sequence[int], sensors: Sensors) -> list[str]:
+    """What some members have that the group does not use."""
+    more = frozenset().union(*(sensors_of(data.streams[i]) for i in members)) - sensors
+    if not more:
+        return []
+    having = [data.streams[i] for i in members if sensors_of(data.streams[i]) & more]
+    return [f"{_assets(having)}: {_features(data, more)} not used, since others lack it"]
+
+
+def _names(data: TrainingData) -> str:
+    return _assets(data.streams)
+
+
+def _assets(streams: Sequence[Stream]) -> str:
+    names = list(dict.fromkeys(stream.asset_id for stream in streams))
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _features(data: TrainingData, places: Sensors) -> str:
+    names = [data.feature_names[j] for j in sorted(places)]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
