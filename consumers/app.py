@@ -173,7 +173,7 @@ def build(
         store_trouble=store_trouble,
         hook=hook,
     )  # fmt: skip
-    spread = UnkeyedStreams()
+    spread = UnkeyedStreams(settings.bridge_silent_s)
     budget = CacheBudget(int(settings.bridge_streams_mb * 2**20))
     parts = Dependencies(
         store=store,

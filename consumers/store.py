@@ -33,6 +33,7 @@ from db.queries.stream_states import (
     StoredState,
     load_states,
     newest_state_elsewhere,
+    newest_times,
     save_states,
     spread_streams,
     stream_key,
@@ -130,24 +131,33 @@ class BridgeStore:
             windows = stored_windows(connection, own)
             new = {key: first for key, first in firsts.items() if key not in own}
             elsewhere = newest_state_elsewhere(connection, topic_id, partition, new) if new else {}
+            newest = newest_times(connection, firsts)
         memories = {}
         for key in firsts:
             stored = own.get(key) or elsewhere.get(key)
             if stored is None:
-                memories[key] = CachedStream()
+                memories[key] = CachedStream(elsewhere=newest.get(key))
                 continue
             rows = (encode_row(at, features) for at, features in windows.get(key, ()))
             memory = memories[key] = CachedStream(
                 window=Window(rows),
                 window_length=stored.window_length or 0,
                 last=stored.last_timestamp,
-                spread=key in elsewhere and elsewhere[key].topic_id == topic_id,
+                elsewhere=newest.get(key),
             )
             memory.hold(stored.state)
         return memories
 
-    def spread(self, topic_id: UUID, places: Mapping[StreamKey, int]) -> set[StreamKey]:
-        """Streams that have been met on other partitions of the topic, by whichever bridge."""
+    def spread(
+        self, topic_id: UUID, places: Mapping[StreamKey, tuple[int, datetime]]
+    ) -> set[StreamKey]:
+        """Streams that go on under other partitions of the topic, by whichever bridge.
+
+        Parameters
+        ----------
+        places : {key: (partition, last)}
+            Where each is met now, and the newest time known of it there.
+        """
         with transaction(self._engine) as connection:
             return spread_streams(connection, topic_id, places)
 

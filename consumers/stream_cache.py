@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -36,14 +37,18 @@ class CachedStream:
         Past readings, at most ``window_length``.
     last : datetime or None
         Newest time stored; a reading at or before it may be a duplicate.
+    elsewhere : datetime or None
+        Newest time stored of the stream under any partition of any topic, when it was recalled:
+        history that is sent again through a topic made anew repeats those.
     spread : bool
-        The stream is seen on other partitions too.
+        The stream goes on under other partitions too.
     """
 
     state: bytes | None = None
     window: Window = field(default_factory=Window)
     window_length: int = 0
     last: datetime | None = None
+    elsewhere: datetime | None = None
     spread: bool = False
     seen: float = 0.0  # time.monotonic() of its newest reading
     published: tuple[str, int] = ("", -1)  # event id, the highest severity published of it
@@ -74,29 +79,41 @@ class CachedStream:
 
 
 class UnkeyedStreams:
-    """Which streams this bridge saw on several partitions: producers without a key do that.
+    """Streams that go on under several partitions: producers without a key do that.
 
-    The database knows those that are stored; this adds those that are met at the same moment, so
-    it need not look far back.
+    Parameters
+    ----------
+    seconds : float
+        A stream counts as such for so long after its other partition's last news: one that
+        moved, as when a topic gets more partitions, does not for ever.
+    most : int
+        Streams that are counted.
     """
 
-    def __init__(self, most: int = 50_000) -> None:
+    def __init__(self, seconds: float, most: int = 50_000) -> None:
+        self._seconds = seconds
         self._most = most
-        self._first: dict[StreamKey, int] = {}
-        self._spread: set[StreamKey] = set()
+        self._until: OrderedDict[StreamKey, float] = OrderedDict()
+        self._lock = threading.Lock()  # lanes share it
 
-    def note(self, key: StreamKey, partition: int, known: bool) -> bool:
-        """A stream is met on a partition; whether it is spread. ``known``: the database says so."""
-        if key not in self._first and len(self._first) >= self._most:
-            self._first.clear()
-        spread = known or self._first.setdefault(key, partition) != partition
-        if spread and len(self._spread) < self._most:
-            self._spread.add(key)
-        return spread
+    def note(self, key: StreamKey, seen: bool) -> bool:
+        """A stream is met; whether it is one. ``seen``: another partition has newer readings."""
+        now = time.monotonic()
+        with self._lock:
+            if seen:
+                self._until[key] = now + self._seconds
+                self._until.move_to_end(key)
+                if len(self._until) > self._most:
+                    self._until.popitem(last=False)
+            return self._until.get(key, 0.0) > now
 
     def __len__(self) -> int:
-        """How many were seen; no longer counted beyond the bound."""
-        return len(self._spread)
+        """How many there are now, up to the bound."""
+        now = time.monotonic()
+        with self._lock:
+            while self._until and next(iter(self._until.values())) <= now:
+                self._until.popitem(last=False)
+            return len(self._until)
 
 
 class StreamCache:

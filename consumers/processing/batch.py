@@ -133,16 +133,34 @@ def group_by_stream(items: Iterable[BatchRecord], memories: Held) -> list[Stream
 
 
 def possible_duplicates(works: Iterable[StreamBatch]) -> list[BatchRecord]:
-    """Readings that may repeat a stored one: not newer than the stream's last, or spread."""
+    """Readings that may repeat a stored one: not newer than any stored of the stream, or spread."""
     found = []
     for work in works:
-        last = work.memory.last
+        known = [at for at in (work.memory.last, work.memory.elsewhere) if at is not None]
+        last = max(known, default=None)
         for item in work.items:
             assert item.reading is not None  # noqa: S101 (only readings are grouped)
             if item.original is None and (
                 work.memory.spread or (last is not None and item.reading.timestamp <= last)
             ):
                 found.append(item)
+    return found
+
+
+def begun_later(works: Iterable[StreamBatch]) -> dict[AssignedPartition, dict[StreamKey, datetime]]:
+    """New streams whose first readings are duplicates, with the time of the first that is not.
+
+    Where history is sent again and goes on, they continue a state elsewhere, which was too new
+    for the duplicates.
+    """
+    found: dict[AssignedPartition, dict[StreamKey, datetime]] = {}
+    for work in works:
+        if work.memory.state is not None or work.items[0].refusal is None:
+            continue
+        left = (item for item in work.items if item.refusal is None and item.original is None)
+        first = next((item.reading for item in left), None)
+        if first is not None:
+            found.setdefault(work.place, {})[work.key] = first.timestamp
     return found
 
 

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from consumers.kill import Hook
@@ -116,7 +117,16 @@ class BatchProcessor:
         if suspects:
             asked = [(i.reading.stream, i.reading.timestamp) for i in suspects if i.reading]
             steps.mark_duplicates(suspects, store.duplicates(asked))
+            self._recall_later(works)
         return works
+
+    def _recall_later(self, works: list[StreamBatch]) -> None:
+        for place, keys in steps.begun_later(works).items():
+            recalled = self._parts.store.recall(*place.source, keys)
+            for work in works:
+                if work.place is place and work.key in keys:
+                    recalled[work.key].spread = work.memory.spread
+                    work.memory = recalled[work.key]
 
     def _note_spread(self, works: list[StreamBatch]) -> None:
         """Streams that another partition has too, perhaps another bridge's, may repeat its.
@@ -124,20 +134,19 @@ class BatchProcessor:
         Two bridges that have the very same reading in hand at the same moment both store it: to
         tell that, every insert would have to pay for one more index over all readings.
         """
-        unknown: dict[UUID, dict[StreamKey, int]] = {}
+        asked: dict[UUID, dict[StreamKey, tuple[int, datetime]]] = {}
         for work in works:
-            if not work.memory.spread:
-                topic_id, partition = work.place.source
-                unknown.setdefault(topic_id, {})[work.key] = partition
-        stored = {
+            topic_id, partition = work.place.source
+            last = work.memory.last or min(i.reading.timestamp for i in work.items if i.reading)
+            asked.setdefault(topic_id, {})[work.key] = partition, last
+        seen = {
             (topic_id, key)
-            for topic_id, places in unknown.items()
-            for key in self._parts.store.spread(topic_id, places)
+            for topic_id, streams in asked.items()
+            for key in self._parts.store.spread(topic_id, streams)
         }
         for work in works:
-            known = work.memory.spread or (work.place.topic_id, work.key) in stored
-            partition = work.place.partition.partition
-            work.memory.spread = self._parts.spread.note(work.key, partition, known)
+            newer = (work.place.topic_id, work.key) in seen
+            work.memory.spread = self._parts.spread.note(work.key, newer)
 
     def _score(self, works: list[StreamBatch]) -> None:
         parts = self._parts

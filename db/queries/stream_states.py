@@ -79,9 +79,17 @@ _NEWEST = text(f"""
 _SPREAD = text(f"""
     SELECT DISTINCT k.asset_id, k.sensor_id, k.feature FROM unnest(
         CAST(:assets AS text[]), CAST(:sensors AS text[]), CAST(:features AS text[]),
-        CAST(:partitions AS integer[])
-    ) AS k(asset_id, sensor_id, feature, partition)
+        CAST(:partitions AS integer[]), CAST(:lasts AS timestamptz[])
+    ) AS k(asset_id, sensor_id, feature, partition, last)
     JOIN stream_states s ON {_SAME} AND s.topic_id = :topic_id AND s.partition <> k.partition
+     AND s.last_timestamp > k.last
+""")  # noqa: S608 (constants)
+
+_NEWEST_TIME = text(f"""
+    SELECT k.asset_id, k.sensor_id, k.feature, max(s.last_timestamp) AS newest
+    FROM {_KEYS} AS k(asset_id, sensor_id, feature)
+    JOIN stream_states s ON {_SAME} AND s.last_timestamp IS NOT NULL
+    GROUP BY k.asset_id, k.sensor_id, k.feature
 """)  # noqa: S608 (constants)
 
 _SAVE = text("""
@@ -150,18 +158,31 @@ def newest_state_elsewhere(
 
 
 def spread_streams(
-    connection: Connection, topic_id: UUID, places: Mapping[StreamKey, int]
+    connection: Connection, topic_id: UUID, places: Mapping[StreamKey, tuple[int, datetime]]
 ) -> set[StreamKey]:
-    """Which of these streams are stored under other partitions of the topic, too.
+    """Which of these streams go on under other partitions of the topic, too.
+
+    One that moved, as streams do when a topic gets more partitions, left nothing newer behind.
 
     Parameters
     ----------
-    places : {key: partition}
-        Each stream with the partition it is met on now.
+    places : {key: (partition, last)}
+        Each stream with the partition it is met on now, and the newest time known of it there.
     """
-    values = {**key_columns(places), "partitions": list(places.values()), "topic_id": topic_id}
+    values = {
+        **key_columns(places),
+        "partitions": [partition for partition, _ in places.values()],
+        "lasts": [last for _, last in places.values()],
+        "topic_id": topic_id,
+    }
     rows = connection.execute(_SPREAD, values)
     return {(row.asset_id, row.sensor_id, row.feature) for row in rows}
+
+
+def newest_times(connection: Connection, keys: Iterable[StreamKey]) -> dict[StreamKey, datetime]:
+    """The newest time stored of each stream, under whatever partition; new streams are absent."""
+    rows = connection.execute(_NEWEST_TIME, key_columns(keys))
+    return {(row.asset_id, row.sensor_id, row.feature): row.newest for row in rows}
 
 
 def newest_states(

@@ -144,7 +144,9 @@ def test_spread_streams_are_those_of_other_partitions_of_the_topic(connection: C
     stream_states.save_states(connection, [state(here, 1)])
     stream_states.save_states(connection, [state(there, 1, partition=3)])
     stream_states.save_states(connection, [state(far, 1, topic=OTHER, partition=3)])
-    assert stream_states.spread_streams(
-        connection, TOPIC, dict.fromkeys((here, there, far), 0)
-    ) == {there}
+    since = START
+    places = dict.fromkeys((here, there, far), (0, since))
+    assert stream_states.spread_streams(connection, TOPIC, places) == {there}
+    moved = {there: (0, START + timedelta(minutes=1))}  # nothing newer was left behind
+    assert stream_states.spread_streams(connection, TOPIC, moved) == set()
     assert stream_states.spread_streams(connection, TOPIC, {}) == set()

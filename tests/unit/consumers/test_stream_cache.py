@@ -201,11 +201,17 @@ def test_one_lane_makes_room_in_the_others_partition_while_it_is_used():
 
 
 def test_spread_streams_are_told_and_never_remembered_without_a_bound():
-    spread = UnkeyedStreams(most=100)
+    spread = UnkeyedStreams(seconds=3600, most=100)
+    assert not spread.note(key_of(0), False)
     for number in range(1000):
-        assert not spread.note(key_of(number), 0, False)
-    assert spread.note(key_of(999), 1, False)
-    for number in range(1000):
-        assert spread.note(key_of(number), 2, True)
+        assert spread.note(key_of(number), True)
     assert len(spread) == 100
-    assert len(spread._first) <= 100
+    assert spread.note(key_of(999), False)  # a while after the other partition's last news
+    assert not spread.note(key_of(0), False)
+
+
+def test_a_stream_that_moved_is_not_spread_for_ever():
+    spread = UnkeyedStreams(seconds=0.0)
+    spread.note(key_of(1), True)
+    assert not spread.note(key_of(1), False)
+    assert len(spread) == 0
