@@ -9,12 +9,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
 
 from benchmarks.database import START, fill_history, vacuum
 from db.queries import history as module
 from db.queries.copy import insert_detections
 from db.queries.history import HistoryFilter, encode_cursor, get_detection, history, page_query
+from db.queries.readings import recent_readings
 from db.session import make_engine, transaction
 from errors import InputError
 from tests.fixtures.postgres import database_on, run_admin
@@ -238,3 +239,26 @@ def test_the_neighbours_count_uses_an_index(large: Connection) -> None:
         for node in nodes(plan[0]["Plan"])
         if node.get("Relation Name") != "anomaly_detections_default"
     }
+
+
+def test_the_newest_readings_of_a_group_are_found_by_its_index(large: Connection) -> None:
+    """A small group, or one of which nothing came yet, would cost a look at every reading."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        asked.append((statement, values))
+
+    event.listen(large, "before_cursor_execute", note)
+    try:
+        assert recent_readings(large, 1000, "nobody") == []
+    finally:
+        event.remove(large, "before_cursor_execute", note)
+    statement, values = next(one for one in asked if "group_name" in one[0])
+    plan = large.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
+    kinds = {
+        (node["Node Type"], "group_name" in node.get("Index Name", ""))
+        for node in nodes(plan.scalar_one()[0]["Plan"])
+        if node.get("Relation Name", "anomaly_detections_default") != "anomaly_detections_default"
+    }
+    assert {kind for kind, _ in kinds} <= {"Index Scan", "Bitmap Heap Scan", "Bitmap Index Scan"}
+    assert any(by_group for _, by_group in kinds)
