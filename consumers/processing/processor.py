@@ -79,6 +79,8 @@ class BatchProcessor:
     def run(self, items: list[BatchRecord]) -> None:
         """Every stage; raises whatever fails, with nothing stored or remembered."""
         parts, metrics = self._parts, self._parts.metrics
+        framings = [None if i.refusal is None else i.refusal.framing for i in items]
+        parts.refusals.check_framings(framings)
         with metrics.timed("load"):
             works = self._load(items)
         self._score(works)
@@ -91,7 +93,7 @@ class BatchProcessor:
         parts.refusals.check(judged)
         parts.setup_trouble.passed()
         self._commit(items, works)
-        parts.refusals.note(judged)
+        parts.refusals.note(judged, framings)
         update_cache(works)
         parts.cache_budget.make_room()
         self._say(items)

@@ -47,6 +47,7 @@ class RejectionBreaker:
         self, window: int, enabled: bool, share: float = 0.95, most_said: int = 50_000
     ) -> None:
         self._last: deque[Judgement] = deque(maxlen=window)
+        self._framings: deque[str | None] = deque(maxlen=window)
         self._window = window
         self._enabled = enabled
         self._share = share
@@ -81,9 +82,34 @@ class RejectionBreaker:
                 code=f"refused_{reason}",
             )
 
-    def note(self, judged: Iterable[Judgement]) -> None:
+    def check_framings(self, framings: Iterable[str | None]) -> None:
+        """Look at what a batch's records came in: a foreign format, or None.
+
+        Records that cannot be read are their sender's fault, unless most of what comes is in one
+        foreign format: then a topic would be emptied into dead letters.
+
+        Raises
+        ------
+        MisconfigurationError
+            With these, most records of the window are in one recognised foreign format.
+        """
+        if not self._enabled:
+            return
+        last = deque(self._framings, maxlen=self._window)
+        last.extend(framings)
+        counts = Counter(name for name in last if name is not None)
+        name, count = next(iter(counts.most_common(1)), (None, 0))
+        if len(last) == self._window and 2 * count > self._window:
+            raise MisconfigurationError(
+                f"{count} of the last {self._window} records are no readings but {name}: does the "
+                "producer write what this topic is for? REFUSAL_PAUSE=false goes on regardless",
+                code="refused_foreign_format",
+            )
+
+    def note(self, judged: Iterable[Judgement], framings: Iterable[str | None] = ()) -> None:
         """The batch is stored."""
         self._last.extend(judged)
+        self._framings.extend(framings)
 
     def say(self, stream: StreamKey, refusal: Rejection | None) -> None:
         """A stream's record became a dead letter; said once, if it is for such a reason."""

@@ -48,9 +48,7 @@ def impute(streams: Sequence[Stream], most: int) -> tuple[list[Stream], int]:
         values = stream.values.copy()
         for pattern in np.unique(hole[rows], axis=0):
             at = np.flatnonzero(rows & (hole == pattern).all(axis=1))
-            values[np.ix_(at, pattern)] = _expected(
-                values[at], pattern, level, spread, precision
-            )
+            values[np.ix_(at, pattern)] = _expected(values[at], pattern, level, spread, precision)
         out.append(replace(stream, values=values))
     return out, filled
 
@@ -61,9 +59,7 @@ def _learn(
     """Each stream's level (d,), the spread (d,) and the inverse correlation (d, d) of all."""
     pooled = np.concatenate([s.values for s in streams])
     general = _medians(pooled)
-    levels = [
-        np.median(rows, axis=0) if len(rows) >= _OWN_LEVEL else general for rows in whole
-    ]
+    levels = [np.median(rows, axis=0) if len(rows) >= _OWN_LEVEL else general for rows in whole]
     around = np.concatenate([rows - level for rows, level in zip(whole, levels, strict=True)])
     width = pooled.shape[1]
     if len(around) < 2 * width:

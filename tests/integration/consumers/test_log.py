@@ -251,3 +251,19 @@ def test_a_stream_that_moved_to_another_partition_is_not_spread(in_process, one_
         send(9, 1)
         bridge.run_until(lambda: bridge.value("bridge_streams_spread") == 1, "the metric says so")
         assert stage.sql(spread)
+
+
+def test_a_topic_in_a_foreign_format_is_not_emptied_into_dead_letters(in_process, caplog):
+    bridge = in_process(bridge_lanes=1, refusal_window=20, bridge_batch_max=10, refusal_retry_s=1)
+    stage = bridge.scene
+    framed = [(b"k", b"\x00\x00\x00\x00\x07" + reading("A", number)) for number in range(60)]
+    sent = stage.produce(framed)
+    bridge.run_until(lambda: "records are no readings but schema_registry" in caplog.text, "said")
+    assert bridge.value("bridge_state", state="paused", why="refused_foreign_format") == 1
+    assert stage.accounted() < 20
+    bridge.stop()
+    again = in_process.again(bridge, bridge_lanes=1, refusal_pause=False)
+    again.run_until(lambda: stage.accounted() == sent, "all put aside, as told")
+    rows = stage.sql("SELECT DISTINCT reason, message FROM dead_letters")
+    assert len(rows) == 1
+    assert "schema id 7" in rows[0][1]

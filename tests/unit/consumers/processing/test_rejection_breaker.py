@@ -88,3 +88,15 @@ def test_a_refused_stream_is_said_once_with_the_way_back(caplog):
     assert len(said) == 2
     assert "asset A, sensor S1: features: 1 of 3 missing: temp" in said[0]
     assert "consumers.replay --dead-letters --reason missing_features" in said[0]
+
+
+def test_one_foreign_format_pauses_when_most_of_what_comes_is_in_it():
+    refusals = RejectionBreaker(10, enabled=True)
+    refusals.check_framings(["gzip"] * 9)  # not yet a full window
+    refusals.check_framings(["gzip"] * 5 + [None] * 5)
+    refusals.check_framings(["gzip"] * 5 + ["xml"] * 5)  # no single one
+    with pytest.raises(MisconfigurationError, match=r"6 of the last 10 records .* gzip"):
+        refusals.check_framings(["gzip"] * 6 + [None] * 4)
+    refusals.note([], [None] * 10)
+    refusals.check_framings(["gzip"] * 5)
+    RejectionBreaker(10, enabled=False).check_framings(["gzip"] * 10)

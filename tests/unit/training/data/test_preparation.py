@@ -7,8 +7,8 @@ import pytest
 
 from datasets import Stream
 from errors import InputError, TrainingError
-from training.data.splits import parse_cut, places, prepared
 from training.data.preparation import prepare
+from training.data.splits import parse_cut, places, prepared
 
 START = np.datetime64("2026-01-01", "us")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from datasets import Stream
 from models.bundles.bundle import Rule
 from training.data.groups import Grouping
