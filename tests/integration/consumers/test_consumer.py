@@ -267,3 +267,15 @@ def test_check_names_each_and_counts_failures(engine):
 
 def test_retry_after_of_the_service_is_kept():
     assert Outage("x", lambda *_: None).failed(Unavailable("busy"), asked=3.0) == 3.0
+
+
+def test_criticalities_of_more_assets_than_are_kept(engine):
+    store = BridgeStore(engine, "one")
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO assets VALUES ('A7', 'critical'), ('A99999', 'low')"))
+    for first in (0, 40_000, 80_000, 0):  # known ones and new ones, past the bound and again
+        wanted = {f"A{number}" for number in range(first, first + 60_000)}
+        found = store.criticalities(wanted)
+        assert found.keys() == wanted
+        assert found.get("A7", "critical") == "critical"
+        assert found.get("A99999", "low") == "low"

@@ -113,3 +113,15 @@ def test_look_that_fails_is_counted_and_leaves_the_last_values(plant: Plant) -> 
     assert value(plant, "exporter_looked_timestamp_seconds", what="alarms") is None
     assert value(plant, "plant_readings", asset_criticality="medium") == 10
     assert b"exporter_looked_timestamp_seconds" in generate_latest(plant.registry)
+
+
+def test_the_series_of_drift_are_bounded_and_the_largest_are_shown(plant: Plant) -> None:
+    drift = {
+        f"g{g}": {f"f{f}": {"psi": (g * 24 + f) / 1e5, "state": "shifted"} for f in range(24)}
+        for g in range(3000)
+    }
+    plant.model({"models": {}, "drift": drift})
+    series = [s for m in plant.psi.collect() for s in m.samples]
+    assert len(series) == 500
+    assert min(s.value for s in series) == (3000 * 24 - 500) / 1e5
+    assert value(plant, "model_features_shifted", group="g0") == 24

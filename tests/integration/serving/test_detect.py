@@ -190,6 +190,39 @@ def test_states_of_many_unknown_bundles_are_settled_together(
     assert all(s["results"][0]["metadata"]["window"] == "added" for s in answer.json()["streams"])
 
 
+def test_a_state_out_of_range_is_an_error_of_its_stream_or_a_new_beginning(
+    api: httpx.Client, reading: dict[str, float]
+) -> None:
+    def rows(start: int, count: int) -> list[dict[str, Any]]:
+        times = (T0 + timedelta(minutes=start + m) for m in range(count))
+        return [{"timestamp": time.isoformat(), "features": reading} for time in times]
+
+    body: dict[str, Any] = {"streams": [{"asset_id": "A", "readings": rows(0, 2)}]}
+    state = api.post("/detect/streams", json=body).json()["streams"][0]["state"]
+    tail = [state["tail"][0], 1000.0, *state["tail"][2:]]
+    streams = [
+        {"asset_id": "A", "state": {**state, "tail": tail}, "readings": rows(2, 2)},
+        {"asset_id": "B", "state": state, "readings": rows(2, 2)},
+    ]
+    answer = api.post("/detect/streams", json={"streams": streams})
+    assert answer.status_code == 200
+    bad, good = answer.json()["streams"]
+    assert [one["error"]["code"] for one in bad["results"]] == ["bad_state"] * 2
+    assert "log_stretch 1000.0 lies outside" in bad["results"][0]["error"]["message"]
+    assert all("final_score" in one for one in good["results"])
+    answer = api.post("/detect/streams", json={"renew": True, "streams": streams})
+    found = [
+        [r["metadata"].get("restarted") for r in s["results"]] for s in answer.json()["streams"]
+    ]
+    assert found == [["bad_state", None], [None, None]]
+    for name, wrong in (("renew", "yes"), ("now", "then"), ("echo", 1)):
+        refused = api.post("/detect/streams", json={"streams": [], name: wrong})
+        assert (refused.status_code, refused.json()["error"]["field"]) == (422, name)
+    streams[0]["arrived"] = [T0.isoformat()]
+    refused = api.post("/detect/streams", json={"streams": streams})
+    assert refused.json()["error"]["field"] == "streams[0].arrived"
+
+
 def test_a_time_that_lies_ahead_is_refused_and_stored_nowhere(
     api: httpx.Client, reading: dict[str, float]
 ) -> None:
