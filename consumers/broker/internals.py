@@ -1,6 +1,6 @@
 """What kafka-python does not offer, or gets wrong: the few private corners of it that are used.
 
-Everything that reaches behind kafka-python's public interface is in this file.
+With :mod:`consumers.broker.fetching`, all that reaches behind its public interface.
 """
 
 from __future__ import annotations
