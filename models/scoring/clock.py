@@ -1,6 +1,7 @@
 """Where a stream stands in time, and what happens when its clock ran ahead and is right again.
 
-A reading that is not newer than the stream's last is late: scored, but in no window. Soon after its
+A reading that is older than the stream's last is late: scored, but in no window. One of the same
+time is the next: several a second are no rarity. Soon after its
 time it can still open an event or go on with one (:mod:`models.scoring.decision`), never end one.
 A clock that ran ahead once would make everything late for as long as it ran ahead. So after
 ``IN_A_ROW`` late readings that follow one another the stream goes on from there, if
@@ -18,13 +19,17 @@ the time is set back (and the window begins anew): what was learnt of the values
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
 
 #: Late readings in a row after which a stream goes on from there: more than come out of order.
 IN_A_ROW: Final = 10
-#: A longer step is a leap (seconds), where the group's own gap is not shorter.
+#: Steps by which a stream's own rate is known, and how many of them have to be.
+_PACE: Final = 9
+_PACE_KNOWN: Final = 3
+#: A longer step is a leap (seconds), where the stream's own gap is not shorter.
 LEAP_S: Final = 600.0
 
 
@@ -45,10 +50,11 @@ class StreamClock:
     last : time of the newest reading; None for a new stream.
     before : where the stream stood before it last leapt; None: it never did.
     since : readings taken since then, or since the first; 0: not known.
+    steps : the newest seconds between readings, oldest first: the stream's own rate.
     late : late readings in a row that contradict ``last``; ``newest`` the newest one's time.
     """
 
-    __slots__ = ("before", "last", "late", "newest", "since")
+    __slots__ = ("before", "last", "late", "newest", "since", "steps")
 
     def __init__(self, last: datetime | None = None) -> None:
         self.last = last
@@ -56,6 +62,18 @@ class StreamClock:
         self.since = 0
         self.late = 0
         self.newest: datetime | None = None
+        self.steps: list[float] = []
+
+    def gap(self, gap_s: float | None, factor: float | None) -> float | None:
+        """Seconds from which on a pause of this stream is a gap.
+
+        ``factor`` times the second longest of its newest steps: one pause changes nothing, a rate
+        that changed is followed after two readings, and readings in bursts are no gaps. The
+        group's ``gap_s`` while the rate is not known; also where there is no ``factor``.
+        """
+        if gap_s is None or factor is None or len(self.steps) < _PACE_KNOWN:
+            return gap_s
+        return factor * sorted(self.steps)[-2]
 
     def take(
         self,
@@ -63,6 +81,7 @@ class StreamClock:
         gap_s: float | None,
         arrived: datetime | None = None,
         now: datetime | None = None,
+        factor: float | None = None,
     ) -> Step:
         """Take in a reading's time.
 
@@ -70,12 +89,16 @@ class StreamClock:
         ----------
         at : of the reading.
         gap_s : a longer pause is a gap; None: none is.
+        factor : a pause of so many of the stream's own steps is one; None: ``gap_s`` decides.
         arrived, now : when it reached Kafka, and the time at the bridge; None: not known, then
             nothing is set back.
         """
-        if self.last is not None and at <= self.last:
+        gap_s = self.gap(gap_s, factor)
+        if self.last is not None and at < self.last:
             return self._late(at, gap_s, arrived, now)
         passed = (at - self.last).total_seconds() if self.last is not None else 0.0
+        if passed > 0:
+            self.steps = [*self.steps[1 - _PACE :], passed]
         if passed > _leap(gap_s):
             self.before, self.since = self.last, 0
         self.last = at
@@ -115,7 +138,7 @@ class StreamClock:
 
     def to_list(self) -> list[Any]:
         """JSON-ready; without ``last``, which others read by itself."""
-        return [self.since, _text(self.before), self.late, _text(self.newest)]
+        return [self.since, _text(self.before), self.late, _text(self.newest), self.steps]
 
     def read(self, data: Any) -> None:
         """Take over what :meth:`to_list` gave.
@@ -128,6 +151,7 @@ class StreamClock:
         since, before, late, newest = list(data)[:4]
         self.since, self.late = _count(since), _count(late)
         self.before, self.newest = _time(before), _time(newest)
+        self.steps = [_seconds(step) for step in (list(data)[4:5] or [[]])[0]][-_PACE:]
 
 
 def _leap(gap_s: float | None) -> float:
@@ -140,6 +164,12 @@ def _text(time: datetime | None) -> str | None:
 
 def _time(text: Any) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _seconds(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise ValueError(f"{value!r:.40} is no time between readings")
+    return float(value)
 
 
 def _count(value: Any) -> int:

@@ -61,12 +61,12 @@ def run(
     stream that cannot be scored at all gets an error entry for every reading.
     """
     width = model_set.window if model_set.window > 1 else 0
-    gap_s = model_set.gap_s(policy)
+    gap = (model_set.gap_s(policy), policy.gap_factor if policy.gap_s is None else None)
     outcomes: list[StreamOutcome | None] = []
     streams: list[PreparedStream] = []
     for work in works:
         try:
-            streams.append(_prepare(model_set, width, work, gap_s))
+            streams.append(_prepare(model_set, width, work, gap))
             outcomes.append(None)
         except AnomalyError as error:
             outcomes.append(_refused(model_set, work, error))
@@ -87,7 +87,7 @@ def run(
 
 
 def _prepare(
-    model_set: ModelSet, width: int, work: StreamWork, gap_s: float | None
+    model_set: ModelSet, width: int, work: StreamWork, gap: tuple[float | None, float | None]
 ) -> PreparedStream:
     """The stream's readings in the detectors' form, with its state.
 
@@ -103,7 +103,7 @@ def _prepare(
             raise
         state, renewed = model_set.state(None), True
         work = replace(work, state=None)
-    stream = prepare(model_set.preprocessing, width, state, work, gap_s)
+    stream = prepare(model_set.preprocessing, width, state, work, *gap)
     first = next((reading for reading in stream.readings if reading.error is None), None)
     if renewed and first is not None:
         first.restarted = BAD_STATE

@@ -76,7 +76,7 @@ class PreparedReading:
         self.error: AnomalyError | None = None
         self.gap = False  # the first after a pause
         self.restarted: str | None = None  # why the stream begins anew with it
-        self.late = False  # not newer than the stream's last
+        self.late = False  # older than the stream's last
         self.behind_s = 0.0  # a late one: seconds before the stream's last
         self.warm = False  # scored before the stream's baseline was known
         self.windowed = False  # has a full window
@@ -153,12 +153,18 @@ class WindowIndex:
 
 
 def prepare(
-    pre: Preprocessing, width: int, state: StreamState, work: StreamWork, gap_s: float | None
+    pre: Preprocessing,
+    width: int,
+    state: StreamState,
+    work: StreamWork,
+    gap_s: float | None,
+    gap_factor: float | None = None,
 ) -> PreparedStream:
     """Bring one stream's readings into the detectors' form.
 
-    ``width`` is the window detector's, 0 without one. Changes ``state`` only: its time, its
-    baseline, and what was told.
+    ``width`` is the window detector's, 0 without one; a pause longer than ``gap_s``, or than
+    ``gap_factor`` of the stream's own steps where that is given, is a gap. Changes ``state`` only:
+    its time, its baseline, and what was told.
     """
     past = _past(pre, work.window)
     readings = [PreparedReading(point) for point in work.readings]
@@ -173,7 +179,7 @@ def prepare(
     for reading, when in zip(readings, arrived, strict=True):
         if reading.error is not None:
             continue
-        step = _step(state, reading, gap_s, when, work.now)
+        step = _step(state, reading, (gap_s, gap_factor), when, work.now)
         _place(pre, state, reading, track, at, raw[at], step)
         at += 1
     return _assemble(pre, work, readings, raw, len(past), track, state)
@@ -194,7 +200,7 @@ def _learn_past(pre: Preprocessing, state: StreamState, rows: Floats) -> None:
 def _step(
     state: StreamState,
     reading: PreparedReading,
-    gap_s: float | None,
+    gap: tuple[float | None, float | None],
     arrived: datetime | None,
     now: datetime | None,
 ) -> Step:
@@ -202,7 +208,7 @@ def _step(
     time = reading.point.timestamp
     if time is None:
         raise InputError("timestamp: a reading needs one", code="bad_timestamp", field="timestamp")
-    step = state.clock.take(time, gap_s, arrived, now)
+    step = state.clock.take(time, gap[0], arrived, now, gap[1])
     if step is Step.SET_BACK:
         reading.restarted = CLOCK_AHEAD
         for event in state.events.values():

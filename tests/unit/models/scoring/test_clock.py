@@ -139,3 +139,50 @@ def test_any_rate_of_the_group_serves(gap_s):
         steps.append(clock.take(at, gap_s, now, now))
     assert steps.count(Step.LATE) == IN_A_ROW - 1
     assert clock.last == now
+
+
+def test_readings_of_one_time_are_no_late_ones():
+    plant = Plant()
+    plant.live(20)
+    assert [plant.send(at=plant.now) for _ in range(5)] == [Step.NEXT] * 5
+    assert plant.clock.steps == [60.0] * 9
+
+
+def paced(steps, gap_s=20.0, factor=20.0):
+    """What each reading is to a stream of a group with a gap of 20 s, its state stored between."""
+    clock, at, found = StreamClock(START), START, []
+    for step in steps:
+        at += timedelta(seconds=step)
+        found.append(clock.take(at, gap_s, factor=factor))
+        again = StreamClock(clock.last)
+        again.read(json.loads(json.dumps(clock.to_list())))
+        clock = again
+    return found
+
+
+def test_a_slow_stream_of_a_fast_group_has_its_own_rate():
+    assert paced([60.0] * 50)[3:] == [Step.NEXT] * 47
+    assert paced([60.0] * 50, factor=None) == [Step.GAP] * 50  # a gap that was set holds
+
+
+def test_a_fast_stream_of_a_slow_group_has_its_own_rate():
+    assert paced([1.0] * 10 + [60.0] + [1.0] * 10, gap_s=1200.0)[10] is Step.GAP
+
+
+def test_a_pause_is_a_gap_and_changes_no_rate_but_a_new_rate_is_followed():
+    steps = [60.0] * 20 + [5000.0] + [60.0] * 8 + [5000.0] + [60.0] * 5
+    assert [i for i, s in enumerate(paced(steps)) if s is Step.GAP and i > 3] == [20, 29]
+    assert paced([1.0] * 20 + [60.0] * 20).count(Step.GAP) == 2
+
+
+def test_bursts_are_no_gaps():
+    assert Step.GAP not in paced([0.01, 0.01, 0.01, 10.0] * 20)[8:]
+
+
+def test_a_clock_of_a_former_release_is_read_and_nonsense_is_not():
+    clock = StreamClock(START)
+    clock.read([7, None, 0, None])
+    assert (clock.since, clock.steps) == (7, [])
+    for wrong in ([-1.0], ["x"], [float("nan")], [0], 5):
+        with pytest.raises((ValueError, TypeError)):
+            clock.read([7, None, 0, None, wrong])
