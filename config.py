@@ -153,6 +153,9 @@ class Settings(BaseSettings):
         gt=0,
         description="streams remembered, all partitions together; others are read again when met",
     )
+    bridge_outbox_days: float = Field(
+        7, gt=0, description="messages that their topic refuses wait no longer to be published"
+    )
     bridge_score_timeout_s: float = Field(60, gt=0, description="for one answer of the service")
     bridge_revoke_s: float = Field(5, gt=0, description="to finish a batch when partitions go")
     bridge_stop_s: float = Field(20, gt=0, description="to finish in after SIGTERM")

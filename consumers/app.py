@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
@@ -16,7 +16,7 @@ from consumers.broker import internals
 from consumers.kill import Hook
 from consumers.metrics import Metrics
 from consumers.outage import Outage
-from consumers.outbox_publisher import Publisher
+from consumers.outbox_publisher import Outlet, Publisher
 from consumers.partition import PartitionStatus
 from consumers.polling.claims import Claims
 from consumers.polling.monitor import ConsumerMonitor
@@ -29,9 +29,11 @@ from consumers.processing.processor import BatchSettings, Dependencies
 from consumers.processing.rejection_breaker import MisconfigurationError, RejectionBreaker
 from consumers.processing.worker import PartitionWorker
 from consumers.scoring_client import HttpScorer
+from consumers.sending import Sending
 from consumers.store import BridgeStore, Source
 from consumers.stream_cache import CacheBudget, UnkeyedStreams
 from consumers.table_partitions import MakePartitions, TablePartitionMaintainer
+from db.queries.outbox import Target
 from errors import AnomalyError
 from schemas import LookAlikes
 
@@ -45,13 +47,24 @@ class BridgeCondition:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._lock = threading.Lock()  # noticed by every thread; the last to notice is right
         self._troubles: dict[str, str] = {}
 
     def notice(self, what: str, code: str | None) -> None:
-        if code is None:
-            self._troubles.pop(what, None)
-        else:
-            self._troubles[what] = code
+        """Note the trouble of one part; None: it is over."""
+        with self._lock:
+            if code is None:
+                self._troubles.pop(what, None)
+            else:
+                self._troubles[what] = code
+            self._show()
+
+    def started(self) -> None:
+        """The bridge runs, unless something is in trouble already."""
+        with self._lock:
+            self._show()
+
+    def _show(self) -> None:
         why = ",".join(sorted(self._troubles.values()))
         self._metrics.set_state("paused" if why else "running", why)
 
@@ -66,10 +79,11 @@ class Bridge:
         watch: ConsumerMonitor,
         lanes: list[PartitionWorker],
         claims: Claims,
-        publisher: Publisher,
+        publishers: list[Publisher],
         upkeep: TablePartitionMaintainer,
         scorers: list[HttpScorer],
         broker_trouble: Outage,
+        condition: BridgeCondition,
         metrics: Metrics,
     ) -> None:
         self._consumer = consumer
@@ -78,10 +92,11 @@ class Bridge:
         self._watch = watch
         self._lanes = lanes
         self._claims = claims
-        self._publisher = publisher
+        self._publishers = publishers
         self._upkeep = upkeep
         self._scorers = scorers
         self._broker_trouble = broker_trouble
+        self._condition = condition
         self._metrics = metrics
         self._started = 0.0
         self.refused: MisconfigurationError | None = None
@@ -89,11 +104,12 @@ class Bridge:
     def start(self) -> None:
         self._started = time.monotonic()
         self._claims.start()
-        self._publisher.start()
+        for publisher in self._publishers:
+            publisher.start()
         self._upkeep.start()
         for lane in self._lanes:
             lane.start()
-        self._metrics.set_state("running", "")
+        self._condition.started()
         log.info("bridge started", extra={"action": "started"})
 
     def step(self) -> None:
@@ -103,9 +119,21 @@ class Bridge:
         """Note that polling failed; seconds to wait."""
         return self._broker_trouble.failed(error)
 
-    def defect(self) -> BaseException | None:
-        """What ended a lane; nothing but a defect of ours does."""
-        return next((lane.failure for lane in self._lanes if lane.failure), None)
+    def defect(self) -> str | None:
+        """The thread that has ended though nobody stopped it; nothing but a defect does that."""
+        threads = [
+            self._claims.thread,
+            self._upkeep.thread,
+            *(publisher.thread for publisher in self._publishers),
+            *self._lanes,
+        ]
+        ended = [thread.name for thread in threads if thread.died]
+        ended += ["metrics"] if self._metrics.died else []
+        return ended[0] if ended else None
+
+    def unpublished(self) -> bool:
+        """Whether messages wait that their topic refuses."""
+        return any(publisher.refused for publisher in self._publishers)
 
     def sources(self) -> list[Source]:
         return [
@@ -115,7 +143,8 @@ class Bridge:
         ]
 
     def drained(self) -> bool:
-        """All that was in our partitions when they were claimed is stored and published."""
+        """All that was in our partitions when they were claimed is stored, and published if it can
+        be."""
         if self._watch.topic_missing:
             return time.monotonic() - self._started > NO_TOPIC_SECONDS
         if not self._assignment.settled():
@@ -123,19 +152,23 @@ class Bridge:
         places = self._assignment.places
         if any(p.drain_to is None or p.position < p.drain_to for p in places):
             return False
-        return self._publisher.idle
+        return all(publisher.idle for publisher in self._publishers)
 
     def stop(self, seconds: float) -> None:
         """Finish the batches in hand, publish what is waiting, leave the group."""
         deadline = time.monotonic() + seconds
         for lane in self._lanes:
-            lane.stop()
+            lane.finish()
         for lane in self._lanes:
-            lane.join(max(0.1, deadline - time.monotonic()))
+            lane.stop(max(0.1, deadline - time.monotonic()))
         self._claims.stop()
         self._upkeep.stop(0.0)
         # what is not published by then is published by the next owner
-        self._publisher.stop(min(5.0, max(0.5, deadline - time.monotonic())))
+        deadline = min(time.monotonic() + 5.0, max(time.monotonic() + 0.5, deadline))
+        for publisher in self._publishers:
+            publisher.hurry()
+        for publisher in self._publishers:
+            publisher.stop(max(0.1, deadline - time.monotonic()))
         try:
             offsets = self._watch.offsets_to_tell(self._assignment.places)
             if offsets:
@@ -154,7 +187,7 @@ def build(
     store: BridgeStore,
     metrics: Metrics,
     *,
-    make_producer: Callable[[], Any],
+    make_producer: Callable[..., Any],
     make_scorer: Callable[[], HttpScorer],
     make_partitions: MakePartitions,
     hook: Hook,
@@ -164,15 +197,22 @@ def build(
     store_trouble = Outage("database", condition.notice)
     broker_trouble = Outage("broker", condition.notice)
     later: list[Bridge] = []  # the parts below speak to the whole, which is made last
-    publisher = Publisher(
-        store, make_producer,
-        sources=lambda: later[0].sources() if later else [],
-        orphans=lambda: _orphans(store, consumer, settings.kafka_topic_input_features),
-        metrics=metrics,
-        trouble=Outage("publishing", condition.notice),
-        store_trouble=store_trouble,
-        hook=hook,
-    )  # fmt: skip
+    publishers = _publishers(
+        settings,
+        consumer,
+        store,
+        metrics,
+        make_producer,
+        condition,
+        store_trouble,
+        hook,
+        lambda: later[0].sources() if later else [],
+    )
+
+    def publish() -> None:
+        for publisher in publishers:
+            publisher.notify()
+
     spread = UnkeyedStreams(settings.bridge_silent_s)
     budget = CacheBudget(int(settings.bridge_streams_mb * 2**20))
     parts = Dependencies(
@@ -201,7 +241,7 @@ def build(
         setup_trouble=Outage("set-up", condition.notice),
         setup_retry=settings.refusal_retry_s,
         hook=hook,
-        stored=publisher.notify,
+        stored=publish,
         setup_refused=lambda error: setattr(later[0], "refused", error),
     )
     scorers = [make_scorer() for _ in range(settings.bridge_lanes)]
@@ -223,12 +263,43 @@ def build(
         make_partitions, Outage("partitions", lambda *_: None)
     )  # pauses nothing
     bridge = Bridge(
-        consumer, intake, watch, lanes, claims, publisher, upkeep, scorers, broker_trouble, metrics
-    )
+        consumer, intake, watch, lanes, claims, publishers, upkeep, scorers, broker_trouble,
+        condition, metrics,
+    )  # fmt: skip
     later.append(bridge)
     return bridge
 
 
-def _orphans(store: BridgeStore, consumer: KafkaConsumer, topic: str) -> list[tuple[UUID, int]]:
-    current = internals.topic_id(consumer, topic)
-    return [] if current is None else store.orphans(topic, current)
+def _publishers(
+    settings: Settings,
+    consumer: KafkaConsumer,
+    store: BridgeStore,
+    metrics: Metrics,
+    make_producer: Callable[..., Any],
+    condition: BridgeCondition,
+    store_trouble: Outage,
+    hook: Hook,
+    sources: Callable[[], list[Source]],
+) -> list[Publisher]:
+    """One for each output topic, and one for what an earlier set-up left for other topics."""
+    topics = {settings.kafka_topic_output_anomalies, settings.kafka_topic_dead_letter}
+    age = settings.bridge_outbox_days * 86400
+
+    def orphans() -> list[Source]:
+        topic = settings.kafka_topic_input_features
+        return store.orphans(topic, internals.topic_id(consumer, topic), age)
+
+    targets: list[Target] = [*sorted(topics), frozenset(topics)]
+    outlets = [Outlet(target, sources, orphans, age) for target in targets]
+    return [
+        Publisher(
+            store,
+            Sending(make_producer),
+            outlet,
+            metrics,
+            Outage(f"publishing to {outlet}", condition.notice),
+            store_trouble,
+            hook,
+        )
+        for outlet in outlets
+    ]

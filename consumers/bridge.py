@@ -22,7 +22,7 @@ from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
 
 from config import Settings, load_settings
-from consumers import preflight
+from consumers import preflight, topics
 from consumers.app import Bridge, build
 from consumers.broker import clients
 from consumers.kill import Hook, killer, nothing
@@ -61,6 +61,7 @@ exit codes:
   1  a check failed, or the bridge cannot go on (a defect, a refused login)
   2  a setting is wrong
   3  --drain, but the service refuses most records for one reason (see REFUSAL_PAUSE)
+  4  --drain, but a topic refuses messages, which wait (the log and --check name it)
 """
 
 
@@ -80,7 +81,8 @@ def arguments() -> argparse.ArgumentParser:
     what.add_argument(
         "--check",
         action="store_true",
-        help="say whether broker, service and database can be reached, then exit",
+        help="say whether broker, service and database can be reached and the output topics "
+        "written, then exit",
     )
     return parser
 
@@ -105,6 +107,10 @@ def _check(settings: Settings) -> int:
         return preflight.run(
             [
                 ("broker", preflight.broker_probe(settings)),
+                *(
+                    ("topic", preflight.topic_probe(settings, topic, setting))
+                    for topic, setting in topics.output_topics(settings).items()
+                ),
                 ("service", preflight.service_probe(settings, scorer)),
                 ("database", preflight.database_probe(lambda: open_engine(settings))),
             ]
@@ -167,12 +173,13 @@ def _run(settings: Settings, drain: bool) -> int:
         consumer = _until(stopping, "broker", lambda: clients.make_consumer(settings))
         if consumer is None:
             return 0
+        topics.say_unwritable(settings)
         owner = settings.kafka_group_instance_id or f"{socket.gethostname()}:{os.getpid()}"
         hook = _hook(settings)
         maintenance = Maintenance(engine, settings)
         bridge = build(
             settings, consumer, BridgeStore(engine, owner, hook), metrics,
-            make_producer=lambda: clients.make_producer(settings),
+            make_producer=lambda **options: clients.make_producer(settings, **options),
             make_scorer=lambda: _scorer(settings),
             make_partitions=lambda _: maintenance.run(),
             hook=hook,
@@ -212,13 +219,17 @@ def _drive(
                 if clients.is_fatal(error):
                     raise clients.translated(error, settings) from None
                 stopping.wait(bridge.broker_failed(clients.translated(error, settings)))
-            if bridge.defect() is not None:
+            if (ended := bridge.defect()) is not None:
+                log.critical(
+                    "thread %s has ended: a defect; stopping", ended, extra={"action": "defect"}
+                )
                 code = 1
                 break
             if drain and bridge.refused:
                 code = 3
                 break
             if drain and bridge.drained():
+                code = 4 if bridge.unpublished() else 0
                 log.info("drained", extra={"action": "drained"})
                 break
     finally:

@@ -6,6 +6,7 @@ import time
 from collections import Counter as Counts
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -27,8 +28,18 @@ class Metrics:
         self.dead_letters = Counter("bridge_dead_letters", "by reason", ["reason"], **made)
         self.published = Counter("bridge_published", "acknowledged messages", ["topic"], **made)
         self.unpublishable = Counter(
-            "bridge_unpublishable", "messages too large for the broker, kept in the tables", **made
+            "bridge_unpublishable",
+            "messages that no topic can take (too large), kept in the tables",
+            **made,
         )
+        self.refusing = Gauge(
+            "bridge_topic_refuses", "1 while a topic refuses what is to be published to it",
+            ["topic"], **made,
+        )  # fmt: skip
+        self.expired = Counter(
+            "bridge_outbox_expired", "messages refused for too long, kept in the tables",
+            ["topic"], **made,
+        )  # fmt: skip
         self.lost = Counter(
             "bridge_records_lost", "records the broker dropped before they were read", **made
         )
@@ -56,10 +67,11 @@ class Metrics:
         )  # fmt: skip
         self.state = Gauge("bridge_state", "1 for the state in force", ["state", "why"], **made)
         self._state = ("", "")
+        self._server: Thread | None = None
         self.set_state("starting", "")
 
     def set_state(self, state: str, why: str) -> None:
-        """``running``, or ``paused`` with the reason's code."""
+        """``running``, or ``paused`` with the reason's code. Not to be called by two threads."""
         if (state, why) == self._state:
             return
         if self._state[0]:
@@ -100,4 +112,9 @@ class Metrics:
 
     def serve(self, port: int) -> None:
         """Answer ``/metrics`` on ``port`` from a thread of its own."""
-        start_http_server(port, registry=self.registry)
+        _, self._server = start_http_server(port, registry=self.registry)
+
+    @property
+    def died(self) -> bool:
+        """Whether the thread that answers has ended."""
+        return self._server is not None and not self._server.is_alive()

@@ -1,8 +1,11 @@
 """Publishing what the database says must be published, at least once, in the order stored.
 
-A thread of its own: the broker may be slow or down while scoring goes on. A row goes once the
-broker has acknowledged it; a message that the broker finds too large stays in its table
-(``anomaly_detections`` or ``dead_letters``), which is said, and its row goes.
+Each target topic has a thread and a producer of its own, so that one which is slow, missing or
+refuses holds up nobody else, and scoring goes on whatever the broker does. A message's row goes
+once the broker has acknowledged it, whatever becomes of the messages around it. A message that
+nobody will ever take (too large) stays in its table, ``anomaly_detections`` or ``dead_letters``,
+which is said, and its row goes. One that its topic refuses as it is now waits, for as long as a
+setting allows.
 """
 
 from __future__ import annotations
@@ -10,68 +13,95 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
-from typing import Any
-
-from kafka import errors as kafka_errors
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 from consumers.kill import Hook, nothing
 from consumers.metrics import Metrics
 from consumers.outage import Outage
+from consumers.sending import Sending, Settled
 from consumers.store import BridgeStore, Source
-from db.queries.outbox import OutboxMessage
+from consumers.threads import PartThread
+from db.queries.outbox import OutboxMessage, Target
 from errors import AnomalyError, BrokerUnavailable
 
 log = logging.getLogger("consumers.bridge")
 
 CHUNK = 1000
 ORPHANS_EVERY = 5.0
-_TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
+#: Between two tries of single messages that their topic refuses; it may hold many of them.
+REFUSED_AGAIN = 60.0
 
 
-class Publisher:
-    """Drains the outbox of the partitions that this bridge owns, and of those nobody owns.
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """What one publisher publishes.
 
     Parameters
     ----------
-    store : Store
-    make_producer : callable
-        A new producer; called again after a failure that the old one does not get over.
+    target : str or frozenset of str
+        One topic, or every topic but these.
     sources : callable
         The (topic id, partition) owned now.
     orphans : callable
-        The (topic id, partition) with messages of an input topic that is gone.
+        The (topic id, partition) with messages that no bridge owns.
+    age : float
+        Seconds that a message waits for a topic that refuses it.
+    """
+
+    target: Target
+    sources: Callable[[], Collection[Source]]
+    orphans: Callable[[], Collection[Source]]
+    age: float
+
+    def __str__(self) -> str:
+        return self.target if isinstance(self.target, str) else "other topics"
+
+
+class Publisher:
+    """Drains one target's outbox, of the partitions that this bridge owns and of those nobody owns.
+
+    Parameters
+    ----------
+    trouble : Outage
+        Told when the broker does not answer.
+    store_trouble : Outage
+        Told when the database does not.
     """
 
     def __init__(
         self,
         store: BridgeStore,
-        make_producer: Callable[[], Any],
-        sources: Callable[[], Collection[Source]],
-        orphans: Callable[[], Collection[Source]],
+        sending: Sending,
+        outlet: Outlet,
         metrics: Metrics,
         trouble: Outage,
         store_trouble: Outage,
         hook: Hook = nothing,
     ) -> None:
         self._store = store
-        self._make_producer = make_producer
-        self._producer: Any = None
-        self._sources = sources
-        self._orphans = orphans
+        self._sending = sending
+        self._outlet = outlet
         self._metrics = metrics
         self._trouble = trouble
         self._store_trouble = store_trouble
+        # the messages wait, the bridge does not: its state stays as it is
+        self._refusal = Outage(f"publishing to {outlet}", lambda *_: None)
         self._hook = hook
         self._work = threading.Event()
         self._hurry = threading.Event()  # the end is near: wait no longer for the broker
         self._stop = threading.Event()
         self._idle = False  # nothing of ours was waiting when last looked
         self._next_orphans = 0.0
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._done: list[int] = []  # acknowledged; their rows may still be there
+        self._settled = Settled()
+        self._after = 0  # what waits up to this id was refused when last tried
+        self._refused_until = 0.0
+        self.thread = PartThread(f"publisher of {outlet}", self._run)
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     def notify(self) -> None:
         """There may be something to publish."""
@@ -80,34 +110,40 @@ class Publisher:
 
     @property
     def idle(self) -> bool:
-        """Everything of ours was published when last looked, and nothing came since."""
+        """All that can be was published when last looked, and nothing came since."""
         return self._idle and not self._work.is_set()
+
+    @property
+    def refused(self) -> bool:
+        """Whether messages wait that their topic refuses."""
+        return self._refusal.code is not None
+
+    def hurry(self) -> None:
+        """The end is near: wait no longer for the broker than it takes to try."""
+        self._hurry.set()
+        self._work.set()
 
     def stop(self, seconds: float) -> None:
         """Publish what is waiting, but no longer than ``seconds``."""
         deadline = time.monotonic() + seconds
-        self._hurry.set()
-        self._work.set()
-        while not self.idle and time.monotonic() < deadline and self._thread.is_alive():
+        self.hurry()
+        while not self.idle and time.monotonic() < deadline and self.thread.is_alive():
             time.sleep(0.01)
         self._stop.set()
         self._work.set()
-        self._thread.join(max(0.1, deadline - time.monotonic()))
-        if self._producer is not None:
-            self._producer.close(timeout=1)
+        self.thread.stop(max(0.1, deadline - time.monotonic()))
+        self._sending.close(1.0)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             self._work.wait(1.0)
             self._work.clear()
             try:
-                while not self._stop.is_set() and self._drain_once():
-                    pass
-                self._drain_orphans()
+                self._look()
                 if not self._work.is_set():
                     self._idle = True
             except BrokerUnavailable as error:
-                self._forget_producer()
+                self._sending.forget()
                 self._again_after(self._trouble.failed(error), self._hurry)
             except AnomalyError as error:
                 # a commit tells that the database is back
@@ -120,92 +156,107 @@ class Publisher:
             sooner.wait(seconds)
         self._work.set()
 
+    def _look(self) -> None:
+        """Publish all that can be published now."""
+        again = time.monotonic() >= self._refused_until
+        if again:
+            self._after = 0
+        if again or not self._settled.closed:
+            while not self._stop.is_set() and self._drain_once():
+                pass
+            self._drain_orphans()
+        if again and self._after == 0:
+            self._refusal.passed()
+            self._metrics.refusing.labels(str(self._outlet)).set(0)
+
     def _drain_once(self) -> bool:
         """Publish one chunk of our partitions; whether there may be more."""
-        messages = self._store.waiting(self._sources(), CHUNK)
+        self._forget_done()
+        messages = self._store.waiting(
+            self._outlet.sources(), self._outlet.target, self._after, CHUNK
+        )
         self._store_trouble.passed()
         if not messages:
             return False
         with self._metrics.timed("publish"):
-            done = self.publish(messages)
-        self._store.published(done)
+            self._publish(messages)
+        self._forget_done()
         self._hook("after_ack")
-        return len(messages) == CHUNK
+        return self._settle(messages) and len(messages) == CHUNK
 
     def _drain_orphans(self) -> None:
-        """Rows of a topic that is gone have no owner: any bridge publishes them."""
+        """Rows that have no owner: any bridge publishes them."""
         now = time.monotonic()
-        if now < self._next_orphans:
+        if now < self._next_orphans or self._after:
             return
         self._next_orphans = now + ORPHANS_EVERY
         self._metrics.outbox.set(self._store.outbox_size())
-        orphans = self._orphans()
+        orphans, after = self._outlet.orphans(), 0
         while orphans and not self._stop.is_set():
-            if not self._store.publish_orphans(orphans, CHUNK, self.publish):
+            messages = self._store.publish_orphans(
+                orphans, self._outlet.target, after, CHUNK, self._publish
+            )
+            self._done = []
+            if not messages or not self._settle(messages):
                 return
+            after = messages[-1].id
 
-    def publish(self, messages: list[OutboxMessage]) -> list[int]:
-        """Send in order, wait for every acknowledgement; the ids that are done.
+    def _forget_done(self) -> None:
+        """Delete the rows of what was acknowledged; first of all when that failed before."""
+        if self._done:
+            self._store.published(self._done)
+            self._done = []
+
+    def _publish(self, messages: list[OutboxMessage]) -> Sequence[int]:
+        """Send; the ids whose rows are to go."""
+        self._settled = settled = self._sending.send(messages)
+        self._done = [*settled.acknowledged, *settled.never]
+        targets = {message.id: message.target_topic for message in messages}
+        for topic, count in Counter(targets[one] for one in settled.acknowledged).items():
+            self._metrics.published.labels(topic).inc(count)
+        for message in messages:
+            if message.id in settled.never:
+                self._metrics.unpublishable.inc()
+                log.error(
+                    "record %s of partition %d cannot be published to %s: %s; it stays in the "
+                    "tables",
+                    message.source_offset, message.partition, message.target_topic,
+                    settled.never[message.id], extra={"action": "unpublishable"},
+                )  # fmt: skip
+        self._hook("after_publish")
+        return self._done
+
+    def _settle(self, messages: Sequence[OutboxMessage]) -> bool:
+        """After the rows of a chunk are gone: what of the rest? Whether to go on now.
 
         Raises
         ------
         BrokerUnavailable
-            Some were not acknowledged; those that were may be sent again.
         """
-        if self._producer is None:
-            self._producer = self._make_producer()
-        sent = [(message, self._send(message)) for message in messages]
-        self._flush()
-        for message, future in sent:
-            self._settle(message, future)
-        self._hook("after_publish")
+        settled = self._settled
+        if settled.refused:
+            self._wait_for_topic(messages)
+        if settled.failure is not None:
+            raise settled.failure
         self._trouble.passed()
-        return [message.id for message in messages]
+        return not settled.closed
 
-    def _send(self, message: OutboxMessage) -> Any:
-        try:
-            return self._producer.send(
-                message.target_topic,
-                key=message.key,
-                # kafka-python sends no record that has neither key nor value
-                value=b"" if message.key is None and message.value is None else message.value,
-                headers=message.headers,
-            )
-        except _TOO_LARGE as error:
-            return error
-        except (kafka_errors.KafkaError, AssertionError) as error:
-            raise BrokerUnavailable(f"publishing: {_said(error)}") from None
-
-    def _flush(self) -> None:
-        try:
-            self._producer.flush(timeout=30)
-        except kafka_errors.KafkaError as error:
-            raise BrokerUnavailable(f"publishing: {_said(error)}") from None
-
-    def _settle(self, message: OutboxMessage, future: Any) -> None:
-        error = future if isinstance(future, Exception) else None
-        if error is None:
-            try:
-                future.get(timeout=1)
-            except kafka_errors.KafkaError as failed:
-                error = failed
-        if error is None:
-            self._metrics.published.labels(message.target_topic).inc()
-        elif isinstance(error, _TOO_LARGE):
-            self._metrics.unpublishable.inc()
+    def _wait_for_topic(self, messages: Sequence[OutboxMessage]) -> None:
+        """Some were refused: they wait, those that waited too long go, others pass them by."""
+        refused, closed = self._settled.refused, self._settled.closed
+        targets = {message.id: message.target_topic for message in messages}
+        expired = self._store.expire(list(refused), self._outlet.age)
+        topics = ", ".join(sorted({targets[one] for one in refused}))
+        why = Counter(refused.values()).most_common(1)[0][0]
+        error = BrokerUnavailable(f"topic {topics} {why}", code="topic_refuses")
+        wait = self._refusal.failed(error, 0.0 if closed else REFUSED_AGAIN)
+        self._metrics.refusing.labels(str(self._outlet)).set(1)
+        self._refused_until = time.monotonic() + wait
+        self._after = max(refused)
+        if expired:
+            self._metrics.expired.labels(str(self._outlet)).inc(expired)
             log.error(
-                "record %s of partition %d is too large to publish to %s; it stays in the tables",
-                message.source_offset, message.partition, message.target_topic,
-                extra={"action": "unpublishable"},
+                "%d messages to %s waited for more than %g days (BRIDGE_OUTBOX_DAYS): no longer "
+                "published; they stay in the tables",
+                expired, topics, self._outlet.age / 86400, extra={"action": "expired"},
             )  # fmt: skip
-        else:
-            raise BrokerUnavailable(f"publishing to {message.target_topic}: {_said(error)}")
-
-    def _forget_producer(self) -> None:
-        if self._producer is not None:
-            self._producer.close(timeout=0)
-            self._producer = None
-
-
-def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__

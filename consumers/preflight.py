@@ -8,10 +8,11 @@ from kafka import KafkaConsumer
 from sqlalchemy import Engine
 
 from config import Settings
+from consumers import topics
 from consumers.broker import clients
 from consumers.scoring_client import HttpScorer
 from db.session import server_version
-from errors import AnomalyError
+from errors import AnomalyError, BrokerUnavailable
 
 Probe = Callable[[], str]
 
@@ -28,6 +29,18 @@ def broker_probe(settings: Settings) -> Probe:
             f"{settings.kafka_bootstrap_servers}; "
             f"topic {settings.kafka_topic_input_features} {state}"
         )
+
+    return probe
+
+
+def topic_probe(settings: Settings, topic: str, setting: str) -> Probe:
+    """Whether an output topic can be written."""
+
+    def probe() -> str:
+        why = topics.unwritable(settings).get(topic)
+        if why is not None:
+            raise BrokerUnavailable(f"topic {topic} ({setting}) {why}")
+        return f"{topic} can be written"
 
     return probe
 

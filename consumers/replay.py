@@ -21,7 +21,8 @@ import orjson
 from kafka import errors as kafka_errors
 
 from config import Settings, load_settings
-from consumers.broker import clients
+from consumers.broker import clients, internals
+from consumers.sending import NEVER, reason
 from consumers.stored_letters import dead_letters
 from datasets import FileFormat, Reading, add_format_arguments, format_of, readings
 from db.queries.dead_letters import DeadLetterFilter
@@ -81,8 +82,13 @@ def send(
     topic: str,
     rate: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
-) -> int:
-    """Send all, at ``rate`` a second or as fast as possible; how many were acknowledged.
+) -> tuple[int, int]:
+    """Send all, at ``rate`` a second or as fast as possible.
+
+    Returns
+    -------
+    acknowledged, refused : int
+        A message that nobody can take is said, and costs no other anything.
 
     Raises
     ------
@@ -91,36 +97,50 @@ def send(
     """
     started = time.monotonic()
     waiting: list[Any] = []
-    acknowledged = 0
+    acknowledged = number = 0
     try:
-        for number, message in enumerate(messages):
+        for number, message in enumerate(messages, start=1):
             if rate:
-                ahead = started + number / rate - time.monotonic()
+                ahead = started + (number - 1) / rate - time.monotonic()
                 if ahead > 0:
                     sleep(ahead)
-            waiting.append(
-                producer.send(
-                    topic,
-                    key=message.key,
-                    value=b"" if message.key is None and message.value is None else message.value,
-                    headers=message.headers,
-                    timestamp_ms=message.timestamp_ms,
-                )
-            )
+            try:
+                waiting.append(_begin(producer, topic, message))
+            except NEVER as error:
+                _say_refused(error)
             if len(waiting) >= IN_FLIGHT:
                 acknowledged += _settle(waiting[: IN_FLIGHT // 2])
                 del waiting[: IN_FLIGHT // 2]
         producer.flush()
-        return acknowledged + _settle(waiting)
+        acknowledged += _settle(waiting)
+        return acknowledged, number - acknowledged
     except kafka_errors.KafkaError as error:
-        said = str(error) or type(error).__name__
-        raise BrokerUnavailable(f"sending to {topic}: {said}") from None
+        raise BrokerUnavailable(f"sending to {topic}: {reason(error)}") from None
+
+
+def _begin(producer: Any, topic: str, message: Message) -> Any:
+    return producer.send(
+        topic,
+        key=message.key,
+        value=b"" if message.key is None and message.value is None else message.value,
+        headers=internals.sendable_headers(message.headers),
+        timestamp_ms=message.timestamp_ms,
+    )
 
 
 def _settle(futures: list[Any]) -> int:
+    acknowledged = 0
     for future in futures:
-        future.get(timeout=60)
-    return len(futures)
+        try:
+            future.get(timeout=60)
+            acknowledged += 1
+        except NEVER as error:
+            _say_refused(error)
+    return acknowledged
+
+
+def _say_refused(error: Exception) -> None:
+    print(f"a record cannot be sent: {reason(error)}", file=sys.stderr)
 
 
 def from_file(
@@ -196,15 +216,15 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = load_settings()
         configure_logging(settings.log_level, settings.log_json)
-        sent = _run(settings, options)
+        sent, refused = _run(settings, options)
     except AnomalyError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return 1
-    print(f"sent {sent} records")
-    return 0
+    print(f"sent {sent} records" + (f"; {refused} cannot be sent" if refused else ""))
+    return 1 if refused else 0
 
 
-def _run(settings: Settings, options: argparse.Namespace) -> int:
+def _run(settings: Settings, options: argparse.Namespace) -> tuple[int, int]:
     engine = None
     try:
         if options.dead_letters:

@@ -23,7 +23,9 @@ from db.queries.copy import add_outbox, insert_dead_letters, insert_detections
 from db.queries.offsets import Claim, advance, claim, has_earlier_account, read_claim
 from db.queries.outbox import (
     OutboxMessage,
+    Target,
     delete_outbox,
+    expire_outbox,
     next_outbox,
     orphaned_sources,
     outbox_size,
@@ -220,32 +222,47 @@ class BridgeStore:
             say()
             self._hook("in_commit")
 
-    def waiting(self, sources: Collection[Source], limit: int) -> list[OutboxMessage]:
-        """The oldest messages of these partitions that are not known to be published."""
+    def waiting(
+        self, sources: Collection[Source], target: Target, after: int, limit: int
+    ) -> list[OutboxMessage]:
+        """The oldest messages of these partitions to a target, not known to be published."""
         with transaction(self._engine) as connection:
-            return next_outbox(connection, sources, limit)
+            return next_outbox(connection, sources, limit, target=target, after=after)
 
     def published(self, ids: Sequence[int]) -> None:
         """Forget messages that the broker acknowledged."""
         with transaction(self._engine) as connection:
             delete_outbox(connection, ids)
 
-    def orphans(self, topic: str, current: UUID) -> list[Source]:
-        """Sources with waiting messages of earlier topics of this name: nobody owns them."""
+    def orphans(self, topic: str, current: UUID | None, age: float) -> list[Source]:
+        """Sources with waiting messages without an owner; see :func:`orphaned_sources`."""
         with transaction(self._engine) as connection:
-            return orphaned_sources(connection, topic, current)
+            return orphaned_sources(connection, topic, current, age)
 
     def publish_orphans(
         self,
         sources: Collection[Source],
+        target: Target,
+        after: int,
         limit: int,
-        publish: Callable[[list[OutboxMessage]], list[int]],
-    ) -> int:
-        """Publish messages without an owner, each locked against other bridges meanwhile."""
+        publish: Callable[[list[OutboxMessage]], Sequence[int]],
+    ) -> list[OutboxMessage]:
+        """Publish messages without an owner, each locked against other bridges meanwhile.
+
+        ``publish`` gives the ids that are done; all that were read are returned.
+        """
         with transaction(self._engine) as connection:
-            messages = next_outbox(connection, sources, limit, skip_locked=True)
-            done = publish(messages)
-            return delete_outbox(connection, done)
+            messages = next_outbox(
+                connection, sources, limit, target=target, after=after, skip_locked=True
+            )
+            if messages:
+                delete_outbox(connection, publish(messages))
+            return messages
+
+    def expire(self, ids: Sequence[int], age: float) -> int:
+        """Drop those of the messages that waited for more than ``age`` seconds; how many."""
+        with transaction(self._engine) as connection:
+            return expire_outbox(connection, ids, age)
 
     def outbox_size(self) -> int:
         with transaction(self._engine) as connection:

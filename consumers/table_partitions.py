@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from consumers.outage import Outage
+from consumers.threads import PartThread
 from errors import AnomalyError
 
 log = logging.getLogger("consumers.bridge")
@@ -50,15 +51,15 @@ class TablePartitionMaintainer:
         self._clock = clock
         self._made_at: datetime | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self.thread = PartThread("upkeep", self._run)
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     def stop(self, seconds: float) -> None:
         """Begin nothing more; what is under way is rolled back when the process ends."""
         self._stop.set()
-        self._thread.join(max(0.0, seconds))
+        self.thread.stop(seconds)
 
     def step(self) -> float:
         """Make what is due; seconds until the next look."""

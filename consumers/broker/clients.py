@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
+from kafka.admin import KafkaAdminClient
 
 from config import Settings
 from consumers.broker import fetching, internals
@@ -133,6 +134,15 @@ def make_producer(settings: Settings, **overrides: Any) -> KafkaProducer:
     }
     internals.compress_quickly()
     return connected(KafkaProducer, settings, **(options | overrides))
+
+
+def make_admin(settings: Settings) -> KafkaAdminClient:
+    """A client that asks about topics; see :func:`connected`."""
+
+    def make(*, metrics_enabled: bool, **options: Any) -> KafkaAdminClient:
+        return KafkaAdminClient(**options)  # it does not know the other option
+
+    return connected(make, settings)
 
 
 def is_fatal(error: Exception) -> bool:

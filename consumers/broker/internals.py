@@ -5,11 +5,13 @@ With :mod:`consumers.broker.fetching`, all that reaches behind its public interf
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import errors as kafka_errors
 from kafka.codec import gzip_encode
 from kafka.record import default_records
 from kafka.structs import OffsetAndMetadata
@@ -27,6 +29,57 @@ def compress_quickly() -> None:
 def forbid_topic_creation(consumer: KafkaConsumer) -> None:
     """A consumer must not make its own topic; kafka-python 3.0 forgets to hand this option on."""
     consumer._client.cluster.config["allow_auto_create_topics"] = False
+
+
+class _Headers(list):  # type: ignore[type-arg]
+    """Headers that seem to be none where kafka-python 3.0 adds up the lengths of their values."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class _NullHeader(tuple):  # type: ignore[type-arg]
+    """A header without a value, which kafka-python 3.0 writes but its producer's check refuses.
+
+    The check takes a header apart by index, whatever writes it by unpacking.
+    """
+
+    __slots__ = ()
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        return b"" if found is None else found
+
+
+def sendable_headers(
+    headers: Iterable[tuple[str, bytes | None]],
+) -> list[tuple[str, bytes | None]]:
+    """Headers as ``KafkaProducer.send`` takes them, null values included."""
+    return _Headers(one if one[1] is not None else _NullHeader(one) for one in headers)
+
+
+def answered_since(producer: KafkaProducer, moment: float) -> bool:
+    """Whether a broker has told about its topics since ``moment`` (``time.monotonic()``)."""
+    return bool(producer._metadata._last_successful_refresh_ms >= moment * 1000)
+
+
+def knows_topic(producer: KafkaProducer, topic: str) -> bool:
+    """Whether the producer believes that there is such a topic."""
+    return bool(producer._metadata.partitions_for_topic(topic))
+
+
+def close(producer: KafkaProducer, seconds: float) -> None:
+    """Close a producer, whatever it still holds.
+
+    kafka-python 3.0 raises when that is not delivered in time, and its thread goes on sending.
+    """
+    try:
+        producer.close(timeout=seconds)
+    except kafka_errors.KafkaError:
+        producer._sender.force_close()
+        producer._closed = True
 
 
 def topic_id(consumer: KafkaConsumer, topic: str) -> UUID | None:

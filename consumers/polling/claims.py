@@ -18,6 +18,7 @@ from consumers.metrics import Metrics
 from consumers.outage import Outage
 from consumers.partition import AssignedPartition, PartitionStatus
 from consumers.store import BatchCommit, BridgeStore, FencedError, OffsetAdvance
+from consumers.threads import PartThread
 from db.queries.offsets import Claim
 from errors import AnomalyError
 
@@ -36,10 +37,10 @@ class Claims:
         self._todo: queue.SimpleQueue[AssignedPartition | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="claims", daemon=True)
+        self.thread = PartThread("claims", self._run)
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     def ask(self, place: AssignedPartition) -> None:
         self._todo.put(place)
@@ -54,6 +55,7 @@ class Claims:
     def stop(self) -> None:
         self._stop.set()
         self._todo.put(None)
+        self.thread.stop(0.0)
 
     def _run(self) -> None:
         while (place := self._todo.get()) is not None:

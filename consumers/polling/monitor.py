@@ -40,6 +40,7 @@ class ConsumerMonitor:
         self._silent_seconds = silent_seconds
         self._heard = time.monotonic()
         self._told: dict[TopicPartition, int] = {}
+        self._measured: set[str] = set()  # partitions whose lag was last said
         self.topic_missing = False
 
     def look(self, places: Sequence[AssignedPartition]) -> None:
@@ -94,10 +95,16 @@ class ConsumerMonitor:
         metrics.stream_bytes.set(sum(place.memories.bytes for place in places))
         before = time.monotonic() - self._silent_seconds
         metrics.silent.set(sum(place.memories.silent(before) for place in places))
+        ours = {str(place.partition.partition) for place in places}
+        for gone in self._measured - ours:  # another bridge says it now
+            metrics.lag.remove(gone)
+        self._measured &= ours
         for place in places:
             end = self._consumer.highwater(place.partition)
             if end is not None:
                 if place.drain_to is None:
                     place.drain_to = end
                 lag = max(0, end - place.position)
-                metrics.lag.labels(str(place.partition.partition)).set(lag)
+                number = str(place.partition.partition)
+                metrics.lag.labels(number).set(lag)
+                self._measured.add(number)

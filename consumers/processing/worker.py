@@ -20,6 +20,7 @@ from consumers.processing.rejection_breaker import MisconfigurationError
 from consumers.records.parsing import Record, Rejection
 from consumers.scoring_client import BatchRefusedError, Scorer
 from consumers.store import FencedError
+from consumers.threads import PartThread
 from db.session import AlreadyStored
 from errors import AnomalyError, InputError, Unavailable
 
@@ -28,11 +29,11 @@ log = logging.getLogger("consumers.bridge")
 Taken = list[tuple[AssignedPartition, list[Record]]]
 
 
-class PartitionWorker(threading.Thread):
+class PartitionWorker(PartThread):
     """Works off the places given to it, until stopped."""
 
     def __init__(self, number: int, parts: Dependencies, scorer: Scorer) -> None:
-        super().__init__(name=f"lane-{number}", daemon=True)
+        super().__init__(f"lane-{number}", self._work_off)
         self._parts = parts
         self._scorer = scorer
         self._worker = BatchProcessor(parts, scorer)
@@ -43,7 +44,6 @@ class PartitionWorker(threading.Thread):
         self._turn = 0
         self._in_hand: frozenset[AssignedPartition] = frozenset()
         self._culprits = PoisonRecords()
-        self.failure: BaseException | None = None
 
     # -- from other threads ---------------------------------------------------------------------
 
@@ -61,8 +61,8 @@ class PartitionWorker(threading.Thread):
         with self._wake:
             self._wake.notify()
 
-    def stop(self) -> None:
-        """Finish the batch in hand, begin no other."""
+    def finish(self) -> None:
+        """Finish the batch in hand, begin no other; then :meth:`stop` waits for the end."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
@@ -73,19 +73,12 @@ class PartitionWorker(threading.Thread):
 
     # -- the loop -------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        try:
-            while True:
-                taken = self._take()
-                if taken is None:
-                    return
-                wait = self._attempt(taken)
-                self._in_hand = frozenset()
-                if wait > 0:
-                    self._pause(wait)
-        except BaseException as error:
-            log.exception("lane %s ends: a defect", self.name)
-            self.failure = error
+    def _work_off(self) -> None:
+        while (taken := self._take()) is not None:
+            wait = self._attempt(taken)
+            self._in_hand = frozenset()
+            if wait > 0:
+                self._pause(wait)
 
     def _pause(self, seconds: float) -> None:
         with self._wake:
@@ -223,6 +216,7 @@ class PartitionWorker(threading.Thread):
     def _wait_for_setup(self, error: MisconfigurationError) -> float:
         """Nothing of this batch is stored; try again with another bundle, or after a while."""
         parts = self._parts
+        self._in_hand = frozenset()  # a rebalance must not wait for a batch that is not stored
         parts.setup_trouble.failed(error)
         parts.setup_refused(error)
         before, until = self._version(), time.monotonic() + parts.setup_retry

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from db.encoding import decode_headers
 
 Source = tuple[UUID, int]
+Target = str | frozenset[str]  # one topic, or all but these
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +33,22 @@ _OF_SOURCES = """
     (topic_id, partition) IN
     (SELECT * FROM unnest(CAST(:topics AS uuid[]), CAST(:partitions AS integer[])))
 """
-_NEXT = {
-    (named, locked): text(
-        f"SELECT {_COLUMNS} FROM outbox"  # noqa: S608 (constants)
-        + (f" WHERE {_OF_SOURCES}" if named else "")
-        + " ORDER BY id LIMIT :limit"
-        + (" FOR UPDATE SKIP LOCKED" if locked else "")
-    )
-    for named in (False, True)
-    for locked in (False, True)
-}
+_OF_TARGET = "target_topic = :target"
+_OF_OTHERS = "NOT (target_topic = ANY(CAST(:others AS text[])))"
 _DELETE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[]))")
 _SOURCES = text("SELECT topic_id, partition, count(*) AS n FROM outbox GROUP BY 1, 2")
 _ORPHANED = text("""
     SELECT DISTINCT o.topic_id, o.partition FROM outbox o
-    JOIN source_offsets s ON s.topic_id = o.topic_id AND s.partition = o.partition
-    WHERE s.topic = :topic AND o.topic_id <> :current
+    LEFT JOIN source_offsets s ON s.topic_id = o.topic_id AND s.partition = o.partition
+    WHERE o.topic_id IS DISTINCT FROM CAST(:current AS uuid) AND (
+        (s.topic = :topic AND CAST(:current AS uuid) IS NOT NULL)
+        OR (o.created_at < now() - make_interval(secs => :age)
+            AND COALESCE(s.updated_at < now() - make_interval(secs => :age), true))
+    )
+""")
+_EXPIRE = text("""
+    DELETE FROM outbox
+    WHERE id = ANY(CAST(:ids AS bigint[])) AND created_at < now() - make_interval(secs => :age)
 """)
 _SIZE = text("SELECT count(*) FROM outbox")
 
@@ -57,6 +58,8 @@ def next_outbox(
     sources: Collection[Source] | None,
     limit: int,
     *,
+    target: Target | None = None,
+    after: int = 0,
     skip_locked: bool = False,
 ) -> list[OutboxMessage]:
     """The oldest messages waiting, in the order they were stored.
@@ -66,18 +69,34 @@ def next_outbox(
     sources : collection of (topic_id, partition), optional
         Only messages of these; None: all.
     limit : int
+    target : str or frozenset of str, optional
+        Only messages to this topic, or to none of these.
+    after : int
+        Only messages with a greater id.
     skip_locked : bool
         Lock the rows until the transaction ends and leave out those another bridge has locked:
         for sources without an owner. A transaction kept open while the broker is slow is ended
         by the server (DATABASE_IDLE_TIMEOUT_S), which costs a repeated message, never a lost one.
     """
-    values: dict[str, object] = {"limit": limit}
+    values: dict[str, object] = {"limit": limit, "after": after}
+    conditions = ["id > :after"]
     if sources is not None:
         if not sources:
             return []
+        conditions.append(_OF_SOURCES)
         values["topics"] = [str(topic) for topic, _ in sources]
         values["partitions"] = [partition for _, partition in sources]
-    found = connection.execute(_NEXT[sources is not None, skip_locked], values)
+    if isinstance(target, str):
+        conditions.append(_OF_TARGET)
+        values["target"] = target
+    elif target is not None:
+        conditions.append(_OF_OTHERS)
+        values["others"] = sorted(target)
+    query = text(
+        f"SELECT {_COLUMNS} FROM outbox WHERE {' AND '.join(conditions)} "  # noqa: S608 (constants)
+        f"ORDER BY id LIMIT :limit{' FOR UPDATE SKIP LOCKED' if skip_locked else ''}"
+    )
+    found = connection.execute(query, values)
     return [
         OutboxMessage(
             id=row.id,
@@ -103,10 +122,22 @@ def outbox_sources(connection: Connection) -> dict[Source, int]:
     return {(row.topic_id, row.partition): row.n for row in connection.execute(_SOURCES)}
 
 
-def orphaned_sources(connection: Connection, topic: str, current: UUID) -> list[Source]:
-    """Partitions with messages waiting whose topic was made anew: any bridge drains them."""
-    rows = connection.execute(_ORPHANED, {"topic": topic, "current": current})
-    return [(row.topic_id, row.partition) for row in rows]
+def orphaned_sources(
+    connection: Connection, topic: str, current: UUID | None, age: float
+) -> list[Source]:
+    """Partitions with messages waiting that no bridge owns: any bridge drains them.
+
+    Those of earlier topics of this name; and those of any other topic, once their messages have
+    waited for ``age`` seconds in which nothing of the partition was accounted for. ``current`` is
+    the id that the name stands for now, None while there is no such topic.
+    """
+    values = {"topic": topic, "current": current and str(current), "age": age}
+    return [(row.topic_id, row.partition) for row in connection.execute(_ORPHANED, values)]
+
+
+def expire_outbox(connection: Connection, ids: Sequence[int], age: float) -> int:
+    """Drop those of the messages that have waited for more than ``age`` seconds; how many."""
+    return connection.execute(_EXPIRE, {"ids": list(ids), "age": age}).rowcount if ids else 0
 
 
 def outbox_size(connection: Connection) -> int:

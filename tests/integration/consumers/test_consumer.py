@@ -13,9 +13,10 @@ from sqlalchemy import text
 from consumers import preflight
 from consumers.metrics import Metrics
 from consumers.outage import Outage
-from consumers.outbox_publisher import Publisher
+from consumers.outbox_publisher import Outlet, Publisher
 from consumers.partition import AssignedPartition
 from consumers.polling.claims import Claims
+from consumers.sending import Sending
 from consumers.store import BatchCommit, BridgeStore, FencedError, OffsetAdvance
 from consumers.stored_letters import dead_letters
 from consumers.stream_cache import StreamCache
@@ -145,6 +146,9 @@ class FakeProducer:
             self.sent.append((topic, value))
         return FakeFuture(error)
 
+    def partitions_for(self, topic):
+        return {0}
+
     def flush(self, timeout):
         pass
 
@@ -159,10 +163,9 @@ def publisher(
     store_trouble: Outage | None = None,
 ) -> Publisher:
     quiet = Outage("publishing", lambda *_: None)
-    return Publisher(
-        store, lambda: producer, lambda: [(TOPIC, 0)], lambda: [], metrics, quiet,
-        store_trouble or quiet,
-    )  # fmt: skip
+    outlet = Outlet("out", lambda: [(TOPIC, 0)], lambda: [], age=3600.0)
+    sending = Sending(lambda **_: producer)
+    return Publisher(store, sending, outlet, metrics, quiet, store_trouble or quiet)
 
 
 class LongTrouble(Outage):
@@ -185,18 +188,18 @@ def waiting(store: BridgeStore, number: int) -> None:
     store.commit(BatchCommit(outbox=rows))
 
 
-def test_outbox_is_published_in_order_and_again_after_a_failure(engine):
+def test_outbox_is_published_in_order_and_only_what_failed_is_sent_again(engine):
     from kafka.errors import NotLeaderForPartitionError
 
     store = BridgeStore(engine, "one")
     waiting(store, 3)
-    producer = FakeProducer([None, NotLeaderForPartitionError()])
+    producer = FakeProducer([None, None, NotLeaderForPartitionError()])
     part = publisher(store, producer, Metrics())
     part.start()
     part.notify()
     wait_until(lambda: store.outbox_size() == 0, "all published", 20)
     part.stop(5)
-    assert [value for _, value in producer.sent][-3:] == [b"0", b"1", b"2"]
+    assert [value for _, value in producer.sent] == [b"0", b"1", b"2"]
 
 
 def test_a_commit_ends_the_wait_for_the_database(engine, monkeypatch):
@@ -207,7 +210,7 @@ def test_a_commit_ends_the_wait_for_the_database(engine, monkeypatch):
     def failing(*_: Any) -> list[OutboxMessage]:
         if failures:
             raise failures.pop()
-        return BridgeStore.waiting(store, [(TOPIC, 0)], 10)
+        return BridgeStore.waiting(store, [(TOPIC, 0)], "out", 0, 10)
 
     monkeypatch.setattr(store, "waiting", failing)
     part = publisher(store, FakeProducer([]), Metrics(), trouble)
@@ -224,12 +227,14 @@ def test_message_too_large_leaves_the_outbox_and_is_said(engine, caplog):
 
     store, metrics = BridgeStore(engine, "one"), Metrics()
     waiting(store, 2)
-    part = publisher(store, FakeProducer([MessageSizeTooLargeError()]), metrics)
+    part = publisher(
+        store, FakeProducer([MessageSizeTooLargeError(), None, MessageSizeTooLargeError()]), metrics
+    )
     part.start()
     part.notify()
     wait_until(lambda: store.outbox_size() == 0, "the outbox is empty", 20)
     part.stop(5)
-    assert "too large" in caplog.text
+    assert "cannot be published to out: " in caplog.text
     assert metrics.registry.get_sample_value("bridge_unpublishable_total") == 1
 
 
@@ -237,19 +242,38 @@ def test_orphans_of_a_topic_made_anew_are_found_and_locked(engine):
     store = BridgeStore(engine, "one")
     store.claim(TOPIC, 0, "in")
     waiting(store, 2)
-    assert store.orphans("in", UUID(int=2)) == [(TOPIC, 0)]
-    assert store.orphans("in", TOPIC) == []
+    assert store.orphans("in", UUID(int=2), 3600) == [(TOPIC, 0)]
+    assert store.orphans("in", TOPIC, 3600) == []
     inside = threading.Event()
-    seen: list[int] = []
+    seen: list[OutboxMessage] = []
 
     def slowly(messages):
         inside.set()
-        seen.append(store.publish_orphans([(TOPIC, 0)], 10, lambda found: [m.id for m in found]))
+        seen.extend(store.publish_orphans([(TOPIC, 0)], "out", 0, 10, lambda found: []))
         return [message.id for message in messages]
 
-    assert store.publish_orphans([(TOPIC, 0)], 10, slowly) == 2
+    assert len(store.publish_orphans([(TOPIC, 0)], "out", 0, 10, slowly)) == 2
     assert inside.is_set()
-    assert seen == [0]
+    assert seen == []
+    assert store.outbox_size() == 0
+
+
+def test_messages_of_a_topic_that_is_gone_are_anyones_once_nothing_has_moved_for_long(engine):
+    """Its name was changed in the settings, or it was deleted: no bridge owns it any more."""
+    store = BridgeStore(engine, "one")
+    store.claim(TOPIC, 0, "another")
+    waiting(store, 2)
+    for current in (UUID(int=2), None):
+        assert store.orphans("in", current, 3600) == []
+    aged = "UPDATE {} SET {} = now() - interval '2 hours'"
+    with engine.begin() as connection:
+        connection.execute(text(aged.format("outbox", "created_at")))
+    assert store.orphans("in", None, 3600) == []  # its account still moves
+    with engine.begin() as connection:
+        connection.execute(text(aged.format("source_offsets", "updated_at")))
+    for current in (UUID(int=2), None):
+        assert store.orphans("in", current, 3600) == [(TOPIC, 0)]
+    assert store.orphans("in", TOPIC, 3600) == []  # it is ours: drained as every partition of ours
 
 
 def test_check_names_each_and_counts_failures(engine):

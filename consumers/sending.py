@@ -1,0 +1,254 @@
+"""Messages to the broker, each settled on its own.
+
+One message or topic that is refused costs no other anything: what the broker acknowledged is
+known message by message, and so is what it refuses and why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kafka import errors as kafka_errors
+
+from consumers.broker import internals
+from errors import BrokerUnavailable, SettingsError
+
+FLUSH_SECONDS = 30.0
+
+TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
+#: No broker or client will ever take this message.
+NEVER = (*TOO_LARGE, TypeError, ValueError)
+#: The topic takes nothing from us, until someone changes it or our rights.
+TOPIC_REFUSES = (
+    kafka_errors.TopicAuthorizationFailedError,
+    kafka_errors.ClusterAuthorizationFailedError,
+    kafka_errors.UnknownTopicOrPartitionError,
+    kafka_errors.InvalidTopicError,
+)
+#: The topic as it is set up does not take this message, or one of those sent with it.
+REFUSED = (
+    *TOO_LARGE,
+    kafka_errors.InvalidRecordError,
+    kafka_errors.InvalidTimestampError,
+    kafka_errors.PolicyViolationError,
+)
+
+
+class Message(Protocol):
+    """What is sent."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def target_topic(self) -> str: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> list[tuple[str, bytes | None]]: ...
+
+
+Refused = tuple[Message, Exception]
+
+
+@dataclass(slots=True)
+class Settled:
+    """What became of messages that were sent; those in none of these may be sent again.
+
+    Attributes
+    ----------
+    acknowledged : list of id
+    never : {id: why}
+        Messages that nobody will ever take.
+    refused : {id: why}
+        Messages that their topic does not take as it is now.
+    closed : {topic: why}
+        Topics that take nothing from us at all.
+    failure : BrokerUnavailable or None
+        Why the rest was not acknowledged.
+    """
+
+    acknowledged: list[int] = field(default_factory=list)
+    never: dict[int, str] = field(default_factory=dict)
+    refused: dict[int, str] = field(default_factory=dict)
+    closed: dict[str, str] = field(default_factory=dict)
+    failure: BrokerUnavailable | None = None
+
+
+class Sending:
+    """Sends messages in order and waits for every acknowledgement.
+
+    Parameters
+    ----------
+    make_producer : callable
+        A new producer, with the options given; called again after a failure that the old one does
+        not get over.
+    """
+
+    def __init__(self, make_producer: Callable[..., Any]) -> None:
+        self._make_producer = make_producer
+        self._producer: Any = None
+        self._options: dict[str, Any] = {}
+
+    def send(self, messages: Sequence[Message]) -> Settled:
+        """Send all that can be sent; what became of each."""
+        settled = Settled()
+        for topic in dict.fromkeys(message.target_topic for message in messages):
+            if settled.failure is None:
+                chosen = [message for message in messages if message.target_topic == topic]
+                self._send_to(topic, chosen, settled)
+        return settled
+
+    def _send_to(self, topic: str, messages: Sequence[Message], settled: Settled) -> None:
+        self._ask(topic, settled)
+        in_doubt = [] if topic in settled.closed else self._send(messages, settled)
+        if in_doubt:
+            self._again([message for message, _ in in_doubt], settled)
+        if topic in settled.closed:
+            known = {*settled.acknowledged, *settled.never}
+            left = [message.id for message in messages if message.id not in known]
+            settled.refused |= dict.fromkeys(left, settled.closed[topic])
+        if in_doubt or settled.failure is not None or topic in settled.closed:
+            self.forget()
+
+    def _ready(self) -> Any:
+        """The producer; a new one after a failure."""
+        if self._producer is None:
+            try:
+                self._producer = self._make_producer(**self._options)
+            except SettingsError as error:  # a login that was taken back may be given again
+                raise BrokerUnavailable(error.message, code=error.code) from None
+        return self._producer
+
+    def forget(self) -> None:
+        """Give up the producer and what it still holds."""
+        self.close(0.0)
+
+    def close(self, seconds: float) -> None:
+        """The end; what is not acknowledged in time is not sent any more."""
+        if self._producer is not None:
+            internals.close(self._producer, seconds)
+            self._producer = None
+
+    def _ask(self, topic: str, settled: Settled) -> None:
+        """Whether the topic is there and ours to see; each message would wait for the answer."""
+        begun = time.monotonic()
+        try:
+            self._ready().partitions_for(topic)
+        except kafka_errors.KafkaTimeoutError as error:
+            if internals.answered_since(self._producer, begun):
+                settled.closed[topic] = "does not exist"
+            else:
+                settled.failure = unavailable(topic, error)
+        except TOPIC_REFUSES as error:
+            settled.closed[topic] = reason(error)
+        except kafka_errors.KafkaError as error:
+            settled.failure = unavailable(topic, error)
+        except BrokerUnavailable as error:  # no producer can be made
+            settled.failure = error
+
+    def _send(self, messages: Sequence[Message], settled: Settled) -> list[Refused]:
+        """Send and settle; those that were refused, be it with others or because of them."""
+        if settled.failure is not None or not messages:
+            return []
+        futures = []
+        for message in messages:
+            try:
+                futures.append((message, self._begin(message)))
+            except NEVER as error:
+                missing = isinstance(error, ValueError) and not internals.knows_topic(
+                    self._producer, message.target_topic
+                )
+                if missing:
+                    settled.closed[message.target_topic] = "does not exist"  # deleted meanwhile
+                    break
+                settled.never[message.id] = reason(error)
+            except (kafka_errors.KafkaError, AssertionError) as error:
+                settled.failure = unavailable(message.target_topic, error)
+                break
+            except BrokerUnavailable as error:
+                settled.failure = error
+                break
+        deadline = time.monotonic() + FLUSH_SECONDS
+        with contextlib.suppress(kafka_errors.KafkaError):  # each future tells for itself
+            self._ready().flush(timeout=FLUSH_SECONDS)
+        in_doubt: list[Refused] = []
+        for message, future in futures:
+            seconds = max(0.0, deadline - time.monotonic())
+            refused = self._settle(message, future, seconds, settled)
+            if refused is not None:
+                in_doubt.append((message, refused))
+        return in_doubt
+
+    def _again(self, messages: Sequence[Message], settled: Settled) -> None:
+        """Send what was refused together so that each is refused for itself.
+
+        An idempotent producer of kafka-python fails all that follows a refused batch, for the
+        same reason; a plain one does not. With it a message may be sent twice if an answer is
+        lost, which the outbox allows.
+        """
+        self.forget()
+        self._options = {"enable_idempotence": False, "max_in_flight_requests_per_connection": 1}
+        try:
+            # a compacted topic refuses records without a key, and those that came along with them
+            for keyed in (True, False):
+                chosen = [one for one in messages if (one.key is not None) == keyed]
+                for message, error in self._send(chosen, settled):
+                    self._refuse(message, error, settled)
+        finally:
+            self.forget()
+            self._options = {}
+
+    def _refuse(self, message: Message, error: Exception, settled: Settled) -> None:
+        if isinstance(error, TOO_LARGE):
+            settled.never[message.id] = "it is larger than the topic takes"
+        elif message.key is None:
+            settled.refused[message.id] = "refuses records without a key (is it compacted?)"
+        else:
+            settled.refused[message.id] = f"refuses records ({reason(error)})"
+
+    def _begin(self, message: Message) -> Any:
+        return self._ready().send(
+            message.target_topic,
+            key=message.key,
+            # kafka-python sends no record that has neither key nor value
+            value=b"" if message.key is None and message.value is None else message.value,
+            headers=internals.sendable_headers(message.headers),
+        )
+
+    def _settle(
+        self, message: Message, future: Any, seconds: float, settled: Settled
+    ) -> Exception | None:
+        """Note what became of one message; the error of one refused, perhaps with others."""
+        try:
+            future.get(timeout=seconds)
+        except TOPIC_REFUSES as closed:
+            settled.closed[message.target_topic] = reason(closed)
+        except kafka_errors.KafkaError as error:
+            # the bare class is kafka-python's for a record that came along with a refused one
+            if isinstance(error, REFUSED) or type(error) is kafka_errors.KafkaError:
+                refused: Exception = error
+                return refused
+            settled.failure = settled.failure or unavailable(message.target_topic, error)
+        else:
+            settled.acknowledged.append(message.id)
+        return None
+
+
+def unavailable(topic: str, error: BaseException) -> BrokerUnavailable:
+    """The broker did not take what was sent to a topic, for now."""
+    return BrokerUnavailable(f"publishing to {topic}: {reason(error)}")
+
+
+def reason(error: BaseException) -> str:
+    """An error of kafka-python in words."""
+    if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
+        return "may not be written with our login (an ACL)"
+    if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
+        return "does not exist"
+    return str(error) or type(error).__name__

@@ -1,0 +1,92 @@
+"""Whether the topics that the bridge writes to can be written, as far as the broker tells."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource
+
+from config import Settings
+from consumers.broker import clients
+from errors import AnomalyError
+
+log = logging.getLogger("consumers.bridge")
+
+MISSING = kafka_errors.UnknownTopicOrPartitionError.errno
+REFUSED = kafka_errors.TopicAuthorizationFailedError.errno
+
+
+def output_topics(settings: Settings) -> dict[str, str]:
+    """The topics that are written to, each with the setting that names it."""
+    return {
+        settings.kafka_topic_output_anomalies: "KAFKA_TOPIC_OUTPUT_ANOMALIES",
+        settings.kafka_topic_dead_letter: "KAFKA_TOPIC_DEAD_LETTER",
+    }
+
+
+def unwritable(settings: Settings) -> dict[str, str]:
+    """Output topics that cannot be written, each with the reason.
+
+    A broker that tells no rights (one without an authorizer, or an old one) is taken to allow.
+
+    Raises
+    ------
+    BrokerUnavailable, SettingsError
+    """
+    admin = clients.make_admin(settings)
+    try:
+        topics = list(output_topics(settings))
+        described = {one["name"]: one for one in admin.describe_topics(topics)}
+        found = {topic: _why(admin, topic, described.get(topic)) for topic in topics}
+    except kafka_errors.KafkaError as error:
+        raise clients.translated(error, settings) from None
+    finally:
+        admin.close()
+    return {topic: why for topic, why in found.items() if why is not None}
+
+
+def say_unwritable(settings: Settings) -> None:
+    """Log each output topic that cannot be written; what cannot be asked is found out later."""
+    try:
+        found = unwritable(settings)
+    except AnomalyError as error:
+        log.debug("output topics: %s", error.message)
+        return
+    for topic, why in found.items():
+        log.error(
+            "topic %s (%s) %s: what is to be published to it waits",
+            topic, output_topics(settings)[topic], why, extra={"action": "topic_refuses"},
+        )  # fmt: skip
+
+
+def _why(admin: Any, topic: str, described: dict[str, Any] | None) -> str | None:
+    code = MISSING if described is None else described["error_code"]
+    if described is None or code == MISSING:
+        return None if _creates_topics(admin) else "does not exist"
+    if code == REFUSED:
+        return "may not be seen with this login (an ACL)"
+    allowed = described.get("authorized_operations") or ()
+    if allowed and "WRITE" not in allowed:
+        return "may not be written with this login (an ACL)"
+    if "compact" in _config(admin, "TOPIC", topic, "cleanup.policy").split(","):
+        return "is compacted (cleanup.policy): records without a key are refused, others are lost"
+    return None
+
+
+def _creates_topics(admin: Any) -> bool:
+    """Whether the broker makes a topic that is first written to; False where it does not say."""
+    nodes = [str(one["broker_id"]) for one in admin.describe_cluster()["brokers"]]
+    names = (_config(admin, "BROKER", node, "auto.create.topics.enable") for node in nodes[:1])
+    return any(value == "true" for value in names)
+
+
+def _config(admin: Any, kind: str, name: str, key: str) -> str:
+    """One configuration value; empty where the broker does not tell."""
+    try:
+        asked = ConfigResource(kind, name, [key])
+        told = admin.describe_configs([asked], config_filter="all")
+        return str(told[kind.lower()][name][key]["value"])
+    except (kafka_errors.KafkaError, KeyError, TypeError):
+        return ""
