@@ -140,7 +140,7 @@ def test_a_compacted_topic_gets_what_has_a_key_and_only_the_rest_waits(stage, st
     assert bridge.wait() == 4, bridge.text()
     assert waiting(stage, stage.dead) == 2
     assert waiting(stage, stage.anomalies) == 0
-    assert [record.key for record in stage.consume(stage.dead)] == [b"a", b"b"]
+    assert sorted(record.key for record in stage.consume(stage.dead)) == [b"a", b"b"]
     counts = published(stage)
     assert set(counts) == anomalies(stage)
     assert set(counts.values()) == {1}
