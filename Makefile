@@ -14,7 +14,7 @@ export BENTOML_DO_NOT_TRACK = True
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format settings coverage soak quality clean
+.PHONY: help setup demo test check lint format settings coverage soak quality clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ demo: $(STAMP)  ## train, start everything, replay a plant, show what is found (
 
 test: $(STAMP)  ## the whole suite: unit, integration, acceptance (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+check: lint  ## before every commit: ruff, mypy and the quick unit tests (under a minute)
+	@$(BIN)/python -m pytest -q -m "not slow and not soak" tests/unit $(ARGS)
 
 lint: $(STAMP)  ## ruff and mypy
 	@$(BIN)/ruff check .

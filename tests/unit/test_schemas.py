@@ -193,7 +193,7 @@ def test_a_callers_caller_moves_too() -> None:
 def test_every_key_that_the_code_writes_is_reserved() -> None:
     written = set()
     for package in ("models", "serving", "consumers"):
-        for path in (Path(__file__).parents[2] / package).glob("*.py"):
+        for path in (Path(__file__).parents[2] / package).rglob("*.py"):
             found = re.findall(r'metadata(?:"\])?\["(\w+)"\]', path.read_text())
             written |= set(found)
     assert {"late", "degraded", "spread", "restarted", "stored"} <= written

@@ -132,6 +132,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(out.glob("*.whl"))
 
 
+@pytest.mark.slow
 def test_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
     held = set(zipfile.ZipFile(wheel).namelist())
     for package in PACKAGES:
@@ -147,6 +148,7 @@ def test_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
     assert {name for name in top if not name.endswith(".dist-info")} == modules | set(PACKAGES)
 
 
+@pytest.mark.slow
 def test_wheel_installs_and_its_entry_points_import(wheel: Path, tmp_path: Path) -> None:
     target = tmp_path / "site"
     done = run(

@@ -135,6 +135,7 @@ def test_describe_lists_all_three_models_and_loads_nothing(small, tmp_path):
     assert len(bundle._loaded) == 0
 
 
+@pytest.mark.slow
 def test_two_groups_with_scales_a_thousand_times_apart_keep_their_rate():
     """The same plant in other units: the same scores, and the rate that was promised."""
     plant = simulate(assets=4, readings=2880 + 5000, seed=1, machines=("PUMP",))

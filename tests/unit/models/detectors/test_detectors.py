@@ -113,6 +113,7 @@ def test_same_seed_same_scores_other_seed_others(detector: Detector) -> None:
     assert not np.array_equal(other.score(x), detector.score(x))
 
 
+@pytest.mark.slow
 def test_the_order_of_features_hardly_matters(detector: Detector) -> None:
     order = np.array([3, 0, 4, 2, 1])
     x = material(detector)

@@ -107,6 +107,7 @@ class SlowAsker(DirectRegistryClient):
 
 
 @pytest.mark.parametrize("slow", ["fetch", "alias"])
+@pytest.mark.slow
 def test_a_state_of_the_champion_waits_for_a_slow_registry(
     tmp_path: Path, bundle_dir: Path, slow: str
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_state_of_the_champion_waits_for_a_slow_registry(
     run(scenario)
 
 
+@pytest.mark.slow
 def test_a_slow_warming_up_is_waited_for_too(tmp_path: Path, bundle_dir: Path) -> None:
     registry = FileRegistry(tmp_path / "registry")
     registry.set_alias(CHAMPION, registry.register(bundle_dir))
@@ -287,6 +289,7 @@ def test_one_process_leads(tmp_path: Path) -> None:
     second.release()
 
 
+@pytest.mark.slow
 def test_the_registry_is_asked_through_a_process_that_may_die(
     tmp_path: Path, mlflow_uri: str, bundle_dir: Path
 ) -> None:
