@@ -106,8 +106,8 @@ class DetectionService:
     ) -> None:
         """States made by other bundles came in: if one of these is champion by now, switch."""
         in_force = self.keeper.current().version
-        versions = {v for state in states if state and (v := state.get("bundle")) != in_force}
-        unknown = {version for version in versions if isinstance(version, str)}
+        named = [state.get("bundle") for state in states if state]
+        unknown = {v for v in named if isinstance(v, str) and v != in_force}
         if unknown:
             await self.keeper.ensure_versions(unknown, deadline)
 

@@ -179,8 +179,10 @@ def test_states_of_many_unknown_bundles_are_settled_together(
     ]
     body = {"streams": [{"asset_id": "A", "readings": [first]}]}
     state = api.post("/detect/streams", json=body).json()["streams"][0]["state"]
+    odd: list[Any] = [None, 7, [], {}, ["1"]]  # a damaged state names what is no version
+    bundles = odd + [f"of {n}" for n in range(200 - len(odd))]
     streams = [
-        {"asset_id": f"A{n}", "state": {**state, "bundle": f"of {n}"}, "readings": later}
+        {"asset_id": f"A{n}", "state": {**state, "bundle": bundles[n]}, "readings": later}
         for n in range(200)
     ]
     began = time.perf_counter()
