@@ -27,7 +27,7 @@ from serving.auth import Keys, is_public
 from serving.detection.runner_urls import MODEL_NAMES, parse_urls
 from serving.http.front import Front
 from serving.http.origins import Origins
-from serving.http.routing import RestApp
+from serving.http.rest_app import RestApp
 
 HERE = Path(__file__).resolve().parent
 
@@ -167,7 +167,7 @@ class Api:
         if settings.runner_mode == "processes":
             remote = {name: getattr(self, f"{name}_runner") for name in MODEL_NAMES}
         self._parts = await App.open(settings, remote, frozenset(runner_urls), packed_folder())
-        rest_app.serve(self._parts.endpoints(secured=bool(keys)))
+        rest_app.serve(self._parts.calls(secured=bool(keys)))
         if (
             is_public(settings.service_host)
             and not keys

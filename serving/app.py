@@ -33,9 +33,9 @@ from serving.detection.scoring_engine import ScoringEngine as Scoring
 from serving.detection.stream_lookup import StreamLookup
 from serving.drift_monitor import DriftMonitor
 from serving.housekeeping import Housekeeping
-from serving.http.handlers import Handlers, endpoints
+from serving.http.handlers import Handlers, calls
 from serving.http.openapi import document
-from serving.http.routing import Endpoint
+from serving.http.rest_app import Call
 from serving.requests.detect import Limits, parse_batch, parse_item
 from serving.training_queue import JobBounds, TrainingQueue
 
@@ -145,12 +145,12 @@ class App:
         """Many readings, as a composed BentoML service sends them."""
         return await self._core.detect(parse_batch(content, self._limits))
 
-    def endpoints(self, *, secured: bool) -> dict[str, list[Endpoint]]:
+    def calls(self, *, secured: bool) -> list[Call]:
         """The REST API."""
         drift = DriftMonitor(self._database)
         rest = Handlers(self._core, self._database, self._jobs, self._registry, self._limits, drift)
         number = own_version()
-        return endpoints(
+        return calls(
             rest,
             name=self._settings.service_name,
             version=number,

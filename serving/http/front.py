@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.http.messages import Receive, Scope, Send
 from serving.http.origins import SAFE, Origins
-
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: BentoML's own pages. Anything else would become a series of its metrics.
 BENTO_PAGES = frozenset(
@@ -30,7 +27,7 @@ class Front:
         BentoML's pages are for the same hosts as the REST API.
     """
 
-    def __init__(self, rest: App, bento: App, origins: Origins) -> None:
+    def __init__(self, rest: ASGIApp, bento: ASGIApp, origins: Origins) -> None:
         self._rest = rest
         self._bento = bento
         self._origins = origins

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
 from db.queries.history import HistoryFilter, get_detection, history
 from errors import InputError, NotFound
 from models.detectors.base import MODEL_NAMES
@@ -14,9 +17,9 @@ from serving.bundles.registry_client import RegistryClient
 from serving.database import Database
 from serving.detection.detection_service import DetectionService
 from serving.drift_monitor import DriftMonitor
-from serving.http.messages import Answer, Request, json_answer
+from serving.http.bodies import JsonResponse, read_json, read_query
 from serving.http.openapi import DOCS_PAGE
-from serving.http.routing import PREFIX, Endpoint
+from serving.http.rest_app import PREFIX, Call
 from serving.requests.detect import Limits, parse_batch, parse_item
 from serving.requests.history_query import parse_query
 from serving.requests.query import choice, flag, number, refuse_unknown
@@ -37,16 +40,14 @@ class Handlers:
 
     Parameters
     ----------
-    core : Core
-        Detection.
+    core : DetectionService
     database : Database
         History.
-    jobs : Jobs
-        Training.
-    registry : Asker
+    jobs : TrainingQueue
+    registry : RegistryClient
         Training runs.
     limits : Limits
-    drift : DriftWatch
+    drift : DriftMonitor
         Whether the plant has moved away from the model.
     """
 
@@ -66,31 +67,31 @@ class Handlers:
         self._limits = limits
         self._drift = drift
 
-    async def detect(self, request: Request) -> Answer:
-        content = await request.json(self._limits.body_bytes)
-        return json_answer(await self._core.detect_one(parse_item(content, self._limits)))
+    async def detect(self, request: Request) -> Response:
+        content = await read_json(request, self._limits.body_bytes)
+        return JsonResponse(await self._core.detect_one(parse_item(content, self._limits)))
 
-    async def detect_batch(self, request: Request) -> Answer:
-        content = await request.json(self._limits.body_bytes)
-        return json_answer(await self._core.detect(parse_batch(content, self._limits)))
+    async def detect_batch(self, request: Request) -> Response:
+        content = await read_json(request, self._limits.body_bytes)
+        return JsonResponse(await self._core.detect(parse_batch(content, self._limits)))
 
-    async def detect_streams(self, request: Request) -> Answer:
-        content = await request.json(self._limits.body_bytes)
+    async def detect_streams(self, request: Request) -> Response:
+        content = await read_json(request, self._limits.body_bytes)
         streams, echo = parse_streams(content, self._limits)
-        return json_answer(await self._core.detect_streams(streams, echo))
+        return JsonResponse(await self._core.detect_streams(streams, echo))
 
-    async def train(self, request: Request) -> Answer:
-        query = request.query()
+    async def train(self, request: Request) -> Response:
+        query = read_query(request)
         refuse_unknown(query, ("wait",))
         wait = flag(query.get("wait", "true"), "wait")
-        content = await request.json(self._limits.body_bytes)
+        content = await read_json(request, self._limits.body_bytes)
         status, body = await self._jobs.train(parse_training(content), wait)
-        return json_answer(body, status)
+        return JsonResponse(body, status)
 
-    async def train_job(self, request: Request) -> Answer:
-        return json_answer(await self._jobs.show(_uuid(request.path, "job")))
+    async def train_job(self, request: Request) -> Response:
+        return JsonResponse(await self._jobs.show(_uuid(request.path_params["job"], "job")))
 
-    async def status(self, _: Request) -> Answer:
+    async def status(self, _: Request) -> Response:
         keeper = self._core.keeper
         content: dict[str, Any] = {
             "ready": keeper.bundle is not None,
@@ -99,10 +100,10 @@ class Handlers:
             "drift": self._drift.known(keeper.bundle),
             "database": self._database.status(),
         }
-        return json_answer(content)
+        return JsonResponse(content)
 
-    async def anomalies(self, request: Request) -> Answer:
-        query = parse_query(request.query())
+    async def anomalies(self, request: Request) -> Response:
+        query = parse_query(read_query(request))
         filters = HistoryFilter(
             query.asset_id,
             query.sensor_id,
@@ -126,17 +127,17 @@ class Handlers:
         }
         if not page.total_is_exact:
             content["total_is_exact"] = False
-        return json_answer(content)
+        return JsonResponse(content)
 
-    async def anomaly(self, request: Request) -> Answer:
-        wanted = _uuid(request.path, "detection")
+    async def anomaly(self, request: Request) -> Response:
+        wanted = _uuid(request.path_params["id"], "detection")
         found = await self._database.run(lambda connection: get_detection(connection, wanted))
         if found is None:
             raise NotFound(f"no detection {wanted}")
-        return json_answer(found)
+        return JsonResponse(found)
 
-    async def runs(self, request: Request) -> Answer:
-        given = request.query()
+    async def runs(self, request: Request) -> Response:
+        given = read_query(request)
         refuse_unknown(given, _RUNS)
         query = {name: _RUNS[name](value, name) for name, value in given.items()}
         try:
@@ -148,7 +149,7 @@ class Handlers:
             )
         except InputError:
             raise InputError("page: not a next_page of this service", field="page") from None
-        return json_answer(found)
+        return JsonResponse(found)
 
 
 def describe(bundle: dict[str, Any] | None) -> dict[str, Any]:
@@ -181,10 +182,8 @@ def _uuid(text: str, what: str) -> UUID:
         raise NotFound(f"no {what} {text[:80]!r}: ids are UUIDs") from None
 
 
-def endpoints(
-    rest: Handlers, *, name: str, version: str, documentation: bytes
-) -> dict[str, list[Endpoint]]:
-    """The contract's paths below the prefix, and those at the root.
+def calls(rest: Handlers, *, name: str, version: str, documentation: bytes) -> list[Call]:
+    """The contract's calls, and BentoML's two methods.
 
     Parameters
     ----------
@@ -195,34 +194,31 @@ def endpoints(
     """
     health = {"status": "healthy", "service": name, "version": version}
 
-    async def show_health(_: Request) -> Answer:
-        return json_answer(health)
+    async def show_health(_: Request) -> Response:
+        return JsonResponse(health)
 
-    async def show_openapi(_: Request) -> Answer:
-        return Answer(documentation)
+    async def show_openapi(_: Request) -> Response:
+        return Response(documentation, media_type="application/json")
 
-    async def show_docs(_: Request) -> Answer:
-        return Answer(DOCS_PAGE, content_type=b"text/html; charset=utf-8")
+    async def show_docs(_: Request) -> Response:
+        return HTMLResponse(DOCS_PAGE)
 
-    below_prefix = [
-        Endpoint("/detect", {"POST": ("detect", rest.detect)}),
-        Endpoint("/detect/batch", {"POST": ("detect", rest.detect_batch)}),
-        Endpoint("/detect/streams", {"POST": ("detect", rest.detect_streams)}),
-        Endpoint("/train", {"POST": ("train", rest.train)}),
-        Endpoint("/train/{job}", {"GET": ("read", rest.train_job)}),
-        Endpoint("/status", {"GET": ("read", rest.status)}),
-        Endpoint("/metrics", {"GET": ("read", rest.runs)}),
-        Endpoint("", {"GET": ("read", rest.anomalies)}),
-        Endpoint("/{id}", {"GET": ("read", rest.anomaly)}),
-        Endpoint("/health", {"GET": (None, show_health)}),
-        Endpoint("/openapi.json", {"GET": (None, show_openapi)}),
-        Endpoint("/docs", {"GET": (None, show_docs)}),
-    ]
-    at_root = [
-        Endpoint("/health", {"GET": (None, show_health)}),
-        Endpoint("/", {"GET": (None, show_docs)}),
+    return [
+        Call(f"{PREFIX}/detect", "POST", "detect", rest.detect),
+        Call(f"{PREFIX}/detect/batch", "POST", "detect", rest.detect_batch),
+        Call(f"{PREFIX}/detect/streams", "POST", "detect", rest.detect_streams),
+        Call(f"{PREFIX}/train", "POST", "train", rest.train),
+        Call(f"{PREFIX}/train/{{job}}", "GET", "read", rest.train_job),
+        Call(f"{PREFIX}/status", "GET", "read", rest.status),
+        Call(f"{PREFIX}/metrics", "GET", "read", rest.runs),
+        Call(f"{PREFIX}/health", "GET", None, show_health),
+        Call(f"{PREFIX}/openapi.json", "GET", None, show_openapi),
+        Call(f"{PREFIX}/docs", "GET", None, show_docs),
+        Call(PREFIX, "GET", "read", rest.anomalies),
+        Call(f"{PREFIX}/{{id}}", "GET", "read", rest.anomaly),
+        Call("/health", "GET", None, show_health),
+        Call("/", "GET", None, show_docs),
         # BentoML's clients call its methods here; these are the same calls
-        Endpoint("/detect", {"POST": ("detect", rest.detect)}),
-        Endpoint("/detect_batch", {"POST": ("detect", rest.detect_batch)}),
+        Call("/detect", "POST", "detect", rest.detect),
+        Call("/detect_batch", "POST", "detect", rest.detect_batch),
     ]
-    return {PREFIX: below_prefix, "": at_root}

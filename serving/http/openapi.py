@@ -9,7 +9,7 @@ import orjson
 from serving.auth import Role
 from serving.http import openapi_examples as examples
 from serving.http.openapi_schemas import CRITICALITY, NAME, TIME, Json, ref, schemas
-from serving.http.routing import PREFIX
+from serving.http.rest_app import PREFIX
 
 #: Swagger UI as BentoML ships it, so that the page works without the internet.
 DOCS_PAGE = f"""<!doctype html>

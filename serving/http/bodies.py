@@ -1,0 +1,146 @@
+"""Bodies and queries: read with a limit, parsed strictly, answered as JSON."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from errors import AnomalyError, InputError, TooLarge, Unavailable
+
+
+def read_query(request: Request) -> dict[str, str]:
+    """The query's parameters; one given twice is an error, never a guess.
+
+    Raises
+    ------
+    InputError
+    """
+    raw = request.scope.get("query_string", b"").decode("latin-1")
+    try:
+        pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise InputError("the query is not UTF-8 text of at most 100 fields") from None
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InputError(f"{name}: given twice", field=name[:64])
+        found[name] = value
+    return found
+
+
+async def read_json(request: Request, limit: int) -> Any:
+    """The body, parsed.
+
+    Raises
+    ------
+    TooLarge
+        More than ``limit`` bytes; what is too much is not kept.
+    InputError
+        400: not UTF-8 JSON, or nested deeper than 1,000 levels; see also :func:`unpacked`.
+    """
+    body = await read_body(request, limit)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        wrong = InputError(f"the body is not valid JSON: {error}", code="bad_json")
+        wrong.status = 400
+        raise wrong from None
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body, unpacked; raises as :func:`read_json` does."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared[:20]) > limit:
+        raise _too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    encoding = request.headers.get("content-encoding")
+    return body if encoding is None else unpacked(body, encoding, limit)
+
+
+def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+    """The body without its ``Content-Encoding``.
+
+    Parameters
+    ----------
+    encoding : str
+        ``gzip`` or ``identity``.
+    limit : int
+        Bytes of the unpacked body; no more than these are ever unpacked.
+
+    Raises
+    ------
+    InputError
+        415: another encoding, or several; 400: not gzip, or cut short.
+    TooLarge
+    """
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "x-gzip"):
+        wrong = InputError(
+            f"Content-Encoding: {encoding!r:.40} is not understood; send gzip, or nothing packed",
+            code="unsupported_encoding",
+            field="content-encoding",
+        )
+        wrong.status = 415
+        raise wrong
+    inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # 16: gzip's header and checksum
+    try:
+        content = inflate.decompress(body, limit + 1)
+        if len(content) > limit:
+            raise _too_large(limit)
+        if not inflate.eof or inflate.unused_data:
+            raise zlib.error("cut short, or followed by something else")
+    except zlib.error as error:
+        damaged = InputError(f"the body is not one gzip file: {error}", code="bad_gzip")
+        damaged.status = 400
+        raise damaged from None
+    return content
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(
+        f"the body is larger than {limit} bytes (MAX_BODY_BYTES)", code="body_too_large"
+    )
+
+
+class JsonResponse(Response):
+    """JSON by orjson; numpy numbers and UUIDs included."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def error_response(error: AnomalyError) -> Response:
+    """An error as JSON: ``{"error": {"code", "message", "field"}}``, with ``Retry-After``."""
+    response = JsonResponse({"error": printable(error.entry())}, error.status)
+    if isinstance(error, Unavailable):
+        response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+    elif error.status == 401:
+        response.headers["www-authenticate"] = "Bearer"
+    elif error.status == 415:
+        response.headers["accept-encoding"] = "gzip"
+    return response
+
+
+def printable(entry: dict[str, Any]) -> dict[str, Any]:
+    """Error texts quote what was sent; what UTF-8 cannot carry is replaced."""
+    return {
+        key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for key, value in entry.items()
+    }

@@ -1,0 +1,186 @@
+"""The REST API as an ASGI application: Starlette's router over endpoints that check, count and say
+what went wrong.
+
+No middleware: an endpoint does all that has to be done around a handler, in 10 us.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+from prometheus_client import Counter, Histogram
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from errors import AnomalyError, Busy, NotFound
+from serving import metrics
+from serving.auth import Keys, Role
+from serving.http.bodies import error_response
+from serving.http.origins import Origins
+
+log = logging.getLogger("bentoml.serving.rest")
+
+PREFIX = "/api/v1/anomalies"
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Call(NamedTuple):
+    """One call: its path, its method, the role it needs (None: open) and what answers it."""
+
+    path: str
+    method: str
+    role: Role | None
+    handler: Handler
+
+
+class RestApp:
+    """Serves the REST API.
+
+    Parameters
+    ----------
+    keys : Keys
+    origins : Origins
+        Which web pages may call.
+    max_concurrency : int
+        Requests in flight beyond which new ones get 429; open calls are exempt.
+    """
+
+    def __init__(self, keys: Keys, origins: Origins, *, max_concurrency: int = 256) -> None:
+        self._keys = keys
+        self._origins = origins
+        self._gate = Gate(max_concurrency)
+        self._router = Router(redirect_slashes=False, default=self._endpoint("unknown", {}))
+
+    def serve(self, calls: list[Call]) -> None:
+        """Take up these calls; fixed paths come before the templates that they fit."""
+        by_path: dict[str, dict[str, Call]] = {}
+        for call in calls:
+            by_path.setdefault(call.path, {})[call.method] = call
+        self._router.routes[:] = [
+            Route(path, self._endpoint(label(path), methods), name=label(path))
+            for path, methods in by_path.items()
+        ]
+
+    def _endpoint(self, name: str, calls: Mapping[str, Call]) -> Endpoint:
+        return Endpoint(name, calls, self._keys, self._origins, self._gate)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path.endswith("/") and len(path) > 1 and not path.endswith("//"):
+            scope["path"] = path[:-1]  # both ways answer, without a redirect
+        await self._router(scope, receive, send)
+
+
+def label(path: str) -> str:
+    """A path as the metrics' label: without the prefix, and told apart from those at the root."""
+    if path.startswith(PREFIX):
+        return path.removeprefix(PREFIX)
+    return path if path == "/" else f"root{path}"
+
+
+class Gate:
+    """Counts requests in flight, and refuses what is too many."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._in_flight = 0
+
+    def __enter__(self) -> None:
+        if self._in_flight >= self._most:
+            raise Busy(
+                f"{self._in_flight} requests are in hand, at most {self._most} (MAX_CONCURRENCY)",
+                retry_after=1,
+            )
+        self._in_flight += 1
+        metrics.IN_HAND.inc()
+
+    def __exit__(self, *_: object) -> None:
+        self._in_flight -= 1
+        metrics.IN_HAND.dec()
+
+
+class Endpoint:
+    """Everything around the handlers of one path.
+
+    Parameters
+    ----------
+    name : str
+        Label of the metrics.
+    calls : mapping of str to Call
+        By method; none: the path is unknown.
+    keys, origins, gate
+        Who may call, from which pages, and how many at a time.
+    """
+
+    def __init__(
+        self, name: str, calls: Mapping[str, Call], keys: Keys, origins: Origins, gate: Gate
+    ) -> None:
+        self._name = name
+        self._calls = calls
+        self._keys = keys
+        self._origins = origins
+        self._gate = gate
+        self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        response = await self._safely(method, Request(scope, receive))
+        if scope["method"] == "HEAD":
+            response.body = b""  # the headers tell its length
+        await response(scope, receive, send)
+        known = method if method in self._calls else "other"
+        self._count(known, response.status_code, time.perf_counter() - started)
+
+    async def _safely(self, method: str, request: Request) -> Response:
+        """The answer, whatever happens."""
+        try:
+            self._origins.check(request.scope)
+            return await self._answer(method, request)
+        except AnomalyError as error:
+            if error.status >= 500 and not error.retriable:
+                log.error("%s %s: %s", method, self._name, error)
+            return error_response(error)
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody reads it; nginx's number, for the count
+        except Exception:
+            log.exception("%s %s failed", method, self._name)
+            return error_response(AnomalyError("an unexpected error; the server's log has it"))
+
+    async def _answer(self, method: str, request: Request) -> Response:
+        if not self._calls:
+            raise NotFound("no such path; see " + PREFIX + "/docs")
+        call = self._calls.get(method)
+        if call is None:
+            return self._not_allowed(method)
+        if call.role is None:
+            return await call.handler(request)
+        self._keys.check(request.headers, call.role)
+        with self._gate:
+            return await call.handler(request)
+
+    def _not_allowed(self, method: str) -> Response:
+        allowed = ", ".join(sorted(self._calls))
+        error = AnomalyError(
+            f"{method[:16]} is not allowed here; {allowed} is", code="method_not_allowed"
+        )
+        error.status = 405
+        response = error_response(error)
+        response.headers["allow"] = allowed
+        return response
+
+    def _count(self, method: str, status: int, seconds: float) -> None:
+        children = self._children.get((method, status))
+        if children is None:  # finding them by their labels costs more than counting
+            children = self._children[method, status] = (
+                metrics.REQUESTS.labels(self._name, method, str(status)),
+                metrics.SECONDS.labels(self._name),
+            )
+        children[0].inc()
+        children[1].observe(seconds)
