@@ -154,7 +154,7 @@ _READINGS = {
 def _count(results: Sequence[dict[str, Any]]) -> None:
     refused = sum("error" in result for result in results)
     anomalous = sum(bool(result.get("is_anomaly")) for result in results)
-    not_scored = sum("not_scored" in result["metadata"] for result in results if "scores" in result)
+    not_scored = sum("not_scored" in r["metadata"] for r in results if r.get("scores") == [])
     for outcome, number in (
         ("refused", refused),
         ("anomaly", anomalous),

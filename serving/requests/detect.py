@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -29,6 +29,13 @@ class Limits:
     history: int = 1000
     body_bytes: int = 32 * 2**20
     future_s: float = 3600.0
+
+    def latest(self) -> datetime:
+        """The furthest time ahead that a reading may have now."""
+        try:
+            return datetime.now(UTC) + timedelta(seconds=self.future_s)
+        except OverflowError:  # so far ahead is any time
+            return datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -71,8 +78,13 @@ def check_criticality(value: object, field: str = "criticality") -> str | None:
     return value
 
 
-def parse_item(content: object, limits: Limits) -> Item:
+def parse_item(content: object, limits: Limits, latest: datetime | None = None) -> Item:
     """Check one item of ``/detect`` or ``/detect/batch``.
+
+    Parameters
+    ----------
+    latest : datetime, optional
+        The furthest time ahead; None: as the limits have it, from now.
 
     Raises
     ------
@@ -85,7 +97,7 @@ def parse_item(content: object, limits: Limits) -> Item:
         asset_id=check_name(content.get("asset_id"), "asset_id"),
         sensor_id=check_optional_name(content.get("sensor_id"), "sensor_id"),
         features=check_features(content.get("features"), "features", limits.features),
-        timestamp=_past_time(content.get("timestamp"), limits.future_s),
+        timestamp=_past_time(content.get("timestamp"), latest or limits.latest()),
         criticality=check_criticality(content.get("criticality")),
         history=_history(content.get("history"), limits),
         metadata=_metadata(content.get("metadata")),
@@ -107,16 +119,17 @@ def parse_batch(content: object, limits: Limits) -> list[Item | InputError]:
             f"{len(content)} items, at most {limits.items} (MAX_BATCH_ITEMS)", code="too_many_items"
         )
     found: list[Item | InputError] = []
+    latest = limits.latest()
     for place, entry in enumerate(content):
         try:
-            found.append(parse_item(entry, limits))
+            found.append(parse_item(entry, limits, latest))
         except InputError as error:
             error.field = f"[{place}].{error.field}" if error.field else f"[{place}]"
             found.append(error)
     return found
 
 
-def _past_time(value: object, future_s: float) -> datetime | None:
+def _past_time(value: object, latest: datetime) -> datetime | None:
     """When a reading was taken; None: now. What lies ahead was not measured.
 
     Stored, it would stay on top of "newest first", and in every count since a date, for as long.
@@ -124,11 +137,10 @@ def _past_time(value: object, future_s: float) -> datetime | None:
     if value is None:
         return None
     at = check_time(value, "timestamp")
-    now = datetime.now(UTC)
-    if (at - now).total_seconds() > future_s:
+    if at > latest:
         raise InputError(
-            f"timestamp: {at.isoformat()} lies more than {future_s:g} s after now,"
-            f" {now.isoformat(timespec='seconds')}",
+            f"timestamp: {at.isoformat()} lies ahead of now, after {latest.isoformat()}"
+            " (BRIDGE_FUTURE_S)",
             code="future_timestamp",
             field="timestamp",
         )
