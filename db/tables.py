@@ -26,12 +26,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, Text
 
-_NOW = {"server_default": text("now()")}
+NOW = {"server_default": text("now()")}
 _NEWEST_FIRST = (text("timestamp DESC"), text("id DESC"))
 _ANOMALIES = text("is_anomaly")
 
 
-def _json(name: str | None = None, *, nullable: bool = False) -> Any:
+def json_column(name: str | None = None, *, nullable: bool = False) -> Any:
     """A jsonb column, optionally under a name that Python or SQLModel reserves."""
     column: Column[Any] = Column(name, JSONB, nullable=nullable) if name else Column(JSONB)
     column.nullable = nullable
@@ -109,9 +109,9 @@ class AnomalyDetection(SQLModel, table=True):
     is_anomaly: bool
     criticality: str = Field(sa_type=Text)
     asset_criticality: str | None = Field(default=None, sa_type=Text)
-    scores: list[dict[str, Any]] = _json()
-    features: dict[str, float] = _json()
-    details: dict[str, Any] = _json("metadata")
+    scores: list[dict[str, Any]] = json_column()
+    features: dict[str, float] = json_column()
+    details: dict[str, Any] = json_column("metadata")
     event_id: str | None = Field(default=None, sa_type=Text)
     window_mark: str | None = Field(default=None, sa_type=Text)
     group_name: str | None = Field(default=None, sa_type=Text)
@@ -119,7 +119,7 @@ class AnomalyDetection(SQLModel, table=True):
     topic_id: UUID | None = None
     partition: int | None = None
     source_offset: int | None = Field(default=None, sa_type=BigInteger)
-    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    created_at: datetime = Field(sa_column_kwargs=NOW)
 
 
 class DeadLetter(SQLModel, table=True):
@@ -151,7 +151,7 @@ class DeadLetter(SQLModel, table=True):
     asset_id: str | None = Field(default=None, sa_type=Text)
     sensor_id: str | None = Field(default=None, sa_type=Text)
     original_id: UUID | None = None
-    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    created_at: datetime = Field(sa_column_kwargs=NOW)
 
 
 class StreamState(SQLModel, table=True):
@@ -177,12 +177,12 @@ class StreamState(SQLModel, table=True):
     asset_id: str = Field(sa_type=Text)
     sensor_id: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
     feature: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
-    state: dict[str, Any] = _json()
+    state: dict[str, Any] = json_column()
     last_timestamp: datetime | None = None
     window_length: int | None = None
     window_start: datetime | None = None
     bundle_version: str | None = Field(default=None, sa_type=Text)
-    updated_at: datetime = Field(sa_column_kwargs=_NOW)
+    updated_at: datetime = Field(sa_column_kwargs=NOW)
 
 
 class SourceOffset(SQLModel, table=True):
@@ -196,8 +196,8 @@ class SourceOffset(SQLModel, table=True):
     next_offset: int | None = Field(default=None, sa_type=BigInteger)
     topic: str | None = Field(default=None, sa_type=Text)
     owner: str | None = Field(default=None, sa_type=Text)
-    claimed_at: datetime = Field(sa_column_kwargs=_NOW)
-    updated_at: datetime = Field(sa_column_kwargs=_NOW)
+    claimed_at: datetime = Field(sa_column_kwargs=NOW)
+    updated_at: datetime = Field(sa_column_kwargs=NOW)
 
 
 class OutboxRow(SQLModel, table=True):
@@ -216,7 +216,7 @@ class OutboxRow(SQLModel, table=True):
     key: bytes | None = None
     value: bytes | None = None
     headers: bytes | None = None
-    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    created_at: datetime = Field(sa_column_kwargs=NOW)
 
 
 class Asset(SQLModel, table=True):
@@ -226,6 +226,9 @@ class Asset(SQLModel, table=True):
 
     asset_id: str = Field(primary_key=True, sa_type=Text)
     criticality: str = Field(sa_type=Text)
+    changed_at: datetime | None = None
+    changed_by: str | None = Field(default=None, sa_type=Text)
+    reason: str | None = Field(default=None, sa_type=Text)
 
 
 class TrainingJob(SQLModel, table=True):
@@ -236,12 +239,12 @@ class TrainingJob(SQLModel, table=True):
 
     id: UUID = Field(primary_key=True)
     state: str = Field(sa_type=Text)
-    request: dict[str, Any] = _json()
-    progress: dict[str, Any] | None = _json(nullable=True)
-    result: dict[str, Any] | None = _json(nullable=True)
-    error: dict[str, Any] | None = _json(nullable=True)
+    request: dict[str, Any] = json_column()
+    progress: dict[str, Any] | None = json_column(nullable=True)
+    result: dict[str, Any] | None = json_column(nullable=True)
+    error: dict[str, Any] | None = json_column(nullable=True)
     owner: str | None = Field(default=None, sa_type=Text)
-    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    created_at: datetime = Field(sa_column_kwargs=NOW)
     started_at: datetime | None = None
     heartbeat_at: datetime | None = None
     finished_at: datetime | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from alembic import context
 from sqlmodel import SQLModel
 
+import db.incident_tables
 import db.tables  # noqa: F401 (fills the metadata)
 
 context.configure(

@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 from sqlmodel import SQLModel
 
+import db.incident_tables
 import db.tables  # noqa: F401 (fills the metadata)
 from db.migrate import current_revision, main, migrate, required_revision, scripts
 from db.partitions import ensure_partitions

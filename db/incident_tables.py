@@ -1,0 +1,286 @@
+"""The tables of what people work with, as SQLModel classes: incidents, their log, and the rest.
+
+An incident's row has a process side, which bridge, journal and timer write, and a human side,
+which REST writes; ``state`` is derived from both by PostgreSQL and nowhere else. ``version`` counts
+changes of state, ``revision`` every write.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Computed,
+    ForeignKey,
+    Identity,
+    Index,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlmodel import Field, SQLModel, Text
+
+from db.tables import NOW, json_column
+
+_NEWEST = (text("last_activity_at DESC"), text("id DESC"))
+STATES = (
+    "open-unacknowledged", "open-acknowledged", "cleared-unacknowledged", "cleared-acknowledged",
+    "shelved", "suppressed", "closed",
+)  # fmt: skip
+_STATE = """
+    CASE
+        WHEN closed_at IS NOT NULL THEN 'closed'
+        WHEN shelved_until IS NOT NULL THEN 'shelved'
+        WHEN suppressed_by IS NOT NULL THEN 'suppressed'
+        WHEN cleared_at IS NULL AND acknowledged_at IS NULL THEN 'open-unacknowledged'
+        WHEN cleared_at IS NULL THEN 'open-acknowledged'
+        WHEN acknowledged_at IS NULL THEN 'cleared-unacknowledged'
+        ELSE 'cleared-acknowledged'
+    END
+"""
+
+
+def _text() -> Any:
+    return Field(default=None, sa_type=Text)
+
+
+def _incident_key(*, on_delete: str, nullable: bool = False) -> Any:
+    key = ForeignKey("incidents.id", ondelete=on_delete)
+    return Field(default=None, sa_column=Column(Uuid, key, nullable=nullable))
+
+
+def _identity(*, primary_key: bool = True) -> Any:
+    column: Column[Any] = Column(BigInteger, Identity(always=True), primary_key=primary_key)
+    return Field(default=None, sa_column=column)
+
+
+class IncidentRow(SQLModel, table=True):
+    """One alarm event of one stream, as a person handles it; ``id`` is its first event's."""
+
+    __tablename__ = "incidents"
+    __table_args__ = (
+        Index("ix_incident_activity", *_NEWEST),
+        Index("ix_incident_state", "state", *_NEWEST),
+        Index("ix_incident_asset", "asset_id", *_NEWEST),
+        Index(
+            "ix_incident_assignee",
+            "assignee",
+            *_NEWEST,
+            postgresql_where=text("assignee IS NOT NULL"),
+        ),
+        Index("ix_incident_stream", "stream_key", "kind", text("seq DESC")),
+        Index("ix_incident_open", "stream_key", postgresql_where=text("cleared_at IS NULL")),
+        Index(
+            "ix_incident_shelved",
+            "shelved_until",
+            postgresql_where=text("shelved_until IS NOT NULL"),
+        ),
+        Index(
+            "ix_incident_settled",
+            "updated_at",
+            postgresql_where=text("state = 'cleared-acknowledged'"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    seq: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), nullable=False)
+    )
+    version: int = Field(sa_type=BigInteger)
+    revision: int = Field(sa_type=BigInteger)
+    asset_id: str = Field(sa_type=Text)
+    sensor_id: str | None = _text()
+    feature: str | None = _text()
+    stream_key: UUID | None = Field(
+        default=None,
+        sa_column=Column(
+            Uuid, Computed("stream_key(asset_id, sensor_id, feature)", persisted=True)
+        ),
+    )
+    group_name: str | None = _text()
+    kind: str = Field(sa_type=Text)
+    asset_criticality: str | None = _text()
+    severity: str = Field(sa_type=Text)
+    opened_at: datetime
+    started_at: datetime
+    last_activity_at: datetime
+    cleared_at: datetime | None = None
+    readings: int = Field(sa_type=BigInteger)
+    anomalies: int = Field(sa_type=BigInteger)
+    peak: dict[str, Any] = json_column()
+    recent: list[float] = json_column()
+    bundle_version: str | None = _text()
+    persistent: bool = False
+    event_id: UUID
+    suppressed_by: str | None = _text()
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = _text()
+    assignee: str | None = _text()
+    shelved_until: datetime | None = None
+    shelved_by: str | None = _text()
+    shelve_reason: str | None = _text()
+    closed_at: datetime | None = None
+    closed_by: str | None = _text()
+    verdict: str | None = _text()
+    fault_code: str | None = _text()
+    note: str | None = _text()
+    ticket: str | None = _text()
+    state: str | None = Field(
+        default=None, sa_column=Column(Text, Computed(_STATE, persisted=True))
+    )
+    created_at: datetime = Field(sa_column_kwargs=NOW)
+    seen_at: datetime = Field(sa_column_kwargs=NOW)
+    updated_at: datetime = Field(sa_column_kwargs=NOW)
+
+
+class IncidentEvent(SQLModel, table=True):
+    """An event that became an incident or joined one."""
+
+    __tablename__ = "incident_events"
+    __table_args__ = (Index("ix_incident_event", "incident_id"),)
+
+    event_id: UUID = Field(primary_key=True)
+    incident_id: UUID = _incident_key(on_delete="CASCADE")
+    started_at: datetime
+    cleared_at: datetime | None = None
+
+
+class IncidentLogEntry(SQLModel, table=True):
+    """Who did what to an incident, when and why. Append-only: a trigger refuses changes."""
+
+    __tablename__ = "incident_log"
+    __table_args__ = (
+        UniqueConstraint("incident_id", "client_token", name="uq_incident_log_token"),
+        Index("ix_incident_log", "incident_id", "id"),
+        Index("ix_incident_log_opened", "occurred_at", postgresql_where=text("what = 'opened'")),
+    )
+
+    id: int | None = _identity()
+    incident_id: UUID = _incident_key(on_delete="CASCADE")
+    at: datetime = Field(sa_column_kwargs=NOW)
+    occurred_at: datetime
+    version: int = Field(sa_type=BigInteger)
+    who: str = Field(sa_type=Text)
+    what: str = Field(sa_type=Text)
+    why: str | None = _text()
+    before: dict[str, Any] = json_column()
+    after: dict[str, Any] = json_column()
+    client_token: str | None = _text()
+
+
+class MaintenanceWindow(SQLModel, table=True):
+    """When alarms of some streams are no alarms; a pattern that is NULL fits all."""
+
+    __tablename__ = "maintenance_windows"
+    __table_args__ = (
+        CheckConstraint("ends_at > starts_at", name="ck_maintenance_window_span"),
+        Index("ix_maintenance_window_end", "ends_at"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    version: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "1"})
+    asset_pattern: str | None = _text()
+    sensor_pattern: str | None = _text()
+    group_pattern: str | None = _text()
+    starts_at: datetime
+    ends_at: datetime
+    rrule: str | None = _text()
+    time_zone: str = Field(sa_type=Text, sa_column_kwargs={"server_default": "UTC"})
+    reason: str | None = _text()
+    suppresses_alarms: bool = True
+    excluded_from_training: bool = True
+    created_at: datetime = Field(sa_column_kwargs=NOW)
+    created_by: str = Field(sa_type=Text)
+    changed_at: datetime | None = None
+    changed_by: str | None = _text()
+    deleted_at: datetime | None = None
+    deleted_by: str | None = _text()
+
+
+class OffCondition(SQLModel, table=True):
+    """A reading of this group with ``feature operator value``, held so long: the machine is off."""
+
+    __tablename__ = "off_conditions"
+    __table_args__ = (
+        UniqueConstraint("group_name", "feature", "operator", "value", name="uq_off_condition"),
+    )
+
+    id: int | None = _identity()
+    group_name: str = Field(sa_type=Text)
+    feature: str = Field(sa_type=Text)
+    operator: str = Field(sa_type=Text)
+    value: float
+    hold_s: float = 0.0
+    run_up_s: float = 0.0
+    changed_at: datetime = Field(sa_column_kwargs=NOW)
+    changed_by: str = Field(sa_type=Text)
+
+
+class FaultCode(SQLModel, table=True):
+    """One kind of fault of the plant's list, and what to do about it."""
+
+    __tablename__ = "fault_codes"
+
+    code: str = Field(primary_key=True, sa_type=Text)
+    name: str = Field(sa_type=Text)
+    action: str = Field(sa_type=Text)
+    position: int = 0
+
+
+class Feedback(SQLModel, table=True):
+    """What a person says about a span of an asset; withdrawn, never changed."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (
+        UniqueConstraint("client_token", name="uq_feedback_token"),
+        CheckConstraint("ends_at >= starts_at", name="ck_feedback_span"),
+        Index("ix_feedback_asset", "asset_id", "starts_at"),
+        Index("ix_feedback_created", "created_at"),
+        Index(
+            "ix_feedback_incident",
+            "incident_id",
+            postgresql_where=text("incident_id IS NOT NULL"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    asset_id: str = Field(sa_type=Text)
+    sensor_id: str | None = _text()
+    feature: str | None = _text()
+    group_name: str | None = _text()
+    incident_id: UUID | None = _incident_key(on_delete="SET NULL", nullable=True)
+    starts_at: datetime
+    ends_at: datetime
+    verdict: str = Field(sa_type=Text)
+    fault_code: str | None = _text()
+    note: str | None = _text()
+    effects: dict[str, Any] = json_column()
+    created_at: datetime = Field(sa_column_kwargs=NOW)
+    created_by: str = Field(sa_type=Text)
+    withdrawn_at: datetime | None = None
+    withdrawn_by: str | None = _text()
+    withdrawn_why: str | None = _text()
+    client_token: str | None = _text()
+
+
+class StreamReset(SQLModel, table=True):
+    """A stream that is to begin anew, after an overhaul; ``sensor_id`` NULL: all of the asset."""
+
+    __tablename__ = "stream_resets"
+    __table_args__ = (
+        UniqueConstraint("client_token", name="uq_stream_reset_token"),
+        Index("ix_stream_reset_asset", "asset_id", "id"),
+    )
+
+    id: int | None = _identity()
+    asset_id: str = Field(sa_type=Text)
+    sensor_id: str | None = _text()
+    reason: str | None = _text()
+    requested_at: datetime = Field(sa_column_kwargs=NOW)
+    requested_by: str = Field(sa_type=Text)
+    client_token: str | None = _text()
