@@ -48,15 +48,15 @@ class BridgeCondition:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._lock = threading.Lock()  # noticed by every thread; the last to notice is right
-        self._troubles: dict[str, str] = {}
+        self._outages: dict[str, str] = {}
 
-    def notice(self, what: str, code: str | None) -> None:
+    def update(self, what: str, code: str | None) -> None:
         """Note the trouble of one part; None: it is over."""
         with self._lock:
             if code is None:
-                self._troubles.pop(what, None)
+                self._outages.pop(what, None)
             else:
-                self._troubles[what] = code
+                self._outages[what] = code
             self._show()
 
     def started(self) -> None:
@@ -65,7 +65,7 @@ class BridgeCondition:
             self._show()
 
     def _show(self) -> None:
-        why = ",".join(sorted(self._troubles.values()))
+        why = ",".join(sorted(self._outages.values()))
         self._metrics.set_state("paused" if why else "running", why)
 
 
@@ -75,27 +75,27 @@ class Bridge:
     def __init__(
         self,
         consumer: KafkaConsumer,
-        intake: PollLoop,
-        watch: ConsumerMonitor,
-        lanes: list[PartitionWorker],
+        poll_loop: PollLoop,
+        monitor: ConsumerMonitor,
+        workers: list[PartitionWorker],
         claims: Claims,
         publishers: list[Publisher],
-        upkeep: TablePartitionMaintainer,
+        maintainer: TablePartitionMaintainer,
         scorers: list[HttpScorer],
-        broker_trouble: Outage,
+        broker_outage: Outage,
         condition: BridgeCondition,
         metrics: Metrics,
     ) -> None:
         self._consumer = consumer
-        self._intake = intake
-        self._assignment = intake.assignment
-        self._watch = watch
-        self._lanes = lanes
+        self._poll_loop = poll_loop
+        self._assignment = poll_loop.assignment
+        self._monitor = monitor
+        self._workers = workers
         self._claims = claims
         self._publishers = publishers
-        self._upkeep = upkeep
+        self._maintainer = maintainer
         self._scorers = scorers
-        self._broker_trouble = broker_trouble
+        self._broker_outage = broker_outage
         self._condition = condition
         self._metrics = metrics
         self._started = 0.0
@@ -106,26 +106,26 @@ class Bridge:
         self._claims.start()
         for publisher in self._publishers:
             publisher.start()
-        self._upkeep.start()
-        for lane in self._lanes:
-            lane.start()
+        self._maintainer.start()
+        for worker in self._workers:
+            worker.start()
         self._condition.started()
         log.info("bridge started", extra={"action": "started"})
 
     def step(self) -> None:
-        self._intake.step()
+        self._poll_loop.step()
 
     def broker_failed(self, error: AnomalyError) -> float:
         """Note that polling failed; seconds to wait."""
-        return self._broker_trouble.failed(error)
+        return self._broker_outage.record_failure(error)
 
     def defect(self) -> str | None:
         """The thread that has ended though nobody stopped it; nothing but a defect does that."""
         threads = [
             self._claims.thread,
-            self._upkeep.thread,
+            self._maintainer.thread,
             *(publisher.thread for publisher in self._publishers),
-            *self._lanes,
+            *self._workers,
         ]
         ended = [thread.name for thread in threads if thread.died]
         ended += ["metrics"] if self._metrics.died else []
@@ -137,32 +137,32 @@ class Bridge:
 
     def sources(self) -> list[Source]:
         return [
-            place.source
-            for place in self._assignment.places
-            if place.status in (PartitionStatus.READY, PartitionStatus.DOUBTFUL)
+            assigned.source
+            for assigned in self._assignment.partitions
+            if assigned.status in (PartitionStatus.READY, PartitionStatus.DOUBTFUL)
         ]
 
     def drained(self) -> bool:
         """All that was in our partitions when they were claimed is stored, and published if it can
         be."""
-        if self._watch.topic_missing:
+        if self._monitor.topic_missing:
             return time.monotonic() - self._started > NO_TOPIC_SECONDS
         if not self._assignment.settled():
             return False
-        places = self._assignment.places
-        if any(p.drain_to is None or p.position < p.drain_to for p in places):
+        partitions = self._assignment.partitions
+        if any(p.drain_to is None or p.position < p.drain_to for p in partitions):
             return False
         return all(publisher.idle for publisher in self._publishers)
 
     def stop(self, seconds: float) -> None:
         """Finish the batches in hand, publish what is waiting, leave the group."""
         deadline = time.monotonic() + seconds
-        for lane in self._lanes:
-            lane.finish()
-        for lane in self._lanes:
-            lane.stop(max(0.1, deadline - time.monotonic()))
+        for worker in self._workers:
+            worker.finish()
+        for worker in self._workers:
+            worker.stop(max(0.1, deadline - time.monotonic()))
         self._claims.stop()
-        self._upkeep.stop(0.0)
+        self._maintainer.stop(0.0)
         # what is not published by then is published by the next owner
         deadline = min(time.monotonic() + 5.0, max(time.monotonic() + 0.5, deadline))
         for publisher in self._publishers:
@@ -170,7 +170,7 @@ class Bridge:
         for publisher in self._publishers:
             publisher.stop(max(0.1, deadline - time.monotonic()))
         try:
-            offsets = self._watch.offsets_to_tell(self._assignment.places)
+            offsets = self._monitor.offsets_to_commit(self._assignment.partitions)
             if offsets:
                 internals.commit(self._consumer, offsets, 2.0)
         except (kafka_errors.KafkaError, AssertionError) as error:
@@ -194,8 +194,8 @@ def build(
 ) -> Bridge:
     """Put a bridge together out of its settings and connections."""
     condition = BridgeCondition(metrics)
-    store_trouble = Outage("database", condition.notice)
-    broker_trouble = Outage("broker", condition.notice)
+    store_outage = Outage("database", condition.update)
+    broker_outage = Outage("broker", condition.update)
     later: list[Bridge] = []  # the parts below speak to the whole, which is made last
     publishers = _publishers(
         settings,
@@ -204,7 +204,7 @@ def build(
         metrics,
         make_producer,
         condition,
-        store_trouble,
+        store_outage,
         hook,
         lambda: later[0].sources() if later else [],
     )
@@ -213,15 +213,15 @@ def build(
         for publisher in publishers:
             publisher.notify()
 
-    spread = UnkeyedStreams(settings.bridge_silent_s)
+    unkeyed = UnkeyedStreams(settings.bridge_silent_s)
     budget = CacheBudget(int(settings.bridge_streams_mb * 2**20))
-    parts = Dependencies(
+    deps = Dependencies(
         store=store,
         metrics=metrics,
-        refusals=RejectionBreaker(
+        breaker=RejectionBreaker(
             settings.refusal_window, settings.refusal_pause, settings.refusal_share
         ),
-        spread=spread,
+        unkeyed=unkeyed,
         cache_budget=budget,
         names=LookAlikes(),
         repeated_hour=RepeatedHour(),
@@ -231,40 +231,42 @@ def build(
             settings.kafka_publish,
         ),
         limits=ParseLimits(settings.bridge_future_s, settings.max_features),
-        sizes=BatchSettings(
+        batching=BatchSettings(
             settings.bridge_batch_max,
             settings.bridge_batch_age_ms / 1000,
             settings.bridge_batch_seconds,
         ),
-        service_trouble=Outage("service", condition.notice),
-        store_trouble=store_trouble,
-        setup_trouble=Outage("set-up", condition.notice),
+        service_outage=Outage("service", condition.update),
+        store_outage=store_outage,
+        setup_outage=Outage("set-up", condition.update),
         setup_retry=settings.refusal_retry_s,
         hook=hook,
         stored=publish,
         setup_refused=lambda error: setattr(later[0], "refused", error),
     )
     scorers = [make_scorer() for _ in range(settings.bridge_lanes)]
-    lanes = [PartitionWorker(number, parts, scorer) for number, scorer in enumerate(scorers)]
-    claims = Claims(store, store_trouble, metrics)
-    rules = PollSettings(
+    workers = [PartitionWorker(number, deps, scorer) for number, scorer in enumerate(scorers)]
+    claims = Claims(store, store_outage, metrics)
+    poll_settings = PollSettings(
         topic=settings.kafka_topic_input_features,
         reset=settings.kafka_auto_offset_reset,
-        buffer_records=2 * settings.bridge_batch_max * len(lanes),
+        buffer_records=2 * settings.bridge_batch_max * len(workers),
         buffer_bytes=int(settings.bridge_buffer_mb * 2**20),
         unreadable_tries=settings.bridge_unreadable_tries,
     )
-    watch = ConsumerMonitor(
-        consumer, rules.topic, metrics, broker_trouble, spread, settings.bridge_silent_s
+    monitor = ConsumerMonitor(
+        consumer, poll_settings.topic, metrics, broker_outage, unkeyed, settings.bridge_silent_s
     )
-    assignment = Assignment(consumer, lanes, settings.bridge_revoke_s, budget)
-    intake = PollLoop(consumer, assignment, claims, metrics, watch, rules, condition.notice)
-    upkeep = TablePartitionMaintainer(
+    assignment = Assignment(consumer, workers, settings.bridge_revoke_s, budget)
+    poll_loop = PollLoop(
+        consumer, assignment, claims, metrics, monitor, poll_settings, condition.update
+    )
+    maintainer = TablePartitionMaintainer(
         make_partitions, Outage("partitions", lambda *_: None)
     )  # pauses nothing
     bridge = Bridge(
-        consumer, intake, watch, lanes, claims, publishers, upkeep, scorers, broker_trouble,
-        condition, metrics,
+        consumer, poll_loop, monitor, workers, claims, publishers, maintainer, scorers,
+        broker_outage, condition, metrics,
     )  # fmt: skip
     later.append(bridge)
     return bridge
@@ -277,7 +279,7 @@ def _publishers(
     metrics: Metrics,
     make_producer: Callable[..., Any],
     condition: BridgeCondition,
-    store_trouble: Outage,
+    store_outage: Outage,
     hook: Hook,
     sources: Callable[[], list[Source]],
 ) -> list[Publisher]:
@@ -297,8 +299,8 @@ def _publishers(
             Sending(make_producer),
             outlet,
             metrics,
-            Outage(f"publishing to {outlet}", condition.notice),
-            store_trouble,
+            Outage(f"publishing to {outlet}", condition.update),
+            store_outage,
             hook,
         )
         for outlet in outlets

@@ -173,7 +173,7 @@ def _run(settings: Settings, drain: bool) -> int:
         consumer = _until(stopping, "broker", lambda: clients.make_consumer(settings))
         if consumer is None:
             return 0
-        topics.say_unwritable(settings)
+        topics.log_unwritable(settings)
         owner = settings.kafka_group_instance_id or f"{socket.gethostname()}:{os.getpid()}"
         hook = _hook(settings)
         maintenance = Maintenance(engine, settings)
@@ -191,14 +191,14 @@ def _run(settings: Settings, drain: bool) -> int:
 
 def _until(stopping: threading.Event, what: str, attempt: Callable[[], T]) -> T | None:
     """Try until it works; None when the bridge is stopped before that."""
-    trouble = Outage(what, lambda *_: None)
+    outage = Outage(what, lambda *_: None)
     while not stopping.is_set():
         try:
             made = attempt()
-            trouble.passed()
+            outage.record_success()
             return made
         except (BrokerUnavailable, StorageUnavailable) as error:
-            stopping.wait(trouble.failed(error))
+            stopping.wait(outage.record_failure(error))
     return None
 
 

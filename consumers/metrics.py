@@ -46,7 +46,7 @@ class Metrics:
         self.outbox = Gauge("bridge_outbox_rows", "rows waiting to be published", **made)
         self.lag = Gauge("bridge_lag", "records not yet accounted for", ["partition"], **made)
         self.silent = Gauge("bridge_streams_silent", "streams without a recent reading", **made)
-        self.spread = Gauge("bridge_streams_spread", "streams seen on several partitions", **made)
+        self.unkeyed = Gauge("bridge_streams_spread", "streams seen on several partitions", **made)
         self.streams = Gauge("bridge_streams", "streams remembered", **made)
         self.stream_bytes = Gauge("bridge_streams_bytes", "memory of these, about", **made)
         self.restarted = Counter(
@@ -90,8 +90,8 @@ class Metrics:
             if item.result is not None:
                 if item.result["is_anomaly"]:
                     anomalies[item.result["criticality"]] += 1
-            elif item.refusal is not None:
-                refused[item.refusal.reason] += 1
+            elif item.rejection is not None:
+                refused[item.rejection.reason] += 1
         self.detections.inc(sum(1 for item in items if item.result is not None))
         for severity, count in anomalies.items():
             self.anomalies.labels(severity).inc(count)

@@ -31,9 +31,9 @@ class Outage:
         Told the reason's code when a trouble starts and None when it ends.
     """
 
-    def __init__(self, what: str, notice: StateListener) -> None:
+    def __init__(self, what: str, listener: StateListener) -> None:
         self._what = what
-        self._notice = notice
+        self._listener = listener
         self._lock = threading.Lock()
         self._since: float | None = None
         self._code = ""
@@ -44,7 +44,7 @@ class Outage:
         """The reason's code while it lasts."""
         return self._code if self._since is not None else None
 
-    def failed(self, error: AnomalyError, asked: float = 0.0) -> float:
+    def record_failure(self, error: AnomalyError, asked: float = 0.0) -> float:
         """Note a failure; seconds to wait, with jitter, never less than was ``asked`` for."""
         with self._lock:
             if self._since is None or error.code != self._code:
@@ -53,12 +53,12 @@ class Outage:
                 )
                 self._since = self._since or time.monotonic()
                 self._code = error.code
-                self._notice(self._what, error.code)
+                self._listener(self._what, error.code)
             self._tries += 1
             wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(self._tries - 1, 10))
         return max(float(wait * random.uniform(0.5, 1.0)), asked)
 
-    def passed(self, begun: float = math.inf) -> None:
+    def record_success(self, begun: float = math.inf) -> None:
         """Note that it works (again).
 
         ``begun`` is when what passed was begun (`time.monotonic`): an answer to something asked
@@ -77,4 +77,4 @@ class Outage:
                 extra={"action": "resumed"},
             )  # fmt: skip
             self._tries, self._code = 0, ""
-            self._notice(self._what, None)
+            self._listener(self._what, None)

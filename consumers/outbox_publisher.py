@@ -76,16 +76,16 @@ class Publisher:
         sending: Sending,
         outlet: Outlet,
         metrics: Metrics,
-        trouble: Outage,
-        store_trouble: Outage,
+        outage: Outage,
+        store_outage: Outage,
         hook: Hook = nothing,
     ) -> None:
         self._store = store
         self._sending = sending
         self._outlet = outlet
         self._metrics = metrics
-        self._trouble = trouble
-        self._store_trouble = store_trouble
+        self._outage = outage
+        self._store_outage = store_outage
         # the messages wait, the bridge does not: its state stays as it is
         self._refusal = Outage(f"publishing to {outlet}", lambda *_: None)
         self._hook = hook
@@ -144,10 +144,10 @@ class Publisher:
                     self._idle = True
             except BrokerUnavailable as error:
                 self._sending.forget()
-                self._again_after(self._trouble.failed(error), self._hurry)
+                self._again_after(self._outage.record_failure(error), self._hurry)
             except AnomalyError as error:
                 # a commit tells that the database is back
-                self._again_after(self._store_trouble.failed(error), self._work)
+                self._again_after(self._store_outage.record_failure(error), self._work)
 
     def _again_after(self, seconds: float, sooner: threading.Event) -> None:
         if self._hurry.is_set():
@@ -166,7 +166,7 @@ class Publisher:
                 pass
             self._drain_orphans()
         if again and self._after == 0:
-            self._refusal.passed()
+            self._refusal.record_success()
             self._metrics.refusing.labels(str(self._outlet)).set(0)
 
     def _drain_once(self) -> bool:
@@ -175,7 +175,7 @@ class Publisher:
         messages = self._store.waiting(
             self._outlet.sources(), self._outlet.target, self._after, CHUNK
         )
-        self._store_trouble.passed()
+        self._store_outage.record_success()
         if not messages:
             return False
         with self._metrics.timed("publish"):
@@ -238,7 +238,7 @@ class Publisher:
             self._wait_for_topic(messages)
         if settled.failure is not None:
             raise settled.failure
-        self._trouble.passed()
+        self._outage.record_success()
         return not settled.closed
 
     def _wait_for_topic(self, messages: Sequence[OutboxMessage]) -> None:
@@ -249,7 +249,7 @@ class Publisher:
         topics = ", ".join(sorted({targets[one] for one in refused}))
         why = Counter(refused.values()).most_common(1)[0][0]
         error = BrokerUnavailable(f"topic {topics} {why}", code="topic_refuses")
-        wait = self._refusal.failed(error, 0.0 if closed else REFUSED_AGAIN)
+        wait = self._refusal.record_failure(error, 0.0 if closed else REFUSED_AGAIN)
         self._metrics.refusing.labels(str(self._outlet)).set(1)
         self._refused_until = time.monotonic() + wait
         self._after = max(refused)

@@ -40,8 +40,8 @@ class AssignedPartition:
         Offset of the next record to fetch.
     """
 
-    def __init__(self, partition: TopicPartition, topic_id: UUID, memories: StreamCache) -> None:
-        self.partition = partition
+    def __init__(self, topic_partition: TopicPartition, topic_id: UUID, cache: StreamCache) -> None:
+        self.topic_partition = topic_partition
         self.topic_id = topic_id
         self.status = PartitionStatus.CLAIMING
         self.epoch = 0
@@ -54,7 +54,7 @@ class AssignedPartition:
         self.hole = (-1, -1)  # offsets that were missing when last polled
         self.drain_to: int | None = None
         self.lost_at = 0.0
-        self.memories = memories
+        self.cache = cache
         self.buffer: deque[Record] = deque()
         self.bytes = 0
         self.oldest = 0.0  # monotonic time when the buffer's head came in
@@ -65,7 +65,7 @@ class AssignedPartition:
 
     @property
     def source(self) -> tuple[UUID, int]:
-        return self.topic_id, self.partition.partition
+        return self.topic_id, self.topic_partition.partition
 
     @property
     def next(self) -> int:
@@ -110,11 +110,13 @@ class AssignedPartition:
         with self._lock:
             self.buffer.clear()
             self.bytes = 0
-        self.memories.clear()
+        self.cache.clear()
+
+    def __str__(self) -> str:
+        return f"{self.topic_partition.topic}[{self.topic_partition.partition}]"
 
     def __repr__(self) -> str:
-        where = f"{self.partition.topic}[{self.partition.partition}]"
-        return f"<Place {where} {self.status.value} epoch {self.epoch} at {self.position}>"
+        return f"<{self}: {self.status.value}, epoch {self.epoch}, at {self.position}>"
 
 
 def size(record: Any) -> int:

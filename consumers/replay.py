@@ -154,7 +154,7 @@ def from_file(
         )
         print(f"times are moved by {shift.total_seconds():.6f} s", flush=True)
     empty, names = 0, LookAlikes()
-    for reading in _first(readings(path, form=form, say=_say), limit):
+    for reading in _first(readings(path, form=form, say=_log_outcomes), limit):
         for sentence in names.meet(reading.asset_id, reading.sensor_id):
             log.warning("%s: %s", path.name, sentence)
         if reading.features:
@@ -165,7 +165,7 @@ def from_file(
         print(f"{empty} rows without any value are left out", flush=True)
 
 
-def _say(note: str) -> None:
+def _log_outcomes(note: str) -> None:
     print(f"note: {note}", flush=True)
 
 

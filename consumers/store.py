@@ -37,8 +37,8 @@ from db.queries.stream_states import (
     newest_state_elsewhere,
     newest_times,
     save_states,
-    spread_streams,
     stream_key,
+    unkeyed_streams,
 )
 from db.session import transaction
 from errors import AnomalyError
@@ -117,7 +117,7 @@ class BridgeStore:
         with transaction(self._engine) as connection:
             return read_claim(connection, topic_id, partition)
 
-    def recall(
+    def load_streams(
         self, topic_id: UUID, partition: int, firsts: Mapping[StreamKey, datetime]
     ) -> dict[StreamKey, CachedStream]:
         """State and window of streams that are not in memory.
@@ -134,34 +134,34 @@ class BridgeStore:
             new = {key: first for key, first in firsts.items() if key not in own}
             elsewhere = newest_state_elsewhere(connection, topic_id, partition, new) if new else {}
             newest = newest_times(connection, firsts)
-        memories = {}
+        found = {}
         for key in firsts:
             stored = own.get(key) or elsewhere.get(key)
             if stored is None:
-                memories[key] = CachedStream(elsewhere=newest.get(key))
+                found[key] = CachedStream(elsewhere=newest.get(key))
                 continue
             rows = (encode_row(at, features) for at, features in windows.get(key, ()))
-            memory = memories[key] = CachedStream(
+            cached = found[key] = CachedStream(
                 window=Window(rows),
                 window_length=stored.window_length or 0,
                 last=stored.last_timestamp,
                 elsewhere=newest.get(key),
             )
-            memory.hold(stored.state)
-        return memories
+            cached.set_state(stored.state)
+        return found
 
-    def spread(
-        self, topic_id: UUID, places: Mapping[StreamKey, tuple[int, datetime]]
+    def unkeyed(
+        self, topic_id: UUID, seen: Mapping[StreamKey, tuple[int, datetime]]
     ) -> set[StreamKey]:
         """Streams that go on under other partitions of the topic, by whichever bridge.
 
         Parameters
         ----------
-        places : {key: (partition, last)}
+        seen : {key: (partition, last)}
             Where each is met now, and the newest time known of it there.
         """
         with transaction(self._engine) as connection:
-            return spread_streams(connection, topic_id, places)
+            return unkeyed_streams(connection, topic_id, seen)
 
     def duplicates(
         self, candidates: Sequence[tuple[StreamKey, datetime]]
@@ -199,8 +199,8 @@ class BridgeStore:
             found = event_criticalities(connection, key, event["id"], since)
         return max((SEVERITIES.index(one) for one in found), default=-1)
 
-    def commit(self, batch: BatchCommit, say: Callable[[], None] = lambda: None) -> None:
-        """Store one batch in one transaction; ``say`` is called when only COMMIT is left.
+    def commit(self, batch: BatchCommit, before_commit: Callable[[], None] = lambda: None) -> None:
+        """Store one batch in one transaction; ``before_commit`` is called when only COMMIT is left.
 
         Raises
         ------
@@ -219,7 +219,7 @@ class BridgeStore:
                     epoch=move.epoch, expected=move.expected, new=move.new,
                 ):  # fmt: skip
                     raise FencedError(f"partition {move.partition} is not at {move.expected}")
-            say()
+            before_commit()
             self._hook("in_commit")
 
     def waiting(

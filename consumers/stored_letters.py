@@ -35,5 +35,5 @@ def dead_letters(
             yield letter.key, letter.value, letter.headers, at
         if len(page) < size:
             return
-        after = page[-1].place
+        after = page[-1].cursor
         left = None if left is None else left - len(page)

@@ -49,7 +49,7 @@ class CachedStream:
     window_length: int = 0
     last: datetime | None = None
     elsewhere: datetime | None = None
-    spread: bool = False
+    unkeyed: bool = False
     seen: float = 0.0  # time.monotonic() of its newest reading
     published: tuple[str, int] = ("", -1)  # event id, the highest severity published of it
 
@@ -58,11 +58,11 @@ class CachedStream:
         """Bytes of memory it takes, about."""
         return OVERHEAD + self.window.size + len(self.state or b"")
 
-    def hold(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Remember a state, in as many bytes as it has: orjson's answer keeps room for 4 KB."""
         self.state = memoryview(orjson.dumps(state)).tobytes()
 
-    def grow(self, window_length: int) -> None:
+    def set_window_length(self, window_length: int) -> None:
         self.window_length = window_length
         self.window.keep(window_length)
 
@@ -92,7 +92,7 @@ class UnkeyedStreams:
 
     def __init__(self, seconds: float, most: int = 50_000) -> None:
         self._seconds = seconds
-        self._most = most
+        self._max = most
         self._until: OrderedDict[StreamKey, float] = OrderedDict()
         self._lock = threading.Lock()  # lanes share it
 
@@ -103,7 +103,7 @@ class UnkeyedStreams:
             if seen:
                 self._until[key] = now + self._seconds
                 self._until.move_to_end(key)
-                if len(self._until) > self._most:
+                if len(self._until) > self._max:
                     self._until.popitem(last=False)
             return self._until.get(key, 0.0) > now
 
@@ -132,12 +132,12 @@ class StreamCache:
             self._by_key.move_to_end(key)
             return held[0]
 
-    def put(self, key: StreamKey, memory: CachedStream) -> None:
-        size = memory.size + sum(map(len, key))
+    def put(self, key: StreamKey, cached: CachedStream) -> None:
+        size = cached.size + sum(map(len, key))
         with self._lock:
             before = self._by_key.get(key)
             self.bytes += size - (before[1] if before else 0)
-            self._by_key[key] = (memory, size)
+            self._by_key[key] = (cached, size)
             self._by_key.move_to_end(key)
 
     def forget(self, key: StreamKey) -> None:
@@ -169,7 +169,7 @@ class StreamCache:
         """How many have no reading since ``before``."""
         with self._lock:
             held = list(self._by_key.values())
-        return sum(memory.seen < before for memory, _ in held)
+        return sum(cached.seen < before for cached, _ in held)
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -189,27 +189,27 @@ class CacheBudget:
     """
 
     def __init__(self, most_bytes: int) -> None:
-        self._most = most_bytes
-        self._parts: weakref.WeakSet[StreamCache] = weakref.WeakSet()  # a partition lost is gone
+        self._max = most_bytes
+        self._caches: weakref.WeakSet[StreamCache] = weakref.WeakSet()  # a partition lost is gone
         self._lock = threading.Lock()
 
     def partition(self) -> StreamCache:
         """The memories of one more partition."""
-        memories = StreamCache()
+        cache = StreamCache()
         with self._lock:
-            self._parts.add(memories)
-        return memories
+            self._caches.add(cache)
+        return cache
 
     @property
     def bytes(self) -> int:
         with self._lock:
-            return sum(part.bytes for part in self._parts)
+            return sum(part.bytes for part in self._caches)
 
     def make_room(self) -> None:
         """Drop what is beyond the bound; called after each batch."""
         with self._lock:
-            parts = list(self._parts)
-            beyond = sum(part.bytes for part in parts) - self._most
+            parts = list(self._caches)
+            beyond = sum(part.bytes for part in parts) - self._max
             while beyond > 0:
                 part = min(parts, key=StreamCache.idle_since)
                 freed = part.drop_oldest()

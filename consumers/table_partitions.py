@@ -44,10 +44,10 @@ class TablePartitionMaintainer:
     """
 
     def __init__(
-        self, make: MakePartitions, trouble: Outage, clock: Callable[[], datetime] = now_utc
+        self, make: MakePartitions, outage: Outage, clock: Callable[[], datetime] = now_utc
     ) -> None:
         self._make = make
-        self._trouble = trouble
+        self._outage = outage
         self._clock = clock
         self._made_at: datetime | None = None
         self._stop = threading.Event()
@@ -70,8 +70,8 @@ class TablePartitionMaintainer:
         try:
             made = self._make(now)
         except AnomalyError as error:
-            return self._trouble.failed(error)
-        self._trouble.passed()
+            return self._outage.record_failure(error)
+        self._outage.record_success()
         self._made_at = now
         if made:
             log.info(

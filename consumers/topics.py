@@ -47,7 +47,7 @@ def unwritable(settings: Settings) -> dict[str, str]:
     return {topic: why for topic, why in found.items() if why is not None}
 
 
-def say_unwritable(settings: Settings) -> None:
+def log_unwritable(settings: Settings) -> None:
     """Log each output topic that cannot be written; what cannot be asked is found out later."""
     try:
         found = unwritable(settings)

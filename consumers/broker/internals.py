@@ -17,7 +17,7 @@ from kafka.record import default_records
 from kafka.structs import OffsetAndMetadata
 
 #: Goes with the offsets that a bridge tells Kafka, which only repeat what its database says.
-TOLD = "anomaly-bridge"
+BRIDGE_METADATA = "anomaly-bridge"
 
 
 def compress_quickly() -> None:
@@ -178,4 +178,6 @@ def commit(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int], secon
 def _with_metadata(
     offsets: Mapping[TopicPartition, int],
 ) -> dict[TopicPartition, OffsetAndMetadata]:
-    return {place: OffsetAndMetadata(offset, TOLD, -1) for place, offset in offsets.items()}
+    return {
+        place: OffsetAndMetadata(offset, BRIDGE_METADATA, -1) for place, offset in offsets.items()
+    }

@@ -25,29 +25,31 @@ class Backpressure:
         self._records = records
         self._size = size
 
-    def balance(self, places: Iterable[AssignedPartition]) -> None:
+    def balance(self, partitions: Iterable[AssignedPartition]) -> None:
         """Stop fetching for places that have enough, go on for those that have room."""
-        ready = [p for p in places if p.status in (PartitionStatus.READY, PartitionStatus.DOUBTFUL)]
+        ready = [
+            p for p in partitions if p.status in (PartitionStatus.READY, PartitionStatus.DOUBTFUL)
+        ]
         if not ready:
             return
         most = max(1, self._records // len(ready))
         share = self._size // len(ready)
         now = time.monotonic()
-        for place in ready:
-            count = len(place.buffer)
-            if not place.paused:
-                if count >= most or place.bytes >= share:
-                    self._pause(place)
-            elif now >= place.held_until and count <= most // 2 and place.bytes <= share // 2:
-                self._consumer.resume(place.partition)
-                place.paused = False
+        for assigned in ready:
+            count = len(assigned.buffer)
+            if not assigned.paused:
+                if count >= most or assigned.bytes >= share:
+                    self._pause(assigned)
+            elif now >= assigned.held_until and count <= most // 2 and assigned.bytes <= share // 2:
+                self._consumer.resume(assigned.topic_partition)
+                assigned.paused = False
 
-    def hold(self, place: AssignedPartition, seconds: float) -> None:
+    def hold(self, assigned: AssignedPartition, seconds: float) -> None:
         """Fetch nothing of a place for a while, then again from where it stands."""
-        place.held_until = time.monotonic() + seconds
-        self._pause(place)
-        self._consumer.seek(place.partition, place.fetched)
+        assigned.held_until = time.monotonic() + seconds
+        self._pause(assigned)
+        self._consumer.seek(assigned.topic_partition, assigned.fetched)
 
-    def _pause(self, place: AssignedPartition) -> None:
-        self._consumer.pause(place.partition)
-        place.paused = True
+    def _pause(self, assigned: AssignedPartition) -> None:
+        self._consumer.pause(assigned.topic_partition)
+        assigned.paused = True

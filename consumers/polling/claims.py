@@ -30,9 +30,9 @@ Answer = tuple[AssignedPartition, Claim | None]
 class Claims:
     """A thread that claims places (status ``claiming``) or reads their claims (``doubtful``)."""
 
-    def __init__(self, store: BridgeStore, trouble: Outage, metrics: Metrics) -> None:
+    def __init__(self, store: BridgeStore, outage: Outage, metrics: Metrics) -> None:
         self._store = store
-        self._trouble = trouble
+        self._outage = outage
         self._metrics = metrics
         self._todo: queue.SimpleQueue[AssignedPartition | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Answer] = queue.SimpleQueue()
@@ -42,8 +42,8 @@ class Claims:
     def start(self) -> None:
         self.thread.start()
 
-    def ask(self, place: AssignedPartition) -> None:
-        self._todo.put(place)
+    def ask(self, assigned: AssignedPartition) -> None:
+        self._todo.put(assigned)
 
     def answers(self) -> list[Answer]:
         """What has come in since the last call."""
@@ -58,53 +58,53 @@ class Claims:
         self.thread.stop(0.0)
 
     def _run(self) -> None:
-        while (place := self._todo.get()) is not None:
-            while not self._stop.is_set() and place.status in (
+        while (assigned := self._todo.get()) is not None:
+            while not self._stop.is_set() and assigned.status in (
                 PartitionStatus.CLAIMING,
                 PartitionStatus.DOUBTFUL,
             ):
                 try:
-                    self._done.put((place, self._ask(place)))
-                    self._trouble.passed()
+                    self._done.put((assigned, self._ask(assigned)))
+                    self._outage.record_success()
                     break
                 except AnomalyError as error:
-                    self._stop.wait(self._trouble.failed(error))
+                    self._stop.wait(self._outage.record_failure(error))
 
-    def _ask(self, place: AssignedPartition) -> Claim | None:
-        topic, partition = place.partition
-        if place.status is PartitionStatus.DOUBTFUL:
-            return self._store.read_claim(place.topic_id, partition)
-        if place.due is not None:
-            return self._move(place, place.due, place.lost)
-        claim = self._store.claim(place.topic_id, partition, topic)
+    def _ask(self, assigned: AssignedPartition) -> Claim | None:
+        topic, partition = assigned.topic_partition
+        if assigned.status is PartitionStatus.DOUBTFUL:
+            return self._store.read_claim(assigned.topic_id, partition)
+        if assigned.due is not None:
+            return self._move(assigned, assigned.due, assigned.lost)
+        claim = self._store.claim(assigned.topic_id, partition, topic)
         if claim.next_offset is None:
-            place.anew = self._store.replaces(place.topic_id, topic)
+            assigned.anew = self._store.replaces(assigned.topic_id, topic)
         return claim
 
     def _move(
-        self, place: AssignedPartition, due: int, lost: tuple[int, int] | None
+        self, assigned: AssignedPartition, due: int, lost: tuple[int, int] | None
     ) -> Claim | None:
         """Store where reading begins, past what is lost; then as any claim.
 
         What is lost is said inside the transaction: a group that gives the partition twice at its
         start must not have it said twice, and a crash must not leave it unsaid.
         """
-        place.due = place.lost = None
-        move = OffsetAdvance(*place.source, place.epoch, place.stored, due)
+        assigned.due = assigned.lost = None
+        move = OffsetAdvance(*assigned.source, assigned.epoch, assigned.stored, due)
 
-        def say() -> None:
+        def report() -> None:
             if lost is not None:
-                say_lost(place, *lost, self._metrics)
+                report_lost(assigned, *lost, self._metrics)
 
         try:
-            self._store.commit(BatchCommit(moves=[move]), say=say)
+            self._store.commit(BatchCommit(moves=[move]), before_commit=report)
         except FencedError:
-            return self._ask(place)
-        return Claim(place.epoch, due)
+            return self._ask(assigned)
+        return Claim(assigned.epoch, due)
 
 
 def find_start(
-    consumer: KafkaConsumer, place: AssignedPartition, reset: str, seconds: float
+    consumer: KafkaConsumer, assigned: AssignedPartition, reset: str, seconds: float
 ) -> None:
     """Set ``position`` of a claimed place, and what its account must be told before it is read.
 
@@ -117,32 +117,34 @@ def find_start(
     seconds : float
         For each question to the broker; kafka-python raises when it is over.
     """
-    at = place.partition
+    at = assigned.topic_partition
     begin, end = bounds(consumer, at, seconds)
-    start = place.stored
+    start = assigned.stored
     if start is None:
-        start = _first_start(consumer, place, begin, end if reset == "latest" else begin, seconds)
-    place.lost = (start, begin) if start < begin else None
+        start = _first_start(
+            consumer, assigned, begin, end if reset == "latest" else begin, seconds
+        )
+    assigned.lost = (start, begin) if start < begin else None
     # past the end? The fetch will tell: not every broker's answer about its end is exact
-    place.fetched = place.position = max(start, begin)
-    place.due = place.position if place.position != place.stored else None
+    assigned.fetched = assigned.position = max(start, begin)
+    assigned.due = assigned.position if assigned.position != assigned.stored else None
 
 
 def _first_start(
-    consumer: KafkaConsumer, place: AssignedPartition, begin: int, otherwise: int, seconds: float
+    consumer: KafkaConsumer, assigned: AssignedPartition, begin: int, otherwise: int, seconds: float
 ) -> int:
     """Where to start a partition that the database has no account of."""
     # the group's offset may be of an earlier topic of this name: then all of this one is new
-    if place.anew:
+    if assigned.anew:
         return begin
-    group = consumer.committed(place.partition, metadata=True, timeout_ms=seconds * 1000)
+    group = consumer.committed(assigned.topic_partition, metadata=True, timeout_ms=seconds * 1000)
     if group is None:
         return otherwise
-    if group.metadata == internals.TOLD:
+    if group.metadata == internals.BRIDGE_METADATA:
         log.warning(
-            "%s[%d]: a bridge told Kafka that it stood at %d, but the database has no account of "
+            "%s: a bridge told Kafka that it stood at %d, but the database has no account of "
             "the partition, as after a restore from an older dump: reading from the log's "
-            "beginning, %d", *place.partition, group.offset, begin, extra={"action": "restored"},
+            "beginning, %d", assigned, group.offset, begin, extra={"action": "restored"},
         )  # fmt: skip
         return begin
     return int(group.offset)
@@ -156,36 +158,35 @@ def bounds(consumer: KafkaConsumer, at: TopicPartition, seconds: float) -> tuple
     return begin, end
 
 
-def settle(place: AssignedPartition, start: int, begin: int, end: int, metrics: Metrics) -> int:
+def settle(assigned: AssignedPartition, start: int, begin: int, end: int, metrics: Metrics) -> int:
     """Where to read on: at ``start``, or where the log now begins or ends, said loudly.
 
     A log that ends before ``start`` will give its next records offsets that are accounted for
     already; no second record can have the same source, so they are passed over, and counted.
     """
     if start < begin:
-        say_lost(place, start, begin, metrics)
+        report_lost(assigned, start, begin, metrics)
         return begin
     if start > end:
-        say_truncated(place, start, end)
+        report_truncated(assigned, start, end)
         return end
     return start
 
 
-def say_truncated(place: AssignedPartition, start: int, end: int) -> None:
+def report_truncated(assigned: AssignedPartition, start: int, end: int) -> None:
     """Say that the log now ends before an offset that was read."""
     log.error(
-        "%s[%d]: the log was cut short at %d, but is read up to %d: the broker lost its end. "
+        "%s: the log was cut short at %d, but is read up to %d: the broker lost its end. "
         "What is written anew below %d is counted as lost",
-        *place.partition, end, start, start, extra={"action": "truncated"},
+        assigned, end, start, start, extra={"action": "truncated"},
     )  # fmt: skip
 
 
-def say_lost(place: AssignedPartition, start: int, begin: int, metrics: Metrics) -> None:
+def report_lost(assigned: AssignedPartition, start: int, begin: int, metrics: Metrics) -> None:
     """Say and count the records from ``start`` up to where the log now begins."""
-    topic, partition = place.partition
     metrics.lost.inc(begin - start)
     log.error(
-        "%s[%d]: offsets %d to %d were dropped by the broker before they were read: "
+        "%s: offsets %d to %d were dropped by the broker before they were read: "
         "%d records are lost",
-        topic, partition, start, begin - 1, begin - start, extra={"action": "lost"},
+        assigned, start, begin - 1, begin - start, extra={"action": "lost"},
     )  # fmt: skip

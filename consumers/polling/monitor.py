@@ -28,40 +28,40 @@ class ConsumerMonitor:
         consumer: KafkaConsumer,
         topic: str,
         metrics: Metrics,
-        trouble: Outage,
-        spread: UnkeyedStreams,
+        outage: Outage,
+        unkeyed: UnkeyedStreams,
         silent_seconds: float,
     ) -> None:
         self._consumer = consumer
         self._topic = topic
         self._metrics = metrics
-        self._trouble = trouble
-        self._spread = spread
+        self._outage = outage
+        self._unkeyed = unkeyed
         self._silent_seconds = silent_seconds
         self._heard = time.monotonic()
-        self._told: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
         self._measured: set[str] = set()  # partitions whose lag was last said
         self.topic_missing = False
 
-    def look(self, places: Sequence[AssignedPartition]) -> None:
+    def look(self, partitions: Sequence[AssignedPartition]) -> None:
         """Everything but the topic."""
         now = time.monotonic()
         if internals.connected(self._consumer):
             self._heard = now
-            self._trouble.passed()
+            self._outage.record_success()
         elif now - self._heard > SILENT_SECONDS:
-            self._trouble.failed(BrokerUnavailable("no connection to any broker"))
-        self._tell_kafka(places)
-        self._measure(places)
+            self._outage.record_failure(BrokerUnavailable("no connection to any broker"))
+        self._commit_to_kafka(partitions)
+        self._measure(partitions)
 
-    def replaced(self, places: Sequence[AssignedPartition]) -> list[AssignedPartition]:
+    def replaced(self, partitions: Sequence[AssignedPartition]) -> list[AssignedPartition]:
         """Places of a topic that was made anew since they were claimed."""
         current = internals.topic_id(self._consumer, self._topic)
         self.note_topic(current is not None)
         if current is None:
             internals.refresh_metadata(self._consumer)
             return []
-        return [place for place in places if place.topic_id != current]
+        return [assigned for assigned in partitions if assigned.topic_id != current]
 
     def note_topic(self, exists: bool) -> None:
         """Say it when the topic vanishes or appears."""
@@ -70,41 +70,44 @@ class ConsumerMonitor:
             said = "is there" if exists else "does not exist yet; waiting"
             log.warning("topic %s %s", self._topic, said)
 
-    def offsets_to_tell(self, places: Sequence[AssignedPartition]) -> dict[TopicPartition, int]:
+    def offsets_to_commit(
+        self, partitions: Sequence[AssignedPartition]
+    ) -> dict[TopicPartition, int]:
         """What Kafka's own commit does not know yet; it is for lag monitors only."""
         return {
-            place.partition: position
-            for place in places
-            if place.stored is not None
-            and place.status in (PartitionStatus.READY, PartitionStatus.DOUBTFUL)
+            assigned.topic_partition: position
+            for assigned in partitions
+            if assigned.stored is not None
+            and assigned.status in (PartitionStatus.READY, PartitionStatus.DOUBTFUL)
             # ahead of what is stored by offsets that hold no record: else they count as lag
-            and self._told.get(place.partition) != (position := max(place.stored, place.position))
+            and self._committed.get(assigned.topic_partition)
+            != (position := max(assigned.stored, assigned.position))
         }
 
-    def _tell_kafka(self, places: Sequence[AssignedPartition]) -> None:
-        moved = self.offsets_to_tell(places)
+    def _commit_to_kafka(self, partitions: Sequence[AssignedPartition]) -> None:
+        moved = self.offsets_to_commit(partitions)
         if moved and internals.is_stable(self._consumer):
             internals.commit_async(self._consumer, moved)
-            self._told.update(moved)
+            self._committed.update(moved)
 
-    def _measure(self, places: Sequence[AssignedPartition]) -> None:
+    def _measure(self, partitions: Sequence[AssignedPartition]) -> None:
         metrics = self._metrics
-        metrics.buffered.set(sum(len(place.buffer) for place in places))
-        metrics.spread.set(len(self._spread))
-        metrics.streams.set(sum(len(place.memories) for place in places))
-        metrics.stream_bytes.set(sum(place.memories.bytes for place in places))
+        metrics.buffered.set(sum(len(assigned.buffer) for assigned in partitions))
+        metrics.unkeyed.set(len(self._unkeyed))
+        metrics.streams.set(sum(len(assigned.cache) for assigned in partitions))
+        metrics.stream_bytes.set(sum(assigned.cache.bytes for assigned in partitions))
         before = time.monotonic() - self._silent_seconds
-        metrics.silent.set(sum(place.memories.silent(before) for place in places))
-        ours = {str(place.partition.partition) for place in places}
+        metrics.silent.set(sum(assigned.cache.silent(before) for assigned in partitions))
+        ours = {str(assigned.topic_partition.partition) for assigned in partitions}
         for gone in self._measured - ours:  # another bridge says it now
             metrics.lag.remove(gone)
         self._measured &= ours
-        for place in places:
-            end = self._consumer.highwater(place.partition)
+        for assigned in partitions:
+            end = self._consumer.highwater(assigned.topic_partition)
             if end is not None:
-                if place.drain_to is None:
-                    place.drain_to = end
-                lag = max(0, end - place.position)
-                number = str(place.partition.partition)
+                if assigned.drain_to is None:
+                    assigned.drain_to = end
+                lag = max(0, end - assigned.position)
+                number = str(assigned.topic_partition.partition)
                 metrics.lag.labels(number).set(lag)
                 self._measured.add(number)

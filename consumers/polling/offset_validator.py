@@ -14,7 +14,7 @@ from consumers.broker.unpacking import FetchedRecord
 from consumers.metrics import Metrics
 from consumers.outage import Outage, StateListener
 from consumers.partition import AssignedPartition
-from consumers.polling.claims import bounds, say_truncated, settle
+from consumers.polling.claims import bounds, report_truncated, settle
 from errors import BrokerUnavailable
 
 log = logging.getLogger("consumers.bridge")
@@ -26,7 +26,7 @@ ASK_SECONDS = 5.0
 class _Damage:
     """Bytes of a partition that cannot be read, and how often they were fetched."""
 
-    trouble: Outage
+    outage: Outage
     offset: int = -1
     tries: int = 0
     put_aside: int = -1  # its records before this offset are dead letters
@@ -42,15 +42,15 @@ class OffsetValidator:
     """
 
     def __init__(
-        self, consumer: KafkaConsumer, metrics: Metrics, notice: StateListener, tries: int
+        self, consumer: KafkaConsumer, metrics: Metrics, listener: StateListener, tries: int
     ) -> None:
         self._consumer = consumer
         self._metrics = metrics
-        self._notice = notice
+        self._listener = listener
         self._tries = tries
         self._damages: dict[TopicPartition, _Damage] = {}
 
-    def accept(self, place: AssignedPartition, elements: Sequence[Element], now: float) -> float:
+    def accept(self, assigned: AssignedPartition, elements: Sequence[Element], now: float) -> float:
         """Take the fetched elements in that belong into the buffer now.
 
         Returns
@@ -58,64 +58,66 @@ class OffsetValidator:
         float
             Seconds to wait before more is fetched, from ``place.fetched`` on; 0: go on.
         """
-        if elements[0].follows > place.fetched and not self._is_hole(place, elements[0].follows):
+        if elements[0].follows > assigned.fetched and not self._is_hole(
+            assigned, elements[0].follows
+        ):
             return 0.0
-        sound, wait = self._sound(place, elements)
+        sound, wait = self._sound(assigned, elements)
         if sound:
-            lowest = place.next
+            lowest = assigned.next
             kept = [one for one in sound if isinstance(one, FetchedRecord) and one.offset >= lowest]
             # a log that was cut short gives offsets a second time: they are accounted for
             self._metrics.lost.inc(
                 sum(1 for one in sound if isinstance(one, FetchedRecord) and one.offset < lowest)
             )
-            place.extend(kept, sound[-1].offset + 1, now)
+            assigned.extend(kept, sound[-1].offset + 1, now)
         return wait
 
-    def out_of_range(self, place: AssignedPartition, offset: int) -> None:
+    def out_of_range(self, assigned: AssignedPartition, offset: int) -> None:
         """The broker does not have ``offset``: say what is lost, read on where it can be."""
-        begin, end = bounds(self._consumer, place.partition, ASK_SECONDS)
-        self._read_on(place, settle(place, offset, begin, end, self._metrics))
+        begin, end = bounds(self._consumer, assigned.topic_partition, ASK_SECONDS)
+        self._read_on(assigned, settle(assigned, offset, begin, end, self._metrics))
 
-    def truncated(self, place: AssignedPartition, end: int | None) -> None:
+    def truncated(self, assigned: AssignedPartition, end: int | None) -> None:
         """The broker lost the end of the log, perhaps with other records in its place since.
 
         ``end`` is where the log that was read ends now, or None where the broker cannot tell.
         """
         if end is None:
-            end = bounds(self._consumer, place.partition, ASK_SECONDS)[1]
-        if end < place.fetched:
-            say_truncated(place, place.fetched, end)
-        self._read_on(place, min(end, place.fetched))
+            end = bounds(self._consumer, assigned.topic_partition, ASK_SECONDS)[1]
+        if end < assigned.fetched:
+            report_truncated(assigned, assigned.fetched, end)
+        self._read_on(assigned, min(end, assigned.fetched))
 
-    def unreadable(self, place: AssignedPartition, error: Exception) -> float:
+    def unreadable(self, assigned: AssignedPartition, error: Exception) -> float:
         """The broker itself cannot read its log: seconds to wait before it is asked again.
 
         No bytes came that could be put aside, and nothing says where the next record begins.
         """
-        return self._damage(place).trouble.failed(_unreadable(place, str(error)))
+        return self._damage(assigned).outage.record_failure(_unreadable(assigned, str(error)))
 
-    def _read_on(self, place: AssignedPartition, offset: int) -> None:
-        place.extend((), offset, 0.0)
-        self._consumer.seek(place.partition, offset)
+    def _read_on(self, assigned: AssignedPartition, offset: int) -> None:
+        assigned.extend((), offset, 0.0)
+        self._consumer.seek(assigned.topic_partition, offset)
 
-    def _is_hole(self, place: AssignedPartition, first: int) -> bool:
+    def _is_hole(self, assigned: AssignedPartition, first: int) -> bool:
         """Whether the offsets before ``first`` are really not there.
 
         Compaction leaves holes, and the broker may have dropped records; but a poll that failed
         half-way may also have swallowed some. So a hole is believed when it is seen twice in the
         same place.
         """
-        hole = (place.fetched, first)
-        if place.hole != hole:
-            place.hole = hole
-            self._consumer.seek(place.partition, place.fetched)
+        hole = (assigned.fetched, first)
+        if assigned.hole != hole:
+            assigned.hole = hole
+            self._consumer.seek(assigned.topic_partition, assigned.fetched)
             return False
-        begin, end = bounds(self._consumer, place.partition, ASK_SECONDS)
-        settle(place, place.fetched, min(begin, first), max(end, first), self._metrics)
+        begin, end = bounds(self._consumer, assigned.topic_partition, ASK_SECONDS)
+        settle(assigned, assigned.fetched, min(begin, first), max(end, first), self._metrics)
         return True
 
     def _sound(
-        self, place: AssignedPartition, elements: Sequence[Element]
+        self, assigned: AssignedPartition, elements: Sequence[Element]
     ) -> tuple[Sequence[Element], float]:
         """What comes before damaged bytes, and how long to wait; all, once they were tried enough.
 
@@ -123,11 +125,11 @@ class OffsetValidator:
         """
         at = next((n for n, one in enumerate(elements) if one.retry), None)
         if at is None:
-            if place.partition in self._damages:
-                self._damages.pop(place.partition).trouble.passed()
+            if assigned.topic_partition in self._damages:
+                self._damages.pop(assigned.topic_partition).outage.record_success()
             return elements, 0.0
         first: Any = elements[at]
-        damage = self._damage(place)
+        damage = self._damage(assigned)
         behind = max(one.offset for one in elements if one.retry) + 1
         if at == 0 and first.offset == damage.put_aside:
             damage.put_aside = behind  # one poll does not give all of a large batch
@@ -136,24 +138,25 @@ class OffsetValidator:
             damage.offset, damage.tries = first.offset, 0
         damage.tries += 1
         if damage.tries < self._tries:
-            return elements[:at], damage.trouble.failed(_unreadable(place, first.unreadable))
+            return elements[:at], damage.outage.record_failure(
+                _unreadable(assigned, first.unreadable)
+            )
         log.error(
-            "%s[%d]: offset %d and those with it cannot be read after %d tries (%s): dead letters",
-            *place.partition, first.offset, damage.tries, first.unreadable,
+            "%s: offset %d and those with it cannot be read after %d tries (%s): dead letters",
+            assigned, first.offset, damage.tries, first.unreadable,
             extra={"action": "unreadable"},
         )  # fmt: skip
         damage.put_aside = behind
-        damage.trouble.passed()
+        damage.outage.record_success()
         return elements, 0.0
 
-    def _damage(self, place: AssignedPartition) -> _Damage:
-        topic, partition = place.partition
-        if place.partition not in self._damages:
-            trouble = Outage(f"{topic}[{partition}]", self._notice)
-            self._damages[place.partition] = _Damage(trouble)
-        return self._damages[place.partition]
+    def _damage(self, assigned: AssignedPartition) -> _Damage:
+        if assigned.topic_partition not in self._damages:
+            outage = Outage(str(assigned), self._listener)
+            self._damages[assigned.topic_partition] = _Damage(outage)
+        return self._damages[assigned.topic_partition]
 
 
-def _unreadable(place: AssignedPartition, why: str | None) -> BrokerUnavailable:
-    said = f"what follows offset {place.next - 1} cannot be read ({why})"
+def _unreadable(assigned: AssignedPartition, why: str | None) -> BrokerUnavailable:
+    said = f"what follows offset {assigned.next - 1} cannot be read ({why})"
     return BrokerUnavailable(said, code="unreadable")

@@ -55,22 +55,22 @@ class PollLoop:
         assignment: Assignment,
         claims: Claims,
         metrics: Metrics,
-        watch: ConsumerMonitor,
-        rules: PollSettings,
-        notice: StateListener,
+        monitor: ConsumerMonitor,
+        settings: PollSettings,
+        listener: StateListener,
     ) -> None:
         self._consumer = consumer
         self._claims = claims
-        self._watch = watch
-        self._reception = OffsetValidator(consumer, metrics, notice, rules.unreadable_tries)
-        self._notice = notice
-        self._asking: dict[TopicPartition, Outage] = {}
+        self._monitor = monitor
+        self._validator = OffsetValidator(consumer, metrics, listener, settings.unreadable_tries)
+        self._listener = listener
+        self._outages: dict[TopicPartition, Outage] = {}
         self._waiting: dict[
             AssignedPartition, float
         ] = {}  # claimed; to ask Kafka about at that time
-        self._rules = rules
-        self._flow = Backpressure(consumer, rules.buffer_records, rules.buffer_bytes)
-        self._next_look = 0.0
+        self._settings = settings
+        self._backpressure = Backpressure(consumer, settings.buffer_records, settings.buffer_bytes)
+        self._next_housekeeping = 0.0
         self._subscribed = False
         self.assignment = assignment
 
@@ -89,51 +89,51 @@ class PollLoop:
             self._truncated(error.divergent_offsets)
         except kafka_errors.CorruptRecordError as error:
             self._unreadable(error)
-        for place in self.assignment.name(self._rules.topic):
-            self._claims.ask(place)
+        for assigned in self.assignment.name(self._settings.topic):
+            self._claims.ask(assigned)
         self._take_answers()
-        self._start_again()
+        self._retry_starts()
         self._follow_statuses()
-        self._flow.balance(self.assignment.places)
+        self._backpressure.balance(self.assignment.partitions)
         now = time.monotonic()
-        if now >= self._next_look:
-            self._next_look = now + HOUSEKEEPING_SECONDS
-            self._look_around()
+        if now >= self._next_housekeeping:
+            self._next_housekeeping = now + HOUSEKEEPING_SECONDS
+            self._housekeeping()
 
     def _subscribe(self) -> None:
         """Join the group once the topic exists: not every broker tells an early member later."""
-        if self._consumer.partitions_for_topic(self._rules.topic):
-            self._watch.note_topic(True)
-            self._consumer.subscribe([self._rules.topic], listener=self.assignment)
+        if self._consumer.partitions_for_topic(self._settings.topic):
+            self._monitor.note_topic(True)
+            self._consumer.subscribe([self._settings.topic], listener=self.assignment)
             self._subscribed = True
         else:
-            self._watch.note_topic(False)
+            self._monitor.note_topic(False)
             time.sleep(POLL_SECONDS)
 
     def _receive(self, polled: dict[TopicPartition, list[Element]]) -> None:
         now = time.monotonic()
-        lanes = set()
+        workers = set()
         for partition, elements in polled.items():
-            place = self.assignment.get(partition)
-            if place is None or place.status not in (
+            assigned = self.assignment.get(partition)
+            if assigned is None or assigned.status not in (
                 PartitionStatus.READY,
                 PartitionStatus.DOUBTFUL,
             ):
                 continue
             try:
-                wait = self._reception.accept(place, elements, now)
+                wait = self._validator.accept(assigned, elements, now)
             except kafka_errors.KafkaError as error:
                 # only this partition's records are let go: they are fetched again
-                wait = self._failed(place, error)
+                wait = self._record_failure(assigned, error)
             else:
-                self._asked(place)
+                self._record_answer(assigned)
             if wait:
-                self._flow.hold(place, wait)
-            lanes.add(self.assignment.lane(place))
-        for lane in lanes:
-            lane.notify()
+                self._backpressure.hold(assigned, wait)
+            workers.add(self.assignment.worker(assigned))
+        for worker in workers:
+            worker.notify()
 
-    def _failed(self, place: AssignedPartition, error: kafka_errors.KafkaError) -> float:
+    def _record_failure(self, assigned: AssignedPartition, error: kafka_errors.KafkaError) -> float:
         """The broker does not answer about one partition; seconds to wait before the next try.
 
         Raises
@@ -143,141 +143,143 @@ class PollLoop:
         """
         if clients.is_fatal(error):
             raise error
-        topic, partition = place.partition
-        trouble = self._asking.setdefault(
-            place.partition, Outage(f"{topic}[{partition}]", self._notice)
+        outage = self._outages.setdefault(
+            assigned.topic_partition, Outage(str(assigned), self._listener)
         )
-        return trouble.failed(BrokerUnavailable(str(error) or type(error).__name__))
+        return outage.record_failure(BrokerUnavailable(str(error) or type(error).__name__))
 
-    def _asked(self, place: AssignedPartition) -> None:
+    def _record_answer(self, assigned: AssignedPartition) -> None:
         """The broker answered about a partition, or need not be asked."""
-        if place.partition in self._asking:
-            self._asking.pop(place.partition).passed()
+        if assigned.topic_partition in self._outages:
+            self._outages.pop(assigned.topic_partition).record_success()
 
     def _out_of_range(self, offsets: dict[TopicPartition, int]) -> None:
         internals.refreshed(self._consumer, ASK_SECONDS)
         self._drop_replaced()  # made anew, the topic has other offsets, and its places are dropped
         for partition, offset in offsets.items():
-            self._settle(partition, partial(self._reception.out_of_range, offset=offset))
+            self._settle(partition, partial(self._validator.out_of_range, offset=offset))
 
     def _truncated(self, ends: dict[TopicPartition, Any]) -> None:
         """The broker lost the end of these partitions' logs; where each now ends, if known."""
         for partition, end in ends.items():
             offset = None if end is None else end.offset
-            self._settle(partition, partial(self._reception.truncated, end=offset))
+            self._settle(partition, partial(self._validator.truncated, end=offset))
 
     def _settle(
         self, partition: TopicPartition, settle: Callable[[AssignedPartition], None]
     ) -> None:
         """Find out where to read on in one partition; the others do not wait for it."""
-        place = self.assignment.get(partition)
-        if place is None or place.status not in (PartitionStatus.READY, PartitionStatus.DOUBTFUL):
+        assigned = self.assignment.get(partition)
+        if assigned is None or assigned.status not in (
+            PartitionStatus.READY,
+            PartitionStatus.DOUBTFUL,
+        ):
             return
         try:
-            settle(place)
-            self._asked(place)
+            settle(assigned)
+            self._record_answer(assigned)
         except kafka_errors.KafkaError as error:
-            self._flow.hold(place, self._failed(place, error))
+            self._backpressure.hold(assigned, self._record_failure(assigned, error))
 
     def _unreadable(self, error: kafka_errors.KafkaError) -> None:
-        place = self.assignment.get(error.partition)
-        if place is not None:
-            self._flow.hold(place, self._reception.unreadable(place, error))
+        assigned = self.assignment.get(error.partition)
+        if assigned is not None:
+            self._backpressure.hold(assigned, self._validator.unreadable(assigned, error))
 
     def _take_answers(self) -> None:
-        for place, claim in self._claims.answers():
-            if self.assignment.get(place.partition) is not place:
+        for assigned, claim in self._claims.answers():
+            if self.assignment.get(assigned.topic_partition) is not assigned:
                 continue
-            if place.status is PartitionStatus.CLAIMING and claim is not None:
-                self._begin(place, claim)
-            elif place.status is PartitionStatus.DOUBTFUL:
-                self._check(place, claim)
+            if assigned.status is PartitionStatus.CLAIMING and claim is not None:
+                self._begin(assigned, claim)
+            elif assigned.status is PartitionStatus.DOUBTFUL:
+                self._check(assigned, claim)
 
-    def _begin(self, place: AssignedPartition, claim: Claim) -> None:
-        place.epoch, place.stored = claim.epoch, claim.next_offset
-        self._start(place)
+    def _begin(self, assigned: AssignedPartition, claim: Claim) -> None:
+        assigned.epoch, assigned.stored = claim.epoch, claim.next_offset
+        self._start(assigned)
 
-    def _start(self, place: AssignedPartition) -> None:
+    def _start(self, assigned: AssignedPartition) -> None:
         try:
-            find_start(self._consumer, place, self._rules.reset, ASK_SECONDS)
+            find_start(self._consumer, assigned, self._settings.reset, ASK_SECONDS)
         except kafka_errors.KafkaError as error:
-            self._waiting[place] = time.monotonic() + self._failed(place, error)
+            self._waiting[assigned] = time.monotonic() + self._record_failure(assigned, error)
             return
-        self._asked(place)
-        if place.due is not None:
-            self._claims.ask(place)
+        self._record_answer(assigned)
+        if assigned.due is not None:
+            self._claims.ask(assigned)
             return
-        self._consumer.seek(place.partition, place.position)
-        self._consumer.resume(place.partition)
-        place.paused = False
-        place.status = PartitionStatus.READY
+        self._consumer.seek(assigned.topic_partition, assigned.position)
+        self._consumer.resume(assigned.topic_partition)
+        assigned.paused = False
+        assigned.status = PartitionStatus.READY
         log.info(
-            "%s[%d]: epoch %d, from offset %d",
-            *place.partition, place.epoch, place.position, extra={"action": "claimed"},
+            "%s: epoch %d, from offset %d",
+            assigned, assigned.epoch, assigned.position, extra={"action": "claimed"},
         )  # fmt: skip
-        self.assignment.lane(place).add(place)
+        self.assignment.worker(assigned).add(assigned)
 
-    def _start_again(self) -> None:
+    def _retry_starts(self) -> None:
         """Ask Kafka once more about places that it gave no answer about."""
         now = time.monotonic()
-        for place, due in list(self._waiting.items()):
-            if due > now and place.status is PartitionStatus.CLAIMING:
+        for assigned, due in list(self._waiting.items()):
+            if due > now and assigned.status is PartitionStatus.CLAIMING:
                 continue
-            del self._waiting[place]
-            if place.status is PartitionStatus.CLAIMING:
-                self._start(place)
+            del self._waiting[assigned]
+            if assigned.status is PartitionStatus.CLAIMING:
+                self._start(assigned)
 
-    def _check(self, place: AssignedPartition, claim: Claim | None) -> None:
+    def _check(self, assigned: AssignedPartition, claim: Claim | None) -> None:
         """After a failed transaction: did it take effect, and is the account still ours?"""
-        if claim is None or claim.epoch != place.epoch:
-            place.status, place.lost_at = PartitionStatus.LOST, time.monotonic()
-            self.assignment.lane(place).remove(place)
-            self._consumer.pause(place.partition)
-            place.clear()
+        if claim is None or claim.epoch != assigned.epoch:
+            assigned.status, assigned.lost_at = PartitionStatus.LOST, time.monotonic()
+            self.assignment.worker(assigned).remove(assigned)
+            self._consumer.pause(assigned.topic_partition)
+            assigned.clear()
             log.warning(
-                "%s[%d]: another bridge took it over; dropped",
-                *place.partition, extra={"action": "dropped"},
+                "%s: another bridge took it over; dropped",
+                assigned, extra={"action": "dropped"},
             )  # fmt: skip
             return
-        if (claim.next_offset or 0) < (place.stored or 0):
-            self._claim_anew(place)  # the database was set back under us, as by a restore
+        if (claim.next_offset or 0) < (assigned.stored or 0):
+            self._reclaim(assigned)  # the database was set back under us, as by a restore
             return
-        if claim.next_offset != place.stored and claim.next_offset is not None:
+        if claim.next_offset != assigned.stored and claim.next_offset is not None:
             # the answer to a commit was lost, the commit was not
-            place.stored = claim.next_offset
-            place.drop_through(claim.next_offset, time.monotonic())
-        place.asked = False  # before a lane can be in doubt again
-        place.status = PartitionStatus.READY
-        self.assignment.lane(place).notify()
+            assigned.stored = claim.next_offset
+            assigned.drop_through(claim.next_offset, time.monotonic())
+        assigned.asked = False  # before a lane can be in doubt again
+        assigned.status = PartitionStatus.READY
+        self.assignment.worker(assigned).notify()
 
     def _follow_statuses(self) -> None:
-        for place in self.assignment.places:
-            if place.status is PartitionStatus.DOUBTFUL and not place.asked:
-                place.asked = True
-                self._claims.ask(place)
+        for assigned in self.assignment.partitions:
+            if assigned.status is PartitionStatus.DOUBTFUL and not assigned.asked:
+                assigned.asked = True
+                self._claims.ask(assigned)
             elif (
-                place.status is PartitionStatus.LOST
-                and internals.last_heartbeat(self._consumer) > place.lost_at
+                assigned.status is PartitionStatus.LOST
+                and internals.last_heartbeat(self._consumer) > assigned.lost_at
                 and internals.is_stable(self._consumer)
             ):
                 # the group still gives it to us: claim it as if newly assigned
-                self._claim_anew(place)
+                self._reclaim(assigned)
 
-    def _look_around(self) -> None:
-        self._watch.look(self.assignment.places)
+    def _housekeeping(self) -> None:
+        self._monitor.look(self.assignment.partitions)
         self._drop_replaced()
 
     def _drop_replaced(self) -> None:
-        for place in self._watch.replaced(self.assignment.places):
+        for assigned in self._monitor.replaced(self.assignment.partitions):
             log.warning(
-                "%s[%d]: the topic was made anew; starting from its beginning",
-                *place.partition, extra={"action": "topic_recreated"},
+                "%s: the topic was made anew; starting from its beginning",
+                assigned, extra={"action": "topic_recreated"},
             )  # fmt: skip
-            self._claim_anew(place)
+            self._reclaim(assigned)
 
-    def _claim_anew(self, place: AssignedPartition) -> None:
+    def _reclaim(self, assigned: AssignedPartition) -> None:
         """As if it were newly assigned, where the group still gives it to us."""
-        self.assignment.drop([place])
-        if place.partition in self._consumer.assignment():
-            self._consumer.pause(place.partition)
-            self.assignment.expect(place.partition)
+        self.assignment.drop([assigned])
+        if assigned.topic_partition in self._consumer.assignment():
+            self._consumer.pause(assigned.topic_partition)
+            self.assignment.expect(assigned.topic_partition)

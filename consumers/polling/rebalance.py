@@ -35,15 +35,15 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(
         self,
         consumer: KafkaConsumer,
-        lanes: Sequence[PartitionWorker],
+        workers: Sequence[PartitionWorker],
         revoke_seconds: float,
         budget: CacheBudget,
     ) -> None:
         self._consumer = consumer
-        self._lanes = lanes
+        self._workers = workers
         self._revoke_seconds = revoke_seconds
         self._budget = budget
-        self._places: dict[TopicPartition, AssignedPartition] = {}
+        self._partitions: dict[TopicPartition, AssignedPartition] = {}
         self._unnamed: set[TopicPartition] = set()  # assigned; the topic's id is not known yet
         self._assigned_once = False
 
@@ -57,32 +57,35 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Batches in hand may finish until the deadline; heartbeats go on meanwhile."""
-        leaving = [place for at in revoked if (place := self._places.get(at)) is not None]
+        leaving = [assigned for at in revoked if (assigned := self._partitions.get(at)) is not None]
         self._unnamed -= set(revoked)
-        for place in leaving:
-            place.status = PartitionStatus.LEAVING
+        for assigned in leaving:
+            assigned.status = PartitionStatus.LEAVING
         deadline = time.monotonic() + self._revoke_seconds
-        while any(lane.holds(leaving) for lane in self._lanes) and time.monotonic() < deadline:
+        while (
+            any(worker.is_processing(leaving) for worker in self._workers)
+            and time.monotonic() < deadline
+        ):
             await internals.sleep_in_listener(self._consumer, 0.01)
         self.drop(leaving)
 
     async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         self._unnamed -= set(lost)
-        self.drop([place for at in lost if (place := self._places.get(at)) is not None])
+        self.drop([assigned for at in lost if (assigned := self._partitions.get(at)) is not None])
 
     # -- for the main loop ----------------------------------------------------------------------
 
     @property
-    def places(self) -> list[AssignedPartition]:
-        return list(self._places.values())
+    def partitions(self) -> list[AssignedPartition]:
+        return list(self._partitions.values())
 
     def get(self, partition: TopicPartition) -> AssignedPartition | None:
-        return self._places.get(partition)
+        return self._partitions.get(partition)
 
-    def lane(self, place: AssignedPartition) -> PartitionWorker:
+    def worker(self, assigned: AssignedPartition) -> PartitionWorker:
         """The lane that works a place off."""
-        number: int = place.partition.partition
-        return self._lanes[number % len(self._lanes)]
+        number: int = assigned.topic_partition.partition
+        return self._workers[number % len(self._workers)]
 
     def expect(self, partition: TopicPartition) -> None:
         """An assigned partition is to become a place, or another place than it was."""
@@ -100,16 +103,16 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         for partition in list(self._unnamed):
             self._unnamed.discard(partition)
             made.append(AssignedPartition(partition, topic_id, self._budget.partition()))
-            self._places[partition] = made[-1]
+            self._partitions[partition] = made[-1]
         return made
 
-    def drop(self, places: Iterable[AssignedPartition]) -> None:
+    def drop(self, partitions: Iterable[AssignedPartition]) -> None:
         """Nothing of these may be stored any more."""
-        for place in places:
-            place.status = PartitionStatus.GONE
-            self._places.pop(place.partition, None)
-            for lane in self._lanes:
-                lane.remove(place)
+        for assigned in partitions:
+            assigned.status = PartitionStatus.GONE
+            self._partitions.pop(assigned.topic_partition, None)
+            for worker in self._workers:
+                worker.remove(assigned)
 
     def settled(self) -> bool:
         """The group has given us our partitions and each of them is being worked on."""
@@ -117,6 +120,6 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self._assigned_once
             and not self._unnamed
             and internals.is_stable(self._consumer)
-            and all(place.status is PartitionStatus.READY for place in self.places)
-            and set(self._consumer.assignment()) == set(self._places)
+            and all(assigned.status is PartitionStatus.READY for assigned in self.partitions)
+            and set(self._consumer.assignment()) == set(self._partitions)
         )

@@ -32,28 +32,28 @@ from schemas import merge_metadata
 class BatchRecord:
     """One record on its way; in the end it has a result or a refusal."""
 
-    place: AssignedPartition
+    partition: AssignedPartition
     record: Record
     reading: Reading | None = None
-    refusal: Rejection | None = None
+    rejection: Rejection | None = None
     result: dict[str, Any] | None = None
     original: BatchRecord | None = None  # an equal reading earlier in this batch
-    judged: bool = False  # the service saw it
+    scored: bool = False  # the service saw it
     publish: bool = False
     stored: bool = False  # a row of it exists already: only the offset moves on
 
     @property
     def id(self) -> Any:
-        return detection_id(*self.place.source, self.record.offset)
+        return detection_id(*self.partition.source, self.record.offset)
 
 
 @dataclass(slots=True, eq=False)
 class StreamBatch:
     """The readings of one stream of one place, in the order of their offsets."""
 
-    place: AssignedPartition
+    partition: AssignedPartition
     key: StreamKey
-    memory: CachedStream
+    cached: CachedStream
     items: list[BatchRecord] = field(default_factory=list)
     sent: list[BatchRecord] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
@@ -75,92 +75,94 @@ def parse_records(
 ) -> list[BatchRecord]:
     """Parse every record."""
     items = []
-    for place, records in taken:
+    for assigned, records in taken:
         for record in records:
             found = parse(record, limits.future_seconds, limits.max_features)
             if isinstance(found, Reading):
-                items.append(BatchRecord(place, record, reading=found))
+                items.append(BatchRecord(assigned, record, reading=found))
             else:
-                items.append(BatchRecord(place, record, refusal=found))
+                items.append(BatchRecord(assigned, record, rejection=found))
     return items
 
 
-Held = dict[tuple[AssignedPartition, StreamKey], CachedStream]
+CachedStreams = dict[tuple[AssignedPartition, StreamKey], CachedStream]
 
 
-def remembered(
+def look_up_streams(
     items: Iterable[BatchRecord],
-) -> tuple[Held, dict[AssignedPartition, dict[StreamKey, datetime]]]:
+) -> tuple[CachedStreams, dict[AssignedPartition, dict[StreamKey, datetime]]]:
     """The streams of a batch that are remembered, and those that are not.
 
     Both are told at once, and what is remembered is held on to: while this batch is worked on,
     another lane may make room. The others come by place, each with its first reading's time.
     """
-    held: Held = {}
-    missing: dict[AssignedPartition, dict[StreamKey, datetime]] = {}
+    cached: CachedStreams = {}
+    uncached: dict[AssignedPartition, dict[StreamKey, datetime]] = {}
     for item in items:
-        if item.reading is None or (item.place, item.reading.stream) in held:
+        if item.reading is None or (item.partition, item.reading.stream) in cached:
             continue
         key = item.reading.stream
-        memory = item.place.memories.get(key)
-        if memory is None:
-            missing.setdefault(item.place, {}).setdefault(key, item.reading.timestamp)
+        found = item.partition.cache.get(key)
+        if found is None:
+            uncached.setdefault(item.partition, {}).setdefault(key, item.reading.timestamp)
         else:
-            held[item.place, key] = memory
-    return held, missing
+            cached[item.partition, key] = found
+    return cached, uncached
 
 
-def group_by_stream(items: Iterable[BatchRecord], memories: Held) -> list[StreamBatch]:
+def group_by_stream(items: Iterable[BatchRecord], cached: CachedStreams) -> list[StreamBatch]:
     """One piece of work a stream; a reading equal to an earlier one of the batch refers to it."""
-    works: dict[tuple[AssignedPartition, StreamKey], StreamBatch] = {}
+    streams: dict[tuple[AssignedPartition, StreamKey], StreamBatch] = {}
     seen: dict[tuple[StreamKey, datetime], list[BatchRecord]] = {}
     for item in items:
         if item.reading is None:
             continue
         key = item.reading.stream
-        work = works.get((item.place, key))
-        if work is None:
-            work = StreamBatch(item.place, key, memories[item.place, key])
-            works[item.place, key] = work
-        work.items.append(item)
+        stream = streams.get((item.partition, key))
+        if stream is None:
+            stream = StreamBatch(item.partition, key, cached[item.partition, key])
+            streams[item.partition, key] = stream
+        stream.items.append(item)
         same = seen.setdefault((key, item.reading.timestamp), [])
         item.original = next(
             (one for one in same if one.reading and one.reading.features == item.reading.features),
             None,
         )
         same.append(item)
-    return list(works.values())
+    return list(streams.values())
 
 
-def possible_duplicates(works: Iterable[StreamBatch]) -> list[BatchRecord]:
+def possible_duplicates(streams: Iterable[StreamBatch]) -> list[BatchRecord]:
     """Readings that may repeat a stored one: not newer than any stored of the stream, or spread."""
     found = []
-    for work in works:
-        known = [at for at in (work.memory.last, work.memory.elsewhere) if at is not None]
+    for stream in streams:
+        known = [at for at in (stream.cached.last, stream.cached.elsewhere) if at is not None]
         last = max(known, default=None)
-        for item in work.items:
+        for item in stream.items:
             assert item.reading is not None  # noqa: S101 (only readings are grouped)
             if item.original is None and (
-                work.memory.spread or (last is not None and item.reading.timestamp <= last)
+                stream.cached.unkeyed or (last is not None and item.reading.timestamp <= last)
             ):
                 found.append(item)
     return found
 
 
-def begun_later(works: Iterable[StreamBatch]) -> dict[AssignedPartition, dict[StreamKey, datetime]]:
+def streams_begun_later(
+    streams: Iterable[StreamBatch],
+) -> dict[AssignedPartition, dict[StreamKey, datetime]]:
     """New streams whose first readings are duplicates, with the time of the first that is not.
 
     Where history is sent again and goes on, they continue a state elsewhere, which was too new
     for the duplicates.
     """
     found: dict[AssignedPartition, dict[StreamKey, datetime]] = {}
-    for work in works:
-        if work.memory.state is not None or work.items[0].refusal is None:
+    for stream in streams:
+        if stream.cached.state is not None or stream.items[0].rejection is None:
             continue
-        left = (item for item in work.items if item.refusal is None and item.original is None)
+        left = (item for item in stream.items if item.rejection is None and item.original is None)
         first = next((item.reading for item in left), None)
         if first is not None:
-            found.setdefault(work.place, {})[work.key] = first.timestamp
+            found.setdefault(stream.partition, {})[stream.key] = first.timestamp
     return found
 
 
@@ -174,7 +176,7 @@ def mark_duplicates(
         for row_id, features in rows:
             # its own id: this very record, whose commit was not heard of; the claim tells
             if features == item.reading.features and row_id != item.id:
-                item.refusal = _duplicate(item.reading, row_id)
+                item.rejection = _duplicate(item.reading, row_id)
                 break
 
 
@@ -184,7 +186,7 @@ def _duplicate(reading: Reading, original_id: Any) -> Rejection:
 
 
 def build_request(
-    works: Iterable[StreamBatch], criticalities: Mapping[str, str], now: datetime | None = None
+    streams: Iterable[StreamBatch], criticalities: Mapping[str, str], now: datetime | None = None
 ) -> bytes | None:
     """The body for the service, or None when nothing is left to score.
 
@@ -192,36 +194,38 @@ def build_request(
     clock that ran ahead: so late readings come with the time they reached Kafka (``arrived``).
     """
     now = now or datetime.now(UTC)
-    streams = []
-    for work in works:
-        work.sent = [item for item in work.items if item.refusal is None and item.original is None]
-        if not work.sent:
+    bodies = []
+    for stream in streams:
+        stream.sent = [
+            item for item in stream.items if item.rejection is None and item.original is None
+        ]
+        if not stream.sent:
             continue
-        work.rows = [encode_row(i.reading.timestamp, i.reading.features) for i in work.sent]  # type: ignore[union-attr]
-        asset, sensor, feature = work.key
-        state = work.memory.state
-        stream = {
+        stream.rows = [encode_row(i.reading.timestamp, i.reading.features) for i in stream.sent]  # type: ignore[union-attr]
+        asset, sensor, feature = stream.key
+        state = stream.cached.state
+        body = {
             "asset_id": asset,
             "sensor_id": sensor or None,
             "feature": feature or None,
             "criticality": criticalities.get(asset, "medium"),
             "state": None if state is None else orjson.Fragment(state),
-            "window": work.memory.window.packed(),
-            "readings": pack_rows(work.rows),
+            "window": stream.cached.window.packed(),
+            "readings": pack_rows(stream.rows),
         }
-        if _some_late(work):
-            times = (kafka_time(item.record) or now for item in work.sent)
-            stream["arrived"] = [min(time, now).isoformat() for time in times]
-        streams.append(stream)
-    if not streams:
+        if _some_late(stream):
+            times = (kafka_time(item.record) or now for item in stream.sent)
+            body["arrived"] = [min(time, now).isoformat() for time in times]
+        bodies.append(body)
+    if not bodies:
         return None
-    return orjson.dumps({"echo": False, "renew": True, "now": now.isoformat(), "streams": streams})
+    return orjson.dumps({"echo": False, "renew": True, "now": now.isoformat(), "streams": bodies})
 
 
-def _some_late(work: StreamBatch) -> bool:
+def _some_late(stream: StreamBatch) -> bool:
     """Whether a reading is not newer than those before it."""
-    last = work.memory.last
-    for item in work.sent:
+    last = stream.cached.last
+    for item in stream.sent:
         assert item.reading is not None  # noqa: S101 (only readings are sent)
         if last is not None and item.reading.timestamp <= last:
             return True
@@ -229,7 +233,7 @@ def _some_late(work: StreamBatch) -> bool:
     return False
 
 
-def apply_response(works: Iterable[StreamBatch], answer: Mapping[str, Any]) -> None:
+def apply_response(streams: Iterable[StreamBatch], answer: Mapping[str, Any]) -> None:
     """Give every item its result or refusal.
 
     Raises
@@ -237,33 +241,33 @@ def apply_response(works: Iterable[StreamBatch], answer: Mapping[str, Any]) -> N
     Unavailable
         The answer does not fit the request.
     """
-    sent = [work for work in works if work.sent]
-    streams = answer.get("streams")
-    if not isinstance(streams, list) or len(streams) != len(sent):
-        raise _bad_answer("another number of streams")
-    for work, outcome in zip(sent, streams, strict=True):
+    sent = [stream for stream in streams if stream.sent]
+    outcomes = answer.get("streams")
+    if not isinstance(outcomes, list) or len(outcomes) != len(sent):
+        raise _misfit("another number of streams")
+    for stream, outcome in zip(sent, outcomes, strict=True):
         results = outcome.get("results") or ()
-        if len(results) != len(work.sent):
-            raise _bad_answer("other readings")
-        work.state = outcome.get("state") or None
-        work.window_length = int(outcome.get("window_length") or 0)
-        for item, result in zip(work.sent, results, strict=True):
-            item.judged = True
+        if len(results) != len(stream.sent):
+            raise _misfit("other readings")
+        stream.state = outcome.get("state") or None
+        stream.window_length = int(outcome.get("window_length") or 0)
+        for item, result in zip(stream.sent, results, strict=True):
+            item.scored = True
             if "error" in result:
-                item.refusal = _refused(item, result["error"])
+                item.rejection = _rejection(item, result["error"])
             else:
                 item.result = _complete(item, result)
-                if work.memory.spread:
+                if stream.cached.unkeyed:
                     item.result["metadata"]["spread"] = True
-        if all(item.result is None for item in work.sent):
-            work.state = None  # nothing was scored: state and window stay as they are
+        if all(item.result is None for item in stream.sent):
+            stream.state = None  # nothing was scored: state and window stay as they are
 
 
-def _bad_answer(what: str) -> Unavailable:
+def _misfit(what: str) -> Unavailable:
     return Unavailable(f"the service's answer has {what}", code="bad_answer", retry_after=1)
 
 
-def _refused(item: BatchRecord, error: Mapping[str, Any]) -> Rejection:
+def _rejection(item: BatchRecord, error: Mapping[str, Any]) -> Rejection:
     assert item.reading is not None  # noqa: S101
     return Rejection(
         str(error.get("code") or "unprocessable")[:100],
@@ -292,9 +296,9 @@ def resolve_in_batch_duplicates(items: Iterable[BatchRecord]) -> None:
         if original is None or item.reading is None:
             continue
         if original.result is not None:
-            item.refusal = _duplicate(item.reading, original.id)
-        elif original.refusal is not None:
-            first = original.refusal
-            item.refusal = Rejection(
+            item.rejection = _duplicate(item.reading, original.id)
+        elif original.rejection is not None:
+            first = original.rejection
+            item.rejection = Rejection(
                 first.reason, first.message, first.asset_id, first.sensor_id, first.original_id
             )

@@ -33,42 +33,42 @@ class Targets:
 
 def build(
     items: Iterable[BatchRecord],
-    works: Iterable[StreamBatch],
+    streams: Iterable[StreamBatch],
     targets: Targets,
     event_level: EventLevel,
 ) -> BatchCommit:
     """The transaction of one batch whose items all have a result or a refusal."""
     commit = BatchCommit()
-    works = list(works)
+    streams = list(streams)
     if targets.publish == "events":
-        for work in works:
-            _choose_events(work, event_level)
+        for stream in streams:
+            _choose_events(stream, event_level)
     moves: dict[Any, OffsetAdvance] = {}
     for item in items:
-        place = item.place
+        assigned = item.partition
         # the last one of a place stays
-        moves[place] = OffsetAdvance(
-            *place.source, place.epoch, place.stored, item.record.offset + 1
+        moves[assigned] = OffsetAdvance(
+            *assigned.source, assigned.epoch, assigned.stored, item.record.offset + 1
         )
         if item.stored:
             continue
         if item.result is not None:
             _add_detection(commit, item, targets)
-        elif item.refusal is not None:
+        elif item.rejection is not None:
             _add_dead_letter(commit, item, targets)
         else:
             raise RuntimeError(f"record {item.record.offset} has neither result nor refusal")
     commit.moves = list(moves.values())
-    for work in works:
-        if work.state is not None:
-            commit.states.setdefault(work.place.source, []).append(_state(work))
+    for stream in streams:
+        if stream.state is not None:
+            commit.states.setdefault(stream.partition.source, []).append(_state(stream))
     return commit
 
 
-def _choose_events(work: StreamBatch, event_level: EventLevel) -> None:
+def _choose_events(stream: StreamBatch, event_level: EventLevel) -> None:
     """Publish an event's opening and each rise of its severity, and nothing twice."""
-    known, level = work.memory.published
-    for item in work.sent:
+    known, level = stream.cached.published
+    for item in stream.sent:
         result = item.result
         event = (result or {}).get("metadata", {}).get("event")
         if result is None or not event or not result["is_anomaly"]:
@@ -82,7 +82,7 @@ def _choose_events(work: StreamBatch, event_level: EventLevel) -> None:
         if severity > level:
             level = severity
             item.publish = True
-    work.published = (known, level)
+    stream.published = (known, level)
 
 
 def _wanted(item: BatchRecord, publish: PublishMode) -> bool:
@@ -97,7 +97,7 @@ def _add_detection(commit: BatchCommit, item: BatchRecord, targets: Targets) -> 
     result, reading, record = item.result, item.reading, item.record
     if result is None or reading is None:
         return
-    topic_id, partition = item.place.source
+    topic_id, partition = item.partition.source
     row = detection_row(
         result,
         feature=reading.feature,
@@ -123,11 +123,11 @@ def _add_detection(commit: BatchCommit, item: BatchRecord, targets: Targets) -> 
 
 
 def _add_dead_letter(commit: BatchCommit, item: BatchRecord, targets: Targets) -> None:
-    refusal, record = item.refusal, item.record
-    if refusal is None:
+    rejection, record = item.rejection, item.record
+    if rejection is None:
         return
-    topic_id, partition = item.place.source
-    topic = item.place.partition.topic
+    topic_id, partition = item.partition.source
+    topic = item.partition.topic_partition.topic
     commit.dead_letters.append(
         {
             "id": item.id,
@@ -135,20 +135,20 @@ def _add_dead_letter(commit: BatchCommit, item: BatchRecord, targets: Targets) -
             "partition": partition,
             "source_offset": record.offset,
             "topic": topic,
-            "reason": refusal.reason,
-            "message": refusal.message,
+            "reason": rejection.reason,
+            "message": rejection.message,
             "key": record.key,
             "value": record.value,
             "headers": encode_headers(record.headers),
             "kafka_timestamp": kafka_time(record),
-            "asset_id": refusal.asset_id,
-            "sensor_id": refusal.sensor_id,
-            "original_id": refusal.original_id,
+            "asset_id": rejection.asset_id,
+            "sensor_id": rejection.sensor_id,
+            "original_id": rejection.original_id,
         }
     )
-    if refusal.reason == "duplicate":
+    if rejection.reason == "duplicate":
         return
-    headers = dead_letter_headers(record.headers, refusal, topic, partition, record.offset)
+    headers = dead_letter_headers(record.headers, rejection, topic, partition, record.offset)
     commit.outbox.append(
         {
             "topic_id": topic_id,
@@ -162,36 +162,36 @@ def _add_dead_letter(commit: BatchCommit, item: BatchRecord, targets: Targets) -
     )
 
 
-def _state(work: StreamBatch) -> StoredState:
-    state = work.state or {}
+def _state(stream: StreamBatch) -> StoredState:
+    state = stream.state or {}
     last = state.get("last")
-    times = [item.reading.timestamp for item in work.sent if item.reading and item.result]
-    newest = max(times, default=work.memory.last)
+    times = [item.reading.timestamp for item in stream.sent if item.reading and item.result]
+    newest = max(times, default=stream.cached.last)
     return StoredState(
-        key=work.key,
-        topic_id=work.place.topic_id,
-        partition=work.place.partition.partition,
+        key=stream.key,
+        topic_id=stream.partition.topic_id,
+        partition=stream.partition.topic_partition.partition,
         state=state,
         last_timestamp=parse_timestamp(last) if last else newest,
-        window_length=work.window_length,
+        window_length=stream.window_length,
         bundle_version=state.get("bundle"),
-        window_start=_window_start(work),
+        window_start=_window_start(stream),
     )
 
 
-def _window_start(work: StreamBatch) -> datetime | None:
+def _window_start(stream: StreamBatch) -> datetime | None:
     """A time that no reading of the window lies before: its oldest before this batch, or in it.
 
     None, not known, when a new bundle looks further back than what is remembered.
     """
-    memory = work.memory
-    if memory.state is not None and work.window_length > memory.window_length:
+    cached = stream.cached
+    if cached.state is not None and stream.window_length > cached.window_length:
         return None
-    oldest = memory.window.oldest()
+    oldest = cached.window.oldest()
     times = [] if oldest is None else [oldest]
     times += [
         item.reading.timestamp  # earlier ones where the stream's clock was set back
-        for item in work.sent
+        for item in stream.sent
         if item.reading and item.result and item.result["metadata"].get("window") != "left_out"
     ]
     return min(times, default=None)

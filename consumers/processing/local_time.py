@@ -27,17 +27,17 @@ class RepeatedHour:
     """Notices when the times of streams without an offset go back by about an hour."""
 
     def __init__(self) -> None:
-        self._told = float("-inf")
+        self._committed = float("-inf")
 
-    def notice(self, works: Iterable[StreamBatch]) -> None:
+    def check(self, streams: Iterable[StreamBatch]) -> None:
         """Look at the readings of a batch, stream by stream in the order they came in."""
-        if time.monotonic() - self._told < _AGAIN_S:
+        if time.monotonic() - self._committed < _AGAIN_S:
             return
-        for work in works:
-            back = _went_back(work)
+        for stream in streams:
+            back = _went_back(stream)
             if back is not None:
-                self._told = time.monotonic()
-                asset, sensor, _ = work.key
+                self._committed = time.monotonic()
+                asset, sensor, _ = stream.key
                 log.warning(
                     "asset %r, sensor %r: times without an offset went back by %.0f minutes. Is it"
                     " local time, in the hour that comes twice? Its readings are scored as late,"
@@ -49,9 +49,9 @@ class RepeatedHour:
                 return
 
 
-def _went_back(work: StreamBatch) -> timedelta | None:
-    last = work.memory.last
-    for reading in (item.reading for item in work.items):
+def _went_back(stream: StreamBatch) -> timedelta | None:
+    last = stream.cached.last
+    for reading in (item.reading for item in stream.items):
         if reading is None:
             continue
         if last is not None and reading.local and _LEAST <= last - reading.timestamp < _MOST:

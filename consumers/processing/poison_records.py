@@ -28,26 +28,26 @@ class PoisonRecords:
         self._failures: dict[Any, int] = {}
         self._verdicts: dict[Any, Verdict] = {}
 
-    def failed(self, suspect: Any) -> int:
+    def record_failure(self, record_id: Any) -> int:
         """A record failed alone while others passed; how often so far."""
-        self._failures[suspect] = self._failures.get(suspect, 0) + 1
-        return self._failures[suspect]
+        self._failures[record_id] = self._failures.get(record_id, 0) + 1
+        return self._failures[record_id]
 
-    def decide(self, suspect: Any, message: str | None) -> None:
-        self._verdicts[suspect] = Verdict(message)
+    def decide(self, record_id: Any, message: str | None) -> None:
+        self._verdicts[record_id] = Verdict(message)
 
-    def verdict(self, suspect: Any) -> Verdict | None:
-        return self._verdicts.get(suspect)
+    def verdict(self, record_id: Any) -> Verdict | None:
+        return self._verdicts.get(record_id)
 
     def forget(self, suspects: Iterable[Any]) -> None:
         """These are accounted for."""
         if self._failures or self._verdicts:
-            for suspect in suspects:
-                self._failures.pop(suspect, None)
-                self._verdicts.pop(suspect, None)
+            for record_id in suspects:
+                self._failures.pop(record_id, None)
+                self._verdicts.pop(record_id, None)
 
     def keep(self, wanted: Callable[[Any], bool]) -> None:
         """Forget the suspects that are no longer wanted, as those of a partition that was lost."""
         for known in (self._failures, self._verdicts):
-            for suspect in [one for one in known if not wanted(one)]:
-                del known[suspect]
+            for record_id in [one for one in known if not wanted(one)]:
+                del known[record_id]

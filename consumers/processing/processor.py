@@ -51,17 +51,17 @@ class Dependencies:
 
     store: BridgeStore
     metrics: Metrics
-    refusals: RejectionBreaker
-    spread: UnkeyedStreams
+    breaker: RejectionBreaker
+    unkeyed: UnkeyedStreams
     cache_budget: CacheBudget
     names: LookAlikes
     repeated_hour: RepeatedHour
     targets: batch_commit.Targets
     limits: ParseLimits
-    sizes: BatchSettings
-    service_trouble: Outage
-    store_trouble: Outage
-    setup_trouble: Outage
+    batching: BatchSettings
+    service_outage: Outage
+    store_outage: Outage
+    setup_outage: Outage
     setup_retry: float
     hook: Hook
     stored: Callable[[], None]  # told after each commit
@@ -71,32 +71,32 @@ class Dependencies:
 class BatchProcessor:
     """Takes batches through all stages, one at a time."""
 
-    def __init__(self, parts: Dependencies, scorer: Scorer) -> None:
-        self._parts = parts
+    def __init__(self, deps: Dependencies, scorer: Scorer) -> None:
+        self._deps = deps
         self._scorer = scorer
         self.scored_at = float("-inf")  # when anything was last scored
 
     def run(self, items: list[BatchRecord]) -> None:
         """Every stage; raises whatever fails, with nothing stored or remembered."""
-        parts, metrics = self._parts, self._parts.metrics
-        framings = [None if i.refusal is None else i.refusal.framing for i in items]
-        parts.refusals.check_framings(framings)
+        deps, metrics = self._deps, self._deps.metrics
+        framings = [None if i.rejection is None else i.rejection.framing for i in items]
+        deps.breaker.check_framings(framings)
         with metrics.timed("load"):
-            works = self._load(items)
-        self._score(works)
+            streams = self._load(items)
+        self._score(streams)
         steps.resolve_in_batch_duplicates(items)
-        judged = [
-            (item.reading.stream, None if item.refusal is None else item.refusal.reason)
+        scored = [
+            (item.reading.stream, None if item.rejection is None else item.rejection.reason)
             for item in items
-            if item.judged and item.reading is not None
+            if item.scored and item.reading is not None
         ]
-        parts.refusals.check(judged)
-        parts.setup_trouble.passed()
-        self._commit(items, works)
-        parts.refusals.note(judged, framings)
-        update_cache(works)
-        parts.cache_budget.make_room()
-        self._say(items)
+        deps.breaker.check(scored)
+        deps.setup_outage.record_success()
+        self._commit(items, streams)
+        deps.breaker.note(scored, framings)
+        update_cache(streams)
+        deps.cache_budget.make_room()
+        self._log_outcomes(items)
         self._account(items)
 
     def try_scoring(self, item: BatchRecord) -> None:
@@ -104,88 +104,88 @@ class BatchProcessor:
         self._score(self._load([item]))
 
     def _load(self, items: list[BatchRecord]) -> list[StreamBatch]:
-        store = self._parts.store
-        memories, missing = steps.remembered(items)
-        for place, keys in missing.items():
-            recalled = store.recall(*place.source, keys)
-            memories |= {(place, key): memory for key, memory in recalled.items()}
-        for asset, sensor, _ in (key for keys in missing.values() for key in keys):
-            for sentence in self._parts.names.meet(asset, sensor):
+        store = self._deps.store
+        cached, uncached = steps.look_up_streams(items)
+        for assigned, keys in uncached.items():
+            loaded = store.load_streams(*assigned.source, keys)
+            cached |= {(assigned, key): one for key, one in loaded.items()}
+        for asset, sensor, _ in (key for keys in uncached.values() for key in keys):
+            for sentence in self._deps.names.meet(asset, sensor):
                 log.warning("%s", sentence, extra={"action": "look_alike"})
-        works = steps.group_by_stream(items, memories)
-        self._parts.repeated_hour.notice(works)
-        self._note_spread(works)
-        suspects = steps.possible_duplicates(works)
-        if suspects:
-            asked = [(i.reading.stream, i.reading.timestamp) for i in suspects if i.reading]
-            steps.mark_duplicates(suspects, store.duplicates(asked))
-            self._recall_later(works)
-        return works
+        streams = steps.group_by_stream(items, cached)
+        self._deps.repeated_hour.check(streams)
+        self._mark_unkeyed(streams)
+        candidates = steps.possible_duplicates(streams)
+        if candidates:
+            asked = [(i.reading.stream, i.reading.timestamp) for i in candidates if i.reading]
+            steps.mark_duplicates(candidates, store.duplicates(asked))
+            self._reload_begun_later(streams)
+        return streams
 
-    def _recall_later(self, works: list[StreamBatch]) -> None:
-        for place, keys in steps.begun_later(works).items():
-            recalled = self._parts.store.recall(*place.source, keys)
-            for work in works:
-                if work.place is place and work.key in keys:
-                    recalled[work.key].spread = work.memory.spread
-                    work.memory = recalled[work.key]
+    def _reload_begun_later(self, streams: list[StreamBatch]) -> None:
+        for assigned, keys in steps.streams_begun_later(streams).items():
+            loaded = self._deps.store.load_streams(*assigned.source, keys)
+            for stream in streams:
+                if stream.partition is assigned and stream.key in keys:
+                    loaded[stream.key].unkeyed = stream.cached.unkeyed
+                    stream.cached = loaded[stream.key]
 
-    def _note_spread(self, works: list[StreamBatch]) -> None:
+    def _mark_unkeyed(self, streams: list[StreamBatch]) -> None:
         """Streams that another partition has too, perhaps another bridge's, may repeat its.
 
         Two bridges that have the very same reading in hand at the same moment both store it: to
         tell that, every insert would have to pay for one more index over all readings.
         """
         asked: dict[UUID, dict[StreamKey, tuple[int, datetime]]] = {}
-        for work in works:
-            topic_id, partition = work.place.source
-            last = work.memory.last or min(i.reading.timestamp for i in work.items if i.reading)
-            asked.setdefault(topic_id, {})[work.key] = partition, last
+        for stream in streams:
+            topic_id, partition = stream.partition.source
+            last = stream.cached.last or min(i.reading.timestamp for i in stream.items if i.reading)
+            asked.setdefault(topic_id, {})[stream.key] = partition, last
         seen = {
             (topic_id, key)
-            for topic_id, streams in asked.items()
-            for key in self._parts.store.spread(topic_id, streams)
+            for topic_id, keys in asked.items()
+            for key in self._deps.store.unkeyed(topic_id, keys)
         }
-        for work in works:
-            newer = (work.place.topic_id, work.key) in seen
-            work.memory.spread = self._parts.spread.note(work.key, newer)
+        for stream in streams:
+            newer = (stream.partition.topic_id, stream.key) in seen
+            stream.cached.unkeyed = self._deps.unkeyed.note(stream.key, newer)
 
-    def _score(self, works: list[StreamBatch]) -> None:
-        parts = self._parts
-        assets = parts.store.criticalities(work.key[0] for work in works)
-        body = steps.build_request(works, assets)
+    def _score(self, streams: list[StreamBatch]) -> None:
+        deps = self._deps
+        assets = deps.store.criticalities(stream.key[0] for stream in streams)
+        body = steps.build_request(streams, assets)
         if body is None:
             return
-        parts.hook("before_score")
+        deps.hook("before_score")
         begun = time.monotonic()
-        with parts.metrics.timed("score"):
+        with deps.metrics.timed("score"):
             answer = self._scorer.score(body)
-        steps.apply_response(works, answer)
-        parts.service_trouble.passed(begun)
+        steps.apply_response(streams, answer)
+        deps.service_outage.record_success(begun)
         self.scored_at = time.monotonic()
-        parts.hook("after_score")
+        deps.hook("after_score")
 
-    def _commit(self, items: list[BatchRecord], works: list[StreamBatch]) -> None:
-        parts = self._parts
-        commit = batch_commit.build(items, works, parts.targets, parts.store.event_level)
-        if any(item.place.status is PartitionStatus.GONE for item in items):
+    def _commit(self, items: list[BatchRecord], streams: list[StreamBatch]) -> None:
+        deps = self._deps
+        commit = batch_commit.build(items, streams, deps.targets, deps.store.event_level)
+        if any(item.partition.status is PartitionStatus.GONE for item in items):
             raise FencedError("revoked meanwhile")
-        with parts.metrics.timed("commit"):
-            parts.store.commit(commit)
-        parts.store_trouble.passed()
-        parts.hook("after_commit")
+        with deps.metrics.timed("commit"):
+            deps.store.commit(commit)
+        deps.store_outage.record_success()
+        deps.hook("after_commit")
 
-    def _say(self, items: list[BatchRecord]) -> None:
+    def _log_outcomes(self, items: list[BatchRecord]) -> None:
         """Streams that began anew, and those refused for what the set-up or their sender lacks."""
         for item in items:
             reading, result = item.reading, item.result
             if reading is None:
                 continue
             if result is None:
-                self._parts.refusals.say(reading.stream, item.refusal)
+                self._deps.breaker.log_rejection(reading.stream, item.rejection)
             elif "restarted" in result["metadata"]:
                 why = result["metadata"]["restarted"]
-                self._parts.metrics.restarted.labels(why).inc()
+                self._deps.metrics.restarted.labels(why).inc()
                 log.warning(
                     "asset %s, sensor %s: %s with the reading of %s",
                     reading.asset_id, reading.sensor_id, RESTARTS.get(why, why),
@@ -195,32 +195,32 @@ class BatchProcessor:
     def _account(self, items: list[BatchRecord]) -> None:
         """After a commit: let go of the records, count, tell the others."""
         now = time.monotonic()
-        ends = {item.place: item.record.offset + 1 for item in items}
-        for place, end in ends.items():
-            place.stored = end
-            place.drop_through(end, now)
-        self._parts.metrics.account(items)
-        self._parts.stored()
+        ends = {item.partition: item.record.offset + 1 for item in items}
+        for assigned, end in ends.items():
+            assigned.stored = end
+            assigned.drop_through(end, now)
+        self._deps.metrics.account(items)
+        self._deps.stored()
 
 
-def update_cache(works: Iterable[StreamBatch]) -> None:
+def update_cache(streams: Iterable[StreamBatch]) -> None:
     """Take the outcome of a batch into memory, once it is committed."""
     now = time.monotonic()
-    for work in works:
-        if work.state is None:
+    for stream in streams:
+        if stream.state is None:
             continue
-        memory = work.memory
-        before = memory.window_length
-        memory.hold(work.state)
-        memory.seen = now
-        memory.published = work.published
-        memory.grow(work.window_length)
-        for item, row in zip(work.sent, work.rows, strict=True):
+        cached = stream.cached
+        before = cached.window_length
+        cached.set_state(stream.state)
+        cached.seen = now
+        cached.published = stream.published
+        cached.set_window_length(stream.window_length)
+        for item, row in zip(stream.sent, stream.rows, strict=True):
             if item.result is not None and item.reading is not None:
                 mark = item.result["metadata"].get("window", "added")
-                memory.add(row, item.reading.timestamp, mark)
-        if 0 < before < work.window_length:
+                cached.add(row, item.reading.timestamp, mark)
+        if 0 < before < stream.window_length:
             # a new bundle looks further back: what was dropped is still in the database
-            work.place.memories.forget(work.key)
+            stream.partition.cache.forget(stream.key)
         else:
-            work.place.memories.put(work.key, memory)
+            stream.partition.cache.put(stream.key, cached)

@@ -44,14 +44,14 @@ class RejectionBreaker:
     """
 
     def __init__(
-        self, window: int, enabled: bool, share: float = 0.95, most_said: int = 50_000
+        self, window: int, enabled: bool, share: float = 0.95, max_logged: int = 50_000
     ) -> None:
         self._last: deque[Judgement] = deque(maxlen=window)
         self._framings: deque[str | None] = deque(maxlen=window)
         self._window = window
         self._enabled = enabled
         self._share = share
-        self._most_said = most_said
+        self._max_logged = max_logged
         self._said: set[tuple[StreamKey, str]] = set()
 
     def check(self, judged: Iterable[Judgement]) -> None:
@@ -111,19 +111,19 @@ class RejectionBreaker:
         self._last.extend(judged)
         self._framings.extend(framings)
 
-    def say(self, stream: StreamKey, refusal: Rejection | None) -> None:
+    def log_rejection(self, stream: StreamKey, rejection: Rejection | None) -> None:
         """A stream's record became a dead letter; said once, if it is for such a reason."""
-        if refusal is None or refusal.reason not in SETUP_REASONS:
+        if rejection is None or rejection.reason not in SETUP_REASONS:
             return
-        if (stream, refusal.reason) in self._said:
+        if (stream, rejection.reason) in self._said:
             return
-        if len(self._said) >= self._most_said:
+        if len(self._said) >= self._max_logged:
             self._said.clear()
-        self._said.add((stream, refusal.reason))
+        self._said.add((stream, rejection.reason))
         asset, sensor, feature = stream
         log.warning(
             "asset %s, sensor %s%s: %s; its records become dead letters until that is mended, then "
             "python -m consumers.replay --dead-letters --reason %s sends them again",
-            asset, sensor or None, f", feature {feature}" if feature else "", refusal.message,
-            refusal.reason, extra={"action": "stream_refused"},
+            asset, sensor or None, f", feature {feature}" if feature else "", rejection.message,
+            rejection.reason, extra={"action": "stream_refused"},
         )  # fmt: skip

@@ -32,29 +32,29 @@ Taken = list[tuple[AssignedPartition, list[Record]]]
 class PartitionWorker(PartThread):
     """Works off the places given to it, until stopped."""
 
-    def __init__(self, number: int, parts: Dependencies, scorer: Scorer) -> None:
+    def __init__(self, number: int, deps: Dependencies, scorer: Scorer) -> None:
         super().__init__(f"lane-{number}", self._work_off)
-        self._parts = parts
+        self._deps = deps
         self._scorer = scorer
-        self._worker = BatchProcessor(parts, scorer)
+        self._processor = BatchProcessor(deps, scorer)
         self._wake = threading.Condition()
-        self._places: list[AssignedPartition] = []
+        self._partitions: list[AssignedPartition] = []
         self._stopping = False
-        self._limit = parts.sizes.most
+        self._limit = deps.batching.most
         self._turn = 0
-        self._in_hand: frozenset[AssignedPartition] = frozenset()
-        self._culprits = PoisonRecords()
+        self._in_flight: frozenset[AssignedPartition] = frozenset()
+        self._poison_records = PoisonRecords()
 
     # -- from other threads ---------------------------------------------------------------------
 
-    def add(self, place: AssignedPartition) -> None:
+    def add(self, assigned: AssignedPartition) -> None:
         with self._wake:
-            self._places = [*self._places, place]
+            self._partitions = [*self._partitions, assigned]
             self._wake.notify()
 
-    def remove(self, place: AssignedPartition) -> None:
+    def remove(self, assigned: AssignedPartition) -> None:
         with self._wake:
-            self._places = [one for one in self._places if one is not place]
+            self._partitions = [one for one in self._partitions if one is not assigned]
             self._wake.notify()
 
     def notify(self) -> None:
@@ -67,16 +67,16 @@ class PartitionWorker(PartThread):
             self._stopping = True
             self._wake.notify()
 
-    def holds(self, places: Iterable[AssignedPartition]) -> bool:
+    def is_processing(self, partitions: Iterable[AssignedPartition]) -> bool:
         """Whether the batch in hand has records of one of these."""
-        return not self._in_hand.isdisjoint(places)
+        return not self._in_flight.isdisjoint(partitions)
 
     # -- the loop -------------------------------------------------------------------------------
 
     def _work_off(self) -> None:
         while (taken := self._take()) is not None:
             wait = self._attempt(taken)
-            self._in_hand = frozenset()
+            self._in_flight = frozenset()
             if wait > 0:
                 self._pause(wait)
 
@@ -89,13 +89,15 @@ class PartitionWorker(PartThread):
         with self._wake:
             while not self._stopping:
                 now = time.monotonic()
-                ready = [p for p in self._places if p.status is PartitionStatus.READY and p.buffer]
+                ready = [
+                    p for p in self._partitions if p.status is PartitionStatus.READY and p.buffer
+                ]
                 if ready:
-                    waited = now - min(place.oldest for place in ready)
-                    left = self._parts.sizes.age - waited
-                    if left <= 0 or sum(len(place.buffer) for place in ready) >= self._limit:
+                    waited = now - min(assigned.oldest for assigned in ready)
+                    left = self._deps.batching.age - waited
+                    if left <= 0 or sum(len(assigned.buffer) for assigned in ready) >= self._limit:
                         taken = self._cut(ready)
-                        self._in_hand = frozenset(place for place, _ in taken)
+                        self._in_flight = frozenset(assigned for assigned, _ in taken)
                         return taken
                     self._wake.wait(left)
                 else:
@@ -108,11 +110,11 @@ class PartitionWorker(PartThread):
         start = self._turn % len(ready)
         order = [*ready[start:], *ready[:start]]
         left, taken = self._limit, []
-        for number, place in enumerate(order):
+        for number, assigned in enumerate(order):
             share = -(-left // (len(order) - number))
-            records = place.head(share)
+            records = assigned.head(share)
             if records:
-                taken.append((place, records))
+                taken.append((assigned, records))
                 left -= len(records)
             if left <= 0:
                 break
@@ -120,45 +122,45 @@ class PartitionWorker(PartThread):
 
     def _attempt(self, taken: Taken) -> float:
         """One batch, once; seconds to wait before the next."""
-        parts = self._parts
-        with parts.metrics.timed("parse"):
-            items = steps.parse_records(taken, parts.limits)
+        deps = self._deps
+        with deps.metrics.timed("parse"):
+            items = steps.parse_records(taken, deps.limits)
         try:
             try:
                 started = time.monotonic()
                 for item in items:
                     self._apply_verdict(item)
-                self._worker.run(items)
-                self._culprits.forget(map(_suspect, items))
+                self._processor.run(items)
+                self._poison_records.forget(map(_record_id, items))
                 self._fit(len(items), time.monotonic() - started)
                 return 0.0
             except (BatchRefusedError, InputError, AlreadyStored) as error:
                 self._forget(taken)
                 return self._refused(items, error)
         except FencedError:
-            self._look_again(taken)
+            self._mark_doubtful(taken)
             return 0.0
         except MisconfigurationError as error:
             return self._wait_for_setup(error)
         except Unavailable as error:
             if error.code.startswith("storage"):
-                self._look_again(taken)
-                return parts.store_trouble.failed(error)
-            return parts.service_trouble.failed(error, error.retry_after)
+                self._mark_doubtful(taken)
+                return deps.store_outage.record_failure(error)
+            return deps.service_outage.record_failure(error, error.retry_after)
 
     # -- when it fails --------------------------------------------------------------------------
 
     def _forget(self, taken: Taken) -> None:
-        for place, _ in taken:
-            place.memories.clear()
+        for assigned, _ in taken:
+            assigned.cache.clear()
 
-    def _look_again(self, taken: Taken) -> None:
+    def _mark_doubtful(self, taken: Taken) -> None:
         """After any rollback: what is remembered may be wrong; the main loop reads the claim."""
         self._forget(taken)
-        for place, _ in taken:
-            if place.status is PartitionStatus.READY:
-                place.status = PartitionStatus.DOUBTFUL
-        self._parts.stored()
+        for assigned, _ in taken:
+            if assigned.status is PartitionStatus.READY:
+                assigned.status = PartitionStatus.DOUBTFUL
+        self._deps.stored()
 
     def _refused(self, items: list[BatchRecord], error: AnomalyError) -> float:
         """The batch as such fails: find the record by splitting, then decide about it."""
@@ -167,47 +169,47 @@ class PartitionWorker(PartThread):
             log.info("batch of %d refused (%s): trying half", len(items), error.message)
             return 0.0
         item = items[0]
-        suspect = _suspect(item)
-        self._culprits.keep(lambda one: one[0].status is not PartitionStatus.GONE)
+        record_id = _record_id(item)
+        self._poison_records.keep(lambda one: one[0].status is not PartitionStatus.GONE)
         if isinstance(error, AlreadyStored):
             # by an account that is not the one we read: a table restored from a backup
             log.error("offset %d is stored already: only moving on", item.record.offset)
-            self._culprits.decide(suspect, None)
+            self._poison_records.decide(record_id, None)
             return 0.0
-        if not (self._neighbour_passes(item) or self._others_passed()):
-            return self._parts.service_trouble.failed(error)
-        failures = self._culprits.failed(suspect)
+        if not (self._neighbour_is_scored(item) or self._others_scored_recently()):
+            return self._deps.service_outage.record_failure(error)
+        failures = self._poison_records.record_failure(record_id)
         if failures < FAILURES:
             return 0.05 * 2.0**failures
         log.error("offset %d fails alone: %s", item.record.offset, error.message)
-        self._culprits.decide(suspect, f"{error.code}: {error.message}"[:2000])
+        self._poison_records.decide(record_id, f"{error.code}: {error.message}"[:2000])
         return 0.0
 
     def _apply_verdict(self, item: BatchRecord) -> None:
-        verdict = self._culprits.verdict(_suspect(item))
+        verdict = self._poison_records.verdict(_record_id(item))
         if verdict is None:
             return
         if verdict.message is None:
             item.stored, item.reading = True, None
             return
         reading, item.reading = item.reading, None
-        item.refusal = Rejection("unprocessable", verdict.message)
+        item.rejection = Rejection("unprocessable", verdict.message)
         if reading is not None:
-            item.refusal.asset_id, item.refusal.sensor_id = reading.asset_id, reading.sensor_id
+            item.rejection.asset_id, item.rejection.sensor_id = reading.asset_id, reading.sensor_id
 
-    def _others_passed(self) -> bool:
-        return time.monotonic() - self._worker.scored_at < EVIDENCE_SECONDS
+    def _others_scored_recently(self) -> bool:
+        return time.monotonic() - self._processor.scored_at < EVIDENCE_SECONDS
 
-    def _neighbour_passes(self, item: BatchRecord) -> bool:
+    def _neighbour_is_scored(self, item: BatchRecord) -> bool:
         """Whether the service takes another record, alone; its answer is not used."""
-        others = [record for record in item.place.head(20) if record is not item.record]
-        candidates = steps.parse_records([(item.place, others)], self._parts.limits)
+        others = [record for record in item.partition.head(20) if record is not item.record]
+        candidates = steps.parse_records([(item.partition, others)], self._deps.limits)
         own = item.reading.stream if item.reading else None
         for other in candidates:
             if other.reading is None or other.reading.stream == own:
                 continue
             try:
-                self._worker.try_scoring(other)
+                self._processor.try_scoring(other)
                 return True
             except BatchRefusedError:
                 continue
@@ -215,13 +217,13 @@ class PartitionWorker(PartThread):
 
     def _wait_for_setup(self, error: MisconfigurationError) -> float:
         """Nothing of this batch is stored; try again with another bundle, or after a while."""
-        parts = self._parts
-        self._in_hand = frozenset()  # a rebalance must not wait for a batch that is not stored
-        parts.setup_trouble.failed(error)
-        parts.setup_refused(error)
-        before, until = self._version(), time.monotonic() + parts.setup_retry
+        deps = self._deps
+        self._in_flight = frozenset()  # a rebalance must not wait for a batch that is not stored
+        deps.setup_outage.record_failure(error)
+        deps.setup_refused(error)
+        before, until = self._version(), time.monotonic() + deps.setup_retry
         while time.monotonic() < until and not self._stopping:
-            self._pause(min(2.0, parts.setup_retry))
+            self._pause(min(2.0, deps.setup_retry))
             if self._version() != before:
                 break
         return 0.0
@@ -234,12 +236,12 @@ class PartitionWorker(PartThread):
 
     def _fit(self, count: int, seconds: float) -> None:
         """Adapt the size of batches to the time that one may take."""
-        sizes = self._parts.sizes
-        if seconds > sizes.seconds:
+        batching = self._deps.batching
+        if seconds > batching.seconds:
             self._limit = max(1, min(self._limit, count) // 2)
-        elif count >= self._limit and seconds < sizes.seconds / 2:
-            self._limit = min(sizes.most, self._limit * 2)
+        elif count >= self._limit and seconds < batching.seconds / 2:
+            self._limit = min(batching.most, self._limit * 2)
 
 
-def _suspect(item: BatchRecord) -> tuple[AssignedPartition, int]:
-    return item.place, item.record.offset
+def _record_id(item: BatchRecord) -> tuple[AssignedPartition, int]:
+    return item.partition, item.record.offset

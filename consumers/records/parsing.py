@@ -181,13 +181,13 @@ def _who(document: Any) -> tuple[str | None, str | None]:
 
 
 def dead_letter_headers(
-    original: Headers, refusal: Rejection, topic: str, partition: int, offset: int
+    original: Headers, rejection: Rejection, topic: str, partition: int, offset: int
 ) -> list[tuple[str, bytes | None]]:
     """The original headers, then why and from where."""
     return [
         *original,
-        ("dead-letter-reason", refusal.reason.encode()),
-        ("dead-letter-message", refusal.message.encode("utf-8", "replace")),
+        ("dead-letter-reason", rejection.reason.encode()),
+        ("dead-letter-message", rejection.message.encode("utf-8", "replace")),
         ("dead-letter-topic", topic.encode()),
         ("dead-letter-partition", str(partition).encode()),
         ("dead-letter-offset", str(offset).encode()),

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, text
 
 from db.encoding import decode_headers
 
-#: Place after a letter: its ``(created_at, id)``.
-Place = tuple[datetime, UUID]
+#: Cursor after a letter: its ``(created_at, id)``.
+Cursor = tuple[datetime, UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class StoredLetter:
     created_at: datetime
 
     @property
-    def place(self) -> Place:
+    def cursor(self) -> Cursor:
         """Where the next page begins."""
         return self.created_at, self.id
 
@@ -57,9 +57,9 @@ _CONDITIONS = {
 
 
 def dead_letter_page(
-    connection: Connection, which: DeadLetterFilter, *, limit: int, after: Place | None = None
+    connection: Connection, which: DeadLetterFilter, *, limit: int, after: Cursor | None = None
 ) -> list[StoredLetter]:
-    """The oldest ``limit`` letters after a place; fewer than that: there are no more."""
+    """The oldest ``limit`` letters after a cursor; fewer than that: there are no more."""
     values: dict[str, Any] = {
         name: value for name in _CONDITIONS if (value := getattr(which, name)) is not None
     }

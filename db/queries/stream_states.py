@@ -157,8 +157,8 @@ def newest_state_elsewhere(
     return {state.key: state for state in map(_stored, connection.execute(_ELSEWHERE, values))}
 
 
-def spread_streams(
-    connection: Connection, topic_id: UUID, places: Mapping[StreamKey, tuple[int, datetime]]
+def unkeyed_streams(
+    connection: Connection, topic_id: UUID, seen: Mapping[StreamKey, tuple[int, datetime]]
 ) -> set[StreamKey]:
     """Which of these streams go on under other partitions of the topic, too.
 
@@ -166,13 +166,13 @@ def spread_streams(
 
     Parameters
     ----------
-    places : {key: (partition, last)}
+    seen : {key: (partition, last)}
         Each stream with the partition it is met on now, and the newest time known of it there.
     """
     values = {
-        **key_columns(places),
-        "partitions": [partition for partition, _ in places.values()],
-        "lasts": [last for _, last in places.values()],
+        **key_columns(seen),
+        "partitions": [partition for partition, _ in seen.values()],
+        "lasts": [last for _, last in seen.values()],
         "topic_id": topic_id,
     }
     rows = connection.execute(_SPREAD, values)

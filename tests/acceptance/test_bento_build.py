@@ -104,8 +104,10 @@ def sources() -> set[str]:
         for package in PACKAGES
         for path in (ROOT / package).rglob("*.py")
     }
-    watch = ("__init__", "exporter", "image/__init__", "image/health")
-    return top | inner | {f"deploy/{name}.py" for name in watch} | {"db/migrations/script.py.mako"}
+    monitor = ("__init__", "exporter", "image/__init__", "image/health")
+    return (
+        top | inner | {f"deploy/{name}.py" for name in monitor} | {"db/migrations/script.py.mako"}
+    )
 
 
 def test_bento_packs_the_program_and_nothing_else(bento: Path) -> None:

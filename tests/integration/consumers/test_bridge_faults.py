@@ -109,21 +109,21 @@ def test_deadlock_of_a_batch_with_someone_else(in_process, engine: Engine, caplo
     sent = bridge.scene.produce(records[:10])
     bridge.run_until(lambda: bridge.scene.accounted() == sent, "both streams have a state")
     lock = text("UPDATE stream_states SET updated_at = now() WHERE asset_id = :asset")
-    holds, done = threading.Event(), threading.Event()
+    is_processing, done = threading.Event(), threading.Event()
 
     def other() -> None:
         with engine.begin() as connection:
             # only whoever waits longer than this looks for a deadlock, and gives up
             connection.execute(text("SET LOCAL deadlock_timeout = '30s'"))
             connection.execute(lock, {"asset": "ENGINE_001"})
-            holds.set()
+            is_processing.set()
             wait_until(lambda: bridge.scene.sql(WAITING)[0][0], "the batch waits for this one")
             connection.execute(lock, {"asset": "ENGINE_000"})
         done.set()
 
     thread = threading.Thread(target=other)
     thread.start()
-    assert holds.wait(20)
+    assert is_processing.wait(20)
     sent += bridge.scene.produce(records[10:])
     bridge.run_until(lambda: bridge.scene.accounted() == sent, "all accounted for")
     thread.join(20)
@@ -235,18 +235,20 @@ def test_partitions_are_made_at_the_start_and_ten_minutes_later():
         made.append(now)
         return []
 
-    upkeep = TablePartitionMaintainer(make, Outage("partitions", lambda *_: None), lambda: clock[0])
-    assert upkeep.step() < 1  # tried again soon
-    assert upkeep.step() == 60
+    maintainer = TablePartitionMaintainer(
+        make, Outage("partitions", lambda *_: None), lambda: clock[0]
+    )
+    assert maintainer.step() < 1  # tried again soon
+    assert maintainer.step() == 60
     assert made == clock
     clock[0] += timedelta(minutes=9)
-    upkeep.step()
+    maintainer.step()
     assert len(made) == 1
     clock[0] += timedelta(minutes=1)
-    upkeep.step()
+    maintainer.step()
     assert made[1:] == clock
     clock[0] -= timedelta(days=300)  # the clock was wrong, and has been set
-    upkeep.step()
+    maintainer.step()
     assert made[2:] == clock
 
 

@@ -61,7 +61,7 @@ def test_a_thread_that_returns_is_a_defect_too(in_process, monkeypatch):
 def test_a_bridge_in_trouble_at_its_start_is_not_called_running():
     metrics = Metrics()
     condition = BridgeCondition(metrics)
-    condition.notice("database", "storage_unavailable")
+    condition.update("database", "storage_unavailable")
     condition.started()
     state = {"state": "paused", "why": "storage_unavailable"}
     assert metrics.registry.get_sample_value("bridge_state", state) == 1
@@ -73,9 +73,9 @@ def test_troubles_noticed_by_many_threads_leave_one_state():
 
     def work(what: str) -> None:
         for _ in range(300):
-            condition.notice(what, what)
-            condition.notice(what, None)
-        condition.notice(what, what)
+            condition.update(what, what)
+            condition.update(what, None)
+        condition.update(what, what)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
     for thread in threads:
@@ -99,9 +99,11 @@ def test_the_lag_of_a_partition_that_left_is_no_longer_said(in_process):
     made.scene.produce(plant(60, bad_every=0))
     made.run_until(lambda: len(said()) > 1 and made.scene.accounted() == 60, "lag is measured")
     before = said()
-    gone = next(p for p in made._bridge._assignment.places if p.partition.partition in before)
+    gone = next(
+        p for p in made._bridge._assignment.partitions if p.topic_partition.partition in before
+    )
     made._bridge._assignment.drop([gone])
-    made.run_until(lambda: said() == before - {gone.partition.partition}, "its gauge is gone")
+    made.run_until(lambda: said() == before - {gone.topic_partition.partition}, "its gauge is gone")
 
 
 def test_a_rebalance_does_not_wait_for_a_lane_whose_records_are_refused(in_process):
@@ -111,9 +113,9 @@ def test_a_rebalance_does_not_wait_for_a_lane_whose_records_are_refused(in_proce
     scene.produce([(b"k", reading("NOGROUP_1", number)) for number in range(200)])
     made.run_until(lambda: made._bridge.refused is not None, "the refusal is said")
     assignment: Assignment = made._bridge._assignment
-    (lane,) = made._bridge._lanes
-    made.run_until(lambda: not lane.holds(assignment.places), "no place is held")
-    assert lane.is_alive()
+    (worker,) = made._bridge._workers
+    made.run_until(lambda: not worker.is_processing(assignment.partitions), "no place is held")
+    assert worker.is_alive()
 
 
 def test_the_database_in_trouble_is_no_defect(in_process, monkeypatch):
@@ -121,10 +123,10 @@ def test_the_database_in_trouble_is_no_defect(in_process, monkeypatch):
     failures = [StorageUnavailable("away")] * 3
     ask = Claims._ask
 
-    def failing(self: Claims, place: Any) -> Any:
+    def failing(self: Claims, assigned: Any) -> Any:
         if failures:
             raise failures.pop()
-        return ask(self, place)
+        return ask(self, assigned)
 
     monkeypatch.setattr(Claims, "_ask", failing)
     made.finish(made.scene.produce(plant(30)))

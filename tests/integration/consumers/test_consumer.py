@@ -72,12 +72,12 @@ def test_a_loss_is_said_once_however_often_the_group_gives_the_partition(engine,
     claims = Claims(store, Outage("database", lambda *_: None), metrics)
     claims.start()
 
-    def ask(place: AssignedPartition) -> Claim:
-        claims.ask(place)
+    def ask(assigned: AssignedPartition) -> Claim:
+        claims.ask(assigned)
         ((same, claim),) = wait_until(claims.answers, "an answer", 20)
-        assert same is place
+        assert same is assigned
         assert claim is not None
-        place.epoch, place.stored = claim.epoch, claim.next_offset
+        assigned.epoch, assigned.stored = claim.epoch, claim.next_offset
         return claim
 
     first, second = (
@@ -160,12 +160,12 @@ def publisher(
     store: BridgeStore,
     producer: FakeProducer,
     metrics: Metrics,
-    store_trouble: Outage | None = None,
+    store_outage: Outage | None = None,
 ) -> Publisher:
     quiet = Outage("publishing", lambda *_: None)
     outlet = Outlet("out", lambda: [(TOPIC, 0)], lambda: [], age=3600.0)
     sending = Sending(lambda **_: producer)
-    return Publisher(store, sending, outlet, metrics, quiet, store_trouble or quiet)
+    return Publisher(store, sending, outlet, metrics, quiet, store_outage or quiet)
 
 
 class LongTrouble(Outage):
@@ -175,7 +175,7 @@ class LongTrouble(Outage):
         super().__init__("database", lambda *_: None)
         self.asked = threading.Event()
 
-    def failed(self, error: AnomalyError, asked: float = 0.0) -> float:
+    def record_failure(self, error: AnomalyError, asked: float = 0.0) -> float:
         self.asked.set()
         return 3600.0
 
@@ -204,7 +204,7 @@ def test_outbox_is_published_in_order_and_only_what_failed_is_sent_again(engine)
 
 def test_a_commit_ends_the_wait_for_the_database(engine, monkeypatch):
     """The publisher's back-off may be long by then; what a batch stored is published at once."""
-    store, trouble = BridgeStore(engine, "one"), LongTrouble()
+    store, outage = BridgeStore(engine, "one"), LongTrouble()
     failures = [StorageUnavailable("away")]
 
     def failing(*_: Any) -> list[OutboxMessage]:
@@ -213,9 +213,9 @@ def test_a_commit_ends_the_wait_for_the_database(engine, monkeypatch):
         return BridgeStore.waiting(store, [(TOPIC, 0)], "out", 0, 10)
 
     monkeypatch.setattr(store, "waiting", failing)
-    part = publisher(store, FakeProducer([]), Metrics(), trouble)
+    part = publisher(store, FakeProducer([]), Metrics(), outage)
     part.start()
-    assert trouble.asked.wait(20)
+    assert outage.asked.wait(20)
     waiting(store, 1)
     part.notify()
     wait_until(lambda: store.outbox_size() == 0, "published", 20)
@@ -290,7 +290,7 @@ def test_check_names_each_and_counts_failures(engine):
 
 
 def test_retry_after_of_the_service_is_kept():
-    assert Outage("x", lambda *_: None).failed(Unavailable("busy"), asked=3.0) == 3.0
+    assert Outage("x", lambda *_: None).record_failure(Unavailable("busy"), asked=3.0) == 3.0
 
 
 def test_criticalities_of_more_assets_than_are_kept(engine):

@@ -94,7 +94,7 @@ def test_a_batch_that_inflates_to_more_than_the_buffer(in_process, codec):
 
     def done() -> bool:
         nonlocal most
-        most = max(most, sum(place.bytes for place in bridge.places))
+        most = max(most, sum(assigned.bytes for assigned in bridge.partitions))
         return stage.accounted() == sent
 
     bridge.run_until(done, "all accounted for")
@@ -208,11 +208,11 @@ def test_history_sent_again_through_a_topic_made_anew_is_not_scored_again(in_pro
     sent = stage.produce(history)
     bridge.run_until(lambda: stage.accounted() == sent, "all accounted for")
     before = {row[0] for row in stage.sql("SELECT id FROM anomaly_detections")}
-    old = bridge.places[0].topic_id
+    old = bridge.partitions[0].topic_id
     one_broker.delete(stage.topic)
     one_broker.create(stage.topic)
     bridge.run_until(
-        lambda: bridge.settled() and bridge.places[0].topic_id != old, "the new topic is seen"
+        lambda: bridge.settled() and bridge.partitions[0].topic_id != old, "the new topic is seen"
     )
     news = [(b"%d" % (number % 5), reading(f"A{number % 5}", number)) for number in range(60, 80)]
     # the first reading that comes is one that was not stored: the stream begins before the others
@@ -234,7 +234,7 @@ def test_a_stream_that_moved_to_another_partition_is_not_spread(in_process, one_
     """As when a topic gets more partitions; one that goes on under both is."""
     bridge = in_process(bridge_lanes=1)
     stage = bridge.scene
-    spread = "SELECT source_offset FROM anomaly_detections WHERE metadata ? 'spread'"
+    unkeyed = "SELECT source_offset FROM anomaly_detections WHERE metadata ? 'spread'"
     with producer(one_broker) as sender:
 
         def send(number: int, partition: int) -> None:
@@ -247,11 +247,11 @@ def test_a_stream_that_moved_to_another_partition_is_not_spread(in_process, one_
         for number in range(4, 8):
             send(number, 1)
         assert bridge.value("bridge_streams_spread") == 0
-        assert not stage.sql(spread)
+        assert not stage.sql(unkeyed)
         send(8, 0)
         send(9, 1)
         bridge.run_until(lambda: bridge.value("bridge_streams_spread") == 1, "the metric says so")
-        assert stage.sql(spread)
+        assert stage.sql(unkeyed)
 
 
 def test_a_topic_in_a_foreign_format_is_not_emptied_into_dead_letters(in_process, caplog):

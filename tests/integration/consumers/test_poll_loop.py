@@ -20,14 +20,14 @@ def test_a_place_that_is_in_doubt_again_at_once_is_asked_about_again(in_process)
     """A lane may fail before the poll thread has seen the place ready: it stood still for good."""
     bridge = in_process(bridge_lanes=1)
     bridge.run_until(bridge.settled, "all begun")
-    place, part = bridge.places[0], bridge.intake
+    assigned, part = bridge.partitions[0], bridge.poll_loop
     for _ in range(3):
-        place.status = PartitionStatus.DOUBTFUL
+        assigned.status = PartitionStatus.DOUBTFUL
         part._follow_statuses()
         wait_until(
-            lambda: part._take_answers() or place.status is PartitionStatus.READY, "an answer"
+            lambda: part._take_answers() or assigned.status is PartitionStatus.READY, "an answer"
         )
-    place.status = PartitionStatus.DOUBTFUL
+    assigned.status = PartitionStatus.DOUBTFUL
     bridge.run_until(bridge.settled, "ready again")
     bridge.finish(bridge.scene.produce([(b"k", reading("A", 1))]))
 
@@ -37,7 +37,7 @@ def test_an_error_about_one_partition_lets_go_of_no_other_partitions_records(
 ):
     bridge = in_process(bridge_lanes=1)
     bridge.run_until(bridge.settled, "all begun")
-    first, second, _ = bridge.places
+    first, second, _ = bridge.partitions
     asked: list[float] = []
 
     def failing(*_: Any) -> tuple[int, int]:
@@ -46,10 +46,10 @@ def test_an_error_about_one_partition_lets_go_of_no_other_partitions_records(
 
     monkeypatch.setattr(offset_validator, "bounds", failing)
     first.hole = (0, 5)  # seen once
-    bridge.intake._receive(
+    bridge.poll_loop._receive(
         {
-            first.partition: [FetchedRecord(5, 5, 1, b"k", b"{}")],
-            second.partition: [FetchedRecord(0, 0, 1, b"k", reading("A", 1))],
+            first.topic_partition: [FetchedRecord(5, 5, 1, b"k", b"{}")],
+            second.topic_partition: [FetchedRecord(0, 0, 1, b"k", reading("A", 1))],
         }
     )
     assert asked
@@ -64,12 +64,12 @@ def test_an_error_about_one_partition_lets_go_of_no_other_partitions_records(
 def test_kafka_is_asked_where_a_partition_begins_with_patience(in_process, monkeypatch, caplog):
     times: list[float] = []
 
-    def failing(consumer: Any, place: AssignedPartition, *rest: Any) -> None:
-        if place.partition.partition == 0:
+    def failing(consumer: Any, assigned: AssignedPartition, *rest: Any) -> None:
+        if assigned.topic_partition.partition == 0:
             times.append(time.monotonic())
             if len(times) < 4:
                 raise kafka_errors.KafkaTimeoutError("no answer in 5 s")
-        find_start(consumer, place, *rest)
+        find_start(consumer, assigned, *rest)
 
     monkeypatch.setattr(poll_loop, "find_start", failing)
     bridge = in_process(bridge_lanes=1)

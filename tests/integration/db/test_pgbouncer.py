@@ -96,7 +96,7 @@ def test_many_bridges_and_readers_share_three_sessions(engine: Engine) -> None:
                          "key": b"A", "value": b"{}"}],
             )  # fmt: skip
             store.commit(commit)
-            assert len(store.recall(topic, 0, {key: now})[key].window) == 5
+            assert len(store.load_streams(topic, 0, {key: now})[key].window) == 5
         return first + 100
 
     def read(_: int) -> int:
@@ -106,9 +106,9 @@ def test_many_bridges_and_readers_share_three_sessions(engine: Engine) -> None:
             return found + history(connection, HistoryFilter(is_anomaly=None), limit=5).total
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        upkeep = [pool.submit(one.run) for one in maintenance]
+        maintainer = [pool.submit(one.run) for one in maintenance]
         stored = list(pool.map(bridge, range(CLIENTS)))
         list(pool.map(read, range(CLIENTS)))
-        made = [name for one in upkeep for name in one.result(60)]
+        made = [name for one in maintainer for name in one.result(60)]
     assert len(made) == len(set(made)) == 4
     assert read(0) == 2 * sum(stored) == 2 * CLIENTS * BATCHES * 100

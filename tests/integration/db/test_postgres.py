@@ -130,7 +130,7 @@ def test_dead_letters_are_read_back_page_by_page(connection: Connection) -> None
         place = None
         while page := dead_letters.dead_letter_page(connection, which, limit=2, after=place):
             found += [letter.value for letter in page]
-            place = page[-1].place
+            place = page[-1].cursor
         assert len(set(found)) == len(found)
         return set(found)
 

@@ -139,14 +139,14 @@ def test_export_streams_kafka_readings_in_order(connection: Connection) -> None:
     assert readings_queries.recent_readings(connection, 2, "none") == []
 
 
-def test_spread_streams_are_those_of_other_partitions_of_the_topic(connection: Connection) -> None:
+def test_unkeyed_streams_are_those_of_other_partitions_of_the_topic(connection: Connection) -> None:
     here, there, far = (stream_states.stream_key(name, "S") for name in ("here", "there", "far"))
     stream_states.save_states(connection, [state(here, 1)])
     stream_states.save_states(connection, [state(there, 1, partition=3)])
     stream_states.save_states(connection, [state(far, 1, topic=OTHER, partition=3)])
     since = START
     places = dict.fromkeys((here, there, far), (0, since))
-    assert stream_states.spread_streams(connection, TOPIC, places) == {there}
+    assert stream_states.unkeyed_streams(connection, TOPIC, places) == {there}
     moved = {there: (0, START + timedelta(minutes=1))}  # nothing newer was left behind
-    assert stream_states.spread_streams(connection, TOPIC, moved) == set()
-    assert stream_states.spread_streams(connection, TOPIC, {}) == set()
+    assert stream_states.unkeyed_streams(connection, TOPIC, moved) == set()
+    assert stream_states.unkeyed_streams(connection, TOPIC, {}) == set()

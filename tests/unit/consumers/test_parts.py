@@ -38,11 +38,11 @@ class FakeRecord:
 
 def test_trouble_is_said_once_and_its_end_once(caplog):
     told = []
-    trouble = Outage("service", lambda what, code: told.append((what, code)))
+    outage = Outage("service", lambda what, code: told.append((what, code)))
     with caplog.at_level(logging.WARNING):
-        waits = [trouble.failed(Unavailable("away")) for _ in range(12)]
-        trouble.passed()
-        trouble.passed()
+        waits = [outage.record_failure(Unavailable("away")) for _ in range(12)]
+        outage.record_success()
+        outage.record_success()
     assert len(caplog.records) == 2
     assert told == [("service", "unavailable"), ("service", None)]
     assert waits[0] <= 0.2
@@ -51,32 +51,34 @@ def test_trouble_is_said_once_and_its_end_once(caplog):
 
 def test_an_answer_asked_for_before_the_trouble_does_not_end_it():
     told = []
-    trouble = Outage("service", lambda what, code: told.append(code))
+    outage = Outage("service", lambda what, code: told.append(code))
     begun = time.monotonic()
-    trouble.failed(Unavailable("away"))
-    trouble.passed(begun)
+    outage.record_failure(Unavailable("away"))
+    outage.record_success(begun)
     assert told == ["unavailable"]
-    trouble.passed(time.monotonic())
+    outage.record_success(time.monotonic())
     assert told == ["unavailable", None]
 
 
 def test_trouble_waits_at_least_as_long_as_asked():
-    assert Outage("service", lambda *_: None).failed(Unavailable("busy"), 42.0) == 42.0
+    assert Outage("service", lambda *_: None).record_failure(Unavailable("busy"), 42.0) == 42.0
 
 
 def test_culprits_take_turns_and_each_reaches_its_verdict():
-    culprits = PoisonRecords()
-    turns = [(culprits.failed("a"), culprits.failed("b")) for _ in range(5)]
+    poison_records = PoisonRecords()
+    turns = [
+        (poison_records.record_failure("a"), poison_records.record_failure("b")) for _ in range(5)
+    ]
     assert turns[-1] == (5, 5)
-    culprits.decide("a", "refused")
-    culprits.decide("b", None)
-    assert culprits.verdict("a") == Verdict("refused")
-    assert culprits.verdict("b") == Verdict(None)
-    assert culprits.verdict("c") is None
-    culprits.forget(["a"])
-    culprits.keep(lambda suspect: suspect != "b")
-    assert culprits.verdict("a") is culprits.verdict("b") is None
-    assert culprits.failed("a") == culprits.failed("b") == 1
+    poison_records.decide("a", "refused")
+    poison_records.decide("b", None)
+    assert poison_records.verdict("a") == Verdict("refused")
+    assert poison_records.verdict("b") == Verdict(None)
+    assert poison_records.verdict("c") is None
+    poison_records.forget(["a"])
+    poison_records.keep(lambda record_id: record_id != "b")
+    assert poison_records.verdict("a") is poison_records.verdict("b") is None
+    assert poison_records.record_failure("a") == poison_records.record_failure("b") == 1
 
 
 def test_rows_are_compact_when_all_have_the_same_features():
@@ -95,26 +97,26 @@ def test_rows_with_different_features_are_a_list():
 
 
 def test_place_keeps_records_until_they_are_accounted_for():
-    place = AssignedPartition(TopicPartition("t", 0), UUID(int=1), StreamCache())
-    place.extend([FakeRecord(n) for n in (0, 1, 5)], 6, 1.0)
-    assert [record.offset for record in place.head(2)] == [0, 1]
-    assert (len(place.buffer), place.fetched) == (3, 6)
-    place.drop_through(2, 2.0)
-    assert [record.offset for record in place.head(9)] == [5]
-    assert place.bytes == 201
-    assert (place.position, place.next) == (2, 6)
+    assigned = AssignedPartition(TopicPartition("t", 0), UUID(int=1), StreamCache())
+    assigned.extend([FakeRecord(n) for n in (0, 1, 5)], 6, 1.0)
+    assert [record.offset for record in assigned.head(2)] == [0, 1]
+    assert (len(assigned.buffer), assigned.fetched) == (3, 6)
+    assigned.drop_through(2, 2.0)
+    assert [record.offset for record in assigned.head(9)] == [5]
+    assert assigned.bytes == 201
+    assert (assigned.position, assigned.next) == (2, 6)
 
 
 def test_offsets_behind_the_last_record_that_hold_none_are_done_with_it():
     """A transaction's marker: else --drain never ended, and the lag stayed at 1."""
-    place = AssignedPartition(TopicPartition("t", 0), UUID(int=1), StreamCache())
-    place.extend([FakeRecord(0)], 1, 1.0)
-    place.extend([], 3, 2.0)
-    assert place.position == 0
-    place.drop_through(1, 3.0)
-    assert place.position == 3
-    place.extend([], 5, 4.0)
-    assert place.position == 5
+    assigned = AssignedPartition(TopicPartition("t", 0), UUID(int=1), StreamCache())
+    assigned.extend([FakeRecord(0)], 1, 1.0)
+    assigned.extend([], 3, 2.0)
+    assert assigned.position == 0
+    assigned.drop_through(1, 3.0)
+    assert assigned.position == 3
+    assigned.extend([], 5, 4.0)
+    assert assigned.position == 5
 
 
 def test_kill_point_must_be_known():

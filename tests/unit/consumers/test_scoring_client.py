@@ -22,7 +22,7 @@ def scorer(*answers: httpx.Response | Exception) -> HttpScorer:
     return HttpScorer("http://service", "key", transport=httpx.MockTransport(handle))
 
 
-def refusal(status: int, code: str = "x", **headers: str) -> httpx.Response:
+def rejection(status: int, code: str = "x", **headers: str) -> httpx.Response:
     body = {"error": {"code": code, "message": "no", "field": None}}
     return httpx.Response(status, json=body, headers=headers)
 
@@ -34,13 +34,13 @@ def test_answer_is_parsed():
 @pytest.mark.parametrize(
     ("answer", "kind", "code", "after"),
     [
-        (refusal(503, "no_model", **{"retry-after": "7"}), NoModel, "no_model", 7),
-        (refusal(503, "busy"), Unavailable, "unavailable", 1),
-        (refusal(429, "busy", **{"retry-after": "2"}), Busy, "busy", 2),
-        (refusal(429, "busy", **{"retry-after": "soon"}), Busy, "busy", 1),
-        (refusal(429, "busy", **{"retry-after": "99999"}), Busy, "busy", 300),
-        (refusal(401), Unavailable, "access_denied", 30),
-        (refusal(404), Unavailable, "wrong_service", 30),
+        (rejection(503, "no_model", **{"retry-after": "7"}), NoModel, "no_model", 7),
+        (rejection(503, "busy"), Unavailable, "unavailable", 1),
+        (rejection(429, "busy", **{"retry-after": "2"}), Busy, "busy", 2),
+        (rejection(429, "busy", **{"retry-after": "soon"}), Busy, "busy", 1),
+        (rejection(429, "busy", **{"retry-after": "99999"}), Busy, "busy", 300),
+        (rejection(401), Unavailable, "access_denied", 30),
+        (rejection(404), Unavailable, "wrong_service", 30),
         (httpx.ConnectError("refused"), Unavailable, "service_unreachable", 0),
         (httpx.ReadTimeout("slow"), Unavailable, "service_unreachable", 0),
         (httpx.Response(200, text="<html>"), Unavailable, "bad_answer", 1),
@@ -55,7 +55,7 @@ def test_reasons_to_wait(answer, kind, code, after):
 @pytest.mark.parametrize("status", [400, 413, 422, 500, 502, 504])
 def test_reasons_to_split(status):
     with pytest.raises(BatchRefusedError) as caught:
-        scorer(refusal(status, "some_code")).score(b"{}")
+        scorer(rejection(status, "some_code")).score(b"{}")
     assert caught.value.code == "some_code"
 
 

@@ -74,27 +74,27 @@ def test_rows_of_a_batch_are_compact_when_all_have_the_same_features():
 
 
 def test_memory_keeps_the_window_as_the_service_says():
-    memory = CachedStream()
-    memory.grow(2)
+    cached = CachedStream()
+    cached.set_window_length(2)
     for number, mark in enumerate(["added", "added", "added", "left_out", "restarted"]):
         row = encode_row(START, {"a": float(number)})
-        memory.add(row, START + timedelta(seconds=number), mark)
+        cached.add(row, START + timedelta(seconds=number), mark)
         if number == 3:
-            assert [one["a"] for _, one in rows_of(memory.window.packed())] == [1.0, 2.0]
-    assert [one["a"] for _, one in rows_of(memory.window.packed())] == [4.0]
-    assert memory.last == START + timedelta(seconds=4)
+            assert [one["a"] for _, one in rows_of(cached.window.packed())] == [1.0, 2.0]
+    assert [one["a"] for _, one in rows_of(cached.window.packed())] == [4.0]
+    assert cached.last == START + timedelta(seconds=4)
 
 
 def full(random_: random.Random, number: int) -> CachedStream:
     """A stream as it is after a day: full window, state with level and an event."""
-    memory = CachedStream(
+    cached = CachedStream(
         window_length=LENGTH, published=(f"event-{number}", 2), seen=float(number)
     )
     for second in range(LENGTH + 3):
         features = {f"feature_{i:02}": random_.gauss(0.0, 1.0) for i in range(FEATURES)}
         at = START + timedelta(seconds=second)
-        memory.add(encode_row(at, features), at, "added")
-    memory.hold(
+        cached.add(encode_row(at, features), at, "added")
+    cached.set_state(
         {
             "v": 2, "bundle": "0123456789ab", "last": START.isoformat(),
             "tail": [random_.random() for _ in range(9)], "clock": [1000, None, 0, None],
@@ -102,7 +102,7 @@ def full(random_: random.Random, number: int) -> CachedStream:
             "level": [1001411331, 30, "A" * (FEATURES * 8 * 4 // 3)],
         }
     )  # fmt: skip
-    return memory
+    return cached
 
 
 def key_of(number: int) -> tuple[str, str, str]:
@@ -112,14 +112,14 @@ def key_of(number: int) -> tuple[str, str, str]:
 def test_a_stream_takes_at_most_20_kb_and_is_counted_as_what_it_takes():
     random_ = random.Random(1)
     budget = CacheBudget(10**9)
-    memories = budget.partition()
-    memories.put(key_of(0), full(random_, 0))
+    cache = budget.partition()
+    cache.put(key_of(0), full(random_, 0))
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     count = 300
     for number in range(1, 1 + count):
-        memories.put(key_of(number), full(random_, number))
+        cache.put(key_of(number), full(random_, number))
     gc.collect()
     taken = (tracemalloc.get_traced_memory()[0] - before) / count
     tracemalloc.stop()
@@ -150,26 +150,26 @@ def test_what_is_beyond_the_bound_goes_least_recently_used_first_over_all_partit
 
 def test_a_partition_that_is_lost_gives_its_memory_back():
     budget = CacheBudget(10**9)
-    memories = budget.partition()
-    memories.put(key_of(1), full(random.Random(1), 1))
+    cache = budget.partition()
+    cache.put(key_of(1), full(random.Random(1), 1))
     assert budget.bytes > 0
-    del memories
+    del cache
     gc.collect()
     assert budget.bytes == 0
 
 
 def test_a_stream_forgotten_or_put_again_is_counted_once():
-    memories = StreamCache()
-    memory = full(random.Random(1), 1)
+    cache = StreamCache()
+    cached = full(random.Random(1), 1)
     for _ in range(3):
-        memories.put(key_of(1), memory)
-    assert memories.bytes < memory.size + 100
-    memories.forget(key_of(1))
-    memories.forget(key_of(1))
-    assert (memories.bytes, len(memories)) == (0, 0)
-    memories.put(key_of(1), memory)
-    memories.clear()
-    assert memories.bytes == 0
+        cache.put(key_of(1), cached)
+    assert cache.bytes < cached.size + 100
+    cache.forget(key_of(1))
+    cache.forget(key_of(1))
+    assert (cache.bytes, len(cache)) == (0, 0)
+    cache.put(key_of(1), cached)
+    cache.clear()
+    assert cache.bytes == 0
 
 
 def test_one_lane_makes_room_in_the_others_partition_while_it_is_used():
@@ -201,17 +201,17 @@ def test_one_lane_makes_room_in_the_others_partition_while_it_is_used():
 
 
 def test_spread_streams_are_told_and_never_remembered_without_a_bound():
-    spread = UnkeyedStreams(seconds=3600, most=100)
-    assert not spread.note(key_of(0), False)
+    unkeyed = UnkeyedStreams(seconds=3600, most=100)
+    assert not unkeyed.note(key_of(0), False)
     for number in range(1000):
-        assert spread.note(key_of(number), True)
-    assert len(spread) == 100
-    assert spread.note(key_of(999), False)  # a while after the other partition's last news
-    assert not spread.note(key_of(0), False)
+        assert unkeyed.note(key_of(number), True)
+    assert len(unkeyed) == 100
+    assert unkeyed.note(key_of(999), False)  # a while after the other partition's last news
+    assert not unkeyed.note(key_of(0), False)
 
 
 def test_a_stream_that_moved_is_not_spread_for_ever():
-    spread = UnkeyedStreams(seconds=0.0)
-    spread.note(key_of(1), True)
-    assert not spread.note(key_of(1), False)
-    assert len(spread) == 0
+    unkeyed = UnkeyedStreams(seconds=0.0)
+    unkeyed.note(key_of(1), True)
+    assert not unkeyed.note(key_of(1), False)
+    assert len(unkeyed) == 0

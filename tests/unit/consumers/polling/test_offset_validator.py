@@ -9,7 +9,7 @@ import pytest
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from consumers.broker.internals import TOLD
+from consumers.broker.internals import BRIDGE_METADATA
 from consumers.broker.unpacking import FetchedRecord, Nothing
 from consumers.metrics import Metrics
 from consumers.partition import AssignedPartition
@@ -48,7 +48,7 @@ def metrics() -> Metrics:
     return Metrics()
 
 
-def place(stored: int | None, at: int = 0) -> AssignedPartition:
+def assigned(stored: int | None, at: int = 0) -> AssignedPartition:
     made = AssignedPartition(AT, UUID(int=1), StreamCache())
     made.stored, made.position, made.fetched = stored, at, at
     return made
@@ -63,17 +63,17 @@ def records(*offsets: int) -> list[FetchedRecord]:
     return [FetchedRecord(offset, offset, 1, None, b"{}") for offset in offsets]
 
 
-def reception(consumer: FakeConsumer, metrics: Metrics, tries: int = 3) -> OffsetValidator:
+def validator(consumer: FakeConsumer, metrics: Metrics, tries: int = 3) -> OffsetValidator:
     return OffsetValidator(consumer, metrics, lambda *_: None, tries)
 
 
-def buffered(place: AssignedPartition) -> list[int]:
-    return [record.offset for record in place.buffer]
+def buffered(assigned: AssignedPartition) -> list[int]:
+    return [record.offset for record in assigned.buffer]
 
 
 def test_hole_is_believed_when_seen_twice(metrics):
     consumer = FakeConsumer(0, 100)
-    part, one = reception(consumer, metrics), place(5, 5)
+    part, one = validator(consumer, metrics), assigned(5, 5)
     part.accept(one, records(9, 10), 1.0)
     assert (consumer.sought, buffered(one)) == ([5], [])
     part.accept(one, records(9, 10), 1.0)
@@ -82,7 +82,7 @@ def test_hole_is_believed_when_seen_twice(metrics):
 
 
 def test_hole_filled_on_the_second_look_was_none(metrics):
-    part, one = reception(FakeConsumer(0, 100), metrics), place(5, 5)
+    part, one = validator(FakeConsumer(0, 100), metrics), assigned(5, 5)
     part.accept(one, records(9), 1.0)
     part.accept(one, records(5, 6, 7, 8, 9), 1.0)
     assert len(one.buffer) == 5
@@ -91,14 +91,14 @@ def test_hole_filled_on_the_second_look_was_none(metrics):
 def test_hole_that_the_log_explains_is_none(metrics):
     """A transaction's marker, or what compaction took out of a batch: no second look."""
     consumer = FakeConsumer(0, 100)
-    part, one = reception(consumer, metrics), place(5, 5)
+    part, one = validator(consumer, metrics), assigned(5, 5)
     part.accept(one, [Nothing(8, 5), *records(9)], 1.0)
     part.accept(one, [FetchedRecord(14, 9, 1, None, b"{}"), Nothing(20, 15)], 1.0)
     assert (consumer.sought, buffered(one), one.fetched) == ([], [9, 14], 21)
 
 
 def test_records_dropped_by_the_broker_are_counted(metrics, caplog):
-    part, one = reception(FakeConsumer(9, 100), metrics), place(5, 5)
+    part, one = validator(FakeConsumer(9, 100), metrics), assigned(5, 5)
     part.accept(one, records(9), 1.0)
     part.accept(one, records(9), 1.0)
     assert lost(metrics) == 4
@@ -107,7 +107,7 @@ def test_records_dropped_by_the_broker_are_counted(metrics, caplog):
 
 def test_log_cut_short_gives_no_offset_twice(metrics, caplog):
     consumer = FakeConsumer(0, 3)
-    part, one = reception(consumer, metrics), place(5, 5)
+    part, one = validator(consumer, metrics), assigned(5, 5)
     part.out_of_range(one, 5)
     assert consumer.sought == [3]
     assert "cut short at 3" in caplog.text
@@ -122,7 +122,7 @@ def test_log_cut_short_gives_no_offset_twice(metrics, caplog):
 def test_log_cut_short_below_buffered_records_keeps_their_order(metrics, caplog, end, sought):
     """Offsets 5 and 6 wait to be stored; what the log has there now comes too late."""
     consumer = FakeConsumer(0, 4)
-    part, one = reception(consumer, metrics), place(5, 5)
+    part, one = validator(consumer, metrics), assigned(5, 5)
     part.accept(one, records(5, 6), 1.0)
     part.truncated(one, end)
     assert consumer.sought == [sought]
@@ -140,7 +140,7 @@ def damaged(*offsets: int) -> list[FetchedRecord]:
 
 
 def test_damaged_records_are_tried_again_then_taken_as_they_are(metrics, caplog):
-    part, one = reception(FakeConsumer(0, 100), metrics), place(5, 5)
+    part, one = validator(FakeConsumer(0, 100), metrics), assigned(5, 5)
     polled = [*records(5), *damaged(6, 7), *records(8)]
     assert part.accept(one, polled, 1.0) > 0
     assert (buffered(one), one.fetched) == ([5], 6)
@@ -151,7 +151,7 @@ def test_damaged_records_are_tried_again_then_taken_as_they_are(metrics, caplog)
 
 
 def test_the_rest_of_a_damaged_batch_is_not_tried_again(metrics):
-    part, one = reception(FakeConsumer(0, 100), metrics, tries=2), place(5, 5)
+    part, one = validator(FakeConsumer(0, 100), metrics, tries=2), assigned(5, 5)
     part.accept(one, damaged(5, 6), 1.0)
     assert part.accept(one, damaged(5, 6), 1.0) == 0
     assert part.accept(one, damaged(7, 8), 1.0) == 0  # the same batch, cut by the poll
@@ -161,7 +161,7 @@ def test_the_rest_of_a_damaged_batch_is_not_tried_again(metrics):
 
 
 def test_damage_that_heals_is_read(metrics):
-    part, one = reception(FakeConsumer(0, 100), metrics), place(5, 5)
+    part, one = validator(FakeConsumer(0, 100), metrics), assigned(5, 5)
     part.accept(one, damaged(5), 1.0)
     assert part.accept(one, records(5), 1.0) == 0
     assert [record.unreadable for record in one.buffer] == [None]
@@ -180,7 +180,7 @@ def test_damage_that_heals_is_read(metrics):
 def test_start_is_the_databases_then_the_groups_then_by_policy(
     stored, committed, anew, reset, start
 ):
-    one = place(stored)
+    one = assigned(stored)
     one.anew = anew
     find_start(FakeConsumer(2, 10, committed), one, reset, 1.0)
     assert (one.position, one.fetched, one.lost) == (start, start, None)
@@ -189,7 +189,7 @@ def test_start_is_the_databases_then_the_groups_then_by_policy(
 
 @pytest.mark.parametrize(("stored", "committed"), [(0, None), (None, 0)])
 def test_start_below_the_log_is_lost(stored, committed):
-    one = place(stored)
+    one = assigned(stored)
     find_start(FakeConsumer(2, 10, committed), one, "earliest", 1.0)
     assert (one.position, one.due, one.lost) == (2, 2, (0, 2))
 
@@ -197,7 +197,7 @@ def test_start_below_the_log_is_lost(stored, committed):
 @pytest.mark.parametrize("reset", ["earliest", "latest"])
 def test_an_offset_that_only_a_bridge_told_the_group_is_no_start(reset, caplog):
     """The database was restored from a dump that does not know the partition yet."""
-    one = place(None)
-    find_start(FakeConsumer(2, 10, OffsetAndMetadata(8, TOLD, -1)), one, reset, 1.0)
+    one = assigned(None)
+    find_start(FakeConsumer(2, 10, OffsetAndMetadata(8, BRIDGE_METADATA, -1)), one, reset, 1.0)
     assert (one.position, one.due) == (2, 2)
     assert "no account" in caplog.text

@@ -38,14 +38,14 @@ class FakeRecord:
 
 
 @pytest.fixture
-def place() -> AssignedPartition:
+def assigned() -> AssignedPartition:
     made = AssignedPartition(TopicPartition("in", 1), UUID(int=7), StreamCache())
     made.epoch, made.stored = 3, 10
     return made
 
 
 def run(
-    place: AssignedPartition,
+    assigned: AssignedPartition,
     bodies: list[bytes],
     first: int = 10,
     stored: Any = None,
@@ -54,84 +54,84 @@ def run(
 ) -> BatchCommit:
     """A batch through every step, scored by the stub; its commit."""
     records = [FakeRecord(first + n, body) for n, body in enumerate(bodies)]
-    items = batch.parse_records([(place, records)], ParseLimits(3600, 100))
-    memories, missing = batch.remembered(items)
-    memories |= {(at, key): CachedStream() for at, keys in missing.items() for key in keys}
-    works = batch.group_by_stream(items, memories)
-    batch.mark_duplicates(batch.possible_duplicates(works), stored or {})
-    body = batch.build_request(works, {"A": "high"})
+    items = batch.parse_records([(assigned, records)], ParseLimits(3600, 100))
+    cached, missing = batch.look_up_streams(items)
+    cached |= {(at, key): CachedStream() for at, keys in missing.items() for key in keys}
+    streams = batch.group_by_stream(items, cached)
+    batch.mark_duplicates(batch.possible_duplicates(streams), stored or {})
+    body = batch.build_request(streams, {"A": "high"})
     if body is not None:
-        streams = orjson.loads(body)["streams"]
-        batch.apply_response(works, {"streams": [score_stream(stream) for stream in streams]})
+        sent = orjson.loads(body)["streams"]
+        batch.apply_response(streams, {"streams": [score_stream(one) for one in sent]})
     batch.resolve_in_batch_duplicates(items)
-    commit = batch_commit.build(items, works, targets, lambda *_: level)
-    update_cache(works)
-    place.stored = commit.moves[0].new
+    commit = batch_commit.build(items, streams, targets, lambda *_: level)
+    update_cache(streams)
+    assigned.stored = commit.moves[0].new
     return commit
 
 
-def test_every_record_becomes_one_row_and_the_offset_moves_past_the_last(place):
-    commit = run(place, [reading("A", 0), b"nonsense", reading("B", 0)])
+def test_every_record_becomes_one_row_and_the_offset_moves_past_the_last(assigned):
+    commit = run(assigned, [reading("A", 0), b"nonsense", reading("B", 0)])
     assert [row["source_offset"] for row in commit.detections] == [10, 12]
     assert [row["reason"] for row in commit.dead_letters] == ["not_json"]
     (move,) = commit.moves
     assert (move.epoch, move.expected, move.new) == (3, 10, 13)
-    assert {state.key[0] for state in commit.states[place.source]} == {"A", "B"}
+    assert {state.key[0] for state in commit.states[assigned.source]} == {"A", "B"}
 
 
-def test_same_record_always_gives_the_same_id(place):
-    one = run(place, [reading("A", 0)]).detections[0]["id"]
-    place.memories.clear()
-    assert run(place, [reading("A", 0)]).detections[0]["id"] == one
+def test_same_record_always_gives_the_same_id(assigned):
+    one = run(assigned, [reading("A", 0)]).detections[0]["id"]
+    assigned.cache.clear()
+    assert run(assigned, [reading("A", 0)]).detections[0]["id"] == one
 
 
-def test_repetition_inside_a_batch_is_a_duplicate_of_the_first(place):
-    commit = run(place, [reading("A", 0), reading("A", 0), reading("A", 0, value=9.0)])
+def test_repetition_inside_a_batch_is_a_duplicate_of_the_first(assigned):
+    commit = run(assigned, [reading("A", 0), reading("A", 0), reading("A", 0, value=9.0)])
     assert len(commit.detections) == 2
     (letter,) = commit.dead_letters
     assert letter["reason"] == "duplicate"
     assert letter["original_id"] == commit.detections[0]["id"]
 
 
-def test_repetition_of_a_refused_reading_shares_its_reason(place):
-    commit = run(place, [reading("NOGROUP", 0)] * 2)
+def test_repetition_of_a_refused_reading_shares_its_reason(assigned):
+    commit = run(assigned, [reading("NOGROUP", 0)] * 2)
     assert [row["reason"] for row in commit.dead_letters] == ["no_group", "no_group"]
     assert not commit.states
 
 
-def test_only_readings_not_newer_than_the_last_are_looked_up(place):
-    run(place, [reading("A", 5)])
+def test_only_readings_not_newer_than_the_last_are_looked_up(assigned):
+    run(assigned, [reading("A", 5)])
     records = [FakeRecord(11, reading("A", 5)), FakeRecord(12, reading("A", 6))]
-    items = batch.parse_records([(place, records)], ParseLimits(3600, 100))
-    works = batch.group_by_stream(items, batch.remembered(items)[0])
-    assert [item.record.offset for item in batch.possible_duplicates(works)] == [11]
-    works[0].memory.spread = True
-    assert len(batch.possible_duplicates(works)) == 2
+    items = batch.parse_records([(assigned, records)], ParseLimits(3600, 100))
+    streams = batch.group_by_stream(items, batch.look_up_streams(items)[0])
+    assert [item.record.offset for item in batch.possible_duplicates(streams)] == [11]
+    streams[0].cached.unkeyed = True
+    assert len(batch.possible_duplicates(streams)) == 2
 
 
-def test_stored_duplicate_is_not_scored_nor_published_to_the_dead_letter_topic(place):
-    run(place, [reading("A", 5)])
+def test_stored_duplicate_is_not_scored_nor_published_to_the_dead_letter_topic(assigned):
+    run(assigned, [reading("A", 5)])
     same = orjson.loads(reading("A", 5))["features"]
     stored = {0: [(UUID(int=1), {"rms": 0.0}), (UUID(int=2), same)]}
-    commit = run(place, [reading("A", 5)], first=11, stored=stored)
+    commit = run(assigned, [reading("A", 5)], first=11, stored=stored)
     assert commit.detections == []
     assert commit.outbox == []
     assert commit.dead_letters[0]["original_id"] == UUID(int=2)
 
 
-def test_a_batch_cut_differently_gives_the_same_scores(place):
+def test_a_batch_cut_differently_gives_the_same_scores(assigned):
     bodies = [reading("A", n) for n in range(12)]
-    whole = [row["final_score"] for row in run(place, bodies).detections]
-    place.memories.clear()
+    whole = [row["final_score"] for row in run(assigned, bodies).detections]
+    assigned.cache.clear()
     parts = []
     for first, count in ((0, 1), (1, 4), (5, 7)):
-        commit = run(place, bodies[first : first + count], first=10 + first)
+        commit = run(assigned, bodies[first : first + count], first=10 + first)
         parts += [row["final_score"] for row in commit.detections]
     assert parts == whole
 
 
-def test_messages_carry_the_id_of_their_row(place):
-    commit = run(place, [reading("A", n) for n in range(20)])
+def test_messages_carry_the_id_of_their_row(assigned):
+    commit = run(assigned, [reading("A", n) for n in range(20)])
     wanted = {str(row["id"]) for row in commit.detections if row["is_anomaly"]}
     messages = [orjson.loads(row["value"]) for row in commit.outbox]
     assert {message["detection_id"] for message in messages} == wanted
@@ -139,31 +139,31 @@ def test_messages_carry_the_id_of_their_row(place):
     assert wanted
 
 
-def test_publish_all_sends_every_result(place):
-    commit = run(place, [reading("A", n) for n in range(5)], targets=Targets("o", "d", "all"))
+def test_publish_all_sends_every_result(assigned):
+    commit = run(assigned, [reading("A", n) for n in range(5)], targets=Targets("o", "d", "all"))
     assert len(commit.outbox) == 5
 
 
 @pytest.mark.parametrize(("level", "published"), [(-1, [0, 2, 3]), (1, [2, 3])])
-def test_publish_events_sends_openings_and_rises(place, level, published):
-    items, works = _event_batch(place, ["medium", "medium", "high", "critical", "high"])
-    commit = batch_commit.build(items, works, Targets("out", "dead", "events"), lambda *_: level)
+def test_publish_events_sends_openings_and_rises(assigned, level, published):
+    items, streams = _event_batch(assigned, ["medium", "medium", "high", "critical", "high"])
+    commit = batch_commit.build(items, streams, Targets("out", "dead", "events"), lambda *_: level)
     assert [row["source_offset"] - 10 for row in commit.outbox] == published
-    update_cache(works)
-    items, works = _event_batch(place, ["critical"], first=20)
-    again = batch_commit.build(items, works, Targets("out", "dead", "events"), lambda *_: level)
+    update_cache(streams)
+    items, streams = _event_batch(assigned, ["critical"], first=20)
+    again = batch_commit.build(items, streams, Targets("out", "dead", "events"), lambda *_: level)
     assert again.outbox == []
 
 
 def _event_batch(
-    place: AssignedPartition, severities: list[str], first: int = 10
+    assigned: AssignedPartition, severities: list[str], first: int = 10
 ) -> tuple[list[BatchRecord], list[StreamBatch]]:
     """Readings of one event that this bridge did not see open."""
     records = [FakeRecord(first + n, reading("A", first + n)) for n in range(len(severities))]
-    items = batch.parse_records([(place, records)], ParseLimits(3600, 100))
-    held, _ = batch.remembered(items)
-    works = batch.group_by_stream(items, {(place, ("A", "S1", "")): CachedStream(), **held})
-    batch.build_request(works, {})
+    items = batch.parse_records([(assigned, records)], ParseLimits(3600, 100))
+    held, _ = batch.look_up_streams(items)
+    streams = batch.group_by_stream(items, {(assigned, ("A", "S1", "")): CachedStream(), **held})
+    batch.build_request(streams, {})
     event = {"id": "e", "started_at": "2026-01-01T00:00:00+00:00", "state": "ongoing"}
     results = [
         {
@@ -173,65 +173,65 @@ def _event_batch(
         for severity in severities
     ]  # fmt: skip
     answer = {"results": results, "state": {"n": 1}, "window_length": 3}
-    batch.apply_response(works, {"streams": [answer]})
-    return items, works
+    batch.apply_response(streams, {"streams": [answer]})
+    return items, streams
 
 
-def test_answer_that_does_not_fit_the_request_is_refused(place):
+def test_answer_that_does_not_fit_the_request_is_refused(assigned):
     items = batch.parse_records(
-        [(place, [FakeRecord(10, reading("A", 0))])], ParseLimits(3600, 100)
+        [(assigned, [FakeRecord(10, reading("A", 0))])], ParseLimits(3600, 100)
     )
-    works = batch.group_by_stream(items, {(place, ("A", "S1", "")): CachedStream()})
-    batch.build_request(works, {})
+    streams = batch.group_by_stream(items, {(assigned, ("A", "S1", "")): CachedStream()})
+    batch.build_request(streams, {})
     answers: list[dict[str, Any]] = [{}, {"streams": []}, {"streams": [{"results": []}]}]
     for wrong in answers:
         with pytest.raises(Unavailable):
-            batch.apply_response(works, wrong)
+            batch.apply_response(streams, wrong)
 
 
-def test_stream_refused_as_a_whole_keeps_its_state_and_window(place):
-    run(place, [reading("A", n) for n in range(4)])
-    memory = place.memories.get(("A", "S1", ""))
-    state, window = memory.state, orjson.dumps(memory.window.packed())
+def test_stream_refused_as_a_whole_keeps_its_state_and_window(assigned):
+    run(assigned, [reading("A", n) for n in range(4)])
+    cached = assigned.cache.get(("A", "S1", ""))
+    state, window = cached.state, orjson.dumps(cached.window.packed())
     items = batch.parse_records(
-        [(place, [FakeRecord(14, reading("A", 9))])], ParseLimits(3600, 100)
+        [(assigned, [FakeRecord(14, reading("A", 9))])], ParseLimits(3600, 100)
     )
-    works = batch.group_by_stream(items, batch.remembered(items)[0])
-    batch.build_request(works, {})
+    streams = batch.group_by_stream(items, batch.look_up_streams(items)[0])
+    batch.build_request(streams, {})
     error = {"error": {"code": "no_group", "message": "none"}, "metadata": {"window": "left_out"}}
     answer = {"results": [error], "state": orjson.loads(state), "window_length": 0}
-    batch.apply_response(works, {"streams": [answer]})
-    commit = batch_commit.build(items, works, TARGETS, lambda *_: -1)
-    update_cache(works)
+    batch.apply_response(streams, {"streams": [answer]})
+    commit = batch_commit.build(items, streams, TARGETS, lambda *_: -1)
+    update_cache(streams)
     assert commit.states == {}
-    assert (memory.state, orjson.dumps(memory.window.packed())) == (state, window)
+    assert (cached.state, orjson.dumps(cached.window.packed())) == (state, window)
 
 
-def test_criticality_of_the_asset_travels(place):
+def test_criticality_of_the_asset_travels(assigned):
     items = batch.parse_records(
-        [(place, [FakeRecord(10, reading("A", 0))])], ParseLimits(3600, 100)
+        [(assigned, [FakeRecord(10, reading("A", 0))])], ParseLimits(3600, 100)
     )
-    works = batch.group_by_stream(items, {(place, ("A", "S1", "")): CachedStream()})
-    body = batch.build_request(works, {"A": "critical"})
+    streams = batch.group_by_stream(items, {(assigned, ("A", "S1", "")): CachedStream()})
+    body = batch.build_request(streams, {"A": "critical"})
     assert orjson.loads(body or b"")["streams"][0]["criticality"] == "critical"
 
 
-def test_a_state_says_how_far_back_its_window_reaches(place):
+def test_a_state_says_how_far_back_its_window_reaches(assigned):
     def starts(commit: BatchCommit) -> list[datetime | None]:
-        return [state.window_start for state in commit.states[place.source]]
+        return [state.window_start for state in commit.states[assigned.source]]
 
     def at(commit: BatchCommit) -> list[datetime]:
         return [datetime.fromisoformat(str(row["timestamp"])) for row in commit.detections]
 
-    first = run(place, [reading("A", minute) for minute in range(3)])
+    first = run(assigned, [reading("A", minute) for minute in range(3)])
     assert starts(first) == [at(first)[0]]
-    many = run(place, [reading("A", minute) for minute in range(3, 40)], first=13)
+    many = run(assigned, [reading("A", minute) for minute in range(3, 40)], first=13)
     assert starts(many) == starts(first)  # the window before the batch: a bound that holds
-    last = run(place, [reading("A", 40)], first=50)
-    memory = place.memories.get(("A", "S1", ""))
-    assert memory is not None
-    length = len(memory.window)
+    last = run(assigned, [reading("A", 40)], first=50)
+    cached = assigned.cache.get(("A", "S1", ""))
+    assert cached is not None
+    length = len(cached.window)
     assert length < 40
     assert starts(last) == [at(many)[-length]]
-    memory.window_length -= 1  # as if the bundle in force looked one reading further back
-    assert starts(run(place, [reading("A", 41)], first=51)) == [None]
+    cached.window_length -= 1  # as if the bundle in force looked one reading further back
+    assert starts(run(assigned, [reading("A", 41)], first=51)) == [None]

@@ -22,18 +22,18 @@ TWO = datetime(2026, 10, 25, 2, tzinfo=UTC)
 
 def batch(*minutes: float, last: float | None = None, local: bool = True) -> StreamBatch:
     """Readings of one stream, so many minutes after two o'clock."""
-    place = AssignedPartition(TopicPartition("in", 0), UUID(int=1), StreamCache())
+    assigned = AssignedPartition(TopicPartition("in", 0), UUID(int=1), StreamCache())
     known = None if last is None else TWO + timedelta(minutes=last)
-    made = StreamBatch(place, ("P", "S", ""), CachedStream(last=known))
+    made = StreamBatch(assigned, ("P", "S", ""), CachedStream(last=known))
     for minute in minutes:
         at = TWO + timedelta(minutes=minute)
         one = Reading("P", "S", None, at, {"rms": 1.0}, local=local)
-        made.items.append(BatchRecord(place, FakeRecord(0, b""), reading=one))
+        made.items.append(BatchRecord(assigned, FakeRecord(0, b""), reading=one))
     return made
 
 
 @pytest.mark.parametrize(
-    "works",
+    "streams",
     [
         batch(0, 1, last=59),
         batch(57, 58, 59, 0, 1),
@@ -42,17 +42,17 @@ def batch(*minutes: float, last: float | None = None, local: bool = True) -> Str
     ],
 )
 def test_an_hour_that_comes_twice_is_told_once(
-    works: StreamBatch, caplog: pytest.LogCaptureFixture
+    streams: StreamBatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watch = RepeatedHour()
-    watch.notice([batch(1, 2, last=0), works, works])
-    watch.notice([works])
+    monitor = RepeatedHour()
+    monitor.check([batch(1, 2, last=0), streams, streams])
+    monitor.check([streams])
     assert caplog.text.count("the hour that comes twice") == 1
     assert "'P'" in caplog.text
 
 
 @pytest.mark.parametrize(
-    "works",
+    "streams",
     [
         batch(0, 1, last=59, local=False),  # said to be of that time: late, and no more
         batch(0, 1),
@@ -61,8 +61,8 @@ def test_an_hour_that_comes_twice_is_told_once(
         batch(0, last=600),  # old readings sent again
     ],
 )
-def test_nothing_else_is_told(works: StreamBatch, caplog: pytest.LogCaptureFixture) -> None:
-    RepeatedHour().notice([works])
+def test_nothing_else_is_told(streams: StreamBatch, caplog: pytest.LogCaptureFixture) -> None:
+    RepeatedHour().check([streams])
     assert caplog.text == ""
 
 

@@ -24,66 +24,66 @@ def judged(
 
 
 def test_judged_on_a_full_window_only():
-    refusals = RejectionBreaker(1000, enabled=True)
-    refusals.check(judged(10, 0, 99))
+    breaker = RejectionBreaker(1000, enabled=True)
+    breaker.check(judged(10, 0, 99))
     with pytest.raises(MisconfigurationError, match="10 of the 10 streams"):
-        refusals.check(judged(10, 0, 100))
+        breaker.check(judged(10, 0, 100))
     RejectionBreaker(1000, enabled=False).check(judged(10, 0, 100))
 
 
 @pytest.mark.parametrize(("refused", "healthy"), [(9, 1), (19, 1), (50, 50), (95, 5), (1, 1)])
 def test_healthy_streams_do_not_wait_for_those_that_lost_a_feature(refused, healthy):
-    refusals = RejectionBreaker(1000, enabled=True)
+    breaker = RejectionBreaker(1000, enabled=True)
     for _ in range(20):
         batch = judged(refused, healthy, 1000 // (refused + healthy))
-        refusals.check(batch)
-        refusals.note(batch)
+        breaker.check(batch)
+        breaker.note(batch)
 
 
 @pytest.mark.parametrize(("refused", "healthy"), [(100, 0), (99, 1), (1, 0)])
 def test_nearly_all_streams_refused_is_the_set_up(refused, healthy):
-    refusals = RejectionBreaker(1000, enabled=True)
+    breaker = RejectionBreaker(1000, enabled=True)
     with pytest.raises(MisconfigurationError) as caught:
-        refusals.check(judged(refused, healthy, 1000 // (refused + healthy)))
+        breaker.check(judged(refused, healthy, 1000 // (refused + healthy)))
     assert caught.value.code == "refused_missing_features"
 
 
 def test_one_stream_that_is_refused_now_and_then_is_not_the_set_up():
-    refusals = RejectionBreaker(100, enabled=True)
+    breaker = RejectionBreaker(100, enabled=True)
     good, bad = (("A", "", ""), None), (("A", "", ""), "missing_features")
-    refusals.check([good, bad] * 100)
+    breaker.check([good, bad] * 100)
 
 
 def test_many_records_of_one_refused_stream_do_not_speak_for_the_others():
-    refusals = RejectionBreaker(1000, enabled=True)
+    breaker = RejectionBreaker(1000, enabled=True)
     noisy: list[Judgement] = [(("NOISY", "", ""), "no_group")] * 990
-    refusals.check(noisy + judged(0, 10, 1))
+    breaker.check(noisy + judged(0, 10, 1))
 
 
 def test_two_reasons_are_two_things():
-    refusals = RejectionBreaker(100, enabled=True)
+    breaker = RejectionBreaker(100, enabled=True)
     others: list[Judgement] = [(("N", str(n), ""), "no_group") for n in range(5)]
-    refusals.check(judged(5, 0, 10) + others * 10)
+    breaker.check(judged(5, 0, 10) + others * 10)
 
 
 def test_other_reasons_and_batches_not_stored_do_not_count():
-    refusals = RejectionBreaker(4, enabled=True)
-    refusals.check(judged(1, 0, 8, "invalid_input"))
+    breaker = RejectionBreaker(4, enabled=True)
+    breaker.check(judged(1, 0, 8, "invalid_input"))
     with pytest.raises(MisconfigurationError):
-        refusals.check(judged(1, 0, 4))
-    refusals.note([(("BAD_0", "", ""), None)] * 4)
-    refusals.check(judged(1, 0, 2))
+        breaker.check(judged(1, 0, 4))
+    breaker.note([(("BAD_0", "", ""), None)] * 4)
+    breaker.check(judged(1, 0, 2))
 
 
 def test_a_refused_stream_is_said_once_with_the_way_back(caplog):
-    refusals = RejectionBreaker(1000, enabled=True)
-    refusal = Rejection("missing_features", "features: 1 of 3 missing: temp", "A", "S1")
+    breaker = RejectionBreaker(1000, enabled=True)
+    rejection = Rejection("missing_features", "features: 1 of 3 missing: temp", "A", "S1")
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
             for stream in ("A", "B"):
-                refusals.say((stream, "S1", ""), refusal)
-                refusals.say((stream, "S1", ""), Rejection("duplicate", "same"))
-                refusals.say((stream, "S1", ""), None)
+                breaker.log_rejection((stream, "S1", ""), rejection)
+                breaker.log_rejection((stream, "S1", ""), Rejection("duplicate", "same"))
+                breaker.log_rejection((stream, "S1", ""), None)
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 2
     assert "asset A, sensor S1: features: 1 of 3 missing: temp" in said[0]
@@ -91,12 +91,12 @@ def test_a_refused_stream_is_said_once_with_the_way_back(caplog):
 
 
 def test_one_foreign_format_pauses_when_most_of_what_comes_is_in_it():
-    refusals = RejectionBreaker(10, enabled=True)
-    refusals.check_framings(["gzip"] * 9)  # not yet a full window
-    refusals.check_framings(["gzip"] * 5 + [None] * 5)
-    refusals.check_framings(["gzip"] * 5 + ["xml"] * 5)  # no single one
+    breaker = RejectionBreaker(10, enabled=True)
+    breaker.check_framings(["gzip"] * 9)  # not yet a full window
+    breaker.check_framings(["gzip"] * 5 + [None] * 5)
+    breaker.check_framings(["gzip"] * 5 + ["xml"] * 5)  # no single one
     with pytest.raises(MisconfigurationError, match=r"6 of the last 10 records .* gzip"):
-        refusals.check_framings(["gzip"] * 6 + [None] * 4)
-    refusals.note([], [None] * 10)
-    refusals.check_framings(["gzip"] * 5)
+        breaker.check_framings(["gzip"] * 6 + [None] * 4)
+    breaker.note([], [None] * 10)
+    breaker.check_framings(["gzip"] * 5)
     RejectionBreaker(10, enabled=False).check_framings(["gzip"] * 10)

@@ -137,12 +137,12 @@ CASES = [(name, body) for name, bodies in BYTES.items() for body in bodies] + [
 
 @pytest.mark.parametrize(("name", "body"), CASES)
 def test_a_foreign_format_is_named(name: str, body: bytes) -> None:
-    refusal = read(body)
-    assert isinstance(refusal, Rejection)
-    assert refusal.framing == name
-    assert refusal.reason in ("not_json", "not_object", "unknown_shape")
-    assert 20 < len(refusal.message) < 300
-    assert "Expecting value" not in refusal.message
+    rejection = read(body)
+    assert isinstance(rejection, Rejection)
+    assert rejection.framing == name
+    assert rejection.reason in ("not_json", "not_object", "unknown_shape")
+    assert 20 < len(rejection.message) < 300
+    assert "Expecting value" not in rejection.message
 
 
 def test_the_schemas_id_is_said() -> None:
@@ -185,15 +185,15 @@ def test_an_empty_sensor_of_the_single_feature_shape_is_none() -> None:
     ],
 )
 def test_what_was_taken_for_a_time_is_named(stamp: Any, said: str) -> None:
-    refusal = read(orjson.dumps({**READING, "timestamp": stamp}))
-    assert refusal.reason == "bad_timestamp"
-    assert said in refusal.message
+    rejection = read(orjson.dumps({**READING, "timestamp": stamp}))
+    assert rejection.reason == "bad_timestamp"
+    assert said in rejection.message
 
 
 def test_plainly_broken_json_keeps_its_parsers_words() -> None:
-    refusal = read(PLAIN[:-20])
-    assert (refusal.reason, refusal.framing) == ("not_json", None)
-    assert "line 1 column" in refusal.message
+    rejection = read(PLAIN[:-20])
+    assert (rejection.reason, rejection.framing) == ("not_json", None)
+    assert "line 1 column" in rejection.message
 
 
 @given(st.binary(max_size=300))

@@ -125,15 +125,15 @@ def test_sensor_may_be_null_or_absent(sensor):
     ],
 )  # fmt: skip
 def test_bad_record_is_refused_with_its_reason(body, reason):
-    refusal = read(body)
-    assert isinstance(refusal, Rejection)
-    assert refusal.reason == reason
-    assert refusal.message
+    rejection = read(body)
+    assert isinstance(rejection, Rejection)
+    assert rejection.reason == reason
+    assert rejection.message
 
 
 def test_refusal_names_the_asset_where_it_can_be_read():
-    refusal = read(grouped(timestamp="yesterday"))
-    assert (refusal.asset_id, refusal.sensor_id) == ("A", "S1")
+    rejection = read(grouped(timestamp="yesterday"))
+    assert (rejection.asset_id, rejection.sensor_id) == ("A", "S1")
 
 
 def test_one_hour_ahead_is_still_accepted():
