@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,13 @@ from schemas import parse_timestamp
 from training.cli.common import consoles, entry, policy_of
 from training.cli.fit_arguments import add_fit_arguments, count, fit_options, share
 from training.cli.progress import ProgressDisplay
+from training.data.quality import assess
 from training.data.sources import POSTGRESQL, SIMULATED, TrainingData, load_data
 from training.pipeline import Outcome, Request, train
 from training.reports.fit_report import print_budgets, print_fit
+from training.reports.quality_report import print_quality
+
+log = logging.getLogger(__name__)
 
 EPILOG = """\
 examples:
@@ -103,6 +109,10 @@ def _train(settings: Settings, arguments: argparse.Namespace) -> int:
         f"training on {data.source}: {len(data.streams)} streams, {data.rows:,} readings,"
         f" {len(data.feature_names)} features"
     )
+    quality = assess(data)
+    print_quality(err, replace(quality, notes=quality.notes[len(data.notes) :]))
+    log.info("data quality: %s", quality.grade)
+    request = replace(request, quality=quality.to_dict())
     with ProgressDisplay(err) as board:
         outcome = train(request, settings, board)
     show(out, settings, outcome)

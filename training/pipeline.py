@@ -46,6 +46,7 @@ class Request:
     jobs : fits at one time; as many as cores when absent.
     native : log the detectors in MLflow's own flavours, too.
     recipe : what reads the same data again; kept with the version for later comparisons.
+    quality : what was found of the data (:mod:`training.data.quality`), logged with the run.
     confirm : called just before an alias moves; what it raises ends the training.
     """
 
@@ -61,6 +62,7 @@ class Request:
     jobs: int | None = None
     native: bool = True
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    quality: Mapping[str, Any] | None = None
     confirm: Callable[[], None] = lambda: None
 
 
@@ -90,7 +92,7 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
     tasks, said = _tasks(request, grouping, policy, champion.bundle)
     fingerprint = request.data.fingerprint()
     with (
-        begun_run(registry, fingerprint) as run_id,
+        begun_run(registry, fingerprint, request.quality) as run_id,
         tempfile.TemporaryDirectory() as scratch,
     ):
         results, failed = _fitted(tasks, board, request.jobs)

@@ -29,6 +29,7 @@ from errors import AnomalyError, NotFound, StorageUnavailable, TrainingError
 from training.cli.common import consoles
 from training.cli.fit_arguments import fit_options
 from training.cli.progress import ProgressDisplay
+from training.data.quality import assess
 from training.data.sources import load_data
 from training.fitting.parallel_fit import cores
 from training.pipeline import Outcome, Request, train
@@ -134,6 +135,7 @@ def _request(
         jobs=max(1, cores() - 1),
         promote="auto" if promote is None else str(bool(promote)).lower(),
         recipe={"data": str(path), "features": features},
+        quality=assess(data).to_dict(),
     )
 
 

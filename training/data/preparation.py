@@ -20,6 +20,7 @@ import numpy as np
 
 from datasets import Stream
 from errors import TrainingError
+from training.data.checks import counts_up
 from training.data.imputation import impute
 
 #: a fit needs as many readings at least
@@ -69,6 +70,7 @@ def prepare(
         Too few readings, or missing values under ``missing="refuse"``; named.
     """
     kept, names, notes = without_missing(streams, feature_names, missing, what, imputed)
+    kept, names = _without_counters(kept, names, notes, what)
     rows = sum(len(s.timestamps) for s in kept)
     if rows < LEAST_ROWS:
         raise TrainingError(f"{what}: {rows} readings are too few, at least {LEAST_ROWS} needed")
@@ -99,6 +101,46 @@ def impute_first(
         values[:k] = part.values
         out.append(replace(stream, values=values))
     return out, filled
+
+
+def counters(parts: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
+    """Features that only rise in every stream (n, d) that is long enough to tell.
+
+    Hours of operation or energy used are larger tomorrow than ever in training: an alarm for good.
+    """
+    out = []
+    for column, name in enumerate(names):
+        told = [
+            part[:, column] for part in parts if (~np.isnan(part[:, column])).sum() >= LEAST_ROWS
+        ]
+        if told and all(counts_up(x) for x in told):
+            out.append(name)
+    return out
+
+
+def said_of_counters(gone: Sequence[str], names: Sequence[str], what: str) -> str:
+    """The note on features left out since they only rise.
+
+    Raises
+    ------
+    TrainingError
+        No other is left.
+    """
+    if len(gone) == len(names):
+        raise TrainingError(f"{what}: every feature only rises, as counters do: no other is left")
+    verb = "is a counter that only rises" if len(gone) == 1 else "are counters that only rise"
+    return f"{what}: {', '.join(gone)} {verb}: not used for detection"
+
+
+def _without_counters(
+    streams: list[Stream], names: list[str], notes: list[str], what: str
+) -> tuple[list[Stream], list[str]]:
+    gone = counters([s.values for s in streams], names)
+    if not gone:
+        return streams, names
+    notes.append(said_of_counters(gone, names, what))
+    use = [j for j, name in enumerate(names) if name not in gone]
+    return [replace(s, values=s.values[:, use]) for s in streams], [names[j] for j in use]
 
 
 def without_missing(

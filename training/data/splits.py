@@ -11,7 +11,14 @@ import numpy as np
 from datasets import Stream
 from errors import InputError, TrainingError
 from schemas import parse_timestamp
-from training.data.preparation import LEAST_ROWS, MOST_MISSING, Prepared, impute_first
+from training.data.preparation import (
+    LEAST_ROWS,
+    MOST_MISSING,
+    Prepared,
+    counters,
+    impute_first,
+    said_of_counters,
+)  # fmt: skip
 
 #: ISO 8601's short form of a day from 1970 on; twenty million rows of an asset are no cut
 _DAY = re.compile(r"(19[7-9]|20\d)\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
@@ -83,6 +90,10 @@ def prepared(
     if len(use) < len(names):
         gone = [names[j] for j in range(len(names)) if j not in use]
         notes.append(f"{what}: {', '.join(gone)}: mostly missing before the cut, not used")
+    rising = counters([part[:, use] for part in parts], [names[j] for j in use])
+    if rising:
+        notes.append(said_of_counters(rising, [names[j] for j in use], what))
+        use = [j for j in use if names[j] not in rising]
     out, cuts = [], []
     for stream, k in zip(streams, cut, strict=True):
         values = stream.values[:, use]

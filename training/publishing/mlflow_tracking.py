@@ -56,7 +56,9 @@ class Training:
 
 
 @contextmanager
-def begun_run(registry: Registry, fingerprint: Mapping[str, Any]) -> Iterator[str | None]:
+def begun_run(
+    registry: Registry, fingerprint: Mapping[str, Any], quality: Mapping[str, Any] | None = None
+) -> Iterator[str | None]:
     """The run of a training, begun before the fit: what is wrong with MLflow is found then.
 
     Experiment, name of the model, server and artifact store are used once. A training that fails
@@ -70,7 +72,10 @@ def begun_run(registry: Registry, fingerprint: Mapping[str, Any]) -> Iterator[st
     if not isinstance(registry, TracksRuns):
         yield None
         return
-    run_id = registry.begin_run("training", {"data/fingerprint.json": dict(fingerprint)})
+    documents = {"data/fingerprint.json": dict(fingerprint)}
+    if quality is not None:
+        documents["data/quality.json"] = dict(quality)
+    run_id = registry.begin_run("training", documents)
     try:
         yield run_id
     except BaseException:

@@ -1,0 +1,185 @@
+"""The quality of data: each kind of trouble is found, named and placed; good data are High."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from datasets import Stream
+from errors import TrainingError
+from training import inspect
+from training.data.preparation import prepare
+from training.data.quality import Quality, assess
+from training.data.sources import TrainingData
+from training.data.splits import prepared
+from training.reports.quality_report import print_quality, write_page
+
+N = 2400
+START = np.datetime64("2026-01-01", "us")
+
+
+def daily(n: int = N, seed: int = 0) -> np.ndarray:
+    """A sensor with a daily cycle of 96 readings and noise: (n,)."""
+    random = np.random.default_rng(seed)
+    return 60 + 4 * np.sin(np.arange(n) / 96 * 2 * np.pi) + random.normal(size=n)
+
+
+def data(*columns: np.ndarray, times: np.ndarray | None = None, asset: str = "P1") -> TrainingData:
+    n = len(columns[0])
+    if times is None:
+        times = START + np.arange(n) * np.timedelta64(900, "s")
+    names = [f"f{i}" for i in range(len(columns))]
+    return TrainingData(names, [Stream(asset, None, times, np.column_stack(columns))], "made")
+
+
+def kinds(quality: Quality) -> dict[str, str]:
+    return {finding.kind: finding.grade for _, _, finding in quality.findings()}
+
+
+def only(quality: Quality) -> tuple[str, str, str]:
+    ((_, _, finding),) = list(quality.findings())
+    return finding.grade, finding.kind, finding.rows
+
+
+def changed(change: Callable[[np.ndarray], None]) -> np.ndarray:
+    x = daily()
+    change(x)
+    return x
+
+
+def put(at: slice | list[int], value: float) -> Callable[[np.ndarray], None]:
+    def act(x: np.ndarray) -> None:
+        x[at] = value
+
+    return act
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_ordinary_data_are_high_and_nothing_is_found(seed: int) -> None:
+    quality = assess(data(daily(seed=seed), np.random.default_rng(seed).gamma(3, size=N)))
+    assert quality.grade == "High"
+    assert list(quality.findings()) == []
+    assert not quality.anything_low
+
+
+@pytest.mark.parametrize(
+    ("x", "grade", "kind", "rows"),
+    [
+        (np.full(N, 7.0), "Low", "constant", ""),
+        (np.where(np.arange(N) % 50 == 3, 8.0, 7), "Medium", "nearly_constant", ""),
+        (changed(put(slice(500, 560), 61.0)), "Medium", "stuck", "501-560"),
+        (changed(put([700, 1500], 120.0)), "Medium", "spikes", "701, 1501"),
+        (changed(put(slice(100, 112), -999)), "Medium", "garbage", "101-112"),
+        (changed(put([9], 65535)), "Medium", "garbage", "10"),
+        (changed(put(slice(0, 300), np.nan)), "Medium", "missing", "1-300"),
+        (changed(put(slice(0, 1500), np.nan)), "Low", "missing", "1-1500"),
+        (12_000 + np.arange(N) / 60 + 0.001, "Low", "counter", ""),
+        (np.arange(N) + 5.0, "Low", "row_number", ""),
+        (np.round(daily() / 6), "Medium", "quantised", ""),
+        ((np.arange(N) // 40 % 2).astype(float), "High", "two_levels", ""),
+        (daily() + 60 * (np.arange(N) > 1500), "Medium", "level_shift", "about 1501"),
+        (daily() / 8 + np.arange(N) / 100, "Medium", "long_cycle", ""),
+        (daily() + 900 * (np.arange(N) // 60 % 2), "High", "modes", ""),
+    ],
+)  # fmt: skip
+def test_each_kind_of_trouble_is_found_named_and_placed(
+    x: np.ndarray, grade: str, kind: str, rows: str
+) -> None:
+    assert only(assess(data(x))) == (grade, kind, rows)
+
+
+def steps(seconds: np.ndarray) -> np.ndarray:
+    return START + np.concatenate([[0], np.cumsum(seconds)[:-1]]) * np.timedelta64(1, "s")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kind", "rows"),
+    [
+        (np.where(np.arange(N) == 700, 90_000, 60), "gaps", "702"),
+        (np.where(np.arange(N) % 3 == 0, 60, 10), "irregular", ""),
+        (np.where(np.arange(N) == 700, 0, 60), "equal_times", "702"),
+    ],
+)
+def test_trouble_with_times(seconds: np.ndarray, kind: str, rows: str) -> None:
+    assert only(assess(data(daily(), times=steps(seconds))))[1:] == (kind, rows)
+
+
+def test_too_few_readings_are_low_or_medium() -> None:
+    assert assess(data(daily(12))).streams[0].grade == "Low"
+    assert kinds(assess(data(daily(300)))) == {"too_few": "Medium"}
+
+
+def test_a_stream_is_low_when_most_of_its_features_are_and_so_is_the_whole() -> None:
+    flat = np.full(N, 1.0)
+    assert assess(data(daily(), daily(seed=1), flat)).streams[0].grade == "Medium"
+    assert assess(data(daily(), flat, flat + 1)).grade == "Low"
+
+
+def test_streams_of_different_rates_are_said() -> None:
+    fast = Stream("FAST", None, START + np.arange(N) * np.timedelta64(1, "s"), daily()[:, None])
+    slow = Stream("SLOW", None, START + np.arange(N) * np.timedelta64(60, "s"), daily()[:, None])
+    quality = assess(TrainingData(["f"], [fast, slow], "made"))
+    assert "sampling differs: FAST every 1 s, SLOW every 60 s" in quality.notes[0]
+    assert [stream.interval for stream in quality.streams] == [1, 60]
+
+
+def test_nothing_is_changed_and_all_is_json() -> None:
+    made = data(changed(put([9], 65535)), np.full(N, np.nan))
+    before = made.streams[0].values.copy()
+    quality = assess(made)
+    np.testing.assert_array_equal(made.streams[0].values, before)
+    told = json.loads(json.dumps(quality.to_dict()))
+    assert told["streams"][0]["features"]["f0"]["findings"][0]["rows"] == "10"
+
+
+def test_the_page_holds_pictures_and_escapes_names(tmp_path: Path) -> None:
+    made = data(daily(), asset="<script>alert(1)</script>")
+    write_page(tmp_path / "q.html", assess(made), made)
+    text = (tmp_path / "q.html").read_text()
+    assert "<script>" not in text
+    assert "data:image/png;base64," in text
+
+
+def test_many_findings_are_bounded_on_the_console() -> None:
+    flat = [np.full(N, 1.0)] * 100
+    console = Console(record=True, width=120)
+    print_quality(console, assess(data(*flat)))
+    assert "and 40 more findings" in console.export_text()
+
+
+def test_counters_are_not_trained_on() -> None:
+    made = data(daily(), 100 + np.arange(N) / 60)
+    found = prepare(made.streams, made.feature_names)
+    assert found.feature_names == ["f0"]
+    assert "f1 is a counter that only rises: not used for detection" in found.notes[0]
+    found = prepared(made.streams, [2000], made.feature_names, "P1")
+    assert found.feature_names == ["f0"]
+    with pytest.raises(TrainingError, match="every feature only rises"):
+        prepare(data(np.arange(N) / 7).streams, ["f0"])
+
+
+def write(path: Path, low: bool) -> None:
+    lines = ["asset_id,timestamp,f,g"]
+    for i, value in enumerate(daily(900)):
+        lines.append(f"P1,{START + np.timedelta64(60 * i, 's')},{value:.4f},{1 if low else -value}")
+    path.write_text("\n".join(lines))
+
+
+@pytest.mark.parametrize(("low", "code"), [(True, 1), (False, 0)])
+def test_the_command_prints_writes_and_is_strict_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], low: bool, code: int
+) -> None:
+    write(tmp_path / "x.csv", low)
+    argv = ["--data", str(tmp_path / "x.csv")]
+    assert inspect.main([*argv, "--json", str(tmp_path / "q.json")]) == 0
+    printed = capsys.readouterr().out
+    assert ("Low: P1, g: constant: 1" in printed) == low
+    assert json.loads((tmp_path / "q.json").read_text())["grade"] == ("Medium" if low else "High")
+    assert inspect.main([*argv, "--strict"]) == code
+    assert inspect.main([*argv, "--page", str(tmp_path / "none" / "x.html")]) == 1
+    assert "does not exist" in capsys.readouterr().err

@@ -1,0 +1,259 @@
+"""What may be wrong with one sensor's readings; each check answers with findings, or none.
+
+The readings ``x`` (n,) of a check are one stream's, in order, NaN where nothing was measured;
+``rows`` (n,) are their numbers in the file. No check learns from labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.fitting.garbage import row_ranges
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+HIGH, MEDIUM, LOW = "High", "Medium", "Low"
+_ORDER: Final = (HIGH, MEDIUM, LOW)
+#: Readings from which on a check has anything to say; that a calibration needs to promise a rate.
+_LEAST: Final = 60
+_FEW: Final = 600
+#: Share of equal readings from which on a sensor is nearly constant.
+_NEARLY: Final = 0.95
+#: A run of so many equal readings is a stuck sensor, if it is so many times longer than its others.
+_STUCK: Final = 30
+_STUCK_TIMES: Final = 10
+#: A spike leaves its neighbours by so many robust deviations; a gap is so many usual intervals.
+_SPIKE: Final = 15.0
+_GAP: Final = 20.0
+_RARE: Final = 0.02
+#: Share of steps that do not go down, for a counter.
+_RISES: Final = 0.995
+_BLOCKS: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found: its grade, a stable name, a sentence, and the rows it is about."""
+
+    grade: str
+    kind: str
+    text: str
+    rows: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """JSON-ready."""
+        return {"grade": self.grade, "kind": self.kind, "text": self.text, "rows": self.rows}
+
+
+def worst(grades: Sequence[str]) -> str:
+    """The worst of some grades; High where there are none."""
+    return max(grades, key=_ORDER.index, default=HIGH)
+
+
+def counts_up(x: Floats) -> bool:
+    """Whether readings are those of a counter: they only rise, but for a rare start from anew."""
+    known = x[~np.isnan(x)]
+    if len(known) < _LEAST:
+        return False
+    steps = np.diff(known)
+    return bool((steps >= 0).mean() >= _RISES and (steps > 0).mean() >= 0.05 and steps.any())
+
+
+def of_sensor(x: Floats, garbage: NDArray[np.bool_], rows: Rows) -> list[Finding]:
+    """All findings on one sensor, garbage looked at first and then left out."""
+    absent = np.isnan(x)
+    found = [*_missing(absent, rows), *_garbage(x, garbage, rows)]
+    clean = np.where(garbage, np.nan, x)
+    known = ~np.isnan(clean)
+    values, at = clean[known], rows[known]
+    if len(values) < 2:
+        return found
+    constant = _constant(values)
+    if constant:
+        return [*found, *constant]
+    if counts_up(values):
+        return [*found, _counter(values)]
+    found += _quantised(values)
+    if len(values) >= _LEAST:
+        found += [*_stuck(values, at), *_spikes(values, at), *_levels(values, at)]
+    return found
+
+
+def of_times(times: NDArray[np.datetime64], rows: Rows) -> tuple[float | None, list[Finding]]:
+    """A stream's usual interval in seconds, and findings on its times."""
+    n = len(times)
+    found = []
+    if n < _LEAST:
+        found.append(Finding(LOW, "too_few", f"{n} readings are too few to train on"))
+    elif n < _FEW:
+        found.append(Finding(MEDIUM, "too_few", f"{n} readings: too few to promise a rare budget"))
+    steps = np.diff(times).astype("timedelta64[us]").astype(np.float64) / 1e6
+    equal = int((steps == 0).sum())
+    if equal:
+        found.append(
+            Finding(HIGH, "equal_times", f"{equal:,} readings have the time of the one before",
+                    row_ranges(rows[1:][steps == 0]))
+        )  # fmt: skip
+    steps, after = steps[steps > 0], rows[1:][steps > 0]
+    if not len(steps):
+        return None, found
+    usual = float(np.median(steps))
+    gaps = steps > _GAP * usual
+    if gaps.any():
+        longest = float(steps.max())
+        found.append(
+            Finding(MEDIUM if gaps.mean() > 0.001 else HIGH, "gaps",
+                    f"{int(gaps.sum()):,} gaps, the longest {_span(longest)}",
+                    row_ranges(after[gaps]))
+        )  # fmt: skip
+    odd = float((np.abs(steps[~gaps] - usual) > 0.5 * usual).mean())
+    if odd > 0.1:
+        found.append(Finding(MEDIUM, "irregular", _rates(steps[~gaps], usual, odd)))
+    return usual, found
+
+
+def _rates(steps: Floats, usual: float, odd: float) -> str:
+    rounded = np.round(steps, 1)
+    values, counts = np.unique(rounded, return_counts=True)
+    often = values[counts >= 0.1 * len(steps)]
+    if len(often) > 1:
+        return "mixed sampling: " + " and ".join(_span(float(v)) for v in often[:3]) + " apart"
+    return f"irregular sampling: {odd:.0%} of the steps are not {_span(usual)}"
+
+
+def _missing(absent: NDArray[np.bool_], rows: Rows) -> list[Finding]:
+    share = float(absent.mean()) if len(absent) else 1.0
+    if not share:
+        return []
+    grade = LOW if share > 0.5 else MEDIUM if share > 0.05 else HIGH
+    where = row_ranges(rows[absent])
+    return [Finding(grade, "missing", f"missing in {share:.2%} of the readings", where)]
+
+
+def _garbage(x: Floats, garbage: NDArray[np.bool_], rows: Rows) -> list[Finding]:
+    values, counts = np.unique(x[garbage], return_counts=True)
+    grade = LOW if garbage.mean() > 0.5 else MEDIUM
+    out = []
+    for value, n in list(zip(values, counts, strict=True))[:5]:
+        where = row_ranges(rows[garbage & (x == value)])
+        out.append(
+            Finding(grade, "garbage", f"{value:.6g} in {n:,} readings is no measurement", where)
+        )
+    return out
+
+
+def _constant(values: Floats) -> list[Finding]:
+    found, counts = np.unique(values, return_counts=True)
+    if len(found) == 1:
+        return [Finding(LOW, "constant", f"constant: {found[0]:.6g}")]
+    share = counts.max() / len(values)
+    if share >= _NEARLY:
+        usual = found[counts.argmax()]
+        text = f"nearly constant: {usual:.6g} in {share:.2%} of the readings"
+        return [Finding(MEDIUM, "nearly_constant", text)]
+    return []
+
+
+def _counter(values: Floats) -> Finding:
+    steps = np.diff(values)
+    if np.unique(steps).tolist() == [1.0]:
+        return Finding(LOW, "row_number", "counts the rows: it says nothing of the machine")
+    rate = float(np.median(steps))
+    text = f"a counter, that only rises (by {rate:.3g} a reading): not used for detection"
+    return Finding(LOW, "counter", text)
+
+
+def _quantised(values: Floats) -> list[Finding]:
+    found = np.unique(values)
+    if len(found) == 2:
+        return [Finding(HIGH, "two_levels", f"two values: {found[0]:.4g} and {found[1]:.4g}")]
+    if len(values) >= _LEAST and len(found) <= max(10, len(values) // 500):
+        grade = MEDIUM if len(found) <= 5 else HIGH
+        step = float(np.diff(found).min())
+        text = f"quantised: {len(found)} different values, {step:.3g} apart"
+        return [Finding(grade, "quantised", text)]
+    return []
+
+
+def _stuck(values: Floats, rows: Rows) -> list[Finding]:
+    edges = np.flatnonzero(np.concatenate([[True], np.diff(values) != 0, [True]]))
+    lengths = np.diff(edges)
+    usual = float(np.quantile(lengths, 0.95))
+    long = np.flatnonzero((lengths >= _STUCK) & (lengths >= _STUCK_TIMES * usual))
+    if not len(long):
+        return []
+    at = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in long])
+    text = f"stuck for {int(lengths[long].max()):,} readings in a row"
+    return [Finding(MEDIUM, "stuck", text, row_ranges(rows[at]))]
+
+
+def _spikes(values: Floats, rows: Rows) -> list[Finding]:
+    """Single readings that leave both neighbours, which agree."""
+    middle = np.median(np.stack([values[:-2], values[1:-1], values[2:]]), axis=0)
+    off = np.abs(values[1:-1] - middle)
+    usual = 1.4826 * float(np.median(np.abs(np.diff(values))))
+    if not usual:
+        return []
+    at = np.flatnonzero(off > _SPIKE * usual) + 1
+    if not 0 < len(at) <= _RARE * len(values):  # more of them are the sensor's nature
+        return []
+    text = f"{len(at):,} single spike{'s' if len(at) > 1 else ''}"
+    return [Finding(MEDIUM, "spikes", text, row_ranges(rows[at]))]
+
+
+def _levels(values: Floats, rows: Rows) -> list[Finding]:
+    """A shift of level, a trend or cycle longer than the data, or operating modes."""
+    size = max(1, len(values) // _BLOCKS)
+    blocks = values[: size * (len(values) // size)].reshape(-1, size)
+    levels = np.median(blocks, axis=1)
+    within = 1.4826 * float(np.median(np.abs(blocks - levels[:, None])))
+    n = len(levels)
+    if within <= 0 or n < 12:
+        return []
+    cuts = np.arange(n // 8, n - n // 8 + 1)
+    jumps = np.array([abs(np.median(levels[k:]) - np.median(levels[:k])) for k in cuts])
+    cut = int(cuts[jumps.argmax()])
+    rest = np.concatenate([levels[:cut] - np.median(levels[:cut]),
+                           levels[cut:] - np.median(levels[cut:])])  # fmt: skip
+    around = 1.4826 * float(np.median(np.abs(rest)))
+    if jumps.max() > 3 * within and jumps.max() > 6 * around and np.abs(rest).max() < jumps.max():
+        text = f"the level shifts for good by {jumps.max():.4g}"
+        return [Finding(MEDIUM, "level_shift", text, f"about {rows[cut * size]}")]
+    trend = np.polyfit(np.arange(n), levels, 2)
+    left = levels - np.polyval(trend, np.arange(n))
+    if levels.std() > 2 * within and left.std() < 0.3 * levels.std():
+        text = "drifts over the whole length: a trend, or a cycle longer than the data"
+        return [Finding(MEDIUM, "long_cycle", text)]
+    return _modes(values)
+
+
+def _modes(values: Floats) -> list[Finding]:
+    """Two or more ranges with hardly anything between them."""
+    low, high = np.quantile(values, (0.01, 0.99))
+    if len(np.unique(values)) <= 20 or high <= low:
+        return []
+    counts, edges = np.histogram(values, bins=40, range=(low, high))
+    full = np.flatnonzero(counts > 0.002 * len(values))
+    holes = np.diff(full)
+    if not len(holes) or holes.max() < 8:
+        return []
+    at = int(holes.argmax())
+    below, above = edges[full[at] + 1], edges[full[at + 1]]
+    share = float((values < below).mean())
+    if not 0.02 < share < 0.98:
+        return []
+    text = f"operating modes: {share:.0%} below {below:.4g}, the rest above {above:.4g}"
+    return [Finding(HIGH, "modes", text)]
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.4g} {unit}"
+    return f"{seconds:.4g} s"

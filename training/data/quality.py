@@ -1,0 +1,127 @@
+"""The quality of training data before anything is fitted: graded by asset, sensor and feature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from models.fitting.garbage import learn_garbage
+from training.data.checks import HIGH, LOW, MEDIUM, Finding, of_sensor, of_times, worst
+from training.data.sources import TrainingData
+
+
+@dataclass(slots=True)
+class StreamQuality:
+    """One stream: findings on its times, and on each feature; ``interval`` in seconds."""
+
+    asset_id: str
+    sensor_id: str | None
+    readings: int
+    interval: float | None
+    findings: list[Finding]
+    features: dict[str, list[Finding]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.asset_id + (f" / {self.sensor_id}" if self.sensor_id else "")
+
+    @property
+    def grade(self) -> str:
+        """Low: little or nothing here can be trained on; Medium: something is to be looked at."""
+        grades = [self.grade_of(name) for name in self.features]
+        own = worst([finding.grade for finding in self.findings])
+        if own == LOW or (grades and 2 * grades.count(LOW) > len(grades)):
+            return LOW
+        return MEDIUM if own == MEDIUM or set(grades) - {HIGH} else HIGH
+
+    def grade_of(self, feature: str) -> str:
+        return worst([finding.grade for finding in self.features[feature]])
+
+
+@dataclass(slots=True)
+class Quality:
+    """What was found in a data set; ``notes`` are those of reading it and of the whole."""
+
+    source: str
+    streams: list[StreamQuality]
+    notes: list[str]
+
+    @property
+    def grade(self) -> str:
+        grades = [stream.grade for stream in self.streams]
+        if 2 * grades.count(LOW) > len(grades):
+            return LOW
+        return MEDIUM if set(grades) - {HIGH} else HIGH
+
+    @property
+    def anything_low(self) -> bool:
+        """Whether a stream or a feature is graded Low."""
+        return any(finding.grade == LOW for _, _, finding in self.findings())
+
+    def findings(self) -> Iterator[tuple[StreamQuality, str, Finding]]:
+        """All findings: the stream, the feature (empty: the stream as a whole), the finding."""
+        for stream in self.streams:
+            for finding in stream.findings:
+                yield stream, "", finding
+            for feature, found in stream.features.items():
+                for finding in found:
+                    yield stream, feature, finding
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "source": self.source,
+            "grade": self.grade,
+            "notes": self.notes,
+            "streams": [
+                {
+                    "asset_id": stream.asset_id, "sensor_id": stream.sensor_id,
+                    "grade": stream.grade, "readings": stream.readings,
+                    "interval_s": stream.interval,
+                    "findings": [finding.to_dict() for finding in stream.findings],
+                    "features": {
+                        name: {"grade": stream.grade_of(name),
+                               "findings": [finding.to_dict() for finding in found]}
+                        for name, found in stream.features.items()
+                    },
+                }
+                for stream in self.streams
+            ],
+        }  # fmt: skip
+
+
+def assess(data: TrainingData) -> Quality:
+    """Grade data; nothing is changed."""
+    garbage = learn_garbage(np.concatenate([s.values for s in data.streams]))
+    streams = []
+    for i, stream in enumerate(data.streams):
+        rows = stream.rows if stream.rows is not None else np.arange(1, len(stream.timestamps) + 1)
+        interval, findings = of_times(stream.timestamps, rows) if data.timed else (None, [])
+        made = StreamQuality(
+            stream.asset_id, stream.sensor_id, len(stream.timestamps), interval, findings
+        )
+        mask = garbage.mask(stream.values)
+        only = data.feature_of(i)
+        for j, name in enumerate(data.feature_names):
+            if only in (None, name):
+                made.features[name] = of_sensor(stream.values[:, j], mask[:, j], rows)
+        streams.append(made)
+    return Quality(data.source, streams, [*data.notes, *_rates(streams)])
+
+
+def _rates(streams: list[StreamQuality]) -> list[str]:
+    """Streams of different rates in one data set."""
+    known = [stream for stream in streams if stream.interval]
+    if not known:
+        return []
+    intervals = np.array([stream.interval for stream in known])
+    if intervals.max() <= 2 * intervals.min():
+        return []
+    slow, fast = known[int(intervals.argmax())], known[int(intervals.argmin())]
+    return [
+        f"sampling differs: {fast.name} every {fast.interval:g} s, {slow.name} every"
+        f" {slow.interval:g} s; each stream's own rate says what a gap is"
+    ]

@@ -1,0 +1,75 @@
+"""Grade data before anything is fitted: ``python -m training.inspect --data FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from config import Settings
+from datasets import add_format_arguments, format_of
+from errors import InputError
+from runtime import run_command
+from training.cli.common import consoles, entry
+from training.data.quality import assess
+from training.data.sources import load_data
+from training.reports.quality_report import print_quality, write_page
+
+EXIT_LOW = 1
+
+EPILOG = """\
+examples:
+  python -m training.inspect --data plant.csv
+  python -m training.inspect --data exports/ --json quality.json --page quality.html
+  python -m training.inspect --data plant.csv --strict && python -m training.fit --data plant.csv
+
+High: nothing to object to; Medium: something to look at, named with its rows; Low: cannot be used
+(constant, a counter, mostly missing, too few readings). The same is printed by training.fit.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m training.inspect",
+        description="Grade the quality of data by asset, sensor and feature, with reasons and row"
+        " numbers, before anything is fitted.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--data", required=True, metavar="FILE|FOLDER|GLOB", help="what to look at")
+    made.add_argument("--features", metavar="NAME,...", help="columns to use (all)")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write all findings as JSON")
+    made.add_argument("--page", type=Path, metavar="FILE.html", help="write a page with pictures")
+    made.add_argument(
+        "--strict", action="store_true",
+        help=f"exit with {EXIT_LOW} where anything is graded Low",
+    )  # fmt: skip
+    add_format_arguments(made)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    return entry(lambda settings: _run(settings, arguments))
+
+
+def _run(settings: Settings, arguments: argparse.Namespace) -> int:
+    out, _ = consoles()
+    for option in (arguments.json, arguments.page):
+        if option is not None and not option.parent.is_dir():
+            raise InputError(f"the folder {option.parent} does not exist")
+    data = load_data(arguments.data, features=arguments.features, form=format_of(arguments))
+    quality = assess(data)
+    print_quality(out, quality)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(quality.to_dict(), indent=1), encoding="utf-8")
+    if arguments.page is not None:
+        write_page(arguments.page, quality, data)
+    return EXIT_LOW if arguments.strict and quality.anything_low else 0
+
+
+if __name__ == "__main__":
+    run_command(main)

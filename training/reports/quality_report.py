@@ -1,0 +1,109 @@
+"""The quality of training data for people: a table, and a page with pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from training.data.checks import HIGH, LOW, MEDIUM
+from training.data.quality import Quality, StreamQuality
+from training.data.sources import TrainingData
+from training.evaluation.plots import MOST_POINTS, new_figure
+
+_MOST_STREAMS = 30
+_MOST_FINDINGS = 60
+_MOST_PICTURES = 20
+_COLOURS = {HIGH: "#2a7", MEDIUM: "#b80", LOW: "#c34"}
+
+
+def print_quality(console: Console, quality: Quality) -> None:
+    """Grades by stream, then each finding with its rows, the worst first."""
+    table = Table(title=f"Data quality: {quality.grade}", title_justify="left")
+    for name in ("asset", "readings", "every", "grade", "features High / Medium / Low"):
+        table.add_column(name, justify="right" if name in ("readings", "every") else "left")
+    for stream in quality.streams[:_MOST_STREAMS]:
+        every = "-" if stream.interval is None else f"{stream.interval:g} s"
+        table.add_row(stream.name, f"{stream.readings:,}", every, stream.grade, _counts(stream))
+    console.print(table)
+    if len(quality.streams) > _MOST_STREAMS:
+        console.print(f"... and {len(quality.streams) - _MOST_STREAMS} more")
+    lines = sentences(quality)
+    for line in lines[:_MOST_FINDINGS]:
+        console.print(line, markup=False)
+    if len(lines) > _MOST_FINDINGS:
+        console.print(f"... and {len(lines) - _MOST_FINDINGS} more findings (--json has them all)")
+    for note in quality.notes:
+        console.print(f"note: {note}", markup=False)
+
+
+def sentences(quality: Quality) -> list[str]:
+    """A line per finding, the worst first."""
+    order = {LOW: 0, MEDIUM: 1, HIGH: 2}
+    found = sorted(quality.findings(), key=lambda item: order[item[2].grade])
+    return [
+        f"{finding.grade}: {stream.name}{f', {feature}' if feature else ''}: {finding.text}"
+        + (f" (rows {finding.rows})" if finding.rows else "")
+        for stream, feature, finding in found
+    ]
+
+
+def write_page(path: Path, quality: Quality, data: TrainingData) -> None:
+    """One HTML file without links: the grades, the findings and a picture per stream."""
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Data quality</title>"
+        "<style>body{font:15px sans-serif;max-width:70em;margin:2em auto}table{border-collapse:"
+        "collapse}td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}"
+        "img{max-width:100%}</style>",
+        f"<h1>Data quality: {_grade(quality.grade)}</h1><p>{escape(quality.source)}</p>",
+        "<table><tr><th>asset<th>readings<th>every<th>grade<th>features High / Medium / Low",
+    ]
+    for stream in quality.streams:
+        every = "-" if stream.interval is None else f"{stream.interval:g} s"
+        parts.append(
+            f"<tr><td>{escape(stream.name)}<td>{stream.readings:,}<td>{every}"
+            f"<td>{_grade(stream.grade)}<td>{_counts(stream)}"
+        )
+    parts.append("</table><h2>Findings</h2><ul>")
+    parts += [f"<li>{escape(line)}" for line in sentences(quality)]
+    parts += [f"<li>note: {escape(note)}" for note in quality.notes]
+    parts.append("</ul>")
+    for number, stream in enumerate(quality.streams[:_MOST_PICTURES]):
+        picture = base64.b64encode(_picture(data, number)).decode()
+        parts.append(
+            f"<h2>{escape(stream.name)}</h2>"
+            f'<img alt="{escape(stream.name)} over time" src="data:image/png;base64,{picture}">'
+        )
+    path.write_text("\n".join(parts) + "</html>\n", encoding="utf-8")
+
+
+def _picture(data: TrainingData, number: int, most: int = 12) -> bytes:
+    """The first features of a stream over time, as PNG."""
+    stream = data.streams[number]
+    names = data.feature_names[:most]
+    figure = new_figure(10, 0.6 + 1.1 * len(names))
+    panels = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
+    step = max(1, len(stream.timestamps) // MOST_POINTS)
+    for column, (axes, name) in enumerate(zip(panels, names, strict=True)):
+        values = stream.values[::step, column]
+        shown = np.where(np.abs(values) < 1e30, values, np.nan)
+        axes.plot(stream.timestamps[::step], shown, ".", color="#346", markersize=1.5)
+        axes.set_ylabel(name[:20].replace("$", r"\$"), fontsize=7, rotation=0, ha="right")
+        axes.tick_params(labelsize=7)
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return out.getvalue()
+
+
+def _counts(stream: StreamQuality) -> str:
+    grades = [stream.grade_of(name) for name in stream.features]
+    return " / ".join(str(grades.count(grade)) for grade in (HIGH, MEDIUM, LOW))
+
+
+def _grade(grade: str) -> str:
+    return f'<b style="color:{_COLOURS[grade]}">{grade}</b>'
