@@ -322,8 +322,10 @@ def _settle(formats: Sequence[str], columns: Iterable[Any]) -> list[str]:
         if len({_order(f) for f in left}) == 1:
             return left
     smooth = []
-    for form in left:
-        times = pd.to_datetime(pd.Series(shown).str.strip(), format=form, errors="coerce")
+    read = [pd.to_datetime(pd.Series(shown).str.strip(), format=f, errors="coerce") for f in left]
+    if all(times.equals(read[0]) for times in read):  # the first of January, however it is read
+        return left[:1]
+    for form, times in zip(left, read, strict=True):
         steps = times.dropna().diff().dropna().dt.total_seconds().to_numpy()
         usual = np.median(steps[steps > 0]) if (steps > 0).any() else 0.0
         if len(steps) and 0 < usual < 86400 and steps.min() >= 0 and steps.max() <= 10 * usual:

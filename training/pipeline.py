@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from config import Settings
 from errors import TrainingError
 from models.bundles.bundle import Bundle, Rule
@@ -122,7 +124,11 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
             champion=champion, promote_mode=request.promote, native=request.native,
             confirm=request.confirm,
         )  # fmt: skip
-    notes = [*request.data.notes, *([champion.problem] if champion.problem else [])]
+    notes = [
+        *request.data.notes,
+        *_unmeasured(request.data),
+        *([champion.problem] if champion.problem else []),
+    ]
     notes += grouping.notes + said + [note for result in results for note in result.notes]
     return Outcome(trained, published, list(dict.fromkeys(notes)))
 
@@ -240,6 +246,15 @@ def _fitted(
     if problem is not None and not found:
         raise problem
     return [found[task.name] for task in tasks if task.name in found], notes
+
+
+def _unmeasured(data: TrainingData) -> list[str]:
+    """A note on the columns in which no stream has a value."""
+    here = np.zeros(len(data.feature_names), bool)
+    for stream in data.streams:
+        here |= ~np.isnan(stream.values).all(axis=0)
+    gone = [name for name, known in zip(data.feature_names, here, strict=True) if not known]
+    return [f"{', '.join(gone)}: nothing is measured: not used"] if gone else []
 
 
 def _measured(results: Sequence[Result], timed: bool, policy: ScoringPolicy) -> dict[str, Measures]:

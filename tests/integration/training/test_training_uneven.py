@@ -106,3 +106,11 @@ def test_readings_with_few_holes_are_used_in_training_as_live(settings: Settings
     assert outcome.trained.results[0].report is not None
     assert outcome.trained.results[0].report.rows == 240
     assert any("80 training readings lack a few values" in note for note in outcome.notes)
+
+
+def test_a_column_in_which_nothing_is_measured_is_named(settings: Settings) -> None:
+    one = stream("A")
+    spare = replace(one, values=np.hstack([one.values, np.full((200, 1), np.nan)]))
+    outcome = fit(settings, spare, names=[*NAMES, "spare"], by=None)
+    assert "spare: nothing is measured: not used" in outcome.notes
+    assert outcome.trained.bundle.model_set("default").preprocessing.names == tuple(NAMES)
