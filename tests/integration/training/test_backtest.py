@@ -86,7 +86,7 @@ def test_gaps_constant_columns_and_missing_values_are_scored() -> None:
     assert all(np.isfinite(one.final_score).all() for one in scored)
     lstm = scored[0].detectors["lstm_autoencoder"]
     assert np.isnan(lstm[50 : 50 + TINY.window - 1]).all()  # the gap restarts the window
-    assert any("lack a value" in note for note in notes)
+    assert any("readings lack a" in note for note in notes)
 
 
 def test_stretches_shorter_than_the_window_go_without_the_autoencoder() -> None:
