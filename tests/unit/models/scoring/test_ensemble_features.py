@@ -16,7 +16,9 @@ from tests.unit.ensemble_scoring import one
 def test_missing_feature_is_an_error_entry_and_the_rest_is_scored(model_set, readings):
     part = readings[:5]
     part[2] = Reading(part[2].timestamp, {k: v for k, v in part[2].features.items() if k != "flow"})
-    results = one(model_set, part).results
+    own = copy.copy(model_set)
+    own.preprocessing = replace(model_set.preprocessing, max_imputed=0)
+    results = one(own, part).results
     assert results[2]["error"]["code"] == "missing_features"
     assert results[2]["error"]["field"] == "features.flow"
     assert results[2]["metadata"]["window"] == "left_out"
