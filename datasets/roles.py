@@ -160,7 +160,7 @@ def _asset(columns: Columns, form: FileFormat, asset: str | None, roles: Roles) 
             field="asset_id",
         )
     if form.asset_id is None:
-        roles.notes.append(f"no column names the asset: the file does, {roles.asset_name!r}")
+        roles.notes.append("no column names the asset: the file's own name does")
 
 
 def _named(

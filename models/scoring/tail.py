@@ -188,6 +188,8 @@ def fit_tail(
         share = min(max(TAIL_READINGS / known, LEAST_SHARE), MOST_SHARE)
     share = min(max(share, 10.0 / known), 0.5)
     start = float(np.quantile(pooled, 1.0 - share))
+    if start >= pooled[-1]:  # few levels, the highest of them often: it is the tail
+        start = float(pooled[pooled < pooled[-1]][-1])
     excess = pooled[pooled > start] - start
     tau = cluster_size(series, start, apart)
     k_eff = max(len(excess) / repeats / tau, 2.0)

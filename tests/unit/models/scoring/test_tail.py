@@ -135,3 +135,13 @@ def test_magnitudes_that_teach_nothing_are_refused(values):
 def test_saved_tail_is_the_same():
     tail = fit_tail([np.random.default_rng(1).normal(size=300)])
     assert Tail.from_dict(tail.to_dict()) == tail
+
+
+@pytest.mark.parametrize("top", [0.02, 0.3, 0.9])
+def test_magnitudes_of_few_levels_have_a_tail(top: float) -> None:
+    values = np.where(np.random.default_rng(0).random(500) < top, 2.0, 1.0)
+    tail = fit_tail([values])
+    share = float((values == 2.0).mean())
+    assert tail.log10_p(2.0) <= 0.0
+    assert abs(10 ** tail.log10_p(1.0) - 1.0) < 1 - share + 1e-9
+    assert tail.log10_p(4.0) < tail.log10_p(2.0)
