@@ -122,8 +122,9 @@ class RobustCovariance:
 
 
 def robust_std(deviations: F64) -> F64:
-    """Standard deviation by feature (d,), from the 90th percentile, which few outliers move."""
-    usual: F64 = np.quantile(np.abs(deviations), 0.9, axis=0) / 1.6448536269514722
+    """Standard deviation by feature (d,), winsorised at 0.5 and 99.5 %."""
+    low, high = np.quantile(deviations, (0.005, 0.995), axis=0)
+    usual: F64 = np.clip(deviations, low, high).std(axis=0)
     return np.maximum(usual, _SMALLEST)
 
 

@@ -21,6 +21,7 @@ from models.detectors.base import (
     whole_number,
 )
 from models.detectors.covariance import RobustCovariance, missing_variance
+from models.detectors.forecast import fit_forecast, forecast
 from models.detectors.lstm_kernel import reconstruct_last, whitened_error
 from models.detectors.lstm_training import Plan, split, thin
 
@@ -36,21 +37,29 @@ _KERNEL = (
     "out_bias",
 )
 _FURTHEST = 1e150
+_WEIGHT = 5.0**0.5  # a mean squared error of a tenth is not told from none
 _MOST_ERRORS = 20_000
+_FORECAST = "forecast_"  # of the names of its arrays on disk
 
 
 class LSTMAutoencoder(Detector):
-    """Error in reconstructing the newest reading from a narrow code of its window.
+    """Errors in reconstructing the newest reading from its window, and in forecasting it.
 
     Sees readings that do not fit what went before, or one another, even where each value alone
     is common. Weak in the first ``window`` readings of a stream, where it has no score, and
     where normal operation changes its pattern. The encoder sees values clipped to ``clip``; the
     error is taken from the value itself, so the magnitude has no ceiling.
 
-    The magnitude is the last reading's error e against the covariance S of such errors in normal
-    operation, ``sqrt(e' S^-1 e / d)``: about 1 on normal data (Malhotra et al. score so, too).
+    An error e of the last reading counts against the covariance S of such errors in normal
+    operation, ``t = e' S^-1 e / d``: about 1 on normal data (Malhotra et al. score so, too).
     What the network fails to follow in all features together then counts for little, and an
-    error of one feature alone for much.
+    error of one feature alone for much. There are two errors: the network's, which reconstructs
+    the reading from a code that has seen it, and that of a linear forecast from the ``lags``
+    readings before it (:mod:`models.detectors.forecast`), which has not. A network of squashed
+    units cannot follow a value far beyond its training, nor tell what is new in it; the forecast
+    does both.
+    The magnitude is ``log(1 + 5 (t_network + t_forecast))``: its ranking is that of the sum,
+    its tail that of ratios, so that one absurd value does not outweigh all others for ever.
 
     Parameters
     ----------
@@ -73,6 +82,9 @@ class LSTMAutoencoder(Detector):
         Scaled readings are clipped to ``[-clip, clip]`` in training and for the encoder.
     max_windows : int
         Windows drawn anew for each epoch, so that time does not grow with the data.
+    lags : int
+        Readings the forecast looks back on, fewer than ``window``; 0: no forecast, and the
+        magnitude is ``sqrt(t_network)`` (model sets fitted before there was one).
     device : str
         Where to train: "auto" (CUDA if there is one), "cpu" or "cuda". Scoring is on the CPU.
     seed : int
@@ -112,6 +124,7 @@ class LSTMAutoencoder(Detector):
         denoise: float = 0.2,
         clip: float = 10.0,
         max_windows: int = 10_000,
+        lags: int = 5,
         device: str = "auto",
         seed: int = 0,
     ) -> None:
@@ -128,6 +141,7 @@ class LSTMAutoencoder(Detector):
         self.denoise = number("denoise", denoise, 0.0, 0.9)
         self.clip = number("clip", clip, 1.0, 1e6)
         self.max_windows = whole_number("max_windows", max_windows, 1, 10_000_000)
+        self.lags = min(whole_number("lags", lags, 0, 999), self.window - 1)
         if device != "auto" and not str(device).startswith(("cpu", "cuda")):
             raise ValueError(f'device must be "auto", "cpu" or "cuda", got {device!r}')
         self.device = device
@@ -167,8 +181,23 @@ class LSTMAutoencoder(Detector):
         self._correlation = RobustCovariance.of(
             self._errors(rows, ends), missing_variance(rows), centred=True
         )
+        self._fit_forecast([np.asarray(s, np.float64) for s in streams], rows, ends)
         self.warm()
         return self
+
+    def _fit_forecast(
+        self,
+        streams: list[NDArray[np.float64]],
+        rows: NDArray[np.float64],
+        ends: NDArray[np.int64],
+    ) -> None:
+        """The forecast's weights and the covariance of its errors on ``rows[ends]``."""
+        self._weights_ahead: NDArray[np.float64] | None = None
+        if not self.lags:
+            return
+        self._weights_ahead = fit_forecast(streams, self.lags, self.clip)
+        errors = rows[ends] - forecast(rows, ends, self._weights_ahead)
+        self._surprise = RobustCovariance.of(errors, np.zeros(rows.shape[1]), centred=True)
 
     def plan(self, features: int) -> Plan:
         """How a network for ``features`` features is trained."""
@@ -206,7 +235,18 @@ class LSTMAutoencoder(Detector):
 
     def explain(self, x: Array) -> NDArray[np.float64]:
         """Share of each feature in the error, given the others'; see :meth:`Detector.explain`."""
-        return shares(self._correlation.surprise(self._errors(*self._unroll(x))))
+        readings, ends = self._unroll(x)
+        told = self._reconstruct(readings, ends)
+        parts = self._correlation.surprise(readings[ends] - told)
+        if self._weights_ahead is None:
+            return shares(parts)
+        ahead = forecast(readings, ends, self._weights_ahead)
+        more = self._surprise.surprise(readings[ends] - ahead)
+        own = whitened_error(readings, ends, told, self._correlation.whitening)
+        new = whitened_error(readings, ends, ahead, self._surprise.whitening)
+        largest = np.maximum(np.maximum(own, new), 1e-300)
+        own, new = (own / largest) ** 2, (new / largest) ** 2
+        return shares(own[:, None] * shares(parts) + new[:, None] * shares(more))
 
     def network(self) -> Any:
         """The fitted network as a PyTorch module, in evaluation mode."""
@@ -215,7 +255,12 @@ class LSTMAutoencoder(Detector):
         return restore(self._weights, self.clip)
 
     def save(self, folder: Path) -> None:
-        self.write(folder, {**self._weights, **self._correlation.arrays()}, history=self.history)
+        arrays = {**self._weights, **self._correlation.arrays()}
+        if self._weights_ahead is not None:
+            arrays[_FORECAST + "weights"] = self._weights_ahead
+            held = self._surprise.arrays()
+            arrays |= {_FORECAST + key: held[key] for key in held}
+        self.write(folder, arrays, history=self.history)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -223,6 +268,14 @@ class LSTMAutoencoder(Detector):
         detector._correlation = RobustCovariance.from_arrays(arrays)
         detector._weights = {key: arrays[key] for key in (*_KERNEL, "decoder_hidden")}
         detector.history = facts["history"]
+        detector._weights_ahead = arrays.get(_FORECAST + "weights")
+        if detector._weights_ahead is None:
+            detector.lags = 0
+        else:
+            own = {
+                k.removeprefix(_FORECAST): v for k, v in arrays.items() if k.startswith(_FORECAST)
+            }
+            detector._surprise = RobustCovariance.from_arrays(own)
         detector.warm()
         return detector
 
@@ -230,7 +283,14 @@ class LSTMAutoencoder(Detector):
         self, readings: NDArray[np.float64], ends: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         told = self._reconstruct(readings, ends)
-        return whitened_error(readings, ends, told, self._correlation.whitening)
+        own = whitened_error(readings, ends, told, self._correlation.whitening)
+        if self._weights_ahead is None:
+            return own
+        ahead = forecast(readings, ends, self._weights_ahead)
+        new = whitened_error(readings, ends, ahead, self._surprise.whitening)
+        # log(1 + 5 (own^2 + new^2)) without squaring what may have no square
+        magnitude: NDArray[np.float64] = 2.0 * np.log(np.hypot(1.0, _WEIGHT * np.hypot(own, new)))
+        return magnitude
 
     def _reconstruct(
         self, readings: NDArray[np.float64], ends: NDArray[np.int64]

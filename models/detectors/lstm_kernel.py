@@ -220,7 +220,7 @@ def reconstruct_last(
 
 
 @compiled
-def whitened_error(readings: F64, ends: I64, reconstruction: F32, whitening: F64) -> F64:
+def whitened_error(readings: F64, ends: I64, reconstruction: F32 | F64, whitening: F64) -> F64:
     """Root mean square of ``(reading - reconstruction) @ whitening`` over its d values; (n,).
 
     Divided by its largest term before squaring, so that no finite reading overflows.

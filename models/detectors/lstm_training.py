@@ -27,6 +27,7 @@ class Plan:
     denoise: float
     clip: float
     max_windows: int
+    lags: int
     device: str
     seed: int
 

@@ -24,6 +24,7 @@ from models.detectors.kernels import kernel_magnitude
 
 # Squares of this still fit a float64; every finite reading gets a finite magnitude.
 _FURTHEST = 1e150
+_LEAST = 0.1  # energy that is not told from none
 
 
 class OneClassSVM(Detector):
@@ -34,9 +35,11 @@ class OneClassSVM(Detector):
     kernel sees only what all of them do together.
 
     libsvm's decision function ``rho - sum_i a_i exp(-gamma |x - s_i|^2)`` ends at ``rho``: a few
-    standard deviations out the kernels underflow, and far scores as near. The magnitude here is
-    ``-log(sum_i a_i exp(-gamma |x - s_i|^2) / sum_i a_i)``, the same ranking without the ceiling:
-    0 at best, and growing like ``gamma`` times the squared distance for ever.
+    standard deviations out the kernels underflow, and far scores as near. The energy
+    ``E = -log(sum_i a_i exp(-gamma |x - s_i|^2) / sum_i a_i)`` has the same ranking without the
+    ceiling: 0 at best, and growing like ``gamma`` times the squared distance for ever. The
+    magnitude is ``log(1 + 10 E)``: what is normal for heavy-tailed features lies ratios apart, not
+    differences, and one absurd value must not outweigh all that follows it in an average.
 
     Parameters
     ----------
@@ -50,6 +53,8 @@ class OneClassSVM(Detector):
         time, are used; scoring grows with ``nu * max_rows``.
     seed : int
         Of the choice of readings.
+    log : bool
+        Whether the magnitude is ``log(1 + 10 E)`` or, as in model sets fitted before, ``E``.
 
     References
     ----------
@@ -75,7 +80,9 @@ class OneClassSVM(Detector):
         gamma: float | str = "scale",
         max_rows: int = 2000,
         seed: int = 0,
+        log: bool = True,
     ) -> None:
+        self.log = bool(log)
         self.nu = number("nu", nu, 1e-6, 0.99)
         self.gamma = gamma if gamma == "scale" else number("gamma", gamma, 1e-12, 1e12)
         self.max_rows = whole_number("max_rows", max_rows, 2, 100_000)
@@ -88,6 +95,7 @@ class OneClassSVM(Detector):
             "gamma": self.gamma,
             "max_rows": self.max_rows,
             "seed": self.seed,
+            "log": self.log,
         }
 
     def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
@@ -130,13 +138,19 @@ class OneClassSVM(Detector):
         self._rho = float(-machine.intercept_[0])
 
     def score(self, x: Array) -> NDArray[np.float64]:
-        """``-log`` of the weighted kernel sum of each row (n, d); see :meth:`Detector.score`."""
+        """``log(1 + 10 E)`` of the energy E of each row (n, d); see :meth:`Detector.score`."""
+        energy = self.energy(x)
+        return np.log1p(energy / _LEAST) if self.log else energy
+
+    def energy(self, x: Array) -> NDArray[np.float64]:
+        """``-log`` of the weighted kernel sum of each row (n, d): (n,), at least 0."""
         place = self.coordinates(self.check(x))
-        return kernel_magnitude(place, self._vectors, self._log_weight, self.width)
+        found = kernel_magnitude(place, self._vectors, self._log_weight, self.width)
+        return np.maximum(found, 0.0) if self.log else found
 
     def decision(self, x: Array) -> NDArray[np.float64]:
         """PyOD's ``OCSVM.decision_function``, from the same sum: positive outside, <= ``rho``."""
-        decision: NDArray[np.float64] = self._rho - self._total * np.exp(-self.score(x))
+        decision: NDArray[np.float64] = self._rho - self._total * np.exp(-self.energy(x))
         return decision
 
     def explain(self, x: Array) -> NDArray[np.float64]:
@@ -172,6 +186,7 @@ class OneClassSVM(Detector):
         detector.width = float(facts["width"])
         detector._total = float(facts["total"])
         detector._rho = float(facts["rho"])
+        detector.log = bool(facts["params"].get("log", False))
         detector.warm()
         return detector
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +30,20 @@ _MOST_GAIN = 10.0
 _ANCHOR = -1.3  # log10 of the probability at which smoothed and fast are made to agree
 #: Readings that part two clusters where the magnitude is partly a smoothed one.
 _APART = round(HALF_LIFE / 2)
+#: Weight of the newest reading in the swift magnitude: a half-life of 1.4 readings.
+SWIFTNESS: Final = 0.4
+#: Where the slow magnitude lies when it has no say: below all others.
+_NEVER: Final = -1e9
 _BURN_IN = 2_000
 _ENOUGH = 10_000
 
 
 def calibrate(
-    detectors: Sequence[str], found: OutOfFold, how: AdaptationParams
+    detectors: Sequence[str], found: OutOfFold, how: AdaptationParams, slow: bool = True
 ) -> dict[str, Calibration]:
     """A calibration for every subset of detectors that can be present.
+
+    ``slow`` says whether the magnitude smoothed over some twenty readings has a say.
 
     Raises
     ------
@@ -44,46 +52,59 @@ def calibrate(
     """
     out = {}
     for subset in subsets(detectors):
-        cal = _one(subset, _series(subset, found.raw), how)
+        cal = _one(subset, *_series(subset, found.raw, found.moved), how, slow)
         out[subset_key(subset, False)] = cal
         if not found.warm:
             continue
-        series = _series(subset, found.warm)
-        enough = sum(map(len, series)) >= 20
-        out[subset_key(subset, True)] = _one(subset, series, how) if enough else cal
+        series, beside = _series(subset, found.warm)
+        enough = sum(map(len, beside)) >= 20
+        out[subset_key(subset, True)] = _one(subset, series, beside, how, slow) if enough else cal
     return out
 
 
-def _series(subset: Sequence[str], raw: list[dict[str, Floats]]) -> list[Floats]:
-    """The subset's magnitudes (k, n_i) of each stream, where all of its detectors have one."""
-    series = []
-    for stream in raw:
+def _series(
+    subset: Sequence[str], raw: list[dict[str, Floats]], moved: list[Floats] | None = None
+) -> tuple[list[Floats], list[Floats]]:
+    """The subset's magnitudes (k, n_i) of each stream, where all of its detectors have one.
+
+    Beside them the decades (n_i,) by which what stood still moved, 0 where none is given.
+    """
+    series, beside = [], []
+    for i, stream in enumerate(raw):
         stacked = np.stack([stream[name] for name in subset])
         whole = np.isfinite(stacked).all(axis=0)
         if whole.any():
             series.append(stacked[:, whole])
-    return series
+            beside.append(moved[i][whole] if moved else np.zeros(int(whole.sum())))
+    return series, beside
 
 
-def _one(subset: tuple[str, ...], series: list[Floats], how: AdaptationParams) -> Calibration:
+def _one(
+    subset: tuple[str, ...],
+    series: list[Floats],
+    beside: list[Floats],
+    how: AdaptationParams,
+    slow: bool = True,
+) -> Calibration:
     tails = {name: fit_tail([s[k] for s in series]) for k, name in enumerate(subset)}
     mixed = [
         combine(subset, np.stack([tails[name].decades(s[k]) for k, name in enumerate(subset)]))
         for s in series
     ]
     fast = fit_tail(mixed)
-    f = [fast.decades(values) for values in mixed]
-    median, shift, gain, slow = smoothing(f)
-    m = [np.maximum(a, shift + gain * b) for a, b in zip(f, slow, strict=True)]
+    f = [fast.decades(values) + more for values, more in zip(mixed, beside, strict=True)]
+    swift = [ewma(values, values[0], SWIFTNESS) for values in f]
+    median, shift, gain, smooth = smoothing(f, swift)
+    if not slow:
+        shift, gain = _NEVER, 0.0
+    m = [np.maximum(a, shift + gain * b) for a, b in zip(swift, smooth, strict=True)]
     fixed = fit_tail(m, apart=_APART)
     draft = Calibration(
         subset, tails, fast, shift, gain, median, fixed, fixed,
         fixed.quantile(GATE), fixed.quantile(HIGH), fixed.quantile(math.log10(0.5)),
+        SWIFTNESS, True,
     )  # fmt: skip
-    final = _adaptive_tail(draft, f, how) if how.rate else fixed
-    return Calibration(
-        subset, tails, fast, shift, gain, median, final, fixed, draft.gate, draft.high, draft.middle
-    )
+    return replace(draft, final=_adaptive_tail(draft, f, how)) if how.rate else draft
 
 
 def _adaptive_tail(draft: Calibration, fast: list[Floats], how: AdaptationParams) -> Tail:
@@ -102,8 +123,8 @@ def _adaptive_tail(draft: Calibration, fast: list[Floats], how: AdaptationParams
     return fit_tail(series, apart=_APART, repeats=times)
 
 
-def smoothing(fast: list[Floats]) -> tuple[float, float, float, list[Floats]]:
-    """Where the smoothed magnitude starts, and how it is brought onto the fast one's scale.
+def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, float, list[Floats]]:
+    """Where the slow magnitude starts, and how it is brought onto the swift one's scale.
 
     Returns
     -------
@@ -114,11 +135,10 @@ def smoothing(fast: list[Floats]) -> tuple[float, float, float, list[Floats]]:
     for _ in range(2):  # the second time from the median, so that no start-up remains
         slow = [ewma(np.minimum(f, CLIP), median) for f in fast]
         median = float(np.median(np.concatenate([settled(s) for s in slow])))
-    pooled = np.concatenate(fast)
-    middle = float(np.median(pooled))
+    middle = float(np.median(np.concatenate(swift)))
     # by fitted tails: of some hundred readings, much alike, a quantile alone is chance
     reach = fit_tail([settled(s) for s in slow]).quantile(_ANCHOR) - median
-    wanted = fit_tail(fast).quantile(_ANCHOR) - middle
+    wanted = fit_tail(swift).quantile(_ANCHOR) - middle
     gain = min(max(wanted / max(reach, 1e-9), 1.0), _MOST_GAIN)
     return median, middle - gain * median, gain, slow
 
@@ -129,11 +149,11 @@ def settled(values: Floats) -> Floats:
     return values[skip:] if len(values) > 2 * skip else values
 
 
-def ewma(values: Floats, start: float) -> Floats:
-    """Exponentially weighted mean of (n,) with the service's half-life, begun at ``start``."""
+def ewma(values: Floats, start: float, weight: float = ALPHA) -> Floats:
+    """Exponentially weighted mean of (n,), the newest having ``weight``, begun at ``start``."""
     from scipy.signal import lfilter
 
-    out: Floats = lfilter([ALPHA], [1.0, ALPHA - 1.0], values, zi=[(1.0 - ALPHA) * start])[0]
+    out: Floats = lfilter([weight], [1.0, weight - 1.0], values, zi=[(1.0 - weight) * start])[0]
     return out
 
 
@@ -148,12 +168,13 @@ def scores(cal: Calibration, found: OutOfFold, how: AdaptationParams) -> dict[st
 
     (n,) each, over the readings that all of the subset's detectors have a say on.
     """
-    series = [dict(zip(cal.detectors, s, strict=True)) for s in _series(cal.detectors, found.raw)]
+    stacked, beside = _series(cal.detectors, found.raw, found.moved)
+    series = [dict(zip(cal.detectors, s, strict=True)) for s in stacked]
     out = {
         name: np.concatenate([_scores(cal.tails[name].log10_ps(s[name])) for s in series])
         for name in cal.detectors
     }
-    fast = [cal.combined(cal.decades(s)) for s in series]
+    fast = [cal.combined(cal.decades(s)) + more for s, more in zip(series, beside, strict=True)]
     final = [_scores(cal.final.log10_ps(adapted(cal, f, how))) for f in fast]
     return {**out, "final_score": np.concatenate(final)}
 

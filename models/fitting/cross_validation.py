@@ -7,7 +7,7 @@ runs, whole runs), never single rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -87,10 +87,12 @@ def raw_magnitudes(
 @dataclass(slots=True)
 class OutOfFold:
     """Raw magnitudes by detector, one array a stream; ``warm`` those of the first readings of
-    each stream, scored without a baseline of its own (empty where there are no baselines)."""
+    each stream, scored without a baseline of its own (empty where there are no baselines);
+    ``moved`` the decades (n_i,) by which what stood still moved, empty where nothing did."""
 
     raw: list[dict[str, Floats]]
     warm: list[dict[str, Floats]]
+    moved: list[Floats] = field(default_factory=list)
 
 
 def out_of_fold(streams: Sequence[Floats], found: Sequence[FoldResult]) -> OutOfFold:

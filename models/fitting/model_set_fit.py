@@ -24,6 +24,7 @@ from models.detectors.base import (
 )
 from models.feature_drift import make_profile, score_columns
 from models.fitting.calibrate import calibrate, scores
+from models.fitting.cleaning import clean
 from models.fitting.cross_validation import FoldResult, Part, held_out, out_of_fold
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
@@ -54,6 +55,7 @@ class FitReport:
     seconds: float = 0.0
     drift_mode: str = ""
     baseline: int = 0
+    horizon: int = 0
     notes: list[str] = field(default_factory=list)
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -85,18 +87,27 @@ def fit_model_set(
     """
     began = time.perf_counter()
     options = options or FitOptions()
-    streams = check_training(values, feature_names, _LEAST_ROWS)
-    plan = FitPlan(streams, timestamps, feature_names, options)
+    clean_data = clean(
+        check_training(values, feature_names, _LEAST_ROWS), timestamps, feature_names
+    )
+    streams = check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
+    plan = FitPlan(streams, clean_data.timestamps, clean_data.names, options, clean_data)
+    if not plan.scales.kept:
+        return _of_standing(plan, streams, began)
     folds = plan.folds()
     options = plan.options  # without what the data are too short for
     kept = [s[:, plan.scales.kept] for s in streams]
     (pre, detectors), found = _side_by_side(plan, kept, folds, progress, threads)
     magnitudes = out_of_fold(kept, found)
-    calibrations = calibrate(options.models, magnitudes, plan.adaptation)
+    magnitudes.moved = plan.moved(streams)
+    calibrations = calibrate(options.models, magnitudes, plan.adaptation, plan.slow)
     cal = calibrations[subset_key([n for n in MODEL_NAMES if n in options.models], False)]
-    report = FitReport(
-        sum(map(len, streams)), len(streams), 0.0, plan.drift_mode, plan.baseline, plan.scales.notes
-    )
+    report = _report(plan, streams)
+    for trial in plan.trials:
+        report.figures[f"horizon_{trial.horizon}"] = {
+            "steps_seen": trial.power, "later_alarms_per_budget": trial.surplus,
+        }  # fmt: skip
+    report.figures["scaling"] = {"horizon": plan.horizon, "shrinkage": plan.shrinkage}
     for name in cal.detectors:
         tail = cal.tails[name]
         report.figures[name] = {"n_eff": tail.n_eff, "tail_shape": tail.xi}
@@ -104,12 +115,35 @@ def fit_model_set(
         "n_eff": cal.final.n_eff, "tail_shape": cal.final.xi, "slow_gain": cal.gain,
     }  # fmt: skip
     pooled = np.concatenate(streams)
-    columns = {n: pooled[:, j] for j, n in enumerate(feature_names)}
+    columns = {n: pooled[:, j] for j, n in enumerate(plan.names)}
     columns |= score_columns(scores(cal, magnitudes, plan.adaptation))
     profile = make_profile(columns)
     report.seconds = round(time.perf_counter() - began, 3)
     model_set = ModelSet(
         pre, detectors, calibrations, plan.adaptation, options.to_dict(),
+        datetime.now(UTC).isoformat(timespec="seconds"), asdict(report), profile,
+    )  # fmt: skip
+    return model_set, report
+
+
+def _report(plan: FitPlan, streams: list[Floats]) -> FitReport:
+    """What the plan says; figures are added."""
+    return FitReport(
+        sum(map(len, streams)), len(streams), 0.0, plan.drift_mode, plan.baseline, plan.horizon,
+        [*plan.notes, *plan.scales.notes, *plan.decided()],
+    )  # fmt: skip
+
+
+def _of_standing(plan: FitPlan, streams: list[Floats], began: float) -> tuple[ModelSet, FitReport]:
+    """A model set without detectors: all that can be judged is whether a feature moves."""
+    report = _report(plan, streams)
+    report.notes.append("no feature ever varied: no detector is fitted, movement is what is seen")
+    report.seconds = round(time.perf_counter() - began, 3)
+    pooled = np.concatenate(streams)
+    profile = make_profile({n: pooled[:, j] for j, n in enumerate(plan.names)})
+    pre = plan.preprocess(list(enumerate(s[:, plan.scales.kept] for s in streams)))
+    model_set = ModelSet(
+        pre, {}, {}, plan.adaptation, plan.options.to_dict(),
         datetime.now(UTC).isoformat(timespec="seconds"), asdict(report), profile,
     )  # fmt: skip
     return model_set, report

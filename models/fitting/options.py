@@ -17,7 +17,6 @@ from models.detectors.base import (
 from models.detectors.isolation_forest import IsolationForest
 from models.detectors.lstm_autoencoder import LSTMAutoencoder
 from models.detectors.one_class_svm import OneClassSVM
-from models.scoring.preprocessing import HORIZON
 
 DETECTORS: dict[str, type[Detector]] = {
     ISOLATION_FOREST: IsolationForest,
@@ -38,12 +37,14 @@ class FitOptions:
     isolation_forest, one_class_svm, lstm_autoencoder : further arguments of the detectors.
     drift : "normal" (slow drift is tolerated), "fault" (it is what to find), or "auto".
     baseline : "auto", or how many first readings make a stream's own baseline; 0: none.
-    horizon : readings over which tolerated drift is carried on.
+    horizon : readings over which tolerated drift is carried on; 0: none is tolerated; "auto":
+        decided on the data (:mod:`models.fitting.tolerance`).
     decorrelate : whether features that follow one another are decorrelated.
     adaptation : "auto", or the step of the adaptive tail; 0: none.
     missing : readings that lack features: "refuse", "impute" (from those that are there, at most
         ``max_imputed``), or "auto": impute a tenth of the features, at least one of five.
     limits : feature -> (min, max) that are physically possible; either may be None.
+    watch_still : whether a feature that stood still in training is rare when it moves.
     folds : blocks for the out-of-fold calibration.
     """
 
@@ -55,12 +56,13 @@ class FitOptions:
     lstm_autoencoder: Mapping[str, Any] = field(default_factory=dict)
     drift: str = "auto"
     baseline: str | int = "auto"
-    horizon: int = HORIZON
+    horizon: str | int = "auto"
     decorrelate: bool = True
     adaptation: str | float = "auto"
     missing: str = "auto"
     max_imputed: int = 0
     limits: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    watch_still: bool | int = True
     folds: int = 5
 
     def __post_init__(self) -> None:
@@ -71,6 +73,8 @@ class FitOptions:
             raise TrainingError(f"drift: {self.drift!r} is not auto, normal or fault")
         if self.missing not in ("auto", "refuse", "impute"):
             raise TrainingError(f"missing: {self.missing!r} is not auto, refuse or impute")
+        if self.horizon != "auto" and not (isinstance(self.horizon, int) and self.horizon >= 0):
+            raise TrainingError(f"horizon: {self.horizon!r} is neither auto nor a number from 0")
         if self.folds < 2:
             raise TrainingError(f"folds: {self.folds} is less than 2")
 
@@ -80,15 +84,17 @@ class FitOptions:
             return max(width // 10, int(width >= 5))
         return self.max_imputed if self.missing == "impute" else 0
 
-    def detector(self, name: str) -> Detector:
+    def detector(self, name: str, decided: Mapping[str, Any] | None = None) -> Detector:
         """An unfitted detector.
+
+        ``decided`` are parameters that the data decided; those given by the user come first.
 
         Raises
         ------
         TrainingError
             If one of its parameters is wrong.
         """
-        given = {"seed": self.seed, **getattr(self, name)}
+        given = {"seed": self.seed, **(decided or {}), **getattr(self, name)}
         if name == LSTM_AUTOENCODER:
             given = {"window": self.window, **given}
         try:

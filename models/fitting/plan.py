@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from errors import TrainingError
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector, Progress
+from models.fitting.cleaning import Cleaned
 from models.fitting.cross_validation import Part, make_folds, training_parts
 from models.fitting.options import FitOptions
 from models.fitting.scaling import (
+    SHRINKAGE,
     Scales,
     baseline_helps,
     decorrelation,
@@ -21,15 +24,23 @@ from models.fitting.scaling import (
     robust_spread,
     step_correlation,
 )
+from models.fitting.steadiness import forecast_surplus, judge_steadiness
+from models.fitting.tolerance import Trial, choose_horizon, choose_shrinkage
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.baseline import IMPOSSIBLE, skipped_mean
 from models.scoring.preprocessing import BASELINE_READINGS, Preprocessing
+from models.scoring.standing import Standing, fit_standing
 from models.scoring.stream_state import WIDEST_BASELINE
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
 
 _MANY_ROWS = 3_000
+#: Readings a forecast looks back on.
+LAGS: Final = 5
+#: Alarm rate of its errors on later readings, in budgets, up to which it is used. Above HOLDS: its
+#: threshold there is that of the readings it was fitted on.
+FORECAST_HOLDS: Final = 5.0
 
 
 class FitPlan:
@@ -42,6 +53,7 @@ class FitPlan:
     timestamps : list of (n_i,) datetime64, or None
     names : d features
     options : FitOptions
+    cleaned : what was left out of the streams before; None: nothing.
     """
 
     def __init__(
@@ -50,22 +62,46 @@ class FitPlan:
         timestamps: Sequence[Times] | None,
         names: Sequence[str],
         options: FitOptions,
+        cleaned: Cleaned | None = None,
     ) -> None:
         self.options = options
+        self.cleaned = cleaned
+        self.notes = cleaned.notes if cleaned else []
         self.names = tuple(names)
         self.lengths = [len(s) for s in streams]
-        self.scales: Scales = fit_scales(streams, names)
-        self.together = step_correlation([s[:, self.scales.kept] for s in streams])
+        fate = "any other value is rare" if options.watch_still else "not used"
+        self.scales: Scales = fit_scales(streams, names, fate)
+        self.standing = self._standing(streams)
+        varied = [s[:, self.scales.kept] for s in streams]
+        self.together = step_correlation(varied) if self.scales.kept else np.zeros((0, 0))
         self.interval = median_interval(timestamps)
-        fault = drift_is_fault(streams, options.horizon)
+        fault = drift_is_fault(streams)
         self.drift_mode = options.drift
         if options.drift == "auto":
             self.drift_mode = "fault" if fault else "normal"
         self.fleet = fault
+        self.horizon, self.trials = self._horizon(streams)
+        self.shrinkage = SHRINKAGE
+        if self.drift_mode == "normal" and self.scales.kept and options.decorrelate:
+            self.shrinkage = choose_shrinkage(varied, self.horizon, options.seed)
         self.baseline = self._baseline(streams)
+        self.steadiness = None
+        self.forecast: float | None = None
+        if self.drift_mode == "normal" and self.scales.kept:
+            self.steadiness = judge_steadiness(varied, self.horizon, self.shrinkage, options.seed)
+        self.lags = self._lags(varied)
+        self.slow = self.steadiness is None or self.steadiness.slow
         self.adaptation = self._adaptation()
         # the first readings of each stream, for folds that hold these out
         self.first = [self._first(s) for s in streams] if self.baseline else []
+
+    def _lags(self, varied: list[Floats]) -> int:
+        """Readings the window detector's forecast looks back on; none unless it holds."""
+        lags = min(LAGS, self.options.window - 1)
+        if self.steadiness is None or LSTM_AUTOENCODER not in self.options.models or not lags:
+            return 0
+        self.forecast = forecast_surplus(varied, self.shrinkage, lags)
+        return lags if self.forecast is not None and self.forecast <= FORECAST_HOLDS else 0
 
     def _first(self, values: Floats) -> Floats:
         """Where a stream (n, d) began, (d,) of the kept features: garbage is passed over."""
@@ -76,21 +112,100 @@ class FitPlan:
         out: Floats = np.where(agreed, first.mean(axis=0), center + spread * level)
         return out
 
+    def _horizon(self, streams: list[Floats]) -> tuple[int, list[Trial]]:
+        """Readings that tolerated drift is carried on for, and what that was decided on."""
+        if self.drift_mode != "normal" or not self.scales.kept:
+            return 0, []
+        if self.options.horizon != "auto":
+            return int(self.options.horizon), []
+        return choose_horizon([s[:, self.scales.kept] for s in streams], self.options.seed)
+
+    def _standing(self, streams: list[Floats]) -> Standing | None:
+        """What is known of the features that have no scale.
+
+        Raises
+        ------
+        TrainingError
+            If no other is left and these are not to be watched.
+        """
+        dropped = self.scales.dropped
+        if not self.options.watch_still:
+            if not self.scales.kept:
+                raise TrainingError(
+                    f"data: all {len(self.names)} features are constant, and features that stood"
+                    " still are not to be watched: there is nothing to learn from"
+                )
+            return None
+        values = np.concatenate([s[:, dropped] for s in streams])
+        return fit_standing(values, [self.names[j] for j in dropped])
+
+    def decided(self) -> list[str]:
+        """What was decided on the data, in words."""
+        if not self.trials:
+            return []
+        chosen = next(t for t in self.trials if t.horizon == self.horizon)
+        none = self.trials[0]
+        what = f"tolerated as over {self.horizon} readings" if self.horizon else "not tolerated"
+        note = (
+            f"drift is {what}: on later blocks {chosen.surplus:.1f} alarms where the budget allows"
+            f" one, {chosen.power:.0%} of injected steps seen"
+        )
+        if self.horizon:
+            note += f" (without allowance {none.surplus:.1f} and {none.power:.0%})"
+        return [
+            note,
+            *self._tails(),
+            f"the correlation of the features is shrunk by {self.shrinkage:g}",
+        ]
+
+    def _tails(self) -> list[str]:
+        found = self.steadiness
+        if found is None:
+            return []
+        return [
+            f"levels {'hold' if found.steady else 'wander'}: the tail follows its stream"
+            f" {'a little' if found.steady else 'as far as it may'}, what is weak and lasts is"
+            f" {'' if found.slow else 'not '}smoothed for ({found.surplus[0]:.1f} and"
+            f" {found.surplus[1]:.1f} alarms on other readings where the budget allows one, without"
+            f" and with it; {found.power[0]:.0%} and {found.power[1]:.0%} of small steps seen)",
+            *self._forecast(),
+        ]
+
+    def _forecast(self) -> list[str]:
+        if self.forecast is None:
+            return []
+        verdict = "holds" if self.lags else "does not hold and is not used"
+        return [
+            f"the forecast of the next reading {verdict}: {self.forecast:.1f} alarms on later"
+            " readings where the budget allows one"
+        ]
+
+    def moved(self, streams: list[Floats]) -> list[Floats]:
+        """Decades (n_i,) by which what stood still moved in each stream; empty without any."""
+        if self.standing is None:
+            return []
+        return [self.standing.decades(s[:, self.scales.dropped]) for s in streams]
+
     def _baseline(self, streams: list[Floats]) -> int:
         asked = self.options.baseline
         if not isinstance(asked, str):
             return int(asked)
         kept = [s[:, self.scales.kept] for s in streams]
-        if self.drift_mode != "fault" or len(self.scales.kept) > WIDEST_BASELINE:
+        if self.drift_mode != "fault" or not 0 < len(self.scales.kept) <= WIDEST_BASELINE:
             return 0
         return BASELINE_READINGS * baseline_helps(kept, self.scales.spread, BASELINE_READINGS)
 
     def _adaptation(self) -> AdaptationParams:
-        """Where drift is the fault the tail may follow the stream only a little."""
+        """Where drift is the fault the tail may follow the stream only a little.
+
+        Where levels hold it follows even less: what it would follow there is partly faults.
+        """
         asked = self.options.adaptation
         rate = AdaptationParams().rate if isinstance(asked, str) else float(asked)
         if self.drift_mode == "fault":
             return AdaptationParams(rate, most=1.5, furthest=1.0, start=0)
+        if isinstance(asked, str) and self.steadiness is not None and self.steadiness.steady:
+            return AdaptationParams(0.3 * rate, least=1.0, most=1.0, furthest=1.0)
         return AdaptationParams(rate)
 
     def folds(self) -> list[list[Part]]:
@@ -135,7 +250,7 @@ class FitPlan:
         self, parts: Sequence[tuple[int, Floats]], progress: Progress | None
     ) -> tuple[Preprocessing, dict[str, Detector]]:
         """Preprocessing and detectors on stretches (stream, (n, d) of the kept features)."""
-        pre = self._preprocess(parts)
+        pre = self.preprocess(parts)
         rows: list[Array] = []
         for i, values in parts:
             scaled = pre.scaled(values)
@@ -145,10 +260,13 @@ class FitPlan:
         detectors = {}
         for name in MODEL_NAMES:
             if name in self.options.models:
-                detectors[name] = self.options.detector(name).fit(rows, progress=progress)
+                decided = {"lags": self.lags} if name == LSTM_AUTOENCODER else {}
+                detector = self.options.detector(name, decided)
+                detectors[name] = detector.fit(rows, progress=progress)
         return pre, detectors
 
-    def _preprocess(self, parts: Sequence[tuple[int, Floats]]) -> Preprocessing:
+    def preprocess(self, parts: Sequence[tuple[int, Floats]]) -> Preprocessing:
+        """Scales and decorrelation fitted on stretches (stream, (n, d) of the kept features)."""
         pooled = np.concatenate([v for _, v in parts])
         flat = pooled
         if self.baseline:
@@ -157,18 +275,22 @@ class FitPlan:
         spread = np.maximum(robust_spread(flat), 0.1 * self.scales.spread)
         scale = spread
         if self.drift_mode == "normal":
-            scale = np.hypot(spread, self.scales.drift * self.options.horizon)
+            scale = np.hypot(spread, self.scales.drift * self.horizon)
         mix = None
         if self.options.decorrelate:
             rows = (flat - np.median(flat, axis=0)) / scale
-            mix = decorrelation(rows, spread / scale, self.together)
+            mix = decorrelation(rows, spread / scale, self.together, self.shrinkage)
         limits = {name: (pair[0], pair[1]) for name, pair in self.options.limits.items()}
         imputed = self.options.imputed(len(self.scales.kept))
+        dropped = tuple(self.names[j] for j in self.scales.dropped)
+        cleaned = self.cleaned
         return Preprocessing(
             tuple(self.names[j] for j in self.scales.kept),
-            tuple(self.names[j] for j in self.scales.dropped),
+            (*dropped, *(cleaned.unusable if cleaned else ())),
             np.median(pooled, axis=0), scale, spread, mix, self.drift_mode, self.baseline,
-            self.interval, "impute" if imputed else "refuse", imputed, limits,
+            self.interval, "impute" if imputed else "refuse", imputed, limits, self.standing,
+            cleaned.garbage.of(self.scales.kept) if cleaned else None,
+            cleaned.nulls if cleaned else None,
         )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,13 @@ from models.detectors.base import Array
 Floats = NDArray[np.float64]
 
 _BLOCK = 50
-_FLEET = 8
-_SHRINK = 0.1
+_FLEET = 3
+_SHORT = 333
+#: Share of the identity in the correlation, unless the data tell better.
+SHRINKAGE: Final = 0.1
 _OUTLYING = 4.0
 _WIDEST_MIX = 100
 _FEW_STEPS = 10
-_LARGEST = 1e100  # squares, and sums of them, stay finite
 
 
 @dataclass(slots=True)
@@ -40,8 +42,7 @@ def check_training(values: Sequence[Array], names: Sequence[str], least: int) ->
     Raises
     ------
     TrainingError
-        No rows, too few of them, a wrong width, or NaN, infinities and values that have no square
-        (with stream, row, column).
+        No rows, too few of them, a wrong width, or NaN and infinities (with stream, row, column).
     """
     arrays = [np.asarray(v, np.float64) for v in values]
     for i, array in enumerate(arrays):
@@ -49,12 +50,12 @@ def check_training(values: Sequence[Array], names: Sequence[str], least: int) ->
             raise TrainingError(
                 f"data: stream {i} has shape {array.shape}, expected (n, {len(names)})"
             )
-        bad = np.argwhere(~(np.abs(array) < _LARGEST))
+        bad = np.argwhere(~np.isfinite(array))
         if len(bad):
             row, column = int(bad[0][0]), int(bad[0][1])
             raise TrainingError(
                 f"data: {array[row, column]} in stream {i}, row {row}, column {names[column]!r}"
-                f" ({len(bad)} such values in all): not a number below {_LARGEST:g}",
+                f" ({len(bad)} such values in all): not a finite number",
                 field=f"features.{names[column]}",
             )
     rows = sum(len(a) for a in arrays)
@@ -70,30 +71,25 @@ def robust_spread(values: Floats) -> Floats:
     return spread
 
 
-def fit_scales(streams: list[Floats], names: Sequence[str]) -> Scales:
+def fit_scales(streams: list[Floats], names: Sequence[str], fate: str = "not used") -> Scales:
     """Centre, spread and drift of each feature; constant and nearly constant ones are dropped.
 
-    Raises
-    ------
-    TrainingError
-        If no feature is left.
+    ``fate`` ends the note on each of those.
     """
     pooled = np.concatenate(streams)
     center = np.median(pooled, axis=0)
     spread = robust_spread(pooled)
-    magnitude = np.maximum(np.abs(pooled).max(axis=0), 1e-300)
+    # by the middle of the values: a single huge one must not make all others look alike
+    magnitude = np.maximum(np.quantile(np.abs(pooled), 0.5, axis=0), 1e-300)
     notes, kept, dropped = [], [], []
     for j, name in enumerate(names):
         if spread[j] > 1e-9 * magnitude[j]:
             kept.append(j)
             continue
         dropped.append(j)
-        kind = "constant" if np.ptp(pooled[:, j]) <= 1e-9 * magnitude[j] else "nearly constant"
-        notes.append(f"{name}: {kind} ({center[j]:g}), not used")
-    if not kept:
-        raise TrainingError(
-            f"data: all {len(names)} features are constant, there is nothing to learn from"
-        )
+        moved = int((np.abs(pooled[:, j] - center[j]) > 1e-9 * magnitude[j]).sum())
+        kind = f"moved in {moved} of {len(pooled):,} readings" if moved else "constant"
+        notes.append(f"{name}: {kind} ({center[j]:g}), {fate}")
     drift = drift_per_reading([s[:, kept] for s in streams])
     return Scales(kept, dropped, center[kept], spread[kept], drift, notes)
 
@@ -133,13 +129,16 @@ def step_correlation(streams: list[Floats]) -> Floats:
     return together * max(0.0, 1.0 - _FEW_STEPS / max(len(pooled), 1))
 
 
-def decorrelation(rows: Floats, ratio: Floats, together: Floats) -> Floats | None:
+def decorrelation(
+    rows: Floats, ratio: Floats, together: Floats, shrinkage: float = SHRINKAGE
+) -> Floats | None:
     """The symmetric transform (d, d) that decorrelates scaled rows (n, d).
 
     ``ratio`` (spread over scale, (d,)) says how much of the scale is the readings' own spread,
     which correlates as they do; the rest is drift, which correlates as block means move
-    (``together``). The matrix is shrunk, so that no direction is blown up by more than about
-    three. None where there are too few readings or too many features to estimate it.
+    (``together``). The matrix is shrunk, so that no direction is blown up by more than one
+    over the root of ``shrinkage``. None where there are too few readings or too many features to
+    estimate it.
     """
     n, d = rows.shape
     if d < 2 or d > _WIDEST_MIX or n < 10 * d:
@@ -149,19 +148,20 @@ def decorrelation(rows: Floats, ratio: Floats, together: Floats) -> Floats | Non
     rest = np.sqrt(np.maximum(1.0 - ratio**2, 0.0))
     correlation += together * np.outer(rest, rest)
     np.fill_diagonal(correlation, 1.0)
-    values, vectors = np.linalg.eigh((1.0 - _SHRINK) * correlation + _SHRINK * np.eye(d))
-    mix: Floats = (vectors / np.sqrt(np.maximum(values, _SHRINK))) @ vectors.T
+    values, vectors = np.linalg.eigh((1.0 - shrinkage) * correlation + shrinkage * np.eye(d))
+    mix: Floats = (vectors / np.sqrt(np.maximum(values, shrinkage))) @ vectors.T
     return mix
 
 
-def drift_is_fault(streams: Sequence[Array], horizon: int) -> bool:
+def drift_is_fault(streams: Sequence[Array]) -> bool:
     """The data-driven default: whether slow drift should count as the fault.
 
-    True for a fleet of short runs: at least eight streams, the median one shorter than the
-    horizon over which tolerated drift would be carried on. Levels then differ from unit to unit,
-    every unit's life is about as long as the horizon, and tolerating drift would hide wear.
+    True for a fleet of short runs: several streams, the median one shorter than an adaptive tail
+    needs to follow a stream (333 readings: one over its rate and pace). Levels then differ from
+    unit to unit, a run is about a unit's whole life, and following it would hide wear. Three
+    streams are enough: from there on units can be compared.
     """
-    return len(streams) >= _FLEET and float(np.median([len(s) for s in streams])) < horizon
+    return len(streams) >= _FLEET and float(np.median([len(s) for s in streams])) < _SHORT
 
 
 def baseline_helps(streams: list[Floats], spread: Floats, readings: int) -> bool:

@@ -1,6 +1,9 @@
 """Adaptive state of one stream: smoothing, the tail that follows the stream, recovery.
 
-All of it works on ``m``, the maximum of the fast and the smoothed magnitude in decades of rarity,
+All of it works on ``m``, the maximum of the swift and the slow magnitude in decades of rarity: the
+combined magnitude smoothed over a reading or two, where most of what is a fault lasts and most of
+what is chance does not, and over some twenty, where weak faults rise that last. ``m`` is
+in decades,
 and none of it knows the false-alarm budget: the same readings get the same score on every asset.
 
 The tail follows the stream by an offset and a stretch: ``p = tail((m - offset) / stretch)``. Both
@@ -54,6 +57,9 @@ LEVEL_CLIP: Final = 10.0
 RECOVERY: Final = 1.0 / 3.0
 PEAK_HALF_LIFE: Final = 800.0
 PEAK_DECAY: Final = 0.5 ** (1.0 / PEAK_HALF_LIFE)
+
+#: A magnitude that is not known yet; known ones are not negative.
+UNSET: Final = -1.0
 
 _TOKEN_RATE = 3.0 * 10.0**GATE
 _TOKENS = 20.0
@@ -132,7 +138,8 @@ class AdaptiveTail:
     """The budget-free state of one stream; ``step`` is the whole of the adaptation."""
 
     __slots__ = (
-        "age", "beyond", "level", "log_stretch", "offset", "peak", "quick", "slow", "tokens",
+        "age", "beyond", "level", "log_stretch", "offset", "peak", "quick", "slow", "swift",
+        "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -146,8 +153,10 @@ class AdaptiveTail:
         beyond: int = 0,
         age: int = 0,
         quick: float | None = None,
+        swift: float = UNSET,
     ) -> None:
         self.slow = slow
+        self.swift = swift
         self.quick = slow if quick is None else quick
         self.level = level
         self.offset = offset
@@ -182,13 +191,18 @@ class AdaptiveTail:
             self.slow = most
         recovered = self.peak > 0.0 and self._recovered(cal)
         smooth = cal.shift + cal.gain * self.slow
-        m = fast if fast > smooth else smooth
+        swift = fast
+        if cal.swiftness < 1.0:
+            if self.swift >= 0.0:
+                swift = self.swift + cal.swiftness * (fast - self.swift)
+            self.swift = swift
+        m = swift if swift > smooth else smooth
         if m > cal.gate and self.peak == 0.0:
             self.peak = self.level
         if how is None:
             return m, m
         stretch = math.exp(self.log_stretch)
-        u = (m - self.offset) / stretch
+        u = self.relative(m, cal)
         young = self.age < how.start
         self.age += young
         if u > cal.gate and not recovered and not young:
@@ -210,9 +224,17 @@ class AdaptiveTail:
             self._move(up, pace * stretch * (0.5 if u > cal.middle else -0.5), how)
         return m, u
 
-    def relative(self, m: float) -> float:
-        """A magnitude as the tail sees it now: less the offset, over the stretch."""
-        return (m - self.offset) / math.exp(self.log_stretch)
+    def relative(self, m: float, cal: Calibration) -> float:
+        """A magnitude as the tail sees it now: less the offset, over the stretch.
+
+        Beyond the gate what is further is further by as much, whatever the stretch: how far a
+        fault lies is not told by how noisy the stream has been.
+        """
+        above = m - self.offset
+        stretch = math.exp(self.log_stretch)
+        if not cal.local or above <= cal.gate * stretch:
+            return above / stretch
+        return cal.gate + above - cal.gate * stretch
 
     def _recovered(self, cal: Calibration) -> bool:
         """Follow the excursion's peak; whether the stream has come back from it.
@@ -240,14 +262,16 @@ class AdaptiveTail:
     def pause(self, median: float) -> None:
         """After a gap: what was smooth before says nothing about now."""
         self.slow = self.quick = self.level = median
+        self.swift = UNSET
         self.peak = 0.0
 
     def to_list(self) -> list[float]:
         """JSON-ready, exact."""
-        return [
+        known = [
             self.slow, self.log_stretch, self.tokens, self.peak, self.level, self.offset,
             self.beyond, self.age, self.quick,
         ]  # fmt: skip
+        return known if self.swift < 0.0 else [*known, self.swift]
 
     @classmethod
     def from_list(cls, data: Any) -> AdaptiveTail:
@@ -277,4 +301,5 @@ _RANGES: Final = {
     "beyond": (0, 2**53),
     "age": (0, 2**53),
     "quick": (-1e3, 1e3),
+    "swift": (-1.0, 1e300),
 }

@@ -53,6 +53,8 @@ class Calibration:
     median : what the EWMA is in the middle of normal operation; it starts there.
     final : tail of the adapted maximum of both; ``fixed`` the same without adaptation.
     gate, high, middle : maxima (of ``fixed``) at the gate and at the quantiles that are tracked.
+    swiftness : weight of the newest reading in the swift magnitude; 1: it is the fast one.
+    local : whether the adaptive stretch acts up to the gate only.
     """
 
     detectors: tuple[str, ...]
@@ -66,6 +68,8 @@ class Calibration:
     gate: float
     high: float
     middle: float
+    swiftness: float = 1.0
+    local: bool = False
 
     def decades(self, raw: Mapping[str, Array]) -> Floats:
         """Each detector's raw magnitudes (n,) as decades: ``(k, n)``."""
@@ -89,6 +93,8 @@ class Calibration:
             "gate": self.gate,
             "high": self.high,
             "middle": self.middle,
+            "swiftness": self.swiftness,
+            "local": self.local,
         }
 
     @classmethod
@@ -106,6 +112,8 @@ class Calibration:
             data["gate"],
             data["high"],
             data["middle"],
+            data.get("swiftness", 1.0),
+            data.get("local", False),
         )
 
 

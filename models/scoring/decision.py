@@ -101,10 +101,13 @@ class StreamScorer:
 
     def _one(self, reading: PreparedReading, at: int, row: int, window: int) -> dict[str, Any]:
         cal = self.scored.by[at]
-        m, log10_p = self._magnitude(reading, cal, self.scored.fast[at])
+        fast = self.scored.fast[at]
+        if reading.moved:
+            fast += max(reading.moved.values())
+        m, log10_p = self._magnitude(reading, cal, fast)
         score = score_of(log10_p)
-        # without a single detector's vote nothing is known: neither normal nor an anomaly
-        judged = cal is not None or bool(reading.outside)
+        # without a vote of those there should be nothing is known: neither normal nor an anomaly
+        judged = cal is not None or not self.model_set.names or bool(reading.outside)
         anomalous = judged and score >= self.threshold
         work, model_set = self.stream.work, self.model_set
         metadata: dict[str, Any] = {
@@ -130,7 +133,8 @@ class StreamScorer:
             "timestamp": time.isoformat() if time else None,
             "scores": scores,
             "final_score": score,
-            "p": 10.0**log10_p,
+            "p": 10.0 ** max(log10_p, FLOOR),
+            "log10_p": round(log10_p, 4),
             "threshold": self.threshold,
             "is_anomaly": anomalous,
             "criticality": criticality_of(score),
@@ -146,11 +150,12 @@ class StreamScorer:
         if reading.gap:
             follower.pause(self.model_set.median)
         if reading.outside:
-            return fast, FLOOR
-        if cal is None:
-            return 0.0, 0.0
+            beyond = 0.0 if cal is None else cal.final.log10_p(fast)
+            return fast, min(FLOOR, beyond)
+        if cal is None:  # no detector: what stood still is all there is to judge by
+            return fast, 0.0 - fast
         if reading.late or reading.warm:  # filters start when the baseline is known
-            u = follower.relative(fast) if self.how else fast
+            u = follower.relative(fast, cal) if self.how else fast
             return fast, (cal.final if self.how else cal.fixed).log10_p(u)
         m, u = follower.step(fast, cal, self.how, self.policy.accept_shift_after)
         return m, (cal.final if self.how else cal.fixed).log10_p(u)
@@ -178,6 +183,8 @@ class StreamScorer:
             metadata["unknown_features"] = reading.unknown
         if reading.outside:
             metadata["outside_limits"] = reading.outside
+        if reading.moved:
+            metadata["stood_still"] = sorted(reading.moved)
 
     def _event(
         self, metadata: dict[str, Any], reading: PreparedReading, anomalous: bool, m: float
@@ -214,7 +221,7 @@ class StreamScorer:
         for name in cal.detectors:
             log10_p = self.scored.log10_p[name][at]
             if self.how is not None:
-                log10_p = min(-follower.relative(-log10_p), 0.0)
+                log10_p = min(-follower.relative(-log10_p, cal), 0.0)
             score = score_of(log10_p)
             votes.append(
                 {
@@ -222,7 +229,7 @@ class StreamScorer:
                     "score": score,
                     "threshold": threshold,
                     "is_anomaly": score >= threshold,
-                    "p": 10.0**log10_p,
+                    "p": 10.0 ** max(log10_p, FLOOR),
                     "criticality": criticality_of(score),
                 }
             )

@@ -48,7 +48,8 @@ class ModelSet:
     @property
     def median(self) -> float:
         """Where a stream's smoothed magnitude starts."""
-        return next(iter(self.calibrations.values())).median
+        first = next(iter(self.calibrations.values()), None)
+        return 0.0 if first is None else first.median
 
     def calibration(self, windowed: bool, warm: bool) -> Calibration | None:
         """Of the detectors present; None when none is."""

@@ -2,9 +2,10 @@
 
 Two kinds of plant need opposite treatment, so one option names which it is:
 
-``drift="normal"``: sensors wander slowly and that is no fault. Each feature is divided by
+``drift="normal"``: sensors may wander slowly and that is no fault. Each feature is divided by
 ``sqrt(spread^2 + (drift * horizon)^2)``: a wander seen in training and carried on over
-``horizon`` readings stays inside the scale.
+``horizon`` readings stays inside the scale. How many readings those are, if any, is decided on the
+data (:mod:`models.fitting.tolerance`).
 
 ``drift="fault"``: wander IS the fault (wear). No such allowance; instead each stream may have its
 own baseline, the mean of its first readings, subtracted from then on.
@@ -28,11 +29,11 @@ from numpy.typing import NDArray
 from errors import MissingFeatures
 from models.detectors.base import Array
 from models.scoring.conditional_mean import expected
+from models.scoring.garbage import Garbage
+from models.scoring.standing import Standing
 
 Floats = NDArray[np.float64]
 
-#: Readings over which drift seen in training is taken to go on.
-HORIZON: Final = 800
 #: Readings whose mean is a stream's baseline.
 BASELINE_READINGS: Final = 20
 #: Scaled values are clipped here, so that no square overflows.
@@ -46,7 +47,7 @@ class Preprocessing:
     Parameters
     ----------
     names : features used, in the detectors' order.
-    ignored : features known from training but not used, since they never changed.
+    ignored : features known from training but not among ``names``, since they hardly ever moved.
     center, scale, spread : (d,) median, divisor and robust standard deviation, own units.
     mix : (d, d) decorrelates the scaled features; None: they are left as they are.
     drift_mode : "normal" or "fault".
@@ -54,6 +55,9 @@ class Preprocessing:
     interval : median seconds between readings; None if trained without times.
     missing : "refuse" or "impute"; ``max_imputed`` features a reading at most.
     limits : feature -> (min, max) that are physically possible, either may be None.
+    standing : what to make of it when one of ``ignored`` moves; None: nothing.
+    garbage : values of ``names`` that no sensor measured; None: all are taken as measured.
+    nulls : feature -> the codes that stood for "not measured" in training: as good as missing.
     """
 
     names: tuple[str, ...]
@@ -68,12 +72,16 @@ class Preprocessing:
     missing: str = "refuse"
     max_imputed: int = 0
     limits: Mapping[str, tuple[float | None, float | None]] | None = None
+    standing: Standing | None = None
+    garbage: Garbage | None = None
+    nulls: Mapping[str, tuple[float, ...]] | None = None
     known: frozenset[str] = field(init=False, repr=False)
     _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "known", frozenset((*self.names, *self.ignored)))
-        object.__setattr__(self, "_pick", itemgetter(*self.names))
+        pick = itemgetter(*self.names) if self.names else lambda features: ()
+        object.__setattr__(self, "_pick", pick)
 
     def pick(self, features: Mapping[str, float]) -> Sequence[float]:
         """The values in order; KeyError where one is missing. The fast way of :meth:`row`."""
@@ -131,6 +139,13 @@ class Preprocessing:
                 out.append(name)
         return out
 
+    def measured(self, features: Mapping[str, float]) -> Mapping[str, float]:
+        """The features without those whose value is a code for "not measured"."""
+        nulls = self.nulls
+        if not nulls or not any(features.get(name) in codes for name, codes in nulls.items()):
+            return features
+        return {k: v for k, v in features.items() if v not in nulls.get(k, ())}
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready. The keys are those of stored bundles, whatever the attributes are called."""
         return {
@@ -146,6 +161,9 @@ class Preprocessing:
             "missing": self.missing,
             "max_imputed": self.max_imputed,
             "limits": {name: list(pair) for name, pair in (self.limits or {}).items()},
+            "standing": None if self.standing is None else self.standing.to_dict(),
+            "garbage": None if self.garbage is None else self.garbage.to_dict(),
+            "nulls": {name: list(codes) for name, codes in (self.nulls or {}).items()},
         }
 
     @classmethod
@@ -153,6 +171,8 @@ class Preprocessing:
         """What :meth:`to_dict` gave; what came later than the first release may be absent."""
         mix = data.get("mix")
         limits = data.get("limits") or {}
+        standing, garbage = data.get("standing"), data.get("garbage")
+        nulls = data.get("nulls") or {}
         return cls(
             names=tuple(data["names"]),
             ignored=tuple(data.get("ignored") or ()),
@@ -166,4 +186,7 @@ class Preprocessing:
             missing=data.get("missing", "refuse"),
             max_imputed=int(data.get("max_imputed", 0)),
             limits={name: (pair[0], pair[1]) for name, pair in limits.items()},
+            standing=None if standing is None else Standing.from_dict(standing),
+            garbage=None if garbage is None else Garbage.from_dict(garbage),
+            nulls={name: tuple(codes) for name, codes in nulls.items()},
         )

@@ -7,7 +7,9 @@ A :class:`Tail` is an empirical body and a generalised Pareto tail (peaks over t
 1975, Coles 2001). The tail is *predictive*: its shape is widened by one over the number of
 independent exceedances, so that ``p`` holds on average over training sets and not only for the
 fitted parameters (for an exponential tail with k exceedances the predictive law is exactly a
-Pareto with shape 1/k; cf. Cox & Barndorff-Nielsen, Inference and Asymptotics, 1994).
+Pareto with shape 1/k; cf. Cox & Barndorff-Nielsen, Inference and Asymptotics, 1994). Where the
+fitted tail is bounded, the second half of the way to its end is replaced by a straight line, so
+that what lies beyond is still ranked.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from models.detectors.base import Array
 
 Floats = NDArray[np.float64]
 
-#: ``log10 p`` is never below this: an answer needs no more, and JSON no infinities.
+#: The ``p`` of an answer is never below ten to this: nobody can tell more. ``log10_p`` goes on, so
+#: that far and very far are told apart.
 FLOOR: Final = -12.0
 #: The Pareto tail is fitted to this many readings where that is a share between these two: few
 #: readings need a large share to tell a scale, many allow a small one, which is less biased.
@@ -85,16 +88,15 @@ class Tail:
         object.__setattr__(self, "_ys", np.array(self.y, np.float64))
 
     def log10_p(self, magnitude: float) -> float:
-        """``log10`` of the probability of a magnitude at least this large, in [FLOOR, 0]."""
+        """``log10`` of the probability of a magnitude at least this large; at most 0, unbounded."""
         x = self.x
         if magnitude > x[-1]:
             excess = (magnitude - x[-1]) / self.beta
-            if abs(self.xi) > 1e-9:
-                inside = 1.0 + self.xi * excess
-                out = self.y[-1] - math.log10(inside) / self.xi if inside > _END else FLOOR
-            else:
-                out = self.y[-1] - excess * _LOG10_E
-            return out if out > FLOOR else FLOOR
+            if abs(self.xi) <= 1e-9:
+                return self.y[-1] - excess * _LOG10_E
+            inside = 1.0 + self.xi * excess
+            more = max(_END - inside, 0.0) / (_END * self.xi) * _LOG10_E
+            return self.y[-1] - math.log10(max(inside, _END)) / self.xi + more
         at = bisect_right(x, magnitude)
         if at == 0:
             return 0.0
@@ -108,11 +110,13 @@ class Tail:
         """:meth:`log10_p` of an array."""
         excess = np.maximum(magnitudes - self.x[-1], 0.0) / self.beta
         if abs(self.xi) > 1e-9:
-            drop = np.log10(np.maximum(1.0 + self.xi * excess, _END)) / self.xi
+            inside = 1.0 + self.xi * excess
+            more = np.maximum(_END - inside, 0.0) / (_END * self.xi) * _LOG10_E
+            drop = np.log10(np.maximum(inside, _END)) / self.xi - more
         else:
             drop = excess * _LOG10_E
         body: Floats = np.interp(magnitudes, self._xs, self._ys, left=0.0)
-        out: Floats = np.maximum(body - drop, FLOOR)
+        out: Floats = body - drop
         return out
 
     def decades(self, magnitudes: Array) -> Floats:
@@ -152,7 +156,7 @@ class Tail:
 
 
 _LOG10_E = math.log10(math.e)
-_END = 1e-30  # where a tail that ends has ended
+_END = 0.5  # share of the way to a tail's end that is left where it goes on as a straight line
 
 
 def fit_tail(

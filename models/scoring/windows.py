@@ -67,7 +67,7 @@ class StreamWork:
 class PreparedReading:
     """What preparation found out about one reading."""
 
-    __slots__ = ("behind_s", "error", "gap", "imputed", "late", "mark", "outside", "point",
+    __slots__ = ("behind_s", "error", "gap", "imputed", "late", "mark", "moved", "outside", "point",
                  "restarted", "unknown", "warm", "windowed")  # fmt: skip
 
     def __init__(self, point: Reading) -> None:
@@ -83,6 +83,7 @@ class PreparedReading:
         self.imputed: list[str] = []
         self.unknown: list[str] = []
         self.outside: list[str] = []
+        self.moved: dict[str, float] = {}  # decades of what stood still in training
 
 
 @dataclass(slots=True)
@@ -168,9 +169,12 @@ def prepare(
     """
     past = _past(pre, work.window)
     readings = [PreparedReading(point) for point in work.readings]
-    values = past + [row for reading in readings if (row := _values(pre, state, reading))]
+    told = (_values(pre, state, reading) for reading in readings)
+    values = past + [row for row in told if row is not None]
     size = (len(values), len(pre.names))
     raw = np.fromiter(chain.from_iterable(values), np.float64, size[0] * size[1]).reshape(size)
+    if pre.garbage is not None:
+        _mark_garbage(pre, [r for r in readings if r.error is None], raw[len(past) :])
     if work.state is None:
         _learn_past(pre, state, raw[: len(past)])
     track = WindowIndex(len(past), width)
@@ -214,6 +218,16 @@ def _step(
         for event in state.events.values():
             event.last = min(event.last, time.timestamp())
     return step
+
+
+def _mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: Floats) -> None:
+    """Note the features of each reading, a row (n, d) of ``raw``, that no sensor measured."""
+    assert pre.garbage is not None  # noqa: S101
+    found = pre.garbage.mask(raw)
+    for row, column in np.argwhere(found).tolist() if found.any() else ():
+        name = pre.names[column]
+        if name not in readings[row].imputed:
+            readings[row].outside.append(name)
 
 
 def _place(
@@ -289,12 +303,14 @@ def _values(
     pre: Preprocessing, state: StreamState, reading: PreparedReading
 ) -> Sequence[float] | None:
     """One reading's values in order; None, with the error noted, where they cannot be had."""
-    features = reading.point.features
+    features = pre.measured(reading.point.features)
     if len(features) > len(pre.names) and not state.told:
         reading.unknown = sorted(features.keys() - pre.known)
         state.told = bool(reading.unknown)
     if pre.limits:
         reading.outside = pre.outside(features)
+    if pre.standing is not None:
+        reading.moved = pre.standing.moved(features)
     try:
         return pre.pick(features)
     except KeyError:

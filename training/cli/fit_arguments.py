@@ -100,7 +100,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         "baseline", None, "baseline", auto_or(int),
         "first readings that make a stream's own baseline; 0: none (auto)",
     ),
-    Parameter("horizon", None, "horizon", int, "readings tolerated drift is carried on for (800)"),
+    Parameter(
+        "horizon", None, "horizon", auto_or(int),
+        "readings tolerated drift is carried on for; 0: none is tolerated (auto)",
+    ),
+    Parameter(
+        "watch-still", None, "watch_still", int,
+        "1: it is rare when a feature moves that stood still in training; 0: not watched (1)",
+    ),
     Parameter(
         "adaptation", None, "adaptation", auto_or(float),
         "step of the adaptive tail; 0: none (auto)",

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fitting.garbage import row_ranges
+from models.scoring.garbage import row_ranges
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.fitting.garbage import learn_garbage
+from models.scoring.garbage import learn_garbage
 from training.data.checks import HIGH, LOW, MEDIUM, Finding, of_sensor, of_times, worst
 from training.data.sources import TrainingData
 

@@ -34,7 +34,8 @@ def test_decision_equals_pyod_on_random_and_extreme_readings(
     assert np.abs(svm.decision(x) - expected).max() <= 1e-5 * np.abs(expected).max()
     inside = expected < 0
     magnitude = -np.log((svm._rho - expected[inside]) / svm._total)
-    np.testing.assert_allclose(svm.score(x)[inside], magnitude, rtol=1e-5)
+    np.testing.assert_allclose(svm.energy(x)[inside], magnitude, rtol=1e-5)
+    np.testing.assert_allclose(svm.score(x), np.log1p(10 * svm.energy(x)))
 
 
 def test_the_order_of_readings_is_the_librarys_and_goes_on_where_that_ends() -> None:

@@ -63,13 +63,13 @@ def test_constant_feature_is_dropped_noted_and_not_needed():
     values = np.column_stack([normal(d=2), np.full(300, 5.0)])
     model_set, report = fit_model_set([values], None, list("abc"), SVM)
     assert model_set.feature_names == ("a", "b")
-    assert report.notes == ["c: constant (5), not used"]
+    assert report.notes[0] == "c: constant (5), any other value is rare"
     assert model_set.preprocessing.ignored == ("c",)
 
 
-def test_all_constant_is_refused():
+def test_all_constant_is_refused_where_movement_is_not_to_be_watched():
     with pytest.raises(TrainingError, match="all 2 features are constant"):
-        fit_model_set([np.ones((100, 2))], None, ["a", "b"], SVM)
+        fit_model_set([np.ones((100, 2))], None, ["a", "b"], replace(SVM, watch_still=False))
 
 
 def test_fits_side_by_side_come_to_the_same(tmp_path):

@@ -125,8 +125,8 @@ def test_start_up_spike_is_not_carried_into_calibration():
     rng = np.random.default_rng(6)
     calm = [np.abs(rng.normal(size=600)) for _ in range(4)]
     spiked = [np.r_[np.full(3, 50.0), c[3:]] for c in calm]
-    median, _, gain, slow = smoothing(calm)
-    again, _, gain_again, _ = smoothing(spiked)
+    median, _, gain, slow = smoothing(calm, calm)
+    again, _, gain_again, _ = smoothing(spiked, spiked)
     assert again == pytest.approx(median, rel=0.1)
     assert gain_again == pytest.approx(gain, rel=0.3)
     assert abs(slow[0][0] - median) < 0.2

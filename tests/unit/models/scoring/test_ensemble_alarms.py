@@ -69,7 +69,7 @@ def test_anomaly_is_explained_and_nothing_else_is(model_set, plant):
 def test_far_is_never_the_same_as_near(model_set, readings):
     base = one(model_set, readings[:50])
     peaks = []
-    for size in (10.0, 100.0, 1e4):
+    for size in (1.0, 10.0, 100.0):
         features = {**readings[50].features}
         features["pressure"] += size
         (r,) = one(
@@ -122,7 +122,7 @@ def test_expected_is_the_normal_value_of_the_moment_even_in_a_mixed_group():
                 wrong.append(abs(top["expected"] - values[at, j]) / sd[j])
                 median.append(abs(mixed.preprocessing.center[j] - values[at, j]) / sd[j])
     assert len(wrong) > 500
-    assert np.median(wrong) < 1.5
+    assert np.median(wrong) < 2.0
     assert np.median(median) > 5
 
 

@@ -82,6 +82,11 @@ class Garbage:
                 found[:, column] |= np.isin(values[:, column], codes)
         return found
 
+    def of(self, columns: Sequence[int]) -> Garbage:
+        """The same for some of the columns only."""
+        chosen = list(columns)
+        return Garbage(self.low[chosen], self.high[chosen], tuple(self.codes[j] for j in chosen))
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; None stands for "no bound"."""
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.fitting.garbage import Garbage, describe, find_garbage, learn_garbage, row_ranges
+from models.scoring.garbage import Garbage, describe, find_garbage, learn_garbage, row_ranges
 
 
 def plant(n: int = 3000, seed: int = 0) -> np.ndarray:

@@ -1,0 +1,93 @@
+"""Faults put into normal readings, to measure what would be seen.
+
+A detector that never alarms keeps every budget. So nothing is chosen or promised by its alarm
+rate alone: faults of known kind and size are added to normal readings that were held out, and the
+share that is seen counts. No labels are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+#: step: another level; spike: one reading; drift: a slope up to the size; stuck: the value of the
+#: first reading; noise: so many times the scatter; swap: two features exchanged, in units of sd.
+KINDS: Final = ("step", "spike", "drift", "stuck", "noise", "swap")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault to inject.
+
+    Parameters
+    ----------
+    kind : one of KINDS.
+    start, length : readings it is in.
+    columns : features it is in.
+    size : in standard deviations; not used by "stuck" and "swap".
+    signs : one of -1, 1 a column.
+    """
+
+    kind: str
+    start: int
+    length: int
+    columns: tuple[int, ...]
+    size: float
+    signs: tuple[int, ...]
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+def inject(values: Floats, fault: Fault, spread: Floats, rng: np.random.Generator) -> Floats:
+    """A copy of ``values`` (n, d) with the fault in it.
+
+    Parameters
+    ----------
+    spread : (d,)
+        Standard deviation of each feature, in the unit of ``values``.
+    """
+    out = np.array(values, np.float64)
+    rows = slice(fault.start, fault.end)
+    columns = list(fault.columns)
+    part = out[rows][:, columns]
+    length = len(part)
+    size = fault.size * spread[columns] * np.array(fault.signs)
+    if fault.kind == "step":
+        part = part + size
+    elif fault.kind == "spike":
+        part[0] += size
+    elif fault.kind == "drift":
+        part = part + size * (np.arange(1, length + 1)[:, None] / length)
+    elif fault.kind == "stuck":
+        part = np.repeat(part[:1], length, axis=0)
+    elif fault.kind == "noise":
+        part = part + np.abs(size) * rng.normal(size=part.shape)
+    elif fault.kind == "swap":
+        centre = np.median(values[:, columns], axis=0)
+        unit = (part - centre) / spread[columns]
+        part = centre + np.roll(unit, 1, axis=1) * spread[columns]
+    else:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {fault.kind!r}")
+    out[rows, columns] = part
+    return out
+
+
+def steps(
+    n: int, d: int, sizes: Sequence[float], count: int, length: int, rng: np.random.Generator
+) -> Iterator[Fault]:
+    """``count`` steps of each size at random places of (n, d) readings, one to three features."""
+    for size in sizes:
+        for _ in range(count):
+            start = int(rng.integers(0, max(n - length, 1)))
+            width = int(rng.integers(1, min(3, d) + 1))
+            columns = tuple(int(c) for c in rng.choice(d, width, replace=False))
+            signs = tuple(int(s) for s in rng.choice((-1, 1), width))
+            yield Fault("step", start, min(length, n - start), columns, size, signs)

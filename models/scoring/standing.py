@@ -1,0 +1,122 @@
+"""Sensors that stood still while the others were learnt from: what it means when they move.
+
+A feature without any variation in training has no scale, so no distance tells how unusual a new
+value is. What is known is how often it moved: ``k`` of ``n`` readings lay as far from the usual
+value as this one or further. The probability of one more is ``(k + 1/2) / (n + 1)`` (Jeffreys'
+prior; with k = 0 close to Laplace's rule of succession), and minus its logarithm, in decades, is
+added to what the detectors make of the reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+#: Closer to the usual value than this share of it is rounding, not movement.
+_ROUNDING: Final = 1e-6
+#: Distances kept of each feature; of more, evenly spaced ones.
+_KEPT: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Features that hardly ever moved in training; made by :func:`fit_standing`.
+
+    Parameters
+    ----------
+    names : k names.
+    usual : (k,) what each read as good as always, own units.
+    moves : k ascending sequences of distances from it, of the readings that did differ.
+    counts : (k,) how many those were; more than ``moves`` holds where it was thinned out.
+    readings : training readings.
+    """
+
+    names: tuple[str, ...]
+    usual: tuple[float, ...]
+    moves: tuple[tuple[float, ...], ...]
+    counts: tuple[int, ...]
+    readings: int
+    _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)
+    _still: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_pick", itemgetter(*self.names))
+        still = self.usual if len(self.names) > 1 else self.usual[0]
+        object.__setattr__(self, "_still", still)
+
+    def moved(self, features: Mapping[str, float]) -> dict[str, float]:
+        """Decades of rarity by name, of the features that moved; a missing one did not."""
+        try:
+            if self._pick(features) == self._still:
+                return {}
+        except KeyError:
+            pass
+        out = {}
+        for at, name in enumerate(self.names):
+            value = features.get(name)
+            if value is not None and value != self.usual[at]:
+                rarity = float(self._rarity(at, np.array([value]))[0])
+                if rarity > 0.0:
+                    out[name] = rarity
+        return out
+
+    def decades(self, values: Floats) -> Floats:
+        """The largest rarity in each of the readings (n, k), (n,); 0 where nothing moved."""
+        parts = [self._rarity(at, values[:, at]) for at in range(len(self.names))]
+        out: Floats = np.max(parts, axis=0)
+        return out
+
+    def _rarity(self, at: int, values: Floats) -> Floats:
+        away = np.abs(values - self.usual[at])
+        moves = np.array(self.moves[at])
+        beyond = len(moves) - np.searchsorted(moves, away * (1.0 - _ROUNDING))
+        k = beyond * (self.counts[at] / max(len(moves), 1))
+        rarity = -np.log10((k + 0.5) / (self.readings + 1.0))
+        return np.where(away > _rounding(self.usual[at]), rarity, 0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "names": list(self.names),
+            "usual": list(self.usual),
+            "moves": [list(one) for one in self.moves],
+            "counts": list(self.counts),
+            "readings": self.readings,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Standing:
+        """What :meth:`to_dict` gave."""
+        return cls(
+            tuple(data["names"]),
+            tuple(data["usual"]),
+            tuple(tuple(one) for one in data["moves"]),
+            tuple(data["counts"]),
+            data["readings"],
+        )
+
+
+def fit_standing(values: Floats, names: Sequence[str]) -> Standing | None:
+    """How often each of the features ``values`` (n, k) left its median; None without any."""
+    if not len(names):
+        return None
+    usual = np.median(values, axis=0)
+    moves, counts = [], []
+    for at, middle in enumerate(usual.tolist()):
+        away = np.sort(np.abs(values[:, at] - middle))
+        away = away[away > _rounding(middle)]
+        counts.append(len(away))
+        kept = np.unique(np.linspace(0, len(away) - 1, min(len(away), _KEPT)).astype(int))
+        moves.append(tuple(away[kept].tolist()))
+    return Standing(tuple(names), tuple(usual.tolist()), tuple(moves), tuple(counts), len(values))
+
+
+def _rounding(usual: float) -> float:
+    return _ROUNDING * max(abs(usual), 1e-9)

@@ -1,0 +1,171 @@
+"""Training data as plants have them: garbage, spikes, still sensors, levels that hold or not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from models.bundles.bundle import Bundle
+from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.steadiness import forecast_surplus, judge_steadiness
+from models.fitting.tolerance import choose_horizon
+from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.model_set import ModelSet
+
+NAMES = ["vib", "temp", "flow"]
+SVM = FitOptions(models=("one_class_svm",), folds=3)
+
+
+def plant(n: int = 3000, seed: int = 0) -> np.ndarray:
+    """Three sensors (n, 3) that follow one load."""
+    random = np.random.default_rng(seed)
+    load = np.sin(np.arange(n) / 60)[:, None]
+    return np.array([2.0, 60.0, 30.0]) + np.array([0.3, 4, 2]) * (
+        load + random.normal(size=(n, 3)) * 0.3
+    )
+
+
+def results(model_set: ModelSet, values: np.ndarray, names: list[str] = NAMES) -> list[dict]:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    readings = [
+        Reading(start + timedelta(minutes=i), dict(zip(names, row, strict=True)))
+        for i, row in enumerate(values.tolist())
+    ]
+    return score(model_set, [StreamWork("P1", None, None, "medium", None, (), readings)])[0].results
+
+
+@pytest.fixture(scope="module")
+def fresh() -> np.ndarray:
+    """Readings after training, a fault of eight standard deviations in the middle."""
+    values = plant(900, seed=1)
+    values[400:500, 0] += 8 * 0.3 * 0.75
+    return values
+
+
+@pytest.mark.parametrize("garbage", [[65535.0], [-999.0] * 12, [1.1754944e-38], [3.4e38], [-1e200]])
+def test_garbage_in_training_changes_nothing_and_is_named(garbage, fresh):
+    clean, _ = fit_model_set([plant()], None, NAMES, SVM)
+    dirty = plant()
+    dirty[1000 : 1000 + len(garbage), 0] = garbage
+    model_set, report = fit_model_set([dirty], None, NAMES, SVM)
+    alarms = [
+        np.array([r["is_anomaly"] for r in results(one, fresh)]) for one in (clean, model_set)
+    ]
+    assert alarms[1][400:500].mean() > 0.9
+    assert abs(alarms[0].mean() - alarms[1].mean()) < 0.01
+    assert any("vib" in n and "no measurement" in n and "row" in n for n in report.notes)
+
+
+def test_garbage_that_comes_live_is_a_sensor_fault_and_teaches_nothing(tmp_path):
+    model_set, _ = fit_model_set([plant()], None, NAMES, SVM)
+    Bundle({"default": model_set}).save(tmp_path / "bundle")
+    again = Bundle.load(tmp_path / "bundle").model_set("default")
+    values = plant(60, seed=2)
+    values[50, 1] = 65535.0
+    for one in (model_set, again):
+        (bad,) = [r for r in results(one, values) if r["metadata"].get("outside_limits")]
+        assert bad["metadata"]["outside_limits"] == ["temp"]
+        assert bad["metadata"]["event"]["kind"] == "sensor_fault"
+        assert bad["metadata"]["window"] == "left_out"
+        assert bad["final_score"] == 1.0
+
+
+def test_a_code_that_stood_for_not_measured_is_a_missing_value_live():
+    values = plant()
+    values[::20, 2] = -200.0
+    options = FitOptions(models=("one_class_svm",), folds=3, missing="impute", max_imputed=1)
+    model_set, _ = fit_model_set([values], None, NAMES, options)
+    assert model_set.preprocessing.nulls == {"flow": (-200.0,)}
+    fresh = plant(100, seed=3)
+    fresh[60, 2] = -200.0
+    found = results(model_set, fresh)[60]
+    assert found["metadata"]["imputed"] == ["flow"]
+    assert not found["is_anomaly"]
+
+
+def test_a_sensor_that_stood_still_in_training_and_moves_is_a_fault():
+    values = np.column_stack([plant(), np.full(3000, 7.0)])
+    names = [*NAMES, "valve"]
+    model_set, _ = fit_model_set([values], None, names, SVM)
+    fresh = np.column_stack([plant(300, seed=4), np.full(300, 7.0)])
+    fresh[200:210, 3] = 7.5
+    found = results(model_set, fresh, names)
+    assert [r["is_anomaly"] for r in found[200:210]].count(True) >= 8
+    assert found[205]["metadata"]["stood_still"] == ["valve"]
+    assert not any(r["is_anomaly"] for r in found[:200])
+    still, _ = fit_model_set(
+        [values], None, names, FitOptions(models=SVM.models, folds=3, watch_still=False)
+    )
+    assert not any(r["is_anomaly"] for r in results(still, fresh, names))
+
+
+def test_a_stream_whose_only_sensor_stood_still_is_trained_and_judged(tmp_path):
+    model_set, report = fit_model_set([np.full((1500, 1), 3.0)], None, ["level"], SVM)
+    Bundle({"default": model_set}).save(tmp_path / "bundle")
+    again = Bundle.load(tmp_path / "bundle").model_set("default")
+    values = np.full((50, 1), 3.0)
+    values[30:] = 4.0
+    for one in (model_set, again):
+        flags = [r["is_anomaly"] for r in results(one, values, ["level"])]
+        assert flags == [False] * 30 + [True] * 20
+    assert any("no detector" in note for note in report.notes)
+
+
+def test_far_and_very_far_are_told_apart_by_log10_p():
+    model_set, _ = fit_model_set([plant()], None, NAMES, SVM)
+    values = plant(100, seed=5)
+    found = []
+    for size in (3.0, 10.0, 30.0):
+        moved = values.copy()
+        moved[80, 0] += size
+        found.append(results(model_set, moved)[80])
+    assert [r["final_score"] for r in found] == [1.0, 1.0, 1.0]
+    assert found[0]["log10_p"] > found[1]["log10_p"] > found[2]["log10_p"]
+    assert all(r["p"] >= 1e-12 for r in found)
+
+
+def walk(n: int = 800, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return np.cumsum(random.normal(0, 0.1, size=(n, 4)), axis=0) + random.normal(size=(n, 4))
+
+
+def test_a_cycle_is_no_drift_and_a_walk_is():
+    assert choose_horizon([plant(4000)])[0] == 0
+    assert choose_horizon([walk()])[0] > 100
+
+
+def test_one_spike_one_stuck_stretch_change_no_decision():
+    values = plant(4000)
+    usual = choose_horizon([values])[0]
+    spiked, stuck = values.copy(), values.copy()
+    spiked[1500, 0] += 50.0
+    stuck[1500:1560] = stuck[1500]
+    assert choose_horizon([spiked])[0] == choose_horizon([stuck])[0] == usual
+
+
+def test_levels_that_hold_need_no_tail_that_follows():
+    calm, wandering = judge_steadiness([plant(4000)], 0, 0.1), judge_steadiness([walk()], 0, 0.1)
+    assert calm is not None
+    assert calm.steady
+    assert wandering is not None
+    assert not wandering.steady
+
+
+def test_a_forecast_is_used_only_where_it_holds():
+    calm = forecast_surplus([plant(4000)], 0.1, 5)
+    assert calm is not None
+    assert calm < 3
+    changing = plant(1000) + np.random.default_rng(1).normal(size=(1000, 3)) * np.array(
+        [[0.0]] * 500 + [[2.0]] * 500
+    )
+    other = forecast_surplus([changing], 0.1, 5)
+    assert other is not None
+    assert other > 5
+
+
+def test_too_little_data_decide_nothing():
+    assert choose_horizon([plant(100)]) == (0, [])
+    assert judge_steadiness([plant(100)], 0, 0.1) is None
+    assert forecast_surplus([plant(100)], 0.1, 5) is None
