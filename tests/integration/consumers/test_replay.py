@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from consumers.replay import from_file, main, send
+from datasets import FileFormat
 from tests.fixtures.records import plant
 
 CSV = """asset_id,sensor_id,timestamp,rms,kurtosis
@@ -68,6 +69,17 @@ class FakeProducer:
 
     def flush(self):
         pass
+
+
+def test_a_file_in_another_form_is_read_by_the_same_options(tmp_path, capsys):
+    path = tmp_path / "gas.csv"
+    path.write_text("Date;Time;CO;T\n10/03/2004;18.00.00;2,6;-200\n13/03/2004;19.00.00;2;13,5\n")
+    form = FileFormat(asset_id="AQ", null=["-200"])
+    first, second = (orjson.loads(m.value or b"") for m in from_file(path, False, None, form))
+    assert first["features"] == {"CO": 2.6}
+    assert first["timestamp"] == "2004-03-10T18:00:00+00:00"
+    assert (second["asset_id"], second["features"]) == ("AQ", {"CO": 2.0, "T": 13.5})
+    assert "note: numbers are read with decimal commas" in capsys.readouterr().out
 
 
 def test_rate_is_kept(csv):

@@ -589,3 +589,33 @@ def test_a_test_rig_with_two_kinds_of_labels(load: Load) -> None:
 def test_a_wrong_option_is_named(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(DatasetError, match=said):
         FileFormat(**wrong)
+
+
+JUNK = (
+    b",", b";", b'"', b"\n", b"\x00", b"\xff", b"NaN", b"-", b"1e400", b"Bad", b" ", b"\t",
+    b"9" * 20, b"inf", b"-999", b"2026", b"=1+1", b"\xef\xbb\xbf",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_a_file_holds_it_is_read_or_refused_in_one_sentence(
+    tmp_path: Path, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    whole = [table(readings(30)).encode(), scada(40), gas_sensor(40).encode()][seed % 3]
+    forms = [FileFormat(asset_id="A"), FileFormat(), FileFormat(time_unit="row"),
+             FileFormat(asset_id="A", header=False)]  # fmt: skip
+    told: list[str] = []
+    for form in forms:
+        content = bytearray(whole)
+        for _ in range(3):
+            at = int(random.integers(len(content)))
+            content[at : at + int(random.integers(4))] = JUNK[int(random.integers(len(JUNK)))]
+        path = tmp_path / "x.csv"
+        path.write_bytes(bytes(content))
+        for read in (datasets.load, lambda *given: list(datasets.readings(*given))):
+            try:
+                read(path, None, form)
+            except DatasetError as error:
+                told.append(error.message)
+    assert all("\n" not in text and text.startswith("x.csv: ") for text in told)
