@@ -35,6 +35,7 @@ from training.reports.backtest_report import print_report
 
 COLUMNS = (
     "asset_id", "timestamp", "final_score", "threshold", "is_anomaly", "criticality", *MODEL_NAMES,
+    "log10_p",
 )  # fmt: skip
 _FLEET = "fleet"
 
@@ -205,6 +206,7 @@ def write_scores(path: Path, scored: Sequence[Scored]) -> None:
         for one in scored:
             times = one.timestamps.astype("datetime64[us]").astype(str)
             nothing = np.full(len(times), np.nan)
+            rarity = nothing if one.log10_p is None else one.log10_p
             detectors = [one.detectors.get(name, nothing) for name in MODEL_NAMES]
             for i, time in enumerate(times):
                 final = one.final_score[i]
@@ -214,6 +216,7 @@ def write_scores(path: Path, scored: Sequence[Scored]) -> None:
                     str(bool(one.is_anomaly[i])).lower(),
                     criticality_of(float(final)) if known else "",
                     *(_cell(values[i]) for values in detectors),
+                    _cell(rarity[i]),
                 ]  # fmt: skip
                 writer.writerow([*row, one.sensor_id or ""] if several else row)
 

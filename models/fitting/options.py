@@ -45,6 +45,7 @@ class FitOptions:
         ``max_imputed``), or "auto": impute a tenth of the features, at least one of five.
     limits : feature -> (min, max) that are physically possible; either may be None.
     watch_still : whether a feature that stood still in training is rare when it moves.
+    keep_labelled : whether readings labelled faulty are fitted on as well.
     folds : blocks for the out-of-fold calibration.
     """
 
@@ -63,6 +64,7 @@ class FitOptions:
     max_imputed: int = 0
     limits: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     watch_still: bool | int = True
+    keep_labelled: bool = False
     folds: int = 5
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,10 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         "--limit", action="append", type=_limit, metavar="FEATURE=MIN:MAX", default=[],
         help="physical limits of a feature; either side may be empty",
     )  # fmt: skip
+    group.add_argument(
+        "--keep-labelled", action="store_true",
+        help="fit on readings labelled faulty, too; else they are left out",
+    )  # fmt: skip
     group.add_argument("--quick", action="store_true", help="small sizes, to look around")
 
 
@@ -166,7 +170,8 @@ def fit_options(arguments: argparse.Namespace) -> FitOptions:
         if getattr(arguments, key) is not None:
             chosen[key] = getattr(arguments, key)
     limits |= dict(arguments.limit)
-    return build(chosen, limits)
+    options = build(chosen, limits)
+    return replace(options, keep_labelled=True) if arguments.keep_labelled else options
 
 
 def build(chosen: Mapping[str, Any], limits: Mapping[str, Any] | None = None) -> FitOptions:

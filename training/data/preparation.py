@@ -88,6 +88,27 @@ def prepare(
     return Prepared(names, kept, cut, notes)
 
 
+def without_labelled(streams: Sequence[Stream]) -> tuple[list[Stream], list[str]]:
+    """Streams without the readings that are labelled faulty, and a note that says so.
+
+    What a person called a fault must not be learnt as normal.
+    """
+    kept, gone, total = [], 0, 0
+    for stream in streams:
+        total += len(stream.timestamps)
+        if stream.labels is not None and (stream.labels > 0).any():
+            normal = stream.labels <= 0
+            gone += int((~normal).sum())
+            stream = stream.take(normal)
+        if len(stream.timestamps):
+            kept.append(stream)
+    note = (
+        f"{gone:,} of {total:,} training readings are labelled faulty and were left out"
+        " (--keep-labelled keeps them)"
+    )
+    return kept, [note] if gone else []
+
+
 def impute_first(
     streams: Sequence[Stream], cut: Sequence[int], most: int
 ) -> tuple[list[Stream], int]:

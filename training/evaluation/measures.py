@@ -32,6 +32,7 @@ class Scored:
     is_anomaly: Flags  # (n,)
     detectors: Mapping[str, Floats] = field(default_factory=dict)  # name -> (n,)
     labels: npt.NDArray[np.int8] | None = None  # (n,)
+    log10_p: Floats | None = None  # (n,), unbounded: tells far from very far
 
 
 def alarm_rate(scored: Sequence[Scored], *, seed: int = 0) -> dict[str, float]:
@@ -235,8 +236,9 @@ def curves(scored: Sequence[Scored]) -> dict[str, Any] | None:
         if one.labels is not None:
             known = np.isfinite(one.final_score) & (one.labels >= 0)
             labels.append(one.labels[known])
-            # p orders the readings that the score clips at 1
-            scores.append(-np.log10(np.maximum(one.p[known], 1e-300)))
+            # p orders the readings that the score clips at 1, its logarithm those beyond all p
+            rarity = np.log10(np.maximum(one.p, 1e-300)) if one.log10_p is None else one.log10_p
+            scores.append(-rarity[known])
     if not labels or len(np.unique(np.concatenate(labels))) < 2:
         return None
     y, s = np.concatenate(labels), np.concatenate(scores)

@@ -21,7 +21,7 @@ from models.fitting.options import FitOptions
 from models.scoring.adaptation import ScoringPolicy
 from models.scoring.model_set import ModelSet
 from training.cli.progress import ProgressDisplay, pump
-from training.data.preparation import Prepared
+from training.data.preparation import Prepared, without_labelled
 from training.evaluation.measures import Scored
 from training.fitting.stream_scores import score_streams
 
@@ -108,6 +108,9 @@ def perform(task: Task, progress: Progress | None, threads: int = 1) -> Result:
     prepared = task.prepared
     result = Result(task.name, notes=list(prepared.notes))
     training = prepared.training
+    if not task.options.keep_labelled:
+        training, told = without_labelled(training)
+        result.notes += told
     try:
         result.model_set, result.report = fit_model_set(
             [stream.values for stream in training],

@@ -86,13 +86,13 @@ def _points(stream: Stream, names: Sequence[str], begin: int) -> Iterator[Readin
 
 def _scored(stream: Stream, past: int, rows: list[dict[str, Any]]) -> Scored:
     n = len(rows)
-    final, p, threshold = (np.full(n, np.nan) for _ in range(3))
+    final, p, log10_p, threshold = (np.full(n, np.nan) for _ in range(4))
     flags = np.zeros(n, bool)
     detectors = {name: np.full(n, np.nan) for name in MODEL_NAMES}
     for i, row in enumerate(rows):
         if "error" in row:
             continue
-        final[i], p[i] = row["final_score"], row["p"]
+        final[i], p[i], log10_p[i] = row["final_score"], row["p"], row["log10_p"]
         threshold[i], flags[i] = row["threshold"], row["is_anomaly"]
         for one in row["scores"]:
             detectors[one["model_name"]][i] = one["score"]
@@ -106,4 +106,5 @@ def _scored(stream: Stream, past: int, rows: list[dict[str, Any]]) -> Scored:
         flags,
         detectors,
         None if stream.labels is None else stream.labels[past:],
+        log10_p,
     )

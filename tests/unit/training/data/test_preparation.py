@@ -7,7 +7,7 @@ import pytest
 
 from datasets import Stream
 from errors import InputError, TrainingError
-from training.data.preparation import prepare
+from training.data.preparation import prepare, without_labelled
 from training.data.splits import parse_cut, places, prepared
 
 START = np.datetime64("2026-01-01", "us")
@@ -131,3 +131,17 @@ def test_a_back_test_fills_only_what_it_trains_on() -> None:
     values[3, 1] = values[150, 2] = np.nan
     found = prepared([stream(values)], [100], ["a", "b", "c", "d", "e"], "P", lambda width: 1)
     assert np.argwhere(np.isnan(found.streams[0].values)).tolist() == [[150, 2]]
+
+
+def test_readings_labelled_faulty_are_left_out_and_unknown_ones_are_not() -> None:
+    labels = np.zeros(100, np.int8)
+    labels[10:15], labels[20:30] = 1, -1
+    times = START + np.arange(100) * np.timedelta64(1, "s")
+    faulty = Stream("Q", None, times[:5], noise(5), np.ones(5, np.int8))
+    kept, notes = without_labelled([Stream("P", None, times, noise(100), labels), faulty])
+    assert [len(s.timestamps) for s in kept] == [95]
+    assert notes == [
+        "10 of 105 training readings are labelled faulty and were left out"
+        " (--keep-labelled keeps them)"
+    ]
+    assert without_labelled([stream(noise(50))])[1] == []

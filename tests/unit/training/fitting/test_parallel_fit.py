@@ -1,0 +1,52 @@
+"""A task: what it fits on, and what its scores tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets import Stream
+from models.fitting.options import FitOptions
+from models.scoring.adaptation import ScoringPolicy
+from training.backtest import write_scores
+from training.data.preparation import Prepared
+from training.fitting.parallel_fit import Task, perform
+
+OPTIONS = FitOptions(models=("one_class_svm",), folds=2)
+
+
+def task(options: FitOptions = OPTIONS) -> Task:
+    """A fault labelled in training, and two again after it: one of ten sd, one of a hundred."""
+    values = np.random.default_rng(0).normal(size=(1400, 3))
+    labels = np.zeros(1400, np.int8)
+    values[400:500, 0] += 10.0
+    values[1200:1230, 0] += 10.0
+    values[1300:1330, 0] += 100.0
+    labels[400:500] = 1
+    times = np.datetime64("2026-01-01", "us") + np.arange(1400) * np.timedelta64(60, "s")
+    stream = Stream("P", None, times, values, labels)
+    return Task("P", Prepared(["a", "b", "c"], [stream], [1100]), options, ScoringPolicy())
+
+
+def test_a_labelled_fault_is_not_learnt_and_that_is_said() -> None:
+    result = perform(task(), None)
+    assert result.scored[0].is_anomaly[102:130].all()
+    assert any("100 of 1,100 training readings are labelled" in note for note in result.notes)
+    kept = perform(task(replace(OPTIONS, keep_labelled=True)), None)
+    assert not any("labelled" in note for note in kept.notes)
+    assert kept.report is not None
+    assert kept.report.rows == 1100
+
+
+def test_scores_on_disk_tell_far_from_very_far(tmp_path: Path) -> None:
+    scored = perform(task(), None).scored
+    write_scores(tmp_path / "scores.csv", scored)
+    head, *rows = (tmp_path / "scores.csv").read_text().splitlines()
+    cells = [dict(zip(head.split(","), row.split(","), strict=True)) for row in rows]
+    near, far = cells[125], cells[225]
+    assert (near["final_score"], far["final_score"]) == ("1", "1")
+    assert float(far["log10_p"]) < float(near["log10_p"]) < -5
+    assert float(cells[50]["log10_p"]) == pytest.approx(float(np.log10(scored[0].p[50])), abs=1e-3)
