@@ -96,6 +96,25 @@ class Settings(BaseSettings):
     budget_high: float = Field(10**-2.5, gt=0, lt=1, description="false alarms per reading")
     budget_medium: float = Field(1e-3, gt=0, lt=1, description="false alarms per reading")
     budget_low: float = Field(1e-4, gt=0, lt=1, description="false alarms per reading")
+    incident_budget_critical: float = Field(
+        4, gt=0, description="false incidents per asset and month (30 days), all its streams"
+    )
+    incident_budget_high: float = Field(2, gt=0, description="false incidents per asset and month")
+    incident_budget_medium: float = Field(
+        1, gt=0, description="false incidents per asset and month"
+    )
+    incident_budget_low: float = Field(
+        0.25, gt=0, description="false incidents per asset and month"
+    )
+    incident_at_once_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description=(
+            "share of these that may open at once, by one reading rare enough; 0: all wait until"
+            " the alarm has lasted"
+        ),
+    )
     adaptation: bool = Field(True, description="let each stream's tail follow the stream")
     event_silence_s: float = Field(7200, gt=0, description="an event ends after this silence")
     accept_shift_after: int = Field(
@@ -273,6 +292,15 @@ class Settings(BaseSettings):
             "high": self.budget_high,
             "medium": self.budget_medium,
             "low": self.budget_low,
+        }
+
+    def incident_budgets(self) -> dict[str, float]:
+        """False incidents per asset and month by criticality of the asset."""
+        return {
+            "critical": self.incident_budget_critical,
+            "high": self.incident_budget_high,
+            "medium": self.incident_budget_medium,
+            "low": self.incident_budget_low,
         }
 
     def external_database_url(self) -> str | None:

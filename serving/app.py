@@ -93,6 +93,8 @@ class App:
                 adaptation=settings.adaptation,
                 event_silence_s=settings.event_silence_s,
                 accept_shift_after=settings.accept_shift_after,
+                incident_budgets=settings.incident_budgets(),
+                incident_at_once=settings.incident_at_once_share,
             ),
             max_batch=settings.score_batch,
             threads=4 if remote else 1,

@@ -11,6 +11,7 @@ from models.detectors.base import MODEL_NAMES
 from models.fitting.options import DETECTORS
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.calibration import Calibration
+from models.scoring.incidents import BurstRates
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
 
@@ -46,6 +47,7 @@ def save_model_set(model_set: ModelSet, folder: Path) -> None:
         "trained_at": model_set.trained_at,
         "figures": model_set.figures,
         "profile": model_set.profile,
+        "incidents": model_set.bursts.to_dict() if model_set.bursts else None,
     }
     write_json(folder / "model_set.json", content)
 
@@ -68,6 +70,7 @@ def load_model_set(folder: Path) -> ModelSet:
             content.get("trained_at") or "",
             content.get("figures") or {},
             content.get("profile") or {},
+            bursts=BurstRates.from_dict(rates) if (rates := content.get("incidents")) else None,
         )
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise BundleError(f"{folder}: not a model set: {error!r}") from error

@@ -168,15 +168,26 @@ def scores(cal: Calibration, found: OutOfFold, how: AdaptationParams) -> dict[st
 
     (n,) each, over the readings that all of the subset's detectors have a say on.
     """
-    stacked, beside = _series(cal.detectors, found.raw, found.moved)
-    series = [dict(zip(cal.detectors, s, strict=True)) for s in stacked]
+    series = _by_name(cal, found)
     out = {
         name: np.concatenate([_scores(cal.tails[name].log10_ps(s[name])) for s in series])
         for name in cal.detectors
     }
-    fast = [cal.combined(cal.decades(s)) + more for s, more in zip(series, beside, strict=True)]
+    fast = fast_magnitudes(cal, found)
     final = [_scores(cal.final.log10_ps(adapted(cal, f, how))) for f in fast]
     return {**out, "final_score": np.concatenate(final)}
+
+
+def fast_magnitudes(cal: Calibration, found: OutOfFold) -> list[Floats]:
+    """Combined magnitudes out of fold, (n_i,) of each stream."""
+    beside = _series(cal.detectors, found.raw, found.moved)[1]
+    named = zip(_by_name(cal, found), beside, strict=True)
+    return [cal.combined(cal.decades(s)) + more for s, more in named]
+
+
+def _by_name(cal: Calibration, found: OutOfFold) -> list[dict[str, Floats]]:
+    stacked, _ = _series(cal.detectors, found.raw)
+    return [dict(zip(cal.detectors, s, strict=True)) for s in stacked]
 
 
 def _scores(log10_p: Floats) -> Floats:

@@ -23,7 +23,8 @@ from models.detectors.base import (
     Progress,
 )
 from models.feature_drift import make_profile, score_columns
-from models.fitting.calibrate import calibrate, scores
+from models.fitting.burst_rates import fit_bursts
+from models.fitting.calibrate import calibrate, fast_magnitudes, scores
 from models.fitting.cleaning import clean
 from models.fitting.cross_validation import FoldResult, Part, held_out, out_of_fold
 from models.fitting.options import FitOptions
@@ -67,6 +68,7 @@ def fit_model_set(
     options: FitOptions | None = None,
     progress: Progress | None = None,
     threads: int = 1,
+    streams_per_asset: float = 1.0,
 ) -> tuple[ModelSet, FitReport]:
     """Fit one group's model set.
 
@@ -79,6 +81,7 @@ def fit_model_set(
     progress : told of each step, from whatever thread it is made in
     threads : how many fits, of the folds and of all the data, run side by side. The outcome is
         the same for any number; fewer where the data are large, for the sake of memory.
+    streams_per_asset : streams that share an asset's budget of incidents, of all groups.
 
     Raises
     ------
@@ -114,6 +117,10 @@ def fit_model_set(
     report.figures["ensemble"] = {
         "n_eff": cal.final.n_eff, "tail_shape": cal.final.xi, "slow_gain": cal.gain,
     }  # fmt: skip
+    bursts = None
+    if plan.interval is not None:  # a month is so many readings only where these have times
+        fast = fast_magnitudes(cal, magnitudes)
+        bursts = fit_bursts(cal, fast, plan.adaptation, plan.interval, streams_per_asset)
     pooled = np.concatenate(streams)
     columns = {n: pooled[:, j] for j, n in enumerate(plan.names)}
     columns |= score_columns(scores(cal, magnitudes, plan.adaptation))
@@ -122,6 +129,7 @@ def fit_model_set(
     model_set = ModelSet(
         pre, detectors, calibrations, plan.adaptation, options.to_dict(),
         datetime.now(UTC).isoformat(timespec="seconds"), asdict(report), profile,
+        bursts=bursts,
     )  # fmt: skip
     return model_set, report
 

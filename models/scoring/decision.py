@@ -15,6 +15,7 @@ from models.scoring.adaptation import GATE, ScoringPolicy
 from models.scoring.calibration import Calibration
 from models.scoring.events import ANOMALY, REPEATED_HOUR_S, SENSOR_FAULT, advance
 from models.scoring.explanation import Explainer
+from models.scoring.incidents import Burst
 from models.scoring.model_set import ModelSet
 from models.scoring.tail import FLOOR, criticality_of, score_of
 from models.scoring.windows import LEFT_OUT, PreparedReading, PreparedStream
@@ -82,6 +83,9 @@ class StreamScorer:
         self.policy = policy
         self.explainer = explainer
         self.threshold = policy.threshold(stream.work.criticality)
+        self.opening = policy.opening_rule(
+            model_set.bursts, stream.work.criticality, stream.work.raised
+        )
         self.how = model_set.adaptation if policy.adaptation else None
         if self.how is not None and self.how.rate == 0.0:
             self.how = None
@@ -119,6 +123,7 @@ class StreamScorer:
         self._flags(metadata, reading, cal, log10_p)
         if judged:
             self._event(metadata, reading, anomalous, m)
+            self._incident(metadata, reading, cal, anomalous, log10_p)
         else:
             metadata["not_scored"] = True
         scores = self._votes(cal, at)
@@ -212,6 +217,29 @@ class StreamScorer:
             events[event.kind] = event
         if entry is not None:
             metadata["event"] = entry
+
+    def _incident(
+        self,
+        metadata: dict[str, Any],
+        reading: PreparedReading,
+        cal: Calibration | None,
+        anomalous: bool,
+        log10_p: float,
+    ) -> None:
+        """Say of the reading's event whether its incident opens, or when it did."""
+        event, state, at = metadata.get("event"), self.stream.state, reading.point.timestamp
+        if event is None or at is None:
+            return
+        burst = state.burst
+        if burst is None or burst.event != event["id"]:
+            burst = Burst(event["id"])
+        said = event["incident"] = burst.take(-log10_p, anomalous, at, self.opening)
+        if "why" in said:
+            if self.stream.work.raised:
+                said["affected_by_feedback"] = True
+            if cal is not None and cal.final.extrapolated(-burst.peak):
+                said["extrapolated"] = True
+        state.burst = burst if state.events else None
 
     def _votes(self, cal: Calibration | None, at: int) -> list[dict[str, Any]]:
         if cal is None:

@@ -8,6 +8,7 @@ from typing import Any
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Detector
 from models.scoring.adaptation import AdaptationParams, ScoringPolicy
 from models.scoring.calibration import Calibration, subset_key
+from models.scoring.incidents import BurstRates
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
 
@@ -16,7 +17,8 @@ from models.scoring.stream_state import StreamState
 class ModelSet:
     """Preprocessing, detectors and calibration of one group of streams.
 
-    ``group`` and ``version`` are set by the bundle that holds it.
+    ``group`` and ``version`` are set by the bundle that holds it; without ``bursts`` an incident
+    opens with its event.
     """
 
     preprocessing: Preprocessing
@@ -29,6 +31,7 @@ class ModelSet:
     profile: dict[str, Any] = field(default_factory=dict)
     group: str = "default"
     version: str = "unsaved"
+    bursts: BurstRates | None = None
 
     def __post_init__(self) -> None:
         self.names = tuple(name for name in MODEL_NAMES if name in self.detectors)

@@ -22,6 +22,7 @@ from models.scoring.adaptation import ALPHA, AdaptiveTail
 from models.scoring.baseline import FirstReadings, group_size, units
 from models.scoring.clock import StreamClock
 from models.scoring.events import Event
+from models.scoring.incidents import Burst
 from models.scoring.preprocessing import Preprocessing
 
 FORMAT: Final = 2
@@ -48,6 +49,7 @@ class StreamState:
     clock : time of the newest reading, and whether it can be believed.
     follower : smoothing and adaptive tail.
     events : open event of each kind.
+    burst : how far the open event is on its way to an incident.
     first : readings counted for a baseline that is not yet known.
     count, sums : readings that the baseline is made of, 0 until it is known, and that many times
         the baseline (d,), own units.
@@ -57,13 +59,14 @@ class StreamState:
     """
 
     __slots__ = (
-        "clock", "count", "events", "first", "follower", "level", "seen", "sums", "told",
+        "burst", "clock", "count", "events", "first", "follower", "level", "seen", "sums", "told",
     )  # fmt: skip
 
     def __init__(self, follower: AdaptiveTail, width: int) -> None:
         self.clock = StreamClock()
         self.follower = follower
         self.events: dict[str, Event] = {}
+        self.burst: Burst | None = None
         self.first = FirstReadings.none(width)
         self.count = 0
         self.sums: NDArray[np.float64] = np.zeros(width)
@@ -120,6 +123,8 @@ class StreamState:
             out["clock"] = self.clock.to_list()
         if self.events:
             out["events"] = [event.to_list() for event in self.events.values()]
+        if self.burst is not None:
+            out["incident"] = self.burst.to_list()
         if pre.baseline and self.settled:
             out["baseline"] = [_fingerprint(pre), self.count, _packed(self.sums)]
         elif pre.baseline and self.first.count:
@@ -164,6 +169,8 @@ class StreamState:
         for entry in data.get("events") or ():
             event = Event.from_list(entry)
             self.events[event.kind] = event
+        if data.get("incident"):
+            self.burst = Burst.from_list(data["incident"])
         self.told = bool(data.get("told", False))
         tail = data.get("tail")
         if tail is not None and data.get("bundle") == version and data.get("v") == FORMAT:

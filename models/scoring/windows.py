@@ -49,7 +49,8 @@ class StreamWork:
     ``window`` past readings, oldest first, at most ``window_length`` of them. ``arrived`` says of
     each reading when Kafka had it (empty: not known), ``now`` the time at who asks: see
     :mod:`models.scoring.clock`. ``renew``: a state that cannot be read is no error, the stream
-    begins anew.
+    begins anew. ``raised``: decades more rare an incident's peak must be, see
+    :mod:`models.scoring.incidents`.
     """
 
     asset_id: str
@@ -62,6 +63,7 @@ class StreamWork:
     arrived: Sequence[datetime | None] = ()
     now: datetime | None = None
     renew: bool = False
+    raised: float = 0.0
 
 
 class PreparedReading:

@@ -99,10 +99,10 @@ def test_the_keys_that_are_stored_are_these(old):
         [StreamWork("UNIT_1", None, None, "low", None, (), readings(None, 3))],
     )[0].state
     always = {"v", "bundle", "last", "tail", "clock"}
-    assert set(pumps) - {"events"} == always | {"level"}
-    assert set(fleet) - {"events"} == always | {"baseline"}
-    assert set(begun) - {"events"} == always | {"baseline"}
-    assert set(young) - {"events"} == always | {"first"}
+    assert set(pumps) - {"events", "incident"} == always | {"level"}
+    assert set(fleet) - {"events", "incident"} == always | {"baseline"}
+    assert set(begun) - {"events", "incident"} == always | {"baseline"}
+    assert set(young) - {"events", "incident"} == always | {"first"}
     assert [len(one["tail"]) for one in (pumps, fleet)] == [9, 9]
     keys = {"rate", "pace", "least", "most", "furthest", "start"}
     assert set(AdaptationParams().to_dict()) == keys

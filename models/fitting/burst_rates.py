@@ -1,0 +1,185 @@
+"""How often normal readings make bursts of anomalies, and how rare their peaks are.
+
+Fitted on what long-running adaptive streams make of the out-of-fold magnitudes, as the final tail
+is. A burst is a cluster of readings beyond the gate. That it has ``d`` anomalies at alarm level
+``t`` and a peak of at least ``t + g`` is one condition on ``min(peak - g, d-th largest) >= t``, so
+each excess ``g`` has one tail (generalised Pareto, :mod:`models.scoring.tail`), which tells the
+rate at every level, also at levels that the sample does not reach.
+
+The on-delay is chosen, of a few, by what it costs: the one that opens soonest, at the medium
+budget, on faults made by lifting the magnitude of stretches of the same readings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import TrainingError
+from models.fitting.calibrate import adapted
+from models.scoring.adaptation import BUDGETS, AdaptationParams
+from models.scoring.calibration import Calibration
+from models.scoring.incidents import (
+    APART,
+    AT_ONCE,
+    INCIDENT_BUDGETS,
+    LEAST_LEVEL,
+    LEVELS,
+    RATES,
+    BurstRates,
+    OpeningRule,
+)
+from models.scoring.tail import Tail, fit_tail
+
+Floats = NDArray[np.float64]
+
+#: On-delays to choose from, in anomalies.
+DELAYS: Final = (3, 6, 12)
+_EXCESSES: Final = tuple(0.5 * k for k in range(21))
+#: Bursts that a tail needs; with fewer beyond the gate, readings count that are less rare.
+_FEWEST: Final = 30
+_LOWER: Final = (LEAST_LEVEL, 1.5, 1.0)
+_BURN_IN: Final = 2_000
+_ENOUGH: Final = 10_000
+#: Faults that the on-delay is chosen on: decades by which the magnitude is lifted, readings that
+#: it lasts, and readings from one to the next.
+_LIFTS: Final = (2.0, 3.0, 4.0)
+_LASTS: Final = 150
+_EVERY: Final = 600
+_MOST: Final = 20_000
+
+
+def fit_bursts(
+    cal: Calibration,
+    fast: Sequence[Floats],
+    how: AdaptationParams,
+    interval_s: float,
+    streams: float = 1.0,
+) -> BurstRates:
+    """Rates of normal bursts.
+
+    Parameters
+    ----------
+    cal : calibration of all detectors.
+    fast : out-of-fold combined magnitudes in decades, (n_i,) each, in time order.
+    how : adaptation of the group.
+    interval_s : seconds between readings.
+    streams : of one asset.
+    """
+    times = max(1, math.ceil(_ENOUGH / sum(map(len, fast))))
+    rarities = [_rarities(cal, _endless(values, times), how)[_BURN_IN:] for values in fast]
+    total = sum(map(len, rarities))
+    for level in _LOWER:
+        bursts = _bursts(rarities, level)
+        if len(bursts) >= _FEWEST * times:
+            break
+    else:
+        return _by_p(total / times, interval_s, streams)
+    try:
+        found = [_rates(bursts, d, total, times, interval_s, streams) for d in DELAYS]
+    except TrainingError:  # bursts all alike: nothing to tell peaks apart by
+        return _by_p(total / times, interval_s, streams)
+    return min(found, key=lambda rates: _cost(rates, cal, fast, how))
+
+
+def _by_p(readings: float, interval_s: float, streams: float) -> BurstRates:
+    """Rates where bursts are too few to tell: no rarer than single readings, by their ``p``."""
+    rarities = tuple(-rate for rate in RATES)
+    rows = tuple(rarities for _ in LEVELS)
+    return BurstRates(rarities, 1, rows, interval_s, streams, -math.log10(readings))
+
+
+def _endless(values: Floats, times: int) -> Floats:
+    """The end of an endless repetition (n,): the stream's swing is in it from the start."""
+    return np.resize(values[::-1], _BURN_IN + times * len(values))[::-1]
+
+
+def _rarities(cal: Calibration, fast: Floats, how: AdaptationParams) -> Floats:
+    """``-log10 p`` (n,) of fast magnitudes in a stream's order."""
+    tail = cal.final if how.rate else cal.fixed
+    out: Floats = -tail.log10_ps(adapted(cal, fast, how if how.rate else None))
+    return out
+
+
+def _bursts(rarities: Sequence[Floats], level: float) -> Floats:
+    """The largest rarities in and around each burst, (bursts, max of DELAYS), falling."""
+    most = max(DELAYS)
+    rows = []
+    for values in rarities:
+        at = np.flatnonzero(values >= level)
+        if not len(at):
+            continue
+        for part in np.split(at, np.flatnonzero(np.diff(at) > APART + 1) + 1):
+            near = values[max(0, part[0] - APART) : part[-1] + APART + 1]
+            top = np.zeros(most)
+            largest = np.sort(near)[::-1][:most]
+            top[: len(largest)] = largest
+            rows.append(top)
+    return np.array(rows) if rows else np.empty((0, most))
+
+
+def _rates(
+    bursts: Floats, on_delay: int, total: int, times: int, interval_s: float, streams: float
+) -> BurstRates:
+    base = math.log10(len(bursts) / total)
+    rates = np.array(RATES)
+    peaks = fit_tail([bursts[:, 0]], apart=0, repeats=times)
+    single = np.array([peaks.quantile(min(rate - base, 0.0)) for rate in RATES])
+    excess = np.array(_EXCESSES)
+    tails = [_joint(bursts, on_delay, g, times) for g in _EXCESSES]
+    lasting = []
+    for level in LEVELS:
+        log10_rate = base + np.array([tail.log10_p(level) for tail in tails])
+        log10_rate = np.minimum.accumulate(log10_rate)
+        lasting.append(level + np.interp(-rates, -log10_rate, excess))
+    # a lasting burst is a burst: no rarer peak is asked of it
+    rows = tuple(tuple(np.minimum(row, single).tolist()) for row in lasting)
+    known = -math.log10(total / times)
+    return BurstRates(tuple(single.tolist()), on_delay, rows, interval_s, streams, known)
+
+
+def _joint(bursts: Floats, on_delay: int, excess: float, times: int) -> Tail:
+    """Tail of ``min(peak - excess, on_delay-th largest)`` over the bursts."""
+    both = np.minimum(bursts[:, 0] - excess, bursts[:, on_delay - 1])
+    return fit_tail([both], apart=0, repeats=times)
+
+
+def _cost(
+    rates: BurstRates, cal: Calibration, fast: Sequence[Floats], how: AdaptationParams
+) -> float:
+    """Mean readings from a fault's beginning to its incident, none counting as all of it."""
+    level = -math.log10(BUDGETS["medium"])
+    rule = rates.rule(level, INCIDENT_BUDGETS["medium"], AT_ONCE)
+    values = np.concatenate(list(fast))[:_MOST]
+    values = np.resize(values, max(len(values), 5 * _EVERY))
+    starts = range(_EVERY, len(values) - _LASTS, _EVERY)
+    waits = []
+    for lift in _LIFTS:
+        lifted = values.copy()
+        for start in starts:
+            lifted[start : start + _LASTS] += lift
+        rarities = _rarities(cal, lifted, how)
+        waits += [opening(rarities[s : s + _LASTS], level, rule) for s in starts]
+    return float(np.mean([_LASTS if wait is None else wait for wait in waits]))
+
+
+def opening(rarities: Floats, level: float, rule: OpeningRule) -> int | None:
+    """Index of the reading of ``-log10 p`` (n,) at which an incident opens; None: none does."""
+    hits = quiet = 0
+    peak = 0.0
+    for i, rarity in enumerate(rarities.tolist()):
+        if rarity < level:
+            quiet += 1
+            continue
+        if quiet > APART:
+            hits, peak = 0, 0.0
+        quiet = 0
+        hits += rarity >= LEAST_LEVEL
+        peak = max(peak, rarity)
+        if peak >= rule.at_once or (hits >= rule.on_delay and peak >= rule.peak):
+            return i
+    return None

@@ -1,0 +1,254 @@
+"""When an event becomes an incident: a decision of its own, beside the alarm of each reading.
+
+A budget per reading cannot be meant by a person: one in a thousand is 86 alarms a day at one
+reading a second. The budget here is false incidents per ASSET-month. Within an event, anomalies
+no more than :data:`APART` readings apart are a *burst*; an incident opens
+
+- at once, when a burst's peak is so rare that a share of the budget allows it (``at_once``),
+- else after the on-delay, when a burst has had so many anomalies and a peak of at least ``peak``.
+
+Rarity is ``-log10 p``, unclipped. How often normal readings do either is what :class:`BurstRates`
+knows, fitted out of fold by :mod:`models.fitting.burst_rates`; it knows no budget, so budgets are
+settings and need no new fit. An event opens one incident at most. Model sets without rates open
+with the event.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+
+#: False incidents per asset and month (30 days) by criticality of the asset.
+INCIDENT_BUDGETS: Final = {"critical": 4.0, "high": 2.0, "medium": 1.0, "low": 0.25}
+#: Share of the budget for incidents that open at once. Small: single extremes are where
+#: extrapolation is least to be trusted, and faults last.
+AT_ONCE: Final = 0.1
+MONTH_S: Final = 30 * 86_400.0
+#: Readings without an anomaly after which a burst is over: half the smoothing's half-life.
+APART: Final = 10
+#: ``-log10 p`` from which anomalies count for the on-delay, whatever the alarm threshold: bursts
+#: were fitted from here on (the gate of the adaptation).
+LEAST_LEVEL: Final = 2.0
+#: Alarm levels (``-log10 p``) the rates are known at, and excesses of the peak over them.
+LEVELS: Final = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
+#: ``log10`` of bursts per reading at which the rarity of their peaks is known: 0.3 a month at
+#: one reading an hour to one in ten years at 10 Hz.
+RATES: Final = tuple(-2.0 - 0.5 * k for k in range(17))
+
+_MOST_RULES: Final = 1000
+
+AT_ONCE_WHY: Final = "at_once"
+LASTING_WHY: Final = "on_delay"
+EVENT_WHY: Final = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningRule:
+    """What a burst must reach: rarities as ``-log10 p``, the on-delay in anomalies."""
+
+    on_delay: int
+    peak: float
+    at_once: float
+
+
+@dataclass(frozen=True, slots=True)
+class BurstRates:
+    """How rare the peak of a normal burst must be for bursts like it to come at a given rate.
+
+    Parameters
+    ----------
+    single : by RATES, ``-log10 p`` that the peak of any burst exceeds at that rate per reading.
+    on_delay : anomalies a lasting burst has at least.
+    lasting : by LEVELS and RATES, the same for bursts with ``on_delay`` anomalies at the level.
+    interval_s : seconds between the group's readings.
+    streams : of one asset; they share its budget.
+    known : ``log10`` of the least rate that the sample tells of; rarer ones are extrapolated.
+    """
+
+    single: tuple[float, ...]
+    on_delay: int
+    lasting: tuple[tuple[float, ...], ...]
+    interval_s: float
+    streams: float
+    known: float
+    _rules: dict[tuple[float, ...], OpeningRule] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def rule(self, level: float, budget: float, at_once: float, raised: float = 0.0) -> OpeningRule:
+        """The rule that keeps a budget.
+
+        Parameters
+        ----------
+        level : ``-log10 p`` from which readings alarm.
+        budget : false incidents per asset and month.
+        at_once : share of the budget for those that open at once; 0: none does.
+        raised : decades more that are asked of peaks.
+        """
+        key = (level, budget, at_once, raised)
+        found = self._rules.get(key)
+        if found is None:
+            if len(self._rules) >= _MOST_RULES:
+                self._rules.clear()
+            found = self._solve(max(level, LEAST_LEVEL), budget, at_once)
+            if raised:
+                found = OpeningRule(found.on_delay, found.peak + raised, found.at_once + raised)
+            self._rules[key] = found
+        return found
+
+    def _solve(self, level: float, budget: float, at_once: float) -> OpeningRule:
+        rate = self._rate(budget)
+        single = _at(rate, self.single)
+        if self.on_delay <= 1:
+            return OpeningRule(1, single, single)
+        severe = _at(rate + math.log10(at_once), self.single) if at_once > 0 else math.inf
+        if at_once >= 1:
+            return OpeningRule(1, severe, severe)
+        share = rate + math.log10(1.0 - at_once)
+        by_level = [_at(share, row) for row in self.lasting]
+        peak = float(np.interp(level, LEVELS, by_level))
+        return OpeningRule(self.on_delay, min(peak, severe), severe)
+
+    def extrapolated(self, budget: float) -> bool:
+        """Whether so few incidents are more than ten times rarer than the sample can tell of."""
+        return self._rate(budget) < self.known - 1.0
+
+    def _rate(self, budget: float) -> float:
+        """``log10`` of bursts per reading of one stream."""
+        return math.log10(budget * self.interval_s / (MONTH_S * self.streams))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "single": list(self.single),
+            "on_delay": self.on_delay,
+            "lasting": [list(row) for row in self.lasting],
+            "interval_s": self.interval_s,
+            "streams": self.streams,
+            "known": self.known,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> BurstRates:
+        """What :meth:`to_dict` gave.
+
+        Raises
+        ------
+        ValueError
+            It belongs to other levels or rates.
+        """
+        single = tuple(map(float, data["single"]))
+        lasting = tuple(tuple(map(float, row)) for row in data["lasting"])
+        if [len(row) for row in (single, *lasting)] != [len(RATES)] * (1 + len(LEVELS)):
+            raise ValueError("incidents: not as many figures as levels and rates")
+        return cls(
+            single, int(data["on_delay"]), lasting,
+            float(data["interval_s"]), float(data["streams"]), float(data["known"]),
+        )  # fmt: skip
+
+
+def _at(rate: float, rarities: Sequence[float]) -> float:
+    """The rarity exceeded at a rate, given those at RATES; beyond them a decade for a decade."""
+    inside = float(np.interp(-rate, [-r for r in RATES], rarities))
+    return inside + max(RATES[-1] - rate, 0.0)
+
+
+class Burst:
+    """How far an event is on its way to an incident: what the stream's state keeps of it.
+
+    Attributes
+    ----------
+    event : id of the event.
+    hits : anomalies of the burst so far; ``quiet`` readings in a row since the last.
+    peak : largest ``-log10 p`` among them.
+    opened : when the event's incident opened (ISO 8601); None: it has not.
+    """
+
+    __slots__ = ("event", "hits", "opened", "peak", "quiet")
+
+    def __init__(
+        self,
+        event: str,
+        hits: int = 0,
+        quiet: int = 0,
+        peak: float = 0.0,
+        opened: str | None = None,
+    ) -> None:
+        self.event = event
+        self.hits = hits
+        self.quiet = quiet
+        self.peak = peak
+        self.opened = opened
+
+    def take(
+        self, rarity: float, counts: bool, at: datetime, rule: OpeningRule | None
+    ) -> dict[str, Any]:
+        """Take in one reading of the event; what its metadata says of the incident.
+
+        Parameters
+        ----------
+        rarity : ``-log10 p``.
+        counts : whether it is an anomaly.
+        at : of the reading.
+        rule : None: an incident opens with its event.
+        """
+        if not counts:
+            self.quiet += 1
+            return self._said()
+        if self.quiet > APART:
+            self.hits, self.peak = 0, 0.0
+        self.quiet = 0
+        self.hits += rule is None or rarity >= LEAST_LEVEL
+        self.peak = max(self.peak, rarity)
+        why = self._why(rule) if self.opened is None else None
+        if why is None:
+            return self._said()
+        self.opened = at.isoformat()
+        said = {**self._said(), "why": why, "peak_log10_p": round(-self.peak, 3)}
+        if rule is not None:
+            needed = rule.at_once if why == AT_ONCE_WHY else rule.peak
+            said["needed_log10_p"] = round(-needed, 3)
+        return said
+
+    def _said(self) -> dict[str, Any]:
+        """Whether the event has an incident, and since when."""
+        return {"opens": self.opened is not None, "at": self.opened}
+
+    def _why(self, rule: OpeningRule | None) -> str | None:
+        if rule is None:
+            return EVENT_WHY
+        if self.peak >= rule.at_once:
+            return AT_ONCE_WHY
+        return LASTING_WHY if self.hits >= rule.on_delay and self.peak >= rule.peak else None
+
+    def begin_anew(self) -> None:
+        """Forget the burst: what was suppressed opens nothing later."""
+        self.hits, self.quiet, self.peak = 0, 0, 0.0
+
+    def to_list(self) -> list[Any]:
+        """JSON-ready, exact."""
+        return [self.event, self.hits, self.quiet, self.peak, self.opened]
+
+    @classmethod
+    def from_list(cls, data: Any) -> Burst:
+        """What :meth:`to_list` gave.
+
+        Raises
+        ------
+        ValueError, TypeError
+            It is not that.
+        """
+        event, hits, quiet, peak, opened = list(data)[:5]
+        if not isinstance(event, str) or not (opened is None or isinstance(opened, str)):
+            raise ValueError("incident: event and opening are not text")
+        if opened is not None:
+            datetime.fromisoformat(opened)
+        for number in (hits, quiet, peak):
+            if isinstance(number, bool) or not 0 <= number < 1e300:
+                raise ValueError(f"incident: {number!r:.40} is not a number of readings or a peak")
+        return cls(event, int(hits), int(quiet), float(peak), opened)
