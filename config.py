@@ -185,7 +185,6 @@ class Settings(BaseSettings):
     bridge_metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Prometheus endpoint; unset: none"
     )
-    bridge_kill_point: str | None = Field(None, description="for tests only: point:count")
     refusal_pause: bool = Field(
         True, description="pause when the set-up refuses nearly all streams"
     )

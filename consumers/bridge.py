@@ -25,7 +25,6 @@ from config import Settings, load_settings
 from consumers import preflight, topics
 from consumers.app import Bridge, build
 from consumers.broker import clients
-from consumers.kill import Hook, killer, nothing
 from consumers.metrics import Metrics
 from consumers.outage import Outage
 from consumers.scoring_client import HttpScorer
@@ -129,15 +128,6 @@ def _scorer(settings: Settings) -> HttpScorer:
     )
 
 
-def _hook(settings: Settings) -> Hook:
-    if not settings.bridge_kill_point:
-        return nothing
-    try:
-        return killer(settings.bridge_kill_point)
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
-
-
 def check_pool(settings: Settings) -> None:
     """Refuse more lanes than the pool has connections for.
 
@@ -175,14 +165,12 @@ def _run(settings: Settings, drain: bool) -> int:
             return 0
         topics.log_unwritable(settings)
         owner = settings.kafka_group_instance_id or f"{socket.gethostname()}:{os.getpid()}"
-        hook = _hook(settings)
         maintenance = Maintenance(engine, settings)
         bridge = build(
-            settings, consumer, BridgeStore(engine, owner, hook), metrics,
+            settings, consumer, BridgeStore(engine, owner), metrics,
             make_producer=lambda **options: clients.make_producer(settings, **options),
             make_scorer=lambda: _scorer(settings),
             make_partitions=lambda _: maintenance.run(),
-            hook=hook,
         )  # fmt: skip
         return _drive(bridge, consumer, settings, stopping, drain)
     finally:
@@ -225,7 +213,7 @@ def _drive(
                 )
                 code = 1
                 break
-            if drain and bridge.refused:
+            if drain and bridge.condition.misconfiguration:
                 code = 3
                 break
             if drain and bridge.drained():

@@ -17,11 +17,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from consumers.kill import Hook, nothing
 from consumers.metrics import Metrics
 from consumers.outage import Outage
+from consumers.partition import Source
 from consumers.sending import Sending, Settled
-from consumers.store import BridgeStore, Source
+from consumers.store import BridgeStore
 from consumers.threads import PartThread
 from db.queries.outbox import OutboxMessage, Target
 from errors import AnomalyError, BrokerUnavailable
@@ -78,7 +78,6 @@ class Publisher:
         metrics: Metrics,
         outage: Outage,
         store_outage: Outage,
-        hook: Hook = nothing,
     ) -> None:
         self._store = store
         self._sending = sending
@@ -88,7 +87,6 @@ class Publisher:
         self._store_outage = store_outage
         # the messages wait, the bridge does not: its state stays as it is
         self._refusal = Outage(f"publishing to {outlet}", lambda *_: None)
-        self._hook = hook
         self._work = threading.Event()
         self._hurry = threading.Event()  # the end is near: wait no longer for the broker
         self._stop = threading.Event()
@@ -181,7 +179,6 @@ class Publisher:
         with self._metrics.timed("publish"):
             self._publish(messages)
         self._forget_done()
-        self._hook("after_ack")
         return self._settle(messages) and len(messages) == CHUNK
 
     def _drain_orphans(self) -> None:
@@ -223,7 +220,6 @@ class Publisher:
                     message.source_offset, message.partition, message.target_topic,
                     settled.never[message.id], extra={"action": "unpublishable"},
                 )  # fmt: skip
-        self._hook("after_publish")
         return self._done
 
     def _settle(self, messages: Sequence[OutboxMessage]) -> bool:

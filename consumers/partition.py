@@ -1,126 +1,291 @@
-"""A place: one assigned partition, from its claim to its loss, with the records fetched of it."""
+"""The partitions assigned to this bridge, each from its claim to its loss."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from kafka import TopicPartition
 
 from consumers.records.parsing import Record
 from consumers.stream_cache import StreamCache
+from db.queries.offsets import Claim
+
+#: A partition as the database names it: topic id and number.
+Source = tuple[UUID, int]
 
 
 class PartitionStatus(Enum):
-    """Of a place; it never comes back from ``gone``: a new assignment makes a new place."""
+    """Stages in the life of an assigned partition; a new assignment makes a new object."""
 
-    CLAIMING = "claiming"  # assigned; the database has not yet said where it stands
+    CLAIMING = "claiming"  # assigned; the database has not yet answered where it stands
     READY = "ready"  # ours: records may be taken
-    LEAVING = "leaving"  # being revoked: the batch in hand may finish, no other may begin
+    LEAVING = "leaving"  # being revoked: the batch in flight may finish, no other may begin
     DOUBTFUL = "doubtful"  # a transaction failed: read the account again before going on
-    LOST = "lost"  # the account is another's: wait for a heartbeat, then claim again
-    GONE = "gone"  # not ours any more: nothing of it may be stored
+    LOST = "lost"  # the account is another bridge's: wait for a heartbeat, then claim again
+    GONE = "gone"  # no longer ours: nothing of it may be stored
+
+
+_OWNED: Final = (PartitionStatus.READY, PartitionStatus.DOUBTFUL)
+#: Decided by the group, on another thread, at any moment.
+_TAKEN_BACK: Final = (PartitionStatus.LEAVING, PartitionStatus.GONE)
+
+
+class IllegalTransitionError(RuntimeError):
+    """A status does not follow from the present one: a defect of the caller."""
 
 
 class AssignedPartition:
-    """One partition that the group assigned to this bridge.
+    """One partition that the group assigned to this bridge, and the records fetched of it.
 
-    Attributes
+    The poll thread fills it, one worker empties it, and the rebalance listener takes it back.
+    What the group decides comes at any moment, so :meth:`leave` and :meth:`drop` are always
+    allowed, and a transition that comes after them is ignored and returns False. Any other
+    transition out of turn raises :class:`IllegalTransitionError`.
+
+    Parameters
     ----------
-    stored : int or None
-        ``next_offset`` of the database's row, which the next commit must find there.
-    position : int
-        Offset of the next record to account for; behind a gap it is ahead of ``stored``.
-    fetched : int
-        Offset of the next record to fetch.
+    topic_partition : TopicPartition
+    topic_id : UUID
+        Tells a topic from an earlier one of the same name.
+    cache : StreamCache
+        The partition's streams.
     """
 
     def __init__(self, topic_partition: TopicPartition, topic_id: UUID, cache: StreamCache) -> None:
-        self.topic_partition = topic_partition
-        self.topic_id = topic_id
-        self.status = PartitionStatus.CLAIMING
-        self.epoch = 0
-        self.stored: int | None = None
-        self.due: int | None = None  # where the account must stand before anything is read
-        self.lost: tuple[int, int] | None = None  # offsets that it passes over by that
-        self.anew = False  # a topic of this name was accounted for before
-        self.position = 0
-        self.fetched = 0
-        self.hole = (-1, -1)  # offsets that were missing when last polled
-        self.drain_to: int | None = None
-        self.lost_at = 0.0
-        self.cache = cache
-        self.buffer: deque[Record] = deque()
-        self.bytes = 0
-        self.oldest = 0.0  # monotonic time when the buffer's head came in
-        self.paused = False
-        self.held_until = 0.0  # monotonic time before which nothing is fetched of it
-        self.asked = False  # the account is being read again
-        self._lock = threading.Lock()  # one thread fetches, another takes
+        self.topic_partition: Final = topic_partition
+        self.topic_id: Final = topic_id
+        self.cache: Final = cache
+        self._status = PartitionStatus.CLAIMING
+        self._claim = Claim(0, None)
+        self._reread_requested = False
+        self._lost_at = 0.0
+        self._position = 0
+        self._fetched = 0
+        self._hole = (-1, -1)
+        self._drain_target: int | None = None
+        self._buffer: deque[Record] = deque()
+        self._bytes = 0
+        self._oldest = 0.0
+        self._lock = threading.Lock()
+
+    # -- its life -------------------------------------------------------------------------------
 
     @property
-    def source(self) -> tuple[UUID, int]:
+    def status(self) -> PartitionStatus:
+        """The present stage."""
+        return self._status
+
+    @property
+    def owned(self) -> bool:
+        """Whether it was claimed and neither lost nor taken back since."""
+        return self._status in _OWNED
+
+    def set_claim(self, claim: Claim) -> None:
+        """Store the answer to a claim; :meth:`begin` follows once Kafka was asked, too."""
+        self._claim = claim
+
+    def begin(self, position: int) -> bool:
+        """Become ready to be read from ``position`` on."""
+        if not self._become(PartitionStatus.READY, PartitionStatus.CLAIMING):
+            return False
+        self._position = self._fetched = position
+        return True
+
+    def doubt(self) -> bool:
+        """Stop after a failed transaction, until the account was read again."""
+        return self._become(PartitionStatus.DOUBTFUL, PartitionStatus.READY)
+
+    def request_reread(self) -> bool:
+        """Return True once after each doubt: the account is to be read again."""
+        due = self._status is PartitionStatus.DOUBTFUL and not self._reread_requested
+        self._reread_requested |= due
+        return due
+
+    def resume(self) -> bool:
+        """Go on: the account is where it was left."""
+        return self._become(PartitionStatus.READY, PartitionStatus.DOUBTFUL)
+
+    def lose(self) -> bool:
+        """Drop everything: another bridge claimed the account."""
+        if not self._become(PartitionStatus.LOST, PartitionStatus.DOUBTFUL):
+            return False
+        self._lost_at = time.monotonic()
+        with self._lock:
+            self._buffer.clear()
+            self._bytes = 0
+        self.cache.clear()
+        return True
+
+    def leave(self) -> bool:
+        """Begin no other batch: the group asks for it back."""
+        return self._become(PartitionStatus.LEAVING)
+
+    def drop(self) -> None:
+        """End: nothing of it may be stored any more."""
+        with self._lock:
+            self._status = PartitionStatus.GONE
+
+    def _become(self, status: PartitionStatus, before: PartitionStatus | None = None) -> bool:
+        with self._lock:
+            if self._status in _TAKEN_BACK:
+                return False
+            if before not in (None, self._status):
+                raise IllegalTransitionError(f"{self}: {self._status.value} -> {status.value}")
+            self._reread_requested = False
+            self._status = status
+            return True
+
+    # -- where it stands ------------------------------------------------------------------------
+
+    @property
+    def source(self) -> Source:
+        """The partition as the database names it."""
         return self.topic_id, self.topic_partition.partition
 
     @property
+    def epoch(self) -> int:
+        """The claim's number, which a commit must find in the database."""
+        return self._claim.epoch
+
+    @property
+    def stored(self) -> int | None:
+        """``next_offset`` of the database's row, which a commit must find there."""
+        return self._claim.next_offset
+
+    @property
+    def position(self) -> int:
+        """Offset of the next record to account for; after a gap it is ahead of ``stored``."""
+        return self._position
+
+    @property
+    def fetched(self) -> int:
+        """Offset of the next record to fetch."""
+        return self._fetched
+
+    @property
+    def lost_at(self) -> float:
+        """When the account was found to be another's (`time.monotonic`)."""
+        return self._lost_at
+
+    @property
     def next(self) -> int:
-        """Offset that the next record must have at least: all before it are accounted for or here.
+        """Lowest offset that the next record may have: all before it are accounted for or here.
 
         ``fetched`` is lower where a log was cut short and gives offsets a second time.
         """
         with self._lock:
-            return max(self.position, self.buffer[-1].offset + 1 if self.buffer else 0)
+            return max(self._position, self._buffer[-1].offset + 1 if self._buffer else 0)
+
+    def set_end(self, end: int) -> None:
+        """Store where the log ends; the first end seen is what ``--drain`` works up to."""
+        if self._drain_target is None:
+            self._drain_target = end
+
+    @property
+    def drained(self) -> bool:
+        """Whether all that was in the log when it was first looked at is accounted for."""
+        return self._drain_target is not None and self._position >= self._drain_target
+
+    def confirm_hole(self, first: int) -> bool:
+        """Return whether the offsets before ``first`` were missing at the last poll, too."""
+        hole, before = (self._fetched, first), self._hole
+        self._hole = hole
+        return hole == before
+
+    # -- its records ----------------------------------------------------------------------------
+
+    @property
+    def buffered(self) -> int:
+        """Number of buffered records."""
+        return len(self._buffer)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the buffered records, as :func:`size` counts it."""
+        return self._bytes
+
+    @property
+    def oldest(self) -> float:
+        """When the first buffered record came in (`time.monotonic`)."""
+        return self._oldest
 
     def extend(self, records: Iterable[Record], fetched: int, now: float) -> None:
-        """Take in fetched records; the log is read up to ``fetched``."""
+        """Append fetched records; the log is read up to ``fetched``."""
         with self._lock:
-            if not self.buffer:
-                self.oldest = now
+            if not self._buffer:
+                self._oldest = now
             for record in records:
-                self.buffer.append(record)
-                self.bytes += size(record)
-            self.fetched = fetched
-            self._skip_nothing()
+                self._buffer.append(record)
+                self._bytes += size(record)
+            self._fetched = fetched
+            self._skip_empty_offsets()
 
     def head(self, count: int) -> list[Record]:
-        """The first records, which stay in the buffer until they are accounted for."""
+        """Return the first records, which stay buffered until they are accounted for."""
         with self._lock:
-            return list(islice(self.buffer, count))
+            return list(islice(self._buffer, count))
 
-    def drop_through(self, position: int, now: float) -> None:
-        """Let go of the records before ``position``: they are accounted for."""
+    def advance(self, stored: int, now: float) -> None:
+        """Release the records before ``stored``: the database accounts for them."""
         with self._lock:
-            while self.buffer and self.buffer[0].offset < position:
-                self.bytes -= size(self.buffer.popleft())
-            self.position = position
-            self.oldest = now
-            self._skip_nothing()
+            while self._buffer and self._buffer[0].offset < stored:
+                self._bytes -= size(self._buffer.popleft())
+            self._claim = Claim(self._claim.epoch, stored)
+            self._position = stored
+            self._oldest = now
+            self._skip_empty_offsets()
 
-    def _skip_nothing(self) -> None:
-        """Offsets behind the last record that hold none (as a transaction's marker) are done."""
-        if not self.buffer:
-            self.position = max(self.position, self.fetched)
-
-    def clear(self) -> None:
-        with self._lock:
-            self.buffer.clear()
-            self.bytes = 0
-        self.cache.clear()
+    def _skip_empty_offsets(self) -> None:
+        """Pass over offsets after the last record that hold none (as a transaction's marker)."""
+        if not self._buffer:
+            self._position = max(self._position, self._fetched)
 
     def __str__(self) -> str:
         return f"{self.topic_partition.topic}[{self.topic_partition.partition}]"
 
     def __repr__(self) -> str:
-        return f"<{self}: {self.status.value}, epoch {self.epoch}, at {self.position}>"
+        return f"<{self}: {self._status.value}, epoch {self.epoch}, at {self._position}>"
+
+
+class PartitionTable:
+    """The partitions assigned to this bridge now, shared by its threads."""
+
+    def __init__(self) -> None:
+        self._partitions: dict[TopicPartition, AssignedPartition] = {}
+
+    def __iter__(self) -> Iterator[AssignedPartition]:
+        return iter(list(self._partitions.values()))
+
+    def __len__(self) -> int:
+        return len(self._partitions)
+
+    def get(self, topic_partition: TopicPartition) -> AssignedPartition | None:
+        """Return the partition, or None while it is not assigned or its topic's id not known."""
+        return self._partitions.get(topic_partition)
+
+    def add(self, assigned: AssignedPartition) -> None:
+        """Add a partition, in place of an earlier assignment of it."""
+        self._partitions[assigned.topic_partition] = assigned
+
+    def remove(self, assigned: AssignedPartition) -> None:
+        """Remove an assignment, if it was not replaced meanwhile."""
+        if self._partitions.get(assigned.topic_partition) is assigned:
+            del self._partitions[assigned.topic_partition]
+
+    def sources(self) -> list[Source]:
+        """Return the owned partitions as the database names them."""
+        return [assigned.source for assigned in self if assigned.owned]
 
 
 def size(record: Any) -> int:
-    """Bytes a buffered record is counted as."""
+    """Return the bytes that a buffered record is counted as."""
     count = 200 + len(record.value or b"") + len(record.key or b"")
     for name, value in record.headers:
         count += 100 + len(name) + len(value or b"")

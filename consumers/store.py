@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from consumers.kill import Hook, nothing
+from consumers.partition import Source
 from consumers.stream_cache import CachedStream, StreamKey
 from consumers.window import Window, encode_row
 from db.assets import asset_criticalities
@@ -43,8 +43,6 @@ from db.queries.stream_states import (
 from db.session import transaction
 from errors import AnomalyError
 from schemas import parse_timestamp
-
-Source = tuple[UUID, int]
 
 CRITICALITY_SECONDS = 30.0
 CRITICALITIES_KEPT = 100_000
@@ -88,19 +86,11 @@ class BridgeStore:
     engine : Engine
     owner : str
         Names this bridge in the table of offsets.
-    hook : callable
-        Told of the point just before COMMIT.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        owner: str,
-        hook: Hook = nothing,
-    ) -> None:
+    def __init__(self, engine: Engine, owner: str) -> None:
         self._engine = engine
         self._owner = owner
-        self._hook = hook
         self._criticalities: dict[str, tuple[float, str]] = {}
 
     def claim(self, topic_id: UUID, partition: int, topic: str) -> Claim:
@@ -220,7 +210,6 @@ class BridgeStore:
                 ):  # fmt: skip
                     raise FencedError(f"partition {move.partition} is not at {move.expected}")
             before_commit()
-            self._hook("in_commit")
 
     def waiting(
         self, sources: Collection[Source], target: Target, after: int, limit: int

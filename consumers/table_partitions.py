@@ -51,7 +51,7 @@ class TablePartitionMaintainer:
         self._clock = clock
         self._made_at: datetime | None = None
         self._stop = threading.Event()
-        self.thread = PartThread("upkeep", self._run)
+        self.thread = PartThread("maintainer", self._run)
 
     def start(self) -> None:
         self.thread.start()

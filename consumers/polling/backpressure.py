@@ -4,52 +4,64 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from weakref import WeakKeyDictionary
 
 from kafka import KafkaConsumer
 
-from consumers.partition import AssignedPartition, PartitionStatus
+from consumers.partition import AssignedPartition
 
 
 class Backpressure:
-    """Shares what may be buffered among the places, by count and by bytes.
+    """Shares what may be buffered among the partitions, by count and by bytes.
 
     Parameters
     ----------
     consumer : KafkaConsumer
-    records, size : int
-        How many records, and how many bytes of them, may be buffered all in all.
+    max_records, max_bytes : int
+        How many records, and how many bytes of them, may be buffered over all partitions.
     """
 
-    def __init__(self, consumer: KafkaConsumer, records: int, size: int) -> None:
+    def __init__(self, consumer: KafkaConsumer, max_records: int, max_bytes: int) -> None:
         self._consumer = consumer
-        self._records = records
-        self._size = size
+        self._max_records = max_records
+        self._max_bytes = max_bytes
+        # paused partitions, each with the monotonic time before which it is not resumed
+        self._paused: WeakKeyDictionary[AssignedPartition, float] = WeakKeyDictionary()
 
     def balance(self, partitions: Iterable[AssignedPartition]) -> None:
-        """Stop fetching for places that have enough, go on for those that have room."""
-        ready = [
-            p for p in partitions if p.status in (PartitionStatus.READY, PartitionStatus.DOUBTFUL)
-        ]
-        if not ready:
+        """Pause the partitions that have enough, resume those that have room for half as much."""
+        owned = [assigned for assigned in partitions if assigned.owned]
+        if not owned:
             return
-        most = max(1, self._records // len(ready))
-        share = self._size // len(ready)
+        records = max(1, self._max_records // len(owned))
+        size = self._max_bytes // len(owned)
         now = time.monotonic()
-        for assigned in ready:
-            count = len(assigned.buffer)
-            if not assigned.paused:
-                if count >= most or assigned.bytes >= share:
-                    self._pause(assigned)
-            elif now >= assigned.held_until and count <= most // 2 and assigned.bytes <= share // 2:
-                self._consumer.resume(assigned.topic_partition)
-                assigned.paused = False
+        for assigned in owned:
+            count = assigned.buffered
+            if assigned not in self._paused:
+                if count >= records or assigned.bytes >= size:
+                    self._pause(assigned, 0.0)
+            elif (
+                now >= self._paused[assigned]
+                and count <= records // 2
+                and assigned.bytes <= size // 2
+            ):
+                self.resume(assigned)
 
     def hold(self, assigned: AssignedPartition, seconds: float) -> None:
-        """Fetch nothing of a place for a while, then again from where it stands."""
-        assigned.held_until = time.monotonic() + seconds
-        self._pause(assigned)
+        """Fetch nothing of a partition for a while, then again from where it stands."""
+        self._pause(assigned, time.monotonic() + seconds)
         self._consumer.seek(assigned.topic_partition, assigned.fetched)
 
-    def _pause(self, assigned: AssignedPartition) -> None:
+    def resume(self, assigned: AssignedPartition) -> None:
+        """Fetch from a partition."""
+        self._consumer.resume(assigned.topic_partition)
+        self._paused.pop(assigned, None)
+
+    def is_paused(self, assigned: AssignedPartition) -> bool:
+        """Return whether nothing is fetched of a partition."""
+        return assigned in self._paused
+
+    def _pause(self, assigned: AssignedPartition, until: float) -> None:
         self._consumer.pause(assigned.topic_partition)
-        assigned.paused = True
+        self._paused[assigned] = until

@@ -1,4 +1,4 @@
-"""What was fetched, against what was expected: holes, damage, offsets given twice or gone."""
+"""Validates what was fetched: holes, damage, offsets given twice or gone."""
 
 from __future__ import annotations
 
@@ -33,10 +33,14 @@ class _Damage:
 
 
 class OffsetValidator:
-    """Lets nothing into a place's buffer that does not continue it.
+    """Lets nothing into a partition's buffer that does not continue it.
 
     Parameters
     ----------
+    consumer : KafkaConsumer
+    metrics : Metrics
+    listener : callable
+        Called when damage begins and ends.
     tries : int
         How often damaged bytes are fetched before their records are put aside as unreadable.
     """
@@ -51,12 +55,12 @@ class OffsetValidator:
         self._damages: dict[TopicPartition, _Damage] = {}
 
     def accept(self, assigned: AssignedPartition, elements: Sequence[Element], now: float) -> float:
-        """Take the fetched elements in that belong into the buffer now.
+        """Buffer the fetched elements that continue the partition.
 
         Returns
         -------
         float
-            Seconds to wait before more is fetched, from ``place.fetched`` on; 0: go on.
+            Seconds to wait before more is fetched, from ``assigned.fetched`` on; 0: go on.
         """
         if elements[0].follows > assigned.fetched and not self._is_hole(
             assigned, elements[0].follows
@@ -74,14 +78,14 @@ class OffsetValidator:
         return wait
 
     def out_of_range(self, assigned: AssignedPartition, offset: int) -> None:
-        """The broker does not have ``offset``: say what is lost, read on where it can be."""
+        """Log what is lost, and read on where it can be: the broker does not have ``offset``."""
         begin, end = bounds(self._consumer, assigned.topic_partition, ASK_SECONDS)
         self._read_on(assigned, settle(assigned, offset, begin, end, self._metrics))
 
     def truncated(self, assigned: AssignedPartition, end: int | None) -> None:
-        """The broker lost the end of the log, perhaps with other records in its place since.
+        """Read on in a log whose end the broker lost, perhaps with other records there since.
 
-        ``end`` is where the log that was read ends now, or None where the broker cannot tell.
+        ``end`` is where the log that was read ends now, or None where the broker does not know.
         """
         if end is None:
             end = bounds(self._consumer, assigned.topic_partition, ASK_SECONDS)[1]
@@ -90,7 +94,7 @@ class OffsetValidator:
         self._read_on(assigned, min(end, assigned.fetched))
 
     def unreadable(self, assigned: AssignedPartition, error: Exception) -> float:
-        """The broker itself cannot read its log: seconds to wait before it is asked again.
+        """Return the seconds to wait before a broker is asked again that cannot read its own log.
 
         No bytes came that could be put aside, and nothing says where the next record begins.
         """
@@ -101,15 +105,13 @@ class OffsetValidator:
         self._consumer.seek(assigned.topic_partition, offset)
 
     def _is_hole(self, assigned: AssignedPartition, first: int) -> bool:
-        """Whether the offsets before ``first`` are really not there.
+        """Return whether the offsets before ``first`` are really not there.
 
         Compaction leaves holes, and the broker may have dropped records; but a poll that failed
-        half-way may also have swallowed some. So a hole is believed when it is seen twice in the
-        same place.
+        half-way may also have swallowed some. So a hole is believed when it is seen twice at the
+        same offsets.
         """
-        hole = (assigned.fetched, first)
-        if assigned.hole != hole:
-            assigned.hole = hole
+        if not assigned.confirm_hole(first):
             self._consumer.seek(assigned.topic_partition, assigned.fetched)
             return False
         begin, end = bounds(self._consumer, assigned.topic_partition, ASK_SECONDS)
@@ -119,7 +121,7 @@ class OffsetValidator:
     def _sound(
         self, assigned: AssignedPartition, elements: Sequence[Element]
     ) -> tuple[Sequence[Element], float]:
-        """What comes before damaged bytes, and how long to wait; all, once they were tried enough.
+        """Return what comes before damaged bytes and the seconds to wait; all, once tried enough.
 
         Another replica may have them whole, and may become the one that is asked.
         """
@@ -158,5 +160,5 @@ class OffsetValidator:
 
 
 def _unreadable(assigned: AssignedPartition, why: str | None) -> BrokerUnavailable:
-    said = f"what follows offset {assigned.next - 1} cannot be read ({why})"
-    return BrokerUnavailable(said, code="unreadable")
+    text = f"what follows offset {assigned.next - 1} cannot be read ({why})"
+    return BrokerUnavailable(text, code="unreadable")

@@ -1,21 +1,37 @@
-"""The partitions that the group has given us, and the place that each of them becomes.
+"""The rebalance listener: what the group gives becomes claimed, what it takes back is released.
 
-The rebalance listener runs on kafka-python's own thread while ``poll`` waits, so it only marks
-places and lets the main loop (:mod:`consumers.polling.poll_loop`) do the rest.
+It runs on kafka-python's own thread while ``poll`` waits, so it only changes statuses and lets the
+poll loop (:mod:`consumers.polling.poll_loop`) do the rest.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 
 from consumers.broker import internals
-from consumers.partition import AssignedPartition, PartitionStatus
-from consumers.processing.worker import PartitionWorker
+from consumers.partition import AssignedPartition, PartitionStatus, PartitionTable
 from consumers.stream_cache import CacheBudget
+
+
+class Worker(Protocol):
+    """What the poll thread uses of :class:`~consumers.processing.worker.PartitionWorker`."""
+
+    def add(self, assigned: AssignedPartition) -> None:
+        """Have a partition worked off."""
+
+    def remove(self, assigned: AssignedPartition) -> None:
+        """Begin no other batch of a partition."""
+
+    def notify(self) -> None:
+        """Look for records again."""
+
+    def is_processing(self, partitions: Iterable[AssignedPartition]) -> bool:
+        """Return whether a batch in flight has records of one of these."""
 
 
 class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
@@ -24,102 +40,104 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     Parameters
     ----------
     consumer : KafkaConsumer
-    lanes : sequence of Lane
-        The places are shared out among them.
+    table : PartitionTable
+        The partitions that this keeps.
+    workers : sequence of Worker
+        The partitions are shared out among them.
     revoke_seconds : float
-        How long a batch in hand may take once its partition is asked back.
+        How long a batch in flight may take once its partition is revoked.
     budget : CacheBudget
-        Where what is remembered of the partitions' streams is kept.
+        Makes the stream cache of each partition.
     """
 
     def __init__(
         self,
         consumer: KafkaConsumer,
-        workers: Sequence[PartitionWorker],
+        table: PartitionTable,
+        workers: Sequence[Worker],
         revoke_seconds: float,
         budget: CacheBudget,
     ) -> None:
         self._consumer = consumer
+        self._table = table
         self._workers = workers
         self._revoke_seconds = revoke_seconds
         self._budget = budget
-        self._partitions: dict[TopicPartition, AssignedPartition] = {}
         self._unnamed: set[TopicPartition] = set()  # assigned; the topic's id is not known yet
         self._assigned_once = False
 
     # -- on kafka-python's thread ---------------------------------------------------------------
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        for partition in assigned:
-            internals.pause_until_claimed(self._consumer, partition)
-            self.expect(partition)
+        """Keep new partitions from being read before they are claimed."""
+        for topic_partition in assigned:
+            internals.pause_until_claimed(self._consumer, topic_partition)
+            self.expect(topic_partition)
         self._assigned_once = True
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Batches in hand may finish until the deadline; heartbeats go on meanwhile."""
-        leaving = [assigned for at in revoked if (assigned := self._partitions.get(at)) is not None]
-        self._unnamed -= set(revoked)
+        """Let batches in flight finish until the deadline; heartbeats go on meanwhile."""
+        revoked = list(revoked)
+        leaving = self._release(revoked)
         for assigned in leaving:
-            assigned.status = PartitionStatus.LEAVING
+            assigned.leave()
         deadline = time.monotonic() + self._revoke_seconds
-        while (
-            any(worker.is_processing(leaving) for worker in self._workers)
-            and time.monotonic() < deadline
+        while any(worker.is_processing(leaving) for worker in self._workers) and (
+            time.monotonic() < deadline
         ):
             await internals.sleep_in_listener(self._consumer, 0.01)
-        self.drop(leaving)
+        # the poll loop may have begun to claim one again meanwhile
+        self.drop([*leaving, *self._release(revoked)])
 
     async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        self._unnamed -= set(lost)
-        self.drop([assigned for at in lost if (assigned := self._partitions.get(at)) is not None])
+        """Drop partitions that another member may have by now."""
+        self.drop(self._release(list(lost)))
 
-    # -- for the main loop ----------------------------------------------------------------------
+    def _release(self, released: Sequence[TopicPartition]) -> list[AssignedPartition]:
+        self._unnamed -= set(released)
+        return [found for at in released if (found := self._table.get(at)) is not None]
 
-    @property
-    def partitions(self) -> list[AssignedPartition]:
-        return list(self._partitions.values())
+    # -- for the poll loop ----------------------------------------------------------------------
 
-    def get(self, partition: TopicPartition) -> AssignedPartition | None:
-        return self._partitions.get(partition)
-
-    def worker(self, assigned: AssignedPartition) -> PartitionWorker:
-        """The lane that works a place off."""
+    def worker(self, assigned: AssignedPartition) -> Worker:
+        """Return the worker of a partition."""
         number: int = assigned.topic_partition.partition
         return self._workers[number % len(self._workers)]
 
-    def expect(self, partition: TopicPartition) -> None:
-        """An assigned partition is to become a place, or another place than it was."""
-        self._unnamed.add(partition)
+    def expect(self, topic_partition: TopicPartition) -> None:
+        """Note that a partition was assigned, or is to be claimed as if newly assigned."""
+        self._unnamed.add(topic_partition)
 
-    def name(self, topic: str) -> list[AssignedPartition]:
-        """Make the expected partitions places, once the topic's id is known."""
+    def add_expected(self, topic: str) -> list[AssignedPartition]:
+        """Add the expected partitions to the table, once the topic's id is known."""
         if not self._unnamed:
             return []
         topic_id = internals.topic_id(self._consumer, topic)
         if topic_id is None:
             internals.refresh_metadata(self._consumer)
             return []
-        made = []
-        for partition in list(self._unnamed):
-            self._unnamed.discard(partition)
-            made.append(AssignedPartition(partition, topic_id, self._budget.partition()))
-            self._partitions[partition] = made[-1]
-        return made
+        added = []
+        for topic_partition in list(self._unnamed):
+            self._unnamed.discard(topic_partition)
+            added.append(AssignedPartition(topic_partition, topic_id, self._budget.partition()))
+            self._table.add(added[-1])
+        return added
 
     def drop(self, partitions: Iterable[AssignedPartition]) -> None:
-        """Nothing of these may be stored any more."""
+        """Store nothing of these partitions any more."""
         for assigned in partitions:
-            assigned.status = PartitionStatus.GONE
-            self._partitions.pop(assigned.topic_partition, None)
+            assigned.drop()
+            self._table.remove(assigned)
             for worker in self._workers:
                 worker.remove(assigned)
 
     def settled(self) -> bool:
-        """The group has given us our partitions and each of them is being worked on."""
+        """Return whether each partition that the group has given us is being worked off."""
+        partitions = list(self._table)
         return (
             self._assigned_once
             and not self._unnamed
             and internals.is_stable(self._consumer)
-            and all(assigned.status is PartitionStatus.READY for assigned in self.partitions)
-            and set(self._consumer.assignment()) == set(self._partitions)
+            and all(assigned.status is PartitionStatus.READY for assigned in partitions)
+            and set(self._consumer.assignment()) == {one.topic_partition for one in partitions}
         )

@@ -1,6 +1,6 @@
-"""What is done with one batch: load, score, commit, remember, account.
+"""Take one batch through its stages: load, score, commit, cache, account.
 
-Nothing is remembered before the commit; whatever fails, the same records may be tried again.
+Nothing is cached before the commit; whatever fails, the same records may be tried again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from consumers.kill import Hook
 from consumers.metrics import Metrics
 from consumers.outage import Outage
 from consumers.partition import PartitionStatus
@@ -29,25 +28,45 @@ from schemas import LookAlikes
 log = logging.getLogger("consumers.bridge")
 
 
-#: What is said of a stream that begins anew, by the reason that the service gives.
+#: What is logged of a stream that begins again, by the reason that the service gives.
 RESTARTS = {
-    "clock_ahead": "its time had run ahead and is set back; the window begins anew",
-    "bad_state": "its stored state could not be read, so the stream begins anew",
+    "clock_ahead": "its time had run ahead and is set back; the window begins again",
+    "bad_state": "its stored state could not be read, so the stream begins again",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """How batches are cut. Ages and times in seconds."""
+    """How batches are cut.
 
-    most: int
-    age: float
-    seconds: float
+    Parameters
+    ----------
+    max_records : int
+        Records in one batch.
+    max_age : float
+        Seconds that a record waits for a batch to fill.
+    target_seconds : float
+        Seconds that a batch may take; beyond that the next is half as large.
+    """
+
+    max_records: int
+    max_age: float
+    target_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What a lane works with, handed in."""
+    """What all workers share.
+
+    Parameters
+    ----------
+    setup_retry : float
+        Seconds before a batch is tried again that was rejected for the set-up.
+    stored : callable
+        Called after each commit, and when one may have taken effect.
+    misconfigured : callable
+        Called when the set-up has nearly all records rejected.
+    """
 
     store: BridgeStore
     metrics: Metrics
@@ -63,21 +82,26 @@ class Dependencies:
     store_outage: Outage
     setup_outage: Outage
     setup_retry: float
-    hook: Hook
-    stored: Callable[[], None]  # told after each commit
-    setup_refused: Callable[[MisconfigurationError], None]
+    stored: Callable[[], None]
+    misconfigured: Callable[[MisconfigurationError], None]
 
 
 class BatchProcessor:
-    """Takes batches through all stages, one at a time."""
+    """Takes batches through all stages, one at a time.
+
+    Attributes
+    ----------
+    scored_at : float
+        When anything was last scored (`time.monotonic`).
+    """
 
     def __init__(self, deps: Dependencies, scorer: Scorer) -> None:
         self._deps = deps
         self._scorer = scorer
-        self.scored_at = float("-inf")  # when anything was last scored
+        self.scored_at = float("-inf")
 
     def run(self, items: list[BatchRecord]) -> None:
-        """Every stage; raises whatever fails, with nothing stored or remembered."""
+        """Take a batch through every stage; what fails raises, with nothing stored or cached."""
         deps, metrics = self._deps, self._deps.metrics
         framings = [None if i.rejection is None else i.rejection.framing for i in items]
         deps.breaker.check_framings(framings)
@@ -131,10 +155,10 @@ class BatchProcessor:
                     stream.cached = loaded[stream.key]
 
     def _mark_unkeyed(self, streams: list[StreamBatch]) -> None:
-        """Streams that another partition has too, perhaps another bridge's, may repeat its.
+        """Mark streams that another partition, perhaps of another bridge, has too: they may repeat.
 
-        Two bridges that have the very same reading in hand at the same moment both store it: to
-        tell that, every insert would have to pay for one more index over all readings.
+        Two bridges that have the very same reading in flight at the same moment both store it: to
+        notice that, every insert would have to pay for one more index over all readings.
         """
         asked: dict[UUID, dict[StreamKey, tuple[int, datetime]]] = {}
         for stream in streams:
@@ -156,14 +180,12 @@ class BatchProcessor:
         body = steps.build_request(streams, assets)
         if body is None:
             return
-        deps.hook("before_score")
         begun = time.monotonic()
         with deps.metrics.timed("score"):
             answer = self._scorer.score(body)
         steps.apply_response(streams, answer)
         deps.service_outage.record_success(begun)
         self.scored_at = time.monotonic()
-        deps.hook("after_score")
 
     def _commit(self, items: list[BatchRecord], streams: list[StreamBatch]) -> None:
         deps = self._deps
@@ -173,10 +195,9 @@ class BatchProcessor:
         with deps.metrics.timed("commit"):
             deps.store.commit(commit)
         deps.store_outage.record_success()
-        deps.hook("after_commit")
 
     def _log_outcomes(self, items: list[BatchRecord]) -> None:
-        """Streams that began anew, and those refused for what the set-up or their sender lacks."""
+        """Log streams that began again, and those rejected for what set-up or sender lacks."""
         for item in items:
             reading, result = item.reading, item.result
             if reading is None:
@@ -193,18 +214,17 @@ class BatchProcessor:
                 )  # fmt: skip
 
     def _account(self, items: list[BatchRecord]) -> None:
-        """After a commit: let go of the records, count, tell the others."""
+        """Release the records of a committed batch, count them, wake the publishers."""
         now = time.monotonic()
         ends = {item.partition: item.record.offset + 1 for item in items}
         for assigned, end in ends.items():
-            assigned.stored = end
-            assigned.drop_through(end, now)
+            assigned.advance(end, now)
         self._deps.metrics.account(items)
         self._deps.stored()
 
 
 def update_cache(streams: Iterable[StreamBatch]) -> None:
-    """Take the outcome of a batch into memory, once it is committed."""
+    """Cache the outcome of a batch, once it is committed."""
     now = time.monotonic()
     for stream in streams:
         if stream.state is None:

@@ -1,7 +1,7 @@
-"""A lane: one thread that takes batches of its partitions through score and commit.
+"""A worker: one thread that takes batches of its partitions through score and commit.
 
-Records leave a place's buffer only after their commit; until then nothing is remembered, so
-every failure is answered by doing the same again, smaller or later.
+Records leave a partition's buffer only after their commit; until then nothing is cached, so every
+failure is answered by doing the same again, smaller or later.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ from collections.abc import Iterable, Sequence
 from consumers.partition import AssignedPartition, PartitionStatus
 from consumers.processing import batch as steps
 from consumers.processing.batch import BatchRecord
-from consumers.processing.poison_records import EVIDENCE_SECONDS, FAILURES, PoisonRecords
+from consumers.processing.poison_records import (
+    EVIDENCE_SECONDS,
+    FAILURES,
+    PoisonRecords,
+    RecordId,
+)
 from consumers.processing.processor import BatchProcessor, Dependencies
 from consumers.processing.rejection_breaker import MisconfigurationError
 from consumers.records.parsing import Record, Rejection
@@ -30,17 +35,27 @@ Taken = list[tuple[AssignedPartition, list[Record]]]
 
 
 class PartitionWorker(PartThread):
-    """Works off the places given to it, until stopped."""
+    """Works off the partitions given to it, until stopped.
+
+    Parameters
+    ----------
+    number : int
+        Names the thread.
+    deps : Dependencies
+        Shared by all workers.
+    scorer : Scorer
+        This worker's own.
+    """
 
     def __init__(self, number: int, deps: Dependencies, scorer: Scorer) -> None:
-        super().__init__(f"lane-{number}", self._work_off)
+        super().__init__(f"worker-{number}", self._work_off)
         self._deps = deps
         self._scorer = scorer
         self._processor = BatchProcessor(deps, scorer)
         self._wake = threading.Condition()
         self._partitions: list[AssignedPartition] = []
         self._stopping = False
-        self._limit = deps.batching.most
+        self._limit = deps.batching.max_records
         self._turn = 0
         self._in_flight: frozenset[AssignedPartition] = frozenset()
         self._poison_records = PoisonRecords()
@@ -48,35 +63,45 @@ class PartitionWorker(PartThread):
     # -- from other threads ---------------------------------------------------------------------
 
     def add(self, assigned: AssignedPartition) -> None:
+        """Have a partition worked off."""
         with self._wake:
             self._partitions = [*self._partitions, assigned]
             self._wake.notify()
 
     def remove(self, assigned: AssignedPartition) -> None:
+        """Begin no other batch of a partition."""
         with self._wake:
             self._partitions = [one for one in self._partitions if one is not assigned]
             self._wake.notify()
 
     def notify(self) -> None:
+        """Look for records again."""
         with self._wake:
             self._wake.notify()
 
     def finish(self) -> None:
-        """Finish the batch in hand, begin no other; then :meth:`stop` waits for the end."""
+        """Finish the batch in flight, begin no other; then :meth:`stop` waits for the end."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
 
     def is_processing(self, partitions: Iterable[AssignedPartition]) -> bool:
-        """Whether the batch in hand has records of one of these."""
+        """Return whether the batch in flight has records of one of these."""
         return not self._in_flight.isdisjoint(partitions)
 
     # -- the loop -------------------------------------------------------------------------------
 
+    def step(self) -> float | None:
+        """Take one batch, once; the seconds to wait before the next, or None when stopped."""
+        taken = self._take()
+        if taken is None:
+            return None
+        wait = self._attempt(taken)
+        self._in_flight = frozenset()
+        return wait
+
     def _work_off(self) -> None:
-        while (taken := self._take()) is not None:
-            wait = self._attempt(taken)
-            self._in_flight = frozenset()
+        while (wait := self.step()) is not None:
             if wait > 0:
                 self._pause(wait)
 
@@ -85,17 +110,18 @@ class PartitionWorker(PartThread):
             self._wake.wait_for(lambda: self._stopping, seconds)
 
     def _take(self) -> Taken | None:
-        """The next batch: when it is full or its oldest record is old enough; None: stop."""
+        """Return the next batch, once it is full or its oldest record old enough; None: stop."""
         with self._wake:
             while not self._stopping:
-                now = time.monotonic()
                 ready = [
-                    p for p in self._partitions if p.status is PartitionStatus.READY and p.buffer
+                    one
+                    for one in self._partitions
+                    if one.status is PartitionStatus.READY and one.buffered
                 ]
                 if ready:
-                    waited = now - min(assigned.oldest for assigned in ready)
-                    left = self._deps.batching.age - waited
-                    if left <= 0 or sum(len(assigned.buffer) for assigned in ready) >= self._limit:
+                    waited = time.monotonic() - min(assigned.oldest for assigned in ready)
+                    left = self._deps.batching.max_age - waited
+                    if left <= 0 or sum(one.buffered for one in ready) >= self._limit:
                         taken = self._cut(ready)
                         self._in_flight = frozenset(assigned for assigned, _ in taken)
                         return taken
@@ -105,7 +131,7 @@ class PartitionWorker(PartThread):
             return None
 
     def _cut(self, ready: Sequence[AssignedPartition]) -> Taken:
-        """Shares of the limit, beginning with another place each time."""
+        """Share the limit out among partitions, beginning with another one each time."""
         self._turn += 1
         start = self._turn % len(ready)
         order = [*ready[start:], *ready[:start]]
@@ -121,7 +147,7 @@ class PartitionWorker(PartThread):
         return taken
 
     def _attempt(self, taken: Taken) -> float:
-        """One batch, once; seconds to wait before the next."""
+        """Try one batch, once; return the seconds to wait before the next."""
         deps = self._deps
         with deps.metrics.timed("parse"):
             items = steps.parse_records(taken, deps.limits)
@@ -132,38 +158,45 @@ class PartitionWorker(PartThread):
                     self._apply_verdict(item)
                 self._processor.run(items)
                 self._poison_records.forget(map(_record_id, items))
-                self._fit(len(items), time.monotonic() - started)
+                self._adapt_limit(len(items), time.monotonic() - started)
                 return 0.0
             except (BatchRefusedError, InputError, AlreadyStored) as error:
-                self._forget(taken)
-                return self._refused(items, error)
+                self._clear_caches(taken)
+                return self._isolate(items, error)
         except FencedError:
-            self._mark_doubtful(taken)
+            self._doubt(taken)
             return 0.0
         except MisconfigurationError as error:
             return self._wait_for_setup(error)
         except Unavailable as error:
             if error.code.startswith("storage"):
-                self._mark_doubtful(taken)
+                self._doubt(taken)
                 return deps.store_outage.record_failure(error)
             return deps.service_outage.record_failure(error, error.retry_after)
 
+    def _adapt_limit(self, count: int, seconds: float) -> None:
+        """Adapt the size of batches to the time that one may take."""
+        batching = self._deps.batching
+        if seconds > batching.target_seconds:
+            self._limit = max(1, min(self._limit, count) // 2)
+        elif count >= self._limit and seconds < batching.target_seconds / 2:
+            self._limit = min(batching.max_records, self._limit * 2)
+
     # -- when it fails --------------------------------------------------------------------------
 
-    def _forget(self, taken: Taken) -> None:
+    def _clear_caches(self, taken: Taken) -> None:
         for assigned, _ in taken:
             assigned.cache.clear()
 
-    def _mark_doubtful(self, taken: Taken) -> None:
-        """After any rollback: what is remembered may be wrong; the main loop reads the claim."""
-        self._forget(taken)
+    def _doubt(self, taken: Taken) -> None:
+        """After any rollback: what is cached may be wrong, and the claim is to be read again."""
+        self._clear_caches(taken)
         for assigned, _ in taken:
-            if assigned.status is PartitionStatus.READY:
-                assigned.status = PartitionStatus.DOUBTFUL
+            assigned.doubt()
         self._deps.stored()
 
-    def _refused(self, items: list[BatchRecord], error: AnomalyError) -> float:
-        """The batch as such fails: find the record by splitting, then decide about it."""
+    def _isolate(self, items: list[BatchRecord], error: AnomalyError) -> float:
+        """Find the record that fails by splitting the batch, then decide about it."""
         if len(items) > 1:
             self._limit = max(1, len(items) // 2)
             log.info("batch of %d refused (%s): trying half", len(items), error.message)
@@ -201,7 +234,7 @@ class PartitionWorker(PartThread):
         return time.monotonic() - self._processor.scored_at < EVIDENCE_SECONDS
 
     def _neighbour_is_scored(self, item: BatchRecord) -> bool:
-        """Whether the service takes another record, alone; its answer is not used."""
+        """Return whether the service takes another record, alone; its answer is not used."""
         others = [record for record in item.partition.head(20) if record is not item.record]
         candidates = steps.parse_records([(item.partition, others)], self._deps.limits)
         own = item.reading.stream if item.reading else None
@@ -216,11 +249,11 @@ class PartitionWorker(PartThread):
         return False
 
     def _wait_for_setup(self, error: MisconfigurationError) -> float:
-        """Nothing of this batch is stored; try again with another bundle, or after a while."""
+        """Store nothing of this batch; try again with another bundle, or after a while."""
         deps = self._deps
         self._in_flight = frozenset()  # a rebalance must not wait for a batch that is not stored
         deps.setup_outage.record_failure(error)
-        deps.setup_refused(error)
+        deps.misconfigured(error)
         before, until = self._version(), time.monotonic() + deps.setup_retry
         while time.monotonic() < until and not self._stopping:
             self._pause(min(2.0, deps.setup_retry))
@@ -234,14 +267,6 @@ class PartitionWorker(PartThread):
         except AnomalyError:
             return ""
 
-    def _fit(self, count: int, seconds: float) -> None:
-        """Adapt the size of batches to the time that one may take."""
-        batching = self._deps.batching
-        if seconds > batching.seconds:
-            self._limit = max(1, min(self._limit, count) // 2)
-        elif count >= self._limit and seconds < batching.seconds / 2:
-            self._limit = min(batching.most, self._limit * 2)
 
-
-def _record_id(item: BatchRecord) -> tuple[AssignedPartition, int]:
+def _record_id(item: BatchRecord) -> RecordId:
     return item.partition, item.record.offset

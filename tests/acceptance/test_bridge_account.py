@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from consumers.kill import POINTS
+from tests.fixtures.crash_points import POINTS
 from tests.fixtures.records import plant, reading
 from tests.fixtures.waiting import wait_until
 
@@ -25,9 +25,7 @@ def test_kill_between_any_two_steps_changes_nothing(scene, scoring):
     stage = scene(scoring().url)
     stage.produce(plant(500))
     for point in POINTS:
-        bridge = stage.bridge(
-            BRIDGE_BATCH_MAX="30", BRIDGE_KILL_POINT=f"{point}:2", **stage.identity()
-        )
+        bridge = stage.bridge(BRIDGE_BATCH_MAX="30", CRASH_POINT=f"{point}:2", **stage.identity())
         assert bridge.wait() == -signal.SIGKILL, bridge.text()
     stage.drain(**stage.identity())
     stage.check()

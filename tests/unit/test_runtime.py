@@ -9,7 +9,7 @@ from io import StringIO
 
 import pytest
 
-from runtime import BENTOML_HANDLER, configure_service_logging
+from runtime import BENTOML_HANDLER, JsonFormatter, configure_service_logging
 
 OURS = ("bentoml", "db", "models")
 
@@ -54,3 +54,10 @@ def test_a_process_that_does_not_serve_is_left_alone() -> None:
     before = [logging.getLogger(name).level for name in OURS]
     configure_service_logging("ERROR", as_json=True)
     assert [logging.getLogger(name).level for name in OURS] == before
+
+
+def test_json_log_is_one_object_a_line():
+    record = logging.LogRecord("consumers.bridge", 20, "f", 1, "from %d", (5,), None)
+    record.action = "claimed"
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["level"], line["message"], line["action"]) == ("INFO", "from 5", "claimed")

@@ -109,21 +109,21 @@ def test_deadlock_of_a_batch_with_someone_else(in_process, engine: Engine, caplo
     sent = bridge.scene.produce(records[:10])
     bridge.run_until(lambda: bridge.scene.accounted() == sent, "both streams have a state")
     lock = text("UPDATE stream_states SET updated_at = now() WHERE asset_id = :asset")
-    is_processing, done = threading.Event(), threading.Event()
+    locked, done = threading.Event(), threading.Event()
 
     def other() -> None:
         with engine.begin() as connection:
             # only whoever waits longer than this looks for a deadlock, and gives up
             connection.execute(text("SET LOCAL deadlock_timeout = '30s'"))
             connection.execute(lock, {"asset": "ENGINE_001"})
-            is_processing.set()
+            locked.set()
             wait_until(lambda: bridge.scene.sql(WAITING)[0][0], "the batch waits for this one")
             connection.execute(lock, {"asset": "ENGINE_000"})
         done.set()
 
     thread = threading.Thread(target=other)
     thread.start()
-    assert is_processing.wait(20)
+    assert locked.wait(20)
     sent += bridge.scene.produce(records[10:])
     bridge.run_until(lambda: bridge.scene.accounted() == sent, "all accounted for")
     thread.join(20)

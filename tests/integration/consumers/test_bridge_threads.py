@@ -13,7 +13,6 @@ from consumers.app import BridgeCondition
 from consumers.metrics import Metrics
 from consumers.outbox_publisher import Publisher
 from consumers.polling.claims import Claims
-from consumers.polling.rebalance import Assignment
 from consumers.processing.processor import BatchProcessor
 from consumers.table_partitions import TablePartitionMaintainer
 from errors import StorageUnavailable
@@ -25,9 +24,9 @@ from tests.fixtures.records import plant, reading
     ("part", "step", "name"),
     [
         (Publisher, "_look", "publisher of "),
-        (Claims, "_ask", "claims"),
-        (TablePartitionMaintainer, "step", "upkeep"),
-        (BatchProcessor, "run", "lane-0"),
+        (Claims, "_answer", "claims"),
+        (TablePartitionMaintainer, "step", "maintainer"),
+        (BatchProcessor, "run", "worker-0"),
     ],
 )
 def test_a_thread_that_dies_ends_the_bridge_with_1_and_its_name(
@@ -41,7 +40,7 @@ def test_a_thread_that_dies_ends_the_bridge_with_1_and_its_name(
     made.scene.produce(plant(20))
     bridge, made._bridge = made._bridge, None
     monkeypatch.setattr(bridge, "start", lambda: None)  # it is
-    code = entry._drive(bridge, bridge._consumer, made.settings, threading.Event(), False)
+    code = entry._drive(bridge, bridge.consumer, made.settings, threading.Event(), False)
     assert code == 1
     said = [record.message for record in caplog.records if record.levelname == "CRITICAL"]
     assert len(said) == 1
@@ -54,7 +53,7 @@ def test_a_thread_that_returns_is_a_defect_too(in_process, monkeypatch):
     monkeypatch.setattr(Claims, "_run", lambda self: None)
     again = in_process()
     assert made._bridge.defect() is None
-    again._bridge._claims.thread.join(10)
+    again._bridge.claims.thread.join(10)
     assert again._bridge.defect() == "claims"
 
 
@@ -99,10 +98,8 @@ def test_the_lag_of_a_partition_that_left_is_no_longer_said(in_process):
     made.scene.produce(plant(60, bad_every=0))
     made.run_until(lambda: len(said()) > 1 and made.scene.accounted() == 60, "lag is measured")
     before = said()
-    gone = next(
-        p for p in made._bridge._assignment.partitions if p.topic_partition.partition in before
-    )
-    made._bridge._assignment.drop([gone])
+    gone = next(p for p in made._bridge.table if p.topic_partition.partition in before)
+    made._bridge.assignment.drop([gone])
     made.run_until(lambda: said() == before - {gone.topic_partition.partition}, "its gauge is gone")
 
 
@@ -111,23 +108,24 @@ def test_a_rebalance_does_not_wait_for_a_lane_whose_records_are_refused(in_proce
     made = in_process(bridge_lanes=1, refusal_window=10, refusal_retry_s=600)
     scene: Scene = made.scene
     scene.produce([(b"k", reading("NOGROUP_1", number)) for number in range(200)])
-    made.run_until(lambda: made._bridge.refused is not None, "the refusal is said")
-    assignment: Assignment = made._bridge._assignment
-    (worker,) = made._bridge._workers
-    made.run_until(lambda: not worker.is_processing(assignment.partitions), "no place is held")
+    made.run_until(
+        lambda: made._bridge.condition.misconfiguration is not None, "the refusal is said"
+    )
+    (worker,) = made._bridge.workers
+    made.run_until(lambda: not worker.is_processing(made._bridge.table), "no partition is held")
     assert worker.is_alive()
 
 
 def test_the_database_in_trouble_is_no_defect(in_process, monkeypatch):
     made = in_process()
     failures = [StorageUnavailable("away")] * 3
-    ask = Claims._ask
+    ask = Claims._answer
 
-    def failing(self: Claims, assigned: Any) -> Any:
+    def failing(self: Claims, *given: Any) -> Any:
         if failures:
             raise failures.pop()
-        return ask(self, assigned)
+        return ask(self, *given)
 
-    monkeypatch.setattr(Claims, "_ask", failing)
+    monkeypatch.setattr(Claims, "_answer", failing)
     made.finish(made.scene.produce(plant(30)))
     assert not failures

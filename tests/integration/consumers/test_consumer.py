@@ -15,7 +15,7 @@ from consumers.metrics import Metrics
 from consumers.outage import Outage
 from consumers.outbox_publisher import Outlet, Publisher
 from consumers.partition import AssignedPartition
-from consumers.polling.claims import Claims
+from consumers.polling.claims import Claims, Start
 from consumers.sending import Sending
 from consumers.store import BatchCommit, BridgeStore, FencedError, OffsetAdvance
 from consumers.stored_letters import dead_letters
@@ -72,29 +72,23 @@ def test_a_loss_is_said_once_however_often_the_group_gives_the_partition(engine,
     claims = Claims(store, Outage("database", lambda *_: None), metrics)
     claims.start()
 
-    def ask(assigned: AssignedPartition) -> Claim:
-        claims.ask(assigned)
-        ((same, claim),) = wait_until(claims.answers, "an answer", 20)
+    def ask(assigned: AssignedPartition, start: Start | None = None) -> Claim:
+        claims.ask(assigned, start)
+        ((same, claim, _),) = wait_until(claims.answers, "an answer", 20)
         assert same is assigned
         assert claim is not None
-        assigned.epoch, assigned.stored = claim.epoch, claim.next_offset
+        assigned.set_claim(claim)
         return claim
 
     first, second = (
         AssignedPartition(TopicPartition("in", 0), TOPIC, StreamCache()) for _ in range(2)
     )
+    start = Start(7, lost=(0, 7))
     ask(first)
-    first.due, first.lost = (
-        7,
-        (0, 7),
-    )  # found; then the group gives it once more
-    ask(second)
-    assert ask(first).epoch == 3  # too late for its account, so nothing is said: claimed again
-    second.due, second.lost = 7, (0, 7)
-    ask(second)
-    second.due, second.lost = 7, (0, 7)
-    assert ask(second).next_offset == 7
-    second.due = None
+    ask(second)  # the group gives it once more
+    assert ask(first, start).epoch == 3  # too late for its account: nothing logged, claimed again
+    assert ask(second, start).epoch == 4
+    assert ask(second, start).next_offset == 7
     assert ask(second).next_offset == 7
     claims.stop()
     assert caplog.text.count("7 records are lost") == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 
@@ -10,11 +9,9 @@ import pytest
 from kafka import errors as kafka_errors
 
 from config import load_settings
-from consumers import bridge
 from consumers.broker import clients
 from consumers.broker.connection_errors import ConnectionErrorLog
 from errors import BrokerUnavailable, SettingsError
-from runtime import JsonFormatter
 
 
 def test_sasl_over_tls_is_handed_on(tmp_path):
@@ -66,28 +63,6 @@ def test_errors_of_the_broker_name_what_to_look_at(error, kind, said):
     assert said in found.message
 
 
-def test_help_teaches(capsys):
-    with pytest.raises(SystemExit) as caught:
-        bridge.main(["--help"])
-    assert caught.value.code == 0
-    text = capsys.readouterr().out
-    for word in ("--drain", "--check", "KAFKA_GROUP_INSTANCE_ID", "exit codes"):
-        assert word in text
-
-
-def test_wrong_kill_point_is_a_wrong_setting(monkeypatch, capsys):
-    settings = load_settings(bridge_kill_point="nowhere:1")
-    with pytest.raises(SettingsError, match="BRIDGE_KILL_POINT"):
-        bridge._hook(settings)
-
-
-def test_json_log_is_one_object_a_line():
-    record = logging.LogRecord("consumers.bridge", 20, "f", 1, "from %d", (5,), None)
-    record.action = "claimed"
-    line = json.loads(JsonFormatter().format(record))
-    assert (line["level"], line["message"], line["action"]) == ("INFO", "from 5", "claimed")
-
-
 def test_start_that_fails_on_an_open_port_points_at_the_login():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -100,24 +75,6 @@ def test_start_that_fails_on_an_open_port_points_at_the_login():
         error = kafka_errors.KafkaTimeoutError("Unable to bootstrap")
         assert "KAFKA_SASL_PASSWORD" in clients.translated(error, settings).message
     assert "KAFKA_SASL_PASSWORD" not in clients.translated(error, settings).message
-
-
-def test_reason_that_is_only_logged_is_found():
-    ear = ConnectionErrorLog()
-    refused = kafka_errors.SaslAuthenticationFailedError("no such user")
-
-    def say(error: Exception) -> None:
-        ear.emit(logging.LogRecord("kafka.net", 30, "f", 1, "failed: %s", (error,), None))
-
-    assert ear.reason() is None
-    for error in (refused, kafka_errors.KafkaConnectionError("socket disconnected")):
-        say(error)
-    assert ear.reason() is refused
-    ear = ConnectionErrorLog()
-    handshake = kafka_errors.KafkaConnectionError("Handshake failed: wrong certificate")
-    for error in (handshake, kafka_errors.KafkaConnectionError("socket disconnected")):
-        say(error)
-    assert ear.reason() is handshake
 
 
 def test_refused_login_behind_a_time_out_is_said(monkeypatch):

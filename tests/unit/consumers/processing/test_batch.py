@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
 import pytest
-from kafka import TopicPartition
 
 from consumers.partition import AssignedPartition
 from consumers.processing import batch, batch_commit
 from consumers.processing.batch import BatchRecord, ParseLimits, StreamBatch
 from consumers.processing.batch_commit import Targets
 from consumers.processing.processor import update_cache
-from consumers.records.parsing import Headers
 from consumers.store import BatchCommit
-from consumers.stream_cache import CachedStream, StreamCache
+from consumers.stream_cache import CachedStream
 from errors import Unavailable
+from tests.fixtures.partitions import FakeRecord, ready
 from tests.fixtures.records import reading
 from tests.fixtures.scoring import score_stream
 
-NOW = int(datetime(2026, 1, 2, tzinfo=UTC).timestamp() * 1000)
 TARGETS = Targets("out", "dead", "anomalies")
-
-
-@dataclass
-class FakeRecord:
-    offset: int
-    value: bytes | None
-    key: bytes | None = b"k"
-    timestamp: int = NOW
-    headers: Headers = field(default_factory=list)
-    unreadable: str | None = None
 
 
 @pytest.fixture
 def assigned() -> AssignedPartition:
-    made = AssignedPartition(TopicPartition("in", 1), UUID(int=7), StreamCache())
-    made.epoch, made.stored = 3, 10
-    return made
+    return ready(1, at=10, epoch=3)
 
 
 def run(
@@ -66,7 +51,7 @@ def run(
     batch.resolve_in_batch_duplicates(items)
     commit = batch_commit.build(items, streams, targets, lambda *_: level)
     update_cache(streams)
-    assigned.stored = commit.moves[0].new
+    assigned.advance(commit.moves[0].new, 0.0)
     return commit
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import pytest
-from kafka import TopicPartition
 
-from consumers.partition import AssignedPartition
 from consumers.processing.batch import BatchRecord, StreamBatch
 from consumers.processing.local_time import RepeatedHour
 from consumers.records.parsing import Reading, parse
-from consumers.stream_cache import CachedStream, StreamCache
+from consumers.stream_cache import CachedStream
+from tests.fixtures.partitions import FakeRecord, ready
 from tests.fixtures.records import reading
-from tests.unit.consumers.processing.test_batch import FakeRecord
 
 #: The first time that is two o'clock, on the day when three o'clock becomes two o'clock.
 TWO = datetime(2026, 10, 25, 2, tzinfo=UTC)
@@ -22,7 +19,7 @@ TWO = datetime(2026, 10, 25, 2, tzinfo=UTC)
 
 def batch(*minutes: float, last: float | None = None, local: bool = True) -> StreamBatch:
     """Readings of one stream, so many minutes after two o'clock."""
-    assigned = AssignedPartition(TopicPartition("in", 0), UUID(int=1), StreamCache())
+    assigned = ready()
     known = None if last is None else TWO + timedelta(minutes=last)
     made = StreamBatch(assigned, ("P", "S", ""), CachedStream(last=known))
     for minute in minutes:
@@ -44,9 +41,9 @@ def batch(*minutes: float, last: float | None = None, local: bool = True) -> Str
 def test_an_hour_that_comes_twice_is_told_once(
     streams: StreamBatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monitor = RepeatedHour()
-    monitor.check([batch(1, 2, last=0), streams, streams])
-    monitor.check([streams])
+    repeated = RepeatedHour()
+    repeated.check([batch(1, 2, last=0), streams, streams])
+    repeated.check([streams])
     assert caplog.text.count("the hour that comes twice") == 1
     assert "'P'" in caplog.text
 

@@ -1,0 +1,37 @@
+"""An outage is logged once at its start and once at its end, with a back-off in between."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from consumers.outage import Outage
+from errors import Unavailable
+
+
+def test_trouble_is_said_once_and_its_end_once(caplog):
+    told = []
+    outage = Outage("service", lambda what, code: told.append((what, code)))
+    with caplog.at_level(logging.WARNING):
+        waits = [outage.record_failure(Unavailable("away")) for _ in range(12)]
+        outage.record_success()
+        outage.record_success()
+    assert len(caplog.records) == 2
+    assert told == [("service", "unavailable"), ("service", None)]
+    assert waits[0] <= 0.2
+    assert 5 <= waits[-1] <= 10
+
+
+def test_an_answer_asked_for_before_the_trouble_does_not_end_it():
+    told = []
+    outage = Outage("service", lambda what, code: told.append(code))
+    begun = time.monotonic()
+    outage.record_failure(Unavailable("away"))
+    outage.record_success(begun)
+    assert told == ["unavailable"]
+    outage.record_success(time.monotonic())
+    assert told == ["unavailable", None]
+
+
+def test_trouble_waits_at_least_as_long_as_asked():
+    assert Outage("service", lambda *_: None).record_failure(Unavailable("busy"), 42.0) == 42.0
