@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from errors import AnomalyError, InputError, TooLarge, Unavailable
-from serving.requests.wire import load_json
 
 
 def read_query(request: Request) -> dict[str, str]:
@@ -43,9 +42,15 @@ async def read_json(request: Request, limit: int) -> Any:
     TooLarge
         More than ``limit`` bytes; what is too much is not kept.
     InputError
-        400: see :func:`serving.requests.wire.load_json` and :func:`unpacked`.
+        400: not UTF-8 JSON, or nested deeper than 1,000 levels; see also :func:`unpacked`.
     """
-    return load_json(await read_body(request, limit))
+    body = await read_body(request, limit)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        wrong = InputError(f"the body is not valid JSON: {error}", code="bad_json")
+        wrong.status = 400
+        raise wrong from None
 
 
 async def read_body(request: Request, limit: int) -> bytes:

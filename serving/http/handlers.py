@@ -17,10 +17,10 @@ from serving.bundles.registry_client import RegistryClient
 from serving.database import Database
 from serving.detection.detection_service import DetectionService
 from serving.drift_monitor import DriftMonitor
-from serving.http.bodies import JsonResponse, read_body, read_json, read_query
+from serving.http.bodies import JsonResponse, read_json, read_query
 from serving.http.openapi import DOCS_PAGE
 from serving.http.rest_app import PREFIX, Call
-from serving.requests.detect import Limits, read_batch, read_item
+from serving.requests.detect import Limits, parse_batch, parse_item
 from serving.requests.history_query import parse_query
 from serving.requests.query import choice, flag, number, refuse_unknown
 from serving.requests.streams import parse_streams
@@ -68,12 +68,12 @@ class Handlers:
         self._drift = drift
 
     async def detect(self, request: Request) -> Response:
-        item = read_item(await read_body(request, self._limits.body_bytes), self._limits)
-        return JsonResponse(await self._core.detect_one(item))
+        content = await read_json(request, self._limits.body_bytes)
+        return JsonResponse(await self._core.detect_one(parse_item(content, self._limits)))
 
     async def detect_batch(self, request: Request) -> Response:
-        items = read_batch(await read_body(request, self._limits.body_bytes), self._limits)
-        return JsonResponse(await self._core.detect(items))
+        content = await read_json(request, self._limits.body_bytes)
+        return JsonResponse(await self._core.detect(parse_batch(content, self._limits)))
 
     async def detect_streams(self, request: Request) -> Response:
         content = await read_json(request, self._limits.body_bytes)

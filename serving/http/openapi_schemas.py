@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.requests.wire import WireItem, schema
-
 Json = dict[str, Any]
 
 TIME: Json = {"type": "string", "description": "ISO 8601; no offset means UTC", "maxLength": 64}
@@ -113,17 +111,32 @@ def schemas(max_items: int, max_features: int, max_history: int) -> Json:
     }
 
 
-def item(max_history: int) -> Json:
-    """A reading as ``/detect`` takes it, with the limits in force."""
-    described = schema(WireItem)
-    properties = described["properties"]
-    features = properties["features"] = ref("Features")
-    history = properties["history"]["anyOf"][0]
-    history |= {"items": features, "maxItems": max_history}
-    return described
-
-
 def features(most: int) -> Json:
-    """The features of a reading, with the limit in force."""
-    described: Json = schema(WireItem)["properties"]["features"]
-    return described | {"maxProperties": most}
+    """The features of a reading."""
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": most,
+        "propertyNames": NAME,
+        "additionalProperties": {"type": "number"},
+        "description": "numbers only: null, true and texts are refused",
+    }
+
+
+def item(max_history: int) -> Json:
+    """A reading as ``/detect`` takes it."""
+    return obj(
+        ["asset_id", "features"],
+        asset_id=NAME,
+        sensor_id=OPTIONAL_NAME,
+        features=ref("Features"),
+        timestamp={**TIME, "type": ["string", "null"]},
+        criticality=OPTIONAL_CRITICALITY,
+        history={
+            "type": ["array", "null"],
+            "items": ref("Features"),
+            "maxItems": max_history,
+            "description": "the stream's past readings, oldest first; wins over stored ones",
+        },
+        metadata={"type": ["object", "null"]},
+    )

@@ -2,8 +2,8 @@
 
 :mod:`serving.requests.streams` has the readings of whole streams. Every call gives the same errors.
 
-What fits :mod:`serving.requests.wire` is decoded and checked at once; the checks below look at the
-rest, with errors that name the item, the feature and the value.
+No pydantic on this path: a model of 24 features with a history of 30 readings costs it 0.6 ms,
+the checks below 0.08 ms, with errors that name the item, the feature and the value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import orjson
 
 from errors import InputError, TooLarge
 from schemas import CRITICALITIES, check_features, check_name, parse_timestamp
-from serving.requests.wire import WireItem, decode_item, decode_items, load_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,41 +76,6 @@ def check_criticality(value: object, field: str = "criticality") -> str | None:
             field=field,
         )
     return value
-
-
-def read_item(body: bytes, limits: Limits) -> Item:
-    """Read the body of ``/detect``; raises as :func:`parse_item` and :func:`load_json` do."""
-    wire = decode_item(body)
-    item = None if wire is None else _checked(wire, limits, limits.latest())
-    return parse_item(load_json(body), limits) if item is None else item
-
-
-def read_batch(body: bytes, limits: Limits) -> list[Item | InputError]:
-    """Read the body of ``/detect/batch``; see :func:`parse_batch`."""
-    wire = decode_items(body)
-    if wire is not None and len(wire) <= limits.items:
-        latest = limits.latest()
-        items = [_checked(one, limits, latest) for one in wire]
-        if None not in items:
-            return items  # type: ignore[return-value]
-    return parse_batch(load_json(body), limits)
-
-
-def _checked(wire: WireItem, limits: Limits, latest: datetime) -> Item | None:
-    """A decoded item within the limits; None: look at it again, to say what is wrong."""
-    history = wire.history
-    if len(wire.features) > limits.features:
-        return None
-    if history and (len(history) > limits.history or max(map(len, history)) > limits.features):
-        return None
-    try:
-        timestamp = _past_time(wire.timestamp, latest)
-        metadata = _metadata(wire.metadata)
-    except InputError:
-        return None
-    return Item(
-        wire.asset_id, wire.sensor_id, wire.features, timestamp, wire.criticality, history, metadata
-    )
 
 
 def parse_item(content: object, limits: Limits, latest: datetime | None = None) -> Item:

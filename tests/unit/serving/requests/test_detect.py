@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from errors import InputError, TooLarge
-from serving.requests.detect import Item, Limits, parse_batch, parse_item, read_batch, read_item
+from serving.requests.detect import Limits, parse_batch, parse_item
 from serving.requests.history_query import parse_query
 from serving.requests.streams import StreamReading, parse_streams
-from serving.requests.wire import load_json
 
 LIMITS = Limits(items=3, features=2, history=2)
 GOOD: dict[str, Any] = {"asset_id": "A", "features": {"rms": 1.0}}
@@ -209,75 +203,3 @@ def test_a_time_that_lies_ahead_is_refused_beyond_the_settings_allowance() -> No
     assert not isinstance(good, InputError)
     assert isinstance(bad, InputError)
     assert bad.field == "[1].timestamp"
-
-
-def outcome(read: Callable[[], Any]) -> Any:
-    """What came of it, comparable."""
-    try:
-        found = read()
-    except InputError as error:
-        return told(error)
-    shown = [found] if isinstance(found, Item) else found
-    return [told(i) if isinstance(i, InputError) else asdict(i) for i in shown]
-
-
-def told(error: InputError) -> Any:
-    """An error's content; the sentence about the future says what time it is."""
-    says = "" if error.code == "future_timestamp" else error.message
-    return error.code, error.field, error.status, says
-
-
-NEAR = st.fixed_dictionaries(
-    {},
-    optional={
-        "asset_id": st.text(max_size=300) | st.none() | st.integers(),
-        "sensor_id": st.none() | st.text(max_size=3) | st.booleans(),
-        "features": st.dictionaries(
-            st.text(max_size=3), st.floats(allow_nan=False) | st.integers() | st.none(), max_size=4
-        )
-        | st.none(),
-        "timestamp": st.datetimes().map(str) | st.text(max_size=70) | st.integers() | st.none(),
-        "criticality": st.sampled_from(["high", "none", None, 1]),
-        "history": st.lists(
-            st.dictionaries(st.text(max_size=2), st.floats(allow_nan=False), max_size=3), max_size=4
-        )
-        | st.none(),
-        "metadata": st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2)
-        | st.just([]),
-        "other": st.text(max_size=3),
-    },
-)
-
-
-@settings(max_examples=400, deadline=None, derandomize=True, database=None)
-@given(st.lists(NEAR, max_size=4), st.booleans())
-def test_decoding_at_once_finds_what_the_single_checks_find(
-    items: list[dict[str, Any]], ascii_only: bool
-) -> None:
-    items = [{**GOOD, **item} for item in items] or [GOOD]
-    body = json.dumps(items, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-    assert outcome(lambda: read_batch(body, LIMITS)) == outcome(
-        lambda: parse_batch(load_json(body), LIMITS)
-    )
-    one = json.dumps(items[0]).encode()
-    assert outcome(lambda: read_item(one, LIMITS)) == outcome(
-        lambda: parse_item(load_json(one), LIMITS)
-    )
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"asset_id": "A", "features": {"rms": 1e999}}',
-        b'{"asset_id": "A", "features": {"rms": 1' + b"0" * 400 + b"}}",
-        b'{"asset_id": "A", "features": {"rms": 1}, "other": "\xff"}',
-        b'{"asset_id": "A", "features": {"rms": NaN}}',
-        b'{"asset_id": "A", "features": {"rms": 1}, "other": ' + b"[" * 5000 + b"]" * 5000 + b"}",
-        b"[" * 5000,
-        b"",
-    ],
-)
-def test_what_cannot_be_decoded_is_refused(body: bytes) -> None:
-    for read in (read_item, read_batch):
-        with pytest.raises(InputError):
-            read(body, LIMITS)
