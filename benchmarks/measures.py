@@ -70,3 +70,10 @@ def largest_z(train: Floats, test: Floats) -> tuple[Floats, Floats]:
         np.abs((train - center) / spread).max(axis=1),
         np.abs((test - center) / spread).max(axis=1),
     )
+
+
+def events_seen(truth: Bools, alarms: Bools) -> int:
+    """Runs of ``truth`` (n,) in which there is an alarm."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], truth.astype(int), [0]])))
+    spans = zip(edges[::2], edges[1::2], strict=True)
+    return sum(bool(alarms[start:end].any()) for start, end in spans)

@@ -39,11 +39,16 @@ _ENOUGH = 10_000
 
 
 def calibrate(
-    detectors: Sequence[str], found: OutOfFold, how: AdaptationParams, slow: bool = True
+    detectors: Sequence[str],
+    found: OutOfFold,
+    how: AdaptationParams,
+    slow: bool = True,
+    swiftness: float = SWIFTNESS,
 ) -> dict[str, Calibration]:
     """A calibration for every subset of detectors that can be present.
 
-    ``slow`` says whether the magnitude smoothed over some twenty readings has a say.
+    ``slow`` says whether the magnitude smoothed over some twenty readings has a say, ``swiftness``
+    how much the newest reading weighs in the other one.
 
     Raises
     ------
@@ -52,13 +57,15 @@ def calibrate(
     """
     out = {}
     for subset in subsets(detectors):
-        cal = _one(subset, *_series(subset, found.raw, found.moved), how, slow)
+        cal = _one(subset, *_series(subset, found.raw, found.moved), how, slow, swiftness)
         out[subset_key(subset, False)] = cal
         if not found.warm:
             continue
         series, beside = _series(subset, found.warm)
         enough = sum(map(len, beside)) >= 20
-        out[subset_key(subset, True)] = _one(subset, series, beside, how, slow) if enough else cal
+        out[subset_key(subset, True)] = (
+            _one(subset, series, beside, how, slow, swiftness) if enough else cal
+        )
     return out
 
 
@@ -85,6 +92,7 @@ def _one(
     beside: list[Floats],
     how: AdaptationParams,
     slow: bool = True,
+    swiftness: float = SWIFTNESS,
 ) -> Calibration:
     tails = {name: fit_tail([s[k] for s in series]) for k, name in enumerate(subset)}
     mixed = [
@@ -93,7 +101,7 @@ def _one(
     ]
     fast = fit_tail(mixed)
     f = [fast.decades(values) + more for values, more in zip(mixed, beside, strict=True)]
-    swift = [ewma(values, values[0], SWIFTNESS) for values in f]
+    swift = [ewma(values, values[0], swiftness) for values in f]
     median, shift, gain, smooth = smoothing(f, swift)
     if not slow:
         shift, gain = _NEVER, 0.0
@@ -102,7 +110,7 @@ def _one(
     draft = Calibration(
         subset, tails, fast, shift, gain, median, fixed, fixed,
         fixed.quantile(GATE), fixed.quantile(HIGH), fixed.quantile(math.log10(0.5)),
-        SWIFTNESS, True,
+        swiftness, True,
     )  # fmt: skip
     return replace(draft, final=_adaptive_tail(draft, f, how)) if how.rate else draft
 

@@ -103,7 +103,7 @@ def fit_model_set(
     (pre, detectors), found = _side_by_side(plan, kept, folds, progress, threads)
     magnitudes = out_of_fold(kept, found)
     magnitudes.moved = plan.moved(streams)
-    calibrations = calibrate(options.models, magnitudes, plan.adaptation, plan.slow)
+    calibrations = calibrate(options.models, magnitudes, plan.adaptation, plan.slow, plan.swiftness)
     cal = calibrations[subset_key([n for n in MODEL_NAMES if n in options.models], False)]
     report = _report(plan, streams)
     for trial in plan.trials:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from errors import TrainingError
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector, Progress
+from models.fitting.calibrate import SWIFTNESS
 from models.fitting.cleaning import Cleaned
 from models.fitting.cross_validation import Part, make_folds, training_parts
 from models.fitting.options import FitOptions
@@ -90,6 +91,9 @@ class FitPlan:
         if self.drift_mode == "normal" and self.scales.kept:
             self.steadiness = judge_steadiness(varied, self.horizon, self.shrinkage, options.seed)
         self.lags = self._lags(varied)
+        steady = self.steadiness is not None and self.steadiness.steady
+        # smoothing makes alarms last: where levels wander, in false ones, too
+        self.swiftness = SWIFTNESS if steady else 1.0
         self.slow = self.steadiness is None or self.steadiness.slow
         self.adaptation = self._adaptation()
         # the first readings of each stream, for folds that hold these out

@@ -1,0 +1,113 @@
+"""Plain methods of a few lines each, beside which ours is measured on the same rows.
+
+Each takes training readings (m, d) and readings to judge (n, d) and returns scores (n,), higher
+being more anomalous. None has a threshold: they are compared by ranking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Method = Callable[[Floats, Floats], Floats]
+
+_SHRUNK = 0.1
+_HALF_LIFE = 5.0
+
+
+def moving(train: Floats) -> NDArray[np.bool_]:
+    """Features that vary in training: (d,)."""
+    largest = np.maximum(np.abs(train).max(axis=0), 1e-300)
+    out: NDArray[np.bool_] = train.std(axis=0) > 1e-9 * largest
+    return out
+
+
+def standard(train: Floats, test: Floats) -> tuple[Floats, Floats]:
+    """Both by the training mean and standard deviation."""
+    mean, sd = train.mean(axis=0), train.std(axis=0)
+    return (train - mean) / sd, (test - mean) / sd
+
+
+def t_squared(train: Floats, test: Floats) -> Floats:
+    """Hotelling's T^2 from the sample covariance."""
+    known, fresh = standard(train, test)
+    inverse = np.linalg.pinv(np.atleast_2d(np.cov(known, rowvar=False)))
+    out: Floats = np.einsum("ij,jk,ik->i", fresh, inverse, fresh)
+    return out
+
+
+def pca_q(train: Floats, test: Floats) -> Floats:
+    """Squared residual of the principal components that hold 90 % of the variance."""
+    known, fresh = standard(train, test)
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(known, rowvar=False)))
+    held = np.searchsorted(np.cumsum(values[::-1]) / values.sum(), 0.9) + 1
+    main = vectors[:, ::-1][:, :held]
+    out: Floats = ((fresh - fresh @ main @ main.T) ** 2).sum(axis=1)
+    return out
+
+
+def forest(train: Floats, test: Floats) -> Floats:
+    """scikit-learn's Isolation Forest with its defaults."""
+    from sklearn.ensemble import IsolationForest
+
+    known, fresh = standard(train, test)
+    out: Floats = -IsolationForest(random_state=0).fit(known).score_samples(fresh)
+    return out
+
+
+def svm(train: Floats, test: Floats) -> Floats:
+    """scikit-learn's one-class SVM on at most 2,000 rows."""
+    from sklearn.svm import OneClassSVM
+
+    known, fresh = standard(train, test)
+    known = known[:: -(-len(known) // 2000)]
+    out: Floats = -OneClassSVM(nu=0.1).fit(known).decision_function(fresh)
+    return out
+
+
+def smoothed_t_squared(train: Floats, test: Floats) -> Floats:
+    """(A) T^2 of robustly scaled rows, correlation shrunk by a tenth, its logarithm smoothed."""
+    low, high = np.quantile(train, (0.005, 0.995), axis=0)
+    centre, sd = np.median(train, axis=0), np.clip(train, low, high).std(axis=0)
+    sd = np.where(sd > 0, sd, train.std(axis=0))
+    known, fresh = (train - centre) / sd, (test - centre) / sd
+    together = np.atleast_2d(np.corrcoef(np.clip(known, -4, 4), rowvar=False))
+    together = (1 - _SHRUNK) * np.nan_to_num(together) + _SHRUNK * np.eye(len(sd))
+    squared = np.einsum("ij,jk,ik->i", fresh, np.linalg.inv(together), fresh)
+    return smoothed(np.log(squared + 1e-9), _HALF_LIFE)
+
+
+def forecast_t_squared(train: Floats, test: Floats) -> Floats:
+    """(B) T^2 of the residuals of a one-step ridge forecast."""
+    known, fresh = standard(train, test)
+    d = known.shape[1]
+    weights = np.linalg.solve(known[:-1].T @ known[:-1] + np.eye(d), known[:-1].T @ known[1:])
+    residual = known[1:] - known[:-1] @ weights
+    before = np.vstack([known[-1:], fresh[:-1]])
+    error = fresh - before @ weights - residual.mean(axis=0)
+    inverse = np.linalg.inv(np.atleast_2d(np.cov(residual, rowvar=False)) + 1e-6 * np.eye(d))
+    out: Floats = np.einsum("ij,jk,ik->i", error, inverse, error)
+    return out
+
+
+def smoothed(values: Floats, half_life: float) -> Floats:
+    """Exponentially weighted mean of (n,), begun at the first value."""
+    from scipy.signal import lfilter
+
+    weight = 1.0 - 0.5 ** (1.0 / half_life)
+    start = [(1.0 - weight) * values[0]]
+    out: Floats = lfilter([weight], [1.0, weight - 1.0], values, zi=start)[0]
+    return out
+
+
+METHODS: dict[str, Method] = {
+    "PCA-Q": pca_q,
+    "T^2": t_squared,
+    "plain forest": forest,
+    "plain SVM": svm,
+    "(A) smoothed T^2": smoothed_t_squared,
+    "(B) forecast T^2": forecast_t_squared,
+}
