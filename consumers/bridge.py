@@ -39,7 +39,7 @@ log = logging.getLogger("consumers.bridge")
 
 T = TypeVar("T")
 
-#: Claims, publishing, and upkeep, which holds a lock while it works.
+#: Claims, publishing, and the maintainer of partitions, which holds a lock while it works.
 CONNECTIONS_BESIDES = 4
 
 HELP = """\
@@ -47,13 +47,13 @@ settings (environment or .env), the ones most often needed:
   KAFKA_BOOTSTRAP_SERVERS     brokers                              [localhost:9092]
   KAFKA_TOPIC_INPUT_FEATURES  topic of readings                    [extracted-features]
   KAFKA_CONSUMER_GROUP        group; bridges of one group share the partitions
-  KAFKA_GROUP_INSTANCE_ID     static membership: unique a bridge, kept over its restarts
+  KAFKA_GROUP_INSTANCE_ID     static membership: unique per bridge, kept over its restarts
   KAFKA_PUBLISH               anomalies, events or all             [anomalies]
   SERVICE_URL                 where the service listens            [http://localhost:8084]
   SERVICE_API_KEY             its key for this bridge, if it wants one
   DATABASE_URL                PostgreSQL; unset: the embedded one under VAR_DIR
   BRIDGE_METRICS_PORT         Prometheus endpoint; unset: none
-  LOG_JSON                    true: one JSON object a line
+  LOG_JSON                    true: one JSON object per line
 
 exit codes:
   0  stopped by SIGTERM or SIGINT, or drained, or every check passed
@@ -65,6 +65,7 @@ exit codes:
 
 
 def arguments() -> argparse.ArgumentParser:
+    """Define the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m consumers.bridge",
         description=__doc__,
@@ -80,14 +81,14 @@ def arguments() -> argparse.ArgumentParser:
     what.add_argument(
         "--check",
         action="store_true",
-        help="say whether broker, service and database can be reached and the output topics "
+        help="show whether broker, service and database can be reached and the output topics "
         "written, then exit",
     )
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; the exit code."""
+    """Run the command; return the exit code, see ``--help``."""
     options = arguments().parse_args(argv)
     try:
         settings = load_settings()
@@ -129,12 +130,12 @@ def _scorer(settings: Settings) -> HttpScorer:
 
 
 def check_pool(settings: Settings) -> None:
-    """Refuse more lanes than the pool has connections for.
+    """Reject more workers (``BRIDGE_LANES``) than the pool has connections for.
 
     Raises
     ------
     SettingsError
-        Lanes would wait for one another's connections, and the last of them time out.
+        Workers would wait for one another's connections, and the last of them time out.
     """
     needed = settings.bridge_lanes + CONNECTIONS_BESIDES
     most = settings.database_pool_size + settings.database_pool_overflow
@@ -178,7 +179,7 @@ def _run(settings: Settings, drain: bool) -> int:
 
 
 def _until(stopping: threading.Event, what: str, attempt: Callable[[], T]) -> T | None:
-    """Try until it works; None when the bridge is stopped before that."""
+    """Try until it works; return None when the bridge is stopped before that."""
     outage = Outage(what, lambda *_: None)
     while not stopping.is_set():
         try:

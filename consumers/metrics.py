@@ -15,7 +15,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class Metrics:
-    """Every metric, named once. Times are in seconds."""
+    """Every metric of the bridge. Times are in seconds."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -47,14 +47,16 @@ class Metrics:
         self.lag = Gauge("bridge_lag", "records not yet accounted for", ["partition"], **made)
         self.silent = Gauge("bridge_streams_silent", "streams without a recent reading", **made)
         self.unkeyed = Gauge("bridge_streams_spread", "streams seen on several partitions", **made)
-        self.streams = Gauge("bridge_streams", "streams remembered", **made)
-        self.stream_bytes = Gauge("bridge_streams_bytes", "memory of these, about", **made)
+        self.streams = Gauge("bridge_streams", "streams cached", **made)
+        self.stream_bytes = Gauge(
+            "bridge_streams_bytes", "memory of these, approximately, in bytes", **made
+        )
         self.restarted = Counter(
-            "bridge_streams_restarted", "streams that began anew, by reason", ["reason"], **made
+            "bridge_streams_restarted", "streams that began again, by reason", ["reason"], **made
         )
         self.buffered = Gauge("bridge_records_buffered", "records fetched, not stored", **made)
         self.batch = Histogram(
-            "bridge_batch_records", "records a transaction",
+            "bridge_batch_records", "records per transaction",
             buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000), **made,
         )  # fmt: skip
         self.stage = Histogram(
@@ -71,7 +73,7 @@ class Metrics:
         self.set_state("starting", "")
 
     def set_state(self, state: str, why: str) -> None:
-        """``running``, or ``paused`` with the reason's code. Not to be called by two threads."""
+        """Set ``running``, or ``paused`` with the reason's code. One thread at a time may do it."""
         if (state, why) == self._state:
             return
         if self._state[0]:
@@ -80,7 +82,7 @@ class Metrics:
         self.state.labels(state, why).set(1)
 
     def account(self, items: Sequence[Any]) -> None:
-        """Count a committed batch of ``consumers.processing.batch.Item``."""
+        """Count a committed batch of ``consumers.processing.batch.BatchRecord``."""
         self.records.inc(len(items))
         self.batch.observe(len(items))
         anomalies: Counts[str] = Counts()
@@ -104,6 +106,7 @@ class Metrics:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
+        """Measure how long a batch takes in a stage."""
         started = time.perf_counter()
         try:
             yield

@@ -1,4 +1,4 @@
-"""Troubles: each said once when it starts and once when it ends, with a back-off in between."""
+"""Outages: each logged once at its start and once at its end, with a back-off in between."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("consumers.bridge")
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 10.0
 
-#: Told what is in trouble and the reason's code; None: it works again.
+#: Called with what has an outage and the reason's code, or None once it works again.
 StateListener = Callable[[str, str | None], None]
 
 
@@ -27,8 +27,8 @@ class Outage:
     ----------
     what : str
         Names it in the log.
-    notice : callable
-        Told the reason's code when a trouble starts and None when it ends.
+    listener : callable
+        Called with ``what`` and the reason's code when an outage starts, None when it ends.
     """
 
     def __init__(self, what: str, listener: StateListener) -> None:
@@ -41,11 +41,11 @@ class Outage:
 
     @property
     def code(self) -> str | None:
-        """The reason's code while it lasts."""
+        """The reason's code while it lasts, else None."""
         return self._code if self._since is not None else None
 
     def record_failure(self, error: AnomalyError, asked: float = 0.0) -> float:
-        """Note a failure; seconds to wait, with jitter, never less than was ``asked`` for."""
+        """Record a failure; return the seconds to wait, with jitter, at least ``asked``."""
         with self._lock:
             if self._since is None or error.code != self._code:
                 log.warning(
@@ -59,10 +59,10 @@ class Outage:
         return max(float(wait * random.uniform(0.5, 1.0)), asked)
 
     def record_success(self, begun: float = math.inf) -> None:
-        """Note that it works (again).
+        """Record that it works (again).
 
-        ``begun`` is when what passed was begun (`time.monotonic`): an answer to something asked
-        before the trouble, as another lane may still get, says nothing about its end.
+        ``begun`` is when what succeeded was begun (`time.monotonic`): an answer to something asked
+        before the outage, as another worker may still get, does not end it.
         """
         if self.code is None:
             return

@@ -4,7 +4,7 @@ Each target topic has a thread and a producer of its own, so that one which is s
 refuses holds up nobody else, and scoring goes on whatever the broker does. A message's row goes
 once the broker has acknowledged it, whatever becomes of the messages around it. A message that
 nobody will ever take (too large) stays in its table, ``anomaly_detections`` or ``dead_letters``,
-which is said, and its row goes. One that its topic refuses as it is now waits, for as long as a
+which is logged, and its row goes. One that its topic refuses as it is now waits, for as long as a
 setting allows.
 """
 
@@ -64,10 +64,10 @@ class Publisher:
 
     Parameters
     ----------
-    trouble : Outage
-        Told when the broker does not answer.
-    store_trouble : Outage
-        Told when the database does not.
+    outage : Outage
+        Of publishing to this target.
+    store_outage : Outage
+        Of the database.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Publisher:
         self._outage = outage
         self._store_outage = store_outage
         # the messages wait, the bridge does not: its state stays as it is
-        self._refusal = Outage(f"publishing to {outlet}", lambda *_: None)
+        self._topic_outage = Outage(f"publishing to {outlet}", lambda *_: None)
         self._work = threading.Event()
         self._hurry = threading.Event()  # the end is near: wait no longer for the broker
         self._stop = threading.Event()
@@ -99,25 +99,26 @@ class Publisher:
         self.thread = PartThread(f"publisher of {outlet}", self._run)
 
     def start(self) -> None:
+        """Start the thread."""
         self.thread.start()
 
     def notify(self) -> None:
-        """There may be something to publish."""
+        """Look for messages: there may be some."""
         self._idle = False
         self._work.set()
 
     @property
     def idle(self) -> bool:
-        """All that can be was published when last looked, and nothing came since."""
+        """Whether all that can be was published when last looked, and nothing came since."""
         return self._idle and not self._work.is_set()
 
     @property
     def refused(self) -> bool:
         """Whether messages wait that their topic refuses."""
-        return self._refusal.code is not None
+        return self._topic_outage.code is not None
 
     def hurry(self) -> None:
-        """The end is near: wait no longer for the broker than it takes to try."""
+        """Wait no longer for the broker than it takes to try: the end is near."""
         self._hurry.set()
         self._work.set()
 
@@ -144,7 +145,7 @@ class Publisher:
                 self._sending.forget()
                 self._again_after(self._outage.record_failure(error), self._hurry)
             except AnomalyError as error:
-                # a commit tells that the database is back
+                # a commit shows that the database is back
                 self._again_after(self._store_outage.record_failure(error), self._work)
 
     def _again_after(self, seconds: float, sooner: threading.Event) -> None:
@@ -164,11 +165,11 @@ class Publisher:
                 pass
             self._drain_orphans()
         if again and self._after == 0:
-            self._refusal.record_success()
+            self._topic_outage.record_success()
             self._metrics.refusing.labels(str(self._outlet)).set(0)
 
     def _drain_once(self) -> bool:
-        """Publish one chunk of our partitions; whether there may be more."""
+        """Publish one chunk of our partitions; return whether there may be more."""
         self._forget_done()
         messages = self._store.waiting(
             self._outlet.sources(), self._outlet.target, self._after, CHUNK
@@ -182,7 +183,7 @@ class Publisher:
         return self._settle(messages) and len(messages) == CHUNK
 
     def _drain_orphans(self) -> None:
-        """Rows that have no owner: any bridge publishes them."""
+        """Publish the messages of partitions without an owner: any bridge may."""
         now = time.monotonic()
         if now < self._next_orphans or self._after:
             return
@@ -205,7 +206,7 @@ class Publisher:
             self._done = []
 
     def _publish(self, messages: list[OutboxMessage]) -> Sequence[int]:
-        """Send; the ids whose rows are to go."""
+        """Send messages; return the ids whose rows are to go."""
         self._settled = settled = self._sending.send(messages)
         self._done = [*settled.acknowledged, *settled.never]
         targets = {message.id: message.target_topic for message in messages}
@@ -223,7 +224,7 @@ class Publisher:
         return self._done
 
     def _settle(self, messages: Sequence[OutboxMessage]) -> bool:
-        """After the rows of a chunk are gone: what of the rest? Whether to go on now.
+        """Settle what is left of a chunk; return whether to go on now.
 
         Raises
         ------
@@ -238,14 +239,14 @@ class Publisher:
         return not settled.closed
 
     def _wait_for_topic(self, messages: Sequence[OutboxMessage]) -> None:
-        """Some were refused: they wait, those that waited too long go, others pass them by."""
+        """Have refused messages wait and others pass them by; expire those that waited too long."""
         refused, closed = self._settled.refused, self._settled.closed
         targets = {message.id: message.target_topic for message in messages}
         expired = self._store.expire(list(refused), self._outlet.age)
         topics = ", ".join(sorted({targets[one] for one in refused}))
         why = Counter(refused.values()).most_common(1)[0][0]
         error = BrokerUnavailable(f"topic {topics} {why}", code="topic_refuses")
-        wait = self._refusal.record_failure(error, 0.0 if closed else REFUSED_AGAIN)
+        wait = self._topic_outage.record_failure(error, 0.0 if closed else REFUSED_AGAIN)
         self._metrics.refusing.labels(str(self._outlet)).set(1)
         self._refused_until = time.monotonic() + wait
         self._after = max(refused)

@@ -1,4 +1,4 @@
-"""``--check``: can the bridge reach what it needs? One line each, and an exit code."""
+"""``--check``: try whether the bridge reaches what it needs; one line each, and an exit code."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ Probe = Callable[[], str]
 
 
 def broker_probe(settings: Settings) -> Probe:
+    """Look for the brokers and the input topic."""
+
     def probe() -> str:
         consumer = clients.connected(KafkaConsumer, settings)
         try:
@@ -34,7 +36,7 @@ def broker_probe(settings: Settings) -> Probe:
 
 
 def topic_probe(settings: Settings, topic: str, setting: str) -> Probe:
-    """Whether an output topic can be written."""
+    """Check that an output topic can be written."""
 
     def probe() -> str:
         why = topics.unwritable(settings).get(topic)
@@ -46,6 +48,8 @@ def topic_probe(settings: Settings, topic: str, setting: str) -> Probe:
 
 
 def service_probe(settings: Settings, scorer: HttpScorer) -> Probe:
+    """Ask for the service's health."""
+
     def probe() -> str:
         scorer.health()
         return settings.service_url
@@ -54,6 +58,8 @@ def service_probe(settings: Settings, scorer: HttpScorer) -> Probe:
 
 
 def database_probe(open_engine: Callable[[], Engine]) -> Probe:
+    """Ask for the database's version."""
+
     def probe() -> str:
         engine = open_engine()
         try:
@@ -64,13 +70,13 @@ def database_probe(open_engine: Callable[[], Engine]) -> Probe:
     return probe
 
 
-def run(probes: Sequence[tuple[str, Probe]], say: Callable[[str], None] = print) -> int:
-    """Try each; 0 when all answered, else 1."""
+def run(probes: Sequence[tuple[str, Probe]], write: Callable[[str], None] = print) -> int:
+    """Try each probe; return 0 when all answered, else 1."""
     failed = 0
     for name, probe in probes:
         try:
-            say(f"{name:<9} ok      {probe()}")
+            write(f"{name:<9} ok      {probe()}")
         except AnomalyError as error:
             failed += 1
-            say(f"{name:<9} FAILED  {error.message}")
+            write(f"{name:<9} FAILED  {error.message}")
     return 1 if failed else 0

@@ -1,8 +1,8 @@
 """Sends readings to the input topic: ``python -m consumers.replay``.
 
-A wide CSV or Parquet file becomes one record of the grouped shape a row, keyed by asset. With
+A wide CSV or Parquet file becomes one record of the grouped shape per row, keyed by asset. With
 ``--dead-letters`` records that were put aside are sent again, with their original bytes, key and
-headers, once the reason for their refusal is mended.
+headers, once the reason for their rejection is mended.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Message:
 
 
 def encode(reading: Reading, shift: timedelta, source: str) -> Message:
-    """A reading as a record of the grouped shape."""
+    """Encode a reading as a record of the grouped shape."""
     document = {
         "asset_id": reading.asset_id,
         "sensor_id": reading.sensor_id,
@@ -71,7 +71,7 @@ def encode(reading: Reading, shift: timedelta, source: str) -> Message:
 
 
 def shift_to(moment: datetime, times: Iterable[datetime]) -> timedelta:
-    """What must be added so that the newest of ``times`` becomes ``moment``."""
+    """Return what must be added so that the newest of ``times`` becomes ``moment``."""
     newest = max(times, default=moment)
     return moment - newest
 
@@ -83,12 +83,12 @@ def send(
     rate: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[int, int]:
-    """Send all, at ``rate`` a second or as fast as possible.
+    """Send all, at ``rate`` per second or as fast as possible.
 
     Returns
     -------
     acknowledged, refused : int
-        A message that nobody can take is said, and costs no other anything.
+        A message that nobody can take is reported, and holds up no other.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def send(
             try:
                 waiting.append(_begin(producer, topic, message))
             except NEVER as error:
-                _say_refused(error)
+                _report_refused(error)
             if len(waiting) >= IN_FLIGHT:
                 acknowledged += _settle(waiting[: IN_FLIGHT // 2])
                 del waiting[: IN_FLIGHT // 2]
@@ -135,18 +135,18 @@ def _settle(futures: list[Any]) -> int:
             future.get(timeout=60)
             acknowledged += 1
         except NEVER as error:
-            _say_refused(error)
+            _report_refused(error)
     return acknowledged
 
 
-def _say_refused(error: Exception) -> None:
+def _report_refused(error: Exception) -> None:
     print(f"a record cannot be sent: {reason(error)}", file=sys.stderr)
 
 
 def from_file(
     path: Path, shift_to_now: bool, limit: int | None, form: FileFormat | None = None
 ) -> Iterator[Message]:
-    """The rows of a file, in its order."""
+    """Yield the rows of a file, in its order."""
     shift = timedelta()
     if shift_to_now:
         shift = shift_to(
@@ -154,7 +154,7 @@ def from_file(
         )
         print(f"times are moved by {shift.total_seconds():.6f} s", flush=True)
     empty, names = 0, LookAlikes()
-    for reading in _first(readings(path, form=form, say=_log_outcomes), limit):
+    for reading in _first(readings(path, form=form, say=_print_note), limit):
         for sentence in names.meet(reading.asset_id, reading.sensor_id):
             log.warning("%s: %s", path.name, sentence)
         if reading.features:
@@ -165,7 +165,7 @@ def from_file(
         print(f"{empty} rows without any value are left out", flush=True)
 
 
-def _log_outcomes(note: str) -> None:
+def _print_note(note: str) -> None:
     print(f"note: {note}", flush=True)
 
 
@@ -177,14 +177,15 @@ def _first(rows: Iterable[Reading], limit: int | None) -> Iterator[Reading]:
 
 
 def arguments() -> argparse.ArgumentParser:
+    """Define the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m consumers.replay",
         description=__doc__,
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", nargs="?", type=Path, help="CSV or Parquet, a reading a row")
-    parser.add_argument("--rate", type=float, help="records a second (default: no limit)")
+    parser.add_argument("file", nargs="?", type=Path, help="CSV or Parquet, one reading per row")
+    parser.add_argument("--rate", type=float, help="records per second (default: no limit)")
     parser.add_argument("--limit", type=int, help="at most so many records")
     parser.add_argument(
         "--shift-to-now",
@@ -202,7 +203,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; 0 when everything was acknowledged, 1 on a failure, 2 on wrong usage."""
+    """Run the command; return 0 if all was acknowledged, 1 on a failure, 2 on wrong usage."""
     parser = arguments()
     options = parser.parse_args(argv)
     if options.dead_letters == (options.file is not None):

@@ -1,4 +1,4 @@
-"""``POST /detect/streams`` from the bridge: one connection, failures named in one place.
+"""The client of ``POST /detect/streams``: one connection, failures translated in one place.
 
 Raises :class:`errors.Unavailable` (wait and try again: nothing reached, 401/403/404, 429, 503,
 no answer in time) or :class:`BatchRefusedError` (this body is not answered: 400, 413, 422 or
@@ -23,7 +23,7 @@ MOST_RETRY_AFTER = 300.0
 
 
 class BatchRefusedError(AnomalyError):
-    """The service (or the database) does not take this batch; ``code`` says why."""
+    """The service (or the database) does not take this batch; ``code`` is the reason."""
 
     code = "batch_refused"
 
@@ -31,9 +31,11 @@ class BatchRefusedError(AnomalyError):
 class Scorer(Protocol):
     """Anything that scores the bodies of ``/detect/streams``."""
 
-    def score(self, body: bytes) -> dict[str, Any]: ...
+    def score(self, body: bytes) -> dict[str, Any]:
+        """Score one body."""
 
-    def bundle_version(self) -> str: ...
+    def bundle_version(self) -> str:
+        """Return something that changes when another bundle is loaded."""
 
 
 class HttpScorer:
@@ -75,7 +77,7 @@ class HttpScorer:
         )
 
     def score(self, body: bytes) -> dict[str, Any]:
-        """The answer to one body.
+        """Score one body.
 
         Raises
         ------
@@ -85,7 +87,7 @@ class HttpScorer:
         return answer
 
     def bundle_version(self) -> str:
-        """Something that changes when the service gets another bundle."""
+        """Return something that changes when the service loads another bundle."""
         status = self._call("GET", f"{PREFIX}/status")
         versions = {
             name: model.get("version")
@@ -100,6 +102,7 @@ class HttpScorer:
         self._call("GET", f"{PREFIX}/health")
 
     def close(self) -> None:
+        """Close the connection."""
         self._client.close()
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
@@ -114,7 +117,7 @@ class HttpScorer:
             except httpx.HTTPError as error:
                 raise self._unreachable(error) from None
         if response.status_code != 200:
-            raise self._refusal(response)
+            raise self._error(response)
         try:
             return orjson.loads(response.content)
         except orjson.JSONDecodeError:
@@ -133,9 +136,9 @@ class HttpScorer:
             retry_after=0,
         )
 
-    def _refusal(self, response: httpx.Response) -> AnomalyError:
+    def _error(self, response: httpx.Response) -> AnomalyError:
         status = response.status_code
-        code, message = _said(response)
+        code, message = _code_and_message(response)
         text = f"service at {self._url} answered {status}: {message}"
         after = _retry_after(response)
         if status in (401, 403):
@@ -150,7 +153,7 @@ class HttpScorer:
         return BatchRefusedError(text, code=code)
 
 
-def _said(response: httpx.Response) -> tuple[str, str]:
+def _code_and_message(response: httpx.Response) -> tuple[str, str]:
     """Code and message of the service's error, or the best that can be made of another's."""
     try:
         error = orjson.loads(response.content)["error"]

@@ -39,18 +39,27 @@ REFUSED = (
 
 
 class Message(Protocol):
-    """What is sent."""
+    """What is sent; ``id`` names it in :class:`Settled`."""
 
     @property
-    def id(self) -> int: ...
+    def id(self) -> int:
+        """Row of the outbox."""
+
     @property
-    def target_topic(self) -> str: ...
+    def target_topic(self) -> str:
+        """Topic to publish to."""
+
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """Key of the record."""
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """Body of the record."""
+
     @property
-    def headers(self) -> list[tuple[str, bytes | None]]: ...
+    def headers(self) -> list[tuple[str, bytes | None]]:
+        """Headers of the record."""
 
 
 Refused = tuple[Message, Exception]
@@ -117,7 +126,7 @@ class Sending:
             self.forget()
 
     def _ready(self) -> Any:
-        """The producer; a new one after a failure."""
+        """Return the producer; a new one after a failure."""
         if self._producer is None:
             try:
                 self._producer = self._make_producer(**self._options)
@@ -130,7 +139,7 @@ class Sending:
         self.close(0.0)
 
     def close(self, seconds: float) -> None:
-        """The end; what is not acknowledged in time is not sent any more."""
+        """Close the producer; what is not acknowledged in time is not sent any more."""
         if self._producer is not None:
             internals.close(self._producer, seconds)
             self._producer = None
@@ -175,7 +184,7 @@ class Sending:
                 settled.failure = error
                 break
         deadline = time.monotonic() + FLUSH_SECONDS
-        with contextlib.suppress(kafka_errors.KafkaError):  # each future tells for itself
+        with contextlib.suppress(kafka_errors.KafkaError):  # each future has its own answer
             self._ready().flush(timeout=FLUSH_SECONDS)
         in_doubt: list[Refused] = []
         for message, future in futures:
@@ -241,12 +250,12 @@ class Sending:
 
 
 def unavailable(topic: str, error: BaseException) -> BrokerUnavailable:
-    """The broker did not take what was sent to a topic, for now."""
+    """Make the error of a topic that the broker takes nothing for, for now."""
     return BrokerUnavailable(f"publishing to {topic}: {reason(error)}")
 
 
 def reason(error: BaseException) -> str:
-    """An error of kafka-python in words."""
+    """Word an error of kafka-python."""
     if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
         return "may not be written with our login (an ACL)"
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):

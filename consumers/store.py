@@ -1,4 +1,4 @@
-"""The bridge's side of the database: claims, what is remembered there, one commit a batch.
+"""The bridge's gateway to the database: claims, streams, one commit per batch, the outbox.
 
 Raises what ``db.session`` raises (StorageUnavailable, AlreadyStored, InputError) and
 :class:`FencedError`.
@@ -50,8 +50,10 @@ SEVERITIES = ("low", "medium", "high", "critical")
 
 
 class FencedError(AnomalyError):
-    """A partition's account is not where we left it: another bridge owns it, or a commit whose
-    answer was lost took effect."""
+    """A partition's account is not where we left it.
+
+    Another bridge owns it, or a commit whose answer was lost took effect.
+    """
 
     code = "claim_lost"
 
@@ -99,18 +101,19 @@ class BridgeStore:
             return claim(connection, topic_id, partition, topic=topic, owner=self._owner)
 
     def replaces(self, topic_id: UUID, topic: str) -> bool:
-        """Whether an account of an earlier topic of this name exists."""
+        """Return whether an account of an earlier topic of this name exists."""
         with transaction(self._engine) as connection:
             return has_earlier_account(connection, topic_id, topic)
 
     def read_claim(self, topic_id: UUID, partition: int) -> Claim | None:
+        """Return the claim in force, or None when the partition was never claimed."""
         with transaction(self._engine) as connection:
             return read_claim(connection, topic_id, partition)
 
     def load_streams(
         self, topic_id: UUID, partition: int, firsts: Mapping[StreamKey, datetime]
     ) -> dict[StreamKey, CachedStream]:
-        """State and window of streams that are not in memory.
+        """Load state and window of streams that are not cached.
 
         Parameters
         ----------
@@ -143,7 +146,7 @@ class BridgeStore:
     def unkeyed(
         self, topic_id: UUID, seen: Mapping[StreamKey, tuple[int, datetime]]
     ) -> set[StreamKey]:
-        """Streams that go on under other partitions of the topic, by whichever bridge.
+        """Return streams that go on under other partitions of the topic, by whichever bridge.
 
         Parameters
         ----------
@@ -156,12 +159,12 @@ class BridgeStore:
     def duplicates(
         self, candidates: Sequence[tuple[StreamKey, datetime]]
     ) -> dict[int, list[tuple[UUID, dict[str, float]]]]:
-        """Stored readings with the same stream and time, by index into ``candidates``."""
+        """Return stored readings with the same stream and time, by index into ``candidates``."""
         with transaction(self._engine) as connection:
             return find_duplicates(connection, candidates)
 
     def criticalities(self, assets: Iterable[str]) -> dict[str, str]:
-        """How much each asset matters; read again after half a minute."""
+        """Return how much each asset matters; read again after half a minute."""
         now = time.monotonic()
         known = self._criticalities
         answer: dict[str, str] = {}
@@ -182,7 +185,7 @@ class BridgeStore:
         return answer
 
     def event_level(self, asset_id: str, sensor_id: str | None, event: Mapping[str, Any]) -> int:
-        """The highest severity stored of an event, as a place in SEVERITIES; -1: none."""
+        """Return the highest severity stored of an event, as an index into SEVERITIES; -1: none."""
         key = stream_key(asset_id, sensor_id)
         since = parse_timestamp(event["started_at"])
         with transaction(self._engine) as connection:
@@ -194,7 +197,7 @@ class BridgeStore:
 
         Raises
         ------
-        ClaimLostError
+        FencedError
             Nothing was stored; a partition is no longer ours, or stands elsewhere.
         """
         with transaction(self._engine) as connection:
@@ -214,17 +217,17 @@ class BridgeStore:
     def waiting(
         self, sources: Collection[Source], target: Target, after: int, limit: int
     ) -> list[OutboxMessage]:
-        """The oldest messages of these partitions to a target, not known to be published."""
+        """Return the oldest messages of these partitions to a target, not known to be published."""
         with transaction(self._engine) as connection:
             return next_outbox(connection, sources, limit, target=target, after=after)
 
     def published(self, ids: Sequence[int]) -> None:
-        """Forget messages that the broker acknowledged."""
+        """Delete messages that the broker acknowledged."""
         with transaction(self._engine) as connection:
             delete_outbox(connection, ids)
 
     def orphans(self, topic: str, current: UUID | None, age: float) -> list[Source]:
-        """Sources with waiting messages without an owner; see :func:`orphaned_sources`."""
+        """Return sources with waiting messages without an owner; see :func:`orphaned_sources`."""
         with transaction(self._engine) as connection:
             return orphaned_sources(connection, topic, current, age)
 
@@ -254,5 +257,6 @@ class BridgeStore:
             return expire_outbox(connection, ids, age)
 
     def outbox_size(self) -> int:
+        """Count the messages that wait."""
         with transaction(self._engine) as connection:
             return outbox_size(connection)

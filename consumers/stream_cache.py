@@ -1,6 +1,6 @@
-"""What the bridge remembers of streams: state and window, bounded by bytes over all partitions.
+"""The cache of streams: state and window, bounded by bytes over all partitions.
 
-Everything here can be had again from the database, so the least recently used may be dropped.
+Everything here can be loaded again from the database, so the least recently used may be dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from consumers.window import Row, Window
 
 StreamKey = tuple[str, str, str]  # asset_id, sensor_id, feature; absent parts are ''
 
-#: Bytes that a stream takes besides state, window and names: Python's objects and the tables' part.
+#: Bytes of a stream besides state, window and names, as measured: Python's objects, dict entries.
 OVERHEAD: Final = 1200
 
 
@@ -32,16 +32,20 @@ class CachedStream:
     Parameters
     ----------
     state : bytes or None
-        What the service handed back last, as JSON; None before its first reading.
+        What the service returned last, as JSON; None before its first reading.
     window : Window
         Past readings, at most ``window_length``.
     last : datetime or None
         Newest time stored; a reading at or before it may be a duplicate.
     elsewhere : datetime or None
-        Newest time stored of the stream under any partition of any topic, when it was recalled:
-        history that is sent again through a topic made anew repeats those.
-    spread : bool
+        Newest time stored of the stream under any partition of any topic, when it was loaded:
+        history that is sent again through a recreated topic repeats those.
+    unkeyed : bool
         The stream goes on under other partitions too.
+    seen : float
+        Time of its newest reading (`time.monotonic`).
+    published : (str, int)
+        An event's id, and the highest severity published of it.
     """
 
     state: bytes | None = None
@@ -50,24 +54,25 @@ class CachedStream:
     last: datetime | None = None
     elsewhere: datetime | None = None
     unkeyed: bool = False
-    seen: float = 0.0  # time.monotonic() of its newest reading
-    published: tuple[str, int] = ("", -1)  # event id, the highest severity published of it
+    seen: float = 0.0
+    published: tuple[str, int] = ("", -1)
 
     @property
     def size(self) -> int:
-        """Bytes of memory it takes, about."""
+        """Bytes of memory it takes, approximately."""
         return OVERHEAD + self.window.size + len(self.state or b"")
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Remember a state, in as many bytes as it has: orjson's answer keeps room for 4 KB."""
+        """Store a state in as many bytes as it has: orjson's result keeps room for 4 KB."""
         self.state = memoryview(orjson.dumps(state)).tobytes()
 
     def set_window_length(self, window_length: int) -> None:
+        """Keep at most so many past readings."""
         self.window_length = window_length
         self.window.keep(window_length)
 
     def add(self, row: Row, timestamp: datetime, mark: str) -> None:
-        """Take in one scored reading; the service's ``mark`` decides about the window."""
+        """Add one scored reading; the service's ``mark`` decides about the window."""
         if self.last is None or timestamp > self.last:
             self.last = timestamp
         if mark == "left_out":
@@ -79,25 +84,25 @@ class CachedStream:
 
 
 class UnkeyedStreams:
-    """Streams that go on under several partitions: producers without a key do that.
+    """Streams that go on under several partitions, as of producers that set no key.
 
     Parameters
     ----------
     seconds : float
-        A stream counts as such for so long after its other partition's last news: one that
-        moved, as when a topic gets more partitions, does not for ever.
-    most : int
+        A stream counts as unkeyed for so long after its other partition's newest reading: one
+        that moved, as when a topic gets more partitions, does not for ever.
+    max_streams : int
         Streams that are counted.
     """
 
-    def __init__(self, seconds: float, most: int = 50_000) -> None:
+    def __init__(self, seconds: float, max_streams: int = 50_000) -> None:
         self._seconds = seconds
-        self._max = most
+        self._max = max_streams
         self._until: OrderedDict[StreamKey, float] = OrderedDict()
-        self._lock = threading.Lock()  # lanes share it
+        self._lock = threading.Lock()  # workers share it
 
     def note(self, key: StreamKey, seen: bool) -> bool:
-        """A stream is met; whether it is one. ``seen``: another partition has newer readings."""
+        """Return whether a stream is unkeyed; ``seen``: another partition has newer readings."""
         now = time.monotonic()
         with self._lock:
             if seen:
@@ -121,10 +126,11 @@ class StreamCache:
 
     def __init__(self) -> None:
         self._by_key: OrderedDict[StreamKey, tuple[CachedStream, int]] = OrderedDict()
-        self._lock = threading.Lock()  # another lane may make room here
+        self._lock = threading.Lock()  # another worker may make room here
         self.bytes = 0
 
     def get(self, key: StreamKey) -> CachedStream | None:
+        """Return a stream, which counts as its use, or None."""
         with self._lock:
             held = self._by_key.get(key)
             if held is None:
@@ -133,6 +139,7 @@ class StreamCache:
             return held[0]
 
     def put(self, key: StreamKey, cached: CachedStream) -> None:
+        """Store a stream, with the size that it has now."""
         size = cached.size + sum(map(len, key))
         with self._lock:
             before = self._by_key.get(key)
@@ -141,23 +148,25 @@ class StreamCache:
             self._by_key.move_to_end(key)
 
     def forget(self, key: StreamKey) -> None:
+        """Drop a stream."""
         with self._lock:
             before = self._by_key.pop(key, None)
             self.bytes -= before[1] if before else 0
 
     def clear(self) -> None:
+        """Drop every stream."""
         with self._lock:
             self._by_key.clear()
             self.bytes = 0
 
     def idle_since(self) -> float:
-        """When the stream was used that was used least recently; infinity: there is none."""
+        """Return when the least recently used stream was used; infinity: there is none."""
         with self._lock:
             first = next(iter(self._by_key.values()), None)
             return math.inf if first is None else first[0].seen
 
     def drop_oldest(self) -> int:
-        """Forget the stream that was used least recently; the bytes that this gives back."""
+        """Drop the least recently used stream; return the bytes that this frees."""
         with self._lock:
             if not self._by_key:
                 return 0
@@ -166,7 +175,7 @@ class StreamCache:
             return size
 
     def silent(self, before: float) -> int:
-        """How many have no reading since ``before``."""
+        """Count the streams that have no reading since ``before``."""
         with self._lock:
             held = list(self._by_key.values())
         return sum(cached.seen < before for cached, _ in held)
@@ -180,21 +189,21 @@ class StreamCache:
 
 
 class CacheBudget:
-    """The memories of all partitions, which share one bound.
+    """The caches of all partitions, which share one bound.
 
     Parameters
     ----------
-    most_bytes : int
-        Of all streams remembered; what is beyond goes, least recently used first.
+    max_bytes : int
+        Of all streams cached; what is beyond goes, least recently used first.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self._max = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._max = max_bytes
         self._caches: weakref.WeakSet[StreamCache] = weakref.WeakSet()  # a partition lost is gone
         self._lock = threading.Lock()
 
     def partition(self) -> StreamCache:
-        """The memories of one more partition."""
+        """Make the cache of one more partition."""
         cache = StreamCache()
         with self._lock:
             self._caches.add(cache)
@@ -202,17 +211,17 @@ class CacheBudget:
 
     @property
     def bytes(self) -> int:
+        """Bytes of all streams cached."""
         with self._lock:
-            return sum(part.bytes for part in self._caches)
+            return sum(cache.bytes for cache in self._caches)
 
     def make_room(self) -> None:
         """Drop what is beyond the bound; called after each batch."""
         with self._lock:
-            parts = list(self._caches)
-            beyond = sum(part.bytes for part in parts) - self._max
+            caches = list(self._caches)
+            beyond = sum(cache.bytes for cache in caches) - self._max
             while beyond > 0:
-                part = min(parts, key=StreamCache.idle_since)
-                freed = part.drop_oldest()
+                freed = min(caches, key=StreamCache.idle_since).drop_oldest()
                 if not freed:
                     return
                 beyond -= freed

@@ -27,6 +27,7 @@ MakePartitions = Callable[[datetime], list[str]]
 
 
 def now_utc() -> datetime:
+    """Return the time of this machine, aware UTC."""
     return datetime.now(UTC)
 
 
@@ -36,9 +37,9 @@ class TablePartitionMaintainer:
     Parameters
     ----------
     make : callable
-        Makes the partitions of the time given and those after it; the names of the new ones.
-    trouble : Trouble
-        Told when it fails and when it works again.
+        Makes the partitions of the time given and those after it; returns the new ones' names.
+    outage : Outage
+        Of making them.
     clock : callable
         Aware time; a clock that was set is noticed within a minute.
     """
@@ -54,6 +55,7 @@ class TablePartitionMaintainer:
         self.thread = PartThread("maintainer", self._run)
 
     def start(self) -> None:
+        """Start the thread."""
         self.thread.start()
 
     def stop(self, seconds: float) -> None:
@@ -62,7 +64,7 @@ class TablePartitionMaintainer:
         self.thread.stop(seconds)
 
     def step(self) -> float:
-        """Make what is due; seconds until the next look."""
+        """Make what is due; return the seconds until the next look."""
         now = self._clock()
         if self._made_at is not None and self._made_at <= now < self._made_at + EVERY:
             return LOOK_SECONDS

@@ -1,4 +1,4 @@
-"""Threads of the bridge: one that ends before it is stopped is a defect, and is said."""
+"""Threads of the bridge: one that ends before it is stopped is a defect, and is logged."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class PartThread(threading.Thread):
         self.failure: BaseException | None = None
 
     def run(self) -> None:
+        """Do the work; log what ends it."""
         try:
             self._work()
         except BaseException as error:
@@ -34,7 +35,7 @@ class PartThread(threading.Thread):
             self.failure = error
 
     def stop(self, seconds: float) -> None:
-        """From now on it may end; wait for that up to ``seconds``."""
+        """Allow the thread to end; wait for that up to ``seconds``."""
         self._may_end = True
         self.join(max(0.0, seconds))
 

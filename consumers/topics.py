@@ -1,4 +1,4 @@
-"""Whether the topics that the bridge writes to can be written, as far as the broker tells."""
+"""Whether the topics that the bridge writes to can be written, as far as the broker shows it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REFUSED = kafka_errors.TopicAuthorizationFailedError.errno
 
 
 def output_topics(settings: Settings) -> dict[str, str]:
-    """The topics that are written to, each with the setting that names it."""
+    """Return the topics that are written to, each with the setting that names it."""
     return {
         settings.kafka_topic_output_anomalies: "KAFKA_TOPIC_OUTPUT_ANOMALIES",
         settings.kafka_topic_dead_letter: "KAFKA_TOPIC_DEAD_LETTER",
@@ -27,9 +27,9 @@ def output_topics(settings: Settings) -> dict[str, str]:
 
 
 def unwritable(settings: Settings) -> dict[str, str]:
-    """Output topics that cannot be written, each with the reason.
+    """Return output topics that cannot be written, each with the reason.
 
-    A broker that tells no rights (one without an authorizer, or an old one) is taken to allow.
+    A broker that shows no rights (one without an authorizer, or an old one) is taken to allow.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def unwritable(settings: Settings) -> dict[str, str]:
 
 
 def log_unwritable(settings: Settings) -> None:
-    """Log each output topic that cannot be written; what cannot be asked is found out later."""
+    """Log each output topic that cannot be written; what cannot be asked shows later."""
     try:
         found = unwritable(settings)
     except AnomalyError as error:
@@ -76,17 +76,17 @@ def _why(admin: Any, topic: str, described: dict[str, Any] | None) -> str | None
 
 
 def _creates_topics(admin: Any) -> bool:
-    """Whether the broker makes a topic that is first written to; False where it does not say."""
+    """Return whether the broker creates a topic on the first write; False where it is not known."""
     nodes = [str(one["broker_id"]) for one in admin.describe_cluster()["brokers"]]
     names = (_config(admin, "BROKER", node, "auto.create.topics.enable") for node in nodes[:1])
     return any(value == "true" for value in names)
 
 
 def _config(admin: Any, kind: str, name: str, key: str) -> str:
-    """One configuration value; empty where the broker does not tell."""
+    """Return one configuration value; empty where the broker does not show it."""
     try:
         asked = ConfigResource(kind, name, [key])
-        told = admin.describe_configs([asked], config_filter="all")
-        return str(told[kind.lower()][name][key]["value"])
+        answer = admin.describe_configs([asked], config_filter="all")
+        return str(answer[kind.lower()][name][key]["value"])
     except (kafka_errors.KafkaError, KeyError, TypeError):
         return ""

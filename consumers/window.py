@@ -74,22 +74,23 @@ class Window:
             self._json = b"%b,%b" % (self._json, encoded)
         self._count += 1
 
-    def keep(self, most: int) -> None:
-        """Drop the oldest readings beyond ``most``."""
-        if most <= 0:
+    def keep(self, count: int) -> None:
+        """Drop the oldest readings beyond the newest ``count``."""
+        if count <= 0:
             self.clear()
         at = 0
-        while self._count > most:
+        while self._count > count:
             at = self._json.index(b"]", at) + 2
             self._count -= 1
         if at:
             self._json = self._json[at:]
 
     def clear(self) -> None:
+        """Drop all readings."""
         self._names, self._json, self._count = (), b"", 0
 
     def oldest(self) -> datetime | None:
-        """When the first reading was; None: there is none."""
+        """Return when the first reading was, or None when there is none."""
         if not self._count:
             return None
         first = self._json[: self._json.index(b"]") + 1]
@@ -102,7 +103,7 @@ class Window:
         return {"names": self._names, "rows": orjson.Fragment(b"[%b]" % self._json)}
 
     def _fit(self, names: Names, encoded: bytes) -> bytes:
-        """A row of other features, encoded so that all have the same names."""
+        """Encode a row of other features so that all have the same names."""
         time, *values = orjson.loads(encoded)
         given = dict(zip(names, values, strict=True))
         if not given.keys() <= set(self._names):
@@ -118,5 +119,5 @@ class Window:
 
 
 def _exact(text: bytes) -> bytes:
-    """A copy of just its length: what orjson returns keeps room for some 4 KB."""
+    """Copy text to just its length: what orjson returns keeps room for some 4 KB."""
     return memoryview(text).tobytes()

@@ -75,7 +75,7 @@ def work_off(engine: Engine) -> list[str]:
     ------
     StorageUnavailable
         The database cannot be reached, or a lock was not to be had in several tries. Nothing is
-        lost: the rows are where they were, and a later call begins anew.
+        lost: the rows are where they were, and a later call begins again.
     """
     with transaction(engine) as connection:
         # A default partition that grew for years takes longer to look through than it may.

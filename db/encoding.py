@@ -88,6 +88,6 @@ def clean_surrogates(value: str) -> str:
 
 
 def decode_headers(stored: bytes | memoryview | None) -> list[tuple[str, bytes | None]]:
-    """The inverse of :func:`encode_headers`."""
+    """Invert :func:`encode_headers`."""
     pairs: Sequence[tuple[str, str | None]] = orjson.loads(stored) if stored else ()
     return [(key, None if value is None else base64.b64decode(value)) for key, value in pairs]

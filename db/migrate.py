@@ -2,7 +2,7 @@
 
 Service and bridge call :func:`migrate` when they start; several may start at once, one migrates.
 
-Two tables of one row say where a schema stands. ``schema_revision`` holds its revision.
+Two tables of one row hold where a schema stands. ``schema_revision`` holds its revision.
 ``alembic_version`` holds the newest revision that a program must know to work with it: a revision
 that only adds leaves it, so that an older program still starts, and a program goes back by going
 back to its older image. Release 0.1 knows ``alembic_version`` alone, and takes it for the revision.
@@ -35,7 +35,7 @@ REQUIRED_TABLE = "alembic_version"
 
 
 def scripts() -> ScriptDirectory:
-    """The revisions that this code knows."""
+    """Return the revisions that this code knows."""
     return ScriptDirectory.from_config(_config())
 
 
@@ -47,12 +47,12 @@ def _config() -> Config:
 
 
 def current_revision(connection: Connection) -> str | None:
-    """The database's revision; None when it has no schema yet."""
+    """Return the database's revision; None when it has no schema yet."""
     return _read(connection, REVISION_TABLE) or _read(connection, REQUIRED_TABLE)
 
 
 def required_revision(connection: Connection) -> str | None:
-    """The newest revision that a program must know to work with this database."""
+    """Return the newest revision that a program must know to work with this database."""
     return _read(connection, REQUIRED_TABLE)
 
 
@@ -102,7 +102,7 @@ def migrate(engine: Engine, revision: str = "head") -> str:
 def _upgrade(
     known: ScriptDirectory, connection: Connection, before: str | None, target: str
 ) -> None:
-    """Run the revisions up to ``target``, and say what programs must know from now on."""
+    """Run the revisions up to ``target``, and store what programs must know from now on."""
     if before is not None and _read(connection, REVISION_TABLE) is None:
         _write(connection, REVISION_TABLE, before)  # a schema of release 0.1
     config = _config()
@@ -128,7 +128,7 @@ def _knows(known: ScriptDirectory, revision: str) -> bool:
 
 
 def _checked(known: ScriptDirectory, connection: Connection) -> str | None:
-    """The database's revision, if this program can work with it."""
+    """Return the database's revision, if this program can work with it."""
     required = required_revision(connection)
     if required is not None and not _knows(known, required):
         raise SettingsError(

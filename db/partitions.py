@@ -54,7 +54,7 @@ class Partition:
 
 
 def spans(now: datetime, unit: Unit, ahead: int) -> Iterator[tuple[datetime, datetime]]:
-    """The span that ``now`` lies in and the ``ahead`` following ones, in UTC."""
+    """Return the span that ``now`` lies in and the ``ahead`` following ones, in UTC."""
     start = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if unit == "month":
         start = start.replace(day=1)
@@ -69,7 +69,7 @@ def spans(now: datetime, unit: Unit, ahead: int) -> Iterator[tuple[datetime, dat
 def gaps(
     start: datetime, end: datetime, taken: list[Partition]
 ) -> Iterator[tuple[datetime, datetime]]:
-    """The parts of a span that no partition covers (there are some after the unit changed)."""
+    """Yield the parts of a span without a partition (there are some after the unit changed)."""
     for partition in sorted(taken, key=lambda p: p.start):
         if partition.end <= start or partition.start >= end:
             continue
@@ -146,7 +146,7 @@ def _fill(engine: Engine, start: datetime, end: datetime) -> list[str]:
 
 @contextmanager
 def changing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that changes partitions: alone, and never waiting long for a lock."""
+    """Open a transaction that changes partitions: alone, and never waiting long for a lock."""
     with transaction(engine) as connection:
         # Moving rows takes as long as it takes, also when another process is at it.
         connection.execute(text("SET LOCAL statement_timeout = 0"))
@@ -156,7 +156,7 @@ def changing(engine: Engine) -> Iterator[Connection]:
 
 
 def partition_name(start: datetime, end: datetime) -> str:
-    """The name of the partition of a span."""
+    """Name the partition of a span."""
     return f"{TABLE}_{start:%Y%m%d}_{end:%Y%m%d}"
 
 

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def retried(work: Callable[[], T], *, tries: int = 8, first_wait_s: float = 0.1) -> T:
-    """Result of ``work``, tried again after StorageUnavailable with growing, jittered waits.
+    """Return ``work()``, tried again after StorageUnavailable with growing, jittered waits.
 
     Raises
     ------

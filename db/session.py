@@ -46,14 +46,14 @@ _NO_SCHEMA = ("42P01", "42703", "42883", "3F000")
 
 
 def describe(url: URL) -> str:
-    """The store in words, without the password."""
+    """Name the store in words, without the password."""
     socket = url.query.get("host")
     where = f"socket {socket}" if url.host is None else f"{url.host}:{url.port or 5432}"
     return f"PostgreSQL database {url.database!r} at {where}"
 
 
 def database_url(settings: Settings) -> URL:
-    """The database that the settings mean; starts the embedded one where none is named.
+    """Return the URL of the settings' database; start the embedded one where none is named.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def database_url(settings: Settings) -> URL:
 
 
 def parameters(settings: Settings) -> dict[str, object]:
-    """What holds for each of our transactions: time-outs in milliseconds, UTC."""
+    """Return the options of each of our transactions: time-outs in milliseconds, UTC."""
     return {
         "statement_timeout": round(settings.database_statement_timeout_s * 1000),
         "idle_in_transaction_session_timeout": round(settings.database_idle_timeout_s * 1000),
@@ -92,7 +92,7 @@ def parameters(settings: Settings) -> dict[str, object]:
 
 
 def connect_args(settings: Settings, url: URL) -> dict[str, Any]:
-    """What psycopg2 is told besides the URL: time-outs, TLS, UTC."""
+    """Return the options of a connection besides the URL: time-outs, TLS, UTC."""
     given = url.query.get("options", "")
     own = " ".join(f"-c {name}={value}" for name, value in parameters(settings).items())
     tls: Mapping[str, object] = {
@@ -106,7 +106,7 @@ def connect_args(settings: Settings, url: URL) -> dict[str, Any]:
         "connect_timeout": settings.database_connect_timeout_s,
         "application_name": settings.service_name[:63],
         **({} if settings.database_pooler else {"options": options}),
-        # A server that vanished without a word is noticed in half a minute, not in two hours.
+        # A server that vanished silently is noticed in half a minute, not in two hours.
         "keepalives_idle": 15,
         "keepalives_interval": 5,
         "keepalives_count": 3,
@@ -115,7 +115,7 @@ def connect_args(settings: Settings, url: URL) -> dict[str, Any]:
 
 
 def make_engine(url: URL | str, **options: Any) -> Engine:
-    """An engine on ``url`` with JSON by orjson and pre-pinged connections.
+    """Make an engine on ``url`` with JSON by orjson and pre-pinged connections.
 
     ``options`` go to :func:`sqlalchemy.create_engine`.
     """
@@ -131,7 +131,7 @@ def make_engine(url: URL | str, **options: Any) -> Engine:
 
 
 def open_engine(settings: Settings) -> Engine:
-    """The engine that the settings describe. Connects to nothing but an embedded server.
+    """Make the engine that the settings describe, connecting to nothing but an embedded server.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def open_engine(settings: Settings) -> Engine:
 
 
 def _set_in_each_transaction(engine: Engine, values: Mapping[str, object]) -> None:
-    """A pooler gives each transaction another session, and refuses options of a connection."""
+    """Set up transactions for a pooler: each gets another session, without connection options."""
     statement = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items())
 
     @event.listens_for(engine, "begin")
@@ -170,7 +170,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     Raises
     ------
     StorageUnavailable, AlreadyStored, InputError
-        As the module says. After StorageUnavailable out of the COMMIT itself, whether it took
+        As the module says. After StorageUnavailable from the COMMIT itself, whether it took
         effect is unknown: read the claim again.
     """
     with translated(engine.url), engine.begin() as connection:
@@ -190,7 +190,7 @@ def probe(engine: Engine, within_s: float = 2.0) -> None:
 
 
 def server_version(engine: Engine) -> str:
-    """The server's own words about its version.
+    """Return the server's own words about its version.
 
     Raises
     ------
@@ -210,7 +210,7 @@ def translated(url: URL) -> Iterator[None]:
 
 
 def translate(error: Exception, store: str) -> AnomalyError:
-    """The project's error for one of SQLAlchemy's or psycopg2's.
+    """Translate an error of SQLAlchemy or psycopg2 into the project's.
 
     Parameters
     ----------
@@ -222,29 +222,29 @@ def translate(error: Exception, store: str) -> AnomalyError:
     state = getattr(original, "pgcode", None) or ""
     # The server's DETAIL repeats the row, which belongs in no log.
     primary = getattr(getattr(original, "diag", None), "message_primary", None)
-    said = " ".join(str(primary or original).split())[:300]
+    text = " ".join(str(primary or original).split())[:300]
     if state == "23505":
-        return AlreadyStored(f"already stored: {said}")
+        return AlreadyStored(f"already stored: {text}")
     for code, reason in _REFUSED.items():
-        if state == code or _connect_failure_means(code, said):
-            return StorageUnavailable(f"{store} {reason}: {said}", code="storage_refused")
-    if "unsupported startup parameter" in said:
+        if state == code or _connect_failure_means(code, text):
+            return StorageUnavailable(f"{store} {reason}: {text}", code="storage_refused")
+    if "unsupported startup parameter" in text:
         return StorageUnavailable(
-            f"{store} is a pooler: set DATABASE_POOLER=true ({said})", code="storage_refused"
+            f"{store} is a pooler: set DATABASE_POOLER=true ({text})", code="storage_refused"
         )
-    if "certificate" in said or "does not support SSL" in said:
+    if "certificate" in text or "does not support SSL" in text:
         return StorageUnavailable(
-            f"{store}: no TLS connection (DATABASE_SSLMODE, DATABASE_SSLROOTCERT): {said}",
+            f"{store}: no TLS connection (DATABASE_SSLMODE, DATABASE_SSLROOTCERT): {text}",
             code="storage_refused",
         )
     if state == "57014":
         return StorageUnavailable(
-            f"{store} gave up a statement (DATABASE_STATEMENT_TIMEOUT_S): {said}",
+            f"{store} gave up a statement (DATABASE_STATEMENT_TIMEOUT_S): {text}",
             code="storage_timeout",
         )
     if state in _NO_SCHEMA:
         return StorageUnavailable(
-            f"{store} does not have the current schema (python -m db.migrate): {said}",
+            f"{store} does not have the current schema (python -m db.migrate): {text}",
             code="storage_schema",
         )
     if isinstance(original, CheckViolation) and not original.diag.constraint_name:
@@ -253,17 +253,17 @@ def translate(error: Exception, store: str) -> AnomalyError:
             f"{store} has just changed its partitions", code="storage_moved", retry_after=0.1
         )
     if state[:2] in ("22", "23", "54") or isinstance(original, psycopg2.DataError | ValueError):
-        return InputError(f"PostgreSQL refuses a value: {said}", code="unprocessable")
+        return InputError(f"PostgreSQL refuses a value: {text}", code="unprocessable")
     if not state or state.startswith(_RETRIABLE):
-        return StorageUnavailable(f"{store} is not available: {said}")
-    return StorageUnavailable(f"{store} failed ({state}): {said}", code="storage_failed")
+        return StorageUnavailable(f"{store} is not available: {text}")
+    return StorageUnavailable(f"{store} failed ({state}): {text}", code="storage_failed")
 
 
-def _connect_failure_means(code: str, said: str) -> bool:
-    """libpq gives no SQLSTATE for a connection that was refused, only the server's sentence."""
+def _connect_failure_means(code: str, text: str) -> bool:
+    """Return whether a refused connection has this reason: libpq gives no SQLSTATE for it."""
     sentences = {
         "28P01": "password authentication failed",
         "28000": "pg_hba.conf",
         "3D000": "does not exist",
     }
-    return "FATAL" in said and sentences[code] in said
+    return "FATAL" in text and sentences[code] in text

@@ -32,7 +32,7 @@ _ANOMALIES = text("is_anomaly")
 
 
 def json_column(name: str | None = None, *, nullable: bool = False) -> Any:
-    """A jsonb column, optionally under a name that Python or SQLModel reserves."""
+    """Make a jsonb column, optionally under a name that Python or SQLModel reserves."""
     column: Column[Any] = Column(name, JSONB, nullable=nullable) if name else Column(JSONB)
     column.nullable = nullable
     return Field(default=None, sa_column=column)
@@ -232,7 +232,7 @@ class Asset(SQLModel, table=True):
 
 
 class TrainingJob(SQLModel, table=True):
-    """A training run asked for over REST; ``heartbeat_at`` tells a dead one from a slow one."""
+    """A training run asked for over REST; ``heartbeat_at`` separates a dead one from a slow one."""
 
     __tablename__ = "training_jobs"
     __table_args__ = (Index("ix_training_job_state", "state", "created_at"),)

@@ -79,7 +79,7 @@ def _ssl_options(settings: Settings) -> dict[str, Any]:
 
 
 def connected(make: Callable[..., T], settings: Settings, **options: Any) -> T:
-    """A client of kafka-python's class ``make``, with the settings' connection and ``options``.
+    """Make a client of kafka-python's class ``make`` with the settings' connection and ``options``.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def connected(make: Callable[..., T], settings: Settings, **options: Any) -> T:
 
 
 def make_consumer(settings: Settings) -> KafkaConsumer:
-    """A consumer of bytes that commits and resets nothing by itself; see :func:`connected`."""
+    """Make a consumer of bytes that commits and resets nothing by itself; see :func:`connected`."""
     consumer = connected(
         KafkaConsumer, settings,
         group_id=settings.kafka_consumer_group,
@@ -116,7 +116,7 @@ def make_consumer(settings: Settings) -> KafkaConsumer:
 
 
 def make_producer(settings: Settings, **overrides: Any) -> KafkaProducer:
-    """An idempotent producer of bytes: acknowledged by all replicas, in order, compressed.
+    """Make an idempotent producer of bytes: acknowledged by all replicas, in order, compressed.
 
     See :func:`connected`.
     """
@@ -137,7 +137,7 @@ def make_producer(settings: Settings, **overrides: Any) -> KafkaProducer:
 
 
 def make_admin(settings: Settings) -> KafkaAdminClient:
-    """A client that asks about topics; see :func:`connected`."""
+    """Make a client that asks about topics; see :func:`connected`."""
 
     def make(*, metrics_enabled: bool, **options: Any) -> KafkaAdminClient:
         return KafkaAdminClient(**options)  # it does not know the other option
@@ -151,17 +151,17 @@ def is_fatal(error: Exception) -> bool:
 
 
 def translated(error: Exception, settings: Settings) -> BrokerUnavailable | SettingsError:
-    """The project's error for one of kafka-python's, naming the setting to look at."""
+    """Translate an error of kafka-python into the project's, naming the setting to look at."""
     where = f"Kafka at {settings.kafka_bootstrap_servers}"
     reason = (
         connection_errors.reason() if isinstance(error, kafka_errors.KafkaTimeoutError) else None
     )
     if reason is not None and is_fatal(reason):
         error, reason = reason, None
-    said = str(error) or type(error).__name__
+    text = str(error) or type(error).__name__
     if isinstance(error, kafka_errors.SaslAuthenticationFailedError):
         return SettingsError(
-            f"{where} refused the login (KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD): {said}",
+            f"{where} refused the login (KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD): {text}",
             code="broker_refused",
         )
     if isinstance(error, kafka_errors.FencedInstanceIdError):
@@ -171,10 +171,10 @@ def translated(error: Exception, settings: Settings) -> BrokerUnavailable | Sett
             code="fenced",
         )
     if is_fatal(error):
-        return SettingsError(f"{where}: {type(error).__name__}: {said}", code="broker_refused")
+        return SettingsError(f"{where}: {type(error).__name__}: {text}", code="broker_refused")
     if reason is not None:
-        said += f": {reason}"
-    return BrokerUnavailable(f"{where} (KAFKA_BOOTSTRAP_SERVERS): {said}{_hint(error, settings)}")
+        text += f": {reason}"
+    return BrokerUnavailable(f"{where} (KAFKA_BOOTSTRAP_SERVERS): {text}{_hint(error, settings)}")
 
 
 def _hint(error: Exception, settings: Settings) -> str:

@@ -1,8 +1,8 @@
 """What kafka-python only logs: why no connection came about.
 
-Its clients say "unable to bootstrap" and write the reason (a wrong password, a certificate of
+Its clients raise "unable to bootstrap" and write the reason (a wrong password, a certificate of
 another authority) to its log, where it repeats for every attempt. This keeps the last ones, so
-that they can be said once, in our words.
+that they can be logged once, in our words.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class ConnectionErrorLog(logging.Handler):
         self._errors: deque[tuple[float, Exception]] = deque(maxlen=50)
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep the errors among a record's arguments."""
         given = record.args if isinstance(record.args, tuple) else ()
         now = time.monotonic()
         self._errors.extend(
@@ -34,11 +35,11 @@ class ConnectionErrorLog(logging.Handler):
         )
 
     def forget(self) -> None:
-        """A new attempt begins."""
+        """Forget the errors: a new attempt begins."""
         self._errors.clear()
 
     def reason(self) -> Exception | None:
-        """The most telling recent error: a refused login, a failed handshake, or any."""
+        """Return the most telling recent error: a refused login, a failed handshake, or any."""
         since = time.monotonic() - RECENT_SECONDS
         recent = [error for at, error in self._errors if at >= since]
         for telling in (_is_login, _is_handshake):

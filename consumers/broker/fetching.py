@@ -43,6 +43,7 @@ class Allowance:
         self.left = self._poll
 
     def renew(self) -> None:
+        """Begin another poll."""
         self.left = self._poll
 
 
@@ -100,7 +101,7 @@ class BoundedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         return batch.records()
 
     def _is_void(self, batch: Batch) -> bool:
-        """A transaction's marker, or records of one that was aborted."""
+        """Return whether a batch is a transaction's marker, or of one that was aborted."""
         if self.isolation_level != IsolationLevel.READ_COMMITTED or batch.producer_id < 0:
             return batch.is_control
         self._consume_aborted_transactions_up_to(batch.last)
@@ -146,7 +147,7 @@ def install(consumer: KafkaConsumer, buffer: int) -> None:
 
 
 def _split(data: bytes) -> Iterator[bytes]:
-    """The whole batches; a broker may cut the last one short."""
+    """Yield the whole batches; a broker may cut the last one short."""
     at = 0
     while at + _LENGTH_BEHIND <= len(data):
         length = int.from_bytes(data[at + _LENGTH_AT : at + _LENGTH_BEHIND], "big", signed=True)
@@ -162,7 +163,7 @@ def _base(raw: bytes) -> int:
 
 
 def _legacy(raw: bytes, after: int | None) -> Iterator[Element]:
-    """Formats 0 and 1, of brokers before 0.11 and of topics that kept them."""
+    """Yield records of formats 0 and 1, of brokers before 0.11 and of topics that kept them."""
     try:
         batch = LegacyRecordBatch(memoryview(raw), raw[_MAGIC_AT])
         if not batch.validate_crc():

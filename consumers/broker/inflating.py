@@ -22,7 +22,7 @@ class InflateError(ValueError):
 
 
 def chunks(codec: int, data: bytes, most: int) -> Iterator[bytes]:
-    """What ``data`` holds, by Kafka's number of the codec.
+    """Inflate ``data``, by Kafka's number of the codec.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What kafka-python does not offer, or gets wrong: the few private corners of it that are used.
+"""The private parts of kafka-python that are used, where it offers nothing or errs.
 
 With :mod:`consumers.broker.fetching`, all that reaches behind its public interface.
 """
@@ -16,18 +16,20 @@ from kafka.codec import gzip_encode
 from kafka.record import default_records
 from kafka.structs import OffsetAndMetadata
 
-#: Goes with the offsets that a bridge tells Kafka, which only repeat what its database says.
+#: Metadata of the offsets that a bridge commits to Kafka, which only repeat its database.
 BRIDGE_METADATA = "anomaly-bridge"
 
 
 def compress_quickly() -> None:
-    """Have producers use gzip's quickest level: its best, kafka-python's only one, takes five
-    times as long for a tenth fewer bytes."""
+    """Have producers use gzip's quickest level.
+
+    Its best, kafka-python's only one, takes five times as long for a tenth fewer bytes.
+    """
     default_records.gzip_encode = partial(gzip_encode, compresslevel=1)
 
 
 def forbid_topic_creation(consumer: KafkaConsumer) -> None:
-    """A consumer must not make its own topic; kafka-python 3.0 forgets to hand this option on."""
+    """Keep a consumer from creating its topic: kafka-python 3.0 does not pass this option on."""
     consumer._client.cluster.config["allow_auto_create_topics"] = False
 
 
@@ -48,8 +50,8 @@ class _NullHeader(tuple):  # type: ignore[type-arg]
 
     __slots__ = ()
 
-    def __getitem__(self, place: Any) -> Any:
-        found = super().__getitem__(place)
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
         return b"" if found is None else found
 
 
@@ -61,12 +63,12 @@ def sendable_headers(
 
 
 def answered_since(producer: KafkaProducer, moment: float) -> bool:
-    """Whether a broker has told about its topics since ``moment`` (``time.monotonic()``)."""
+    """Return whether a broker has answered about its topics since ``moment`` (`time.monotonic`)."""
     return bool(producer._metadata._last_successful_refresh_ms >= moment * 1000)
 
 
 def knows_topic(producer: KafkaProducer, topic: str) -> bool:
-    """Whether the producer believes that there is such a topic."""
+    """Return whether the producer believes that there is such a topic."""
     return bool(producer._metadata.partitions_for_topic(topic))
 
 
@@ -83,9 +85,9 @@ def close(producer: KafkaProducer, seconds: float) -> None:
 
 
 def topic_id(consumer: KafkaConsumer, topic: str) -> UUID | None:
-    """The id of the topic that now has this name; None while it is not known.
+    """Return the id of the topic that now has this name; None while it is not known.
 
-    Brokers before 2.8 have no topic ids: the name stands in, and a topic made anew is then
+    Brokers before 2.8 have no topic ids: the name stands in, and a recreated topic is then
     taken for the old one.
     """
     cluster = consumer._client.cluster
@@ -146,7 +148,7 @@ def refreshed(consumer: KafkaConsumer, seconds: float) -> None:
 
 
 def is_stable(consumer: KafkaConsumer) -> bool:
-    """The group has given this member its partitions (perhaps none), and knows it."""
+    """Return whether the group has given this member its partitions (perhaps none)."""
     return bool(consumer._coordinator.stable() and not consumer._coordinator.need_rejoin())
 
 
@@ -156,7 +158,7 @@ async def sleep_in_listener(consumer: KafkaConsumer, seconds: float) -> None:
 
 
 def pause_until_claimed(consumer: KafkaConsumer, partition: TopicPartition) -> None:
-    """Keep a newly assigned partition from being read before its place is known.
+    """Keep a newly assigned partition from being read before it is claimed.
 
     Called from the rebalance listener, where no call that waits is allowed: these two only
     mark the subscription.
@@ -166,7 +168,7 @@ def pause_until_claimed(consumer: KafkaConsumer, partition: TopicPartition) -> N
 
 
 def commit_async(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> None:
-    """Tell lag monitors where we are; a failure is of no consequence."""
+    """Commit offsets to Kafka for lag monitors; a failure is of no consequence."""
     consumer.commit_async(_with_metadata(offsets), callback=lambda *_: None)
 
 
@@ -178,6 +180,4 @@ def commit(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int], secon
 def _with_metadata(
     offsets: Mapping[TopicPartition, int],
 ) -> dict[TopicPartition, OffsetAndMetadata]:
-    return {
-        place: OffsetAndMetadata(offset, BRIDGE_METADATA, -1) for place, offset in offsets.items()
-    }
+    return {at: OffsetAndMetadata(offset, BRIDGE_METADATA, -1) for at, offset in offsets.items()}

@@ -92,6 +92,7 @@ class Batch:
 
     @property
     def is_transactional(self) -> bool:
+        """Whether it is part of a transaction."""
         return bool(self._attributes & DefaultRecordBatch.TRANSACTIONAL_MASK)
 
     def aborts(self) -> bool:
@@ -144,7 +145,7 @@ class Batch:
             value = None
 
     def salvaged(self, first: int, last: int, why: str) -> list[FetchedRecord]:
-        """A damaged batch's records, each with its own bytes where they can be told apart."""
+        """Return a damaged batch's records, each with its own bytes where possible."""
         found: list[FetchedRecord] = []
         size = 0
         try:
@@ -227,7 +228,7 @@ class _Source:
         self._at = 0
 
     def take(self, count: int) -> bytes:
-        """The next ``count`` bytes.
+        """Return the next ``count`` bytes.
 
         Raises
         ------
@@ -276,7 +277,7 @@ class _Source:
 
 
 def _bytes(data: bytes, at: int) -> tuple[bytes | None, int]:
-    """A length and that many bytes; a length below 0 is null."""
+    """Return, after its length, so many bytes; a length below 0 is null."""
     length, at = decode_varint(data, at)
     if length < 0:
         return None, at

@@ -243,7 +243,7 @@ class PollLoop:
                 self._start(answer)
 
     def _check(self, answer: Answer) -> None:
-        """After a failed transaction: did it take effect, and is the account still ours?"""
+        """Go on after a failed transaction: did it take effect, and is the account still ours."""
         assigned, claim = answer.assigned, answer.claim
         worker = self._assignment.worker(assigned)
         if claim is None or claim.epoch != assigned.epoch:

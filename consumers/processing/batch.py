@@ -1,13 +1,12 @@
-"""One batch from records to rows: pure, so that every rule of it can be tested without a server.
+"""The steps of one batch from records to results: pure, so that each is tested without a server.
 
-    read()          records -> items (a reading, or a refusal)
-    group()         items -> one piece of work a stream; repetitions inside the batch found
-    request()       work -> the body for the service
-    absorb()        the answer -> results and refusals; nothing remembered yet
+    parse_records()     records -> items, each with a reading or a rejection
+    group_by_stream()   items -> one StreamBatch per stream; repetitions inside the batch found
+    build_request()     stream batches -> the body for the service
+    apply_response()    the answer -> results and rejections; nothing cached yet
 
-What is stored and published of it is in ``consumers.processing.batch_commit``; what is remembered
-of it once that is
-committed, is told by ``consumers.processing.processor``.
+What is stored and published is in :mod:`consumers.processing.batch_commit`, what is cached after
+the commit in :mod:`consumers.processing.processor`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from schemas import merge_metadata
 
 @dataclass(slots=True, eq=False)
 class BatchRecord:
-    """One record on its way; in the end it has a result or a refusal."""
+    """One record on its way; in the end it has a result or a rejection."""
 
     partition: AssignedPartition
     record: Record
@@ -38,18 +37,19 @@ class BatchRecord:
     rejection: Rejection | None = None
     result: dict[str, Any] | None = None
     original: BatchRecord | None = None  # an equal reading earlier in this batch
-    scored: bool = False  # the service saw it
+    scored: bool = False  # the service answered about it
     publish: bool = False
     stored: bool = False  # a row of it exists already: only the offset moves on
 
     @property
     def id(self) -> Any:
+        """Id of the row that it becomes."""
         return detection_id(*self.partition.source, self.record.offset)
 
 
 @dataclass(slots=True, eq=False)
 class StreamBatch:
-    """The readings of one stream of one place, in the order of their offsets."""
+    """The readings of one stream of one partition, in the order of their offsets."""
 
     partition: AssignedPartition
     key: StreamKey
@@ -64,7 +64,7 @@ class StreamBatch:
 
 @dataclass(frozen=True, slots=True)
 class ParseLimits:
-    """What a record may be."""
+    """Bounds of a record: how far its time may lie ahead, and how many features it may have."""
 
     future_seconds: float
     max_features: int
@@ -91,10 +91,10 @@ CachedStreams = dict[tuple[AssignedPartition, StreamKey], CachedStream]
 def look_up_streams(
     items: Iterable[BatchRecord],
 ) -> tuple[CachedStreams, dict[AssignedPartition, dict[StreamKey, datetime]]]:
-    """The streams of a batch that are remembered, and those that are not.
+    """Return the streams of a batch that are cached, and those that are not.
 
-    Both are told at once, and what is remembered is held on to: while this batch is worked on,
-    another lane may make room. The others come by place, each with its first reading's time.
+    Both are found at once, and what is cached is kept for the whole batch: another worker may make
+    room in the cache meanwhile. The others come by partition, each with its first reading's time.
     """
     cached: CachedStreams = {}
     uncached: dict[AssignedPartition, dict[StreamKey, datetime]] = {}
@@ -111,7 +111,7 @@ def look_up_streams(
 
 
 def group_by_stream(items: Iterable[BatchRecord], cached: CachedStreams) -> list[StreamBatch]:
-    """One piece of work a stream; a reading equal to an earlier one of the batch refers to it."""
+    """Group a batch by stream; a reading equal to an earlier one of the batch refers to it."""
     streams: dict[tuple[AssignedPartition, StreamKey], StreamBatch] = {}
     seen: dict[tuple[StreamKey, datetime], list[BatchRecord]] = {}
     for item in items:
@@ -133,7 +133,7 @@ def group_by_stream(items: Iterable[BatchRecord], cached: CachedStreams) -> list
 
 
 def possible_duplicates(streams: Iterable[StreamBatch]) -> list[BatchRecord]:
-    """Readings that may repeat a stored one: not newer than any stored of the stream, or spread."""
+    """Return readings that may repeat a stored one: of an unkeyed stream, or not newer than it."""
     found = []
     for stream in streams:
         known = [at for at in (stream.cached.last, stream.cached.elsewhere) if at is not None]
@@ -150,7 +150,7 @@ def possible_duplicates(streams: Iterable[StreamBatch]) -> list[BatchRecord]:
 def streams_begun_later(
     streams: Iterable[StreamBatch],
 ) -> dict[AssignedPartition, dict[StreamKey, datetime]]:
-    """New streams whose first readings are duplicates, with the time of the first that is not.
+    """Return new streams whose first readings are duplicates, with the first time that is not.
 
     Where history is sent again and goes on, they continue a state elsewhere, which was too new
     for the duplicates.
@@ -169,12 +169,19 @@ def streams_begun_later(
 def mark_duplicates(
     items: Sequence[BatchRecord], stored: Mapping[int, Sequence[tuple[Any, Mapping[str, float]]]]
 ) -> None:
-    """Refuse the suspects whose features equal those of a stored reading."""
+    """Reject the items whose features equal those of a stored reading.
+
+    Parameters
+    ----------
+    items : sequence of BatchRecord
+    stored : {index: [(row id, features)]}
+        Stored readings of the same stream and time, by index into ``items``.
+    """
     for index, rows in stored.items():
         item = items[index]
         assert item.reading is not None  # noqa: S101
         for row_id, features in rows:
-            # its own id: this very record, whose commit was not heard of; the claim tells
+            # its own id: this very record, whose commit was not answered; the claim shows
             if features == item.reading.features and row_id != item.id:
                 item.rejection = _duplicate(item.reading, row_id)
                 break
@@ -188,10 +195,10 @@ def _duplicate(reading: Reading, original_id: Any) -> Rejection:
 def build_request(
     streams: Iterable[StreamBatch], criticalities: Mapping[str, str], now: datetime | None = None
 ) -> bytes | None:
-    """The body for the service, or None when nothing is left to score.
+    """Build the body for the service, or return None when nothing is left to score.
 
-    A state that the service cannot read shall not be the end of its stream (``renew``), nor a
-    clock that ran ahead: so late readings come with the time they reached Kafka (``arrived``).
+    Neither a state that the service cannot read (``renew``) nor a clock that ran ahead may end a
+    stream: late readings come with the time they reached Kafka (``arrived``).
     """
     now = now or datetime.now(UTC)
     bodies = []
@@ -223,7 +230,7 @@ def build_request(
 
 
 def _some_late(stream: StreamBatch) -> bool:
-    """Whether a reading is not newer than those before it."""
+    """Return whether a reading is not newer than those before it."""
     last = stream.cached.last
     for item in stream.sent:
         assert item.reading is not None  # noqa: S101 (only readings are sent)
@@ -234,7 +241,7 @@ def _some_late(stream: StreamBatch) -> bool:
 
 
 def apply_response(streams: Iterable[StreamBatch], answer: Mapping[str, Any]) -> None:
-    """Give every item its result or refusal.
+    """Give every item its result or rejection.
 
     Raises
     ------
@@ -278,7 +285,7 @@ def _rejection(item: BatchRecord, error: Mapping[str, Any]) -> Rejection:
 
 
 def _complete(item: BatchRecord, result: dict[str, Any]) -> dict[str, Any]:
-    """What the service left out because we sent it."""
+    """Add to a result what the service left out because we sent it."""
     reading = item.reading
     assert reading is not None  # noqa: S101
     result["asset_id"] = reading.asset_id
@@ -290,7 +297,7 @@ def _complete(item: BatchRecord, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def resolve_in_batch_duplicates(items: Iterable[BatchRecord]) -> None:
-    """A repetition inside the batch is a duplicate of a stored reading, or shares its fate."""
+    """Reject repetitions inside the batch as duplicates, or as the first one was."""
     for item in items:
         original = item.original
         if original is None or item.reading is None:

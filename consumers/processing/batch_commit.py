@@ -1,4 +1,4 @@
-"""What one settled batch becomes in the database: its rows, states, messages and offsets."""
+"""Build the transaction of one batch: its rows, states, messages and offsets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EventLevel = Callable[[str, str | None, Mapping[str, Any]], int]
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Where messages go, and which."""
+    """Output topics, and which results are published."""
 
     anomalies: str
     dead_letters: str
@@ -37,7 +37,7 @@ def build(
     targets: Targets,
     event_level: EventLevel,
 ) -> BatchCommit:
-    """The transaction of one batch whose items all have a result or a refusal."""
+    """Build the transaction of one batch, whose records all have a result or a rejection."""
     commit = BatchCommit()
     streams = list(streams)
     if targets.publish == "events":
@@ -46,7 +46,7 @@ def build(
     moves: dict[Any, OffsetAdvance] = {}
     for item in items:
         assigned = item.partition
-        # the last one of a place stays
+        # the last one of a partition stays
         moves[assigned] = OffsetAdvance(
             *assigned.source, assigned.epoch, assigned.stored, item.record.offset + 1
         )
@@ -57,7 +57,7 @@ def build(
         elif item.rejection is not None:
             _add_dead_letter(commit, item, targets)
         else:
-            raise RuntimeError(f"record {item.record.offset} has neither result nor refusal")
+            raise RuntimeError(f"record {item.record.offset} has neither result nor rejection")
     commit.moves = list(moves.values())
     for stream in streams:
         if stream.state is not None:
@@ -76,7 +76,7 @@ def _choose_events(stream: StreamBatch, event_level: EventLevel) -> None:
         if event["id"] != known:
             known = event["id"]
             opened = event.get("state") == "opened"
-            # not seen to open: this bridge is new to the stream, the table knows
+            # not seen to open: this bridge is new to the stream, and asks the table
             level = -1 if opened else event_level(result["asset_id"], result["sensor_id"], event)
         severity = SEVERITIES.index(result["criticality"])
         if severity > level:
@@ -180,9 +180,9 @@ def _state(stream: StreamBatch) -> StoredState:
 
 
 def _window_start(stream: StreamBatch) -> datetime | None:
-    """A time that no reading of the window lies before: its oldest before this batch, or in it.
+    """Return a time that no reading of the window lies before, of this batch or earlier.
 
-    None, not known, when a new bundle looks further back than what is remembered.
+    None, not known, when a new bundle looks further back than what is cached.
     """
     cached = stream.cached
     if cached.state is not None and stream.window_length > cached.window_length:

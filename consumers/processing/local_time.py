@@ -1,4 +1,4 @@
-"""Local time without an offset, in the hour that comes twice: told, since nothing can mend it.
+"""Local time without an offset, in the hour that comes twice: logged, since nothing can mend it.
 
 A time without an offset is UTC by contract. Producers that send local time instead go back by an
 hour when daylight saving ends: for that hour their readings are late, so they are in no window,
@@ -19,18 +19,18 @@ log = logging.getLogger("consumers.bridge")
 
 #: How far a clock goes back at once: an hour less one interval, half an hour on Lord Howe Island.
 _LEAST, _MOST = timedelta(minutes=20), timedelta(minutes=61)
-#: Told once for a plant: all of its streams go back within the hour.
+#: Logged once per plant: all of its streams go back within the hour.
 _AGAIN_S = 12 * 3600.0
 
 
 class RepeatedHour:
-    """Notices when the times of streams without an offset go back by about an hour."""
+    """Warns when the times of streams without an offset go back by about an hour."""
 
     def __init__(self) -> None:
         self._committed = float("-inf")
 
     def check(self, streams: Iterable[StreamBatch]) -> None:
-        """Look at the readings of a batch, stream by stream in the order they came in."""
+        """Check the readings of a batch, stream by stream in the order they came in."""
         if time.monotonic() - self._committed < _AGAIN_S:
             return
         for stream in streams:

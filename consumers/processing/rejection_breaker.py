@@ -1,4 +1,4 @@
-"""When the service refuses nearly all streams for one reason, the set-up is wrong, not they."""
+"""The circuit breaker: when nearly all streams are rejected for one reason, the set-up is wrong."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ log = logging.getLogger("consumers.bridge")
 # Reasons that a wrong bundle or producer gives to whole topics
 SETUP_REASONS = frozenset({"no_group", "missing_features"})
 
-#: A stream, and why the service refused its record; None for a result.
+#: A stream, and why the service rejected its record; None for a result.
 Judgement = tuple[StreamKey, str | None]
 
 
 class MisconfigurationError(AnomalyError):
-    """Nearly all streams were refused for one reason that points at the set-up."""
+    """Nearly all streams were rejected for one reason that points at the set-up."""
 
     code = "refused_by_setup"
 
 
 class RejectionBreaker:
-    """The last judgements of the service; judged on a full window only.
+    """Raises when nearly all of a full window of the service's answers are rejections.
 
-    Where some streams are refused and others are not, the others must not wait: the refused ones'
-    records become dead letters, which is said once per stream.
+    Where some streams are rejected and others are not, the others must not wait: the rejected
+    ones' records become dead letters, which is logged once per stream.
 
     Parameters
     ----------
     window : int
-        How many judgements count.
+        How many answers count.
     enabled : bool
-        False: never says that the set-up is wrong.
+        False: never raises.
     share : float
-        Of the streams in the window, more than this must be refused, each in most of its records.
+        Of the streams in the window, more than this must be rejected, each in most of its records.
     most_said : int
-        Streams remembered as said; beyond that all are forgotten.
+        Streams known to be logged; beyond that all are forgotten.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class RejectionBreaker:
         self._enabled = enabled
         self._share = share
         self._max_logged = max_logged
-        self._said: set[tuple[StreamKey, str]] = set()
+        self._logged: set[tuple[StreamKey, str]] = set()
 
     def check(self, judged: Iterable[Judgement]) -> None:
-        """Look at a batch before it is stored.
+        """Check a batch before it is stored.
 
         Raises
         ------
-        RefusedBySetupError
-            With these, nearly all streams of the window are refused for one reason of the set-up.
+        MisconfigurationError
+            With these, nearly all streams of the window are rejected for one reason of the set-up.
         """
         if not self._enabled:
             return
@@ -83,7 +83,7 @@ class RejectionBreaker:
             )
 
     def check_framings(self, framings: Iterable[str | None]) -> None:
-        """Look at what a batch's records came in: a foreign format, or None.
+        """Check the foreign formats, or None, that a batch's records came in.
 
         Records that cannot be read are their sender's fault, unless most of what comes is in one
         foreign format: then a topic would be emptied into dead letters.
@@ -107,19 +107,19 @@ class RejectionBreaker:
             )
 
     def note(self, judged: Iterable[Judgement], framings: Iterable[str | None] = ()) -> None:
-        """The batch is stored."""
+        """Count a batch that was stored."""
         self._last.extend(judged)
         self._framings.extend(framings)
 
     def log_rejection(self, stream: StreamKey, rejection: Rejection | None) -> None:
-        """A stream's record became a dead letter; said once, if it is for such a reason."""
+        """Log a stream whose records become dead letters for the set-up, once per reason."""
         if rejection is None or rejection.reason not in SETUP_REASONS:
             return
-        if (stream, rejection.reason) in self._said:
+        if (stream, rejection.reason) in self._logged:
             return
-        if len(self._said) >= self._max_logged:
-            self._said.clear()
-        self._said.add((stream, rejection.reason))
+        if len(self._logged) >= self._max_logged:
+            self._logged.clear()
+        self._logged.add((stream, rejection.reason))
         asset, sensor, feature = stream
         log.warning(
             "asset %s, sensor %s%s: %s; its records become dead letters until that is mended, then "

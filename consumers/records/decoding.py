@@ -16,7 +16,7 @@ MAX_DEPTH = 64  # of a record; what is stored must be encoded again by libraries
 
 
 def decode(body: bytes | None) -> dict[str, Any]:
-    """The object in a record's body.
+    """Decode the object in a record's body.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What JSON that is no reading is instead, told by its keys: the envelopes of other systems."""
+"""What JSON that is no reading is instead, recognised by its keys: other systems' envelopes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _READING = frozenset({"features", "asset_id"})
 
 
 def of_document(document: Any) -> Framing | None:
-    """The format of JSON that is no reading, or None when nothing can be told."""
+    """Return the format of JSON that is no reading, or None when it is not known."""
     if isinstance(document, str):
         return _of_string(document)
     if isinstance(document, list):
@@ -45,7 +45,7 @@ def _of_string(document: str) -> Framing | None:
 
 
 def _wrapped(document: dict[str, Any]) -> Framing | None:
-    """A reading one level further down, under whatever key."""
+    """Recognise a reading one level further down, under whatever key."""
     for key, value in list(document.items())[:20]:
         first = value[0] if isinstance(value, list) and value else value
         if isinstance(first, str) and first[:1] == "{" and '"features"' in first[:LOOK]:

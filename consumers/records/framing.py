@@ -1,4 +1,4 @@
-"""What a body that is no JSON is instead, told by its first bytes.
+"""What a body that is no JSON is instead, recognised by its first bytes.
 
 A producer that wraps or compresses its JSON sends a whole topic of it. "Expecting value: line 1
 column 1" sends its owner looking in the wrong place; the name of the wrapping does not.
@@ -50,6 +50,7 @@ def _compressed(name: str) -> Framing:
 
 
 def encoded(name: str, text: str) -> Framing:
+    """Make the framing of text in an encoding."""
     return Framing(name, f"{text}, not JSON text")
 
 
@@ -87,7 +88,7 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/_\-]{16,}={0,2}\s*\Z")
 
 
 def of_bytes(body: bytes) -> Framing | None:
-    """The format of a body that is not JSON, or None when nothing can be told."""
+    """Return the format of a body that is not JSON, or None when it is not known."""
     head = body[:LOOK]
     if not head.strip():
         return Framing("empty", f"empty: {len(body)} bytes, and no text in them")
@@ -137,7 +138,7 @@ def _registry(body: bytes, head: bytes) -> Framing | None:
 
 
 def _prefixed(body: bytes, head: bytes) -> Framing | None:
-    """The length in front of the JSON, or another few bytes of some protocol."""
+    """Recognise a length in front of the JSON, or another few bytes of some protocol."""
     at = head.find(b'{"', 1, 24)
     if at < 1 or (head[:at].isascii() and head[:at].decode().isprintable()):
         return None
@@ -155,7 +156,7 @@ def _zlib(body: bytes, head: bytes) -> Framing | None:
 
 
 def _msgpack(body: bytes, head: bytes) -> Framing | None:
-    """A map (or an array of maps) whose first key is a short text."""
+    """Recognise a map (or an array of maps) whose first key is a short text."""
     rest = _after_map(head, 0x80, {0xDE: 3, 0xDF: 5}) or (
         _after_map(head[1:], 0x80, {0xDE: 3}) if head[0] in range(0x91, 0xA0) else None
     )
@@ -167,7 +168,7 @@ def _msgpack(body: bytes, head: bytes) -> Framing | None:
 
 
 def _after_map(head: bytes, short: int, longer: dict[int, int]) -> bytes | None:
-    """What follows the head of a map that is not empty."""
+    """Return what follows the head of a map that is not empty."""
     if not head:
         return None
     if short < head[0] < short + 16:
@@ -234,7 +235,7 @@ def _protobuf(head: bytes) -> Framing:
 
 
 def _text(body: bytes, head: bytes) -> Framing | None:
-    """Formats of readable text."""
+    """Recognise formats of readable text."""
     text = head.strip()
     first = text.splitlines()[0]
     if text.startswith((b"{'", b"[{'")):
@@ -276,6 +277,7 @@ def _documents(body: bytes) -> Framing | None:
 
 
 def is_base64(text: bytes) -> bool:
+    """Return whether text is Base64 of something that would be recognised."""
     if len(text) < LOOK // 2 and not _BASE64.match(text):
         return False
     try:

@@ -41,8 +41,15 @@ class Record(Protocol):
 
 @dataclass(slots=True)
 class Reading:
-    """One feature vector as received; ``feature`` is set for the single-feature shape, ``local``
-    where its time came without an offset."""
+    """One feature vector as received.
+
+    Parameters
+    ----------
+    feature : str or None
+        Set for the single-feature shape.
+    local : bool
+        Its time came without an offset.
+    """
 
     asset_id: str
     sensor_id: str | None
@@ -71,7 +78,7 @@ class Rejection:
 
 
 def kafka_time(record: Record) -> datetime | None:
-    """The record's own time stamp, aware UTC; None when it has none that makes sense."""
+    """Return the record's own time stamp, aware UTC; None when it has none that makes sense."""
     if record.timestamp is None or record.timestamp < _FIRST_YEAR_MS:
         return None
     try:
@@ -159,14 +166,14 @@ def _time(where: dict[str, Any], record: Record) -> datetime:
 
 
 def _has_no_offset(given: Any) -> bool:
-    """Whether a time, of which the date is the first ten characters, says of no zone that it is."""
+    """Return whether a time, of which the date is the first ten characters, names no zone."""
     if type(given) is not str or given[-1:] in "Zz":
         return False
     return "+" not in given[10:] and "-" not in given[10:]
 
 
 def _who(document: Any) -> tuple[str | None, str | None]:
-    """Asset and sensor as far as they can be told, for the dead letter's columns."""
+    """Return asset and sensor as far as they are known, for the dead letter's columns."""
     if type(document) is not dict:
         return None, None
     metadata = document.get("metadata")
@@ -183,7 +190,7 @@ def _who(document: Any) -> tuple[str | None, str | None]:
 def dead_letter_headers(
     original: Headers, rejection: Rejection, topic: str, partition: int, offset: int
 ) -> list[tuple[str, bytes | None]]:
-    """The original headers, then why and from where."""
+    """Return the original headers, then why and from where."""
     return [
         *original,
         ("dead-letter-reason", rejection.reason.encode()),

@@ -44,7 +44,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def detection_id(topic_id: UUID, partition: int, offset: int) -> UUID:
-    """The id of the row that a source record becomes: always the same for the same record."""
+    """Return the id of a source record's row: always the same for the same record."""
     # uuid5(NAMESPACE, f"{topic_id}/{partition}/{offset}"), with the hash of the front part kept.
     digest = _fed(topic_id, partition).copy()
     digest.update(b"%d" % offset)

@@ -59,7 +59,7 @@ _CONDITIONS = {
 def dead_letter_page(
     connection: Connection, which: DeadLetterFilter, *, limit: int, after: Cursor | None = None
 ) -> list[StoredLetter]:
-    """The oldest ``limit`` letters after a cursor; fewer than that: there are no more."""
+    """Return the oldest ``limit`` letters after a cursor; fewer than that: there are no more."""
     values: dict[str, Any] = {
         name: value for name in _CONDITIONS if (value := getattr(which, name)) is not None
     }
@@ -89,6 +89,6 @@ def dead_letter_page(
 
 
 def database_now(connection: Connection) -> datetime:
-    """The server's clock, which ``created_at`` is read from."""
+    """Return the server's clock, which ``created_at`` is read from."""
     now: datetime = connection.execute(text("SELECT now()")).scalar_one()
     return now

@@ -115,7 +115,7 @@ def _rows(
     offset: int,
     cursor: str | None,
 ) -> list[dict[str, Any]]:
-    """The newest matches after those skipped, one more than the page has, if there is one."""
+    """Return the newest matches after those skipped, one more than the page has if it exists."""
     rows: list[dict[str, Any]] = []
     for part in walk(connection, parts):
         query, values = page_query(
@@ -141,7 +141,7 @@ def page_query(
     cursor: str | None = None,
     part: Slice = EVERYTHING,
 ) -> tuple[str, dict[str, Any]]:
-    """The SELECT of one page, or its part out of one slice, and its parameters.
+    """Build the SELECT of one page, or its part out of one slice, and its parameters.
 
     It fetches one row more than the page has.
     """
@@ -170,7 +170,7 @@ def get_detection(connection: Connection, detection_id: UUID) -> dict[str, Any] 
 
 
 def _where(filters: HistoryFilter, part: Slice) -> tuple[str, dict[str, Any]]:
-    """The condition out of constant parts, and its parameters."""
+    """Build the condition out of constant parts, and its parameters."""
     values = {name: value for name in _CONDITIONS if (value := getattr(filters, name)) is not None}
     names = list(values)
     parts: list[str] = []
@@ -223,14 +223,14 @@ def _fingerprint(filters: HistoryFilter) -> str:
 
 
 def encode_cursor(row: dict[str, Any], filters: HistoryFilter) -> str:
-    """An opaque mark of the place after ``row``."""
+    """Encode the position after ``row`` as an opaque mark."""
     at = row["timestamp"].astimezone(UTC).isoformat()
     packed = orjson.dumps([at, str(row["id"]), _fingerprint(filters)])
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, filters: HistoryFilter) -> tuple[datetime, str]:
-    """The place that :func:`encode_cursor` marked.
+    """Decode the position that :func:`encode_cursor` marked.
 
     Raises
     ------
@@ -241,8 +241,8 @@ def decode_cursor(cursor: str, filters: HistoryFilter) -> tuple[datetime, str]:
         packed = cursor.encode("ascii")
         raw = base64.b64decode(packed + b"=" * (-len(packed) % 4), altchars=b"-_", validate=True)
         at, last, of = orjson.loads(raw)
-        place = datetime.fromisoformat(at), str(UUID(last))
-        if place[0].tzinfo is None:
+        position = datetime.fromisoformat(at), str(UUID(last))
+        if position[0].tzinfo is None:
             raise ValueError("no offset")
     except (ValueError, TypeError, AttributeError, binascii.Error):
         raise InputError(
@@ -252,4 +252,4 @@ def decode_cursor(cursor: str, filters: HistoryFilter) -> tuple[datetime, str]:
         raise InputError(
             "cursor: belongs to a query with other filters", code="bad_cursor", field="cursor"
         )
-    return place
+    return position

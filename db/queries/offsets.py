@@ -63,7 +63,7 @@ def claim(
 
 
 def read_claim(connection: Connection, topic_id: UUID, partition: int) -> Claim | None:
-    """The claim in force, whosever it is; None when nobody ever claimed the partition."""
+    """Return the claim in force, whosever it is; None when nobody ever claimed the partition."""
     row = connection.execute(_READ, {"topic_id": topic_id, "partition": partition}).one_or_none()
     return None if row is None else Claim(row.epoch, row.next_offset)
 
@@ -82,7 +82,7 @@ def advance(
     Returns
     -------
     bool
-        False: roll back, forget the partition's memory and read the claim again.
+        False: roll back, clear the partition's cache and read the claim again.
 
     Raises
     ------

@@ -62,7 +62,7 @@ def next_outbox(
     after: int = 0,
     skip_locked: bool = False,
 ) -> list[OutboxMessage]:
-    """The oldest messages waiting, in the order they were stored.
+    """Return the oldest messages waiting, in the order they were stored.
 
     Parameters
     ----------

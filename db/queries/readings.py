@@ -49,7 +49,7 @@ _COLUMNS = (
 
 
 def _where(which: ReadingFilter) -> tuple[str, dict[str, Any]]:
-    """The condition out of constant parts, of one slice, and its parameters but the slice's."""
+    """Build the condition of one slice out of constant parts, with all other parameters."""
     values = {name: value for name in _CONDITIONS if (value := getattr(which, name)) is not None}
     parts = ["topic_id IS NOT NULL", WITHIN, *(_CONDITIONS[name] for name in values)]
     return " AND ".join(parts), values
@@ -58,7 +58,7 @@ def _where(which: ReadingFilter) -> tuple[str, dict[str, Any]]:
 def export_readings(
     connection: Connection, which: ReadingFilter, *, batch: int = 2000
 ) -> Iterator[StoredReading]:
-    """Readings that came over Kafka, each stream's in time order.
+    """Yield readings that came over Kafka, each stream's in time order.
 
     Slice of time by slice, oldest first, and within one stream by stream. Rows from REST are left
     out: by default only anomalies are journalled, so they would make a biased sample. Uses a
@@ -118,7 +118,7 @@ def recent_readings(
 ) -> list[tuple[dict[str, float], dict[str, float]]]:
     """Features and scores of the newest ``limit`` readings that came over Kafka: for drift.
 
-    Newest first. The scores are ``final_score`` and those of the detectors that had a say.
+    Newest first. The scores are ``final_score`` and those of the detectors that took part.
     """
     condition = "" if group is None else "AND group_name = :group"
     query = text(

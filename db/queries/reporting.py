@@ -77,7 +77,7 @@ def count_rows(connection: Connection, topic_id: UUID | str) -> Counts:
 def anomalies_between(
     connection: Connection, topic_id: UUID | str, partition: int, start: int, end: int
 ) -> Sequence[Mapping[str, Any]]:
-    """A partition's anomalies with ``start <= offset < end``, in the order of their offsets."""
+    """Return a partition's anomalies with ``start <= offset < end`` by offset."""
     values = {"topic": topic_id, "partition": partition, "start": start, "end": end}
     found = [
         dict(row)
@@ -93,8 +93,7 @@ def dead_letter_reasons(connection: Connection, topic_id: UUID | str) -> dict[st
 
 
 def recent_alarms(connection: Connection, hours: int = 1) -> dict[str, tuple[int, int]]:
-    """Readings and anomalies of the last hours that came from a topic, by the asset's
-    criticality."""
+    """Count readings and anomalies of the last hours that came from a topic, per criticality."""
     # The server's clock, and a constant: the planner prunes partitions by nothing else.
     since = database_now(connection) - timedelta(hours=hours)
     rows = connection.execute(_ALARMS, Slice(since).values())

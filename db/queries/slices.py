@@ -31,7 +31,7 @@ _MAX = datetime.max.replace(tzinfo=UTC)
 
 
 def after(at: datetime | None) -> datetime | None:
-    """The exclusive end of a span whose newest time is ``at``; None: without a bound."""
+    """Return the exclusive end of a span whose newest time is ``at``; None: without a bound."""
     return None if at is None or at >= _MAX else at + _TICK
 
 
@@ -54,7 +54,7 @@ class Slice:
         )
 
     def narrowed(self, start: datetime | None, end: datetime | None) -> Slice:
-        """The part of it that lies in ``start <= t < end``."""
+        """Return the part of it that lies in ``start <= t < end``."""
         starts = [one for one in (self.start, start) if one is not None]
         ends = [one for one in (self.end, end) if one is not None]
         return Slice(max(starts, default=None), min(ends, default=None))
@@ -87,7 +87,7 @@ def _inside(at: datetime, whole: Slice) -> bool:
 
 
 def walk(connection: Connection, parts: Sequence[Slice]) -> Iterator[Slice]:
-    """Each slice in turn; the locks taken while it was in hand are given back before the next.
+    """Each slice in turn; the locks taken for it are released before the next.
 
     Only for reading: what is written in between is undone.
     """

@@ -15,7 +15,7 @@ from db.queries.stream_states import StoredState, StreamKey, key_columns
 #: One past reading of a window: when, and its features as received.
 Reading = tuple[datetime, dict[str, float]]
 
-# A LATERAL with LIMIT keeps the planner at one index probe a stream, whatever its statistics say.
+# A LATERAL with LIMIT keeps the planner at one index probe per stream, whatever its statistics say.
 _WINDOW = text(f"""
     SELECT k.n, d.timestamp, d.features, d.window_mark FROM unnest(
         CAST(:topics AS uuid[]), CAST(:partitions AS integer[]), CAST(:assets AS text[]),
@@ -74,7 +74,7 @@ def event_criticalities(
 def stored_windows(
     connection: Connection, states: Mapping[StreamKey, StoredState]
 ) -> dict[StreamKey, list[Reading]]:
-    """The windows that go with these states, rebuilt from the stored readings.
+    """Rebuild the windows that go with these states from the stored readings.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def _look_back(connection: Connection, part: Slice, windows: Sequence[_Growing])
 def find_duplicates(
     connection: Connection, candidates: Sequence[tuple[StreamKey, datetime]]
 ) -> dict[int, list[tuple[UUID, dict[str, float]]]]:
-    """Stored readings of the same stream and time, from any partition, for comparison.
+    """Return stored readings of the same stream and time, from any partition.
 
     Rows from REST do not count: nothing that only asked may make the bridge drop a record.
 

@@ -35,7 +35,7 @@ class StoredState:
 
 
 def stream_key(asset_id: str, sensor_id: str | None, feature: str | None = None) -> StreamKey:
-    """The key of a stream; absent parts are ``""``."""
+    """Return the key of a stream; absent parts are ``""``."""
     return asset_id, sensor_id or "", feature or ""
 
 
@@ -133,7 +133,7 @@ def _stored(row: Row[Any]) -> StoredState:
 def load_states(
     connection: Connection, topic_id: UUID, partition: int, keys: Iterable[StreamKey]
 ) -> dict[StreamKey, StoredState]:
-    """The states of these streams as this partition left them; unknown streams are absent."""
+    """Return the states of streams as this partition left them; unknown streams are absent."""
     values = {**key_columns(keys), "topic_id": topic_id, "partition": partition}
     return {state.key: state for state in map(_stored, connection.execute(_LOAD, values))}
 
@@ -180,7 +180,7 @@ def unkeyed_streams(
 
 
 def newest_times(connection: Connection, keys: Iterable[StreamKey]) -> dict[StreamKey, datetime]:
-    """The newest time stored of each stream, under whatever partition; new streams are absent."""
+    """Return the newest time stored of each stream, under any partition, if there is one."""
     rows = connection.execute(_NEWEST_TIME, key_columns(keys))
     return {(row.asset_id, row.sensor_id, row.feature): row.newest for row in rows}
 

@@ -117,7 +117,7 @@ def queued_jobs(connection: Connection) -> int:
 
 
 def job_data(connection: Connection, job_id: UUID) -> bytes | None:
-    """The readings that came with a job; None when there are none, or no more."""
+    """Return the readings that came with a job; None when there are none, or no more."""
     found = connection.execute(_DATA, {"id": job_id}).scalar_one_or_none()
     return None if found is None else bytes(found)
 
@@ -195,7 +195,7 @@ def get_job(connection: Connection, job_id: UUID) -> Job | None:
 
 
 def list_jobs(connection: Connection, limit: int = 100) -> list[Job]:
-    """The newest jobs, newest first."""
+    """Return the newest jobs, newest first."""
     return [_job(row) for row in connection.execute(_LIST, {"limit": limit})]
 
 

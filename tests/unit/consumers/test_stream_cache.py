@@ -201,7 +201,7 @@ def test_one_lane_makes_room_in_the_others_partition_while_it_is_used():
 
 
 def test_spread_streams_are_told_and_never_remembered_without_a_bound():
-    unkeyed = UnkeyedStreams(seconds=3600, most=100)
+    unkeyed = UnkeyedStreams(seconds=3600, max_streams=100)
     assert not unkeyed.note(key_of(0), False)
     for number in range(1000):
         assert unkeyed.note(key_of(number), True)

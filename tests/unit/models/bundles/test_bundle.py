@@ -15,9 +15,9 @@ from errors import BundleError, UnknownGroup
 from models.bundles.bundle import Bundle, Rule
 from models.detectors.base import MODEL_NAMES
 from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.fleet import GroupData, fit_bundle
 from models.scoring.ensemble import StreamWork, score
 from tests.fixtures.bundle import points
+from tests.fixtures.bundle_fit import GroupData, fit_bundle
 from training.simulate import simulate
 
 
