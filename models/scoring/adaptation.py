@@ -287,6 +287,10 @@ class AdaptiveTail:
         self.swift = UNSET
         self.peak = 0.0
 
+    def settle_again(self) -> None:
+        """After maintenance: find the stream's place as a new stream's is found."""
+        self.age = 0
+
     def to_list(self) -> list[float]:
         """JSON-ready, exact."""
         known = [

@@ -154,12 +154,15 @@ class StreamScorer:
         follower = self.stream.state.follower
         if reading.gap:
             follower.pause(self.model_set.median)
+        if reading.resumed:
+            follower.settle_again()
         if reading.outside:
             beyond = 0.0 if cal is None else cal.final.log10_p(fast)
             return fast, min(FLOOR, beyond)
         if cal is None:  # no detector: what stood still is all there is to judge by
             return fast, 0.0 - fast
-        if reading.late or reading.warm:  # filters start when the baseline is known
+        # filters start when the baseline is known
+        if reading.late or reading.warm or reading.suppressed is not None:
             u = follower.relative(fast, cal) if self.how else fast
             return fast, (cal.final if self.how else cal.fixed).log10_p(u)
         m, u = follower.step(fast, cal, self.how, self.policy.accept_shift_after)
@@ -180,6 +183,8 @@ class StreamScorer:
             metadata["insufficient_history"] = True
         if reading.late:
             metadata["late"] = True
+        if reading.suppressed is not None:
+            metadata["suppressed"] = reading.suppressed
         if cal is not None and not reading.outside and cal.final.extrapolated(log10_p):
             metadata["extrapolated"] = True
         if reading.imputed:
@@ -233,7 +238,10 @@ class StreamScorer:
         burst = state.burst
         if burst is None or burst.event != event["id"]:
             burst = Burst(event["id"])
-        said = event["incident"] = burst.take(-log10_p, anomalous, at, self.opening)
+        if reading.suppressed is not None:
+            said = event["incident"] = burst.begin_anew()
+        else:
+            said = event["incident"] = burst.take(-log10_p, anomalous, at, self.opening)
         if "why" in said:
             if self.stream.work.raised:
                 said["affected_by_feedback"] = True
@@ -293,4 +301,5 @@ class StreamScorer:
     def _teaches(self, reading: PreparedReading) -> bool:
         """Whether the stream's level may follow a reading: it stands in order and is whole."""
         baseline = self.model_set.preprocessing.baseline
-        return not (baseline or reading.late or reading.imputed)
+        out_of_order = reading.late or reading.suppressed is not None
+        return not (baseline or out_of_order or reading.imputed)

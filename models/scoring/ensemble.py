@@ -103,7 +103,7 @@ def _prepare(
             raise
         state, renewed = model_set.state(None), True
         work = replace(work, state=None)
-    stream = prepare(model_set.preprocessing, width, state, work, *gap)
+    stream = prepare(model_set.preprocessing, width, state, work, *gap, model_set.group)
     first = next((reading for reading in stream.readings if reading.error is None), None)
     if renewed and first is not None:
         first.restarted = BAD_STATE

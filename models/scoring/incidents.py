@@ -226,9 +226,10 @@ class Burst:
             return AT_ONCE_WHY
         return LASTING_WHY if self.hits >= rule.on_delay and self.peak >= rule.peak else None
 
-    def begin_anew(self) -> None:
-        """Forget the burst: what was suppressed opens nothing later."""
+    def begin_anew(self) -> dict[str, Any]:
+        """Forget the burst: what is suppressed opens nothing, now or later."""
         self.hits, self.quiet, self.peak = 0, 0, 0.0
+        return self._said()
 
     def to_list(self) -> list[Any]:
         """JSON-ready, exact."""

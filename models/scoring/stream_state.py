@@ -24,6 +24,7 @@ from models.scoring.clock import StreamClock
 from models.scoring.events import Event
 from models.scoring.incidents import Burst
 from models.scoring.preprocessing import Preprocessing
+from models.scoring.suppression import OffState
 
 FORMAT: Final = 2
 #: Wider readings get no baseline or level of their own: it would not fit into 4 KB.
@@ -50,6 +51,7 @@ class StreamState:
     follower : smoothing and adaptive tail.
     events : open event of each kind.
     burst : how far the open event is on its way to an incident.
+    off : whether its machine is off, and whether it is suppressed otherwise.
     first : readings counted for a baseline that is not yet known.
     count, sums : readings that the baseline is made of, 0 until it is known, and that many times
         the baseline (d,), own units.
@@ -59,7 +61,8 @@ class StreamState:
     """
 
     __slots__ = (
-        "burst", "clock", "count", "events", "first", "follower", "level", "seen", "sums", "told",
+        "burst", "clock", "count", "events", "first", "follower", "level", "off", "seen", "sums",
+        "told",
     )  # fmt: skip
 
     def __init__(self, follower: AdaptiveTail, width: int) -> None:
@@ -67,6 +70,7 @@ class StreamState:
         self.follower = follower
         self.events: dict[str, Event] = {}
         self.burst: Burst | None = None
+        self.off = OffState()
         self.first = FirstReadings.none(width)
         self.count = 0
         self.sums: NDArray[np.float64] = np.zeros(width)
@@ -125,6 +129,8 @@ class StreamState:
             out["events"] = [event.to_list() for event in self.events.values()]
         if self.burst is not None:
             out["incident"] = self.burst.to_list()
+        if (off := self.off.to_list()) is not None:
+            out["off"] = off
         if pre.baseline and self.settled:
             out["baseline"] = [_fingerprint(pre), self.count, _packed(self.sums)]
         elif pre.baseline and self.first.count:
@@ -171,6 +177,7 @@ class StreamState:
             self.events[event.kind] = event
         if data.get("incident"):
             self.burst = Burst.from_list(data["incident"])
+        self.off = OffState.from_list(data.get("off"))
         self.told = bool(data.get("told", False))
         tail = data.get("tail")
         if tail is not None and data.get("bundle") == version and data.get("v") == FORMAT:

@@ -21,6 +21,7 @@ from models.scoring.baseline import IMPOSSIBLE
 from models.scoring.clock import Step
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
+from models.scoring.suppression import MaintenanceWindow, OffCondition, Suppressor
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +51,8 @@ class StreamWork:
     each reading when Kafka had it (empty: not known), ``now`` the time at who asks: see
     :mod:`models.scoring.clock`. ``renew``: a state that cannot be read is no error, the stream
     begins anew. ``raised``: decades more rare an incident's peak must be, see
-    :mod:`models.scoring.incidents`.
+    :mod:`models.scoring.incidents`. ``maintenance``, ``off_conditions``: when its alarms are none,
+    see :mod:`models.scoring.suppression`.
     """
 
     asset_id: str
@@ -64,13 +66,15 @@ class StreamWork:
     now: datetime | None = None
     renew: bool = False
     raised: float = 0.0
+    maintenance: Sequence[MaintenanceWindow] = ()
+    off_conditions: Sequence[OffCondition] = ()
 
 
 class PreparedReading:
     """What preparation found out about one reading."""
 
     __slots__ = ("behind_s", "error", "gap", "imputed", "late", "mark", "moved", "outside", "point",
-                 "restarted", "unknown", "warm", "windowed")  # fmt: skip
+                 "restarted", "resumed", "suppressed", "unknown", "warm", "windowed")  # fmt: skip
 
     def __init__(self, point: Reading) -> None:
         self.point = point
@@ -78,6 +82,8 @@ class PreparedReading:
         self.error: AnomalyError | None = None
         self.gap = False  # the first after a pause
         self.restarted: str | None = None  # why the stream begins anew with it
+        self.suppressed: dict[str, Any] | None = None  # why its alarms are none
+        self.resumed = False  # the first that is not suppressed any more
         self.late = False  # older than the stream's last
         self.behind_s = 0.0  # a late one: seconds before the stream's last
         self.warm = False  # scored before the stream's baseline was known
@@ -162,6 +168,7 @@ def prepare(
     work: StreamWork,
     gap_s: float | None,
     gap_factor: float | None = None,
+    group: str = "default",
 ) -> PreparedStream:
     """Bring one stream's readings into the detectors' form.
 
@@ -182,10 +189,14 @@ def prepare(
     track = WindowIndex(len(past), width)
     at = len(past)
     arrived = work.arrived or (None,) * len(readings)
+    suppressor = Suppressor(
+        work.maintenance, work.off_conditions, (work.asset_id, work.sensor_id), group
+    )
     for reading, when in zip(readings, arrived, strict=True):
         if reading.error is not None:
             continue
         step = _step(state, reading, (gap_s, gap_factor), when, work.now)
+        _suppress(suppressor, state, reading, late=step is Step.LATE)
         _place(pre, state, reading, track, at, raw[at], step)
         at += 1
     return _assemble(pre, work, readings, raw, len(past), track, state)
@@ -222,6 +233,19 @@ def _step(
     return step
 
 
+def _suppress(
+    suppressor: Suppressor, state: StreamState, reading: PreparedReading, *, late: bool
+) -> None:
+    """Note whether a reading's alarms are none, and whether it is the first after such."""
+    time = reading.point.timestamp
+    assert time is not None  # noqa: S101
+    if suppressor:
+        reading.suppressed = suppressor.take(state.off, time, reading.point.features, late)
+    if not late:
+        reading.resumed = state.off.suppressed and reading.suppressed is None
+        state.off.suppressed = reading.suppressed is not None
+
+
 def _mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: Floats) -> None:
     """Note the features of each reading, a row (n, d) of ``raw``, that no sensor measured."""
     assert pre.garbage is not None  # noqa: S101
@@ -249,7 +273,11 @@ def _place(
             reading.behind_s = (state.clock.last - reading.point.timestamp).total_seconds()
         track.skip()
         return
-    if step is not Step.NEXT:
+    if reading.suppressed is not None:
+        reading.mark, reading.gap = LEFT_OUT, step is not Step.NEXT
+        reading.windowed = track.take(at, stays=False)
+        return
+    if step is not Step.NEXT or reading.resumed:
         reading.mark, reading.gap = RESTARTED, True
         track.restart()
     if reading.outside:

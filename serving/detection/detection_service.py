@@ -130,6 +130,9 @@ def _work(stream: Stream) -> StreamWork:
         arrived=arrived,
         now=stream.now,
         renew=stream.renew,
+        raised=stream.raised,
+        maintenance=stream.maintenance,
+        off_conditions=stream.off_conditions,
     )
 
 

@@ -7,8 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from errors import InputError, TooLarge
+from models.scoring.suppression import MaintenanceWindow, OffCondition
 from schemas import check_features, check_name
 from serving.requests.detect import Limits, check_criticality, check_optional_name, check_time
+from serving.requests.suppression_bodies import parse_off_conditions, parse_windows
+
+#: Decades by which feedback raises an asset's incident threshold at most.
+MOST_RAISED = 6.0
 
 
 @dataclass(slots=True)
@@ -33,6 +38,9 @@ class Stream:
     arrived: list[datetime | None]
     now: datetime | None
     renew: bool
+    raised: float = 0.0
+    maintenance: tuple[MaintenanceWindow, ...] = ()
+    off_conditions: tuple[OffCondition, ...] = ()
 
 
 def parse_streams(content: object, limits: Limits) -> tuple[list[Stream], bool]:
@@ -51,6 +59,10 @@ def parse_streams(content: object, limits: Limits) -> tuple[list[Stream], bool]:
         _stream(entry, f"streams[{place}]", limits, now, renew)
         for place, entry in enumerate(content["streams"])
     ]
+    windows = tuple(w for w in parse_windows(content.get("maintenance_windows")) if w.alarms)
+    conditions = parse_off_conditions(content.get("off_conditions"))
+    for stream in streams:
+        stream.maintenance, stream.off_conditions = windows, conditions
     total = sum(len(stream.readings) for stream in streams)
     if total > limits.items:
         raise TooLarge(
@@ -91,7 +103,17 @@ def _stream(
         arrived=_arrived(content.get("arrived"), f"{where}.arrived", len(readings)),
         now=now,
         renew=renew,
+        raised=_raised(content.get("incident_raised"), f"{where}.incident_raised"),
     )
+
+
+def _raised(value: object, where: str) -> float:
+    """Decades that an asset's incidents must be more rare; see ``models/scoring/incidents.py``."""
+    if value is None:
+        return 0.0
+    if type(value) not in (int, float) or not 0 <= value <= MOST_RAISED:  # type: ignore[operator]
+        raise InputError(f"{where}: {value!r:.40} is not a number from 0 to 6", field=where)
+    return float(value)  # type: ignore[arg-type]
 
 
 def _arrived(content: object, where: str, count: int) -> list[datetime | None]:

@@ -1,0 +1,241 @@
+"""``python -m benchmarks.incidents``: does the budget of incidents hold, and what does it cost?
+
+False incidents on simulated normal streams, fitted on the first part of each and counted on the
+rest, at one reading an hour, a minute, a second and ten a second, against the budget at criticality
+medium, with exact 95 % intervals (Poisson); then labelled faults: how many become exactly one
+incident, and what the on-delay costs. The recursion, the event and the opening are the service's
+own (:class:`AdaptiveTail`, :func:`advance`, :class:`Burst`), called without building results; the
+faults go through the whole of it. Where all of it is too much for the machine ``--share`` simulates
+a part of the months, and the line says which; it also says which detectors were fitted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from models.detectors.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAMES, ONE_CLASS_SVM
+from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.scoring.adaptation import AdaptiveTail, ScoringPolicy
+from models.scoring.calibration import subset_key
+from models.scoring.ensemble import Reading
+from models.scoring.events import ANOMALY, Event, advance
+from models.scoring.incidents import AT_ONCE_WHY, MONTH_S, Burst, OpeningRule
+from models.scoring.model_set import ModelSet
+from models.scoring.stream_replay import replay
+from runtime import run_command
+from training.simulate import Plant, simulate
+
+Floats = NDArray[np.float64]
+
+_ORIGIN = datetime(2026, 1, 1, tzinfo=UTC)
+_BLOCK = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Normal streams at one sampling rate: readings of each to fit on, and to count on after."""
+
+    name: str
+    interval_s: float
+    streams: int
+    train: int
+    test: int
+    budget: float
+    models: tuple[str, ...]
+
+
+_FAST = (ONE_CLASS_SVM,)
+CASES = (
+    Case("hourly", 3600.0, 100, 720, 720, 1.0, MODEL_NAMES),
+    Case("minute", 60.0, 100, 5040, 43_200, 1.0, (ISOLATION_FOREST, ONE_CLASS_SVM)),
+    Case("1 Hz", 1.0, 10, 86_400, 2_592_000, 1.0, _FAST),
+    Case("10 Hz", 0.1, 1, 864_000, 25_920_000, 30.0, _FAST),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the cases asked for and print a line each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = [case.name for case in CASES] + ["faults"]
+    parser.add_argument("--only", choices=names, action="append", help="this one; repeatable")
+    parser.add_argument("--share", type=float, default=1.0, help="part of the streams' readings")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    for case in CASES:
+        if args.only is None or case.name in args.only:
+            print(normal(case, args.share, args.seed), flush=True)
+    if args.only is None or "faults" in args.only:
+        print(faults(args.seed), flush=True)
+    return 0
+
+
+def normal(case: Case, share: float, seed: int) -> str:
+    """False incidents of one case against its budget."""
+    began = time.perf_counter()
+    part = max(math.ceil(case.test * share), min(case.test, 2000))
+    plants = [
+        simulate(
+            assets=1, readings=case.train + part, seed=1000 * seed + i, machines=("PUMP",),
+            interval_s=case.interval_s,
+        )
+        for i in range(case.streams)
+    ]  # fmt: skip
+    first = [plant.cut(0, case.train) for plant in plants]
+    model_set, _ = fit_model_set(
+        [plant.values[0] for plant in first], [plant.timestamps for plant in first],
+        plants[0].feature_names, FitOptions(models=case.models, seed=seed),
+    )  # fmt: skip
+    policy = ScoringPolicy(incident_budgets={"medium": case.budget})
+    rule = policy.opening_rule(model_set.bursts, "medium")
+    assert rule is not None
+    level = -math.log10(policy.budgets["medium"])
+    alarms = found = severe = 0
+    for plant in plants:
+        rarities = _rarities(model_set, plant.values[0])[-part:]
+        alarms += int((rarities >= level).sum())
+        opened = openings(rarities, case.interval_s, level, rule, policy.event_silence_s)
+        found += len(opened)
+        severe += sum(why == AT_ONCE_WHY for _, why in opened)
+    readings = case.streams * part
+    months = readings * case.interval_s / MONTH_S
+    low, high = poisson(found)
+    expected = case.budget * months
+    return (
+        f"{case.name}: {found} false incidents ({severe} at once) in {months:.3g} asset-months of"
+        f" {case.streams * case.test * case.interval_s / MONTH_S:g}, the budget allows"
+        f" {expected:.3g}: {found / expected:.2f} x [{low / expected:.2f}, {high / expected:.2f}];"
+        f" alarms {alarms / readings / policy.budgets['medium']:.2f} x their budget;"
+        f" on-delay {rule.on_delay}, peak 1e-{rule.peak:.2f}, at once 1e-{rule.at_once:.2f};"
+        f" {'+'.join(case.models)}; {time.perf_counter() - began:.0f} s"
+    )
+
+
+def _rarities(model_set: ModelSet, values: Floats) -> Floats:
+    """``-log10 p`` (n,) of one new stream, by the service's recursion."""
+    cal = model_set.calibrations[subset_key(model_set.names, False)]
+    follower = AdaptiveTail(cal.median)
+    parts = []
+    for fast in _fast(model_set, values):
+        steps = [follower.step(f, cal, model_set.adaptation)[1] for f in fast.tolist()]
+        parts.append(-cal.final.log10_ps(np.array(steps)))
+    return np.concatenate(parts)
+
+
+def _fast(model_set: ModelSet, values: Floats) -> Iterator[Floats]:
+    """Combined magnitudes in decades, block by block."""
+    cal = model_set.calibrations[subset_key(model_set.names, False)]
+    width = model_set.window
+    for start in range(width - 1, len(values), _BLOCK):
+        rows = model_set.preprocessing.scaled(values[start - width + 1 : start + _BLOCK])
+        raw = {}
+        for name in cal.detectors:
+            detector = model_set.detectors[name]
+            x = rows[width - 1 :]
+            if name == LSTM_AUTOENCODER:
+                x = sliding_window_view(rows, width, axis=0).transpose(0, 2, 1)
+            raw[name] = detector.score(x)
+        yield cal.combined(cal.decades(raw))
+
+
+def openings(
+    rarities: Floats, interval_s: float, level: float, rule: OpeningRule, silence_s: float
+) -> list[tuple[int, str]]:
+    """Places among (n,) readings where incidents open, and why, by the service's own code."""
+    event: Event | None = None
+    burst: Burst | None = None
+    out = []
+    at = 0
+    ahead = np.append(np.flatnonzero(rarities >= level), len(rarities))
+    while at < len(rarities):
+        if event is None:  # nothing happens before the next anomaly
+            at = int(ahead[np.searchsorted(ahead, at)])
+            if at == len(rarities):
+                break
+        rarity = float(rarities[at])
+        now = _ORIGIN + timedelta(seconds=at * interval_s)
+        event, entry = advance(
+            event, anomalous=rarity >= level, kind=ANOMALY, magnitude=rarity, at=now,
+            silence_s=silence_s, stream=("A", None, None),
+        )  # fmt: skip
+        if entry is not None:
+            if burst is None or burst.event != entry["id"]:
+                burst = Burst(entry["id"])
+            said = burst.take(rarity, rarity >= level, now, rule)
+            if "why" in said:
+                out.append((at, said["why"]))
+        at += 1
+    return out
+
+
+def poisson(count: int) -> tuple[float, float]:
+    """Exact 95 % interval of a Poisson mean."""
+    low = chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
+    return float(low), float(chi2.ppf(0.975, 2 * count + 2) / 2)
+
+
+def faults(seed: int) -> str:
+    """Labelled faults that become exactly one incident, and what waiting costs."""
+    plant = simulate(
+        assets=16, readings=9000, seed=seed, machines=("PUMP",), faults=4, first_fault=2880
+    )
+    train = plant.cut(0, 2880)
+    options = FitOptions(seed=seed)
+    model_set, _ = fit_model_set(train.values, train.times(), train.feature_names, options)
+    seen = exactly = 0
+    costs: list[int] = []
+    allowed: list[float] = []
+    for asset in range(len(plant.asset_ids)):
+        alarm, incident = _replayed(model_set, plant, asset)
+        for fault in plant.faults:
+            if fault.asset_id != plant.asset_ids[asset]:
+                continue
+            first = next((i for i in range(fault.start, fault.end) if alarm[i]), None)
+            begun = {incident[i] for i in range(fault.start, fault.end)} - {None}
+            before = {incident[i] for i in range(fault.start)}
+            seen += first is not None
+            exactly += len(begun - before) == 1
+            opened = next((i for i in range(fault.start, fault.end) if incident[i]), None)
+            if first is not None and opened is not None:
+                costs.append(opened - first)
+                allowed.append(max(15.0, 0.1 * (fault.end - fault.start)))
+    total = len(plant.faults)
+    over = sum(cost > most for cost, most in zip(costs, allowed, strict=True))
+    return (
+        f"faults: {exactly} of {total} became exactly one incident ({exactly / total:.1%}),"
+        f" {seen} alarmed; the on-delay costs {np.median(costs):g} readings in the median,"
+        f" {np.quantile(costs, 0.9):g} in nine of ten, {over} faults more than 15 readings or"
+        " a tenth of their length"
+    )
+
+
+def _replayed(model_set: ModelSet, plant: Plant, asset: int) -> tuple[list[bool], list[str | None]]:
+    """Of each reading: whether it alarms, and the event whose incident is open."""
+    times = plant.timestamps.astype("datetime64[us]").tolist()
+    points = (
+        Reading(t.replace(tzinfo=UTC), dict(zip(plant.feature_names, row, strict=True)))
+        for t, row in zip(times, plant.values[asset].tolist(), strict=True)
+    )
+    stream = (plant.asset_ids[asset], None, None)
+    alarm, incident = [], []
+    for part in replay(model_set, stream, points, ScoringPolicy()):
+        for result in part:
+            event = result["metadata"].get("event")
+            alarm.append(bool(result["is_anomaly"]))
+            incident.append(event["id"] if event and event["incident"]["opens"] else None)
+    return alarm, incident
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    run_command(main)

@@ -1,0 +1,351 @@
+"""When alarms of a stream are no alarms: maintenance windows, and the machine being off.
+
+One pure function of the reading's own time (and features), the same in service, back-test and
+training: :class:`Suppressor`. Suppressed readings are scored and marked; they teach nothing, are
+in no window and open no incident. Afterwards smoothing, window and tail begin anew, as after a gap.
+
+A window is a span of local time, so one from 22:00 to 06:00 ends at 06:00 also in the nights in
+which the clock is changed, and recurs by an RRULE (RFC 5545). For a local time that does not exist
+stands the moment at which the clock is put forward; of one that exists twice the earlier begins a
+window and the later ends it.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from itertools import islice
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from dateutil.rrule import rrule, rrulestr
+
+from errors import InputError
+
+OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
+#: Rules may recur at most this often: a window an hour is an off condition by another name.
+_FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY")
+_MOST_RULE: Final = 500
+_LONGEST: Final = timedelta(days=366)
+_DAY: Final = timedelta(days=1)
+_UNTIL: Final = re.compile(r";?\bUNTIL=(\d{8}(?:T\d{6})?)(Z?)", re.IGNORECASE)
+
+MAINTENANCE: Final = "maintenance"
+OFF: Final = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceWindow:
+    """A span of time, perhaps recurring, in which alarms of some streams are none.
+
+    Parameters
+    ----------
+    id : names it in results.
+    start, end : aware; read as local times of ``time_zone`` where it recurs.
+    rrule : RFC 5545, such as ``FREQ=WEEKLY;BYDAY=SU``; None: once.
+    time_zone : IANA name.
+    asset_id, sensor_id, group : patterns (``*``, ``?``); None fits all.
+    alarms, training : what it has an effect on.
+
+    Raises
+    ------
+    InputError
+        Names the field at fault and its value.
+    """
+
+    id: str
+    start: datetime
+    end: datetime
+    rrule: str | None = None
+    time_zone: str = "UTC"
+    asset_id: str | None = None
+    sensor_id: str | None = None
+    group: str | None = None
+    reason: str | None = None
+    alarms: bool = True
+    training: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            if getattr(self, name).tzinfo is None:
+                raise InputError(f"{name}: {getattr(self, name)} has no offset", field=name)
+        if self.end <= self.start:
+            raise InputError(f"end: {self.end} does not lie after the start", field="end")
+        _zone(self.time_zone)
+        if self.rrule is not None:
+            if self.end - self.start > _LONGEST:
+                raise InputError("end: a window that recurs lasts 366 days at most", field="end")
+            _rule(self.rrule, self.time_zone, self._local(self.start))
+
+    def concerns(self, asset_id: str, sensor_id: str | None, group: str) -> bool:
+        """Whether it is about a stream."""
+        return (
+            _fits(self.asset_id, asset_id)
+            and _fits(self.sensor_id, sensor_id or "")
+            and _fits(self.group, group)
+        )
+
+    def covers(self, at: datetime) -> bool:
+        """Whether a time (aware) lies in it; its end does not."""
+        if self.rrule is None:
+            return self.start <= at < self.end
+        if at < self.start:
+            return False
+        return any(begin <= at < end for begin, end in _spans(self, at.astimezone(UTC).date()))
+
+    def _local(self, at: datetime) -> datetime:
+        return at.astimezone(_zone(self.time_zone)).replace(tzinfo=None)
+
+    def spans(self, day: date) -> tuple[tuple[datetime, datetime], ...]:
+        """Its spans (UTC) that may touch a day (UTC)."""
+        assert self.rrule is not None  # noqa: S101
+        zone = _zone(self.time_zone)
+        first = self._local(self.start)
+        lasts = self._local(self.end) - first
+        rule, count, until = _rule(self.rrule, self.time_zone, first)
+        midnight = datetime.combine(day, time())
+        latest = midnight + 2 * _DAY if until is None else min(until, midnight + 2 * _DAY)
+        bounded = rule.replace(until=latest)  # a rule that fits no day must end somewhere
+        found = [at for at in islice(bounded, count) if at >= midnight - lasts - _DAY]
+        return tuple((_instant(at, zone, 0), _instant(at + lasts, zone, 1)) for at in found)
+
+
+@dataclass(frozen=True, slots=True)
+class OffCondition:
+    """While ``feature operator value`` has held for ``hold_s`` the machine is off.
+
+    It counts as off for ``run_up_s`` after the last such reading. Times in seconds.
+
+    Raises
+    ------
+    InputError
+        Names the field at fault.
+    """
+
+    feature: str
+    operator: str
+    value: float
+    hold_s: float = 0.0
+    run_up_s: float = 0.0
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.operator not in OPERATORS:
+            raise InputError(
+                f"operator: {self.operator!r:.20} is none of {' '.join(OPERATORS)}",
+                field="operator",
+            )
+        if not abs(self.value) < 1e300:
+            raise InputError(f"value: {self.value} is not a finite number", field="value")
+        for name in ("hold_s", "run_up_s"):
+            if not 0 <= getattr(self, name) <= 366 * 86_400:
+                raise InputError(
+                    f"{name}: {getattr(self, name)} does not lie in 0 to 366 days", field=name
+                )
+
+    @property
+    def name(self) -> str:
+        return f"{self.feature} {self.operator} {self.value:g}"
+
+    def holds(self, features: Mapping[str, float]) -> bool | None:
+        """Whether a reading fulfils it; None: the reading does not tell."""
+        value = features.get(self.feature)
+        return None if value is None else OPERATORS[self.operator](value, self.value)
+
+
+class OffState:
+    """What a stream remembers of its machine being off.
+
+    Attributes
+    ----------
+    since : epoch seconds from which each condition that holds has held, by its name.
+    until : epoch seconds to which the last that held counts as off; ``by`` is its name.
+    suppressed : whether the newest reading was suppressed, whatever by.
+    """
+
+    __slots__ = ("by", "since", "suppressed", "until")
+
+    def __init__(self) -> None:
+        self.since: dict[str, float] = {}
+        self.until = 0.0
+        self.by = ""
+        self.suppressed = False
+
+    def to_list(self) -> list[Any] | None:
+        """JSON-ready; None: there is nothing to remember."""
+        if not (self.since or self.by or self.suppressed):
+            return None
+        return [self.suppressed, self.until, self.by, self.since]
+
+    @classmethod
+    def from_list(cls, data: Any) -> OffState:
+        """What :meth:`to_list` gave.
+
+        Raises
+        ------
+        ValueError, TypeError
+            It is not that.
+        """
+        state = cls()
+        if data is None:
+            return state
+        suppressed, until, by, since = list(data)[:4]
+        for number in (until, *since.values()):
+            if isinstance(number, bool) or not abs(number) < 1e15:
+                raise ValueError(f"off: {number!r:.40} is not a time")
+        if not isinstance(suppressed, bool) or not isinstance(by, str):
+            raise ValueError("off: not a stream's memory of its machine")
+        state.suppressed, state.until, state.by = suppressed, float(until), by
+        state.since = {str(name): float(at) for name, at in since.items()}
+        return state
+
+
+class Suppressor:
+    """Says of each reading of one stream, in order, whether its alarms are none."""
+
+    def __init__(
+        self,
+        windows: Iterable[MaintenanceWindow],
+        conditions: Iterable[OffCondition],
+        stream: tuple[str, str | None],
+        group: str,
+    ) -> None:
+        self._windows = [one for one in windows if one.concerns(*stream, group)]
+        self._conditions = [one for one in conditions if _fits(one.group, group)]
+
+    def __bool__(self) -> bool:
+        return bool(self._windows or self._conditions)
+
+    def take(
+        self, state: OffState, at: datetime, features: Mapping[str, float], late: bool = False
+    ) -> dict[str, Any] | None:
+        """Why a reading is suppressed, as its metadata says it; None: it is not.
+
+        A ``late`` reading changes no ``state``.
+        """
+        off = self._off(OffState.from_list(state.to_list()) if late else state, at, features)
+        for window in self._windows:
+            if window.covers(at):
+                said: dict[str, Any] = {"by": MAINTENANCE, "window": window.id}
+                if window.reason:
+                    said["reason"] = window.reason
+                return said
+        return off
+
+    def _off(
+        self, state: OffState, at: datetime, features: Mapping[str, float]
+    ) -> dict[str, Any] | None:
+        now = at.timestamp()
+        names = {condition.name for condition in self._conditions}
+        for gone in state.since.keys() - names:  # a condition that is no more holds no more
+            del state.since[gone]
+        if state.by not in names:
+            state.by = ""
+        running: str | None = None
+        for condition in self._conditions:
+            holds = condition.holds(features)
+            if holds is False:
+                state.since.pop(condition.name, None)
+            if holds:
+                state.since.setdefault(condition.name, now)
+            began = state.since.get(condition.name)
+            if began is None or now - began < condition.hold_s:
+                continue
+            running = running or condition.name
+            if holds and (not state.by or now + condition.run_up_s >= state.until):
+                state.until, state.by = now + condition.run_up_s, condition.name
+        if running is not None:
+            return {"by": OFF, "condition": running}
+        if state.by and now < state.until:
+            return {"by": OFF, "condition": state.by, "run_up": True}
+        state.by = ""
+        return None
+
+
+def suppressed_rows(
+    suppressor: Suppressor, times: Sequence[datetime], rows: Iterable[Mapping[str, float]]
+) -> list[bool]:
+    """Which readings of one stream (n,), in time order, are suppressed."""
+    state = OffState()
+    return [
+        suppressor.take(state, at, row) is not None for at, row in zip(times, rows, strict=True)
+    ]
+
+
+def _fits(pattern: str | None, name: str) -> bool:
+    return pattern is None or pattern == name or fnmatchcase(name, pattern)
+
+
+@lru_cache(maxsize=4096)
+def _spans(window: MaintenanceWindow, day: date) -> tuple[tuple[datetime, datetime], ...]:
+    return window.spans(day)
+
+
+@lru_cache(maxsize=512)
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, LookupError):
+        raise InputError(
+            f"time_zone: {name!r:.80} is not an IANA time zone, such as Europe/Berlin",
+            field="time_zone",
+        ) from None
+
+
+@lru_cache(maxsize=1024)
+def _rule(text: str, time_zone: str, first: datetime) -> tuple[rrule, int | None, datetime | None]:
+    """The rule from its first local time on, without an end; its count, and its end, local."""
+    bare = text.strip().removeprefix("RRULE:")
+    until = _UNTIL.search(bare)
+    try:
+        if len(bare) > _MOST_RULE or "\n" in bare or ":" in bare:
+            raise ValueError("one rule of at most 500 characters, without DTSTART")
+        found = rrulestr(_UNTIL.sub("", bare).lstrip(";"), dtstart=first)
+        parts = dict(part.split("=", 1) for part in bare.upper().split(";") if "=" in part)
+        if parts.get("FREQ") not in _FREQUENCIES:
+            raise ValueError(f"FREQ is one of {', '.join(_FREQUENCIES)}")
+        if not isinstance(found, rrule):
+            raise ValueError("a single rule")
+        count = int(parts["COUNT"]) if "COUNT" in parts else None
+        ends = None if until is None else _end(until, _zone(time_zone))
+        return found.replace(count=None), count, ends
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise InputError(
+            f"rrule: {text!r:.120} is not a rule by RFC 5545, such as FREQ=WEEKLY;BYDAY=SU"
+            f" ({error})",
+            field="rrule",
+        ) from None
+
+
+def _end(found: re.Match[str], zone: ZoneInfo) -> datetime:
+    """UNTIL as a local time; a date counts whole."""
+    text, utc = found.groups()
+    if "T" not in text:
+        return datetime.combine(datetime.strptime(text, "%Y%m%d").date(), time.max)
+    at = datetime.strptime(text, "%Y%m%dT%H%M%S")
+    return at.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None) if utc else at
+
+
+def _instant(local: datetime, zone: ZoneInfo, fold: int) -> datetime:
+    """The moment (UTC) of a local time; of the two that it may stand for the one of ``fold``."""
+    at = local.replace(tzinfo=zone, fold=fold).astimezone(UTC)
+    if at.astimezone(zone).replace(tzinfo=None) == local:
+        return at
+    # it is left out: the clock is put forward between what its two readings would be
+    early, late = (local.replace(tzinfo=zone, fold=f).astimezone(UTC) for f in (1, 0))
+    before = early.astimezone(zone).utcoffset()
+    while late - early > timedelta(seconds=1):
+        middle = early + (late - early) / 2
+        if middle.astimezone(zone).utcoffset() == before:
+            early = middle
+        else:
+            late = middle
+    return late.replace(microsecond=0)
