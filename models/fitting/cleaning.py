@@ -2,8 +2,9 @@
 
 What is garbage is told by :mod:`models.scoring.garbage`. A reading with such a value is left out
 of everything that is fitted, as it is left out of a live stream's window; a feature that is
-garbage in most readings is not used. A code that came often stands for "not measured": live, it is
-a missing value. Any other garbage is a fault of the sensor when it comes live.
+garbage in most readings is not used. A code that came often in one feature stands for "not
+measured" in all that never measure such a value: live, it is a missing value. Any other garbage is
+a fault of the sensor when it comes live.
 """
 
 from __future__ import annotations
@@ -79,11 +80,7 @@ def clean(
         notes.append(f"{gone:,} of {len(pooled):,} readings hold such values and were left out")
     unusable = [name for j, name in enumerate(names) if j not in usable]
     notes += [f"{name}: mostly no measurement, not used" for name in unusable]
-    nulls = {
-        names[j]: often
-        for j in usable
-        if (often := tuple(c for c in garbage.codes[j] if (pooled[:, j] == c).mean() > OFTEN))
-    }
+    nulls = _nulls(pooled, garbage, usable, names)
     left = [(i, s[k][:, usable]) for i, (s, k) in enumerate(zip(streams, keep, strict=True))]
     left = [(i, values) for i, values in left if len(values)]
     times = None if timestamps is None else [timestamps[i][keep[i]] for i, _ in left]
@@ -91,6 +88,26 @@ def clean(
         [values for _, values in left], times, [names[j] for j in usable], unusable,
         _wider(garbage, usable), nulls, notes,
     )  # fmt: skip
+
+
+def _nulls(
+    pooled: Floats, garbage: Garbage, usable: list[int], names: Sequence[str]
+) -> dict[str, tuple[float, ...]]:
+    """Codes that came often in a feature, for each feature that never measures such a value."""
+    often = {
+        code
+        for j in range(pooled.shape[1])
+        for code in garbage.codes[j]
+        if (pooled[:, j] == code).mean() > OFTEN
+    }
+    out = {}
+    for j in usable if often else ():
+        measured = pooled[~np.isin(pooled[:, j], list(often)), j]
+        low, high = measured.min(), measured.max()
+        found = tuple(sorted(code for code in often if code < low or code > high))
+        if found:
+            out[names[j]] = found
+    return out
 
 
 def _wider(garbage: Garbage, usable: list[int]) -> Garbage:

@@ -77,7 +77,7 @@ def test_a_code_that_stood_for_not_measured_is_a_missing_value_live():
     values[::20, 2] = -200.0
     options = FitOptions(models=("one_class_svm",), folds=3, missing="impute", max_imputed=1)
     model_set, _ = fit_model_set([values], None, NAMES, options)
-    assert model_set.preprocessing.nulls == {"flow": (-200.0,)}
+    assert model_set.preprocessing.nulls == dict.fromkeys(NAMES, (-200.0,))
     fresh = plant(100, seed=3)
     fresh[60, 2] = -200.0
     found = results(model_set, fresh)[60]
