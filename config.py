@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     max_features: int = Field(1000, ge=1, description="features in one reading")
     max_history: int = Field(1000, ge=0, description="readings in one item's history")
     max_body_bytes: int = Field(32 * 2**20, ge=1024, description="largest request body")
-    max_concurrency: int = Field(256, ge=1, description="requests in hand before 429")
+    max_concurrency: int = Field(256, ge=1, description="requests in flight before 429")
     use_stored_history: bool = Field(
         True, description="/detect reads a stream's stored window and state"
     )
@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     )
     kafka_publish: PublishMode = Field("anomalies", description="what is published")
     kafka_group_instance_id: str | None = Field(
-        None, description="static membership: unique a bridge, the same after its restart"
+        None, description="static membership: unique per bridge, the same after its restart"
     )
     kafka_session_timeout_ms: int = Field(45_000, ge=1000, description="member lost after this")
     kafka_heartbeat_interval_ms: int = Field(3000, ge=100, description="under a third of it")
@@ -159,8 +159,8 @@ class Settings(BaseSettings):
     kafka_ssl_check_hostname: bool = Field(True, description="brokers must be who they say")
 
     # -- bridge ------------------------------------------------------------------------------
-    bridge_lanes: int = Field(2, ge=1, le=64, description="batches in hand at once")
-    bridge_batch_max: int = Field(2000, ge=1, le=50_000, description="most records a batch")
+    bridge_lanes: int = Field(2, ge=1, le=64, description="batches in flight at once")
+    bridge_batch_max: int = Field(2000, ge=1, le=50_000, description="records in one batch at most")
     bridge_batch_age_ms: float = Field(10, ge=0, description="a record waits no longer for others")
     bridge_batch_seconds: float = Field(2, gt=0, description="longer batches are made smaller")
     bridge_buffer_mb: float = Field(64, gt=0, description="records fetched and not yet stored")
@@ -261,7 +261,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="least severe level that is logged"
     )
-    log_json: bool = Field(False, description="one JSON object a line")
+    log_json: bool = Field(False, description="one JSON object per line")
 
     @field_validator("log_level", mode="before")
     @classmethod

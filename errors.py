@@ -11,7 +11,7 @@
     |-- AccessDenied             no key (401) or a key without the role (403)
     |-- Unavailable              try again later (`retriable`)                      503
     |   |-- NoModel              no bundle is loaded                                503
-    |   |-- Busy                 too much work in hand                              429
+    |   |-- Busy                 too much work in flight                            429
     |   |-- StorageUnavailable   PostgreSQL cannot be reached                       503
     |   `-- BrokerUnavailable    Kafka cannot be reached                            503
     |-- BundleError              a bundle on disk or in a registry is unusable      500
@@ -51,42 +51,58 @@ class AnomalyError(Exception):
             self.code = code
 
     def entry(self) -> dict[str, Any]:
-        """The error as it goes over the wire: ``{"code", "message", "field"}``."""
+        """Return the error as it is sent: ``{"code", "message", "field"}``."""
         return {"code": self.code, "message": self.message, "field": self.field}
 
 
 class SettingsError(AnomalyError):
+    """A setting is missing or wrong."""
+
     code = "bad_setting"
 
 
 class InputError(AnomalyError):
+    """What was sent cannot be used."""
+
     code = "invalid_input"
     status = 422
 
 
 class MissingFeatures(InputError):
+    """A reading lacks features that cannot be filled in."""
+
     code = "missing_features"
 
 
 class UnknownGroup(InputError):
+    """No rule of the bundle fits the stream."""
+
     code = "no_group"
 
 
 class TooLarge(InputError):
+    """What was sent is larger than allowed."""
+
     code = "too_large"
     status = 413
 
 
 class DatasetError(InputError):
+    """A file of readings cannot be read."""
+
     code = "bad_dataset"
 
 
 class NotFound(AnomalyError):
+    """What was asked for does not exist."""
+
     code = "not_found"
     status = 404
 
 
 class AccessDenied(AnomalyError):
+    """The key is missing, unknown or not allowed to do this."""
+
     code = "access_denied"
     status = 401
 
@@ -111,26 +127,38 @@ class Unavailable(AnomalyError):
 
 
 class NoModel(Unavailable):
+    """No trained bundle is loaded."""
+
     code = "no_model"
 
 
 class Busy(Unavailable):
+    """Too much is in flight; a later try may succeed."""
+
     code = "busy"
     status = 429
 
 
 class StorageUnavailable(Unavailable):
+    """The database does not answer."""
+
     code = "storage_unavailable"
 
 
 class BrokerUnavailable(Unavailable):
+    """The broker does not answer."""
+
     code = "broker_unavailable"
 
 
 class BundleError(AnomalyError):
+    """A bundle cannot be read."""
+
     code = "bad_bundle"
 
 
 class TrainingError(AnomalyError):
+    """The data or the options cannot be trained on."""
+
     code = "training_failed"
     status = 422

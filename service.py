@@ -1,4 +1,4 @@
-"""The BentoML services: the API, and one runner for each detector.
+"""Define the BentoML services: the API, and one runner per detector.
 
 ``bentoml serve`` in this folder starts them. With ``RUNNER_MODE=inprocess`` (the default) the
 detectors live inside the API process; with ``processes`` each is a service of its own, composed
@@ -71,7 +71,7 @@ COMMON: dict[str, Any] = {
 
 
 def runner_service(detector: str) -> Service[Any]:
-    """The runner of one detector, as a service with a batchable API."""
+    """Make the runner of one detector, a service with a batchable API."""
 
     class Runner:
         """Scores batches of calls for one detector; listens on a unix socket only."""
@@ -88,6 +88,7 @@ def runner_service(detector: str) -> Service[Any]:
             max_latency_ms=settings.runner_max_latency_ms,
         )
         def score(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            """Answer a batch of calls."""
             return self._runner.answer(calls)
 
     decorate = bentoml.service(
@@ -98,7 +99,7 @@ def runner_service(detector: str) -> Service[Any]:
 
 
 def runner_dependencies() -> dict[str, Any]:
-    """What the API depends on: nothing in one process, else a runner for each detector."""
+    """Return what the API depends on: nothing in one process, else one runner per detector."""
     if settings.runner_mode == "inprocess":
         return {}
     return {
@@ -108,7 +109,7 @@ def runner_dependencies() -> dict[str, Any]:
 
 
 def packed_bundle() -> Any:
-    """The champion in the Bento store, declared so that ``bentoml build`` packs it; None: no such.
+    """Declare the champion in the Bento store for ``bentoml build``; None without one.
 
     A declared model that is not in the store would keep ``bentoml serve`` from starting.
     """
@@ -120,7 +121,7 @@ def packed_bundle() -> Any:
 
 
 def packed_folder() -> Path | None:
-    """Where the bundle lies that came with the Bento; served from the tree: the store's."""
+    """Return the folder of the bundle that came with the Bento; from the work tree, the store's."""
     bento = AnomalyDetection.bento
     if bento is None:
         return None if Api.bundle is None else Path(Api.bundle.resolve().path)
@@ -138,20 +139,27 @@ class FrontService(Service):  # type: ignore[misc]
     """
 
     def to_asgi(self, is_main: bool = True) -> Any:
+        """Put the REST API in front of BentoML's application."""
         inner = super().to_asgi(is_main)
         return Front(rest_app, inner, origins) if is_main else inner
 
     def on_load_bento(self, bento: Any) -> None:
-        """Accept a Bento whatever RUNNER_MODE it was built with: BentoML's own method wants the
-        services of its manifest, while the runners are chosen anew each time it is served."""
+        """Accept a Bento whatever RUNNER_MODE it was built with.
+
+        BentoML's own method wants the services of its manifest, while the runners are chosen each
+        time it is served.
+        """
         for one in self.all_services().values():
             one.bento = bento
 
 
 class Api:
-    """Anomaly detection for industrial assets. The REST API has its own documentation under
-    /api/v1/anomalies/docs; the two methods here are the same for BentoML's clients, whose calls
-    the REST API answers, and for services that are composed with this one."""
+    """Anomaly detection for industrial assets.
+
+    The REST API has its own documentation under /api/v1/anomalies/docs; the two methods here are
+    the same for BentoML's clients, whose calls the REST API answers, and for services that are
+    composed with this one.
+    """
 
     bundle: Any = None
 
@@ -186,6 +194,7 @@ class Api:
             await self._parts.close()
 
     async def __is_ready__(self) -> bool:
+        """Return whether a bundle is loaded."""
         return self._parts is not None and self._parts.ready
 
     @bentoml.api
@@ -207,14 +216,17 @@ class Api:
 
 
 def exit_on_sigterm() -> None:
-    """End by way of ``atexit``: uvicorn, having finished, sends itself the signal once more, and
-    without this the process would die of it and leave an embedded PostgreSQL behind."""
+    """End by way of ``atexit`` at SIGTERM.
+
+    uvicorn, having finished, sends itself the signal once more; without this the process would die
+    of it and leave an embedded PostgreSQL behind.
+    """
     if bentoml.server_context.worker_index is not None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def end_with_parent() -> None:
-    """A killed ``bentoml serve`` takes its workers along; they would hold the next one's port."""
+    """End with a killed ``bentoml serve``; workers left over would hold the next one's port."""
     if bentoml.server_context.worker_index is not None:
         die_with_parent()
 

@@ -1,4 +1,4 @@
-"""Putting the service together: every part made once, handed what it needs, started, stopped."""
+"""Assemble the service: make each part once, hand it what it needs, start it, stop it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ log = logging.getLogger("bentoml.serving")
 
 
 class App:
-    """All parts of one API worker. Made by :meth:`open`."""
+    """Hold all parts of one API worker; made by :meth:`open`."""
 
     def __init__(
         self,
@@ -140,15 +140,15 @@ class App:
         return self._core.keeper.bundle is not None
 
     async def detect(self, content: object) -> dict[str, Any]:
-        """One reading, as a composed BentoML service sends it."""
+        """Score one reading, as a composed BentoML service sends it."""
         return await self._core.detect_one(parse_item(content, self._limits))
 
     async def detect_batch(self, content: object) -> list[dict[str, Any]]:
-        """Many readings, as a composed BentoML service sends them."""
+        """Score many readings, as a composed BentoML service sends them."""
         return await self._core.detect(parse_batch(content, self._limits))
 
     def calls(self, *, secured: bool) -> list[Call]:
-        """The REST API."""
+        """Return the calls of the REST API."""
         drift = DriftMonitor(self._database)
         rest = Handlers(self._core, self._database, self._jobs, self._registry, self._limits, drift)
         number = own_version()
@@ -175,7 +175,7 @@ class App:
 
 
 def registry_client(settings: Settings) -> RegistryClient:
-    """How the registry is asked: files directly, MLflow through a process of its own."""
+    """Return the client that asks the registry: files directly, MLflow through a child process."""
     name, var_dir = settings.mlflow_experiment_name, settings.var_dir
     if not settings.mlflow_enabled:
         return DirectRegistryClient(open_registry(None, name, var_dir))
@@ -183,14 +183,14 @@ def registry_client(settings: Settings) -> RegistryClient:
 
 
 def open_database(settings: Settings) -> Engine:
-    """The engine, its schema brought up to date."""
+    """Connect to the database and migrate its schema."""
     engine = open_engine(settings)
     migrate(engine)
     return engine
 
 
 def runners(remote: dict[str, Any], by_url: frozenset[str], timeout: float) -> Runners:
-    """The runners, wherever they live."""
+    """Return the runners: those of this process, or the proxies of the runner services."""
     if not remote:
         return LocalRunners()
     # the proxies' own methods appear only after start-up; ``call`` is there at once
@@ -201,7 +201,7 @@ def runners(remote: dict[str, Any], by_url: frozenset[str], timeout: float) -> R
 
 
 def on_sigterm(stopping: asyncio.Event) -> None:
-    """Tell whoever waits for a training job that the service ends; then go on as before."""
+    """Set ``stopping`` at SIGTERM, for those who wait for a training; then go on as before."""
     loop = asyncio.get_running_loop()
     before = signal.getsignal(signal.SIGTERM)
 
@@ -214,7 +214,7 @@ def on_sigterm(stopping: asyncio.Event) -> None:
 
 
 def own_version() -> str:
-    """Of the code that runs: named beside it (work tree, Bento), else by the installed wheel."""
+    """Return the version of the running code: that of the work tree or Bento, else of the wheel."""
     beside = Path(__file__).parents[1] / "pyproject.toml"
     if beside.is_file():
         return str(tomllib.loads(beside.read_text())["project"]["version"])

@@ -30,7 +30,7 @@ KEY_BYTES = 32
 
 
 class Keys:
-    """The keys in force.
+    """Check API keys against those configured.
 
     Parameters
     ----------
@@ -70,10 +70,11 @@ class Keys:
         return cls(entries)
 
     def __bool__(self) -> bool:
+        """Return whether any key is configured."""
         return bool(self._entries)
 
     def check(self, headers: Mapping[str, str], role: Role) -> None:
-        """Let the call pass, or raise.
+        """Raise unless the key of a request may make the call.
 
         Parameters
         ----------
@@ -111,7 +112,7 @@ class Keys:
 
 
 def digest_of(key: str) -> str:
-    """SHA-256 of a key as ``API_KEYS`` holds it."""
+    """Return the SHA-256 of a key as ``API_KEYS`` holds it."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -123,7 +124,7 @@ def _presented(headers: Mapping[str, str]) -> str:
 
 
 def is_public(host: str) -> bool:
-    """Whether a bound address can be reached from other machines."""
+    """Return whether a bound address can be reached from other machines."""
     try:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -131,7 +132,7 @@ def is_public(host: str) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print a fresh key, or the pair of the one on standard input."""
+    """Print a new key and its pair, or the pair of the key on standard input."""
     parser = argparse.ArgumentParser(
         prog="python -m serving.auth",
         description="Make an access key for the REST API, and its line for API_KEYS. Nothing is"

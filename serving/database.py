@@ -1,4 +1,4 @@
-"""The database as the service sees it: asked in threads, with a breaker, never in the way.
+"""Run database calls in threads, behind a circuit breaker, so that none holds up a request.
 
 A database that is down, or that hangs, is noticed once; from then on every call that needs it
 fails at once (``/detect`` then answers without it) until a probe in the background succeeds.
@@ -26,35 +26,35 @@ PROBE_S = 1.0
 
 
 class OutcomeUnknownError(StorageUnavailable):
-    """The COMMIT was sent, and nobody knows whether it took effect."""
+    """The COMMIT was sent, and whether it took effect is not known."""
 
     code = "outcome_unknown"
 
 
 class GivenUpError(Exception):
-    """Rolls a transaction back that nobody waits for any more."""
+    """Rolls back a transaction whose caller no longer waits."""
 
 
 class Turn:
-    """Which comes first: the transaction's COMMIT or the end of its caller's patience.
+    """Decide which came first: the transaction's COMMIT or its caller's time-out.
 
-    Whoever takes it has it for good, so that a caller who was told that nothing is stored is right.
+    Whoever takes it keeps it, so that a caller who was answered that nothing is stored is right.
     """
 
     def __init__(self) -> None:
         self._free = threading.Lock()
 
     def take(self) -> bool:
-        """Whether the other side has not taken it yet."""
+        """Take the turn; return False where the other side has it."""
         return self._free.acquire(blocking=False)
 
     def taken(self) -> bool:
-        """Whether either side has."""
+        """Return whether either side has taken it."""
         return self._free.locked()
 
 
 class Database:
-    """Runs functions of a connection, each in one transaction.
+    """Run functions of a connection, each in one transaction.
 
     Parameters
     ----------
@@ -80,11 +80,11 @@ class Database:
 
     @property
     def available(self) -> bool:
-        """Whether a call is worth making."""
+        """Return whether a call is worth making."""
         return not self._down
 
     def status(self) -> dict[str, object]:
-        """For ``/status``."""
+        """Describe the connection for ``/status``."""
         return {"available": self.available, "problem": self._problem if self._down else None}
 
     async def start(self) -> None:
@@ -102,7 +102,7 @@ class Database:
             self._engine.dispose()
 
     async def quick(self, call: Callable[[Connection], R]) -> R:
-        """Run ``call`` on the way of ``/detect``: in time or not at all.
+        """Run ``call`` on behalf of ``/detect``: in time or not at all.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class Database:
         return running.result()
 
     async def run(self, call: Callable[[Connection], R]) -> R:
-        """Run ``call``; it may take as long as the statement time-out allows.
+        """Run ``call`` for as long as the statement time-out allows.
 
         Raises
         ------

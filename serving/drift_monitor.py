@@ -28,7 +28,7 @@ GROUPS_AT_ONCE = 20
 
 
 class DriftMonitor:
-    """Compares the newest stored readings of each group with its training distribution.
+    """Compare the newest stored readings of each group with its training distribution.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class DriftMonitor:
         self._task: asyncio.Task[None] | None = None
 
     def known(self, bundle: Bundle | None) -> dict[str, Any]:
-        """What was found last, by group, feature and score; empty until the first look is over."""
+        """Return the last findings by group, feature and score; empty before the first look."""
         if bundle is None:
             return {}
         if bundle.version != self._version:

@@ -1,4 +1,4 @@
-"""Files that the service leaves under VAR_DIR stay within bounds: bundles fetched, jobs' data.
+"""Bound the files that the service leaves under VAR_DIR: fetched bundles, data of jobs.
 
 The leading worker looks once an hour.
 """
@@ -22,7 +22,7 @@ EVERY_S = 3600.0
 
 
 class Housekeeping:
-    """Prunes the folders of fetched bundles and of training jobs, and measures them.
+    """Prune the folders of fetched bundles and of training jobs, and measure them.
 
     Parameters
     ----------
@@ -58,13 +58,13 @@ class Housekeeping:
         self._task = asyncio.create_task(self._work(), name="housekeeping")
 
     async def stop(self) -> None:
-        """End."""
+        """Stop looking."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     def tidy_up(self, now: float) -> None:
-        """One look, ``now`` being seconds since 1970."""
+        """Look once, ``now`` being seconds since 1970."""
         if self._bundles.is_dir():
             folder = self._champion().get("folder")
             gone = prune_folders(self._bundles, self._bundles_kept, {str(folder)}, now)

@@ -1,5 +1,7 @@
-"""What the service counts. Safe with several workers: under ``bentoml serve`` the numbers of all
-processes add up, because BentoML sets ``PROMETHEUS_MULTIPROC_DIR`` before this is imported.
+"""Define what the service counts.
+
+Safe with several workers: under ``bentoml serve`` the numbers of all processes add up, because
+BentoML sets ``PROMETHEUS_MULTIPROC_DIR`` before this is imported.
 
 Labels are drawn from small fixed sets: a path with an id in it never becomes a label.
 """

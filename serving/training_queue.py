@@ -1,4 +1,4 @@
-"""``POST /train``: a queue in the database, one training process at a time.
+"""Run ``POST /train``: a queue in the database, one training process at a time.
 
 The request's data are stored with the job, so any replica can run it; a job that names a data set
 is left to a replica whose DATA_DIR has it. The leading worker starts ``python -m training.fit --job
@@ -52,7 +52,7 @@ LOG_TAIL = 4000
 
 @dataclass(frozen=True, slots=True)
 class JobBounds:
-    """What a training job may take.
+    """Limits of a training job.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class JobBounds:
 
 
 class TrainingQueue:
-    """Queues training jobs, runs them when this worker leads, and waits for them.
+    """Queue training jobs, run them where this worker leads, and wait for them.
 
     Parameters
     ----------
@@ -105,14 +105,14 @@ class TrainingQueue:
         self._task = asyncio.create_task(self._work(), name="training jobs")
 
     async def stop(self) -> None:
-        """End; a training process that runs is ended too, its job marked failed."""
+        """Stop; a training process that runs is ended, too, its job marked failed."""
         self.stopping.set()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def train(self, training: Training, wait: bool) -> tuple[int, dict[str, Any]]:
-        """Queue the job; status and body of the answer."""
+        """Queue the job; return status and body of the answer."""
         request = dict(training.options)
         if training.dataset is not None:
             request["dataset"] = training.dataset
@@ -129,7 +129,7 @@ class TrainingQueue:
         return 202, shown(job)
 
     async def show(self, job_id: UUID) -> dict[str, Any]:
-        """The job as ``GET /train/{job}`` answers it."""
+        """Describe the job as ``GET /train/{job}`` answers it."""
         job = await self._database.run(lambda connection: get_job(connection, job_id))
         if job is None:
             raise NotFound(f"no training job {job_id}")
@@ -176,7 +176,7 @@ class TrainingQueue:
             await asyncio.sleep(ACCEPTED_S)
 
     async def _run(self, job: Job) -> None:
-        """Start the process and see it through; it reports progress and result itself."""
+        """Start the process and watch it; it reports progress and result itself."""
         log.info("training job %s starts", job.id)
         self._folder.mkdir(parents=True, exist_ok=True)
         output = self._folder / f"{job.id}.log"
@@ -208,7 +208,7 @@ class TrainingQueue:
         await stubbornly(lambda: self._close(job, reason))
 
     async def _watch(self, job: Job, process: asyncio.subprocess.Process) -> str | None:
-        """Wait for the process; why it was ended here, or None when it ended by itself."""
+        """Wait for the process; return why it was ended here, or None when it ended by itself."""
         deadline = time.monotonic() + self._bounds.longest_s
         while process.returncode is None:
             left = deadline - time.monotonic()
@@ -225,7 +225,7 @@ class TrainingQueue:
         return None
 
     async def _beat(self, job: Job) -> bool:
-        """Whether the job is ours, as far as is known; the process' own beats say so, too."""
+        """Return whether the job is still ours, as far as is known."""
         try:
             return await self._database.run(
                 lambda connection: heartbeat_job(connection, job.id, self._owner)
@@ -250,7 +250,7 @@ class TrainingQueue:
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """Stop a process, in the hard way if it does not listen; its own children end with it."""
+    """Stop a process, by SIGKILL if it does not react; its own children end with it."""
     if process.returncode is not None:
         return
     process.terminate()
@@ -263,7 +263,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 
 async def stubbornly(write: Callable[[], Awaitable[None]]) -> None:
-    """Have the end of a job written, however long the database is away."""
+    """Write the end of a job, however long the database is away."""
     pause, said = 0.2, ""
     while True:
         try:
@@ -277,7 +277,7 @@ async def stubbornly(write: Callable[[], Awaitable[None]]) -> None:
 
 
 def packed(training: Training) -> bytes | None:
-    """The readings of a request as ``.npz``; None where it names a data set."""
+    """Pack the readings of a request as ``.npz``; None where it names a data set."""
     if training.values is None:
         return None
     names = np.array(training.options["feature_names"])
@@ -287,7 +287,7 @@ def packed(training: Training) -> bytes | None:
 
 
 def data_sets(folder: Path) -> list[str]:
-    """Names of the files that a request may name here."""
+    """List the files that a request may name here."""
     try:
         return [path.name for path in folder.iterdir() if path.is_file()]
     except OSError:
@@ -307,7 +307,7 @@ def _tail(path: Path) -> str:
 
 
 def shown(job: Job) -> dict[str, Any]:
-    """A job for people: state, progress, result or error."""
+    """Describe a job for people: state, progress, result or error."""
     return {
         "job": str(job.id),
         "state": job.state,
@@ -322,7 +322,7 @@ def shown(job: Job) -> dict[str, Any]:
 
 
 def failed(job: Job, model_names: list[str] | None) -> dict[str, Any]:
-    """The answer of a training that failed, in the contract's shape: an entry a model."""
+    """Answer a training that failed, in the contract's shape: one entry per model."""
     message = (job.error or {}).get("message", job.state)
     return {
         name: {

@@ -30,7 +30,7 @@ def replay(
     stream : asset_id, sensor_id, feature
     points : iterator of Point
         Consumed as it goes, so a long stretch needs no memory.
-    policy : Policy
+    policy : ScoringPolicy
     criticality : str
         Of the asset.
     """

@@ -1,4 +1,4 @@
-"""The champion, as the leader tells it to all workers.
+"""Pass the champion on from the worker that leads to all others.
 
 One worker, the leader (it holds a file lock), reads the registry's alias and fetches the bundle
 under ``VAR_DIR/bundles``, then names it in ``champion.json`` there; while it is being fetched, the
@@ -31,7 +31,7 @@ class Champion:
 
     Parameters
     ----------
-    asker : Asker
+    asker : RegistryClient
         The registry.
     home : Path
         ``VAR_DIR/bundles``.
@@ -50,7 +50,10 @@ class Champion:
         self.leadership = LeaderLock(home / "leader.lock")
 
     def read(self) -> dict[str, Any]:
-        """``version, folder, coming, checked_at, problem``, as far as known."""
+        """Read the pointer file, as far as known.
+
+        Its keys are ``version, folder, coming, checked_at, problem``.
+        """
         try:
             pointer: dict[str, Any] = json.loads(self._pointer.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -58,7 +61,7 @@ class Champion:
         return pointer
 
     def stamp(self) -> tuple[int, int] | None:
-        """Another one whenever the file was written; None: it is not there."""
+        """Return a mark that changes whenever the file is written; None without a file."""
         try:
             stat = self._pointer.stat()
         except FileNotFoundError:
@@ -66,7 +69,7 @@ class Champion:
         return stat.st_mtime_ns, stat.st_ino
 
     def checked_at(self) -> int | None:
-        """When the leader last began to read the alias, as ``time.time_ns()``."""
+        """Return when the leader last began to read the alias, as ``time.time_ns()``."""
         return self.read().get("checked_at")
 
     def ask_again(self) -> None:
@@ -77,7 +80,7 @@ class Champion:
             self._recheck.touch()
 
     async def lead(self) -> None:
-        """Where this worker is the leader, keep the file up to date; never returns."""
+        """Keep the file up to date while this worker is the leader; never returns."""
         while True:
             try:
                 if self.leadership.held():
@@ -129,7 +132,7 @@ class Champion:
         await asyncio.to_thread(write_text_atomically, self._pointer, json.dumps(pointer))
 
     def _fetched(self, version: str) -> dict[str, Any] | None:
-        """The pointer to a version that has been fetched; None while that goes on.
+        """Return the pointer to a version once it is fetched; None while that goes on.
 
         It goes on beside the polls, so that the alias is known however long a fetch takes.
 

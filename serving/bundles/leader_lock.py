@@ -1,4 +1,4 @@
-"""Which of several API workers does what must be done once: the one that holds a file lock."""
+"""Elect the one API worker that does what must be done once, by a file lock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import IO
 
 
 class LeaderLock:
-    """A file lock that one process of the service holds; it goes with the process."""
+    """Hold a file lock that one process of the service has; it is released with the process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

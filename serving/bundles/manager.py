@@ -1,9 +1,8 @@
-"""Which bundle is in force: the champion, followed by every worker without stopping any request.
+"""Follow the champion in every worker, without stopping any request.
 
-Every worker watches the small file that names the champion (:mod:`serving.bundles.champion`),
-loads and
-warms what it names in a thread, and only then switches. Requests keep the bundle they began with.
-A bundle that cannot be loaded leaves the old one in force.
+Every worker watches the small file that names the champion (:mod:`serving.bundles.champion`), loads
+and warms what it names in a thread, and only then switches. Requests keep the bundle they began
+with. A bundle that cannot be loaded leaves the old one in force.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ FAILED_S = 60.0
 
 
 class BundleManager:
-    """Holds the bundle in force and follows the champion.
+    """Hold the bundle in force and follow the champion.
 
     Parameters
     ----------
@@ -72,7 +71,7 @@ class BundleManager:
         self._registry_problem: str | None = None
 
     def current(self) -> Bundle:
-        """The bundle in force; hold on to it for the whole of a request.
+        """Return the bundle in force; a request keeps it to its end.
 
         Raises
         ------
@@ -88,7 +87,7 @@ class BundleManager:
         return self.bundle
 
     async def start(self) -> None:
-        """In the background: load what is known from last time or was packed, then follow."""
+        """Load the last champion or the packed bundle in the background, then follow."""
         self._champion.home.mkdir(parents=True, exist_ok=True)
         self._tasks = [
             asyncio.create_task(self._watch(), name="watch champion.json"),
@@ -96,7 +95,7 @@ class BundleManager:
         ]
 
     async def stop(self) -> None:
-        """End the watching; the bundle stays for requests in flight."""
+        """Stop following; the bundle stays for requests in flight."""
         tasks = [*self._tasks, *filter(None, [self._look_task])]
         for task in tasks:
             task.cancel()
@@ -104,9 +103,9 @@ class BundleManager:
         await self._champion.close()
 
     async def ensure_versions(self, versions: Iterable[str], deadline: float) -> None:
-        """States made by ``versions`` came in: if one of these is champion by now, switch first.
+        """Switch first, where one of the versions that made these states is champion by now.
 
-        Another bundle would begin the stream's adaptive tail anew; so a state of the champion
+        Another bundle would restart the stream's adaptive tail; so a state of the champion
         waits for the champion, however long that takes to fetch.
 
         Parameters
@@ -147,7 +146,7 @@ class BundleManager:
             self._foreign[version] = time.monotonic()
 
     async def _ask_champion(self, until: float) -> bool:
-        """Whether the leader has read the alias anew by then; what it found is in the pointer."""
+        """Return whether the leader read the alias again in time; the pointer holds its answer."""
         asked = time.time_ns()
         self._champion.ask_again()
         loop = asyncio.get_running_loop()
@@ -158,7 +157,7 @@ class BundleManager:
         return True
 
     def _awaited(self, pointer: dict[str, Any]) -> str | None:
-        """The version that is to be in force here: the champion, unless it cannot be loaded."""
+        """Return the version to be in force here: the champion, unless it cannot be loaded."""
         version = pointer.get("coming")
         if version is None and not self._has_failed(pointer.get("folder") or ""):
             version = pointer.get("version")
@@ -171,7 +170,7 @@ class BundleManager:
         return time.monotonic() - self._failed.get(folder, -FAILED_S) < FAILED_S
 
     def _is_older(self, version: str, pointer: dict[str, Any]) -> bool:
-        """Where the registry does not answer: whether a version is none after those known here.
+        """Return whether a version is not newer than those known, while the registry is silent.
 
         A registry that is known to be out of reach cannot hold up what it has nothing to say on.
         """
@@ -181,7 +180,7 @@ class BundleManager:
         return not newer or "problem" in pointer
 
     def status(self) -> dict[str, Any]:
-        """For ``/status``: version, source and what went wrong last."""
+        """Describe the bundle for ``/status``: version, source, the last problem."""
         return {
             "bundle_version": self.bundle.version if self.bundle else None,
             "source": self.source,
@@ -204,8 +203,7 @@ class BundleManager:
                 log.exception("watching the champion failed")
 
     async def _begin(self) -> None:
-        """Load the champion, as it is said to be within a moment, or was last; else what was
-        packed."""
+        """Load the champion as named within a moment, or as it last was; else the packed bundle."""
         until = time.monotonic() + FIRST_LOOK_S
         recent = time.time_ns() - RECENT_NS
         while time.monotonic() < until:
@@ -218,7 +216,7 @@ class BundleManager:
             await self._load(self._packed, None, "packed in the Bento")
 
     def _look_soon(self) -> asyncio.Task[None]:
-        """A look of all who wait for one."""
+        """Return the task of one look at the pointer, shared by all who wait for it."""
         if self._look_task is None or self._look_task.done():
             self._look_task = asyncio.create_task(self._look(), name="look at champion.json")
         return self._look_task
@@ -265,7 +263,7 @@ class BundleManager:
 
 
 def settle_memory() -> None:
-    """Take what lives for good out of the garbage collector's sight.
+    """Move long-lived objects out of the garbage collector's sight.
 
     A batch of 1,000 readings makes enough objects for dozens of collections, each of which would
     walk the libraries' half a million objects: a quarter of the batch's time.

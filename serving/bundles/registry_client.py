@@ -1,4 +1,4 @@
-"""The registry, asked through a process of its own.
+"""Ask the registry through a child process, so that the API need not import MLflow.
 
 MLflow takes seconds and some 200 MB to import; the process that scores needs neither. What can be
 known without MLflow is looked up directly, which is all a start usually needs. For the rest a child
@@ -28,17 +28,17 @@ _KINDS = {"not_found": NotFound, "bad_bundle": BundleError, "invalid_input": Inp
 
 
 class RegistryClient(Protocol):
-    """What the service asks of the registry."""
+    """Interface of what the service asks of the registry."""
 
     async def ask(self, what: str, **details: Any) -> Any:
-        """``alias(name)``, ``fetch(version, into)`` or ``runs(limit, page, model_name)``."""
+        """Ask ``alias(name)``, ``fetch(version, into)`` or ``runs(limit, page, model_name)``."""
 
     async def close(self) -> None:
-        """End what was started."""
+        """Release what was started."""
 
 
 def answer(registry: Registry, what: str, details: dict[str, Any]) -> Any:
-    """Carry out one question; paths travel as text."""
+    """Answer one question; paths are passed as text."""
     if what == "alias":
         return registry.alias(details["name"])
     if what == "fetch":
@@ -49,7 +49,7 @@ def answer(registry: Registry, what: str, details: dict[str, Any]) -> Any:
 
 
 def without_mlflow(uri: str, experiment: str, what: str, details: dict[str, Any]) -> Any:
-    """The same answer where it can be had without MLflow; raises CannotTell elsewhere."""
+    """Answer the same question without MLflow; raise LookupUnsupported where it cannot be."""
     if what == "alias":
         return alias_lookup(uri, experiment).alias(details["name"])
     if what == "fetch":
@@ -61,28 +61,28 @@ def without_mlflow(uri: str, experiment: str, what: str, details: dict[str, Any]
 
 
 class DirectRegistryClient:
-    """For a registry of plain files: asked in a thread."""
+    """Ask a registry of plain files, in a thread."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
     async def ask(self, what: str, **details: Any) -> Any:
+        """Answer in a thread; see :class:`RegistryClient`."""
         return await asyncio.to_thread(answer, self._registry, what, details)
 
     async def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there is nothing to release."""
 
 
 def child_environment() -> dict[str, str]:
-    """This process's environment, with the project importable whatever the working directory."""
+    """Return an environment in which the child can import the project from any folder."""
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 class ProcessRegistryClient:
-    """Asks the child process what cannot be known otherwise; starts it when first needed, and
-    again after it died.
+    """Ask a child process, started on demand, what cannot be known otherwise.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class ProcessRegistryClient:
         self._lock = asyncio.Lock()
 
     async def ask(self, what: str, **details: Any) -> Any:
-        """See :class:`RegistryClient`.
+        """Ask the files or the child; see :class:`RegistryClient`.
 
         Raises
         ------

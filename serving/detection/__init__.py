@@ -1,1 +1,1 @@
-"""A request from readings to results."""
+"""Take a request from readings to results."""

@@ -1,4 +1,4 @@
-"""The service without HTTP: what each call means. ``rest`` and the Bento methods share it."""
+"""Detect, independent of HTTP; shared by the REST handlers and BentoML's methods."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ ECHO = ("asset_id", "sensor_id", "timestamp", "features")
 
 @dataclass(slots=True)
 class DetectionService:
-    """The parts, handed in.
+    """Answer detection calls from the parts handed in.
 
     Parameters
     ----------
-    keeper : Keeper
+    keeper : BundleManager
         Which bundle.
-    engine : Engine
+    engine : ScoringEngine
         Scores.
     look_ups, journal
         What is read from the database, and stored in it.
@@ -45,7 +45,7 @@ class DetectionService:
     deadline_s: float = 30.0
 
     async def detect(self, items: Sequence[Item | InputError]) -> list[dict[str, Any]]:
-        """One result or error entry for each item, in order.
+        """Score items: one result or error entry per item, in order.
 
         Raises
         ------
@@ -69,7 +69,7 @@ class DetectionService:
         return results
 
     async def detect_one(self, item: Item) -> dict[str, Any]:
-        """The result of a single reading; an error entry is raised as the error it is."""
+        """Score a single reading; its error entry is raised as the error it is."""
         (result,) = await self.detect([item])
         if "error" in result:
             entry = result["error"]
@@ -77,7 +77,7 @@ class DetectionService:
         return result
 
     async def detect_streams(self, streams: Sequence[Stream], echo: bool) -> dict[str, Any]:
-        """The bridge's call: pure, stores nothing."""
+        """Score the bridge's streams; pure, stores nothing."""
         self.keeper.current()
         deadline = asyncio.get_running_loop().time() + self.deadline_s
         await self._settle_versions([stream.state for stream in streams], deadline)
@@ -104,7 +104,7 @@ class DetectionService:
     async def _settle_versions(
         self, states: Sequence[dict[str, Any] | None], deadline: float
     ) -> None:
-        """States made by other bundles came in: if one of these is champion by now, switch."""
+        """Switch bundles first, where the champion has scored one of these states already."""
         in_force = self.keeper.current().version
         named = [state.get("bundle") for state in states if state]
         unknown = {v for v in named if isinstance(v, str) and v != in_force}
@@ -137,7 +137,7 @@ def _work(stream: Stream) -> StreamWork:
 
 
 def _with_errors(stream: Stream, outcome: StreamOutcome) -> list[dict[str, Any]]:
-    """The outcome's results with the refused readings' errors back in their places."""
+    """Return the outcome's results, the errors of rejected readings in their places."""
     if len(outcome.results) == len(stream.readings):
         return outcome.results
     scored = iter(outcome.results)

@@ -1,4 +1,4 @@
-"""REST's journal: what ``/detect`` found, stored in the table that all others read.
+"""Store what ``/detect`` found in the table that the bridge writes, too.
 
 Rows of concurrent requests are stored together. A database that is down costs no answer; the
 answer's ``metadata.stored`` says whether it was stored: true, false, or null where the COMMIT was
@@ -26,7 +26,7 @@ Rows = list[dict[str, Any]]
 
 
 class Journal:
-    """Stores results.
+    """Store results.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Journal:
         )
 
     async def store(self, results: Sequence[dict[str, Any]]) -> None:
-        """Store what the mode asks for; sets ``metadata.stored`` and ``detection_id``."""
+        """Store what the mode asks for; set ``metadata.stored`` and ``detection_id``."""
         rows: Rows = []
         stored: list[tuple[dict[str, Any], UUID]] = []
         for result in results:

@@ -1,4 +1,4 @@
-"""Items of one request -> streams to score, and results back into the items' order. Pure.
+"""Split a request's items into streams to score, and join the results in the items' order. Pure.
 
 A stream is (asset, sensor). Its items, in time order, form each other's history; an item that
 brings its own history is scored behind that alone, as a new stream that began with it: so its score
@@ -24,7 +24,7 @@ StreamKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class StoredStream:
-    """What the database knows of a stream."""
+    """State and window of a stream in the database."""
 
     state: dict[str, Any] | None = None
     window: Sequence[Reading] = ()
@@ -35,7 +35,7 @@ NOTHING_STORED = StoredStream()
 
 @dataclass(slots=True)
 class Planned:
-    """One stream's work, and for which item each of its readings stands (None: history only)."""
+    """One stream's work, and the item of each of its readings (None: history only)."""
 
     work: StreamWork
     items: list[int | None]
@@ -43,7 +43,7 @@ class Planned:
 
 @dataclass(slots=True)
 class StoredContext:
-    """What was looked up for a request."""
+    """What the look-up found for a request."""
 
     stored: Mapping[StreamKey, StoredStream] = field(default_factory=dict)
     criticality: dict[str, str] = field(default_factory=dict)
@@ -51,22 +51,22 @@ class StoredContext:
 
 
 def key_of(item: Item) -> StreamKey:
-    """The stream an item belongs to."""
+    """Return the key of the item's stream."""
     return item.asset_id, item.sensor_id or ""
 
 
 def streams_to_look_up(items: Sequence[Item | InputError]) -> set[StreamKey]:
-    """Streams with at least one item that brings no history of its own."""
+    """Return the streams with at least one item that brings no history of its own."""
     return {key_of(i) for i in items if isinstance(i, Item) and i.history is None}
 
 
 def assets_to_look_up(items: Sequence[Item | InputError]) -> set[str]:
-    """Assets whose criticality the request does not say for every item."""
+    """Return the assets whose criticality the request does not give for every item."""
     return {i.asset_id for i in items if isinstance(i, Item) and i.criticality is None}
 
 
 def set_times(items: Sequence[Item | InputError], now: datetime | None = None) -> None:
-    """Give items without a time the present one, each a microsecond after the one before.
+    """Give items without a time the present one, each a microsecond later than the one before.
 
     Readings of one stream must differ in time: two of the same time would be duplicates.
     """
@@ -83,7 +83,7 @@ def group_by_stream(items: Sequence[Item | InputError], known: StoredContext) ->
     ----------
     items : sequence of Item or InputError
         With times set; errors are passed over.
-    known : Known
+    known : StoredContext
         Stored state and window by stream, criticality by asset.
     """
     chains: dict[StreamKey, list[int]] = {}
@@ -118,7 +118,7 @@ def _alone(item: Item, place: int, known: StoredContext) -> Planned:
 def _chain(
     key: StreamKey, places: list[int], items: Sequence[Item | InputError], known: StoredContext
 ) -> list[Planned]:
-    """One work for each criticality asked for: it moves thresholds, never scores."""
+    """Make one work per criticality asked for: it moves thresholds, never scores."""
     members = [(p, item) for p in places if isinstance(item := items[p], Item)]
     wanted = {
         _criticality(item, known): None for _, item in members if item.history is None
@@ -155,7 +155,7 @@ def reassemble(
     planned: Sequence[Planned],
     outcomes: Sequence[StreamOutcome],
 ) -> list[dict[str, Any]]:
-    """One result or error entry for each item, in the items' order."""
+    """Return one result or error entry per item, in the items' order."""
     answers: list[dict[str, Any]] = [
         {"error": item.entry()} if isinstance(item, InputError) else {} for item in items
     ]

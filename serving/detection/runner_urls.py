@@ -1,4 +1,4 @@
-"""Where runners live when not in the API process. Imports nothing heavy: every process reads it."""
+"""Read ``RUNNER_URLS``. Imports nothing heavy, since every process reads it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MODEL_NAMES = ("isolation_forest", "one_class_svm", "lstm_autoencoder")
 
 
 def parse_urls(text: str) -> dict[str, str]:
-    """``RUNNER_URLS``: ``name=http://host:port``, comma separated.
+    """Parse ``RUNNER_URLS``: ``name=http://host:port``, comma separated.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The three detectors as runners: the same class inside the API process or in one of its own.
+"""Run the three detectors: one class for runners in the API process and for runner services.
 
 A runner answers *calls*: small dicts that name the bundle, the group and the method, with one
 array. Calls that arrive together and want the same are stacked and scored in one go; a call that
@@ -36,7 +36,7 @@ _SIZES = {name: metrics.BATCH.labels(f"runner.{name}") for name in MODEL_NAMES}
 
 
 class BundleCache:
-    """The bundles a runner process has loaded, by the name of their folder; newest two stay.
+    """Cache the bundles that a runner process has loaded, by folder name; the newest two stay.
 
     Parameters
     ----------
@@ -52,7 +52,10 @@ class BundleCache:
         self._loaded: OrderedDict[str, Bundle] = OrderedDict()
 
     def get(self, name: str) -> Bundle:
-        """The bundle in folder ``name``; raises BundleError when it cannot be loaded."""
+        """Return the bundle in folder ``name``, loaded if need be.
+
+        Raises BundleError when it cannot be loaded.
+        """
         if name in self._loaded:
             self._loaded.move_to_end(name)
             return self._loaded[name]
@@ -72,13 +75,13 @@ class BundleCache:
 
 
 def compute(bundle: Bundle, group: str, detector: str, method: str, x: Array) -> Array:
-    """One call of one detector."""
+    """Carry out one call of one detector."""
     model = bundle.model_set(group).detectors[detector]
     return model.explain(x) if method == "explain" else model.score(x)
 
 
 class DetectorRunner:
-    """Answers batches of calls for one detector.
+    """Answer batches of calls for one detector.
 
     Parameters
     ----------
@@ -92,7 +95,7 @@ class DetectorRunner:
         self._bundles = bundles
 
     def answer(self, calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One answer for each call: ``{"y": array}`` or ``{"error": ...}``; never raises."""
+        """Answer each call with ``{"y": array}`` or ``{"error": ...}``; never raises."""
         answers: list[dict[str, Any]] = [{} for _ in calls]
         alike: dict[tuple[Any, ...], list[int]] = {}
         arrays: list[Array | None] = []
@@ -140,8 +143,11 @@ class DetectorRunner:
             start += len(part)
 
     def _entry(self, error: Exception) -> dict[str, Any]:
-        """The error as the caller is to raise it. A bundle may come to lie here yet; what a
-        detector cannot score it cannot score the next time either."""
+        """Return the error as the caller is to raise it.
+
+        A bundle may still arrive here, so that is worth another try; what a detector cannot score
+        once it cannot score the next time either.
+        """
         if isinstance(error, AnomalyError):
             return {**error.entry(), "retriable": isinstance(error, BundleError)}
         log.error("runner %s failed", self.detector, exc_info=error)
@@ -150,14 +156,14 @@ class DetectorRunner:
 
 
 def folder_of(bundle: Bundle) -> str:
-    """The name by which runner processes find a bundle."""
+    """Return the name by which runner processes find a bundle."""
     if bundle.folder is None:
         raise BundleError("a bundle that was never saved cannot be scored by other processes")
     return bundle.folder.name
 
 
 def pack(x: Array, text: bool) -> Any:
-    """An array for the way between processes: as it is, or as text where only JSON passes."""
+    """Prepare an array to be sent to a process: unchanged, or as text where only JSON passes."""
     if not text:
         return x
     content = base64.b64encode(np.ascontiguousarray(x).tobytes()).decode()
@@ -165,7 +171,7 @@ def pack(x: Array, text: bool) -> Any:
 
 
 def unpack(packed: Any) -> Array:
-    """What :func:`pack` made, either way."""
+    """Return the array that :func:`pack` prepared, in either form."""
     if isinstance(packed, np.ndarray):
         return packed
     raw = base64.b64decode(packed["data"])
@@ -173,19 +179,20 @@ def unpack(packed: Any) -> Array:
 
 
 class Runners(Protocol):
-    """Where detector calls go."""
+    """Interface of where detector calls go."""
 
     def call(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
         """Answer the calls in their order; blocks, so not from the event loop's thread."""
 
 
 class LocalRunners:
-    """The runners inside this process: plain calls, side by side when there is much to score."""
+    """Run detector calls in this process, side by side when there is much to score."""
 
     def __init__(self, threads: int = 2) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="detector")
 
     def call(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
+        """Answer the calls in their order."""
         for call in calls:
             _SIZES[call.detector].observe(len(call.x))
         if len(calls) > 1 and max(len(call.x) for call in calls) >= SIDE_BY_SIDE:
@@ -199,7 +206,7 @@ class LocalRunners:
 
 
 class RemoteRunners:
-    """The runners as services of their own, reached through BentoML's proxies.
+    """Send detector calls to runner services, through BentoML's proxies.
 
     Parameters
     ----------
@@ -226,6 +233,10 @@ class RemoteRunners:
         self._timeout = timeout
 
     def call(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
+        """Send all calls at once; return their answers in order.
+
+        Raises Unavailable when the runners do not answer in time.
+        """
         round_ = asyncio.run_coroutine_threadsafe(self._all(bundle, group, calls), self._loop)
         try:
             return round_.result(self._timeout)

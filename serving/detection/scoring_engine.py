@@ -1,4 +1,4 @@
-"""A request from readings to results: batches across requests, the runners, the answer.
+"""Score requests: batched with those that wait beside them, by the runners.
 
 What arrives while one batch is scored waits and forms the next, so that concurrent requests share
 the vectorised work. Large batches are scored in a thread, so that the event loop stays free to
@@ -40,16 +40,17 @@ class Job:
 
     @property
     def weight(self) -> int:
+        """Number of readings."""
         return sum(len(work.readings) for work in self.works)
 
 
 class ScoringEngine:
-    """Scores streams; the only place that calls :func:`models.scoring.ensemble.run`.
+    """Score streams; the only caller of :func:`models.scoring.ensemble.run` in the service.
 
     Parameters
     ----------
     runners : Runners
-    policy : Policy
+    policy : ScoringPolicy
     max_batch : int
         Readings in one batch. A larger request is cut between streams, so that small ones
         need not wait for all of it.
@@ -89,7 +90,7 @@ class ScoringEngine:
     async def score(
         self, bundle: Bundle, works: Sequence[StreamWork], deadline: float | None = None
     ) -> list[StreamOutcome]:
-        """One outcome for each work, in their order.
+        """Score works: one outcome per work, in their order.
 
         Raises
         ------
@@ -125,7 +126,7 @@ class ScoringEngine:
         return await loop.run_in_executor(self._pool, self.score_jobs, jobs)
 
     def score_jobs(self, jobs: list[Job]) -> list[list[StreamOutcome] | BaseException]:
-        """Score several requests at once; one that fails does not take the others down."""
+        """Score several requests at once; one that fails does not fail the others."""
         answers: list[list[StreamOutcome] | BaseException] = [[] for _ in jobs]
         by_bundle: dict[tuple[int, str | None], list[int]] = {}
         for place, job in enumerate(jobs):
@@ -178,7 +179,7 @@ class ScoringEngine:
             answers = self._runners.call(bundle, group, calls)
 
     async def warm(self, bundle: Bundle) -> None:
-        """Run every group's scoring once, the way requests go, so that the first is no slower.
+        """Score every group once, the way requests go, so that the first request is no slower.
 
         Raises
         ------
@@ -196,12 +197,12 @@ class ScoringEngine:
                 await asyncio.sleep(1)  # runners that start with this process are not up yet
 
     def close(self) -> None:
-        """Let the threads end."""
+        """Shut the threads down."""
         self._pool.shutdown(wait=False)
 
 
 def warm_up(model_set: ModelSet) -> StreamWork:
-    """Work with readings as they are in the middle of normal operation, windows full."""
+    """Make work of readings in the middle of normal operation, with full windows."""
     features = dict(zip(model_set.feature_names, model_set.preprocessing.center, strict=True))
     readings = [
         Reading(datetime(2000, 1, 1, tzinfo=UTC) + timedelta(seconds=second), features)
@@ -211,7 +212,7 @@ def warm_up(model_set: ModelSet) -> StreamWork:
 
 
 def refused(work: StreamWork, error: InputError) -> StreamOutcome:
-    """The outcome of a stream that cannot be scored at all: its error at every reading."""
+    """Return the outcome of a stream that cannot be scored at all: its error for every reading."""
     results: list[dict[str, Any]] = [
         {"error": error.entry(), "metadata": {"window": "left_out"}} for _ in work.readings
     ]

@@ -1,4 +1,4 @@
-"""What the database knows about the streams of a request: state, window, criticality.
+"""Look up what the database knows of a request's streams: state, window, criticality.
 
 Look-ups of concurrent requests are made together, in one transaction. Criticalities are kept for
 a few seconds, so that a request with its own history need not touch the database.
@@ -53,7 +53,7 @@ class _Found:
 
 
 class StreamLookup:
-    """Finds what is stored about a request's streams.
+    """Look up what is stored about a request's streams.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class StreamLookup:
         )
 
     async def known(self, items: Sequence[Item | InputError]) -> StoredContext:
-        """Look up what these items need; a database that is down makes it ``degraded``."""
+        """Look up what these items need; without the database the context is ``degraded``."""
         streams = frozenset(streams_to_look_up(items)) if self._use_stored else frozenset()
         known = StoredContext()
         known.criticality, missing = self._kept(assets_to_look_up(items))
@@ -99,7 +99,7 @@ class StreamLookup:
         return known
 
     def _kept(self, assets: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-        """Criticalities held, and those to ask for."""
+        """Return the criticalities that are cached, and the assets to ask for."""
         now = time.monotonic()
         held: dict[str, str] = {}
         missing: list[str] = []
@@ -125,7 +125,7 @@ class StreamLookup:
 
 
 class Windows:
-    """Windows read before. One is as stored as long as its stream's state has not moved on.
+    """Cache stored windows; one is valid until its stream's state moves on.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class Windows:
         self._lock = threading.Lock()
 
     def get(self, key: StreamKey, state: StoredState) -> list[Reading] | None:
-        """The window that belongs to ``state``, if it is here."""
+        """Return the window that belongs to ``state``, or None where it is not cached."""
         with self._lock:
             kept = self._kept.get(key)
             if kept is None or kept[0] != _mark(state):
@@ -148,7 +148,7 @@ class Windows:
             return kept[1]
 
     def put(self, key: StreamKey, state: StoredState, window: list[Reading]) -> None:
-        """Keep a window; it must not be changed afterwards."""
+        """Cache a window; it must not be changed afterwards."""
         with self._lock:
             self._kept[key] = (_mark(state), window)
             self._kept.move_to_end(key)
@@ -166,7 +166,7 @@ def look_up(
     assets: Iterable[str],
     windows_kept: Windows,
 ) -> _Found:
-    """States with their windows, and criticalities, in one transaction."""
+    """Read states with their windows, and criticalities, in one transaction."""
     found: dict[StreamKey, StoredStream] = {}
     missing: dict[DatabaseKey, StoredState] = {}
     states = newest_states(connection, [stream_key(*key) for key in streams]) if streams else {}

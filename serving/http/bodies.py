@@ -1,4 +1,4 @@
-"""Bodies and queries: read with a limit, parsed strictly, answered as JSON."""
+"""Read bodies and queries within limits, parse them strictly, answer in JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from errors import AnomalyError, InputError, TooLarge, Unavailable
 
 
 def read_query(request: Request) -> dict[str, str]:
-    """The query's parameters; one given twice is an error, never a guess.
+    """Read the query's parameters; one that is given twice is an error.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def read_query(request: Request) -> dict[str, str]:
 
 
 async def read_json(request: Request, limit: int) -> Any:
-    """The body, parsed.
+    """Read and parse the body.
 
     Raises
     ------
@@ -54,7 +54,7 @@ async def read_json(request: Request, limit: int) -> Any:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body, unpacked; raises as :func:`read_json` does."""
+    """Read the body, unpacked; raises as :func:`read_json` does."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)
@@ -71,7 +71,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
-    """The body without its ``Content-Encoding``.
+    """Undo the body's ``Content-Encoding``.
 
     Parameters
     ----------
@@ -118,16 +118,17 @@ def _too_large(limit: int) -> TooLarge:
 
 
 class JsonResponse(Response):
-    """JSON by orjson; numpy numbers and UUIDs included."""
+    """Answer in JSON by orjson; numpy numbers and UUIDs included."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
+        """Encode the content."""
         return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def error_response(error: AnomalyError) -> Response:
-    """An error as JSON: ``{"error": {"code", "message", "field"}}``, with ``Retry-After``."""
+    """Answer ``{"error": {"code", "message", "field"}}``, with ``Retry-After``."""
     response = JsonResponse({"error": printable(error.entry())}, error.status)
     if isinstance(error, Unavailable):
         response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
@@ -139,7 +140,7 @@ def error_response(error: AnomalyError) -> Response:
 
 
 def printable(entry: dict[str, Any]) -> dict[str, Any]:
-    """Error texts quote what was sent; what UTF-8 cannot carry is replaced."""
+    """Replace what UTF-8 cannot carry in an error's text, which quotes what was sent."""
     return {
         key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
         for key, value in entry.items()

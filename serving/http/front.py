@@ -1,4 +1,4 @@
-"""What stands before BentoML: the REST API answers, and only a fixed list of pages goes on."""
+"""Route requests before BentoML: the REST API answers all but a fixed list of BentoML's pages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BENTO_PAGES = frozenset(
 
 
 class Front:
-    """Tells requests for BentoML from the others.
+    """Route BentoML's pages to BentoML, all other requests to the REST API.
 
     Parameters
     ----------
@@ -33,6 +33,7 @@ class Front:
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Route one request."""
         kind = scope["type"]
         if kind == "websocket":
             await send({"type": "websocket.close", "code": 1008})

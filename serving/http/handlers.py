@@ -1,5 +1,4 @@
-"""The REST API: every call of the contract, on top of
-:class:`serving.detection.detection_service.DetectionService`."""
+"""Handle every call of the REST API, on top of the detection service."""
 
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ _RUNS: dict[str, Callable[[str, str], Any]] = {
 
 
 class Handlers:
-    """The handlers.
+    """Read a request, have it done, answer it: one method per call.
 
     Parameters
     ----------
@@ -68,19 +67,23 @@ class Handlers:
         self._drift = drift
 
     async def detect(self, request: Request) -> Response:
+        """Answer ``POST /detect``."""
         content = await read_json(request, self._limits.body_bytes)
         return JsonResponse(await self._core.detect_one(parse_item(content, self._limits)))
 
     async def detect_batch(self, request: Request) -> Response:
+        """Answer ``POST /detect/batch``."""
         content = await read_json(request, self._limits.body_bytes)
         return JsonResponse(await self._core.detect(parse_batch(content, self._limits)))
 
     async def detect_streams(self, request: Request) -> Response:
+        """Answer ``POST /detect/streams``."""
         content = await read_json(request, self._limits.body_bytes)
         streams, echo = parse_streams(content, self._limits)
         return JsonResponse(await self._core.detect_streams(streams, echo))
 
     async def train(self, request: Request) -> Response:
+        """Answer ``POST /train``."""
         query = read_query(request)
         refuse_unknown(query, ("wait",))
         wait = flag(query.get("wait", "true"), "wait")
@@ -89,9 +92,11 @@ class Handlers:
         return JsonResponse(body, status)
 
     async def train_job(self, request: Request) -> Response:
+        """Answer ``GET /train/{job}``."""
         return JsonResponse(await self._jobs.show(_uuid(request.path_params["job"], "job")))
 
     async def status(self, _: Request) -> Response:
+        """Answer ``GET /status``."""
         keeper = self._core.keeper
         content: dict[str, Any] = {
             "ready": keeper.bundle is not None,
@@ -103,6 +108,7 @@ class Handlers:
         return JsonResponse(content)
 
     async def anomalies(self, request: Request) -> Response:
+        """Answer ``GET /``, the history of detections."""
         query = parse_query(read_query(request))
         filters = HistoryFilter(
             query.asset_id,
@@ -130,6 +136,7 @@ class Handlers:
         return JsonResponse(content)
 
     async def anomaly(self, request: Request) -> Response:
+        """Answer ``GET /{detection}``."""
         wanted = _uuid(request.path_params["id"], "detection")
         found = await self._database.run(lambda connection: get_detection(connection, wanted))
         if found is None:
@@ -137,6 +144,7 @@ class Handlers:
         return JsonResponse(found)
 
     async def runs(self, request: Request) -> Response:
+        """Answer ``GET /metrics``, the training runs."""
         given = read_query(request)
         refuse_unknown(given, _RUNS)
         query = {name: _RUNS[name](value, name) for name, value in given.items()}
@@ -153,7 +161,7 @@ class Handlers:
 
 
 def describe(bundle: dict[str, Any] | None) -> dict[str, Any]:
-    """``models`` (and ``groups``) of ``/status``: all three names, whatever the bundle holds."""
+    """Describe ``models`` (and ``groups``) for ``/status``: always all three names."""
     groups = (bundle or {}).get("groups", {})
     shown = {name: _models(group) for name, group in groups.items()}
     first = "default" if "default" in shown else next(iter(shown), None)
@@ -183,7 +191,7 @@ def _uuid(text: str, what: str) -> UUID:
 
 
 def calls(rest: Handlers, *, name: str, version: str, documentation: bytes) -> list[Call]:
-    """The contract's calls, and BentoML's two methods.
+    """List the contract's calls, and BentoML's two methods.
 
     Parameters
     ----------

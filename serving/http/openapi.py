@@ -1,4 +1,4 @@
-"""The REST API's own OpenAPI document (BentoML's shows only its own methods)."""
+"""Write the REST API's own OpenAPI document (BentoML's shows only its own methods)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DOCS_PAGE = f"""<!doctype html>
 def document(
     *, version: str, secured: bool, max_items: int, max_features: int, max_history: int
 ) -> bytes:
-    """The document as JSON."""
+    """Return the document as JSON."""
     content: Json = {
         "openapi": "3.1.0",
         "info": {
@@ -46,7 +46,7 @@ def document(
 
 
 def paths(secured: bool) -> Json:
-    """All calls below the prefix, with examples of each answer."""
+    """Describe all calls below the prefix, with examples of each answer."""
     result, results = {200: examples.RESULT}, {200: examples.RESULTS}
     calls: list[tuple[str, str, Role | None, Json]] = [
         ("/detect", "post", "detect", call("Score one reading", "Item", examples.ITEM, result,
@@ -94,7 +94,7 @@ def call(
     errors: list[int],
     parameters: list[Json] | None = None,
 ) -> Json:
-    """One operation."""
+    """Describe one operation."""
     described: Json = {"summary": summary, "responses": {}}
     if parameters:
         described["parameters"] = parameters
@@ -113,7 +113,7 @@ def call(
 
 
 def refusal(status: int) -> Json:
-    """An error answer with its example."""
+    """Describe an error answer, with its example."""
     code, message, field = examples.ERRORS[status]
     shown = {"error": {"code": code, "message": message, "field": field}}
     answer: Json = {
@@ -126,17 +126,17 @@ def refusal(status: int) -> Json:
 
 
 def query(name: str, schema: Json) -> Json:
-    """A parameter of the query."""
+    """Describe a parameter of the query."""
     return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
 def path_id(name: str) -> Json:
-    """A UUID in the path."""
+    """Describe a UUID in the path."""
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 def history_parameters() -> list[Json]:
-    """Filters and paging of the history."""
+    """Describe the filters and the paging of the history."""
     return [
         query("asset_id", NAME),
         query("sensor_id", NAME),

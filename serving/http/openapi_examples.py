@@ -149,6 +149,6 @@ ERRORS: dict[int, tuple[str, str, str | None]] = {
     404: ("not_found", "no detection 5a0a1d0e-21c6-5cb4-bb3c-0f7b2b6f5a10", None),
     413: ("body_too_large", "the body is larger than 33554432 bytes (MAX_BODY_BYTES)", None),
     422: ("bad_value", "features.rms: None is not a number", "features.rms"),
-    429: ("busy", "256 requests are in hand, at most 256 (MAX_CONCURRENCY)", None),
+    429: ("busy", "256 requests are in flight, at most 256 (MAX_CONCURRENCY)", None),
     503: ("no_model", "no trained bundle is loaded yet: run 'python -m training.fit'", None),
 }

@@ -1,4 +1,4 @@
-"""The shapes of requests and answers, as the OpenAPI document's components."""
+"""Describe the shapes of requests and answers, as the OpenAPI document's components."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ OPTIONAL_CRITICALITY: Json = {"enum": [*CRITICALITY["enum"], None]}
 
 
 def ref(name: str) -> Json:
-    """A reference to a component."""
+    """Return a reference to a component."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def obj(required: list[str], **properties: Json) -> Json:
-    """An object's schema."""
+    """Return an object's schema."""
     return {"type": "object", "required": required, "properties": properties}
 
 
 def array(items: Json, **more: Any) -> Json:
-    """A list's schema."""
+    """Return a list's schema."""
     return {"type": "array", "items": items, **more}
 
 
@@ -95,7 +95,7 @@ TRAINING: Json = {
 
 
 def schemas(max_items: int, max_features: int, max_history: int) -> Json:
-    """The components; limits are those in force."""
+    """Return the components; limits are those in force."""
     return {
         "Features": features(max_features),
         "Item": item(max_history),
@@ -112,7 +112,7 @@ def schemas(max_items: int, max_features: int, max_history: int) -> Json:
 
 
 def features(most: int) -> Json:
-    """The features of a reading."""
+    """Return the schema of a reading's features."""
     return {
         "type": "object",
         "minProperties": 1,
@@ -124,7 +124,7 @@ def features(most: int) -> Json:
 
 
 def item(max_history: int) -> Json:
-    """A reading as ``/detect`` takes it."""
+    """Return the schema of a reading as ``/detect`` takes it."""
     return obj(
         ["asset_id", "features"],
         asset_id=NAME,

@@ -1,4 +1,4 @@
-"""Which web pages may call: none but the service's own.
+"""Refuse calls of web pages other than the service's own.
 
 A browser sends what any page tells it to, from inside the plant's network, and some of it without
 asking the service first. Its headers tell such calls apart (the method is Go's
@@ -25,7 +25,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Origins:
-    """Refuses what other pages make a browser send.
+    """Refuse what other pages make a browser send.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Origins:
         return cls(names, any_host=not names and is_public(bound_to))
 
     def check(self, scope: MutableMapping[str, Any]) -> None:
-        """Let the request pass, or raise.
+        """Raise unless the request comes from no page or from one of the service's own.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class Origins:
             )
 
     def knows_host(self, scope: MutableMapping[str, Any]) -> bool:
-        """Whether the request was sent to a name of the service."""
+        """Return whether the request was sent to a name of the service."""
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         return all(map(self._known, hosts))
 
@@ -122,7 +122,7 @@ def _shown(header: bytes) -> str:
 
 
 def _url(text: str) -> SplitResult | None:
-    """The parts of a URL with a host; None: not such a one."""
+    """Split a URL; None unless it has a host."""
     try:
         parts = urlsplit(text)
         return parts if parts.hostname else None

@@ -1,5 +1,4 @@
-"""The REST API as an ASGI application: Starlette's router over endpoints that check, count and say
-what went wrong.
+"""Serve the REST API as an ASGI application: Starlette's router over guarded endpoints.
 
 No middleware: an endpoint does all that has to be done around a handler, in 10 us.
 """
@@ -40,7 +39,7 @@ class Call(NamedTuple):
 
 
 class RestApp:
-    """Serves the REST API.
+    """Serve the REST API.
 
     Parameters
     ----------
@@ -71,6 +70,7 @@ class RestApp:
         return Endpoint(name, calls, self._keys, self._origins, self._gate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         path = scope["path"]
         if path.endswith("/") and len(path) > 1 and not path.endswith("//"):
             scope["path"] = path[:-1]  # both ways answer, without a redirect
@@ -78,35 +78,37 @@ class RestApp:
 
 
 def label(path: str) -> str:
-    """A path as the metrics' label: without the prefix, and told apart from those at the root."""
+    """Return a path as the metrics' label: without the prefix, distinct from those at the root."""
     if path.startswith(PREFIX):
         return path.removeprefix(PREFIX)
     return path if path == "/" else f"root{path}"
 
 
 class Gate:
-    """Counts requests in flight, and refuses what is too many."""
+    """Count requests in flight, and refuse those beyond the limit."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._in_flight = 0
 
     def __enter__(self) -> None:
+        """Let a request in, or raise Busy."""
         if self._in_flight >= self._most:
             raise Busy(
-                f"{self._in_flight} requests are in hand, at most {self._most} (MAX_CONCURRENCY)",
+                f"{self._in_flight} requests are in flight, at most {self._most} (MAX_CONCURRENCY)",
                 retry_after=1,
             )
         self._in_flight += 1
         metrics.IN_HAND.inc()
 
     def __exit__(self, *_: object) -> None:
+        """Let it out."""
         self._in_flight -= 1
         metrics.IN_HAND.dec()
 
 
 class Endpoint:
-    """Everything around the handlers of one path.
+    """Guard the handlers of one path: origin, key, limit, metrics, errors.
 
     Parameters
     ----------
@@ -129,6 +131,7 @@ class Endpoint:
         self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, and count it."""
         started = time.perf_counter()
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         response = await self._safely(method, Request(scope, receive))
@@ -139,7 +142,7 @@ class Endpoint:
         self._count(known, response.status_code, time.perf_counter() - started)
 
     async def _safely(self, method: str, request: Request) -> Response:
-        """The answer, whatever happens."""
+        """Return the answer, whatever happens."""
         try:
             self._origins.check(request.scope)
             return await self._answer(method, request)

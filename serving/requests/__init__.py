@@ -1,1 +1,1 @@
-"""What callers send -> checked requests."""
+"""Check what callers send."""

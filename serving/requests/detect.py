@@ -1,4 +1,4 @@
-"""What callers send -> checked parts: single readings, and the fields that all calls share.
+"""Check single readings, and the fields that all calls share.
 
 :mod:`serving.requests.streams` has the readings of whole streams. Every call gives the same errors.
 
@@ -31,7 +31,7 @@ class Limits:
     future_s: float = 3600.0
 
     def latest(self) -> datetime:
-        """The furthest time ahead that a reading may have now."""
+        """Return the furthest time ahead that a reading may have now."""
         try:
             return datetime.now(UTC) + timedelta(seconds=self.future_s)
         except OverflowError:  # so far ahead is any time
@@ -52,12 +52,12 @@ class Item:
 
 
 def check_optional_name(value: object, field: str) -> str | None:
-    """A name, or none."""
+    """Check a name; None passes."""
     return None if value is None else check_name(value, field)
 
 
 def check_time(value: object, field: str) -> datetime:
-    """A time as text, to aware UTC."""
+    """Read a time as aware UTC."""
     if not isinstance(value, str):
         raise InputError(
             f"{field}: {value!r:.80} is not an ISO 8601 time", code="bad_timestamp", field=field
@@ -66,7 +66,7 @@ def check_time(value: object, field: str) -> datetime:
 
 
 def check_criticality(value: object, field: str = "criticality") -> str | None:
-    """A criticality, or none."""
+    """Check a criticality; None passes."""
     if value is None:
         return None
     if value not in CRITICALITIES or not isinstance(value, str):
@@ -130,7 +130,7 @@ def parse_batch(content: object, limits: Limits) -> list[Item | InputError]:
 
 
 def _past_time(value: object, latest: datetime) -> datetime | None:
-    """When a reading was taken; None: now. What lies ahead was not measured.
+    """Read when a reading was taken; None means now. A time ahead is refused.
 
     Stored, it would stay on top of "newest first", and in every count since a date, for as long.
     """
@@ -168,8 +168,10 @@ def _history(content: object, limits: Limits) -> list[dict[str, float]] | None:
 
 
 def _alike(content: list[Any]) -> bool:
-    """Whether all are objects of the same names and of finite floats only: the common case, seen
-    at once in half the time of one look at each."""
+    """Return whether all are objects of the same names and of finite floats only.
+
+    The common case, recognised at once in half the time of one look at each.
+    """
     if set(map(type, content)) != {dict}:
         return False
     names = list(map(tuple, content))

@@ -1,4 +1,4 @@
-"""``GET /``: the query of the history, from text to checked filters."""
+"""Check the query of the history, ``GET /``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Query:
     cursor: str | None = None
 
     def filters(self) -> dict[str, Any]:
-        """What was asked for, as the answer repeats it."""
+        """Return the filters as the answer repeats them."""
         shown = asdict(self)
         for name in ("limit", "offset", "cursor"):
             del shown[name]

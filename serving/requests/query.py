@@ -1,4 +1,4 @@
-"""Parameters of a query, from text to checked values; every route that has some uses these."""
+"""Check parameters of a query; every route that has some uses these."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOST_PLUS = re.compile(r"(\S+[Tt ]\d\S*) (\d\d(?::?\d\d)?)")
 
 
 def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
-    """Refuse a parameter that the call does not have: misspelt, it would be passed over.
+    """Refuse a parameter that the call does not have: misspelt, it would be ignored.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What ``POST /detect/streams`` is sent -> checked streams, in either form of their readings."""
+"""Check the streams of ``POST /detect/streams``, in either form of their readings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Stream:
 
 
 def parse_streams(content: object, limits: Limits) -> tuple[list[Stream], bool]:
-    """Check the body of ``/detect/streams``; returns the streams and ``echo``.
+    """Check the body of ``/detect/streams``; return the streams and ``echo``.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def _raised(value: object, where: str) -> float:
 
 
 def _arrived(content: object, where: str, count: int) -> list[datetime | None]:
-    """When each reading reached Kafka; empty: not known."""
+    """Read when each reading reached Kafka; empty where that is not known."""
     if content is None:
         return []
     if not isinstance(content, list) or len(content) != count:
@@ -131,7 +131,7 @@ def _arrived(content: object, where: str, count: int) -> list[datetime | None]:
 def _readings(
     content: object, where: str, limits: Limits, most: int
 ) -> list[StreamReading | InputError]:
-    """Readings in either form: ``{"names", "rows"}`` or a list of objects."""
+    """Check readings in either form: ``{"names", "rows"}`` or a list of objects."""
     if content is None:
         return []
     names: list[str] | None = None

@@ -1,4 +1,4 @@
-"""The body of ``POST /train``, checked: a matrix of readings or a data set's name, and options."""
+"""Check the body of ``POST /train``: a matrix of readings or a data set's name, and options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DATASET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ -]{0,254}")
 
 @dataclass(slots=True)
 class Training:
-    """A checked request; exactly one of ``values`` and ``dataset`` is there."""
+    """A checked request; it has either ``values`` or ``dataset``."""
 
     values: np.ndarray[Any, Any] | None
     dataset: str | None

@@ -64,7 +64,7 @@ def measure(scored: Sequence[Scored], policy: ScoringPolicy, interval_s: float |
     ----------
     scored : sequence of Scored
         One a stream.
-    policy : Policy
+    policy : ScoringPolicy
         Gives the budgets and the silence that ends an event.
     interval_s : float, optional
         Median seconds between readings; None (a bare matrix): no events a month.

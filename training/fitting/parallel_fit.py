@@ -61,7 +61,7 @@ def run_tasks(
     Parameters
     ----------
     tasks : sequence of Task
-    board : Board
+    board : ProgressDisplay
         Where progress is shown.
     jobs : int, optional
         Fits at one time; as many as cores when absent. Tasks run in processes, and where there

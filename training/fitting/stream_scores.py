@@ -46,7 +46,7 @@ def score_streams(
         Columns of every stream's ``values``.
     streams : sequence of Stream
         What to score, each in time order.
-    policy : Policy
+    policy : ScoringPolicy
         Budgets, adaptation and the rest, as in the service.
     skip : sequence of int, optional
         How many first readings of each stream are past: the last WARM_UP of them are replayed,

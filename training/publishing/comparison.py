@@ -76,7 +76,7 @@ def compare(
     champion, challenger : Bundle
     data : TrainingData
         Streams with their past; ``skip`` first readings of each were trained on.
-    policy : Policy
+    policy : ScoringPolicy
     progress : callable, optional
     group : str, optional
         The group of all the streams, where their names do not tell (a bare matrix).
