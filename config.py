@@ -294,7 +294,7 @@ class Settings(BaseSettings):
         }
 
     def incident_budgets(self) -> dict[str, float]:
-        """False incidents per asset and month by criticality of the asset."""
+        """Return the false incidents per asset and month, by criticality of the asset."""
         return {
             "critical": self.incident_budget_critical,
             "high": self.incident_budget_high,
@@ -325,7 +325,7 @@ class Settings(BaseSettings):
         return f"postgresql+psycopg2://{login}@{where}"
 
     def mlflow_uri(self) -> str:
-        """The tracking URI in force: the one configured, else a SQLite file under VAR_DIR."""
+        """Return the tracking URI in force: as configured, else a SQLite file under VAR_DIR."""
         if self.mlflow_tracking_uri:
             return self.mlflow_tracking_uri
         return f"sqlite:///{(self.var_dir / 'mlflow' / 'mlflow.db').absolute()}"

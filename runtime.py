@@ -1,4 +1,4 @@
-"""What a process sets up for itself: the form of its log, whom it trusts, its signals, its end."""
+"""Set up a process: the form of its log, whom it trusts, its signals, its end."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, action, exception."""
+    """Format one JSON object per line: time, level, logger, message, action, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
@@ -75,13 +76,13 @@ def configure_service_logging(level: str, as_json: bool) -> None:
 
 
 def die_with_parent() -> None:
-    """In a child: be terminated when the parent dies, even by ``kill -9`` (Linux only)."""
+    """Have this child terminated when its parent dies, even by ``kill -9`` (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def tls_context(cafile: Path | None, setting: str) -> ssl.SSLContext:
-    """Whose certificates are trusted: those that ``cafile`` signed, else as the system has it.
+    """Trust the certificates that ``cafile`` signed, else those that the system trusts.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Data types of what comes in over REST, Kafka and files: times, names and feature values.
+"""Check what comes in over REST, Kafka and files: times, names and feature values.
 
 Strict: a string, boolean or null is never a number, NaN and infinities are refused, and a time that
 cannot be read is never "now". Plain functions, because they are called tens of thousands of times a
@@ -35,7 +35,7 @@ RESERVED_METADATA: Final = frozenset(
 
 
 def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
-    """ISO 8601 text (``Z``, an offset, or none = UTC) -> aware UTC; never "now".
+    """Read ISO 8601 text (``Z``, an offset, or none = UTC) as aware UTC; never "now".
 
     Raises
     ------
@@ -63,7 +63,7 @@ def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
 
 
 def _time_hint(value: object) -> str:
-    """What a value probably is that its sender took for a time."""
+    """Guess what a value is that its sender took for a time."""
     if isinstance(value, bool):
         return ""
     if isinstance(value, int | float) or (isinstance(value, str) and value.strip().isdigit()):
@@ -86,7 +86,7 @@ def _time_hint(value: object) -> str:
 
 
 def check_name(value: object, field: str) -> str:
-    """A name or id: text of 1 to 255 characters without NUL.
+    """Check a name or id: text of 1 to 255 characters without NUL.
 
     Raises
     ------
@@ -114,7 +114,7 @@ _FLOAT_ID = re.compile(r"([+-]?\d+)\.0+")
 
 
 class LookAlikes:
-    """Names of assets and sensors that a person takes for one and the same: "A " beside "A".
+    """Notice names of assets and sensors that a person takes for one another: "A " beside "A".
 
     They stay two streams, since only the plant knows what it means; but two halves of one
     machine's readings are told. Compared without spaces, case, Unicode form and a trailing ".0".
@@ -131,7 +131,7 @@ class LookAlikes:
         self._known: set[str] = set()
 
     def meet(self, asset_id: str, sensor_id: str | None) -> list[str]:
-        """A sentence for each of the two names that looks like another one met before; once."""
+        """Return a sentence for each of the two names that resembles one met before; once."""
         told = [self._one("asset_id", "", asset_id)]
         if sensor_id:
             told.append(self._one("sensor_id", asset_id, sensor_id))
@@ -160,7 +160,7 @@ class LookAlikes:
 
 
 class NameMemo(dict[tuple[str, ...], T]):
-    """What was found out about lists of names, which streams send the same all day.
+    """Remember what was found out about lists of names, which streams repeat all day.
 
     Names are the sender's choice, so there are never more than ``MOST`` of them in all: beyond
     that everything is forgotten, and found out again.
@@ -173,7 +173,7 @@ class NameMemo(dict[tuple[str, ...], T]):
         self._names = 0
 
     def keep(self, names: tuple[str, ...], found: T) -> T:
-        """Remember what was found out about these names; gives it back."""
+        """Remember and return what was found out about these names."""
         if self._names + len(names) > self.MOST:
             self.clear()
             self._names = 0
@@ -187,7 +187,7 @@ _PASSED: NameMemo[bool] = NameMemo()
 
 
 def check_features(value: object, field: str = "features", most: int = 1000) -> dict[str, float]:
-    """Feature values: a non-empty object of finite numbers (never booleans, text or null).
+    """Check feature values: a non-empty object of finite numbers (never booleans, text or null).
 
     The object itself comes back when nothing in it needed changing.
 
@@ -231,8 +231,10 @@ def _feature(name: object, number: object, field: str) -> float:
 
 
 def merge_metadata(ours: dict[str, Any], callers: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the caller's metadata to ours, which is given back; a key that is ours goes under
-    ``caller``."""
+    """Add the caller's metadata to ours, and return ours.
+
+    A key that is ours goes under ``caller``.
+    """
     moved = {}
     for key, value in callers.items():
         if key in ours or key in RESERVED_METADATA:

@@ -1,4 +1,4 @@
-"""A chunk of rows as checked columns: names, times, numbers, labels; or the row at fault, named."""
+"""Read a chunk of rows as checked columns: names, times, numbers, labels; name the row at fault."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ class Findings:
     switches: dict[str, None] = field(default_factory=dict)
 
     def notes(self) -> list[str]:
+        """Return the notes."""
         out = [
             f"{name}: {text!r} is read as not measured ({_where(rows)})"
             for (name, text), rows in sorted(self.states.items())
@@ -78,7 +79,7 @@ class Findings:
 
 @dataclass(slots=True)
 class ChunkReader:
-    """Turns record batches of one file into chunks; columns of a batch are called c0, c1, ..."""
+    """Turn record batches of one file into chunks; columns of a batch are called c0, c1, ..."""
 
     roles: Roles
     clock: Clock
@@ -112,7 +113,7 @@ class ChunkReader:
         )  # fmt: skip
 
     def _blank(self, batch: Any) -> npt.NDArray[np.bool_] | None:
-        """Rows (n,) without any content, as spreadsheets leave at the end of a table."""
+        """Return which rows (n,) have no content, as spreadsheets leave at the end of a table."""
         keys = [p for p in (self.roles.asset, *self.roles.times) if p is not None]
         empty: npt.NDArray[np.bool_] | None = None
         for place in (*keys, *self.roles.features):
@@ -227,7 +228,9 @@ def _where(rows: Sequence[int]) -> str:
 
 
 def id_text(value: Any, field: str, row: int) -> str | None:
-    """An id as text. pandas makes floats of whole numbers as soon as one is missing: 7.0 is "7".
+    """Return an id as text.
+
+    pandas makes floats of whole numbers as soon as one is missing: 7.0 is "7".
 
     Raises
     ------
@@ -263,7 +266,7 @@ def _encoded(column: Any) -> Any:
 
 
 def distinct(parts: Sequence[Texts]) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Columns of texts, one after the other, with one list of values: codes (n,), values."""
+    """Join columns of texts, with one list of values: codes (n,), values."""
     places: dict[str, int] = {}
     codes = []
     for part in parts:

@@ -1,4 +1,4 @@
-"""A file of readings: text or Parquet, what its columns are, and its rows chunk by chunk."""
+"""Open a file of readings: text or Parquet, what its columns are, and its rows chunk by chunk."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BAD_ROW: Final = re.compile(r"Expected (\d+) columns, got (\d+)")
 
 
 def is_parquet(path: Path) -> bool:
-    """By the file's suffix; raises `DatasetError` where it is neither."""
+    """Tell by the suffix whether a file is Parquet; raise `DatasetError` where it is neither."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in _PARQUET:
         return True
@@ -45,7 +45,7 @@ def is_parquet(path: Path) -> bool:
 
 
 def is_data(path: Path) -> bool:
-    """Whether a file's name is one of a file that :func:`open_file` reads."""
+    """Return whether a file's name is one of a file that :func:`open_file` reads."""
     try:
         return path.is_file() and (is_parquet(path) or True)
     except DatasetError:
@@ -53,7 +53,7 @@ def is_data(path: Path) -> bool:
 
 
 def bare_name(path: Path) -> str:
-    """A file's name without the suffixes that say what it is."""
+    """Return a file's name without the suffixes that give its kind."""
     name = path.name
     for known in (_PACKED, (*_TEXT, *_PARQUET)):
         stem, dot, suffix = name.rpartition(".")
@@ -64,7 +64,7 @@ def bare_name(path: Path) -> str:
 
 @dataclass(slots=True)
 class OpenFile:
-    """A file whose columns are known; ``chunks`` reads it, ``notes`` is whole only after that."""
+    """A file whose columns are known; read ``chunks``, then ``notes`` is complete."""
 
     path: Path
     names: list[str]
@@ -76,6 +76,7 @@ class OpenFile:
 
     @property
     def notes(self) -> list[str]:
+        """Return the notes on what was found out, replaced or left out so far."""
         return [*self._notes, *self._reader.clock.notes, *self._reader.found.notes()]
 
 
@@ -86,7 +87,7 @@ def open_file(
     group: str | None = None,
     asset: str | None = None,
 ) -> OpenFile:
-    """Find out what a file holds; its rows are read as ``chunks`` is.
+    """Find out what a file holds; its rows are read as ``chunks`` is consumed.
 
     Parameters
     ----------
@@ -145,7 +146,7 @@ class _Text:
         self.columns = Columns(path.name, layout.names, cells, frozenset(), layout.decimal)
 
     def plain(self, place: int) -> bool:
-        """Whether a column holds numbers that Arrow reads itself, as far as the sample goes."""
+        """Return whether a column, as far as the sample goes, holds numbers that Arrow reads."""
         decimal = self._layout.decimal
         return all(
             not cell or (is_number(cell, decimal) and not cell.isalpha())
@@ -237,7 +238,7 @@ def _chunks(path: Path, source: Any, reader: ChunkReader) -> Iterator[Chunk]:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Errors that name the file."""
+    """Put the file's name into errors."""
     try:
         yield
     except UnicodeDecodeError as error:

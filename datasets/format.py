@@ -1,4 +1,4 @@
-"""How a file is to be read where it does not say so itself; shared by every command.
+"""Describe how a file is to be read where it does not say so itself; shared by every command.
 
 Each field is an option of the command line (:func:`add_format_arguments`). What is left out is
 found out from the file, where it can only mean one thing.
@@ -63,6 +63,7 @@ class FileFormat:
     header: bool = True
 
     def __post_init__(self) -> None:
+        """Check the fields."""
         for role in self.columns:
             if role not in ROLES:
                 raise _wrong("columns", f"{role!r} is not one of {', '.join(ROLES)}")
@@ -97,13 +98,13 @@ class FileFormat:
                 ) from None
 
     def role(self, name: str) -> str | None:
-        """The column that was named for a role."""
+        """Return the column that was named for a role."""
         if name == "label" and self.label is not None:
             return self.label
         return self.columns.get(name)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; only what differs from the defaults."""
+        """Return what differs from the defaults, ready for JSON."""
         default = asdict(FileFormat())
         return {key: value for key, value in asdict(self).items() if value != default[key]}
 
@@ -142,7 +143,7 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def format_of(arguments: argparse.Namespace) -> FileFormat:
-    """The options of :func:`add_format_arguments` as one object.
+    """Return the options of :func:`add_format_arguments` as one object.
 
     Raises
     ------
@@ -167,7 +168,7 @@ def format_of(arguments: argparse.Namespace) -> FileFormat:
 
 
 def parse_roles(text: str) -> dict[str, str]:
-    """``asset_id=Unit,timestamp="Date/Time"``; a name may itself hold commas.
+    """Parse ``asset_id=Unit,timestamp="Date/Time"``; a name may itself hold commas.
 
     Raises
     ------
@@ -186,7 +187,7 @@ def parse_roles(text: str) -> dict[str, str]:
 
 
 def names_in(given: str | Sequence[str], columns: Sequence[str], option: str) -> list[str]:
-    """The columns that a list names; typed as ``a,b``, where a name may itself hold commas.
+    """Return the columns that a list names; typed as ``a,b``, where a name may itself hold commas.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Labels of all kinds as faulty, normal or unknown; no label keeps a file from being read."""
+"""Read labels of all kinds as faulty, normal or unknown; no label keeps a file from being read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNKNOWN: Final = frozenset(
 
 
 def read_labels(counts: Mapping[str, int], name: str) -> tuple[dict[str, int], list[str]]:
-    """What each text of a label column means: 1 faulty, 0 normal, -1 unknown; and notes.
+    """Return what each text of a label column means (1 faulty, 0 normal, -1 unknown), and notes.
 
     Graded labels (0, 1, 2, ...) are faulty above 0; of -1 and 1 the rarer is the fault; of texts
     those that mean normal are known, all others are faults. Where no text means normal, the

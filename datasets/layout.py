@@ -1,4 +1,4 @@
-"""How a text file is laid out: what separates its fields, which line names them, which decimals."""
+"""Find out how a text file is laid out: its separator, its line of names, its decimal sign."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _delimiter(lines: Sequence[str]) -> str:
 
 
 def _regular(widths: Sequence[int], usual: int) -> bool:
-    """Whether all lines but a few at the top (titles, comments) have one width."""
+    """Return whether all lines but a few at the top (titles, comments) have one width."""
     start = widths.index(usual)
     # a separator at the end of each row, but not of the names
     if 0 < start <= 1 and widths[0] == usual - 1:
@@ -135,7 +135,7 @@ def _table(lines: Sequence[str], delimiter: str) -> list[list[str]]:
 
 
 def _first_row(table: Sequence[Sequence[str]]) -> int:
-    """The first line of the table proper: before it, lines are blank or too short."""
+    """Return the first line of the table proper: before it, lines are blank or too short."""
     widths = Counter(len(row) for row in table if any(row))
     if not widths:
         return 0
@@ -156,14 +156,14 @@ def _check_names(path: Path, names: Sequence[str], form: FileFormat) -> None:
 
 
 def _units(row: Sequence[str]) -> bool:
-    """Whether a row holds text alone, as a line of units does; a reading has numbers."""
+    """Return whether a row holds text alone, as a line of units does; a reading has numbers."""
     cells = [cell.strip() for cell in row if cell.strip()]
     figures = any(is_number(cell) or re.search(r"\d\d", cell) for cell in cells)
     return len(cells) > 1 and not figures and not all(missing(cell) for cell in cells)
 
 
 def _decimal(path: Path, rows: Sequence[Sequence[str]], delimiter: str) -> str:
-    """The decimal sign. In a file separated by commas, 1,234 in quotes may be a thousand."""
+    """Return the decimal sign; in a file separated by commas, 1,234 in quotes may be a thousand."""
     cells = {cell.strip() for row in rows for cell in row if "," in cell}
     commas = {cell for cell in cells if _DECIMAL_COMMA.fullmatch(cell)}
     if not commas:

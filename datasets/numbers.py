@@ -1,4 +1,4 @@
-"""Text that stands for a number, or for the lack of one."""
+"""Read text that stands for a number, or for the lack of one."""
 
 from __future__ import annotations
 
@@ -51,13 +51,16 @@ EXACT: Final = 2**53
 
 
 def missing(text: str) -> bool:
-    """Whether a text says that nothing was measured."""
+    """Return whether a text means that nothing was measured."""
     word = text.strip().casefold()
     return word in _EMPTY or word in _STATES
 
 
 def is_number(text: str, decimal: str = ".") -> bool:
-    """Whether a text is a number (finite or not, a switch's position, or grouped by thousands)."""
+    """Return whether a text is a number.
+
+    Finite or not, a switch's position, or grouped by thousands.
+    """
     word = text.strip()
     return _value(word, decimal) is not None or word.strip("+-").casefold() in _INFINITE
 
@@ -73,7 +76,7 @@ class Nulls:
             self.numbers.append(0.0)
 
     def blank(self, values: Floats) -> Floats:
-        """``values`` (n,) with NaN in place of the caller's codes."""
+        """Return ``values`` (n,) with NaN in place of the caller's codes."""
         if not self.numbers:
             return values
         return np.where(np.isin(values, self.numbers), np.nan, values)
@@ -87,7 +90,7 @@ def to_floats(
     nulls: Nulls,
     states: States,
 ) -> Floats:
-    """A column of text as numbers (n,), NaN where nothing was measured.
+    """Convert a column of text to numbers (n,), NaN where nothing was measured.
 
     Parameters
     ----------

@@ -119,7 +119,7 @@ def readings(
 
 
 def without_repetitions(stream: Stream) -> Stream:
-    """The stream with each reading once: the first of those of equal time and equal values."""
+    """Return the stream with each reading once: the first of equal time and equal values."""
     same = np.flatnonzero(stream.timestamps[1:] == stream.timestamps[:-1])
     if not len(same):
         return stream
@@ -187,7 +187,7 @@ def _row(pieces: list[tuple[int, Rows]], chunks: Sequence[Chunk], at: int) -> in
 def _whole_times(
     chunk: Chunk, file: OpenFile, zone: LocalTime | None, counts: dict[StreamKey, int]
 ) -> Times:
-    """A chunk's times (n,) in UTC; counted, or from local time, stream by stream."""
+    """Return a chunk's times (n,) in UTC; counted, or from local time, stream by stream."""
     if not file.counted and not (chunk.local and zone is not None):
         return chunk.times
     times = chunk.times.copy()
@@ -204,7 +204,7 @@ def _whole_times(
 def _labels(
     chunks: Sequence[Chunk], form: FileFormat | None
 ) -> tuple[list[npt.NDArray[np.int8]] | None, list[str]]:
-    """The labels of each chunk, and notes on what they were taken for."""
+    """Return the labels of each chunk, and notes on what they were taken for."""
     parts = [chunk.labels for chunk in chunks if chunk.labels is not None]
     if not parts:
         return None, []
@@ -232,7 +232,7 @@ def _groups(
     chunks: Sequence[Chunk],
     parts: dict[StreamKey, list[tuple[int, Rows]]],
 ) -> dict[StreamKey, str]:
-    """The value of the grouping column by stream; it must be one."""
+    """Return the value of the grouping column by stream; it must be one."""
     held: list[Texts] = [chunk.groups for chunk in chunks if chunk.groups is not None]
     codes, values = distinct(held)
     places = np.cumsum([0, *(len(part.codes) for part in held)])

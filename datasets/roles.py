@@ -1,4 +1,4 @@
-"""Which column of a file is what: asset, sensor, time, label, group, features, or nothing."""
+"""Find out which column of a file is what: asset, sensor, time, label, group, feature, nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ROW_NUMBER: Final = re.compile(
 
 @dataclass(slots=True)
 class Roles:
-    """Places of a file's columns; ``names`` are those of ``features``.
+    """Indices of a file's columns by their roles; ``names`` are those of ``features``.
 
     ``asset_name`` stands in where there is no column of assets.
     """
@@ -48,7 +48,7 @@ class Roles:
     notes: list[str] = field(default_factory=list)
 
     def used(self) -> list[int]:
-        """All places that are read, in the file's order."""
+        """Return the indices of all columns that are read, in the file's order."""
         one = [p for p in (self.asset, self.sensor, self.label, self.group) if p is not None]
         return sorted({*one, *self.times, *self.features})
 
@@ -73,20 +73,22 @@ class Columns:
     decimal: str = "."
 
     def filled(self, place: int) -> list[str]:
+        """Return the cells of a column that hold anything."""
         return [cell for cell in self.cells[place] if not missing(cell)]
 
     def place(self, name: str, option: str = "") -> int:
-        """Where the one column of a name is."""
+        """Return the index of the one column of a name."""
         names_in([name], self.names, option)
         self.once(name)
         return self.names.index(name)
 
     def once(self, name: str) -> None:
+        """Raise where several columns have this name."""
         if self.names.count(name) > 1:
             raise DatasetError(f"column {name!r} appears twice", field=name)
 
     def like(self, known: frozenset[str]) -> list[int]:
-        """Places of the columns whose names, without case and signs, are among ``known``."""
+        """Return the columns whose names, without case and signs, are among ``known``."""
         return [i for i, name in enumerate(self.names) if _bare(name) in known]
 
 

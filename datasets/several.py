@@ -1,4 +1,4 @@
-"""Several files as one set of streams: a folder or a pattern of exports."""
+"""Read several files as one set of streams: a folder or a pattern of exports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from errors import DatasetError
 
 
 def files_of(spec: str) -> list[Path]:
-    """The files that a name, a folder or a glob pattern stands for, in order.
+    """Return the files that a name, a folder or a glob pattern stands for, in order.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def _groups(parts: Sequence[Dataset], name: str | None) -> dict[StreamKey, str] 
 
 
 def _gathered(notes: Sequence[str]) -> list[str]:
-    """Notes with the same text on several files as one."""
+    """Join notes of the same text on several files."""
     files: dict[str, list[str]] = {}
     for note in notes:
         file, _, text = note.partition(": ")

@@ -1,4 +1,4 @@
-"""From a file's bytes to UTF-8 text: compression, byte order mark, code page, runs of blanks."""
+"""Turn a file's bytes into UTF-8 text: compression, byte order mark, code page, runs of blanks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _WORD: Final = re.compile(r"[^\W\d_]+")
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """The file's content, decompressed where its first bytes say that it is compressed."""
+    """Open a file's content, decompressed where its first bytes show that it is compressed."""
     with path.open("rb") as head:
         start = head.read(8)
     for magic, opened in _COMPRESSED.items():
@@ -49,7 +49,7 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 
 def sample(path: Path) -> tuple[bytes, bool]:
-    """The first bytes of a file, and whether that is all of it."""
+    """Return the first bytes of a file, and whether that is all of it."""
     try:
         with open_bytes(path) as file:
             parts = []
@@ -64,7 +64,7 @@ def sample(path: Path) -> tuple[bytes, bool]:
 
 
 def encoding_of(start: bytes) -> str:
-    """The encoding of a text by its first bytes: its mark, UTF-8, or the likeliest code page."""
+    """Guess the encoding of a text by its first bytes: its mark, UTF-8, or the likeliest page."""
     for mark, name in _MARKS:
         if start.startswith(mark):
             return name
@@ -79,7 +79,7 @@ def encoding_of(start: bytes) -> str:
 
 
 def utf8(path: Path, encoding: str, fold_blanks: bool) -> Any:
-    """The file as a stream of UTF-8 bytes for Arrow; ``fold_blanks``: one blank between fields."""
+    """Open the file as UTF-8 bytes for Arrow; ``fold_blanks`` leaves one blank between fields."""
     file = open_bytes(path)
     if not fold_blanks and encoding in ("utf-8", "utf-8-sig"):
         return file
@@ -88,7 +88,7 @@ def utf8(path: Path, encoding: str, fold_blanks: bool) -> Any:
 
 
 class _Lines(io.RawIOBase):
-    """A text as UTF-8 bytes, whole lines at a time."""
+    """Read a text as UTF-8 bytes, whole lines at a time."""
 
     def __init__(self, text: io.TextIOWrapper, fold: bool) -> None:
         self._text = text
@@ -116,7 +116,7 @@ class _Lines(io.RawIOBase):
 
 
 def _readable(start: bytes, page: str) -> bool:
-    """Whether a code page makes words and signs of the bytes: °C, not øC; Öl, not Ùl."""
+    """Return whether a code page makes words and signs of the bytes: °C, not øC; Öl, not Ùl."""
     try:
         text = start.decode(page)
     except UnicodeDecodeError:

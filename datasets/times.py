@@ -1,4 +1,4 @@
-"""Times as people write them: which form a column has, and each of its values as UTC."""
+"""Read times as people write them: which form a column has, and each of its values as UTC."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Clock:
     notes: list[str] = field(default_factory=list, compare=False)
 
     def parse(self, column: Any, first: int) -> tuple[Times, bool]:
-        """A column's times (n,), and whether they are local (without an offset, zone known).
+        """Return a column's times (n,), and whether they are local (without an offset, zone known).
 
         Raises
         ------
@@ -121,7 +121,7 @@ class Clock:
 def clock_of(
     form: FileFormat, parts: Sequence[Sequence[str]], text: bool, everything: Iterable[Any]
 ) -> Clock:
-    """How a file's times are read, from a sample of them.
+    """Find out from a sample how a file's times are read.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def clock_of(
 
 
 def formats_of(cells: Sequence[str]) -> list[str]:
-    """The strptime formats that read all of some texts; empty where there is none."""
+    """Return the strptime formats that read all of some texts; empty where there is none."""
     first = cells[0]
     if not re.search(r"\d", first) or len(first) > 40:
         return []
@@ -183,28 +183,28 @@ def formats_of(cells: Sequence[str]) -> list[str]:
 
 
 def is_time(cells: Sequence[str]) -> bool:
-    """Whether texts are dates with or without a time of day, and no plain numbers."""
+    """Return whether texts are dates with or without a time of day, and no plain numbers."""
     if any(re.fullmatch(r"[+-]?[\d.,]+", c) and c.count(".") + c.count(",") < 2 for c in cells):
         return False
     return bool(cells) and (_all_iso(cells) or bool(formats_of(cells)))
 
 
 def is_time_of_day(cells: Sequence[str]) -> bool:
-    """Whether texts are times without a date, as 18.00.00."""
+    """Return whether texts are times without a date, as 18.00.00."""
     return bool(cells) and all(
         re.fullmatch(r"\d{1,2}[:.]\d{2}([:.]\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?", c) for c in cells
     )
 
 
 def is_date(cells: Sequence[str]) -> bool:
-    """Whether texts are dates without a time of day."""
+    """Return whether texts are dates without a time of day."""
     return bool(cells) and all(
         re.fullmatch(r"\d{1,4}[./ -](\d{1,2}|[A-Za-z]{3})[./ -]\d{1,4}", c) for c in cells
     )
 
 
 class LocalTime:
-    """From local times to UTC, stream by stream, in the order of the readings.
+    """Convert local times to UTC, stream by stream, in the order of the readings.
 
     The hour that comes twice when the clocks go back is told apart by that order: after a step
     back it is the second one.
@@ -216,7 +216,7 @@ class LocalTime:
         self._second: dict[Any, np.datetime64] = {}
 
     def utc(self, key: Any, local: Times) -> Times:
-        """The times (n,) of readings of one stream that follow those given before."""
+        """Return the times (n,) of readings of one stream that follow those given before."""
         if not len(local):
             return local
         early, late = (self._assumed(local, which) for which in ("earliest", "latest"))
@@ -245,7 +245,7 @@ class LocalTime:
 
 
 def clocks_went_back(times: Times) -> int | None:
-    """The reading from which on a clock without offset was set back by an hour, if there is one.
+    """Return the reading at which a clock without offset was set back by an hour, or None.
 
     Parameters
     ----------
@@ -272,7 +272,7 @@ def clocks_went_back(times: Times) -> int | None:
 
 
 def joined(date: Any, time: Any) -> Any:
-    """Two columns of text, a date and a time of day, as one."""
+    """Join two columns of text, a date and a time of day."""
     texts = [pc.utf8_trim_whitespace(part.cast(pa.string())) for part in (date, time)]
     return pc.utf8_trim_whitespace(pc.binary_join_element_wise(*texts, " "))
 
@@ -309,7 +309,7 @@ def _order(form: str) -> str:
 
 
 def _settle(formats: Sequence[str], columns: Iterable[Any]) -> list[str]:
-    """Which of several readings of day and month all times bear out, and run on without a jump."""
+    """Choose the reading of day and month that all times bear out without a jump."""
     left = list(formats)
     shown: list[str] = []
     for column in columns:

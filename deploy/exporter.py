@@ -1,4 +1,4 @@
-"""What neither service nor bridge sees alone: ``python -m deploy.exporter``, for Prometheus.
+"""Export what neither service nor bridge sees alone: ``python -m deploy.exporter``, for Prometheus.
 
 The champion's age, how far the features have moved since it was trained, and the share of readings
 that alarm beside the budget of each criticality. One process is enough; it looks every five
@@ -40,7 +40,7 @@ PSI_SERIES = 500
 
 
 class Plant:
-    """The gauges, and how each look fills them. The ways of looking are handed in."""
+    """Hold the gauges, and fill them by each look; the ways of looking are handed in."""
 
     def __init__(self, budgets: Mapping[str, float]) -> None:
         self.registry = CollectorRegistry()
@@ -72,7 +72,7 @@ class Plant:
         self.looked = Gauge("exporter_looked_timestamp_seconds", "last look", ["what"], **made)
 
     def alarms(self, counts: Mapping[str, tuple[int, int]]) -> None:
-        """``{criticality: (readings, anomalies)}``; every criticality has a series."""
+        """Store ``{criticality: (readings, anomalies)}``; every criticality has a series."""
         for criticality, budget in self.budgets.items():
             readings, anomalies = counts.get(criticality, (0, 0))
             self.readings.labels(criticality).set(readings)
@@ -80,13 +80,13 @@ class Plant:
             self.budget.labels(criticality).set(budget)
 
     def store(self, sizes: Mapping[str, tuple[int, int]]) -> None:
-        """``{table: (rows, bytes)}``: what grows, unless a retention keeps it in bounds."""
+        """Store ``{table: (rows, bytes)}``: what grows, unless a retention bounds it."""
         for table, (rows, size) in sizes.items():
             self.rows.labels(table).set(rows)
             self.bytes.labels(table).set(size)
 
     def model(self, status: Mapping[str, Any]) -> None:
-        """The service's ``/status``: the oldest detector of each group counts."""
+        """Store what ``/status`` says; the oldest detector of each group counts."""
         self.trained.clear()
         for group, models in (status.get("groups") or {"default": status["models"]}).items():
             times = [m["trained_at"] for m in models.values() if m.get("trained_at")]
@@ -111,7 +111,7 @@ class Plant:
             self.shifted.labels(group).set(states.count("shifted"))
 
     def look(self, what: str, look: Look) -> bool:
-        """One look; a failure is logged and counted, never raised."""
+        """Look once; a failure is logged and counted, never raised."""
         try:
             look()
         except Exception as error:  # whatever it is, the other looks go on
@@ -123,19 +123,19 @@ class Plant:
 
 
 def stored_alarms(engine: Engine) -> dict[str, tuple[int, int]]:
-    """Readings and anomalies of the last hour, by criticality of the asset."""
+    """Count the readings and anomalies of the last hour, by criticality of the asset."""
     with transaction(engine) as connection:
         return recent_alarms(connection)
 
 
 def stored_sizes(engine: Engine) -> dict[str, tuple[int, int]]:
-    """Rows and bytes of each table."""
+    """Return rows and bytes of each table."""
     with transaction(engine) as connection:
         return table_sizes(connection)
 
 
 def service_status(url: str, key: str | None, cafile: Path | None = None) -> dict[str, Any]:
-    """``/status`` of the service, asked directly: no proxy is the way to a neighbour."""
+    """Ask the service for ``/status``, directly: no proxy is the way to a neighbour."""
     headers = {"X-API-Key": key} if key else {}
     request = urllib.request.Request(f"{url}/api/v1/anomalies/status", headers=headers)  # noqa: S310
     direct = urllib.request.build_opener(
@@ -148,7 +148,7 @@ def service_status(url: str, key: str | None, cafile: Path | None = None) -> dic
 
 
 def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
-    """What is looked at, by its name in the metrics."""
+    """Return what is looked at, by its name in the metrics."""
     key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
     return {
         "alarms": lambda: plant.alarms(stored_alarms(engine)),
@@ -160,6 +160,7 @@ def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the exporter; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m deploy.exporter", description=__doc__)
     parser.add_argument("--port", type=int, default=9109, help="Prometheus endpoint (9109)")
     parser.add_argument("--every", type=float, default=300, help="seconds between looks (300)")

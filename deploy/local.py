@@ -1,4 +1,4 @@
-"""The whole system on this machine: ``python -m deploy.local`` (what ``make demo`` runs).
+"""Run the whole system on this machine: ``python -m deploy.local`` (what ``make demo`` runs).
 
 Trains (or reuses) a bundle, starts an embedded PostgreSQL, a Kafka-protocol broker, ``bentoml
 serve`` and the bridge as processes, replays a plant into the input topic, and shows detections
@@ -39,6 +39,7 @@ console = Console(highlight=False)
 
 
 def parser() -> argparse.ArgumentParser:
+    """Make the command line."""
     out = argparse.ArgumentParser(
         prog="make demo ARGS=... (python -m deploy.local)",
         description=__doc__,
@@ -68,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the demo; the exit code."""
     args = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     try:
@@ -85,6 +87,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def demo(settings: Settings, args: argparse.Namespace) -> int:
+    """Prepare data and database, train, then serve."""
     var = settings.var_dir.absolute()
     var.mkdir(parents=True, exist_ok=True)
     step("data")
@@ -104,6 +107,7 @@ def serve(
     children: Children,
     replay_file: Path,
 ) -> int:
+    """Start broker, service and bridge, replay the file and watch what is found."""
     topic = settings.kafka_topic_input_features
     broker = start_broker(children)[1]
     create_topics(
@@ -144,11 +148,12 @@ def serve(
 
 
 def step(words: str) -> None:
+    """Print a heading."""
     console.print(f"[bold green]>[/] {words}", markup=True)
 
 
 def environment(var: Path) -> dict[str, str]:
-    """What every child is told; the Bento store is the demo's own."""
+    """Return the environment of every child; the Bento store is the demo's own."""
     env = dict(os.environ)
     env |= {
         "VAR_DIR": str(var),
@@ -162,7 +167,7 @@ def environment(var: Path) -> dict[str, str]:
 
 
 def train(env: dict[str, str], file: Path | None, var: Path, again: bool) -> None:
-    """``python -m training.fit`` in the foreground, unless this data's bundle is there."""
+    """Run ``python -m training.fit`` in the foreground, unless this data's bundle is there."""
     marker = var / "trained"
     if marker.exists() and not again:
         step("training: the bundle of an earlier run is used (--retrain makes another)")
@@ -180,6 +185,7 @@ def train(env: dict[str, str], file: Path | None, var: Path, again: bool) -> Non
 
 
 def start_service(children: Children, url: str) -> Child:
+    """Start the service and wait until it is ready."""
     root = Path(__file__).resolve().parent.parent
     bento = str(Path(sys.executable).with_name("bentoml"))
     service = children.start("service", bento, "serve", "--working-dir", str(root))
@@ -197,7 +203,7 @@ def start_service(children: Children, url: str) -> Child:
 
 
 def check(children: Children, sender: Child) -> None:
-    """A part of the system that has ended is a failure; the sender may end well."""
+    """Raise where a part of the system has ended; only the sender may, if it ends well."""
     if sender.process.poll() not in (None, 0):
         raise ChildError(f"replay ended with {sender.process.returncode}:\n{sender.tail()}")
     for child in children:
@@ -206,7 +212,7 @@ def check(children: Children, sender: Child) -> None:
 
 
 def addresses(settings: Settings, url: str, children: Children, keep: bool) -> None:
-    """Where to look; with ``keep`` the addresses answer until Ctrl-C."""
+    """Print where to look; with ``keep`` the addresses answer until Ctrl-C."""
     mlflow_url = f"http://127.0.0.1:{free_port()}"
     history = f"{url}/api/v1/anomalies/?limit=10"
     if not keep:

@@ -1,4 +1,4 @@
-"""Child processes that never outlive their parent: started, waited for, stopped, logged."""
+"""Run child processes that never outlive their parent: start, wait, stop, log."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from runtime import die_with_parent
 
 
 def free_port() -> int:
-    """A TCP port that was free a moment ago, on the loopback address."""
+    """Return a TCP port that was free a moment ago, on the loopback address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 def port_is_free(port: int) -> bool:
-    """Whether nothing accepts connections on the loopback address's ``port``."""
+    """Return whether nothing accepts connections on the loopback address's ``port``."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
@@ -33,7 +33,7 @@ class ChildError(RuntimeError):
 
 
 class Child:
-    """One child in a process group of its own, its output in a log file.
+    """Run one child in a process group of its own, its output in a log file.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Child:
     command : sequence of str
         Program and arguments.
     log_dir : Path
-        Where ``<name>.log`` is written (made anew).
+        Where ``<name>.log`` is written (recreated).
     env : dict
         The whole environment of the child.
     """
@@ -65,7 +65,7 @@ class Child:
             )
 
     def wait_ready(self, ready: Callable[[], bool], within: float) -> Self:
-        """Wait until ``ready()`` is true; raises `ChildError` if the child ends or is late."""
+        """Wait until ``ready()`` is true; raise `ChildError` if the child ends or is late."""
         deadline = time.monotonic() + within
         while not ready():
             if self.process.poll() is not None:
@@ -78,12 +78,12 @@ class Child:
         return self
 
     def tail(self, lines: int = 15) -> str:
-        """The last lines of the log."""
+        """Return the last lines of the log."""
         text = self.log.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join(f"  | {line}" for line in text)
 
     def stop(self, patience: float = 15.0) -> None:
-        """SIGTERM to the group, SIGKILL to what is left of it after ``patience`` seconds."""
+        """Send SIGTERM to the group, SIGKILL to what is left of it after ``patience`` seconds."""
         if self.process.poll() is None:
             self._signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -97,7 +97,7 @@ class Child:
 
 
 class Children:
-    """A stack of children; leaving the ``with`` block stops them, the last started first."""
+    """Hold children; leaving the ``with`` block stops them, the last started first."""
 
     def __init__(self, log_dir: Path, env: dict[str, str]) -> None:
         self.log_dir = log_dir
@@ -111,11 +111,14 @@ class Children:
         return child
 
     def __iter__(self) -> Iterator[Child]:
+        """Iterate over the children, in the order of their start."""
         return iter(self._stack)
 
     def __enter__(self) -> Self:
+        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop all children."""
         while self._stack:
             self._stack.pop().stop()

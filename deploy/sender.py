@@ -1,4 +1,4 @@
-"""``consumers.replay`` as a child process: its command, and what it reports in its log."""
+"""Run ``consumers.replay`` as a child process: its command, and what it reports in its log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deploy.processes import Child
 
 
 def replay_command(file: Path, rate: float, limit: int | None) -> list[str]:
-    """The command that sends ``file``, as if it happened now; a rate of 0: as fast as possible."""
+    """Return the command that sends ``file`` as if it happened now, at a rate (0: at once)."""
     command = [sys.executable, "-m", "consumers.replay", str(file), "--shift-to-now"]
     if rate > 0:
         command += ["--rate", str(rate)]
@@ -21,7 +21,7 @@ def replay_command(file: Path, rate: float, limit: int | None) -> list[str]:
 
 
 def sent(sender: Child) -> int | None:
-    """The number that ``consumers.replay`` reports in its last line; None while it sends."""
+    """Return the number that ``consumers.replay`` reports in its last line; None while it sends."""
     if sender.process.poll() is None:
         return None
     found = re.search(r"^sent (\d+) records$", sender.log.read_text(), re.MULTILINE)
@@ -29,6 +29,6 @@ def sent(sender: Child) -> int | None:
 
 
 def shift_of(sender: Child) -> timedelta:
-    """What ``consumers.replay`` says that it added to the times of the file."""
+    """Return what ``consumers.replay`` reports to have added to the times of the file."""
     found = re.search(r"^times are moved by (-?[\d.]+) s$", sender.log.read_text(), re.MULTILINE)
     return timedelta(seconds=float(found[1])) if found else timedelta()

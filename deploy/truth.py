@@ -1,4 +1,4 @@
-"""What was found of the faults that a replayed file knows of (its ``label`` column)."""
+"""Compare what was found with the faults that a replayed file knows of (its ``label`` column)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Alarm:
 
 
 def faults_of(readings: Iterable[Reading]) -> list[Fault]:
-    """The labelled faults among these readings, in the order of their begin."""
+    """Return the labelled faults among these readings, in the order of their begin."""
     rows = sorted(readings, key=lambda r: (r.asset_id, r.sensor_id or "", r.timestamp))
     runs = groupby(rows, key=lambda r: (r.asset_id, r.sensor_id, r.label == 1))
     found = []
@@ -45,7 +45,7 @@ def faults_of(readings: Iterable[Reading]) -> list[Fault]:
 
 
 def compare(faults: list[Fault], alarms: list[Alarm], shift: timedelta) -> Table:
-    """A line a fault with the delay of its first alarm; in the caption the false events.
+    """List each fault with the delay of its first alarm; the caption counts false events.
 
     Parameters
     ----------

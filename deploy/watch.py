@@ -1,4 +1,4 @@
-"""What a person sees while a plant is replayed: anomalies as lines, the rest as a count."""
+"""Show a person how a plant is replayed: anomalies as lines, the rest as a count."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "w
 
 
 def claimed(engine: Engine, topic_id: str) -> int:
-    """How many partitions of the topic a bridge has claimed."""
+    """Count the partitions of the topic that a bridge has claimed."""
     with transaction(engine) as connection:
         return len(stored_offsets(connection, topic_id))
 
@@ -46,6 +46,7 @@ class Tally:
 
     @property
     def accounted(self) -> int:
+        """Return the number of readings stored or dead."""
         return self.stored + self.dead
 
 
@@ -123,7 +124,7 @@ def _line(row: Mapping[str, Any], tally: Tally) -> Text:
 
 
 def _reason(metadata: dict[str, object]) -> str:
-    """The top feature in words: its value, and what was expected."""
+    """Put the top feature into words: its value, and what was expected."""
     explanation = metadata.get("explanation")
     features = explanation.get("features") if isinstance(explanation, dict) else None
     if not features:
@@ -150,7 +151,7 @@ def _status(tally: Tally, sent: int | None) -> Text:
 
 
 def summary(engine: Engine, topic_id: str, tally: Tally, sent: int, seconds: float) -> Table:
-    """The closing table: a line an asset, and the account of all readings."""
+    """Return the closing table: one line per asset, and the account of all readings."""
     table = Table(title="what happened: anomalies and events by criticality", title_justify="left")
     table.add_column("asset")
     table.add_column("matters")
@@ -175,7 +176,7 @@ def summary(engine: Engine, topic_id: str, tally: Tally, sent: int, seconds: flo
 
 
 def _row(tally: Tally, assets: set[str]) -> list[str]:
-    """Anomalies by criticality, then the events of these assets in words."""
+    """Return anomalies by criticality, then the events of these assets in words."""
     counts = [sum(tally.anomalies[asset, level] for asset in assets) for level in _COLOURS]
     seen, words = set[str](), []
     for level in _COLOURS:

@@ -1,4 +1,4 @@
-"""Whether a freshly started service detects: ``ask.py URL [BUNDLE]`` waits and posts one reading.
+"""Check that a freshly started service detects: ``ask.py URL [BUNDLE]`` posts one reading.
 
 With the name of a packed bundle the answer must be 200; without one, 503: it has no model.
 """
@@ -19,7 +19,7 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def call(url: str, content: object = None) -> tuple[int, Any]:
-    """Status and JSON of a GET, or of a POST where there is content."""
+    """Return status and JSON of a GET, or of a POST where there is content."""
     data = None if content is None else json.dumps(content).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
     try:
@@ -30,7 +30,7 @@ def call(url: str, content: object = None) -> tuple[int, Any]:
 
 
 def wait(url: str) -> float:
-    """Wait until ``url`` answers 200; returns the seconds it took."""
+    """Wait until ``url`` answers 200; return the seconds it took."""
     started = time.monotonic()
     while True:
         try:
@@ -45,6 +45,7 @@ def wait(url: str) -> float:
 
 
 def main(url: str, bundle: str) -> int:
+    """Wait for the service, post one reading and check the answer; the exit code."""
     print(f"      healthy {wait(f'{url}/health'):.1f} s after its start")
     if bundle:
         print(f"      ready {wait(f'{url}/readyz'):.1f} s later, with {bundle}")

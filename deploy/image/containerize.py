@@ -23,5 +23,6 @@ from bentoml_cli.containerize import containerize_command
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def containerize(arguments: tuple[str, ...]) -> None:
+    """Run BentoML's command in the folder that its template is looked up in."""
     generate.resolve_user_filepath = functools.partial(generate.resolve_user_filepath, secure=False)
     containerize_command.main(args=list(arguments), prog_name="bentoml containerize")

@@ -1,4 +1,4 @@
-"""The container's health check: ``health.py [URL]`` exits 0 when the URL answers with 2xx.
+"""Check the container's health: ``health.py [URL]`` exits 0 when the URL answers with 2xx.
 
 Without a URL: the service's own ``/health``, on the port that its settings name. Only the standard
 library, and nothing of the project: it is started every few seconds.
@@ -17,7 +17,7 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def healthy(url: str) -> bool:
-    """Whether ``url`` answers within `TIMEOUT_S` and without an error."""
+    """Return whether ``url`` answers within `TIMEOUT_S` and without an error."""
     try:
         with _direct.open(url, timeout=TIMEOUT_S) as answer:
             return 200 <= int(answer.status) < 300

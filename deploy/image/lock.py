@@ -1,4 +1,4 @@
-"""The image's pinned packages: ``python -m deploy.image.lock`` rewrites ``requirements.txt``.
+"""Pin the image's packages: ``python -m deploy.image.lock`` rewrites ``requirements.txt``.
 
 The project's own dependencies without extras, and all that those need on Linux, each at the
 version of ``constraints.txt`` and with the SHA-256 of every file of it that the index has: the
@@ -33,7 +33,7 @@ _HASH = re.compile(r"--hash=(sha256:[0-9a-f]{64})")
 
 
 def pins(constraints: Path) -> dict[str, str]:
-    """``name==version`` of each line of a constraints file, by canonical name."""
+    """Return ``name==version`` of each line of a constraints file, by canonical name."""
     lines = (line.rstrip(" \\") for line in constraints.read_text().splitlines())
     return {
         canonicalize_name(line.split("==")[0]): line
@@ -43,7 +43,7 @@ def pins(constraints: Path) -> dict[str, str]:
 
 
 def hashes(text: str) -> dict[str, list[str]]:
-    """Canonical ``name==version`` -> the hashes below it in a requirements file."""
+    """Return the hashes in a requirements file, by canonical ``name==version``."""
     found: dict[str, list[str]] = {}
     for part in re.split(r"^(?=\w)", text, flags=re.MULTILINE)[1:]:
         name, _, version = part.split()[0].partition("==")
@@ -52,7 +52,7 @@ def hashes(text: str) -> dict[str, list[str]]:
 
 
 def closure(requirements: Iterable[str]) -> dict[str, set[str]]:
-    """Canonical name -> extras of all that ``requirements`` need in this environment.
+    """Return all that ``requirements`` need in this environment: canonical name -> extras.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:
 
 
 def wanted(root: Path = ROOT) -> list[str]:
-    """The pins of all that the image needs, by canonical name, sorted.
+    """Return the pins of all that the image needs, by canonical name, sorted.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def wanted(root: Path = ROOT) -> list[str]:
 
 
 def ask_index(pinned: Iterable[str]) -> dict[str, list[str]]:
-    """The hashes of these pins, from the package index.
+    """Ask the package index for the hashes of these pins.
 
     Raises
     ------
@@ -123,12 +123,13 @@ def ask_index(pinned: Iterable[str]) -> dict[str, list[str]]:
 
 
 def render(pinned: Iterable[str], known: Mapping[str, Sequence[str]]) -> str:
-    """The text of ``requirements.txt``."""
+    """Return the text of ``requirements.txt``."""
     entries = (" \\\n    ".join([pin, *(f"--hash={h}" for h in known[pin])]) for pin in pinned)
     return HEADER + "".join(f"{entry}\n" for entry in entries)
 
 
 def main() -> int:
+    """Rewrite ``requirements.txt``; the exit code."""
     try:
         pinned = wanted()
         known = hashes(TARGET.read_text())

@@ -1,4 +1,4 @@
-"""What pip is told on this machine, for a build elsewhere: ``pipconf.py FOLDER``.
+"""Pass pip's settings of this machine on to a build elsewhere: ``pipconf.py FOLDER``.
 
 Writes ``FOLDER/pip.conf`` (handed to the build as a secret, so that it stays out of the image) and
 prints the local folders and files it points at, one a line: the build has to mount those.
@@ -17,7 +17,7 @@ REACH = ("index-url", "extra-index-url", "find-links", "cert", "trusted-host", "
 
 
 def settings(listing: str) -> dict[str, str]:
-    """``pip config list`` -> option: value, the environment's before the files' (as pip does)."""
+    """Read ``pip config list``; the environment's options win over the files', as in pip."""
     merged: dict[str, str] = {}
     from_environment: dict[str, str] = {}
     for line in listing.splitlines():
@@ -31,7 +31,7 @@ def settings(listing: str) -> dict[str, str]:
 
 
 def local_places(options: Mapping[str, str]) -> list[str]:
-    """The paths of this machine among the options' values that exist, each once."""
+    """Return the existing paths of this machine among the options' values, each once."""
     places: dict[str, None] = {}
     for value in options.values():
         for word in value.split():
@@ -45,6 +45,7 @@ def local_places(options: Mapping[str, str]) -> list[str]:
 
 
 def main(folder: Path) -> None:
+    """Write ``pip.conf`` and what it refers to into ``folder``."""
     listing = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
     ).stdout

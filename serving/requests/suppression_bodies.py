@@ -1,4 +1,4 @@
-"""Maintenance windows and machine-off conditions as they come in over REST -> checked."""
+"""Check maintenance windows and machine-off conditions that come in over REST."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CONDITION: Final = frozenset({"feature", "operator", "value", "hold_s", "run_up
 
 
 def parse_windows(content: object) -> tuple[MaintenanceWindow, ...]:
-    """The list ``maintenance_windows``; None is an empty one.
+    """Check the list ``maintenance_windows``; None is an empty one.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def parse_windows(content: object) -> tuple[MaintenanceWindow, ...]:
 
 
 def parse_off_conditions(content: object) -> tuple[OffCondition, ...]:
-    """The list ``off_conditions``; None is an empty one.
+    """Check the list ``off_conditions``; None is an empty one.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def parse_off_conditions(content: object) -> tuple[OffCondition, ...]:
 
 
 def parse_window(content: object) -> MaintenanceWindow:
-    """One window; ``start``, ``end`` are ISO 8601, UTC without an offset."""
+    """Check one window; ``start``, ``end`` are ISO 8601, UTC without an offset."""
     given = _object(content, _WINDOW)
     return MaintenanceWindow(
         id=_text(given, "id", 255) or "",
@@ -61,7 +61,7 @@ def parse_window(content: object) -> MaintenanceWindow:
 
 
 def parse_off_condition(content: object) -> OffCondition:
-    """One condition; seconds are 0 where not given."""
+    """Check one condition; seconds are 0 where not given."""
     given = _object(content, _CONDITION)
     return OffCondition(
         feature=check_name(given.get("feature"), "feature"),
