@@ -22,7 +22,7 @@ from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
 
 from config import Settings, load_settings
-from consumers import preflight, topics
+from consumers import preflight
 from consumers.app import Bridge, build
 from consumers.broker import clients
 from consumers.metrics import Metrics
@@ -109,7 +109,7 @@ def _check(settings: Settings) -> int:
                 ("broker", preflight.broker_probe(settings)),
                 *(
                     ("topic", preflight.topic_probe(settings, topic, setting))
-                    for topic, setting in topics.output_topics(settings).items()
+                    for topic, setting in preflight.output_topics(settings).items()
                 ),
                 ("service", preflight.service_probe(settings, scorer)),
                 ("database", preflight.database_probe(lambda: open_engine(settings))),
@@ -164,7 +164,7 @@ def _run(settings: Settings, drain: bool) -> int:
         consumer = _until(stopping, "broker", lambda: clients.make_consumer(settings))
         if consumer is None:
             return 0
-        topics.log_unwritable(settings)
+        preflight.log_unwritable(settings)
         owner = settings.kafka_group_instance_id or f"{socket.gethostname()}:{os.getpid()}"
         maintenance = Maintenance(engine, settings)
         bridge = build(

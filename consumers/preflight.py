@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from kafka import KafkaConsumer
+from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource
 from sqlalchemy import Engine
 
 from config import Settings
-from consumers import topics
 from consumers.broker import clients
 from consumers.scoring_client import HttpScorer
 from db.session import server_version
 from errors import AnomalyError, BrokerUnavailable
 
+log = logging.getLogger("consumers.bridge")
+
 Probe = Callable[[], str]
+
+MISSING = kafka_errors.UnknownTopicOrPartitionError.errno
+REFUSED = kafka_errors.TopicAuthorizationFailedError.errno
 
 
 def broker_probe(settings: Settings) -> Probe:
@@ -39,7 +47,7 @@ def topic_probe(settings: Settings, topic: str, setting: str) -> Probe:
     """Check that an output topic can be written."""
 
     def probe() -> str:
-        why = topics.unwritable(settings).get(topic)
+        why = unwritable(settings).get(topic)
         if why is not None:
             raise BrokerUnavailable(f"topic {topic} ({setting}) {why}")
         return f"{topic} can be written"
@@ -80,3 +88,77 @@ def run(probes: Sequence[tuple[str, Probe]], write: Callable[[str], None] = prin
             failed += 1
             write(f"{name:<9} FAILED  {error.message}")
     return 1 if failed else 0
+
+
+def output_topics(settings: Settings) -> dict[str, str]:
+    """Return the topics that are written to, each with the setting that names it."""
+    return {
+        settings.kafka_topic_output_anomalies: "KAFKA_TOPIC_OUTPUT_ANOMALIES",
+        settings.kafka_topic_dead_letter: "KAFKA_TOPIC_DEAD_LETTER",
+    }
+
+
+def unwritable(settings: Settings) -> dict[str, str]:
+    """Return output topics that cannot be written, each with the reason.
+
+    A broker that shows no rights (one without an authorizer, or an old one) is taken to allow.
+
+    Raises
+    ------
+    BrokerUnavailable, SettingsError
+    """
+    admin = clients.make_admin(settings)
+    try:
+        topics = list(output_topics(settings))
+        described = {one["name"]: one for one in admin.describe_topics(topics)}
+        found = {topic: _why(admin, topic, described.get(topic)) for topic in topics}
+    except kafka_errors.KafkaError as error:
+        raise clients.translated(error, settings) from None
+    finally:
+        admin.close()
+    return {topic: why for topic, why in found.items() if why is not None}
+
+
+def log_unwritable(settings: Settings) -> None:
+    """Log each output topic that cannot be written; what cannot be asked shows later."""
+    try:
+        found = unwritable(settings)
+    except AnomalyError as error:
+        log.debug("output topics: %s", error.message)
+        return
+    for topic, why in found.items():
+        log.error(
+            "topic %s (%s) %s: what is to be published to it waits",
+            topic, output_topics(settings)[topic], why, extra={"action": "topic_refuses"},
+        )  # fmt: skip
+
+
+def _why(admin: Any, topic: str, described: dict[str, Any] | None) -> str | None:
+    code = MISSING if described is None else described["error_code"]
+    if described is None or code == MISSING:
+        return None if _creates_topics(admin) else "does not exist"
+    if code == REFUSED:
+        return "may not be seen with this login (an ACL)"
+    allowed = described.get("authorized_operations") or ()
+    if allowed and "WRITE" not in allowed:
+        return "may not be written with this login (an ACL)"
+    if "compact" in _config(admin, "TOPIC", topic, "cleanup.policy").split(","):
+        return "is compacted (cleanup.policy): records without a key are refused, others are lost"
+    return None
+
+
+def _creates_topics(admin: Any) -> bool:
+    """Return whether the broker creates a topic on the first write; False where it is not known."""
+    nodes = [str(one["broker_id"]) for one in admin.describe_cluster()["brokers"]]
+    names = (_config(admin, "BROKER", node, "auto.create.topics.enable") for node in nodes[:1])
+    return any(value == "true" for value in names)
+
+
+def _config(admin: Any, kind: str, name: str, key: str) -> str:
+    """Return one configuration value; empty where the broker does not show it."""
+    try:
+        asked = ConfigResource(kind, name, [key])
+        answer = admin.describe_configs([asked], config_filter="all")
+        return str(answer[kind.lower()][name][key]["value"])
+    except (kafka_errors.KafkaError, KeyError, TypeError):
+        return ""

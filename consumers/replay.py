@@ -12,21 +12,21 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 from kafka import errors as kafka_errors
+from sqlalchemy import Engine
 
 from config import Settings, load_settings
 from consumers.broker import clients, internals
 from consumers.sending import NEVER, reason
-from consumers.stored_letters import dead_letters
 from datasets import FileFormat, Reading, add_format_arguments, format_of, readings
-from db.queries.dead_letters import DeadLetterFilter
-from db.session import open_engine
+from db.queries.dead_letters import DeadLetterFilter, database_now, dead_letter_page
+from db.session import open_engine, transaction
 from errors import AnomalyError, BrokerUnavailable, InputError
 from runtime import configure_logging, run_command
 from schemas import LookAlikes, parse_timestamp
@@ -46,6 +46,7 @@ the bridge: data that reach into the future need --shift-to-now.
 """
 
 IN_FLIGHT = 5000
+PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,31 @@ def from_file(
         print(f"{empty} rows without any value are left out", flush=True)
 
 
+def dead_letters(
+    engine: Engine, chosen: DeadLetterFilter, limit: int | None = None
+) -> Iterator[Message]:
+    """Yield dead letters as they came, oldest first, read page by page.
+
+    Those put aside while this runs are not among them, so what fails again is not sent again.
+    """
+    if chosen.until is None:
+        with transaction(engine) as connection:
+            chosen = replace(chosen, until=database_now(connection))
+    left, after = limit, None
+    while left is None or left > 0:
+        size = PAGE if left is None else min(PAGE, left)
+        with transaction(engine) as connection:
+            page = dead_letter_page(connection, chosen, limit=size, after=after)
+        for letter in page:
+            stamp = letter.kafka_timestamp
+            at = None if stamp is None else round(stamp.timestamp() * 1000)
+            yield Message(letter.key, letter.value, letter.headers, at)
+        if len(page) < size:
+            return
+        after = page[-1].cursor
+        left = None if left is None else left - len(page)
+
+
 def _print_note(note: str) -> None:
     print(f"note: {note}", flush=True)
 
@@ -237,8 +263,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> tuple[int, int]:
                 until=_time(options.until, "--until"),
             )
             engine = open_engine(settings)
-            stored = dead_letters(engine, chosen, options.limit)
-            messages: Iterator[Message] = (Message(*letter) for letter in stored)
+            messages = dead_letters(engine, chosen, options.limit)
         else:
             messages = from_file(
                 options.file, options.shift_to_now, options.limit, format_of(options)

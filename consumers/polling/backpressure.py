@@ -58,10 +58,6 @@ class Backpressure:
         self._consumer.resume(assigned.topic_partition)
         self._paused.pop(assigned, None)
 
-    def is_paused(self, assigned: AssignedPartition) -> bool:
-        """Return whether nothing is fetched of a partition."""
-        return assigned in self._paused
-
     def _pause(self, assigned: AssignedPartition, until: float) -> None:
         self._consumer.pause(assigned.topic_partition)
         self._paused[assigned] = until

@@ -8,30 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 
 from consumers.broker import internals
 from consumers.partition import AssignedPartition, PartitionStatus, PartitionTable
+from consumers.processing.worker import PartitionWorker
 from consumers.stream_cache import CacheBudget
-
-
-class Worker(Protocol):
-    """What the poll thread uses of :class:`~consumers.processing.worker.PartitionWorker`."""
-
-    def add(self, assigned: AssignedPartition) -> None:
-        """Have a partition worked off."""
-
-    def remove(self, assigned: AssignedPartition) -> None:
-        """Begin no other batch of a partition."""
-
-    def notify(self) -> None:
-        """Look for records again."""
-
-    def is_processing(self, partitions: Iterable[AssignedPartition]) -> bool:
-        """Return whether a batch in flight has records of one of these."""
 
 
 class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
@@ -42,7 +26,7 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     consumer : KafkaConsumer
     table : PartitionTable
         The partitions that this keeps.
-    workers : sequence of Worker
+    workers : sequence of PartitionWorker
         The partitions are shared out among them.
     revoke_seconds : float
         How long a batch in flight may take once its partition is revoked.
@@ -54,7 +38,7 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self,
         consumer: KafkaConsumer,
         table: PartitionTable,
-        workers: Sequence[Worker],
+        workers: Sequence[PartitionWorker],
         revoke_seconds: float,
         budget: CacheBudget,
     ) -> None:
@@ -99,7 +83,7 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     # -- for the poll loop ----------------------------------------------------------------------
 
-    def worker(self, assigned: AssignedPartition) -> Worker:
+    def worker(self, assigned: AssignedPartition) -> PartitionWorker:
         """Return the worker of a partition."""
         number: int = assigned.topic_partition.partition
         return self._workers[number % len(self._workers)]

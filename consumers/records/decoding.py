@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from consumers.records import envelopes, framing
+from consumers.records import framing
 from consumers.records.framing import ForeignFramingError
 from errors import InputError
 
@@ -32,7 +32,7 @@ def decode(body: bytes | None) -> dict[str, Any]:
         # Many producers write NaN or 1e999: read them, so that the feature can be named.
         document = _lenient(body)
     if type(document) is not dict:
-        found = envelopes.of_document(document)
+        found = framing.of_document(document)
         if found is not None:
             raise ForeignFramingError(found, "not_object")
         raise InputError(f"a JSON {type(document).__name__}, not an object", code="not_object")

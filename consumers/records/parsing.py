@@ -16,8 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from consumers.records.decoding import decode
-from consumers.records.envelopes import of_document
-from consumers.records.framing import ForeignFramingError
+from consumers.records.framing import ForeignFramingError, of_document
 from errors import InputError
 from schemas import check_features, check_name, parse_timestamp
 

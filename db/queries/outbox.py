@@ -36,7 +36,6 @@ _OF_SOURCES = """
 _OF_TARGET = "target_topic = :target"
 _OF_OTHERS = "NOT (target_topic = ANY(CAST(:others AS text[])))"
 _DELETE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[]))")
-_SOURCES = text("SELECT topic_id, partition, count(*) AS n FROM outbox GROUP BY 1, 2")
 _ORPHANED = text("""
     SELECT DISTINCT o.topic_id, o.partition FROM outbox o
     LEFT JOIN source_offsets s ON s.topic_id = o.topic_id AND s.partition = o.partition
@@ -115,11 +114,6 @@ def next_outbox(
 def delete_outbox(connection: Connection, ids: Sequence[int]) -> int:
     """Drop what the broker acknowledged; how many were still there."""
     return connection.execute(_DELETE, {"ids": list(ids)}).rowcount if ids else 0
-
-
-def outbox_sources(connection: Connection) -> dict[Source, int]:
-    """How many messages wait, by the partition they came from."""
-    return {(row.topic_id, row.partition): row.n for row in connection.execute(_SOURCES)}
 
 
 def orphaned_sources(

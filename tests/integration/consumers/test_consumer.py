@@ -16,9 +16,9 @@ from consumers.outage import Outage
 from consumers.outbox_publisher import Outlet, Publisher
 from consumers.partition import AssignedPartition
 from consumers.polling.claims import Claims, Start
+from consumers.replay import Message, dead_letters
 from consumers.sending import Sending
 from consumers.store import BatchCommit, BridgeStore, FencedError, OffsetAdvance
-from consumers.stored_letters import dead_letters
 from consumers.stream_cache import StreamCache
 from db.encoding import encode_headers
 from db.queries.dead_letters import DeadLetterFilter
@@ -112,7 +112,7 @@ def test_dead_letters_are_chosen_by_reason_and_asset(engine):
     store.commit(BatchCommit(dead_letters=letters))
     found = list(dead_letters(engine, DeadLetterFilter("in")))
     assert len(found) == 7
-    assert found[0] == (b"k", b"\x00\xff", [("h", None), ("h", b"\x00")], None)
+    assert found[0] == Message(b"k", b"\x00\xff", [("h", None), ("h", b"\x00")], None)
     assert len(list(dead_letters(engine, DeadLetterFilter("in", reason="no_group")))) == 1
     assert len(list(dead_letters(engine, DeadLetterFilter("in", asset_id="A1")))) == 3
     assert len(list(dead_letters(engine, DeadLetterFilter("in"), limit=2))) == 2

@@ -48,7 +48,9 @@ class Loop:
 
     def __init__(self) -> None:
         self.consumer = FakeConsumer(0, 100)
-        self.claims, self.worker, self.table = FakeClaims(), FakeWorker(), PartitionTable()
+        self.claims, self.table = FakeClaims(), PartitionTable()
+        worker: Any = FakeWorker()
+        self.worker = worker
         self.codes: list[tuple[str, str | None]] = []
         metrics = Metrics()
         self.assignment = Assignment(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -22,7 +23,7 @@ class Group:
     def __init__(self, revoke_seconds: float = 30.0) -> None:
         self.consumer = FakeConsumer()
         self.table = PartitionTable()
-        self.workers = [FakeWorker(), FakeWorker()]
+        self.workers: Any = [FakeWorker(), FakeWorker()]
         self.assignment = Assignment(
             self.consumer, self.table, self.workers, revoke_seconds, CacheBudget(10**6)
         )
