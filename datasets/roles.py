@@ -34,7 +34,7 @@ _ROW_NUMBER: Final = re.compile(
 class Roles:
     """Indices of a file's columns by their roles; ``names`` are those of ``features``.
 
-    ``asset_name`` stands in where there is no column of assets.
+    ``asset_name`` is used where there is no column of assets.
     """
 
     asset: int | None = None

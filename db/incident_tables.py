@@ -269,7 +269,7 @@ class Feedback(SQLModel, table=True):
 
 
 class StreamReset(SQLModel, table=True):
-    """A stream that is to begin anew, after an overhaul; ``sensor_id`` NULL: all of the asset."""
+    """A stream that is to start again, after an overhaul; ``sensor_id`` NULL: all of the asset."""
 
     __tablename__ = "stream_resets"
     __table_args__ = (

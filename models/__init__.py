@@ -1,1 +1,1 @@
-"""Detection: detectors, calibration, thresholds, the ensemble, and bundles of them."""
+"""Detect anomalies: detectors, calibration, thresholds, the ensemble, and bundles of them."""

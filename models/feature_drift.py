@@ -1,4 +1,4 @@
-"""Training distributions against recent ones: has the plant moved away from its model?
+"""Compare training distributions with recent ones: has the plant moved away from its model.
 
 The training distribution of each feature, and of the scores of readings not fitted on, is kept as
 a histogram over its quantile bins; recent values are compared by the population stability index
@@ -28,14 +28,14 @@ T = TypeVar("T")
 
 
 def score_columns(scores: Mapping[str, T]) -> dict[str, T]:
-    """Scores by detector (and ``final_score``) under the names they have in a profile."""
+    """Return scores by detector (and ``final_score``) under their names in a profile."""
     return {SCORE + name: values for name, values in scores.items()}
 
 
 def recent_columns(
     readings: Iterable[tuple[Mapping[str, float], Mapping[str, float]]],
 ) -> dict[str, list[float]]:
-    """Readings as (features, scores) to one list a column, as :func:`compare` takes them."""
+    """Arrange readings (features, scores) as one list per column, for :func:`compare`."""
     out: dict[str, list[float]] = {}
     for features, scores in readings:
         for name, value in (*features.items(), *score_columns(scores).items()):
@@ -44,7 +44,7 @@ def recent_columns(
 
 
 def make_profile(columns: Mapping[str, Floats]) -> dict[str, Any]:
-    """Quantile histogram of each column (n,): JSON-ready ``{name: {"edges", "shares", "n"}}``."""
+    """Return a quantile histogram per column (n,): ``{name: {"edges", "shares", "n"}}``."""
     out = {}
     for name, values in columns.items():
         values = np.asarray(values, np.float64)
@@ -57,7 +57,7 @@ def make_profile(columns: Mapping[str, Floats]) -> dict[str, Any]:
 def compare(
     profile: Mapping[str, Any], recent: Mapping[str, Sequence[float] | Floats]
 ) -> dict[str, Any]:
-    """Recent values of each column against the profile; columns not in both are left out.
+    """Compare recent values of each column with the profile; columns not in both are left out.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""Fitting, evaluating and promoting bundles."""
+"""Fit, evaluate and promote bundles."""

@@ -52,7 +52,7 @@ without some of the columns, decimal commas and the like: docs/training.md.
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Make the command line."""
     made = argparse.ArgumentParser(
         prog="python -m training.backtest",
         description="Train on the first part of a data set and replay the rest, reading by"
@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Run the command; the exit code."""
     arguments = parser().parse_args(argv)
     return entry(lambda settings: _run(settings, arguments))
 
@@ -115,7 +115,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
 def tasks_of(
     data: TrainingData, cut: Cut, options: FitOptions, fleet: bool
 ) -> tuple[list[Task], list[str]]:
-    """A task an asset, or one for all; and notes on assets that cannot be trained on.
+    """Make one task per asset, or one for all; and notes on assets that cannot be trained on.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def tasks_of(
 
 
 def _fleets(data: TrainingData) -> dict[str, list[Stream]]:
-    """The fleet as one, or by the sensors that its machines have."""
+    """Return the fleet as one, or divided by the sensors that its machines have."""
     lots = [[data.streams[i] for i in lot] for _, lot in alike(data.streams)]
     if len(lots) == 1:
         return {_FLEET: lots[0]}
@@ -162,7 +162,7 @@ def _fleets(data: TrainingData) -> dict[str, list[Stream]]:
 def run_all(
     tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None
 ) -> tuple[list[Result], list[str]]:
-    """Run the tasks; a note for each that could not be done."""
+    """Run the tasks; return the results, and a note for each that could not be done."""
     found = {result.name: result for result in run_tasks(tasks, board, jobs)}
     results = [found[task.name] for task in tasks]
     notes = [f"{r.name}: {r.error.message}: not scored" for r in results if r.error is not None]
@@ -172,7 +172,7 @@ def run_all(
 def in_order(
     data: TrainingData, cut: Cut, results: Sequence[Result], threshold: float
 ) -> list[Scored]:
-    """One :class:`Scored` a stream with readings after the cut, in the order of the data."""
+    """Return one :class:`Scored` per stream with readings after the cut, in the data's order."""
     scored = {(s.asset_id, s.sensor_id): s for result in results for s in result.scored}
     out = []
     for streams in by_asset(data.streams).values():
@@ -194,7 +194,7 @@ def _unscored(stream: Stream, past: int, threshold: float) -> Scored:
 
 
 def write_scores(path: Path, scored: Sequence[Scored]) -> None:
-    """A row a reading; empty where a detector, or all of them, had no say.
+    """Write one row per reading; empty where a detector, or all of them, gave no score.
 
     A ``sensor_id`` column is added at the end when an asset has several streams.
     """

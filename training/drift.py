@@ -1,4 +1,4 @@
-"""Have the readings moved away from what the champion was trained on?
+"""Compare recent readings with those that the champion was trained on.
 
 ``python -m training.drift`` compares the newest stored readings, or a file's, with the training
 distributions that the bundle keeps, of each feature and of each score (``score/final_score``,
@@ -41,7 +41,7 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Make the command line."""
     made = argparse.ArgumentParser(
         prog="python -m training.drift",
         description="Compare recent readings with the champion's training distributions by the"
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Run the command; the exit code."""
     arguments = parser().parse_args(argv)
     return entry(lambda settings: _run(settings, arguments))
 
@@ -90,18 +90,18 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
 def compared(
     bundle: Bundle, groups: Sequence[str], recent: Recent
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """For each group and feature the comparison of :func:`models.feature_drift.compare`."""
+    """Compare each group and feature by :func:`models.feature_drift.compare`."""
     return {group: compare(bundle.model_set(group).profile, recent(group)) for group in groups}
 
 
 def moved(features: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Names of the features that moved, furthest first."""
+    """Return the names of the features that moved, furthest first."""
     names = [name for name, about in features.items() if about["state"] in ("moved", "shifted")]
     return sorted(names, key=lambda name: -features[name]["psi"])
 
 
 def of_file(bundle: Bundle, data: TrainingData, last: int) -> Recent:
-    """The newest ``last`` readings of a file, by group."""
+    """Return the newest ``last`` readings of a file, by group."""
 
     def recent(group: str) -> dict[str, list[float]]:
         times, values = [], []
@@ -144,7 +144,7 @@ def _stored(
 
 
 def show(out: Console, found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-    """A table a group, furthest first, and a sentence with the names that moved."""
+    """Print one table per group, furthest first, and a sentence with the names that moved."""
     for group, features in found.items():
         if not features:
             out.print(f"{group}: no recent readings to compare")

@@ -44,7 +44,7 @@ far). How other files are read: docs/training.md, and `python -m training.inspec
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Make the command line."""
     made = argparse.ArgumentParser(
         prog="python -m training.fit",
         description="Train the detectors and their calibration as one bundle, register it in"
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Run the command; the exit code."""
     arguments = parser().parse_args(argv)
     if arguments.job is not None:
         # late: nothing else needs the database
@@ -120,7 +120,7 @@ def _train(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
-    """What the command line asks for, its data read."""
+    """Make the request of the command line, its data read."""
     options = fit_options(arguments)
     form = format_of(arguments)
 
@@ -168,7 +168,7 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
 
 
 def show(out: Console, settings: Settings, outcome: Outcome) -> None:
-    """The tables at the end."""
+    """Print the tables at the end."""
     trained, published = outcome.trained, outcome.published
     for note in outcome.notes:
         out.print(f"note: {note}")

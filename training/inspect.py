@@ -30,7 +30,7 @@ High: nothing to object to; Medium: something to look at, named with its rows; L
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Make the command line."""
     made = argparse.ArgumentParser(
         prog="python -m training.inspect",
         description="Grade the quality of data by asset, sensor and feature, with reasons and row"
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Run the command; the exit code."""
     arguments = parser().parse_args(argv)
     return entry(lambda settings: _run(settings, arguments))
 

@@ -1,5 +1,4 @@
-"""A whole training: groups, fits, measures; then :mod:`training.publishing.publish` makes it
-known."""
+"""Run a whole training: group, fit, measure; :mod:`training.publishing.publish` does the rest."""
 
 from __future__ import annotations
 
@@ -33,7 +32,7 @@ from training.publishing.publish import Published, Trained, publish
 
 @dataclass(slots=True)
 class Request:
-    """What is to be trained, and how.
+    """Say what is to be trained, and how.
 
     Parameters
     ----------
@@ -70,7 +69,7 @@ class Request:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a training came to."""
+    """The outcome of a training."""
 
     trained: Trained
     published: Published
@@ -136,7 +135,7 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
 def _grouping(
     request: Request, champion: Bundle | None, problem: str | None
 ) -> tuple[Grouping, Bundle | None]:
-    """Which streams train which group, and the bundle whose other groups are carried over."""
+    """Return which streams train which group, and the bundle whose other groups go on."""
     only = request.only
     if only is None and not request.data.timed and champion is not None:
         if len(champion.groups) > 1:
@@ -151,7 +150,7 @@ def _grouping(
             if problem is None and request.only == "default":
                 return group_streams(request.data), None
             raise TrainingError(
-                problem or f"there is no champion yet whose group {only!r} could be trained anew",
+                problem or f"there is no champion yet whose group {only!r} could be retrained",
                 field="group",
             )
         return split_by_sensors(for_group(request.data, champion, only), fixed=True), champion
@@ -168,7 +167,7 @@ def _kept(
     champion: Bundle | None,
     carried: Bundle | None,
 ) -> tuple[list[Rule], dict[str, ModelSet]]:
-    """The rules of the new bundle, and the champion's model sets that go on in it.
+    """Return the rules of the new bundle, and the champion's model sets that go on in it.
 
     A group that could not be trained this time, or whose streams are gone, keeps its former model
     set, if the champion was grouped in the same way: at least one of its rules is among the new.
@@ -187,7 +186,7 @@ def _kept(
 
 
 def _options(request: Request, champion: Bundle | None, group: str) -> FitOptions:
-    """A limit or a policy for missing features that was once set must not go by a retraining."""
+    """Return a group's options: a retraining keeps the limits and policies that were once set."""
     if not request.as_champion or champion is None or group not in champion.groups:
         return request.options
     kept = FitOptions.from_dict(champion.model_set(group).options)
@@ -197,7 +196,7 @@ def _options(request: Request, champion: Bundle | None, group: str) -> FitOption
 def _tasks(
     request: Request, grouping: Grouping, policy: ScoringPolicy, champion: Bundle | None
 ) -> tuple[list[Task], list[str]]:
-    """A task per group that can be trained, and a note on each that cannot."""
+    """Return one task per group that can be trained, and a note on each that cannot."""
     alone = len(grouping.groups) == 1
     tasks, notes = [], []
     problem: TrainingError | None = None
@@ -225,7 +224,7 @@ def _tasks(
 def _fitted(
     tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None
 ) -> tuple[list[Result], list[str]]:
-    """The results of the groups that could be fitted, in order, and a note on each that could not.
+    """Return the results of the groups that could be fitted, in order, and a note on each other.
 
     Raises
     ------
@@ -249,7 +248,7 @@ def _fitted(
 
 
 def _unmeasured(data: TrainingData) -> list[str]:
-    """A note on the columns in which no stream has a value."""
+    """Return a note on the columns in which no stream has a value."""
     here = np.zeros(len(data.feature_names), bool)
     for stream in data.streams:
         here |= ~np.isnan(stream.values).all(axis=0)

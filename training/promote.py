@@ -47,7 +47,7 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Make the command line."""
     made = argparse.ArgumentParser(
         prog="python -m training.promote",
         description="Compare the challenger with the champion on held-out recent readings, through"
@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Run the command; the exit code."""
     arguments = parser().parse_args(argv)
     return entry(lambda settings: _run(settings, arguments))
 
@@ -156,7 +156,7 @@ def _compared(
 def _recent(
     settings: Settings, recipe: dict[str, Any], challenger: Bundle
 ) -> tuple[TrainingData, list[int]]:
-    """The readings to compare on, prepared as for a fit, and how many of each are past."""
+    """Return the readings to compare on, prepared as for a fit, and how many of each are past."""
 
     def stored() -> TrainingData:
         from db.session import open_engine
@@ -199,7 +199,7 @@ def _recent(
 
 
 def print_comparison(out: Console, found: Comparison, champion: str, version: str) -> None:
-    """Both columns side by side."""
+    """Print both columns side by side."""
     if not found.comparable:
         return
     table = Table(title="On held-out readings, at criticality medium", title_justify="left")

@@ -1,4 +1,4 @@
-"""A training asked for over REST: the same training, told to and through the job's row.
+"""Run a training that was asked for over REST, and report through the job's row.
 
 The service claims the job and starts ``python -m training.fit --job ID``; this process writes
 heartbeat, progress and the result. The service writes a failure for a process that could not.
@@ -84,7 +84,7 @@ def run_job(settings: Settings, job_id: str, parser: argparse.ArgumentParser) ->
 
 
 def result_of(outcome: Outcome) -> dict[str, Any]:
-    """An entry a model, as ``POST /train`` answers."""
+    """Return one entry per model, as ``POST /train`` answers."""
     trained, published = outcome.trained, outcome.published
     fitted: dict[str, Any] = {}
     for result in trained.results:
@@ -140,7 +140,7 @@ def _request(
 
 
 def _path(settings: Settings, engine: Engine, job: Job) -> Path:
-    """The file to train on: a data set's, or the one that the job's data are written to."""
+    """Return the file to train on: a data set's, or the one that the job's data are written to."""
     asked = job.request
     if asked.get("data") is not None:  # of release 0.1, which kept them in a file
         return Path(asked["data"])
@@ -164,7 +164,7 @@ def _unpacked(settings: Settings, engine: Engine, job: Job) -> Path:
 
 
 class JobHeartbeat:
-    """Heartbeat and progress of a job, from a thread; the newest step is what is written.
+    """Write heartbeat and progress of a job, from a thread; the newest step is what is written.
 
     Attributes
     ----------
@@ -191,14 +191,14 @@ class JobHeartbeat:
         self._thread.join()
 
     def step(self, part: str, stage: str, done: int, total: int, figures: dict[str, float]) -> None:
-        """Take in a step of progress; it is written with the next beat."""
+        """Store a step of progress; it is written with the next beat."""
         self._progress = {
             "group": part or None, "stage": stage, "done": done, "total": total,
             "figures": figures,
         }  # fmt: skip
 
     def confirm(self) -> None:
-        """Return if the job is ours still: from then on what was trained may go into force.
+        """Return if the job is still ours: from then on what was trained may go into force.
 
         Raises
         ------
@@ -214,7 +214,7 @@ class JobHeartbeat:
     def finish(
         self, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None
     ) -> None:
-        """Write how it ended, as soon as the database takes it.
+        """Write how it ended, as soon as the database accepts it.
 
         Raises
         ------
@@ -251,7 +251,7 @@ class JobHeartbeat:
 
 
 def until_stored(write: Callable[[], T], seconds: float) -> T:
-    """Result of ``write``, tried again while the database is away, for so many seconds."""
+    """Return the result of ``write``, tried again for so many seconds without a database."""
     deadline = time.monotonic() + seconds
     pause = 0.2
     while True:

@@ -1,4 +1,4 @@
-"""A simulated plant: pumps and motors, load cycles, seasons, noise, and labelled faults.
+"""Simulate a plant: pumps and motors, load cycles, seasons, noise, and labelled faults.
 
 Each asset has six sensors' features in one stream (vibration RMS and kurtosis, temperature,
 current, pressure, flow) that follow a common load, a slow season and their own autocorrelated
@@ -65,7 +65,7 @@ class Fault:
 
 @dataclass(slots=True)
 class Plant:
-    """What :func:`simulate` returns; lists hold one entry an asset."""
+    """The plant that :func:`simulate` returns; lists hold one entry per asset."""
 
     asset_ids: list[str]
     timestamps: NDArray[np.datetime64]  # (n,) the same for all, UTC
@@ -75,14 +75,15 @@ class Plant:
 
     @property
     def feature_names(self) -> list[str]:
+        """Return the names of the features."""
         return list(FEATURES)
 
     def times(self) -> list[NDArray[np.datetime64]]:
-        """The timestamps once for each asset, as ``fit_model_set`` takes them."""
+        """Return the timestamps once per asset, as ``fit_model_set`` takes them."""
         return [self.timestamps for _ in self.asset_ids]
 
     def cut(self, start: int, end: int | None = None) -> Plant:
-        """The readings ``start`` to ``end`` of every asset; faults not wholly inside are lost."""
+        """Return readings ``start`` to ``end`` of every asset, without faults not wholly inside."""
         stop = len(self.timestamps) if end is None else end
         kept = [
             Fault(f.kind, f.asset_id, f.start - start, f.end - start, f.features)
@@ -98,7 +99,7 @@ class Plant:
         )
 
     def frame(self) -> pd.DataFrame:
-        """Wide form: asset_id, sensor_id, timestamp (aware UTC), the features, label."""
+        """Return the wide form: asset_id, sensor_id, timestamp (aware UTC), the features, label."""
         parts = []
         for asset, values, labels in zip(self.asset_ids, self.values, self.labels, strict=True):
             part = pd.DataFrame(values, columns=list(FEATURES))
@@ -170,7 +171,7 @@ def _normal(
     ramp: float,
     autocorrelation: float,
 ) -> tuple[Floats, Floats]:
-    """Normal readings (n, 6) of one asset and each feature's noise sd."""
+    """Return normal readings (n, 6) of one asset and each feature's noise sd."""
     t = np.arange(n) * interval_s
     phase = rng.uniform(0, 2 * np.pi, 4)
     day, shift = 2 * np.pi * t / 86400, 2 * np.pi * t / rng.uniform(7000, 11000)
@@ -192,7 +193,7 @@ def _normal(
 
 
 def ar1(rng: np.random.Generator, shape: int | tuple[int, int], phi: float) -> Floats:
-    """Unit-variance autoregressive noise of order one, (n,) or each column of (n, d)."""
+    """Return unit-variance autoregressive noise of order one, (n,) or each column of (n, d)."""
     from scipy.signal import lfilter
 
     white = rng.normal(size=shape) * np.sqrt(1 - phi**2)
@@ -248,7 +249,7 @@ def _inject(
 
 
 def describe(plant: Plant) -> dict[str, Any]:
-    """Counts for a log line or a report."""
+    """Return counts for a log line or a report."""
     return {
         "assets": len(plant.asset_ids),
         "readings": len(plant.timestamps) * len(plant.asset_ids),
@@ -257,7 +258,7 @@ def describe(plant: Plant) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """``python -m training.simulate``: write a plant in the wide form, and say what is in it."""
+    """Write a plant in the wide form, and print what is in it."""
     parser = argparse.ArgumentParser(
         prog="python -m training.simulate",
         description="Write a simulated plant as wide CSV. The defaults are the plant that"

@@ -1,4 +1,4 @@
-"""A bundle whose registration failed: kept with all that is needed, and registered later."""
+"""Keep a bundle whose registration failed with all that is needed, and register it later."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STORES = ("mlflow", "botocore", "boto3", "google", "azure", "sqlalchemy", "requ
 
 
 def in_words(error: Exception) -> str:
-    """One sentence about a failure; the traceback of one that nobody expected is logged."""
+    """Return one sentence about a failure; the traceback of an unexpected one is logged."""
     if isinstance(error, AnomalyError):
         return error.message
     outside = type(error).__module__.split(".")[0] in _STORES
@@ -40,7 +40,7 @@ def in_words(error: Exception) -> str:
 def keep(
     folder: Path, name: str, tags: Mapping[str, str], example: pd.DataFrame, var_dir: Path
 ) -> Path:
-    """Copy the bundle in ``folder`` to below ``var_dir``; where it is then."""
+    """Copy the bundle in ``folder`` to below ``var_dir``; return where it is then."""
     home = (var_dir / "unregistered").absolute()
     with draft_folder(home) as draft:
         shutil.copytree(folder, draft / "bundle")
@@ -51,7 +51,7 @@ def keep(
 
 
 def register_kept(folder: Path, registry: Registry, policy: ScoringPolicy) -> tuple[str, str]:
-    """Register a bundle that was kept; its version and alias. The copy goes.
+    """Register a bundle that was kept, and remove the copy; return its version and alias.
 
     Raises
     ------

@@ -87,7 +87,7 @@ def close(producer: KafkaProducer, seconds: float) -> None:
 def topic_id(consumer: KafkaConsumer, topic: str) -> UUID | None:
     """Return the id of the topic that now has this name; None while it is not known.
 
-    Brokers before 2.8 have no topic ids: the name stands in, and a recreated topic is then
+    Brokers before 2.8 have no topic ids: the name is used, and a recreated topic is then
     taken for the old one.
     """
     cluster = consumer._client.cluster

@@ -1,1 +1,1 @@
-"""Bundles of model sets on disk."""
+"""Keep bundles of model sets on disk."""

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, and the digest that proves their content."""
+"""Make folders that appear whole or not at all, and the digest that proves their content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAY_S = 24 * HOUR_S
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of all files below ``folder``, in order of name."""
+    """Return a SHA-256 over the names and bytes of all files below ``folder``, in order of name."""
     whole = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder).as_posix().encode()
@@ -40,7 +40,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 @contextmanager
 def draft_folder(parent: Path) -> Iterator[Path]:
-    """A new folder below ``parent`` that is removed at the end unless renamed away."""
+    """Yield a new folder below ``parent``, which is removed at the end unless renamed."""
     parent.mkdir(parents=True, exist_ok=True)
     draft = parent / f".draft-{uuid.uuid4().hex}"
     draft.mkdir()
@@ -62,7 +62,7 @@ def commit_dir(draft: Path, final: Path) -> bool:
 
 
 def cached(final: Path, digest: str | None) -> bool:
-    """Whether ``final`` is there with the wanted content; a damaged one is moved out of the way.
+    """Return whether ``final`` exists with the wanted content; move a damaged one out of the way.
 
     Moved, not deleted at once: a process that has it loaded may still read from it.
     """
@@ -76,7 +76,7 @@ def cached(final: Path, digest: str | None) -> bool:
 
 
 def prune_folders(home: Path, kept: int, needed: Collection[str], now: float) -> list[str]:
-    """Remove all but the folders of ``home`` that were used last; the names that went.
+    """Remove all but the folders of ``home`` that were used last; return the names removed.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def prune_folders(home: Path, kept: int, needed: Collection[str], now: float) ->
 
 
 def folder_bytes(home: Path) -> int:
-    """Size of all files below ``home``; those that go meanwhile do not count."""
+    """Return the size of all files below ``home``; those removed meanwhile do not count."""
     total = 0
     for path in home.rglob("*"):
         with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""A bundle: the model sets of all groups of streams, saved, versioned and loaded as one.
+"""Save, version and load the model sets of all groups of streams as one bundle.
 
 On disk::
 
@@ -78,7 +78,7 @@ class Bundle:
 
     @property
     def groups(self) -> list[str]:
-        """Names of the groups, the default one (or the first) first."""
+        """Return the names of the groups, the default one (or the first) first."""
         first = self.default_group
         return [first, *sorted(g for g in self.index if g != first)]
 
@@ -88,7 +88,7 @@ class Bundle:
         return DEFAULT if DEFAULT in self.index else next(iter(self.index))
 
     def group_for(self, asset_id: str, sensor_id: str | None, feature: str | None) -> str:
-        """The group of a stream.
+        """Return the group of a stream.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class Bundle:
         )
 
     def model_set(self, group: str) -> ModelSet:
-        """A group's model set, read from disk when it is not in memory.
+        """Return a group's model set, read from disk when it is not in memory.
 
         Raises
         ------
@@ -136,7 +136,7 @@ class Bundle:
             return found
 
     def describe(self) -> dict[str, Any]:
-        """For ``/status``: version, default group, and each group's models; loads nothing."""
+        """Describe version, default group and the groups' models for ``/status``; loads nothing."""
         return {
             "version": self.version,
             "created_at": self.created_at,
@@ -152,7 +152,7 @@ class Bundle:
         }
 
     def save(self, folder: Path) -> str:
-        """Write the bundle as ``folder``, which must not exist; returns the version.
+        """Write the bundle as ``folder``, which must not exist; return the version.
 
         Raises
         ------

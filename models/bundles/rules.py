@@ -1,4 +1,4 @@
-"""Which group a stream is in: rules, the first that matches counts, found by an index.
+"""Find the group of a stream by rules: the first that matches counts, found by an index.
 
 A bundle may hold thousands of groups, each with a rule of its own. Rules are therefore looked up
 by the literal beginning of their patterns (all of it, where there is no wildcard), and only those
@@ -25,7 +25,7 @@ _Entry = tuple[int, "Rule", Callable[[str], Any], Callable[[str], Any]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which streams a group is for: patterns (``*``, ``?``) on the ids; the first match counts.
+    """State which streams a group is for: patterns (``*``, ``?``) on ids; the first match counts.
 
     ``feature`` names the one feature of streams of the single-feature shape; a rule without it
     is for grouped readings only.
@@ -37,11 +37,14 @@ class Rule:
     feature: str | None = None
 
     def matches(self, asset_id: str, sensor_id: str | None, feature: str | None) -> bool:
-        """Whether this rule speaks for the stream."""
+        """Return whether this rule is for the stream."""
         return RuleIndex([self]).find(asset_id, sensor_id, feature) is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready. The keys are those of stored bundles, whatever the attributes are called."""
+        """Return it ready for JSON.
+
+        The keys are those of stored bundles, whatever the attributes are called.
+        """
         return {
             "group": self.group,
             "asset_id": self.asset_id,
@@ -51,7 +54,7 @@ class Rule:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Rule:
-        """What :meth:`to_dict` gave; a pattern that is absent takes all."""
+        """Read what :meth:`to_dict` returned; a pattern that is absent matches all."""
         return cls(
             data["group"],
             data.get("asset_id", "*"),
@@ -61,7 +64,7 @@ class Rule:
 
 
 class RuleIndex:
-    """Finds the first rule that matches a stream."""
+    """Find the first rule that matches a stream."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._buckets: dict[
@@ -78,7 +81,7 @@ class RuleIndex:
         self._shapes = list(shapes)
 
     def find(self, asset_id: str, sensor_id: str | None, feature: str | None) -> Rule | None:
-        """The first rule that matches; None: there is none."""
+        """Return the first rule that matches, or None."""
         best: tuple[int, Rule] | None = None
         sensor = sensor_id or ""
         for shape in self._shapes:
@@ -94,7 +97,7 @@ class RuleIndex:
 
 
 def _literal(pattern: str) -> tuple[str, _Length]:
-    """What a pattern begins with literally, and its length, None where that is all of it."""
+    """Return what a pattern begins with literally, and its length, None where that is all of it."""
     wild = _WILD.search(pattern)
     return (pattern, None) if wild is None else (pattern[: wild.start()], wild.start())
 

@@ -1,4 +1,4 @@
-"""One model set to and from a folder: JSON and npz, never pickle."""
+"""Write one model set to a folder and read it back: JSON and npz, never pickle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.scoring.preprocessing import Preprocessing
 
 
 def describe(model_set: ModelSet) -> dict[str, Any]:
-    """What /status tells of a group's models; all three names always listed."""
+    """Describe a group's models for ``/status``; always lists all three names."""
     common = {
         "trained_at": model_set.trained_at,
         "n_features": len(model_set.feature_names),

@@ -1,4 +1,4 @@
-"""The detector contract.
+"""Define the detector contract.
 
 A detector turns scaled readings into a raw magnitude: **higher = more anomalous**, everywhere.
 Raw magnitudes of different detectors are not comparable; ``calibration`` puts them on one scale.
@@ -36,7 +36,7 @@ MODEL_NAMES = (ISOLATION_FOREST, ONE_CLASS_SVM, LSTM_AUTOENCODER)
 
 
 class Detector(ABC):
-    """One detector: fitted once, then scored from any number of threads.
+    """Base of a detector: fitted once, then scored from any number of threads.
 
     Scoring never changes the detector, never changes its input, and the score of a row does not
     depend on the rows beside it (within 1e-6).
@@ -58,7 +58,7 @@ class Detector(ABC):
     @property
     @abstractmethod
     def params(self) -> dict[str, Any]:
-        """The constructor's arguments, JSON-serialisable; ``type(self)(**params)`` is a twin."""
+        """Return the constructor's arguments for JSON; ``type(self)(**params)`` is a twin."""
 
     @abstractmethod
     def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
@@ -67,13 +67,13 @@ class Detector(ABC):
         Parameters
         ----------
         streams : list of (n_i, d) arrays
-            Scaled readings, one array a continuous stretch of one stream, in time order;
+            Scaled readings, one array per continuous stretch of one stream, in time order;
             windows never cross from one array into the next.
         """
 
     @abstractmethod
     def score(self, x: Array) -> NDArray[np.float64]:
-        """Raw magnitude of each row ``(n, d)`` or window ``(n, w, d)``; returns ``(n,)``.
+        """Return the raw magnitude of each row ``(n, d)`` or window ``(n, w, d)``, as ``(n,)``.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Detector(ABC):
 
     @abstractmethod
     def explain(self, x: Array) -> NDArray[np.float64]:
-        """Each feature's share of the magnitude: ``(n, d)``, non-negative, rows sum to 1."""
+        """Return each feature's share of the magnitude: ``(n, d)``, non-negative, rows sum to 1."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -105,7 +105,7 @@ class Detector(ABC):
         self.explain(x)
 
     def stack(self, streams: list[Array]) -> NDArray[np.float64]:
-        """All rows of ``streams`` under each other, as a copy; sets ``n_features``.
+        """Stack all rows of ``streams``, as a copy; set ``n_features``.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class Detector(ABC):
 
     @classmethod
     def read(cls, folder: Path) -> tuple[Self, dict[str, Any], dict[str, Any]]:
-        """A detector made anew from its ``params``, with the arrays and facts of ``write``.
+        """Recreate a detector from its ``params``, with the arrays and facts of ``write``.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Detector(ABC):
         return detector, arrays, facts
 
     def check(self, x: Array) -> Array:
-        """Validate the shape and finiteness of ``x``; returns it C-contiguous.
+        """Validate the shape and finiteness of ``x``; return it C-contiguous.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class Detector(ABC):
 
 
 def shares(parts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Non-negative ``parts`` (n, d) divided by their row sums; a row of zeros becomes uniform."""
+    """Divide non-negative ``parts`` (n, d) by their row sums; a row of zeros becomes uniform."""
     largest = parts.max(axis=1, keepdims=True)
     parts = np.where(largest > 0, parts / np.where(largest > 0, largest, 1.0), 1.0)
     result: NDArray[np.float64] = parts / parts.sum(axis=1, keepdims=True)
@@ -198,13 +198,13 @@ def shares(parts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def bounded(x: Array, limit: float) -> NDArray[np.float64]:
-    """A C-contiguous float64 copy, clipped to ``[-limit, limit]`` so that squares stay finite."""
+    """Copy as C-contiguous float64, clipped to ``[-limit, limit]`` so that squares stay finite."""
     copy = np.array(x, dtype=np.float64, order="C")
     return np.clip(copy, -limit, limit, out=copy)
 
 
 def number(parameter: str, value: Any, low: float, high: float) -> float:
-    """``value`` as a float within [low, high].
+    """Check that ``value`` is a float within [low, high].
 
     Raises
     ------
@@ -219,7 +219,7 @@ def number(parameter: str, value: Any, low: float, high: float) -> float:
 
 
 def whole_number(parameter: str, value: Any, low: int, high: int) -> int:
-    """``value`` as an int within [low, high]; raises as :func:`number` does."""
+    """Check that ``value`` is an int within [low, high]; raises as :func:`number` does."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise ValueError(f"{parameter} must be a whole number, got {value!r}")
     if not low <= value <= high:

@@ -1,4 +1,4 @@
-"""How features move together, and how surprising one is given the others.
+"""Estimate how features move together, and how surprising one is given the others.
 
 A fault of one sensor is small beside what all sensors do together; what gives it away is that it
 leaves its neighbours. So detectors measure deviations against the covariance of normal
@@ -32,7 +32,7 @@ _COMMON = 1.5
 
 @dataclass(frozen=True)
 class RobustCovariance:
-    """Centre and covariance of normal deviations, in the forms in which they are used.
+    """Hold centre and covariance of normal deviations, in the forms in which they are used.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class RobustCovariance:
 
     @classmethod
     def of(cls, deviations: F64, missing_variance: F64, *, centred: bool = False) -> Self:
-        """Estimate from ``deviations`` (n, d), ``slack`` (d,) being added to the variances.
+        """Estimate from ``deviations`` (n, d), ``missing_variance`` (d,) added to the variances.
 
         Scales come from the 90th percentile of absolute values and correlations from values
         clipped to them, so a few faults in the fitted data do little harm; correlations are
@@ -82,7 +82,7 @@ class RobustCovariance:
         )
 
     def whiten(self, x: F64) -> F64:
-        """``x`` (n, d) in coordinates of unit covariance, (n, d)."""
+        """Return ``x`` (n, d) in coordinates of unit covariance, (n, d)."""
         return affine(x, self.centre, self.whitening)
 
     def surprise(self, deviations: F64, *, whitened: bool = False) -> F64:
@@ -109,6 +109,7 @@ class RobustCovariance:
         return np.ascontiguousarray(np.concatenate([alone, self.common], axis=1))
 
     def arrays(self) -> dict[str, F64]:
+        """Return what :meth:`from_arrays` needs."""
         return {
             "centre": self.centre,
             "precision": self.precision,
@@ -118,24 +119,25 @@ class RobustCovariance:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> Self:
+        """Read back what :meth:`arrays` returned."""
         return cls(**{key: arrays[key] for key in ("centre", "precision", "whitening", "common")})
 
 
 def robust_std(deviations: F64) -> F64:
-    """Standard deviation by feature (d,), winsorised at 0.5 and 99.5 %."""
+    """Return the standard deviation per feature (d,), winsorised at 0.5 and 99.5 %."""
     low, high = np.quantile(deviations, (0.005, 0.995), axis=0)
     usual: F64 = np.clip(deviations, low, high).std(axis=0)
     return np.maximum(usual, _SMALLEST)
 
 
 def missing_variance(rows: F64) -> F64:
-    """Variance (d,) by which each feature of scaled ``rows`` stays below its unit."""
+    """Return the variance (d,) by which each feature of scaled ``rows`` stays below its unit."""
     rows = rows[:: -(-len(rows) // _MOST_ROWS)]
     return np.maximum(0.0, 1.0 - robust_std(rows - np.median(rows, axis=0)) ** 2)
 
 
 def thin_out(rows: F64, most: int, seed: int) -> F64:
-    """At most ``most`` of ``rows``, in order: one drawn from each of as many equal stretches."""
+    """Return at most ``most`` of ``rows``, in order: one drawn from each of equal stretches."""
     if len(rows) <= most:
         return rows
     edges = np.linspace(0, len(rows), most + 1)

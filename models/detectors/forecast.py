@@ -1,4 +1,4 @@
-"""A linear forecast of the next reading from the last few, by ridge regression.
+"""Forecast the next reading linearly from the last few, by ridge regression.
 
 What a reading brings that the ones before it did not announce is a sharper thing to judge than
 the reading itself wherever a stream is autocorrelated: daily cycles, slow drift and a level that
@@ -22,12 +22,12 @@ _RIDGE = 30.0
 
 
 def fit_forecast(streams: Sequence[NDArray[np.float64]], lags: int, clip: float) -> F64:
-    """Weights (lags, d, d) that tell a reading from the ``lags`` before it, the newest first.
+    """Fit weights (lags, d, d) that forecast a reading from the ``lags`` before it, newest first.
 
     Parameters
     ----------
     streams : list of (n_i, d)
-        Scaled readings, one array a continuous stretch.
+        Scaled readings, one array per continuous stretch.
     lags : int
         Readings looked back on.
     clip : float
@@ -48,7 +48,7 @@ def fit_forecast(streams: Sequence[NDArray[np.float64]], lags: int, clip: float)
 
 @compiled
 def forecast(readings: F64, ends: I64, weights: F64) -> F64:
-    """What the readings before each of the rows ``ends`` (n,) of ``readings`` (m, d) announce.
+    """Forecast the rows ``ends`` (n,) of ``readings`` (m, d) from the readings before each.
 
     ``weights`` (lags, d, d); every row of ``ends`` has ``lags`` readings before it. Returns (n, d).
     """

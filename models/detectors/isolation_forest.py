@@ -1,4 +1,4 @@
-"""Isolation Forest: fitted by PyOD, scored by a flattened copy of its trees."""
+"""Detect by Isolation Forest: fitted by PyOD, scored by a flattened copy of its trees."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FURTHEST = 1e30
 
 
 class IsolationForest(Detector):
-    """Few random cuts isolate a reading that lies apart; the mean number of cuts is its score.
+    """Score a reading by how few random cuts isolate it.
 
     Cuts follow axes, and no single sensor is an axis along which a fault stands out. The forest
     therefore grows on what each feature does beyond what the others lead to expect, and on the
@@ -73,6 +73,7 @@ class IsolationForest(Detector):
 
     @property
     def params(self) -> dict[str, Any]:
+        """Return the constructor's arguments; see :attr:`Detector.params`."""
         return {"n_trees": self.n_trees, "max_samples": self.max_samples, "seed": self.seed}
 
     def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
@@ -106,7 +107,7 @@ class IsolationForest(Detector):
         return self
 
     def coordinates(self, x: Array) -> NDArray[np.float64]:
-        """Readings (n, d) as the trees see them, (n, d + k)."""
+        """Return readings (n, d) as the trees see them, (n, d + k)."""
         return affine(bounded(x, _FURTHEST), self._correlation.centre, self._views)
 
     def _adopt(self, library: Any) -> None:
@@ -126,7 +127,7 @@ class IsolationForest(Detector):
         self._leaf = np.ascontiguousarray(self._expected[:, 2**levels - 1 :])
 
     def score(self, x: Array) -> NDArray[np.float64]:
-        """PyOD's anomaly score of each row of ``x`` (n, d); see :meth:`Detector.score`."""
+        """Return PyOD's anomaly score of each row of ``x`` (n, d); see :meth:`Detector.score`."""
         depths = forest_depths(
             self._single(x), self._feature, self._threshold, self._leaf, self._levels
         )
@@ -136,7 +137,7 @@ class IsolationForest(Detector):
         return score
 
     def explain(self, x: Array) -> NDArray[np.float64]:
-        """Share of each feature in the shortening of the path; see :meth:`Detector.explain`.
+        """Return each feature's share in shortening the path; see :meth:`Detector.explain`.
 
         A cut that leads from a node to a child holding far fewer training readings shortens the
         path still expected; that drop is credited to the feature cut on. Summed over a tree, the
@@ -156,6 +157,7 @@ class IsolationForest(Detector):
         return shares(credit[:, :d] + (part * credit[:, None, d:]).sum(axis=2))
 
     def save(self, folder: Path) -> None:
+        """Write the trees; see :meth:`Detector.save`."""
         arrays = {
             "feature": self._feature,
             "threshold": self._threshold,
@@ -166,6 +168,7 @@ class IsolationForest(Detector):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
+        """Read the trees; see :meth:`Detector.load`."""
         detector, arrays, facts = cls.read(folder)
         detector._correlation = RobustCovariance.from_arrays(arrays)
         detector._views = detector._correlation.views()

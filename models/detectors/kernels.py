@@ -1,4 +1,4 @@
-"""Numba kernels: the arithmetic of scoring, without Python, without the GIL, on one thread.
+"""Score in Numba kernels: without Python, without the GIL, on one thread.
 
 Every kernel treats each row alone, in a fixed order of operations, so a row's result does not
 depend on its batch-mates: not approximately, but bit by bit. None of them calls BLAS, whose
@@ -37,7 +37,7 @@ _LN2_LO = 1.4286068203094173e-06
 
 
 def compiled(function: _F) -> _F:
-    """``numba.njit`` with a cache on disk where there is a place for one."""
+    """Compile by ``numba.njit``, cached on disk where that is possible."""
     try:
         return njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # "no locator available": nowhere to write
@@ -75,7 +75,7 @@ def _exp_negative64(x: Any) -> Any:
 
 @compiled
 def affine(x: F64, centre: F64, matrix: F64) -> F64:
-    """``(x - centre) @ matrix`` for ``x`` (n, d), ``matrix`` (d, q); returns (n, q)."""
+    """Return ``(x - centre) @ matrix`` for ``x`` (n, d), ``matrix`` (d, q), as (n, q)."""
     n, d = x.shape
     q = matrix.shape[1]
     out = np.zeros((n, q))
@@ -89,7 +89,7 @@ def affine(x: F64, centre: F64, matrix: F64) -> F64:
 
 @compiled
 def forest_depths(x: F32, feature: I32, threshold: F32, leaf: F64, levels: int) -> F64:
-    """Sum of path lengths over all trees.
+    """Sum the path lengths over all trees.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def forest_depths(x: F32, feature: I32, threshold: F32, leaf: F64, levels: int) 
 
 @compiled
 def forest_gains(x: F32, feature: I32, threshold: F32, expected: F64, levels: int) -> F64:
-    """Shortening of the expected path at each split, added up by feature.
+    """Add up, by feature, the shortening of the expected path at each split.
 
     ``expected`` (trees, 2**(levels + 1) - 1) is the path length expected at each node; the
     feature split on is credited with the drop from a node to its child. Returns (n, d).
@@ -143,7 +143,7 @@ def forest_gains(x: F32, feature: I32, threshold: F32, expected: F64, levels: in
 
 @compiled
 def kernel_magnitude(x: F64, vectors: F64, log_weight: F64, gamma: float) -> F64:
-    """``-log sum_i w_i exp(-gamma |x - s_i|^2)`` of each row, by log-sum-exp.
+    """Return ``-log sum_i w_i exp(-gamma |x - s_i|^2)`` per row, by log-sum-exp.
 
     ``x`` (n, d), ``vectors`` (d, m), ``log_weight`` (m,); returns (n,). Squared distances are
     summed from differences, not from ``x.x - 2 x.s + s.s``, which cancels.

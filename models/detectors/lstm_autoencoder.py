@@ -1,4 +1,4 @@
-"""LSTM autoencoder: fitted by PyTorch, scored by a Numba kernel."""
+"""Detect by LSTM autoencoder: fitted by PyTorch, scored by a Numba kernel."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _FORECAST = "forecast_"  # of the names of its arrays on disk
 
 
 class LSTMAutoencoder(Detector):
-    """Errors in reconstructing the newest reading from its window, and in forecasting it.
+    """Score the errors in reconstructing the newest reading and in forecasting it.
 
     Sees readings that do not fit what went before, or one another, even where each value alone
     is common. Weak in the first ``window`` readings of a stream, where it has no score, and
@@ -81,7 +81,7 @@ class LSTMAutoencoder(Detector):
     clip : float
         Scaled readings are clipped to ``[-clip, clip]`` in training and for the encoder.
     max_windows : int
-        Windows drawn anew for each epoch, so that time does not grow with the data.
+        Windows drawn again for each epoch, so that time does not grow with the data.
     lags : int
         Readings the forecast looks back on, fewer than ``window``; 0: no forecast, and the
         magnitude is ``sqrt(t_network)`` (model sets fitted before there was one).
@@ -150,6 +150,7 @@ class LSTMAutoencoder(Detector):
 
     @property
     def params(self) -> dict[str, Any]:
+        """Return the constructor's arguments; see :attr:`Detector.params`."""
         return {field.name: getattr(self, field.name) for field in fields(Plan)}
 
     def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
@@ -191,7 +192,7 @@ class LSTMAutoencoder(Detector):
         rows: NDArray[np.float64],
         ends: NDArray[np.int64],
     ) -> None:
-        """The forecast's weights and the covariance of its errors on ``rows[ends]``."""
+        """Fit the forecast's weights and the covariance of its errors on ``rows[ends]``."""
         self._weights_ahead: NDArray[np.float64] | None = None
         if not self.lags:
             return
@@ -200,12 +201,12 @@ class LSTMAutoencoder(Detector):
         self._surprise = RobustCovariance.of(errors, np.zeros(rows.shape[1]), centred=True)
 
     def plan(self, features: int) -> Plan:
-        """How a network for ``features`` features is trained."""
+        """Return how a network for ``features`` features is trained."""
         code = min(8, max(2, features // 2)) if self.code is None else self.code
         return Plan(**{**self.params, "code": code})
 
     def score(self, x: Array) -> NDArray[np.float64]:
-        """Scaled error of the last reading of each window (n, w, d); see :meth:`Detector.score`.
+        """Return the scaled error of the last reading per window; see :meth:`Detector.score`.
 
         A view in which neighbouring windows overlap by all but one reading, as
         ``sliding_window_view`` makes, is recognised and costs less; the scores are the same.
@@ -215,7 +216,7 @@ class LSTMAutoencoder(Detector):
     def score_sequence(
         self, readings: Array, ends: NDArray[np.integer[Any]]
     ) -> NDArray[np.float64]:
-        """Scores of the windows of ``readings`` (m, d) that end at the rows ``ends`` (n,).
+        """Score the windows of ``readings`` (m, d) that end at the rows ``ends`` (n,).
 
         The same figures as ``score`` on those windows, without building them; windows that end
         at consecutive rows share most of the work. ``readings`` may hold several streams under
@@ -229,12 +230,12 @@ class LSTMAutoencoder(Detector):
         return self._magnitude(*self._sequence(readings, ends))
 
     def reconstruct(self, x: Array) -> NDArray[np.float32]:
-        """What the network takes the last reading of each window to be: (n, d)."""
+        """Return the network's reconstruction of the last reading of each window: (n, d)."""
         readings, ends = self._unroll(x)
         return self._reconstruct(readings, ends)
 
     def explain(self, x: Array) -> NDArray[np.float64]:
-        """Share of each feature in the error, given the others'; see :meth:`Detector.explain`."""
+        """Return each feature's share in the error; see :meth:`Detector.explain`."""
         readings, ends = self._unroll(x)
         told = self._reconstruct(readings, ends)
         parts = self._correlation.surprise(readings[ends] - told)
@@ -249,12 +250,13 @@ class LSTMAutoencoder(Detector):
         return shares(own[:, None] * shares(parts) + new[:, None] * shares(more))
 
     def network(self) -> Any:
-        """The fitted network as a PyTorch module, in evaluation mode."""
+        """Return the fitted network as a PyTorch module, in evaluation mode."""
         from models.detectors.lstm_network import restore
 
         return restore(self._weights, self.clip)
 
     def save(self, folder: Path) -> None:
+        """Write the weights; see :meth:`Detector.save`."""
         arrays = {**self._weights, **self._correlation.arrays()}
         if self._weights_ahead is not None:
             arrays[_FORECAST + "weights"] = self._weights_ahead
@@ -264,6 +266,7 @@ class LSTMAutoencoder(Detector):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
+        """Read the weights; see :meth:`Detector.load`."""
         detector, arrays, facts = cls.read(folder)
         detector._correlation = RobustCovariance.from_arrays(arrays)
         detector._weights = {key: arrays[key] for key in (*_KERNEL, "decoder_hidden")}
@@ -301,7 +304,7 @@ class LSTMAutoencoder(Detector):
     def _errors(
         self, readings: NDArray[np.float64], ends: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """Reading minus reconstruction at each window's end: (n, d)."""
+        """Return reading minus reconstruction at each window's end: (n, d)."""
         errors: NDArray[np.float64] = readings[ends] - self._reconstruct(readings, ends)
         return errors
 

@@ -1,4 +1,4 @@
-"""The LSTM autoencoder's forward pass as one Numba kernel (see ``lstm_autoencoder``).
+"""Run the LSTM autoencoder's forward pass as one Numba kernel (see ``lstm_autoencoder``).
 
 Two windows advance side by side, since a weight once loaded then serves both. Sums are chains
 of explicit fused multiply-adds, the same for one window as for two, so that the result does not
@@ -75,9 +75,11 @@ def _decay2(x: Any) -> Any:
 
 @compiled
 def _advance(gates: F32, hidden: F32, cell: F32) -> None:
-    """One LSTM step from its pre-activations ``gates`` (4h,), in the order i, f, g, o.
+    """Take one LSTM step from its pre-activations ``gates`` (4h,), in the order i, f, g, o.
 
-    Products of a sigmoid and a tanh are written as one fraction: division is dear.
+    Products of a sigmoid and a tanh are written as one fraction: division is costly.
+
+    Products of a sigmoid and a tanh are written as one fraction: division is costly.
     """
     h = hidden.shape[0]
     gi, gf, gg, go = gates[:h], gates[h : 2 * h], gates[2 * h : 3 * h], gates[3 * h :]
@@ -146,7 +148,7 @@ def reconstruct_last(
     out_weight: F32,
     out_bias: F32,
 ) -> F32:
-    """Reconstruction of the last reading of each window.
+    """Reconstruct the last reading of each window.
 
     Parameters
     ----------
@@ -221,7 +223,7 @@ def reconstruct_last(
 
 @compiled
 def whitened_error(readings: F64, ends: I64, reconstruction: F32 | F64, whitening: F64) -> F64:
-    """Root mean square of ``(reading - reconstruction) @ whitening`` over its d values; (n,).
+    """Return the root mean square of ``(reading - reconstruction) @ whitening``, (n,).
 
     Divided by its largest term before squaring, so that no finite reading overflows.
     """

@@ -1,4 +1,4 @@
-"""The LSTM autoencoder in PyTorch and its training; imported only to fit or to compare."""
+"""Train the LSTM autoencoder in PyTorch; imported only to fit or to compare."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WARM_UP = 0.1  # share of the steps in which the learning rate rises
 
 
 class Network(nn.Module):  # type: ignore[misc]
-    """Encoder LSTM -> narrow code -> decoder LSTM that tells the window backwards.
+    """Encode the window into a narrow code and decode it backwards, by two LSTMs.
 
     Told backwards, the last reading comes first and its gradient takes the shortest way
     (Srivastava et al. 2015; Malhotra et al. 2016). The decoder gets the code at every step and
@@ -42,7 +42,7 @@ class Network(nn.Module):  # type: ignore[misc]
         self.out = nn.Linear(hidden, features)
 
     def forward(self, windows: Any) -> Any:
-        """Windows (n, w, d), oldest reading first, to their reconstruction of the same shape."""
+        """Reconstruct windows (n, w, d), oldest reading first, in the same shape."""
         _, (hidden, _) = self.encoder(windows.clamp(-self.clip, self.clip))  # (1, n, h)
         code = self.code(hidden[0])  # (n, c)
         steps = code.unsqueeze(1).expand(-1, windows.shape[1], -1)  # (n, w, c)
@@ -51,7 +51,7 @@ class Network(nn.Module):  # type: ignore[misc]
 
 
 def build(features: int, plan: Plan) -> Network:
-    """An untrained network; the global random state is left as it was."""
+    """Return an untrained network; the global random state is left as it was."""
     with _seeding, torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         network = Network(features=features, hidden=plan.hidden, code=plan.code, clip=plan.clip)
@@ -78,7 +78,7 @@ def _one_thread() -> Iterator[None]:
 def _kept_memory() -> Iterator[None]:
     """Have the C library keep what a training step frees: the next step asks for it again.
 
-    Left alone, glibc gives blocks of this size back to the kernel and faults them in anew, step
+    Left alone, glibc gives blocks of this size back to the kernel and faults them in again, step
     after step: half of the time of a step went there. Elsewhere than on glibc nothing is done.
     """
     libc = ctypes.CDLL(None)
@@ -133,7 +133,7 @@ def train(
 
 
 def _rate(step: int, steps: int) -> float:
-    """The learning rate's share of its highest: up over the first tenth, then down a cosine.
+    """Return the learning rate's share of its highest: up over the first tenth, then down a cosine.
 
     With this and a high rate 12 epochs come to the loss that 40 of a lower, falling one came to
     (Smith, Topin 2019, call it super-convergence).
@@ -202,7 +202,7 @@ def _device(wanted: str) -> Any:
 
 
 def export(network: Network) -> Weights:
-    """The weights as the kernel takes them: transposed, the two biases of an LSTM added up."""
+    """Return the weights as the kernel takes them: transposed, an LSTM's two biases added."""
     state = {key: value.detach().cpu().numpy() for key, value in network.state_dict().items()}
     arrays = {
         "encoder_in": state["encoder.weight_ih_l0"].T,
@@ -220,7 +220,7 @@ def export(network: Network) -> Weights:
 
 
 def restore(weights: Weights, clip: float) -> Network:
-    """The network that :func:`export` wrote down, in evaluation mode."""
+    """Return the network that :func:`export` wrote, in evaluation mode."""
     features, gates = weights["encoder_in"].shape
     network = Network(
         features=features, hidden=gates // 4, code=len(weights["code_bias"]), clip=clip

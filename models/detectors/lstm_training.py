@@ -1,4 +1,4 @@
-"""How the LSTM autoencoder is trained: the figures, and which windows are held out."""
+"""Plan the training of the LSTM autoencoder: its figures, and which windows are held out."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Plan:
     seed: int
 
     def windows(self, training: int) -> int:
-        """How many windows an epoch has, out of ``training`` different ones."""
+        """Return how many windows an epoch has, out of ``training`` different ones."""
         return min(training * _times(training), self.max_windows)
 
     def draw(self, training: Ends, random: np.random.Generator) -> Ends:
-        """The windows of one epoch: all, in a new order, but no more than ``max_windows``."""
+        """Draw the windows of one epoch: all, in a new order, but at most ``max_windows``."""
         drawn: Ends = np.concatenate(
             [random.permutation(training) for _ in range(_times(len(training)))]
         )
@@ -48,7 +48,7 @@ def _times(training: int) -> int:
 
 
 def split(lengths: list[int], window: int) -> tuple[Ends, Ends]:
-    """Rows, counted over all streams, at which windows for training and for validation end.
+    """Choose the rows, over all streams, at which windows for training and validation end.
 
     Every fifth block of a stream is held out. Blocks, because shuffled windows that share all
     but one reading would be on both sides; spread, so that drift is in both.
@@ -67,5 +67,5 @@ def split(lengths: list[int], window: int) -> tuple[Ends, Ends]:
 
 
 def thin(ends: Ends, most: int) -> Ends:
-    """At most ``most`` of ``ends``, evenly spaced."""
+    """Return at most ``most`` of ``ends``, evenly spaced."""
     return ends[:: -(-len(ends) // max(1, most)) or 1]

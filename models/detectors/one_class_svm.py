@@ -1,4 +1,4 @@
-"""One-class SVM: fitted by PyOD, scored as the logarithm of its kernel sum."""
+"""Detect by one-class SVM: fitted by PyOD, scored as the logarithm of its kernel sum."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LEAST = 0.1  # energy that is not told from none
 
 
 class OneClassSVM(Detector):
-    """Distance from the normal cloud, as the support vectors of a one-class SVM describe it.
+    """Score the distance from the normal cloud, as the support vectors describe it.
 
     Sees readings outside the cloud whatever its shape. Takes no notice of time. Distances are
     measured in whitened coordinates (:class:`RobustCovariance`): among correlated sensors a plain
@@ -45,7 +45,7 @@ class OneClassSVM(Detector):
     ----------
     nu : float
         In (0, 1): bound on the share of fitted readings outside, and, in effect, how many of
-        them become support vectors. Larger values give a smoother, dearer magnitude.
+        them become support vectors. Larger values give a smoother, costlier magnitude.
     gamma : "scale" or float
         Inverse squared width of the kernel; "scale" is ``1 / (d * variance)``.
     max_rows : int
@@ -90,6 +90,7 @@ class OneClassSVM(Detector):
 
     @property
     def params(self) -> dict[str, Any]:
+        """Return the constructor's arguments; see :attr:`Detector.params`."""
         return {
             "nu": self.nu,
             "gamma": self.gamma,
@@ -124,7 +125,7 @@ class OneClassSVM(Detector):
         return self
 
     def coordinates(self, x: Array) -> NDArray[np.float64]:
-        """Readings (n, d) as the kernel sees them, (n, d)."""
+        """Return readings (n, d) as the kernel sees them, (n, d)."""
         return self._correlation.whiten(bounded(x, _FURTHEST))
 
     def _adopt(self, library: Any) -> None:
@@ -138,23 +139,23 @@ class OneClassSVM(Detector):
         self._rho = float(-machine.intercept_[0])
 
     def score(self, x: Array) -> NDArray[np.float64]:
-        """``log(1 + 10 E)`` of the energy E of each row (n, d); see :meth:`Detector.score`."""
+        """Return ``log(1 + 10 E)`` of the energy E per row (n, d); see :meth:`Detector.score`."""
         energy = self.energy(x)
         return np.log1p(energy / _LEAST) if self.log else energy
 
     def energy(self, x: Array) -> NDArray[np.float64]:
-        """``-log`` of the weighted kernel sum of each row (n, d): (n,), at least 0."""
+        """Return ``-log`` of the weighted kernel sum of each row (n, d): (n,), at least 0."""
         place = self.coordinates(self.check(x))
         found = kernel_magnitude(place, self._vectors, self._log_weight, self.width)
         return np.maximum(found, 0.0) if self.log else found
 
     def decision(self, x: Array) -> NDArray[np.float64]:
-        """PyOD's ``OCSVM.decision_function``, from the same sum: positive outside, <= ``rho``."""
+        """Return PyOD's ``OCSVM.decision_function``: positive outside, <= ``rho``."""
         decision: NDArray[np.float64] = self._rho - self._total * np.exp(-self.energy(x))
         return decision
 
     def explain(self, x: Array) -> NDArray[np.float64]:
-        """Share of each feature in the surprise; see :meth:`Detector.explain`.
+        """Return each feature's share in the contributions; see :meth:`Detector.explain`.
 
         Taken of the deviation from the mean of the support vectors, weighted as the kernel sum
         weighs them: from the nearest that normal operation comes
@@ -170,6 +171,7 @@ class OneClassSVM(Detector):
         return shares(self._correlation.surprise(gaps, whitened=True))
 
     def save(self, folder: Path) -> None:
+        """Write the support vectors; see :meth:`Detector.save`."""
         arrays = {
             "vectors": self._vectors,
             "log_weight": self._log_weight,
@@ -179,6 +181,7 @@ class OneClassSVM(Detector):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
+        """Read the support vectors; see :meth:`Detector.load`."""
         detector, arrays, facts = cls.read(folder)
         detector._correlation = RobustCovariance.from_arrays(arrays)
         detector._vectors = arrays["vectors"]

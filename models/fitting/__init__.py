@@ -1,1 +1,1 @@
-"""Fitting a model set: scales, detectors, calibration out-of-fold."""
+"""Fit a model set: scales, detectors, calibration out of fold."""

@@ -1,4 +1,4 @@
-"""How often normal readings make bursts of anomalies, and how rare their peaks are.
+"""Fit how often normal readings make bursts of anomalies, and how rare their peaks are.
 
 Fitted on what long-running adaptive streams make of the out-of-fold magnitudes, as the final tail
 is. A burst is a cluster of readings beyond the gate. That it has ``d`` anomalies at alarm level
@@ -60,7 +60,7 @@ def fit_bursts(
     interval_s: float,
     streams: float = 1.0,
 ) -> BurstRates:
-    """Rates of normal bursts.
+    """Fit the rates of normal bursts.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _by_p(readings: float, interval_s: float, streams: float) -> BurstRates:
 
 
 def _endless(values: Floats, times: int) -> Floats:
-    """The end of an endless repetition (n,): the stream's swing is in it from the start."""
+    """Return the end of an endless repetition (n,): the stream's swing is in it from the start."""
     return np.resize(values[::-1], _BURN_IN + times * len(values))[::-1]
 
 
@@ -106,7 +106,7 @@ def _rarities(cal: Calibration, fast: Floats, how: AdaptationParams) -> Floats:
 
 
 def _bursts(rarities: Sequence[Floats], level: float) -> Floats:
-    """The largest rarities in and around each burst, (bursts, max of DELAYS), falling."""
+    """Return the largest rarities in and around each burst, (bursts, max of DELAYS), falling."""
     most = max(DELAYS)
     rows = []
     for values in rarities:
@@ -168,7 +168,7 @@ def _cost(
 
 
 def opening(rarities: Floats, level: float, rule: OpeningRule) -> int | None:
-    """Index of the reading of ``-log10 p`` (n,) at which an incident opens; None: none does."""
+    """Return the index at which an incident opens in ``-log10 p`` (n,); None where none does."""
     hits = quiet = 0
     peak = 0.0
     for i, rarity in enumerate(rarities.tolist()):

@@ -1,4 +1,4 @@
-"""How a subset's calibration is made from out-of-fold magnitudes."""
+"""Fit a subset's calibration on out-of-fold magnitudes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def calibrate(
     slow: bool = True,
     swiftness: float = SWIFTNESS,
 ) -> dict[str, Calibration]:
-    """A calibration for every subset of detectors that can be present.
+    """Fit a calibration for every subset of detectors that can be present.
 
     ``slow`` says whether the magnitude smoothed over some twenty readings has a say, ``swiftness``
     how much the newest reading weighs in the other one.
@@ -72,7 +72,7 @@ def calibrate(
 def _series(
     subset: Sequence[str], raw: list[dict[str, Floats]], moved: list[Floats] | None = None
 ) -> tuple[list[Floats], list[Floats]]:
-    """The subset's magnitudes (k, n_i) of each stream, where all of its detectors have one.
+    """Return the subset's magnitudes (k, n_i) of each stream, where all of its detectors have one.
 
     Beside them the decades (n_i,) by which what stood still moved, 0 where none is given.
     """
@@ -132,7 +132,7 @@ def _adaptive_tail(draft: Calibration, fast: list[Floats], how: AdaptationParams
 
 
 def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, float, list[Floats]]:
-    """Where the slow magnitude starts, and how it is brought onto the swift one's scale.
+    """Find where the slow magnitude starts, and how it is brought onto the swift one's scale.
 
     Returns
     -------
@@ -152,13 +152,13 @@ def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, fl
 
 
 def settled(values: Floats) -> Floats:
-    """The readings after the filter's start-up, where there are enough of them."""
+    """Return the readings after the filter's start-up, where there are enough of them."""
     skip = int(2 * HALF_LIFE)
     return values[skip:] if len(values) > 2 * skip else values
 
 
 def ewma(values: Floats, start: float, weight: float = ALPHA) -> Floats:
-    """Exponentially weighted mean of (n,), the newest having ``weight``, begun at ``start``."""
+    """Return the exponentially weighted mean of (n,), from ``start``; the newest has ``weight``."""
     from scipy.signal import lfilter
 
     out: Floats = lfilter([weight], [1.0, weight - 1.0], values, zi=[(1.0 - weight) * start])[0]
@@ -166,13 +166,13 @@ def ewma(values: Floats, start: float, weight: float = ALPHA) -> Floats:
 
 
 def adapted(cal: Calibration, fast: Floats, how: AdaptationParams | None) -> Floats:
-    """What a stream past its start makes of fast magnitudes (n,): maxima over its stretch, (n,)."""
+    """Adapt fast magnitudes (n,) as a stream past its start does: maxima over its stretch, (n,)."""
     follower = AdaptiveTail(cal.median, age=how.start if how else 0)
     return np.array([follower.step(value, cal, how)[1] for value in fast.tolist()])
 
 
 def scores(cal: Calibration, found: OutOfFold, how: AdaptationParams) -> dict[str, Floats]:
-    """What readings never fitted on score: each detector's, and ``final_score`` of fresh streams.
+    """Score readings never fitted on: each detector's, and ``final_score`` of fresh streams.
 
     (n,) each, over the readings that all of the subset's detectors have a say on.
     """
@@ -187,7 +187,7 @@ def scores(cal: Calibration, found: OutOfFold, how: AdaptationParams) -> dict[st
 
 
 def fast_magnitudes(cal: Calibration, found: OutOfFold) -> list[Floats]:
-    """Combined magnitudes out of fold, (n_i,) of each stream."""
+    """Return the combined magnitudes out of fold, (n_i,) per stream."""
     beside = _series(cal.detectors, found.raw, found.moved)[1]
     named = zip(_by_name(cal, found), beside, strict=True)
     return [cal.combined(cal.decades(s)) + more for s, more in named]

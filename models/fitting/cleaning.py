@@ -1,4 +1,4 @@
-"""Garbage is left out of training: readings that hold a value no sensor measured.
+"""Leave garbage out of training: readings that hold a value no sensor measured.
 
 What is garbage is told by :mod:`models.scoring.garbage`. A reading with such a value is left out
 of everything that is fitted, as it is left out of a live stream's window; a feature that is

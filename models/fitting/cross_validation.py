@@ -1,4 +1,4 @@
-"""Raw magnitudes out of fold: every reading is scored by detectors that never saw its block.
+"""Score every reading by detectors that never saw its block, for raw magnitudes out of fold.
 
 Neighbouring readings are alike, so what is held out is a block of time (or, for a fleet of short
 runs, whole runs), never single rows.
@@ -38,7 +38,7 @@ Fit = Callable[[Sequence[tuple[int, Floats]]], tuple[Preprocessing, dict[str, De
 
 
 def make_folds(lengths: Sequence[int], folds: int, by_stream: bool) -> list[list[Part]]:
-    """What each fold holds out: blocks of time, or whole streams dealt out in turn."""
+    """Choose what each fold holds out: blocks of time, or whole streams dealt out in turn."""
     out: list[list[Part]] = [[] for _ in range(folds)]
     for i, n in enumerate(lengths):
         if by_stream:
@@ -52,7 +52,7 @@ def make_folds(lengths: Sequence[int], folds: int, by_stream: bool) -> list[list
 
 
 def training_parts(lengths: Sequence[int], held: Sequence[Part]) -> list[Part]:
-    """The continuous stretches that are not held out."""
+    """Return the continuous stretches that are not held out."""
     parts = []
     for i, n in enumerate(lengths):
         free = 0
@@ -68,7 +68,7 @@ def training_parts(lengths: Sequence[int], held: Sequence[Part]) -> list[Part]:
 def raw_magnitudes(
     detectors: dict[str, Detector], rows: Array, start: int, end: int
 ) -> dict[str, Floats]:
-    """Each detector's magnitude of ``rows[start:end]``; NaN where a window does not fit."""
+    """Return each detector's magnitude of ``rows[start:end]``; NaN where no window fits."""
     out: dict[str, Floats] = {}
     for name, detector in detectors.items():
         w = detector.window
@@ -86,9 +86,12 @@ def raw_magnitudes(
 
 @dataclass(slots=True)
 class OutOfFold:
-    """Raw magnitudes by detector, one array a stream; ``warm`` those of the first readings of
-    each stream, scored without a baseline of its own (empty where there are no baselines);
-    ``moved`` the decades (n_i,) by which what stood still moved, empty where nothing did."""
+    """Raw magnitudes by detector, one array per stream.
+
+    ``warm`` are those of the first readings of each stream, scored without a baseline of its own
+    (empty where there are no baselines); ``moved`` the decades (n_i,) by which what stood still
+    moved, empty where nothing did.
+    """
 
     raw: list[dict[str, Floats]]
     warm: list[dict[str, Floats]]
@@ -96,7 +99,7 @@ class OutOfFold:
 
 
 def out_of_fold(streams: Sequence[Floats], found: Sequence[FoldResult]) -> OutOfFold:
-    """What the folds found, put together: every reading by the fold that left its block out."""
+    """Join the findings of the folds: every reading by the fold that left its block out."""
     raw: list[dict[str, Floats]] = [{} for _ in streams]
     warm: list[dict[str, Floats]] = [{} for _ in streams]
     for part, magnitudes, first in (one for fold in found for one in fold):
@@ -109,7 +112,7 @@ def out_of_fold(streams: Sequence[Floats], found: Sequence[FoldResult]) -> OutOf
 
 
 def held_out(streams: Sequence[Floats], held: Sequence[Part], fit: Fit) -> FoldResult:
-    """One fold: fit on all but ``held``, then the magnitudes of ``held``."""
+    """Carry out one fold: fit on all but ``held``, then score ``held``."""
     lengths = [len(s) for s in streams]
     training = [
         (p.stream, streams[p.stream][p.start : p.end]) for p in training_parts(lengths, held)

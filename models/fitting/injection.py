@@ -1,4 +1,4 @@
-"""Faults put into normal readings, to measure what would be seen.
+"""Inject faults into normal readings, to measure what would be seen.
 
 A detector that never alarms keeps every budget. So nothing is chosen or promised by its alarm
 rate alone: faults of known kind and size are added to normal readings that were held out, and the
@@ -43,11 +43,12 @@ class Fault:
 
     @property
     def end(self) -> int:
+        """Return the index after the fault's last reading."""
         return self.start + self.length
 
 
 def inject(values: Floats, fault: Fault, spread: Floats, rng: np.random.Generator) -> Floats:
-    """A copy of ``values`` (n, d) with the fault in it.
+    """Return a copy of ``values`` (n, d) with the fault in it.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def inject(values: Floats, fault: Fault, spread: Floats, rng: np.random.Generato
 def steps(
     n: int, d: int, sizes: Sequence[float], count: int, length: int, rng: np.random.Generator
 ) -> Iterator[Fault]:
-    """``count`` steps of each size at random places of (n, d) readings, one to three features."""
+    """Yield ``count`` steps of each size at random times of (n, d) readings, in 1 to 3 features."""
     for size in sizes:
         for _ in range(count):
             start = int(rng.integers(0, max(n - length, 1)))

@@ -1,4 +1,4 @@
-"""Fitting a model set: preprocessing, detectors, and an honest calibration."""
+"""Fit a model set: preprocessing, detectors, and an honest calibration."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _LIBRARIES = {
 
 @dataclass
 class FitReport:
-    """What a fit found out, for people and for MLflow."""
+    """Findings of a fit, for people and for MLflow."""
 
     rows: int = 0
     streams: int = 0
@@ -75,7 +75,7 @@ def fit_model_set(
     Parameters
     ----------
     values : list of (n_i, d)
-        Normal readings in their own units, one array a stream, in time order.
+        Normal readings in their own units, one array per stream, in time order.
     timestamps : list of (n_i,) datetime64, or None when there are none
     feature_names : d names
     progress : told of each step, from whatever thread it is made in
@@ -135,7 +135,7 @@ def fit_model_set(
 
 
 def _report(plan: FitPlan, streams: list[Floats]) -> FitReport:
-    """What the plan says; figures are added."""
+    """Return what the plan says; figures are added."""
     return FitReport(
         sum(map(len, streams)), len(streams), 0.0, plan.drift_mode, plan.baseline, plan.horizon,
         [*plan.notes, *plan.scales.notes, *plan.decided()],
@@ -143,7 +143,7 @@ def _report(plan: FitPlan, streams: list[Floats]) -> FitReport:
 
 
 def _of_standing(plan: FitPlan, streams: list[Floats], began: float) -> tuple[ModelSet, FitReport]:
-    """A model set without detectors: all that can be judged is whether a feature moves."""
+    """Return a model set without detectors: all that can be judged is whether a feature moves."""
     report = _report(plan, streams)
     report.notes.append("no feature ever varied: no detector is fitted, movement is what is seen")
     report.seconds = round(time.perf_counter() - began, 3)
@@ -164,7 +164,9 @@ def _side_by_side(
     progress: Progress | None,
     threads: int,
 ) -> tuple[tuple[Preprocessing, dict[str, Detector]], list[FoldResult]]:
-    """The fit of all the data and those of the folds, in threads: they do not share anything.
+    """Return the fit of all the data and those of the folds, in threads.
+
+    They do not share anything.
 
     Threads and not processes: the libraries let go of the interpreter's lock while they compute,
     and the data, which may be large, are there once.

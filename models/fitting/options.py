@@ -1,4 +1,4 @@
-"""How a model set is fitted: one frozen object of options, checked when it is made."""
+"""Choose how a model set is fitted: one frozen object of options, checked when it is made."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DETECTORS: dict[str, type[Detector]] = {
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a model set is fitted; every field has a default that needs no labels.
+    """Options of a fit; every field has a default that needs no labels.
 
     Parameters
     ----------
@@ -81,13 +81,13 @@ class FitOptions:
             raise TrainingError(f"folds: {self.folds} is less than 2")
 
     def imputed(self, width: int) -> int:
-        """How many of ``width`` features a reading may lack and still be used."""
+        """Return how many of ``width`` features a reading may lack and still be used."""
         if self.missing == "auto":
             return max(width // 10, int(width >= 5))
         return self.max_imputed if self.missing == "impute" else 0
 
     def detector(self, name: str, decided: Mapping[str, Any] | None = None) -> Detector:
-        """An unfitted detector.
+        """Make an unfitted detector.
 
         ``decided`` are parameters that the data decided; those given by the user come first.
 
@@ -105,7 +105,7 @@ class FitOptions:
             raise TrainingError(f"{name}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return it ready for JSON."""
         out = asdict(self)
         out["models"] = list(self.models)
         out["limits"] = {name: list(pair) for name, pair in self.limits.items()}
@@ -113,7 +113,7 @@ class FitOptions:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FitOptions:
-        """What :meth:`to_dict` gave; options that are not known (any more) are passed over."""
+        """Read what :meth:`to_dict` returned; options that are not known are ignored."""
         known = {option.name for option in fields(cls)}
         given = {name: value for name, value in data.items() if name in known}
         return cls(**{**given, "models": tuple(data.get("models", MODEL_NAMES))})

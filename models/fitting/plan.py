@@ -1,4 +1,4 @@
-"""What is decided once from all of the data, so that all of it and every fold are fitted alike."""
+"""Decide once, from all of the data, what all folds share."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FORECAST_HOLDS: Final = 5.0
 
 
 class FitPlan:
-    """Scales, drift mode, baseline, adaptation and folds of one fit.
+    """Decide scales, drift mode, baseline, adaptation and folds of one fit.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class FitPlan:
         self.first = [self._first(s) for s in streams] if self.baseline else []
 
     def _lags(self, varied: list[Floats]) -> int:
-        """Readings the window detector's forecast looks back on; none unless it holds."""
+        """Return how many readings the forecast looks back on; 0 without the window detector."""
         lags = min(LAGS, self.options.window - 1)
         if self.steadiness is None or LSTM_AUTOENCODER not in self.options.models or not lags:
             return 0
@@ -108,7 +108,7 @@ class FitPlan:
         return lags if self.forecast is not None and self.forecast <= FORECAST_HOLDS else 0
 
     def _first(self, values: Floats) -> Floats:
-        """Where a stream (n, d) began, (d,) of the kept features: garbage is passed over."""
+        """Return where a stream (n, d) began, (d,) of the kept features: garbage is passed over."""
         center, spread = self.scales.center, self.scales.spread
         first = values[: self.baseline, self.scales.kept]
         z = np.clip((first - center) / spread, -IMPOSSIBLE, IMPOSSIBLE)
@@ -117,7 +117,7 @@ class FitPlan:
         return out
 
     def _horizon(self, streams: list[Floats]) -> tuple[int, list[Trial]]:
-        """Readings that tolerated drift is carried on for, and what that was decided on."""
+        """Choose for how many readings tolerated drift is carried on; return the trials, too."""
         if self.drift_mode != "normal" or not self.scales.kept:
             return 0, []
         if self.options.horizon != "auto":
@@ -125,7 +125,7 @@ class FitPlan:
         return choose_horizon([s[:, self.scales.kept] for s in streams], self.options.seed)
 
     def _standing(self, streams: list[Floats]) -> Standing | None:
-        """What is known of the features that have no scale.
+        """Return what is known of the features that have no scale.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class FitPlan:
         return fit_standing(values, [self.names[j] for j in dropped])
 
     def decided(self) -> list[str]:
-        """What was decided on the data, in words."""
+        """Describe what was decided on the data, in words."""
         if not self.trials:
             return []
         chosen = next(t for t in self.trials if t.horizon == self.horizon)
@@ -185,7 +185,7 @@ class FitPlan:
         ]
 
     def moved(self, streams: list[Floats]) -> list[Floats]:
-        """Decades (n_i,) by which what stood still moved in each stream; empty without any."""
+        """Return decades (n_i,) by which what stood still moved, per stream; empty without any."""
         if self.standing is None:
             return []
         return [self.standing.decades(s[:, self.scales.dropped]) for s in streams]
@@ -200,7 +200,7 @@ class FitPlan:
         return BASELINE_READINGS * baseline_helps(kept, self.scales.spread, BASELINE_READINGS)
 
     def _adaptation(self) -> AdaptationParams:
-        """Where drift is the fault the tail may follow the stream only a little.
+        """Return where drift is the fault the tail may follow the stream only a little.
 
         Where levels hold it follows even less: what it would follow there is partly faults.
         """
@@ -213,7 +213,7 @@ class FitPlan:
         return AdaptationParams(rate)
 
     def folds(self) -> list[list[Part]]:
-        """What each fold of the calibration holds out.
+        """Choose what each fold of the calibration holds out.
 
         Fewer folds where there is much data: their detectors then hardly differ. The window
         detector is left out, with a note, where what a fold leaves is too short for it.
@@ -253,7 +253,7 @@ class FitPlan:
     def fit(
         self, parts: Sequence[tuple[int, Floats]], progress: Progress | None
     ) -> tuple[Preprocessing, dict[str, Detector]]:
-        """Preprocessing and detectors on stretches (stream, (n, d) of the kept features)."""
+        """Fit preprocessing and detectors on stretches (stream, (n, d) of the kept features)."""
         pre = self.preprocess(parts)
         rows: list[Array] = []
         for i, values in parts:
@@ -270,7 +270,7 @@ class FitPlan:
         return pre, detectors
 
     def preprocess(self, parts: Sequence[tuple[int, Floats]]) -> Preprocessing:
-        """Scales and decorrelation fitted on stretches (stream, (n, d) of the kept features)."""
+        """Fit scales and decorrelation on stretches (stream, (n, d) of the kept features)."""
         pooled = np.concatenate([v for _, v in parts])
         flat = pooled
         if self.baseline:
@@ -299,7 +299,7 @@ class FitPlan:
 
 
 def median_interval(timestamps: Sequence[Times] | None) -> float | None:
-    """Median seconds between neighbouring readings; None without times."""
+    """Return the median seconds between neighbouring readings; None without times."""
     if not timestamps:
         return None
     steps = [np.diff(t).astype("timedelta64[us]").astype(np.float64) / 1e6 for t in timestamps]

@@ -1,4 +1,4 @@
-"""How preprocessing is fitted: which features, which scale, whether drift is normal, baselines."""
+"""Fit the preprocessing: which features, which scale, whether drift is normal, baselines."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def check_training(values: Sequence[Array], names: Sequence[str], least: int) ->
 
 
 def robust_spread(values: Floats) -> Floats:
-    """Standard deviation of each column of (n, d), winsorised at 0.5 and 99.5 %."""
+    """Return the standard deviation of each column of (n, d), winsorised at 0.5 and 99.5 %."""
     low, high = np.quantile(values, (0.005, 0.995), axis=0)
     spread: Floats = np.clip(values, low, high).std(axis=0)
     return spread
@@ -95,7 +95,7 @@ def fit_scales(streams: list[Floats], names: Sequence[str], fate: str = "not use
 
 
 def drift_per_reading(streams: list[Floats]) -> Floats:
-    """How far each feature's level moves per reading, (d,): from 50-reading block means.
+    """Return how far each feature's level moves per reading, (d,): from 50-reading block means.
 
     The root mean square step from one block mean to the next, what the scatter inside the blocks
     would cause alone taken off, over the block's length.
@@ -116,7 +116,10 @@ def drift_per_reading(streams: list[Floats]) -> Floats:
 
 
 def step_correlation(streams: list[Floats]) -> Floats:
-    """How the features' block means move together, (d, d): shrunk to 0 where steps are few."""
+    """Return how the features' block means move together, (d, d).
+
+    Shrunk to 0 where steps are few.
+    """
     steps = [
         np.diff(s[: len(s) // _BLOCK * _BLOCK].reshape(-1, _BLOCK, s.shape[1]).mean(axis=1), axis=0)
         for s in streams
@@ -132,7 +135,7 @@ def step_correlation(streams: list[Floats]) -> Floats:
 def decorrelation(
     rows: Floats, ratio: Floats, together: Floats, shrinkage: float = SHRINKAGE
 ) -> Floats | None:
-    """The symmetric transform (d, d) that decorrelates scaled rows (n, d).
+    """Return the symmetric transform (d, d) that decorrelates scaled rows (n, d).
 
     ``ratio`` (spread over scale, (d,)) says how much of the scale is the readings' own spread,
     which correlates as they do; the rest is drift, which correlates as block means move
@@ -154,7 +157,7 @@ def decorrelation(
 
 
 def drift_is_fault(streams: Sequence[Array]) -> bool:
-    """The data-driven default: whether slow drift should count as the fault.
+    """Return the data-driven default: whether slow drift should count as the fault.
 
     True for a fleet of short runs: several streams, the median one shorter than an adaptive tail
     needs to follow a stream (333 readings: one over its rate and pace). Levels then differ from
@@ -165,7 +168,7 @@ def drift_is_fault(streams: Sequence[Array]) -> bool:
 
 
 def baseline_helps(streams: list[Floats], spread: Floats, readings: int) -> bool:
-    """Whether a stream's first readings tell its later level better than the group's does.
+    """Return whether a stream's first readings tell its later level better than the group's does.
 
     Compares, over streams and features in units of spread, the variance of (mean of the rest -
     mean of the first readings) with that of (mean of the rest - the group's mean).

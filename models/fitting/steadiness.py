@@ -114,7 +114,7 @@ def _errors(rows: Floats, weights: Floats) -> Floats:
 
 
 def _apart(streams: list[Floats]) -> list[Fold]:
-    """Some streams against the others, each once at most; three ways."""
+    """Set some streams against the others, each once at most; three ways."""
     return [
         ([s for i, s in enumerate(streams) if i % _UNITS != k], streams[k::_UNITS])
         for k in range(_UNITS)

@@ -81,7 +81,7 @@ class Trial:
 
 
 def choose_horizon(streams: Sequence[Floats], seed: int = 0) -> tuple[int, list[Trial]]:
-    """The smallest allowance that keeps later alarms down without costing faults.
+    """Return the smallest allowance that keeps later alarms down without costing faults.
 
     Parameters
     ----------
@@ -100,7 +100,10 @@ def choose_horizon(streams: Sequence[Floats], seed: int = 0) -> tuple[int, list[
 
 
 def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> float:
-    """The largest shrinkage of the correlation that costs no faults; the first if unknown."""
+    """Return the largest shrinkage of the correlation that costs no faults.
+
+    The first if unknown.
+    """
     folds = later_blocks(streams)
     if not folds:
         return SHRINKAGES[0]
@@ -161,7 +164,7 @@ def _trial(
 def fit_rows(
     streams: list[Floats], horizon: int, shrinkage: float
 ) -> tuple[Callable[[Floats], Floats], Floats]:
-    """What turns readings (n, d) into decorrelated rows; and each feature's spread (d,)."""
+    """Return what turns readings (n, d) into decorrelated rows; and each feature's spread (d,)."""
     pooled = np.concatenate(streams)
     spread = robust_spread(pooled)
     # a feature may stand still in all blocks but those it is tried on

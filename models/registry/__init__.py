@@ -1,1 +1,1 @@
-"""Where bundles are registered: MLflow, plain files, the Bento store."""
+"""Register bundles: in MLflow, in plain files, in the Bento store."""

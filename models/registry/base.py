@@ -42,7 +42,7 @@ class Registry(Protocol):
         """Keep a copy of the bundle in ``folder``; returns its version."""
 
     def alias(self, name: str) -> str | None:
-        """The version an alias points at; None when it points at nothing."""
+        """Return the version an alias points at; None when it points at nothing."""
 
     def set_alias(self, name: str, version: str) -> None:
         """Point an alias at a version, at once for every later reader."""
@@ -54,19 +54,19 @@ class Registry(Protocol):
         """Write a note on a version."""
 
     def fetch(self, version: str, into: Path) -> Path:
-        """The bundle's folder below ``into``, copied there unless a whole copy is there."""
+        """Return the bundle's folder below ``into``, copied there unless a whole copy is there."""
 
     def versions(self) -> list[dict[str, Any]]:
-        """Newest first: ``version, created_at, aliases, run_id, digest, tags``."""
+        """List the newest first: ``version, created_at, aliases, run_id, digest, tags``."""
 
     def runs(
         self, limit: int = 20, page: str | None = None, model_name: str | None = None
     ) -> dict[str, Any]:
-        """Training runs, newest first: ``{"enabled", "runs", "next_page", "message"?}``."""
+        """List training runs, newest first: ``{"enabled", "runs", "next_page", "message"?}``."""
 
 
 def open_registry(mlflow_uri: str | None, experiment: str, var_dir: Path) -> Registry:
-    """The registry in force.
+    """Return the registry in force.
 
     Parameters
     ----------
@@ -126,25 +126,30 @@ class FileRegistry:
                     return str(number)
 
     def alias(self, name: str) -> str | None:
+        """Return the version of an alias, or None."""
         try:
             return self._alias_file(name).read_text(encoding="utf-8").strip() or None
         except FileNotFoundError:
             return None
 
     def set_alias(self, name: str, version: str) -> None:
+        """Point an alias at a version."""
         self._about(version)
         write_text_atomically(self._alias_file(name), version + "\n")
 
     def drop_alias(self, name: str) -> None:
+        """Remove an alias."""
         self._alias_file(name).unlink(missing_ok=True)
 
     def tag(self, version: str, key: str, value: str) -> None:
+        """Store a tag of a version."""
         about = self._about(version)
         about["tags"][key] = value
         path = self.root / "versions" / version / "version.json"
         write_text_atomically(path, json.dumps(about, indent=1))
 
     def fetch(self, version: str, into: Path) -> Path:
+        """Copy a version below ``into``; return its folder."""
         digest = self._about(version)["digest"]
         final = into / f"{version}-{digest[:12]}"
         if cached(final, digest):
@@ -158,6 +163,7 @@ class FileRegistry:
         return final
 
     def versions(self) -> list[dict[str, Any]]:
+        """List the versions, newest first."""
         aliases = {name: self.alias(name) for name in (CHAMPION, CHALLENGER)}
         found = [self._about(n) for n in sorted(self._numbers(), key=int, reverse=True)]
         for about in found:
@@ -167,6 +173,7 @@ class FileRegistry:
     def runs(
         self, limit: int = 20, page: str | None = None, model_name: str | None = None
     ) -> dict[str, Any]:
+        """List training runs; files keep none."""
         return {
             "enabled": False,
             "message": "MLflow is off (MLFLOW_ENABLED=false), so no runs are kept",

@@ -91,8 +91,10 @@ def import_alias(registry: Registry, alias: str, cache: Path, home: Path | None 
 def import_folder(
     folder: Path, version: str, labels: dict[str, str], home: Path | None = None
 ) -> Imported:
-    """Copy a bundle's folder into the store as ``<MODEL_NAME>:v<version>-<digest>``, and make that
-    ``:latest``, which is what a Bento packs."""
+    """Copy a bundle's folder into the store as ``<MODEL_NAME>:v<version>-<digest>``.
+
+    Makes that ``:latest``, which is what a Bento packs.
+    """
     quiet_mlflow()
     import bentoml  # late: a second and a half that only an import into the store needs
     from bentoml.exceptions import BentoMLException
@@ -119,15 +121,18 @@ def import_folder(
 
 
 def _latest(model: Any, fresh: bool) -> Imported:
-    """Point ``:latest`` at a model of the store: BentoML's own mark goes by the time of creation,
-    which says nothing of a model that becomes champion later, or again."""
+    """Point ``:latest`` at a model of the store.
+
+    BentoML's own mark goes by the time of creation, which is no help with a model that becomes
+    champion later, or again.
+    """
     path = Path(model.path)
     write_text_atomically(path.parent / "latest", str(model.tag.version))
     return Imported(str(model.tag), path, fresh)
 
 
 def stored(home: Path | None = None) -> list[dict[str, Any]]:
-    """The bundles in the store, newest first: ``tag, path, labels, created_at``."""
+    """Return the bundles in the store, newest first: ``tag, path, labels, created_at``."""
     quiet_mlflow()
     import bentoml
 

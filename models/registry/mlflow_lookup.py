@@ -34,14 +34,14 @@ class AliasLookup(Protocol):
     """The registered model, looked at from outside."""
 
     def alias(self, name: str) -> str | None:
-        """The version an alias points at; None when it points at nothing."""
+        """Return the version an alias points at; None when it points at nothing."""
 
     def digest(self, version: str) -> str:
-        """The digest of a version's files."""
+        """Return the digest of a version's files."""
 
 
 def alias_lookup(uri: str, name: str) -> AliasLookup:
-    """A look at the registered model ``name`` behind a tracking URI; raises CannotTell."""
+    """Open a look-up of the registered model ``name``; raises LookupUnsupported."""
     if uri.startswith("sqlite:///"):
         return FileAliasLookup(Path(uri.removeprefix("sqlite:///")), name)
     if uri.startswith(("http://", "https://")):
@@ -57,6 +57,7 @@ class FileAliasLookup:
         self._name = name
 
     def alias(self, name: str) -> str | None:
+        """Return the version of an alias, or None."""
         if not self._path.exists():
             return None
         return self._value(
@@ -65,6 +66,7 @@ class FileAliasLookup:
         )  # fmt: skip
 
     def digest(self, version: str) -> str:
+        """Return the digest of a version's content."""
         found = self._value(
             "SELECT value FROM model_version_tags WHERE name = ? AND version = ? AND key = ?",
             self._name, version, DIGEST_TAG,
@@ -93,6 +95,7 @@ class ServerAliasLookup:
         self._name = name
 
     def alias(self, name: str) -> str | None:
+        """Return the version of an alias, or None."""
         try:
             model = self._get("registered-models/get", name=self._name)["registered_model"]
             aliases = {entry["alias"]: str(entry["version"]) for entry in model.get("aliases", [])}
@@ -103,6 +106,7 @@ class ServerAliasLookup:
         return aliases.get(name)
 
     def digest(self, version: str) -> str:
+        """Return the digest of a version's content."""
         try:
             found = self._get("model-versions/get", name=self._name, version=version)
             tags = {tag["key"]: tag["value"] for tag in found["model_version"]["tags"]}

@@ -37,8 +37,10 @@ T = TypeVar("T")
 
 
 def translated(call: Callable[P, T]) -> Callable[P, T]:
-    """MLflow's errors as the project's: missing is NotFound, refused is InputError, everything
-    else Unavailable."""
+    """Raise MLflow's errors as the project's.
+
+    Missing is NotFound, refused is InputError, everything else Unavailable.
+    """
 
     @wraps(call)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -202,6 +204,7 @@ class MlflowRegistry:
 
     @translated
     def alias(self, name: str) -> str | None:
+        """Return the version of an alias, or None."""
         if self._absent():
             return None
         try:
@@ -215,20 +218,24 @@ class MlflowRegistry:
 
     @translated
     def set_alias(self, name: str, version: str) -> None:
+        """Point an alias at a version."""
         self._version(version)
         self.client.set_registered_model_alias(self.name, name, version)
 
     @translated
     def drop_alias(self, name: str) -> None:
+        """Remove an alias."""
         if self.alias(name) is not None:
             self.client.delete_registered_model_alias(self.name, name)
 
     @translated
     def tag(self, version: str, key: str, value: str) -> None:
+        """Store a tag of a version."""
         self.client.set_model_version_tag(self.name, version, key, value)
 
     @translated
     def fetch(self, version: str, into: Path) -> Path:
+        """Copy a version below ``into``; return its folder."""
         found = self._version(version)
         digest = found.tags.get(DIGEST_TAG)
         final = into / f"{version}-{(digest or found.run_id or 'unknown')[:12]}"
@@ -250,6 +257,7 @@ class MlflowRegistry:
 
     @translated
     def versions(self) -> list[dict[str, Any]]:
+        """List the versions, newest first."""
         if self._absent():
             return []
         try:
@@ -272,8 +280,10 @@ class MlflowRegistry:
     def runs(
         self, limit: int = 20, page: str | None = None, model_name: str | None = None
     ) -> dict[str, Any]:
-        """See :class:`models.registry.base.Registry`; the work is in
-        :mod:`models.registry.mlflow_runs`."""
+        """List training runs; see :class:`models.registry.base.Registry`.
+
+        The work is in :mod:`models.registry.mlflow_runs`.
+        """
         from models.registry.mlflow_runs import training_runs
 
         if self._absent():

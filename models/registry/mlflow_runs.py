@@ -16,7 +16,7 @@ DETECTOR_KIND = "detector"
 def training_runs(
     client: Any, experiment: str, limit: int, page: str | None, model_name: str | None
 ) -> dict[str, Any]:
-    """Runs of ``experiment``, newest first.
+    """List the runs of ``experiment``, newest first.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""The pure function from state, window and readings to results and state."""
+"""Score: the pure function from state, window and readings to results and state."""

@@ -95,13 +95,13 @@ class ScoringPolicy:
     incident_at_once: float = AT_ONCE
 
     def threshold(self, criticality: str) -> float:
-        """The score at which an asset of this criticality alarms."""
+        """Return the score at which an asset of this criticality alarms."""
         return threshold_of(self._budget(criticality))
 
     def opening_rule(
         self, rates: BurstRates | None, criticality: str, raised: float = 0.0
     ) -> OpeningRule | None:
-        """What opens an incident of such an asset; None, without rates: every event does.
+        """Return what opens an incident of such an asset; None, without rates: every event does.
 
         ``raised`` is by how many decades more rare peaks must be than the budget asks.
         """
@@ -136,7 +136,10 @@ class AdaptationParams:
     start: int = 100
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready. The keys are those of stored bundles, whatever the attributes are called."""
+        """Return it ready for JSON.
+
+        The keys are those of stored bundles, whatever the attributes are called.
+        """
         return {
             "rate": self.rate, "pace": self.pace, "least": self.least, "most": self.most,
             "furthest": self.furthest, "start": self.start,
@@ -144,7 +147,7 @@ class AdaptationParams:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> AdaptationParams:
-        """What :meth:`to_dict` gave; a key that is absent has its default."""
+        """Read what :meth:`to_dict` returned; a key that is absent has its default."""
         usual = cls()
         return cls(
             rate=data.get("rate", usual.rate),
@@ -247,7 +250,7 @@ class AdaptiveTail:
         return m, u
 
     def relative(self, m: float, cal: Calibration) -> float:
-        """A magnitude as the tail sees it now: less the offset, over the stretch.
+        """Return a magnitude as the tail sees it now: less the offset, over the stretch.
 
         Beyond the gate what is further is further by as much, whatever the stretch: how far a
         fault lies is not told by how noisy the stream has been.
@@ -292,7 +295,7 @@ class AdaptiveTail:
         self.age = 0
 
     def to_list(self) -> list[float]:
-        """JSON-ready, exact."""
+        """Return it ready for JSON, exactly."""
         known = [
             self.slow, self.log_stretch, self.tokens, self.peak, self.level, self.offset,
             self.beyond, self.age, self.quick,
@@ -301,7 +304,7 @@ class AdaptiveTail:
 
     @classmethod
     def from_list(cls, data: Any) -> AdaptiveTail:
-        """What :meth:`to_list` gave, or the beginning of it.
+        """Read what :meth:`to_list` returned, or the beginning of it.
 
         Raises
         ------

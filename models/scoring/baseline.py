@@ -101,7 +101,7 @@ class FirstReadings:
         self.sums = self.sums + row
 
     def level(self, pre: Preprocessing) -> Floats:
-        """The baseline (d,), in own units."""
+        """Return the baseline (d,), in own units."""
         rough, agreed = skipped_mean(self.kept.astype(np.float64))
         level: Floats = np.where(agreed, self.sums / self.count, pre.center + pre.spread * rough)
         return level
@@ -114,7 +114,7 @@ def group_size(pre: Preprocessing) -> int:
 
 
 def first_level(rows: Floats, pre: Preprocessing) -> Floats:
-    """The level (d,) that a stream with these readings (n, d) has, in own units."""
+    """Return the level (d,) that a stream with these readings (n, d) has, in own units."""
     first = FirstReadings.none(rows.shape[1])
     for row in rows:
         if first.count >= pre.baseline:

@@ -29,7 +29,7 @@ WARM: Final = "@warm"
 
 
 def subset_key(detectors: Sequence[str], warm: bool) -> str:
-    """The name of a subset, such as ``isolation_forest+one_class_svm@warm``."""
+    """Return the name of a subset, such as ``isolation_forest+one_class_svm@warm``."""
     return "+".join(detectors) + (WARM if warm else "")
 
 
@@ -76,11 +76,11 @@ class Calibration:
         return np.stack([self.tails[name].decades(raw[name]) for name in self.detectors])
 
     def combined(self, decades: Floats) -> Floats:
-        """The fast magnitude ``(n,)`` from each detector's decades ``(k, n)``."""
+        """Return the fast magnitude ``(n,)`` from each detector's decades ``(k, n)``."""
         return self.fast.decades(combine(self.detectors, decades))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return it ready for JSON."""
         return {
             "detectors": list(self.detectors),
             "tails": {name: tail.to_dict() for name, tail in self.tails.items()},
@@ -99,7 +99,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
-        """What :meth:`to_dict` gave."""
+        """Read what :meth:`to_dict` returned."""
         return cls(
             tuple(data["detectors"]),
             {name: Tail.from_dict(tail) for name, tail in data["tails"].items()},

@@ -14,7 +14,7 @@ A clock that ran ahead once would make everything late for as long as it ran ahe
   into a time that is long past: no stream that is alive stands there.
 
 Old data sent again fulfil the first two at most, so they never move a stream that is alive. Only
-the time is set back (and the window begins anew): what was learnt of the values stays.
+the time is set back (and the window starts again): what was learnt of the values stays.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class StreamClock:
     def _contradicts(
         self, at: datetime, gap_s: float | None, arrived: datetime, now: datetime
     ) -> bool:
-        """Whether a late reading says that the stream's last time was wrong."""
+        """Return whether a late reading says that the stream's last time was wrong."""
         last = self.last
         assert last is not None  # noqa: S101
         follows = (self.before is None or at > self.before) and (
@@ -137,7 +137,7 @@ class StreamClock:
         return past and self.before is not None and self.since <= IN_A_ROW
 
     def to_list(self) -> list[Any]:
-        """JSON-ready; without ``last``, which others read by itself."""
+        """Return it ready for JSON; without ``last``, which others read by itself."""
         return [self.since, _text(self.before), self.late, _text(self.newest), self.steps]
 
     def read(self, data: Any) -> None:

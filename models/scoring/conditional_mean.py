@@ -43,7 +43,7 @@ def expected(z: Floats, mix: Floats | None, trusted: Bools) -> Floats:
 
 
 def _alike(z: Floats, precision: Floats, trusted: Bools) -> Floats:
-    """The same for rows that all trust the same number of features, at least one."""
+    """Return the same for rows that all trust the same number of features, at least one."""
     n = len(z)
     known = np.nonzero(trusted)[1].reshape(n, -1)  # (n, k)
     rest = np.nonzero(~trusted)[1].reshape(n, -1)  # (n, d - k)

@@ -25,8 +25,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(slots=True)
 class CalibratedScores:
-    """Calibrated magnitudes of all rows of a run: decades and own ``log10 p`` by detector,
-    the combined fast magnitude, and the calibration each row was judged by."""
+    """Calibrated magnitudes of all rows of a run.
+
+    Decades and own ``log10 p`` by detector, the combined fast magnitude, and the calibration each
+    row was judged by.
+    """
 
     names: tuple[str, ...]
     decades: dict[str, list[float]]
@@ -62,7 +65,7 @@ class CalibratedScores:
 
 
 def error_entry(error: AnomalyError, mark: str = LEFT_OUT) -> dict[str, Any]:
-    """What takes the place of a result that could not be had."""
+    """Return what takes the place of a result that could not be had."""
     return {"error": error.entry(), "metadata": {"window": mark}}
 
 
@@ -150,7 +153,7 @@ class StreamScorer:
     def _magnitude(
         self, reading: PreparedReading, cal: Calibration | None, fast: float
     ) -> tuple[float, float]:
-        """The reading's magnitude and ``log10 p``; takes it into the stream's state."""
+        """Return the reading's magnitude and ``log10 p``; takes it into the stream's state."""
         follower = self.stream.state.follower
         if reading.gap:
             follower.pause(self.model_set.median)
@@ -299,7 +302,10 @@ class StreamScorer:
         self.explainer.add(metadata, stream.raw[row], level, inputs)
 
     def _teaches(self, reading: PreparedReading) -> bool:
-        """Whether the stream's level may follow a reading: it stands in order and is whole."""
+        """Return whether the stream's level may follow a reading.
+
+        It stands in order and is whole.
+        """
         baseline = self.model_set.preprocessing.baseline
         out_of_order = reading.late or reading.suppressed is not None
         return not (baseline or out_of_order or reading.imputed)

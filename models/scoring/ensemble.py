@@ -1,4 +1,4 @@
-"""The whole of scoring for one model set, as a pure generator.
+"""Score for one model set, as a pure generator.
 
 ``run`` yields the detector calls it needs and is sent their answers, so the service can hand them
 to runners while back-tests and benchmarks call the detectors directly. It keeps nothing: what a
@@ -45,7 +45,7 @@ class DetectorCall:
 
 @dataclass(slots=True)
 class StreamOutcome:
-    """What one stream's work came to; ``results`` holds one entry a reading."""
+    """Outcome of one stream's work; ``results`` holds one entry per reading."""
 
     results: list[dict[str, Any]]
     state: dict[str, Any]
@@ -89,12 +89,12 @@ def run(
 def _prepare(
     model_set: ModelSet, width: int, work: StreamWork, gap: tuple[float | None, float | None]
 ) -> PreparedStream:
-    """The stream's readings in the detectors' form, with its state.
+    """Return the stream's readings in the detectors' form, with its state.
 
     Raises
     ------
     InputError
-        ``bad_state``, unless the work asks to begin anew then, which its first result says.
+        ``bad_state``, unless the work asks to start again then, which its first result says.
     """
     try:
         state, renewed = model_set.state(work.state), False
@@ -145,7 +145,7 @@ def _calls(model_set: ModelSet, streams: list[PreparedStream]) -> list[DetectorC
 def _calibrated(
     model_set: ModelSet, streams: list[PreparedStream], raw: dict[str, Array]
 ) -> CalibratedScores:
-    """Raw magnitudes of all streams' rows as decades, one's own probabilities, and combined."""
+    """Return decades of all streams' rows, per detector, and combined."""
     good = [r for s in streams for r in s.readings if r.error is None]
     n = len(good)
     windowed = np.fromiter((r.windowed for r in good), bool, n)
@@ -189,7 +189,7 @@ def _refused(model_set: ModelSet, work: StreamWork, error: AnomalyError) -> Stre
 
 
 def missing(model_set: ModelSet, features: Mapping[str, float]) -> MissingFeatures | None:
-    """The error a reading of these features would get, without scoring it."""
+    """Return the error that a reading of these features would get, without scoring it."""
     try:
         model_set.preprocessing.row(features)
     except MissingFeatures as error:

@@ -1,4 +1,4 @@
-"""Alarms as events: the readings of one alarm share one identity."""
+"""Join alarms to events: the readings of one alarm share one identity."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SPACE = uuid.UUID("8d0d1c6a-2f0b-5a57-9a0e-6c3f4a4f7b11")
 
 
 def event_id(asset_id: str, sensor_id: str | None, feature: str | None, kind: str, at: str) -> str:
-    """The same for the same stream, kind and opening time, wherever it is computed."""
+    """Return an id that is the same for the same stream, kind and opening time, everywhere."""
     parts = [asset_id, sensor_id or "", feature or "", kind, at]
     return str(uuid.uuid5(_SPACE, "\x1f".join(parts)))
 
@@ -44,13 +44,13 @@ class Event:
         self.quiet = quiet
 
     def over(self, at: float, silence_s: float) -> bool:
-        """Whether a reading at ``at`` that is no anomaly ends the event."""
+        """Return whether a reading at ``at`` that is no anomaly ends the event."""
         if self.quiet >= QUIET:
             return True
         return self.quiet >= LEAST_QUIET and at - self.last > silence_s
 
     def entry(self, state: str) -> dict[str, Any]:
-        """As it stands in a result's metadata."""
+        """Return the event as it stands in a result's metadata."""
         return {
             "id": self.id,
             "kind": self.kind,
@@ -60,12 +60,12 @@ class Event:
         }
 
     def to_list(self) -> list[Any]:
-        """JSON-ready, exact."""
+        """Return it ready for JSON, exactly."""
         return [self.id, self.kind, self.started_at, self.peak, self.last, self.quiet]
 
     @classmethod
     def from_list(cls, data: Any) -> Event:
-        """What :meth:`to_list` gave; what is missing at its end has its default.
+        """Read what :meth:`to_list` returned; what is missing at its end has its default.
 
         Raises
         ------
@@ -94,7 +94,7 @@ def advance(
     silence_s: float,
     stream: tuple[str, str | None, str | None],
 ) -> tuple[Event | None, dict[str, Any] | None]:
-    """One reading's effect on the stream's event.
+    """Apply one reading to the stream's event.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Why a reading is an anomaly: which features, how far from what was expected, who voted."""
+"""Explain an anomaly: which features, how far from what was expected, which detectors voted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST: Final = 30
 
 
 class Explainer:
-    """Collects the anomalies of one run, asks the detectors once, and fills the answers in."""
+    """Collect the anomalies of one run, ask the detectors once, and fill in the answers."""
 
     def __init__(self, pre: Preprocessing) -> None:
         self._pre = pre
@@ -48,7 +48,7 @@ class Explainer:
             self._asked.setdefault(name, []).append((at, weight, x))
 
     def wanted(self) -> list[tuple[str, Array]]:
-        """(detector, input) of each ``explain`` call that is needed."""
+        """Return (detector, input) of each ``explain`` call that is needed."""
         self._order = list(self._asked)
         return [(name, np.stack([x for _, _, x in self._asked[name]])) for name in self._order]
 
@@ -66,7 +66,7 @@ class Explainer:
         self._describe(shares)
 
     def _describe(self, shares: Floats) -> None:
-        """The features by share; what is expected of each is told by those not at fault."""
+        """Return the features by share; what is expected of each is told by those not at fault."""
         pre = self._pre
         rows = np.stack([row for _, row, _ in self._targets])
         levels = np.stack([level for _, _, level in self._targets])

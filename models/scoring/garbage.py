@@ -1,4 +1,4 @@
-"""Values that no sensor measured: error codes, all bits set, float limits.
+"""Recognise values that no sensor measured: error codes, all bits set, float limits.
 
 A logger writes what it has: a driver's error code, a register with all bits set, uninitialised
 memory. One such value among thousands stretches every mean, range and covariance, so it has to be
@@ -73,7 +73,7 @@ class Garbage:
     codes: tuple[tuple[float, ...], ...]
 
     def mask(self, values: Floats) -> Mask:
-        """Which of ``values`` (n, d) are garbage; never a NaN."""
+        """Return which of ``values`` (n, d) are garbage; never a NaN."""
         found: Mask = (
             (values < self.low) | (values > self.high) | (np.abs(values) >= HUGE)
         ) & (values != 0)  # fmt: skip
@@ -83,12 +83,12 @@ class Garbage:
         return found
 
     def of(self, columns: Sequence[int]) -> Garbage:
-        """The same for some of the columns only."""
+        """Return the same for some of the columns only."""
         chosen = list(columns)
         return Garbage(self.low[chosen], self.high[chosen], tuple(self.codes[j] for j in chosen))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; None stands for "no bound"."""
+        """Return it ready for JSON; None stands for "no bound"."""
         return {
             "low": [float(v) if np.isfinite(v) else None for v in self.low],
             "high": [float(v) if np.isfinite(v) else None for v in self.high],
@@ -97,7 +97,7 @@ class Garbage:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Garbage:
-        """What :meth:`to_dict` gave."""
+        """Read what :meth:`to_dict` returned."""
         return cls(
             np.array([-np.inf if v is None else v for v in data["low"]], np.float64),
             np.array([np.inf if v is None else v for v in data["high"]], np.float64),
@@ -126,7 +126,7 @@ def learn_garbage(values: Floats) -> Garbage:
 
 
 def find_garbage(values: Floats) -> Mask:
-    """Which of ``values`` (n, d) are garbage, judged by themselves."""
+    """Return which of ``values`` (n, d) are garbage, judged by themselves."""
     return learn_garbage(values).mask(values)
 
 
@@ -169,7 +169,7 @@ class _Column:
         self.codes.update(outside)
 
     def bounds(self) -> tuple[float, float]:
-        """Where garbage begins on either side by rule 1."""
+        """Return where garbage begins on either side by rule 1."""
         resting = self.counts[self.distinct == 0].sum() > 0.5 * self.counts.sum()
         if len(self.distinct) < 2 or resting:
             return -np.inf, np.inf
@@ -183,7 +183,7 @@ class _Column:
         return least, most
 
     def body(self) -> tuple[float, float]:
-        """Ends of the middle half and all that follows it without a wide gap."""
+        """Return the ends of the middle half and all that follows it without a wide gap."""
         x = self.distinct
         ends = np.cumsum(self.counts)
         first = int(np.searchsorted(ends, 0.25 * ends[-1]))
@@ -214,7 +214,7 @@ class _Column:
                 return
 
     def _is_code(self, value: float, n: int) -> bool:
-        """Is a suspect outside the body by its width, or of a sign the rest never has?"""
+        """Return whether a suspect is a code: outside the body, or of a sign the rest never has."""
         if not len(self.distinct):
             return abs(value) >= HUGE
         if len(self.distinct) == 1 and n > 0.1 * self.counts[0]:
@@ -229,7 +229,10 @@ class _Column:
 
 
 def _reach(widths: Floats) -> int:
-    """How far a body grows to one side: ``widths`` are its widths with each further value."""
+    """Return how far a body grows to one side.
+
+    ``widths`` are its widths with each further value.
+    """
     gaps = np.diff(widths)
     wide = np.flatnonzero(gaps > FAR * np.maximum(widths[:-1], np.finfo(float).tiny))
     return int(wide[0]) if len(wide) else len(gaps)
@@ -247,7 +250,7 @@ def row_ranges(rows: Sequence[int] | NDArray[Any], most: int = 5) -> str:
 def describe(
     values: Floats, mask: Mask, names: Sequence[str], rows: NDArray[np.int64] | None = None
 ) -> list[str]:
-    """A sentence for each garbage value of each column: value, how often, in which rows.
+    """Return a sentence for each garbage value of each column: value, how often, in which rows.
 
     Parameters
     ----------

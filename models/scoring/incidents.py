@@ -1,4 +1,4 @@
-"""When an event becomes an incident: a decision of its own, beside the alarm of each reading.
+"""Decide when an event becomes an incident, beside the alarm of each reading.
 
 A budget per reading cannot be meant by a person: one in a thousand is 86 alarms a day at one
 reading a second. The budget here is false incidents per ASSET-month. Within an event, anomalies
@@ -49,7 +49,7 @@ EVENT_WHY: Final = "event"
 
 @dataclass(frozen=True, slots=True)
 class OpeningRule:
-    """What a burst must reach: rarities as ``-log10 p``, the on-delay in anomalies."""
+    """Minimum of a burst: rarities as ``-log10 p``, the on-delay in anomalies."""
 
     on_delay: int
     peak: float
@@ -58,7 +58,7 @@ class OpeningRule:
 
 @dataclass(frozen=True, slots=True)
 class BurstRates:
-    """How rare the peak of a normal burst must be for bursts like it to come at a given rate.
+    """Rates of normal bursts by the rarity of their peak.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class BurstRates:
     )
 
     def rule(self, level: float, budget: float, at_once: float, raised: float = 0.0) -> OpeningRule:
-        """The rule that keeps a budget.
+        """Return the rule that keeps a budget.
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class BurstRates:
         return OpeningRule(self.on_delay, min(peak, severe), severe)
 
     def extrapolated(self, budget: float) -> bool:
-        """Whether so few incidents are more than ten times rarer than the sample can tell of."""
+        """Return whether so few incidents lie more than ten times beyond the sample."""
         return self._rate(budget) < self.known - 1.0
 
     def _rate(self, budget: float) -> float:
@@ -123,7 +123,7 @@ class BurstRates:
         return math.log10(budget * self.interval_s / (MONTH_S * self.streams))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return it ready for JSON."""
         return {
             "single": list(self.single),
             "on_delay": self.on_delay,
@@ -135,7 +135,7 @@ class BurstRates:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> BurstRates:
-        """What :meth:`to_dict` gave.
+        """Read what :meth:`to_dict` returned.
 
         Raises
         ------
@@ -153,13 +153,16 @@ class BurstRates:
 
 
 def _at(rate: float, rarities: Sequence[float]) -> float:
-    """The rarity exceeded at a rate, given those at RATES; beyond them a decade for a decade."""
+    """Return the rarity exceeded at a rate, given those at RATES.
+
+    Beyond them a decade for a decade.
+    """
     inside = float(np.interp(-rate, [-r for r in RATES], rarities))
     return inside + max(RATES[-1] - rate, 0.0)
 
 
 class Burst:
-    """How far an event is on its way to an incident: what the stream's state keeps of it.
+    """State of an event on its way to an incident.
 
     Attributes
     ----------
@@ -188,7 +191,7 @@ class Burst:
     def take(
         self, rarity: float, counts: bool, at: datetime, rule: OpeningRule | None
     ) -> dict[str, Any]:
-        """Take in one reading of the event; what its metadata says of the incident.
+        """Take in one reading of the event; return what its metadata holds of the incident.
 
         Parameters
         ----------
@@ -216,7 +219,7 @@ class Burst:
         return said
 
     def _said(self) -> dict[str, Any]:
-        """Whether the event has an incident, and since when."""
+        """Return whether the event has an incident, and since when."""
         return {"opens": self.opened is not None, "at": self.opened}
 
     def _why(self, rule: OpeningRule | None) -> str | None:
@@ -232,12 +235,12 @@ class Burst:
         return self._said()
 
     def to_list(self) -> list[Any]:
-        """JSON-ready, exact."""
+        """Return it ready for JSON, exactly."""
         return [self.event, self.hits, self.quiet, self.peak, self.opened]
 
     @classmethod
     def from_list(cls, data: Any) -> Burst:
-        """What :meth:`to_list` gave.
+        """Read what :meth:`to_list` returned.
 
         Raises
         ------

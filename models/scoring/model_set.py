@@ -1,4 +1,4 @@
-"""One model set: what is fitted for one group of streams, and how it reads a stream's state."""
+"""Hold what is fitted for one group of streams."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ class ModelSet:
         return 0.0 if first is None else first.median
 
     def calibration(self, windowed: bool, warm: bool) -> Calibration | None:
-        """Of the detectors present; None when none is."""
+        """Return the calibration of the detectors present; None when none is."""
         names = self.names if windowed else self.points
         return self.calibrations.get(subset_key(names, warm)) if names else None
 
     def state(self, data: dict[str, Any] | None) -> StreamState:
-        """A stream's state as this model set reads it."""
+        """Read a stream's state."""
         return StreamState.from_dict(data, self.version, self.preprocessing, self.median)
 
     def gap_s(self, policy: ScoringPolicy) -> float | None:
-        """Seconds without a reading after which a window starts anew; None: never."""
+        """Return the seconds without a reading after which a window is restarted; None: never."""
         if policy.gap_s is not None:
             return policy.gap_s
         interval = self.preprocessing.interval

@@ -1,4 +1,4 @@
-"""Preprocessing: feature order, robust and drift-tolerant scales, baselines, missing values.
+"""Preprocess: feature order, robust and drift-tolerant scales, baselines, missing values.
 
 Two kinds of plant need opposite treatment, so one option names which it is:
 
@@ -42,7 +42,7 @@ FURTHEST: Final = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What turns readings into rows for the detectors; made by :func:`fit_preprocessing`.
+    """Turn readings into rows for the detectors.
 
     Parameters
     ----------
@@ -84,24 +84,27 @@ class Preprocessing:
         object.__setattr__(self, "_pick", pick)
 
     def pick(self, features: Mapping[str, float]) -> Sequence[float]:
-        """The values in order; KeyError where one is missing. The fast way of :meth:`row`."""
+        """Return the values in order; KeyError where one is missing.
+
+        The fast way of :meth:`row`.
+        """
         found = self._pick(features)
         return (found,) if len(self.names) == 1 else found
 
     def picks(self, readings: Iterable[Mapping[str, float]]) -> list[Sequence[float]]:
-        """:meth:`pick` of each of many readings."""
+        """Return :meth:`pick` of each of many readings."""
         found = map(self._pick, readings)
         return [(value,) for value in found] if len(self.names) == 1 else list(found)
 
     def scaled(self, values: Array) -> Floats:
-        """Readings ``(n, d)`` in own units to scaled rows ``(n, d)``."""
+        """Scale readings ``(n, d)`` in own units to rows ``(n, d)``."""
         with np.errstate(over="ignore"):
             out: Floats = (np.asarray(values, np.float64) - self.center) / self.scale
         out = np.clip(out, -FURTHEST, FURTHEST)
         return out if self.mix is None else out @ self.mix
 
     def row(self, features: Mapping[str, float]) -> tuple[list[float], list[str]]:
-        """One reading's values in order, and the names of those imputed.
+        """Return one reading's values in order, and the names of those imputed.
 
         Imputed is what the features that are there lead to expect of those that are not, the
         median where they say nothing: constants of the bundle, so that a window read back from
@@ -129,7 +132,7 @@ class Preprocessing:
         return np.where(here, values, told).tolist(), absent
 
     def outside(self, features: Mapping[str, float]) -> list[str]:
-        """Features whose value is physically impossible."""
+        """Return the features whose value is physically impossible."""
         out = []
         for name, (least, most) in (self.limits or {}).items():
             value = features.get(name)
@@ -140,14 +143,17 @@ class Preprocessing:
         return out
 
     def measured(self, features: Mapping[str, float]) -> Mapping[str, float]:
-        """The features without those whose value is a code for "not measured"."""
+        """Return the features without those whose value is a code for "not measured"."""
         nulls = self.nulls
         if not nulls or not any(features.get(name) in codes for name, codes in nulls.items()):
             return features
         return {k: v for k, v in features.items() if v not in nulls.get(k, ())}
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready. The keys are those of stored bundles, whatever the attributes are called."""
+        """Return it ready for JSON.
+
+        The keys are those of stored bundles, whatever the attributes are called.
+        """
         return {
             "names": list(self.names),
             "ignored": list(self.ignored),
@@ -168,7 +174,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
-        """What :meth:`to_dict` gave; what came later than the first release may be absent."""
+        """Read what :meth:`to_dict` returned; what later releases added may be absent."""
         mix = data.get("mix")
         limits = data.get("limits") or {}
         standing, garbage = data.get("standing"), data.get("garbage")

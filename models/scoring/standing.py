@@ -1,4 +1,4 @@
-"""Sensors that stood still while the others were learnt from: what it means when they move.
+"""Judge sensors that stood still in training, when they move.
 
 A feature without any variation in training has no scale, so no distance tells how unusual a new
 value is. What is known is how often it moved: ``k`` of ``n`` readings lay as far from the usual
@@ -52,7 +52,7 @@ class Standing:
         object.__setattr__(self, "_still", still)
 
     def moved(self, features: Mapping[str, float]) -> dict[str, float]:
-        """Decades of rarity by name, of the features that moved; a missing one did not."""
+        """Return decades of rarity by name, of the features that moved; a missing one did not."""
         try:
             if self._pick(features) == self._still:
                 return {}
@@ -68,7 +68,7 @@ class Standing:
         return out
 
     def decades(self, values: Floats) -> Floats:
-        """The largest rarity in each of the readings (n, k), (n,); 0 where nothing moved."""
+        """Return the largest rarity in each of the readings (n, k), (n,); 0 where nothing moved."""
         parts = [self._rarity(at, values[:, at]) for at in range(len(self.names))]
         out: Floats = np.max(parts, axis=0)
         return out
@@ -82,7 +82,7 @@ class Standing:
         return np.where(away > _rounding(self.usual[at]), rarity, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return it ready for JSON."""
         return {
             "names": list(self.names),
             "usual": list(self.usual),
@@ -93,7 +93,7 @@ class Standing:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Standing:
-        """What :meth:`to_dict` gave."""
+        """Read what :meth:`to_dict` returned."""
         return cls(
             tuple(data["names"]),
             tuple(data["usual"]),
@@ -104,7 +104,7 @@ class Standing:
 
 
 def fit_standing(values: Floats, names: Sequence[str]) -> Standing | None:
-    """How often each of the features ``values`` (n, k) left its median; None without any."""
+    """Count how often each of ``values`` (n, k) left its median; None without features."""
     if not len(names):
         return None
     usual = np.median(values, axis=0)

@@ -1,4 +1,4 @@
-"""A stretch of one stream through the production path: state and window carried along."""
+"""Replay one stream through the production path: state and window carried along."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def replay(
     policy: ScoringPolicy,
     criticality: str = "medium",
 ) -> Iterator[list[dict[str, Any]]]:
-    """Results of the points, in order, a list a call of :func:`models.scoring.ensemble.score`.
+    """Yield the results of the points in order, one list per call of the ensemble's ``score``.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def replay(
 def _carried(
     window: list[Reading], part: Sequence[Reading], results: Sequence[dict[str, Any]], length: int
 ) -> list[Reading]:
-    """The window as the bridge keeps it, by the marks on the results."""
+    """Return the window as the bridge keeps it, by the marks on the results."""
     kept = list(window)
     for point, result in zip(part, results, strict=True):
         mark = result.get("metadata", {}).get("window")

@@ -1,4 +1,4 @@
-"""What one stream carries from request to request: JSON under 4 KB, exact when read back.
+"""Hold what one stream carries from request to request: JSON under 4 KB, exact when read back.
 
 Its keys are named here one by one, whatever the attributes are called: states are stored, and
 those of every release must be read. A key that is not there has its default, one that is not
@@ -36,14 +36,14 @@ _SETTLED: Final = math.ceil(1.0 / ALPHA)
 
 @lru_cache(maxsize=256)
 def _weights(seen: int, n: int) -> tuple[float, NDArray[np.float64]]:
-    """What ``n`` steps of the smoothing leave of the level, and make of each reading (n,)."""
+    """Return the weights of the level and of each reading (n,) after ``n`` smoothing steps."""
     steps = np.maximum(1.0 / np.minimum(np.arange(seen + 1, seen + n + 1), _SETTLED), ALPHA)
     left = np.append(np.cumprod((1.0 - steps)[::-1])[::-1], 1.0)
     return float(left[0]), steps * left[1:]
 
 
 class StreamState:
-    """One stream's memory; changed in place while its readings are scored.
+    """State of one stream; changed in place while its readings are scored.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class StreamState:
         return self.count > 0
 
     def offset(self, pre: Preprocessing) -> NDArray[np.float64]:
-        """The baseline's distance from the group's centre, scaled: (d,)."""
+        """Return the baseline's distance from the group's centre, scaled: (d,)."""
         offset: NDArray[np.float64] = pre.scaled((self.sums / self.count)[None])[0]
         return offset
 
@@ -103,19 +103,19 @@ class StreamState:
         self.level = self.level + max(1.0 / self.seen, ALPHA) * (row - self.level)
 
     def learn_past(self, rows: NDArray[np.float64]) -> None:
-        """:meth:`learn_level` of readings (n, d) in order, at once."""
+        """Learn readings (n, d) in order, at once, as :meth:`learn_level` does."""
         left, weights = _weights(self.seen, len(rows))
         self.seen = min(self.seen + len(rows), _SETTLED)
         self.level = left * self.level + weights @ rows
 
     def normal(self, pre: Preprocessing) -> NDArray[np.float64]:
-        """Where the stream is when nothing is wrong, as far as is known: (d,), own units."""
+        """Return where the stream is when nothing is wrong, as far as is known: (d,), own units."""
         if pre.baseline and self.settled:
             return self.sums / self.count
         return self.level if self.seen else pre.center
 
     def to_dict(self, version: str, pre: Preprocessing) -> dict[str, Any]:
-        """JSON-ready; others may read ``bundle`` and ``last``."""
+        """Return it ready for JSON; others may read ``bundle`` and ``last``."""
         last = self.clock.last
         out: dict[str, Any] = {
             "v": FORMAT,
@@ -146,9 +146,9 @@ class StreamState:
     def from_dict(
         cls, data: dict[str, Any] | None, version: str, pre: Preprocessing, median: float
     ) -> StreamState:
-        """What :meth:`to_dict` gave, possibly under another bundle; None: a new stream.
+        """Read what :meth:`to_dict` returned, possibly under another bundle; None: a new stream.
 
-        Under another bundle the tail starts anew; time, events and (for the same features)
+        Under another bundle the tail is restarted; time, events and (for the same features)
         baseline and level stay.
 
         Raises

@@ -1,8 +1,8 @@
-"""When alarms of a stream are no alarms: maintenance windows, and the machine being off.
+"""Suppress alarms of a stream: in maintenance windows, and while the machine is off.
 
 One pure function of the reading's own time (and features), the same in service, back-test and
 training: :class:`Suppressor`. Suppressed readings are scored and marked; they teach nothing, are
-in no window and open no incident. Afterwards smoothing, window and tail begin anew, as after a gap.
+in no window and open no incident. Afterwards smoothing, window and tail restart, as after a gap.
 
 A window is a span of local time, so one from 22:00 to 06:00 ends at 06:00 also in the nights in
 which the clock is changed, and recurs by an RRULE (RFC 5545). For a local time that does not exist
@@ -86,7 +86,7 @@ class MaintenanceWindow:
             _rule(self.rrule, self.time_zone, self._local(self.start))
 
     def concerns(self, asset_id: str, sensor_id: str | None, group: str) -> bool:
-        """Whether it is about a stream."""
+        """Return whether it is about a stream."""
         return (
             _fits(self.asset_id, asset_id)
             and _fits(self.sensor_id, sensor_id or "")
@@ -94,7 +94,7 @@ class MaintenanceWindow:
         )
 
     def covers(self, at: datetime) -> bool:
-        """Whether a time (aware) lies in it; its end does not."""
+        """Return whether a time (aware) lies in it; its end does not."""
         if self.rrule is None:
             return self.start <= at < self.end
         if at < self.start:
@@ -153,16 +153,17 @@ class OffCondition:
 
     @property
     def name(self) -> str:
+        """Return the condition in words."""
         return f"{self.feature} {self.operator} {self.value:g}"
 
     def holds(self, features: Mapping[str, float]) -> bool | None:
-        """Whether a reading fulfils it; None: the reading does not tell."""
+        """Return whether a reading fulfils it; None where the reading does not tell."""
         value = features.get(self.feature)
         return None if value is None else OPERATORS[self.operator](value, self.value)
 
 
 class OffState:
-    """What a stream remembers of its machine being off.
+    """State of a stream's machine being off.
 
     Attributes
     ----------
@@ -180,14 +181,14 @@ class OffState:
         self.suppressed = False
 
     def to_list(self) -> list[Any] | None:
-        """JSON-ready; None: there is nothing to remember."""
+        """Return it ready for JSON; None: there is nothing to remember."""
         if not (self.since or self.by or self.suppressed):
             return None
         return [self.suppressed, self.until, self.by, self.since]
 
     @classmethod
     def from_list(cls, data: Any) -> OffState:
-        """What :meth:`to_list` gave.
+        """Read what :meth:`to_list` returned.
 
         Raises
         ------
@@ -209,7 +210,7 @@ class OffState:
 
 
 class Suppressor:
-    """Says of each reading of one stream, in order, whether its alarms are none."""
+    """Decide of each reading of one stream, in order, whether its alarms are suppressed."""
 
     def __init__(
         self,
@@ -227,7 +228,7 @@ class Suppressor:
     def take(
         self, state: OffState, at: datetime, features: Mapping[str, float], late: bool = False
     ) -> dict[str, Any] | None:
-        """Why a reading is suppressed, as its metadata says it; None: it is not.
+        """Return why a reading is suppressed, as its metadata says it; None: it is not.
 
         A ``late`` reading changes no ``state``.
         """
@@ -273,7 +274,7 @@ class Suppressor:
 def suppressed_rows(
     suppressor: Suppressor, times: Sequence[datetime], rows: Iterable[Mapping[str, float]]
 ) -> list[bool]:
-    """Which readings of one stream (n,), in time order, are suppressed."""
+    """Return which readings of one stream (n,), in time order, are suppressed."""
     state = OffState()
     return [
         suppressor.take(state, at, row) is not None for at, row in zip(times, rows, strict=True)
@@ -302,7 +303,10 @@ def _zone(name: str) -> ZoneInfo:
 
 @lru_cache(maxsize=1024)
 def _rule(text: str, time_zone: str, first: datetime) -> tuple[rrule, int | None, datetime | None]:
-    """The rule from its first local time on, without an end; its count, and its end, local."""
+    """Return the rule from its first local time on, without an end.
+
+    Its count, and its end, local.
+    """
     bare = text.strip().removeprefix("RRULE:")
     until = _UNTIL.search(bare)
     try:
@@ -335,7 +339,10 @@ def _end(found: re.Match[str], zone: ZoneInfo) -> datetime:
 
 
 def _instant(local: datetime, zone: ZoneInfo, fold: int) -> datetime:
-    """The moment (UTC) of a local time; of the two that it may stand for the one of ``fold``."""
+    """Return the moment (UTC) of a local time.
+
+    Of the two that it may stand for the one of ``fold``.
+    """
     at = local.replace(tzinfo=zone, fold=fold).astimezone(UTC)
     if at.astimezone(zone).replace(tzinfo=None) == local:
         return at

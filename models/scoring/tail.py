@@ -1,4 +1,4 @@
-"""From raw magnitudes to tail probabilities, and from those to the common score.
+"""Turn raw magnitudes into tail probabilities, and those into the common score.
 
 One scale for every asset, detector and model version: with ``p`` the probability, under normal
 behaviour, of a magnitude at least as large, ``score = clip(-0.2 * log10(p) - 0.1, 0, 1)``.
@@ -43,18 +43,18 @@ _LEVELS = ((0.9, "critical"), (0.7, "high"), (0.5, "medium"))
 
 
 def score_of(log10_p: float) -> float:
-    """The common score of a tail probability given as ``log10 p``; rounded to 1e-6."""
+    """Return the common score of a tail probability given as ``log10 p``; rounded to 1e-6."""
     score = -0.2 * log10_p - 0.1
     return 0.0 if score < 0.0 else 1.0 if score > 1.0 else round(score, 6)
 
 
 def threshold_of(budget: float) -> float:
-    """The score at which a false-alarm budget (probability per reading) is spent."""
+    """Return the score at which a false-alarm budget (probability per reading) is spent."""
     return score_of(math.log10(budget))
 
 
 def criticality_of(score: float) -> str:
-    """How severe a reading of this score is: critical, high, medium or low."""
+    """Return how severe a reading of this score is: critical, high, medium or low."""
     for cut, name in _LEVELS:
         if score >= cut:
             return name
@@ -83,12 +83,15 @@ class Tail:
     _ys: Floats = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # kept as arrays as well: making them anew would cost more than all the rest of scoring
+        # kept as arrays as well: recreating them would cost more than all the rest of scoring
         object.__setattr__(self, "_xs", np.array(self.x, np.float64))
         object.__setattr__(self, "_ys", np.array(self.y, np.float64))
 
     def log10_p(self, magnitude: float) -> float:
-        """``log10`` of the probability of a magnitude at least this large; at most 0, unbounded."""
+        """Return ``log10`` of the probability of a magnitude at least this large.
+
+        At most 0, unbounded below.
+        """
         x = self.x
         if magnitude > x[-1]:
             excess = (magnitude - x[-1]) / self.beta
@@ -107,7 +110,7 @@ class Tail:
         return low + (self.y[at] - low) * (magnitude - left) / (right - left)
 
     def log10_ps(self, magnitudes: Array) -> Floats:
-        """:meth:`log10_p` of an array."""
+        """Return :meth:`log10_p` of an array."""
         excess = np.maximum(magnitudes - self.x[-1], 0.0) / self.beta
         if abs(self.xi) > 1e-9:
             inside = 1.0 + self.xi * excess
@@ -120,7 +123,9 @@ class Tail:
         return out
 
     def decades(self, magnitudes: Array) -> Floats:
-        """The magnitude in decades of rarity, unbounded: ``-log10 p`` with an exponential tail.
+        """Return the magnitude in decades of rarity, unbounded.
+
+        ``-log10 p`` with an exponential tail.
 
         Linear in the magnitude beyond the data, so far is never the same as near and ratios to
         an event's peak keep their meaning; only :meth:`log10_p` claims to be a probability.
@@ -130,7 +135,7 @@ class Tail:
         return out
 
     def quantile(self, log10_p: float) -> float:
-        """The magnitude exceeded with this probability."""
+        """Return the magnitude exceeded with this probability."""
         if log10_p < self.y[-1]:
             drop = self.y[-1] - log10_p
             if abs(self.xi) > 1e-9:
@@ -139,11 +144,11 @@ class Tail:
         return float(np.interp(-log10_p, [-v for v in self.y], self.x))
 
     def extrapolated(self, log10_p: float) -> bool:
-        """Whether ``p`` lies more than ten times beyond what the sample supports."""
+        """Return whether ``p`` lies more than ten times beyond what the sample supports."""
         return log10_p < -math.log10(self.n_eff) - 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return it ready for JSON."""
         return {
             "x": list(self.x), "y": list(self.y),
             "beta": self.beta, "xi": self.xi, "n_eff": self.n_eff,
@@ -151,7 +156,7 @@ class Tail:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Tail:
-        """What :meth:`to_dict` gave."""
+        """Read what :meth:`to_dict` returned."""
         return cls(tuple(data["x"]), tuple(data["y"]), data["beta"], data["xi"], data["n_eff"])
 
 
@@ -167,7 +172,7 @@ def fit_tail(
     Parameters
     ----------
     series : list of (n_i,) arrays
-        Out-of-fold magnitudes in time order, one array a stream: the order tells how many
+        Out-of-fold magnitudes in time order, one array per stream: the order tells how many
         independent exceedances there are.
     share : float, optional
         Share of the sample that is the tail; by its size if not given.
@@ -212,7 +217,7 @@ def fit_tail(
 
 
 def cluster_size(series: list[Floats], start: float, apart: int = APART) -> float:
-    """Mean number of exceedances in a cluster (the runs estimator of the extremal index)."""
+    """Return the mean number of exceedances in a cluster (the runs estimator)."""
     exceed = clusters = 0
     for values in series:
         at = np.flatnonzero(values > start)
@@ -222,7 +227,7 @@ def cluster_size(series: list[Floats], start: float, apart: int = APART) -> floa
 
 
 def _fit_gpd(excess: Floats, k_eff: float) -> tuple[float, float]:
-    """Shape and scale by likelihood on a grid of shapes, shape shrunk to 0 by a normal prior.
+    """Fit shape and scale by likelihood on a grid of shapes, shrunk to 0 by a normal prior.
 
     The likelihood counts as ``k_eff`` independent readings; the scale is profiled out.
     """

@@ -1,4 +1,4 @@
-"""From one stream's work to rows and windows: order, gaps, missing values, baseline.
+"""Turn one stream's work into rows and windows: order, gaps, missing values, baseline.
 
 Everything here that depends on earlier readings lives in the stream's state or window, so a
 batch cut differently gives the same rows.
@@ -25,7 +25,7 @@ from models.scoring.suppression import MaintenanceWindow, OffCondition, Suppress
 
 Floats = NDArray[np.float64]
 
-#: Why a stream begins anew: its time had run ahead, or its state could not be read.
+#: Why a stream starts again: its time had run ahead, or its state could not be read.
 CLOCK_AHEAD: Final = "clock_ahead"
 BAD_STATE: Final = "bad_state"
 
@@ -50,7 +50,7 @@ class StreamWork:
     ``window`` past readings, oldest first, at most ``window_length`` of them. ``arrived`` says of
     each reading when Kafka had it (empty: not known), ``now`` the time at who asks: see
     :mod:`models.scoring.clock`. ``renew``: a state that cannot be read is no error, the stream
-    begins anew. ``raised``: decades more rare an incident's peak must be, see
+    starts again. ``raised``: decades more rare an incident's peak must be, see
     :mod:`models.scoring.incidents`. ``maintenance``, ``off_conditions``: when its alarms are none,
     see :mod:`models.scoring.suppression`.
     """
@@ -81,7 +81,7 @@ class PreparedReading:
         self.mark = ADDED
         self.error: AnomalyError | None = None
         self.gap = False  # the first after a pause
-        self.restarted: str | None = None  # why the stream begins anew with it
+        self.restarted: str | None = None  # why the stream starts again with it
         self.suppressed: dict[str, Any] | None = None  # why its alarms are none
         self.resumed = False  # the first that is not suppressed any more
         self.late = False  # older than the stream's last
@@ -112,7 +112,7 @@ class PreparedStream:
 
 
 class WindowIndex:
-    """Positions of a stream's readings among its rows, and which of them are in the window."""
+    """Track which of a stream's rows are in the window."""
 
     def __init__(self, held: int, width: int) -> None:
         self.chain = list(range(held))  # rows in the window in force, oldest first
@@ -135,11 +135,12 @@ class WindowIndex:
         return full
 
     def restart(self) -> None:
+        """Clear the window."""
         self._unplain()
         self.chain = []
 
     def skip(self) -> None:
-        """A row that is in no window."""
+        """Pass over a row that is in no window."""
         self._unplain()
 
     def _unplain(self) -> None:
@@ -148,7 +149,7 @@ class WindowIndex:
             self.windows = [list(range(e - self.width + 1, e + 1)) for e in self.ends]
 
     def cut(self, rows: Floats) -> Floats | None:
-        """The windows noted, (m, w, d); a view where they are consecutive."""
+        """Return the windows noted, (m, w, d); a view where they are consecutive."""
         if not self.ends:
             return None
         if self.plain and len(self.ends) == 1:
@@ -203,7 +204,7 @@ def prepare(
 
 
 def _learn_past(pre: Preprocessing, state: StreamState, rows: Floats) -> None:
-    """What a new stream's window (n, d) tells of it."""
+    """Return what a new stream's window (n, d) tells of it."""
     if not pre.baseline:
         if len(rows):
             furthest = IMPOSSIBLE * pre.spread
@@ -315,7 +316,7 @@ def _assemble(
 
 
 def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]]:
-    """The window's rows; a reading that cannot be used cuts off all that is before it."""
+    """Return the window's rows; a reading that cannot be used cuts off all before it."""
     try:
         return pre.picks(point.features for point in window)
     except KeyError:
@@ -332,7 +333,7 @@ def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]
 def _values(
     pre: Preprocessing, state: StreamState, reading: PreparedReading
 ) -> Sequence[float] | None:
-    """One reading's values in order; None, with the error noted, where they cannot be had."""
+    """Return one reading's values in order; None, with the error noted, where they are missing."""
     features = pre.measured(reading.point.features)
     if len(features) > len(pre.names) and not state.told:
         reading.unknown = sorted(features.keys() - pre.known)

@@ -1,1 +1,1 @@
-"""What the training commands share."""
+"""Share what the training commands have in common."""

@@ -1,4 +1,4 @@
-"""What every training command shares: the policy, the registry, the console, how it ends."""
+"""Share what every training command needs: the policy, the registry, the console, how it ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WIDTH = 120
 
 
 def policy_of(settings: Settings) -> ScoringPolicy:
-    """How the service judges under these settings."""
+    """Return the policy by which the service judges under these settings."""
     return ScoringPolicy(
         budgets=settings.budgets(),
         adaptation=settings.adaptation,
@@ -31,13 +31,13 @@ def policy_of(settings: Settings) -> ScoringPolicy:
 
 
 def registry_of(settings: Settings) -> Registry:
-    """MLflow, or plain files under VAR_DIR when it is off."""
+    """Open the registry: MLflow, or plain files under VAR_DIR when it is off."""
     uri = settings.mlflow_uri() if settings.mlflow_enabled else None
     return open_registry(uri, settings.mlflow_experiment_name, settings.var_dir)
 
 
 def consoles() -> tuple[Console, Console]:
-    """Results go to standard output, progress and notes to standard error."""
+    """Return the consoles of results (standard output) and of notes (standard error)."""
     made = []
     for file in (sys.stdout, sys.stderr):
         width = None if file.isatty() else _WIDTH

@@ -1,4 +1,4 @@
-"""Every hyper-parameter of a fit, as command-line options and as a config file.
+"""Define every hyper-parameter of a fit, as command-line option and as key of a config file.
 
 A config file is TOML; its keys are the options' names with ``_`` for ``-``, at the top level or
 in any table (tables are for the reader), besides the table ``limits``::
@@ -28,7 +28,7 @@ from models.fitting.options import FitOptions
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One hyper-parameter. ``detector`` None: of the fit as a whole; ``field``: its name there."""
+    """One hyper-parameter; ``detector`` is None for the fit as a whole, ``field`` its name."""
 
     option: str
     detector: str | None
@@ -38,11 +38,12 @@ class Parameter:
 
     @property
     def key(self) -> str:
+        """Return the key in a config file."""
         return self.option.replace("-", "_")
 
 
 def auto_or(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A parser that lets the word ``auto`` through."""
+    """Make a parser that lets the word ``auto`` through."""
 
     def parse(text: str) -> Any:
         return text if text == "auto" else kind(text)
@@ -52,7 +53,7 @@ def auto_or(kind: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def count(text: str) -> int:
-    """A whole number from 1."""
+    """Parse a whole number from 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
@@ -60,7 +61,7 @@ def count(text: str) -> int:
 
 
 def share(text: str) -> float:
-    """A part of a whole, less than all of it."""
+    """Parse a part of a whole, less than all of it."""
     value = float(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
@@ -68,6 +69,7 @@ def share(text: str) -> float:
 
 
 def gamma(text: str) -> float | str:
+    """Parse the kernel width: a word of scikit-learn's, or a number above 0."""
     return text if text == "scale" else float(text)
 
 
@@ -116,7 +118,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("seed", None, "seed", int, "of everything; the same seed gives the same bundle (0)"),
     Parameter(
         "impute", None, "max_imputed", int,
-        "features a reading may lack; what the others lead to expect stands in; 0: refuse (a tenth"
+        "features a reading may lack; what the others lead to expect is used; 0: refuse (a tenth"
         " of the features, at least one of five)",
     ),
 )  # fmt: skip
@@ -153,7 +155,7 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def fit_options(arguments: argparse.Namespace) -> FitOptions:
-    """The options in force: command line, then config file, then ``--quick``, then defaults.
+    """Return the options in force: command line, config file, ``--quick``, defaults, in this order.
 
     Raises
     ------
@@ -175,7 +177,7 @@ def fit_options(arguments: argparse.Namespace) -> FitOptions:
 
 
 def build(chosen: Mapping[str, Any], limits: Mapping[str, Any] | None = None) -> FitOptions:
-    """Options by their keys to :class:`FitOptions`."""
+    """Make :class:`FitOptions` of options by their keys."""
     fields: dict[str, Any] = {}
     for parameter in PARAMETERS:
         if parameter.key not in chosen:
@@ -196,7 +198,7 @@ def build(chosen: Mapping[str, Any], limits: Mapping[str, Any] | None = None) ->
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A config file as one flat mapping, ``limits`` apart.
+    """Read a config file as one flat mapping, ``limits`` apart.
 
     Raises
     ------
@@ -225,7 +227,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _value(path: Path, key: str, value: Any, kind: Any) -> Any:
-    """A value as the command line would read it."""
+    """Read a value as the command line would."""
     if kind is list:
         if isinstance(value, list) and all(isinstance(name, str) for name in value):
             return value

@@ -1,4 +1,4 @@
-"""Progress a person can watch: bars with time left on a terminal, plain lines elsewhere.
+"""Show progress that a person can watch: bars on a terminal, plain lines elsewhere.
 
 Parts trained in other processes report through a queue; a listener may see every step (a
 training job writes them into its row).
@@ -31,7 +31,7 @@ _MOST_BARS = 12
 
 
 class ProgressDisplay:
-    """Bars of all parts (groups or assets), each with its stages; safe from several threads.
+    """Show bars of all parts (groups or assets), each with its stages; safe from several threads.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class ProgressDisplay:
         self._bars.stop()
 
     def part(self, name: str) -> Report:
-        """The ``progress`` callable of one part; ``""`` for the only one."""
+        """Return the ``progress`` callable of one part; ``""`` for the only one."""
 
         def report(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
             self.step(name, stage, done, total, figures)
@@ -79,14 +79,14 @@ class ProgressDisplay:
         return report
 
     def step(self, part: str, stage: str, done: int, total: int, figures: dict[str, float]) -> None:
-        """Take in one step."""
+        """Show one step."""
         with self._lock:
             self._draw(part, stage, done, total, figures)
         if self._listener is not None:
             self._listener(part, stage, done, total, figures)
 
     def note(self, text: str) -> None:
-        """A line that stays above the bars."""
+        """Print a line that stays above the bars."""
         self._console.print(text, highlight=False)
 
     def _draw(
@@ -111,7 +111,7 @@ class ProgressDisplay:
 
 
 def pump(queue: Any, board: ProgressDisplay) -> threading.Thread:
-    """A thread that carries ``(part, stage, done, total, figures)`` from a queue to the board.
+    """Start a thread that carries ``(part, stage, done, total, figures)`` to the board.
 
     It ends when it reads None.
     """

@@ -1,1 +1,1 @@
-"""Where training data come from and how they are cut."""
+"""Read training data, grade them and cut them."""

@@ -1,4 +1,4 @@
-"""What may be wrong with one sensor's readings; each check answers with findings, or none.
+"""Check what may be wrong with one sensor's readings; each check returns findings, or none.
 
 The readings ``x`` (n,) of a check are one stream's, in order, NaN where nothing was measured;
 ``rows`` (n,) are their numbers in the file. No check learns from labels.
@@ -39,7 +39,7 @@ _BLOCKS: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found: its grade, a stable name, a sentence, and the rows it is about."""
+    """One finding: its grade, a stable name, a sentence, and the rows it is about."""
 
     grade: str
     kind: str
@@ -47,17 +47,17 @@ class Finding:
     rows: str = ""
 
     def to_dict(self) -> dict[str, str]:
-        """JSON-ready."""
+        """Return it ready for JSON."""
         return {"grade": self.grade, "kind": self.kind, "text": self.text, "rows": self.rows}
 
 
 def worst(grades: Sequence[str]) -> str:
-    """The worst of some grades; High where there are none."""
+    """Return the worst of some grades; High where there are none."""
     return max(grades, key=_ORDER.index, default=HIGH)
 
 
 def counts_up(x: Floats) -> bool:
-    """Whether readings are those of a counter: they only rise, but for a rare start from anew."""
+    """Return whether readings are a counter's: they only rise, but for a rare restart."""
     known = x[~np.isnan(x)]
     if len(known) < _LEAST:
         return False
@@ -66,7 +66,7 @@ def counts_up(x: Floats) -> bool:
 
 
 def of_sensor(x: Floats, garbage: NDArray[np.bool_], rows: Rows) -> list[Finding]:
-    """All findings on one sensor, garbage looked at first and then left out."""
+    """Return all findings on one sensor; garbage is looked at first and then left out."""
     absent = np.isnan(x)
     found = [*_missing(absent, rows), *_garbage(x, garbage, rows)]
     clean = np.where(garbage, np.nan, x)
@@ -86,7 +86,7 @@ def of_sensor(x: Floats, garbage: NDArray[np.bool_], rows: Rows) -> list[Finding
 
 
 def of_times(times: NDArray[np.datetime64], rows: Rows) -> tuple[float | None, list[Finding]]:
-    """A stream's usual interval in seconds, and findings on its times."""
+    """Return a stream's usual interval in seconds, and findings on its times."""
     n = len(times)
     found = []
     if n < _LEAST:
@@ -194,7 +194,7 @@ def _stuck(values: Floats, rows: Rows) -> list[Finding]:
 
 
 def _spikes(values: Floats, rows: Rows) -> list[Finding]:
-    """Single readings that leave both neighbours, which agree."""
+    """Find single readings that leave both neighbours, which agree."""
     middle = np.median(np.stack([values[:-2], values[1:-1], values[2:]]), axis=0)
     off = np.abs(values[1:-1] - middle)
     usual = 1.4826 * float(np.median(np.abs(np.diff(values))))
@@ -208,7 +208,7 @@ def _spikes(values: Floats, rows: Rows) -> list[Finding]:
 
 
 def _levels(values: Floats, rows: Rows) -> list[Finding]:
-    """A shift of level, a trend or cycle longer than the data, or operating modes."""
+    """Find a shift of level, a trend or cycle longer than the data, or operating modes."""
     size = max(1, len(values) // _BLOCKS)
     blocks = values[: size * (len(values) // size)].reshape(-1, size)
     levels = np.median(blocks, axis=1)
@@ -234,7 +234,7 @@ def _levels(values: Floats, rows: Rows) -> list[Finding]:
 
 
 def _modes(values: Floats) -> list[Finding]:
-    """Two or more ranges with hardly anything between them."""
+    """Find two or more ranges with hardly anything between them."""
     low, high = np.quantile(values, (0.01, 0.99))
     if len(np.unique(values)) <= 20 or high <= low:
         return []

@@ -1,4 +1,4 @@
-"""Which stream belongs to which group, and the rules a bundle keeps to say so later.
+"""Decide which stream belongs to which group, and write the rules that a bundle keeps for it.
 
 A groups file is TOML, a table a group; the first that matches counts::
 
@@ -41,7 +41,7 @@ class Grouping:
 def group_streams(
     data: TrainingData, by: str | None = None, groups_file: Path | None = None
 ) -> Grouping:
-    """Deal the streams out.
+    """Deal the streams out to groups.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def by_rules(data: TrainingData, rules: Sequence[Rule], only: str | None = None)
 
 
 def for_group(data: TrainingData, bundle: Bundle, group: str) -> Grouping:
-    """The streams of one group of an existing bundle, by that bundle's rules.
+    """Return the streams of one group of an existing bundle, by that bundle's rules.
 
     A bare matrix has no names to go by: it belongs to the group that was named.
 
@@ -123,7 +123,7 @@ def for_group(data: TrainingData, bundle: Bundle, group: str) -> Grouping:
 
 
 def pick(data: TrainingData, members: Sequence[int]) -> TrainingData:
-    """These streams alone, without the features that none of them has."""
+    """Return these streams alone, without the features that none of them has."""
     streams = [data.streams[i] for i in members]
     singles = [data.feature_of(i) for i in members]
     here = np.zeros(len(data.feature_names), bool)
@@ -139,7 +139,7 @@ def pick(data: TrainingData, members: Sequence[int]) -> TrainingData:
 
 
 def read_rules(path: Path) -> list[Rule]:
-    """The rules of a groups file.
+    """Read the rules of a groups file.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Missing values of training readings: filled with what the features that are there lead to expect.
+"""Fill missing values of training readings with what the present features lead to expect.
 
 As live readings are (:mod:`models.scoring.conditional_mean`): deviations from the stream's own
 level are taken as jointly normal, with a robust correlation of the readings that lack nothing.
@@ -56,7 +56,7 @@ def impute(streams: Sequence[Stream], most: int) -> tuple[list[Stream], int]:
 def _learn(
     streams: Sequence[Stream], whole: Sequence[Floats]
 ) -> tuple[list[Floats], Floats, Floats]:
-    """Each stream's level (d,), the spread (d,) and the inverse correlation (d, d) of all."""
+    """Return each stream's level (d,), and the spread (d,) and inverse correlation (d, d)."""
     pooled = np.concatenate([s.values for s in streams])
     general = _medians(pooled)
     levels = [np.median(rows, axis=0) if len(rows) >= _OWN_LEVEL else general for rows in whole]
@@ -74,7 +74,7 @@ def _learn(
 
 
 def _medians(values: Floats) -> Floats:
-    """The median of each column (d,) of what was measured; 0 where nothing was."""
+    """Return the median of each column (d,) of what was measured; 0 where nothing was."""
     out = np.zeros(values.shape[1])
     for column in range(values.shape[1]):
         known = values[~np.isnan(values[:, column]), column]
@@ -86,7 +86,7 @@ def _medians(values: Floats) -> Floats:
 def _expected(
     rows: Floats, pattern: NDArray[np.bool_], level: Floats, spread: Floats, precision: Floats
 ) -> Floats:
-    """What rows (n, d) that lack the same m features are expected to have there: (n, m)."""
+    """Return the expected values (n, m) of rows (n, d) that lack the same m features."""
     here = ~pattern
     z = np.clip((rows[:, here] - level[here]) / spread[here], -_MOST, _MOST)
     link = np.linalg.solve(precision[np.ix_(pattern, pattern)], precision[np.ix_(pattern, here)])

@@ -1,4 +1,4 @@
-"""Stored readings as training data.
+"""Read stored readings as training data.
 
 What is trained on is taken for normal, so readings of alarms that lasted are left out: a fault that
 is learnt is a fault missed. Alarms of fewer than LASTING anomalous readings stay in. Most of these
@@ -31,7 +31,7 @@ _SENSOR_FAULT = "sensor_fault"
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much is read where nobody says from when on.
+    """Limits of what is read where no start is given.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Bounds:
 
     @classmethod
     def of(cls, settings: Settings) -> Bounds:
-        """As the settings have it."""
+        """Take the limits from the settings."""
         return cls(settings.train_stored_days, settings.train_stored_rows)
 
 
@@ -58,7 +58,7 @@ def from_database(
     bounds: Bounds,
     keep_events: bool = False,
 ) -> TrainingData:
-    """Readings that came over Kafka in ``[start, end)``, as streams.
+    """Read what came over Kafka in ``[start, end)``, as streams.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def from_database(
 def to_streams(
     readings: Iterable[StoredReading], source: str, *, keep_events: bool = False
 ) -> TrainingData:
-    """Stored readings, stream after stream, to arrays; NaN where a feature was not sent."""
+    """Arrange stored readings, stream after stream, in arrays; NaN where a feature was not sent."""
     columns: dict[str, int] = {}
     streams: dict[tuple[str, str | None, str | None], _Growing] = {}
     for reading in readings:
@@ -131,6 +131,7 @@ class _Growing:
         return len(self._times)
 
     def add(self, reading: StoredReading, columns: dict[str, int]) -> None:
+        """Append a reading; a new feature gets the next column."""
         features: Mapping[str, float] = reading.features
         for name in features:
             columns.setdefault(name, len(columns))
@@ -144,7 +145,7 @@ class _Growing:
         self._faulty.append(reading.is_anomaly and reading.event_kind == _SENSOR_FAULT)
 
     def normal(self) -> np.ndarray:
-        """Which readings (n,) are neither of a lasting alarm nor outside their limits."""
+        """Return which readings (n,) are neither of a lasting alarm nor outside their limits."""
         lasting = {
             event for event, n in self._anomalies.items() if event is not None and n >= LASTING
         }
@@ -156,6 +157,7 @@ class _Growing:
         )
 
     def arrays(self, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return times (n,) and values (n, width)."""
         values = np.full((len(self._rows), width), np.nan)
         for i, row in enumerate(self._rows):
             values[i, : len(row)] = row

@@ -1,4 +1,4 @@
-"""From streams as they come to what a fit takes: missing values, held-out parts.
+"""Prepare streams for a fit: treat missing values, hold parts out.
 
 The policy for missing values, in this order:
 
@@ -40,12 +40,12 @@ class Prepared:
 
     @property
     def training(self) -> list[Stream]:
-        """The first part of each stream that has one."""
+        """Return the first part of each stream that has one."""
         return [s.take(slice(k)) for s, k in zip(self.streams, self.cut, strict=True) if k]
 
     @property
     def held_out(self) -> int:
-        """Readings held out, over all streams."""
+        """Return the number of readings held out, over all streams."""
         return sum(len(s.timestamps) - k for s, k in zip(self.streams, self.cut, strict=True))
 
 
@@ -89,7 +89,7 @@ def prepare(
 
 
 def without_labelled(streams: Sequence[Stream]) -> tuple[list[Stream], list[str]]:
-    """Streams without the readings that are labelled faulty, and a note that says so.
+    """Return the streams without readings labelled faulty, and a note on those left out.
 
     What a person called a fault must not be learnt as normal.
     """
@@ -112,7 +112,7 @@ def without_labelled(streams: Sequence[Stream]) -> tuple[list[Stream], list[str]
 def impute_first(
     streams: Sequence[Stream], cut: Sequence[int], most: int
 ) -> tuple[list[Stream], int]:
-    """Fill the holes of the first ``cut`` readings of each stream; how many were filled."""
+    """Fill the holes of the first ``cut`` readings of each stream; return how many were filled."""
     first, filled = impute([s.take(slice(k)) for s, k in zip(streams, cut, strict=True)], most)
     if not filled:
         return list(streams), 0
@@ -125,7 +125,7 @@ def impute_first(
 
 
 def counters(parts: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
-    """Features that only rise in every stream (n, d) that is long enough to tell.
+    """Return the features that only rise in every stream (n, d) that is long enough to tell.
 
     Hours of operation or energy used are larger tomorrow than ever in training: an alarm for good.
     """
@@ -140,7 +140,7 @@ def counters(parts: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
 
 
 def said_of_counters(gone: Sequence[str], names: Sequence[str], what: str) -> str:
-    """The note on features left out since they only rise.
+    """Return the note on features left out since they only rise.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def without_missing(
     what: str,
     imputed: Callable[[int], int] = lambda width: 0,
 ) -> tuple[list[Stream], list[str], list[str]]:
-    """Streams and features left after the policy, and notes on what went."""
+    """Return streams and features left after the policy, and notes on what was removed."""
     rows = sum(len(s.timestamps) for s in streams)
     absent = np.zeros(len(feature_names), int)
     for stream in streams:

@@ -1,4 +1,4 @@
-"""The quality of training data before anything is fitted: graded by asset, sensor and feature."""
+"""Grade the quality of training data before anything is fitted, by asset, sensor and feature."""
 
 from __future__ import annotations
 
@@ -26,11 +26,15 @@ class StreamQuality:
 
     @property
     def name(self) -> str:
+        """Return the stream's name for people."""
         return self.asset_id + (f" / {self.sensor_id}" if self.sensor_id else "")
 
     @property
     def grade(self) -> str:
-        """Low: little or nothing here can be trained on; Medium: something is to be looked at."""
+        """Grade the stream.
+
+        Low: little or nothing here can be trained on; Medium: something is to be looked at.
+        """
         grades = [self.grade_of(name) for name in self.features]
         own = worst([finding.grade for finding in self.findings])
         if own == LOW or (grades and 2 * grades.count(LOW) > len(grades)):
@@ -38,12 +42,13 @@ class StreamQuality:
         return MEDIUM if own == MEDIUM or set(grades) - {HIGH} else HIGH
 
     def grade_of(self, feature: str) -> str:
+        """Return the grade of a feature."""
         return worst([finding.grade for finding in self.features[feature]])
 
 
 @dataclass(slots=True)
 class Quality:
-    """What was found in a data set; ``notes`` are those of reading it and of the whole."""
+    """Findings on a data set; ``notes`` are those of reading it and of the whole."""
 
     source: str
     streams: list[StreamQuality]
@@ -51,6 +56,7 @@ class Quality:
 
     @property
     def grade(self) -> str:
+        """Return the worst grade of any stream."""
         grades = [stream.grade for stream in self.streams]
         if 2 * grades.count(LOW) > len(grades):
             return LOW
@@ -58,11 +64,11 @@ class Quality:
 
     @property
     def anything_low(self) -> bool:
-        """Whether a stream or a feature is graded Low."""
+        """Return whether a stream or a feature is graded Low."""
         return any(finding.grade == LOW for _, _, finding in self.findings())
 
     def findings(self) -> Iterator[tuple[StreamQuality, str, Finding]]:
-        """All findings: the stream, the feature (empty: the stream as a whole), the finding."""
+        """Yield all findings: stream, feature (empty: the stream as a whole), finding."""
         for stream in self.streams:
             for finding in stream.findings:
                 yield stream, "", finding
@@ -71,7 +77,7 @@ class Quality:
                     yield stream, feature, finding
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return it ready for JSON."""
         return {
             "source": self.source,
             "grade": self.grade,
@@ -113,7 +119,7 @@ def assess(data: TrainingData) -> Quality:
 
 
 def _rates(streams: list[StreamQuality]) -> list[str]:
-    """Streams of different rates in one data set."""
+    """Return a note where streams of one data set have different rates."""
     known = [stream for stream in streams if stream.interval]
     if not known:
         return []

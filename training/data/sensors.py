@@ -1,4 +1,4 @@
-"""Streams of one group that do not have the same sensors: machines of several types in one file."""
+"""Separate streams of one group that do not have the same sensors, as machines of several types."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Sensors = frozenset[int]
 
 
 def sensors_of(stream: Stream) -> Sensors:
-    """Columns that a stream has: those measured in at least half of its readings."""
+    """Return the columns that a stream has: those measured in at least half of its readings."""
     if not len(stream.timestamps):
         return frozenset()
     absent = np.isnan(stream.values).mean(axis=0)
@@ -26,7 +26,7 @@ def sensors_of(stream: Stream) -> Sensors:
 
 
 def alike(streams: Sequence[Stream]) -> list[tuple[Sensors, list[int]]]:
-    """Streams by the columns they have, those with the most readings first.
+    """Group streams by the columns they have, those with the most readings first.
 
     A stream that has more than the first lot joins it, without what it has beyond.
     """
@@ -98,7 +98,7 @@ def _only(data: TrainingData, members: Sequence[int], sensors: Sensors) -> Train
 
 
 def _beyond(data: TrainingData, members: Sequence[int], sensors: Sensors) -> list[str]:
-    """What some members have that the group does not use."""
+    """Name what some members have that the group does not use."""
     more = frozenset().union(*(sensors_of(data.streams[i]) for i in members)) - sensors
     if not more:
         return []

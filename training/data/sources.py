@@ -1,4 +1,4 @@
-"""Where training data come from: the simulated plant, files, stored readings, or a bare matrix.
+"""Read training data: the simulated plant, files, stored readings, or a bare matrix.
 
 Whatever the source, the outcome is one :class:`TrainingData`: streams of one table, a column a
 feature, NaN where a value was not measured.
@@ -58,15 +58,16 @@ class TrainingData:
     notes: Sequence[str] = ()
 
     def feature_of(self, stream: int) -> str | None:
-        """The one feature that a stream sends; None for readings of many."""
+        """Return the one feature that a stream sends; None for readings of many."""
         return self.single[stream] if self.single else None
 
     @property
     def rows(self) -> int:
+        """Return the number of readings, over all streams."""
         return sum(len(stream.timestamps) for stream in self.streams)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What identifies these data: counts, time range, and a SHA-256 of their content."""
+        """Identify these data: counts, time range, and a SHA-256 of their content."""
         digest = hashlib.sha256("\x1f".join(self.feature_names).encode())
         for stream in sorted(self.streams, key=key_text):
             digest.update(f"\x1e{key_text(stream)}\x1e".encode())
@@ -85,10 +86,12 @@ class TrainingData:
 
 
 def key_of(stream: Stream) -> StreamKey:
+    """Return the stream's key."""
     return (stream.asset_id, stream.sensor_id)
 
 
 def key_text(stream: Stream) -> str:
+    """Return the stream's key for people."""
     return f"{stream.asset_id}\x1f{stream.sensor_id or ''}"
 
 
@@ -146,7 +149,7 @@ def from_matrix(path: Path) -> TrainingData:
 
 
 def from_simulation(*, seed: int = 0, quick: bool = False) -> TrainingData:
-    """The simulated plant; its labelled faults all fall into the last fifth, which is held out."""
+    """Simulate a plant; its labelled faults all fall into the last fifth, which is held out."""
     from training.simulate import simulate
 
     readings = 1500 if quick else 6000
@@ -172,7 +175,7 @@ def load_data(
     stored: Callable[[], TrainingData] | None = None,
     form: FileFormat | None = None,
 ) -> TrainingData:
-    """Training data by the name given on the command line.
+    """Read training data by the name given on the command line.
 
     Parameters
     ----------
@@ -209,7 +212,7 @@ def load_data(
 
 
 def select(data: TrainingData, features: str | Sequence[str]) -> TrainingData:
-    """The same streams with these features only.
+    """Return the same streams with these features only.
 
     Raises
     ------

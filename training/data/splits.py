@@ -1,4 +1,4 @@
-"""Where a back-test's training part ends, asset by asset, and what is fit to train on before it."""
+"""Find where a back-test's training part ends, asset by asset, and what can be trained on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Cut = int | np.datetime64
 
 
 def parse_cut(text: str) -> Cut:
-    """``ROW`` (a whole number: so many readings of each asset) or ``TIMESTAMP`` (ISO 8601).
+    """Parse ``ROW`` (a whole number: so many readings per asset) or ``TIMESTAMP`` (ISO 8601).
 
     Eight digits that make a day of these times, as in 20260101, are one.
 
@@ -48,7 +48,7 @@ def parse_cut(text: str) -> Cut:
 
 
 def places(streams: Sequence[Stream], cut: Cut) -> list[int]:
-    """How many first readings of each stream of ONE asset are trained on.
+    """Return how many first readings of each stream of ONE asset are trained on.
 
     With a number of rows and several streams, the asset's readings are counted in the order of
     time over all of them.
@@ -70,7 +70,7 @@ def prepared(
     what: str,
     imputed: Callable[[int], int] = lambda width: 0,
 ) -> Prepared:
-    """Streams whose training parts have no missing values; what is replayed stays as it is.
+    """Return streams whose training parts lack no values; what is replayed stays as it is.
 
     Nothing after the cut is looked at: features that are mostly missing are judged, and dropped,
     by the training part alone.
@@ -118,7 +118,7 @@ def prepared(
 
 
 def by_asset(streams: Sequence[Stream]) -> dict[str, list[Stream]]:
-    """Streams of each asset, assets in order of first appearance."""
+    """Return the streams of each asset, assets in order of first appearance."""
     out: dict[str, list[Stream]] = {}
     for stream in streams:
         out.setdefault(stream.asset_id, []).append(stream)

@@ -1,1 +1,1 @@
-"""Measures and plots of scored data."""
+"""Measure and plot scored data."""

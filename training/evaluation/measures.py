@@ -1,4 +1,4 @@
-"""Measures: what a scored stretch of data says about alarms, labels and budgets.
+"""Measure what a scored stretch of data shows about alarms, labels and budgets.
 
 Every function takes one :class:`Scored` a stream, so that nothing leaks from the end of one
 stream into the beginning of the next. Labels, where there are any, are 0 and 1.
@@ -36,7 +36,7 @@ class Scored:
 
 
 def alarm_rate(scored: Sequence[Scored], *, seed: int = 0) -> dict[str, float]:
-    """Alarms per scored reading, with a 90 % block-bootstrap interval.
+    """Return alarms per scored reading, with a 90 % block-bootstrap interval.
 
     Where labels exist, only normal operation counts, see :func:`normal`.
 
@@ -63,7 +63,7 @@ def alarm_rate(scored: Sequence[Scored], *, seed: int = 0) -> dict[str, float]:
 
 
 def normal(one: Scored) -> Flags:
-    """Readings a false-alarm budget speaks of: (n,).
+    """Return the readings (n,) that a false-alarm budget is about.
 
     Not those labelled 1, which are meant to alarm, nor the rest of an alarm that began among
     them: it is the same alarm, dying away.
@@ -95,7 +95,7 @@ def _block_interval(parts: list[Floats], seed: int, draws: int = 400) -> tuple[f
 
 
 def reliability(scored: Sequence[Scored], targets: Sequence[float]) -> list[dict[str, float]]:
-    """Target alarm rate against the share of normal readings whose p is at most the target."""
+    """Compare target alarm rates with the share of normal readings at or below that p."""
     rows = []
     for target in targets:
         as_if = [replace(one, is_anomaly=one.p <= target) for one in scored]
@@ -104,7 +104,7 @@ def reliability(scored: Sequence[Scored], targets: Sequence[float]) -> list[dict
 
 
 def confusion(scored: Sequence[Scored]) -> dict[str, float] | None:
-    """Point-wise measures against the labels; None without labels.
+    """Return point-wise measures against the labels; None without labels.
 
     Readings of which it is not known whether they are faulty (label -1) do not count.
 
@@ -139,7 +139,7 @@ def confusion(scored: Sequence[Scored]) -> dict[str, float] | None:
 
 
 def labelled_events(scored: Sequence[Scored]) -> list[dict[str, Any]]:
-    """Each run of readings labelled 1: whether an alarm fell into it, and when.
+    """Return each run of readings labelled 1: whether an alarm fell into it, and when.
 
     Returns
     -------
@@ -183,13 +183,13 @@ def _around(
 
 
 def runs(flags: Flags) -> list[tuple[int, int]]:
-    """Begin and end (exclusive) of each run of True."""
+    """Return begin and end (exclusive) of each run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def alarm_events(one: Scored, silence_s: float) -> list[tuple[int, int]]:
-    """First and last alarm of each event: alarms no further apart than ``silence_s``."""
+    """Return first and last alarm of each event: alarms no further apart than ``silence_s``."""
     at = np.flatnonzero(one.is_anomaly)
     if not len(at):
         return []
@@ -204,7 +204,7 @@ def false_events_per_month(
     interval_s: float,
     silence_s: float,
 ) -> dict[str, float]:
-    """False events per stream and month (30 days) to expect at each budget.
+    """Estimate the false events per stream and month (30 days) at each budget.
 
     The budget gives alarms per reading; how many alarms make one event is measured on the
     :func:`normal` ones of these readings, at the largest budget that saw enough events when the
@@ -227,7 +227,7 @@ def false_events_per_month(
 
 
 def curves(scored: Sequence[Scored]) -> dict[str, Any] | None:
-    """ROC and precision-recall of the final score; None unless both labels occur."""
+    """Return ROC and precision-recall of the final score; None unless both labels occur."""
     from sklearn.metrics import auc as area
     from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 

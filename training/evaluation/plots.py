@@ -1,4 +1,4 @@
-"""Pictures of a training run or a back-test; every function returns a matplotlib figure.
+"""Draw pictures of a training run or a back-test; every function returns a matplotlib figure.
 
 Figures are made without pyplot, so nothing global changes and no window opens.
 """
@@ -30,6 +30,7 @@ MOST_POINTS = 3000
 
 
 def new_figure(width: float = 9, height: float = 4.5) -> Figure:
+    """Return an empty figure, its size in inches."""
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -41,7 +42,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def score_distributions(scored: Sequence[Scored], thresholds: Mapping[str, float]) -> Figure:
-    """Histograms of the final score and of each detector's, with the thresholds in force."""
+    """Draw histograms of the final score and each detector's, with the thresholds in force."""
     series: dict[str, list[npt.NDArray[np.float64]]] = {"final": []}
     for one in scored:
         series["final"].append(one.final_score)
@@ -66,7 +67,7 @@ def score_distributions(scored: Sequence[Scored], thresholds: Mapping[str, float
 
 
 def reliability(rows: Sequence[Mapping[str, float]]) -> Figure:
-    """Target against achieved alarm rate, with the interval; the diagonal is perfect."""
+    """Draw target against achieved alarm rate, with the interval; the diagonal is perfect."""
     figure = new_figure(5.5, 5)
     axes = figure.add_subplot()
     shown = [row for row in rows if np.isfinite(row["rate"])]
@@ -85,7 +86,7 @@ def reliability(rows: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def loss_curves(history: Mapping[str, Sequence[float]]) -> Figure:
-    """Loss by epoch, a line a series."""
+    """Draw the loss by epoch, one line per series."""
     figure = new_figure(6, 4)
     axes = figure.add_subplot()
     for name, values in history.items():
@@ -97,8 +98,7 @@ def loss_curves(history: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def roc_pr(found: Mapping[str, Any]) -> Figure:
-    """ROC and precision-recall curves, as :func:`training.evaluation.measures.curves` gives
-    them."""
+    """Draw the curves that :func:`training.evaluation.measures.curves` returns."""
     figure = new_figure(9, 4.5)
     left, right = figure.subplots(1, 2)
     left.plot(*found["roc"], color=COLOURS["final"])
@@ -111,7 +111,7 @@ def roc_pr(found: Mapping[str, Any]) -> Figure:
 
 
 def timeline(scored: Sequence[Scored], title: str, most: int = 8) -> Figure:
-    """Final score and threshold over time, a panel a stream; labelled faults are shaded.
+    """Draw final score and threshold over time, one panel per stream; labelled faults are shaded.
 
     With more than ``most`` streams, those with the most alarms are shown.
     """
@@ -144,7 +144,7 @@ def _panel(axes: Any, one: Scored) -> None:
 
 
 def _kept(values: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Indices of at most MOST_POINTS points: the highest of each stretch."""
+    """Return the indices of at most MOST_POINTS points: the highest of each stretch."""
     if len(values) <= MOST_POINTS:
         return np.arange(len(values))
     edges = np.linspace(0, len(values), MOST_POINTS + 1).astype(int)

@@ -1,4 +1,4 @@
-"""All that is said about one scored stretch: the figures a person and MLflow get."""
+"""Summarise one scored stretch: the figures that a person and MLflow get."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TARGETS = (0.1, 0.03)
 
 @dataclass(slots=True)
 class Measures:
-    """What :func:`measure` found; None where the data cannot tell."""
+    """Figures that :func:`measure` found; None where the data cannot tell."""
 
     alarms: dict[str, float]
     reliability: list[dict[str, float]]
@@ -34,7 +34,7 @@ class Measures:
     curves: dict[str, Any] | None = None
 
     def flat(self) -> dict[str, float]:
-        """The finite figures by name, as metrics."""
+        """Return the finite figures by name, as metrics."""
         out = {
             "alarm_rate": self.alarms["rate"],
             "alarm_rate_low": self.alarms["low"],

@@ -1,1 +1,1 @@
-"""Many model sets fitted in parallel, and put together as one bundle."""
+"""Fit many model sets in parallel, and put them together as one bundle."""

@@ -1,4 +1,4 @@
-"""From model sets to a bundle on disk, with a version that the content alone decides."""
+"""Save model sets as a bundle, with a version that the content alone decides."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def assemble(
 
 
 def content_version(folder: Path) -> str:
-    """Twelve hex digits of a SHA-256 over a saved bundle, without when and how fast it was made.
+    """Return twelve hex digits of a SHA-256 over a saved bundle, without when it was made.
 
     The same data, options and seed give the same version.
     """

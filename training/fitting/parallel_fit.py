@@ -43,7 +43,7 @@ class Task:
 
 @dataclass(slots=True)
 class Result:
-    """What a task came to; ``error`` where it could not be done."""
+    """Outcome of a task; ``error`` where it could not be done."""
 
     name: str
     model_set: ModelSet | None = None
@@ -56,7 +56,7 @@ class Result:
 def run_tasks(
     tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None = None
 ) -> Iterator[Result]:
-    """Results as they come; a task that cannot be done gives its error as a result.
+    """Yield results as they come; a task that cannot be done gives its error as a result.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def run_tasks(
 
 
 def cores() -> int:
-    """Cores this process may run on."""
+    """Return the number of cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

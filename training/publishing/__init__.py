@@ -1,1 +1,1 @@
-"""MLflow, the registry, promotion."""
+"""Publish bundles: MLflow, the registry, promotion."""

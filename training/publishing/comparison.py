@@ -1,4 +1,4 @@
-"""Is a challenger worse than the champion? Both score the same readings as the service would.
+"""Compare a challenger with the champion: both score the same readings as the service would.
 
 Three things are compared, at criticality medium:
 
@@ -39,7 +39,7 @@ DETECTION_SLACK = 0.1
 
 @dataclass(slots=True)
 class Column:
-    """One bundle's figures."""
+    """Figures of one bundle."""
 
     version: str
     alarms: dict[str, float] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Column:
 
 @dataclass(slots=True)
 class Comparison:
-    """Both columns and the verdict; ``comparable`` False: nothing can be said."""
+    """Both columns and the verdict; ``comparable`` is False where nothing can be concluded."""
 
     champion: Column
     challenger: Column
@@ -96,7 +96,7 @@ def compare(
 
 
 def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, str]:
-    """Whether the challenger is not worse, and why."""
+    """Return whether the challenger is not worse, and why."""
     rate, old = challenger.alarms["rate"], champion.alarms["rate"]
     if rate > BUDGET_SLACK * budget and rate > RATE_SLACK * old:
         return False, (
@@ -115,7 +115,7 @@ def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, 
 def inject(
     data: TrainingData, skip: Sequence[int], seed: int = 0
 ) -> tuple[TrainingData, list[Any]]:
-    """A copy with steps in the readings after ``skip``, and where they are, stream by stream."""
+    """Return a copy with steps in the readings after ``skip``, and where they are, per stream."""
     rng = np.random.default_rng(seed)
     streams, marks = [], []
     for stream, past in zip(data.streams, skip, strict=True):

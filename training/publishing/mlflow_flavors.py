@@ -1,4 +1,4 @@
-"""The detectors as scikit-learn and PyTorch objects, for MLflow's own flavours.
+"""Log the detectors as scikit-learn and PyTorch objects, in MLflow's own flavours.
 
 Nothing is pickled: scikit-learn models are stored with skops, the network as a ``torch.export``
 program. The scikit-learn models take what ``Detector.coordinates`` gives of scaled readings, the
@@ -22,7 +22,7 @@ _SAMPLE = 200
 
 
 def scaled_rows(model_set: ModelSet, names: Sequence[str], values: Sequence[Array]) -> list[Array]:
-    """Training readings as the detectors of this model set were given them."""
+    """Return training readings as the detectors of this model set were given them."""
     pre = model_set.preprocessing
     at = [list(names).index(name) for name in pre.names]
     out: list[Array] = []
@@ -35,7 +35,7 @@ def scaled_rows(model_set: ModelSet, names: Sequence[str], values: Sequence[Arra
 
 
 def library_of(detector: Detector, rows: list[Array]) -> Any | None:
-    """The fitted scikit-learn object of a point detector; None if it does not score alike.
+    """Return the fitted scikit-learn object of a point detector; None if it scores otherwise.
 
     A detector keeps what it needs to score and not the object it took it from, so that object is
     fitted again: same rows, same seed, and the scores are compared.
@@ -55,7 +55,7 @@ def library_of(detector: Detector, rows: list[Array]) -> Any | None:
 
 
 def log_point_detector(detector: Detector, rows: list[Array]) -> str | None:
-    """Log a point detector in the sklearn flavour; the model's URI, None where it cannot be."""
+    """Log a point detector in the sklearn flavour; return the model's URI, or None."""
     import mlflow
 
     library = library_of(detector, rows)
@@ -73,7 +73,7 @@ def log_point_detector(detector: Detector, rows: list[Array]) -> str | None:
 
 
 def log_network(model_set: ModelSet) -> str:
-    """Log the autoencoder's network in the pytorch flavour; the model's URI."""
+    """Log the autoencoder's network in the pytorch flavour; return the model's URI."""
     import mlflow
     import torch
 

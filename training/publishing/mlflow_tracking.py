@@ -1,4 +1,4 @@
-"""What MLflow is told of a training: one parent run, a child a detector, pictures, the bundle."""
+"""Log a training to MLflow: one parent run, one child per detector, pictures, the bundle."""
 
 from __future__ import annotations
 
@@ -36,9 +36,11 @@ log = logging.getLogger(__name__)
 class TracksRuns(Protocol):
     """A registry that keeps runs as well: MLflow's."""
 
-    def begin_run(self, name: str, documents: Mapping[str, Mapping[str, Any]]) -> str: ...
+    def begin_run(self, name: str, documents: Mapping[str, Mapping[str, Any]]) -> str:
+        """Begin a run; return its id."""
 
-    def fail_run(self, run_id: str) -> None: ...
+    def fail_run(self, run_id: str) -> None:
+        """End a run as failed."""
 
 
 @dataclass(slots=True)
@@ -59,7 +61,7 @@ class Training:
 def begun_run(
     registry: Registry, fingerprint: Mapping[str, Any], quality: Mapping[str, Any] | None = None
 ) -> Iterator[str | None]:
-    """The run of a training, begun before the fit: what is wrong with MLflow is found then.
+    """Begin the run of a training before the fit, so that a fault of MLflow is found then.
 
     Experiment, name of the model, server and artifact store are used once. A training that fails
     leaves the run as failed. None where MLflow is off.

@@ -1,4 +1,4 @@
-"""Moving the champion alias: by the rule after a training, by hand, and back."""
+"""Move the champion alias: by the rule after a training, by hand, and back."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ VERDICT_TAG = "verdict"
 
 
 def load_version(registry: Registry, version: str, cache: Path) -> Bundle:
-    """A registered bundle, fetched where it is not at hand."""
+    """Return a registered bundle, fetched where it is not cached."""
     return Bundle.load(registry.fetch(version, cache))
 
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """Which version is champion and its bundle; ``problem`` where that cannot be loaded."""
+    """The champion's version and bundle; ``problem`` where that cannot be loaded."""
 
     version: str | None = None
     bundle: Bundle | None = None
@@ -30,7 +30,7 @@ class Champion:
 
 
 def load_champion(registry: Registry, cache: Path, known: Champion | None = None) -> Champion:
-    """The champion of this moment; ``known`` itself where it still is the one."""
+    """Return the champion of this moment; ``known`` itself where it still is the one."""
     version = registry.alias(CHAMPION)
     if known is not None and known.version == version:
         return known
@@ -44,7 +44,7 @@ def load_champion(registry: Registry, cache: Path, known: Champion | None = None
 
 
 def promote(registry: Registry, version: str, why: str) -> str | None:
-    """Make ``version`` champion; returns the champion before it.
+    """Make ``version`` champion; return the champion before it.
 
     What it replaced is noted on the version, so that it can be taken back.
     """
@@ -62,13 +62,13 @@ def promote(registry: Registry, version: str, why: str) -> str | None:
 
 
 def challenge(registry: Registry, version: str, why: str) -> None:
-    """Keep ``version`` as the challenger, with the reason why it is no more than that."""
+    """Keep ``version`` as the challenger, with the reason why it is not champion."""
     registry.tag(version, VERDICT_TAG, why[:500])
     registry.set_alias(CHALLENGER, version)
 
 
 def roll_back(registry: Registry) -> tuple[str, str]:
-    """Give the alias back to the champion before; returns (the one before, the one now).
+    """Give the alias back to the champion before; return that one, and the one until now.
 
     Raises
     ------

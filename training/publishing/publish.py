@@ -59,7 +59,10 @@ class Trained:
 
 @dataclass(slots=True)
 class Published:
-    """Where the bundle went. ``alias``: champion or challenger; ``message`` says why."""
+    """Where a bundle was published.
+
+    ``alias`` is champion or challenger; ``message`` gives the reason.
+    """
 
     version: str
     run_id: str | None
@@ -188,7 +191,7 @@ def _alias(
     mode: str,
     confirm: Callable[[], None],
 ) -> tuple[str, str, Comparison | None]:
-    """Set champion or challenger; which of them, why, and the comparison where one was made.
+    """Set champion or challenger; return which, why, and the comparison where one was made.
 
     The champion may be another than when the training began, and another again once the two are
     compared: the verdict counts only for the one that it was given on.
@@ -215,7 +218,7 @@ def _verdict(
     moved: bool,
     mode: str,
 ) -> tuple[str, str, str, Comparison | None]:
-    """Alias, verdict, message and comparison against one champion, which ``moved`` meanwhile."""
+    """Return alias, verdict, message and comparison against one champion (new, if ``moved``)."""
     before = champion.version
     if before is None:
         return CHAMPION, "the first bundle", "the first bundle: champion at once", None
@@ -255,7 +258,7 @@ def _compared(
 
 
 def held_out(tasks: Sequence[Task], data: TrainingData) -> tuple[TrainingData, list[int]]:
-    """All groups' streams that have held-out readings, on one set of columns, and their pasts."""
+    """Return all streams that have held-out readings, on one set of columns, and their pasts."""
     names = list(dict.fromkeys(n for task in tasks for n in task.prepared.feature_names))
     streams: list[Stream] = []
     skip: list[int] = []
@@ -276,7 +279,7 @@ def held_out(tasks: Sequence[Task], data: TrainingData) -> tuple[TrainingData, l
 def example_frames(
     bundle: Bundle, data: TrainingData, policy: ScoringPolicy
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A few readings as the pyfunc model takes them, and what it answers."""
+    """Return a few readings as the pyfunc model takes them, and its answer."""
     parts = []
     for stream in data.streams[:3]:
         rows = slice(0, _EXAMPLE_ROWS)

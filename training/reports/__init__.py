@@ -1,1 +1,1 @@
-"""What the training commands print."""
+"""Print what the training commands report."""

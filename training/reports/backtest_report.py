@@ -1,4 +1,4 @@
-"""What a back-test prints."""
+"""Print the report of a back-test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_ASSETS = 30
 def print_report(
     console: Console, scored: Sequence[Scored], policy: ScoringPolicy, criticality: str
 ) -> None:
-    """Alarms against the budget; with labels, F1, false and missed alarms, events and lead."""
+    """Print alarms against the budget; with labels, F1, false and missed alarms, events, lead."""
     budget = policy.budgets[criticality]
     _assets(console, scored, policy)
     whole = alarm_rate(scored)

@@ -1,4 +1,4 @@
-"""Tables for people, on standard output."""
+"""Print tables for people, on standard output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.fitting.parallel_fit import Result
 
 
 def number(value: float | None, form: str = ".4g") -> str:
-    """A figure for a cell; a dash where there is none."""
+    """Format a figure for a cell; a dash where there is none."""
     return "-" if value is None or not math.isfinite(value) else format(value, form)
 
 
@@ -25,7 +25,7 @@ def print_fit(
     results: Sequence[Result],
     measured: Mapping[str, Measures],
 ) -> None:
-    """One row a group: what it was fitted on and how it did on held-out readings."""
+    """Print one row per group: what it was fitted on and how it did on held-out readings."""
     table = Table(title="Trained", title_justify="left")
     for name in ("group", "streams", "readings", "features", "detectors", "drift", "seconds"):
         table.add_column(name, justify="right" if name in _NUMBERS else "left")
@@ -50,7 +50,7 @@ def print_fit(
 
 
 def verdict(alarms: Mapping[str, float], budget: float) -> str:
-    """What held-out alarms say about the budget, or that there are too few readings to say."""
+    """Compare held-out alarms with the budget in words, unless there are too few readings."""
     expected = budget * alarms["readings"]
     achieved = f"{number(1000 * alarms['rate'])} per 1,000 against a budget of {1000 * budget:g}"
     if alarms["low"] > budget:
@@ -97,7 +97,7 @@ def _print_held_out(console: Console, measured: Mapping[str, Measures]) -> None:
 def print_budgets(
     console: Console, policy: ScoringPolicy, measured: Mapping[str, Measures]
 ) -> None:
-    """Beside each budget, the false events to expect of a stream in a month."""
+    """Print, beside each budget, the false events to expect of a stream in a month."""
     groups = [group for group, found in measured.items() if found.per_month]
     if not groups:
         return
@@ -117,7 +117,7 @@ def print_budgets(
 
 
 def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> None:
-    """The registry's versions, newest first."""
+    """Print the registry's versions, newest first."""
     table = Table(title="Bundles", title_justify="left")
     for name in ("version", "alias", "created", "groups", "trained on", "run"):
         table.add_column(name)

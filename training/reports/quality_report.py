@@ -1,4 +1,4 @@
-"""The quality of training data for people: a table, and a page with pictures."""
+"""Show the quality of training data to people: a table, and a page with pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLOURS = {HIGH: "#2a7", MEDIUM: "#b80", LOW: "#c34"}
 
 
 def print_quality(console: Console, quality: Quality) -> None:
-    """Grades by stream, then each finding with its rows, the worst first."""
+    """Print the grades by stream, then each finding with its rows, the worst first."""
     table = Table(title=f"Data quality: {quality.grade}", title_justify="left")
     for name in ("asset", "readings", "every", "grade", "features High / Medium / Low"):
         table.add_column(name, justify="right" if name in ("readings", "every") else "left")
@@ -43,7 +43,7 @@ def print_quality(console: Console, quality: Quality) -> None:
 
 
 def sentences(quality: Quality) -> list[str]:
-    """A line per finding, the worst first."""
+    """Return one line per finding, the worst first."""
     order = {LOW: 0, MEDIUM: 1, HIGH: 2}
     found = sorted(quality.findings(), key=lambda item: order[item[2].grade])
     return [
@@ -54,7 +54,7 @@ def sentences(quality: Quality) -> list[str]:
 
 
 def write_page(path: Path, quality: Quality, data: TrainingData) -> None:
-    """One HTML file without links: the grades, the findings and a picture per stream."""
+    """Write one HTML file without links: the grades, the findings and a picture per stream."""
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>Data quality</title>"
         "<style>body{font:15px sans-serif;max-width:70em;margin:2em auto}table{border-collapse:"
@@ -83,7 +83,7 @@ def write_page(path: Path, quality: Quality, data: TrainingData) -> None:
 
 
 def _picture(data: TrainingData, number: int, most: int = 12) -> bytes:
-    """The first features of a stream over time, as PNG."""
+    """Draw the first features of a stream over time, as PNG."""
     stream = data.streams[number]
     names = data.feature_names[:most]
     figure = new_figure(10, 0.6 + 1.1 * len(names))
