@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from errors import SettingsError
 
-PublishMode = Literal["anomalies", "events", "all"]
+PublishMode = Literal["anomalies", "events", "incidents", "all"]
 JournalMode = Literal["anomalies", "all", "none"]
 
 
@@ -117,6 +117,22 @@ class Settings(BaseSettings):
     )
     adaptation: bool = Field(True, description="let each stream's tail follow the stream")
     event_silence_s: float = Field(7200, gt=0, description="an event ends after this silence")
+    reopen_gap_s: float = Field(
+        0,
+        ge=0,
+        description=(
+            "a new event joins an incident that cleared no longer ago; 0: the larger of 600 s and"
+            " 20 intervals of the stream"
+        ),
+    )
+    incident_at_once: Literal["low", "medium", "high", "critical"] = Field(
+        "critical",
+        description="a reading that REST journals opens an incident from this severity on",
+    )
+    incident_close_after_s: float = Field(
+        604_800, gt=0, description="cleared and acknowledged incidents are closed after this"
+    )
+    max_shelve_s: float = Field(604_800, gt=0, description="an incident is shelved no longer")
     accept_shift_after: int = Field(
         0,
         ge=0,
@@ -138,6 +154,9 @@ class Settings(BaseSettings):
         "extracted-features-dead-letter", description="records that could not be scored"
     )
     kafka_publish: PublishMode = Field("anomalies", description="what is published")
+    kafka_topic_incidents: str = Field(
+        "", description="incidents out, whole at every change, key = id, compacted; empty: none"
+    )
     kafka_group_instance_id: str | None = Field(
         None, description="static membership: unique per bridge, the same after its restart"
     )
@@ -239,6 +258,9 @@ class Settings(BaseSettings):
     )
     state_retention_days: int = Field(
         365, ge=0, description="states of streams silent this long go; 0: kept for ever"
+    )
+    incident_retention_days: int = Field(
+        0, ge=0, description="incidents without activity this long go, unless open; 0: never"
     )
     training_job_retention_days: int = Field(
         90, ge=0, description="jobs of POST /train that are older go; 0: kept for ever"

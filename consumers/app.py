@@ -33,7 +33,7 @@ from consumers.sending import Sending
 from consumers.store import BridgeStore
 from consumers.stream_cache import CacheBudget, UnkeyedStreams
 from consumers.table_partitions import MakePartitions, TablePartitionMaintainer
-from db.queries.outbox import Target
+from db.queries.outbox import INCIDENT_SOURCE, Target
 from errors import AnomalyError
 from schemas import LookAlikes
 
@@ -271,14 +271,18 @@ def _publishers(shared: _Shared, make_producer: Callable[..., Any]) -> list[Publ
     """Make one per output topic, and one for what an earlier set-up left for other topics."""
     settings, condition = shared.settings, shared.condition
     topics = {settings.kafka_topic_output_anomalies, settings.kafka_topic_dead_letter}
+    incidents = settings.kafka_topic_incidents
     age = settings.bridge_outbox_days * 86400
 
     def orphans() -> list[Source]:
         topic = settings.kafka_topic_input_features
         return shared.store.orphans(topic, internals.topic_id(shared.consumer, topic), age)
 
-    targets: list[Target] = [*sorted(topics), frozenset(topics)]
+    targets: list[Target] = [*sorted(topics), frozenset({*topics, incidents} - {""})]
     outlets = [Outlet(target, shared.table.sources, orphans, age) for target in targets]
+    if incidents:
+        # changed by REST and the timer too, so no partition's owner publishes them
+        outlets.append(Outlet(incidents, tuple, lambda: [INCIDENT_SOURCE], age, 0.0))
     return [
         Publisher(
             shared.store, Sending(make_producer), outlet, shared.metrics,

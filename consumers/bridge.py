@@ -29,6 +29,7 @@ from consumers.metrics import Metrics
 from consumers.outage import Outage
 from consumers.scoring_client import HttpScorer
 from consumers.store import BridgeStore
+from db.incident_recording import IncidentRules
 from db.maintain import Maintenance
 from db.migrate import migrate
 from db.session import open_engine
@@ -48,7 +49,7 @@ settings (environment or .env), the ones most often needed:
   KAFKA_TOPIC_INPUT_FEATURES  topic of readings                    [extracted-features]
   KAFKA_CONSUMER_GROUP        group; bridges of one group share the partitions
   KAFKA_GROUP_INSTANCE_ID     static membership: unique per bridge, kept over its restarts
-  KAFKA_PUBLISH               anomalies, events or all             [anomalies]
+  KAFKA_PUBLISH               anomalies, events, incidents or all  [anomalies]
   SERVICE_URL                 where the service listens            [http://localhost:8084]
   SERVICE_API_KEY             its key for this bridge, if it wants one
   DATABASE_URL                PostgreSQL; unset: the embedded one under VAR_DIR
@@ -167,8 +168,9 @@ def _run(settings: Settings, drain: bool) -> int:
         preflight.log_unwritable(settings)
         owner = settings.kafka_group_instance_id or f"{socket.gethostname()}:{os.getpid()}"
         maintenance = Maintenance(engine, settings)
+        store = BridgeStore(engine, owner, IncidentRules.of(settings))
         bridge = build(
-            settings, consumer, BridgeStore(engine, owner), metrics,
+            settings, consumer, store, metrics,
             make_producer=lambda **options: clients.make_producer(settings, **options),
             make_scorer=lambda: _scorer(settings),
             make_partitions=lambda _: maintenance.run(),

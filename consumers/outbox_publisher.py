@@ -48,12 +48,15 @@ class Outlet:
         The (topic id, partition) with messages that no bridge owns.
     age : float
         Seconds that a message waits for a topic that refuses it.
+    orphans_every : float
+        Seconds between looks for messages that no bridge owns.
     """
 
     target: Target
     sources: Callable[[], Collection[Source]]
     orphans: Callable[[], Collection[Source]]
     age: float
+    orphans_every: float = ORPHANS_EVERY
 
     def __str__(self) -> str:
         return self.target if isinstance(self.target, str) else "other topics"
@@ -187,7 +190,7 @@ class Publisher:
         now = time.monotonic()
         if now < self._next_orphans or self._after:
             return
-        self._next_orphans = now + ORPHANS_EVERY
+        self._next_orphans = now + self._outlet.orphans_every
         self._metrics.outbox.set(self._store.outbox_size())
         orphans, after = self._outlet.orphans(), 0
         while orphans and not self._stop.is_set():

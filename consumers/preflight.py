@@ -92,10 +92,13 @@ def run(probes: Sequence[tuple[str, Probe]], write: Callable[[str], None] = prin
 
 def output_topics(settings: Settings) -> dict[str, str]:
     """Return the topics that are written to, each with the setting that names it."""
-    return {
+    topics = {
         settings.kafka_topic_output_anomalies: "KAFKA_TOPIC_OUTPUT_ANOMALIES",
         settings.kafka_topic_dead_letter: "KAFKA_TOPIC_DEAD_LETTER",
     }
+    if settings.kafka_topic_incidents:
+        topics[settings.kafka_topic_incidents] = "KAFKA_TOPIC_INCIDENTS"
+    return topics
 
 
 def unwritable(settings: Settings) -> dict[str, str]:
@@ -111,7 +114,11 @@ def unwritable(settings: Settings) -> dict[str, str]:
     try:
         topics = list(output_topics(settings))
         described = {one["name"]: one for one in admin.describe_topics(topics)}
-        found = {topic: _why(admin, topic, described.get(topic)) for topic in topics}
+        keyed = {settings.kafka_topic_incidents}
+        found = {
+            topic: _why(admin, topic, described.get(topic), keyed=topic in keyed)
+            for topic in topics
+        }
     except kafka_errors.KafkaError as error:
         raise clients.translated(error, settings) from None
     finally:
@@ -133,7 +140,7 @@ def log_unwritable(settings: Settings) -> None:
         )  # fmt: skip
 
 
-def _why(admin: Any, topic: str, described: dict[str, Any] | None) -> str | None:
+def _why(admin: Any, topic: str, described: dict[str, Any] | None, *, keyed: bool) -> str | None:
     code = MISSING if described is None else described["error_code"]
     if described is None or code == MISSING:
         return None if _creates_topics(admin) else "does not exist"
@@ -142,7 +149,7 @@ def _why(admin: Any, topic: str, described: dict[str, Any] | None) -> str | None
     allowed = described.get("authorized_operations") or ()
     if allowed and "WRITE" not in allowed:
         return "may not be written with this login (an ACL)"
-    if "compact" in _config(admin, "TOPIC", topic, "cleanup.policy").split(","):
+    if not keyed and "compact" in _config(admin, "TOPIC", topic, "cleanup.policy").split(","):
         return "is compacted (cleanup.policy): records without a key are refused, others are lost"
     return None
 

@@ -19,6 +19,7 @@ from consumers.partition import Source
 from consumers.stream_cache import CachedStream, StreamKey
 from consumers.window import Window, encode_row
 from db.assets import asset_criticalities
+from db.incident_recording import IncidentRules, record
 from db.queries.copy import add_outbox, insert_dead_letters, insert_detections
 from db.queries.offsets import Claim, advance, claim, has_earlier_account, read_claim
 from db.queries.outbox import (
@@ -26,6 +27,7 @@ from db.queries.outbox import (
     Target,
     delete_outbox,
     expire_outbox,
+    may_publish,
     next_outbox,
     orphaned_sources,
     outbox_size,
@@ -47,6 +49,7 @@ from schemas import parse_timestamp
 CRITICALITY_SECONDS = 30.0
 CRITICALITIES_KEPT = 100_000
 SEVERITIES = ("low", "medium", "high", "critical")
+DEFAULT_RULES = IncidentRules()
 
 
 class FencedError(AnomalyError):
@@ -78,6 +81,8 @@ class BatchCommit:
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
     states: dict[Source, list[StoredState]] = field(default_factory=dict)
     outbox: list[dict[str, Any]] = field(default_factory=list)
+    #: by detection: what is published if an incident opens or rises with it
+    news: dict[UUID, dict[str, Any]] = field(default_factory=dict)
 
 
 class BridgeStore:
@@ -88,9 +93,13 @@ class BridgeStore:
     engine : Engine
     owner : str
         Names this bridge in the table of offsets.
+    incidents : IncidentRules
     """
 
-    def __init__(self, engine: Engine, owner: str) -> None:
+    def __init__(
+        self, engine: Engine, owner: str, incidents: IncidentRules = DEFAULT_RULES
+    ) -> None:
+        self._incidents = incidents
         self._engine = engine
         self._owner = owner
         self._criticalities: dict[str, tuple[float, str]] = {}
@@ -205,7 +214,9 @@ class BridgeStore:
             insert_dead_letters(connection, batch.dead_letters)
             for source in sorted(batch.states):
                 save_states(connection, batch.states[source])
-            add_outbox(connection, batch.outbox)
+            news = record(connection, batch.detections, self._incidents, "bridge")
+            told = [batch.news[row["id"]] for row in news if row["id"] in batch.news]
+            add_outbox(connection, [*batch.outbox, *told])
             for move in sorted(batch.moves, key=lambda m: (m.topic_id, m.partition)):
                 if not advance(
                     connection, move.topic_id, move.partition,
@@ -244,6 +255,8 @@ class BridgeStore:
         ``publish`` gives the ids that are done; all that were read are returned.
         """
         with transaction(self._engine) as connection:
+            if not may_publish(connection, sources):
+                return []
             messages = next_outbox(
                 connection, sources, limit, target=target, after=after, skip_locked=True
             )

@@ -14,6 +14,7 @@ from typing import Any, Self
 from sqlalchemy import Engine
 
 from config import Settings
+from db.incident_recording import IncidentRules
 from db.migrate import migrate
 from db.session import open_engine
 from models.registry.base import open_registry
@@ -105,7 +106,7 @@ class App:
             keeper,
             scoring,
             StreamLookup(database, settings.use_stored_history),
-            Journal(database, settings.journal_rest),
+            Journal(database, settings.journal_rest, IncidentRules.of(settings)),
             settings.request_deadline_s,
         )
         jobs = TrainingQueue(

@@ -90,6 +90,8 @@ def _wanted(item: BatchRecord, publish: PublishMode) -> bool:
         return True
     if publish == "events":
         return item.publish
+    if publish == "incidents":
+        return False
     return bool(item.result and item.result["is_anomaly"])
 
 
@@ -106,20 +108,23 @@ def _add_detection(commit: BatchCommit, item: BatchRecord, targets: Targets) -> 
         offset=record.offset,
     )
     commit.detections.append(row)
-    if _wanted(item, targets.publish):
+    candidate = targets.publish == "incidents" and row["event_id"] and row["is_anomaly"]
+    if candidate or _wanted(item, targets.publish):
         message = {**result, "detection_id": str(row["id"])}
         if reading.feature is not None:
             message["feature"] = reading.feature
-        commit.outbox.append(
-            {
-                "topic_id": topic_id,
-                "partition": partition,
-                "source_offset": record.offset,
-                "target_topic": targets.anomalies,
-                "key": reading.asset_id.encode(),
-                "value": orjson.dumps(message),
-            }
-        )
+        outgoing = {
+            "topic_id": topic_id,
+            "partition": partition,
+            "source_offset": record.offset,
+            "target_topic": targets.anomalies,
+            "key": reading.asset_id.encode(),
+            "value": orjson.dumps(message),
+        }
+        if candidate:
+            commit.news[row["id"]] = outgoing
+        else:
+            commit.outbox.append(outgoing)
 
 
 def _add_dead_letter(commit: BatchCommit, item: BatchRecord, targets: Targets) -> None:

@@ -28,6 +28,11 @@ class OutboxMessage:
     headers: list[tuple[str, bytes | None]]
 
 
+#: Source of messages about incidents, which no partition of readings owns.
+INCIDENT_SOURCE: Source = (UUID("5f1d7c1e-9d0a-5c55-8a51-2b2f6f0b8c11"), 0)
+#: Held by who publishes these: each incident's messages leave in the order they were stored.
+INCIDENT_LOCK = 0x616E6F6D_0006
+
 _COLUMNS = "id, topic_id, partition, source_offset, target_topic, key, value, headers"
 _OF_SOURCES = """
     (topic_id, partition) IN
@@ -111,6 +116,14 @@ def next_outbox(
     ]
 
 
+def may_publish(connection: Connection, sources: Collection[Source]) -> bool:
+    """Whether this transaction may publish from these sources; of incidents, one may at a time."""
+    if INCIDENT_SOURCE not in sources:
+        return True
+    got = text("SELECT pg_try_advisory_xact_lock(:key)")
+    return bool(connection.execute(got, {"key": INCIDENT_LOCK}).scalar_one())
+
+
 def delete_outbox(connection: Connection, ids: Sequence[int]) -> int:
     """Drop what the broker acknowledged; how many were still there."""
     return connection.execute(_DELETE, {"ids": list(ids)}).rowcount if ids else 0
@@ -126,7 +139,8 @@ def orphaned_sources(
     the id that the name stands for now, None while there is no such topic.
     """
     values = {"topic": topic, "current": current and str(current), "age": age}
-    return [(row.topic_id, row.partition) for row in connection.execute(_ORPHANED, values)]
+    found = [(row.topic_id, row.partition) for row in connection.execute(_ORPHANED, values)]
+    return [source for source in found if source != INCIDENT_SOURCE]
 
 
 def expire_outbox(connection: Connection, ids: Sequence[int], age: float) -> int:

@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
+from sqlalchemy import Connection
+
 from config import JournalMode
+from db.incident_recording import IncidentRules, record
 from db.queries.copy import insert_detections
 from db.queries.detections import detection_row
 from errors import AnomalyError, StorageUnavailable
@@ -23,6 +26,7 @@ from serving.database import Database, OutcomeUnknownError
 log = logging.getLogger("bentoml.serving.journal")
 
 Rows = list[dict[str, Any]]
+DEFAULT_RULES = IncidentRules()
 
 
 class Journal:
@@ -32,11 +36,16 @@ class Journal:
     ----------
     database : Database
     mode : {"anomalies", "all", "none"}
+    incidents : IncidentRules
+        How its anomalies join incidents, or open some.
     """
 
-    def __init__(self, database: Database, mode: JournalMode) -> None:
+    def __init__(
+        self, database: Database, mode: JournalMode, incidents: IncidentRules = DEFAULT_RULES
+    ) -> None:
         self._database = database
         self._mode = mode
+        self._incidents = incidents
         self._batcher: Batcher[Rows, bool] = Batcher(
             self._together,
             max_weight=2000,
@@ -80,10 +89,14 @@ class Journal:
             log.error("rows could not be stored: %s", error.message)
         return False
 
+    def _insert(self, connection: Connection, rows: Rows) -> None:
+        insert_detections(connection, rows)
+        record(connection, rows, self._incidents, "rest")
+
     async def _together(self, batches: list[Rows]) -> list[bool | BaseException]:
         rows = [row for batch in batches for row in batch]
         try:
-            await self._database.quick(lambda connection: insert_detections(connection, rows))
+            await self._database.quick(lambda connection: self._insert(connection, rows))
         except StorageUnavailable:
             raise
         except AnomalyError:
@@ -95,7 +108,7 @@ class Journal:
 
     async def _alone(self, batch: Rows) -> bool | BaseException:
         try:
-            await self._database.quick(lambda connection: insert_detections(connection, batch))
+            await self._database.quick(lambda connection: self._insert(connection, batch))
         except AnomalyError as error:
             return error
         return True

@@ -5,10 +5,14 @@ from __future__ import annotations
 import random
 import signal
 import time
+from collections import Counter
 
+import orjson
 import pytest
 
+from db.session import make_engine
 from tests.fixtures.crash_points import POINTS
+from tests.fixtures.incidents import incidents_of, undisturbed_incidents
 from tests.fixtures.records import plant, reading
 from tests.fixtures.waiting import wait_until
 
@@ -29,6 +33,43 @@ def test_kill_between_any_two_steps_changes_nothing(scene, scoring):
         assert bridge.wait() == -signal.SIGKILL, bridge.text()
     stage.drain(**stage.identity())
     stage.check()
+
+
+def test_kill_between_any_two_steps_changes_no_incident(
+    scene, scoring, new_database, migrated_template
+):
+    stage = scene(scoring().url)
+    changed = stage.broker.topic(f"{stage.name}-incidents", 1)
+    settings = {
+        "KAFKA_PUBLISH": "incidents", "KAFKA_TOPIC_INCIDENTS": changed, "REOPEN_GAP_S": "30",
+    }  # fmt: skip
+    stage.produce(plant(500))
+    for point in POINTS:
+        bridge = stage.bridge(
+            BRIDGE_BATCH_MAX="30", CRASH_POINT=f"{point}:2", **settings, **stage.identity()
+        )
+        assert bridge.wait() == -signal.SIGKILL, bridge.text()
+    stage.drain(**settings, **stage.identity())
+    stage.check_account()
+    found = incidents_of(stage.engine)
+    other = make_engine(new_database(migrated_template))
+    try:
+        assert found == undisturbed_incidents(stage.engine, other)
+    finally:
+        other.dispose()
+    whats = Counter(entry[3] for entry in found["log"])
+    assert {"opened", "joined", "escalated", "cleared"} <= set(whats)
+    assert whats["opened"] == len(found["incidents"]) > 5
+    # whole incidents, the newest version last; readings that opened one or were more severe
+    newest = {}
+    for message in stage.consume(changed):
+        incident = orjson.loads(message.value)
+        assert message.key.decode() == incident["id"]
+        newest[incident["id"]] = (incident["version"], incident["state"])
+    assert newest == {row[0]: (row[1], row[4]) for row in found["incidents"]}
+    told = [orjson.loads(record.value) for record in stage.consume(stage.anomalies)]
+    assert len({one["detection_id"] for one in told}) == whats["opened"] + whats["escalated"]
+    assert stage.count("outbox") == 0
 
 
 def test_late_readings_gaps_and_duplicates_after_a_restart(one_scene, scoring):

@@ -136,3 +136,19 @@ def test_a_connection_lost_in_the_commit_leaves_the_outcome_open(
     asyncio.run(asyncio.wait_for(scenario(), 60))
     assert one["metadata"]["stored"] is None
     assert "detection_id" in one["metadata"]
+
+
+def test_a_severe_anomaly_opens_an_incident_in_the_same_transaction(
+    database_url: str, engine: Engine
+) -> None:
+    event = {
+        "id": "7d444840-9dc0-11d1-b245-5ffdce74fad2", "kind": "anomaly", "state": "opened",
+        "started_at": "2026-01-01T00:00:00+00:00",
+    }  # fmt: skip
+    severe = result("severe", anomalous=True, event=event)
+    mild = result("mild", anomalous=True, event={**event, "id": event["id"][:-1] + "3"})
+    keep(database_url, "anomalies", [severe, mild | {"criticality": "medium"}])
+    with transaction(engine) as connection:
+        found = connection.execute(text("SELECT id::text, asset_id, peak FROM incidents")).all()
+    assert [(one.id, one.asset_id) for one in found] == [(event["id"], "severe")]
+    assert found[0].peak["detection_id"] == severe["metadata"]["detection_id"]

@@ -1,0 +1,155 @@
+"""Incidents written with the readings they are about, in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from config import Settings
+from db.incident_lifecycle import SEVERITIES, Activity, Incident, StreamKey
+from db.queries.incident_rows import event_incidents, lock_concerned, write
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentRules:
+    """What holds for incidents besides what the service decides.
+
+    Parameters
+    ----------
+    reopen_gap_s : float
+        A new event joins an incident that cleared no longer ago; 0: the larger of 600 s and 20
+        of the stream's intervals.
+    at_once : str
+        Severity from which a reading that REST journalled opens an incident.
+    topic : str
+        Where changed incidents are published; empty: nowhere.
+    """
+
+    reopen_gap_s: float = 0.0
+    at_once: str = "critical"
+    topic: str = ""
+
+    @classmethod
+    def of(cls, settings: Settings) -> IncidentRules:
+        """Read them out of the settings."""
+        return cls(settings.reopen_gap_s, settings.incident_at_once, settings.kafka_topic_incidents)
+
+
+def record(
+    connection: Connection,
+    rows: Iterable[Row],
+    rules: IncidentRules,
+    source: Literal["bridge", "rest"],
+) -> list[Row]:
+    """Write down what these readings mean for incidents.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        Rows of ``anomaly_detections``, each stream's in the order they were scored.
+    source : {"bridge", "rest"}
+        REST's readings end no event, and open an incident only beyond ``rules.at_once``.
+
+    Returns
+    -------
+    list of dict
+        The rows with which an incident opened or rose in severity, unless it is shelved or
+        suppressed.
+    """
+    found = [activity for row in rows if (activity := Activity.of(row)) is not None]
+    if source == "rest":
+        found = [activity for activity in found if activity.anomalous]
+    if not found:
+        return []
+    recording = _Recording(connection, found, rules, source == "bridge")
+    for activity in found:
+        recording.take(activity)
+    write(connection, recording.incidents, rules.topic)
+    return recording.news
+
+
+class _Recording:
+    """The incidents that a batch of readings concerns, and what it does to them."""
+
+    def __init__(
+        self, connection: Connection, found: Sequence[Activity], rules: IncidentRules, live: bool
+    ) -> None:
+        streams = list(dict.fromkeys(activity.stream for activity in found))
+        events = {activity.event_id for activity in found}
+        kinds = {activity.kind for activity in found}
+        self._rules = rules
+        self._live = live
+        self.incidents = lock_concerned(connection, streams, events, kinds)
+        self.news: list[Row] = []
+        by_id = {one.id: one for one in self.incidents}
+        self._of_event: dict[UUID, Incident] = {
+            event: by_id[incident]
+            for event, incident in event_incidents(connection, events).items()
+            if incident in by_id
+        }
+        self._of_stream: dict[StreamKey, list[Incident]] = {}
+        for one in self.incidents:
+            self._of_stream.setdefault(one.stream, []).append(one)
+
+    def take(self, activity: Activity) -> None:
+        """Take in one reading."""
+        if self._live and not activity.spread:
+            self._end_others(activity)
+        incident = self._of_event.get(activity.event_id)
+        opened = False
+        if incident is None:
+            incident = self._begin(activity)
+            if incident is None:
+                return
+            opened = incident.revision == 0 and incident.readings == 0
+        rises = incident.take(activity, ends=self._live)
+        if (opened or rises) and not incident.quiet:
+            self.news.append(activity.row)
+
+    def _end_others(self, activity: Activity) -> None:
+        """End what the stream had before: it has one event at a time."""
+        for other in self._of_stream.get(activity.stream, ()):
+            for event in other.open_events - {activity.event_id}:
+                if other.kind == activity.kind and self._joins(other, activity):
+                    other.open_events.discard(event)
+                    other.events[event] = (other.started_at, activity.timestamp)
+                else:
+                    other.end_event(event, activity.timestamp, "another event followed")
+
+    def _joins(self, incident: Incident, activity: Activity) -> bool:
+        known = self._of_event.get(activity.event_id)
+        if known is not None:
+            return known is incident
+        return self._starts(activity) and incident.closed_at is None
+
+    def _starts(self, activity: Activity) -> bool:
+        return activity.anomalous and activity.opens and activity.suppressed is None
+
+    def _begin(self, activity: Activity) -> Incident | None:
+        """Find or open the incident of an event that has none yet, if it is to have one."""
+        if not self._starts(activity):
+            return None
+        severe = SEVERITIES.index(activity.severity) >= SEVERITIES.index(self._rules.at_once)
+        same = [
+            one for one in self._of_stream.get(activity.stream, ()) if one.kind == activity.kind
+        ]
+        last = same[-1] if same else None
+        if last is not None and last.joinable(activity, self._rules.reopen_gap_s):
+            if not self._live and not severe and last.cleared_at is not None:
+                return None
+            last.join(activity)
+            self._of_event[activity.event_id] = last
+            return last
+        if not self._live and not severe:
+            return None
+        incident = Incident.opened(activity)
+        self.incidents.append(incident)
+        self._of_stream.setdefault(activity.stream, []).append(incident)
+        self._of_event[activity.event_id] = incident
+        return incident

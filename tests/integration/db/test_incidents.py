@@ -1,0 +1,209 @@
+"""Incidents written with their readings, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from db.incident_recording import IncidentRules, record
+from db.session import transaction
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+RULES = IncidentRules()
+
+
+def row(
+    second: float,
+    severity: str = "medium",
+    *,
+    event: int | str = 1,
+    state: str = "ongoing",
+    anomalous: bool = True,
+    kind: str = "anomaly",
+    asset: str = "A",
+    incident: dict[str, Any] | None = None,
+    **metadata: Any,
+) -> dict[str, Any]:
+    """A stored reading of an event."""
+    at = (START + timedelta(seconds=second)).isoformat()
+    said: dict[str, Any] = {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{asset}/{event}")),
+        "kind": kind, "started_at": at, "state": state,
+    }  # fmt: skip
+    if incident is not None:
+        said["incident"] = incident
+    return {
+        "id": uuid.uuid4(), "timestamp": at, "asset_id": asset, "sensor_id": None,
+        "feature": None, "group_name": "g", "bundle_version": "1", "asset_criticality": "medium",
+        "is_anomaly": anomalous, "criticality": severity if anomalous else "low",
+        "final_score": 0.6, "p": 1e-4, "metadata": {"event": said, **metadata},
+    }  # fmt: skip
+
+
+def shown(connection: Connection) -> list[tuple[Any, ...]]:
+    """Kind, state, severity and readings of every incident, oldest first."""
+    query = "SELECT kind, state, severity, readings FROM incidents ORDER BY seq"
+    return [tuple(one) for one in connection.execute(text(query))]
+
+
+def whats(connection: Connection) -> list[str]:
+    return list(connection.execute(text("SELECT what FROM incident_log ORDER BY id")).scalars())
+
+
+EVENT = [row(0, state="opened"), row(1, "high"), row(2, anomalous=False, state="cleared")]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_batches_cut_anyhow_give_the_same_incidents(engine: Engine, cut: int) -> None:
+    told = []
+    for at in range(0, len(EVENT), cut):
+        with transaction(engine) as connection:
+            told += record(connection, EVENT[at : at + cut], RULES, "bridge")
+    with transaction(engine) as connection:
+        assert shown(connection) == [("anomaly", "cleared-unacknowledged", "high", 3)]
+        assert whats(connection) == ["opened", "escalated", "cleared"]
+    assert told == EVENT[:2]
+
+
+def test_a_rolled_back_batch_leaves_nothing(engine: Engine) -> None:
+    with engine.connect() as connection:
+        record(connection, EVENT, RULES, "bridge")
+        assert len(shown(connection)) == 1
+        connection.rollback()
+    with transaction(engine) as connection:
+        assert (shown(connection), whats(connection)) == ([], [])
+
+
+def test_events_join_open_and_follow_each_other(connection: Connection) -> None:
+    rows = [
+        *EVENT,
+        row(300, event=2, state="opened"),  # within 600 s of the clearing: joins
+        row(301, event=2, anomalous=False, state="cleared"),
+        row(2000, event=3, state="opened"),  # later: another incident
+        # another kind: what was open is over, though nobody said so
+        row(2001, "critical", event=4, kind="sensor_fault", state="opened"),
+    ]
+    record(connection, rows, RULES, "bridge")
+    assert shown(connection) == [
+        ("anomaly", "cleared-unacknowledged", "high", 5),
+        ("anomaly", "cleared-unacknowledged", "medium", 1),
+        ("sensor_fault", "open-unacknowledged", "critical", 1),
+    ]
+    assert whats(connection) == [
+        "opened", "escalated", "cleared", "joined", "cleared", "opened", "cleared", "opened",
+    ]  # fmt: skip
+
+
+def test_an_event_opens_when_the_service_says_so(connection: Connection) -> None:
+    rows = [
+        row(0, state="opened", incident={"opens": False}),
+        row(1, "high", incident={"opens": False}),
+        row(2, incident={"opens": True}),
+        row(3, incident={"opens": True}),
+    ]
+    told = record(connection, rows, RULES, "bridge")
+    assert told == [rows[2]]
+    assert shown(connection) == [("anomaly", "open-unacknowledged", "medium", 2)]
+
+
+def test_a_suppressed_event_opens_only_when_it_outlasts_the_window(connection: Connection) -> None:
+    rows = [
+        row(0, state="opened", suppressed="w"),
+        row(1, "critical", suppressed="w"),
+        row(2, "high"),
+    ]
+    assert record(connection, rows[:2], RULES, "bridge") == []
+    assert shown(connection) == []
+    assert record(connection, rows[2:], RULES, "bridge") == rows[2:]
+    # a window that begins meanwhile: a rise is written, but nobody is told
+    assert record(connection, [row(3, "critical", suppressed="w")], RULES, "bridge") == []
+    assert shown(connection) == [("anomaly", "suppressed", "critical", 2)]
+
+
+def test_rest_joins_what_is_open_and_opens_only_what_is_severe(connection: Connection) -> None:
+    assert record(connection, [row(0, "high", event="r0")], RULES, "rest") == []
+    assert shown(connection) == []
+    record(connection, [row(0, state="opened")], RULES, "bridge")
+    record(connection, [row(1, event="r1"), row(1, anomalous=False, event="r2")], RULES, "rest")
+    assert shown(connection) == [("anomaly", "open-unacknowledged", "medium", 2)]
+    record(connection, [row(2, anomalous=False, state="cleared")], RULES, "bridge")
+    record(connection, [row(3, event="r3")], RULES, "rest")
+    assert shown(connection) == [("anomaly", "cleared-unacknowledged", "medium", 3)]
+    record(connection, [row(0, "critical", event="r4", asset="B")], RULES, "rest")
+    assert shown(connection)[1] == ("anomaly", "open-unacknowledged", "critical", 1)
+
+
+def test_two_transactions_at_once_open_one_incident(engine: Engine) -> None:
+    first_in, go_on = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with transaction(engine) as connection:
+            record(connection, [row(0, "critical", event=1)], RULES, "bridge")
+            first_in.set()
+            go_on.wait(30)
+
+    def second() -> None:
+        with transaction(engine) as connection:
+            record(connection, [row(1, "critical", event=2)], RULES, "rest")
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    assert first_in.wait(30)
+    threads[1].start()
+    wait_for_lock(engine)
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    with transaction(engine) as connection:
+        assert shown(connection) == [("anomaly", "open-unacknowledged", "critical", 2)]
+
+
+def wait_for_lock(engine: Engine) -> None:
+    """Until a transaction waits for another one's lock."""
+    for _ in range(3000):
+        with transaction(engine) as connection:
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            if connection.execute(text(waits)).scalar_one():
+                return
+        threading.Event().wait(0.01)
+    raise AssertionError("nobody waits")
+
+
+def test_a_flood_of_opening_events_holds_few_locks(engine: Engine) -> None:
+    rows = [row(0, "high", event=n, asset=f"A{n}", state="opened") for n in range(3000)]
+    with transaction(engine) as connection:
+        assert len(record(connection, rows, RULES, "bridge")) == 3000
+        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        assert connection.execute(text(held)).scalar_one() <= 128
+
+
+def test_a_changed_incident_goes_to_its_topic_whole(connection: Connection) -> None:
+    record(connection, EVENT, IncidentRules(topic="incidents"), "bridge")
+    found = connection.execute(text("SELECT target_topic, key, value FROM outbox")).one()
+    incident = connection.execute(text("SELECT id::text FROM incidents")).scalar_one()
+    assert (found.target_topic, bytes(found.key).decode()) == ("incidents", incident)
+    assert b'"state":"cleared-unacknowledged"' in bytes(found.value)
+    # a reading that changes no state is no message
+    record(connection, [row(10, event=9, state="opened"), row(11, event=9)],
+           IncidentRules(topic="incidents"), "bridge")  # fmt: skip
+    record(connection, [row(12, event=9)], IncidentRules(topic="incidents"), "bridge")
+    assert connection.execute(text("SELECT count(*) FROM outbox")).scalar_one() == 2
+
+
+@pytest.fixture
+def logged(engine: Engine) -> Engine:
+    with transaction(engine) as connection:
+        record(connection, EVENT, RULES, "bridge")
+    return engine
+
+
+@pytest.mark.parametrize("rewrite", ["UPDATE incident_log SET who = 'x'", "DELETE FROM incidents"])
+def test_the_log_cannot_be_rewritten(logged: Engine, rewrite: str) -> None:
+    with pytest.raises(DBAPIError, match="append-only"), logged.begin() as connection:
+        connection.execute(text(rewrite))

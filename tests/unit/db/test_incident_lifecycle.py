@@ -1,0 +1,155 @@
+"""What readings do to an incident, without a server."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from db.incident_lifecycle import SYSTEM, Activity, Incident
+from errors import InputError
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+EVENT = str(uuid.UUID(int=1))
+
+
+def activity(
+    second: float,
+    severity: str = "medium",
+    *,
+    state: str = "ongoing",
+    anomalous: bool = True,
+    p: float | None = 1e-3,
+    event: str = EVENT,
+    **metadata: Any,
+) -> Activity:
+    at = (START + timedelta(seconds=second)).isoformat()
+    row = {
+        "id": uuid.uuid4(), "timestamp": at, "asset_id": "A", "sensor_id": "S", "feature": None,
+        "group_name": "g", "bundle_version": "1", "asset_criticality": "high",
+        "is_anomaly": anomalous, "criticality": severity, "final_score": 0.5, "p": p,
+        "metadata": {
+            "event": {"id": event, "kind": "anomaly", "started_at": at, "state": state}, **metadata
+        },
+    }  # fmt: skip
+    found = Activity.of(row)
+    assert found is not None
+    return found
+
+
+def opened(severity: str = "medium") -> Incident:
+    first = activity(0, severity, state="opened")
+    incident = Incident.opened(first)
+    incident.take(first, ends=True)
+    return incident
+
+
+def now(incident: Incident, name: str) -> Any:
+    """A column as it is by now; mypy takes it for what it was."""
+    return incident.row()[name]
+
+
+def whats(incident: Incident) -> list[str]:
+    return [entry.what for entry in incident.log]
+
+
+def test_a_rise_of_severity_takes_back_what_people_decided() -> None:
+    incident = opened()
+    incident.change("acknowledged", "ANNA", acknowledged_at=START, acknowledged_by="ANNA")
+    incident.change("closed", "ANNA", closed_at=START, closed_by="ANNA", verdict="false_alarm")
+    assert incident.take(activity(1, "medium"), ends=True) is False
+    assert incident.closed_at == START
+    assert incident.take(activity(2, "critical"), ends=True) is True
+    assert now(incident, "acknowledged_at") is now(incident, "closed_at") is None
+    assert incident.verdict == "false_alarm"
+    entry = incident.log[-1]
+    assert (entry.what, entry.who, entry.before["acknowledged_by"]) == ("escalated", SYSTEM, "ANNA")
+    assert incident.take(activity(3, "high"), ends=True) is False
+
+
+def test_readings_raise_no_version_until_the_state_changes() -> None:
+    incident = opened()
+    for second in range(1, 50):
+        incident.take(activity(second), ends=True)
+    assert (incident.version, incident.readings) == (1, 50)
+    incident.take(activity(50, anomalous=False, state="cleared"), ends=True)
+    assert incident.version == 2
+    assert incident.cleared_at == START + timedelta(seconds=50)
+    assert incident.last_activity_at == START + timedelta(seconds=49)
+    assert whats(incident) == ["opened", "cleared"]
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "interval", "after", "joins"),
+    [(0, 1, 599, True), (0, 1, 601, False), (0, 60, 1199, True), (0, 60, 1201, False),
+     (30, 60, 29, True), (30, 60, 31, False)],
+)  # fmt: skip
+def test_a_new_event_joins_within_the_gap(
+    gap_s: float, interval: float, after: float, joins: bool
+) -> None:
+    incident = opened()
+    for number in range(1, 10):
+        incident.take(activity(number * interval), ends=True)
+    end = 10 * interval
+    incident.take(activity(end, anomalous=False, state="cleared"), ends=True)
+    new = activity(end + after, event=str(uuid.UUID(int=2)), state="opened")
+    assert incident.joinable(new, gap_s) is joins
+    if joins:
+        incident.join(new)
+        assert incident.cleared_at is None
+        assert whats(incident) == ["opened", "cleared", "joined"]
+        incident.change("closed", "ANNA", closed_at=START)
+        assert not incident.joinable(new, gap_s)
+
+
+def test_the_peak_is_the_reading_with_the_smallest_p() -> None:
+    explanation = {
+        "features": [{"feature": "rms", "share": 1.0, "value": 9.0, "expected": 1.0}],
+        "votes": {"isolation_forest": True},
+    }
+    incident = opened()
+    incident.take(activity(1, p=1e-30, explanation=explanation), ends=True)
+    incident.take(activity(2, p=1e-20), ends=True)
+    assert incident.peak["log10_p"] == pytest.approx(-30)
+    assert incident.peak["timestamp"] == "2026-01-01T00:00:01+00:00"
+    assert incident.peak["features"] == [
+        {"feature": "rms", "share": 1.0, "actual": 9.0, "expected": 1.0}
+    ]
+    assert incident.peak["votes"] == {"isolation_forest": True}
+
+
+def test_what_rest_only_asked_about_ends_nothing() -> None:
+    incident = opened()
+    incident.take(activity(1, state="cleared", suppressed="window"), ends=False)
+    assert incident.cleared_at is None
+    assert incident.suppressed_by is None
+
+
+def test_suppression_begins_and_ends_with_the_readings() -> None:
+    incident = opened()
+    incident.take(activity(1, suppressed="window-1"), ends=True)
+    assert now(incident, "suppressed_by") == "window-1"
+    incident.take(activity(2, suppressed="window-1"), ends=True)
+    incident.take(activity(3), ends=True)
+    assert now(incident, "suppressed_by") is None
+    assert whats(incident) == ["opened", "suppressed", "unsuppressed"]
+
+
+def test_an_event_that_goes_on_after_silence_resumes_its_incident() -> None:
+    incident = opened()
+    incident.end_event(uuid.UUID(EVENT), START + timedelta(hours=2), "silence")
+    incident.take(activity(9000, anomalous=False), ends=True)
+    assert now(incident, "cleared_at") is not None
+    incident.take(activity(9001), ends=True)
+    assert now(incident, "cleared_at") is None
+    assert whats(incident) == ["opened", "cleared", "resumed"]
+    incident.take(activity(9002, anomalous=False, state="cleared"), ends=True)
+    assert whats(incident)[-1] == "cleared"
+
+
+def test_an_event_that_cannot_be_read_is_that_rows_fault() -> None:
+    with pytest.raises(InputError, match="event") as caught:
+        activity(0, event="not-a-uuid")
+    assert caught.value.code == "unprocessable"
