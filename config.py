@@ -42,7 +42,10 @@ class Settings(BaseSettings):
     service_api_key: SecretStr | None = Field(None, description="the bridge's key")
     api_keys: SecretStr = Field(
         SecretStr(""),
-        description="role:sha256-hex, comma separated; roles read, detect, train; empty: open",
+        description=(
+            "name:role:sha256-hex, comma separated; roles read, detect, operate, train; the name"
+            " may be left out; empty: open"
+        ),
     )
     allowed_hosts: str = Field(
         "",
@@ -50,6 +53,13 @@ class Settings(BaseSettings):
             "the service's names, comma separated, for Host and for pages that may call it;"
             " addresses and localhost pass. Empty: any, but none when bound to loopback"
         ),
+    )
+    proxy_user_header: str = Field(
+        "",
+        description="header in which TRUSTED_PROXIES say who calls (X-Remote-User); empty: none",
+    )
+    trusted_proxies: str = Field(
+        "", description="addresses or networks whose PROXY_USER_HEADER is believed"
     )
     service_workers: int = Field(1, ge=1, le=64, description="API worker processes")
     runner_mode: Literal["inprocess", "processes"] = Field(
@@ -127,12 +137,17 @@ class Settings(BaseSettings):
     )
     incident_at_once: Literal["low", "medium", "high", "critical"] = Field(
         "critical",
-        description="a reading that REST journals opens an incident from this severity on",
+        description=(
+            "a reading that REST journals opens an incident from this severity on, where the"
+            " bundle has no rule of its own"
+        ),
     )
     incident_close_after_s: float = Field(
         604_800, gt=0, description="cleared and acknowledged incidents are closed after this"
     )
-    max_shelve_s: float = Field(604_800, gt=0, description="an incident is shelved no longer")
+    max_shelve_s: float = Field(
+        604_800, gt=0, le=366 * 86_400, description="an incident is shelved no longer"
+    )
     accept_shift_after: int = Field(
         0,
         ge=0,

@@ -8,6 +8,8 @@
     |   |-- TooLarge             a limit on size or number is exceeded              413
     |   `-- DatasetError         a file of training or replay data cannot be used   422
     |-- NotFound                 no such row, job or data set                       404
+    |-- Conflict                 it cannot be done to what is there now            409
+    |-- PreconditionFailed       somebody else was faster                          412
     |-- AccessDenied             no key (401) or a key without the role (403)
     |-- Unavailable              try again later (`retriable`)                      503
     |   |-- NoModel              no bundle is loaded                                503
@@ -98,6 +100,20 @@ class NotFound(AnomalyError):
 
     code = "not_found"
     status = 404
+
+
+class Conflict(AnomalyError):
+    """It cannot be done to what is there now."""
+
+    code = "conflict"
+    status = 409
+
+
+class PreconditionFailed(AnomalyError):
+    """Somebody else was faster."""
+
+    code = "version_conflict"
+    status = 412
 
 
 class AccessDenied(AnomalyError):

@@ -25,6 +25,7 @@ from errors import AnomalyError, SettingsError
 from runtime import configure_service_logging, die_with_parent
 from serving.auth import Keys, is_public
 from serving.detection.runner_urls import MODEL_NAMES, parse_urls
+from serving.http.callers import Callers
 from serving.http.front import Front
 from serving.http.origins import Origins
 from serving.http.rest_app import RestApp
@@ -48,10 +49,13 @@ go_back()
 try:
     settings = load_settings()
     keys = Keys.parse(settings.api_keys.get_secret_value())
+    callers = Callers.parse(settings.proxy_user_header, settings.trusted_proxies)
     runner_urls = parse_urls(settings.runner_urls)
 except SettingsError as error:
     raise SystemExit(f"setting {error.message}") from None
 
+# TRUSTED_PROXIES are told by the address that is really there, not by what X-Forwarded-For says.
+os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 configure_service_logging(settings.log_level, settings.log_json)
 log = logging.getLogger("bentoml.service")
 origins = Origins.parse(settings.allowed_hosts, settings.service_host)
@@ -175,7 +179,7 @@ class Api:
         if settings.runner_mode == "processes":
             remote = {name: getattr(self, f"{name}_runner") for name in MODEL_NAMES}
         self._parts = await App.open(settings, remote, frozenset(runner_urls), packed_folder())
-        rest_app.serve(self._parts.calls(secured=bool(keys)))
+        rest_app.serve(self._parts.calls(secured=bool(keys), callers=callers))
         if (
             is_public(settings.service_host)
             and not keys

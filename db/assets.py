@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from sqlalchemy import Connection, text
 
@@ -29,9 +29,15 @@ _LIST = text("""
     WHERE CAST(:criticality AS text) IS NULL OR criticality = :criticality ORDER BY asset_id
 """)
 _SET = text("""
-    INSERT INTO assets (asset_id, criticality)
-    SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:criticalities AS text[]))
-    ON CONFLICT (asset_id) DO UPDATE SET criticality = excluded.criticality
+    INSERT INTO assets (asset_id, criticality, changed_at, changed_by, reason)
+    SELECT asset_id, criticality, now(), :who, :why
+    FROM unnest(CAST(:ids AS text[]), CAST(:criticalities AS text[])) AS a(asset_id, criticality)
+    ON CONFLICT (asset_id) DO UPDATE
+    SET criticality = excluded.criticality, changed_at = excluded.changed_at,
+        changed_by = excluded.changed_by, reason = excluded.reason
+""")
+_GET = text("""
+    SELECT asset_id, criticality, changed_at, changed_by, reason FROM assets WHERE asset_id = :id
 """)
 _REMOVE = text("DELETE FROM assets WHERE asset_id = ANY(CAST(:ids AS text[])) RETURNING asset_id")
 
@@ -55,10 +61,29 @@ def list_assets(
     return {row.asset_id: row.criticality for row in rows}
 
 
-def set_assets(connection: Connection, assets: Mapping[str, Criticality]) -> None:
-    """Add assets or change their criticality."""
+def get_asset(connection: Connection, asset_id: str) -> dict[str, Any]:
+    """One asset, and who said so; ``listed`` is false where the table does not know it."""
+    row = connection.execute(_GET, {"id": asset_id}).mappings().one_or_none()
+    if row is not None:
+        return {**row, "listed": True}
+    unknown = dict.fromkeys(("changed_at", "changed_by", "reason"))
+    return {"asset_id": asset_id, "criticality": DEFAULT, **unknown, "listed": False}
+
+
+def set_assets(
+    connection: Connection,
+    assets: Mapping[str, Criticality],
+    who: str | None = None,
+    why: str | None = None,
+) -> None:
+    """Add assets or change their criticality; ``who`` does so, and why."""
     names = sorted(assets)
-    values = {"ids": names, "criticalities": [assets[name] for name in names]}
+    values: dict[str, Any] = {
+        "ids": names,
+        "criticalities": [assets[name] for name in names],
+        "who": who,
+        "why": why,
+    }
     if names:
         connection.execute(_SET, values)
 

@@ -37,6 +37,7 @@ class Activity:
     """One reading of an event, out of its row of ``anomaly_detections``.
 
     ``opens`` is false while the event is too short or too small for an incident (its on-delay);
+    ``why`` is what opened it: ``at_once``, ``on_delay`` or, where nothing else decides, ``event``;
     ``suppressed`` names the maintenance window, or what else makes it no alarm.
     """
 
@@ -47,6 +48,7 @@ class Activity:
     started_at: datetime
     state: str
     opens: bool
+    why: str | None
     persistent: bool
     suppressed: str | None
     spread: bool
@@ -87,6 +89,7 @@ class Activity:
             started_at=parse_timestamp(event["started_at"]),
             state=str(event.get("state", "ongoing")),
             opens=decided.get("opens") is not False,
+            why=decided.get("why"),
             persistent=decided.get("persistent") is True,
             suppressed=_suppressed(metadata.get("suppressed")),
             spread=bool(metadata.get("spread")),
@@ -100,10 +103,12 @@ class Activity:
     @property
     def anomalous(self) -> bool:
         """Whether it is an anomaly; an event's other readings only keep it going."""
+        """Whether it is an anomaly; an event's other readings only keep it going."""
         return bool(self.row["is_anomaly"])
 
     @property
     def severity(self) -> str:
+        """How severe the reading is."""
         """How severe the reading is."""
         return str(self.row["criticality"])
 
@@ -127,7 +132,7 @@ class Activity:
 
 def _suppressed(given: Any) -> str | None:
     if isinstance(given, Mapping):
-        given = given.get("by") or "yes"
+        given = " ".join(str(given[name]) for name in ("by", "window") if given.get(name))
     return str(given)[:255] if given else None
 
 
@@ -232,6 +237,12 @@ class Incident:
             setattr(self, name, value)
         self.version += 1
         self.log.append(LogEntry(self.id, self.version, who, what, at, why, before, values, token))
+        return True
+
+    def comment(self, who: str, why: str, token: str | None) -> bool:
+        """Note something; what others have seen of the incident stays true."""
+        entry = LogEntry(self.id, self.version, who, "commented", None, why, {}, {}, token)
+        self.log.append(entry)
         return True
 
     # -- readings -------------------------------------------------------------------------------
@@ -342,8 +353,12 @@ class Incident:
         started = self.events.get(event_id, (self.started_at, None))[0]
         self.events[event_id] = (started, at)
         if not self.open_events and self.cleared_at is None:
-            self.touched = True
-            self.change("cleared", SYSTEM, at=at, why=why, cleared_at=at)
+            self.clear(at, why)
+
+    def clear(self, at: datetime, why: str | None = None) -> None:
+        """Clear it; nothing of it is left that could be suppressed."""
+        self.touched = True
+        self.change("cleared", SYSTEM, at=at, why=why, cleared_at=at, suppressed_by=None)
 
 
 COLUMNS: Final = tuple(f.name for f in fields(Incident) if f.metadata.get("row", True))

@@ -26,7 +26,8 @@ class IncidentRules:
         A new event joins an incident that cleared no longer ago; 0: the larger of 600 s and 20
         of the stream's intervals.
     at_once : str
-        Severity from which a reading that REST journalled opens an incident.
+        Severity from which a reading that REST journalled opens an incident, where the bundle
+        does not know how rare it must be.
     topic : str
         Where changed incidents are published; empty: nowhere.
     """
@@ -131,22 +132,28 @@ class _Recording:
     def _starts(self, activity: Activity) -> bool:
         return activity.anomalous and activity.opens and activity.suppressed is None
 
+    def _opens_at_once(self, activity: Activity) -> bool:
+        """Tell whether one reading alone is rare enough: the service knows, else its severity."""
+        if activity.why in (None, "event"):
+            return SEVERITIES.index(activity.severity) >= SEVERITIES.index(self._rules.at_once)
+        return activity.why == "at_once"
+
     def _begin(self, activity: Activity) -> Incident | None:
         """Find or open the incident of an event that has none yet, if it is to have one."""
         if not self._starts(activity):
             return None
-        severe = SEVERITIES.index(activity.severity) >= SEVERITIES.index(self._rules.at_once)
+        severe = self._live or self._opens_at_once(activity)
         same = [
             one for one in self._of_stream.get(activity.stream, ()) if one.kind == activity.kind
         ]
         last = same[-1] if same else None
         if last is not None and last.joinable(activity, self._rules.reopen_gap_s):
-            if not self._live and not severe and last.cleared_at is not None:
+            if not severe and last.cleared_at is not None:
                 return None
             last.join(activity)
             self._of_event[activity.event_id] = last
             return last
-        if not self._live and not severe:
+        if not severe:
             return None
         incident = Incident.opened(activity)
         self.incidents.append(incident)

@@ -13,6 +13,7 @@ from functools import partial
 from sqlalchemy import Engine, text
 
 from config import Settings
+from db.incident_upkeep import drop_incidents
 from db.partitions import DEFAULT, drop_partitions
 from db.queries.dead_letters import database_now
 from db.retry import retried
@@ -27,12 +28,14 @@ _JOB_AGE = "state <> 'running' AND COALESCE(finished_at, created_at) < :before"
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Days for which each is kept; 0: for ever."""
+    """Days for which each is kept; 0: for ever. Tombstones of incidents go to their topic."""
 
     detections: int = 0
     dead_letters: int = 0
     states: int = 0
     training_jobs: int = 0
+    incidents: int = 0
+    incidents_topic: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> Retention:
@@ -43,6 +46,8 @@ class Retention:
             min((one for one in days if one), default=0),
             settings.state_retention_days,
             settings.training_job_retention_days,
+            settings.incident_retention_days,
+            settings.kafka_topic_incidents,
         )
 
 
@@ -91,7 +96,21 @@ def drop_expired(engine: Engine, kept: Retention) -> Gone:
     if kept.training_jobs:
         before = now - timedelta(days=kept.training_jobs)
         gone.rows["training_jobs"] = _sweep(engine, "training_jobs", _JOB_AGE, before)
+    if kept.incidents:
+        before = now - timedelta(days=kept.incidents)
+        gone.rows["incidents"] = _drop_incidents(engine, before, kept.incidents_topic)
     return gone
+
+
+def _drop_incidents(engine: Engine, before: datetime, topic: str) -> int:
+    def chunk() -> int:
+        with transaction(engine) as connection:
+            return drop_incidents(connection, before, topic)
+
+    total = 0
+    while deleted := retried(chunk):
+        total += deleted
+    return total
 
 
 def _thin(engine: Engine, table: str, before: datetime) -> int:

@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from sqlalchemy import Engine
 
 from config import Settings, load_settings
+from db.queries.incidents import IncidentFilter, incident_counts
 from db.queries.reporting import recent_alarms, table_sizes
 from db.session import open_engine, transaction
 from errors import AnomalyError
@@ -32,8 +33,8 @@ from runtime import run_command, tls_context
 log = logging.getLogger("exporter")
 
 Look = Callable[[], None]
-#: What is looked at: alarms and tables in the database, the service.
-WHAT = ("alarms", "store", "model")
+#: What is looked at: alarms, incidents and tables in the database, the service.
+WHAT = ("alarms", "incidents", "store", "model")
 #: Series of ``model_drift_psi`` at most, the largest indices: thousands of groups have a hundred
 #: thousand features. ``model_features_shifted`` counts them all.
 PSI_SERIES = 500
@@ -55,6 +56,9 @@ class Plant:
         self.budget = Gauge(
             "plant_alarm_budget", "false alarms a reading", ["asset_criticality"], **made
         )
+        self.incidents = Gauge(
+            "plant_incidents", "incidents that are not closed", ["state"], **made
+        )
         self.trained = Gauge(
             "model_trained_timestamp_seconds", "when the champion was trained", ["group"], **made
         )
@@ -70,6 +74,12 @@ class Plant:
         for what in WHAT:  # a series from the start: the first failure is an increase
             self.failures.labels(what)
         self.looked = Gauge("exporter_looked_timestamp_seconds", "last look", ["what"], **made)
+
+    def open_incidents(self, counts: Mapping[str, int]) -> None:
+        """``{state: how many}``; every state but ``closed`` has a series."""
+        for state, count in counts.items():
+            if state != "closed":
+                self.incidents.labels(state).set(count)
 
     def alarms(self, counts: Mapping[str, tuple[int, int]]) -> None:
         """Store ``{criticality: (readings, anomalies)}``; every criticality has a series."""
@@ -134,6 +144,12 @@ def stored_sizes(engine: Engine) -> dict[str, tuple[int, int]]:
         return table_sizes(connection)
 
 
+def stored_incidents(engine: Engine) -> dict[str, int]:
+    """Incidents by state, each counted up to 10,000."""
+    with transaction(engine) as connection:
+        return incident_counts(connection, IncidentFilter())[0]
+
+
 def service_status(url: str, key: str | None, cafile: Path | None = None) -> dict[str, Any]:
     """Ask the service for ``/status``, directly: no proxy is the way to a neighbour."""
     headers = {"X-API-Key": key} if key else {}
@@ -152,6 +168,7 @@ def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
     key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
     return {
         "alarms": lambda: plant.alarms(stored_alarms(engine)),
+        "incidents": lambda: plant.open_incidents(stored_incidents(engine)),
         "store": lambda: plant.store(stored_sizes(engine)),
         "model": lambda: plant.model(
             service_status(settings.service_url, key, settings.service_cafile)

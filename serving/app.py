@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from config import Settings
 from db.incident_recording import IncidentRules
+from db.incident_upkeep import Clockwork
 from db.migrate import migrate
 from db.session import open_engine
 from models.registry.base import open_registry
@@ -34,9 +35,13 @@ from serving.detection.scoring_engine import ScoringEngine as Scoring
 from serving.detection.stream_lookup import StreamLookup
 from serving.drift_monitor import DriftMonitor
 from serving.housekeeping import Housekeeping
+from serving.http.callers import Callers
 from serving.http.handlers import Handlers, calls
+from serving.http.incident_handlers import IncidentHandlers, incident_calls
 from serving.http.openapi import document
+from serving.http.openapi_incidents import incident_paths, incident_schemas
 from serving.http.rest_app import Call
+from serving.incident_timer import IncidentTimer
 from serving.requests.detect import Limits, parse_batch, parse_item
 from serving.training_queue import JobBounds, TrainingQueue
 
@@ -54,6 +59,7 @@ class App:
         jobs: TrainingQueue,
         registry: RegistryClient,
         housekeeping: Housekeeping,
+        timer: IncidentTimer,
     ) -> None:
         self._settings = settings
         self._registry = registry
@@ -61,6 +67,7 @@ class App:
         self._database = database
         self._jobs = jobs
         self._housekeeping = housekeeping
+        self._timer = timer
         self._limits = Limits(
             settings.max_batch_items,
             settings.max_features,
@@ -127,12 +134,19 @@ class App:
             settings.bundles_kept,
             settings.training_job_retention_days,
         )
-        parts = cls(settings, core, database, jobs, registry, housekeeping)
+        clockwork = Clockwork(
+            settings.event_silence_s,
+            settings.incident_close_after_s,
+            settings.kafka_topic_incidents,
+        )
+        timer = IncidentTimer(database, clockwork)
+        parts = cls(settings, core, database, jobs, registry, housekeeping, timer)
         on_sigterm(jobs.stopping)
         await database.start()
         await keeper.start()
         await jobs.start()
         await housekeeping.start()
+        await timer.start()
         return parts
 
     @property
@@ -148,12 +162,19 @@ class App:
         """Score many readings, as a composed BentoML service sends them."""
         return await self._core.detect(parse_batch(content, self._limits))
 
-    def calls(self, *, secured: bool) -> list[Call]:
+    def calls(self, *, secured: bool, callers: Callers) -> list[Call]:
         """Return the calls of the REST API."""
+        incidents = IncidentHandlers(
+            self._database,
+            callers,
+            topic=self._settings.kafka_topic_incidents,
+            max_shelve_s=self._settings.max_shelve_s,
+            body_bytes=self._limits.body_bytes,
+        )
         drift = DriftMonitor(self._database)
         rest = Handlers(self._core, self._database, self._jobs, self._registry, self._limits, drift)
         number = own_version()
-        return calls(
+        detection = calls(
             rest,
             name=self._settings.service_name,
             version=number,
@@ -163,11 +184,15 @@ class App:
                 max_items=self._limits.items,
                 max_features=self._limits.features,
                 max_history=self._limits.history,
+                more_paths=incident_paths(secured),
+                more_schemas=incident_schemas(),
             ),
         )
+        return [*detection, *incident_calls(incidents)]
 
     async def close(self) -> None:
         """Stop everything that was started, the database last."""
+        await self._timer.stop()
         await self._housekeeping.stop()
         await self._jobs.stop()
         await self._core.keeper.stop()

@@ -1,10 +1,11 @@
 """API keys: who may call what.
 
-``API_KEYS`` holds ``role:sha256-hex`` pairs, comma separated; the key itself is never stored. Roles
-form a ladder, ``read < detect < train``: a key may do all that the roles below its own may. With no
-keys configured every call is open. Health and probes are open always.
+``API_KEYS`` holds ``name:role:sha256-hex`` entries, comma separated; the key itself is never
+stored. Whatever is done with a key is logged under its name (without one: its role and 8 digits of
+its hash). Roles form a ladder, ``read < detect < operate < train``: a key may do all that the roles
+below its own may. With no keys configured every call is open. Health and probes are open always.
 
-``python -m serving.auth ROLE`` makes a key and its pair.
+``python -m serving.auth ROLE NAME`` makes a key and its entry.
 """
 
 from __future__ import annotations
@@ -17,27 +18,31 @@ import re
 import secrets
 import sys
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from errors import AccessDenied, SettingsError
 from runtime import run_command
 
-Role = Literal["read", "detect", "train"]
+Role = Literal["read", "detect", "operate", "train"]
 ROLES: tuple[Role, ...] = get_args(Role)
 _HEX = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[^\s:,\x00-\x1f][^:,\x00-\x1f]{0,99}")
 #: Random bytes of a new key: 256 bits, out of reach of guessing.
 KEY_BYTES = 32
 
 
+class Key(NamedTuple):
+    """One entry: who is called what, may do what, and proves it with a key of this digest."""
+
+    name: str
+    role: Role
+    digest: str
+
+
 class Keys:
-    """Check API keys against those configured.
+    """Check API keys against those configured."""
 
-    Parameters
-    ----------
-    entries : list of (role, sha256 hex digest)
-    """
-
-    def __init__(self, entries: list[tuple[Role, str]]) -> None:
+    def __init__(self, entries: list[Key]) -> None:
         self._entries = entries
 
     @classmethod
@@ -47,34 +52,47 @@ class Keys:
         Raises
         ------
         SettingsError
-            Names the role or the place of the pair; never shows the digest.
+            Names the role or the place of the entry; never shows the digest.
         """
-        entries: list[tuple[Role, str]] = []
-        for place, pair in enumerate((p.strip() for p in text.split(",")), start=1):
-            if not pair:
+        entries: list[Key] = []
+        for place, entry in enumerate((p.strip() for p in text.split(",")), start=1):
+            if not entry:
                 continue
-            name, _, digest = pair.partition(":")
-            role = next((r for r in ROLES if r == name.strip().lower()), None)
-            digest = digest.strip().lower()
+            front, _, digest = entry.rpartition(":")
+            name, _, given = front.rpartition(":")
+            role = next((r for r in ROLES if r == given.strip().lower()), None)
+            name, digest = name.strip(), digest.strip().lower()
             if role is None:
                 raise SettingsError(
-                    f"API_KEYS: pair {place} must start with one of {', '.join(ROLES)} and a colon",
+                    f"API_KEYS: entry {place} is not name:role:sha256, the role one of"
+                    f" {', '.join(ROLES)}",
                     field="API_KEYS",
                 )
             if not _HEX.fullmatch(digest):
                 raise SettingsError(
-                    f"API_KEYS: pair {place} ({role}) needs a SHA-256 of 64 hex digits",
+                    f"API_KEYS: entry {place} ({role}) needs a SHA-256 of 64 hex digits",
                     field="API_KEYS",
                 )
-            entries.append((role, digest))
+            if name and not _NAME.fullmatch(name):
+                raise SettingsError(
+                    f"API_KEYS: entry {place} ({role}) needs a name of at most 100 characters"
+                    " without colons, commas and line ends",
+                    field="API_KEYS",
+                )
+            entries.append(Key(name or f"{role}-{digest[:8]}", role, digest))
         return cls(entries)
 
     def __bool__(self) -> bool:
         """Return whether any key is configured."""
         return bool(self._entries)
 
-    def check(self, headers: Mapping[str, str], role: Role) -> None:
+    def check(self, headers: Mapping[str, str], role: Role) -> str | None:
         """Raise unless the key of a request may make the call.
+
+        Returns
+        -------
+        str or None
+            The name of the key; None where every call is open.
 
         Parameters
         ----------
@@ -89,25 +107,26 @@ class Keys:
             401 without a known key, 403 when the key's role is too low.
         """
         if not self._entries:
-            return
-        held = self._role_of(_presented(headers))
+            return None
+        held = self._find(_presented(headers))
         if held is None:
             raise AccessDenied(
                 "this call needs an API key: 'Authorization: Bearer <key>' or 'X-API-Key: <key>'"
             )
-        if ROLES.index(held) < ROLES.index(role):
-            denied = AccessDenied(f"this key has the role {held}, the call needs {role}")
+        if ROLES.index(held.role) < ROLES.index(role):
+            denied = AccessDenied(f"this key has the role {held.role}, the call needs {role}")
             denied.status = 403
             raise denied
+        return held.name
 
-    def _role_of(self, key: str) -> Role | None:
+    def _find(self, key: str) -> Key | None:
         digest = digest_of(key)
-        best: Role | None = None
+        best: Key | None = None
         # every entry is compared, whichever matches: the time taken tells nothing
-        for role, known in self._entries:
-            equal = hmac.compare_digest(digest, known)
-            if equal and (best is None or ROLES.index(role) > ROLES.index(best)):
-                best = role
+        for entry in self._entries:
+            equal = hmac.compare_digest(digest, entry.digest)
+            if equal and (best is None or ROLES.index(entry.role) > ROLES.index(best.role)):
+                best = entry
         return best
 
 
@@ -132,18 +151,21 @@ def is_public(host: str) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print a new key and its pair, or the pair of the key on standard input."""
+    """Print a new key and its entry, or the entry of the key on standard input."""
     parser = argparse.ArgumentParser(
         prog="python -m serving.auth",
-        description="Make an access key for the REST API, and its line for API_KEYS. Nothing is"
+        description="Make an access key for the REST API, and its entry for API_KEYS. Nothing is"
         " stored: the caller gets the key, the service the hash.",
-        epilog="roles: read (status, history), detect (read, and scoring: the bridge's), train"
-        " (detect, and training). Several pairs stand in API_KEYS with commas between. A caller"
+        epilog="roles: read (status, history), detect (read, and scoring: the bridge's), operate"
+        " (detect, and what people do: incidents, assets), train (operate, and training). What is"
+        " done with a key is logged under its NAME. Several entries stand in API_KEYS with"
+        " commas between. A caller"
         " sends 'Authorization: Bearer KEY' or 'X-API-Key: KEY'; the bridge's key is its"
-        " SERVICE_API_KEY. A key that is lost or leaked: take its pair out of API_KEYS and"
+        " SERVICE_API_KEY. A key that is lost or leaked: take its entry out of API_KEYS and"
         " restart the service.",
     )
     parser.add_argument("role", nargs="?", choices=ROLES, default="detect", help="default: detect")
+    parser.add_argument("name", nargs="?", default="", help="whose key it is; default: none")
     parser.add_argument(
         "--stdin", action="store_true", help="hash a key of your own, read from standard input"
     )
@@ -151,9 +173,16 @@ def main(arguments: list[str] | None = None) -> int:
     key = sys.stdin.readline().strip() if given.stdin else secrets.token_urlsafe(KEY_BYTES)
     if not key:
         parser.error("standard input holds no key")
+    entry = f"{given.role}:{digest_of(key)}"
+    if given.name:
+        entry = f"{given.name}:{entry}"
+    try:
+        Keys.parse(entry)
+    except SettingsError as error:
+        parser.error(error.message)
     if not given.stdin:
         print(f"key (shown only now): {key}")
-    print(f"API_KEYS={given.role}:{digest_of(key)}")
+    print(f"API_KEYS={entry}")
     return 0
 
 

@@ -37,8 +37,13 @@ FILES = Gauge(
     ["what"],
     multiprocess_mode="mostrecent",
 )
+INCIDENTS = Counter(
+    "anomaly_incidents_timed", "Incidents that time changed: cleared, unshelved, closed", ["what"]
+)
 RETRIES = Counter("anomaly_runner_retries", "Calls of a runner tried again", ["detector"])
 
 # Series from the start: Prometheus sees no increase in the first value of a new one.
 for _what in ("look_up", "journal"):
     DEGRADED.labels(_what)
+for _what in ("cleared", "unshelved", "closed"):
+    INCIDENTS.labels(_what)

@@ -48,7 +48,10 @@ _SIZES = text("""
       AND (i.inhparent = CAST('anomaly_detections' AS regclass) OR c.relname = ANY(:tables))
     GROUP BY 1
 """)
-_TABLES = ("dead_letters", "stream_states", "outbox", "training_jobs", "training_data")
+_TABLES = (
+    "dead_letters", "stream_states", "outbox", "training_jobs", "training_data", "incidents",
+    "incident_events", "incident_log",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

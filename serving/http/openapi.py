@@ -23,9 +23,16 @@ DOCS_PAGE = f"""<!doctype html>
 
 
 def document(
-    *, version: str, secured: bool, max_items: int, max_features: int, max_history: int
+    *,
+    version: str,
+    secured: bool,
+    max_items: int,
+    max_features: int,
+    max_history: int,
+    more_paths: Json,
+    more_schemas: Json,
 ) -> bytes:
-    """Return the document as JSON."""
+    """Return the document as JSON, with paths and schemas of the API's other rooms."""
     content: Json = {
         "openapi": "3.1.0",
         "info": {
@@ -33,9 +40,9 @@ def document(
             "version": version,
             "description": examples.INTRODUCTION,
         },
-        "paths": paths(secured),
+        "paths": {**paths(secured), **more_paths},
         "components": {
-            "schemas": schemas(max_items, max_features, max_history),
+            "schemas": {**schemas(max_items, max_features, max_history), **more_schemas},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -77,13 +84,19 @@ def paths(secured: bool) -> Json:
     ]  # fmt: skip
     found: Json = {}
     for path, method, role, described in calls:
-        if role is not None and secured:
-            described["security"] = [{"bearer": []}, {"key": []}]
-            described["description"] = f"needs a key with the role {role}"
-            for status in (401, 403):
-                described["responses"][str(status)] = refusal(status)
+        secure(described, role, secured)
         found.setdefault(PREFIX + path, {})[method] = described
     return found
+
+
+def secure(described: Json, role: Role | None, secured: bool) -> Json:
+    """Say of an operation what it asks of its caller."""
+    if role is not None and secured:
+        described["security"] = [{"bearer": []}, {"key": []}]
+        described["description"] = f"needs a key with the role {role}"
+        for status in (401, 403):
+            described["responses"][str(status)] = refusal(status)
+    return described
 
 
 def call(

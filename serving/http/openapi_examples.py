@@ -147,6 +147,12 @@ ERRORS: dict[int, tuple[str, str, str | None]] = {
     401: ("access_denied", "this call needs an API key", None),
     403: ("access_denied", "this key has the role read, the call needs detect", None),
     404: ("not_found", "no detection 5a0a1d0e-21c6-5cb4-bb3c-0f7b2b6f5a10", None),
+    409: ("closed", "incident 6f1c... was closed by ANNA: reopen it to acknowledge it", None),
+    412: (
+        "version_conflict",
+        "incident 6f1c... is at version 3, not 2: acknowledged by ANNA at 2026-01-01 06:12:00Z",
+        "if-match",
+    ),
     413: ("body_too_large", "the body is larger than 33554432 bytes (MAX_BODY_BYTES)", None),
     422: ("bad_value", "features.rms: None is not a number", "features.rms"),
     429: ("busy", "256 requests are in flight, at most 256 (MAX_CONCURRENCY)", None),

@@ -24,7 +24,9 @@ from serving.http.origins import Origins
 
 log = logging.getLogger("bentoml.serving.rest")
 
-PREFIX = "/api/v1/anomalies"
+#: Where incidents and assets are, beside the anomalies.
+ROOM = "/api/v1"
+PREFIX = f"{ROOM}/anomalies"
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -81,6 +83,8 @@ def label(path: str) -> str:
     """Return a path as the metrics' label: without the prefix, distinct from those at the root."""
     if path.startswith(PREFIX):
         return path.removeprefix(PREFIX)
+    if path.startswith(ROOM):
+        return path.removeprefix(ROOM)
     return path if path == "/" else f"root{path}"
 
 
@@ -164,7 +168,7 @@ class Endpoint:
             return self._not_allowed(method)
         if call.role is None:
             return await call.handler(request)
-        self._keys.check(request.headers, call.role)
+        request.state.key_name = self._keys.check(request.headers, call.role)
         with self._gate:
             return await call.handler(request)
 

@@ -168,8 +168,8 @@ def test_only_entry_points_read_settings() -> None:
     entry_points = {
         "service.py", "training/fit.py", "training/backtest.py", "training/promote.py",
         "training/drift.py", "training/cli/common.py", "consumers/bridge.py", "consumers/replay.py",
-        "db/migrate.py", "db/maintain.py", "db/assets.py", "deploy/local.py", "deploy/exporter.py",
-        "config.py",
+        "db/migrate.py", "db/maintain.py", "db/assets.py", "db/forget.py", "deploy/local.py",
+        "deploy/exporter.py", "config.py",
     }  # fmt: skip
     wrong = [
         str(path.relative_to(ROOT))

@@ -137,6 +137,10 @@ def test_rest_joins_what_is_open_and_opens_only_what_is_severe(connection: Conne
     assert shown(connection) == [("anomaly", "cleared-unacknowledged", "medium", 3)]
     record(connection, [row(0, "critical", event="r4", asset="B")], RULES, "rest")
     assert shown(connection)[1] == ("anomaly", "open-unacknowledged", "critical", 1)
+    # a bundle that knows how rare a reading must be decides instead of the severity
+    lasting = row(0, "critical", event="r5", asset="C", incident={"opens": True, "why": "on_delay"})
+    rare = row(0, "medium", event="r6", asset="D", incident={"opens": True, "why": "at_once"})
+    assert record(connection, [lasting, rare], RULES, "rest") == [rare]
 
 
 def test_two_transactions_at_once_open_one_incident(engine: Engine) -> None:

@@ -8,7 +8,10 @@ import pytest
 from prometheus_client import generate_latest
 from sqlalchemy import Engine, text
 
-from deploy.exporter import Plant, stored_alarms, stored_sizes
+from db.incident_recording import IncidentRules, record
+from db.session import transaction
+from deploy.exporter import Plant, stored_alarms, stored_incidents, stored_sizes
+from tests.integration.db.test_incidents import row
 
 BUDGETS = {"critical": 1e-2, "medium": 1e-3}
 INSERT = text(
@@ -56,6 +59,15 @@ def test_every_criticality_has_a_series_beside_its_budget(plant: Plant) -> None:
     assert value(plant, "plant_alarm_budget", asset_criticality="critical") == 1e-2
 
 
+def test_incidents_are_counted_by_state(plant: Plant, engine: Engine) -> None:
+    with transaction(engine) as connection:
+        record(connection, [row(0, state="opened", asset=f"A{n}") for n in range(3)],
+               IncidentRules(), "bridge")  # fmt: skip
+    plant.open_incidents(stored_incidents(engine))
+    states = ("open-unacknowledged", "shelved", "closed")
+    assert [value(plant, "plant_incidents", state=one) for one in states] == [3, 0, None]
+
+
 def test_every_table_that_grows_has_its_size(plant: Plant, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE of_somebody_else (n int)"))
@@ -67,7 +79,8 @@ def test_every_table_that_grows_has_its_size(plant: Plant, engine: Engine) -> No
     sizes = stored_sizes(engine)
     assert set(sizes) == {
         "anomaly_detections", "anomaly_detections_default", "dead_letters", "outbox",
-        "stream_states", "training_data", "training_jobs",
+        "stream_states", "training_data", "training_jobs", "incidents", "incident_events",
+        "incident_log",
     }  # fmt: skip
     plant.store(sizes)
     assert value(plant, "store_rows", table="stream_states") == 50

@@ -129,9 +129,9 @@ def test_what_rest_only_asked_about_ends_nothing() -> None:
 
 def test_suppression_begins_and_ends_with_the_readings() -> None:
     incident = opened()
-    incident.take(activity(1, suppressed="window-1"), ends=True)
-    assert now(incident, "suppressed_by") == "window-1"
-    incident.take(activity(2, suppressed="window-1"), ends=True)
+    incident.take(activity(1, suppressed={"by": "maintenance", "window": "w1"}), ends=True)
+    assert now(incident, "suppressed_by") == "maintenance w1"
+    incident.take(activity(2, suppressed={"by": "maintenance", "window": "w1"}), ends=True)
     incident.take(activity(3), ends=True)
     assert now(incident, "suppressed_by") is None
     assert whats(incident) == ["opened", "suppressed", "unsuppressed"]

@@ -19,7 +19,10 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-KEYS = Keys.parse(f"read:{digest('r')}, detect:{digest('d')},TRAIN:{digest('t').upper()}")
+KEYS = Keys.parse(
+    f"read:{digest('r')}, detect:{digest('d')},ANNA:operate:{digest('o')},"
+    f" PUMP ROOM : TRAIN:{digest('t').upper()}"
+)
 
 
 def test_no_keys_configured_everything_is_open() -> None:
@@ -28,14 +31,25 @@ def test_no_keys_configured_everything_is_open() -> None:
 
 @pytest.mark.parametrize(
     ("key", "role"),
-    [("r", "read"), ("d", "read"), ("d", "detect"), ("t", "read"), ("t", "detect"), ("t", "train")],
+    [
+        ("r", "read"),
+        ("d", "read"),
+        ("d", "detect"),
+        ("o", "detect"),
+        ("o", "operate"),
+        ("t", "read"),
+        ("t", "operate"),
+        ("t", "train"),
+    ],
 )
 def test_a_role_may_do_what_the_roles_below_it_may(key: str, role) -> None:
     KEYS.check({"authorization": f"Bearer {key}"}, role)
     KEYS.check({"x-api-key": key}, role)
 
 
-@pytest.mark.parametrize(("key", "role"), [("r", "detect"), ("r", "train"), ("d", "train")])
+@pytest.mark.parametrize(
+    ("key", "role"), [("r", "detect"), ("d", "operate"), ("o", "train"), ("d", "train")]
+)
 def test_a_role_too_low_is_403(key: str, role) -> None:
     with pytest.raises(AccessDenied) as refused:
         KEYS.check({"x-api-key": key}, role)
@@ -62,13 +76,30 @@ def test_no_or_wrong_key_is_401(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["admin:" + "0" * 64, "read:abc", "read", "read:" + "g" * 64, "read:" + "0" * 63]
+    "text",
+    [
+        "admin:" + "0" * 64,
+        "read:abc",
+        "read",
+        "read:" + "g" * 64,
+        "read:" + "0" * 63,
+        "A:admin:" + "0" * 64,
+        "A:B:read:" + "0" * 64,
+        "n" * 101 + ":read:" + "0" * 64,
+    ],
 )
 def test_a_wrong_setting_names_itself_and_hides_the_digest(text: str) -> None:
     with pytest.raises(SettingsError) as refused:
         Keys.parse(text)
     assert "API_KEYS" in refused.value.message
     assert "000000" not in refused.value.message
+
+
+def test_a_key_is_called_by_its_name_else_by_role_and_hash() -> None:
+    assert KEYS.check({"x-api-key": "o"}, "operate") == "ANNA"
+    assert KEYS.check({"x-api-key": "t"}, "read") == "PUMP ROOM"
+    assert KEYS.check({"x-api-key": "r"}, "read") == f"read-{digest('r')[:8]}"
+    assert Keys.parse("").check({}, "train") is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,163 @@
+"""``python -m db.forget NAME``: a person's name goes, what they did stays.
+
+A pseudonym takes the name's place wherever it says who did something, and in notes. It is drawn
+at random and kept nowhere else, so that nobody can find the name again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import secrets
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from config import load_settings
+from db.encoding import dump_json
+from db.incident_lifecycle import SYSTEM
+from db.incident_upkeep import allow_rewriting
+from db.migrate import migrate
+from db.queries.incident_rows import SHOWN, publish
+from db.session import open_engine, transaction
+from errors import AnomalyError, InputError
+from runtime import run_command
+from schemas import check_name
+
+#: Columns that hold a name and nothing else, and columns of free text, by table.
+_NAMES = {
+    "incidents": ("acknowledged_by", "assignee", "shelved_by", "closed_by"),
+    "incident_log": ("who",),
+    "maintenance_windows": ("created_by", "changed_by", "deleted_by"),
+    "off_conditions": ("changed_by",),
+    "feedback": ("created_by", "withdrawn_by"),
+    "stream_resets": ("requested_by",),
+    "assets": ("changed_by",),
+}
+_TEXTS = {
+    "incidents": ("shelve_reason", "note"),
+    "incident_log": ("why",),
+    "maintenance_windows": ("reason",),
+    "feedback": ("note", "withdrawn_why"),
+    "stream_resets": ("reason",),
+    "assets": ("reason",),
+}
+
+_CHANGES = text("""
+    SELECT id, before, after FROM incident_log WHERE EXISTS (
+        SELECT FROM unnest(CAST(:keys AS text[])) AS k(key)
+        WHERE before ->> k.key ~* :word OR after ->> k.key ~* :word
+    )
+""")
+_REWRITE = text("""
+    UPDATE incident_log SET before = CAST(:before AS jsonb), after = CAST(:after AS jsonb)
+    WHERE id = :id
+""")
+
+
+def forget(connection: Connection, name: str, topic: str = "") -> tuple[str, dict[str, int]]:
+    """Put a pseudonym in a name's place; the pseudonym, and how many rows of each table changed.
+
+    Parameters
+    ----------
+    name : str
+        As it was logged. In notes it is replaced as a whole word, whatever its case.
+    topic : str
+        Where incidents are published: those that named the person are published anew, so that a
+        compacted topic forgets the name too.
+
+    Raises
+    ------
+    InputError
+        The name is no person's.
+    """
+    if name in (SYSTEM, "anonymous"):
+        raise InputError(f"name: {name!r} is nobody's name", field="name")
+    values = {
+        "name": name,
+        "pseudonym": f"person-{secrets.token_hex(4)}",
+        "word": rf"(?<!\w){re.escape(name)}(?!\w)",
+    }
+    allow_rewriting(connection)
+    changed: dict[str, int] = {}
+    for table, columns in _NAMES.items():
+        query = text(_statement(table, columns))
+        found = connection.execute(query, values)
+        if table == "incidents":
+            rows = [dict(row) for row in found.mappings()]
+            changed[table] = len(rows)
+            if topic:
+                publish(connection, rows, topic)
+        else:
+            changed[table] = found.rowcount
+    changed["incident_log"] += _rewrite_changes(connection, values)
+    return values["pseudonym"], changed
+
+
+def _statement(table: str, columns: Sequence[str]) -> str:
+    """One UPDATE of every place of a table that names the person."""
+    sets = [f"{one} = CASE WHEN {one} = :name THEN :pseudonym ELSE {one} END" for one in columns]
+    where = [f"{one} = :name" for one in columns]
+    for one in _TEXTS.get(table, ()):
+        sets.append(f"{one} = regexp_replace({one}, :word, :pseudonym, 'gi')")
+        where.append(f"{one} ~* :word")
+    query = f"UPDATE {table} SET {', '.join(sets)} WHERE {' OR '.join(where)}"  # noqa: S608
+    return query + (f" RETURNING {SHOWN}" if table == "incidents" else "")
+
+
+def _rewrite_changes(connection: Connection, values: dict[str, str]) -> int:
+    """Rewrite the log's ``before`` and ``after``, which repeat columns; how many changed."""
+    keys = [*_NAMES["incidents"], *_TEXTS["incidents"]]
+    entries = connection.execute(_CHANGES, {"keys": keys, **values}).all()
+    pattern = re.compile(values["word"], re.IGNORECASE)
+
+    def rewritten(columns: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: pattern.sub(values["pseudonym"], value)
+            if key in keys and isinstance(value, str)
+            else value
+            for key, value in columns.items()
+        }
+
+    for entry in entries:
+        after = {"before": rewritten(entry.before), "after": rewritten(entry.after)}
+        connection.execute(
+            _REWRITE, {"id": entry.id, **{k: dump_json(v) for k, v in after.items()}}
+        )
+    return len(entries)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; 0 when done, 1 when the name is nowhere or the database cannot be had."""
+    parser = argparse.ArgumentParser(
+        prog="python -m db.forget",
+        description="Put a pseudonym in a person's name's place: in who did what to incidents,"
+        " maintenance, feedback and assets, and in notes. What was done stays, and the pseudonym"
+        " tells that it was one person. It cannot be undone. Take the name out of API_KEYS too.",
+    )
+    parser.add_argument("name", help="as it was logged")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level="WARNING", format="%(message)s")
+    try:
+        settings = load_settings()
+        name = check_name(arguments.name.strip(), "name")
+        engine = open_engine(settings)
+        migrate(engine)
+        with transaction(engine) as connection:
+            pseudonym, changed = forget(connection, name, settings.kafka_topic_incidents)
+    except AnomalyError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 1
+    places = [f"{count} of {table}" for table, count in changed.items() if count]
+    if not places:
+        print(f"{name!r} is nowhere", file=sys.stderr)
+        return 1
+    print(f"{pseudonym} now; rows changed: {', '.join(places)}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,256 @@
+"""What people do to incidents: each verb has its undo, and each change its entry in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from db.incident_lifecycle import Incident
+from db.queries.dead_letters import database_now
+from db.queries.incident_rows import SHOWN, lock_incidents, write
+from errors import AnomalyError, Conflict, InputError, NotFound, PreconditionFailed
+
+VERDICTS = ("confirmed", "false_alarm", "expected", "unsure")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A verb, by whom and with what.
+
+    Parameters
+    ----------
+    verb : str
+        One of :data:`VERBS`.
+    who : str
+    arguments : mapping
+        As the verb's body has them.
+    token : str, optional
+        The caller's own mark: the same again has no second effect.
+    """
+
+    verb: str
+    who: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    token: str | None = None
+
+    @property
+    def what(self) -> str:
+        """How the log calls it."""
+        return VERBS[self.verb][0]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of an action: the incidents as they are now, and errors by id."""
+
+    incidents: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    errors: dict[UUID, AnomalyError] = field(default_factory=dict)
+    affected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    action: Action
+    now: datetime
+    max_shelve_s: float
+
+    def change(self, incident: Incident, **values: Any) -> bool:
+        """Set columns, in the name of who acts."""
+        action = self.action
+        return incident.change(
+            action.what, action.who, why=action.arguments.get("why"), token=action.token, **values
+        )
+
+
+def perform(
+    connection: Connection,
+    action: Action,
+    targets: Sequence[tuple[UUID, int | None]],
+    *,
+    topic: str,
+    max_shelve_s: float,
+) -> Outcome:
+    """Act on incidents, each with the version that its caller has seen (None: whichever).
+
+    One that cannot be changed costs no other. An action without effect is no error and leaves no
+    entry.
+    """
+    ids = [one for one, _ in targets]
+    found = {one.id: one for one in lock_incidents(connection, ids)}
+    done = _done_before(connection, action, ids)
+    context = _Context(action, database_now(connection), max_shelve_s)
+    outcome = Outcome()
+    _check_fault_code(connection, action)
+    for incident_id, version in targets:
+        try:
+            incident = found.get(incident_id)
+            if incident is None:
+                raise NotFound(f"no incident {incident_id}")
+            if incident_id in done:
+                _check_same(action, done[incident_id])
+                continue
+            if version is not None and version != incident.version:
+                raise _overtaken(connection, incident, version)
+            if VERBS[action.verb][1](incident, context):
+                outcome.affected += 1
+        except AnomalyError as error:
+            outcome.errors[incident_id] = error
+    write(connection, found.values(), topic)
+    outcome.incidents = _read(connection, list(found))
+    return outcome
+
+
+def _read(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    query = text(f"""
+        SELECT {SHOWN} FROM incidents WHERE id = ANY(CAST(:ids AS uuid[]))
+    """)  # noqa: S608 (constants)
+    rows = connection.execute(query, {"ids": [str(one) for one in ids]}).mappings()
+    return {row["id"]: dict(row) for row in rows}
+
+
+def _done_before(
+    connection: Connection, action: Action, ids: Sequence[UUID]
+) -> dict[UUID, tuple[str, str]]:
+    """By incident, who did what under this token before."""
+    if action.token is None:
+        return {}
+    query = text("""
+        SELECT incident_id, who, what FROM incident_log
+        WHERE client_token = :token AND incident_id = ANY(CAST(:ids AS uuid[]))
+    """)
+    values = {"token": action.token, "ids": [str(one) for one in ids]}
+    return {row.incident_id: (row.who, row.what) for row in connection.execute(query, values)}
+
+
+def _check_same(action: Action, before: tuple[str, str]) -> None:
+    if before != (action.who, action.what):
+        raise Conflict(
+            f"Idempotency-Key: {action.token!r:.80} was used before, for {before[1]!r}",
+            code="idempotency_key_used",
+            field="idempotency-key",
+        )
+
+
+def _overtaken(connection: Connection, incident: Incident, version: int) -> PreconditionFailed:
+    query = text("""
+        SELECT who, what, at FROM incident_log
+        WHERE incident_id = :id AND version > :version ORDER BY id DESC LIMIT 3
+    """)
+    rows = connection.execute(query, {"id": incident.id, "version": min(version, 2**62)}).all()
+    by = ", ".join(f"{row.what} by {row.who} at {row.at:%Y-%m-%d %H:%M:%S}Z" for row in rows)
+    return PreconditionFailed(
+        f"incident {incident.id} is at version {incident.version}, not {version}"
+        + (f": {by}" if by else ""),
+        field="if-match",
+    )
+
+
+def _check_fault_code(connection: Connection, action: Action) -> None:
+    """Refuse a code that is not on the plant's list, if it has one."""
+    code = action.arguments.get("fault_code")
+    if code is None:
+        return
+    known = text("SELECT EXISTS (SELECT FROM fault_codes)")
+    same = text("SELECT EXISTS (SELECT FROM fault_codes WHERE code = :code)")
+    if connection.execute(known).scalar_one() and not (
+        connection.execute(same, {"code": code}).scalar_one()
+    ):
+        raise InputError(f"fault_code: {code!r:.80} is not on the plant's list", field="fault_code")
+
+
+def _open(incident: Incident, verb: str) -> None:
+    if incident.closed_at is not None:
+        raise Conflict(
+            f"incident {incident.id} was closed by {incident.closed_by}: reopen it to {verb} it",
+            code="closed",
+        )
+
+
+def _acknowledge(incident: Incident, context: _Context) -> bool:
+    _open(incident, "acknowledge")
+    if incident.acknowledged_at is not None:
+        return False
+    who = context.action.who
+    return context.change(incident, acknowledged_at=context.now, acknowledged_by=who)
+
+
+def _unacknowledge(incident: Incident, context: _Context) -> bool:
+    return context.change(incident, acknowledged_at=None, acknowledged_by=None)
+
+
+def _shelve(incident: Incident, context: _Context) -> bool:
+    _open(incident, "shelve")
+    given = context.action.arguments
+    longest = context.now + timedelta(seconds=context.max_shelve_s)
+    until = given.get("until")
+    if until is None:
+        seconds = given.get("seconds")
+        if seconds is None:
+            raise InputError("until: say until when, or for how many seconds", field="until")
+        until = context.now + timedelta(seconds=min(seconds, 10 * context.max_shelve_s))
+    if until <= context.now:
+        raise InputError(f"until: {until.isoformat()} is not in the future", field="until")
+    if until > longest:
+        raise InputError(
+            f"until: {until.isoformat()} is more than {context.max_shelve_s:g} s away"
+            " (MAX_SHELVE_S)",
+            field="until",
+        )
+    return context.change(
+        incident, shelved_until=until, shelved_by=context.action.who, shelve_reason=given["why"]
+    )
+
+
+def _unshelve(incident: Incident, context: _Context) -> bool:
+    return context.change(incident, shelved_until=None, shelved_by=None, shelve_reason=None)
+
+
+def _close(incident: Incident, context: _Context) -> bool:
+    _open(incident, "close")
+    given = context.action.arguments
+    return context.change(
+        incident, closed_at=context.now, closed_by=context.action.who,
+        verdict=given.get("verdict"), fault_code=given.get("fault_code"), note=given.get("why"),
+        shelved_until=None, shelved_by=None, shelve_reason=None,
+    )  # fmt: skip
+
+
+def _reopen(incident: Incident, context: _Context) -> bool:
+    if incident.closed_at is None:
+        return False
+    return context.change(
+        incident, closed_at=None, closed_by=None, verdict=None, fault_code=None, note=None
+    )
+
+
+def _assign(incident: Incident, context: _Context) -> bool:
+    return context.change(incident, assignee=context.action.arguments.get("assignee"))
+
+
+def _ticket(incident: Incident, context: _Context) -> bool:
+    return context.change(incident, ticket=context.action.arguments.get("ticket"))
+
+
+def _comment(incident: Incident, context: _Context) -> bool:
+    return incident.comment(
+        context.action.who, context.action.arguments["why"], context.action.token
+    )
+
+
+#: Verb -> how the log calls it, and what it does.
+VERBS: dict[str, tuple[str, Callable[[Incident, _Context], bool]]] = {
+    "acknowledge": ("acknowledged", _acknowledge),
+    "unacknowledge": ("unacknowledged", _unacknowledge),
+    "shelve": ("shelved", _shelve),
+    "unshelve": ("unshelved", _unshelve),
+    "close": ("closed", _close),
+    "reopen": ("reopened", _reopen),
+    "assign": ("assigned", _assign),
+    "ticket": ("ticket set", _ticket),
+    "comment": ("commented", _comment),
+}

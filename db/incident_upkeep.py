@@ -1,0 +1,112 @@
+"""What time does to incidents: silence clears them, shelving ends, what is settled is closed.
+
+Any number of processes may call :func:`keep_time`; one at a time does it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from db.incident_lifecycle import SYSTEM, Incident
+from db.queries.incident_rows import bury, read_locked, write
+
+TIME_LOCK = 0x616E6F6D_0007
+#: Incidents changed in one transaction: nobody waits long for one of them.
+CHUNK = 500
+
+_DUE = {
+    "cleared": "cleared_at IS NULL AND seen_at < now() - make_interval(secs => :silence_s)",
+    "unshelved": "shelved_until <= now()",
+    "closed": "state = 'cleared-acknowledged'"
+    " AND updated_at < now() - make_interval(secs => :close_after_s)",
+}
+_LOCK = {
+    what: text(f"""
+        SELECT id FROM incidents WHERE {due} ORDER BY id LIMIT {CHUNK} FOR UPDATE SKIP LOCKED
+    """)  # noqa: S608 (constants)
+    for what, due in _DUE.items()
+}
+_EXPIRED = text(f"""
+    SELECT id FROM incidents WHERE cleared_at IS NOT NULL AND updated_at < :before
+    ORDER BY id LIMIT {CHUNK} FOR UPDATE SKIP LOCKED
+""")  # noqa: S608 (constants)
+
+
+@dataclass(frozen=True, slots=True)
+class Clockwork:
+    """How long each waits, in seconds, and where changed incidents are published (empty: nowhere).
+
+    A stream's silence is told by when its readings were stored, not by their own time: history
+    that is sent again is not silent.
+    """
+
+    silence_s: float
+    close_after_s: float
+    topic: str = ""
+
+
+def keep_time(connection: Connection, clockwork: Clockwork) -> Counter[str] | None:
+    """Change what is due, a chunk of each; how many by what was done.
+
+    None: another process is at it.
+    """
+    got = text("SELECT pg_try_advisory_xact_lock(:key)")
+    if not connection.execute(got, {"key": TIME_LOCK}).scalar_one():
+        return None
+    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    values = {"silence_s": clockwork.silence_s, "close_after_s": clockwork.close_after_s}
+    changes: dict[str, Callable[[Incident], object]] = {
+        "cleared": lambda one: _clear(one, clockwork.silence_s),
+        "unshelved": _unshelve,
+        "closed": lambda one: one.change("closed", SYSTEM, closed_at=now, closed_by=SYSTEM),
+    }
+    done: Counter[str] = Counter()
+    for what, change in changes.items():
+        ids = list(connection.execute(_LOCK[what], values).scalars())
+        found = read_locked(connection, ids)
+        for incident in found:
+            change(incident)
+        write(connection, found, clockwork.topic)
+        done[what] = len(found)
+    return done
+
+
+def _clear(incident: Incident, silence_s: float) -> None:
+    at = incident.last_activity_at + timedelta(seconds=silence_s)
+    for event in list(incident.open_events):
+        incident.end_event(event, at, "silence")
+    if incident.cleared_at is None:
+        incident.clear(at, "silence")
+
+
+def _unshelve(incident: Incident) -> None:
+    incident.change(
+        "unshelved", SYSTEM, why="its time is up",
+        shelved_until=None, shelved_by=None, shelve_reason=None,
+    )  # fmt: skip
+
+
+def drop_incidents(connection: Connection, before: datetime, topic: str = "") -> int:
+    """Delete a chunk of incidents that are over and were not touched since, with their log.
+
+    What was published of them is followed by tombstones.
+    """
+    ids: list[UUID] = list(connection.execute(_EXPIRED, {"before": before}).scalars())
+    if ids:
+        allow_rewriting(connection)
+        delete = text("DELETE FROM incidents WHERE id = ANY(CAST(:ids AS uuid[]))")
+        connection.execute(delete, {"ids": [str(one) for one in ids]})
+        if topic:
+            bury(connection, ids, topic)
+    return len(ids)
+
+
+def allow_rewriting(connection: Connection) -> None:
+    """Let this transaction change the log, which is otherwise append-only."""
+    connection.execute(text("SET LOCAL anomalies.rewrite_log = 'on'"))

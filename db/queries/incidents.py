@@ -1,0 +1,201 @@
+"""Incidents for people: filtered, newest activity first, page by page; their log and readings."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, text
+
+from db.incident_tables import STATES
+from db.queries.incident_rows import SHOWN
+from db.queries.slices import WITHIN, after, slices, walk
+from errors import InputError
+
+#: Incidents of a state are counted up to here.
+MOST_COUNTED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFilter:
+    """What a person asks for; None: everything. An incident is in a span that it overlaps.
+
+    ``criticality`` is how severe it is, as in the history of readings.
+    """
+
+    states: tuple[str, ...] | None = None
+    asset_id: str | None = None
+    sensor_id: str | None = None
+    group: str | None = None
+    criticality: str | None = None
+    assignee: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+_CONDITIONS = {
+    "states": "state = ANY(CAST(:states AS text[]))",
+    "asset_id": "asset_id = :asset_id",
+    "sensor_id": "sensor_id = :sensor_id",
+    "group": "group_name = :group",
+    "criticality": "severity = :criticality",
+    "assignee": "assignee = :assignee",
+    "start": "last_activity_at >= :start",
+    "end": "started_at <= :end",
+}
+_ONE_STATE = "state = :state"
+
+
+def incident_page(
+    connection: Connection, filters: IncidentFilter, *, limit: int, cursor: str | None = None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Read one page, newest activity first, and the cursor of the next; None: there is none.
+
+    An incident with new activity moves to the front of the list; nobody is left out by it.
+
+    Raises
+    ------
+    InputError
+        ``bad_cursor``.
+    """
+    query, values = incident_query(filters, limit=limit, cursor=cursor)
+    rows = [dict(row) for row in connection.execute(text(query), values).mappings()]
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return rows, _encode_cursor(rows[-1], filters) if more and rows else None
+
+
+def incident_query(
+    filters: IncidentFilter, *, limit: int, cursor: str | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Build the SELECT of one page, and its parameters; it fetches one row more than that."""
+    where, values = _where(filters)
+    if cursor is not None:
+        at, last = _decode_cursor(cursor, filters)
+        where += " AND (last_activity_at, id) < (:at, CAST(:last AS uuid))"
+        values |= {"at": at, "last": last}
+    query = (
+        f"SELECT {SHOWN} FROM incidents WHERE {where} "  # noqa: S608 (constants)
+        "ORDER BY last_activity_at DESC, id DESC LIMIT :limit"
+    )
+    return query, {**values, "limit": limit + 1}
+
+
+def incident_counts(connection: Connection, filters: IncidentFilter) -> tuple[dict[str, int], bool]:
+    """Count the incidents of each state that match but for their state; whether that is exact.
+
+    Each is counted up to 10,000.
+    """
+    where, values = _where(filters, but="states")
+    query = text(
+        f"SELECT count(*) FROM (SELECT 1 FROM incidents WHERE {_ONE_STATE} "  # noqa: S608
+        f"AND {where} LIMIT {MOST_COUNTED + 1}) AS found"
+    )
+    counts = {
+        state: int(connection.execute(query, {**values, "state": state}).scalar_one())
+        for state in STATES
+    }
+    exact = all(count <= MOST_COUNTED for count in counts.values())
+    return {state: min(count, MOST_COUNTED) for state, count in counts.items()}, exact
+
+
+def _where(filters: IncidentFilter, but: str = "") -> tuple[str, dict[str, Any]]:
+    values: dict[str, Any] = {
+        name: value
+        for name in _CONDITIONS
+        if name != but and (value := getattr(filters, name)) is not None
+    }
+    conditions = [_CONDITIONS[name] for name in values]
+    if "states" in values:
+        states = values.pop("states")
+        if len(states) == 1:  # an equality walks the index in the order wanted
+            conditions[0], values["state"] = _ONE_STATE, states[0]
+        else:
+            values["states"] = list(states)
+    return " AND ".join(conditions) or "TRUE", values
+
+
+def get_incident(connection: Connection, incident_id: UUID) -> dict[str, Any] | None:
+    """One incident, or None."""
+    query = text(f"SELECT {SHOWN} FROM incidents WHERE id = :id")  # noqa: S608 (constants)
+    row = connection.execute(query, {"id": incident_id}).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+def get_log(
+    connection: Connection, incident_id: UUID, *, limit: int, after_id: int = 0
+) -> list[dict[str, Any]]:
+    """Entries of an incident's log, oldest first."""
+    query = text("""
+        SELECT id, at, occurred_at, version, who, what, why, before, after FROM incident_log
+        WHERE incident_id = :incident AND id > :after ORDER BY id LIMIT :limit
+    """)
+    values = {"incident": incident_id, "after": after_id, "limit": limit}
+    return [dict(row) for row in connection.execute(query, values).mappings()]
+
+
+_READINGS = f"""
+    SELECT id, timestamp, final_score, p, threshold, is_anomaly, criticality, features, event_id
+    FROM anomaly_detections
+    WHERE stream_id = stream_key(:asset_id, :sensor_id, NULL) AND asset_id = :asset_id
+      AND sensor_id IS NOT DISTINCT FROM :sensor_id AND feature IS NOT DISTINCT FROM :feature
+      AND timestamp >= :since AND timestamp <= :until AND {WITHIN}
+    ORDER BY timestamp DESC, id DESC LIMIT :limit
+"""  # noqa: S608 (constants)
+
+
+def incident_readings(
+    connection: Connection,
+    incident: dict[str, Any],
+    *,
+    start: datetime | None,
+    end: datetime | None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Read an incident's stream, oldest first: the newest ``limit`` readings of a span.
+
+    Without ``start`` and ``end``: the incident's own, and a tenth of it before and after.
+    """
+    until = incident["cleared_at"] or incident["last_activity_at"]
+    margin = max((until - incident["started_at"]) / 10, timedelta(seconds=60))
+    span = start or incident["started_at"] - margin, end or until + margin
+    values = {name: incident[name] for name in ("asset_id", "sensor_id", "feature")}
+    values |= {"since": span[0], "until": span[1]}
+    found: list[dict[str, Any]] = []
+    for part in walk(connection, slices(connection, span[0], after(span[1]))):
+        wanted = {**values, **part.values(), "limit": limit - len(found)}
+        found += [dict(row) for row in connection.execute(text(_READINGS), wanted).mappings()]
+        if len(found) >= limit:
+            break
+    return found[::-1]
+
+
+def _fingerprint(filters: IncidentFilter) -> str:
+    return hashlib.blake2b(orjson.dumps(asdict(filters)), digest_size=6).hexdigest()
+
+
+def _encode_cursor(row: dict[str, Any], filters: IncidentFilter) -> str:
+    at = row["last_activity_at"].astimezone(UTC).isoformat()
+    packed = orjson.dumps([at, str(row["id"]), _fingerprint(filters)])
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str, filters: IncidentFilter) -> tuple[datetime, str]:
+    try:
+        packed = cursor.encode("ascii")
+        raw = base64.b64decode(packed + b"=" * (-len(packed) % 4), altchars=b"-_", validate=True)
+        at, last, of = orjson.loads(raw)
+        place = datetime.fromisoformat(at), str(UUID(last))
+        if place[0].tzinfo is None or of != _fingerprint(filters):
+            raise ValueError("of another query")
+    except (ValueError, TypeError, AttributeError, binascii.Error):
+        raise InputError(
+            "cursor: not a next_cursor of this query", code="bad_cursor", field="cursor"
+        ) from None
+    return place

@@ -1,0 +1,276 @@
+"""Incidents and assets over REST: what people see, and what they do."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from db.assets import get_asset, set_assets
+from db.encoding import clean_text
+from db.incident_actions import Action, perform
+from db.queries.incidents import (
+    get_incident,
+    get_log,
+    incident_counts,
+    incident_page,
+    incident_readings,
+)
+from errors import NotFound
+from schemas import check_name
+from serving.database import Database
+from serving.http.bodies import JsonResponse, printable, read_json, read_query
+from serving.http.callers import Callers
+from serving.http.rest_app import ROOM, Call
+from serving.requests.incident_bodies import (
+    BODIES,
+    AssetBody,
+    read_bulk,
+    read_filters,
+    read_if_match,
+    read_span,
+    read_struct,
+    read_token,
+    read_verb,
+)
+from serving.requests.query import number, refuse_unknown
+
+log = logging.getLogger("bentoml.serving.incidents")
+
+CSV_COLUMNS = (
+    "id", "state", "severity", "asset_id", "sensor_id", "feature", "group_name", "kind",
+    "asset_criticality", "started_at", "opened_at", "last_activity_at", "cleared_at", "readings",
+    "anomalies", "acknowledged_at", "acknowledged_by", "assignee", "shelved_until", "shelved_by",
+    "shelve_reason", "closed_at", "closed_by", "verdict", "fault_code", "note", "ticket", "version",
+)  # fmt: skip
+#: A spreadsheet takes a cell that begins so for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class IncidentHandlers:
+    """The handlers.
+
+    Parameters
+    ----------
+    database : Database
+    callers : Callers
+    topic : str
+        Where changed incidents are published; empty: nowhere.
+    max_shelve_s : float
+    body_bytes : int
+        The largest body.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        callers: Callers,
+        *,
+        topic: str,
+        max_shelve_s: float,
+        body_bytes: int,
+    ) -> None:
+        self._database = database
+        self._callers = callers
+        self._topic = topic
+        self._max_shelve_s = max_shelve_s
+        self._body_bytes = body_bytes
+
+    async def incidents(self, request: Request) -> Response:
+        """List incidents, as JSON or CSV."""
+        query = read_query(request)
+        filters, limit, cursor, as_csv = read_filters(query)
+        rows, following = await self._database.run(
+            lambda connection: incident_page(connection, filters, limit=limit, cursor=cursor)
+        )
+        if as_csv:
+            return csv_response(rows, following)
+        counts, exact = await self._database.run(
+            lambda connection: incident_counts(connection, filters)
+        )
+        content = {
+            "incidents": rows,
+            "counts": counts,
+            "limit": limit,
+            "filters": {key: value for key, value in query.items() if key not in _PAGING},
+            "next_cursor": following,
+        }
+        if not exact:
+            content["counts_are_exact"] = False
+        return JsonResponse(content)
+
+    async def incident(self, request: Request) -> Response:
+        """Show one incident."""
+        return incident_response(await self._find(request))
+
+    async def incident_log(self, request: Request) -> Response:
+        """Show who did what to an incident."""
+        query = read_query(request)
+        refuse_unknown(query, ("limit", "cursor"))
+        limit = number(1, 1000)(query.get("limit", "1000"), "limit")
+        after = number(0, 2**53)(query.get("cursor", "0"), "cursor")
+        found = await self._find(request)
+        entries = await self._database.run(
+            lambda connection: get_log(connection, found["id"], limit=limit + 1, after_id=after)
+        )
+        more = len(entries) > limit
+        entries = entries[:limit]
+        return JsonResponse(
+            {"log": entries, "next_cursor": str(entries[-1]["id"]) if more else None}
+        )
+
+    async def incident_readings(self, request: Request) -> Response:
+        """Show the readings of an incident's stream."""
+        start, end, limit = read_span(read_query(request))
+        found = await self._find(request)
+        readings = await self._database.run(
+            lambda connection: incident_readings(
+                connection, found, start=start, end=end, limit=limit
+            )
+        )
+        return JsonResponse({"readings": readings, "truncated": len(readings) == limit})
+
+    def verb(self, verb: str) -> Callable[[Request], Awaitable[Response]]:
+        """Make the handler of one verb."""
+
+        async def handle(request: Request) -> Response:
+            incident_id = _incident_id(request)
+            arguments, given = read_verb(verb, await self._content(request))
+            action = self._action(request, verb, arguments, given)
+            targets = [(incident_id, read_if_match(request.headers.get("if-match")))]
+            outcome = await self._perform(action, targets)
+            for error in outcome.errors.values():
+                raise error
+            return incident_response(outcome.incidents[incident_id])
+
+        return handle
+
+    async def bulk(self, request: Request) -> Response:
+        """Act on many incidents."""
+        verb, targets, arguments, given = read_bulk(await self._content(request))
+        action = self._action(request, verb, arguments, given)
+        outcome = await self._perform(action, targets)
+        errors = [{"id": one, **printable(error.entry())} for one, error in outcome.errors.items()]
+        return JsonResponse({"affected": outcome.affected, "errors": errors})
+
+    async def asset(self, request: Request) -> Response:
+        """Show how much an asset matters."""
+        name = _asset_id(request)
+        return JsonResponse(
+            await self._database.run(lambda connection: get_asset(connection, name))
+        )
+
+    async def set_asset(self, request: Request) -> Response:
+        """Set how much an asset matters."""
+        name = _asset_id(request)
+        body = read_struct(AssetBody, await self._content(request))
+        who = self._callers.name(request, body.who)
+
+        def change(connection: Any) -> dict[str, Any]:
+            set_assets(
+                connection, {name: body.criticality}, who, clean_text(body.why or "") or None
+            )
+            return get_asset(connection, name)
+
+        changed = await self._database.run(change)
+        log.info("asset %s is %s, says %s", name, body.criticality, who, extra={"action": "asset"})
+        return JsonResponse(changed)
+
+    async def _content(self, request: Request) -> Any:
+        """Read the body; none at all is an empty object."""
+        if request.headers.get("content-length") == "0":
+            return {}
+        return await read_json(request, self._body_bytes)
+
+    def _action(
+        self, request: Request, verb: str, arguments: dict[str, Any], given: str | None
+    ) -> Action:
+        who = self._callers.name(request, given)
+        return Action(verb, who, arguments, read_token(request.headers.get("idempotency-key")))
+
+    async def _perform(self, action: Action, targets: list[tuple[UUID, int | None]]) -> Any:
+        return await self._database.run(
+            lambda connection: perform(
+                connection, action, targets, topic=self._topic, max_shelve_s=self._max_shelve_s
+            )
+        )
+
+    async def _find(self, request: Request) -> dict[str, Any]:
+        wanted = _incident_id(request)
+        found = await self._database.run(lambda connection: get_incident(connection, wanted))
+        if found is None:
+            raise NotFound(f"no incident {wanted}")
+        return found
+
+
+_PAGING = ("limit", "cursor", "format")
+
+
+def _incident_id(request: Request) -> UUID:
+    text = request.path_params["id"]
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(f"no incident {text[:80]!r}: ids are UUIDs") from None
+
+
+def _asset_id(request: Request) -> str:
+    """Read an asset's name out of the path as it came: it may hold a slash, percent-encoded."""
+    raw = request.scope.get("raw_path") or request.scope["path"].encode()
+    encoded = raw.split(b"?")[0].removeprefix(f"{ROOM}/assets/".encode())
+    encoded = encoded.removesuffix(b"/")
+    if b"/" in encoded:
+        raise NotFound("no such path; a / in an asset's name is written %2F")
+    try:
+        return check_name(unquote(encoded.decode("ascii"), errors="strict"), "asset_id")
+    except UnicodeDecodeError:
+        raise NotFound("asset_id: is not percent-encoded UTF-8") from None
+
+
+def incident_response(incident: dict[str, Any]) -> Response:
+    """Answer with one incident, its version as the ETag that ``If-Match`` takes."""
+    response = JsonResponse(incident)
+    response.headers["etag"] = f'"{incident["version"]}"'
+    return response
+
+
+def csv_response(rows: list[dict[str, Any]], following: str | None) -> Response:
+    """Answer with CSV for a spreadsheet; where there are more, their cursor is a header."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(CSV_COLUMNS)
+    writer.writerows([_cell(row[name]) for name in CSV_COLUMNS] for row in rows)
+    response = Response(out.getvalue(), media_type="text/csv; charset=utf-8")
+    response.headers["content-disposition"] = 'attachment; filename="incidents.csv"'
+    if following is not None:
+        response.headers["x-next-cursor"] = following
+    return response
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def incident_calls(rest: IncidentHandlers) -> list[Call]:
+    """Return the calls of incidents and assets; fixed paths first."""
+    incidents, one = f"{ROOM}/incidents", f"{ROOM}/incidents/{{id}}"
+    return [
+        Call(incidents, "GET", "read", rest.incidents),
+        Call(f"{incidents}/bulk", "POST", "operate", rest.bulk),
+        Call(one, "GET", "read", rest.incident),
+        Call(f"{one}/log", "GET", "read", rest.incident_log),
+        Call(f"{one}/readings", "GET", "read", rest.incident_readings),
+        *(Call(f"{one}/{verb}", "POST", "operate", rest.verb(verb)) for verb in BODIES),
+        Call(f"{ROOM}/assets/{{id:path}}", "GET", "read", rest.asset),
+        Call(f"{ROOM}/assets/{{id:path}}", "PUT", "operate", rest.set_asset),
+    ]

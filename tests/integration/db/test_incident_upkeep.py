@@ -1,0 +1,143 @@
+"""What time does to stored incidents (silence, shelving, closing, retention), and forgetting."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from db.forget import forget, main
+from db.incident_actions import Action, perform
+from db.incident_recording import record
+from db.incident_upkeep import Clockwork, keep_time
+from db.retention import Retention, drop_expired
+from db.session import transaction
+from errors import InputError
+from tests.integration.db.test_incidents import RULES, START, row, shown, whats
+
+CLOCKWORK = Clockwork(silence_s=7200, close_after_s=3600, topic="incidents")
+
+
+def age(connection: Connection, **intervals: str) -> None:
+    """Set columns of every incident back."""
+    for column, interval in intervals.items():
+        connection.execute(
+            text(f"UPDATE incidents SET {column} = now() - CAST(:i AS interval)"), {"i": interval}
+        )
+
+
+def act(connection: Connection, verb: str, who: str = "ANNA", **arguments: Any) -> None:
+    ids = connection.execute(text("SELECT id FROM incidents")).scalars()
+    action = Action(verb, who, arguments)
+    done = perform(connection, action, [(one, None) for one in ids], topic="", max_shelve_s=1e6)
+    assert not done.errors
+
+
+@pytest.fixture
+def incident(connection: Connection) -> Connection:
+    record(connection, [row(0, state="opened"), row(60, "high")], RULES, "bridge")
+    return connection
+
+
+def test_silence_clears_at_the_streams_own_time(incident: Connection) -> None:
+    assert keep_time(incident, CLOCKWORK) == {"cleared": 0, "unshelved": 0, "closed": 0}
+    age(incident, seen_at="2 hours 1 second")
+    assert keep_time(incident, CLOCKWORK) == {"cleared": 1, "unshelved": 0, "closed": 0}
+    cleared = incident.execute(text("SELECT cleared_at FROM incidents")).scalar_one()
+    assert cleared == START + timedelta(seconds=60 + 7200)
+    assert whats(incident) == ["opened", "escalated", "cleared"]
+    assert incident.execute(text("SELECT count(*) FROM outbox")).scalar_one() == 1
+    left = "SELECT count(*) FROM incident_events WHERE cleared_at IS NULL"
+    assert incident.execute(text(left)).scalar_one() == 0
+    # the event goes on: so does its incident
+    record(incident, [row(9000)], RULES, "bridge")
+    assert shown(incident) == [("anomaly", "open-unacknowledged", "high", 3)]
+
+
+def test_a_suppressed_stream_that_stopped_is_listed_again(incident: Connection) -> None:
+    record(incident, [row(61, suppressed="w")], RULES, "bridge")
+    age(incident, seen_at="3 hours")
+    keep_time(incident, CLOCKWORK)
+    assert shown(incident)[0][1] == "cleared-unacknowledged"
+
+
+def test_shelving_ends_by_itself(incident: Connection) -> None:
+    act(incident, "shelve", why="swap", seconds=60)
+    assert keep_time(incident, CLOCKWORK) == {"cleared": 0, "unshelved": 0, "closed": 0}
+    age(incident, shelved_until="1 second")
+    assert keep_time(incident, CLOCKWORK) == {"cleared": 0, "unshelved": 1, "closed": 0}
+    assert shown(incident)[0][1] == "open-unacknowledged"
+    assert whats(incident)[-2:] == ["shelved", "unshelved"]
+
+
+def test_what_is_cleared_and_acknowledged_is_closed_as_system(incident: Connection) -> None:
+    record(incident, [row(62, anomalous=False, state="cleared")], RULES, "bridge")
+    age(incident, updated_at="2 hours")
+    assert keep_time(incident, CLOCKWORK) == {"cleared": 0, "unshelved": 0, "closed": 0}
+    act(incident, "acknowledge")
+    assert keep_time(incident, CLOCKWORK) == {"cleared": 0, "unshelved": 0, "closed": 0}
+    age(incident, updated_at="2 hours")
+    assert keep_time(incident, CLOCKWORK) == {"cleared": 0, "unshelved": 0, "closed": 1}
+    closed = incident.execute(text("SELECT closed_by, state FROM incidents")).one()
+    assert tuple(closed) == ("system", "closed")
+
+
+def test_one_process_keeps_time(engine: Engine) -> None:
+    with transaction(engine) as first, transaction(engine) as second:
+        assert keep_time(first, CLOCKWORK) is not None
+        assert keep_time(second, CLOCKWORK) is None
+
+
+def test_retention_drops_what_is_over_and_leaves_a_tombstone(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        record(connection, [row(0, state="opened", asset="over")], RULES, "bridge")
+        over = row(1, anomalous=False, state="cleared", asset="over")
+        record(connection, [over], RULES, "bridge")
+        record(connection, [row(0, state="opened", asset="open")], RULES, "bridge")
+        age(connection, updated_at="40 days")
+        record(connection, [row(0, state="opened", asset="young")], RULES, "bridge")
+    gone = drop_expired(engine, Retention(incidents=30, incidents_topic="incidents"))
+    assert gone.rows["incidents"] == 1
+    with transaction(engine) as connection:
+        left = connection.execute(text("SELECT asset_id FROM incidents ORDER BY seq")).scalars()
+        assert list(left) == ["open", "young"]
+        assert whats(connection) == ["opened", "opened"]
+        message = connection.execute(text("SELECT value FROM outbox")).one()
+    assert message.value is None
+
+
+def test_a_name_is_forgotten_everywhere(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        record(connection, [row(0, state="opened")], RULES, "bridge")
+        act(connection, "acknowledge")
+        act(connection, "assign", "BEN", assignee="ANNA")
+        act(connection, "comment", "BEN", why="Anna heard it, Annabel did not; ask 'ANNA'.")
+        act(connection, "close", why="said ANNA", verdict="confirmed")
+        pseudonym, changed = forget(connection, "ANNA", "incidents")
+        assert changed["incidents"] == 1
+    with transaction(engine) as connection:
+        everything = connection.execute(
+            text("""
+                SELECT (SELECT string_agg(i::text, ' ') FROM incidents i) || ' '
+                    || (SELECT string_agg(l::text, ' ') FROM incident_log l)
+            """)
+        ).scalar_one()
+        assert "ANNA" not in everything
+        assert "Anna " not in everything
+        assert f"{pseudonym} heard it, Annabel did not" in everything
+        assert everything.count("BEN") == 2
+        again = bytes(connection.execute(text("SELECT value FROM outbox")).scalar_one())
+        assert pseudonym.encode() in again
+        assert b"ANNA" not in again
+        with pytest.raises(InputError):
+            forget(connection, "system")
+
+
+def test_the_command_says_what_it_did(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    assert main(["NOBODY"]) == 1
+    assert "'NOBODY' is nowhere" in capsys.readouterr().err
