@@ -99,7 +99,7 @@ def to_floats(
     rows : (n,) numbers of its rows, for messages.
     decimal : its decimal sign.
     nulls : what else means "not measured".
-    states : told of what was read as missing although it is a text.
+    states : notes what was read as missing although it is a text.
 
     Raises
     ------

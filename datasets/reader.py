@@ -84,7 +84,7 @@ def readings(
 ) -> Iterator[Reading]:
     """Stream a file's rows in file order; memory does not grow with the file.
 
-    ``say`` is told, at the end, what was found out, replaced or left out.
+    ``say`` is called, at the end, with what was found out, replaced or left out.
 
     Raises
     ------

@@ -206,7 +206,7 @@ def is_date(cells: Sequence[str]) -> bool:
 class LocalTime:
     """Convert local times to UTC, stream by stream, in the order of the readings.
 
-    The hour that comes twice when the clocks go back is told apart by that order: after a step
+    The hour that comes twice when the clocks go back is distinguished by that order: after a step
     back it is the second one.
     """
 

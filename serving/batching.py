@@ -48,7 +48,7 @@ class Batcher(Generic[T, R]):
     parallel : int
         Batches worked on at the same time.
     on_batch : callable, optional
-        Told the weight of each batch.
+        Called with the weight of each batch.
     """
 
     def __init__(

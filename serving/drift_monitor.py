@@ -67,7 +67,7 @@ class DriftMonitor:
             except AnomalyError as error:
                 log.info("drift cannot be looked up: %s", error.message)
                 return
-            except Exception:  # one group's trouble is not the others'
+            except Exception:  # one group's failure must not end the others'
                 log.exception("drift of group %s cannot be told", group)
                 continue
             if bundle.version == self._version:

@@ -28,7 +28,7 @@ _WARM_UP = 0.1  # share of the steps in which the learning rate rises
 class Network(nn.Module):  # type: ignore[misc]
     """Encode the window into a narrow code and decode it backwards, by two LSTMs.
 
-    Told backwards, the last reading comes first and its gradient takes the shortest way
+    Written backwards, the last reading comes first and its gradient takes the shortest way
     (Srivastava et al. 2015; Malhotra et al. 2016). The decoder gets the code at every step and
     starts from a zero state.
     """

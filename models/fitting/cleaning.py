@@ -1,6 +1,6 @@
 """Leave garbage out of training: readings that hold a value no sensor measured.
 
-What is garbage is told by :mod:`models.scoring.garbage`. A reading with such a value is left out
+What is garbage is decided by :mod:`models.scoring.garbage`. A reading with such a value is left out
 of everything that is fitted, as it is left out of a live stream's window; a feature that is
 garbage in most readings is not used. A code that came often in one feature stands for "not
 measured" in all that never measure such a value: live, it is a missing value. Any other garbage is

@@ -78,7 +78,7 @@ def fit_model_set(
         Normal readings in their own units, one array per stream, in time order.
     timestamps : list of (n_i,) datetime64, or None when there are none
     feature_names : d names
-    progress : told of each step, from whatever thread it is made in
+    progress : called at each step, from whatever thread it is made in
     threads : how many fits, of the folds and of all the data, run side by side. The outcome is
         the same for any number; fewer where the data are large, for the sake of memory.
     streams_per_asset : streams that share an asset's budget of incidents, of all groups.

@@ -44,7 +44,7 @@ class BundleModel:
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Return a row a reading, in the order given: the columns of OUTPUT.
+        """Return one row per reading, in the order given: the columns of OUTPUT.
 
         A reading that cannot be scored has a sentence in ``error``, NaN for every figure.
         """

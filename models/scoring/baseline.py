@@ -6,7 +6,7 @@ Of the others the level is the mean of those near the shortest half, which is wh
 agree: the plain mean where all are alike, and unmoved by nearly half of them where they are not
 (Rousseeuw, Least Median of Squares Regression, JASA 1984, for a location).
 
-Which values agree is told by a rough copy of them, kept until there are enough: in spreads from
+Which values agree is decided by a rough copy of them, kept until there are enough: in spreads from
 the group's centre, as 16-bit numbers and, where there are many features, as means of a few
 neighbouring readings each, so that a stream's state stays below 4 KB. Where all agree the level is
 their exact mean.

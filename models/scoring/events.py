@@ -102,7 +102,7 @@ def advance(
     """
     now = at.timestamp()
     if event is not None and anomalous and event.kind != kind:
-        event = None  # another kind of trouble is another event
+        event = None  # another kind of anomaly is another event
     if (
         event is not None
         and anomalous

@@ -66,7 +66,7 @@ class Explainer:
         self._describe(shares)
 
     def _describe(self, shares: Floats) -> None:
-        """Return the features by share; what is expected of each is told by those not at fault."""
+        """Return the features by share; those not at fault decide what is expected of each."""
         pre = self._pre
         rows = np.stack([row for _, row, _ in self._targets])
         levels = np.stack([level for _, _, level in self._targets])

@@ -38,7 +38,7 @@ class ProgressDisplay:
     console : rich.console.Console
         Where to draw: standard error, so that standard output holds results alone.
     listener : callable, optional
-        Told of every step, too.
+        Called at every step, too.
     quiet : bool
         Draw nothing.
     """

@@ -1,6 +1,6 @@
 """Decide which stream belongs to which group, and write the rules that a bundle keeps for it.
 
-A groups file is TOML, a table a group; the first that matches counts::
+A groups file is TOML, one table per group; the first that matches counts::
 
     [[group]]
     name = "vibration"
