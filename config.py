@@ -196,7 +196,7 @@ class Settings(BaseSettings):
     bridge_lanes: int = Field(2, ge=1, le=64, description="batches in flight at once")
     bridge_batch_max: int = Field(2000, ge=1, le=50_000, description="records in one batch at most")
     bridge_batch_age_ms: float = Field(10, ge=0, description="a record waits no longer for others")
-    bridge_batch_seconds: float = Field(2, gt=0, description="longer batches are made smaller")
+    bridge_batch_seconds: float = Field(4, gt=0, description="longer batches are made smaller")
     bridge_buffer_mb: float = Field(64, gt=0, description="records fetched and not yet stored")
     bridge_unreadable_tries: int = Field(
         10, ge=1, description="to fetch damaged records before they are dead letters"

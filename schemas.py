@@ -33,6 +33,10 @@ RESERVED_METADATA: Final = frozenset(
     }
 )  # fmt: skip
 
+#: Late readings are part of events up to this age, if EVENT_SILENCE_S is less: local time without
+#: an offset goes through the hour twice when daylight saving ends.
+REPEATED_HOUR_S: Final = 3600.0
+
 
 def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
     """Read ISO 8601 text (``Z``, an offset, or none = UTC) as aware UTC; never "now".

@@ -105,8 +105,11 @@ def produce(
 
 
 def count(engine: Engine) -> int:
+    """Records accounted for, each one row; counting the rows themselves, ten times a second, would
+    cost the database more than to store them."""
     with engine.connect() as connection:
-        return int(connection.execute(text("SELECT count(*) FROM anomaly_detections")).scalar_one())
+        query = text("SELECT COALESCE(sum(next_offset), 0) FROM source_offsets")
+        return int(connection.execute(query).scalar_one())
 
 
 def wait_for(done: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float) -> None:
@@ -166,9 +169,12 @@ class Clock:
             if n:
                 print(f"{name:<10}{n:>9.0f}{1e3 * s / n:>10.1f}{1e6 * s / readings:>12.1f}"
                       f"{100 * s / took:>8.0f}")  # fmt: skip
+        whole = 0.0
         for name, pid in self._stage.pids.items():
             used = cpu_seconds(pid) - self._cpu[name]
+            whole += used
             print(f"CPU {name:<9}{1e6 * used / readings:>8.1f} us/reading")
+        print(f"CPU {'together':<9}{1e6 * whole / readings:>8.1f} us/reading")
 
 
 def throughput(stage: Stage, total: int) -> float:
@@ -183,7 +189,8 @@ def throughput(stage: Stage, total: int) -> float:
         raise
     took = clock.elapsed()
     rate = (total - before) / took
-    print(f"\nnormal: {total - before} readings in {took:.1f} s: {rate:.0f} readings/s\n")
+    print(f"\nnormal: {total - before} readings in {took:.1f} s: {rate:.0f} readings/s, "
+          f"load average {os.getloadavg()[0]:.1f}\n")  # fmt: skip
     clock.table(total - before, took)
     return rate
 
@@ -208,26 +215,40 @@ def flood(stage: Stage, args: argparse.Namespace, normal: float) -> None:
     limit = max(60, total / 200)
     wait_for(lambda: count(stage.engine) >= before + args.flood, stage.bridge, limit)
     stored = clock.elapsed()
-    wait_for(lambda: waiting(stage.engine) == 0, stage.bridge, limit)
+    anomalies = len(stored_anomalies(stage.engine))
+    wait_for(lambda: published_messages(stage) >= anomalies, stage.bridge, limit)
     published = clock.elapsed()
-    anomalies, of = exact(stage)
-    print(f"\nflood: {total} readings in {stored:.1f} s: {total / stored:.0f} readings/s "
-          f"({total / stored / normal:.2f} of normal), {total / published:.0f}/s until the last "
-          f"is published; {anomalies} of {of} rows are anomalies, each published\n")  # fmt: skip
+    print(
+        f"\nflood: {total} readings in {stored:.1f} s: {total / stored:.0f} readings/s "
+        f"({total / stored / normal:.2f} of normal), {total / published:.0f}/s until the last "
+        f"is published; load average {os.getloadavg()[0]:.1f}\n"
+    )
     clock.table(total, published)
+    of = exact(stage)
+    print(f"{anomalies} of {of} rows are anomalies, each published")
 
 
-def waiting(engine: Engine) -> int:
-    """Rows of the outbox."""
+def rows(engine: Engine, table: str) -> int:
+    """How many a table has."""
     with engine.connect() as connection:
-        return int(connection.execute(text("SELECT count(*) FROM outbox")).scalar_one())
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())  # noqa: S608 (names above)
 
 
-def exact(stage: Stage) -> tuple[int, int]:
-    """Anomalies and rows stored; raises unless each anomaly was published, and nothing else."""
-    with stage.engine.connect() as connection:
-        rows = connection.execute(text("SELECT id FROM anomaly_detections WHERE is_anomaly"))
-        wanted = {str(row.id) for row in rows}
+def stored_anomalies(engine: Engine) -> set[str]:
+    """Ids of the anomalies stored."""
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT id FROM anomaly_detections WHERE is_anomaly"))
+        return {str(row.id) for row in found}
+
+
+def published_messages(stage: Stage) -> float:
+    """Messages that the broker has acknowledged."""
+    return scrape(stage.metrics_port).get(f'bridge_published_total{{topic="{stage.output}"}}', 0.0)
+
+
+def exact(stage: Stage) -> int:
+    """Rows stored; raises unless each anomaly was published, and nothing else or waiting."""
+    wanted = stored_anomalies(stage.engine)
     consumer = KafkaConsumer(bootstrap_servers=stage.broker.bootstrap)
     found: set[str] = set()
     at = TopicPartition(stage.output, 0)
@@ -242,7 +263,11 @@ def exact(stage: Stage) -> tuple[int, int]:
         consumer.close()
     if found != wanted:
         raise RuntimeError(f"{len(found)} anomalies published, {len(wanted)} stored")
-    return len(wanted), count(stage.engine)
+    wait_for(lambda: rows(stage.engine, "outbox") == 0, stage.bridge, 30)
+    total = rows(stage.engine, "anomaly_detections")
+    if total != count(stage.engine):
+        raise RuntimeError(f"{total} rows of {count(stage.engine)} records")
+    return total
 
 
 def latency(stage: Stage, args: argparse.Namespace, rng: np.random.Generator) -> None:
@@ -299,6 +324,7 @@ class Stage:
             "bridge": self.bridge.pid,
             "service": service.processes()[0].pid,
             "postgres": server.pid,
+            "broker": self.broker.pid,
         }
 
     def _bridge(self, folder: Path, url: str, service_url: str) -> subprocess.Popen[bytes]:

@@ -34,7 +34,8 @@ from db.maintain import Maintenance
 from db.migrate import migrate
 from db.session import open_engine
 from errors import BrokerUnavailable, SettingsError, StorageUnavailable
-from runtime import configure_logging, run_command
+from runtime import configure_logging, run_command, settle_memory
+from schemas import REPEATED_HOUR_S
 
 log = logging.getLogger("consumers.bridge")
 
@@ -168,7 +169,8 @@ def _run(settings: Settings, drain: bool) -> int:
         preflight.log_unwritable(settings)
         owner = settings.kafka_group_instance_id or f"{socket.gethostname()}:{os.getpid()}"
         maintenance = Maintenance(engine, settings)
-        store = BridgeStore(engine, owner, IncidentRules.of(settings))
+        late_s = max(settings.event_silence_s, REPEATED_HOUR_S)
+        store = BridgeStore(engine, owner, IncidentRules.of(settings), late_s)
         bridge = build(
             settings, consumer, store, metrics,
             make_producer=lambda **options: clients.make_producer(settings, **options),
@@ -201,6 +203,7 @@ def _drive(
     drain: bool,
 ) -> int:
     bridge.start()
+    settle_memory()
     code = 0
     try:
         while not stopping.is_set():

@@ -8,12 +8,15 @@ nothing over there.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
+import msgspec
 import orjson
 
+from db.encoding import JsonObject, JsonText
 from errors import AnomalyError, Busy, NoModel, Unavailable
 from runtime import tls_context
 
@@ -26,6 +29,60 @@ class BatchRefusedError(AnomalyError):
     """The service (or the database) does not take this batch; ``code`` is the reason."""
 
     code = "batch_refused"
+
+
+class _StreamAnswer(msgspec.Struct):
+    results: list[dict[str, msgspec.Raw]] | None = None
+    state: dict[str, Any] | None = None
+    window_length: int | None = None
+
+
+class _Answer(msgspec.Struct):
+    streams: list[_StreamAnswer]
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_VALUE = msgspec.json.Decoder()
+
+
+def decode_answer(content: bytes) -> dict[str, Any]:
+    """Read the service's answer about streams; what is long in it stays text.
+
+    An anomaly's explanation has a hundred values and more, none of which the bridge looks at: it
+    stores and publishes them as they came. Everything else of a result is read, keys that this
+    release does not know included.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        It is no such answer.
+    """
+    return {
+        "streams": [
+            {
+                "results": [_result(parts) for parts in stream.results or ()],
+                "state": stream.state,
+                "window_length": stream.window_length,
+            }
+            for stream in _ANSWER.decode(content).streams
+        ]
+    }
+
+
+def _result(parts: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, text in parts.items():
+        if name == "metadata":
+            result[name] = {
+                key: JsonObject(bytes(one)) if key == "explanation" else _VALUE.decode(one)
+                for key, one in _PARTS.decode(text).items()
+            }
+        elif name == "scores":
+            result[name] = JsonText(bytes(text))
+        else:
+            result[name] = _VALUE.decode(text)
+    return result
 
 
 class Scorer(Protocol):
@@ -83,7 +140,9 @@ class HttpScorer:
         ------
         Unavailable, BatchRefusedError
         """
-        answer: dict[str, Any] = self._call("POST", f"{PREFIX}/detect/streams", body)
+        answer: dict[str, Any] = self._call(
+            "POST", f"{PREFIX}/detect/streams", body, decode=decode_answer
+        )
         return answer
 
     def bundle_version(self) -> str:
@@ -105,7 +164,13 @@ class HttpScorer:
         """Close the connection."""
         self._client.close()
 
-    def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        decode: Callable[[bytes], Any] = orjson.loads,
+    ) -> Any:
         for attempt in range(RECONNECTS + 1):
             try:
                 response = self._client.request(method, path, content=body)
@@ -119,11 +184,13 @@ class HttpScorer:
         if response.status_code != 200:
             raise self._error(response)
         try:
-            return orjson.loads(response.content)
-        except orjson.JSONDecodeError:
+            return decode(response.content)
+        except (orjson.JSONDecodeError, msgspec.DecodeError) as error:
             # a proxy's page, or another program on that port
             raise Unavailable(
-                f"{self._url}: the answer is not JSON", code="bad_answer", retry_after=1
+                f"{self._url}: the answer is not what was asked for ({error})",
+                code="bad_answer",
+                retry_after=1,
             ) from None
 
     def _unreachable(self, error: Exception) -> Unavailable:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Engine
 
+from consumers.outbox_cache import OutboxCache
 from consumers.partition import Source
 from consumers.stream_cache import CachedStream, StreamKey
 from consumers.window import Window, encode_row
@@ -94,14 +95,22 @@ class BridgeStore:
     owner : str
         Names this bridge in the table of offsets.
     incidents : IncidentRules
+    late_s : float
+        How far before an event's start its late anomalies lie at most.
     """
 
     def __init__(
-        self, engine: Engine, owner: str, incidents: IncidentRules = DEFAULT_RULES
+        self,
+        engine: Engine,
+        owner: str,
+        incidents: IncidentRules = DEFAULT_RULES,
+        late_s: float = 7200.0,
     ) -> None:
         self._incidents = incidents
         self._engine = engine
+        self._late = timedelta(seconds=late_s)
         self._owner = owner
+        self._outbox = OutboxCache()
         self._criticalities: dict[str, tuple[float, str]] = {}
 
     def claim(self, topic_id: UUID, partition: int, topic: str) -> Claim:
@@ -196,7 +205,8 @@ class BridgeStore:
     def event_level(self, asset_id: str, sensor_id: str | None, event: Mapping[str, Any]) -> int:
         """Return the highest severity stored of an event, as an index into SEVERITIES; -1: none."""
         key = stream_key(asset_id, sensor_id)
-        since = parse_timestamp(event["started_at"])
+        # late anomalies are part of it from before its start on
+        since = parse_timestamp(event["started_at"]) - self._late
         with transaction(self._engine) as connection:
             found = event_criticalities(connection, key, event["id"], since)
         return max((SEVERITIES.index(one) for one in found), default=-1)
@@ -224,13 +234,17 @@ class BridgeStore:
                 ):  # fmt: skip
                     raise FencedError(f"partition {move.partition} is not at {move.expected}")
             before_commit()
+        self._outbox.put([*batch.outbox, *told])
 
     def waiting(
         self, sources: Collection[Source], target: Target, after: int, limit: int
     ) -> list[OutboxMessage]:
         """Return the oldest messages of these partitions to a target, not known to be published."""
         with transaction(self._engine) as connection:
-            return next_outbox(connection, sources, limit, target=target, after=after)
+            return next_outbox(
+                connection, sources, limit,
+                target=target, after=after, take_content=self._outbox.take,
+            )  # fmt: skip
 
     def published(self, ids: Sequence[int]) -> None:
         """Delete messages that the broker acknowledged."""

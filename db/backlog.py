@@ -23,6 +23,7 @@ from db.partitions import (
     DEFAULT,
     MANY,
     TABLE,
+    WHOLE_ROWS,
     attach,
     changing,
     gaps,
@@ -120,7 +121,7 @@ def _prepare(connection: Connection, months: list[datetime]) -> tuple[datetime, 
                 draft = _Draft(f"{_DRAFT}{start:%Y%m%d}_{end:%Y%m%d}", start, end)
                 # With its indices: ATTACH takes them over, and has nothing to build.
                 create = f"CREATE TABLE {draft.table} (LIKE {TABLE} INCLUDING ALL)"
-                connection.execute(text(create))
+                connection.execute(text(f"{create} WITH ({WHOLE_ROWS})"))
                 # With the bound as a constraint, ATTACH need not scan the rows either.
                 check = "ADD CONSTRAINT within CHECK (timestamp >= :start AND timestamp < :end)"
                 connection.execute(text(f"ALTER TABLE {draft.table} {check}"), draft.bounds())

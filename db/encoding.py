@@ -3,13 +3,15 @@
 jsonb refuses NUL characters and lone surrogates, JSON has no NaN or infinities, and orjson
 refuses integers beyond 64 bits. A caller's metadata may hold any of these, and must not cost the
 row: NUL and surrogates become U+FFFD, huge integers text, non-finite numbers null.
+
+What comes as JSON and goes as JSON, and is long, stays text on its way (:class:`JsonText`).
 """
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -20,10 +22,61 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 _MAX_DEPTH = 100
 
 
+class JsonText:
+    """JSON that is written as it came, and parsed only if somebody reads it.
+
+    Parameters
+    ----------
+    text : bytes
+        One JSON value.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+    def value(self) -> Any:
+        """Parse it."""
+        return orjson.loads(self.text)
+
+
+class JsonObject(JsonText, Mapping[str, Any]):
+    """An object as :class:`JsonText`, to be read like a dict."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: str) -> Any:
+        return self.value()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.value())
+
+    def __len__(self) -> int:
+        return len(self.value())
+
+
+def encode_json(value: Any) -> bytes:
+    """Write JSON of values that may be or hold :class:`JsonText`.
+
+    Raises
+    ------
+    TypeError
+        JSON has no such value, or orjson does not take it.
+    """
+    return orjson.dumps(value, default=_as_text, option=_OPTIONS)
+
+
+def _as_text(value: Any) -> orjson.Fragment:
+    if isinstance(value, JsonText):
+        return orjson.Fragment(value.text)
+    raise TypeError(type(value))
+
+
 def dump_json(value: Any) -> str:
     """JSON text that PostgreSQL's jsonb accepts, whatever ``value`` holds."""
     try:
-        out = orjson.dumps(value, option=_OPTIONS)
+        out = encode_json(value)
     except TypeError:
         return orjson.dumps(_clean(value, 0), option=_OPTIONS).decode()
     # Also hit by a backslash before "u0000" in plain text, which cleaning leaves as it is.
@@ -48,6 +101,8 @@ def _clean(value: Any, depth: int) -> Any:
         return "(nested too deep)"
     if isinstance(value, str):
         return clean_text(value)
+    if isinstance(value, JsonText):
+        return _clean(value.value(), depth)
     if value is None or isinstance(value, bool | UUID | date):
         return value
     if isinstance(value, int):

@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from isal import igzip
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
-from kafka.codec import gzip_encode
 from kafka.record import default_records
 from kafka.structs import OffsetAndMetadata
 
@@ -21,11 +21,11 @@ BRIDGE_METADATA = "anomaly-bridge"
 
 
 def compress_quickly() -> None:
-    """Have producers use gzip's quickest level.
+    """Have producers use ISA-L's gzip.
 
-    Its best, kafka-python's only one, takes five times as long for a tenth fewer bytes.
+    zlib at its best, kafka-python's only level, takes twenty times as long for a tenth fewer bytes.
     """
-    default_records.gzip_encode = partial(gzip_encode, compresslevel=1)
+    default_records.gzip_encode = partial(igzip.compress, compresslevel=1)
 
 
 def forbid_topic_creation(consumer: KafkaConsumer) -> None:

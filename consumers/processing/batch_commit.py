@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from config import PublishMode
 from consumers.processing.batch import BatchRecord, StreamBatch
 from consumers.records.parsing import dead_letter_headers, kafka_time
 from consumers.store import SEVERITIES, BatchCommit, OffsetAdvance
-from db.encoding import encode_headers
+from db.encoding import encode_headers, encode_json
 from db.queries.detections import detection_row
 from db.queries.stream_states import StoredState
 from schemas import parse_timestamp
@@ -119,7 +117,7 @@ def _add_detection(commit: BatchCommit, item: BatchRecord, targets: Targets) -> 
             "source_offset": record.offset,
             "target_topic": targets.anomalies,
             "key": reading.asset_id.encode(),
-            "value": orjson.dumps(message),
+            "value": encode_json(message),
         }
         if candidate:
             commit.news[row["id"]] = outgoing

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -33,7 +34,15 @@ INCIDENT_SOURCE: Source = (UUID("5f1d7c1e-9d0a-5c55-8a51-2b2f6f0b8c11"), 0)
 #: Held by who publishes these: each incident's messages leave in the order they were stored.
 INCIDENT_LOCK = 0x616E6F6D_0006
 
-_COLUMNS = "id, topic_id, partition, source_offset, target_topic, key, value, headers"
+#: A message's target topic, source's topic id, partition and offset: what it tells, to whom.
+MessageKey = tuple[str, UUID, int, int]
+#: The columns ``key``, ``value`` and ``headers`` of a message.
+Content = tuple[bytes | None, bytes | None, bytes | None]
+TakeContent = Callable[[MessageKey], Content | None]
+
+_HEAD = "id, topic_id, partition, source_offset, target_topic"
+_CONTENT = "key, value, headers"
+_CONTENTS = text(f"SELECT id, {_CONTENT} FROM outbox WHERE id = ANY(CAST(:ids AS bigint[]))")  # noqa: S608
 _OF_SOURCES = """
     (topic_id, partition) IN
     (SELECT * FROM unnest(CAST(:topics AS uuid[]), CAST(:partitions AS integer[])))
@@ -65,6 +74,7 @@ def next_outbox(
     target: Target | None = None,
     after: int = 0,
     skip_locked: bool = False,
+    take_content: TakeContent | None = None,
 ) -> list[OutboxMessage]:
     """Return the oldest messages waiting, in the order they were stored.
 
@@ -81,6 +91,8 @@ def next_outbox(
         Lock the rows until the transaction ends and leave out those another bridge has locked:
         for sources without an owner. A transaction kept open while the broker is slow is ended
         by the server (DATABASE_IDLE_TIMEOUT_S), which costs a repeated message, never a lost one.
+    take_content : callable, optional
+        Gives what is in memory of a message's content; only the others' is read.
     """
     values: dict[str, object] = {"limit": limit, "after": after}
     conditions = ["id > :after"]
@@ -96,24 +108,43 @@ def next_outbox(
     elif target is not None:
         conditions.append(_OF_OTHERS)
         values["others"] = sorted(target)
+    columns = f"{_HEAD}, {_CONTENT}" if take_content is None else _HEAD
     query = text(
-        f"SELECT {_COLUMNS} FROM outbox WHERE {' AND '.join(conditions)} "  # noqa: S608 (constants)
+        f"SELECT {columns} FROM outbox WHERE {' AND '.join(conditions)} "  # noqa: S608 (constants)
         f"ORDER BY id LIMIT :limit{' FOR UPDATE SKIP LOCKED' if skip_locked else ''}"
     )
-    found = connection.execute(query, values)
-    return [
-        OutboxMessage(
-            id=row.id,
-            topic_id=row.topic_id,
-            partition=row.partition,
-            source_offset=row.source_offset,
-            target_topic=row.target_topic,
-            key=_bytes(row.key),
-            value=_bytes(row.value),
-            headers=decode_headers(_bytes(row.headers)),
-        )
-        for row in found
-    ]
+    rows = connection.execute(query, values).all()
+    if take_content is None:
+        return [_message(row, (row.key, row.value, row.headers)) for row in rows]
+    contents = {
+        row.id: content
+        for row in rows
+        if row.source_offset is not None and (content := take_content(_key(row))) is not None
+    }
+    missing = [row.id for row in rows if row.id not in contents]
+    if missing:
+        found = connection.execute(_CONTENTS, {"ids": missing})
+        contents |= {row.id: (row.key, row.value, row.headers) for row in found}
+    # a row that is gone by now was published by another bridge
+    return [_message(row, contents[row.id]) for row in rows if row.id in contents]
+
+
+def _key(row: Any) -> MessageKey:
+    return row.target_topic, row.topic_id, row.partition, row.source_offset
+
+
+def _message(row: Any, content: tuple[Any, Any, Any]) -> OutboxMessage:
+    key, value, headers = map(_bytes, content)
+    return OutboxMessage(
+        id=row.id,
+        topic_id=row.topic_id,
+        partition=row.partition,
+        source_offset=row.source_offset,
+        target_topic=row.target_topic,
+        key=key,
+        value=value,
+        headers=decode_headers(headers),
+    )
 
 
 def may_publish(connection: Connection, sources: Collection[Source]) -> bool:

@@ -171,3 +171,41 @@ def kernel_magnitude(x: F64, vectors: F64, log_weight: F64, gamma: float) -> F64
             total += energy[i]
         out[row] = least - np.log(total)
     return out
+
+
+@compiled
+def kernel_gaps(x: F64, vectors: F64, log_weight: F64, gamma: float) -> F64:
+    """How far each row lies from the mean of the vectors, weighted by their part in its sum.
+
+    Arguments as of :func:`kernel_magnitude`; returns (n, d).
+    """
+    n, d = x.shape
+    m = vectors.shape[1]
+    upright = vectors.T.copy()  # (m, d): the features of a vector side by side
+    out = np.empty((n, d))
+    energy = np.empty(m)
+    mean = np.empty(d)
+    for row in range(n):
+        energy[:] = 0.0
+        for k in range(d):
+            value = x[row, k]
+            s = vectors[k]
+            for i in range(m):
+                gap = value - s[i]
+                energy[i] += gap * gap
+        least = np.inf
+        for i in range(m):
+            energy[i] = gamma * energy[i] - log_weight[i]
+            least = min(least, energy[i])
+        for i in range(m):
+            energy[i] = _exp_negative64(least - energy[i])
+        total = 0.0
+        mean[:] = 0.0
+        for i in range(m):
+            weight = energy[i]
+            total += weight
+            for k in range(d):
+                mean[k] += weight * upright[i, k]
+        for k in range(d):
+            out[row, k] = x[row, k] - mean[k] / total
+    return out

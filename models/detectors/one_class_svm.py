@@ -20,7 +20,7 @@ from models.detectors.base import (
     whole_number,
 )
 from models.detectors.covariance import RobustCovariance, missing_variance, thin_out
-from models.detectors.kernels import kernel_magnitude
+from models.detectors.kernels import kernel_gaps, kernel_magnitude
 
 # Squares of this still fit a float64; every finite reading gets a finite magnitude.
 _FURTHEST = 1e150
@@ -162,12 +162,7 @@ class OneClassSVM(Detector):
         (:meth:`RobustCovariance.surprise`).
         """
         places = self.coordinates(self.check(x))
-        gaps = np.empty_like(places)
-        for row, place in enumerate(places):
-            squares = ((self._vectors - place[:, None]) ** 2).sum(axis=0)  # (m,)
-            energy = self.width * squares - self._log_weight
-            weight = np.exp(energy.min() - energy)
-            gaps[row] = place - self._vectors @ (weight / weight.sum())
+        gaps = kernel_gaps(places, self._vectors, self._log_weight, self.width)
         return shares(self._correlation.surprise(gaps, whitened=True))
 
     def save(self, folder: Path) -> None:

@@ -15,10 +15,6 @@ QUIET: Final = 120
 #: ... and, however long the silence, not before this many.
 LEAST_QUIET: Final = 5
 
-#: Late readings are part of events up to this age, if EVENT_SILENCE_S is less: local time without
-#: an offset goes through the hour twice when daylight saving ends.
-REPEATED_HOUR_S: Final = 3600.0
-
 _SPACE = uuid.UUID("8d0d1c6a-2f0b-5a57-9a0e-6c3f4a4f7b11")
 
 

@@ -8,7 +8,6 @@ with. A bundle that cannot be loaded leaves the old one in force.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -18,6 +17,7 @@ from typing import Any
 
 from errors import AnomalyError, NoModel, Unavailable
 from models.bundles.bundle import Bundle
+from runtime import settle_memory
 from serving import metrics
 from serving.bundles.champion import WATCH_S, Champion
 
@@ -260,17 +260,6 @@ class BundleManager:
             metrics.READY.inc()
         settle_memory()
         log.info("bundle %s is in force (%s)", bundle.version, source)
-
-
-def settle_memory() -> None:
-    """Move long-lived objects out of the garbage collector's sight.
-
-    A batch of 1,000 readings makes enough objects for dozens of collections, each of which would
-    walk the libraries' half a million objects: a quarter of the batch's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 def load_whole(folder: Path, version: str | None = None) -> Bundle:

@@ -96,6 +96,24 @@ def test_migrations_equal_the_table_classes(engine: Engine) -> None:
     assert differences == []
 
 
+def test_every_partition_old_and_new_keeps_its_rows_whole(empty: Engine) -> None:
+    migrate(empty, "0006")
+    with transaction(empty) as connection:
+        connection.execute(text(
+            "CREATE TABLE old_month PARTITION OF anomaly_detections"
+            " FOR VALUES FROM ('2020-01-01') TO ('2020-02-01')"
+        ))  # fmt: skip
+    migrate(empty)
+    ensure_partitions(empty, datetime(2026, 1, 1, tzinfo=UTC), ahead=1)
+    with empty.connect() as connection:
+        found = connection.execute(text("""
+            SELECT c.relname, c.reloptions FROM pg_partition_tree('anomaly_detections') t
+            JOIN pg_class c ON c.oid = t.relid WHERE t.isleaf
+        """)).all()  # fmt: skip
+    assert len(found) == 4
+    assert {str(options) for _, options in found} == {"['toast_tuple_target=8160']"}
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_upgrade_from_every_revision_keeps_the_rows(empty: Engine, revision: str) -> None:
     assert migrate(empty, revision) == revision

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, insert, text
 from sqlmodel import Session, col, select
 
+from consumers.store import BatchCommit, BridgeStore
 from db import assets, encoding
 from db.encoding import dump_json
 from db.queries import copy, dead_letters, detections, history, offsets, outbox
@@ -210,6 +211,52 @@ def test_outbox_hands_out_in_order_and_skips_what_is_locked(engine: Engine) -> N
         assert outbox.outbox_size(connection) == 4
         waiting = outbox.next_outbox(connection, [(TOPIC, 0), (TOPIC, 1)], 10)
         assert sorted(message.partition for message in waiting) == [0, 1, 1, 1]
+
+
+def message(offset: int | None, value: bytes | None, target: str = "out") -> dict[str, Any]:
+    return {"topic_id": TOPIC, "partition": 0, "source_offset": offset, "target_topic": target,
+            "key": b"k", "value": value}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b'{"a": 1}', b'{"a":"\\\\n"}', b"\\x41", b"\\N", b"\\.", b"a\tb", b"a\nb", b"a\rb",
+     b"a\0b", "\u00fc\u2603".encode(), bytes(range(256)), b"\xff", b" ", None],
+)  # fmt: skip
+def test_bytes_come_back_as_they_were(connection: Connection, value: bytes | None) -> None:
+    copy.add_outbox(connection, [message(1, value), message(2, b"next")])
+    found = [one.value for one in outbox.next_outbox(connection, None, 5)]
+    assert found == [value, b"next"]
+
+
+def test_only_what_is_not_in_memory_is_read(connection: Connection) -> None:
+    rows = [message(1, b"row"), message(2, b"row"), message(None, b"row"), message(1, b"row", "x")]
+    copy.add_outbox(connection, rows)
+    held = {("out", TOPIC, 0, 1): (b"k", b"memory", encoding.encode_headers([("h", None)]))}
+
+    def take(key: outbox.MessageKey) -> outbox.Content | None:
+        return held.pop(key, None)
+
+    for expected in ([b"memory", b"row", b"row", b"row"], [b"row"] * 4):
+        found = outbox.next_outbox(connection, [(TOPIC, 0)], 10, take_content=take)
+        assert [one.value for one in found] == expected
+        assert [one.id for one in found] == sorted(one.id for one in found)
+        first = expected[0] == b"memory"
+        assert found[0].headers == ([("h", None)] if first else [])
+
+
+def test_a_store_publishes_from_memory_what_it_has_committed(engine: Engine) -> None:
+    ours, other = BridgeStore(engine, "a"), BridgeStore(engine, "b")
+    ours.commit(BatchCommit(outbox=[message(1, b"one"), message(2, b"two")]))
+    with engine.begin() as connection:  # the rows say what waits, not what it says
+        connection.execute(text("UPDATE outbox SET value = 'changed'"))
+    found = ours.waiting([(TOPIC, 0)], "out", 0, 10)
+    assert [one.value for one in found] == [b"one", b"two"]
+    for store in (ours, other):
+        again = store.waiting([(TOPIC, 0)], "out", 0, 10)
+        assert [one.value for one in again] == [b"changed", b"changed"]
+    ours.published([one.id for one in found])
+    assert ours.outbox_size() == 0
 
 
 def test_criticality_of_an_unknown_asset_is_medium(connection: Connection) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import httpx
+import orjson
 import pytest
 
 from consumers.scoring_client import BatchRefusedError, HttpScorer
+from db.encoding import JsonObject, JsonText, encode_json
 from errors import Busy, NoModel, Unavailable
 
 
@@ -44,6 +46,9 @@ def test_answer_is_parsed():
         (httpx.ConnectError("refused"), Unavailable, "service_unreachable", 0),
         (httpx.ReadTimeout("slow"), Unavailable, "service_unreachable", 0),
         (httpx.Response(200, text="<html>"), Unavailable, "bad_answer", 1),
+        (httpx.Response(200, json=[]), Unavailable, "bad_answer", 1),
+        (httpx.Response(200, json={"anomalies": []}), Unavailable, "bad_answer", 1),
+        (httpx.Response(200, json={"streams": [{"results": 5}]}), Unavailable, "bad_answer", 1),
     ],
 )
 def test_reasons_to_wait(answer, kind, code, after):
@@ -57,6 +62,30 @@ def test_reasons_to_split(status):
     with pytest.raises(BatchRefusedError) as caught:
         scorer(rejection(status, "some_code")).score(b"{}")
     assert caught.value.code == "some_code"
+
+
+def test_what_is_long_stays_text_and_nothing_is_lost():
+    explanation = {
+        "features": [{"feature": "r\u00fcm", "share": 0.1, "value": 1e-300}],
+        "votes": {},
+    }
+    metadata = {"window": "added", "event": {"id": "e"}, "explanation": explanation, "new": [1]}
+    scored = {"scores": [{"p": 0.5}], "final_score": 0.25, "p": None, "is_anomaly": True,
+              "metadata": metadata, "of a later release": {"a": [None]}}  # fmt: skip
+    refused = {"error": {"code": "no_group"}, "metadata": {"window": "left_out"}}
+    sent = {"streams": [
+        {"results": [scored, refused], "state": {"last": None}, "window_length": 3},
+    ]}  # fmt: skip
+    answer = scorer(httpx.Response(200, content=orjson.dumps(sent))).score(b"{}")
+    result = answer["streams"][0]["results"][0]
+    assert isinstance(result["scores"], JsonText)
+    kept = result["metadata"]["explanation"]
+    assert isinstance(kept, JsonObject)
+    assert kept.get("features") == explanation["features"], "who wants to can read it"
+    assert {**result, "scores": [], "metadata": {**result["metadata"], "explanation": {}}} == {
+        **scored, "scores": [], "metadata": {**metadata, "explanation": {}},
+    }  # fmt: skip
+    assert encode_json(answer) == orjson.dumps(sent)
 
 
 def test_dropped_connection_is_tried_again_at_once():

@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from config import Settings
-from db.encoding import clean_text, decode_headers, dump_json, encode_headers
+from db.encoding import JsonObject, clean_text, decode_headers, dump_json, encode_headers
 from db.queries.copy import NAMESPACE, detection_id
 from db.queries.detections import detection_row
 from db.retry import retried
@@ -36,6 +36,16 @@ any_value = st.recursive(
 
 def refuse(constant: str) -> float:
     raise AssertionError(f"{constant} is not JSON")
+
+
+@pytest.mark.parametrize(
+    "beside", [1, 2**70, "\x00", math.nan], ids=["plain", "huge", "NUL", "not finite"]
+)
+def test_json_that_stays_text_is_cleaned_like_all_else(beside: object) -> None:
+    """jsonb refuses a NUL, also in what the service sent."""
+    for text in ('{"a":[1.5,"x"]}', '{"a":"\\u0000"}', '{"a":"\\\\u0000"}'):
+        out = dump_json({"explanation": JsonObject(text.encode()), "beside": beside})
+        assert out == dump_json({"explanation": json.loads(text), "beside": beside})
 
 
 @given(any_value)

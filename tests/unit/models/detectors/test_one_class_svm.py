@@ -7,7 +7,7 @@ import pytest
 from pyod.models.ocsvm import OCSVM
 
 from models.detectors.covariance import thin_out
-from models.detectors.kernels import _exp_negative64, compiled
+from models.detectors.kernels import _exp_negative64, compiled, kernel_gaps
 from models.detectors.one_class_svm import OneClassSVM
 
 
@@ -46,6 +46,18 @@ def test_the_order_of_readings_is_the_librarys_and_goes_on_where_that_ends() -> 
     assert (np.diff(score) > 0).all()
     assert (np.diff(decision[:3]) > 0).all()
     assert decision[3] == decision[4]
+
+
+def test_gaps_are_those_from_the_mean_of_the_vectors_by_their_part_in_the_sum() -> None:
+    svm = OneClassSVM(max_rows=300).fit([cloud(300, 5, seed=1)])
+    x = np.concatenate([cloud(50, 5, seed=2), 1e3 * cloud(50, 5, seed=3), np.zeros((1, 5))])
+    energy = svm.width * ((svm._vectors[None] - x[:, :, None]) ** 2).sum(1) - svm._log_weight
+    weight = np.exp(energy.min(1, keepdims=True) - energy)
+    means = (weight / weight.sum(1, keepdims=True)) @ svm._vectors.T
+    found = kernel_gaps(x, svm._vectors, svm._log_weight, svm.width)
+    np.testing.assert_allclose(found, x - means, rtol=1e-9, atol=1e-12)
+    alone = kernel_gaps(x[3:4], svm._vectors, svm._log_weight, svm.width)
+    np.testing.assert_array_equal(alone[0], found[3])
 
 
 def test_the_kernels_exponential_is_exact_to_rounding() -> None:
