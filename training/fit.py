@@ -23,7 +23,7 @@ from training.cli.progress import ProgressDisplay
 from training.data.quality import assess
 from training.data.sources import POSTGRESQL, SIMULATED, TrainingData, load_data
 from training.pipeline import Outcome, Request, train
-from training.reports.fit_report import print_budgets, print_fit
+from training.reports.fit_report import print_budgets, print_fit, print_power
 from training.reports.quality_report import print_quality
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,11 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     made.add_argument(
         "--holdout", type=share, default=0.2, metavar="SHARE",
-        help="newest share of the readings that is not fitted on, but judged on (0.2)",
+        help="newest share of the readings that is judged on, and not fitted on before (0.2)",
+    )  # fmt: skip
+    made.add_argument(
+        "--no-refit", action="store_true",
+        help="do not fit again on all of the readings what was judged without the newest",
     )  # fmt: skip
     made.add_argument(
         "--promote", choices=("auto", "true", "false"), default="auto",
@@ -160,6 +164,7 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
         only=arguments.only,
         missing=arguments.missing,
         holdout=arguments.holdout,
+        refit=not arguments.no_refit,
         promote=arguments.promote,
         jobs=arguments.jobs,
         native=not (arguments.no_native or arguments.quick),
@@ -174,6 +179,7 @@ def show(out: Console, settings: Settings, outcome: Outcome) -> None:
         out.print(f"note: {note}")
     policy = policy_of(settings)
     print_fit(out, policy, trained.results, trained.measured)
+    print_power(out, trained.results)
     print_budgets(out, policy, trained.measured)
     where = "MLflow" if settings.mlflow_enabled else "the file registry"
     out.print(f"bundle {trained.bundle.version}: version {published.version} in {where},"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from config import Settings
-from errors import TrainingError
+from errors import BundleError, TrainingError
 from models.bundles.bundle import Bundle, Rule
 from models.fitting.options import FitOptions
 from models.scoring.adaptation import ScoringPolicy
@@ -42,7 +42,8 @@ class Request:
         ``options`` only the models count then.
     only : retrain this group of the champion alone, carry the others over.
     missing : "drop" or "refuse", see :mod:`training.data.preparation`.
-    holdout : share of the newest readings that is not fitted on.
+    holdout : share of the newest readings that is judged on.
+    refit : whether what serves is fitted again on all of the readings, after that.
     promote : "auto", "true" or "false".
     jobs : fits at one time; as many as cores when absent.
     native : log the detectors in MLflow's own flavours, too.
@@ -59,6 +60,7 @@ class Request:
     only: str | None = None
     missing: str = "drop"
     holdout: float = 0.2
+    refit: bool = True
     promote: str = "auto"
     jobs: int | None = None
     native: bool = True
@@ -101,8 +103,9 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
         sets = {r.name: r.model_set for r in results if r.model_set is not None}
         rules, kept = _kept(grouping, sets, champion.bundle, carried)
         said += failed + [f"group {g!r}: its former model set is carried over" for g in kept]
+        twins = _twins(results, champion.bundle, sets)
         trained = Trained(
-            bundle=assemble(sets, rules, folder, carried, kept),
+            bundle=assemble(sets, rules, folder, carried, kept, twins),
             folder=folder,
             tasks=[task for task in tasks if task.name in sets],
             results=results,
@@ -114,6 +117,7 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
             recipe={
                 **request.recipe,
                 "holdout": request.holdout,
+                "refit": request.refit,
                 "missing": request.missing,
                 "group": None if request.data.timed else tasks[0].name,
             },
@@ -185,6 +189,21 @@ def _kept(
     return [rule for rule in rules if rule.group in sets or rule.group in kept], kept
 
 
+def _twins(
+    results: Sequence[Result], champion: Bundle | None, sets: Mapping[str, ModelSet]
+) -> dict[str, ModelSet]:
+    """Return the hold-out twins: new ones, and the champion's of what is carried over."""
+    fresh = {r.name: r.twin for r in results if r.twin is not None}
+    if not fresh or champion is None:
+        return fresh
+    try:
+        former = champion.twin()
+    except BundleError:
+        return fresh
+    kept = {g: former.model_set(g) for g in champion.groups if g not in sets}
+    return kept | fresh
+
+
 def _options(request: Request, champion: Bundle | None, group: str) -> FitOptions:
     """Return a group's options: a retraining keeps the limits and policies that were once set."""
     if not request.as_champion or champion is None or group not in champion.groups:
@@ -215,7 +234,9 @@ def _tasks(
             problem = problem or error
             notes.append(f"{error.message}: left out")
             continue
-        tasks.append(Task(group, prepared, options, policy, timed=data.timed))
+        task = Task(group, prepared, options, policy, timed=data.timed, power=True)
+        task.refit = request.refit
+        tasks.append(task)
     if problem is not None and not tasks:
         raise problem
     return tasks, notes

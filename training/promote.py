@@ -26,8 +26,8 @@ from training.data.groups import by_rules, group_streams
 from training.data.preparation import prepare
 from training.data.sources import POSTGRESQL, TrainingData, load_data
 from training.fitting.parallel_fit import Task
-from training.publishing.comparison import Column, Comparison, compare
-from training.publishing.promotion import load_version, promote, roll_back
+from training.publishing.comparison import Column, Comparison, compare, unseen
+from training.publishing.promotion import VERDICT_TAG, load_version, promote, roll_back
 from training.publishing.publish import held_out
 from training.reports.fit_report import number, print_versions
 from training.unregistered import register_kept
@@ -50,8 +50,8 @@ def parser() -> argparse.ArgumentParser:
     """Make the command line."""
     made = argparse.ArgumentParser(
         prog="python -m training.promote",
-        description="Compare the challenger with the champion on held-out recent readings, through"
-        " the code that serves, and promote it if it is not worse."
+        description="Compare the challenger with the champion on readings newer than all that both"
+        " were fitted on, through the code that serves, and promote it if it is not worse."
         f" Exit code {EXIT_NOT_PROMOTED}: it was not promoted.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     made.add_argument(
         "--holdout", type=share, metavar="SHARE",
-        help="newest share of them that is compared on (as in the challenger's training)",
+        help="compare on the newest share of them alone (all that are newer than both fits)",
     )  # fmt: skip
     add_format_arguments(made)
     return made
@@ -145,18 +145,27 @@ def _compared(
         recipe["holdout"] = arguments.holdout
     if not recipe.get("data"):
         raise TrainingError(f"it is not known what version {version} was trained on: give --data")
-    data, skip = _recent(settings, recipe, bundles[1])
+    data, skip = _recent(settings, recipe, bundles[1], arguments.holdout is None)
+    group = None if data.timed else recipe.get("group") or bundles[1].default_group
+    data, skip, why = unseen(data, skip, bundles, group)
+    if why:
+        told = f"; when it was trained: {tags[VERDICT_TAG]}" if VERDICT_TAG in tags else ""
+        columns = [Column(bundle.version) for bundle in bundles]
+        why = f"{why}; give newer ones with --data{told}"
+        return Comparison(columns[0], columns[1], 0.0, False, False, why)
     with ProgressDisplay(err) as board:
         return compare(
-            bundles[0], bundles[1], data, skip, policy_of(settings), board.part(""),
-            None if data.timed else recipe.get("group") or bundles[1].default_group,
-        )  # fmt: skip
+            bundles[0], bundles[1], data, skip, policy_of(settings), board.part(""), group
+        )
 
 
 def _recent(
-    settings: Settings, recipe: dict[str, Any], challenger: Bundle
+    settings: Settings, recipe: dict[str, Any], challenger: Bundle, whole: bool
 ) -> tuple[TrainingData, list[int]]:
-    """Return the readings to compare on, prepared as for a fit, and how many of each are past."""
+    """Return the readings to compare on, prepared as for a fit, and how many of each are past.
+
+    With ``whole`` none is; else all but the newest share.
+    """
 
     def stored() -> TrainingData:
         from db.session import open_engine
@@ -195,7 +204,7 @@ def _recent(
         tasks.append(Task(group, prepared, options, policy))
     if problem is not None and not tasks:
         raise problem
-    return held_out(tasks, data)
+    return held_out(tasks, data, whole)
 
 
 def print_comparison(out: Console, found: Comparison, champion: str, version: str) -> None:

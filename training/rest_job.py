@@ -90,14 +90,19 @@ def result_of(outcome: Outcome) -> dict[str, Any]:
     for result in trained.results:
         if result.model_set is None or result.report is None:
             continue
+        blind = ""
+        if result.power is not None and result.power.not_watched:
+            blind = f"; not watched: {', '.join(result.power.not_watched)[:300]}"
         for name in result.model_set.names:
             metrics = dict(result.report.figures.get(name, {}))
             if result.name in trained.measured:
                 metrics |= trained.measured[result.name].flat()
+            if result.power is not None:
+                metrics |= result.power.flat()
             fitted[name] = {
                 "model_name": name,
                 "status": "success",
-                "message": f"version {published.version}: {published.message}",
+                "message": f"version {published.version}: {published.message}{blind}",
                 "metrics": metrics,
                 "model_version": published.version,
             }

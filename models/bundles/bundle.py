@@ -5,6 +5,7 @@ On disk::
     bundle.json                     format, version, rules, groups and what /status tells of them
     groups/<folder>/model_set.json  preprocessing, calibration, options, drift profile
     groups/<folder>/<detector>.json, <detector>.npz
+    twin/                           the same recipe fitted without the newest readings, likewise
 
 Nothing is pickled. A folder appears whole or not at all. The version is a digest of the content,
 unless the registry gives another. Model sets are loaded when first asked for, and the least
@@ -36,10 +37,12 @@ from models.bundles.serialization import (
 )
 from models.scoring.model_set import ModelSet
 
-__all__ = ["DEFAULT", "FORMAT", "Bundle", "Rule"]
+__all__ = ["DEFAULT", "FORMAT", "TWIN", "Bundle", "Rule"]
 
 FORMAT: Final = 1
 DEFAULT: Final = "default"
+#: Folder in a bundle's own of its hold-out twin.
+TWIN: Final = "twin"
 
 
 @dataclass
@@ -134,6 +137,19 @@ class Bundle:
             while len(self._loaded) > self.keep:
                 self._loaded.popitem(last=False)
             return found
+
+    def twin(self) -> Bundle:
+        """Return the bundle that promotion compares, fitted without the newest readings.
+
+        The bundle itself where nothing was held out of it, or it was not fitted again.
+
+        Raises
+        ------
+        BundleError
+            It is damaged.
+        """
+        home = None if self.folder is None else self.folder / TWIN
+        return self if home is None or not home.is_dir() else Bundle.load(home, self.version)
 
     def describe(self) -> dict[str, Any]:
         """Describe version, default group and the groups' models for ``/status``; loads nothing."""

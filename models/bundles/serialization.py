@@ -22,6 +22,8 @@ def describe(model_set: ModelSet) -> dict[str, Any]:
         "trained_at": model_set.trained_at,
         "n_features": len(model_set.feature_names),
         "feature_names": list(model_set.feature_names),
+        "trained_on": {k: model_set.trained_on.get(k) for k in ("start", "end", "readings")},
+        "not_watched": model_set.power.get("not_watched"),
     }
     nothing: dict[str, Any] = {"trained_at": None, "n_features": 0, "feature_names": []}
     out: dict[str, Any] = {}
@@ -48,6 +50,8 @@ def save_model_set(model_set: ModelSet, folder: Path) -> None:
         "figures": model_set.figures,
         "profile": model_set.profile,
         "incidents": model_set.bursts.to_dict() if model_set.bursts else None,
+        "trained_on": model_set.trained_on,
+        "power": model_set.power,
     }
     write_json(folder / "model_set.json", content)
 
@@ -70,6 +74,8 @@ def load_model_set(folder: Path) -> ModelSet:
             content.get("trained_at") or "",
             content.get("figures") or {},
             content.get("profile") or {},
+            content.get("trained_on") or {},
+            content.get("power") or {},
             bursts=BurstRates.from_dict(rates) if (rates := content.get("incidents")) else None,
         )
     except (KeyError, TypeError, ValueError, OSError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -10,6 +10,9 @@ from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.windows import ADDED, RESTARTED
+
+#: Is told a place, and the state and window that a stream has there.
+Note = Callable[[int, dict[str, Any] | None, list[Reading]], None]
 
 #: readings in one call; like the service's batches, and small enough for any memory
 CHUNK = 1000
@@ -21,6 +24,8 @@ def replay(
     points: Iterator[Reading],
     policy: ScoringPolicy,
     criticality: str = "medium",
+    stops: Sequence[int] = (),
+    note: Note | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the results of the points in order, one list per call of the ensemble's ``score``.
 
@@ -33,19 +38,32 @@ def replay(
     policy : ScoringPolicy
     criticality : str
         Of the asset.
+    stops : sequence of int, optional
+        Places among the points, rising, of which ``note`` is told state and window: what the
+        stream remembers just before that reading.
     """
     state: dict[str, Any] | None = None
     window: list[Reading] = []
     asset_id, sensor_id, feature = stream
-    while part := list(islice(points, CHUNK)):
+    at, ahead = 0, list(stops)
+    while True:
+        while ahead and ahead[0] == at:
+            ahead.pop(0)
+            if note is not None:
+                note(at, state, window)
+        size = min(CHUNK, ahead[0] - at) if ahead else CHUNK
+        part = list(islice(points, size))
+        if not part:
+            return
+        at += len(part)
         work = StreamWork(asset_id, sensor_id, feature, criticality, state, window, part)
         outcome = score(model_set, [work], policy)[0]
         state = outcome.state
-        window = _carried(window, part, outcome.results, outcome.window_length)
+        window = carried(window, part, outcome.results, outcome.window_length)
         yield outcome.results
 
 
-def _carried(
+def carried(
     window: list[Reading], part: Sequence[Reading], results: Sequence[dict[str, Any]], length: int
 ) -> list[Reading]:
     """Return the window as the bridge keeps it, by the marks on the results."""

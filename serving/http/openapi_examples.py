@@ -116,6 +116,12 @@ MODEL = {
     "trained_at": "2026-01-01T00:00:00+00:00",
     "n_features": 2,
     "feature_names": ["rms", "kurtosis"],
+    "trained_on": {
+        "start": "2025-12-01T00:00:00.000000",
+        "end": "2025-12-31T23:59:00.000000",
+        "readings": 44640,
+    },
+    "not_watched": ["kurtosis"],
 }
 STATUS = {
     "ready": True,

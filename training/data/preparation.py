@@ -31,17 +31,32 @@ MOST_MISSING = 0.5
 
 @dataclass(slots=True)
 class Prepared:
-    """Streams without missing values, cut into the part to fit on and the part held out."""
+    """Streams without missing values, cut into the part to fit on and the part held out.
+
+    Parameters
+    ----------
+    feature_names : columns of every stream.
+    streams : what is fitted on, and what is held out.
+    cut : readings of each stream that are fitted on; the rest is held out.
+    notes : what was found out.
+    imputed : features that a reading may lack and still be fitted on.
+    """
 
     feature_names: list[str]
     streams: list[Stream]
-    cut: list[int]  # readings of each stream that are fitted on; the rest is held out
+    cut: list[int]
     notes: list[str] = field(default_factory=list)
+    imputed: int = 0
 
     @property
     def training(self) -> list[Stream]:
         """Return the first part of each stream that has one."""
         return [s.take(slice(k)) for s, k in zip(self.streams, self.cut, strict=True) if k]
+
+    def whole(self) -> list[Stream]:
+        """Return all of each stream, as a fit takes them."""
+        whole = [len(stream.timestamps) for stream in self.streams]
+        return impute_first(self.streams, whole, self.imputed)[0]
 
     @property
     def held_out(self) -> int:
@@ -85,7 +100,7 @@ def prepare(
             f"{what}: {filled} training readings lack a few values, which are filled with what the"
             " others lead to expect (--impute)"
         )
-    return Prepared(names, kept, cut, notes)
+    return Prepared(names, kept, cut, notes, imputed(len(names)))
 
 
 def without_labelled(streams: Sequence[Stream]) -> tuple[list[Stream], list[str]]:

@@ -114,7 +114,7 @@ def prepared(
             f"{what}: {filled} training readings lack a few values, which are filled with what the"
             " others lead to expect (--impute)"
         )
-    return Prepared([names[j] for j in use], out, cuts, notes)
+    return Prepared([names[j] for j in use], out, cuts, notes, imputed(len(use)))
 
 
 def by_asset(streams: Sequence[Stream]) -> dict[str, list[Stream]]:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from models.bundles.atomic_files import folder_digest
-from models.bundles.bundle import Bundle, Rule
+from models.bundles.bundle import TWIN, Bundle, Rule
 from models.scoring.model_set import ModelSet
 
 #: what differs between two fits of the same data and is no part of what was learnt
-_INCIDENTAL = ("trained_at", "figures")
+_INCIDENTAL = ("trained_at", "figures", "trained_on", "power")
 
 
 def assemble(
@@ -23,8 +23,15 @@ def assemble(
     folder: Path,
     carried: Bundle | None = None,
     kept: Mapping[str, ModelSet] | None = None,
+    twins: Mapping[str, ModelSet] | None = None,
 ) -> Bundle:
     """Save a bundle of ``sets``, what else ``carried`` has, and what is ``kept`` of the champion.
+
+    Parameters
+    ----------
+    twins : mapping, optional
+        Those of the groups that were fitted without the newest readings: they are saved along,
+        as the bundle's hold-out twin.
 
     Returns
     -------
@@ -42,8 +49,12 @@ def assemble(
         draft = Path(scratch) / "bundle"
         bundle.save(draft)
         version = content_version(draft)
-    bundle = Bundle(whole, rules, version=version)
+    bundle = Bundle(whole, rules, version=version, folder=folder)
     bundle.save(folder)
+    if twins:
+        # a group that has none is its own: nothing was held out of it
+        other = {group: twins.get(group, model_set) for group, model_set in whole.items()}
+        Bundle(other, rules, version=version).save(folder / TWIN)
     return bundle
 
 

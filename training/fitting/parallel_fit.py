@@ -1,7 +1,10 @@
 """Fit many model sets, in parallel where cores allow, and score what each held out.
 
 A task is a group of a bundle, or an asset of a back-test: fit on the first part of its streams,
-replay the rest through the production path. One task runs in this process; several in a pool.
+replay the rest through the production path. For a bundle, faults are injected into what was held
+out, and then all is fitted again, on all of the readings: that is the model set which serves, and
+the figures are those of its *twin*, which had not seen what it was judged on. One task runs in
+this process; several in a pool.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
+from datasets import Stream
 from errors import AnomalyError, TrainingError
 from models.detectors.base import Progress
 from models.fitting.model_set_fit import FitReport, fit_model_set
@@ -21,9 +25,10 @@ from models.fitting.options import FitOptions
 from models.scoring.adaptation import ScoringPolicy
 from models.scoring.model_set import ModelSet
 from training.cli.progress import ProgressDisplay, pump
-from training.data.preparation import Prepared, without_labelled
+from training.data.preparation import LEAST_ROWS, Prepared, without_labelled
+from training.data.ranges import range_of
 from training.evaluation.measures import Scored
-from training.fitting.stream_scores import score_streams
+from training.fitting.power import Power, measure_power, score_with_places
 
 _queue: Any = None  # in a worker: where its progress goes
 
@@ -39,15 +44,44 @@ class Task:
     criticality: str = "medium"
     timed: bool = True
     score: bool = True
+    power: bool = False  # inject faults into what was held out
+    refit: bool = False  # then fit again, on all of the readings
+
+    @property
+    def fitted(self) -> list[Stream]:
+        """The readings that the model set which serves is fitted on."""
+        again = self.refit and self.prepared.held_out
+        return self.normal(self.prepared.whole() if again else self.prepared.training)[0]
+
+    def normal(self, streams: Sequence[Stream]) -> tuple[list[Stream], list[str]]:
+        """Return the readings that may be fitted on, and a note on what was left out.
+
+        Raises
+        ------
+        TrainingError
+            Too few are left.
+        """
+        if self.options.keep_labelled:
+            return list(streams), []
+        kept, notes = without_labelled(streams)
+        if notes and sum(len(s.timestamps) for s in kept) < LEAST_ROWS:
+            raise TrainingError(f"{self.name}: {notes[0]}: at least {LEAST_ROWS} others are needed")
+        return kept, notes
 
 
 @dataclass(slots=True)
 class Result:
-    """Outcome of a task; ``error`` where it could not be done."""
+    """Outcome of a task; ``error`` where it could not be done.
+
+    ``twin`` was fitted without the newest readings where ``model_set`` was fitted on all of them;
+    ``scored`` and ``power`` are the twin's then.
+    """
 
     name: str
     model_set: ModelSet | None = None
     report: FitReport | None = None
+    twin: ModelSet | None = None
+    power: Power | None = None
     scored: list[Scored] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     error: AnomalyError | None = None
@@ -107,42 +141,94 @@ def perform(task: Task, progress: Progress | None, threads: int = 1) -> Result:
     """Fit and score one task in this process."""
     prepared = task.prepared
     result = Result(task.name, notes=list(prepared.notes))
-    training = prepared.training
-    if not task.options.keep_labelled:
-        training, told = without_labelled(training)
-        result.notes += told
     try:
-        result.model_set, result.report = fit_model_set(
-            [stream.values for stream in training],
-            [stream.timestamps for stream in training] if task.timed else None,
-            prepared.feature_names,
-            task.options,
-            progress,
-            threads,
-        )
+        result.model_set, result.report = _fit(task, prepared.training, progress, threads)
     except AnomalyError as error:
         result.error = error
         return result
-    result.notes += result.report.notes
-    result.model_set.group = task.name
     if task.score and prepared.held_out:
-        chosen = [
-            (stream, cut)
-            for stream, cut in zip(prepared.streams, prepared.cut, strict=True)
-            if cut < len(stream.timestamps)
-        ]
-        model_set = result.model_set
-        result.scored = score_streams(
-            lambda stream: model_set,
-            prepared.feature_names,
-            [stream for stream, _ in chosen],
-            task.policy,
-            skip=[cut for _, cut in chosen],
-            criticality=task.criticality,
-            progress=progress,
-            stage="held-out scoring",
-        )
+        _judge(task, result, result.model_set, progress)
+    if task.refit and prepared.held_out:
+        _fit_again(task, result, progress, threads)
+    result.notes += result.report.notes
+    for model_set in (result.model_set, result.twin):
+        if model_set is not None and result.power is not None:
+            model_set.power = result.power.to_dict()
     return result
+
+
+def _fit(
+    task: Task,
+    streams: Sequence[Stream],
+    progress: Progress | None,
+    threads: int,
+) -> tuple[ModelSet, FitReport]:
+    """Fit on what may be fitted on of ``streams``."""
+    normal, notes = task.normal(streams)
+    model_set, report = fit_model_set(
+        [stream.values for stream in normal],
+        [stream.timestamps for stream in normal] if task.timed else None,
+        task.prepared.feature_names,
+        task.options,
+        progress,
+        threads,
+    )
+    model_set.group = task.name
+    model_set.trained_on = range_of(streams, task.timed)
+    report.notes = [*notes, *report.notes]
+    return model_set, report
+
+
+def _judge(task: Task, result: Result, model_set: ModelSet, progress: Progress | None) -> None:
+    """Score what was held out, and measure what would be seen there."""
+    prepared = task.prepared
+    chosen = [
+        (stream, cut)
+        for stream, cut in zip(prepared.streams, prepared.cut, strict=True)
+        if cut < len(stream.timestamps)
+    ]
+    streams, skip = [stream for stream, _ in chosen], [cut for _, cut in chosen]
+    names = prepared.feature_names
+
+    def set_of(stream: Stream) -> ModelSet:
+        return model_set
+
+    result.scored, places = score_with_places(
+        set_of, names, streams, task.policy, skip, task.options.seed,
+        criticality=task.criticality, progress=progress, stage="held-out scoring",
+    )  # fmt: skip
+    if not task.power:
+        return
+    result.power = measure_power(
+        set_of, names, streams, result.scored, places, skip, task.policy,
+        seed=task.options.seed, progress=progress,
+    )  # fmt: skip
+    if result.power is None:
+        result.notes.append(
+            f"{task.name}: too few normal readings are held out in a row to inject faults into:"
+            " what would be seen is not known"
+        )
+
+
+def _fit_again(task: Task, result: Result, progress: Progress | None, threads: int) -> None:
+    """Fit on all of the readings; the set so far becomes the twin."""
+
+    def again(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
+        if progress is not None:
+            progress(f"all readings: {stage}", done, total, figures)
+
+    first, seconds = result.model_set, result.report.seconds if result.report else 0.0
+    try:
+        whole = task.prepared.whole()
+        result.model_set, result.report = _fit(task, whole, again, threads)
+    except AnomalyError as error:
+        result.notes.append(
+            f"{task.name}: could not be fitted on all of the readings, and stays fitted without the"
+            f" newest: {error.message}"
+        )
+        return
+    result.twin = first
+    result.report.seconds = round(seconds + result.report.seconds, 3)
 
 
 def one_thread() -> None:

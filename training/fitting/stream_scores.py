@@ -17,7 +17,7 @@ from models.detectors.base import MODEL_NAMES, Progress
 from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import Reading
 from models.scoring.model_set import ModelSet
-from models.scoring.stream_replay import replay
+from models.scoring.stream_replay import Note, replay
 from training.evaluation.measures import Scored
 
 _SLICE = 4096
@@ -35,6 +35,8 @@ def score_streams(
     criticality: str = "medium",
     progress: Progress | None = None,
     stage: str = "scoring",
+    stops: Sequence[Sequence[int]] | None = None,
+    note: Callable[[int, int, dict[str, Any] | None, list[Reading]], None] | None = None,
 ) -> list[Scored]:
     """Replay streams through :func:`models.scoring.ensemble.score`.
 
@@ -55,17 +57,24 @@ def score_streams(
         Of every asset; sets the threshold.
     progress, stage
         Where to report readings done.
+    stops : sequence of sequences of int, optional
+        Places of each stream, rising, none before what is reported, of which ``note`` is told:
+        number of the stream, place, state and window there.
     """
     skips = list(skip) if skip is not None else [0] * len(streams)
     total = sum(len(s.timestamps) - k for s, k in zip(streams, skips, strict=True))
     done = 0
     out = []
-    for stream, past in zip(streams, skips, strict=True):
+    for i, (stream, past) in enumerate(zip(streams, skips, strict=True)):
         begin = max(0, past - WARM_UP)
         rows: list[dict[str, Any]] = []
         ids = (stream.asset_id, stream.sensor_id, None)
-        points = _points(stream, names, begin)
-        for part in replay(model_set_of(stream), ids, points, policy, criticality):
+        halts = [place - begin for place in stops[i]] if stops else []
+        tell = None if note is None else _placed(note, i, begin)
+        for part in replay(
+            model_set_of(stream), ids, readings_of(stream, names, begin), policy, criticality,
+            halts, tell,
+        ):  # fmt: skip
             rows += part
             if progress is not None:
                 progress(stage, min(total, done + max(0, len(rows) + begin - past)), total, {})
@@ -74,12 +83,18 @@ def score_streams(
     return out
 
 
-def _points(stream: Stream, names: Sequence[str], begin: int) -> Iterator[Reading]:
+def _placed(
+    note: Callable[[int, int, dict[str, Any] | None, list[Reading]], None], stream: int, begin: int
+) -> Note:
+    return lambda at, state, window: note(stream, begin + at, state, window)
+
+
+def readings_of(stream: Stream, names: Sequence[str], begin: int = 0) -> Iterator[Reading]:
+    """Its readings from ``begin`` on as messages; a value that was not measured is not there."""
     for start in range(begin, len(stream.timestamps), _SLICE):
         end = start + _SLICE
         times = stream.timestamps[start:end].astype("datetime64[us]").tolist()
         for time, row in zip(times, stream.values[start:end].tolist(), strict=True):
-            # NaN is a value that was not measured: such a message would lack the feature
             features = {name: v for name, v in zip(names, row, strict=True) if v == v}
             yield Reading(time.replace(tzinfo=UTC), features)
 

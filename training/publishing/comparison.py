@@ -1,20 +1,21 @@
 """Compare a challenger with the champion: both score the same readings as the service would.
 
-Three things are compared, at criticality medium:
+The readings are such as neither was fitted on: newer than what the bundles record of theirs. After
+a training it is the hold-out twins that are compared, since what serves was fitted on all there is.
+
+Four things are compared, at criticality medium:
 
 * false alarms: readings of normal operation, where there are labels, that alarm;
 * labelled faults found, where there are labels;
-* injected faults found: steps of some spreads in one feature, written into a copy of the
-  readings. A bundle that never alarms has no false alarms either; this is what tells it apart.
+* injected faults found: steps of 6 sd, in each feature (:mod:`training.fitting.power`). A bundle
+  that never alarms has no false alarms either; this is what tells it apart;
+* features watched: none that the champion watches may be lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import numpy as np
 
 from datasets import Stream
 from errors import AnomalyError
@@ -22,19 +23,20 @@ from models.bundles.bundle import Bundle
 from models.detectors.base import Progress
 from models.scoring.adaptation import ScoringPolicy
 from models.scoring.model_set import ModelSet
+from training.data.ranges import newer_from
 from training.data.sources import TrainingData
 from training.evaluation.measures import Scored, alarm_rate, confusion, labelled_events
-from training.fitting.stream_scores import score_streams
+from training.fitting.power import HALF, WATCH, Power, measure_power, score_with_places
 
-#: size of an injected step, in robust spreads of its feature
-STEP = 8.0
-STEP_READINGS = 20
-STEPS_A_STREAM = 4
 #: a challenger may raise this many times the budget, or this many times the champion's rate
 BUDGET_SLACK = 2.0
 RATE_SLACK = 1.25
 #: and may find this much smaller a share of the faults
 DETECTION_SLACK = 0.1
+#: A feature is lost if it was seen at least half the time, is so no more, and by this share less:
+#: two counts of 20 on the same faults differ by two or three for nothing.
+LOST = 0.2
+_MOST_NAMED = 6
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class Column:
     labels: dict[str, float] | None = None
     events: tuple[int, int] = (0, 0)  # found, of
     injected: tuple[int, int] = (0, 0)
+    seen: dict[tuple[str, str], float] = field(default_factory=dict)  # (group, feature): share
 
 
 @dataclass(slots=True)
@@ -69,13 +72,14 @@ def compare(
     progress: Progress | None = None,
     group: str | None = None,
 ) -> Comparison:
-    """Score the held-out readings with both bundles.
+    """Score the readings after ``skip`` with both bundles.
 
     Parameters
     ----------
     champion, challenger : Bundle
     data : TrainingData
-        Streams with their past; ``skip`` first readings of each were trained on.
+        Streams with their past; neither was fitted on what follows the ``skip`` first readings of
+        each, see :func:`unseen`.
     policy : ScoringPolicy
     progress : callable, optional
     group : str, optional
@@ -86,13 +90,57 @@ def compare(
     why = _incomparable(champion, challenger, data, group)
     if why:
         return Comparison(columns[0], columns[1], budget, False, False, why)
-    altered, marks = inject(data, skip)
+    parts = _by_group(challenger, data, skip, group)
     for bundle, column, name in zip(
         (champion, challenger), columns, ("champion", "challenger"), strict=True
     ):
-        _fill(column, bundle, data, altered, marks, skip, policy, progress, name, group)
+        _fill(column, bundle, parts, policy, progress, name, group)
     better, reason = verdict(columns[0], columns[1], budget)
     return Comparison(columns[0], columns[1], budget, True, better, reason)
+
+
+def unseen(
+    data: TrainingData,
+    skip: Sequence[int],
+    bundles: Sequence[Bundle],
+    group: str | None = None,
+    *,
+    strict: bool = True,
+) -> tuple[TrainingData, list[int], str]:
+    """Return the streams with readings that no bundle was fitted on, and what comes before.
+
+    Parameters
+    ----------
+    skip : sequence of int
+        First readings of each stream that do not count in any case.
+    strict : bool
+        A bundle that does not say what it was fitted on rules a stream out; else it is taken to
+        have been fitted on none of what follows ``skip``.
+
+    Returns
+    -------
+    data, skip, why : ``why`` says why there are none; empty where there are.
+    """
+    streams, pasts, single, ends = [], [], [], set()
+    unknown = False
+    for i, (stream, past) in enumerate(zip(data.streams, skip, strict=True)):
+        ranges = [_set_for(b, data, i, stream, group).trained_on for b in bundles]
+        ends |= {one["end"] for one in ranges if one.get("end")}
+        after = newer_from(stream, ranges) if strict or all(r.get("end") for r in ranges) else 0
+        unknown |= after is None
+        if after is None or max(past, after) >= len(stream.timestamps):
+            continue
+        streams.append(stream)
+        pasts.append(max(past, after))
+        single.append(data.feature_of(i))
+    why = ""
+    if not streams and unknown:
+        why = "it is not recorded up to what time both were fitted"
+    elif not streams and ends:
+        why = f"none of the readings is newer than all that both were fitted on (until {max(ends)})"
+    elif not streams:
+        why = "there are no held-out readings"
+    return replace(data, streams=streams, single=single), pasts, why
 
 
 def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, str]:
@@ -109,32 +157,25 @@ def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, 
     ):
         if before[1] and new[0] / new[1] < before[0] / before[1] - DETECTION_SLACK:
             return False, (f"it finds {new[0]} of {new[1]} {what} faults, the champion {before[0]}")
+    gone = lost(champion, challenger)
+    if gone:
+        return False, (
+            f"it no longer watches {', '.join(gone[:_MOST_NAMED])}"
+            f"{f' and {len(gone) - _MOST_NAMED} more' if len(gone) > _MOST_NAMED else ''}: the"
+            " champion sees a step of 6 sd there"
+        )
     return True, "its false-alarm rate and the faults it finds are not worse than the champion's"
 
 
-def inject(
-    data: TrainingData, skip: Sequence[int], seed: int = 0
-) -> tuple[TrainingData, list[Any]]:
-    """Return a copy with steps in the readings after ``skip``, and where they are, per stream."""
-    rng = np.random.default_rng(seed)
-    streams, marks = [], []
-    for stream, past in zip(data.streams, skip, strict=True):
-        values = stream.values.copy()
-        reference = values[:past] if past >= 20 else values
-        low, high = np.nanquantile(reference, (0.005, 0.995), axis=0)
-        spread = np.nanstd(np.clip(reference, low, high), axis=0)
-        moving = np.flatnonzero(spread > 0)
-        places = []
-        room = (len(values) - past) // STEPS_A_STREAM
-        if room >= 2 * STEP_READINGS and len(moving):
-            for k in range(STEPS_A_STREAM):
-                start = past + k * room + room // 2
-                j = int(rng.choice(moving))
-                values[start : start + STEP_READINGS, j] += rng.choice((-1, 1)) * STEP * spread[j]
-                places.append((start - past, start - past + STEP_READINGS))
-        streams.append(replace(stream, values=values))
-        marks.append(places)
-    return replace(data, streams=streams), marks
+def lost(champion: Column, challenger: Column) -> list[str]:
+    """Return the features that the champion watches and the challenger does not."""
+    several = len({group for group, _ in champion.seen}) > 1
+    out = []
+    for (group, feature), before in champion.seen.items():
+        now = challenger.seen.get((group, feature), 0.0)
+        if before >= HALF > now and before - now >= LOST:
+            out.append(f"{group}: {feature}" if several else feature)
+    return out
 
 
 def _incomparable(
@@ -160,39 +201,88 @@ def _set_for(
     return bundle.model_set(group)
 
 
+@dataclass(slots=True)
+class _Part:
+    """The streams of one of the challenger's groups, with their places among all."""
+
+    group: str
+    data: TrainingData
+    skip: list[int]
+    places: list[int]
+
+
+def _by_group(
+    challenger: Bundle, data: TrainingData, skip: Sequence[int], group: str | None
+) -> list[_Part]:
+    found: dict[str, list[int]] = {}
+    for i, stream in enumerate(data.streams):
+        name = group or challenger.group_for(stream.asset_id, stream.sensor_id, data.feature_of(i))
+        found.setdefault(name, []).append(i)
+    return [
+        _Part(
+            name,
+            replace(
+                data,
+                streams=[data.streams[i] for i in members],
+                single=[data.feature_of(i) for i in members],
+            ),
+            [skip[i] for i in members],
+            members,
+        )
+        for name, members in found.items()
+    ]
+
+
 def _fill(
     column: Column,
     bundle: Bundle,
-    data: TrainingData,
-    altered: TrainingData,
-    marks: list[Any],
-    skip: Sequence[int],
+    parts: Sequence[_Part],
     policy: ScoringPolicy,
     progress: Progress | None,
     name: str,
     group: str | None,
 ) -> None:
-    index = {id(stream): i for source in (data, altered) for i, stream in enumerate(source.streams)}
+    scored: list[Scored] = []
+    found = of = 0
+    for part in parts:
+        sets = {
+            id(stream): _set_for(bundle, part.data, i, stream, group)
+            for i, stream in enumerate(part.data.streams)
+        }
 
-    def run(source: TrainingData, stage: str) -> list[Scored]:
-        return score_streams(
-            lambda stream: _set_for(bundle, source, index[id(stream)], stream, group),
-            source.feature_names,
-            source.streams,
-            policy,
-            skip=skip,
-            progress=progress,
-            stage=f"{name}: {stage}",
-        )
+        def set_of(stream: Stream, sets: dict[int, ModelSet] = sets) -> ModelSet:
+            return sets[id(stream)]
 
-    scored = run(data, "held-out")
+        names, streams = part.data.feature_names, part.data.streams
+        mine, places = score_with_places(
+            set_of, names, streams, policy, part.skip,
+            progress=progress, stage=f"{name}: held-out",
+        )  # fmt: skip
+        scored += mine
+        power = measure_power(
+            set_of, names, streams, mine, places, part.skip, policy,
+            trials=(WATCH,), progress=progress, stage=f"{name}: injected faults",
+        )  # fmt: skip
+        if power is not None:
+            shares = {f: power.watch(f) for f in power.shares}
+            of += power.injected * len(shares)
+            found += round(power.injected * sum(shares.values()))
+            column.seen |= {(part.group, f): share for f, share in shares.items()}
+        for model_set in sets.values():
+            _remembered(column, part.group, model_set)
     column.alarms = alarm_rate(scored)
     column.labels = confusion(scored)
     events = labelled_events(scored)
     column.events = (sum(event["detected"] for event in events), len(events))
-    found = of = 0
-    for one, places in zip(run(altered, "injected faults"), marks, strict=True):
-        for start, end in places:
-            of += 1
-            found += bool(one.is_anomaly[start:end].any())
     column.injected = (found, of)
+
+
+def _remembered(column: Column, group: str, model_set: ModelSet) -> None:
+    """Fill in what could not be measured on these readings, as it was when the set was trained.
+
+    NaN where it could not be measured then either: all that is known is that the set uses the
+    feature. A sensor that stands still by now is the case: a set fitted on that does not use it.
+    """
+    recorded = Power.from_dict(model_set.power)
+    for feature in model_set.feature_names:
+        column.seen.setdefault((group, feature), recorded.watch(feature))

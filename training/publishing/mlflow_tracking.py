@@ -106,6 +106,9 @@ def log_training(uri: str, run_id: str, training: Training) -> None:
         first = next(iter(training.measured.values()), None)
         if first is not None and len(training.measured) == 1:
             mlflow.log_metrics(first.flat())
+        if len(training.results) == 1 and training.results[0].power is not None:
+            mlflow.log_metrics(training.results[0].power.flat())
+        mlflow.log_dict(_decisions(training), "decisions.json")
         seconds = sum(r.report.seconds for r in training.results if r.report is not None)
         mlflow.log_metrics({"fit_seconds": seconds, "rows": float(print_["rows"])})
         many = len(training.results) > MOST_GROUPS
@@ -115,6 +118,9 @@ def log_training(uri: str, run_id: str, training: Training) -> None:
             mlflow.log_artifact(str(folder / "feature_statistics.csv"), "data")
             _group_table(folder / "groups.csv", training)
             mlflow.log_artifact(str(folder / "groups.csv"))
+            if any(result.power is not None for result in training.results):
+                _power_table(folder / "power.csv", training.results)
+                mlflow.log_artifact(str(folder / "power.csv"))
         for task, result in zip(training.tasks, training.results, strict=True):
             if not many:
                 _pictures(result, training)
@@ -177,7 +183,7 @@ def _children(task: Task, result: Result, training: Training, experiment_id: str
                 mlflow.set_tag(NATIVE_TAG, "pytorch")
                 continue
             if rows is None:
-                values = [stream.values for stream in task.prepared.training]
+                values = [stream.values for stream in task.fitted]
                 rows = mlflow_flavors.scaled_rows(model_set, task.prepared.feature_names, values)
             if mlflow_flavors.log_point_detector(detector, rows) is not None:
                 mlflow.set_tag(NATIVE_TAG, "sklearn")
@@ -224,7 +230,7 @@ def _feature_statistics(path: Path, tasks: Sequence[Task]) -> None:
             ["group", "feature", "n", "mean", "sd", "min", "p05", "median", "p95", "max"]
         )
         for task in tasks:
-            values = np.concatenate([stream.values for stream in task.prepared.training])
+            values = np.concatenate([stream.values for stream in task.fitted])
             quantiles = np.quantile(values, (0, 0.05, 0.5, 0.95, 1), axis=0)
             mean, sd = values.mean(axis=0), values.std(axis=0)
             for j, name in enumerate(task.prepared.feature_names):
@@ -240,14 +246,60 @@ def _group_table(path: Path, training: Training) -> None:
         if result.report is not None:
             line |= {"readings": result.report.rows, "streams": result.report.streams}
             line |= {"seconds": result.report.seconds, "drift": result.report.drift_mode}
+        if result.model_set is not None:
+            line |= {f"trained_{k}": result.model_set.trained_on.get(k) for k in ("start", "end")}
         if result.name in training.measured:
             line |= training.measured[result.name].flat()
+        if result.power is not None:
+            line |= result.power.flat()
+            line["not_watched"] = "; ".join(result.power.not_watched)
         lines.append(line)
         columns |= dict.fromkeys(line)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(columns))
         writer.writeheader()
         writer.writerows(lines)
+
+
+def _power_table(path: Path, results: Sequence[Result]) -> None:
+    """Share of injected faults seen: a line per group, feature, fault and budget."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["group", "feature", "fault", "budget", "injected", "seen", "watched"])
+        for result in results:
+            power = result.power
+            if power is None:
+                continue
+            blind = set(power.not_watched)
+            for feature, trials in power.shares.items():
+                for trial, shares in trials.items():
+                    for budget, share in zip(power.budgets, shares, strict=True):
+                        writer.writerow([result.name, feature, trial, budget, power.injected,
+                                         share, feature not in blind])  # fmt: skip
+            for feature in power.not_used:
+                writer.writerow([result.name, feature, "", "", 0, 0.0, False])
+
+
+def _decisions(training: Training) -> dict[str, Any]:
+    """Tell what each group's fit decided on its own data, and on what figures."""
+    out: dict[str, Any] = {}
+    for result in training.results:
+        if result.report is None or result.model_set is None:
+            continue
+        out[result.name] = {
+            "trained_on": {
+                k: result.model_set.trained_on.get(k) for k in ("start", "end", "readings")
+            },
+            "held_out_figures_of": None if result.twin is None else {
+                k: result.twin.trained_on.get(k) for k in ("start", "end", "readings")
+            },
+            "drift": result.report.drift_mode,
+            "baseline": result.report.baseline,
+            "figures": result.report.figures,
+            "notes": result.notes,
+            "not_watched": None if result.power is None else result.power.not_watched,
+        }  # fmt: skip
+    return out
 
 
 def _plain(name: str) -> str:

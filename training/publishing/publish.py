@@ -25,7 +25,7 @@ from training.cli.progress import ProgressDisplay
 from training.data.sources import TrainingData
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Result, Task
-from training.publishing.comparison import Comparison, compare
+from training.publishing.comparison import Comparison, compare, unseen
 from training.publishing.promotion import Champion, challenge, load_champion, promote
 from training.unregistered import in_words, keep
 
@@ -251,28 +251,39 @@ def _compared(
         return None, "no readings were held out"
     try:
         group = None if trained.data.timed else trained.tasks[0].name
-        found = compare(champion, trained.bundle, data, skip, policy, board.part(""), group)
+        twins = champion.twin(), trained.bundle.twin()
+        # a bundle of a release that recorded nothing was fitted without its newest readings, too
+        data, skip, why = unseen(data, skip, twins, group, strict=False)
+        if why:
+            return None, why
+        found = compare(*twins, data, skip, policy, board.part(""), group)
     except AnomalyError as error:
         return None, error.message
     return found, found.reason
 
 
-def held_out(tasks: Sequence[Task], data: TrainingData) -> tuple[TrainingData, list[int]]:
-    """Return all streams that have held-out readings, on one set of columns, and their pasts."""
+def held_out(
+    tasks: Sequence[Task], data: TrainingData, whole: bool = False
+) -> tuple[TrainingData, list[int]]:
+    """Return all streams that have held-out readings, on one set of columns, and their pasts.
+
+    With ``whole`` all streams, without a past.
+    """
     names = list(dict.fromkeys(n for task in tasks for n in task.prepared.feature_names))
     streams: list[Stream] = []
     skip: list[int] = []
     for task in tasks:
         at = [names.index(n) for n in task.prepared.feature_names]
         for stream, cut in zip(task.prepared.streams, task.prepared.cut, strict=True):
-            if cut >= len(stream.timestamps):
+            past = 0 if whole else cut
+            if past >= len(stream.timestamps):
                 continue
             values = stream.values
             if len(at) != len(names):
                 values = np.full((len(stream.timestamps), len(names)), np.nan)
                 values[:, at] = stream.values
             streams.append(replace(stream, values=values))
-            skip.append(cut)
+            skip.append(past)
     return replace(data, feature_names=names, streams=streams, single=()), skip
 
 

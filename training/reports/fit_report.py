@@ -12,6 +12,7 @@ from rich.table import Table
 from models.scoring.adaptation import ScoringPolicy
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Result
+from training.fitting.power import MOVES, TRIALS, Power, trial_name
 
 
 def number(value: float | None, form: str = ".4g") -> str:
@@ -42,6 +43,9 @@ def print_fit(
             f"{result.report.seconds:.1f}",
         )
     console.print(table)
+    if any(result.twin is not None for result in results):
+        console.print("The figures that follow are those of the same fit without the newest"
+                      " readings; what serves was then fitted on all of them.")  # fmt: skip
     if measured:
         _print_held_out(console, measured)
         budget = policy.budgets["medium"]
@@ -70,6 +74,8 @@ def verdict(alarms: Mapping[str, float], budget: float) -> str:
 
 _FEWEST = 10  # expected alarms from which on their number says something
 _MOST_VERDICTS = 6
+_MOST_FEATURES = 40  # rows of the table of injected faults
+_MOST_NAMED = 20
 _NUMBERS = ("streams", "readings", "features", "seconds")
 
 
@@ -92,6 +98,60 @@ def _print_held_out(console: Console, measured: Mapping[str, Measures]) -> None:
             number((found.curves or {}).get("roc_auc"), ".3f"),
         )
     console.print(table)
+
+
+def print_power(console: Console, results: Sequence[Result]) -> None:
+    """Print what share of injected faults was seen, by group and feature, at criticality medium."""
+    found = [(r.name, r.power) for r in results if r.power is not None]
+    if not found:
+        return
+    table = Table(
+        title="Injected faults seen, at criticality medium (least seen first)",
+        title_justify="left",
+    )
+    table.add_column("group")
+    table.add_column("feature")
+    still = any(trial_name(MOVES) in trials for _, p in found for trials in p.shares.values())
+    columns = (*TRIALS, *([MOVES] if still else []))
+    for trial in columns:
+        table.add_column(trial_name(trial), justify="right")
+    rows = [
+        (power.watch(feature), group, feature, power)
+        for group, power in found
+        for feature in power.shares
+    ]
+    rows.sort(key=lambda row: row[0])
+    for _, group, feature, power in rows[:_MOST_FEATURES]:
+        shares = [power.share(feature, trial) for trial in columns]
+        table.add_row(group, feature, *(number(share, ".0%") for share in shares))
+    console.print(table)
+    if len(rows) > _MOST_FEATURES:
+        console.print(
+            f"... and {len(rows) - _MOST_FEATURES} more features: see power.csv in MLflow"
+        )
+    for group, power in found:
+        console.print(watched(group, power))
+
+
+def watched(group: str, power: Power) -> str:
+    """Which features of a group are not watched, in a sentence."""
+    blind, unused = [f for f in power.not_watched if f in power.shares], power.not_used
+    said = []
+    if blind:
+        said.append(
+            f"{_listed(blind)}: NOT watched (a step of 6 sd, or any movement of what stood still,"
+            " is seen less than half the time)"
+        )
+    if unused:
+        said.append(f"{_listed(unused)}: NOT watched (not used by any detector)")
+    if power.still:
+        said.append(f"{_listed(power.still)}: stood still in what was held out, so not measured")
+    return f"{group}: " + ("; ".join(said) or f"all {len(power.shares)} features are watched")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def print_budgets(

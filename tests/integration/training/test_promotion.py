@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from config import Settings
@@ -17,8 +16,9 @@ from tests.fixtures.training import TINIEST, run, settings_for, small_plant
 from training import drift, promote
 from training.cli.common import registry_of
 from training.data.sources import TrainingData
+from training.fitting.power import WATCH
 from training.pipeline import Outcome, Request
-from training.publishing.comparison import Column, inject, verdict
+from training.publishing.comparison import Column, verdict
 
 Command = Callable[..., tuple[int, str]]
 
@@ -29,13 +29,20 @@ def settings(tmp_path: Path, bento_home: Path) -> Settings:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> TrainingData:
-    return small_plant(readings=300)
+def plant() -> TrainingData:
+    return small_plant(readings=500)
 
 
 @pytest.fixture
-def file(data: TrainingData, tmp_path: Path) -> Path:
-    save(tmp_path / "plant.csv", Dataset(data.feature_names, data.streams))
+def data(plant: TrainingData) -> TrainingData:
+    """What is trained on: the plant's first readings."""
+    return replace(plant, streams=[s.take(slice(300)) for s in plant.streams])
+
+
+@pytest.fixture
+def file(plant: TrainingData, tmp_path: Path) -> Path:
+    """All of the plant's readings, newer ones than were trained on among them."""
+    save(tmp_path / "plant.csv", Dataset(plant.feature_names, plant.streams))
     return tmp_path / "plant.csv"
 
 
@@ -55,9 +62,11 @@ def command(
     return call
 
 
-def fit(settings: Settings, data: TrainingData, file: Path, mode: str = "auto") -> Outcome:
+def fit(
+    settings: Settings, data: TrainingData, file: Path, mode: str = "auto", refit: bool = True
+) -> Outcome:
     recipe = {"data": str(file)}
-    return run(Request(data, TINIEST, promote=mode, recipe=recipe), settings)
+    return run(Request(data, TINIEST, promote=mode, recipe=recipe, refit=refit), settings)
 
 
 def test_a_bundle_that_is_not_worse_is_promoted_at_once(
@@ -69,6 +78,56 @@ def test_a_bundle_that_is_not_worse_is_promoted_at_once(
     assert second.comparison is not None
     assert second.comparison.champion.alarms == second.comparison.challenger.alarms
     assert registry_of(settings).alias(CHAMPION) == "2"
+
+
+def test_the_twins_are_compared_on_what_neither_was_fitted_on(
+    settings: Settings, data: TrainingData, file: Path
+) -> None:
+    fit(settings, data, file)  # its twin knows readings up to the 240th
+    oldest = replace(data, streams=[s.take(slice(240)) for s in data.streams])
+    second = fit(settings, oldest, file).published
+    assert second.alias == CHALLENGER
+    assert "not comparable" in second.message
+    assert "none of the readings is newer than all that both were fitted on" in second.message
+    older = replace(data, streams=[s.take(slice(260)) for s in data.streams])
+    third = fit(settings, older, file).published  # holds out those from the 208th on
+    assert third.comparison is not None
+    assert third.comparison.champion.alarms["readings"] == 2 * 20
+
+
+def test_a_feature_that_is_no_longer_watched_keeps_a_challenger_back(
+    settings: Settings, data: TrainingData, file: Path
+) -> None:
+    first = fit(settings, data, file).trained.results[0].power
+    assert first is not None
+    feature = max(first.shares, key=lambda f: first.share(f, WATCH))
+    at = data.feature_names.index(feature)
+    streams = [replace(s, values=s.values.copy()) for s in data.streams]
+    for stream in streams:
+        stream.values[:, at] = 4.5  # the sensor's cable is cut
+    dead = Request(replace(data, streams=streams), replace(TINIEST, watch_still=False))
+    second = run(dead, settings).published
+    assert second.alias == CHALLENGER
+    assert f"no longer watches {feature}" in second.message
+    assert "--force" in second.message
+
+
+def test_promote_compares_on_newer_readings_only(
+    settings: Settings, data: TrainingData, file: Path, command: Command, tmp_path: Path
+) -> None:
+    fit(settings, data, file)
+    fit(settings, data, file, "false")
+    save(tmp_path / "known.csv", Dataset(data.feature_names, data.streams))
+    code, printed = command(promote, "--data", str(tmp_path / "known.csv"))
+    assert code == promote.EXIT_NOT_PROMOTED
+    end = str(max(s.timestamps[-1] for s in data.streams))
+    told = " ".join(printed.split())
+    assert "not comparable: none of the readings is newer than all that both were fitted" in told
+    assert end[:19] in told
+    assert "kept back on request" in told  # the verdict of its training
+    code, printed = command(promote)
+    assert code == 0, printed
+    assert "400" in printed  # 200 of each of the two pumps
 
 
 def test_other_features_are_not_comparable_and_stay_challenger(
@@ -167,6 +226,18 @@ def test_drift_without_a_champion_says_what_to_run(command: Command) -> None:
     assert "training.fit" in printed
 
 
+def test_a_lost_feature_is_a_reason_by_itself() -> None:
+    before = replace(column(0.001, 9), seen={("g", "a"): 1.0, ("g", "b"): 0.5, ("g", "c"): 0.9})
+    now = replace(column(0.001, 9), seen={("g", "a"): 0.5, ("g", "b"): 0.4, ("g", "c"): 0.3})
+    better, why = verdict(before, now, 0.001)
+    assert not better
+    assert "no longer watches c:" in why
+    unknown = replace(now, seen={("g", "a"): float("nan"), ("g", "b"): 0.5, ("g", "c"): 0.9})
+    assert verdict(before, unknown, 0.001)[0]  # it stood still: nothing says that it was lost
+    unused = replace(now, seen={("g", "b"): 0.5, ("g", "c"): 0.9})
+    assert "no longer watches a:" in verdict(before, unused, 0.001)[1]
+
+
 def column(rate: float, injected: int, events: int = 0) -> Column:
     return Column("v", {"rate": rate}, None, (events, 10), (injected, 10))
 
@@ -184,13 +255,3 @@ def column(rate: float, injected: int, events: int = 0) -> Column:
 )
 def test_the_rule(champion: Column, challenger: Column, better: bool) -> None:
     assert verdict(champion, challenger, 0.001)[0] is better
-
-
-def test_injected_faults_lie_after_what_is_past() -> None:
-    data = small_plant(readings=400)
-    altered, marks = inject(data, [200, 200])
-    for before, after, places in zip(data.streams, altered.streams, marks, strict=True):
-        changed = np.flatnonzero((before.values != after.values).any(axis=1))
-        wanted = [200 + i for start, end in places for i in range(start, end)]
-        assert changed.tolist() == wanted
-        assert len(places) == 4

@@ -66,6 +66,32 @@ def test_the_parent_run_has_data_and_pictures(
     assert {"fingerprint.json", "feature_statistics.csv"} <= files(client, run_id, "data")
 
 
+def test_what_would_be_seen_and_what_was_decided_are_logged(
+    trained_once: TrainedOnce, client: mlflow.MlflowClient, tmp_path: Path
+) -> None:
+    run_id = trained_once.outcome.published.run_id
+    assert run_id is not None
+    power = trained_once.outcome.trained.results[0].power
+    assert power is not None
+    kept = client.get_run(run_id).data
+    assert kept.metrics["power_step_6_sd.medium"] == pytest.approx(power.mean(("step", 6.0)))
+    assert kept.metrics["features_not_watched"] == len(power.not_watched)
+    lines = Path(client.download_artifacts(run_id, "power.csv", str(tmp_path))).read_text()
+    rows = [line.split(",") for line in lines.splitlines()]
+    assert rows[0] == ["group", "feature", "fault", "budget", "injected", "seen", "watched"]
+    name = next(iter(power.shares))
+    share = power.share(name, ("drift", 6.0), "critical")
+    assert ["default", name, "drift 6 sd", "critical", "20", str(share),
+            str(name in power.watched)] in rows  # fmt: skip
+    text = Path(client.download_artifacts(run_id, "decisions.json", str(tmp_path))).read_text()
+    decided = json.loads(text)["default"]
+    data = trained_once.data
+    assert decided["trained_on"]["end"] == str(max(s.timestamps[-1] for s in data.streams))
+    assert decided["held_out_figures_of"]["readings"] == 640
+    assert decided["not_watched"] == power.not_watched
+    assert decided["drift"] in ("normal", "fault")
+
+
 def test_each_detector_has_a_child_run(
     trained_once: TrainedOnce, client: mlflow.MlflowClient, children: dict[str, Any]
 ) -> None:
@@ -259,5 +285,6 @@ def test_what_cannot_be_trained_on_is_named(tmp_path: Path) -> None:
     from dataclasses import replace
 
     still = [replace(s, values=v) for s, v in zip(data.streams, flat, strict=True)]
+    options = replace(TINIEST, watch_still=False)  # else any movement would be rare
     with pytest.raises(TrainingError, match="constant"):
-        run(Request(replace(data, streams=still), TINIEST), settings_for(tmp_path, mlflow=False))
+        run(Request(replace(data, streams=still), options), settings_for(tmp_path, mlflow=False))

@@ -1,0 +1,59 @@
+"""Which readings a model set was fitted on, and which of others are newer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from datasets import Stream
+from training.data.sources import key_text
+
+#: of so many streams the newest reading of each is kept; of more, that of all of them
+MOST_STREAMS: Final = 10_000
+
+
+def range_of(streams: Sequence[Stream], timed: bool) -> dict[str, Any]:
+    """From when to when the readings are, and how many: as a bundle records it.
+
+    Returns
+    -------
+    dict
+        ``readings``, ``start`` and ``end`` (None where times were made up), and ``streams``: each
+        stream's newest reading.
+    """
+    parts = [s for s in streams if len(s.timestamps)]
+    found: dict[str, Any] = {
+        "readings": sum(len(s.timestamps) for s in parts), "start": None, "end": None,
+        "streams": {},
+    }  # fmt: skip
+    if timed and parts:
+        found["start"] = _text(min(s.timestamps[0] for s in parts))
+        found["end"] = _text(max(s.timestamps[-1] for s in parts))
+        if len(parts) <= MOST_STREAMS:
+            for stream in parts:
+                key = key_text(stream)
+                newest = _text(stream.timestamps[-1])
+                found["streams"][key] = max(found["streams"].get(key, newest), newest)
+    return found
+
+
+def newer_from(stream: Stream, ranges: Sequence[Mapping[str, Any]]) -> int | None:
+    """Place from which on a stream's readings are newer than all that the ranges hold.
+
+    None where that cannot be told: a range is not recorded, or its times were made up. A stream
+    that a range does not know must be newer than all of its streams.
+    """
+    past = 0
+    for one in ranges:
+        end = one.get("streams", {}).get(key_text(stream), one.get("end"))
+        if end is None:
+            return None
+        after = np.searchsorted(stream.timestamps, np.datetime64(end, "us"), side="right")
+        past = max(past, int(after))
+    return past
+
+
+def _text(time: np.datetime64) -> str:
+    return str(time.astype("datetime64[us]"))
