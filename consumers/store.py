@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from consumers.outbox_cache import OutboxCache
 from consumers.partition import Source
+from consumers.schedule_cache import Schedules
 from consumers.stream_cache import CachedStream, StreamKey
 from consumers.window import Window, encode_row
 from db.assets import asset_criticalities
@@ -33,6 +34,7 @@ from db.queries.outbox import (
     orphaned_sources,
     outbox_size,
 )
+from db.queries.schedules import condition_wire, off_conditions, resets, window_wire, windows
 from db.queries.stored_windows import event_criticalities, find_duplicates, stored_windows
 from db.queries.stream_states import (
     StoredState,
@@ -48,6 +50,10 @@ from errors import AnomalyError
 from schemas import parse_timestamp
 
 CRITICALITY_SECONDS = 30.0
+#: Windows, conditions and resets are read again after this: they are applied within seconds.
+SCHEDULE_SECONDS = 2.0
+#: Windows that ended longer ago concern no reading that is still to come.
+WINDOW_DAYS = 400
 CRITICALITIES_KEPT = 100_000
 SEVERITIES = ("low", "medium", "high", "critical")
 DEFAULT_RULES = IncidentRules()
@@ -112,6 +118,8 @@ class BridgeStore:
         self._owner = owner
         self._outbox = OutboxCache()
         self._criticalities: dict[str, tuple[float, str]] = {}
+        self._schedules = Schedules()
+        self._schedules_until = float("-inf")
 
     def claim(self, topic_id: UUID, partition: int, topic: str) -> Claim:
         """Take a partition over."""
@@ -201,6 +209,25 @@ class BridgeStore:
             known.update({key: (now + CRITICALITY_SECONDS, one) for key, one in found.items()})
             answer |= found
         return answer
+
+    def schedules(self) -> Schedules:
+        """Maintenance windows, off conditions and resets; read again after two seconds."""
+        now = time.monotonic()
+        known = self._schedules
+        if now < self._schedules_until:
+            return known
+        with transaction(self._engine) as connection:
+            # a recurring window may concern readings of any age, another one those that come late
+            found = windows(connection, datetime.now(UTC) - timedelta(days=WINDOW_DAYS))
+            conditions = off_conditions(connection)
+            asked = resets(connection, known.newest_reset)
+        fresh = known.renewed(
+            [window_wire(row) for row in found if row["suppresses_alarms"]],
+            [condition_wire(row) for row in conditions],
+            asked,
+        )
+        self._schedules, self._schedules_until = fresh, now + SCHEDULE_SECONDS
+        return fresh
 
     def event_level(self, asset_id: str, sensor_id: str | None, event: Mapping[str, Any]) -> int:
         """Return the highest severity stored of an event, as an index into SEVERITIES; -1: none."""

@@ -20,6 +20,7 @@ import orjson
 
 from consumers.partition import AssignedPartition
 from consumers.records.parsing import Reading, Record, Rejection, kafka_time, parse
+from consumers.schedule_cache import Schedules
 from consumers.stream_cache import CachedStream, StreamKey
 from consumers.window import Row, encode_row, pack_rows
 from db.queries.copy import detection_id
@@ -193,7 +194,10 @@ def _duplicate(reading: Reading, original_id: Any) -> Rejection:
 
 
 def build_request(
-    streams: Iterable[StreamBatch], criticalities: Mapping[str, str], now: datetime | None = None
+    streams: Iterable[StreamBatch],
+    criticalities: Mapping[str, str],
+    now: datetime | None = None,
+    schedules: Schedules | None = None,
 ) -> bytes | None:
     """Build the body for the service, or return None when nothing is left to score.
 
@@ -201,7 +205,9 @@ def build_request(
     stream: late readings come with the time they reached Kafka (``arrived``).
     """
     now = now or datetime.now(UTC)
-    bodies = []
+    schedules = schedules or Schedules()
+    bodies: list[dict[str, Any]] = []
+    times: list[datetime] = []
     for stream in streams:
         stream.sent = [
             item for item in stream.items if item.rejection is None and item.original is None
@@ -211,7 +217,7 @@ def build_request(
         stream.rows = [encode_row(i.reading.timestamp, i.reading.features) for i in stream.sent]  # type: ignore[union-attr]
         asset, sensor, feature = stream.key
         state = stream.cached.state
-        body = {
+        body: dict[str, Any] = {
             "asset_id": asset,
             "sensor_id": sensor or None,
             "feature": feature or None,
@@ -221,12 +227,23 @@ def build_request(
             "readings": pack_rows(stream.rows),
         }
         if _some_late(stream):
-            times = (kafka_time(item.record) or now for item in stream.sent)
-            body["arrived"] = [min(time, now).isoformat() for time in times]
+            arrived = (kafka_time(item.record) or now for item in stream.sent)
+            body["arrived"] = [min(time, now).isoformat() for time in arrived]
+        if reset := schedules.reset(stream.key):
+            body["reset"] = reset
+        times += [item.reading.timestamp for item in stream.sent if item.reading]
         bodies.append(body)
     if not bodies:
         return None
-    return orjson.dumps({"echo": False, "renew": True, "now": now.isoformat(), "streams": bodies})
+    return orjson.dumps(
+        {
+            "echo": False,
+            "renew": True,
+            "now": now.isoformat(),
+            **schedules.concerning(min(times), max(times)),
+            "streams": bodies,
+        }
+    )
 
 
 def _some_late(stream: StreamBatch) -> bool:

@@ -31,6 +31,7 @@ log = logging.getLogger("consumers.bridge")
 #: What is logged of a stream that begins again, by the reason that the service gives.
 RESTARTS = {
     "clock_ahead": "its time had run ahead and is set back; the window begins again",
+    "reset": "it was asked for after an overhaul; what was learnt of the stream begins anew",
     "bad_state": "its stored state could not be read, so the stream begins again",
 }
 
@@ -177,7 +178,7 @@ class BatchProcessor:
     def _score(self, streams: list[StreamBatch]) -> None:
         deps = self._deps
         assets = deps.store.criticalities(stream.key[0] for stream in streams)
-        body = steps.build_request(streams, assets)
+        body = steps.build_request(streams, assets, schedules=deps.store.schedules())
         if body is None:
             return
         begun = time.monotonic()

@@ -127,6 +127,8 @@ class StreamScorer:
         self._flags(metadata, reading, cal, log10_p)
         if judged:
             self._event(metadata, reading, anomalous, m)
+            if reading.ended is not None and not anomalous:
+                metadata["event"] = reading.ended.entry("cleared")
             self._incident(metadata, reading, cal, anomalous, log10_p)
         else:
             metadata["not_scored"] = True

@@ -20,7 +20,7 @@ from models.scoring.adaptation import ScoringPolicy
 from models.scoring.decision import CalibratedScores, StreamScorer, error_entry
 from models.scoring.explanation import Explainer
 from models.scoring.model_set import ModelSet
-from models.scoring.windows import BAD_STATE, PreparedStream, Reading, StreamWork, prepare
+from models.scoring.windows import BAD_STATE, RESET, PreparedStream, Reading, StreamWork, prepare
 
 Floats = NDArray[np.float64]
 
@@ -103,10 +103,17 @@ def _prepare(
             raise
         state, renewed = model_set.state(None), True
         work = replace(work, state=None)
+    ended, resets = None, work.reset > state.reset
+    if resets and work.state is not None:
+        ended = state.begin_anew(work.reset, model_set.median)
+    elif resets:
+        resets, state.reset = False, work.reset
     stream = prepare(model_set.preprocessing, width, state, work, *gap, model_set.group)
     first = next((reading for reading in stream.readings if reading.error is None), None)
     if renewed and first is not None:
         first.restarted = BAD_STATE
+    if resets and first is not None:
+        first.restarted, first.ended = RESET, ended
     return stream
 
 

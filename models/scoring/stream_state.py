@@ -57,12 +57,14 @@ class StreamState:
         the baseline (d,), own units.
     seen, level : where there is no baseline, normal readings so far (counted up to the
         smoothing's length) and where they have been of late (d,), own units.
+    reset : the newest reset that was applied; 0: none.
+    window_ends : whether the window known so far is of the time before it.
     told : whether unknown features were already reported.
     """
 
     __slots__ = (
-        "burst", "clock", "count", "events", "first", "follower", "level", "off", "seen", "sums",
-        "told",
+        "burst", "clock", "count", "events", "first", "follower", "level", "off", "reset", "seen",
+        "sums", "told", "window_ends",
     )  # fmt: skip
 
     def __init__(self, follower: AdaptiveTail, width: int) -> None:
@@ -76,6 +78,8 @@ class StreamState:
         self.sums: NDArray[np.float64] = np.zeros(width)
         self.seen = 0
         self.level: NDArray[np.float64] = np.zeros(width)
+        self.reset = 0
+        self.window_ends = False
         self.told = False
 
     @property
@@ -108,6 +112,23 @@ class StreamState:
         self.seen = min(self.seen + len(rows), _SETTLED)
         self.level = left * self.level + weights @ rows
 
+    def begin_anew(self, reset: int, median: float) -> Event | None:
+        """Apply a reset: baseline, level, tail, window and event begin anew, the time goes on.
+
+        Returns
+        -------
+        The event that it ends.
+        """
+        width = len(self.sums)
+        self.reset, self.window_ends = reset, True
+        self.off.suppressed = True  # the next reading in order is the first of a new window
+        self.follower, self.first = AdaptiveTail(median), FirstReadings.none(width)
+        self.count, self.sums = 0, np.zeros(width)
+        self.seen, self.level = 0, np.zeros(width)
+        ended = next(iter(self.events.values()), None)
+        self.events.clear()
+        return ended
+
     def normal(self, pre: Preprocessing) -> NDArray[np.float64]:
         """Return where the stream is when nothing is wrong, as far as is known: (d,), own units."""
         if pre.baseline and self.settled:
@@ -138,6 +159,8 @@ class StreamState:
             out["first"] = [units(pre), self.first.count, kept, _packed(self.first.sums)]
         elif self.seen and len(self.level) <= WIDEST_BASELINE:
             out["level"] = [_fingerprint(pre), self.seen, _packed(self.level)]
+        if self.reset:
+            out["reset"] = [self.reset, self.window_ends]
         if self.told:
             out["told"] = True
         return out
@@ -179,6 +202,9 @@ class StreamState:
             self.burst = Burst.from_list(data["incident"])
         self.off = OffState.from_list(data.get("off"))
         self.told = bool(data.get("told", False))
+        if data.get("reset"):
+            number, ends = data["reset"]
+            self.reset, self.window_ends = _count(number), bool(ends)
         tail = data.get("tail")
         if tail is not None and data.get("bundle") == version and data.get("v") == FORMAT:
             self.follower = AdaptiveTail.from_list(tail)

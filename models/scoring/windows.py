@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from errors import AnomalyError, InputError
 from models.scoring.baseline import IMPOSSIBLE
 from models.scoring.clock import Step
+from models.scoring.events import Event
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
 from models.scoring.suppression import MaintenanceWindow, OffCondition, Suppressor
@@ -28,6 +29,7 @@ Floats = NDArray[np.float64]
 #: Why a stream starts again: its time had run ahead, or its state could not be read.
 CLOCK_AHEAD: Final = "clock_ahead"
 BAD_STATE: Final = "bad_state"
+RESET: Final = "reset"
 
 ADDED: Final = "added"
 RESTARTED: Final = "restarted"
@@ -52,7 +54,8 @@ class StreamWork:
     :mod:`models.scoring.clock`. ``renew``: a state that cannot be read is no error, the stream
     starts again. ``raised``: decades more rare an incident's peak must be, see
     :mod:`models.scoring.incidents`. ``maintenance``, ``off_conditions``: when its alarms are none,
-    see :mod:`models.scoring.suppression`.
+    see :mod:`models.scoring.suppression`. ``reset``: the newest reset asked for; the first reading
+    after one that the state does not know begins the stream anew.
     """
 
     asset_id: str
@@ -68,13 +71,15 @@ class StreamWork:
     raised: float = 0.0
     maintenance: Sequence[MaintenanceWindow] = ()
     off_conditions: Sequence[OffCondition] = ()
+    reset: int = 0
 
 
 class PreparedReading:
     """What preparation found out about one reading."""
 
-    __slots__ = ("behind_s", "error", "gap", "imputed", "late", "mark", "moved", "outside", "point",
-                 "restarted", "resumed", "suppressed", "unknown", "warm", "windowed")  # fmt: skip
+    __slots__ = ("behind_s", "ended", "error", "gap", "imputed", "late", "mark", "moved", "outside",
+                 "point", "restarted", "resumed", "suppressed", "unknown", "warm",
+                 "windowed")  # fmt: skip
 
     def __init__(self, point: Reading) -> None:
         self.point = point
@@ -83,6 +88,7 @@ class PreparedReading:
         self.gap = False  # the first after a pause
         self.restarted: str | None = None  # why the stream starts again with it
         self.suppressed: dict[str, Any] | None = None  # why its alarms are none
+        self.ended: Event | None = None  # a reset ends it
         self.resumed = False  # the first that is not suppressed any more
         self.late = False  # older than the stream's last
         self.behind_s = 0.0  # a late one: seconds before the stream's last
@@ -177,7 +183,7 @@ def prepare(
     ``gap_factor`` of the stream's own steps where that is given, is a gap. Changes ``state`` only:
     its time, its baseline, and what was told.
     """
-    past = _past(pre, work.window)
+    past = [] if state.window_ends else _past(pre, work.window)
     readings = [PreparedReading(point) for point in work.readings]
     told = (_values(pre, state, reading) for reading in readings)
     values = past + [row for row in told if row is not None]
@@ -245,6 +251,8 @@ def _suppress(
     if not late:
         reading.resumed = state.off.suppressed and reading.suppressed is None
         state.off.suppressed = reading.suppressed is not None
+        if reading.resumed:
+            state.window_ends = False
 
 
 def _mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: Floats) -> None:

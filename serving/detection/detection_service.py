@@ -131,6 +131,7 @@ def _work(stream: Stream) -> StreamWork:
         now=stream.now,
         renew=stream.renew,
         raised=stream.raised,
+        reset=stream.reset,
         maintenance=stream.maintenance,
         off_conditions=stream.off_conditions,
     )

@@ -39,6 +39,7 @@ class Stream:
     now: datetime | None
     renew: bool
     raised: float = 0.0
+    reset: int = 0
     maintenance: tuple[MaintenanceWindow, ...] = ()
     off_conditions: tuple[OffCondition, ...] = ()
 
@@ -103,12 +104,22 @@ def _stream(
         arrived=_arrived(content.get("arrived"), f"{where}.arrived", len(readings)),
         now=now,
         renew=renew,
+        reset=_reset(content.get("reset"), f"{where}.reset"),
         raised=_raised(content.get("incident_raised"), f"{where}.incident_raised"),
     )
 
 
+def _reset(value: object, where: str) -> int:
+    """Check the number of the newest reset that was asked for."""
+    if value is None:
+        return 0
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise InputError(f"{where}: {value!r:.40} is not the number of a reset", field=where)
+    return value
+
+
 def _raised(value: object, where: str) -> float:
-    """Decades that an asset's incidents must be more rare; see ``models/scoring/incidents.py``."""
+    """Check by how many decades an asset's incidents must be more rare."""
     if value is None:
         return 0.0
     if type(value) not in (int, float) or not 0 <= value <= MOST_RAISED:  # type: ignore[operator]

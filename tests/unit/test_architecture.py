@@ -152,6 +152,8 @@ def test_a_module_name_means_one_thing() -> None:
     """The same file name twice is two words for one role, or one word for two things."""
     same_role = {
         "__init__", "metrics", "base", "app",
+        # what is done to streams: a command of the database's, a call of the service's
+        "streams",
         # release 0.1 registered its versions with models/pyfunc.py as their loader
         "pyfunc",
         # when one opens (models), its rows (db)
@@ -169,7 +171,8 @@ def test_only_entry_points_read_settings() -> None:
     entry_points = {
         "service.py", "training/fit.py", "training/backtest.py", "training/promote.py",
         "training/drift.py", "training/cli/common.py", "consumers/bridge.py", "consumers/replay.py",
-        "db/migrate.py", "db/maintain.py", "db/assets.py", "db/forget.py", "deploy/local.py",
+        "db/migrate.py", "db/maintain.py", "db/assets.py", "db/forget.py", "db/streams.py",
+        "deploy/local.py",
         "deploy/exporter.py", "config.py",
     }  # fmt: skip
     wrong = [

@@ -22,6 +22,7 @@ from consumers.processing.poison_records import FAILURES
 from consumers.processing.processor import BatchSettings, Dependencies
 from consumers.processing.rejection_breaker import MisconfigurationError, RejectionBreaker
 from consumers.processing.worker import PartitionWorker
+from consumers.schedule_cache import Schedules
 from consumers.scoring_client import BatchRefusedError
 from consumers.store import BatchCommit, FencedError
 from consumers.stream_cache import CacheBudget, CachedStream, StreamKey, UnkeyedStreams
@@ -53,6 +54,9 @@ class FakeStore:
 
     def duplicates(self, candidates: Any) -> dict[int, Any]:
         return {}
+
+    def schedules(self) -> Schedules:
+        return Schedules()
 
     def criticalities(self, assets: Any) -> dict[str, str]:
         return {}

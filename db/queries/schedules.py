@@ -1,0 +1,173 @@
+"""Maintenance windows, machine-off conditions and stream resets: what people plan and ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, text
+
+#: Windows that are listed or sent at most.
+MOST_WINDOWS: Final = 1000
+
+_WINDOW = """
+    id, version, asset_pattern, sensor_pattern, group_pattern, starts_at, ends_at, rrule,
+    time_zone, reason, suppresses_alarms, excluded_from_training, created_at, created_by,
+    changed_at, changed_by
+"""
+_WINDOWS = text(f"""
+    SELECT {_WINDOW} FROM maintenance_windows
+    WHERE deleted_at IS NULL AND (rrule IS NOT NULL OR ends_at > :since)
+    ORDER BY starts_at, id LIMIT {MOST_WINDOWS}
+""")  # noqa: S608
+_ONE = text(f"SELECT {_WINDOW} FROM maintenance_windows WHERE id = :id AND deleted_at IS NULL")  # noqa: S608
+_ADD = text(f"""
+    INSERT INTO maintenance_windows (
+        id, asset_pattern, sensor_pattern, group_pattern, starts_at, ends_at, rrule, time_zone,
+        reason, suppresses_alarms, excluded_from_training, created_by
+    ) VALUES (
+        :id, :asset_pattern, :sensor_pattern, :group_pattern, :starts_at, :ends_at, :rrule,
+        :time_zone, :reason, :suppresses_alarms, :excluded_from_training, :who
+    ) RETURNING {_WINDOW}
+""")  # noqa: S608
+_CHANGE = text(f"""
+    UPDATE maintenance_windows SET
+        asset_pattern = :asset_pattern, sensor_pattern = :sensor_pattern,
+        group_pattern = :group_pattern, starts_at = :starts_at, ends_at = :ends_at,
+        rrule = :rrule, time_zone = :time_zone, reason = :reason,
+        suppresses_alarms = :suppresses_alarms,
+        excluded_from_training = :excluded_from_training,
+        version = version + 1, changed_at = now(), changed_by = :who
+    WHERE id = :id AND deleted_at IS NULL RETURNING {_WINDOW}
+""")  # noqa: S608
+_LOCK = text(f"{_ONE.text} FOR UPDATE")
+_DELETE = text("""
+    UPDATE maintenance_windows
+    SET deleted_at = now(), deleted_by = :who, version = version + 1
+    WHERE id = :id AND deleted_at IS NULL
+""")
+_CONDITIONS = text("""
+    SELECT group_name, feature, operator, value, hold_s, run_up_s, changed_at, changed_by
+    FROM off_conditions ORDER BY id
+""")
+_DROP_CONDITIONS = text("DELETE FROM off_conditions")
+_ADD_CONDITION = text("""
+    INSERT INTO off_conditions
+        (group_name, feature, operator, value, hold_s, run_up_s, changed_by)
+    VALUES (:group_name, :feature, :operator, :value, :hold_s, :run_up_s, :who)
+""")
+_RESETS = text("""
+    SELECT id, asset_id, sensor_id, requested_at FROM stream_resets
+    WHERE CAST(:since AS timestamptz) IS NULL
+       OR requested_at > CAST(:since AS timestamptz) - interval '10 minutes'
+    ORDER BY id
+""")
+# asked again with the same token, the row that is there answers
+_RESET = text("""
+    INSERT INTO stream_resets (asset_id, sensor_id, reason, requested_by, client_token)
+    VALUES (:asset_id, :sensor_id, :reason, :who, :token)
+    ON CONFLICT (client_token) DO NOTHING
+    RETURNING id, asset_id, sensor_id, reason, requested_at, requested_by
+""")
+_RESET_OF_TOKEN = text("""
+    SELECT id, asset_id, sensor_id, reason, requested_at, requested_by FROM stream_resets
+    WHERE client_token = :token
+""")
+
+
+def windows(connection: Connection, since: datetime) -> list[dict[str, Any]]:
+    """Read windows that recur or end after ``since``, as rows."""
+    return [dict(row) for row in connection.execute(_WINDOWS, {"since": since}).mappings()]
+
+
+def get_window(
+    connection: Connection, window_id: UUID, *, lock: bool = False
+) -> dict[str, Any] | None:
+    """Read one window, None for none; ``lock`` it until the transaction ends."""
+    found = connection.execute(_LOCK if lock else _ONE, {"id": window_id}).mappings().first()
+    return dict(found) if found else None
+
+
+def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> dict[str, Any]:
+    """Add a window; its row."""
+    given = {**values, "id": uuid4(), "who": who}
+    return dict(connection.execute(_ADD, given).mappings().one())
+
+
+def change_window(
+    connection: Connection, window_id: UUID, values: Mapping[str, Any], who: str
+) -> dict[str, Any] | None:
+    """Give a window these values; its row, None: there is none."""
+    given = {**values, "id": window_id, "who": who}
+    found = connection.execute(_CHANGE, given).mappings().first()
+    return dict(found) if found else None
+
+
+def delete_window(connection: Connection, window_id: UUID, who: str) -> bool:
+    """Delete a window, which is kept with who did it; whether it was there."""
+    return bool(connection.execute(_DELETE, {"id": window_id, "who": who}).rowcount)
+
+
+def window_wire(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a window's row into what ``/detect/streams`` takes."""
+    wire = {
+        "id": str(row["id"]),
+        "start": row["starts_at"].isoformat(),
+        "end": row["ends_at"].isoformat(),
+        "rrule": row["rrule"],
+        "time_zone": row["time_zone"],
+        "asset_id": row["asset_pattern"],
+        "sensor_id": row["sensor_pattern"],
+        "group": row["group_pattern"],
+        "reason": row["reason"],
+        "alarms": row["suppresses_alarms"],
+        "training": row["excluded_from_training"],
+    }
+    return {name: value for name, value in wire.items() if value is not None}
+
+
+def off_conditions(connection: Connection) -> list[dict[str, Any]]:
+    """Read the table of machine-off conditions, as rows."""
+    return [dict(row) for row in connection.execute(_CONDITIONS).mappings()]
+
+
+def put_off_conditions(
+    connection: Connection, conditions: Sequence[Mapping[str, Any]], who: str
+) -> None:
+    """Replace the table of machine-off conditions."""
+    connection.execute(_DROP_CONDITIONS)
+    if conditions:
+        connection.execute(_ADD_CONDITION, [{**one, "who": who} for one in conditions])
+
+
+def condition_wire(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a condition's row into what ``/detect/streams`` takes."""
+    names = ("feature", "operator", "value", "hold_s", "run_up_s")
+    return {"group": row["group_name"], **{name: row[name] for name in names}}
+
+
+def resets(connection: Connection, since: datetime | None) -> list[dict[str, Any]]:
+    """Read resets that became visible after one of ``since`` was read; None: all there are.
+
+    Ten minutes more are read than asked for: of two transactions the later may be seen first.
+    """
+    return [dict(row) for row in connection.execute(_RESETS, {"since": since}).mappings()]
+
+
+def request_reset(
+    connection: Connection,
+    asset_id: str,
+    sensor_id: str | None,
+    who: str,
+    reason: str | None = None,
+    token: str | None = None,
+) -> dict[str, Any]:
+    """Ask that a stream, or all of an asset, begin anew; the request's row."""
+    given = {"asset_id": asset_id, "sensor_id": sensor_id, "reason": reason, "who": who,
+             "token": token}  # fmt: skip
+    made = connection.execute(_RESET, given).mappings().first()
+    if made is None:
+        made = connection.execute(_RESET_OF_TOKEN, {"token": token}).mappings().one()
+    return dict(made)

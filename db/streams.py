@@ -1,0 +1,76 @@
+"""``python -m db.streams reset``: streams that begin anew, after an overhaul.
+
+What was learnt of a stream (baseline, level, tail, window, open event) belongs to the machine as it
+was. The request is a row; the bridge that owns the stream hands it to the service with the stream's
+next reading, a few seconds later at most, though it has the state in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import logging
+import sys
+from collections.abc import Sequence
+
+from config import load_settings
+from db.encoding import clean_text
+from db.migrate import migrate
+from db.queries.schedules import request_reset
+from db.session import open_engine, transaction
+from errors import AnomalyError
+from runtime import run_command
+from schemas import check_name
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m db.streams",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Begin streams anew after an overhaul: baseline, tail, window and event.",
+        epilog="examples:\n"
+        "  python -m db.streams reset PUMP_001 --why 'new bearing'   # all its streams\n"
+        "  python -m db.streams reset PUMP_001 --sensor S1\n\n"
+        "A running bridge follows with the stream's next reading. Readings that are stored stay.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    reset = commands.add_parser("reset", help="begin an asset's streams anew")
+    reset.add_argument("asset_id", nargs="+")
+    reset.add_argument("--sensor", metavar="SENSOR_ID", help="only this one's streams")
+    reset.add_argument("--why", help="noted with the request")
+    reset.add_argument("--who", help="noted with the request (the user of this computer)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when done, 1 when something was not as asked."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level="WARNING", format="%(message)s")
+    try:
+        assets = [check_name(name, "asset_id") for name in arguments.asset_id]
+        sensor = check_name(arguments.sensor, "--sensor") if arguments.sensor is not None else None
+        who = check_name(arguments.who or _user(), "--who")
+        why = clean_text(arguments.why or "")[:2000] or None
+        engine = open_engine(load_settings())
+        migrate(engine)
+        with transaction(engine) as connection:
+            for asset in assets:
+                request_reset(connection, asset, sensor, who, why)
+    except AnomalyError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 1
+    what = "its" if len(assets) == 1 else "their"
+    which = f"sensor {sensor}" if sensor else f"all {what} streams"
+    print(f"{', '.join(assets)}: {which} begin anew with {what} next reading")
+    return 0
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "command line"
+
+
+if __name__ == "__main__":
+    run_command(main)
