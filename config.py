@@ -168,7 +168,13 @@ class Settings(BaseSettings):
     kafka_topic_dead_letter: str = Field(
         "extracted-features-dead-letter", description="records that could not be scored"
     )
-    kafka_publish: PublishMode = Field("anomalies", description="what is published")
+    kafka_publish: PublishMode = Field(
+        "anomalies",
+        description=(
+            "what is published: anomalies (each reading, as older readers expect), events,"
+            " incidents (openings and rises: take this where each message is a work order) or all"
+        ),
+    )
     kafka_topic_incidents: str = Field(
         "", description="incidents out, whole at every change, key = id, compacted; empty: none"
     )

@@ -241,3 +241,22 @@ def test_rights_taken_from_the_anomalies_leave_the_dead_letters_alone(stage, str
     stage.drain()
     assert set(published(stage).values()) == {1}
     stage.check()
+
+
+def test_a_missing_topic_of_incidents_is_named_and_holds_up_nobody(stage, strict):
+    changed = stage.environment["KAFKA_TOPIC_INCIDENTS"] = f"{stage.anomalies}-incidents"
+    check = stage.bridge("--check")
+    assert check.wait() == 1
+    line = next(line for line in check.text().splitlines() if changed in line)
+    assert "KAFKA_TOPIC_INCIDENTS" in line
+    sent = stage.produce(plant(100))
+    bridge = stage.bridge()
+    stage.wait_accounted(sent)
+    wait_until(lambda: waiting(stage, stage.anomalies) == 0, "anomalies are published", 30)
+    incidents = stage.sql("SELECT count(*) FROM incidents")[0][0]
+    assert waiting(stage, changed) >= incidents > 0
+    strict.create(changed, 1)
+    wait_until(lambda: waiting(stage, changed) == 0, "incidents are published", 60)
+    bridge.signal(15)
+    assert bridge.wait() == 0
+    assert len({record.key for record in stage.consume(changed)}) == incidents
