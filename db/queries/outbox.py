@@ -170,8 +170,7 @@ def orphaned_sources(
     the id that the name stands for now, None while there is no such topic.
     """
     values = {"topic": topic, "current": current and str(current), "age": age}
-    found = [(row.topic_id, row.partition) for row in connection.execute(_ORPHANED, values)]
-    return [source for source in found if source != INCIDENT_SOURCE]
+    return [(row.topic_id, row.partition) for row in connection.execute(_ORPHANED, values)]
 
 
 def expire_outbox(connection: Connection, ids: Sequence[int], age: float) -> int:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from db.incident_recording import IncidentRules, record
+from db.queries.outbox import INCIDENT_SOURCE, may_publish, orphaned_sources
 from db.session import transaction
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -198,6 +199,21 @@ def test_a_changed_incident_goes_to_its_topic_whole(connection: Connection) -> N
            IncidentRules(topic="incidents"), "bridge")  # fmt: skip
     record(connection, [row(12, event=9)], IncidentRules(topic="incidents"), "bridge")
     assert connection.execute(text("SELECT count(*) FROM outbox")).scalar_one() == 2
+
+
+def test_messages_left_for_a_topic_of_another_name_find_a_publisher(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        record(connection, EVENT, IncidentRules(topic="renamed since"), "bridge")
+    with transaction(engine) as connection:
+        assert orphaned_sources(connection, "input", None, 3600.0) == []
+        assert orphaned_sources(connection, "input", None, 0.0) == [INCIDENT_SOURCE]
+
+
+def test_one_transaction_publishes_incidents_at_a_time(engine: Engine) -> None:
+    with transaction(engine) as first, transaction(engine) as second:
+        assert may_publish(first, [INCIDENT_SOURCE])
+        assert not may_publish(second, [INCIDENT_SOURCE])
+        assert may_publish(second, [(uuid.uuid4(), 0)])
 
 
 @pytest.fixture
