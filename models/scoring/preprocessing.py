@@ -40,6 +40,10 @@ BASELINE_READINGS: Final = 20
 FURTHEST: Final = 1e6
 
 
+def _nothing(features: Mapping[str, float]) -> tuple[float, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """Turn readings into rows for the detectors.
@@ -80,7 +84,7 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "known", frozenset((*self.names, *self.ignored)))
-        pick = itemgetter(*self.names) if self.names else lambda features: ()
+        pick = itemgetter(*self.names) if self.names else _nothing  # it is pickled
         object.__setattr__(self, "_pick", pick)
 
     def pick(self, features: Mapping[str, float]) -> Sequence[float]:
