@@ -130,14 +130,20 @@ class FitPlan:
         Raises
         ------
         TrainingError
-            If no other is left and these are not to be watched.
+            If none of several features ever moved, as of a machine that is switched off, or the
+            only one did not and is not to be watched.
         """
         dropped = self.scales.dropped
+        if not self.scales.kept and len(self.names) > 1:
+            raise TrainingError(
+                f"data: all {len(self.names)} features are constant, as of a machine that is"
+                " switched off: there is nothing to learn from"
+            )
         if not self.options.watch_still:
             if not self.scales.kept:
                 raise TrainingError(
-                    f"data: all {len(self.names)} features are constant, and features that stood"
-                    " still are not to be watched: there is nothing to learn from"
+                    f"data: {self.names[0]!r}, the only feature, is constant, and what stood still"
+                    " is not to be watched (--watch-still 0): there is nothing to learn from"
                 )
             return None
         values = np.concatenate([s[:, dropped] for s in streams])

@@ -69,7 +69,7 @@ def test_assets_that_cannot_be_trained_on_have_empty_rows(tmp_path: Path) -> Non
     write_scores(tmp_path / "scores.csv", scored)
     last = (tmp_path / "scores.csv").read_text().splitlines()[-1]
     assert last.startswith("STILL,")
-    assert last.endswith(",,0.5,false,,,,")
+    assert last.endswith(",,0.5,false,,,,,")
 
 
 def test_gaps_constant_columns_and_missing_values_are_scored() -> None:

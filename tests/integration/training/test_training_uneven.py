@@ -104,7 +104,7 @@ def test_readings_with_few_holes_are_used_in_training_as_live(settings: Settings
     pre = outcome.trained.bundle.model_set("default").preprocessing
     assert (pre.missing, pre.max_imputed) == ("impute", 1)
     assert outcome.trained.results[0].report is not None
-    assert outcome.trained.results[0].report.rows == 240
+    assert outcome.trained.results[0].report.rows == 300
     assert any("80 training readings lack a few values" in note for note in outcome.notes)
 
 
