@@ -40,7 +40,9 @@ from serving.http.handlers import Handlers, calls
 from serving.http.incident_handlers import IncidentHandlers, incident_calls
 from serving.http.openapi import document
 from serving.http.openapi_incidents import incident_paths, incident_schemas
+from serving.http.openapi_schedules import schedule_paths, schedule_schemas
 from serving.http.rest_app import Call
+from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
 from serving.incident_timer import IncidentTimer
 from serving.requests.detect import Limits, parse_batch, parse_item
 from serving.training_queue import JobBounds, TrainingQueue
@@ -184,11 +186,12 @@ class App:
                 max_items=self._limits.items,
                 max_features=self._limits.features,
                 max_history=self._limits.history,
-                more_paths=incident_paths(secured),
-                more_schemas=incident_schemas(),
+                more_paths={**incident_paths(secured), **schedule_paths(secured)},
+                more_schemas={**incident_schemas(), **schedule_schemas()},
             ),
         )
-        return [*detection, *incident_calls(incidents)]
+        schedules = ScheduleHandlers(self._database, callers, self._limits.body_bytes)
+        return [*detection, *incident_calls(incidents), *schedule_calls(schedules)]
 
     async def close(self) -> None:
         """Stop everything that was started, the database last."""

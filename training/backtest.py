@@ -145,7 +145,8 @@ def tasks_of(
         except TrainingError as error:
             notes.append(f"{error.message}: not scored")
             continue
-        tasks.append(Task(name, ready, options, ScoringPolicy()))
+        shared = float(max(len(assets[stream.asset_id]) for stream in streams))
+        tasks.append(Task(name, ready, options, ScoringPolicy(), streams_per_asset=shared))
     if not tasks:
         raise TrainingError(notes[0] if len(notes) == 1 else f"nothing to train on: {notes[0]}")
     return tasks, notes

@@ -67,6 +67,10 @@ def parser() -> argparse.ArgumentParser:
         "--keep-events", action="store_true",
         help="with postgresql: train on the readings of lasting alarms, too",
     )  # fmt: skip
+    made.add_argument(
+        "--keep-suppressed", action="store_true",
+        help="with postgresql: train on maintenance windows and machines that were off, too",
+    )  # fmt: skip
     made.add_argument("--group-by", metavar="COLUMN", help="one model set for each of its values")
     made.add_argument("--groups", type=Path, metavar="FILE", help="TOML file: patterns -> group")
     made.add_argument("--only", metavar="GROUP", help="retrain this group, carry the others over")
@@ -140,6 +144,7 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
                 arguments.until,
                 bounds=Bounds.of(settings),
                 keep_events=arguments.keep_events,
+                keep_suppressed=arguments.keep_suppressed,
             )
         finally:
             engine.dispose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -218,6 +219,7 @@ def _tasks(
     """Return one task per group that can be trained, and a note on each that cannot."""
     alone = len(grouping.groups) == 1
     tasks, notes = [], []
+    counts = Counter(stream.asset_id for stream in request.data.streams)
     problem: TrainingError | None = None
     for group, data in grouping.groups.items():
         options = _options(request, champion, group)
@@ -236,6 +238,7 @@ def _tasks(
             continue
         task = Task(group, prepared, options, policy, timed=data.timed, power=True)
         task.refit = request.refit
+        task.streams_per_asset = float(max(counts[one.asset_id] for one in data.streams))
         tasks.append(task)
     if problem is not None and not tasks:
         raise problem

@@ -24,6 +24,7 @@ class StoredReading:
     is_anomaly: bool
     event: str | None = None
     event_kind: str | None = None
+    group: str | None = None  # that scored it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ _CONDITIONS = {
 }
 _COLUMNS = (
     "asset_id, sensor_id, feature, timestamp, features, is_anomaly, event_id,"
-    " metadata -> 'event' ->> 'kind' AS event_kind"
+    " metadata -> 'event' ->> 'kind' AS event_kind, group_name"
 )
 
 
@@ -86,6 +87,7 @@ def export_readings(
                 row.is_anomaly,
                 row.event_id,
                 row.event_kind,
+                row.group_name,
             )
 
 

@@ -117,7 +117,7 @@ def call(
     schema = {"Item": ref("Result"), "Batch": ref("Results")}.get(body or "", {})
     for status, shown in answers.items():
         described["responses"][str(status)] = {
-            "description": {200: "done", 202: "queued"}[status],
+            "description": {200: "done", 201: "added", 202: "queued"}[status],
             "content": {"application/json": {"schema": schema, "example": shown}},
         }
     for status in errors:

@@ -11,16 +11,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from config import Settings
 from datasets import Stream
 from db.queries.readings import ReadingFilter, StoredReading, export_readings, start_of_newest
+from db.queries.schedules import off_conditions, windows
 from db.session import transaction
 from errors import DatasetError
+from models.scoring.suppression import MaintenanceWindow, OffCondition, OffState, Suppressor
 from training.data.sources import TrainingData
 
 #: anomalous readings from which on an event is a fault rather than a false alarm
@@ -57,6 +59,7 @@ def from_database(
     *,
     bounds: Bounds,
     keep_events: bool = False,
+    keep_suppressed: bool = False,
 ) -> TrainingData:
     """Read what came over Kafka in ``[start, end)``, as streams.
 
@@ -66,6 +69,8 @@ def from_database(
         What they leave out is named in the data's ``source``.
     keep_events : bool
         Keep the readings of lasting alarms, too.
+    keep_suppressed : bool
+        Keep those of maintenance windows and of machines that were off, too.
 
     Raises
     ------
@@ -84,23 +89,39 @@ def from_database(
         if newest is not None:
             start = newest
             source += f", the newest {bounds.rows:,} of them (TRAIN_STORED_ROWS)"
+        suppression = None if keep_suppressed else _suppression(connection, start)
         stored = export_readings(connection, ReadingFilter(start, end))
-        return to_streams(stored, source, keep_events=keep_events)
+        return to_streams(stored, source, keep_events=keep_events, suppression=suppression)
 
 
 def to_streams(
-    readings: Iterable[StoredReading], source: str, *, keep_events: bool = False
+    readings: Iterable[StoredReading],
+    source: str,
+    *,
+    keep_events: bool = False,
+    suppression: Suppression | None = None,
 ) -> TrainingData:
     """Arrange stored readings, stream after stream, in arrays; NaN where a feature was not sent."""
     columns: dict[str, int] = {}
     streams: dict[tuple[str, str | None, str | None], _Growing] = {}
+    suppressed = 0
     for reading in readings:
         key = (reading.asset_id, reading.sensor_id or None, reading.feature or None)
-        streams.setdefault(key, _Growing()).add(reading, columns)
+        grown = streams.get(key)
+        if grown is None:
+            grown = streams[key] = _Growing(suppression.of(reading) if suppression else None)
+        if grown.suppresses(reading):
+            suppressed += 1
+        else:
+            grown.add(reading, columns)
+    if suppressed:
+        source += f" ({suppressed:,} of maintenance or machines that were off left out)"
     if not streams:
         raise DatasetError("no readings are stored in PostgreSQL for that time")
     made, singles, left_out = [], [], 0
     for (asset, sensor, feature), grown in streams.items():
+        if not len(grown):
+            continue
         keep = np.ones(len(grown), bool) if keep_events else grown.normal()
         left_out += int((~keep).sum())
         if keep.any():
@@ -108,6 +129,11 @@ def to_streams(
             made.append(Stream(asset, sensor, times[keep], values[keep]))
             singles.append(feature)
     if not made:
+        if not left_out:
+            raise DatasetError(
+                f"all {suppressed:,} readings stored in PostgreSQL are of maintenance windows or of"
+                " machines that were off: --keep-suppressed trains on them"
+            )
         raise DatasetError(
             f"all {left_out:,} readings stored in PostgreSQL belong to alarms that lasted:"
             " --keep-events trains on them"
@@ -117,10 +143,45 @@ def to_streams(
     return TrainingData(list(columns), made, source, single=singles)
 
 
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """The maintenance windows with an effect on training, and the machine-off conditions."""
+
+    windows: tuple[MaintenanceWindow, ...]
+    conditions: tuple[OffCondition, ...]
+
+    def of(self, reading: StoredReading) -> Suppressor:
+        """Return what speaks for a reading's stream."""
+        stream = reading.asset_id, reading.sensor_id or None
+        return Suppressor(self.windows, self.conditions, stream, reading.group or "")
+
+
+def _suppression(connection: Connection, start: datetime | None) -> Suppression:
+    since = start or datetime(1, 1, 2, tzinfo=UTC)
+    planned = tuple(
+        MaintenanceWindow(
+            str(row["id"]), row["starts_at"], row["ends_at"], row["rrule"], row["time_zone"],
+            row["asset_pattern"], row["sensor_pattern"], row["group_pattern"],
+        )
+        for row in windows(connection, since)
+        if row["excluded_from_training"]
+    )  # fmt: skip
+    off = tuple(
+        OffCondition(
+            row["feature"], row["operator"], row["value"], row["hold_s"], row["run_up_s"],
+            row["group_name"],
+        )
+        for row in off_conditions(connection)
+    )  # fmt: skip
+    return Suppression(planned, off)
+
+
 class _Growing:
     """One stream while it is read; as compact as arrays can grow."""
 
-    def __init__(self) -> None:
+    def __init__(self, suppressor: Suppressor | None = None) -> None:
+        self._suppressor = suppressor or None  # none that has nothing to say
+        self._off = OffState()
         self._times: list[int] = []
         self._rows: list[np.ndarray] = []
         self._events: list[str | None] = []
@@ -129,6 +190,13 @@ class _Growing:
 
     def __len__(self) -> int:
         return len(self._times)
+
+    def suppresses(self, reading: StoredReading) -> bool:
+        """Whether a reading is of maintenance, or of a machine that was off."""
+        if self._suppressor is None:
+            return False
+        said = self._suppressor.take(self._off, reading.timestamp, reading.features)
+        return said is not None
 
     def add(self, reading: StoredReading, columns: dict[str, int]) -> None:
         """Append a reading; a new feature gets the next column."""

@@ -33,6 +33,7 @@ class Scored:
     detectors: Mapping[str, Floats] = field(default_factory=dict)  # name -> (n,)
     labels: npt.NDArray[np.int8] | None = None  # (n,)
     log10_p: Floats | None = None  # (n,), unbounded: tells far from very far
+    incidents: tuple[int, ...] = ()  # places of the readings at which incidents open
 
 
 def alarm_rate(scored: Sequence[Scored], *, seed: int = 0) -> dict[str, float]:

@@ -46,6 +46,7 @@ class Task:
     score: bool = True
     power: bool = False  # inject faults into what was held out
     refit: bool = False  # then fit again, on all of the readings
+    streams_per_asset: float = 1.0  # of all groups: they share the asset's budget of incidents
 
     @property
     def fitted(self) -> list[Stream]:
@@ -172,6 +173,7 @@ def _fit(
         task.options,
         progress,
         threads,
+        task.streams_per_asset,
     )
     model_set.group = task.name
     model_set.trained_on = range_of(streams, task.timed)

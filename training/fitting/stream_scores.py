@@ -104,11 +104,14 @@ def _scored(stream: Stream, past: int, rows: list[dict[str, Any]]) -> Scored:
     final, p, log10_p, threshold = (np.full(n, np.nan) for _ in range(4))
     flags = np.zeros(n, bool)
     detectors = {name: np.full(n, np.nan) for name in MODEL_NAMES}
+    incidents = []
     for i, row in enumerate(rows):
         if "error" in row:
             continue
         final[i], p[i], log10_p[i] = row["final_score"], row["p"], row["log10_p"]
         threshold[i], flags[i] = row["threshold"], row["is_anomaly"]
+        if "why" in row["metadata"].get("event", {}).get("incident", {}):
+            incidents.append(i)
         for one in row["scores"]:
             detectors[one["model_name"]][i] = one["score"]
     return Scored(
@@ -122,4 +125,5 @@ def _scored(stream: Stream, past: int, rows: list[dict[str, Any]]) -> Scored:
         detectors,
         None if stream.labels is None else stream.labels[past:],
         log10_p,
+        tuple(incidents),
     )

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.scoring.adaptation import ScoringPolicy
+from training.evaluation.incident_measures import incidents_line
 from training.evaluation.measures import (
     Scored,
     alarm_events,
@@ -41,6 +42,7 @@ def print_report(
         f" budget {1000 * budget:g} (criticality {criticality},"
         f" threshold {policy.threshold(criticality):.2f})"
     )
+    console.print(incidents_line(scored, policy.incident_budgets[criticality]))
     labels = confusion(scored)
     if labels is None:
         return

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.scoring.adaptation import ScoringPolicy
+from training.evaluation.incident_measures import incidents_line
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Result
 from training.fitting.power import MOVES, TRIALS, Power, trial_name
@@ -51,6 +52,10 @@ def print_fit(
         budget = policy.budgets["medium"]
         for group, found in list(measured.items())[:_MOST_VERDICTS]:
             console.print(f"{group}: {verdict(found.alarms, budget)}")
+        timed = [r for r in results if r.scored and r.model_set and r.model_set.bursts]
+        for result in timed[:_MOST_VERDICTS]:
+            line = incidents_line(result.scored, policy.incident_budgets["medium"])
+            console.print(f"{result.name}: {line}")
 
 
 def verdict(alarms: Mapping[str, float], budget: float) -> str:

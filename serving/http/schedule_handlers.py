@@ -1,0 +1,275 @@
+"""Maintenance windows, machine-off conditions and stream resets over REST."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
+from uuid import UUID
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from db.queries.schedules import (
+    add_window,
+    change_window,
+    condition_wire,
+    delete_window,
+    get_window,
+    off_conditions,
+    put_off_conditions,
+    request_reset,
+    window_wire,
+    windows,
+)
+from errors import InputError, NotFound, PreconditionFailed
+from models.scoring.suppression import MaintenanceWindow
+from schemas import check_name
+from serving.database import Database
+from serving.http.bodies import JsonResponse, read_json, read_query
+from serving.http.callers import Callers
+from serving.http.rest_app import ROOM, Call
+from serving.requests.incident_bodies import read_if_match, read_token
+from serving.requests.query import flag, refuse_unknown
+from serving.requests.suppression_bodies import parse_off_conditions, parse_window
+
+log = logging.getLogger("bentoml.serving.schedules")
+
+#: Windows that ended longer ago are listed only with ``ended=true``.
+RECENT = timedelta(days=7)
+_CHANGEABLE = frozenset(one.name for one in fields(MaintenanceWindow)) - {"id"}
+_RESETS = f"{ROOM}/streams/"
+
+
+class ScheduleHandlers:
+    """The handlers.
+
+    Parameters
+    ----------
+    database : Database
+    callers : Callers
+    body_bytes : int
+        The largest body.
+    """
+
+    def __init__(self, database: Database, callers: Callers, body_bytes: int) -> None:
+        self._database = database
+        self._callers = callers
+        self._body_bytes = body_bytes
+
+    async def windows(self, request: Request) -> Response:
+        """List the windows that are planned."""
+        query = read_query(request)
+        refuse_unknown(query, ("ended",))
+        ended = flag(query.get("ended", "false"), "ended")
+        now = datetime.now(UTC)
+        since = datetime(1, 1, 2, tzinfo=UTC) if ended else now - RECENT
+        rows = await self._database.run(lambda connection: windows(connection, since))
+        return JsonResponse({"maintenance_windows": [shown(row) for row in rows]})
+
+    async def add_window(self, request: Request) -> Response:
+        """Plan a window."""
+        body, who = await self._body(request)
+        values = columns(parse_window(without_id(body)))
+        row = await self._database.run(lambda connection: add_window(connection, values, who))
+        log.info("maintenance window %s added by %s", row["id"], who, extra={"action": "window"})
+        return window_response(row, 201)
+
+    async def change_window(self, request: Request) -> Response:
+        """Change a window, all of whose other fields stay."""
+        wanted = window_id(request)
+        version = read_if_match(request.headers.get("if-match"))
+        body, who = await self._body(request)
+        changes = without_id(body)
+
+        def change(connection: Connection) -> dict[str, Any]:
+            before = self._locked(connection, wanted, version)
+            known = {k: v for k, v in window_wire(before).items() if k in _CHANGEABLE}
+            values = columns(parse_window({**known, **changes}))
+            row = change_window(connection, wanted, values, who)
+            assert row is not None  # noqa: S101
+            return row
+
+        row = await self._database.run(change)
+        log.info("maintenance window %s changed by %s", wanted, who, extra={"action": "window"})
+        return window_response(row)
+
+    async def delete_window(self, request: Request) -> Response:
+        """Delete a window."""
+        wanted = window_id(request)
+        version = read_if_match(request.headers.get("if-match"))
+        who = self._callers.name(request)
+
+        def delete(connection: Connection) -> None:
+            self._locked(connection, wanted, version)
+            delete_window(connection, wanted, who)
+
+        await self._database.run(delete)
+        log.info("maintenance window %s deleted by %s", wanted, who, extra={"action": "window"})
+        return JsonResponse({"id": str(wanted), "deleted": True})
+
+    def _locked(self, connection: Connection, wanted: UUID, version: int | None) -> dict[str, Any]:
+        found = get_window(connection, wanted, lock=True)
+        if found is None:
+            raise NotFound(f"no maintenance window {wanted}")
+        if version is not None and found["version"] != version:
+            by = found["changed_by"] or found["created_by"]
+            raise PreconditionFailed(
+                f"If-Match: the window has version {found['version']} by now, by {by}",
+                field="if-match",
+            )
+        return found
+
+    async def off_conditions(self, _: Request) -> Response:
+        """List the conditions under which machines are off."""
+        rows = await self._database.run(off_conditions)
+        return JsonResponse({"off_conditions": [condition_wire(row) for row in rows]})
+
+    async def put_off_conditions(self, request: Request) -> Response:
+        """Replace the table of off conditions, or leave it if one is wrong."""
+        body, who = await self._body(request)
+        if set(body) != {"off_conditions"}:
+            raise InputError("the body must be an object with a list 'off_conditions'",
+                             field="off_conditions")  # fmt: skip
+        conditions = parse_off_conditions(body["off_conditions"])
+        rows = []
+        for place, one in enumerate(conditions):
+            if one.group is None:
+                where = f"off_conditions[{place}].group"
+                raise InputError(f"{where}: is missing; whose machine is off?", field=where)
+            rows.append(
+                {"group_name": one.group, "feature": one.feature, "operator": one.operator,
+                 "value": one.value, "hold_s": one.hold_s, "run_up_s": one.run_up_s}
+            )  # fmt: skip
+        twice = {
+            tuple(row[k] for k in ("group_name", "feature", "operator", "value")) for row in rows
+        }
+        if len(twice) < len(rows):
+            raise InputError("off_conditions: one occurs twice", field="off_conditions")
+
+        def put(connection: Connection) -> list[dict[str, Any]]:
+            put_off_conditions(connection, rows, who)
+            return off_conditions(connection)
+
+        kept = await self._database.run(put)
+        log.info("%d off conditions set by %s", len(kept), who, extra={"action": "off"})
+        return JsonResponse({"off_conditions": [condition_wire(row) for row in kept]})
+
+    async def reset(self, request: Request) -> Response:
+        """Ask that an asset's streams begin anew."""
+        asset = asset_of(request)
+        body, who = await self._body(request, may_lack=True)
+        unknown = sorted(body.keys() - {"sensor_id", "reason"})
+        if unknown:
+            raise InputError(
+                f"{unknown[0]:.80}: not known; known are reason, sensor_id", field=unknown[0]
+            )
+        sensor = body.get("sensor_id")
+        sensor = None if sensor is None else check_name(sensor, "sensor_id")
+        reason = body.get("reason")
+        reason = None if reason is None else check_name(reason, "reason")
+        token = read_token(request.headers.get("idempotency-key"))
+        row = await self._database.run(
+            lambda connection: request_reset(connection, asset, sensor, who, reason, token)
+        )
+        if (row["asset_id"], row["sensor_id"]) != (asset, sensor):
+            raise InputError("Idempotency-Key: was used for another reset", field="idempotency-key")
+        log.info("reset of %s, sensor %s, asked for by %s", asset, sensor, who,
+                 extra={"action": "reset"})  # fmt: skip
+        return JsonResponse({**row, "requested_at": row["requested_at"].isoformat()}, 202)
+
+    async def _body(
+        self, request: Request, *, may_lack: bool = False
+    ) -> tuple[dict[str, Any], str]:
+        """Read an object and who calls, whom an open service is told in it."""
+        content: Any = {}
+        if not (may_lack and request.headers.get("content-length", "0") == "0"):
+            content = await read_json(request, self._body_bytes)
+        if not isinstance(content, dict):
+            raise InputError("the body must be an object")
+        given = content.pop("who", None)
+        who = None if given is None else check_name(given, "who")
+        return content, self._callers.name(request, who)
+
+
+def without_id(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Refuse an id: the service gives it."""
+    if "id" in body:
+        raise InputError("id: is given by the service", field="id")
+    return body
+
+
+def columns(window: MaintenanceWindow) -> dict[str, Any]:
+    """Return a checked window as its table's columns."""
+    return {
+        "asset_pattern": window.asset_id,
+        "sensor_pattern": window.sensor_id,
+        "group_pattern": window.group,
+        "starts_at": window.start,
+        "ends_at": window.end,
+        "rrule": window.rrule,
+        "time_zone": window.time_zone,
+        "reason": window.reason,
+        "suppresses_alarms": window.alarms,
+        "excluded_from_training": window.training,
+    }
+
+
+def shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a window as it is answered: as it was sent, with who and its version."""
+    changed = row["changed_at"]
+    return {
+        **window_wire(row),
+        "version": row["version"],
+        "created_at": row["created_at"].isoformat(),
+        "created_by": row["created_by"],
+        "changed_at": changed.isoformat() if changed else None,
+        "changed_by": row["changed_by"],
+    }
+
+
+def window_response(row: Mapping[str, Any], status: int = 200) -> Response:
+    """Answer with one window, its version as the ETag that ``If-Match`` takes."""
+    response = JsonResponse(shown(row), status)
+    response.headers["etag"] = f'"{row["version"]}"'
+    return response
+
+
+def window_id(request: Request) -> UUID:
+    """Read a window's id out of the path."""
+    text = request.path_params["id"]
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(f"no maintenance window {text[:80]!r}: ids are UUIDs") from None
+
+
+def asset_of(request: Request) -> str:
+    """Read the asset's name out of the path as it came: it may hold a slash, percent-encoded."""
+    raw = request.scope.get("raw_path") or request.scope["path"].encode()
+    encoded = raw.split(b"?")[0].removesuffix(b"/").removeprefix(_RESETS.encode())
+    encoded = encoded.removesuffix(b"/reset")
+    if b"/" in encoded:
+        raise NotFound("no such path; a / in an asset's name is written %2F")
+    try:
+        return check_name(unquote(encoded.decode("ascii"), errors="strict"), "asset_id")
+    except UnicodeDecodeError:
+        raise NotFound("asset_id: is not percent-encoded UTF-8") from None
+
+
+def schedule_calls(rest: ScheduleHandlers) -> list[Call]:
+    """Return the calls."""
+    one = f"{ROOM}/maintenance-windows/{{id}}"
+    return [
+        Call(f"{ROOM}/maintenance-windows", "GET", "read", rest.windows),
+        Call(f"{ROOM}/maintenance-windows", "POST", "operate", rest.add_window),
+        Call(one, "PATCH", "operate", rest.change_window),
+        Call(one, "DELETE", "operate", rest.delete_window),
+        Call(f"{ROOM}/off-conditions", "GET", "read", rest.off_conditions),
+        Call(f"{ROOM}/off-conditions", "PUT", "operate", rest.put_off_conditions),
+        Call(f"{ROOM}/streams/{{id:path}}/reset", "POST", "operate", rest.reset),
+    ]

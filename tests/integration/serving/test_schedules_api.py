@@ -1,0 +1,90 @@
+"""Maintenance windows, off conditions and resets over REST, against ``bentoml serve``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.fixtures.service import Service
+
+WINDOW = {
+    "start": "2026-01-03T22:00:00+01:00", "end": "2026-01-04T06:00:00+01:00",
+    "rrule": "FREQ=WEEKLY;BYDAY=SA", "time_zone": "Europe/Berlin", "asset_id": "PUMP_*",
+    "reason": "weekly cleaning",
+}  # fmt: skip
+
+
+@pytest.fixture
+def http(service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{service.url}/api/v1", trust_env=False, timeout=30) as client:
+        yield client
+
+
+def test_a_window_is_planned_listed_changed_and_deleted(http):
+    made = http.post("/maintenance-windows", json={**WINDOW, "who": "ANNA"})
+    assert made.status_code == 201, made.text
+    one = made.json()
+    assert (one["rrule"], one["created_by"], one["alarms"]) == (WINDOW["rrule"], "ANNA", True)
+    url = f"/maintenance-windows/{one['id']}"
+    assert one["id"] in [
+        w["id"] for w in http.get("/maintenance-windows").json()["maintenance_windows"]
+    ]
+    changed = http.patch(
+        url, json={"reason": "overhaul"}, headers={"If-Match": made.headers["etag"]}
+    )
+    assert changed.json()["reason"] == "overhaul"
+    assert changed.json()["rrule"] == WINDOW["rrule"]
+    late = http.patch(url, json={"alarms": False}, headers={"If-Match": made.headers["etag"]})
+    assert (late.status_code, late.json()["error"]["field"]) == (412, "if-match")
+    assert http.delete(url).json() == {"id": one["id"], "deleted": True}
+    assert http.delete(url).status_code == 404
+    assert one["id"] not in http.get("/maintenance-windows").text
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"end": "2026-01-01T00:00:00Z"}, "end"),
+        ({"rrule": "FREQ=SECONDLY"}, "rrule"),
+        ({"time_zone": "Mars"}, "time_zone"),
+        ({"start": "soon"}, "start"),
+        ({"alarm": True}, "alarm"),
+        ({"id": "x"}, "id"),
+        ({"alarms": 1}, "alarms"),
+        ({"reason": "\u0000"}, "reason"),
+    ],
+)
+def test_a_wrong_window_is_refused_by_name(http, given, field):
+    answer = http.post("/maintenance-windows", json={**WINDOW, **given})
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, field)
+
+
+def test_off_conditions_are_replaced_as_a_whole_or_not_at_all(http):
+    condition = {"group": "default", "feature": "current", "operator": "<", "value": 1.0}
+    kept = http.put("/off-conditions", json={"off_conditions": [condition]}).json()
+    assert kept == {"off_conditions": [{**condition, "hold_s": 0.0, "run_up_s": 0.0}]}
+    bad = {"off_conditions": [{**condition, "operator": "~"}]}
+    answer = http.put("/off-conditions", json=bad)
+    assert answer.json()["error"]["field"] == "off_conditions[0].operator"
+    assert http.put("/off-conditions", json={"off_conditions": [condition] * 2}).status_code == 422
+    assert http.get("/off-conditions").json() == kept
+    assert http.put("/off-conditions", json={"off_conditions": []}).json() == {"off_conditions": []}
+
+
+def test_a_reset_is_asked_for_once_by_its_token(http):
+    asked = [
+        http.post(
+            "/streams/R%2F1/reset", json={"sensor_id": "S1", "reason": "bearing", "who": "ANNA"},
+            headers={"Idempotency-Key": "overhaul-R1"},
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert [one.status_code for one in asked] == [202, 202]
+    assert asked[0].json() == asked[1].json()
+    assert (asked[0].json()["asset_id"], asked[0].json()["requested_by"]) == ("R/1", "ANNA")
+    other = http.post("/streams/R2/reset", headers={"Idempotency-Key": "overhaul-R1"})
+    assert other.json()["error"]["field"] == "idempotency-key"
+    assert http.post("/streams/R2/reset").status_code == 202
+    assert http.post("/streams/R2/reset", json={"sensor": "S"}).json()["error"]["field"] == "sensor"

@@ -1,0 +1,64 @@
+"""What a scored stretch says of incidents: how many are false, and what the on-delay costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from training.evaluation.measures import MONTH_S, Scored, normal, runs
+
+
+def incidents_line(scored: Sequence[Scored], budget: float) -> str:
+    """Say how many incidents opened per asset and month, and after how long, in one sentence.
+
+    Where labels exist only normal operation counts as false, and the on-delay's cost is the median
+    over the labelled faults of the readings from their first alarm to their incident.
+
+    Parameters
+    ----------
+    budget : false incidents per asset and month.
+    """
+    false, seconds = 0, 0.0
+    for one in scored:
+        calm = normal(one)
+        false += int(sum(calm[at] for at in one.incidents))
+        if len(one.timestamps) > 1:
+            steps = np.diff(one.timestamps) / np.timedelta64(1, "s")
+            seconds += float(np.median(steps)) * float(calm.sum())
+    if not seconds:
+        return "incidents: no times, so no month to count them by"
+    streams = len(scored) / max(len({one.asset_id for one in scored}), 1)
+    months = seconds / MONTH_S / streams
+    text = (
+        f"incidents: {false} false in {months:.3g} asset-months, {false / months:.3g} per asset and"
+        f" month; {budget:g} are expected (the budget)"
+    )
+    if months * budget < _FEWEST:
+        text += f", {_FEWEST / budget:.3g} asset-months would tell"
+    costs = _costs(scored)
+    if costs is not None:
+        opened = [cost for cost in costs if cost is not None]
+        text += f"; {len(opened)} of {len(costs)} alarmed faults became incidents"
+        if opened:
+            text += f", {np.median(opened):g} readings after their first alarm in the median"
+    return text
+
+
+_FEWEST = 3.0  # expected incidents from which on none at all says something
+
+
+def _costs(scored: Sequence[Scored]) -> list[int | None] | None:
+    """Count readings from each alarmed fault's first alarm to its incident; None: none opened."""
+    found: list[int | None] = []
+    labelled = False
+    for one in scored:
+        if one.labels is None:
+            continue
+        labelled = True
+        for start, end in runs(one.labels == 1):
+            alarms = np.flatnonzero(one.is_anomaly[start:end])
+            if len(alarms):
+                first = start + int(alarms[0])
+                found.append(next((at - first for at in one.incidents if first <= at < end), None))
+    return found if labelled else None
