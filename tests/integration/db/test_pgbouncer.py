@@ -88,7 +88,7 @@ def test_many_bridges_and_readers_share_three_sessions(engine: Engine) -> None:
             commit = BatchCommit(
                 moves=[OffsetAdvance(topic, 0, claim.epoch, first or None, first + 100)],
                 detections=[
-                    row(first + n, topic_id=topic, timestamp=at.isoformat())
+                    row(first + n, topic_id=topic, timestamp=at.isoformat(), metadata={})
                     for n, at in enumerate(times)
                 ],
                 states={(topic, 0): [StoredState(key, topic, 0, {}, times[-1], 5, "v", times[0])]},
