@@ -75,14 +75,15 @@ def test_fit_of_groups_without_mlflow_registers_in_files_and_imports(
     ("rows", "header", "told"),
     [
         (10, "asset_id,timestamp,rms", "10 readings are too few"),
-        (100, "asset_id,time,rms", "column 'timestamp' is missing"),
+        (100, "asset_id,shift,rms", "column 'timestamp' is missing"),
     ],
 )
 def test_fit_says_in_a_sentence_why_it_cannot(
     environment: dict[str, str], tmp_path: Path, rows: int, header: str, told: str
 ) -> None:
     path = tmp_path / "bad.csv"
-    lines = [f"P,2026-01-01T00:{i // 60:02}:{i % 60:02}Z,{i % 7}" for i in range(rows)]
+    day = "2026-01-01T" if "timestamp" in header else "at "  # what reads as a time would be taken
+    lines = [f"P,{day}00:{i // 60:02}:{i % 60:02}Z,{i % 7}" for i in range(rows)]
     path.write_text("\n".join([header, *lines]) + "\n")
     done = command(environment, "training.fit", "--data", path, *SMALL)
     assert done.returncode == 1
@@ -106,7 +107,7 @@ def test_backtest_scores_what_comes_after_the_cut(
         rows = list(csv.DictReader(handle))
     assert list(rows[0]) == [
         "asset_id", "timestamp", "final_score", "threshold", "is_anomaly", "criticality",
-        "isolation_forest", "one_class_svm", "lstm_autoencoder",
+        "isolation_forest", "one_class_svm", "lstm_autoencoder", "log10_p",
     ]  # fmt: skip
     assert [row["asset_id"] for row in rows] == ["PUMP_001"] * 60 + ["PUMP_002"] * 60
     assert all(row["lstm_autoencoder"] == "" for row in rows)
