@@ -7,6 +7,7 @@ serve`. A server that cannot be started fails the test; nothing is skipped silen
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 # Two threads a process on two cores only fight each other when several servers run at once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Started in the background by a shell, the suite inherits SIGINT as ignored; what is tested here
+# ends on SIGINT whatever was inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # All of them before any is imported: they import one another, in whatever order.
 pytest.register_assert_rewrite("tests.fixtures")
