@@ -7,7 +7,6 @@ import io
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import unquote
 from uuid import UUID
 
 from starlette.requests import Request
@@ -24,10 +23,10 @@ from db.queries.incidents import (
     incident_readings,
 )
 from errors import NotFound
-from schemas import check_name
 from serving.database import Database
 from serving.http.bodies import JsonResponse, printable, read_json, read_query
 from serving.http.callers import Callers
+from serving.http.paths import path_asset, path_id
 from serving.http.rest_app import ROOM, Call
 from serving.requests.incident_bodies import (
     BODIES,
@@ -141,7 +140,7 @@ class IncidentHandlers:
         """Make the handler of one verb."""
 
         async def handle(request: Request) -> Response:
-            incident_id = _incident_id(request)
+            incident_id = path_id(request, "incident")
             arguments, given = read_verb(verb, await self._content(request))
             action = self._action(request, verb, arguments, given)
             targets = [(incident_id, read_if_match(request.headers.get("if-match")))]
@@ -162,14 +161,14 @@ class IncidentHandlers:
 
     async def asset(self, request: Request) -> Response:
         """Show how much an asset matters."""
-        name = _asset_id(request)
+        name = path_asset(request, f"{ROOM}/assets/")
         return JsonResponse(
             await self._database.run(lambda connection: get_asset(connection, name))
         )
 
     async def set_asset(self, request: Request) -> Response:
         """Set how much an asset matters."""
-        name = _asset_id(request)
+        name = path_asset(request, f"{ROOM}/assets/")
         body = read_struct(AssetBody, await self._content(request))
         who = self._callers.name(request, body.who)
 
@@ -203,7 +202,7 @@ class IncidentHandlers:
         )
 
     async def _find(self, request: Request) -> dict[str, Any]:
-        wanted = _incident_id(request)
+        wanted = path_id(request, "incident")
         found = await self._database.run(lambda connection: get_incident(connection, wanted))
         if found is None:
             raise NotFound(f"no incident {wanted}")
@@ -211,27 +210,6 @@ class IncidentHandlers:
 
 
 _PAGING = ("limit", "cursor", "format")
-
-
-def _incident_id(request: Request) -> UUID:
-    text = request.path_params["id"]
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound(f"no incident {text[:80]!r}: ids are UUIDs") from None
-
-
-def _asset_id(request: Request) -> str:
-    """Read an asset's name out of the path as it came: it may hold a slash, percent-encoded."""
-    raw = request.scope.get("raw_path") or request.scope["path"].encode()
-    encoded = raw.split(b"?")[0].removeprefix(f"{ROOM}/assets/".encode())
-    encoded = encoded.removesuffix(b"/")
-    if b"/" in encoded:
-        raise NotFound("no such path; a / in an asset's name is written %2F")
-    try:
-        return check_name(unquote(encoded.decode("ascii"), errors="strict"), "asset_id")
-    except UnicodeDecodeError:
-        raise NotFound("asset_id: is not percent-encoded UTF-8") from None
 
 
 def incident_response(incident: dict[str, Any]) -> Response:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import unquote
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -32,6 +31,7 @@ from schemas import check_name
 from serving.database import Database
 from serving.http.bodies import JsonResponse, read_json, read_query
 from serving.http.callers import Callers
+from serving.http.paths import path_asset, path_id
 from serving.http.rest_app import ROOM, Call
 from serving.requests.incident_bodies import read_if_match, read_token
 from serving.requests.query import flag, refuse_unknown
@@ -42,7 +42,6 @@ log = logging.getLogger("bentoml.serving.schedules")
 #: Windows that ended longer ago are listed only with ``ended=true``.
 RECENT = timedelta(days=7)
 _CHANGEABLE = frozenset(one.name for one in fields(MaintenanceWindow)) - {"id"}
-_RESETS = f"{ROOM}/streams/"
 
 
 class ScheduleHandlers:
@@ -81,7 +80,7 @@ class ScheduleHandlers:
 
     async def change_window(self, request: Request) -> Response:
         """Change a window, all of whose other fields stay."""
-        wanted = window_id(request)
+        wanted = path_id(request, "maintenance window")
         version = read_if_match(request.headers.get("if-match"))
         body, who = await self._body(request)
         changes = without_id(body)
@@ -100,7 +99,7 @@ class ScheduleHandlers:
 
     async def delete_window(self, request: Request) -> Response:
         """Delete a window."""
-        wanted = window_id(request)
+        wanted = path_id(request, "maintenance window")
         version = read_if_match(request.headers.get("if-match"))
         who = self._callers.name(request)
 
@@ -161,7 +160,7 @@ class ScheduleHandlers:
 
     async def reset(self, request: Request) -> Response:
         """Ask that an asset's streams begin anew."""
-        asset = asset_of(request)
+        asset = path_asset(request, f"{ROOM}/streams/", "/reset")
         body, who = await self._body(request, may_lack=True)
         unknown = sorted(body.keys() - {"sensor_id", "reason"})
         if unknown:
@@ -237,28 +236,6 @@ def window_response(row: Mapping[str, Any], status: int = 200) -> Response:
     response = JsonResponse(shown(row), status)
     response.headers["etag"] = f'"{row["version"]}"'
     return response
-
-
-def window_id(request: Request) -> UUID:
-    """Read a window's id out of the path."""
-    text = request.path_params["id"]
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound(f"no maintenance window {text[:80]!r}: ids are UUIDs") from None
-
-
-def asset_of(request: Request) -> str:
-    """Read the asset's name out of the path as it came: it may hold a slash, percent-encoded."""
-    raw = request.scope.get("raw_path") or request.scope["path"].encode()
-    encoded = raw.split(b"?")[0].removesuffix(b"/").removeprefix(_RESETS.encode())
-    encoded = encoded.removesuffix(b"/reset")
-    if b"/" in encoded:
-        raise NotFound("no such path; a / in an asset's name is written %2F")
-    try:
-        return check_name(unquote(encoded.decode("ascii"), errors="strict"), "asset_id")
-    except UnicodeDecodeError:
-        raise NotFound("asset_id: is not percent-encoded UTF-8") from None
 
 
 def schedule_calls(rest: ScheduleHandlers) -> list[Call]:
