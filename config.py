@@ -199,7 +199,9 @@ class Settings(BaseSettings):
     kafka_ssl_check_hostname: bool = Field(True, description="brokers must be who they say")
 
     # -- bridge ------------------------------------------------------------------------------
-    bridge_lanes: int = Field(2, ge=1, le=64, description="batches in flight at once")
+    bridge_lanes: int = Field(
+        4, ge=1, le=64, description="batches in flight at once, each of other partitions"
+    )
     bridge_batch_max: int = Field(2000, ge=1, le=50_000, description="records in one batch at most")
     bridge_batch_age_ms: float = Field(10, ge=0, description="a record waits no longer for others")
     bridge_batch_seconds: float = Field(4, gt=0, description="longer batches are made smaller")

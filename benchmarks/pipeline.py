@@ -142,6 +142,13 @@ def cpu_seconds(pid: int) -> float:
     return float(sum(one.user + one.system for one in times))
 
 
+def resident_mb(pid: int) -> float:
+    """Resident memory of one process."""
+    import psutil
+
+    return float(psutil.Process(pid).memory_info().rss) / 2**20
+
+
 class Clock:
     """CPU time and the bridge's stage counters between two moments of one run."""
 
@@ -175,6 +182,7 @@ class Clock:
             whole += used
             print(f"CPU {name:<9}{1e6 * used / readings:>8.1f} us/reading")
         print(f"CPU {'together':<9}{1e6 * whole / readings:>8.1f} us/reading")
+        print(f"resident memory of the bridge: {resident_mb(self._stage.pids['bridge']):.0f} MB")
 
 
 def throughput(stage: Stage, total: int) -> float:

@@ -131,6 +131,11 @@ def _scorer(settings: Settings) -> HttpScorer:
     )
 
 
+def connections(settings: Settings) -> int:
+    """Count the database connections in use when all works at once."""
+    return settings.bridge_lanes + CONNECTIONS_BESIDES
+
+
 def check_pool(settings: Settings) -> None:
     """Reject more workers (``BRIDGE_LANES``) than the pool has connections for.
 
@@ -139,7 +144,7 @@ def check_pool(settings: Settings) -> None:
     SettingsError
         Workers would wait for one another's connections, and the last of them time out.
     """
-    needed = settings.bridge_lanes + CONNECTIONS_BESIDES
+    needed = connections(settings)
     most = settings.database_pool_size + settings.database_pool_overflow
     if needed > most:
         raise SettingsError(
@@ -157,7 +162,7 @@ def _run(settings: Settings, drain: bool) -> int:
     metrics = Metrics()
     if settings.bridge_metrics_port is not None:
         metrics.serve(settings.bridge_metrics_port)
-    engine = _until(stopping, "database", lambda: open_engine(settings))
+    engine = _until(stopping, "database", lambda: open_engine(settings, connections(settings)))
     if engine is None:
         return 0
     try:

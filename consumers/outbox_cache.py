@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from db.queries.outbox import Content, MessageKey
 
-#: Some 8,000 alarms of 24 features: more than what two lanes store while one chunk is published.
+#: Some 8,000 alarms of 24 features: a batch of each of four lanes, more than is stored
+#: while one chunk is published.
 CACHE_BYTES: Final = 32 * 2**20
 
 

@@ -130,8 +130,11 @@ def make_engine(url: URL | str, **options: Any) -> Engine:
     )
 
 
-def open_engine(settings: Settings) -> Engine:
+def open_engine(settings: Settings, kept: int = 0) -> Engine:
     """Make the engine that the settings describe, connecting to nothing but an embedded server.
+
+    ``kept`` connections stay open once made, where the pool allows so many in all: those that are
+    always in use would otherwise be opened again and again as overflow.
 
     Raises
     ------
@@ -141,10 +144,12 @@ def open_engine(settings: Settings) -> Engine:
         The embedded server cannot be started.
     """
     url = database_url(settings)
+    most = settings.database_pool_size + settings.database_pool_overflow
+    kept = min(max(settings.database_pool_size, kept), most)
     engine = make_engine(
         url,
-        pool_size=settings.database_pool_size,
-        max_overflow=settings.database_pool_overflow,
+        pool_size=kept,
+        max_overflow=most - kept,
         pool_timeout=settings.database_pool_timeout_s,
         pool_recycle=settings.database_pool_recycle_s,
         connect_args=connect_args(settings, url),

@@ -31,6 +31,13 @@ def opened(**settings: Any) -> Iterator[Engine]:
         engine.dispose()
 
 
+def test_connections_always_in_use_stay_open_within_what_the_pool_allows() -> None:
+    settings = Settings(_env_file=None, database_url="postgresql://nobody@localhost/none")
+    for kept, (size, more) in {0: (5, 10), 8: (8, 7), 40: (15, 0)}.items():
+        pool: Any = open_engine(settings, kept).pool
+        assert (pool.size(), pool._max_overflow) == (size, more)
+
+
 def refusal(engine: Engine) -> StorageUnavailable:
     with pytest.raises(StorageUnavailable) as caught, transaction(engine) as connection:
         connection.execute(text("SELECT 1"))
