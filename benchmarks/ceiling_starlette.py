@@ -13,8 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from models.bundles.bundle import Bundle
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.policy import ScoringPolicy
 
 POLICY = ScoringPolicy()
 MODEL_SET = Bundle.load(Path(os.environ["BUNDLE_DIR"])).model_set("default")

@@ -20,8 +20,8 @@ from benchmarks.noise import noise
 from benchmarks.report import Row
 from benchmarks.simulated import calm, plant
 from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.scoring.adaptation import BUDGETS
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import BUDGETS
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

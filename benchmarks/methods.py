@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from benchmarks.measures import hotelling, largest_z
 from benchmarks.report import OURS
 from benchmarks.scored import Run, run_series
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from models.scoring.tail import threshold_of
 
 Bools = NDArray[np.bool_]

@@ -19,8 +19,8 @@ from benchmarks.scored import run_series
 from datasets import Stream, load
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from training.data.preparation import Prepared, prepare
 from training.data.splits import prepared
 from training.evaluation.measures import Scored

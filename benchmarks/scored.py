@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 
 Floats = NDArray[np.float64]
 

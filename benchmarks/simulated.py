@@ -11,8 +11,8 @@ from benchmarks.measures import alarm_rate
 from benchmarks.methods import Judged, judge
 from benchmarks.report import OURS, Row
 from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.scoring.adaptation import BUDGETS
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import BUDGETS
 from training.simulate import Fault, Plant, simulate
 
 Bools = NDArray[np.bool_]

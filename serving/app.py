@@ -19,7 +19,7 @@ from db.incident_upkeep import Clockwork
 from db.migrate import migrate
 from db.session import open_engine
 from models.registry.base import open_registry
-from models.scoring.adaptation import ScoringPolicy
+from models.scoring.policy import ScoringPolicy
 from serving.bundles.champion import Champion
 from serving.bundles.manager import BundleManager
 from serving.bundles.registry_client import (

@@ -18,7 +18,7 @@ from datasets import Stream, add_format_arguments, format_of
 from errors import InputError, TrainingError
 from models.detectors.base import MODEL_NAMES
 from models.fitting.options import FitOptions
-from models.scoring.adaptation import ScoringPolicy
+from models.scoring.policy import ScoringPolicy
 from models.scoring.tail import criticality_of
 from runtime import run_command
 from schemas import CRITICALITIES

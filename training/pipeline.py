@@ -15,8 +15,8 @@ from config import Settings
 from errors import BundleError, TrainingError
 from models.bundles.bundle import Bundle, Rule
 from models.fitting.options import FitOptions
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from training.cli.common import policy_of, registry_of
 from training.cli.progress import ProgressDisplay
 from training.data.groups import Grouping, by_rules, for_group, group_streams

@@ -16,7 +16,7 @@ from models.bundles.bundle import Bundle
 from models.registry.base import CHALLENGER, CHAMPION, Registry
 from models.registry.mlflow_setup import without_login
 from models.registry.pyfunc import BundleModel
-from models.scoring.adaptation import ScoringPolicy
+from models.scoring.policy import ScoringPolicy
 from training.publishing.promotion import challenge, promote
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from errors import TrainingError
 from models.fitting.calibrate import adapted
-from models.scoring.adaptation import BUDGETS, AdaptationParams
+from models.scoring.adaptation import AdaptationParams
 from models.scoring.calibration import Calibration
 from models.scoring.incidents import (
     APART,
@@ -33,6 +33,7 @@ from models.scoring.incidents import (
     BurstRates,
     OpeningRule,
 )
+from models.scoring.policy import BUDGETS
 from models.scoring.tail import Tail, fit_tail
 
 Floats = NDArray[np.float64]

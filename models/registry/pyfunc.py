@@ -22,8 +22,8 @@ import pandas as pd
 from errors import AnomalyError
 from models.bundles.bundle import Bundle
 from models.detectors.base import MODEL_NAMES
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import Reading
+from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
 from schemas import parse_timestamp
 

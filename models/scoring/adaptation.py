@@ -1,43 +1,40 @@
-"""Adaptive state of one stream: smoothing, the tail that follows the stream, recovery.
+"""Adaptive state of one stream: smoothing, recovery, the tail that follows the stream.
 
-All of it works on ``m``, the maximum of the swift and the slow magnitude in decades of rarity: the
-combined magnitude smoothed over a reading or two, where most of what is a fault lasts and most of
-what is chance does not, and over some twenty, where weak faults rise that last. ``m`` is
-in decades,
-and none of it knows the false-alarm budget: the same readings get the same score on every asset.
+Three small objects, each with one ``update`` per reading, and :class:`AdaptiveTail`, which holds
+them. None of it knows the false-alarm budget: the same readings get the same score on every asset.
 
-The tail follows the stream by an offset and a stretch: ``p = tail((m - offset) / stretch)``. Both
-track a quantile by stochastic approximation (Robbins & Monro 1951): the stretch moves up by
-``rate * 0.9`` when a reading lies above the 90 % quantile and down by ``rate * 0.1`` when it lies
-below; the offset does the same at the median. A step does not depend on how far above, so
-influence is capped. Readings beyond the gate (``p`` below GATE) are left out, which alone would
-ratchet the tail down for ever: what is left out must be accounted for. They therefore count as
-"above" as well, as long as there are not more of them than normal operation explains: each is
-paid for with a token, and tokens come in at a small multiple of the gate's own probability. A
-lasting fault runs out of tokens at once and moves nothing.
+The magnitude ``m`` is the maximum of the swift and the slow one, in decades of rarity
+(:class:`Smoother`): smoothed over a reading or two, where most of what is a fault lasts and most
+of what is chance does not, and over some twenty, where weak faults rise that last.
+
+An excursion beyond the gate has a peak (:class:`ExcursionTracker`). When the level falls below
+RECOVERY times the peak the stream has recovered: what remains is not smoothed into a new alarm
+until the peak, which fades, is gone, and the tail may follow the level the stream came back to.
+
+The tail follows the stream by an offset and a stretch, ``p = tail((m - offset) / stretch)``
+(:class:`QuantileTracker`). Both track a quantile by stochastic approximation (Robbins & Monro
+1951): the stretch moves up by ``rate * 0.9`` when a reading lies above the 90 % quantile and down
+by ``rate * 0.1`` when it lies below; the offset does the same at the median. A step does not
+depend on how far above, so influence is capped. Readings beyond the gate (``p`` below GATE) are
+left out, which alone would ratchet the tail down for ever: what is left out must be accounted
+for. They therefore count as "above" as well, as long as there are not more of them than normal
+operation explains: each is paid for with a token, and tokens come in at a small multiple of the
+gate's own probability. A lasting fault runs out of tokens at once and moves nothing.
 
 Where a new stream stands among its group is not known: its first readings say so. For the first
 ``start`` of them nothing is left out and the offset moves in steps that fall as 1 / n, by at most
 about 0.6 decades in all.
-
-An excursion beyond the gate has a peak. When the level falls below RECOVERY times the peak the
-stream has recovered: what remains is not smoothed into a new alarm until the peak, which fades,
-is gone, and the tail may follow the level the stream came back to.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from models.scoring.calibration import Calibration
-from models.scoring.incidents import AT_ONCE, INCIDENT_BUDGETS, BurstRates, OpeningRule
-from models.scoring.tail import threshold_of
 
-#: Budgets by criticality of the asset, false alarms per reading.
-BUDGETS: Final = {"critical": 1e-2, "high": 10**-2.5, "medium": 1e-3, "low": 1e-4}
 #: ``log10 p`` beyond which a reading teaches nothing.
 GATE: Final = -2.0
 #: ``log10`` of the share of readings above the quantile that is tracked.
@@ -68,54 +65,6 @@ _SHARE = 10.0**HIGH
 _FIRST = 10.0  # the first step is a 2 * _FIRST-th of the stretch
 
 
-@dataclass(frozen=True)
-class ScoringPolicy:
-    """How the service is to judge; settings of the whole installation.
-
-    Parameters
-    ----------
-    budgets : false alarms per reading by criticality of the asset.
-    adaptation : whether each stream's tail follows the stream.
-    event_silence_s : an event ends after so long without an anomaly.
-    accept_shift_after : readings without a break beyond the gate, alarming all the while, after
-        which a persistent shift becomes the new normal; 0: never.
-    gap_factor, gap_s : a pause longer than ``gap_factor`` training intervals, or ``gap_s`` where
-        given, restarts the window.
-    incident_budgets : false incidents per asset and month by criticality of the asset.
-    incident_at_once : share of these that may open at once; 0: all wait for the on-delay.
-    """
-
-    budgets: Mapping[str, float] = field(default_factory=lambda: dict(BUDGETS))
-    adaptation: bool = True
-    event_silence_s: float = 7200.0
-    accept_shift_after: int = 0
-    gap_factor: float = 20.0
-    gap_s: float | None = None
-    incident_budgets: Mapping[str, float] = field(default_factory=lambda: dict(INCIDENT_BUDGETS))
-    incident_at_once: float = AT_ONCE
-
-    def threshold(self, criticality: str) -> float:
-        """Return the score at which an asset of this criticality alarms."""
-        return threshold_of(self._budget(criticality))
-
-    def opening_rule(
-        self, rates: BurstRates | None, criticality: str, raised: float = 0.0
-    ) -> OpeningRule | None:
-        """Return what opens an incident of such an asset; None, without rates: every event does.
-
-        ``raised`` is by how many decades more rare peaks must be than the budget asks.
-        """
-        if rates is None:
-            return None
-        usual = self.incident_budgets["medium"]
-        budget = self.incident_budgets.get(criticality, usual)
-        level = -math.log10(self._budget(criticality))
-        return rates.rule(level, budget, self.incident_at_once, raised)
-
-    def _budget(self, criticality: str) -> float:
-        return self.budgets.get(criticality, self.budgets["medium"])
-
-
 @dataclass(frozen=True, slots=True)
 class AdaptationParams:
     """How far and how fast a tail may follow its stream; part of a model set.
@@ -136,60 +85,179 @@ class AdaptationParams:
     start: int = 100
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON.
-
-        The keys are those of stored bundles, whatever the attributes are called.
-        """
-        return {
-            "rate": self.rate, "pace": self.pace, "least": self.least, "most": self.most,
-            "furthest": self.furthest, "start": self.start,
-        }  # fmt: skip
+        """Return it ready for JSON."""
+        return {key: getattr(self, key) for key in _KEYS}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> AdaptationParams:
         """Read what :meth:`to_dict` returned; a key that is absent has its default."""
-        usual = cls()
-        return cls(
-            rate=data.get("rate", usual.rate),
-            pace=data.get("pace", usual.pace),
-            least=data.get("least", usual.least),
-            most=data.get("most", usual.most),
-            furthest=data.get("furthest", usual.furthest),
-            start=data.get("start", usual.start),
-        )
+        return cls(**{key: data[key] for key in _KEYS if key in data})
+
+
+#: Of stored bundles: these stay, whatever else a release adds.
+_KEYS: Final = ("rate", "pace", "least", "most", "furthest", "start")
+
+
+class Smoother:
+    """The swift and the slow magnitude: the combined one over a reading or two, and some twenty.
+
+    Attributes
+    ----------
+    slow, quick : averages of half-life 20 and 4; what ``slow`` is more than RINGING times ``quick``
+        above the median is cut off.
+    swift : the newest swift magnitude; UNSET: none yet.
+    """
+
+    __slots__ = ("quick", "slow", "swift")
+
+    def __init__(self, slow: float, quick: float | None = None, swift: float = UNSET) -> None:
+        self.slow = slow
+        self.quick = slow if quick is None else quick
+        self.swift = swift
+
+    def update(self, fast: float, cal: Calibration, held: bool) -> float:
+        """Take in a reading's combined magnitude; return the larger of swift and slow.
+
+        ``held`` keeps the slow one at its median: what is left of an excursion is no alarm.
+        """
+        clipped = fast if fast < CLIP else CLIP
+        self.quick += QUICK_ALPHA * (clipped - self.quick)
+        slow = self.slow + ALPHA * (clipped - self.slow)
+        most = cal.median + RINGING * self.quick
+        self.slow = cal.median if held else slow if slow < most else most
+        swift = fast
+        if cal.swiftness < 1.0:
+            if self.swift >= 0.0:
+                swift = self.swift + cal.swiftness * (fast - self.swift)
+            self.swift = swift
+        smooth = cal.shift + cal.gain * self.slow
+        return swift if swift > smooth else smooth
+
+
+class ExcursionTracker:
+    """The stretch beyond the gate that the stream is in, or comes back from.
+
+    Attributes
+    ----------
+    level : average magnitude of half-life 20, each clipped at LEVEL_CLIP.
+    peak : highest level of the excursion, fading; 0: there is none.
+    """
+
+    __slots__ = ("level", "peak")
+
+    def __init__(self, level: float = 0.0, peak: float = 0.0) -> None:
+        self.level = level
+        self.peak = peak
+
+    def update(self, fast: float, cal: Calibration) -> bool:
+        """Take in a reading's combined magnitude; whether the stream has come back from the peak.
+
+        Until the peak has faded, what is left of the excursion is not smoothed into a new one.
+        """
+        self.level += ALPHA * ((fast if fast < LEVEL_CLIP else LEVEL_CLIP) - self.level)
+        if self.peak == 0.0:
+            return False
+        self.peak = max(PEAK_DECAY * self.peak, self.level)
+        line = RECOVERY * self.peak
+        if self.level >= line:
+            return False
+        if line < cal.high:
+            self.peak = 0.0
+        return True
+
+    def begin(self) -> None:
+        """Note that the magnitude lies beyond the gate."""
+        if self.peak == 0.0:
+            self.peak = self.level
+
+
+class QuantileTracker:
+    """Offset and stretch of the tail: the stream's own median and 90 % quantile.
+
+    Attributes
+    ----------
+    log_stretch, offset : of the tail; the offset in decades.
+    tokens : readings beyond the gate that normal operation still explains.
+    beyond : readings in a row beyond the gate.
+    age : readings so far, counted up to the params' ``start``.
+    """
+
+    __slots__ = ("age", "beyond", "log_stretch", "offset", "tokens")
+
+    def __init__(
+        self,
+        log_stretch: float = 0.0,
+        offset: float = 0.0,
+        tokens: float = _TOKENS,
+        beyond: int = 0,
+        age: int = 0,
+    ) -> None:
+        self.log_stretch = log_stretch
+        self.offset = offset
+        self.tokens = tokens
+        self.beyond = int(beyond)
+        self.age = int(age)
+
+    def update(
+        self, m: float, cal: Calibration, how: AdaptationParams, recovered: bool, accept: int
+    ) -> float:
+        """Take in a magnitude; return it less the offset, over the stretch, as both were."""
+        u = self.relative(m, cal)
+        stretch = math.exp(self.log_stretch)
+        young = self.age < how.start
+        self.age += young
+        if young or recovered or u <= cal.gate:
+            self._learn(u, cal, how, stretch, young)
+            return u
+        self.beyond += 1
+        if accept and self.beyond > accept:
+            self.offset = max(m - cal.middle * stretch, 0.0)
+            self.beyond = 0
+        elif self.tokens >= 1.0:
+            self.tokens -= 1.0
+            self._move((1.0 - _SHARE) * how.rate, 0.5 * how.rate * how.pace * stretch, how)
+        return u
+
+    def _learn(
+        self, u: float, cal: Calibration, how: AdaptationParams, stretch: float, young: bool
+    ) -> None:
+        self.beyond = 0
+        if self.tokens < _TOKENS:
+            self.tokens += _TOKEN_RATE
+        pace = how.rate * how.pace
+        if young:
+            pace = max(pace, 0.5 / (_FIRST + self.age))
+        up = how.rate * (1.0 - _SHARE if u > cal.high else -_SHARE)
+        self._move(up, pace * stretch * (0.5 if u > cal.middle else -0.5), how)
+
+    def _move(self, by: float, along: float, how: AdaptationParams) -> None:
+        self.log_stretch = min(max(self.log_stretch + by, math.log(how.least)), math.log(how.most))
+        # an accepted shift may lie beyond the bound, and then only shrinks
+        most = max(how.furthest, self.offset)
+        self.offset = min(max(self.offset + along, 0.0), most)
+
+    def relative(self, m: float, cal: Calibration) -> float:
+        """Return a magnitude as the tail sees it now: less the offset, over the stretch.
+
+        Beyond the gate what is further is further by as much, whatever the stretch: how far a
+        fault lies is not told by how noisy the stream has been.
+        """
+        above = m - self.offset
+        stretch = math.exp(self.log_stretch)
+        if not cal.local or above <= cal.gate * stretch:
+            return above / stretch
+        return cal.gate + above - cal.gate * stretch
 
 
 class AdaptiveTail:
     """The budget-free state of one stream; ``step`` is the whole of the adaptation."""
 
-    __slots__ = (
-        "age", "beyond", "level", "log_stretch", "offset", "peak", "quick", "slow", "swift",
-        "tokens",
-    )  # fmt: skip
+    __slots__ = ("excursion", "quantiles", "smoother")
 
-    def __init__(
-        self,
-        slow: float,
-        log_stretch: float = 0.0,
-        tokens: float = _TOKENS,
-        peak: float = 0.0,
-        level: float = 0.0,
-        offset: float = 0.0,
-        beyond: int = 0,
-        age: int = 0,
-        quick: float | None = None,
-        swift: float = UNSET,
-    ) -> None:
-        self.slow = slow
-        self.swift = swift
-        self.quick = slow if quick is None else quick
-        self.level = level
-        self.offset = offset
-        self.beyond = int(beyond)
-        self.age = int(age)
-        self.log_stretch = log_stretch
-        self.tokens = tokens
-        self.peak = peak
+    def __init__(self, median: float, age: int = 0) -> None:
+        self.smoother = Smoother(median)
+        self.excursion = ExcursionTracker()
+        self.quantiles = QuantileTracker(age=age)
 
     def step(
         self, fast: float, cal: Calibration, how: AdaptationParams | None, accept: int = 0
@@ -207,100 +275,31 @@ class AdaptiveTail:
         -------
         (m, u) : the magnitude, and the same less the offset, over the stretch.
         """
-        self.level += ALPHA * ((fast if fast < LEVEL_CLIP else LEVEL_CLIP) - self.level)
-        clipped = fast if fast < CLIP else CLIP
-        self.quick += QUICK_ALPHA * (clipped - self.quick)
-        self.slow += ALPHA * (clipped - self.slow)
-        most = cal.median + RINGING * self.quick
-        if self.slow > most:
-            self.slow = most
-        recovered = self.peak > 0.0 and self._recovered(cal)
-        smooth = cal.shift + cal.gain * self.slow
-        swift = fast
-        if cal.swiftness < 1.0:
-            if self.swift >= 0.0:
-                swift = self.swift + cal.swiftness * (fast - self.swift)
-            self.swift = swift
-        m = swift if swift > smooth else smooth
-        if m > cal.gate and self.peak == 0.0:
-            self.peak = self.level
-        if how is None:
-            return m, m
-        stretch = math.exp(self.log_stretch)
-        u = self.relative(m, cal)
-        young = self.age < how.start
-        self.age += young
-        if u > cal.gate and not recovered and not young:
-            self.beyond += 1
-            if accept and self.beyond > accept:
-                self.offset = max(m - cal.middle * stretch, 0.0)
-                self.beyond = 0
-            elif self.tokens >= 1.0:
-                self.tokens -= 1.0
-                self._move((1.0 - _SHARE) * how.rate, 0.5 * how.rate * how.pace * stretch, how)
-        else:
-            self.beyond = 0
-            if self.tokens < _TOKENS:
-                self.tokens += _TOKEN_RATE
-            up = how.rate * (1.0 - _SHARE if u > cal.high else -_SHARE)
-            pace = how.rate * how.pace
-            if young:
-                pace = max(pace, 0.5 / (_FIRST + self.age))
-            self._move(up, pace * stretch * (0.5 if u > cal.middle else -0.5), how)
-        return m, u
+        recovered = self.excursion.update(fast, cal)
+        m = self.smoother.update(fast, cal, held=recovered)
+        if m > cal.gate:
+            self.excursion.begin()
+        return m, m if how is None else self.quantiles.update(m, cal, how, recovered, accept)
 
     def relative(self, m: float, cal: Calibration) -> float:
-        """Return a magnitude as the tail sees it now: less the offset, over the stretch.
-
-        Beyond the gate what is further is further by as much, whatever the stretch: how far a
-        fault lies is not told by how noisy the stream has been.
-        """
-        above = m - self.offset
-        stretch = math.exp(self.log_stretch)
-        if not cal.local or above <= cal.gate * stretch:
-            return above / stretch
-        return cal.gate + above - cal.gate * stretch
-
-    def _recovered(self, cal: Calibration) -> bool:
-        """Follow the excursion's peak; whether the stream has come back from it.
-
-        Until the peak has faded, what is left of the excursion is not smoothed into a new one.
-        """
-        self.peak *= PEAK_DECAY
-        if self.level > self.peak:
-            self.peak = self.level
-        line = RECOVERY * self.peak
-        if self.level >= line:
-            return False
-        self.slow = cal.median
-        if line < cal.high:
-            self.peak = 0.0
-        return True
-
-    def _move(self, by: float, along: float, how: AdaptationParams) -> None:
-        moved = self.log_stretch + by
-        self.log_stretch = min(max(moved, math.log(how.least)), math.log(how.most))
-        # an accepted shift may lie beyond the bound, and then only shrinks
-        most = max(how.furthest, self.offset)
-        self.offset = min(max(self.offset + along, 0.0), most)
+        """Return a magnitude as the tail sees it now: less the offset, over the stretch."""
+        return self.quantiles.relative(m, cal)
 
     def pause(self, median: float) -> None:
         """After a gap: what was smooth before says nothing about now."""
-        self.slow = self.quick = self.level = median
-        self.swift = UNSET
-        self.peak = 0.0
+        self.smoother = Smoother(median)
+        self.excursion = ExcursionTracker(level=median)
 
     def settle_again(self) -> None:
         """After maintenance: find the stream's place as a new stream's is found."""
-        self.age = 0
+        self.quantiles.age = 0
 
     def to_list(self) -> list[float]:
-        """Return it ready for JSON, exactly."""
-        known = [
-            self.slow, self.log_stretch, self.tokens, self.peak, self.level, self.offset,
-            self.beyond, self.age, self.quick,
-        ]  # fmt: skip
-        return known if self.swift < 0.0 else [*known, self.swift]
+        """Return it ready for JSON, exactly; in the order of _RANGES."""
+        s, e, q = self.smoother, self.excursion, self.quantiles
+        known = [s.slow, q.log_stretch, q.tokens, e.peak, e.level, q.offset, q.beyond, q.age,
+                 s.quick]  # fmt: skip
+        return known if s.swift < 0.0 else [*known, s.swift]
 
     @classmethod
     def from_list(cls, data: Any) -> AdaptiveTail:
@@ -309,13 +308,20 @@ class AdaptiveTail:
         Raises
         ------
         ValueError, TypeError
-            Too short, not numbers, or not numbers that a follower can have.
+            Empty, not numbers, or not numbers that a tail can have.
         """
-        values = list(data)[: len(_RANGES)]
-        for value, (name, (least, most)) in zip(values, _RANGES.items(), strict=False):
+        known = dict(zip(_RANGES, data, strict=False))
+        for name, value in known.items():
+            least, most = _RANGES[name]
             if isinstance(value, bool) or not least <= value <= most:
                 raise ValueError(f"tail: {name} {value!r:.40} lies outside {least:g}..{most:g}")
-        return cls(*values)
+        if not known:
+            raise ValueError("tail: is empty")
+        tail = cls(known["slow"])
+        for part in (tail.smoother, tail.excursion, tail.quantiles):
+            for name in known.keys() & set(part.__slots__):
+                setattr(part, name, known[name])
+        return tail
 
 
 #: What each number of a stored tail can be, in their order. Wide: they keep what is computed from

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from errors import AnomalyError
 from models.detectors.base import LSTM_AUTOENCODER, Array
-from models.scoring.adaptation import GATE, ScoringPolicy
+from models.scoring.adaptation import GATE
 from models.scoring.calibration import Calibration
 from models.scoring.events import ANOMALY, SENSOR_FAULT, advance
 from models.scoring.explanation import Explainer
 from models.scoring.incidents import Burst
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from models.scoring.tail import FLOOR, criticality_of, score_of
 from models.scoring.windows import LEFT_OUT, PreparedReading, PreparedStream
 from schemas import REPEATED_HOUR_S

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from errors import AnomalyError, InputError, MissingFeatures
 from models.detectors.base import LSTM_AUTOENCODER, Array, Detector
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.decision import CalibratedScores, StreamScorer, error_entry
 from models.scoring.explanation import Explainer
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from models.scoring.windows import BAD_STATE, RESET, PreparedStream, Reading, StreamWork, prepare
 
 Floats = NDArray[np.float64]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from models.scoring.windows import ADDED, RESTARTED
 
 #: Is told a place, and the state and window that a stream has there.

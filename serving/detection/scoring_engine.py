@@ -18,9 +18,9 @@ from typing import Any
 from errors import AnomalyError, InputError, Unavailable, UnknownGroup
 from models.bundles.bundle import Bundle
 from models.detectors.base import Array
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import Reading, StreamOutcome, StreamWork, run
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from serving import metrics
 from serving.batching import Batcher
 from serving.detection.runners import Runners

@@ -12,7 +12,7 @@ from rich.console import Console
 from config import Settings, load_settings
 from errors import AnomalyError
 from models.registry.base import Registry, open_registry
-from models.scoring.adaptation import ScoringPolicy
+from models.scoring.policy import ScoringPolicy
 
 EXIT_REFUSED = 1
 _WIDTH = 120

@@ -22,8 +22,8 @@ from errors import AnomalyError, TrainingError
 from models.detectors.base import Progress
 from models.fitting.model_set_fit import FitReport, fit_model_set
 from models.fitting.options import FitOptions
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from training.cli.progress import ProgressDisplay, pump
 from training.data.preparation import LEAST_ROWS, Prepared, without_labelled
 from training.data.ranges import range_of

@@ -27,9 +27,9 @@ from datasets import Stream
 from models.detectors.base import Progress
 from models.fitting.injection import Fault, inject
 from models.fitting.scaling import robust_spread
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import carried
 from training.evaluation.measures import Scored
 from training.fitting.stream_scores import readings_of, score_streams

@@ -14,9 +14,9 @@ import numpy as np
 
 from datasets import Stream
 from models.detectors.base import MODEL_NAMES, Progress
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import Reading
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import Note, replay
 from training.evaluation.measures import Scored
 

@@ -21,8 +21,8 @@ from datasets import Stream
 from errors import AnomalyError
 from models.bundles.bundle import Bundle
 from models.detectors.base import Progress
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from training.data.ranges import newer_from
 from training.data.sources import TrainingData
 from training.evaluation.measures import Scored, alarm_rate, confusion, labelled_events

@@ -18,7 +18,7 @@ from models.detectors.base import LSTM_AUTOENCODER
 from models.registry.base import Registry
 from models.registry.mlflow_runs import BUNDLE_KIND, DETECTOR_KIND, GROUP_TAG, KIND_TAG, MODEL_TAG
 from models.registry.mlflow_setup import silent_mlflow
-from models.scoring.adaptation import ScoringPolicy
+from models.scoring.policy import ScoringPolicy
 from training.evaluation import plots
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Result, Task

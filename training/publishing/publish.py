@@ -20,7 +20,7 @@ from models.bundles.bundle import Bundle
 from models.registry.base import CHALLENGER, CHAMPION, Registry
 from models.registry.bento_store import Imported, import_alias, import_version
 from models.registry.pyfunc import BundleModel
-from models.scoring.adaptation import ScoringPolicy
+from models.scoring.policy import ScoringPolicy
 from training.cli.progress import ProgressDisplay
 from training.data.sources import TrainingData
 from training.evaluation.summary import Measures

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from models.scoring.adaptation import ScoringPolicy
+from models.scoring.policy import ScoringPolicy
 from training.evaluation.incident_measures import incidents_line
 from training.evaluation.measures import (
     Scored,

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from models.scoring.adaptation import ScoringPolicy
+from models.scoring.policy import ScoringPolicy
 from training.evaluation.incident_measures import incidents_line
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Result

@@ -17,8 +17,8 @@ import pytest
 
 from models.bundles.bundle import Bundle
 from models.registry.base import CHAMPION, open_registry
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import Reading
+from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
 from training.publishing.promotion import load_version, promote, roll_back
 

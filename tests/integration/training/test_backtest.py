@@ -12,7 +12,7 @@ from rich.console import Console
 from datasets import Stream
 from errors import TrainingError
 from models.detectors.base import MODEL_NAMES
-from models.scoring.adaptation import ScoringPolicy
+from models.scoring.policy import ScoringPolicy
 from tests.fixtures.training import TINIEST, TINY, small_plant
 from training.backtest import in_order, run_all, tasks_of, write_scores
 from training.cli.progress import ProgressDisplay

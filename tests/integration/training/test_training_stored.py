@@ -19,8 +19,8 @@ from db.session import transaction
 from errors import DatasetError
 from models.bundles.bundle import Bundle
 from models.feature_drift import SCORE
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import Reading
+from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
 from tests.fixtures.training import TINIEST, run, small_plant
 from training import drift, fit

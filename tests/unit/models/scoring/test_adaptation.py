@@ -11,8 +11,9 @@ import pytest
 
 from models.fitting.calibrate import adapted, calibrate, ewma, smoothing
 from models.fitting.cross_validation import OutOfFold
-from models.scoring.adaptation import CLIP, AdaptationParams, AdaptiveTail, ScoringPolicy
+from models.scoring.adaptation import CLIP, AdaptationParams, AdaptiveTail
 from models.scoring.calibration import Calibration, subset_key
+from models.scoring.policy import ScoringPolicy
 
 NAMES = ("one_class_svm",)
 HOW = AdaptationParams()
@@ -135,7 +136,7 @@ def test_start_up_spike_is_not_carried_into_calibration():
 def test_fast_feeds_the_smoothing_at_most_the_clip(cal):
     follower = AdaptiveTail(cal.median)
     follower.step(1e6, cal, HOW)
-    assert follower.slow <= cal.median + CLIP
+    assert follower.smoother.slow <= cal.median + CLIP
 
 
 def test_recovery_ends_the_smoothed_alarm_at_once(cal):
@@ -179,9 +180,9 @@ def test_bounds_hold_whatever_comes(cal):
     follower = AdaptiveTail(cal.median)
     for f in np.random.default_rng(0).exponential(3.0, size=5000):
         follower.step(float(f), cal, HOW)
-        assert HOW.least <= math.exp(follower.log_stretch) * 1.000001
-        assert math.exp(follower.log_stretch) <= HOW.most * 1.000001
-        assert 0.0 <= follower.offset <= HOW.furthest
+        assert HOW.least <= math.exp(follower.quantiles.log_stretch) * 1.000001
+        assert math.exp(follower.quantiles.log_stretch) <= HOW.most * 1.000001
+        assert 0.0 <= follower.quantiles.offset <= HOW.furthest
 
 
 def test_thresholds_are_the_budgets():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import Reading
+from models.scoring.policy import ScoringPolicy
 from tests.fixtures.bundle import points
 from tests.unit.ensemble_scoring import one
 from training.simulate import simulate

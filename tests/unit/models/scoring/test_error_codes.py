@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from models.bundles.bundle import Bundle
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.baseline import FirstReadings, first_level
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from models.scoring.preprocessing import Preprocessing
 
 FOLDER = Path(__file__).parents[3] / "fixtures" / "f469d9d"

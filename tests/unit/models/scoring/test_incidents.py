@@ -11,7 +11,6 @@ import pytest
 
 from errors import InputError
 from models.bundles.bundle import Bundle
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import StreamWork, score
 from models.scoring.incidents import (
     APART,
@@ -22,6 +21,7 @@ from models.scoring.incidents import (
     BurstRates,
     OpeningRule,
 )
+from models.scoring.policy import ScoringPolicy
 from tests.fixtures.bundle import points
 from tests.unit.ensemble_scoring import in_pieces, one
 

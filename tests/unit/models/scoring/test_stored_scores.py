@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 from models.bundles.bundle import Bundle
-from models.scoring.adaptation import ScoringPolicy
+from models.detectors.base import Array
 from models.scoring.ensemble import DetectorCall, Reading, StreamWork, run
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import carried
 from training.simulate import simulate
 
@@ -41,7 +42,7 @@ CASES = {
 
 
 def values_of(case: str) -> np.ndarray:
-    """Rows (n, d): a pump with spike, shift and recovery, SKAB's valve1/0 with a shift, FD001's unit 1."""
+    """Rows (n, d): a pump, SKAB valve1/0 (both with shifts), and unit 1 of FD001."""
     columns = json.loads((STORED.parent / "release_0_1" / "columns.json").read_text())["cmapss"]
     if case.startswith("pump"):
         rows = simulate(assets=1, readings=1000, seed=11, machines=("PUMP",)).values[0]
@@ -64,7 +65,7 @@ def values_of(case: str) -> np.ndarray:
 
 def replayed(
     model_set: ModelSet, case: str, answers: dict[str, Iterator[float]] | None
-) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any], list[tuple[DetectorCall, Any]]]]:
+) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any], list[tuple[DetectorCall, Array]]]]:
     """Results, state and detectors' answers of each call; stored answers in place of theirs."""
     asset, policy = CASES[case]
     names = model_set.feature_names
@@ -72,17 +73,18 @@ def replayed(
         Reading(START + i * timedelta(minutes=1), dict(zip(names, map(float, row), strict=True)))
         for i, row in enumerate(values_of(case))
     ]
-    state, window = None, []
+    state: dict[str, Any] | None = None
+    window: list[Reading] = []
     for at in range(0, len(points), CUT):
         part = points[at : at + CUT]
         criticality = ("medium", "critical", "low")[at // CUT % 3]
         steps = run(
             model_set, [StreamWork(asset, None, None, criticality, state, window, part)], policy
         )
-        asked: list[tuple[DetectorCall, Any]] = []
+        asked: list[tuple[DetectorCall, Array]] = []
         calls = next(steps)
         while True:
-            given = []
+            given: list[Array] = []
             for call in calls:
                 detector = model_set.detectors[call.detector]
                 if call.method == "explain":

@@ -16,8 +16,8 @@ from errors import AnomalyError, InputError, Unavailable
 from models.bundles.bundle import Bundle, Rule
 from models.detectors.base import Array
 from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.ensemble import DetectorCall, Reading, StreamOutcome, StreamWork, score
+from models.scoring.policy import ScoringPolicy
 from serving.detection.planning import (
     StoredContext,
     StoredStream,

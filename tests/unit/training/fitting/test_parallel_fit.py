@@ -10,7 +10,7 @@ import pytest
 
 from datasets import Stream
 from models.fitting.options import FitOptions
-from models.scoring.adaptation import ScoringPolicy
+from models.scoring.policy import ScoringPolicy
 from training.backtest import write_scores
 from training.data.preparation import Prepared
 from training.fitting.parallel_fit import Task, perform

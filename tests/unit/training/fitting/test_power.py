@@ -10,8 +10,8 @@ import pytest
 
 from datasets import Stream
 from models.fitting.model_set_fit import fit_model_set
-from models.scoring.adaptation import ScoringPolicy
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
 from tests.fixtures.training import TINIEST
 from training.fitting.power import (
     INJECTIONS,

@@ -1,0 +1,62 @@
+"""How the service is to judge: the settings of a whole installation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from models.scoring.incidents import AT_ONCE, INCIDENT_BUDGETS, BurstRates, OpeningRule
+from models.scoring.tail import threshold_of
+
+#: Budgets by criticality of the asset, false alarms per reading.
+BUDGETS: Final = {"critical": 1e-2, "high": 10**-2.5, "medium": 1e-3, "low": 1e-4}
+
+
+@dataclass(frozen=True)
+class ScoringPolicy:
+    """How the service is to judge; settings of the whole installation.
+
+    Parameters
+    ----------
+    budgets : false alarms per reading by criticality of the asset.
+    adaptation : whether each stream's tail follows the stream.
+    event_silence_s : an event ends after so long without an anomaly.
+    accept_shift_after : readings without a break beyond the gate, alarming all the while, after
+        which a persistent shift becomes the new normal; 0: never.
+    gap_factor, gap_s : a pause longer than ``gap_factor`` training intervals, or ``gap_s`` where
+        given, restarts the window.
+    incident_budgets : false incidents per asset and month by criticality of the asset.
+    incident_at_once : share of these that may open at once; 0: all wait for the on-delay.
+    """
+
+    budgets: Mapping[str, float] = field(default_factory=lambda: dict(BUDGETS))
+    adaptation: bool = True
+    event_silence_s: float = 7200.0
+    accept_shift_after: int = 0
+    gap_factor: float = 20.0
+    gap_s: float | None = None
+    incident_budgets: Mapping[str, float] = field(default_factory=lambda: dict(INCIDENT_BUDGETS))
+    incident_at_once: float = AT_ONCE
+
+    def threshold(self, criticality: str) -> float:
+        """Return the score at which an asset of this criticality alarms."""
+        return threshold_of(self._budget(criticality))
+
+    def opening_rule(
+        self, rates: BurstRates | None, criticality: str, raised: float = 0.0
+    ) -> OpeningRule | None:
+        """Return what opens an incident of such an asset; None, without rates: every event does.
+
+        ``raised`` is by how many decades more rare peaks must be than the budget asks.
+        """
+        if rates is None:
+            return None
+        usual = self.incident_budgets["medium"]
+        budget = self.incident_budgets.get(criticality, usual)
+        level = -math.log10(self._budget(criticality))
+        return rates.rule(level, budget, self.incident_at_once, raised)
+
+    def _budget(self, criticality: str) -> float:
+        return self.budgets.get(criticality, self.budgets["medium"])
