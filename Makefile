@@ -51,7 +51,7 @@ format: $(STAMP)  ## let ruff rewrite the layout
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-settings: $(STAMP)  ## write the README's settings table and .env.example from config.py
+settings: $(STAMP)  ## write docs/settings.md and .env.example from config.py
 	@$(BIN)/python -m deploy.document_settings
 
 coverage: $(STAMP)  ## the suite with coverage; HTML in htmlcov/

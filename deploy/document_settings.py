@@ -1,6 +1,6 @@
-"""Write the README's settings table and ``.env.example`` from :class:`config.Settings`.
+"""Write ``docs/settings.md`` and ``.env.example`` from :class:`config.Settings`.
 
-``python -m deploy.document_settings`` in the root; a test fails while either lacks a setting.
+``python -m deploy.document_settings`` in the root; a test fails while either is out of date.
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ HEAD = (
     "# Every setting with its default. Copy to .env and change what you need; "
     "the environment wins over .env.\n"
 )
+PAGE = """# Settings
+
+Every setting with its default. They are read from the environment, then from `.env` in the
+working folder (`.env.example` lists them, ready to copy); a bad value is an error that names it.
+Times are in seconds unless named otherwise. Written by `make settings` from `config.py`.
+"""
 
 
 def sections() -> Iterator[tuple[str, list[str]]]:
@@ -47,30 +53,36 @@ def default(name: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def main() -> None:
-    """Rewrite both files in place."""
-    rows = ["| setting | default | what it does |", "|---|---|---|"]
+def page() -> str:
+    """Return ``docs/settings.md``."""
+    lines = [PAGE]
+    for title, names in sections():
+        lines += [f"## {title[0].upper()}{title[1:]}", ""]
+        lines += ["| setting | default | what it does |", "|---|---|---|"]
+        for name in names:
+            value = f"`{default(name)}`" if default(name) else "(unset)"
+            what = Settings.model_fields[name].description
+            lines.append(f"| `{name.upper()}` | {value} | {what} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def example() -> str:
+    """Return ``.env.example``."""
     lines = [HEAD]
     for title, names in sections():
-        rows.append(f"| **{title}** | | |")
         lines.append(f"# -- {title}")
         for name in names:
             what = Settings.model_fields[name].description
-            value = f"`{default(name)}`" if default(name) else "(unset)"
-            rows.append(f"| `{name.upper()}` | {value} | {what} |")
             lines += [f"# {what}", f"# {name.upper()}={default(name)}"]
         lines.append("")
-    readme = ROOT / "README.md"
-    table = "\n".join(rows)
-    readme.write_text(
-        re.sub(
-            r"(<!-- settings -->\n).*?(<!-- /settings -->)",
-            lambda found: f"{found[1]}{table}\n{found[2]}",
-            readme.read_text(),
-            flags=re.S,
-        )
-    )
-    (ROOT / ".env.example").write_text("\n".join(lines).rstrip() + "\n")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> None:
+    """Rewrite both files in place."""
+    (ROOT / "docs" / "settings.md").write_text(page())
+    (ROOT / ".env.example").write_text(example())
 
 
 if __name__ == "__main__":
