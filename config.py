@@ -20,6 +20,9 @@ PublishMode = Literal["anomalies", "events", "incidents", "all"]
 JournalMode = Literal["anomalies", "all", "none"]
 
 
+_MONTH_DAYS = 30  # of budgets per asset and month
+
+
 class Settings(BaseSettings):
     """All settings of service, bridge, training and maintenance. Times are in seconds."""
 
@@ -124,6 +127,20 @@ class Settings(BaseSettings):
             "share of these that may open at once, by one reading rare enough; 0: all wait until"
             " the alarm has lasted"
         ),
+    )
+    incident_fleet_budget: float | None = Field(
+        None,
+        gt=0,
+        description=(
+            "false incidents of the whole fleet per operator and day, shared out among FLEET_ASSETS"
+            " in proportion to their own budgets, which it only makes smaller; unset: no such bound"
+        ),
+    )
+    operator_positions: int = Field(
+        1, ge=1, le=1000, description="people who deal with alarms at any one time"
+    )
+    fleet_assets: str = Field(
+        "", description="assets that share INCIDENT_FLEET_BUDGET, such as critical=2,medium=80"
     )
     adaptation: bool = Field(True, description="let each stream's tail follow the stream")
     event_silence_s: float = Field(7200, gt=0, description="an event ends after this silence")
@@ -323,6 +340,21 @@ class Settings(BaseSettings):
             )
         return self
 
+    @field_validator("fleet_assets")
+    @classmethod
+    def _counts_by_criticality(cls, value: str) -> str:
+        names = [part.split("=")[0].strip() for part in value.split(",")]
+        like = r"(\s*(critical|high|medium|low)\s*=\s*\d{1,9}\s*(,|$))*"
+        if not re.fullmatch(like, value) or len(set(names)) < len(names):
+            raise ValueError("must be like critical=2,high=10,medium=80,low=5")
+        return value
+
+    @model_validator(mode="after")
+    def _a_fleet_has_assets(self) -> Settings:
+        if self.incident_fleet_budget is not None and not any(self._fleet().values()):
+            raise ValueError("INCIDENT_FLEET_BUDGET is set, so FLEET_ASSETS must say of how many")
+        return self
+
     @model_validator(mode="after")
     def _host_needs_user(self) -> Settings:
         if self.database_url is None and self.database_host and not self.database_user:
@@ -339,13 +371,26 @@ class Settings(BaseSettings):
         }
 
     def incident_budgets(self) -> dict[str, float]:
-        """Return the false incidents per asset and month, by criticality of the asset."""
-        return {
+        """Return the false incidents per asset and month, by criticality of the asset.
+
+        All are made smaller by one factor where the fleet's would exceed its own budget.
+        """
+        own = {
             "critical": self.incident_budget_critical,
             "high": self.incident_budget_high,
             "medium": self.incident_budget_medium,
             "low": self.incident_budget_low,
         }
+        if self.incident_fleet_budget is None:
+            return own
+        asked = sum(count * own[criticality] for criticality, count in self._fleet().items())
+        allowed = self.incident_fleet_budget * self.operator_positions * _MONTH_DAYS
+        return {name: budget * min(1.0, allowed / asked) for name, budget in own.items()}
+
+    def _fleet(self) -> dict[str, int]:
+        """Return the number of assets by criticality."""
+        found = re.findall(r"(\w+)\s*=\s*(\d+)", self.fleet_assets)
+        return {criticality: int(count) for criticality, count in found}
 
     def external_database_url(self) -> str | None:
         """SQLAlchemy URL of the configured server, or None when the embedded one is meant."""

@@ -58,6 +58,10 @@ def test_arguments_beat_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("KAFKA_AUTO_OFFSET_RESET", "middle"),
         ("JOURNAL_REST", "perhaps"),
         ("BUDGET_MEDIUM", "0"),
+        ("FLEET_ASSETS", "many"),
+        ("FLEET_ASSETS", "severe=3"),
+        ("FLEET_ASSETS", "low=1,low=2"),
+        ("INCIDENT_FLEET_BUDGET", "0"),
         ("BUDGET_MEDIUM", "1.5"),
         ("LOG_LEVEL", "LOUD"),
         ("MLFLOW_ENABLED", "kind of"),
@@ -124,3 +128,14 @@ def test_page_and_example_of_settings_are_up_to_date() -> None:
 def test_every_setting_says_what_it_is_for() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, f"{name} has no description"
+
+
+def test_a_fleet_budget_is_shared_out_in_proportion_and_only_makes_budgets_smaller() -> None:
+    own = load_settings().incident_budgets()
+    fleet = {"fleet_assets": "critical=10, medium=200,low=160", "operator_positions": 2}
+    shared = load_settings(incident_fleet_budget=2.0, **fleet).incident_budgets()
+    # the assets' own come to 280 a month, the fleet's to 2 x 2 x 30
+    assert shared == pytest.approx({name: budget * 120 / 280 for name, budget in own.items()})
+    assert load_settings(incident_fleet_budget=150.0, **fleet).incident_budgets() == own
+    with pytest.raises(SettingsError, match="FLEET_ASSETS must say of how many"):
+        load_settings(incident_fleet_budget=150.0)
