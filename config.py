@@ -165,6 +165,24 @@ class Settings(BaseSettings):
     max_shelve_s: float = Field(
         604_800, gt=0, le=366 * 86_400, description="an incident is shelved no longer"
     )
+    feedback_raise: float = Field(
+        0.5,
+        ge=0,
+        le=6,
+        description=(
+            "each false alarm told of makes its asset's incidents ask for peaks so many decades"
+            " rarer; 0: it does not"
+        ),
+    )
+    feedback_raise_max: float = Field(2, ge=0, le=6, description="all of them together at most")
+    feedback_raise_days: int = Field(30, ge=1, le=3660, description="for so many days")
+    operator_positions: int = Field(
+        1, ge=1, le=10_000, description="among whom the alarms of the plant are shared (KPIs)"
+    )
+    chatter_openings: int = Field(
+        3, ge=2, le=1000, description="a stream chatters that alarms so often ..."
+    )
+    chatter_span_s: float = Field(3600, gt=0, le=366 * 86_400, description="... within this")
     accept_shift_after: int = Field(
         0,
         ge=0,

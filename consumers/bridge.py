@@ -175,7 +175,9 @@ def _run(settings: Settings, drain: bool) -> int:
         owner = settings.kafka_group_instance_id or f"{socket.gethostname()}:{os.getpid()}"
         maintenance = Maintenance(engine, settings)
         late_s = max(settings.event_silence_s, REPEATED_HOUR_S)
-        store = BridgeStore(engine, owner, IncidentRules.of(settings), late_s)
+        store = BridgeStore(
+            engine, owner, IncidentRules.of(settings), late_s, settings.feedback_raise_days
+        )
         bridge = build(
             settings, consumer, store, metrics,
             make_producer=lambda **options: clients.make_producer(settings, **options),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,15 +13,17 @@ from schemas import parse_timestamp
 
 @dataclass(slots=True)
 class Schedules:
-    """Maintenance windows, machine-off conditions and resets, as the database had them last.
+    """Maintenance windows, machine-off conditions, resets and feedback, as the database had them.
 
     Parameters
     ----------
     windows, off_conditions : as ``/detect/streams`` takes them.
+    false_alarms : how many people told of lately, by asset.
     """
 
     windows: list[dict[str, Any]] = field(default_factory=list)
     off_conditions: list[dict[str, Any]] = field(default_factory=list)
+    false_alarms: Mapping[str, int] = field(default_factory=dict)
     _resets: dict[tuple[str, str | None], int] = field(default_factory=dict)
     newest_reset: datetime | None = None
 
@@ -30,14 +32,15 @@ class Schedules:
         windows: list[dict[str, Any]],
         off_conditions: list[dict[str, Any]],
         resets: Iterable[dict[str, Any]],
+        false_alarms: Mapping[str, int],
     ) -> Schedules:
-        """Join these windows and conditions, the resets known, and those of the rows."""
+        """Join what was read now, and the resets known with those of the rows."""
         known, newest = dict(self._resets), self.newest_reset
         for row in resets:
             key = row["asset_id"], row["sensor_id"]
             known[key] = max(known.get(key, 0), row["id"])
             newest = row["requested_at"] if newest is None else max(newest, row["requested_at"])
-        return Schedules(windows, off_conditions, known, newest)
+        return Schedules(windows, off_conditions, false_alarms, known, newest)
 
     def reset(self, key: StreamKey) -> int:
         """Find the newest reset that concerns a stream, 0 for none; the service applies it once."""

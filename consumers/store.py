@@ -23,6 +23,7 @@ from consumers.window import Window, encode_row
 from db.assets import asset_criticalities
 from db.incident_recording import IncidentRules, record
 from db.queries.copy import add_outbox, insert_dead_letters, insert_detections
+from db.queries.feedback import false_alarms
 from db.queries.offsets import Claim, advance, claim, has_earlier_account, read_claim
 from db.queries.outbox import (
     OutboxMessage,
@@ -103,6 +104,8 @@ class BridgeStore:
     incidents : IncidentRules
     late_s : float
         How far before an event's start its late anomalies lie at most.
+    feedback_days : int
+        False alarms count for so long after people told of them.
     """
 
     def __init__(
@@ -111,7 +114,9 @@ class BridgeStore:
         owner: str,
         incidents: IncidentRules = DEFAULT_RULES,
         late_s: float = 7200.0,
+        feedback_days: int = 30,
     ) -> None:
+        self._feedback_days = feedback_days
         self._incidents = incidents
         self._engine = engine
         self._late = timedelta(seconds=late_s)
@@ -211,7 +216,7 @@ class BridgeStore:
         return answer
 
     def schedules(self) -> Schedules:
-        """Maintenance windows, off conditions and resets; read again after two seconds."""
+        """Return what people planned, asked for and said; read again after two seconds."""
         now = time.monotonic()
         known = self._schedules
         if now < self._schedules_until:
@@ -221,10 +226,12 @@ class BridgeStore:
             found = windows(connection, datetime.now(UTC) - timedelta(days=WINDOW_DAYS))
             conditions = off_conditions(connection)
             asked = resets(connection, known.newest_reset)
+            told = false_alarms(connection, self._feedback_days)
         fresh = known.renewed(
             [window_wire(row) for row in found if row["suppresses_alarms"]],
             [condition_wire(row) for row in conditions],
             asked,
+            told,
         )
         self._schedules, self._schedules_until = fresh, now + SCHEDULE_SECONDS
         return fresh

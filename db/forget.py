@@ -34,6 +34,7 @@ _NAMES = {
     "maintenance_windows": ("created_by", "changed_by", "deleted_by"),
     "off_conditions": ("changed_by",),
     "feedback": ("created_by", "withdrawn_by"),
+    "fault_codes": ("changed_by",),
     "stream_resets": ("requested_by",),
     "assets": ("changed_by",),
 }

@@ -10,12 +10,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from db.fault_codes import check_fault_code
+from db.feedback_actions import feedback_of_closing, withdraw_closing
 from db.incident_lifecycle import Incident
 from db.queries.dead_letters import database_now
+from db.queries.feedback import closing_feedback
 from db.queries.incident_rows import SHOWN, lock_incidents, write
 from errors import AnomalyError, Conflict, InputError, NotFound, PreconditionFailed
-
-VERDICTS = ("confirmed", "false_alarm", "expected", "unsure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,16 @@ class Action:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of an action: the incidents as they are now, and errors by id."""
+    """What came of an action: the incidents as they are now, and errors by id.
+
+    ``feedback`` is what closing said of each, ``warning`` one about the fault code.
+    """
 
     incidents: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     errors: dict[UUID, AnomalyError] = field(default_factory=dict)
     affected: int = 0
+    feedback: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,8 @@ def perform(
     done = _done_before(connection, action, ids)
     context = _Context(action, database_now(connection), max_shelve_s)
     outcome = Outcome()
-    _check_fault_code(connection, action)
+    outcome.warning = check_fault_code(connection, action.arguments.get("fault_code"))
+    changed: list[Incident] = []
     for incident_id, version in targets:
         try:
             incident = found.get(incident_id)
@@ -97,10 +104,16 @@ def perform(
             if version is not None and version != incident.version:
                 raise _overtaken(connection, incident, version)
             if VERBS[action.verb][1](incident, context):
-                outcome.affected += 1
+                changed.append(incident)
         except AnomalyError as error:
             outcome.errors[incident_id] = error
     write(connection, found.values(), topic)
+    if action.verb == "close":
+        feedback_of_closing(connection, changed)
+        outcome.feedback = closing_feedback(connection, list(found))
+    elif action.verb == "reopen":
+        withdraw_closing(connection, changed, action.who)
+    outcome.affected = len(changed)
     outcome.incidents = _read(connection, list(found))
     return outcome
 
@@ -148,19 +161,6 @@ def _overtaken(connection: Connection, incident: Incident, version: int) -> Prec
         + (f": {by}" if by else ""),
         field="if-match",
     )
-
-
-def _check_fault_code(connection: Connection, action: Action) -> None:
-    """Refuse a code that is not on the plant's list, if it has one."""
-    code = action.arguments.get("fault_code")
-    if code is None:
-        return
-    known = text("SELECT EXISTS (SELECT FROM fault_codes)")
-    same = text("SELECT EXISTS (SELECT FROM fault_codes WHERE code = :code)")
-    if connection.execute(known).scalar_one() and not (
-        connection.execute(same, {"code": code}).scalar_one()
-    ):
-        raise InputError(f"fault_code: {code!r:.80} is not on the plant's list", field="fault_code")
 
 
 def _open(incident: Incident, verb: str) -> None:

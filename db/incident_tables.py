@@ -85,6 +85,11 @@ class IncidentRow(SQLModel, table=True):
             "updated_at",
             postgresql_where=text("state = 'cleared-acknowledged'"),
         ),
+        Index(
+            "ix_incident_stood",
+            "cleared_at",
+            postgresql_where=text("cleared_at - opened_at > interval '24 hours'"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)
@@ -158,6 +163,7 @@ class IncidentLogEntry(SQLModel, table=True):
         UniqueConstraint("incident_id", "client_token", name="uq_incident_log_token"),
         Index("ix_incident_log", "incident_id", "id"),
         Index("ix_incident_log_opened", "occurred_at", postgresql_where=text("what = 'opened'")),
+        Index("ix_incident_log_joined", "occurred_at", postgresql_where=text("what = 'joined'")),
     )
 
     id: int | None = _identity()
@@ -230,6 +236,8 @@ class FaultCode(SQLModel, table=True):
     name: str = Field(sa_type=Text)
     action: str = Field(sa_type=Text)
     position: int = 0
+    changed_at: datetime = Field(sa_column_kwargs=NOW)
+    changed_by: str | None = _text()
 
 
 class Feedback(SQLModel, table=True):
@@ -241,6 +249,7 @@ class Feedback(SQLModel, table=True):
         CheckConstraint("ends_at >= starts_at", name="ck_feedback_span"),
         Index("ix_feedback_asset", "asset_id", "starts_at"),
         Index("ix_feedback_created", "created_at"),
+        Index("ix_feedback_in_force", "created_at", postgresql_where=text("withdrawn_at IS NULL")),
         Index(
             "ix_feedback_incident",
             "incident_id",
@@ -259,7 +268,7 @@ class Feedback(SQLModel, table=True):
     verdict: str = Field(sa_type=Text)
     fault_code: str | None = _text()
     note: str | None = _text()
-    effects: dict[str, Any] = json_column()
+    by_closing: bool = False
     created_at: datetime = Field(sa_column_kwargs=NOW)
     created_by: str = Field(sa_type=Text)
     withdrawn_at: datetime | None = None

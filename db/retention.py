@@ -99,6 +99,7 @@ def drop_expired(engine: Engine, kept: Retention) -> Gone:
     if kept.incidents:
         before = now - timedelta(days=kept.incidents)
         gone.rows["incidents"] = _drop_incidents(engine, before, kept.incidents_topic)
+        gone.rows["feedback"] = _thin(engine, "feedback", before)
     return gone
 
 

@@ -17,6 +17,7 @@ from config import Settings
 from db.incident_recording import IncidentRules
 from db.incident_upkeep import Clockwork
 from db.migrate import migrate
+from db.queries.alarm_load import Chatter
 from db.session import open_engine
 from models.registry.base import open_registry
 from models.scoring.policy import ScoringPolicy
@@ -36,9 +37,12 @@ from serving.detection.stream_lookup import StreamLookup
 from serving.drift_monitor import DriftMonitor
 from serving.housekeeping import Housekeeping
 from serving.http.callers import Callers
+from serving.http.feedback_handlers import Effects, FeedbackHandlers, feedback_calls
 from serving.http.handlers import Handlers, calls
 from serving.http.incident_handlers import IncidentHandlers, incident_calls
+from serving.http.kpi_handlers import KpiHandlers, kpi_calls
 from serving.http.openapi import document
+from serving.http.openapi_feedback import feedback_paths, feedback_schemas
 from serving.http.openapi_incidents import incident_paths, incident_schemas
 from serving.http.openapi_schedules import schedule_paths, schedule_schemas
 from serving.http.rest_app import Call
@@ -105,6 +109,8 @@ class App:
                 accept_shift_after=settings.accept_shift_after,
                 incident_budgets=settings.incident_budgets(),
                 incident_at_once=settings.incident_at_once_share,
+                feedback_raise=settings.feedback_raise,
+                feedback_raise_most=settings.feedback_raise_max,
             ),
             max_batch=settings.score_batch,
             threads=4 if remote else 1,
@@ -166,11 +172,23 @@ class App:
 
     def calls(self, *, secured: bool, callers: Callers) -> list[Call]:
         """Return the calls of the REST API."""
+        settings = self._settings
+        effects = Effects(
+            settings.feedback_raise, settings.feedback_raise_max, settings.feedback_raise_days
+        )
+        feedback = FeedbackHandlers(
+            self._database,
+            callers,
+            effects,
+            topic=settings.kafka_topic_incidents,
+            body_bytes=self._limits.body_bytes,
+        )
         incidents = IncidentHandlers(
             self._database,
             callers,
-            topic=self._settings.kafka_topic_incidents,
-            max_shelve_s=self._settings.max_shelve_s,
+            effects,
+            topic=settings.kafka_topic_incidents,
+            max_shelve_s=settings.max_shelve_s,
             body_bytes=self._limits.body_bytes,
         )
         drift = DriftMonitor(self._database)
@@ -178,7 +196,7 @@ class App:
         number = own_version()
         detection = calls(
             rest,
-            name=self._settings.service_name,
+            name=settings.service_name,
             version=number,
             documentation=document(
                 version=number,
@@ -186,12 +204,27 @@ class App:
                 max_items=self._limits.items,
                 max_features=self._limits.features,
                 max_history=self._limits.history,
-                more_paths={**incident_paths(secured), **schedule_paths(secured)},
-                more_schemas={**incident_schemas(), **schedule_schemas()},
+                more_paths={
+                    **incident_paths(secured),
+                    **feedback_paths(secured),
+                    **schedule_paths(secured),
+                },
+                more_schemas={**incident_schemas(), **feedback_schemas(), **schedule_schemas()},
             ),
         )
         schedules = ScheduleHandlers(self._database, callers, self._limits.body_bytes)
-        return [*detection, *incident_calls(incidents), *schedule_calls(schedules)]
+        kpis = KpiHandlers(
+            self._database,
+            settings.operator_positions,
+            Chatter(settings.chatter_openings, settings.chatter_span_s),
+        )
+        return [
+            *detection,
+            *kpi_calls(kpis),
+            *incident_calls(incidents),
+            *feedback_calls(feedback),
+            *schedule_calls(schedules),
+        ]
 
     async def close(self) -> None:
         """Stop everything that was started, the database last."""

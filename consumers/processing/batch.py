@@ -231,6 +231,8 @@ def build_request(
             body["arrived"] = [min(time, now).isoformat() for time in arrived]
         if reset := schedules.reset(stream.key):
             body["reset"] = reset
+        if told := schedules.false_alarms.get(asset):
+            body["false_alarms"] = told
         times += [item.reading.timestamp for item in stream.sent if item.reading]
         bodies.append(body)
     if not bodies:

@@ -88,9 +88,8 @@ class StreamScorer:
         self.policy = policy
         self.explainer = explainer
         self.threshold = policy.threshold(stream.work.criticality)
-        self.opening = policy.opening_rule(
-            model_set.bursts, stream.work.criticality, stream.work.raised
-        )
+        self.raised = policy.raised(stream.work.false_alarms)
+        self.opening = policy.opening_rule(model_set.bursts, stream.work.criticality, self.raised)
         self.how = model_set.adaptation if policy.adaptation else None
         if self.how is not None and self.how.rate == 0.0:
             self.how = None
@@ -249,11 +248,10 @@ class StreamScorer:
             said = event["incident"] = burst.begin_anew()
         else:
             said = event["incident"] = burst.take(-log10_p, anomalous, at, self.opening)
-        if "why" in said:
-            if self.stream.work.raised:
-                said["affected_by_feedback"] = True
-            if cal is not None and cal.final.extrapolated(-burst.peak):
-                said["extrapolated"] = True
+            if self.raised and ("why" in said or not said["opens"]):
+                said["affected_by_feedback"] = True  # by what people said before
+        if "why" in said and cal is not None and cal.final.extrapolated(-burst.peak):
+            said["extrapolated"] = True
         state.burst = burst if state.events else None
 
     def _votes(self, cal: Calibration | None, at: int) -> list[dict[str, Any]]:

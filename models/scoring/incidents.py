@@ -29,6 +29,11 @@ INCIDENT_BUDGETS: Final = {"critical": 4.0, "high": 2.0, "medium": 1.0, "low": 0
 #: extrapolation is least to be trusted, and faults last.
 AT_ONCE: Final = 0.1
 MONTH_S: Final = 30 * 86_400.0
+#: Decades by which each false alarm that people told of raises what its asset's incidents ask, and
+#: all of them together at most: four of them mean a hundred times rarer, and no fault that is
+#: rarer than that is hidden.
+RAISE: Final = 0.5
+MOST_RAISED: Final = 2.0
 #: Readings without an anomaly after which a burst is over: half the smoothing's half-life.
 APART: Final = 10
 #: ``-log10 p`` from which anomalies count for the on-delay, whatever the alarm threshold: bursts
@@ -159,6 +164,11 @@ def _at(rate: float, rarities: Sequence[float]) -> float:
     """
     inside = float(np.interp(-rate, [-r for r in RATES], rarities))
     return inside + max(RATES[-1] - rate, 0.0)
+
+
+def raised_by(false_alarms: int, step: float = RAISE, most: float = MOST_RAISED) -> float:
+    """Return the decades more that an asset's incidents ask after so many false alarms."""
+    return min(step * false_alarms, most)
 
 
 class Burst:

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from models.scoring.incidents import AT_ONCE, INCIDENT_BUDGETS, BurstRates, OpeningRule
+from models.scoring.incidents import (
+    AT_ONCE,
+    INCIDENT_BUDGETS,
+    MOST_RAISED,
+    RAISE,
+    BurstRates,
+    OpeningRule,
+    raised_by,
+)
 from models.scoring.tail import threshold_of
 
 #: Budgets by criticality of the asset, false alarms per reading.
@@ -29,6 +37,7 @@ class ScoringPolicy:
         given, restarts the window.
     incident_budgets : false incidents per asset and month by criticality of the asset.
     incident_at_once : share of these that may open at once; 0: all wait for the on-delay.
+    feedback_raise, feedback_raise_most : decades, see :func:`~models.scoring.incidents.raised_by`.
     """
 
     budgets: Mapping[str, float] = field(default_factory=lambda: dict(BUDGETS))
@@ -39,20 +48,28 @@ class ScoringPolicy:
     gap_s: float | None = None
     incident_budgets: Mapping[str, float] = field(default_factory=lambda: dict(INCIDENT_BUDGETS))
     incident_at_once: float = AT_ONCE
+    feedback_raise: float = RAISE
+    feedback_raise_most: float = MOST_RAISED
 
     def threshold(self, criticality: str) -> float:
         """Return the score at which an asset of this criticality alarms."""
         return threshold_of(self._budget(criticality))
 
+    def raised(self, false_alarms: int) -> float:
+        """Return the decades more that incidents ask of an asset with so many false alarms."""
+        return raised_by(false_alarms, self.feedback_raise, self.feedback_raise_most)
+
     def opening_rule(
         self, rates: BurstRates | None, criticality: str, raised: float = 0.0
     ) -> OpeningRule | None:
-        """Return what opens an incident of such an asset; None, without rates: every event does.
+        """Return what opens an incident of such an asset; None: every event does.
 
-        ``raised`` is by how many decades more rare peaks must be than the budget asks.
+        ``raised`` is by how many decades more rare peaks must be than the budget asks, or without
+        rates than an alarm.
         """
         if rates is None:
-            return None
+            asked = raised - math.log10(self._budget(criticality))
+            return OpeningRule(1, asked, math.inf) if raised else None
         usual = self.incident_budgets["medium"]
         budget = self.incident_budgets.get(criticality, usual)
         level = -math.log10(self._budget(criticality))

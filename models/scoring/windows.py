@@ -52,10 +52,10 @@ class StreamWork:
     ``window`` past readings, oldest first, at most ``window_length`` of them. ``arrived`` says of
     each reading when Kafka had it (empty: not known), ``now`` the time at who asks: see
     :mod:`models.scoring.clock`. ``renew``: a state that cannot be read is no error, the stream
-    starts again. ``raised``: decades more rare an incident's peak must be, see
-    :mod:`models.scoring.incidents`. ``maintenance``, ``off_conditions``: when its alarms are none,
-    see :mod:`models.scoring.suppression`. ``reset``: the newest reset asked for; the first reading
-    after one that the state does not know begins the stream anew.
+    starts again. ``false_alarms``: of the asset, that people told of lately, see
+    :func:`models.scoring.incidents.raised_by`. ``maintenance``, ``off_conditions``: when its alarms
+    are none, see :mod:`models.scoring.suppression`. ``reset``: the newest reset asked for; the
+    first reading after one that the state does not know begins the stream anew.
     """
 
     asset_id: str
@@ -68,7 +68,7 @@ class StreamWork:
     arrived: Sequence[datetime | None] = ()
     now: datetime | None = None
     renew: bool = False
-    raised: float = 0.0
+    false_alarms: int = 0
     maintenance: Sequence[MaintenanceWindow] = ()
     off_conditions: Sequence[OffCondition] = ()
     reset: int = 0

@@ -130,7 +130,7 @@ def _work(stream: Stream) -> StreamWork:
         arrived=arrived,
         now=stream.now,
         renew=stream.renew,
-        raised=stream.raised,
+        false_alarms=stream.false_alarms,
         reset=stream.reset,
         maintenance=stream.maintenance,
         off_conditions=stream.off_conditions,

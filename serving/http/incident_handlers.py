@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from db.assets import get_asset, set_assets
 from db.encoding import clean_text
-from db.incident_actions import Action, perform
+from db.incident_actions import Action, Outcome, perform
 from db.queries.incidents import (
     get_incident,
     get_log,
@@ -26,6 +26,7 @@ from errors import NotFound
 from serving.database import Database
 from serving.http.bodies import JsonResponse, printable, read_json, read_query
 from serving.http.callers import Callers
+from serving.http.feedback_handlers import Effects, shown
 from serving.http.paths import path_asset, path_id
 from serving.http.rest_app import ROOM, Call
 from serving.requests.incident_bodies import (
@@ -60,6 +61,8 @@ class IncidentHandlers:
     ----------
     database : Database
     callers : Callers
+    effects : Effects
+        What closing with a verdict changes.
     topic : str
         Where changed incidents are published; empty: nowhere.
     max_shelve_s : float
@@ -71,6 +74,7 @@ class IncidentHandlers:
         self,
         database: Database,
         callers: Callers,
+        effects: Effects,
         *,
         topic: str,
         max_shelve_s: float,
@@ -78,6 +82,7 @@ class IncidentHandlers:
     ) -> None:
         self._database = database
         self._callers = callers
+        self._effects = effects
         self._topic = topic
         self._max_shelve_s = max_shelve_s
         self._body_bytes = body_bytes
@@ -147,9 +152,18 @@ class IncidentHandlers:
             outcome = await self._perform(action, targets)
             for error in outcome.errors.values():
                 raise error
-            return incident_response(outcome.incidents[incident_id])
+            changed = outcome.incidents[incident_id]
+            return incident_response({**changed, **await self._said(outcome, incident_id)})
 
         return handle
+
+    async def _said(self, outcome: Outcome, incident_id: UUID) -> dict[str, Any]:
+        """Show the feedback that closing gave, with what it changes."""
+        row = outcome.feedback.get(incident_id)
+        if row is None:
+            return {"warning": outcome.warning} if outcome.warning else {}
+        effects = await self._database.run(lambda connection: self._effects.of(connection, row))
+        return {"feedback": shown(row, effects, outcome.warning)}
 
     async def bulk(self, request: Request) -> Response:
         """Act on many incidents."""
@@ -194,7 +208,7 @@ class IncidentHandlers:
         who = self._callers.name(request, given)
         return Action(verb, who, arguments, read_token(request.headers.get("idempotency-key")))
 
-    async def _perform(self, action: Action, targets: list[tuple[UUID, int | None]]) -> Any:
+    async def _perform(self, action: Action, targets: list[tuple[UUID, int | None]]) -> Outcome:
         return await self._database.run(
             lambda connection: perform(
                 connection, action, targets, topic=self._topic, max_shelve_s=self._max_shelve_s

@@ -10,8 +10,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Struct
 
-from db.incident_actions import VERBS, VERDICTS
+from db.incident_actions import VERBS
 from db.incident_tables import STATES
+from db.queries.feedback import VERDICTS
 from db.queries.incidents import IncidentFilter
 from errors import InputError
 from schemas import CRITICALITIES, MAX_NAME, Criticality, check_name, parse_timestamp

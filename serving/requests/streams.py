@@ -12,9 +12,6 @@ from schemas import check_features, check_name
 from serving.requests.detect import Limits, check_criticality, check_optional_name, check_time
 from serving.requests.suppression_bodies import parse_off_conditions, parse_windows
 
-#: Decades by which feedback raises an asset's incident threshold at most.
-MOST_RAISED = 6.0
-
 
 @dataclass(slots=True)
 class StreamReading:
@@ -38,7 +35,7 @@ class Stream:
     arrived: list[datetime | None]
     now: datetime | None
     renew: bool
-    raised: float = 0.0
+    false_alarms: int = 0
     reset: int = 0
     maintenance: tuple[MaintenanceWindow, ...] = ()
     off_conditions: tuple[OffCondition, ...] = ()
@@ -104,27 +101,18 @@ def _stream(
         arrived=_arrived(content.get("arrived"), f"{where}.arrived", len(readings)),
         now=now,
         renew=renew,
-        reset=_reset(content.get("reset"), f"{where}.reset"),
-        raised=_raised(content.get("incident_raised"), f"{where}.incident_raised"),
+        reset=_count(content.get("reset"), f"{where}.reset", "number of a reset"),
+        false_alarms=_count(content.get("false_alarms"), f"{where}.false_alarms", "count"),
     )
 
 
-def _reset(value: object, where: str) -> int:
-    """Check the number of the newest reset that was asked for."""
+def _count(value: object, where: str, what: str) -> int:
+    """Check a number of the newest reset, or of false alarms; 0 where there is none."""
     if value is None:
         return 0
     if type(value) is not int or not 0 <= value < 2**53:
-        raise InputError(f"{where}: {value!r:.40} is not the number of a reset", field=where)
+        raise InputError(f"{where}: {value!r:.40} is not the {what}", field=where)
     return value
-
-
-def _raised(value: object, where: str) -> float:
-    """Check by how many decades an asset's incidents must be more rare."""
-    if value is None:
-        return 0.0
-    if type(value) not in (int, float) or not 0 <= value <= MOST_RAISED:  # type: ignore[operator]
-        raise InputError(f"{where}: {value!r:.40} is not a number from 0 to 6", field=where)
-    return float(value)  # type: ignore[arg-type]
 
 
 def _arrived(content: object, where: str, count: int) -> list[datetime | None]:

@@ -126,14 +126,34 @@ def test_a_fault_opens_one_incident_and_the_cut_of_batches_changes_nothing(model
 def test_an_asset_that_was_told_about_needs_more(model_set, plant):
     readings = points(plant, 0, 500)
     said = {}
-    for raised in (0.0, 2.0):
-        work = StreamWork("A", None, None, "medium", None, (), readings, raised=raised)
+    for told in (0, 9):
+        work = StreamWork("A", None, None, "medium", None, (), readings, false_alarms=told)
         results = score(model_set, [work])[0].results
         news = [r["metadata"].get("event", {}).get("incident", {}) for r in results]
-        said[raised] = next(new for new in news if "why" in new)
-    assert said[2.0]["affected_by_feedback"] is True
-    assert "affected_by_feedback" not in said[0.0]
-    assert said[2.0]["needed_log10_p"] < said[0.0]["needed_log10_p"]
+        said[told] = next(new for new in news if "why" in new)
+    assert said[9]["affected_by_feedback"] is True
+    assert "affected_by_feedback" not in said[0]
+    assert said[9]["needed_log10_p"] < said[0]["needed_log10_p"]
+
+
+def test_false_alarms_raise_by_half_a_decade_each_and_by_two_at_most(model_set):
+    policy = ScoringPolicy()
+    usual = policy.opening_rule(model_set.bursts, "medium")
+    for told, raised in ((0, 0.0), (1, 0.5), (3, 1.5), (4, 2.0), (1000, 2.0)):
+        assert policy.raised(told) == raised
+        rule = policy.opening_rule(model_set.bursts, "medium", policy.raised(told))
+        assert usual is not None
+        assert rule is not None
+        assert (rule.peak, rule.at_once) == (usual.peak + raised, usual.at_once + raised)
+        assert rule.on_delay == usual.on_delay
+
+
+def test_without_rates_an_event_opens_beyond_the_alarm_once_people_told():
+    policy = ScoringPolicy()
+    assert policy.opening_rule(None, "medium") is None
+    rule = policy.opening_rule(None, "medium", 0.5)
+    said = fed(Burst("e"), [3.1, 3.4, 3.6], rule)
+    assert [one["opens"] for one in said] == [False, False, True]
 
 
 def test_a_bundle_keeps_its_rates_and_an_older_one_opens_with_the_event(

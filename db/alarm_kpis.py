@@ -1,0 +1,109 @@
+"""Alarm KPIs: each figure beside its limits, with a verdict.
+
+The limits are those of ISA-18.2 (IEC 62682) and EEMUA 191 as commonly quoted, per operator.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from db.queries.alarm_load import TEN_MINUTES, AlarmLoad, Chatter, alarm_load
+
+SOURCES: Final = (
+    "ANSI/ISA-18.2 (IEC 62682), as commonly quoted: alarms per operator and day, hour and ten"
+    " minutes, floods, top ten, chattering, stale alarms, shares of priorities",
+    "EEMUA 191, as commonly quoted: at most 10 alarms in ten minutes",
+)
+ACCEPTABLE: Final = "acceptable"
+MANAGEABLE: Final = "manageable"
+EXCEEDED: Final = "exceeded"
+#: Figure -> what it counts, acceptable, and the most that can be managed.
+LIMITS: Final[dict[str, tuple[str, float, float]]] = {
+    "per_day": ("alarms per operator and day", 150, 300),
+    "per_hour": ("alarms per operator and hour", 6, 12),
+    "per_10_minutes": ("alarms per operator in ten minutes", 1, 2),
+    "peak_10_minutes": ("most alarms per operator in any ten minutes", 10, 10),
+    "flood_share": ("share of the time in flood: under 1 %", 0.01, 0.01),
+    "top_ten_share": ("largest share of the alarms that one stream of the top ten has", 0.01, 0.05),
+    "chattering": ("streams that chatter", 0, 0),
+    "standing": ("most alarms that stood over 24 h at one time: under 5", 4, 4),
+    "share_low": ("share of the alarms of severity low: at least", 0.80, 0.80),
+    "share_medium": ("share of the alarms of severity medium", 0.15, 0.15),
+    "share_high_critical": ("share of the alarms of severity high or critical", 0.05, 0.05),
+}
+_AT_LEAST: Final = ("share_low",)
+_LESS_THAN: Final = ("flood_share",)
+
+
+def alarm_kpis(
+    connection: Connection,
+    start: datetime,
+    end: datetime,
+    *,
+    positions: int = 1,
+    chatter: Chatter | None = None,
+) -> dict[str, Any]:
+    """Return the figures of ``start <= t < end``, each with its limits and a verdict."""
+    load = alarm_load(connection, start, end, positions=positions, chatter=chatter)
+    seconds = (end - start).total_seconds()
+    values = _values(load, seconds, positions)
+    top = [{**one, "share": one["alarms"] / load.alarms} for one in load.top]
+    return {
+        "start": start,
+        "end": end,
+        "operator_positions": positions,
+        "alarms": load.alarms,
+        "severities": load.severities,
+        "floods": load.floods,
+        "flood_s": load.flood_s,
+        "figures": {name: _figure(name, values[name]) for name in LIMITS},
+        "top_ten": top,
+        "sources": SOURCES,
+    }
+
+
+def _values(load: AlarmLoad, seconds: float, positions: int) -> dict[str, float | None]:
+    each = load.alarms / positions / seconds  # alarms per operator and second
+    shares = {
+        name: load.severities.get(name, 0) / load.alarms if load.alarms else None
+        for name in ("low", "medium", "high", "critical")
+    }
+    high, critical = shares["high"], shares["critical"]
+    return {
+        "per_day": each * 86_400,
+        "per_hour": each * 3600,
+        "per_10_minutes": each * TEN_MINUTES.total_seconds(),
+        "peak_10_minutes": load.peak / positions,
+        "flood_share": load.flood_s / seconds,
+        "top_ten_share": load.top[0]["alarms"] / load.alarms if load.alarms else None,
+        "chattering": float(load.chattering),
+        "standing": float(load.standing),
+        "share_low": shares["low"],
+        "share_medium": shares["medium"],
+        "share_high_critical": None if high is None or critical is None else high + critical,
+    }
+
+
+def _figure(name: str, value: float | None) -> dict[str, Any]:
+    """Return a figure; without a single alarm its shares are not known, and have no verdict."""
+    what, acceptable, most = LIMITS[name]
+    return {
+        "what": what,
+        "value": value,
+        "acceptable": acceptable,
+        "maximum": most,
+        "verdict": None if value is None else _verdict(name, value, acceptable, most),
+    }
+
+
+def _verdict(name: str, value: float, acceptable: float, most: float) -> str:
+    if name in _AT_LEAST:
+        return ACCEPTABLE if value >= acceptable else EXCEEDED
+    if name in _LESS_THAN:
+        return ACCEPTABLE if value < acceptable else EXCEEDED
+    if value <= acceptable:
+        return ACCEPTABLE
+    return MANAGEABLE if value <= most else EXCEEDED

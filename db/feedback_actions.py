@@ -1,0 +1,154 @@
+"""Give and withdraw feedback; both are noted in the log of the incident it is about.
+
+Feedback is never overwritten. Of several about one incident the newest that is not withdrawn
+counts. What closing an incident with a verdict says is feedback too, which reopening withdraws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from db.fault_codes import check_fault_code
+from db.incident_lifecycle import Incident
+from db.queries.feedback import (
+    add_feedback,
+    closing_feedback,
+    feedback_of_token,
+    get_feedback,
+    group_of,
+    withdraw_feedback,
+)
+from db.queries.incident_rows import lock_incidents, write
+from errors import Conflict, InputError, NotFound
+
+#: What two requests under one token must share to be the same.
+_SAME = ("asset_id", "sensor_id", "feature", "incident_id", "verdict", "fault_code", "note",
+         "created_by")  # fmt: skip
+
+
+def give_feedback(
+    connection: Connection,
+    values: dict[str, Any],
+    *,
+    incident_id: UUID | None = None,
+    topic: str = "",
+) -> tuple[dict[str, Any], str | None]:
+    """Add feedback; its row, and a warning about its fault code.
+
+    Parameters
+    ----------
+    values : dict
+        ``verdict, fault_code, note, created_by, client_token``, ``starts_at`` and ``ends_at``
+        (None: as the incident's), and without an incident ``asset_id, sensor_id, feature``.
+
+    Raises
+    ------
+    NotFound, InputError, Conflict
+        No such incident; a span that ends before it starts, an unknown code; a used token.
+    """
+    warning = check_fault_code(connection, values["fault_code"])
+    incident = None
+    if incident_id is not None:
+        found = lock_incidents(connection, [incident_id])
+        if not found:
+            raise NotFound(f"no incident {incident_id}")
+        incident = found[0]
+        values = {**values, **_of_incident(incident, values["starts_at"], values["ends_at"])}
+    if values["ends_at"] < values["starts_at"]:
+        raise InputError("end: lies before start", field="end")
+    if incident is None:
+        values = {**values, "incident_id": None, "group_name": None}
+        values["group_name"] = group_of(connection, values)
+    made = add_feedback(connection, values)
+    if made is None:
+        return _repeated(connection, values), warning
+    if incident is not None:
+        incident.change(
+            f"feedback: {made['verdict']}", made["created_by"], why=made["note"], always=True
+        )
+        write(connection, [incident], topic)
+    return made, warning
+
+
+def _repeated(connection: Connection, values: dict[str, Any]) -> dict[str, Any]:
+    before = feedback_of_token(connection, values["client_token"])
+    if any(before[name] != values[name] for name in _SAME):
+        raise Conflict(
+            f"Idempotency-Key: {values['client_token']!r:.80} was used for other feedback",
+            code="idempotency_key_used",
+            field="idempotency-key",
+        )
+    return before
+
+
+def _of_incident(
+    incident: Incident, start: datetime | None = None, end: datetime | None = None
+) -> dict[str, Any]:
+    last = max(incident.cleared_at or incident.last_activity_at, incident.started_at)
+    return {
+        "incident_id": incident.id,
+        "asset_id": incident.asset_id,
+        "sensor_id": incident.sensor_id,
+        "feature": incident.feature,
+        "group_name": incident.group_name,
+        "starts_at": start or incident.started_at,
+        "ends_at": end or last,
+    }
+
+
+def feedback_of_closing(connection: Connection, closed: Sequence[Incident]) -> None:
+    """Add what closing these incidents says, for those that have a verdict."""
+    for incident in closed:
+        if incident.verdict is not None:
+            said = {
+                **_of_incident(incident),
+                "verdict": incident.verdict,
+                "fault_code": incident.fault_code,
+                "note": incident.note,
+                "created_by": incident.closed_by,
+                "by_closing": True,
+            }
+            add_feedback(connection, said)
+
+
+def withdraw_closing(connection: Connection, reopened: Sequence[Incident], who: str) -> None:
+    """Withdraw what closing these incidents said."""
+    said = closing_feedback(connection, [one.id for one in reopened])
+    if said:
+        withdraw_feedback(connection, [row["id"] for row in said.values()], who, "reopened")
+
+
+def withdraw(
+    connection: Connection, feedback_id: UUID, who: str, why: str | None, topic: str = ""
+) -> dict[str, Any]:
+    """Withdraw feedback; its row. Withdrawn before, it stays as it was withdrawn then.
+
+    An incident that was closed with it stays closed, without a verdict.
+
+    Raises
+    ------
+    NotFound
+    """
+    known = get_feedback(connection, feedback_id)
+    if known is None:
+        raise NotFound(f"no feedback {feedback_id}")
+    # the incident is locked first, as by whoever closes or reopens it
+    about = known["incident_id"]
+    found = lock_incidents(connection, [about]) if about is not None else []
+    rows = withdraw_feedback(connection, [feedback_id], who, why)
+    if not rows:
+        again = get_feedback(connection, feedback_id)
+        if again is None:
+            raise NotFound(f"no feedback {feedback_id}")
+        return again
+    for incident in found:
+        cleared = {"verdict": None, "fault_code": None} if rows[0]["by_closing"] else {}
+        what = f"feedback withdrawn: {rows[0]['verdict']}"
+        incident.change(what, who, why=why, always=True, **cleared)
+    write(connection, found, topic)
+    return rows[0]

@@ -1,0 +1,214 @@
+"""How many alarms people get, out of the incidents' log: load, floods, chattering, standing ones.
+
+An alarm is an incident's opening, at its readings' time. All of it is SQL on partial indices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+TEN_MINUTES: Final = timedelta(minutes=10)
+#: Alarms in ten minutes from more than which on a flood lasts, until there are fewer than that.
+FLOOD_BEGINS: Final = 10
+FLOOD_ENDS: Final = 5
+#: Hours after which an alarm that has not cleared counts as standing.
+STANDING_H: Final = 24
+
+_SEVERITIES = text("""
+    SELECT after ->> 'severity' AS severity, count(*) AS n FROM incident_log
+    WHERE what = 'opened' AND occurred_at >= :start AND occurred_at < :end GROUP BY 1
+""")
+# How many opened within the last ten minutes only changes where one opens, or did so ten minutes
+# ago. A stretch from 5 to 10 goes on with what was before it.
+_FLOODS = text("""
+    WITH opened AS (
+        SELECT occurred_at AS at FROM incident_log
+        WHERE what = 'opened' AND occurred_at < :end
+          AND occurred_at >= CAST(:start AS timestamptz) - interval '10 minutes'
+    ), steps AS (
+        SELECT at, sum(step) AS step FROM (
+            SELECT at, 1 AS step FROM opened
+            UNION ALL SELECT at + interval '10 minutes', -1 FROM opened
+        ) s GROUP BY at
+    ), loads AS (
+        SELECT at, lead(at) OVER w AS until, sum(step) OVER w AS n
+        FROM steps WINDOW w AS (ORDER BY at)
+    ), marked AS (
+        SELECT *, CASE WHEN n > :begins THEN 1 WHEN n < :ends THEN 0 END AS mark FROM loads
+    ), grouped AS (
+        SELECT *, count(mark) OVER (ORDER BY at) AS stretch FROM marked
+    ), told AS (
+        SELECT at, COALESCE(until, at) AS until, n, stretch,
+               COALESCE(max(mark) OVER (PARTITION BY stretch), 0) AS flood FROM grouped
+    ), seen AS (
+        SELECT n, flood, flood > lag(flood, 1, 0) OVER (ORDER BY at) AS begins,
+               LEAST(until, :end) - GREATEST(at, CAST(:start AS timestamptz)) AS lasts,
+               until > :start AND at < :end AS within
+        FROM told
+    )
+    SELECT COALESCE(max(n) FILTER (WHERE within), 0) AS peak,
+           COALESCE(extract(epoch FROM sum(lasts) FILTER (WHERE within AND flood = 1)), 0)
+               AS flood_s,
+           count(*) FILTER (WHERE within AND flood = 1 AND begins) AS floods
+    FROM seen
+""")
+_COUNT = text("""
+    SELECT i.stream_key, min(i.asset_id) AS asset_id, min(i.sensor_id) AS sensor_id,
+           min(i.feature) AS feature, max(i.group_name) AS group_name, count(*) AS alarms,
+           max(l.occurred_at) AS last_at
+    FROM incident_log l JOIN incidents i ON i.id = l.incident_id
+    WHERE l.what = 'opened' AND l.occurred_at >= :start AND l.occurred_at < :end
+    GROUP BY i.stream_key ORDER BY alarms DESC, asset_id, sensor_id, feature LIMIT :limit
+""")
+# A stream also comes back where an event joins its incident that had cleared: nobody gets a new
+# alarm by it, but it chatters.
+_CHATTERING = text("""
+    WITH active AS (
+        SELECT l.occurred_at AS at, i.stream_key, i.asset_id, i.sensor_id, i.feature, i.group_name
+        FROM incident_log l JOIN incidents i ON i.id = l.incident_id
+        WHERE l.what = 'opened' AND l.occurred_at < :end
+          AND l.occurred_at >= CAST(:start AS timestamptz) - make_interval(secs => :span_s)
+        UNION ALL
+        SELECT l.occurred_at, i.stream_key, i.asset_id, i.sensor_id, i.feature, i.group_name
+        FROM incident_log l JOIN incidents i ON i.id = l.incident_id
+        WHERE l.what = 'joined' AND l.before ->> 'cleared_at' IS NOT NULL AND l.occurred_at < :end
+          AND l.occurred_at >= CAST(:start AS timestamptz) - make_interval(secs => :span_s)
+    ), runs AS (
+        SELECT *, lag(at, CAST(:openings AS integer) - 1)
+            OVER (PARTITION BY stream_key ORDER BY at) AS first
+        FROM active
+    )
+    SELECT stream_key, min(asset_id) AS asset_id, min(sensor_id) AS sensor_id,
+           min(feature) AS feature, max(group_name) AS group_name,
+           count(*) FILTER (WHERE at - first <= make_interval(secs => :span_s)) AS times,
+           count(*) AS openings, max(at) AS last_at, count(*) OVER () AS streams
+    FROM runs WHERE at >= :start GROUP BY stream_key
+    HAVING count(*) FILTER (WHERE at - first <= make_interval(secs => :span_s)) > 0
+    ORDER BY times DESC, asset_id, sensor_id, feature LIMIT :limit
+""")
+_STANDING_ROWS: Final = """
+    SELECT id, asset_id, sensor_id, feature, group_name, severity, state, opened_at, ends_at FROM (
+        SELECT *, LEAST(cleared_at, closed_at, :end) AS ends_at FROM incidents
+        WHERE cleared_at IS NULL
+           OR (cleared_at - opened_at > interval '24 hours' AND cleared_at > :start)
+    ) i
+    WHERE ends_at > :start AND ends_at - opened_at > interval '24 hours'
+"""
+_STANDING = text(f"""
+    {_STANDING_ROWS} ORDER BY opened_at, id LIMIT :limit
+""")
+_MOST_STANDING = text(f"""
+    SELECT COALESCE(max(n), 0) AS most FROM (
+        SELECT sum(step) OVER (ORDER BY at) AS n FROM (
+            SELECT at, sum(step) AS step FROM (
+                SELECT GREATEST(opened_at + interval '24 hours', CAST(:start AS timestamptz)) AS at,
+                       1 AS step FROM ({_STANDING_ROWS}) a
+                UNION ALL SELECT ends_at, -1 FROM ({_STANDING_ROWS}) b WHERE ends_at < :end
+            ) c GROUP BY at
+        ) d
+    ) e
+""")  # noqa: S608 (constants)
+
+
+@dataclass(frozen=True, slots=True)
+class Chatter:
+    """A stream chatters that alarms so often within a span."""
+
+    openings: int = 3
+    span_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmLoad:
+    """What happened in a period.
+
+    Parameters
+    ----------
+    severities : alarms by their severity when they opened.
+    peak : most alarms of any ten minutes.
+    flood_s, floods : seconds in flood, and how many there were.
+    top : the ten streams with the most alarms.
+    chattering : streams that chatter.
+    standing : most alarms that stood for over 24 hours at one time.
+    """
+
+    severities: dict[str, int]
+    peak: int
+    flood_s: float
+    floods: int
+    top: list[dict[str, Any]]
+    chattering: int
+    standing: int
+
+    @property
+    def alarms(self) -> int:
+        """Alarms in all."""
+        return sum(self.severities.values())
+
+
+def alarm_load(
+    connection: Connection,
+    start: datetime,
+    end: datetime,
+    *,
+    positions: int = 1,
+    chatter: Chatter | None = None,
+) -> AlarmLoad:
+    """Measure the load of ``start <= t < end``.
+
+    Parameters
+    ----------
+    positions : operators who share the alarms; floods are told by each one's share.
+    """
+    span = {"start": start, "end": end}
+    bounds = {"begins": FLOOD_BEGINS * positions, "ends": FLOOD_ENDS * positions}
+    floods = connection.execute(_FLOODS, {**span, **bounds}).one()
+    chattering = top_chattering(connection, start, end, 1, chatter or Chatter())
+    return AlarmLoad(
+        severities={row.severity: row.n for row in connection.execute(_SEVERITIES, span)},
+        peak=int(floods.peak),
+        flood_s=float(floods.flood_s),
+        floods=floods.floods,
+        top=top_count(connection, start, end, 10),
+        chattering=chattering[0]["streams"] if chattering else 0,
+        standing=int(connection.execute(_MOST_STANDING, span).scalar_one()),
+    )
+
+
+def top_count(
+    connection: Connection, start: datetime, end: datetime, limit: int
+) -> list[dict[str, Any]]:
+    """Return the streams with the most alarms, each with how many."""
+    return _rows(connection, _COUNT, start, end, limit)
+
+
+def top_chattering(
+    connection: Connection, start: datetime, end: datetime, limit: int, chatter: Chatter
+) -> list[dict[str, Any]]:
+    """Return the streams that chatter, each with how many ``times``; ``streams`` is all of them."""
+    values = {"openings": chatter.openings, "span_s": chatter.span_s}
+    return _rows(connection, _CHATTERING, start, end, limit, **values)
+
+
+def top_standing(
+    connection: Connection, start: datetime, end: datetime, limit: int
+) -> list[dict[str, Any]]:
+    """Return the incidents that stood for over 24 hours in the period, the oldest first."""
+    return _rows(connection, _STANDING, start, end, limit)
+
+
+def _rows(
+    connection: Connection,
+    query: Any,
+    start: datetime,
+    end: datetime,
+    limit: int,
+    **values: Any,
+) -> list[dict[str, Any]]:
+    given = {"start": start, "end": end, "limit": limit, **values}
+    rows = connection.execute(query, given).mappings()
+    return [{name: one for name, one in row.items() if name != "stream_key"} for row in rows]

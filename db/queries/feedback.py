@@ -1,0 +1,217 @@
+"""What people said about spans of assets: rows, pages, and what follows from those in force."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, text
+
+from db.queries.slices import WITHIN, after, slices, walk
+
+VERDICTS: Final = ("confirmed", "false_alarm", "expected", "unsure")
+#: Days over which the precision of incidents is told.
+PRECISION_DAYS: Final = 90
+#: Readings of a span are counted up to here.
+MOST_COUNTED: Final = 1_000_000
+
+_COLUMNS: Final = (
+    "id, asset_id, sensor_id, feature, group_name, incident_id, starts_at, ends_at, verdict,"
+    " fault_code, note, by_closing, created_at, created_by, withdrawn_at, withdrawn_by,"
+    " withdrawn_why"
+)
+_ADD = text(f"""
+    INSERT INTO feedback (
+        id, asset_id, sensor_id, feature, group_name, incident_id, starts_at, ends_at, verdict,
+        fault_code, note, by_closing, created_by, client_token
+    ) VALUES (
+        :id, :asset_id, :sensor_id, :feature, :group_name, :incident_id, :starts_at, :ends_at,
+        :verdict, :fault_code, :note, :by_closing, :created_by, :client_token
+    ) ON CONFLICT (client_token) DO NOTHING RETURNING {_COLUMNS}
+""")  # noqa: S608 (constants)
+_OF_TOKEN = text(f"SELECT {_COLUMNS} FROM feedback WHERE client_token = :token")  # noqa: S608
+_ONE = text(f"SELECT {_COLUMNS} FROM feedback WHERE id = :id")  # noqa: S608
+_LOCK = text(f"SELECT {_COLUMNS} FROM feedback WHERE id = :id FOR UPDATE")  # noqa: S608
+_OF_CLOSING = text(f"""
+    SELECT {_COLUMNS} FROM feedback
+    WHERE incident_id = ANY(CAST(:ids AS uuid[])) AND by_closing AND withdrawn_at IS NULL
+    ORDER BY created_at, id
+""")  # noqa: S608 (constants)
+_WITHDRAW = text(f"""
+    UPDATE feedback SET withdrawn_at = now(), withdrawn_by = :who, withdrawn_why = :why
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND withdrawn_at IS NULL RETURNING {_COLUMNS}
+""")  # noqa: S608 (constants)
+# Of several about one incident the newest counts; with it withdrawn, the one before.
+_IN_FORCE: Final = """
+    SELECT DISTINCT ON (COALESCE(incident_id, id)) * FROM feedback
+    WHERE withdrawn_at IS NULL AND created_at > now() - make_interval(days => :days)
+    ORDER BY COALESCE(incident_id, id), created_at DESC, id
+"""
+_FALSE_ALARMS = text(f"""
+    SELECT asset_id, count(*) AS n FROM ({_IN_FORCE}) f
+    WHERE verdict = 'false_alarm'
+      AND (CAST(:assets AS text[]) IS NULL OR asset_id = ANY(CAST(:assets AS text[])))
+    GROUP BY asset_id
+""")  # noqa: S608 (constants)
+_PRECISION = text(f"""
+    SELECT group_name, count(*) FILTER (WHERE verdict = 'confirmed') AS confirmed,
+           count(*) FILTER (WHERE verdict = 'false_alarm') AS false_alarms
+    FROM ({_IN_FORCE}) f WHERE verdict IN ('confirmed', 'false_alarm')
+    GROUP BY group_name ORDER BY group_name
+""")  # noqa: S608 (constants)
+_SPANS = text("""
+    SELECT asset_id, sensor_id, feature, starts_at, ends_at, verdict FROM (
+        SELECT DISTINCT ON (COALESCE(incident_id, id)) * FROM feedback WHERE withdrawn_at IS NULL
+        ORDER BY COALESCE(incident_id, id), created_at DESC, id
+    ) f
+    WHERE verdict <> 'unsure'
+      AND (CAST(:start AS timestamptz) IS NULL OR ends_at >= CAST(:start AS timestamptz))
+    ORDER BY asset_id, starts_at
+""")
+_STREAM = """
+    asset_id = :asset_id AND timestamp >= :since AND timestamp <= :until
+    AND (CAST(:sensor_id AS text) IS NULL OR sensor_id = :sensor_id)
+    AND (CAST(:feature AS text) IS NULL OR feature = :feature)
+"""
+_COUNT = text(f"""
+    SELECT count(*) FROM (
+        SELECT 1 FROM anomaly_detections
+        WHERE {_STREAM} AND topic_id IS NOT NULL AND {WITHIN} LIMIT :left
+    ) m
+""")  # noqa: S608 (constants)
+_GROUP = text(f"""
+    SELECT group_name FROM anomaly_detections WHERE {_STREAM} AND {WITHIN}
+    ORDER BY timestamp DESC LIMIT 1
+""")  # noqa: S608 (constants)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackFilter:
+    """Which feedback; None: all. One is in a span that it overlaps."""
+
+    asset_id: str | None = None
+    sensor_id: str | None = None
+    incident_id: UUID | None = None
+    verdict: str | None = None
+    withdrawn: bool | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+_CONDITIONS: Final = {
+    "asset_id": "asset_id = :asset_id",
+    "sensor_id": "sensor_id = :sensor_id",
+    "incident_id": "incident_id = :incident_id",
+    "verdict": "verdict = :verdict",
+    "withdrawn": "(withdrawn_at IS NOT NULL) = :withdrawn",
+    "start": "ends_at >= :start",
+    "end": "starts_at <= :end",
+}
+
+
+def add_feedback(connection: Connection, values: dict[str, Any]) -> dict[str, Any] | None:
+    """Add feedback; its row, None: its ``client_token`` is taken."""
+    given = {"id": uuid4(), "by_closing": False, "client_token": None, **values}
+    made = connection.execute(_ADD, given).mappings().first()
+    return None if made is None else dict(made)
+
+
+def feedback_of_token(connection: Connection, token: str) -> dict[str, Any]:
+    """Read the feedback that was given under a token."""
+    return dict(connection.execute(_OF_TOKEN, {"token": token}).mappings().one())
+
+
+def get_feedback(
+    connection: Connection, feedback_id: UUID, *, lock: bool = False
+) -> dict[str, Any] | None:
+    """Read one, None for none; ``lock`` it until the transaction ends."""
+    found = connection.execute(_LOCK if lock else _ONE, {"id": feedback_id}).mappings().first()
+    return None if found is None else dict(found)
+
+
+def closing_feedback(
+    connection: Connection, incidents: Collection[UUID]
+) -> dict[UUID, dict[str, Any]]:
+    """Find what closing these incidents said, by incident, unless it is withdrawn."""
+    rows = connection.execute(_OF_CLOSING, {"ids": [str(one) for one in incidents]}).mappings()
+    return {row["incident_id"]: dict(row) for row in rows}
+
+
+def withdraw_feedback(
+    connection: Connection, ids: Collection[UUID], who: str, why: str | None
+) -> list[dict[str, Any]]:
+    """Withdraw what is not withdrawn yet; the rows that were."""
+    values = {"ids": [str(one) for one in ids], "who": who, "why": why}
+    return [dict(row) for row in connection.execute(_WITHDRAW, values).mappings()]
+
+
+def feedback_page(
+    connection: Connection,
+    filters: FeedbackFilter,
+    *,
+    limit: int,
+    before: tuple[datetime, UUID] | None,
+) -> list[dict[str, Any]]:
+    """Read at most ``limit`` of them, newest first, older than the one that ``before`` names."""
+    values: dict[str, Any] = {
+        name: value for name in _CONDITIONS if (value := getattr(filters, name)) is not None
+    }
+    conditions = [_CONDITIONS[name] for name in values]
+    if before is not None:
+        conditions.append("(created_at, id) < (:before_at, CAST(:before_id AS uuid))")
+        values |= {"before_at": before[0], "before_id": str(before[1])}
+    query = text(
+        f"SELECT {_COLUMNS} FROM feedback WHERE {' AND '.join(conditions) or 'TRUE'} "  # noqa: S608
+        "ORDER BY created_at DESC, id DESC LIMIT :limit"
+    )
+    rows = connection.execute(query, {**values, "limit": limit}).mappings()
+    return [dict(row) for row in rows]
+
+
+def false_alarms(
+    connection: Connection, days: int, assets: Collection[str] | None = None
+) -> dict[str, int]:
+    """Count the false alarms in force of each asset that has any, said in the last ``days``."""
+    values = {"days": days, "assets": None if assets is None else list(assets)}
+    return {row.asset_id: row.n for row in connection.execute(_FALSE_ALARMS, values)}
+
+
+def precision_by_group(
+    connection: Connection, days: int = PRECISION_DAYS
+) -> dict[str | None, tuple[int, int]]:
+    """Count confirmed incidents and false alarms by group, as said in the last ``days``."""
+    rows = connection.execute(_PRECISION, {"days": days})
+    return {row.group_name: (row.confirmed, row.false_alarms) for row in rows}
+
+
+def feedback_spans(connection: Connection, start: datetime | None) -> Sequence[Any]:
+    """Read the spans in force that end after ``start`` (None: all): rows for training."""
+    return connection.execute(_SPANS, {"start": start}).all()
+
+
+def count_readings(connection: Connection, row: dict[str, Any]) -> int:
+    """Count the stored readings that came over Kafka and that feedback is about, to a million."""
+    left = MOST_COUNTED
+    for part in walk(connection, slices(connection, row["starts_at"], after(row["ends_at"]))):
+        values = {**_stream(row), **part.values(), "left": left}
+        left -= int(connection.execute(_COUNT, values).scalar_one())
+        if left <= 0:
+            break
+    return MOST_COUNTED - left
+
+
+def group_of(connection: Connection, row: dict[str, Any]) -> str | None:
+    """Find the group that scored the newest stored reading of a span."""
+    for part in walk(connection, slices(connection, row["starts_at"], after(row["ends_at"]))):
+        found = connection.execute(_GROUP, {**_stream(row), **part.values()}).first()
+        if found is not None:
+            return None if found.group_name is None else str(found.group_name)
+    return None
+
+
+def _stream(row: dict[str, Any]) -> dict[str, Any]:
+    names = ("asset_id", "sensor_id", "feature")
+    return {**{n: row[n] for n in names}, "since": row["starts_at"], "until": row["ends_at"]}

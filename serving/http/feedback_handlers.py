@@ -1,0 +1,216 @@
+"""Feedback about spans of assets, and the plant's fault codes, over REST."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from db.encoding import clean_text
+from db.fault_codes import fault_codes, put_fault_codes
+from db.feedback_actions import give_feedback, withdraw
+from db.queries.feedback import count_readings, false_alarms, feedback_page
+from models.scoring.incidents import raised_by
+from serving.database import Database
+from serving.http.bodies import JsonResponse, read_json, read_query
+from serving.http.callers import Callers
+from serving.http.paths import path_id
+from serving.http.rest_app import ROOM, Call
+from serving.requests.feedback_bodies import (
+    FaultCodes,
+    IncidentFeedback,
+    SpanFeedback,
+    Withdrawal,
+    encode_cursor,
+    fault_code_rows,
+    feedback_values,
+    read_feedback_query,
+)
+from serving.requests.incident_bodies import read_struct, read_token
+from serving.requests.query import refuse_unknown
+
+log = logging.getLogger("bentoml.serving.feedback")
+
+_TRAINING = {
+    "confirmed": ("left_out", "are left out of the next training as a fault, and promotion counts"
+                  " whether it would be found"),
+    "expected": ("left_out", "are left out of the next training"),
+    "false_alarm": ("healthy", "count as healthy in the next training"),
+    "unsure": ("none", "are trained on as if nothing had been said"),
+}  # fmt: skip
+
+
+class Effects:
+    """Say what feedback changes.
+
+    Parameters
+    ----------
+    step, most : decades by which a false alarm, and all of an asset's, raise what opens incidents.
+    days : for so long.
+    """
+
+    def __init__(self, step: float, most: float, days: int) -> None:
+        self._step = step
+        self._most = most
+        self._days = days
+
+    def of(self, connection: Connection, row: dict[str, Any]) -> dict[str, Any]:
+        """Say it of one row, as things stand now."""
+        asset = row["asset_id"]
+        told = false_alarms(connection, self._days, [asset]).get(asset, 0)
+        raised = raised_by(told, self._step, self._most)
+        threshold = {"false_alarms": told, "raised_by": raised, "at_most": self._most,
+                     "days": self._days}  # fmt: skip
+        if row["withdrawn_at"] is not None:
+            says = f"withdrawn: nothing is changed by it; incidents of {asset} ask {raised:g} more"
+            return {"training": "none", "readings": 0, "incident_threshold": threshold,
+                    "says": f"{says} decades"}  # fmt: skip
+        training, says = _TRAINING[row["verdict"]]
+        readings = count_readings(connection, row)
+        says = f"{readings} stored readings of the span {says}"
+        if row["verdict"] == "false_alarm":
+            says += (
+                f"; {told} false alarms of the last {self._days} days make incidents of {asset} ask"
+                f" for peaks {raised:g} decades rarer (at most {self._most:g}), from now on"
+            )
+        return {"training": training, "readings": readings, "incident_threshold": threshold,
+                "says": says}  # fmt: skip
+
+
+class FeedbackHandlers:
+    """The handlers.
+
+    Parameters
+    ----------
+    database : Database
+    callers : Callers
+    effects : Effects
+    topic : str
+        Where changed incidents are published; empty: nowhere.
+    body_bytes : int
+        The largest body.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        callers: Callers,
+        effects: Effects,
+        *,
+        topic: str,
+        body_bytes: int,
+    ) -> None:
+        self._database = database
+        self._callers = callers
+        self._effects = effects
+        self._topic = topic
+        self._body_bytes = body_bytes
+
+    async def feedback(self, request: Request) -> Response:
+        """List feedback, newest first."""
+        query = read_query(request)
+        filters, limit, before = read_feedback_query(query)
+        rows = await self._database.run(
+            lambda connection: feedback_page(connection, filters, limit=limit + 1, before=before)
+        )
+        more = len(rows) > limit
+        rows = rows[:limit]
+        following = encode_cursor(rows[-1]) if more else None
+        return JsonResponse({"feedback": rows, "limit": limit, "next_cursor": following})
+
+    async def give(self, request: Request) -> Response:
+        """Give feedback about a span of an asset."""
+        body = read_struct(SpanFeedback, await read_json(request, self._body_bytes))
+        return await self._give(request, body)
+
+    async def give_about_incident(self, request: Request) -> Response:
+        """Give feedback about an incident."""
+        wanted = path_id(request, "incident")
+        body = read_struct(IncidentFeedback, await read_json(request, self._body_bytes))
+        return await self._give(request, body, incident_id=wanted)
+
+    async def _give(
+        self, request: Request, body: IncidentFeedback | SpanFeedback, **about: Any
+    ) -> Response:
+        values = {
+            **feedback_values(body),
+            "created_by": self._callers.name(request, body.who),
+            "client_token": read_token(request.headers.get("idempotency-key")),
+        }
+
+        def give(connection: Connection) -> dict[str, Any]:
+            row, warning = give_feedback(connection, values, topic=self._topic, **about)
+            return shown(row, self._effects.of(connection, row), warning)
+
+        made = await self._database.run(give)
+        log.info("%s says of %s: %s", made["created_by"], made["asset_id"], made["verdict"],
+                 extra={"action": "feedback"})  # fmt: skip
+        return JsonResponse(made, 201)
+
+    async def withdraw(self, request: Request) -> Response:
+        """Withdraw feedback."""
+        wanted = path_id(request, "feedback")
+        empty = request.headers.get("content-length") == "0"
+        content = {} if empty else await read_json(request, self._body_bytes)
+        body = read_struct(Withdrawal, content)
+        who = self._callers.name(request, body.who)
+
+        def change(connection: Connection) -> dict[str, Any]:
+            why = clean_text(body.why or "") or None
+            row = withdraw(connection, wanted, who, why, self._topic)
+            return shown(row, self._effects.of(connection, row))
+
+        changed = await self._database.run(change)
+        log.info("feedback %s withdrawn by %s", wanted, who, extra={"action": "feedback"})
+        return JsonResponse(changed)
+
+    async def fault_codes(self, request: Request) -> Response:
+        """List the fault codes in force."""
+        refuse_unknown(read_query(request), ())
+        return JsonResponse(listed(*await self._database.run(fault_codes)))
+
+    async def put_fault_codes(self, request: Request) -> Response:
+        """Replace the plant's fault codes."""
+        body = read_struct(FaultCodes, await read_json(request, self._body_bytes))
+        rows = fault_code_rows(body)
+        who = self._callers.name(request, body.who)
+
+        def put(connection: Connection) -> tuple[list[dict[str, Any]], bool]:
+            put_fault_codes(connection, rows, who)
+            return fault_codes(connection)
+
+        kept = await self._database.run(put)
+        log.info("%d fault codes put by %s", len(rows), who, extra={"action": "fault_codes"})
+        return JsonResponse(listed(*kept))
+
+
+def shown(
+    row: dict[str, Any], effects: dict[str, Any], warning: str | None = None
+) -> dict[str, Any]:
+    """Return feedback as it is answered: with what it changes."""
+    return {**row, "effects": effects, **({"warning": warning} if warning else {})}
+
+
+def listed(codes: list[dict[str, Any]], own: bool) -> dict[str, Any]:
+    """Return the list of fault codes, and whether it is the plant's own or the shipped one."""
+    return {"fault_codes": codes, "source": "plant" if own else "shipped"}
+
+
+def feedback_calls(rest: FeedbackHandlers) -> list[Call]:
+    """Return the calls."""
+
+    def call(path: str, method: str, handler: Callable[[Request], Awaitable[Response]]) -> Call:
+        return Call(f"{ROOM}/{path}", method, "read" if method == "GET" else "operate", handler)
+
+    return [
+        call("incidents/{id}/feedback", "POST", rest.give_about_incident),
+        call("feedback", "GET", rest.feedback),
+        call("feedback", "POST", rest.give),
+        call("feedback/{id}/withdraw", "POST", rest.withdraw),
+        call("fault-codes", "GET", rest.fault_codes),
+        call("fault-codes", "PUT", rest.put_fault_codes),
+    ]

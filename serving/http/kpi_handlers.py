@@ -1,0 +1,67 @@
+"""Alarm KPIs, and which streams and incidents make most of the load, over REST."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from db.alarm_kpis import alarm_kpis
+from db.queries.alarm_load import Chatter, top_chattering, top_count, top_standing
+from serving.database import Database
+from serving.http.bodies import JsonResponse, read_query
+from serving.http.rest_app import ROOM, Call
+from serving.requests.feedback_bodies import read_period, read_top
+from serving.requests.query import refuse_unknown
+
+
+class KpiHandlers:
+    """The handlers.
+
+    Parameters
+    ----------
+    database : Database
+    positions : int
+        Operators who share the alarms.
+    chatter : Chatter
+    """
+
+    def __init__(self, database: Database, positions: int, chatter: Chatter) -> None:
+        self._database = database
+        self._positions = positions
+        self._chatter = chatter
+
+    async def alarm_kpis(self, request: Request) -> Response:
+        """Show the KPIs of a period."""
+        query = read_query(request)
+        refuse_unknown(query, ("start_date", "end_date"))
+        start, end = read_period(query, datetime.now(UTC))
+        ask = partial(
+            alarm_kpis, start=start, end=end, positions=self._positions, chatter=self._chatter
+        )
+        return JsonResponse(await self._database.run(ask))
+
+    async def top(self, request: Request) -> Response:
+        """Show what makes most of the load."""
+        by, start, end, limit = read_top(read_query(request), datetime.now(UTC))
+        span: dict[str, Any] = {"start": start, "end": end, "limit": limit}
+        ask = {
+            "count": partial(top_count, **span),
+            "chattering": partial(top_chattering, **span, chatter=self._chatter),
+            "standing": partial(top_standing, **span),
+        }[by]
+        rows = await self._database.run(ask)
+        for row in rows:
+            row.pop("streams", None)
+        return JsonResponse({"by": by, "start": start, "end": end, "top": rows})
+
+
+def kpi_calls(rest: KpiHandlers) -> list[Call]:
+    """Return the calls; they come before ``/incidents/{id}``."""
+    return [
+        Call(f"{ROOM}/alarm-kpis", "GET", "read", rest.alarm_kpis),
+        Call(f"{ROOM}/incidents/top", "GET", "read", rest.top),
+    ]
