@@ -176,9 +176,6 @@ class Settings(BaseSettings):
     )
     feedback_raise_max: float = Field(2, ge=0, le=6, description="all of them together at most")
     feedback_raise_days: int = Field(30, ge=1, le=3660, description="for so many days")
-    operator_positions: int = Field(
-        1, ge=1, le=10_000, description="among whom the alarms of the plant are shared (KPIs)"
-    )
     chatter_openings: int = Field(
         3, ge=2, le=1000, description="a stream chatters that alarms so often ..."
     )

@@ -138,7 +138,7 @@ def test_pages_go_backwards_in_time_and_miss_none(http: httpx.Client) -> None:
         http.post("/feedback", json={"asset_id": asset, **SPAN, "verdict": verdict})
     found, cursor = [], None
     while True:
-        query = {"asset_id": asset, "limit": 2} | ({"cursor": cursor} if cursor else {})
+        query = {"asset_id": asset, "limit": "2"} | ({"cursor": cursor} if cursor else {})
         page = http.get("/feedback", params=query).json()
         found += [row["verdict"] for row in page["feedback"]]
         cursor = page["next_cursor"]
