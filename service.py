@@ -179,7 +179,10 @@ class Api:
         if settings.runner_mode == "processes":
             remote = {name: getattr(self, f"{name}_runner") for name in MODEL_NAMES}
         self._parts = await App.open(settings, remote, frozenset(runner_urls), packed_folder())
-        rest_app.serve(self._parts.calls(secured=bool(keys), callers=callers))
+        rest_app.serve(
+            self._parts.calls(secured=bool(keys), callers=callers),
+            self._parts.pages(keys, callers),
+        )
         if (
             is_public(settings.service_host)
             and not keys

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     Computed,
     ForeignKey,
@@ -259,3 +260,14 @@ class TrainingData(SQLModel, table=True):
         sa_column=Column(Uuid, ForeignKey("training_jobs.id", ondelete="CASCADE"), primary_key=True)
     )
     content: bytes
+
+
+class PageKey(SQLModel, table=True):
+    """What signs the cookies of the operator's page: one row, so that all replicas know it."""
+
+    __tablename__ = "page_keys"
+    __table_args__ = (CheckConstraint("id = 1"),)
+
+    id: int = Field(primary_key=True)
+    key: bytes
+    created_at: datetime = Field(sa_column_kwargs=NOW)

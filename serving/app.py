@@ -21,6 +21,7 @@ from db.queries.alarm_load import Chatter
 from db.session import open_engine
 from models.registry.base import open_registry
 from models.scoring.policy import ScoringPolicy
+from serving.auth import Keys
 from serving.bundles.champion import Champion
 from serving.bundles.manager import BundleManager
 from serving.bundles.registry_client import (
@@ -45,9 +46,10 @@ from serving.http.openapi import document
 from serving.http.openapi_feedback import feedback_paths, feedback_schemas
 from serving.http.openapi_incidents import incident_paths, incident_schemas
 from serving.http.openapi_schedules import schedule_paths, schedule_schemas
-from serving.http.rest_app import Call
+from serving.http.rest_app import Call, Guard
 from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
 from serving.incident_timer import IncidentTimer
+from serving.page.page import build as build_page
 from serving.requests.detect import Limits, parse_batch, parse_item
 from serving.training_queue import JobBounds, TrainingQueue
 
@@ -225,6 +227,17 @@ class App:
             *feedback_calls(feedback),
             *schedule_calls(schedules),
         ]
+
+    def pages(self, keys: Keys, callers: Callers) -> tuple[list[Call], Guard]:
+        """Return the operator's page, and who may see it."""
+        return build_page(
+            keys,
+            callers,
+            self._database,
+            self._core.keeper,
+            topic=self._settings.kafka_topic_incidents,
+            max_shelve_s=self._settings.max_shelve_s,
+        )
 
     async def close(self) -> None:
         """Stop everything that was started, the database last."""

@@ -38,6 +38,11 @@ class Key(NamedTuple):
     role: Role
     digest: str
 
+    @property
+    def mark(self) -> str:
+        """Name the key without telling its digest, for what a browser keeps."""
+        return hashlib.sha256(f"page:{self.role}:{self.digest}".encode()).hexdigest()[:32]
+
 
 class Keys:
     """Check API keys against those configured."""
@@ -108,7 +113,7 @@ class Keys:
         """
         if not self._entries:
             return None
-        held = self._find(_presented(headers))
+        held = self.find(_presented(headers))
         if held is None:
             raise AccessDenied(
                 "this call needs an API key: 'Authorization: Bearer <key>' or 'X-API-Key: <key>'"
@@ -119,7 +124,13 @@ class Keys:
             raise denied
         return held.name
 
-    def _find(self, key: str) -> Key | None:
+    def marked(self, mark: str) -> Key | None:
+        """Find the entry of a mark; None once it is no longer configured."""
+        found = [one for one in self._entries if hmac.compare_digest(one.mark, mark)]
+        return found[0] if found else None
+
+    def find(self, key: str) -> Key | None:
+        """Find the entry of a key, the one with the highest role; None: not known."""
         digest = digest_of(key)
         best: Key | None = None
         # every entry is compared, whichever matches: the time taken tells nothing

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -71,6 +72,7 @@ class Database:
         self._engine: Engine | None = None
         self._down = True
         self._problem = "not connected yet"
+        self._down_since = datetime.now(UTC)
         self._quick = ThreadPoolExecutor(4, thread_name_prefix="db-quick")
         self._slow = ThreadPoolExecutor(8, thread_name_prefix="db")
         self._probe = ThreadPoolExecutor(1, thread_name_prefix="db-probe")
@@ -85,7 +87,11 @@ class Database:
 
     def status(self) -> dict[str, object]:
         """Describe the connection for ``/status``."""
-        return {"available": self.available, "problem": self._problem if self._down else None}
+        return {
+            "available": self.available,
+            "problem": self._problem if self._down else None,
+            "since": self._down_since.isoformat() if self._down else None,
+        }
 
     async def start(self) -> None:
         """Connect in the background."""
@@ -161,6 +167,7 @@ class Database:
     def _failed(self, problem: str) -> None:
         if not self._down:
             log.warning("the database is down (%s); answers go on without it", problem)
+            self._down_since = datetime.now(UTC)
         self._down, self._problem = True, problem
         self._wake.set()
 

@@ -69,6 +69,7 @@ class BundleManager:
         self.loaded_at: str | None = None
         self.problem: str | None = None
         self._registry_problem: str | None = None
+        self._registry_since: str | None = None
 
     def current(self) -> Bundle:
         """Return the bundle in force; a request keeps it to its end.
@@ -186,6 +187,7 @@ class BundleManager:
             "source": self.source,
             "loaded_at": self.loaded_at,
             "problem": self.problem or self._registry_problem,
+            "problem_since": self._registry_since if not self.problem else None,
         }
 
     # -- following -----------------------------------------------------------------------------
@@ -231,6 +233,8 @@ class BundleManager:
             return
         self._seen = seen
         pointer = self._champion.read()
+        if bool(pointer.get("problem")) != bool(self._registry_problem):
+            self._registry_since = now() if pointer.get("problem") else None
         self._registry_problem = pointer.get("problem")
         folder, version = pointer.get("folder"), pointer.get("version")
         if not folder:
@@ -255,11 +259,16 @@ class BundleManager:
         first = self.bundle is None
         self.bundle, self.source, self.problem = bundle, source, None
         self._folder = folder.name
-        self.loaded_at = datetime.now(UTC).isoformat()
+        self.loaded_at = now()
         if first:
             metrics.READY.inc()
         settle_memory()
         log.info("bundle %s is in force (%s)", bundle.version, source)
+
+
+def now() -> str:
+    """Return the time, as ``/status`` has it."""
+    return datetime.now(UTC).isoformat()
 
 
 def load_whole(folder: Path, version: str | None = None) -> Bundle:

@@ -225,7 +225,6 @@ def calls(rest: Handlers, *, name: str, version: str, documentation: bytes) -> l
         Call(PREFIX, "GET", "read", rest.anomalies),
         Call(f"{PREFIX}/{{id}}", "GET", "read", rest.anomaly),
         Call("/health", "GET", None, show_health),
-        Call("/", "GET", None, show_docs),
         # BentoML's clients call its methods here; these are the same calls
         Call("/detect", "POST", "detect", rest.detect),
         Call("/detect_batch", "POST", "detect", rest.detect_batch),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect, Request
@@ -40,8 +40,33 @@ class Call(NamedTuple):
     handler: Handler
 
 
+class Guard(Protocol):
+    """Interface of who may come in, and of how others are answered."""
+
+    async def admit(self, request: Request, role: Role) -> None:
+        """Raise unless the caller has this role; note in ``request.state`` who it is."""
+
+    async def refuse(self, request: Request, error: AnomalyError) -> Response:
+        """Answer a request that failed."""
+
+
+class KeyGuard:
+    """Admit callers by their API key; errors are JSON."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    async def admit(self, request: Request, role: Role) -> None:
+        """See :class:`Guard`."""
+        request.state.key_name = self._keys.check(request.headers, role)
+
+    async def refuse(self, _: Request, error: AnomalyError) -> Response:
+        """See :class:`Guard`."""
+        return error_response(error)
+
+
 class RestApp:
-    """Serve the REST API.
+    """Serve the REST API, and pages beside it.
 
     Parameters
     ----------
@@ -53,23 +78,37 @@ class RestApp:
     """
 
     def __init__(self, keys: Keys, origins: Origins, *, max_concurrency: int = 256) -> None:
-        self._keys = keys
+        self._guard = KeyGuard(keys)
         self._origins = origins
         self._gate = Gate(max_concurrency)
-        self._router = Router(redirect_slashes=False, default=self._endpoint("unknown", {}))
+        unknown = self._endpoint("unknown", {}, self._guard)
+        self._router = Router(redirect_slashes=False, default=unknown)
 
-    def serve(self, calls: list[Call]) -> None:
-        """Take up these calls; fixed paths come before the templates that they fit."""
+    def serve(self, calls: list[Call], pages: tuple[list[Call], Guard] | None = None) -> None:
+        """Take up these calls; fixed paths come before the templates that they fit.
+
+        Parameters
+        ----------
+        calls : list of Call
+            For programs, with a key.
+        pages : (list of Call, Guard), optional
+            For people, who are let in another way.
+        """
+        self._router.routes[:] = self._routes(calls, self._guard)
+        if pages is not None:
+            self._router.routes.extend(self._routes(*pages))
+
+    def _routes(self, calls: list[Call], guard: Guard) -> list[Route]:
         by_path: dict[str, dict[str, Call]] = {}
         for call in calls:
             by_path.setdefault(call.path, {})[call.method] = call
-        self._router.routes[:] = [
-            Route(path, self._endpoint(label(path), methods), name=label(path))
+        return [
+            Route(path, self._endpoint(label(path), methods, guard), name=label(path))
             for path, methods in by_path.items()
         ]
 
-    def _endpoint(self, name: str, calls: Mapping[str, Call]) -> Endpoint:
-        return Endpoint(name, calls, self._keys, self._origins, self._gate)
+    def _endpoint(self, name: str, calls: Mapping[str, Call], guard: Guard) -> Endpoint:
+        return Endpoint(name, calls, guard, self._origins, self._gate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -120,16 +159,16 @@ class Endpoint:
         Label of the metrics.
     calls : mapping of str to Call
         By method; none: the path is unknown.
-    keys, origins, gate
+    guard, origins, gate
         Who may call, from which pages, and how many at a time.
     """
 
     def __init__(
-        self, name: str, calls: Mapping[str, Call], keys: Keys, origins: Origins, gate: Gate
+        self, name: str, calls: Mapping[str, Call], guard: Guard, origins: Origins, gate: Gate
     ) -> None:
         self._name = name
         self._calls = calls
-        self._keys = keys
+        self._guard = guard
         self._origins = origins
         self._gate = gate
         self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
@@ -153,12 +192,13 @@ class Endpoint:
         except AnomalyError as error:
             if error.status >= 500 and not error.retriable:
                 log.error("%s %s: %s", method, self._name, error)
-            return error_response(error)
+            return await self._guard.refuse(request, error)
         except ClientDisconnect:
             return Response(status_code=499)  # nobody reads it; nginx's number, for the count
         except Exception:
             log.exception("%s %s failed", method, self._name)
-            return error_response(AnomalyError("an unexpected error; the server's log has it"))
+            unexpected = AnomalyError("an unexpected error; the server's log has it")
+            return await self._guard.refuse(request, unexpected)
 
     async def _answer(self, method: str, request: Request) -> Response:
         if not self._calls:
@@ -168,7 +208,7 @@ class Endpoint:
             return self._not_allowed(method)
         if call.role is None:
             return await call.handler(request)
-        request.state.key_name = self._keys.check(request.headers, call.role)
+        await self._guard.admit(request, call.role)
         with self._gate:
             return await call.handler(request)
 

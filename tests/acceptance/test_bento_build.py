@@ -105,9 +105,14 @@ def sources() -> set[str]:
         for path in (ROOT / package).rglob("*.py")
     }
     monitor = ("__init__", "exporter", "image/__init__", "image/health")
-    return (
-        top | inner | {f"deploy/{name}.py" for name in monitor} | {"db/migrations/script.py.mako"}
-    )
+    page = {
+        str(path.relative_to(ROOT))
+        for folder in ("templates", "static")
+        for path in (ROOT / "serving/page" / folder).rglob("*")
+        if path.is_file()
+    }
+    others = {f"deploy/{name}.py" for name in monitor} | {"db/migrations/script.py.mako"}
+    return top | inner | page | others
 
 
 def test_bento_packs_the_program_and_nothing_else(bento: Path) -> None:

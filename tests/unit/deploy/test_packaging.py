@@ -132,6 +132,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(out.glob("*.whl"))
 
 
+def page_files() -> set[str]:
+    """Templates, scripts and styles of the operator's page."""
+    page = ROOT / "serving/page"
+    found = [*(page / "templates").rglob("*"), *(page / "static").rglob("*")]
+    return {str(path.relative_to(ROOT)) for path in found if path.is_file()}
+
+
 @pytest.mark.slow
 def test_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
     held = set(zipfile.ZipFile(wheel).namelist())
@@ -143,6 +150,7 @@ def test_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
         } - held
         assert not missing
     assert "db/migrations/script.py.mako" in held
+    assert page_files() <= held
     top = {name.split("/")[0].removesuffix(".py") for name in held}
     modules = set(PROJECT["tool"]["setuptools"]["py-modules"])
     assert {name for name in top if not name.endswith(".dist-info")} == modules | set(PACKAGES)

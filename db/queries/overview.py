@@ -1,0 +1,56 @@
+"""How the plant stands at one look, and the key of the page that shows it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from db.queries.dead_letters import database_now
+
+#: Bytes of the key: as many as its digest has.
+KEY_BYTES: Final = 32
+
+_STORED = text("SELECT max(updated_at) FROM source_offsets WHERE next_offset IS NOT NULL")
+_FOUND = text("SELECT max(last_activity_at) FROM incidents")
+_OPEN = text("""
+    SELECT count(*) FROM (
+        SELECT 1 FROM incidents WHERE state = :state LIMIT 1000
+    ) AS found
+""")
+_ADD_KEY = text("INSERT INTO page_keys (id, key) VALUES (1, :key) ON CONFLICT (id) DO NOTHING")
+_KEY = text("SELECT key FROM page_keys")
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The database's time, when readings were last stored, and what was found.
+
+    ``unseen`` counts open incidents that nobody acknowledged, ``seen`` those that somebody did.
+    """
+
+    now: datetime
+    stored_at: datetime | None
+    found_at: datetime | None
+    unseen: int
+    seen: int
+
+
+def overview(connection: Connection) -> Overview:
+    """Look: four index reads."""
+    return Overview(
+        database_now(connection),
+        connection.execute(_STORED).scalar_one(),
+        connection.execute(_FOUND).scalar_one(),
+        connection.execute(_OPEN, {"state": "open-unacknowledged"}).scalar_one(),
+        connection.execute(_OPEN, {"state": "open-acknowledged"}).scalar_one(),
+    )
+
+
+def page_key(connection: Connection) -> bytes:
+    """Return the key that signs the page's cookies; made when it is first asked for."""
+    connection.execute(_ADD_KEY, {"key": secrets.token_bytes(KEY_BYTES)})
+    return bytes(connection.execute(_KEY).scalar_one())

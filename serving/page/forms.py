@@ -1,0 +1,89 @@
+"""Forms that came back: read within limits, from a page that was shown, in somebody's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from errors import InputError
+from serving.http.bodies import read_body
+from serving.http.callers import Callers
+from serving.page.pages import Pages
+from serving.page.sessions import Visitor, check_form
+
+#: The largest form: 1,000 incidents and a note.
+BODY_BYTES: Final = 256 * 1024
+MOST_FIELDS: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What came back.
+
+    Parameters
+    ----------
+    fields : mapping of str to list of str
+    visitor : Visitor
+    who : str
+        Under which what is done is logged.
+    """
+
+    fields: dict[str, list[str]]
+    visitor: Visitor
+    who: str
+
+    def text(self, name: str) -> str | None:
+        """Return a field's text; None: left empty."""
+        values = self.fields.get(name, [""])
+        return values[-1].strip() or None
+
+    def all(self, name: str) -> list[str]:
+        """Return what a field was given, however often."""
+        return [value for value in self.fields.get(name, []) if value]
+
+
+class FormReader:
+    """Read forms.
+
+    Parameters
+    ----------
+    pages : Pages
+    callers : Callers
+    """
+
+    def __init__(self, pages: Pages, callers: Callers) -> None:
+        self._pages = pages
+        self._callers = callers
+
+    async def read(self, request: Request, *, named: bool = True) -> Form:
+        """Read the form of a request.
+
+        Parameters
+        ----------
+        named : bool
+            Whether something is done that is logged under a name.
+
+        Raises
+        ------
+        InputError, AccessDenied, TooLarge
+        """
+        visitor = await self._pages.visitor(request)
+        body = (await read_body(request, BODY_BYTES)).decode("utf-8", "replace")
+        try:
+            pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        except ValueError:
+            raise InputError(f"the form has more than {MOST_FIELDS} fields") from None
+        fields: dict[str, list[str]] = {}
+        for name, value in pairs:
+            fields.setdefault(name, []).append(value)
+        form = Form(fields, visitor, "")
+        check_form(visitor, form.text("form_token") or "")
+        if not named:
+            return form
+        if visitor.name is None and visitor.given:
+            raise InputError("give your name first, for the log", field="who")
+        who = self._callers.name(request, visitor.name if visitor.given else None)
+        return Form(fields, visitor, who)

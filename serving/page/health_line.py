@@ -1,0 +1,117 @@
+"""What every screen says first: that all works, or which part does not, and since when."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from db.queries.overview import Overview, overview
+from errors import AnomalyError
+from serving.bundles.manager import BundleManager
+from serving.database import Database
+
+#: Readings that stay away for longer are worth a look; slower plants see it said, in grey.
+QUIET_S: Final = 600.0
+#: One look answers all who ask within this time.
+FRESH_S: Final = 1.0
+#: The line itself waits no longer for the database.
+SLOW_S: Final = 2.0
+
+DOWN: Final = (
+    "The database is down: what is listed here may be old, and nothing can be changed;"
+    " readings wait in Kafka"
+)
+SLOW: Final = "The database is slow to answer"
+UNTRAINED: Final = "No trained model is loaded: readings are not scored"
+NO_REGISTRY: Final = "The model registry is out of order: scoring goes on with the model at hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A part that does not work: which, what that means, since when, and what it said."""
+
+    what: str
+    since: datetime
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How things stand: problems, worst first, and the newest look at the database."""
+
+    problems: list[Problem]
+    overview: Overview | None
+    looked_at: datetime
+    bundle_version: str | None
+
+    @property
+    def quiet_s(self) -> float | None:
+        """Seconds since readings were last stored; None: none ever were, or it is not known."""
+        known = self.overview
+        if known is None or known.stored_at is None:
+            return None
+        return max(0.0, (known.now - known.stored_at).total_seconds())
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether readings have stayed away for long."""
+        return self.quiet_s is not None and self.quiet_s > QUIET_S
+
+
+class HealthLine:
+    """Find out how things stand.
+
+    Parameters
+    ----------
+    database : Database
+    bundles : BundleManager
+        Which model is in force, and what is wrong with it or its registry.
+    """
+
+    def __init__(self, database: Database, bundles: BundleManager) -> None:
+        self._database = database
+        self._bundles = bundles
+        self._known: tuple[float, Health] | None = None
+        self._since: dict[str, datetime] = {}
+        self._lock = asyncio.Lock()
+
+    async def look(self) -> Health:
+        """Return how things stand; never raises."""
+        async with self._lock:
+            if self._known is None or self._is_old(*self._known):
+                self._known = time.monotonic(), await self._look()
+            return self._known[1]
+
+    def _is_old(self, at: float, known: Health) -> bool:
+        """Return whether time has passed, or the database has gone or come back since."""
+        down = any(one.what == DOWN for one in known.problems)
+        return time.monotonic() - at > FRESH_S or down is self._database.available
+
+    async def _look(self) -> Health:
+        found: list[Problem] = []
+        seen: Overview | None = None
+        try:
+            async with asyncio.timeout(SLOW_S):
+                seen = await self._database.run(overview)
+        except TimeoutError:
+            found.append(self._problem(SLOW, None, f"no answer within {SLOW_S:g} s"))
+        except AnomalyError as error:
+            since = self._database.status()["since"]
+            found.append(self._problem(DOWN, since, error.message))
+        status = self._bundles.status()
+        if status["bundle_version"] is None:
+            hint = "train one: python -m training.fit, or POST /train"
+            found.append(self._problem(UNTRAINED, None, status["problem"] or hint))
+        elif status["problem"]:
+            since, detail = status["problem_since"], status["problem"]
+            found.append(self._problem(NO_REGISTRY, since, detail))
+        self._since = {one.what: one.since for one in found}
+        return Health(found, seen, datetime.now(UTC), status["bundle_version"])
+
+    def _problem(self, what: str, since: object, detail: str) -> Problem:
+        """Describe a problem; where nobody knows since when, since it was first seen here."""
+        known = datetime.fromisoformat(since) if isinstance(since, str) else None
+        return Problem(what, known or self._since.get(what) or datetime.now(UTC), detail)

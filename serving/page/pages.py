@@ -1,0 +1,131 @@
+"""Render screens: Jinja2 with everything escaped, and headers that keep other origins out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from errors import AccessDenied, AnomalyError
+from models.detectors.base import MODEL_NAMES
+from schemas import CRITICALITIES
+from serving.auth import Role
+from serving.http.bodies import printable, read_query
+from serving.page import words
+from serving.page.health_line import HealthLine
+from serving.page.sessions import Sessions, Visitor, keep
+from serving.page.static_files import StaticFiles
+
+TEMPLATES = Path(__file__).parent / "templates"
+HEADERS: Final = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+        " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+SCREENS: Final = (("/", "Incidents"),)
+
+
+class Pages:
+    """Render the screens for whoever asks.
+
+    Parameters
+    ----------
+    sessions : Sessions
+    health : HealthLine
+    static : StaticFiles
+    """
+
+    def __init__(self, sessions: Sessions, health: HealthLine, static: StaticFiles) -> None:
+        self._sessions = sessions
+        self._health = health
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+            trim_blocks=True, lstrip_blocks=True, auto_reload=False, cache_size=100,
+        )  # fmt: skip
+        self._environment.globals.update(
+            static=static.url, screens=SCREENS, states=words.STATE_WORDS,
+            verdicts=words.VERDICT_WORDS, detectors=words.DETECTOR_WORDS,
+            detector_names=MODEL_NAMES, severities=CRITICALITIES,
+        )  # fmt: skip
+        self._environment.filters.update(
+            figure=words.figure, wrong=words.what_is_wrong, stream=words.stream, ago=words.ago,
+            utc=words.utc, iso=words.iso, utc_field=words.utc_field,
+            path=lambda text: quote(str(text), safe=""),
+            query=lambda given: urlencode({k: v for k, v in given.items() if v}),
+        )  # fmt: skip
+
+    async def show(
+        self, request: Request, template: str, status: int = 200, **content: Any
+    ) -> Response:
+        """Render a template with what every screen has: who looks, and how things stand."""
+        visitor = await self.visitor(request)
+        text = self._environment.get_template(template).render(
+            visitor=visitor,
+            open_service=self._sessions.open,
+            health=await self._health.look(),
+            here=request.url.path,
+            address=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+            **content,
+        )
+        response = HTMLResponse(text.encode("utf-8", "replace"), status, headers=HEADERS)
+        keep(response, request, visitor.cookie)
+        return response
+
+    async def visitor(self, request: Request) -> Visitor:
+        """Return who asks, found out once per request."""
+        found: Visitor | None = getattr(request.state, "visitor", None)
+        if found is None:
+            found = request.state.visitor = await self._sessions.visitor(request)
+        return found
+
+
+class PageGuard:
+    """Admit visitors by their session; errors are screens, too.
+
+    Parameters
+    ----------
+    pages : Pages
+    """
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    async def admit(self, request: Request, role: Role) -> None:
+        """See :class:`serving.http.rest_app.Guard`."""
+        visitor = await self._pages.visitor(request)
+        if visitor.role is None:
+            raise AccessDenied("log in with your access key")
+        if not visitor.may(role):
+            error = AccessDenied(f"your key has the role {visitor.role}; this needs {role}")
+            error.status = 403
+            raise error
+
+    async def refuse(self, request: Request, error: AnomalyError) -> Response:
+        """See :class:`serving.http.rest_app.Guard`."""
+        if error.status == 401:
+            after = {"next": request.url.path} if request.method == "GET" else {}
+            return go(request, "/login" + (f"?{urlencode(after)}" if after else ""))
+        return await self._pages.show(request, "error.html", error.status, error=printable(
+            error.entry()))  # fmt: skip
+
+
+def go(request: Request, where: str) -> Response:
+    """Send the browser to another screen, also where a script asked."""
+    if request.headers.get("hx-request"):
+        return Response(headers={"hx-redirect": where})
+    return RedirectResponse(where, 303)
+
+
+def given_query(request: Request) -> dict[str, str]:
+    """Read the query's parameters; a field of a form that was left empty is none."""
+    return {name: value for name, value in read_query(request).items() if value.strip()}

@@ -1,0 +1,246 @@
+"""The list of incidents, one incident, and what people do to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from db.incident_actions import Action, Outcome, perform
+from db.queries.incidents import (
+    IncidentFilter,
+    get_incident,
+    get_log,
+    incident_counts,
+    incident_page,
+    incident_readings,
+)
+from errors import AnomalyError, InputError, NotFound, StorageUnavailable
+from serving.database import Database
+from serving.http.paths import path_id
+from serving.http.rest_app import Call
+from serving.page.forms import Form, FormReader
+from serving.page.pages import Pages, given_query
+from serving.page.series import incident_series
+from serving.requests.incident_bodies import BODIES, read_filters, read_if_match, read_verb
+
+#: What is shown without being asked for: something is wrong, and nobody has looked.
+FIRST: Final = "open-unacknowledged"
+EVERY: Final = "all"
+#: Verbs that the list offers for many at once.
+BULK: Final = ("acknowledge", "shelve")
+READINGS: Final = 1000
+LOG: Final = 500
+#: How far around an incident its neighbours on the asset are looked for.
+NEAR: Final = timedelta(hours=24)
+NEIGHBOURS: Final = 20
+SPANS: Final = {"1 hour": 3600, "8 hours": 28_800, "1 day": 86_400, "3 days": 259_200,
+                "7 days": 604_800}  # fmt: skip
+
+
+class IncidentViews:
+    """The screens.
+
+    Parameters
+    ----------
+    pages : Pages
+    forms : FormReader
+    database : Database
+    topic : str
+        Where changed incidents are published; empty: nowhere.
+    max_shelve_s : float
+    """
+
+    def __init__(
+        self,
+        pages: Pages,
+        forms: FormReader,
+        database: Database,
+        *,
+        topic: str,
+        max_shelve_s: float,
+    ) -> None:
+        self._pages = pages
+        self._forms = forms
+        self._database = database
+        self._topic = topic
+        self._spans = {name: s for name, s in SPANS.items() if s <= max_shelve_s}
+        self._max_shelve_s = max_shelve_s
+
+    async def listing(self, request: Request) -> Response:
+        """Show the incidents of one state."""
+        return await self._list(request, [])
+
+    async def act_on_many(self, request: Request) -> Response:
+        """Do one thing to those that were picked, and tell of each that it failed for."""
+        messages = await self._attempt(request, None)
+        return await self._list(request, messages)
+
+    async def one(self, request: Request) -> Response:
+        """Show one incident."""
+        return await self._show(request, [])
+
+    async def act_on_one(self, request: Request) -> Response:
+        """Do one thing to one incident."""
+        messages = await self._attempt(request, path_id(request, "incident"))
+        return await self._show(request, messages)
+
+    async def _list(self, request: Request, messages: list[dict[str, str]]) -> Response:
+        query = given_query(request)
+        state = query.pop("state", FIRST)
+        wanted = query if state == EVERY else {**query, "state": state}
+        content: dict[str, Any] = {"rows": [], "counts": {}, "exact": True, "following": None}
+        status = 200
+        try:
+            filters, limit, cursor, _ = read_filters(wanted)
+            content |= await self._database.run(
+                lambda connection: _page(connection, filters, limit, cursor)
+            )
+        except InputError as error:
+            status, messages = error.status, [*messages, _told(error.message)]
+        except StorageUnavailable as error:
+            status = error.status
+        filters_given = {k: v for k, v in query.items() if k not in ("cursor", "limit")}
+        return await self._pages.show(
+            request, "incidents.html", status, state=state, query=filters_given,
+            messages=messages, spans=self._spans, readable=status == 200, **content,
+        )  # fmt: skip
+
+    async def _show(self, request: Request, messages: list[dict[str, str]]) -> Response:
+        wanted = path_id(request, "incident")
+        found = await self._database.run(lambda connection: _incident(connection, wanted))
+        return await self._pages.show(
+            request, "incident.html", messages=messages, spans=self._spans, **found
+        )
+
+    async def _attempt(self, request: Request, only: UUID | None) -> list[dict[str, str]]:
+        """Do what a form asks for; what is to be told of it."""
+        form = await self._forms.read(request)
+        try:
+            verb, targets = _asked(form, only)
+            action = Action(verb, form.who, _arguments(verb, form), form.text("once"))
+            outcome = await self._database.run(
+                lambda connection: perform(
+                    connection, action, targets, topic=self._topic,
+                    max_shelve_s=self._max_shelve_s,
+                )
+            )  # fmt: skip
+        except AnomalyError as error:
+            if error.status in (401, 403):
+                raise
+            return [_told(error.message)]
+        return _outcome(action, outcome, len(targets))
+
+
+def _page(
+    connection: Connection, filters: IncidentFilter, limit: int, cursor: str | None
+) -> dict[str, Any]:
+    rows, following = incident_page(connection, filters, limit=limit, cursor=cursor)
+    counts, exact = incident_counts(connection, filters)
+    return {"rows": rows, "counts": counts, "exact": exact, "following": following}
+
+
+def _incident(connection: Connection, wanted: UUID) -> dict[str, Any]:
+    incident = get_incident(connection, wanted)
+    if incident is None:
+        raise NotFound(f"no incident {wanted}")
+    around = IncidentFilter(
+        asset_id=incident["asset_id"],
+        start=incident["started_at"] - NEAR,
+        end=incident["last_activity_at"] + NEAR,
+    )
+    near, _ = incident_page(connection, around, limit=NEIGHBOURS + 1)
+    readings = incident_readings(connection, incident, start=None, end=None, limit=READINGS)
+    return {
+        "incident": incident,
+        "log": get_log(connection, wanted, limit=LOG),
+        "near": [one for one in near if one["id"] != wanted][:NEIGHBOURS],
+        "series": incident_series(incident, readings),
+        "fault_codes": [],
+        "truncated": len(readings) == READINGS,
+    }
+
+
+def _asked(form: Form, only: UUID | None) -> tuple[str, list[tuple[UUID, int | None]]]:
+    """Return the verb, and the incidents with the versions that were on the screen."""
+    verb, picked = form.text("verb") or "", form.all("incident")
+    single = form.text("acknowledge")
+    if single is not None:  # the button of one row
+        verb, picked = "acknowledge", [single]
+    if verb not in BODIES or (only is None and verb not in BULK):
+        raise InputError(f"verb: {verb!r:.40} is nothing that can be done here", field="verb")
+    if only is not None:
+        return verb, [(only, read_if_match(form.text("version")))]
+    if not picked:
+        raise InputError("nothing was picked: tick the incidents first", field="incident")
+    targets = []
+    for one in dict.fromkeys(picked):
+        try:
+            name, version = one.split(":")
+            targets.append((UUID(name), read_if_match(version)))
+        except ValueError:
+            raise InputError(f"incident: {one!r:.80} is none", field="incident") from None
+    return verb, targets
+
+
+def _arguments(verb: str, form: Form) -> dict[str, Any]:
+    """Return the verb's body as the REST API checks it."""
+    names = BODIES[verb].__struct_fields__
+    body: dict[str, Any] = {name: form.text(name) for name in names if name != "who"}
+    if body.get("seconds") is not None:
+        try:
+            body["seconds"] = float(body["seconds"])
+        except ValueError:
+            raise InputError("seconds: is not a number", field="seconds") from None
+    # an assignee or ticket left empty means nobody, or none
+    kept = ("assignee", "ticket")
+    arguments, _ = read_verb(verb, {k: v for k, v in body.items() if v is not None or k in kept})
+    return arguments
+
+
+def _outcome(action: Action, outcome: Outcome, asked: int) -> list[dict[str, str]]:
+    """Tell what was done, and of each incident why not."""
+    messages = []
+    if outcome.affected:
+        many = f"{outcome.affected} incidents" if asked > 1 else "The incident"
+        done = {"commented": "noted"}.get(action.what, action.what)
+        messages.append({"kind": "done", "text": f"{many} {done}, as {action.who}", "about": ""})
+    elif not outcome.errors:
+        messages.append({"kind": "done", "text": "Nothing to change: it was so already",
+                         "about": ""})  # fmt: skip
+    for one, error in outcome.errors.items():
+        about = _name(outcome.incidents.get(one))
+        messages.append({"kind": "failed", "text": _reason(error), "about": about})
+    return messages
+
+
+def _reason(error: AnomalyError) -> str:
+    if error.code == "version_conflict":
+        return f"somebody was faster: {error.message.partition(': ')[2] or error.message}"
+    return error.message
+
+
+def _name(incident: dict[str, Any] | None) -> str:
+    parts: Sequence[str | None] = ()
+    if incident is not None:
+        parts = (incident["asset_id"], incident["sensor_id"], incident["feature"])
+    return " · ".join(filter(None, parts))
+
+
+def _told(message: str) -> dict[str, str]:
+    return {"kind": "failed", "text": message, "about": ""}
+
+
+def incident_pages(views: IncidentViews) -> list[Call]:
+    """Return the addresses."""
+    return [
+        Call("/", "GET", "read", views.listing),
+        Call("/", "POST", "operate", views.act_on_many),
+        Call("/incidents/{id}", "GET", "read", views.one),
+        Call("/incidents/{id}", "POST", "operate", views.act_on_one),
+    ]

@@ -1,0 +1,132 @@
+"""Figures, times and incidents in words, as a person says them. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from errors import InputError
+from schemas import parse_timestamp
+
+#: The contract's states, as tabs.
+STATE_WORDS: Final = {
+    "open-unacknowledged": "Open, unacknowledged",
+    "open-acknowledged": "Open, acknowledged",
+    "cleared-unacknowledged": "Cleared, unacknowledged",
+    "cleared-acknowledged": "Cleared, acknowledged",
+    "shelved": "Shelved",
+    "suppressed": "Suppressed",
+    "closed": "Closed",
+}
+VERDICT_WORDS: Final = {
+    "confirmed": "confirmed: it was a fault",
+    "false_alarm": "false alarm",
+    "expected": "expected, no fault",
+    "unsure": "unsure",
+}
+DETECTOR_WORDS: Final = {
+    "isolation_forest": "isolation forest",
+    "one_class_svm": "one-class SVM",
+    "lstm_autoencoder": "LSTM autoencoder",
+}
+#: Features that one line of the list names.
+NAMED: Final = 2
+#: By how much of itself rounding may change a difference.
+DISTORTION: Final = 0.2
+
+
+def figure(value: object, digits: int = 4) -> str:
+    """Write a number to so many significant digits, without an exponent where that is readable."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return "–" if value is None else str(value)
+    if value and not 1e-4 <= abs(value) < 1e7:
+        return f"{value:.{digits - 1}e}"
+    text = f"{float(f'{value:.{digits}g}'):f}".rstrip("0").rstrip(".")
+    return text or "0"
+
+
+def pair(actual: object, expected: object) -> tuple[str, str]:
+    """Write two numbers as briefly as tells how far apart they are."""
+    if not (isinstance(actual, int | float) and isinstance(expected, int | float)):
+        return figure(actual), figure(expected)
+    apart, largest = actual - expected, max(abs(actual), abs(expected))
+    if not 1e-4 <= largest < 1e7:
+        return figure(actual), figure(expected)
+    decimals = 0
+    for digits in (2, 3, 4, 5, 6, 8):
+        decimals = max(0, digits - 1 - math.floor(math.log10(largest)))
+        shown = round(actual, decimals) - round(expected, decimals)
+        if abs(shown - apart) <= DISTORTION * abs(apart):
+            break
+    return f"{actual:.{decimals}f}", f"{expected:.{decimals}f}"
+
+
+def what_is_wrong(incident: Mapping[str, Any]) -> str:
+    """Say of an incident what its peak was: "vibration_rms 2.3, expected 1.9"."""
+    features = [one for one in incident["peak"].get("features", ()) if one.get("feature")]
+    said = []
+    for one in features[:NAMED]:
+        if one.get("expected") is None:
+            said.append(f"{one['feature']} {figure(one.get('actual'))}")
+        else:
+            actual, expected = pair(one.get("actual"), one["expected"])
+            said.append(f"{one['feature']} {actual}, expected {expected}")
+    text = "; ".join(said)
+    if incident["kind"] == "sensor_fault":
+        return f"outside the physical limits: {text}" if text else "outside the physical limits"
+    return text or f"score {figure(incident['peak'].get('score'), 3)}, no feature stands out"
+
+
+def stream(row: Mapping[str, Any]) -> str:
+    """Name the stream of a row within its asset."""
+    return " · ".join(filter(None, (row.get("sensor_id"), row.get("feature")))) or "no sensor named"
+
+
+def ago(seconds: float | None) -> str:
+    """Write a span as its largest one or two units."""
+    if seconds is None:
+        return "never"
+    whole = int(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    for unit, size, smaller in (("min", 60, None), ("h", 3600, "min"), ("d", 86_400, "h")):
+        limit = {"min": 7200, "h": 172_800}.get(unit, math.inf)
+        if whole < limit:
+            count, rest = divmod(whole, size)
+            part = rest // (60 if smaller == "min" else 3600) if smaller else 0
+            return f"{count} {unit}" + (f" {part} {smaller}" if part else "")
+    raise AssertionError
+
+
+def utc(at: datetime | float | str | None) -> str:
+    """Write a time for people who have no script that knows their zone."""
+    moment = as_time(at)
+    return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def iso(at: datetime | float | str | None) -> str:
+    """Write a time for a script."""
+    moment = as_time(at)
+    return "" if moment is None else moment.isoformat(timespec="milliseconds")
+
+
+def utc_field(at: datetime | str | None) -> str:
+    """Write a time as a field of a form takes it; a script turns it to the viewer's zone."""
+    moment = as_time(at)
+    return "" if moment is None else f"{moment:%Y-%m-%dT%H:%M:%S}"
+
+
+def as_time(at: datetime | float | str | None) -> datetime | None:
+    """Read what a row, its JSON, a query or a chart holds as a time, in UTC; text may be none."""
+    if at is None or at == "":
+        return None
+    if isinstance(at, int | float):
+        return datetime.fromtimestamp(at, UTC)
+    if isinstance(at, str):
+        try:
+            return parse_timestamp(at)
+        except InputError:
+            return None
+    return at.astimezone(UTC)

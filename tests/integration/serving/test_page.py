@@ -1,0 +1,321 @@
+"""The operator's page without a browser: what it lists, whom it lets do what, what it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import Engine, make_url, text
+
+from db.incident_tables import STATES
+from db.session import make_engine, transaction
+from tests.fixtures.postgres import run_admin
+from tests.fixtures.service import MakeService, Service
+from tests.integration.serving.test_incidents_api import make
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'{{7*7}}\u202e</script>"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+@pytest.fixture
+def stored(service_database_url: str) -> Iterator[Engine]:
+    engine = make_engine(service_database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def page(service: Service) -> Iterator[httpx.Client]:
+    with visit(service) as client:
+        yield client
+
+
+def visit(service: Service) -> httpx.Client:
+    return httpx.Client(base_url=service.url, trust_env=False, timeout=30, follow_redirects=True)
+
+
+def token(text: str) -> str:
+    found = re.search(r'name="form_token" value="([0-9a-f]+)"', text)
+    assert found is not None, text[:3000]
+    return found[1]
+
+
+def named(page: httpx.Client, name: str = "ANNA") -> str:
+    """Give a name, as a person does once; the token of its forms."""
+    first = page.get("/login")
+    page.post("/login", data={"who": name, "form_token": token(first.text)})
+    return token(page.get("/login").text)
+
+
+def messages(answer: httpx.Response) -> str:
+    assert answer.status_code == 200, answer.text
+    found = re.findall(r'<p class="message (\w+)">(.*?)</p>', answer.text, re.S)
+    return "\n".join(f"{kind} {re.sub('<.*?>', '', said)}" for kind, said in found)
+
+
+def version(page: httpx.Client, one: str) -> str:
+    found = re.search(r'data-version="(\d+)"', page.get(f"/incidents/{one}").text)
+    assert found is not None
+    return found[1]
+
+
+def test_every_screen_keeps_other_origins_out(page: httpx.Client) -> None:
+    answer = page.get("/")
+    assert answer.headers["content-security-policy"] == POLICY
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    foreign = {"origin": "http://evil.example", "sec-fetch-site": "cross-site"}
+    refused = page.post("/", data={"verb": "acknowledge"}, headers=foreign)
+    assert refused.status_code == 403
+    assert "Acknowledge" not in refused.text
+
+
+def test_files_are_kept_by_browsers_for_a_year(page: httpx.Client) -> None:
+    address = re.search(r'src="(/static/\w+/page\.js)"', page.get("/").text)
+    assert address is not None
+    answer = page.get(address[1])
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["content-encoding"] == "gzip"
+    assert page.get("/static/x/../../../config.py").status_code == 404
+    assert page.get("/static/x/vendor/manifest.json").status_code == 404
+
+
+def test_states_have_their_tabs_and_counts(page: httpx.Client, stored: Engine) -> None:
+    asset = f"TABS {uuid4()}"
+    make(stored, asset)
+    text = page.get("/", params={"asset_id": asset}).text
+    assert [name for name in STATES if f"state={name}" in text] == list(STATES)
+    assert re.search(r"Open, unacknowledged <span class=\"count\">1</span>", text)
+    assert asset in text
+    closed = page.get("/", params={"asset_id": asset, "state": "closed"}).text
+    assert "No incident of this state fits these filters" in closed
+
+
+def test_a_wrong_filter_is_named_and_the_frame_stays(page: httpx.Client) -> None:
+    answer = page.get("/", params={"start_date": "tomorrow"})
+    assert answer.status_code == 422
+    assert "tomorrow" in answer.text
+    assert 'aria-label="Screens"' in answer.text
+    assert page.get("/", params={"asset_id": ""}).status_code == 200
+
+
+def test_hostile_text_stays_text(page: httpx.Client, stored: Engine) -> None:
+    asset = f"{HOSTILE}{uuid4()}"
+    [one] = make(stored, asset)
+    form = named(page, HOSTILE)
+    fields = {"form_token": form, "verb": "comment", "why": HOSTILE}
+    page.post(f"/incidents/{one}", data=fields)
+    for path in ("/?state=all", f"/incidents/{one}"):
+        text = page.get(path).text
+        assert html.escape(asset, quote=False)[:20] in text.replace("&#34;", '"')
+        assert "<img" not in text
+        assert "49" not in re.sub(r"[0-9a-f-]{36}|\d{2,}", "", text)
+
+
+def test_one_click_acknowledges_in_the_name_given_once(page: httpx.Client, stored: Engine) -> None:
+    asset = f"CLICK {uuid4()}"
+    [one] = make(stored, asset)
+    first = page.get("/", params={"asset_id": asset}).text
+    assert "give your name once" in first
+    assert ">Acknowledge" not in first
+    unnamed = page.post("/", data={"acknowledge": f"{one}:1", "form_token": token(first)})
+    assert unnamed.status_code == 422
+    assert "give your name first" in unnamed.text
+    form = named(page)
+    assert ">Acknowledge" in page.get("/", params={"asset_id": asset}).text
+    done = page.post("/", data={"acknowledge": f"{one}:1", "form_token": form})
+    assert messages(done) == "done The incident acknowledged, as ANNA"
+    assert "acknowledged by <bdi>ANNA</bdi>" in page.get("/?state=open-acknowledged").text.replace(
+        '</span> ', " ").replace('<span class="quiet">', "")  # fmt: skip
+
+
+def test_in_bulk_each_failure_is_told(page: httpx.Client, stored: Engine) -> None:
+    assets = [f"BULK {uuid4()}" for _ in range(3)]
+    ids = [make(stored, asset)[0] for asset in assets]
+    form = named(page)
+    closing = {"verb": "close", "version": "1", "form_token": form}
+    assert "closed" in messages(page.post(f"/incidents/{ids[1]}", data=closing))
+    picked = {"incident": [f"{ids[0]}:1", f"{ids[1]}:2", f"{ids[2]}:7", f"{UUID(int=7)}:1"]}
+    said = messages(page.post("/", data={**picked, "verb": "acknowledge", "form_token": form}))
+    assert "done 1 incidents acknowledged, as ANNA" in said
+    assert f"failed {assets[1]}: incident {ids[1]} was closed by ANNA: reopen it" in said
+    assert f"failed {assets[2]}: somebody was faster" in said
+    assert f"failed no incident {UUID(int=7)}" in said
+    nothing = messages(page.post("/", data={"verb": "acknowledge", "form_token": form}))
+    assert nothing == "failed nothing was picked: tick the incidents first"
+    unreasoned = {**picked, "verb": "shelve", "seconds": "60", "form_token": form}
+    assert "why" in messages(page.post("/", data=unreasoned))
+
+
+def test_the_second_is_told_who_won(service: Service, stored: Engine) -> None:
+    [one] = make(stored)
+    with visit(service) as anna, visit(service) as ben:
+        forms = named(anna), named(ben, "BEN")
+        seen = version(anna, one)
+        for client, form in zip((anna, ben), forms, strict=True):
+            fields = {"verb": "acknowledge", "version": seen, "form_token": form}
+            answer = messages(client.post(f"/incidents/{one}", data=fields))
+    assert "somebody was faster: acknowledged by ANNA at 2" in answer
+
+
+def test_a_form_of_another_visit_changes_nothing(page: httpx.Client, stored: Engine) -> None:
+    [one] = make(stored)
+    form = named(page)
+    for given in ("", "0" * 64, form[:-1]):
+        fields = {"verb": "acknowledge", "version": "1", "form_token": given}
+        refused = page.post(f"/incidents/{one}", data=fields)
+        assert refused.status_code == 403
+        assert "another visit" in refused.text
+    with httpx.Client(base_url=page.base_url, trust_env=False) as without_cookie:
+        fields = {"verb": "acknowledge", "version": "1", "form_token": form}
+        assert without_cookie.post(f"/incidents/{one}", data=fields).status_code == 403
+    assert version(page, one) == "1"
+
+
+def test_what_an_incident_does_not_know_is_said(page: httpx.Client, stored: Engine) -> None:
+    [one] = make(stored)
+    text = page.get(f"/incidents/{one}").text
+    assert "score 0.6, no feature stands out" in text
+    assert "As a table" in text
+    missing = page.get(f"/incidents/{UUID(int=9)}")
+    assert missing.status_code == 404
+    assert "no incident" in missing.text
+    assert page.get("/incidents/none").status_code == 404
+
+
+def test_the_line_says_what_is_there(page: httpx.Client, stored: Engine) -> None:
+    make(stored)
+    text = page.get("/working").text
+    assert re.search(r"\d+ open and unacknowledged", text)
+    assert "Model " in text
+
+
+# -- with access keys ---------------------------------------------------------------------------
+
+
+def entry(name: str, role: str, key: str) -> str:
+    return f"{name}:{role}:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+KEYS = [entry("ANNA", "operate", "anna-key"), entry("RITA", "read", "rita-key")]
+
+
+@pytest.fixture(scope="module")
+def closed_url(postgres_server: str, migrated_template: str) -> str:
+    run_admin(postgres_server, f"CREATE DATABASE page_closed TEMPLATE {migrated_template}")
+    return postgres_server_url(postgres_server, "page_closed")
+
+
+def postgres_server_url(server: str, name: str) -> str:
+    url = make_url(server).set(drivername="postgresql+psycopg2", database=name)
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="module")
+def closed(closed_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with keys, and no model."""
+    folder: Path = tmp_path_factory.mktemp("closed")
+    service = Service(folder, closed_url, API_KEYS=",".join(KEYS))
+    service.start(ready=False)
+    service.until(lambda: httpx.get(service.url + "/login", trust_env=False).status_code == 200)
+    yield service
+    service.stop()
+
+
+def log_in(page: httpx.Client, key: str) -> httpx.Response:
+    form = token(page.get("/login").text)
+    return page.post("/login", data={"key": key, "form_token": form})
+
+
+def test_without_a_key_nothing_is_shown(closed: Service) -> None:
+    with visit(closed) as page:
+        for path in ("/", "/?state=all", f"/incidents/{UUID(int=1)}"):
+            shown = page.get(path)
+            assert shown.url.path == "/login"
+            assert "Access key" in shown.text
+            assert "Working" not in shown.text
+        assert "Log in to see" in page.get("/working").text
+        wrong = log_in(page, "guess")
+        assert wrong.status_code == 401
+        assert "not an access key" in wrong.text
+
+
+def test_a_key_logs_in_under_its_name_and_role(closed: Service, closed_url: str) -> None:
+    engine = make_engine(closed_url)
+    [one] = make(engine)
+    with visit(closed) as rita, visit(closed) as anna:
+        assert "RITA" in log_in(rita, "rita-key").text
+        assert ">Acknowledge<" not in rita.get(f"/incidents/{one}").text
+        fields = {"verb": "acknowledge", "version": "1"}
+        form = {"form_token": token(rita.get("/").text)}
+        refused = rita.post(f"/incidents/{one}", data=fields | form)
+        assert refused.status_code == 403
+        assert "role read; this needs operate" in refused.text
+        log_in(anna, "anna-key")
+        form = {"form_token": token(anna.get(f"/incidents/{one}").text)}
+        assert "as ANNA" in messages(anna.post(f"/incidents/{one}", data=fields | form))
+        form = {"form_token": token(anna.get("/").text)}
+        assert anna.post("/logout", data=form).url.path == "/login"
+        assert anna.get("/").url.path == "/login"
+    with transaction(engine) as connection:
+        query = text("SELECT who FROM incident_log WHERE what = 'acknowledged'")
+        assert list(connection.execute(query).scalars()) == ["ANNA"]
+    engine.dispose()
+
+
+def test_a_session_ends_with_its_key(make_service: MakeService, database_url: str) -> None:
+    service = make_service(database_url, bundle=False, API_KEYS=",".join(KEYS))
+    with visit(service) as page:
+        service.until(lambda: page.get("/login").text.count("form_token") > 0)
+        log_in(page, "anna-key")
+        assert page.get("/").url.path == "/"
+        cookie = dict(page.cookies)
+    service.stop()
+    other = Service(service.var_dir, database_url, API_KEYS=KEYS[1])
+    other.start(ready=False)
+    try:
+        with visit(other) as page:
+            other.until(lambda: page.get("/login").text.count("form_token") > 0)
+            page.cookies.update(cookie)
+            assert page.get("/").url.path == "/login"
+            page.cookies.clear()
+            assert "RITA" in log_in(page, "rita-key").text  # the database still signs
+    finally:
+        other.stop()
+
+
+def test_the_page_is_up_while_the_database_is_down(
+    make_service: MakeService, postgres_server: str, database_url: str
+) -> None:
+    service = make_service(database_url)
+    name = make_url(database_url).database
+    with visit(service) as page:
+        service.until(lambda: "No reading has arrived yet" in page.get("/").text)
+        run_admin(
+            postgres_server,
+            f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+        )
+        service.until(lambda: page.get("/").status_code == 503)
+        shown = page.get("/").text
+        assert "The database is down" in shown
+        assert re.search(r"</strong>, since <time datetime=\"20", shown)
+        assert "The list cannot be read just now" in shown
+        assert page.get(f"/incidents/{UUID(int=1)}").status_code == 503
+        assert "The database is down" in page.get("/working").text
+        run_admin(postgres_server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        service.until(lambda: page.get("/").status_code == 200)
+        assert "The database is down" not in page.get("/").text

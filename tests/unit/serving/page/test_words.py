@@ -1,0 +1,67 @@
+"""What the page says, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from serving.page.words import ago, as_time, figure, pair, stream, utc, utc_field, what_is_wrong
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2.3, "2.3"), (1234567.0, "1235000"), (0, "0"), (-0.012345, "-0.01235"), (None, "–"),
+        (1.7e308, "1.700e+308"), (1e-9, "1.000e-09"), (float("nan"), "nan"), (True, "True"),
+    ],
+)  # fmt: skip
+def test_a_figure_has_four_digits_and_no_needless_zero(value: object, text: str) -> None:
+    assert figure(value) == text
+
+
+def test_a_pair_is_as_short_as_tells_it_apart() -> None:
+    assert pair(2.31, 1.94) == ("2.3", "1.9")
+    assert pair(65.501, 65.499) == ("65.501", "65.499")
+    assert pair(2.0, 2.48) == ("2.0", "2.5")
+    assert pair(1.0, 1.0) == ("1.0", "1.0")
+    assert pair(1e300, None) == ("1.000e+300", "–")
+
+
+def incident(features: list[dict[str, Any]], kind: str = "anomaly") -> dict[str, Any]:
+    return {"kind": kind, "peak": {"features": features, "score": 0.83}}
+
+
+def test_what_is_wrong_names_two_features_with_what_was_expected() -> None:
+    one = {"feature": "vibration_rms", "actual": 2.31, "expected": 1.94}
+    rest = [{"feature": name, "actual": 1, "expected": 2} for name in "xyz"]
+    assert what_is_wrong(incident([one])) == "vibration_rms 2.3, expected 1.9"
+    assert what_is_wrong(incident([one, *rest])).count(";") == 1
+    assert what_is_wrong(incident([])) == "score 0.83, no feature stands out"
+    unknown = {"feature": "x", "actual": 3.0, "expected": None}
+    assert what_is_wrong(incident([unknown])) == "x 3"
+    assert what_is_wrong(incident([unknown], "sensor_fault")) == "outside the physical limits: x 3"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "never"), (0.4, "0 s"), (119, "119 s"), (180, "3 min"), (7200, "2 h"),
+        (7260, "2 h 1 min"), (172_800, "2 d"), (180_000, "2 d 2 h"),
+    ],
+)  # fmt: skip
+def test_spans_are_said_in_their_largest_units(seconds: float | None, text: str) -> None:
+    assert ago(seconds) == text
+
+
+def test_times_are_said_in_utc_and_text_that_is_none_is_no_time() -> None:
+    assert utc("2026-01-02T03:04:05+02:00") == "2026-01-02 01:04:05 UTC"
+    assert utc(None) == "–"
+    assert as_time("tomorrow") is None
+    assert as_time(0) == as_time("1970-01-01T00:00:00Z")
+    assert utc_field("2026-01-02T03:04:05Z") == "2026-01-02T03:04:05"
+
+
+def test_a_stream_has_a_name_whatever_is_absent() -> None:
+    assert stream({"sensor_id": "S1", "feature": "rms"}) == "S1 · rms"
+    assert stream({"sensor_id": None, "feature": None}) == "no sensor named"
