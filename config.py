@@ -262,7 +262,9 @@ class Settings(BaseSettings):
     refusal_pause: bool = Field(
         True, description="pause when the set-up refuses nearly all streams"
     )
-    refusal_window: int = Field(1000, ge=1, description="records the pause is judged on")
+    refusal_window: int = Field(
+        1000, ge=1, description="records of each partition that the pause is judged on"
+    )
     refusal_share: float = Field(
         0.95, gt=0, le=1, description="share of the streams that must be refused for the pause"
     )

@@ -231,7 +231,10 @@ def _dependencies(shared: _Shared, publishers: list[Publisher]) -> Dependencies:
         store=shared.store,
         metrics=shared.metrics,
         breaker=RejectionBreaker(
-            settings.refusal_window, settings.refusal_pause, settings.refusal_share
+            settings.refusal_window,
+            settings.refusal_pause,
+            settings.refusal_share,
+            settings.refusal_retry_s,
         ),
         unkeyed=shared.unkeyed,
         cache_budget=shared.budget,

@@ -19,7 +19,11 @@ from consumers.processing import batch as steps
 from consumers.processing import batch_commit
 from consumers.processing.batch import BatchRecord, ParseLimits, StreamBatch
 from consumers.processing.local_time import RepeatedHour
-from consumers.processing.rejection_breaker import MisconfigurationError, RejectionBreaker
+from consumers.processing.rejection_breaker import (
+    Judgement,
+    MisconfigurationError,
+    RejectionBreaker,
+)
 from consumers.scoring_client import Scorer
 from consumers.store import BridgeStore, FencedError
 from consumers.stream_cache import CacheBudget, StreamKey, UnkeyedStreams
@@ -110,11 +114,12 @@ class BatchProcessor:
             streams = self._load(items)
         self._score(streams)
         steps.resolve_in_batch_duplicates(items)
-        scored = [
-            (item.reading.stream, None if item.rejection is None else item.rejection.reason)
-            for item in items
-            if item.scored and item.reading is not None
-        ]
+        scored: dict[int, list[Judgement]] = {}
+        for item in items:
+            if item.scored and item.reading is not None:
+                reason = None if item.rejection is None else item.rejection.reason
+                partition = item.partition.topic_partition.partition
+                scored.setdefault(partition, []).append((item.reading.stream, reason))
         deps.breaker.check(scored)
         deps.setup_outage.record_success()
         self._commit(items, streams)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from consumers.records.parsing import Rejection
 from consumers.stream_cache import StreamKey
@@ -17,6 +18,8 @@ SETUP_REASONS = frozenset({"no_group", "missing_features"})
 
 #: A stream, and why the service rejected its record; None for a result.
 Judgement = tuple[StreamKey, str | None]
+#: Judgements of a batch by partition, in order.
+Judged = Mapping[int, Sequence[Judgement]]
 
 
 class MisconfigurationError(AnomalyError):
@@ -29,24 +32,38 @@ class RejectionBreaker:
     """Raises when nearly all of a full window of the service's answers are rejections.
 
     Where some streams are rejected and others are not, the others must not wait: the rejected
-    ones' records become dead letters, which is logged once per stream.
+    ones' records become dead letters, which is logged once per stream. Each partition has a window
+    of its own: one that brings many records at once must not speak for the streams of the others.
 
     Parameters
     ----------
     window : int
-        How many answers count.
+        How many answers count of each partition; with fewer in all nothing is judged.
     enabled : bool
         False: never raises.
     share : float
-        Of the streams in the window, more than this must be rejected, each in most of its records.
-    most_said : int
+        Of the streams in the windows, more than this must be rejected, each in most of its records.
+    max_age : float
+        Seconds after which a partition that is quiet has no say.
+    max_logged : int
         Streams known to be logged; beyond that all are forgotten.
+    clock : callable
+        Seconds, monotonic.
     """
 
     def __init__(
-        self, window: int, enabled: bool, share: float = 0.95, max_logged: int = 50_000
+        self,
+        window: int,
+        enabled: bool,
+        share: float = 0.95,
+        max_age: float = 300.0,
+        max_logged: int = 50_000,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._last: deque[Judgement] = deque(maxlen=window)
+        self._windows: dict[int, deque[Judgement]] = {}
+        self._noted: dict[int, float] = {}  # when a partition's window was last added to
+        self._max_age = max_age
+        self._clock = clock
         self._framings: deque[str | None] = deque(maxlen=window)
         self._window = window
         self._enabled = enabled
@@ -54,7 +71,7 @@ class RejectionBreaker:
         self._max_logged = max_logged
         self._logged: set[tuple[StreamKey, str]] = set()
 
-    def check(self, judged: Iterable[Judgement]) -> None:
+    def check(self, judged: Judged) -> None:
         """Check a batch before it is stored.
 
         Raises
@@ -62,10 +79,12 @@ class RejectionBreaker:
         MisconfigurationError
             With these, nearly all streams of the window are rejected for one reason of the set-up.
         """
-        if not self._enabled:
+        reasons = {reason for batch in judged.values() for _, reason in batch}
+        if not self._enabled or SETUP_REASONS.isdisjoint(reasons):
             return
-        last = deque(self._last, maxlen=self._window)
-        last.extend(judged)
+        self._forget_quiet()
+        windows = {**self._windows, **{one: self._after(one, judged[one]) for one in judged}}
+        last = [judgement for window in windows.values() for judgement in window.copy()]
         if len(last) < self._window:
             return
         records = Counter(stream for stream, _ in last)
@@ -76,11 +95,22 @@ class RejectionBreaker:
         reason, count = next(iter(streams.most_common(1)), (None, 0))
         if count and (count == len(records) or count > self._share * len(records)):
             raise MisconfigurationError(
-                f"{count} of the {len(records)} streams of the last {self._window} records were "
+                f"{count} of the {len(records)} streams of the last {len(last)} records were "
                 f"refused as {reason}: does the bundle fit the topic? REFUSAL_PAUSE=false goes on "
                 "regardless",
                 code=f"refused_{reason}",
             )
+
+    def _after(self, partition: int, batch: Sequence[Judgement]) -> deque[Judgement]:
+        """Return a partition's window as a batch leaves it."""
+        return deque([*self._windows.get(partition, ()), *batch], maxlen=self._window)
+
+    def _forget_quiet(self) -> None:
+        now = self._clock()
+        for partition, at in list(self._noted.items()):
+            if now - at > self._max_age:
+                self._noted.pop(partition, None)
+                self._windows.pop(partition, None)
 
     def check_framings(self, framings: Iterable[str | None]) -> None:
         """Check the foreign formats, or None, that a batch's records came in.
@@ -106,9 +136,11 @@ class RejectionBreaker:
                 code="refused_foreign_format",
             )
 
-    def note(self, judged: Iterable[Judgement], framings: Iterable[str | None] = ()) -> None:
+    def note(self, judged: Judged, framings: Iterable[str | None] = ()) -> None:
         """Count a batch that was stored."""
-        self._last.extend(judged)
+        for partition, batch in judged.items():
+            self._windows[partition] = self._after(partition, batch)
+            self._noted[partition] = self._clock()
         self._framings.extend(framings)
 
     def log_rejection(self, stream: StreamKey, rejection: Rejection | None) -> None:

@@ -16,11 +16,11 @@ from consumers.records.parsing import Rejection
 
 def judged(
     refused: int, healthy: int, times: int, reason: str = "missing_features"
-) -> list[Judgement]:
-    """Streams in turn, ``times`` records of each."""
+) -> dict[int, list[Judgement]]:
+    """Streams in turn, ``times`` records of each, in one partition."""
     streams: list[Judgement] = [((f"BAD_{n}", "", ""), reason) for n in range(refused)]
     streams += [((f"GOOD_{n}", "", ""), None) for n in range(healthy)]
-    return streams * times
+    return {0: streams * times}
 
 
 def test_judged_on_a_full_window_only():
@@ -51,19 +51,33 @@ def test_nearly_all_streams_refused_is_the_set_up(refused, healthy):
 def test_one_stream_that_is_refused_now_and_then_is_not_the_set_up():
     breaker = RejectionBreaker(100, enabled=True)
     good, bad = (("A", "", ""), None), (("A", "", ""), "missing_features")
-    breaker.check([good, bad] * 100)
+    breaker.check({0: [good, bad] * 100})
 
 
 def test_many_records_of_one_refused_stream_do_not_speak_for_the_others():
     breaker = RejectionBreaker(1000, enabled=True)
     noisy: list[Judgement] = [(("NOISY", "", ""), "no_group")] * 990
-    breaker.check(noisy + judged(0, 10, 1))
+    breaker.check({0: noisy + judged(0, 10, 1)[0]})
+
+
+def test_one_partition_that_fills_the_window_does_not_speak_for_the_others():
+    now = [0.0]
+    breaker = RejectionBreaker(100, enabled=True, max_age=300.0, clock=lambda: now[0])
+    refused = judged(20, 0, 100)  # a backlog: far more than a window in one batch
+    healthy = {1: judged(0, 20, 2)[0]}
+    breaker.note(healthy)
+    for _ in range(3):
+        breaker.check(refused)
+        breaker.note(refused)
+    now[0] = 301.0  # what has been quiet for long has no say
+    with pytest.raises(MisconfigurationError, match="20 of the 20 streams"):
+        breaker.check(refused)
 
 
 def test_two_reasons_are_two_things():
     breaker = RejectionBreaker(100, enabled=True)
     others: list[Judgement] = [(("N", str(n), ""), "no_group") for n in range(5)]
-    breaker.check(judged(5, 0, 10) + others * 10)
+    breaker.check({0: judged(5, 0, 10)[0] + others * 10})
 
 
 def test_other_reasons_and_batches_not_stored_do_not_count():
@@ -71,7 +85,7 @@ def test_other_reasons_and_batches_not_stored_do_not_count():
     breaker.check(judged(1, 0, 8, "invalid_input"))
     with pytest.raises(MisconfigurationError):
         breaker.check(judged(1, 0, 4))
-    breaker.note([(("BAD_0", "", ""), None)] * 4)
+    breaker.note({0: [(("BAD_0", "", ""), None)] * 4})
     breaker.check(judged(1, 0, 2))
 
 
@@ -97,6 +111,6 @@ def test_one_foreign_format_pauses_when_most_of_what_comes_is_in_it():
     breaker.check_framings(["gzip"] * 5 + ["xml"] * 5)  # no single one
     with pytest.raises(MisconfigurationError, match=r"6 of the last 10 records .* gzip"):
         breaker.check_framings(["gzip"] * 6 + [None] * 4)
-    breaker.note([], [None] * 10)
+    breaker.note({}, [None] * 10)
     breaker.check_framings(["gzip"] * 5)
     RejectionBreaker(10, enabled=False).check_framings(["gzip"] * 10)
