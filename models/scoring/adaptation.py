@@ -310,22 +310,24 @@ class AdaptiveTail:
         ValueError, TypeError
             Empty, not numbers, or not numbers that a tail can have.
         """
-        known = dict(zip(_RANGES, data, strict=False))
-        for name, value in known.items():
-            least, most = _RANGES[name]
+        values: list[Any] = list(data)[: len(_RANGES)]
+        if not values:
+            raise ValueError("tail: is empty")
+        for value, (name, (least, most)) in zip(values, _RANGES.items(), strict=False):
             if isinstance(value, bool) or not least <= value <= most:
                 raise ValueError(f"tail: {name} {value!r:.40} lies outside {least:g}..{most:g}")
-        if not known:
-            raise ValueError("tail: is empty")
-        tail = cls(known["slow"])
-        for part in (tail.smoother, tail.excursion, tail.quantiles):
-            for name in known.keys() & set(part.__slots__):
-                setattr(part, name, known[name])
+        values += _USUAL[len(values) :]
+        slow, log_stretch, tokens, peak, level, offset, beyond, age, quick, swift = values
+        tail = cls(slow)
+        tail.smoother = Smoother(slow, quick, swift)
+        tail.excursion = ExcursionTracker(level, peak)
+        tail.quantiles = QuantileTracker(log_stretch, offset, tokens, beyond, age)
         return tail
 
 
 #: What each number of a stored tail can be, in their order. Wide: they keep what is computed from
 #: them finite; how far a tail may move is the model set's ``adaptation``.
+_USUAL: Final = (None, 0.0, _TOKENS, 0.0, 0.0, 0.0, 0, 0, None, UNSET)
 _RANGES: Final = {
     "slow": (-1e3, 1e3),
     "log_stretch": (-20.0, 20.0),

@@ -15,7 +15,7 @@ from models.scoring.adaptation import GATE
 from models.scoring.calibration import Calibration
 from models.scoring.events import ANOMALY, SENSOR_FAULT, advance
 from models.scoring.explanation import Explainer
-from models.scoring.incidents import Burst
+from models.scoring.incidents import Burst, OpeningRule
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.tail import FLOOR, criticality_of, score_of
@@ -87,9 +87,9 @@ class StreamScorer:
         self.scored = scored
         self.policy = policy
         self.explainer = explainer
-        self.threshold = policy.threshold(stream.work.criticality)
         self.raised = policy.raised(stream.work.false_alarms)
-        self.opening = policy.opening_rule(model_set.bursts, stream.work.criticality, self.raised)
+        self.criticality, self.threshold = "", 0.0
+        self.opening: OpeningRule | None = None
         self.how = model_set.adaptation if policy.adaptation else None
         if self.how is not None and self.how.rate == 0.0:
             self.how = None
@@ -98,7 +98,11 @@ class StreamScorer:
         """Results of the stream's readings, whose scored rows start at ``at``; the next row."""
         results = []
         row = window = 0
-        for reading in self.stream.readings:
+        readings, given = self.stream.readings, self.stream.work.criticality
+        each = [given] * len(readings) if isinstance(given, str) else given
+        for reading, criticality in zip(readings, each, strict=True):
+            if criticality != self.criticality:
+                self._judge_for(criticality)
             if reading.error is not None:
                 results.append(error_entry(reading.error))
                 continue
@@ -106,6 +110,11 @@ class StreamScorer:
             row += 1
             window += reading.windowed
         return results, at + row
+
+    def _judge_for(self, criticality: str) -> None:
+        """Take the thresholds of an asset that is so critical; they move no score."""
+        self.criticality, self.threshold = criticality, self.policy.threshold(criticality)
+        self.opening = self.policy.opening_rule(self.model_set.bursts, criticality, self.raised)
 
     def _one(self, reading: PreparedReading, at: int, row: int, window: int) -> dict[str, Any]:
         cal = self.scored.by[at]
@@ -121,7 +130,7 @@ class StreamScorer:
         metadata: dict[str, Any] = {
             "group": model_set.group,
             "bundle_version": model_set.version,
-            "asset_criticality": work.criticality,
+            "asset_criticality": self.criticality,
             "window": reading.mark,
         }
         self._flags(metadata, reading, cal, log10_p)

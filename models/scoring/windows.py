@@ -48,11 +48,11 @@ class Reading:
 class StreamWork:
     """Consecutive readings of one stream, all of one group.
 
-    ``criticality`` is the asset's; ``state`` what the last call returned, None for a new stream;
-    ``window`` past readings, oldest first, at most ``window_length`` of them. ``arrived`` says of
-    each reading when Kafka had it (empty: not known), ``now`` the time at who asks: see
-    :mod:`models.scoring.clock`. ``renew``: a state that cannot be read is no error, the stream
-    starts again. ``false_alarms``: of the asset, that people told of lately, see
+    ``criticality`` is the asset's, or one per reading. ``state``: what the last call returned, None
+    for a new stream; ``window`` past readings, oldest first, at most ``window_length`` of them.
+    ``arrived`` says of each reading when Kafka had it (empty: not known), ``now`` the time at who
+    asks: see :mod:`models.scoring.clock`. ``renew``: a state that cannot be read is no error, the
+    stream starts again. ``false_alarms``: of the asset, that people told of lately, see
     :func:`models.scoring.incidents.raised_by`. ``maintenance``, ``off_conditions``: when its alarms
     are none, see :mod:`models.scoring.suppression`. ``reset``: the newest reset asked for; the
     first reading after one that the state does not know begins the stream anew.
@@ -61,7 +61,7 @@ class StreamWork:
     asset_id: str
     sensor_id: str | None
     feature: str | None
-    criticality: str
+    criticality: str | Sequence[str]
     state: dict[str, Any] | None
     window: Sequence[Reading]
     readings: Sequence[Reading]
@@ -114,57 +114,58 @@ class PreparedStream:
     raw: Floats
     windows: Floats | None
     state: StreamState
-    offset: Floats | None
 
 
 class WindowIndex:
-    """Track which of a stream's rows are in the window."""
+    """Track which of a stream's rows each window is made of.
+
+    Parameters
+    ----------
+    held : rows that come before the readings; all are in the window in force.
+    width : readings in a full window, two at least; 0: no window detector.
+    """
 
     def __init__(self, held: int, width: int) -> None:
-        self.chain = list(range(held))  # rows in the window in force, oldest first
-        self.width = width  # readings in a full window; 0: no window detector
-        self.plain = True  # whether the chain has been every row so far
-        self.windows: list[list[int]] = []
-        self.ends: list[int] = []
+        self._chain = list(range(held))  # rows that joined a window, oldest first
+        self._begin = 0  # where the window in force begins in it
+        self._width = width
+        self._starts: list[int] = []  # of each full window, where it begins in the chain
+        self._ends: list[int] = []  # and the row it ends with, which may not have joined
 
     def take(self, row: int, stays: bool) -> bool:
-        """Note the window that ends at ``row``, which joins the chain if it ``stays``."""
-        full = self.width > 0 and len(self.chain) >= self.width - 1
+        """Note the window that ends at ``row``, which joins the chain if it ``stays``.
+
+        Returns whether it is full.
+        """
+        start = len(self._chain) - self._width + 1
+        full = self._width > 0 and start >= self._begin
         if full:
-            self.ends.append(row)
-            if not self.plain:
-                self.windows.append([*self.chain[len(self.chain) - self.width + 1 :], row])
+            self._starts.append(start)
+            self._ends.append(row)
         if stays:
-            self.chain.append(row)
-        else:
-            self._unplain()
+            self._chain.append(row)
         return full
 
     def restart(self) -> None:
         """Clear the window."""
-        self._unplain()
-        self.chain = []
-
-    def skip(self) -> None:
-        """Pass over a row that is in no window."""
-        self._unplain()
-
-    def _unplain(self) -> None:
-        if self.plain:
-            self.plain = False
-            self.windows = [list(range(e - self.width + 1, e + 1)) for e in self.ends]
+        self._begin = len(self._chain)
 
     def cut(self, rows: Floats) -> Floats | None:
         """Return the windows noted, (m, w, d); a view where they are consecutive."""
-        if not self.ends:
+        if not self._ends:
             return None
-        if self.plain and len(self.ends) == 1:
-            return rows[None, self.ends[0] - self.width + 1 : self.ends[0] + 1]
-        if self.plain:
-            view = sliding_window_view(rows, self.width, axis=0).transpose(0, 2, 1)
-            first = self.ends[0] - self.width + 1
-            return view[first : self.ends[-1] - self.width + 2]
-        out: Floats = rows[np.array(self.windows)]
+        starts, width = self._starts, self._width
+        first, count = self._chain[starts[0]], len(starts)
+        # as many rows as fit between the first and the last: each window follows the one before
+        if starts[-1] - starts[0] == count - 1 and self._ends[-1] - first == count + width - 2:
+            if count == 1:
+                return rows[None, first : first + width]
+            used = rows[first : first + count + width - 1]
+            return sliding_window_view(used, width, axis=0).transpose(0, 2, 1)
+        index = np.empty((count, width), np.intp)
+        index[:, :-1] = np.array(self._chain)[np.array(starts)[:, None] + np.arange(width - 1)]
+        index[:, -1] = self._ends
+        out: Floats = rows[index]
         return out
 
 
@@ -280,7 +281,6 @@ def _place(
         reading.mark, reading.late = LEFT_OUT, True
         if state.clock.last is not None and reading.point.timestamp is not None:
             reading.behind_s = (state.clock.last - reading.point.timestamp).total_seconds()
-        track.skip()
         return
     if reading.suppressed is not None:
         reading.mark, reading.gap = LEFT_OUT, step is not Step.NEXT
@@ -306,21 +306,18 @@ def _assemble(
     state: StreamState,
 ) -> PreparedStream:
     scaled = pre.scaled(raw)
-    windows = track.cut(scaled)
-    rows = scaled[held:]
-    offset = None
+    windows, rows = track.cut(scaled), scaled[held:]
     if pre.baseline and state.settled:
         offset = state.offset(pre)
         own = np.array([not r.warm for r in readings if r.error is None], bool)
         rows = np.where(own[:, None], rows - offset, rows)
-        if windows is not None:
-            own = np.array([not r.warm for r in readings if r.windowed], bool)
-            if own.all() and track.plain:
-                # kept a sliding view, which the window detector scores faster
-                windows = track.cut(scaled - offset)
-            else:
-                windows = np.where(own[:, None, None], windows - offset, windows)
-    return PreparedStream(work, readings, rows, raw[held:], windows, state, offset)
+        own = np.array([not r.warm for r in readings if r.windowed], bool)
+        moved = track.cut(scaled - offset)
+        if windows is None or moved is None or own.all():
+            windows = moved
+        else:
+            windows = np.where(own[:, None, None], moved, windows)
+    return PreparedStream(work, readings, rows, raw[held:], windows, state)
 
 
 def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]]:

@@ -97,7 +97,9 @@ def group_by_stream(items: Sequence[Item | InputError], known: StoredContext) ->
     for key, places in chains.items():
         if len(places) > 1:
             places.sort(key=lambda p: items[p].timestamp)  # type: ignore[union-attr, arg-type, return-value]
-        planned.extend(_chain(key, places, items, known))
+        members = [(place, item) for place in places if isinstance(item := items[place], Item)]
+        if any(item.history is None for _, item in members):
+            planned.append(_chain(key, members, known))
     return planned
 
 
@@ -115,35 +117,20 @@ def _alone(item: Item, place: int, known: StoredContext) -> Planned:
     return Planned(work, [place])
 
 
-def _chain(
-    key: StreamKey, places: list[int], items: Sequence[Item | InputError], known: StoredContext
-) -> list[Planned]:
-    """Make one work per criticality asked for: it moves thresholds, never scores."""
-    members = [(p, item) for p in places if isinstance(item := items[p], Item)]
-    wanted = {
-        _criticality(item, known): None for _, item in members if item.history is None
-    }  # a dict keeps the order
+def _chain(key: StreamKey, members: list[tuple[int, Item]], known: StoredContext) -> Planned:
+    """Score a stream once: criticality moves each item's threshold, never a score."""
     stored = known.stored.get(key, NOTHING_STORED)
-    readings = [Reading(item.timestamp, item.features) for _, item in members]
-    return [
-        Planned(
-            StreamWork(
-                asset_id=members[0][1].asset_id,
-                sensor_id=members[0][1].sensor_id,
-                feature=None,
-                criticality=criticality,
-                state=stored.state,
-                window=stored.window,
-                readings=readings,
-                renew=True,  # what is stored is no fault of the caller
-            ),
-            [
-                place if item.history is None and _criticality(item, known) == criticality else None
-                for place, item in members
-            ],
-        )
-        for criticality in wanted
-    ]
+    work = StreamWork(
+        asset_id=members[0][1].asset_id,
+        sensor_id=members[0][1].sensor_id,
+        feature=None,
+        criticality=[_criticality(item, known) for _, item in members],
+        state=stored.state,
+        window=stored.window,
+        readings=[Reading(item.timestamp, item.features) for _, item in members],
+        renew=True,  # what is stored is no fault of the caller
+    )
+    return Planned(work, [place if item.history is None else None for place, item in members])
 
 
 def _criticality(item: Item, known: StoredContext) -> str:

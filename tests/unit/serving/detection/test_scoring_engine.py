@@ -17,6 +17,7 @@ from models.bundles.bundle import Bundle, Rule
 from models.detectors.base import Array
 from models.fitting.model_set_fit import FitOptions, fit_model_set
 from models.scoring.ensemble import DetectorCall, Reading, StreamOutcome, StreamWork, score
+from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from serving.detection.planning import (
     StoredContext,
@@ -77,12 +78,28 @@ def test_own_history_beats_the_batch_which_goes_behind_what_is_stored() -> None:
     assert (minutes(chain), chain.items) == ([1.0, 2.0, 3.0], [0, None, 2])
 
 
-def test_two_criticalities_of_one_stream_are_scored_behind_the_same_history() -> None:
+def test_two_criticalities_of_one_stream_are_scored_once() -> None:
     items: list[Any] = [item("A", 1), item("A", 2, criticality="high"), item("A", 3)]
-    medium, high = group_by_stream(items, StoredContext(criticality={"A": "medium"}))
-    assert minutes(medium) == minutes(high) == [1.0, 2.0, 3.0]
-    assert (medium.work.criticality, medium.items) == ("medium", [0, None, 2])
-    assert (high.work.criticality, high.items) == ("high", [None, 1, None])
+    (chain,) = group_by_stream(items, StoredContext(criticality={"A": "medium"}))
+    assert (minutes(chain), chain.items) == ([1.0, 2.0, 3.0], [0, 1, 2])
+    assert chain.work.criticality == ["medium", "high", "medium"]
+
+
+def test_each_reading_has_its_own_threshold_and_the_scores_are_those_of_one(
+    model_set: ModelSet, plant: Plant
+) -> None:
+    readings = points(plant, 0, 0, 40)
+    each = ["critical", "low"] * 20
+
+    def scored(criticality: Any) -> list[dict[str, Any]]:
+        work = StreamWork("A", None, None, criticality, None, (), readings)
+        return score(model_set, [work])[0].results
+
+    mixed, same = scored(each), scored("medium")
+    assert [r["final_score"] for r in mixed] == [r["final_score"] for r in same]
+    assert [r["threshold"] for r in mixed] == [0.3, 0.7] * 20
+    assert [r["metadata"]["asset_criticality"] for r in mixed] == each
+    assert all(r["is_anomaly"] == (r["final_score"] >= r["threshold"]) for r in mixed)
 
 
 def test_items_without_a_time_get_the_present_in_their_order() -> None:
