@@ -38,6 +38,7 @@ class Activity:
 
     ``opens`` is false while the event is too short or too small for an incident (its on-delay);
     ``why`` is what opened it: ``at_once``, ``on_delay`` or, where nothing else decides, ``event``;
+    ``affected_by_feedback``: for that its peak had to be rarer, since people told of false alarms;
     ``suppressed`` names the maintenance window, or what else makes it no alarm.
     """
 
@@ -52,6 +53,7 @@ class Activity:
     persistent: bool
     suppressed: str | None
     spread: bool
+    affected_by_feedback: bool = False
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Activity | None:
@@ -93,6 +95,7 @@ class Activity:
             persistent=decided.get("persistent") is True,
             suppressed=_suppressed(metadata.get("suppressed")),
             spread=bool(metadata.get("spread")),
+            affected_by_feedback=decided.get("affected_by_feedback") is True,
         )
 
     @property
@@ -103,12 +106,10 @@ class Activity:
     @property
     def anomalous(self) -> bool:
         """Whether it is an anomaly; an event's other readings only keep it going."""
-        """Whether it is an anomaly; an event's other readings only keep it going."""
         return bool(self.row["is_anomaly"])
 
     @property
     def severity(self) -> str:
-        """How severe the reading is."""
         """How severe the reading is."""
         return str(self.row["criticality"])
 
@@ -116,7 +117,9 @@ class Activity:
         """Describe the reading as an incident's peak."""
         p = self.row.get("p")
         explanation = self.row["metadata"].get("explanation") or {}
+        affected = {"affected_by_feedback": True} if self.affected_by_feedback else {}
         return {
+            **affected,
             "score": self.row["final_score"],
             "log10_p": math.log10(p) if p else None,
             "timestamp": self.timestamp.isoformat(),
@@ -343,7 +346,8 @@ class Incident:
         else:
             higher = not before or peak["score"] > before["score"]
         if higher:
-            self.peak = peak
+            affected = before.get("affected_by_feedback") or peak.get("affected_by_feedback")
+            self.peak = peak | ({"affected_by_feedback": True} if affected else {})
 
     def end_event(self, event_id: UUID, at: datetime, why: str | None = None) -> None:
         """End an event; with the last one of its own, the incident is cleared."""

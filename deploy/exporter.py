@@ -16,7 +16,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from sqlalchemy import Engine
 
 from config import Settings, load_settings
+from db.alarm_kpis import alarm_kpis
+from db.queries.alarm_load import Chatter
+from db.queries.dead_letters import database_now
+from db.queries.feedback import precision_by_group
 from db.queries.incidents import IncidentFilter, incident_counts
 from db.queries.reporting import recent_alarms, table_sizes
 from db.session import open_engine, transaction
@@ -33,8 +37,10 @@ from runtime import run_command, tls_context
 log = logging.getLogger("exporter")
 
 Look = Callable[[], None]
-#: What is looked at: alarms, incidents and tables in the database, the service.
-WHAT = ("alarms", "incidents", "store", "model")
+#: What is looked at: alarms, incidents, KPIs, feedback and tables in the database, the service.
+WHAT = ("alarms", "incidents", "kpis", "feedback", "store", "model")
+#: The alarm KPIs are those of so many days.
+KPI_DAYS = 7
 #: Series of ``model_drift_psi`` at most, the largest indices: thousands of groups have a hundred
 #: thousand features. ``model_features_shifted`` counts them all.
 PSI_SERIES = 500
@@ -59,6 +65,16 @@ class Plant:
         self.incidents = Gauge(
             "plant_incidents", "incidents that are not closed", ["state"], **made
         )
+        self.kpi = Gauge("plant_alarm_kpi", "a figure of the last seven days", ["figure"], **made)
+        self.kpi_limit = Gauge(
+            "plant_alarm_kpi_limit", "what it may be", ["figure", "limit"], **made
+        )
+        self.judged = Gauge(
+            "plant_incidents_judged", "incidents of 90 days", ["group", "verdict"], **made
+        )
+        self.precision = Gauge(
+            "plant_incident_precision", "share of them that was right", ["group"], **made
+        )
         self.trained = Gauge(
             "model_trained_timestamp_seconds", "when the champion was trained", ["group"], **made
         )
@@ -80,6 +96,24 @@ class Plant:
         for state, count in counts.items():
             if state != "closed":
                 self.incidents.labels(state).set(count)
+
+    def kpis(self, figures: Mapping[str, Mapping[str, Any]]) -> None:
+        """Store the alarm KPIs with their limits; a share of no alarms has no series."""
+        self.kpi.clear()
+        for name, figure in figures.items():
+            for limit in ("acceptable", "maximum"):
+                self.kpi_limit.labels(name, limit).set(figure[limit])
+            if figure["value"] is not None:
+                self.kpi.labels(name).set(figure["value"])
+
+    def feedback(self, counts: Mapping[str, tuple[int, int]]) -> None:
+        """Store ``{group: (confirmed, false alarms)}``, as people said of incidents."""
+        self.judged.clear()
+        self.precision.clear()
+        for group, (confirmed, false) in counts.items():
+            self.judged.labels(group, "confirmed").set(confirmed)
+            self.judged.labels(group, "false_alarm").set(false)
+            self.precision.labels(group).set(confirmed / (confirmed + false))
 
     def alarms(self, counts: Mapping[str, tuple[int, int]]) -> None:
         """Store ``{criticality: (readings, anomalies)}``; every criticality has a series."""
@@ -150,6 +184,25 @@ def stored_incidents(engine: Engine) -> dict[str, int]:
         return incident_counts(connection, IncidentFilter())[0]
 
 
+def stored_kpis(engine: Engine, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return the figures of the last seven days."""
+    chatter = Chatter(settings.chatter_openings, settings.chatter_span_s)
+    with transaction(engine) as connection:
+        end = database_now(connection)
+        start = end - timedelta(days=KPI_DAYS)
+        found = alarm_kpis(
+            connection, start, end, positions=settings.operator_positions, chatter=chatter
+        )
+    figures: dict[str, dict[str, Any]] = found["figures"]
+    return figures
+
+
+def stored_feedback(engine: Engine) -> dict[str, tuple[int, int]]:
+    """Return confirmed incidents and false alarms by group."""
+    with transaction(engine) as connection:
+        return precision_by_group(connection)
+
+
 def service_status(url: str, key: str | None, cafile: Path | None = None) -> dict[str, Any]:
     """Ask the service for ``/status``, directly: no proxy is the way to a neighbour."""
     headers = {"X-API-Key": key} if key else {}
@@ -169,6 +222,8 @@ def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
     return {
         "alarms": lambda: plant.alarms(stored_alarms(engine)),
         "incidents": lambda: plant.open_incidents(stored_incidents(engine)),
+        "kpis": lambda: plant.kpis(stored_kpis(engine, settings)),
+        "feedback": lambda: plant.feedback(stored_feedback(engine)),
         "store": lambda: plant.store(stored_sizes(engine)),
         "model": lambda: plant.model(
             service_status(settings.service_url, key, settings.service_cafile)

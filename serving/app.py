@@ -50,6 +50,7 @@ from serving.http.rest_app import Call, Guard
 from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
 from serving.incident_timer import IncidentTimer
 from serving.page.page import build as build_page
+from serving.precision_monitor import PrecisionMonitor
 from serving.requests.detect import Limits, parse_batch, parse_item
 from serving.training_queue import JobBounds, TrainingQueue
 
@@ -194,7 +195,10 @@ class App:
             body_bytes=self._limits.body_bytes,
         )
         drift = DriftMonitor(self._database)
-        rest = Handlers(self._core, self._database, self._jobs, self._registry, self._limits, drift)
+        precision = PrecisionMonitor(self._database)
+        rest = Handlers(
+            self._core, self._database, self._jobs, self._registry, self._limits, drift, precision
+        )
         number = own_version()
         detection = calls(
             rest,

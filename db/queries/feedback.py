@@ -57,10 +57,11 @@ _FALSE_ALARMS = text(f"""
     GROUP BY asset_id
 """)  # noqa: S608 (constants)
 _PRECISION = text(f"""
-    SELECT group_name, count(*) FILTER (WHERE verdict = 'confirmed') AS confirmed,
+    SELECT COALESCE(group_name, '') AS name,
+           count(*) FILTER (WHERE verdict = 'confirmed') AS confirmed,
            count(*) FILTER (WHERE verdict = 'false_alarm') AS false_alarms
     FROM ({_IN_FORCE}) f WHERE verdict IN ('confirmed', 'false_alarm')
-    GROUP BY group_name ORDER BY group_name
+    GROUP BY 1 ORDER BY 1
 """)  # noqa: S608 (constants)
 _SPANS = text("""
     SELECT asset_id, sensor_id, feature, starts_at, ends_at, verdict FROM (
@@ -181,10 +182,13 @@ def false_alarms(
 
 def precision_by_group(
     connection: Connection, days: int = PRECISION_DAYS
-) -> dict[str | None, tuple[int, int]]:
-    """Count confirmed incidents and false alarms by group, as said in the last ``days``."""
+) -> dict[str, tuple[int, int]]:
+    """Count confirmed incidents and false alarms by group, as said in the last ``days``.
+
+    The group is empty where nothing stored tells it.
+    """
     rows = connection.execute(_PRECISION, {"days": days})
-    return {row.group_name: (row.confirmed, row.false_alarms) for row in rows}
+    return {row.name: (row.confirmed, row.false_alarms) for row in rows}
 
 
 def feedback_spans(connection: Connection, start: datetime | None) -> Sequence[Any]:

@@ -50,7 +50,7 @@ _SIZES = text("""
 """)
 _TABLES = (
     "dead_letters", "stream_states", "outbox", "training_jobs", "training_data", "incidents",
-    "incident_events", "incident_log",
+    "incident_events", "incident_log", "feedback",
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from serving.drift_monitor import DriftMonitor
 from serving.http.bodies import JsonResponse, read_json, read_query
 from serving.http.openapi import DOCS_PAGE
 from serving.http.rest_app import PREFIX, Call
+from serving.precision_monitor import PrecisionMonitor
 from serving.requests.detect import Limits, parse_batch, parse_item
 from serving.requests.history_query import parse_query
 from serving.requests.query import choice, flag, number, refuse_unknown
@@ -48,6 +49,8 @@ class Handlers:
     limits : Limits
     drift : DriftMonitor
         Whether the plant has moved away from the model.
+    precision : PrecisionMonitor
+        How many incidents were right.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Handlers:
         registry: RegistryClient,
         limits: Limits,
         drift: DriftMonitor,
+        precision: PrecisionMonitor,
     ) -> None:
         self._core = core
         self._database = database
@@ -65,6 +69,7 @@ class Handlers:
         self._registry = registry
         self._limits = limits
         self._drift = drift
+        self._precision = precision
 
     async def detect(self, request: Request) -> Response:
         """Answer ``POST /detect``."""
@@ -103,6 +108,7 @@ class Handlers:
             **keeper.status(),
             **describe(keeper.bundle.describe() if keeper.bundle else None),
             "drift": self._drift.known(keeper.bundle),
+            "precision": self._precision.known(),
             "database": self._database.status(),
         }
         return JsonResponse(content)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
 
 import pytest
 from prometheus_client import generate_latest
 from sqlalchemy import Engine, text
 
+from config import Settings
+from db.feedback_actions import give_feedback
 from db.incident_recording import IncidentRules, record
 from db.session import transaction
-from deploy.exporter import Plant, stored_alarms, stored_incidents, stored_sizes
+from deploy.exporter import (
+    Plant,
+    stored_alarms,
+    stored_feedback,
+    stored_incidents,
+    stored_kpis,
+    stored_sizes,
+)
 from tests.integration.db.test_incidents import row
 
 BUDGETS = {"critical": 1e-2, "medium": 1e-3}
@@ -68,6 +78,31 @@ def test_incidents_are_counted_by_state(plant: Plant, engine: Engine) -> None:
     assert [value(plant, "plant_incidents", state=one) for one in states] == [3, 0, None]
 
 
+def test_kpis_come_with_their_limits_and_feedback_as_precision(
+    plant: Plant, engine: Engine
+) -> None:
+    names = (("A", "confirmed"), ("B", "confirmed"), ("C", "confirmed"), ("D", "false_alarm"))
+    now = datetime.now(UTC)
+    with transaction(engine) as connection:
+        rows = [
+            {**row(0, "high", state="opened", asset=asset), "timestamp": now.isoformat()}
+            for asset, _ in names
+        ]
+        record(connection, rows, IncidentRules(), "bridge")
+        for one, (_, verdict) in zip(rows, names, strict=True):
+            given = {"verdict": verdict, "fault_code": None, "note": None, "created_by": "ANNA",
+                     "client_token": None, "starts_at": None, "ends_at": None}  # fmt: skip
+            about = UUID(one["metadata"]["event"]["id"])
+            give_feedback(connection, given, incident_id=about)
+    plant.kpis(stored_kpis(engine, Settings()))
+    plant.feedback(stored_feedback(engine))
+    assert value(plant, "plant_alarm_kpi", figure="per_day") == pytest.approx(4 / 7)
+    assert value(plant, "plant_alarm_kpi", figure="share_high_critical") == 1.0
+    assert value(plant, "plant_alarm_kpi_limit", figure="per_day", limit="maximum") == 300
+    assert value(plant, "plant_incident_precision", group="g") == 0.75
+    assert value(plant, "plant_incidents_judged", group="g", verdict="false_alarm") == 1
+
+
 def test_every_table_that_grows_has_its_size(plant: Plant, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE of_somebody_else (n int)"))
@@ -80,7 +115,7 @@ def test_every_table_that_grows_has_its_size(plant: Plant, engine: Engine) -> No
     assert set(sizes) == {
         "anomaly_detections", "anomaly_detections_default", "dead_letters", "outbox",
         "stream_states", "training_data", "training_jobs", "incidents", "incident_events",
-        "incident_log",
+        "incident_log", "feedback",
     }  # fmt: skip
     plant.store(sizes)
     assert value(plant, "store_rows", table="stream_states") == 50

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from db.session import transaction
+from tests.fixtures.service import Service
 from tests.integration.serving.test_incidents_api import act, http, make, refused, stored
 
 __all__ = ["http", "stored"]
@@ -243,3 +244,27 @@ def test_a_name_is_forgotten_in_feedback_and_fault_codes(
     assert left == pseudonym
     http.put("/fault-codes", json={"fault_codes": []})
     assert name not in http.get("/feedback", params={"asset_id": asset}).text
+
+
+def test_status_shows_the_precision_of_what_people_judged(
+    http: httpx.Client, service: Service, stored: Engine
+) -> None:
+    right, wrong = make(stored, many=2)
+    give(http, right, "confirmed")
+    said = give(http, wrong, "false_alarm")
+
+    def precision() -> dict[str, Any]:
+        with service.client() as client:
+            found: dict[str, Any] = client.get("/status").json()["precision"]
+        return found
+
+    service.until(lambda: "g" in precision()["groups"])
+    found = precision()
+    assert found["days"] == 90
+    counts = found["groups"]["g"]
+    assert counts["precision"] == counts["confirmed"] / (
+        counts["confirmed"] + counts["false_alarms"]
+    )
+    http.post(f"/feedback/{said['id']}/withdraw", json={})
+    fewer = counts["false_alarms"] - 1
+    service.until(lambda: precision()["groups"]["g"]["false_alarms"] == fewer)
