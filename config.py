@@ -270,6 +270,20 @@ class Settings(BaseSettings):
     )
     refusal_retry_s: float = Field(300, gt=0, description="tries again this often")
 
+    # -- notifications -----------------------------------------------------------------------
+    notify_routes: str = Field(
+        "", description="TOML file that says whom to tell of incidents; empty: nobody"
+    )
+    notify_wait_days: float = Field(
+        7, gt=0, description="what a receiver does not take waits no longer, then is given up"
+    )
+    notify_retention_days: int = Field(
+        90, ge=1, description="how long it is remembered who was told what"
+    )
+    notify_metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Prometheus endpoint of the sender; unset: none"
+    )
+
     # -- MLflow ------------------------------------------------------------------------------
     mlflow_tracking_uri: str | None = Field(None, description="unset: SQLite under VAR_DIR")
     mlflow_experiment_name: str = Field("anomaly-detection", description="experiment and model")

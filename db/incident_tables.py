@@ -32,7 +32,7 @@ STATES = (
     "open-unacknowledged", "open-acknowledged", "cleared-unacknowledged", "cleared-acknowledged",
     "shelved", "suppressed", "closed",
 )  # fmt: skip
-_STATE = """
+STATE_EXPRESSION = """
     CASE
         WHEN closed_at IS NOT NULL THEN 'closed'
         WHEN shelved_until IS NOT NULL THEN 'shelved'
@@ -136,7 +136,7 @@ class IncidentRow(SQLModel, table=True):
     note: str | None = _text()
     ticket: str | None = _text()
     state: str | None = Field(
-        default=None, sa_column=Column(Text, Computed(_STATE, persisted=True))
+        default=None, sa_column=Column(Text, Computed(STATE_EXPRESSION, persisted=True))
     )
     created_at: datetime = Field(sa_column_kwargs=NOW)
     seen_at: datetime = Field(sa_column_kwargs=NOW)
@@ -293,3 +293,50 @@ class StreamReset(SQLModel, table=True):
     requested_at: datetime = Field(sa_column_kwargs=NOW)
     requested_by: str = Field(sa_type=Text)
     client_token: str | None = _text()
+
+
+class NotifyReceiver(SQLModel, table=True):
+    """Who is told of incidents; a trigger notes each entry of the log for each of them."""
+
+    __tablename__ = "notify_receivers"
+
+    name: str = Field(primary_key=True, sa_type=Text)
+    since: datetime = Field(sa_column_kwargs=NOW)
+    seen_at: datetime = Field(sa_column_kwargs=NOW)
+    problem: str | None = _text()
+
+
+class Notification(SQLModel, table=True):
+    """One change of an incident for one receiver: waiting until ``settled_at``."""
+
+    __tablename__ = "notifications"
+    __table_args__ = (
+        Index(
+            "ix_notification_waiting",
+            "receiver",
+            "incident_id",
+            "log_id",
+            postgresql_where=text("settled_at IS NULL"),
+        ),
+        Index(
+            "ix_notification_settled",
+            "receiver",
+            "settled_at",
+            postgresql_where=text("settled_at IS NOT NULL"),
+        ),
+        Index("ix_notification_created", "created_at"),
+    )
+
+    log_id: int = Field(
+        sa_column=Column(
+            BigInteger, ForeignKey("incident_log.id", ondelete="CASCADE"), primary_key=True
+        )
+    )
+    receiver: str = Field(primary_key=True, sa_type=Text)
+    incident_id: UUID
+    created_at: datetime = Field(sa_column_kwargs=NOW)
+    due_at: datetime = Field(sa_column_kwargs=NOW)
+    tries: int = 0
+    error: str | None = _text()
+    settled_at: datetime | None = None
+    outcome: str | None = _text()

@@ -16,6 +16,7 @@ from config import Settings
 from db.incident_upkeep import drop_incidents
 from db.partitions import DEFAULT, drop_partitions
 from db.queries.dead_letters import database_now
+from db.queries.notifications import forget_absent
 from db.retry import retried
 from db.session import transaction
 
@@ -36,6 +37,7 @@ class Retention:
     training_jobs: int = 0
     incidents: int = 0
     incidents_topic: str = ""
+    notifications: int = 0
 
     @classmethod
     def of(cls, settings: Settings) -> Retention:
@@ -48,6 +50,7 @@ class Retention:
             settings.training_job_retention_days,
             settings.incident_retention_days,
             settings.kafka_topic_incidents,
+            settings.notify_retention_days,
         )
 
 
@@ -100,6 +103,11 @@ def drop_expired(engine: Engine, kept: Retention) -> Gone:
         before = now - timedelta(days=kept.incidents)
         gone.rows["incidents"] = _drop_incidents(engine, before, kept.incidents_topic)
         gone.rows["feedback"] = _thin(engine, "feedback", before)
+    if kept.notifications:
+        before = now - timedelta(days=kept.notifications)
+        gone.rows["notifications"] = _thin(engine, "notifications", before)
+        with transaction(engine) as connection:
+            gone.rows["notify_receivers"] = forget_absent(connection, before)
     return gone
 
 

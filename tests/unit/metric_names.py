@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("consumers", "serving", "training", "db", "models", "deploy")
+PACKAGES = ("consumers", "serving", "training", "db", "notify", "models", "deploy")
 #: class of prometheus_client -> what it appends to a metric's name when it is scraped
 SUFFIXES = {
     "Counter": ("_total",),

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TOP = {
     "config", "errors", "runtime", "schemas", "service", "datasets",
-    "models", "training", "serving", "consumers", "db", "deploy", "benchmarks", "tests",
+    "models", "training", "serving", "consumers", "db", "notify", "deploy", "benchmarks", "tests",
 }  # fmt: skip
 
 BASE = {"errors"}
@@ -28,6 +28,7 @@ ALLOWED = {
     "serving": {"serving", "config", "schemas", "models", "db", "runtime"},
     "consumers": {"consumers", "config", "schemas", "datasets", "db", "runtime"},
     "db": {"db", "config", "schemas", "runtime"},
+    "notify": {"notify", "config", "schemas", "db", "runtime"},
     "deploy": {"deploy", "config", "schemas", "datasets", "db", "runtime"},
 }
 #: Files of a package that may import more than its row says.
@@ -158,6 +159,8 @@ def test_a_module_name_means_one_thing() -> None:
         "pyfunc",
         # when one opens (models), its rows (db)
         "incidents",
+        # who sends: readings for the demo (deploy), what receivers are told (notify)
+        "sender",
     }  # fmt: skip
     places: dict[str, list[str]] = {}
     for path in sources():
@@ -172,7 +175,7 @@ def test_only_entry_points_read_settings() -> None:
         "service.py", "training/fit.py", "training/backtest.py", "training/promote.py",
         "training/drift.py", "training/cli/common.py", "consumers/bridge.py", "consumers/replay.py",
         "db/migrate.py", "db/maintain.py", "db/assets.py", "db/forget.py", "db/streams.py",
-        "deploy/local.py",
+        "deploy/local.py", "notify/sender.py", "notify/test.py",
         "deploy/exporter.py", "config.py",
     }  # fmt: skip
     wrong = [

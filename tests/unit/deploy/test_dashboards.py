@@ -15,6 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from consumers.metrics import Metrics
 from deploy.exporter import Plant
+from notify.metrics import Metrics as SenderMetrics
 from serving import metrics as serving_metrics
 from tests.fixtures.tools import needs
 from tests.unit.metric_names import ROOT, Metric, defined
@@ -94,7 +95,7 @@ def test_expression_uses_metrics_and_labels_that_exist(where: str, expr: str) ->
 
 def test_sources_and_registries_name_the_same_metrics() -> None:
     # The reading of the sources is itself checked against what is really exported.
-    registries = (Metrics().registry, Plant({}).registry)
+    registries = (Metrics().registry, Plant({}).registry, SenderMetrics().registry)
     scraped = {family.name for registry in registries for family in registry.collect()}
     scraped |= {
         value._name
@@ -104,7 +105,7 @@ def test_sources_and_registries_name_the_same_metrics() -> None:
     read = {
         m.name.removesuffix("_total")
         for m in defined()
-        if m.where in ("consumers/metrics.py", "serving/metrics.py", "deploy/exporter.py")
+        if m.where.endswith("/metrics.py") or m.where == "deploy/exporter.py"
     }
     assert read == {name.removesuffix("_total") for name in scraped}
 

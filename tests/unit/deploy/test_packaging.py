@@ -19,7 +19,7 @@ from deploy.image import lock
 
 ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("datasets", "models", "training", "serving", "consumers", "db", "deploy")
+PACKAGES = ("datasets", "models", "training", "serving", "consumers", "db", "notify", "deploy")
 FIXED = {
     "bentoml", "pyod", "torch", "mlflow", "kafka-python", "sqlmodel", "psycopg2-binary", "pydantic",
 }  # fmt: skip
@@ -164,7 +164,9 @@ def test_wheel_installs_and_its_entry_points_import(wheel: Path, tmp_path: Path)
         "--disable-pip-version-check", "--target", str(target), str(wheel),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    modules = ("config", "datasets", "db.migrate", "consumers.bridge", "training.fit")
+    modules = (
+        "config", "datasets", "db.migrate", "consumers.bridge", "training.fit", "notify.sender",
+    )  # fmt: skip
     code = (
         "import importlib, sys\n"
         f"for name in {modules!r}:\n"

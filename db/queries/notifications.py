@@ -1,0 +1,216 @@
+"""Changes of incidents that receivers wait for: noted by a trigger, settled one by one.
+
+What a receiver is told of a change is the incident as it was then: today's row, with what the log
+says was there before each later change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from db.incident_tables import STATE_EXPRESSION
+from db.queries.incident_rows import SHOWN
+
+#: Held by the one process that tells.
+SENDER_LOCK = 0x616E6F6D_0009
+#: Incidents that are read for a receiver that is told of all that stand, at most.
+MOST_STANDING = 10_000
+
+_NOT_PAST = "state", "version"
+_PAST = ", ".join(name for name in SHOWN.split(", ") if name not in _NOT_PAST)
+_CHANGES = f"""
+    SELECT n.log_id, n.tries, l.what, l.who, l.why, l.at, l.occurred_at, l.before,
+           i.state AS state_now, i.severity AS severity_now, past.*
+    FROM notifications n
+    JOIN incident_log l ON l.id = n.log_id
+    JOIN incidents i ON i.id = l.incident_id
+    CROSS JOIN LATERAL (
+        SELECT {_PAST}, l.version AS version, {STATE_EXPRESSION} AS state
+        FROM jsonb_populate_record(i, COALESCE((
+            SELECT jsonb_object_agg(undo.key, undo.value ORDER BY later.id DESC)
+            FROM incident_log later CROSS JOIN LATERAL jsonb_each(later.before) undo
+            WHERE later.incident_id = l.incident_id AND later.id > l.id
+        ), '{{}}'))
+    ) past
+"""  # noqa: S608 (constants)
+_DUE = text(f"""
+    {_CHANGES}
+    WHERE n.receiver = :receiver AND n.settled_at IS NULL AND n.incident_id IN (
+        SELECT incident_id FROM notifications
+        WHERE receiver = :receiver AND settled_at IS NULL AND due_at <= now()
+    )
+    ORDER BY n.log_id LIMIT :limit
+""")  # noqa: S608 (constants)
+_RECENT = text(f"""
+    {_CHANGES}
+    WHERE n.receiver = :receiver AND n.outcome = 'sent'
+      AND n.settled_at > now() - make_interval(secs => :seconds)
+    ORDER BY n.log_id
+""")
+_STANDING = text(f"""
+    SELECT {SHOWN} FROM incidents WHERE state IN ('open-unacknowledged', 'open-acknowledged')
+    ORDER BY last_activity_at DESC LIMIT {MOST_STANDING}
+""")  # noqa: S608 (constants)
+_OF_INCIDENTS = """
+    receiver = :receiver AND settled_at IS NULL AND incident_id = ANY(CAST(:incidents AS uuid[]))
+"""
+_OF_CHANGES = "receiver = :receiver AND log_id = ANY(CAST(:log_ids AS bigint[]))"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the log, and the incident as it was after it, as its topic has it.
+
+    ``state_now`` and ``severity_now`` are today's; ``log_id`` is 0 for what only stands.
+    """
+
+    log_id: int
+    what: str
+    who: str
+    why: str | None
+    at: datetime
+    before: dict[str, Any]
+    incident: dict[str, Any]
+    state_now: str
+    severity_now: str
+    tries: int = 0
+    occurred_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What one receiver waits for, and why."""
+
+    changes: int
+    oldest_s: float
+    problem: str | None
+    error: str | None
+
+
+def register(connection: Connection, names: Collection[str]) -> None:
+    """Note changes from now on for these receivers, and for no other."""
+    given = {"names": sorted(names)}
+    connection.execute(
+        text("""
+            INSERT INTO notify_receivers (name) SELECT unnest(CAST(:names AS text[]))
+            ON CONFLICT (name) DO UPDATE SET seen_at = now()
+        """),
+        given,
+    )
+    others = text("DELETE FROM notify_receivers WHERE name <> ALL(CAST(:names AS text[]))")
+    connection.execute(others, given)
+
+
+def due_changes(connection: Connection, receiver: str, limit: int) -> list[Change]:
+    """Read what a receiver is to be told now, in the order it happened.
+
+    One change that is due brings the others of its incident along: they are told in order.
+    """
+    values = {"receiver": receiver, "limit": limit}
+    return [_change(row) for row in connection.execute(_DUE, values).mappings()]
+
+
+def recent_changes(connection: Connection, receiver: str, seconds: float) -> list[Change]:
+    """Read what a receiver was told in the last ``seconds``."""
+    values = {"receiver": receiver, "seconds": seconds}
+    return [_change(row) for row in connection.execute(_RECENT, values).mappings()]
+
+
+def standing_incidents(connection: Connection) -> list[Change]:
+    """Read the incidents that are open and neither shelved nor suppressed, as changes."""
+    rows = [dict(row) for row in connection.execute(_STANDING).mappings()]
+    return [
+        Change(0, "opened", "system", None, row["updated_at"], {}, row, row["state"],
+               row["severity"])
+        for row in rows
+    ]  # fmt: skip
+
+
+def _change(row: Any) -> Change:
+    incident = {name: row[name] for name in SHOWN.split(", ")}
+    own = "log_id", "what", "who", "why", "at", "before", "state_now", "severity_now", "tries"
+    return Change(incident=incident, occurred_at=row["occurred_at"], **{n: row[n] for n in own})
+
+
+def settle(connection: Connection, receiver: str, log_ids: Sequence[int], outcome: str) -> None:
+    """Note that a receiver was told these changes (``sent``), or what else became of them."""
+    query = text(f"""
+        UPDATE notifications SET settled_at = now(), outcome = :outcome, error = NULL
+        WHERE {_OF_CHANGES} AND settled_at IS NULL
+    """)  # noqa: S608 (constants)
+    connection.execute(query, {"receiver": receiver, "log_ids": log_ids, "outcome": outcome})
+
+
+def discard(connection: Connection, receiver: str, log_ids: Sequence[int]) -> None:
+    """Drop changes that no route wants told to this receiver."""
+    query = text(f"DELETE FROM notifications WHERE {_OF_CHANGES}")  # noqa: S608 (constants)
+    connection.execute(query, {"receiver": receiver, "log_ids": log_ids})
+
+
+def hold(connection: Connection, receiver: str, incident: UUID, until: datetime) -> None:
+    """Let what waits about an incident wait until a time."""
+    query = text(f"UPDATE notifications SET due_at = :until WHERE {_OF_INCIDENTS}")  # noqa: S608
+    connection.execute(query, {"receiver": receiver, "incidents": [str(incident)], "until": until})
+
+
+def postpone(
+    connection: Connection, receiver: str, incidents: Collection[UUID], seconds: float, error: str
+) -> None:
+    """Note a failure: what waits about these incidents waits for ``seconds`` more."""
+    query = text(f"""
+        UPDATE notifications
+        SET due_at = now() + make_interval(secs => :seconds), tries = tries + 1, error = :error
+        WHERE {_OF_INCIDENTS}
+    """)  # noqa: S608 (constants)
+    ids = [str(one) for one in incidents]
+    values = {"receiver": receiver, "incidents": ids, "seconds": seconds, "error": error}
+    connection.execute(query, values)
+
+
+def expire(connection: Connection, receiver: str, days: float) -> int:
+    """Give up what a receiver has waited for too long; how many changes."""
+    query = text("""
+        UPDATE notifications SET settled_at = now(), outcome = 'expired'
+        WHERE receiver = :receiver AND settled_at IS NULL
+          AND created_at < now() - make_interval(secs => 86400.0 * :days)
+    """)
+    return connection.execute(query, {"receiver": receiver, "days": days}).rowcount
+
+
+def set_problem(connection: Connection, receiver: str, problem: str | None) -> None:
+    """Note why a receiver cannot be told anything; None: it can."""
+    query = text("UPDATE notify_receivers SET problem = :problem WHERE name = :receiver")
+    connection.execute(query, {"receiver": receiver, "problem": problem})
+
+
+def waiting(connection: Connection) -> dict[str, Waiting]:
+    """Tell what each receiver waits for; quiet hours are no waiting.
+
+    ``error`` is the last of what waits, whatever its reason.
+    """
+    query = text("""
+        SELECT r.name, count(n.log_id) AS changes, r.problem,
+               COALESCE(extract(epoch FROM now() - min(n.created_at)), 0) AS oldest_s,
+               (array_agg(n.error ORDER BY n.log_id DESC) FILTER (WHERE n.error IS NOT NULL))[1]
+                   AS error
+        FROM notify_receivers r
+        LEFT JOIN notifications n ON n.receiver = r.name AND n.settled_at IS NULL
+            AND (n.due_at <= now() OR n.tries > 0)
+        GROUP BY r.name, r.problem
+    """)
+    return {
+        row.name: Waiting(row.changes, float(row.oldest_s), row.problem, row.error)
+        for row in connection.execute(query)
+    }
+
+
+def forget_absent(connection: Connection, before: datetime) -> int:
+    """Note no more changes for receivers that no sender has known since a time; how many."""
+    query = text("DELETE FROM notify_receivers WHERE seen_at < :before")
+    return connection.execute(query, {"before": before}).rowcount

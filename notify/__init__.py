@@ -1,0 +1,1 @@
+"""Tell people and systems of incidents: routes, receivers, and the process that sends."""

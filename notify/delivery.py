@@ -1,0 +1,247 @@
+"""What one receiver is told, by a thread of its own: in order per incident, at least once.
+
+A failure makes the changes of that incident wait, with a back-off that is stored; a receiver that
+cannot be reached is asked less and less often. Nothing of this touches another receiver.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from db.queries import notifications
+from db.queries.notifications import Change
+from db.session import transaction
+from errors import AnomalyError, StorageUnavailable, Unavailable
+from notify.metrics import Metrics
+from notify.routes import Routes, decide
+from notify.senders import RESOLVED_S, Ended, Refused, Sender
+
+log = logging.getLogger("notify")
+
+#: How often a receiver looks for something to be told.
+POLL_S = 0.5
+#: Changes that are looked at in one go, and that one summary tells at most.
+CHUNK = 1000
+#: Back-off of a receiver, and of one incident's changes: the first wait and the longest, seconds.
+RECEIVER_WAITS = (0.5, 60.0)
+CHANGE_WAITS = (1.0, 3600.0)
+
+
+def back_off(tries: int, waits: tuple[float, float]) -> float:
+    """Return the seconds to wait after so many failures, with jitter."""
+    first, longest = waits
+    return min(longest, first * 2.0 ** min(tries, 20)) * random.uniform(0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What all deliveries share."""
+
+    engine: Engine
+    routes: Routes
+    metrics: Metrics
+    stop: threading.Event
+    wait_days: float
+
+
+class Delivery(threading.Thread):
+    """Tell one receiver what is noted for it, until ``stop`` is set.
+
+    Parameters
+    ----------
+    name : str
+        The receiver's.
+    sender : Sender
+    shared : Dependencies
+    drain : bool
+        End as soon as nothing is due, or something failed.
+    """
+
+    def __init__(
+        self, name: str, sender: Sender, shared: Dependencies, *, drain: bool = False
+    ) -> None:
+        super().__init__(name=f"receiver {name}", daemon=True)  # one that hangs ends with us
+        self.receiver = name
+        self.failed = False
+        self._sender = sender
+        self._shared = shared
+        self._routes = shared.routes.of(name)
+        self._drain = drain
+        self._delivered: list[int] = []  # told, but not stored yet
+        self._failures = 0
+        self._problem: str | None = ""  # not known yet
+        self._repeat_at = 0.0
+
+    def run(self) -> None:
+        """Work until stopped."""
+        stop = self._shared.stop
+        while not stop.is_set():
+            try:
+                wait = self.step()
+            except StorageUnavailable as error:
+                log.debug("%s waits for the database: %s", self.receiver, error.message)
+                wait, self.failed = 2.0, True
+            except Exception:
+                log.exception("%s: a defect", self.receiver)
+                wait, self.failed = RECEIVER_WAITS[1], True
+            if self._drain and (self.failed or wait):
+                break
+            stop.wait(wait)
+        if self._delivered:  # the database was away when it was told
+            with suppress(StorageUnavailable), transaction(self._shared.engine) as connection:
+                self._settle(connection)
+
+    def step(self) -> float:
+        """Tell what is due; return the seconds to wait before the next step."""
+        changes = self._due()
+        groups, failed = self._grouped(self._wanted(changes)), set[UUID]()
+        for group in groups:
+            if self._shared.stop.is_set():
+                return 0.0
+            if not failed.isdisjoint(_incidents(group)):
+                continue  # what is before it has failed: it waits, too
+            try:
+                self._sender.send(group)
+            except Refused as error:
+                self._postpone(group, error, back_off(group[0].tries, CHANGE_WAITS))
+                failed |= _incidents(group)
+            except Exception as error:  # whatever a library raises
+                return self._receiver_failed(group, error)
+            else:
+                self._record(group)
+        if self._sender.repeat_s is not None and time.monotonic() >= self._repeat_at:
+            return self._repeat(self._sender.repeat_s)
+        return 0.0 if len(changes) == CHUNK else POLL_S
+
+    def _due(self) -> list[Change]:
+        """Read what is due, once it is stored what was told."""
+        with transaction(self._shared.engine) as connection:
+            self._settle(connection)
+            days = self._shared.wait_days
+            if expired := notifications.expire(connection, self.receiver, days):
+                self._shared.metrics.expired.labels(self.receiver).inc(expired)
+                log.error(
+                    "%s: %d changes waited for %g days (NOTIFY_WAIT_DAYS) and are given up",
+                    self.receiver, expired, days, extra={"action": "expired"},
+                )  # fmt: skip
+            found = notifications.due_changes(connection, self.receiver, CHUNK)
+        self._delivered.clear()
+        return found
+
+    def _wanted(self, changes: Sequence[Change]) -> list[Change]:
+        """Take out what no route wants told, and what quiet hours hold."""
+        told, dropped, held = list[Change](), list[int](), dict[UUID, datetime]()
+        now, all_changes = datetime.now(UTC), self._sender.repeat_s is not None
+        for change in changes:
+            incident = change.incident["id"]
+            decided = decide(self._routes, change, now, all_changes=all_changes)
+            if decided is False:
+                dropped.append(change.log_id)
+            elif incident not in held and decided is True:
+                told.append(change)
+            elif isinstance(decided, datetime):
+                held.setdefault(incident, decided)
+        if dropped or held:
+            with transaction(self._shared.engine) as connection:
+                notifications.discard(connection, self.receiver, dropped)
+                for incident, until in held.items():
+                    notifications.hold(connection, self.receiver, incident, until)
+        return told
+
+    def _grouped(self, changes: list[Change]) -> list[list[Change]]:
+        """Return what is told as one message: each change, or all where they are too many."""
+        above = self._sender.summary_above
+        if changes and (self._sender.repeat_s is not None or 0 < above < len(changes)):
+            return [changes]
+        return [[change] for change in changes]
+
+    def _record(self, group: Sequence[Change]) -> None:
+        self._delivered += [change.log_id for change in group]
+        self._shared.metrics.sent.labels(self.receiver).inc(len(group))
+        self._failures = 0
+        with transaction(self._shared.engine) as connection:
+            self._settle(connection)
+        self._delivered.clear()
+        self._set_problem(None)
+
+    def _settle(self, connection: Connection) -> None:
+        notifications.settle(connection, self.receiver, self._delivered, "sent")
+
+    def _repeat(self, every_s: float) -> float:
+        """Tell what stands and what has ended lately."""
+        with transaction(self._shared.engine) as connection:
+            ended = notifications.recent_changes(connection, self.receiver, RESOLVED_S)
+            standing = notifications.standing_incidents(connection)
+        now = datetime.now(UTC)
+        told = [
+            one
+            for one in (*ended, *standing)
+            if decide(self._routes, one, now, all_changes=True) is True
+        ]
+        self._repeat_at = time.monotonic() + every_s
+        try:
+            if told:
+                self._sender.send(told)
+                self._failures = 0
+                self._set_problem(None)
+        except Exception as error:
+            return self._receiver_failed([], error)
+        return POLL_S
+
+    def _postpone(self, group: Sequence[Change], error: Exception, seconds: float) -> None:
+        said = self._said(error)
+        self._shared.metrics.failures.labels(self.receiver).inc()
+        self.failed = True
+        log.warning(
+            "%s does not take %s (try %d): %s", self.receiver,
+            group[0].incident["id"] if group else "what stands",
+            group[0].tries + 1 if group else self._failures, said, extra={"action": "failed"},
+        )  # fmt: skip
+        if group:
+            with transaction(self._shared.engine) as connection:
+                notifications.postpone(connection, self.receiver, _incidents(group), seconds, said)
+
+    def _receiver_failed(self, group: Sequence[Change], error: Exception) -> float:
+        """Note that the receiver cannot be told anything; how long to leave it alone.
+
+        The change waits longer than the receiver: if only this one makes it fail, others pass.
+        """
+        after = error.retry_after if isinstance(error, Unavailable) else 0.0
+        wait = max(after, back_off(self._failures, RECEIVER_WAITS))
+        self._failures += 1
+        own = back_off(group[0].tries, CHANGE_WAITS) if group else 0.0
+        self._postpone(group, error, max(2 * wait, own))
+        self._set_problem(self._said(error))
+        if isinstance(error, Ended):
+            log.error("%s: no more until a restart or an edit of its file", self.receiver)
+            wait = float("inf")
+        return min(wait, threading.TIMEOUT_MAX)
+
+    def _said(self, error: Exception) -> str:
+        if isinstance(error, AnomalyError):
+            return self._shared.routes.scrub(error.message)
+        return self._shared.routes.scrub(f"{type(error).__name__} {error}")
+
+    def _set_problem(self, problem: str | None) -> None:
+        if problem == self._problem:
+            return
+        self._problem = problem
+        self._shared.metrics.failing.labels(self.receiver).set(problem is not None)
+        with transaction(self._shared.engine) as connection:
+            notifications.set_problem(connection, self.receiver, problem)
+        if problem is None:
+            log.info("%s is told", self.receiver, extra={"action": "resumed"})
+
+
+def _incidents(group: Sequence[Change]) -> set[UUID]:
+    return {change.incident["id"] for change in group}

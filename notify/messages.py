@@ -1,0 +1,124 @@
+"""What receivers are sent about a change: JSON for systems, text and HTML for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from html import escape
+from typing import Any
+
+import orjson
+
+from db.queries.notifications import Change
+from notify.routes import told_as
+
+_BY_PEOPLE = ("acknowledged", "unacknowledged", "assigned", "closed", "reopened", "commented")
+
+
+def change_id(change: Change) -> str:
+    """Return what tells a change from every other: the same each time it is sent."""
+    return f"{change.incident['id']}-{change.log_id}"
+
+
+def body(change: Change) -> bytes:
+    """Write the incident as on its topic, and under ``change`` what happened to it."""
+    about = {
+        "id": change_id(change),
+        "what": told_as(change) or change.what,
+        "who": change.who,
+        "why": change.why,
+        "at": change.occurred_at or change.at,
+    }
+    return orjson.dumps({**change.incident, "change": about})
+
+
+def title(change: Change) -> str:
+    """Say it in one line, without control characters."""
+    incident = change.incident
+    found = f"[{incident['severity']}] {stream(incident)}: {told_as(change) or change.what}"
+    return clean(found if change.why is None else f"{found} ({change.why})")[:200]
+
+
+def stream(incident: dict[str, Any]) -> str:
+    """Name an incident's stream."""
+    parts = (incident["asset_id"], incident["sensor_id"], incident["feature"])
+    return " / ".join(part for part in parts if part)
+
+
+def clean(value: object) -> str:
+    """One line of printable text."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+
+
+def facts(change: Change, link: str | None) -> list[tuple[str, str]]:
+    """List what a person wants to know, by name."""
+    incident = change.incident
+    named = {
+        "what": told_as(change) or change.what,
+        "by": change.who if change.what in _BY_PEOPLE else None,
+        "why": change.why,
+        "stream": stream(incident),
+        "group": incident["group_name"],
+        "kind": incident["kind"],
+        "severity": incident["severity"],
+        "state": incident["state"],
+        "began": _time(incident["started_at"]),
+        "last anomaly": _time(incident["last_activity_at"]),
+        "furthest from expected": _features(incident),
+        "anomalies": incident["anomalies"],
+        "assigned to": incident["assignee"],
+        "ticket": incident["ticket"],
+        "incident": incident["id"],
+        "more": link and link.replace("{id}", str(incident["id"])),
+    }
+    return [(name, clean(value)[:500]) for name, value in named.items() if value]
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else f"{value:%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _features(incident: dict[str, Any]) -> str:
+    def number(value: Any) -> str:
+        return f"{value:.4g}" if isinstance(value, int | float) else "?"
+
+    return ", ".join(
+        f"{one.get('feature')} {number(one.get('actual'))} (expected {number(one.get('expected'))})"
+        for one in (incident["peak"] or {}).get("features", ())[:3]
+    )
+
+
+def plain(changes: Sequence[Change], link: str | None, most: int = 1000) -> str:
+    """Write one change in full, or several a line each."""
+    if len(changes) == 1:
+        return "\n".join(f"{name}: {value}" for name, value in facts(changes[0], link))
+    lines = [f"{_time(one.at)}  {title(one)}" for one in changes[:most]]
+    if len(changes) > most:
+        lines.append(f"... and {len(changes) - most} more")
+    return "\n".join(lines)
+
+
+def html(changes: Sequence[Change], link: str | None) -> str:
+    """Write the same as HTML; whatever an incident holds is text in it."""
+    if len(changes) == 1:
+        rows = facts(changes[0], link)
+    else:
+        rows = [(str(_time(one.at)), title(one)) for one in changes[:1000]]
+    cells = "".join(
+        f"<tr><th align=left>{escape(name)}</th><td>{_cell(name, value)}</td></tr>"
+        for name, value in rows
+    )
+    return f"<!doctype html><html><body><table>{cells}</table></body></html>"
+
+
+def _cell(name: str, value: str) -> str:
+    text = escape(value)
+    return f'<a href="{text}">{text}</a>' if name == "more" else text
+
+
+def subject(changes: Sequence[Change]) -> str:
+    """Say what it is about in one line."""
+    if len(changes) == 1:
+        return title(changes[0])
+    incidents = len({one.incident["id"] for one in changes})
+    return f"{len(changes)} changes of {incidents} incidents"

@@ -1,0 +1,348 @@
+"""The file of routes: who is told of which incidents, when, and how they are reached.
+
+Every error names the file, the route or receiver, and the field. A value like ``${NAME}`` is taken
+from the environment; what came from there is in no message and in no ``repr``.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from db.incident_lifecycle import SEVERITIES
+from db.queries.notifications import Change
+from errors import SettingsError
+from schemas import Criticality
+
+Told = Literal[
+    "opened", "escalated", "resumed", "reopened", "cleared", "closed", "acknowledged",
+    "unacknowledged", "assigned", "ticket set", "commented",
+]  # fmt: skip
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = get_args(Day)
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
+_QUIET_STATES = ("shelved", "suppressed")
+
+
+class _Table(msgspec.Struct, forbid_unknown_fields=True):
+    """A table of the file: an unknown field is an error."""
+
+
+class Quiet(_Table, kw_only=True, rename={"start": "from"}):
+    """Hours in which what is less severe than ``unless_severity`` waits until they end."""
+
+    start: str
+    until: str
+    time_zone: str = "UTC"
+    days: tuple[Day, ...] = DAYS
+    unless_severity: Criticality = "critical"
+
+    def __post_init__(self) -> None:
+        """Check the times."""
+        for name, value in (("from", self.start), ("until", self.until)):
+            _time(value, name)
+        try:
+            ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"time_zone: {self.time_zone!r} is no time zone") from None
+
+    def ends(self, now: datetime) -> datetime | None:
+        """Return when the quiet hours in force at ``now`` end; None: there are none."""
+        zone = ZoneInfo(self.time_zone)
+        first, last = _time(self.start, "from"), _time(self.until, "until")
+        today = now.astimezone(zone).date()
+        for day in (today - timedelta(days=1), today):
+            start = datetime.combine(day, first, zone)
+            until = datetime.combine(day + timedelta(days=last <= first), last, zone)
+            # In UTC: between two local times the clocks may have changed.
+            if DAYS[day.weekday()] in self.days and (
+                start.astimezone(UTC) <= now < until.astimezone(UTC)
+            ):
+                return until.astimezone(UTC)
+        return None
+
+
+def _time(value: str, name: str) -> time:
+    try:
+        return time.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{name}: {value!r} is no time of day, like '22:00'") from None
+
+
+class Route(_Table, kw_only=True):
+    """Which incidents, which changes of them, when, and who is told."""
+
+    receivers: tuple[str, ...]
+    assets: tuple[str, ...] = ("*",)
+    sensors: tuple[str, ...] = ("*",)
+    groups: tuple[str, ...] = ("*",)
+    severity: Criticality = "low"
+    changes: tuple[Told, ...] = ("opened", "escalated", "resumed", "reopened", "cleared")
+    quiet: tuple[Quiet, ...] = ()
+
+    def fits(self, incident: Mapping[str, Any]) -> bool:
+        """Tell whether an incident is this route's."""
+        return _rank(incident["severity"]) >= _rank(self.severity) and all(
+            any(fnmatchcase(incident[column] or "", pattern) for pattern in patterns)
+            for column, patterns in (
+                ("asset_id", self.assets), ("sensor_id", self.sensors), ("group_name", self.groups)
+            )
+        )  # fmt: skip
+
+    def held_until(self, severity: str, now: datetime) -> datetime | None:
+        """Return until when quiet hours hold an incident of this severity; None: they do not."""
+        ends = [
+            end
+            for quiet in self.quiet
+            if _rank(severity) < _rank(quiet.unless_severity)
+            and (end := quiet.ends(now)) is not None
+        ]
+        return max(ends, default=None)
+
+
+def _rank(severity: str) -> int:
+    return SEVERITIES.index(severity)
+
+
+class Receiver(_Table, kw_only=True, tag_field="type"):
+    """Whom to tell, and how."""
+
+    timeout_s: float = 10.0
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"  # nothing that may be secret
+
+
+class Web(Receiver, kw_only=True):
+    """A receiver with an address."""
+
+    url: str
+    headers: dict[str, str] = {}
+    cafile: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the address."""
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("url: no address like https://host/path")
+
+
+class Webhook(Web, kw_only=True, tag="webhook"):
+    """The incident as JSON, signed."""
+
+    secret: str | None = None
+
+
+class Alertmanager(Web, kw_only=True, tag="alertmanager"):
+    """Prometheus' Alertmanager: what stands, over and over."""
+
+    repeat_s: float = 60.0
+
+
+class Email(Receiver, kw_only=True, tag="email"):
+    """A mail to people."""
+
+    host: str
+    sender: str
+    to: tuple[str, ...]
+    port: int = 587
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    cafile: str | None = None
+    user: str | None = None
+    password: str | None = None
+    summary_above: int = 20
+
+    def __post_init__(self) -> None:
+        """Check the addresses."""
+        if not self.to:
+            raise ValueError("to: nobody")
+        for one in (self.sender, *self.to):
+            if not re.fullmatch(r"[^@\s]+@[^@\s]+", one):
+                raise ValueError("sender, to: not all are addresses like name@host")
+
+
+class Apprise(Receiver, kw_only=True, tag="apprise"):
+    """Any of the services that the library apprise knows, by its URL."""
+
+    url: str
+    summary_above: int = 20
+
+
+AnyReceiver = Webhook | Alertmanager | Email | Apprise
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """What the file says."""
+
+    routes: dict[str, Route]
+    receivers: dict[str, AnyReceiver]
+    shown: dict[str, str] = field(default_factory=dict)
+    link: str | None = None
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def of(self, receiver: str) -> list[Route]:
+        """Return the routes that lead to a receiver."""
+        return [route for route in self.routes.values() if receiver in route.receivers]
+
+    def scrub(self, text: object) -> str:
+        """Take out of a message what came from the environment, and shorten it."""
+        found = " ".join(str(text).split())
+        for secret in sorted(self.secrets, key=len, reverse=True):
+            found = found.replace(secret, "***")
+        return found[:300]
+
+
+def told_as(change: Change) -> str | None:
+    """Name what a change is to whoever is told; None: nobody is told of it.
+
+    Of an incident that is or was shelved or suppressed nobody is told. When that ends, they are
+    told what has become of it: ``opened`` (it stands), ``cleared`` or ``closed``.
+    """
+    state = str(change.incident["state"])
+    if state in _QUIET_STATES or change.state_now in _QUIET_STATES:
+        return None
+    if change.what in ("unshelved", "unsuppressed"):
+        return {"open": "opened", "cleared": "cleared"}.get(state.split("-")[0], state)
+    if change.what == "joined":  # a new event: news only where it had cleared
+        return "resumed" if change.before.get("cleared_at") else None
+    return change.what
+
+
+def decide(
+    routes: Sequence[Route], change: Change, now: datetime, *, all_changes: bool = False
+) -> bool | datetime:
+    """Decide whether a receiver of these routes is told of a change now; a time: not before.
+
+    Quiet hours go by how severe the incident is by now: one that got worse takes along what was
+    held of it. ``all_changes``: the receiver is told the state, whatever changed.
+    """
+    what = told_as(change)
+    fit = [
+        route
+        for route in routes
+        if route.fits(change.incident) and (all_changes or what in route.changes)
+    ]
+    if not fit:
+        return False
+    held = [route.held_until(change.severity_now, now) for route in fit]
+    return True if None in held else min(end for end in held if end is not None)
+
+
+def load(path: str, environment: Mapping[str, str]) -> Routes:
+    """Read the file of routes.
+
+    Raises
+    ------
+    SettingsError
+        Names the file, the route or receiver, and the field.
+    """
+    where = f"NOTIFY_ROUTES: {path}"
+    try:
+        raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"{where}: {reason}", field="NOTIFY_ROUTES") from None
+    if unknown := raw.keys() - {"link", "routes", "receivers"}:
+        raise _wrong(where, f"{min(unknown)!r} is no field")
+    secrets: set[str] = set()
+    receivers: dict[str, AnyReceiver] = _each(
+        raw, "receivers", AnyReceiver, where, lambda value: _filled(value, environment, secrets)
+    )
+    routes: dict[str, Route] = _each(raw, "routes", Route, where)
+    for name, route in routes.items():
+        for one in route.receivers:
+            if one not in receivers:
+                raise _wrong(where, f"route {name!r}: receivers: there is no receiver {one!r}")
+        if not route.receivers:
+            raise _wrong(where, f"route {name!r}: receivers: nobody")
+    link = raw.get("link")
+    if link is not None and not (isinstance(link, str) and "{id}" in link):
+        raise _wrong(where, "link: no text with {id} in it")
+    for receiver in receivers.values():
+        secrets |= _secrets(receiver)
+    shown = {name: _shown(table) for name, table in raw["receivers"].items()}
+    return Routes(routes, receivers, shown, link, frozenset(secrets))
+
+
+def _wrong(where: str, what: str) -> SettingsError:
+    return SettingsError(f"{where}: {what}", field="NOTIFY_ROUTES")
+
+
+def _each(raw: dict[str, Any], key: str, kind: Any, where: str, prepare: Any = None) -> Any:
+    tables = raw.get(key)
+    if not isinstance(tables, dict) or not tables:
+        raise _wrong(where, f"{key}: no [{key}.NAME] in it")
+    found = {}
+    for name, table in tables.items():
+        place = f"{key[:-1]} {name!r}"
+        if not _NAME.fullmatch(name):
+            raise _wrong(where, f"{place}: a name has 1 to 100 characters, none of them control")
+        try:
+            found[name] = msgspec.convert(prepare(table) if prepare else table, kind)
+        except (msgspec.ValidationError, LookupError, ValueError) as error:
+            what, _, at = str(error.args[0]).partition(" - at `$")
+            at = at.strip(".`")
+            raise _wrong(where, f"{place}: {f'{at}: ' if at else ''}{what}") from None
+    return found
+
+
+def _shown(table: Mapping[str, Any]) -> str:
+    """Say what a receiver is in the file's own words, without what may be secret in them."""
+    at = str(table.get("url") or table["host"])
+    if "${" not in at and "://" in at:
+        parts = urlsplit(at)
+        at = f"{parts.scheme}://{parts.hostname if table['type'] != 'apprise' else '...'}"
+    return f"{table['type']} {at}"
+
+
+def _filled(value: Any, environment: Mapping[str, str], secrets: set[str], at: str = "") -> Any:
+    """Put the environment's values in the place of ``${NAME}``, and collect them."""
+    if isinstance(value, dict):
+        return {k: _filled(v, environment, secrets, f"{at}.{k}") for k, v in value.items()}
+    if isinstance(value, list):
+        return [_filled(one, environment, secrets, at) for one in value]
+    if not isinstance(value, str):
+        return value
+
+    def found(match: re.Match[str]) -> str:
+        name = match[1]
+        if not environment.get(name):
+            raise LookupError(f"{at.strip('.')}: {match[0]} is not set in the environment")
+        given = environment[name]
+        secrets.add(given)
+        secrets.update(_parts(given))
+        return given
+
+    return _VARIABLE.sub(found, value)
+
+
+def _secrets(receiver: AnyReceiver) -> set[str]:
+    """Collect what is secret though the file says it itself."""
+    match receiver:
+        case Apprise():
+            return _parts(receiver.url)
+        case Email():
+            given = {receiver.password}
+        case Webhook():
+            given = {receiver.secret, *receiver.headers.values()}
+        case _:
+            given = {*receiver.headers.values()}
+    return {one for one in given if one}
+
+
+def _parts(address: str) -> set[str]:
+    """Split an address: an error may name a part of it."""
+    _, found, rest = address.partition("://")
+    return {one for one in re.split(r"[/:@?&=#]+", rest) if len(one) > 3} if found else set()

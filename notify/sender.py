@@ -1,0 +1,237 @@
+"""Tell receivers of incidents: ``python -m notify.sender``.
+
+Whom, of which incidents and when: the TOML file that NOTIFY_ROUTES names, see
+docs/notifications.md.
+Each change of an incident is delivered to each receiver at least once, in order per incident, and
+remembered. Several senders may run: one sends, another takes over when it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from prometheus_client import start_http_server
+from sqlalchemy import Engine
+
+from config import Settings, load_settings
+from db.leadership import Leadership
+from db.migrate import migrate
+from db.queries.notifications import SENDER_LOCK, register, waiting
+from db.session import open_engine, transaction
+from errors import AnomalyError, SettingsError, StorageUnavailable
+from notify.delivery import Delivery, Dependencies
+from notify.metrics import Metrics
+from notify.routes import Routes, load
+from notify.senders import Sender, make_all
+from runtime import configure_logging, run_command
+
+log = logging.getLogger("notify")
+
+#: How often the leader confirms that it leads and looks at its file; others, whether nobody does.
+TICK_S = 1.0
+#: Deliveries under way may end within this after SIGTERM.
+STOP_S = 15.0
+
+HELP = """\
+exit codes:
+  0  stopped by SIGTERM or SIGINT, or drained, or every check passed
+  1  a check failed, or the database refuses
+  2  a setting or the file of routes is wrong
+  3  --drain, but another sender is at work
+  4  --drain, but a receiver does not take what waits for it
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return the exit code, see ``--help``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m notify.sender", description=__doc__, epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--drain", action="store_true", help="send what waits, then exit")
+    what.add_argument(
+        "--check", action="store_true", help="show whether file, database and receivers are well"
+    )
+    options = parser.parse_args(argv)
+    try:
+        settings = load_settings()
+        configure_logging(settings.log_level, settings.log_json)
+        if options.check:
+            return _check(settings)
+        return _Process(settings).run(options.drain)
+    except SettingsError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 2
+    except AnomalyError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 1
+
+
+class _Process:
+    """A sender: it waits until nobody leads, then leads until it is stopped."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stop = threading.Event()
+        self._metrics = Metrics()
+        self._seen: tuple[int, ...] = ()
+
+    def run(self, drain: bool) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        if self._settings.notify_metrics_port is not None:
+            start_http_server(self._settings.notify_metrics_port, registry=self._metrics.registry)
+        if not self._settings.notify_routes:
+            log.warning("NOTIFY_ROUTES is empty: nobody is told of incidents")
+            if not drain:
+                self._stop.wait()
+            return 0
+        routes, senders = self._read()
+        engine = open_engine(self._settings)
+        leader = Leadership(engine, SENDER_LOCK)
+        try:
+            while not self._stop.is_set():
+                try:
+                    migrate(engine)
+                    if leader.try_acquire():
+                        ended = self._lead(engine, leader, routes, senders, drain)
+                        if isinstance(ended, int):
+                            return ended
+                        routes, senders = ended or (routes, senders)
+                    elif drain:
+                        print("another sender is at work", file=sys.stderr)
+                        return 3
+                except StorageUnavailable as error:
+                    log.warning("waiting for the database: %s", error.message)
+                    if drain:
+                        raise
+                finally:
+                    self._metrics.leader.set(0)
+                    leader.release()
+                self._stop.wait(TICK_S)
+            return 0
+        finally:
+            engine.dispose()
+
+    def _read(self) -> tuple[Routes, dict[str, Sender]]:
+        path = self._settings.notify_routes
+        self._seen = _fingerprint(path)
+        routes = load(path, os.environ)
+        return routes, make_all(routes, path)
+
+    def _lead(
+        self, engine: Engine, leader: Leadership, routes: Routes, senders: dict[str, Sender],
+        drain: bool,
+    ) -> int | tuple[Routes, dict[str, Sender]] | None:  # fmt: skip
+        """Send until stopped (None), drained (the exit code) or the file changed (its routes)."""
+        log.info("sending to %s", ", ".join(senders), extra={"action": "leading"})
+        self._metrics.know(senders)
+        self._metrics.leader.set(1)
+        with transaction(engine) as connection:
+            register(connection, senders)
+        over = threading.Event()
+        shared = Dependencies(engine, routes, self._metrics, over, self._settings.notify_wait_days)
+        deliveries = [Delivery(*one, shared, drain=drain) for one in senders.items()]
+        for one in deliveries:
+            one.start()
+        try:
+            while not self._stop.is_set() and any(one.is_alive() for one in deliveries):
+                if not leader.confirm():
+                    log.warning("another sender may send now: the lock is lost")
+                    return None
+                if changed := self._changed():
+                    return changed
+                self._measure(engine)
+                self._stop.wait(0.05 if drain else TICK_S)
+        finally:
+            over.set()
+            _join(deliveries)
+        return 4 * any(one.failed for one in deliveries) if drain else None
+
+    def _changed(self) -> tuple[Routes, dict[str, Sender]] | None:
+        """Read the file again if it has changed; one with an error in it changes nothing."""
+        if _fingerprint(self._settings.notify_routes) == self._seen:
+            return None
+        try:
+            found = self._read()
+        except SettingsError as error:
+            log.error("%s; the routes before stay in force", error.message)
+            return None
+        log.info("the file of routes has changed", extra={"action": "reloaded"})
+        return found
+
+    def _measure(self, engine: Engine) -> None:
+        with transaction(engine) as connection:
+            for name, found in waiting(connection).items():
+                self._metrics.waiting.labels(name).set(found.changes)
+
+
+def _fingerprint(path: str) -> tuple[int, ...]:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _join(deliveries: list[Delivery]) -> None:
+    deadline = time.monotonic() + STOP_S
+    for one in deliveries:
+        one.join(max(0.0, deadline - time.monotonic()))
+        if one.is_alive():
+            log.warning("%s hangs: what it is told now may be told twice", one.receiver)
+
+
+def _check(settings: Settings) -> int:
+    """Print a line for each thing that is needed; 1 if one is not well."""
+    path = settings.notify_routes
+    if not path:
+        print("routes: off (NOTIFY_ROUTES is empty)")
+        return 0
+    routes = load(path, os.environ)
+    senders = make_all(routes, path)
+    print(f"routes: ok: {path}: {len(routes.routes)} routes, {len(senders)} receivers")
+    well = True
+    for name, sender in senders.items():
+        about = f"receiver {name} ({routes.shown[name]})"
+        try:
+            print(f"{about}: ok: {routes.scrub(sender.check())}")
+        except Exception as error:  # whatever a library raises
+            well = False
+            print(f"{about}: FAILED: {routes.scrub(getattr(error, 'message', error))}")
+        if not routes.of(name):
+            print(f"{about}: no route leads to it")
+    return 0 if _check_waiting(settings) and well else 1
+
+
+def _check_waiting(settings: Settings) -> bool:
+    try:
+        engine = open_engine(settings)
+        try:
+            with transaction(engine) as connection:
+                found = waiting(connection)
+        finally:
+            engine.dispose()
+    except AnomalyError as error:
+        print(f"database: FAILED: {error.message}")
+        return False
+    print("database: ok")
+    for name, about in found.items():
+        if reason := about.problem or about.error:
+            print(
+                f"receiver {name}: FAILED: {about.changes} changes wait,"
+                f" the oldest for {about.oldest_s:.0f} s: {reason}"
+            )
+    return not any(one.problem or one.error for one in found.values())
+
+
+if __name__ == "__main__":
+    run_command(main)

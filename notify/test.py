@@ -1,0 +1,96 @@
+"""Send one test message through a route: ``python -m notify.test ROUTE``; ``--list`` shows them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import uuid
+from datetime import UTC, datetime
+
+from config import load_settings
+from db.incident_lifecycle import Incident
+from db.queries.notifications import Change
+from errors import AnomalyError, InputError, SettingsError
+from notify.routes import Route, Routes, load
+from notify.senders import make_all
+from runtime import configure_logging, run_command
+
+WHO = "notify.test"
+
+
+def sample(route: Route) -> Change:
+    """Make up an incident that says of itself that it is none."""
+    now = datetime.now(UTC)
+    incident = Incident(
+        id=uuid.uuid4(), asset_id="TEST", sensor_id=None, feature=None, group_name=None,
+        kind="test", asset_criticality=None, severity=route.severity, opened_at=now,
+        started_at=now, last_activity_at=now, event_id=uuid.uuid4(), readings=1, anomalies=1,
+        version=1, revision=1,
+    ).row()  # fmt: skip
+    state = "open-unacknowledged"
+    shown = {name: value for name, value in incident.items() if name != "recent"}
+    shown |= {"state": state, "created_at": now, "updated_at": now}
+    why = "a test message: there is no such incident"
+    return Change(0, "opened", WHO, why, now, {}, shown, state, route.severity, occurred_at=now)
+
+
+def listed(routes: Routes) -> str:
+    """Show the routes as a table."""
+    rows: list[tuple[str, ...]] = [
+        ("route", "assets", "sensors", "groups", "from", "changes", "quiet", "receivers")
+    ]
+    for name, route in routes.routes.items():
+        patterns = (route.assets, route.sensors, route.groups)
+        quiet = (f"{one.start}-{one.until} {one.time_zone}" for one in route.quiet)
+        to = (f"{one} ({routes.shown[one]})" for one in route.receivers)
+        rows.append((
+            name, *map(", ".join, patterns), route.severity, ", ".join(route.changes),
+            ", ".join(quiet) or "-", ", ".join(to),
+        ))  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def send(routes: Routes, path: str, name: str) -> bool:
+    """Send to each receiver of a route and print what came of it; whether all were reached."""
+    if name not in routes.routes:
+        known = ", ".join(routes.routes)
+        raise InputError(f"route: there is no {name!r}, only {known}", field="route")
+    senders, well = make_all(routes, path), True
+    for receiver in routes.routes[name].receivers:
+        try:
+            senders[receiver].send([sample(routes.routes[name])])
+            said = "sent"
+        except Exception as error:  # whatever a library raises
+            said, well = f"FAILED: {routes.scrub(getattr(error, 'message', error))}", False
+        print(f"{receiver} ({routes.shown[receiver]}): {said}", flush=True)
+    return well
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; 0: all were reached, 1: one was not, 2: the file is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m notify.test", description=__doc__)
+    parser.add_argument("route", nargs="?", help="a route of the file that NOTIFY_ROUTES names")
+    parser.add_argument("--list", action="store_true", help="show the routes")
+    options = parser.parse_args(argv)
+    if (options.route is None) != options.list:
+        parser.error("name a route, or --list")
+    try:
+        settings = load_settings()
+        configure_logging(settings.log_level, settings.log_json)
+        if not settings.notify_routes:
+            raise SettingsError("NOTIFY_ROUTES: is empty: there are no routes")
+        routes = load(settings.notify_routes, os.environ)
+        if options.list:
+            print(listed(routes))
+            return 0
+        return 0 if send(routes, settings.notify_routes, options.route) else 1
+    except AnomalyError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    run_command(main)

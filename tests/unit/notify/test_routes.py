@@ -1,0 +1,164 @@
+"""The file of routes: errors that name their place, secrets that stay secret, quiet hours."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from errors import SettingsError
+from notify.routes import Quiet, Route, load
+
+GOOD = """
+[receivers.hook]
+type = "webhook"
+url = "https://a.example/x"
+[routes.r]
+receivers = ["hook"]
+"""
+
+
+def written(folder: Path, toml: str) -> str:
+    path = folder / "routes.toml"
+    path.write_text(toml)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("\nroutes = what", "line 2"),
+        ("", "receivers: no [receivers.NAME] in it"),
+        (GOOD.replace("[routes.r]", "[other]"), "'other' is no field"),
+        (GOOD + "nonsense = 1", "route 'r': Object contains unknown field `nonsense`"),
+        (GOOD.replace('"hook"]', '"none"]'), "route 'r': receivers: there is no receiver 'none'"),
+        (GOOD.replace('["hook"]', "[]"), "route 'r': receivers: nobody"),
+        (GOOD + 'severity = "severe"', "route 'r': severity: Invalid enum value 'severe'"),
+        (GOOD + 'changes = ["oppened"]', "route 'r': changes[0]: Invalid enum value 'oppened'"),
+        (GOOD + "assets = 5", "route 'r': assets: Expected `array`, got `int`"),
+        (GOOD.replace("https:", "ftp:"), "receiver 'hook': url: no address like https://host/path"),
+        (GOOD.replace('"webhook"', '"pager"'), "receiver 'hook': type: Invalid value 'pager'"),
+        (GOOD.replace('"https://a.example/x"', "7"), "receiver 'hook': url: Expected `str`"),
+        (GOOD.replace("url =", "urk ="), "receiver 'hook': Object contains unknown field `urk`"),
+        (GOOD.replace("a.example", "${NONE}"), "receiver 'hook': url: ${NONE} is not set"),
+        (GOOD.replace("receivers.hook", 'receivers."a\\nb"'), "a name has 1 to 100 characters"),
+        ('link = "x"' + GOOD, "link: no text with {id} in it"),
+        (
+            GOOD + 'quiet = [{from = "25:00", until = "6:00"}]',
+            "route 'r': quiet[0]: from: '25:00' is no time of day",
+        ),
+        (
+            GOOD + 'quiet = [{from = "22:00", until = "06:00", time_zone = "Mars"}]',
+            "time_zone: 'Mars' is no time zone",
+        ),
+        (
+            '[receivers.m]\ntype = "email"\nhost = "h"\nsender = "a@b"\nto = ["x\\ny@z"]',
+            "receiver 'm': sender, to: not all are addresses",
+        ),
+    ],
+)
+def test_error_names_file_place_and_field(tmp_path: Path, toml: str, said: str) -> None:
+    path = written(tmp_path, toml)
+    with pytest.raises(SettingsError) as caught:
+        load(path, {})
+    assert caught.value.message.startswith(f"NOTIFY_ROUTES: {path}: ")
+    assert said in caught.value.message
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"routes\.toml: No such file"):
+        load(str(tmp_path / "routes.toml"), {})
+
+
+SECRET = "https://hooks.example/T0000/very-secret-path"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [f"cannot reach {SECRET}", "host hooks.example is not known", "GET /T0000/very-secret-path"],
+)
+def test_what_came_from_the_environment_is_in_no_message(tmp_path: Path, error: str) -> None:
+    toml = GOOD.replace("https://a.example/x", "${HOOK}") + '[receivers.b]\ntype = "webhook"\n'
+    toml += 'url = "https://user:pw@b.example/secret"\nsecret = "literal-secret"'
+    found = load(written(tmp_path, toml), {"HOOK": SECRET})
+    said = found.scrub(error + " literal-secret")
+    assert "***" in said
+    assert not any(word in said for word in ("hooks", "T0000", "very-secret", "literal"))
+    assert found.shown == {"hook": "webhook ${HOOK}", "b": "webhook https://b.example"}
+
+
+def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
+    toml = GOOD.replace('type = "webhook"', 'type = "webhook"\nsecret = "${S}"')
+    found = load(written(tmp_path, toml), {"S": "s3cr3t"})
+    assert "s3cr3t" not in repr(found)
+    assert "s3cr3t" not in repr(found.receivers["hook"])
+
+
+def route(**fields: Any) -> Route:
+    return Route(receivers=("x",), **fields)
+
+
+def incident(**columns: Any) -> dict[str, Any]:
+    return {"asset_id": "A", "sensor_id": None, "group_name": None, "severity": "high", **columns}
+
+
+@pytest.mark.parametrize(
+    ("fields", "columns", "fits"),
+    [
+        ({}, {}, True),
+        ({"assets": ("PUMP_*", "A")}, {}, True),
+        ({"assets": ("PUMP_*",)}, {}, False),
+        ({"assets": ("pump*",)}, {"asset_id": "PUMP"}, False),
+        ({"sensors": ("S?",)}, {}, False),
+        ({"sensors": ("",)}, {}, True),
+        ({"sensors": ("S?",)}, {"sensor_id": "S1"}, True),
+        ({"groups": ("vib*",)}, {"group_name": "vibration"}, True),
+        ({"severity": "critical"}, {}, False),
+        ({"severity": "high"}, {}, True),
+        ({"severity": "medium"}, {}, True),
+    ],
+)
+def test_which_incidents_are_a_routes(
+    fields: dict[str, Any], columns: dict[str, Any], fits: bool
+) -> None:
+    assert route(**fields).fits(incident(**columns)) is fits
+
+
+def at(day: int, clock: str, month: int = 3) -> datetime:
+    return datetime.fromisoformat(f"2026-{month:02}-{day:02}T{clock}").replace(tzinfo=UTC)
+
+
+NIGHT = Quiet(start="22:00", until="06:00", time_zone="Europe/Zurich")
+
+
+@pytest.mark.parametrize(
+    ("quiet", "now", "ends"),
+    [
+        (NIGHT, at(10, "20:59"), None),
+        (NIGHT, at(10, "21:00"), at(11, "05:00")),
+        (NIGHT, at(11, "04:59"), at(11, "05:00")),
+        (NIGHT, at(11, "05:00"), None),
+        # 29 March: the clocks go forward, so that 06:00 is 04:00 UTC
+        (NIGHT, at(28, "21:30"), at(29, "04:00")),
+        (NIGHT, at(29, "04:30"), None),
+        # 25 October: back
+        (NIGHT, at(24, "20:30", 10), at(25, "05:00", 10)),
+        (Quiet(start="00:00", until="00:00", days=("sat",)), at(14, "13:00"), at(15, "00:00")),
+        (Quiet(start="00:00", until="00:00", days=("sat",)), at(15, "13:00"), None),
+        # begun on Friday, and still on in the small hours of Saturday
+        (Quiet(start="22:00", until="06:00", days=("fri",)), at(14, "05:00"), at(14, "06:00")),
+        (Quiet(start="12:00", until="13:00"), at(14, "12:30"), at(14, "13:00")),
+        (Quiet(start="12:00", until="13:00"), at(14, "13:30"), None),
+    ],
+)
+def test_quiet_hours(quiet: Quiet, now: datetime, ends: datetime | None) -> None:
+    assert quiet.ends(now) == ends
+
+
+def test_severe_incidents_are_not_held() -> None:
+    night = Quiet(start="00:00", until="00:00", unless_severity="high")
+    held = route(quiet=(night,))
+    assert held.held_until("medium", at(10, "12:00")) == at(11, "00:00")
+    assert held.held_until("high", at(10, "12:00")) is None
