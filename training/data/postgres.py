@@ -4,6 +4,10 @@ What is trained on is taken for normal, so readings of alarms that lasted are le
 is learnt is a fault missed. Alarms of fewer than LASTING anomalous readings stay in. Most of these
 are what the budget allows on normal operation, and a calibration without its own largest
 magnitudes ratchets: each training would alarm more often than the one before (docs/detection.md).
+
+What people said goes before that: false alarms are healthy however long they lasted, confirmed
+faults stay among the data, labelled, so that nothing is fitted on them but what would find them can
+be told, and expected behaviour is neither learnt nor judged on.
 """
 
 from __future__ import annotations
@@ -18,11 +22,13 @@ from sqlalchemy import Connection, Engine
 
 from config import Settings
 from datasets import Stream
+from db.queries.feedback import feedback_spans
 from db.queries.readings import ReadingFilter, StoredReading, export_readings, start_of_newest
 from db.queries.schedules import off_conditions, windows
 from db.session import transaction
 from errors import DatasetError
 from models.scoring.suppression import MaintenanceWindow, OffCondition, OffState, Suppressor
+from training.data.judgements import EXPECTED, FAULT, HEALTHY, Judgements
 from training.data.sources import TrainingData
 
 #: anomalous readings from which on an event is a fault rather than a false alarm
@@ -90,8 +96,15 @@ def from_database(
             start = newest
             source += f", the newest {bounds.rows:,} of them (TRAIN_STORED_ROWS)"
         suppression = None if keep_suppressed else _suppression(connection, start)
+        judgements = Judgements(feedback_spans(connection, start))
         stored = export_readings(connection, ReadingFilter(start, end))
-        return to_streams(stored, source, keep_events=keep_events, suppression=suppression)
+        return to_streams(
+            stored,
+            source,
+            keep_events=keep_events,
+            suppression=suppression,
+            judgements=judgements,
+        )
 
 
 def to_streams(
@@ -100,8 +113,10 @@ def to_streams(
     *,
     keep_events: bool = False,
     suppression: Suppression | None = None,
+    judgements: Judgements | None = None,
 ) -> TrainingData:
     """Arrange stored readings, stream after stream, in arrays; NaN where a feature was not sent."""
+    judgements = judgements or Judgements()
     columns: dict[str, int] = {}
     streams: dict[tuple[str, str | None, str | None], _Growing] = {}
     suppressed = 0
@@ -122,14 +137,20 @@ def to_streams(
     for (asset, sensor, feature), grown in streams.items():
         if not len(grown):
             continue
-        keep = np.ones(len(grown), bool) if keep_events else grown.normal()
-        left_out += int((~keep).sum())
+        times, values = grown.arrays(len(columns))
+        said = judgements.of((asset, sensor, feature), times)
+        keep = np.ones(len(grown), bool) if keep_events else grown.normal(said == HEALTHY)
+        left_out += int((~keep & (said == 0)).sum())
+        keep = (keep | (said == FAULT)) & (said != EXPECTED)
         if keep.any():
-            times, values = grown.arrays(len(columns))
-            made.append(Stream(asset, sensor, times[keep], values[keep]))
+            labels = (said[keep] == FAULT).astype(np.int8) if (said == FAULT).any() else None
+            made.append(Stream(asset, sensor, times[keep], values[keep], labels))
             singles.append(feature)
+    source += judgements.note()
     if not made:
         if not left_out:
+            if judgements.counts:
+                raise DatasetError(f"no readings are left to train on: {source}")
             raise DatasetError(
                 f"all {suppressed:,} readings stored in PostgreSQL are of maintenance windows or of"
                 " machines that were off: --keep-suppressed trains on them"
@@ -140,7 +161,7 @@ def to_streams(
         )
     if left_out:
         source += f" ({left_out:,} of alarms with {LASTING} or more anomalies left out)"
-    return TrainingData(list(columns), made, source, single=singles)
+    return TrainingData(list(columns), made, source, single=singles, judged=bool(judgements))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,15 +233,18 @@ class _Growing:
         self._anomalies[reading.event] += reading.is_anomaly
         self._faulty.append(reading.is_anomaly and reading.event_kind == _SENSOR_FAULT)
 
-    def normal(self) -> np.ndarray:
-        """Return which readings (n,) are neither of a lasting alarm nor outside their limits."""
+    def normal(self, healthy: np.ndarray) -> np.ndarray:
+        """Return which readings (n,) are neither of a lasting alarm nor outside their limits.
+
+        Those that people call ``healthy`` (n,) may be of an alarm.
+        """
         lasting = {
             event for event, n in self._anomalies.items() if event is not None and n >= LASTING
         }
         return np.array(
             [
-                not faulty and event not in lasting
-                for event, faulty in zip(self._events, self._faulty, strict=True)
+                not faulty and (well or event not in lasting)
+                for event, faulty, well in zip(self._events, self._faulty, healthy, strict=True)
             ]
         )
 

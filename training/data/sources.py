@@ -47,6 +47,8 @@ class TrainingData:
         For each stream the one feature it sends (the older message shape), or None.
     notes : sequence of str
         What was found out, replaced or left out while they were read.
+    judged : bool
+        Labels, where there are any, are the faults that people confirmed.
     """
 
     feature_names: list[str]
@@ -56,6 +58,7 @@ class TrainingData:
     column: Mapping[StreamKey, str] | None = None
     single: Sequence[str | None] = ()
     notes: Sequence[str] = ()
+    judged: bool = False
 
     def feature_of(self, stream: int) -> str | None:
         """Return the one feature that a stream sends; None for readings of many."""

@@ -169,6 +169,31 @@ def labelled_events(scored: Sequence[Scored]) -> list[dict[str, Any]]:
     return out
 
 
+def confirmed_faults(scored: Sequence[Scored]) -> tuple[int, int]:
+    """Count the faults of assets that alarmed, and all of them.
+
+    Readings labelled 1 of an asset's streams at overlapping times are one fault, found where any
+    of the streams alarms.
+    """
+    spans: dict[str, list[tuple[Any, Any, bool]]] = {}
+    for one in scored:
+        if one.labels is not None:
+            spans.setdefault(one.asset_id, []).extend(
+                (one.timestamps[start], one.timestamps[end - 1],
+                 bool(one.is_anomaly[start:end].any()))
+                for start, end in runs(one.labels == 1)
+            )  # fmt: skip
+    found = of = 0
+    for parts in spans.values():
+        until, hit = None, False
+        for start, end, alarmed in sorted(parts):
+            if until is None or start > until:
+                found, of, hit, until = found + alarmed, of + 1, alarmed, end
+            else:
+                found, hit, until = found + (alarmed and not hit), hit or alarmed, max(until, end)
+    return found, of
+
+
 def _around(
     times: npt.NDArray[np.datetime64], start: int, last: int, first: int | None
 ) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ a training it is the hold-out twins that are compared, since what serves was fit
 Four things are compared, at criticality medium:
 
 * false alarms: readings of normal operation, where there are labels, that alarm;
-* labelled faults found, where there are labels;
+* labelled faults found, where there are labels: of stored readings those that people confirmed;
 * injected faults found: steps of 6 sd, in each feature (:mod:`training.fitting.power`). A bundle
   that never alarms has no false alarms either; this is what tells it apart;
 * features watched: none that the champion watches may be lost.
@@ -25,7 +25,13 @@ from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from training.data.ranges import newer_from
 from training.data.sources import TrainingData
-from training.evaluation.measures import Scored, alarm_rate, confusion, labelled_events
+from training.evaluation.measures import (
+    Scored,
+    alarm_rate,
+    confirmed_faults,
+    confusion,
+    labelled_events,
+)
 from training.fitting.power import HALF, WATCH, Power, measure_power, score_with_places
 
 #: a challenger may raise this many times the budget, or this many times the champion's rate
@@ -96,7 +102,16 @@ def compare(
     ):
         _fill(column, bundle, parts, policy, progress, name, group)
     better, reason = verdict(columns[0], columns[1], budget)
+    if data.judged:
+        reason += f"; {_of_confirmed(*columns)}"
     return Comparison(columns[0], columns[1], budget, True, better, reason)
+
+
+def _of_confirmed(champion: Column, challenger: Column) -> str:
+    found, of = challenger.events
+    if not of:
+        return "no confirmed fault is newer than all that both were fitted on"
+    return f"of {of} confirmed faults it finds {found}, the champion {champion.events[0]}"
 
 
 def unseen(
@@ -272,8 +287,11 @@ def _fill(
             _remembered(column, part.group, model_set)
     column.alarms = alarm_rate(scored)
     column.labels = confusion(scored)
-    events = labelled_events(scored)
-    column.events = (sum(event["detected"] for event in events), len(events))
+    if any(part.data.judged for part in parts):
+        column.events = confirmed_faults(scored)
+    else:
+        events = labelled_events(scored)
+        column.events = (sum(event["detected"] for event in events), len(events))
     column.injected = (found, of)
 
 

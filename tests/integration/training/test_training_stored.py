@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from config import Settings
 from datasets import Stream
+from db.feedback_actions import give_feedback, withdraw
 from db.queries import copy, detections
 from db.session import transaction
 from errors import DatasetError
@@ -22,10 +24,12 @@ from models.feature_drift import SCORE
 from models.scoring.ensemble import Reading
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
+from schemas import parse_timestamp
 from tests.fixtures.training import TINIEST, run, small_plant
 from training import drift, fit
 from training.data.postgres import LASTING, Bounds, from_database
 from training.pipeline import Request
+from training.publishing.comparison import Comparison, compare
 
 TOPIC = UUID("00000000-0000-0000-0000-00000000000a")
 DATA = small_plant(readings=400)
@@ -168,3 +172,88 @@ def test_features_and_scores_of_stored_readings_are_compared(
     assert (found["kurtosis"]["psi"] > 3) is far
     assert (found[SCORE + "final_score"]["psi"] > 3) is far
     assert found["kurtosis"]["state"] == ("shifted" if far else "stable")
+
+
+def said(connection: Connection, asset: str, start: str, end: str, verdict: str) -> UUID:
+    values = {
+        "asset_id": asset, "sensor_id": None, "feature": None, "verdict": verdict, "note": None,
+        "fault_code": None, "created_by": "ANNA", "client_token": None,
+        "starts_at": parse_timestamp(start), "ends_at": parse_timestamp(end),
+    }  # fmt: skip
+    row, _ = give_feedback(connection, values)
+    found: UUID = row["id"]
+    return found
+
+
+def test_feedback_decides_what_is_trained_on_and_withdrawn_leaves_no_trace(
+    engine: Engine, bundle: Bundle
+) -> None:
+    results = store(engine, bundle)
+    before = from_database(engine, bounds=ALL)
+    alarms = [one for one in results if one["is_anomaly"] and one["metadata"].get("event")]
+    asset = alarms[0]["asset_id"]
+    mine = [one for one in results if one["asset_id"] == asset]
+    first, last = mine[0]["timestamp"], mine[-1]["timestamp"]
+    rows = {"A": sum(len(s.timestamps) for s in before.streams if s.asset_id == asset)}
+    assert rows["A"] < len(mine)
+    for verdict, kept, faults in (
+        ("false_alarm", len(mine), 0), ("confirmed", len(mine), len(mine)), ("expected", 0, 0),
+        ("unsure", rows["A"], 0),
+    ):  # fmt: skip
+        with transaction(engine) as connection:
+            one = said(connection, asset, first, last, verdict)
+        data = from_database(engine, bounds=ALL)
+        streams = [s for s in data.streams if s.asset_id == asset]
+        assert sum(len(s.timestamps) for s in streams) == kept
+        assert sum(int((s.labels == 1).sum()) for s in streams if s.labels is not None) == faults
+        assert (f"{len(mine):,} of" in data.source) is (verdict != "unsure")
+        others = [s.timestamps.tolist() for s in data.streams if s.asset_id != asset]
+        assert others == [s.timestamps.tolist() for s in before.streams if s.asset_id != asset]
+        with transaction(engine) as connection:
+            withdraw(connection, one, "ANNA", None)
+        after = from_database(engine, bounds=ALL)
+        assert after.fingerprint() == before.fingerprint()
+        assert (after.source, after.judged) == (before.source, False)
+        assert all(s.labels is None for s in after.streams)
+
+
+def test_promotion_tells_who_finds_the_confirmed_faults_that_neither_was_fitted_on(
+    engine: Engine, bundle: Bundle
+) -> None:
+    results = store(engine, bundle)
+    alarm = next(one for one in results if one["is_anomaly"] and one["metadata"].get("event"))
+    at = parse_timestamp(alarm["timestamp"])
+    start, end = ((at + timedelta(minutes=k)).isoformat() for k in (-5, 5))
+    with transaction(engine) as connection:
+        said(connection, alarm["asset_id"], start, end, "confirmed")
+    data = from_database(engine, bounds=ALL, keep_events=True)
+
+    def compared(skip: list[int]) -> Comparison:
+        return compare(bundle, bundle, data, skip, ScoringPolicy())
+
+    found = compared([0 for _ in data.streams])
+    assert found.champion.events == found.challenger.events == (1, 1)
+    assert found.reason.endswith("of 1 confirmed faults it finds 1, the champion 1")
+    # all that is compared is newer than the fault
+    after = [int(np.searchsorted(s.timestamps, np.datetime64(end[:19]))) + 1
+             for s in data.streams]  # fmt: skip
+    later = compared(after)
+    assert later.champion.events == (0, 0)
+    assert later.reason.endswith("no confirmed fault is newer than all that both were fitted on")
+
+
+def test_a_fit_leaves_confirmed_faults_out_and_judges_by_them(
+    engine: Engine, bundle: Bundle, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = store(engine, bundle)
+    alarms = [one for one in results if one["is_anomaly"] and one["metadata"].get("event")]
+    with transaction(engine) as connection:
+        for one in alarms[:1] + alarms[-1:]:
+            at = parse_timestamp(one["timestamp"])
+            start, end = ((at + timedelta(minutes=k)).isoformat() for k in (-5, 5))
+            said(connection, one["asset_id"], start, end, "confirmed")
+    options = ["--models", "isolation_forest", "--quick", "--no-native", "--promote", "auto"]
+    assert fit.main(["--data", "postgresql", *options]) == 0
+    printed = capsys.readouterr()
+    assert "of confirmed faults left out as labelled" in " ".join(printed.err.split())
+    assert "are labelled faulty and were left out" in " ".join(printed.out.split())

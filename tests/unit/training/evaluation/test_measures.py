@@ -9,6 +9,7 @@ from training.evaluation.measures import (
     Scored,
     alarm_events,
     alarm_rate,
+    confirmed_faults,
     confusion,
     curves,
     false_events_per_month,
@@ -142,3 +143,25 @@ def test_readings_of_unknown_label_do_not_count() -> None:
     found_curves = curves([scored([0, 1, 1, 1, 0], [0, 0, -1, 1, -1], p=[0.5, 0.4, 0.3, 0.1, 0.2])])
     assert found_curves is not None
     assert found_curves["roc_auc"] == 1.0
+
+
+def test_a_confirmed_fault_is_one_of_the_asset_found_on_any_of_its_streams() -> None:
+    def stream(asset: str, sensor: str, labels: str, alarms: str) -> Scored:
+        n = len(labels)
+        times = np.datetime64("2026-01-01", "us") + np.arange(n) * np.timedelta64(60, "s")
+        nothing = np.zeros(n)
+        return Scored(
+            asset, sensor, times, nothing, nothing, nothing,
+            np.array([c == "x" for c in alarms]),
+            labels=np.array([c == "1" for c in labels], np.int8),
+        )  # fmt: skip
+
+    found = confirmed_faults(
+        [
+            stream("A", "S", "0110011000", "...x......"),  # neither alarms
+            stream("A", "T", "0111001100", "...x......"),  # overlaps both; the first alarms
+            stream("B", "S", "0110000000", ".x........"),
+            stream("B", "T", "0000011000", "x........."),
+        ]
+    )
+    assert found == (2, 4)
