@@ -2,7 +2,7 @@
 
 Strict: a string, boolean or null is never a number, NaN and infinities are refused, and a time that
 cannot be read is never "now". Plain functions, because they are called tens of thousands of times a
-second; the shape of what goes out is documented in ``serving/http/openapi_schemas.py``.
+second; the shape of what goes out is documented in ``serving/responses``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
 
@@ -218,6 +218,12 @@ def check_features(value: object, field: str = "features", most: int = 1000) -> 
     out = {name: _feature(name, number, field) for name, number in value.items()}
     _PASSED.keep(tuple(out), True)
     return out
+
+
+def features_passed(readings: Iterable[Mapping[str, float]], most: int) -> bool:
+    """Return whether all these have at most so many features, of names that passed before."""
+    names = set(map(tuple, readings))
+    return names <= _PASSED.keys() and all(len(one) <= most for one in names)
 
 
 def _feature(name: object, number: object, field: str) -> float:

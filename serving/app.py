@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
+import orjson
 from sqlalchemy import Engine
 
 from config import Settings
@@ -19,6 +20,7 @@ from db.incident_upkeep import Clockwork
 from db.migrate import migrate
 from db.queries.alarm_load import Chatter
 from db.session import open_engine
+from errors import InputError
 from models.registry.base import open_registry
 from models.scoring.policy import ScoringPolicy
 from serving.auth import Keys
@@ -39,13 +41,10 @@ from serving.drift_monitor import DriftMonitor
 from serving.housekeeping import Housekeeping
 from serving.http.callers import Callers
 from serving.http.feedback_handlers import Effects, FeedbackHandlers, feedback_calls
-from serving.http.handlers import Handlers, calls
+from serving.http.handlers import Handlers, calls, document_calls
 from serving.http.incident_handlers import IncidentHandlers, incident_calls
 from serving.http.kpi_handlers import KpiHandlers, kpi_calls
 from serving.http.openapi import document
-from serving.http.openapi_feedback import feedback_paths, feedback_schemas
-from serving.http.openapi_incidents import incident_paths, incident_schemas
-from serving.http.openapi_schedules import schedule_paths, schedule_schemas
 from serving.http.rest_app import Call, Guard
 from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
 from serving.incident_timer import IncidentTimer
@@ -167,11 +166,11 @@ class App:
 
     async def detect(self, content: object) -> dict[str, Any]:
         """Score one reading, as a composed BentoML service sends it."""
-        return await self._core.detect_one(parse_item(content, self._limits))
+        return await self._core.detect_one(parse_item(encoded(content), self._limits))
 
     async def detect_batch(self, content: object) -> list[dict[str, Any]]:
         """Score many readings, as a composed BentoML service sends them."""
-        return await self._core.detect(parse_batch(content, self._limits))
+        return await self._core.detect(parse_batch(encoded(content), self._limits))
 
     def calls(self, *, secured: bool, callers: Callers) -> list[Call]:
         """Return the calls of the REST API."""
@@ -200,37 +199,21 @@ class App:
             self._core, self._database, self._jobs, self._registry, self._limits, drift, precision
         )
         number = own_version()
-        detection = calls(
-            rest,
-            name=settings.service_name,
-            version=number,
-            documentation=document(
-                version=number,
-                secured=secured,
-                max_items=self._limits.items,
-                max_features=self._limits.features,
-                max_history=self._limits.history,
-                more_paths={
-                    **incident_paths(secured),
-                    **feedback_paths(secured),
-                    **schedule_paths(secured),
-                },
-                more_schemas={**incident_schemas(), **feedback_schemas(), **schedule_schemas()},
-            ),
-        )
         schedules = ScheduleHandlers(self._database, callers, self._limits.body_bytes)
         kpis = KpiHandlers(
             self._database,
             settings.operator_positions,
             Chatter(settings.chatter_openings, settings.chatter_span_s),
         )
-        return [
-            *detection,
+        listed = [
             *kpi_calls(kpis),
             *incident_calls(incidents),
             *feedback_calls(feedback),
             *schedule_calls(schedules),
+            *calls(rest, name=settings.service_name, version=number),
         ]
+        described = document(listed, version=number, secured=secured, limits=self._limits)
+        return [*document_calls(described), *listed]
 
     def pages(self, keys: Keys, callers: Callers) -> tuple[list[Call], Guard]:
         """Return the operator's page, and who may see it."""
@@ -251,6 +234,14 @@ class App:
         await self._core.keeper.stop()
         self._core.engine.close()
         await self._database.stop()
+
+
+def encoded(content: object) -> bytes:
+    """Encode what a composed service sent, so that it is read as every other body is."""
+    try:
+        return orjson.dumps(content)
+    except orjson.JSONEncodeError as error:
+        raise InputError(f"what was sent is not JSON: {error}", code="bad_json") from None
 
 
 def registry_client(settings: Settings) -> RegistryClient:

@@ -1,4 +1,4 @@
-"""Read bodies and queries within limits, parse them strictly, answer in JSON."""
+"""Read bodies and queries within limits, answer in JSON."""
 
 from __future__ import annotations
 
@@ -34,27 +34,16 @@ def read_query(request: Request) -> dict[str, str]:
     return found
 
 
-async def read_json(request: Request, limit: int) -> Any:
-    """Read and parse the body.
+async def read_body(request: Request, limit: int) -> bytes:
+    """Read the body, unpacked.
 
     Raises
     ------
     TooLarge
         More than ``limit`` bytes; what is too much is not kept.
     InputError
-        400: not UTF-8 JSON, or nested deeper than 1,000 levels; see also :func:`unpacked`.
+        See :func:`unpacked`.
     """
-    body = await read_body(request, limit)
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        wrong = InputError(f"the body is not valid JSON: {error}", code="bad_json")
-        wrong.status = 400
-        raise wrong from None
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """Read the body, unpacked; raises as :func:`read_json` does."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from db.encoding import clean_text
 from db.fault_codes import fault_codes, put_fault_codes
 from db.feedback_actions import give_feedback, withdraw
 from db.queries.feedback import count_readings, false_alarms, feedback_page
 from models.scoring.incidents import raised_by
 from serving.database import Database
-from serving.http.bodies import JsonResponse, read_json, read_query
+from serving.http.bodies import JsonResponse, read_body, read_query
 from serving.http.callers import Callers
 from serving.http.paths import path_id
 from serving.http.rest_app import ROOM, Call
 from serving.requests.feedback_bodies import (
     FaultCodes,
+    FeedbackQuery,
     IncidentFeedback,
     SpanFeedback,
     Withdrawal,
@@ -30,8 +29,9 @@ from serving.requests.feedback_bodies import (
     feedback_values,
     read_feedback_query,
 )
-from serving.requests.incident_bodies import read_struct, read_token
-from serving.requests.query import refuse_unknown
+from serving.requests.incident_bodies import read_token
+from serving.requests.wire import NoQuery, decode, read_parameters
+from serving.responses.feedback_answers import CodeList, FeedbackPage, GivenFeedback
 
 log = logging.getLogger("bentoml.serving.feedback")
 
@@ -124,13 +124,13 @@ class FeedbackHandlers:
 
     async def give(self, request: Request) -> Response:
         """Give feedback about a span of an asset."""
-        body = read_struct(SpanFeedback, await read_json(request, self._body_bytes))
+        body = decode(SpanFeedback, await read_body(request, self._body_bytes))
         return await self._give(request, body)
 
     async def give_about_incident(self, request: Request) -> Response:
         """Give feedback about an incident."""
         wanted = path_id(request, "incident")
-        body = read_struct(IncidentFeedback, await read_json(request, self._body_bytes))
+        body = decode(IncidentFeedback, await read_body(request, self._body_bytes))
         return await self._give(request, body, incident_id=wanted)
 
     async def _give(
@@ -154,14 +154,11 @@ class FeedbackHandlers:
     async def withdraw(self, request: Request) -> Response:
         """Withdraw feedback."""
         wanted = path_id(request, "feedback")
-        empty = request.headers.get("content-length") == "0"
-        content = {} if empty else await read_json(request, self._body_bytes)
-        body = read_struct(Withdrawal, content)
+        body = decode(Withdrawal, await read_body(request, self._body_bytes) or b"{}")
         who = self._callers.name(request, body.who)
 
         def change(connection: Connection) -> dict[str, Any]:
-            why = clean_text(body.why or "") or None
-            row = withdraw(connection, wanted, who, why, self._topic)
+            row = withdraw(connection, wanted, who, body.why, self._topic)
             return shown(row, self._effects.of(connection, row))
 
         changed = await self._database.run(change)
@@ -170,12 +167,12 @@ class FeedbackHandlers:
 
     async def fault_codes(self, request: Request) -> Response:
         """List the fault codes in force."""
-        refuse_unknown(read_query(request), ())
+        read_parameters(NoQuery, read_query(request))
         return JsonResponse(listed(*await self._database.run(fault_codes)))
 
     async def put_fault_codes(self, request: Request) -> Response:
         """Replace the plant's fault codes."""
-        body = read_struct(FaultCodes, await read_json(request, self._body_bytes))
+        body = decode(FaultCodes, await read_body(request, self._body_bytes))
         rows = fault_code_rows(body)
         who = self._callers.name(request, body.who)
 
@@ -202,15 +199,21 @@ def listed(codes: list[dict[str, Any]], own: bool) -> dict[str, Any]:
 
 def feedback_calls(rest: FeedbackHandlers) -> list[Call]:
     """Return the calls."""
-
-    def call(path: str, method: str, handler: Callable[[Request], Awaitable[Response]]) -> Call:
-        return Call(f"{ROOM}/{path}", method, "read" if method == "GET" else "operate", handler)
-
+    codes = f"{ROOM}/fault-codes"
     return [
-        call("incidents/{id}/feedback", "POST", rest.give_about_incident),
-        call("feedback", "GET", rest.feedback),
-        call("feedback", "POST", rest.give),
-        call("feedback/{id}/withdraw", "POST", rest.withdraw),
-        call("fault-codes", "GET", rest.fault_codes),
-        call("fault-codes", "PUT", rest.put_fault_codes),
-    ]
+        Call(f"{ROOM}/incidents/{{id}}/feedback", "POST", "operate", rest.give_about_incident,
+             "Say what an incident was; answers what that changes", body=IncidentFeedback,
+             answers={201: GivenFeedback}, errors=(409,), headers=("Idempotency-Key",)),
+        Call(f"{ROOM}/feedback", "GET", "read", rest.feedback, "Feedback, newest first",
+             query=FeedbackQuery, answers={200: FeedbackPage}),
+        Call(f"{ROOM}/feedback", "POST", "operate", rest.give,
+             "Say what a span of an asset was; answers what that changes", body=SpanFeedback,
+             answers={201: GivenFeedback}, errors=(409,), headers=("Idempotency-Key",)),
+        Call(f"{ROOM}/feedback/{{id}}/withdraw", "POST", "operate", rest.withdraw, "Undo feedback",
+             body=Withdrawal, answers={200: GivenFeedback}),
+        Call(codes, "GET", "read", rest.fault_codes, "The fault codes in force",
+             query=NoQuery, answers={200: CodeList}),
+        Call(codes, "PUT", "operate", rest.put_fault_codes,
+             "Replace the plant's fault codes; none: the shipped list again",
+             body=FaultCodes, answers={200: CodeList}),
+    ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -16,23 +15,26 @@ from serving.bundles.registry_client import RegistryClient
 from serving.database import Database
 from serving.detection.detection_service import DetectionService
 from serving.drift_monitor import DriftMonitor
-from serving.http.bodies import JsonResponse, read_json, read_query
+from serving.http.bodies import JsonResponse, read_body, read_query
 from serving.http.openapi import DOCS_PAGE
 from serving.http.rest_app import PREFIX, Call
 from serving.precision_monitor import PrecisionMonitor
-from serving.requests.detect import Limits, parse_batch, parse_item
-from serving.requests.history_query import parse_query
-from serving.requests.query import choice, flag, number, refuse_unknown
-from serving.requests.streams import parse_streams
-from serving.requests.training_request import parse_training
+from serving.requests.detect import Item, Limits, parse_batch, parse_item
+from serving.requests.history_query import HistoryQuery, parse_query
+from serving.requests.streams import Streams, parse_streams
+from serving.requests.training_request import RunsQuery, TrainingBody, TrainQuery, parse_training
+from serving.requests.wire import read_parameters
+from serving.responses.detection_answers import (
+    Health,
+    Page,
+    Result,
+    ResultOrError,
+    Status,
+    StoredResult,
+    StreamsAnswer,
+)
+from serving.responses.training_answers import Job, Runs, TrainAnswer
 from serving.training_queue import TrainingQueue
-
-#: Parameters of ``GET /metrics``.
-_RUNS: dict[str, Callable[[str, str], Any]] = {
-    "limit": number(1, 1000),
-    "page": lambda value, _: value,
-    "model_name": choice(MODEL_NAMES),
-}
 
 
 class Handlers:
@@ -73,28 +75,26 @@ class Handlers:
 
     async def detect(self, request: Request) -> Response:
         """Answer ``POST /detect``."""
-        content = await read_json(request, self._limits.body_bytes)
-        return JsonResponse(await self._core.detect_one(parse_item(content, self._limits)))
+        body = await read_body(request, self._limits.body_bytes)
+        return JsonResponse(await self._core.detect_one(parse_item(body, self._limits)))
 
     async def detect_batch(self, request: Request) -> Response:
         """Answer ``POST /detect/batch``."""
-        content = await read_json(request, self._limits.body_bytes)
-        return JsonResponse(await self._core.detect(parse_batch(content, self._limits)))
+        body = await read_body(request, self._limits.body_bytes)
+        return JsonResponse(await self._core.detect(parse_batch(body, self._limits)))
 
     async def detect_streams(self, request: Request) -> Response:
         """Answer ``POST /detect/streams``."""
-        content = await read_json(request, self._limits.body_bytes)
-        streams, echo = parse_streams(content, self._limits)
+        body = await read_body(request, self._limits.body_bytes)
+        streams, echo = parse_streams(body, self._limits)
         return JsonResponse(await self._core.detect_streams(streams, echo))
 
     async def train(self, request: Request) -> Response:
         """Answer ``POST /train``."""
-        query = read_query(request)
-        refuse_unknown(query, ("wait",))
-        wait = flag(query.get("wait", "true"), "wait")
-        content = await read_json(request, self._limits.body_bytes)
-        status, body = await self._jobs.train(parse_training(content), wait)
-        return JsonResponse(body, status)
+        wait = read_parameters(TrainQuery, read_query(request)).wait
+        body = await read_body(request, self._limits.body_bytes)
+        status, answer = await self._jobs.train(parse_training(body), wait)
+        return JsonResponse(answer, status)
 
     async def train_job(self, request: Request) -> Response:
         """Answer ``GET /train/{job}``."""
@@ -121,7 +121,7 @@ class Handlers:
             query.sensor_id,
             query.start_date,
             query.end_date,
-            query.is_anomaly,
+            query.anomalous,
             query.criticality,
         )
         page = await self._database.run(
@@ -151,15 +151,10 @@ class Handlers:
 
     async def runs(self, request: Request) -> Response:
         """Answer ``GET /metrics``, the training runs."""
-        given = read_query(request)
-        refuse_unknown(given, _RUNS)
-        query = {name: _RUNS[name](value, name) for name, value in given.items()}
+        query = read_parameters(RunsQuery, read_query(request))
         try:
             found = await self._registry.ask(
-                "runs",
-                limit=query.get("limit", 20),
-                page=query.get("page"),
-                model_name=query.get("model_name"),
+                "runs", limit=query.limit, page=query.page, model_name=query.model_name
             )
         except InputError:
             raise InputError("page: not a next_page of this service", field="page") from None
@@ -196,20 +191,53 @@ def _uuid(text: str, what: str) -> UUID:
         raise NotFound(f"no {what} {text[:80]!r}: ids are UUIDs") from None
 
 
-def calls(rest: Handlers, *, name: str, version: str, documentation: bytes) -> list[Call]:
+def calls(rest: Handlers, *, name: str, version: str) -> list[Call]:
     """List the contract's calls, and BentoML's two methods.
 
     Parameters
     ----------
     name, version : str
         For ``/health``.
-    documentation : bytes
-        The OpenAPI document.
     """
     health = {"status": "healthy", "service": name, "version": version}
 
     async def show_health(_: Request) -> Response:
         return JsonResponse(health)
+
+    return [
+        Call(f"{PREFIX}/detect", "POST", "detect", rest.detect, "Score one reading",
+             body=Item, answers={200: Result}),
+        Call(f"{PREFIX}/detect/batch", "POST", "detect", rest.detect_batch,
+             "Score many readings; a bad one costs only itself",
+             body=list[Item], answers={200: list[ResultOrError]}),
+        Call(f"{PREFIX}/detect/streams", "POST", "detect", rest.detect_streams,
+             "Score streams with their states; stores nothing",
+             body=Streams, answers={200: StreamsAnswer}),
+        Call(f"{PREFIX}/train", "POST", "train", rest.train, "Train a bundle",
+             query=TrainQuery, body=TrainingBody, answers={200: TrainAnswer, 202: Job},
+             errors=(404,)),
+        Call(f"{PREFIX}/train/{{job}}", "GET", "read", rest.train_job, "A training job",
+             answers={200: Job}),
+        Call(f"{PREFIX}/status", "GET", "read", rest.status, "What is loaded",
+             answers={200: Status}),
+        Call(f"{PREFIX}/metrics", "GET", "read", rest.runs, "Training runs out of MLflow",
+             query=RunsQuery, answers={200: Runs}),
+        Call(f"{PREFIX}/health", "GET", None, show_health, "Is the process alive",
+             answers={200: Health}),
+        Call(PREFIX, "GET", "read", rest.anomalies, "Stored detections, newest first",
+             query=HistoryQuery, answers={200: Page}),
+        Call("/health", "GET", None, show_health),
+        # BentoML's clients call its methods here; these are the same calls
+        Call("/detect", "POST", "detect", rest.detect),
+        Call("/detect_batch", "POST", "detect", rest.detect_batch),
+        # the last below the prefix: what no fixed path fits
+        Call(f"{PREFIX}/{{id}}", "GET", "read", rest.anomaly, "One stored detection",
+             answers={200: StoredResult}),
+    ]  # fmt: skip
+
+
+def document_calls(documentation: bytes) -> list[Call]:
+    """List the calls that show the OpenAPI document."""
 
     async def show_openapi(_: Request) -> Response:
         return Response(documentation, media_type="application/json")
@@ -218,20 +246,6 @@ def calls(rest: Handlers, *, name: str, version: str, documentation: bytes) -> l
         return HTMLResponse(DOCS_PAGE)
 
     return [
-        Call(f"{PREFIX}/detect", "POST", "detect", rest.detect),
-        Call(f"{PREFIX}/detect/batch", "POST", "detect", rest.detect_batch),
-        Call(f"{PREFIX}/detect/streams", "POST", "detect", rest.detect_streams),
-        Call(f"{PREFIX}/train", "POST", "train", rest.train),
-        Call(f"{PREFIX}/train/{{job}}", "GET", "read", rest.train_job),
-        Call(f"{PREFIX}/status", "GET", "read", rest.status),
-        Call(f"{PREFIX}/metrics", "GET", "read", rest.runs),
-        Call(f"{PREFIX}/health", "GET", None, show_health),
         Call(f"{PREFIX}/openapi.json", "GET", None, show_openapi),
         Call(f"{PREFIX}/docs", "GET", None, show_docs),
-        Call(PREFIX, "GET", "read", rest.anomalies),
-        Call(f"{PREFIX}/{{id}}", "GET", "read", rest.anomaly),
-        Call("/health", "GET", None, show_health),
-        # BentoML's clients call its methods here; these are the same calls
-        Call("/detect", "POST", "detect", rest.detect),
-        Call("/detect_batch", "POST", "detect", rest.detect_batch),
     ]

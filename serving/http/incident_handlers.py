@@ -13,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from db.assets import get_asset, set_assets
-from db.encoding import clean_text
 from db.incident_actions import Action, Outcome, perform
 from db.queries.incidents import (
     get_incident,
@@ -24,7 +23,7 @@ from db.queries.incidents import (
 )
 from errors import NotFound
 from serving.database import Database
-from serving.http.bodies import JsonResponse, printable, read_json, read_query
+from serving.http.bodies import JsonResponse, printable, read_body, read_query
 from serving.http.callers import Callers
 from serving.http.feedback_handlers import Effects, shown
 from serving.http.paths import path_asset, path_id
@@ -32,15 +31,27 @@ from serving.http.rest_app import ROOM, Call
 from serving.requests.incident_bodies import (
     BODIES,
     AssetBody,
+    Bulk,
+    IncidentsQuery,
+    LogQuery,
+    SpanQuery,
     read_bulk,
     read_filters,
     read_if_match,
     read_span,
-    read_struct,
     read_token,
     read_verb,
 )
-from serving.requests.query import number, refuse_unknown
+from serving.requests.wire import decode, read_parameters
+from serving.responses.incident_answers import (
+    Asset,
+    BulkAnswer,
+    ChangedIncident,
+    Incident,
+    Incidents,
+    Log,
+    Readings,
+)
 
 log = logging.getLogger("bentoml.serving.incidents")
 
@@ -116,13 +127,13 @@ class IncidentHandlers:
 
     async def incident_log(self, request: Request) -> Response:
         """Show who did what to an incident."""
-        query = read_query(request)
-        refuse_unknown(query, ("limit", "cursor"))
-        limit = number(1, 1000)(query.get("limit", "1000"), "limit")
-        after = number(0, 2**53)(query.get("cursor", "0"), "cursor")
+        query = read_parameters(LogQuery, read_query(request))
+        limit = query.limit
         found = await self._find(request)
         entries = await self._database.run(
-            lambda connection: get_log(connection, found["id"], limit=limit + 1, after_id=after)
+            lambda connection: get_log(
+                connection, found["id"], limit=limit + 1, after_id=query.cursor
+            )
         )
         more = len(entries) > limit
         entries = entries[:limit]
@@ -183,24 +194,20 @@ class IncidentHandlers:
     async def set_asset(self, request: Request) -> Response:
         """Set how much an asset matters."""
         name = path_asset(request, f"{ROOM}/assets/")
-        body = read_struct(AssetBody, await self._content(request))
+        body = decode(AssetBody, await self._content(request))
         who = self._callers.name(request, body.who)
 
         def change(connection: Any) -> dict[str, Any]:
-            set_assets(
-                connection, {name: body.criticality}, who, clean_text(body.why or "") or None
-            )
+            set_assets(connection, {name: body.criticality}, who, body.why)
             return get_asset(connection, name)
 
         changed = await self._database.run(change)
         log.info("asset %s is %s, says %s", name, body.criticality, who, extra={"action": "asset"})
         return JsonResponse(changed)
 
-    async def _content(self, request: Request) -> Any:
+    async def _content(self, request: Request) -> bytes:
         """Read the body; none at all is an empty object."""
-        if request.headers.get("content-length") == "0":
-            return {}
-        return await read_json(request, self._body_bytes)
+        return await read_body(request, self._body_bytes) or b"{}"
 
     def _action(
         self, request: Request, verb: str, arguments: dict[str, Any], given: str | None
@@ -253,16 +260,43 @@ def _cell(value: Any) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
+#: What each verb does.
+SUMMARIES = {
+    "acknowledge": "Somebody has seen it",
+    "unacknowledge": "Undo acknowledge",
+    "shelve": "Tell nobody for a while; readings are scored and stored as ever",
+    "unshelve": "Undo shelve",
+    "close": "It is done with",
+    "reopen": "Undo close",
+    "assign": "Who takes care of it; null undoes it",
+    "ticket": "The id of a ticket elsewhere; null undoes it",
+    "comment": "Note something",
+}
+
+
 def incident_calls(rest: IncidentHandlers) -> list[Call]:
     """Return the calls of incidents and assets; fixed paths first."""
     incidents, one = f"{ROOM}/incidents", f"{ROOM}/incidents/{{id}}"
+    asset = f"{ROOM}/assets/{{id:path}}"
+    verbs = [
+        Call(f"{one}/{verb}", "POST", "operate", rest.verb(verb), SUMMARIES[verb], body=body,
+             answers={200: ChangedIncident}, errors=(409, 412),
+             headers=("If-Match", "Idempotency-Key"))
+        for verb, body in BODIES.items()
+    ]  # fmt: skip
     return [
-        Call(incidents, "GET", "read", rest.incidents),
-        Call(f"{incidents}/bulk", "POST", "operate", rest.bulk),
-        Call(one, "GET", "read", rest.incident),
-        Call(f"{one}/log", "GET", "read", rest.incident_log),
-        Call(f"{one}/readings", "GET", "read", rest.incident_readings),
-        *(Call(f"{one}/{verb}", "POST", "operate", rest.verb(verb)) for verb in BODIES),
-        Call(f"{ROOM}/assets/{{id:path}}", "GET", "read", rest.asset),
-        Call(f"{ROOM}/assets/{{id:path}}", "PUT", "operate", rest.set_asset),
-    ]
+        Call(incidents, "GET", "read", rest.incidents, "Incidents, newest activity first",
+             query=IncidentsQuery, answers={200: Incidents}),
+        Call(f"{incidents}/bulk", "POST", "operate", rest.bulk,
+             "One verb on up to 1,000 incidents; one that cannot be changed costs no other",
+             body=Bulk, answers={200: BulkAnswer}, headers=("Idempotency-Key",)),
+        Call(one, "GET", "read", rest.incident, "One incident", answers={200: Incident}),
+        Call(f"{one}/log", "GET", "read", rest.incident_log, "Who did what, and when",
+             query=LogQuery, answers={200: Log}),
+        Call(f"{one}/readings", "GET", "read", rest.incident_readings,
+             "Its stream's readings, for a chart", query=SpanQuery, answers={200: Readings}),
+        *verbs,
+        Call(asset, "GET", "read", rest.asset, "How much an asset matters", answers={200: Asset}),
+        Call(asset, "PUT", "operate", rest.set_asset, "Say how much an asset matters",
+             body=AssetBody, answers={200: Asset}),
+    ]  # fmt: skip

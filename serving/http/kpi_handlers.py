@@ -14,8 +14,9 @@ from db.queries.alarm_load import Chatter, top_chattering, top_count, top_standi
 from serving.database import Database
 from serving.http.bodies import JsonResponse, read_query
 from serving.http.rest_app import ROOM, Call
-from serving.requests.feedback_bodies import read_period, read_top
-from serving.requests.query import refuse_unknown
+from serving.requests.feedback_bodies import PeriodQuery, TopQuery, read_period
+from serving.requests.wire import read_parameters
+from serving.responses.feedback_answers import Kpis, Top
 
 
 class KpiHandlers:
@@ -36,8 +37,7 @@ class KpiHandlers:
 
     async def alarm_kpis(self, request: Request) -> Response:
         """Show the KPIs of a period."""
-        query = read_query(request)
-        refuse_unknown(query, ("start_date", "end_date"))
+        query = read_parameters(PeriodQuery, read_query(request))
         start, end = read_period(query, datetime.now(UTC))
         ask = partial(
             alarm_kpis, start=start, end=end, positions=self._positions, chatter=self._chatter
@@ -46,22 +46,26 @@ class KpiHandlers:
 
     async def top(self, request: Request) -> Response:
         """Show what makes most of the load."""
-        by, start, end, limit = read_top(read_query(request), datetime.now(UTC))
-        span: dict[str, Any] = {"start": start, "end": end, "limit": limit}
+        query = read_parameters(TopQuery, read_query(request))
+        start, end = read_period(query, datetime.now(UTC))
+        span: dict[str, Any] = {"start": start, "end": end, "limit": query.limit}
         ask = {
             "count": partial(top_count, **span),
             "chattering": partial(top_chattering, **span, chatter=self._chatter),
             "standing": partial(top_standing, **span),
-        }[by]
+        }[query.by]
         rows = await self._database.run(ask)
         for row in rows:
             row.pop("streams", None)
-        return JsonResponse({"by": by, "start": start, "end": end, "top": rows})
+        return JsonResponse({"by": query.by, "start": start, "end": end, "top": rows})
 
 
 def kpi_calls(rest: KpiHandlers) -> list[Call]:
     """Return the calls; they come before ``/incidents/{id}``."""
     return [
-        Call(f"{ROOM}/alarm-kpis", "GET", "read", rest.alarm_kpis),
-        Call(f"{ROOM}/incidents/top", "GET", "read", rest.top),
-    ]
+        Call(f"{ROOM}/alarm-kpis", "GET", "read", rest.alarm_kpis,
+             "Alarms per operator, floods, chattering, standing ones, with limits",
+             query=PeriodQuery, answers={200: Kpis}),
+        Call(f"{ROOM}/incidents/top", "GET", "read", rest.top, "What makes most of the load",
+             query=TopQuery, answers={200: Top}),
+    ]  # fmt: skip

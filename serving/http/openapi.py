@@ -1,16 +1,36 @@
-"""Write the REST API's own OpenAPI document (BentoML's shows only its own methods)."""
+"""Make the REST API's OpenAPI document out of its calls and their Structs.
+
+BentoML's own shows only its own methods.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import orjson
 
-from serving.auth import Role
-from serving.http import openapi_examples as examples
-from serving.http.openapi_schemas import CRITICALITY, NAME, TIME, Json, ref, schemas
-from serving.http.rest_app import PREFIX
+from serving.http.rest_app import PREFIX, Call
+from serving.requests.detect import Item, Limits
+from serving.requests.streams import ReadingBody
+from serving.requests.wire import Instant
+from serving.responses.detection_answers import (
+    Error,
+    Result,
+    ResultOrError,
+    StreamResult,
+    StreamResultOrError,
+)
 
+Json = dict[str, Any]
+
+INTRODUCTION = (
+    "Scores readings of industrial assets on one calibrated scale: 0.3 is met once in a hundred "
+    "normal readings, 0.5 once in a thousand, 0.7 once in ten thousand, 0.9 once in a hundred "
+    "thousand. The threshold follows from the asset's criticality."
+)
 #: Swagger UI as BentoML ships it, so that the page works without the internet.
 DOCS_PAGE = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Anomaly detection</title>
@@ -20,144 +40,186 @@ DOCS_PAGE = f"""<!doctype html>
 <script>SwaggerUIBundle({{url: "{PREFIX}/openapi.json", dom_id: "#docs"}});</script>
 </body></html>
 """.encode()
+_REF = "#/components/schemas/{name}"
+#: Types that msgspec does not know.
+_CUSTOM: dict[Any, Json] = {
+    Instant: {
+        "type": "string",
+        "maxLength": 64,
+        "description": "ISO 8601; no offset means UTC",
+        "examples": ["2026-01-01T00:00:00+00:00"],
+    },
+    ResultOrError: {"anyOf": [{"$ref": _REF.format(name=n)} for n in ("Result", "Error")]},
+    StreamResultOrError: {
+        "anyOf": [{"$ref": _REF.format(name=n)} for n in ("StreamResult", "Error")]
+    },
+}
+#: Components that are only named by the schemas of other types.
+_NAMED = (Result, StreamResult, Error, ReadingBody, Item)
+_HEADERS = {
+    "If-Match": "the version that was seen",
+    "Idempotency-Key": "the caller's own mark: the same again has no second effect",
+}
+_DONE = {200: "done", 201: "added", 202: "queued"}
+#: status -> code, message, field
+_ERRORS: dict[int, tuple[str, str, str | None]] = {
+    400: ("bad_json", "the body is not valid JSON: unexpected end of data", None),
+    401: ("access_denied", "this call needs an API key", None),
+    403: ("access_denied", "this key has the role read, the call needs detect", None),
+    404: ("not_found", "no detection 5a0a1d0e-21c6-5cb4-bb3c-0f7b2b6f5a10", None),
+    409: ("closed", "incident 6f1c... was closed by ANNA: reopen it to acknowledge it", None),
+    412: ("version_conflict", "incident 6f1c... is at version 3, not 2", "if-match"),
+    413: ("body_too_large", "the body is larger than 33554432 bytes (MAX_BODY_BYTES)", None),
+    422: ("bad_value", "features.rms: None is not a number", "features.rms"),
+    429: ("busy", "256 requests are in flight, at most 256 (MAX_CONCURRENCY)", None),
+    503: ("no_model", "no trained bundle is loaded yet: run 'python -m training.fit'", None),
+}
 
 
-def document(
-    *,
-    version: str,
-    secured: bool,
-    max_items: int,
-    max_features: int,
-    max_history: int,
-    more_paths: Json,
-    more_schemas: Json,
-) -> bytes:
-    """Return the document as JSON, with paths and schemas of the API's other rooms."""
-    content: Json = {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Anomaly detection for industrial assets",
-            "version": version,
-            "description": examples.INTRODUCTION,
-        },
-        "paths": {**paths(secured), **more_paths},
-        "components": {
-            "schemas": {**schemas(max_items, max_features, max_history), **more_schemas},
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-            },
-        },
+def document(calls: Sequence[Call], *, version: str, secured: bool, limits: Limits) -> bytes:
+    """Describe those calls that have a summary.
+
+    Parameters
+    ----------
+    secured : bool
+        Whether a caller needs a key.
+    limits : Limits
+        Those in force.
+    """
+    listed = [call for call in calls if call.summary]
+    kinds = {
+        kind: None
+        for call in listed
+        for kind in (call.query, call.body, *call.answers.values())
+        if kind is not None
     }
-    return orjson.dumps(content)
+    every = [*kinds, *_NAMED]
+    described, components = msgspec.json.schema_components(
+        every, schema_hook=_CUSTOM.__getitem__, ref_template=_REF
+    )
+    schemas = dict(zip(every, described, strict=True))
+    _limit(components, schemas, limits)
+    paths: Json = {}
+    for call in listed:
+        path = re.sub(r"{(\w+):path}", r"{\1}", call.path)
+        paths.setdefault(path, {})[call.method.lower()] = _operation(
+            call, schemas, components, secured
+        )
+    return orjson.dumps(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "Anomaly detection for industrial assets",
+                "version": version,
+                "description": INTRODUCTION,
+            },
+            "paths": paths,
+            "components": {
+                "schemas": components,
+                "securitySchemes": {
+                    "bearer": {"type": "http", "scheme": "bearer"},
+                    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                },
+            },
+        }
+    )
 
 
-def paths(secured: bool) -> Json:
-    """Describe all calls below the prefix, with examples of each answer."""
-    result, results = {200: examples.RESULT}, {200: examples.RESULTS}
-    calls: list[tuple[str, str, Role | None, Json]] = [
-        ("/detect", "post", "detect", call("Score one reading", "Item", examples.ITEM, result,
-            [400, 413, 422, 429, 503])),
-        ("/detect/batch", "post", "detect", call(
-            "Score many readings; a bad one costs only itself", "Batch", examples.BATCH, results,
-            [400, 413, 422, 429, 503])),
-        ("/detect/streams", "post", "detect", call(
-            "Score streams with their states; stores nothing", "Streams", examples.STREAMS,
-            {200: examples.STREAMS_ANSWER}, [400, 413, 422, 429, 503])),
-        ("/train", "post", "train", call("Train a bundle", "Training", examples.TRAINING,
-            {200: examples.TRAINED, 202: examples.QUEUED}, [400, 404, 413, 422, 429, 503],
-            [query("wait", {"type": "boolean"})])),
-        ("/train/{job}", "get", "read", call("A training job", None, None,
-            {200: examples.JOB}, [404, 429, 503], [path_id("job")])),
-        ("/status", "get", "read", call("What is loaded", None, None,
-            {200: examples.STATUS}, [429])),
-        ("", "get", "read", call("Stored detections, newest first", None, None,
-            {200: examples.PAGE}, [422, 429, 503], history_parameters())),
-        ("/{id}", "get", "read", call("One stored detection", None, None,
-            {200: examples.STORED}, [404, 429, 503], [path_id("id")])),
-        ("/metrics", "get", "read", call("Training runs out of MLflow", None, None,
-            {200: examples.RUNS}, [422, 429, 503], [
-                query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}),
-                query("page", {"type": "string"}), query("model_name", {"type": "string"})])),
-        ("/health", "get", None, call("Is the process alive", None, None,
-            {200: examples.HEALTH}, [])),
-    ]  # fmt: skip
-    found: Json = {}
-    for path, method, role, described in calls:
-        secure(described, role, secured)
-        found.setdefault(PREFIX + path, {})[method] = described
+def _limit(components: Json, schemas: dict[Any, Json], limits: Limits) -> None:
+    """Add the limits in force, which are settings."""
+    item = components["Item"]["properties"]
+    item["features"]["maxProperties"] = limits.features
+    history = item["history"]["anyOf"][0]
+    history["maxItems"] = limits.history
+    history["items"]["maxProperties"] = limits.features
+    if list[Item] in schemas:
+        schemas[list[Item]]["maxItems"] = limits.items
+
+
+def _operation(call: Call, schemas: dict[Any, Json], components: Json, secured: bool) -> Json:
+    """Describe a call: its parameters, body, answers and errors."""
+    described: Json = {"summary": call.summary, "responses": {}}
+    names = re.findall(r"{(\w+)", call.path)
+    parameters = [_parameter(name, "path", {"type": "string"}, required=True) for name in names]
+    if call.query is not None:
+        properties = components[call.query.__name__]["properties"]
+        parameters += [_parameter(name, "query", schema) for name, schema in properties.items()]
+    for name in call.headers:
+        parameters.append(_parameter(name, "header", {"type": "string"}, _HEADERS[name]))
+    if parameters:
+        described["parameters"] = parameters
+    if call.body is not None:
+        described["requestBody"] = {"required": True, **_content(schemas[call.body], components)}
+    if call.role is not None and secured:
+        described["security"] = [{"bearer": []}, {"key": []}]
+        described["description"] = f"needs a key with the role {call.role}"
+    for status, kind in call.answers.items():
+        answer = {"description": _DONE[status], **_content(schemas[kind], components)}
+        described["responses"][str(status)] = answer
+    for status in sorted(_statuses(call, secured)):
+        described["responses"][str(status)] = _error(status)
+    return described
+
+
+def _statuses(call: Call, secured: bool) -> set[int]:
+    """Return the errors that a call may answer with."""
+    found = set(call.errors)
+    if call.role is not None:
+        found |= {429, 503}
+        if secured:
+            found |= {401, 403}
+    if call.body is not None:
+        found |= {400, 413, 422}
+    if call.query is not None:
+        found.add(422)
+    if "{" in call.path:
+        found |= {404, 422}
     return found
 
 
-def secure(described: Json, role: Role | None, secured: bool) -> Json:
-    """Say of an operation what it asks of its caller."""
-    if role is not None and secured:
-        described["security"] = [{"bearer": []}, {"key": []}]
-        described["description"] = f"needs a key with the role {role}"
-        for status in (401, 403):
-            described["responses"][str(status)] = refusal(status)
-    return described
-
-
-def call(
-    summary: str,
-    body: str | None,
-    example: Any,
-    answers: dict[int, Any],
-    errors: list[int],
-    parameters: list[Json] | None = None,
+def _parameter(
+    name: str, where: str, schema: Json, description: str = "", *, required: bool = False
 ) -> Json:
-    """Describe one operation."""
-    described: Json = {"summary": summary, "responses": {}}
-    if parameters:
-        described["parameters"] = parameters
-    if body is not None:
-        content = {"schema": ref(body), "example": example}
-        described["requestBody"] = {"required": True, "content": {"application/json": content}}
-    schema = {"Item": ref("Result"), "Batch": ref("Results")}.get(body or "", {})
-    for status, shown in answers.items():
-        described["responses"][str(status)] = {
-            "description": {200: "done", 201: "added", 202: "queued"}[status],
-            "content": {"application/json": {"schema": schema, "example": shown}},
-        }
-    for status in errors:
-        described["responses"][str(status)] = refusal(status)
-    return described
+    found = {"name": name, "in": where, "required": required, "schema": schema}
+    return {**found, "description": description} if description else found
 
 
-def refusal(status: int) -> Json:
+def _content(schema: Json, components: Json) -> Json:
+    shown = example(schema, components)
+    return {"content": {"application/json": {"schema": schema, "example": shown}}}
+
+
+def _error(status: int) -> Json:
     """Describe an error answer, with its example."""
-    code, message, field = examples.ERRORS[status]
+    code, message, field = _ERRORS[status]
     shown = {"error": {"code": code, "message": message, "field": field}}
+    schema = {"$ref": _REF.format(name="Error")}
     answer: Json = {
         "description": code,
-        "content": {"application/json": {"schema": ref("Error"), "example": shown}},
+        "content": {"application/json": {"schema": schema, "example": shown}},
     }
     if status in (429, 503):
         answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     return answer
 
 
-def query(name: str, schema: Json) -> Json:
-    """Describe a parameter of the query."""
-    return {"name": name, "in": "query", "required": False, "schema": schema}
-
-
-def path_id(name: str) -> Json:
-    """Describe a UUID in the path."""
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-
-
-def history_parameters() -> list[Json]:
-    """Describe the filters and the paging of the history."""
-    return [
-        query("asset_id", NAME),
-        query("sensor_id", NAME),
-        query("start_date", TIME),
-        query("end_date", TIME),
-        query("is_anomaly", {"type": "string", "enum": ["true", "false", "any"]}),
-        query("criticality", CRITICALITY),
-        query("limit", {"type": "integer", "minimum": 1, "maximum": 5000, "default": 100}),
-        query("offset", {"type": "integer", "minimum": 0}),
-        query("cursor", {"type": "string"}),
-    ]
+def example(schema: Json, components: Json) -> Any:
+    """Make an example of what a schema describes, out of the examples of its parts."""
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "$ref" in schema:
+        return example(components[schema["$ref"].rpartition("/")[2]], components)
+    for several in ("anyOf", "enum"):
+        if several in schema:
+            first = schema[several][0]
+            return example(first, components) if several == "anyOf" else first
+    if schema.get("default") is not None:
+        return schema["default"]
+    kind, properties = schema.get("type"), schema.get("properties", {})
+    if kind == "object":
+        return {name: example(one, components) for name, one in properties.items()}
+    if kind == "array":
+        return [example(schema["items"], components)] if schema.get("items") else []
+    if schema.get("format") == "uuid":
+        return "0b4fd1a5-3c86-57a2-8a3e-9c7a5f5f2f10"
+    return {"number": 1.0, "integer": 1, "boolean": True, "string": "text"}.get(kind or "")

@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+from msgspec import Struct
 from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -31,13 +33,38 @@ PREFIX = f"{ROOM}/anomalies"
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class Call(NamedTuple):
-    """One call: its path, its method, the role it needs (None: open) and what answers it."""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call, and what the OpenAPI document says of it.
+
+    Parameters
+    ----------
+    path, method : str
+    role : Role, optional
+        What the caller needs; None: the call is open.
+    handler : callable
+    summary : str
+        A few words; empty: the call is not in the document.
+    query, body : type, optional
+        Structs of the query's parameters and of the body, by which the handler reads them.
+    answers : mapping of int to type
+        What the body is, by status.
+    errors : tuple of int
+        Statuses besides those that follow from role, path, query and body.
+    headers : tuple of str
+        What is read of ``If-Match`` and ``Idempotency-Key``.
+    """
 
     path: str
     method: str
     role: Role | None
     handler: Handler
+    summary: str = ""
+    query: type[Struct] | None = None
+    body: Any = None
+    answers: Mapping[int, Any] = field(default_factory=dict)
+    errors: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()
 
 
 class Guard(Protocol):

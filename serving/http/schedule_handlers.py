@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -19,29 +18,43 @@ from db.queries.schedules import (
     condition_wire,
     delete_window,
     get_window,
-    off_conditions,
     put_off_conditions,
     request_reset,
     window_wire,
     windows,
 )
+from db.queries.schedules import off_conditions as read_off_conditions
 from errors import InputError, NotFound, PreconditionFailed
 from models.scoring.suppression import MaintenanceWindow
-from schemas import check_name
 from serving.database import Database
-from serving.http.bodies import JsonResponse, read_json, read_query
+from serving.http.bodies import JsonResponse, read_body, read_query
 from serving.http.callers import Callers
 from serving.http.paths import path_asset, path_id
 from serving.http.rest_app import ROOM, Call
 from serving.requests.incident_bodies import read_if_match, read_token
-from serving.requests.query import flag, refuse_unknown
-from serving.requests.suppression_bodies import parse_off_conditions, parse_window
+from serving.requests.suppression_bodies import (
+    NewWindow,
+    OffConditions,
+    StreamReset,
+    WindowChange,
+    WindowsQuery,
+    off_conditions,
+    window,
+)
+from serving.requests.wire import decode, given, read_parameters
+from serving.responses.schedule_answers import ConditionTable, Deleted, Reset, Window, Windows
 
 log = logging.getLogger("bentoml.serving.schedules")
 
 #: Windows that ended longer ago are listed only with ``ended=true``.
 RECENT = timedelta(days=7)
-_CHANGEABLE = frozenset(one.name for one in fields(MaintenanceWindow)) - {"id"}
+#: Fields of a window, and the table's columns.
+_COLUMNS = {
+    "asset_id": "asset_pattern", "sensor_id": "sensor_pattern", "group": "group_pattern",
+    "start": "starts_at", "end": "ends_at", "rrule": "rrule", "time_zone": "time_zone",
+    "reason": "reason", "alarms": "suppresses_alarms", "training": "excluded_from_training",
+}  # fmt: skip
+B = TypeVar("B", NewWindow, WindowChange, OffConditions, StreamReset)
 
 
 class ScheduleHandlers:
@@ -62,9 +75,7 @@ class ScheduleHandlers:
 
     async def windows(self, request: Request) -> Response:
         """List the windows that are planned."""
-        query = read_query(request)
-        refuse_unknown(query, ("ended",))
-        ended = flag(query.get("ended", "false"), "ended")
+        ended = read_parameters(WindowsQuery, read_query(request)).ended
         now = datetime.now(UTC)
         since = datetime(1, 1, 2, tzinfo=UTC) if ended else now - RECENT
         rows = await self._database.run(lambda connection: windows(connection, since))
@@ -72,8 +83,8 @@ class ScheduleHandlers:
 
     async def add_window(self, request: Request) -> Response:
         """Plan a window."""
-        body, who = await self._body(request)
-        values = columns(parse_window(without_id(body)))
+        body, who = await self._body(request, NewWindow)
+        values = columns(window(given(body, "who")))
         row = await self._database.run(lambda connection: add_window(connection, values, who))
         log.info("maintenance window %s added by %s", row["id"], who, extra={"action": "window"})
         return window_response(row, 201)
@@ -82,13 +93,12 @@ class ScheduleHandlers:
         """Change a window, all of whose other fields stay."""
         wanted = path_id(request, "maintenance window")
         version = read_if_match(request.headers.get("if-match"))
-        body, who = await self._body(request)
-        changes = without_id(body)
+        body, who = await self._body(request, WindowChange)
+        changes = given(body, "who")
 
         def change(connection: Connection) -> dict[str, Any]:
             before = self._locked(connection, wanted, version)
-            known = {k: v for k, v in window_wire(before).items() if k in _CHANGEABLE}
-            values = columns(parse_window({**known, **changes}))
+            values = columns(window({**window_fields(before), **changes}))
             row = change_window(connection, wanted, values, who)
             assert row is not None  # noqa: S101
             return row
@@ -125,18 +135,14 @@ class ScheduleHandlers:
 
     async def off_conditions(self, _: Request) -> Response:
         """List the conditions under which machines are off."""
-        rows = await self._database.run(off_conditions)
+        rows = await self._database.run(read_off_conditions)
         return JsonResponse({"off_conditions": [condition_wire(row) for row in rows]})
 
     async def put_off_conditions(self, request: Request) -> Response:
         """Replace the table of off conditions, or leave it if one is wrong."""
-        body, who = await self._body(request)
-        if set(body) != {"off_conditions"}:
-            raise InputError("the body must be an object with a list 'off_conditions'",
-                             field="off_conditions")  # fmt: skip
-        conditions = parse_off_conditions(body["off_conditions"])
+        body, who = await self._body(request, OffConditions)
         rows = []
-        for place, one in enumerate(conditions):
+        for place, one in enumerate(off_conditions(body.off_conditions)):
             if one.group is None:
                 where = f"off_conditions[{place}].group"
                 raise InputError(f"{where}: is missing; whose machine is off?", field=where)
@@ -152,7 +158,7 @@ class ScheduleHandlers:
 
         def put(connection: Connection) -> list[dict[str, Any]]:
             put_off_conditions(connection, rows, who)
-            return off_conditions(connection)
+            return read_off_conditions(connection)
 
         kept = await self._database.run(put)
         log.info("%d off conditions set by %s", len(kept), who, extra={"action": "off"})
@@ -161,16 +167,8 @@ class ScheduleHandlers:
     async def reset(self, request: Request) -> Response:
         """Ask that an asset's streams begin anew."""
         asset = path_asset(request, f"{ROOM}/streams/", "/reset")
-        body, who = await self._body(request, may_lack=True)
-        unknown = sorted(body.keys() - {"sensor_id", "reason"})
-        if unknown:
-            raise InputError(
-                f"{unknown[0]:.80}: not known; known are reason, sensor_id", field=unknown[0]
-            )
-        sensor = body.get("sensor_id")
-        sensor = None if sensor is None else check_name(sensor, "sensor_id")
-        reason = body.get("reason")
-        reason = None if reason is None else check_name(reason, "reason")
+        body, who = await self._body(request, StreamReset)
+        sensor, reason = body.sensor_id, body.reason
         token = read_token(request.headers.get("idempotency-key"))
         row = await self._database.run(
             lambda connection: request_reset(connection, asset, sensor, who, reason, token)
@@ -181,41 +179,20 @@ class ScheduleHandlers:
                  extra={"action": "reset"})  # fmt: skip
         return JsonResponse({**row, "requested_at": row["requested_at"].isoformat()}, 202)
 
-    async def _body(
-        self, request: Request, *, may_lack: bool = False
-    ) -> tuple[dict[str, Any], str]:
-        """Read an object and who calls, whom an open service is told in it."""
-        content: Any = {}
-        if not (may_lack and request.headers.get("content-length", "0") == "0"):
-            content = await read_json(request, self._body_bytes)
-        if not isinstance(content, dict):
-            raise InputError("the body must be an object")
-        given = content.pop("who", None)
-        who = None if given is None else check_name(given, "who")
-        return content, self._callers.name(request, who)
-
-
-def without_id(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Refuse an id: the service gives it."""
-    if "id" in body:
-        raise InputError("id: is given by the service", field="id")
-    return body
+    async def _body(self, request: Request, kind: type[B]) -> tuple[B, str]:
+        """Read the body (none at all is an empty object), and who calls."""
+        body = decode(kind, await read_body(request, self._body_bytes) or b"{}")
+        return body, self._callers.name(request, body.who)
 
 
 def columns(window: MaintenanceWindow) -> dict[str, Any]:
     """Return a checked window as its table's columns."""
-    return {
-        "asset_pattern": window.asset_id,
-        "sensor_pattern": window.sensor_id,
-        "group_pattern": window.group,
-        "starts_at": window.start,
-        "ends_at": window.end,
-        "rrule": window.rrule,
-        "time_zone": window.time_zone,
-        "reason": window.reason,
-        "suppresses_alarms": window.alarms,
-        "excluded_from_training": window.training,
-    }
+    return {column: getattr(window, name) for name, column in _COLUMNS.items()}
+
+
+def window_fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a window's row as the fields of a window that has not got an id."""
+    return {name: row[column] for name, column in _COLUMNS.items()}
 
 
 def shown(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,13 +217,24 @@ def window_response(row: Mapping[str, Any], status: int = 200) -> Response:
 
 def schedule_calls(rest: ScheduleHandlers) -> list[Call]:
     """Return the calls."""
-    one = f"{ROOM}/maintenance-windows/{{id}}"
+    several, conditions = f"{ROOM}/maintenance-windows", f"{ROOM}/off-conditions"
+    one = f"{several}/{{id}}"
     return [
-        Call(f"{ROOM}/maintenance-windows", "GET", "read", rest.windows),
-        Call(f"{ROOM}/maintenance-windows", "POST", "operate", rest.add_window),
-        Call(one, "PATCH", "operate", rest.change_window),
-        Call(one, "DELETE", "operate", rest.delete_window),
-        Call(f"{ROOM}/off-conditions", "GET", "read", rest.off_conditions),
-        Call(f"{ROOM}/off-conditions", "PUT", "operate", rest.put_off_conditions),
-        Call(f"{ROOM}/streams/{{id:path}}/reset", "POST", "operate", rest.reset),
-    ]
+        Call(several, "GET", "read", rest.windows,
+             "Windows that are to come, recur or ended within a week",
+             query=WindowsQuery, answers={200: Windows}),
+        Call(several, "POST", "operate", rest.add_window, "Plan a window",
+             body=NewWindow, answers={201: Window}),
+        Call(one, "PATCH", "operate", rest.change_window, "Change a window",
+             body=WindowChange, answers={200: Window}, errors=(412,), headers=("If-Match",)),
+        Call(one, "DELETE", "operate", rest.delete_window, "Delete a window",
+             answers={200: Deleted}, errors=(412,), headers=("If-Match",)),
+        Call(conditions, "GET", "read", rest.off_conditions, "When the machine is off",
+             answers={200: ConditionTable}),
+        Call(conditions, "PUT", "operate", rest.put_off_conditions,
+             "Replace the table of off conditions", body=OffConditions,
+             answers={200: ConditionTable}),
+        Call(f"{ROOM}/streams/{{id:path}}/reset", "POST", "operate", rest.reset,
+             "Begin an asset's streams anew after an overhaul", body=StreamReset,
+             answers={202: Reset}, headers=("Idempotency-Key",)),
+    ]  # fmt: skip

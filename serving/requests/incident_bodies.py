@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -15,20 +14,28 @@ from db.incident_tables import STATES
 from db.queries.feedback import VERDICTS
 from db.queries.incidents import IncidentFilter
 from errors import InputError
-from schemas import CRITICALITIES, MAX_NAME, Criticality, check_name, parse_timestamp
-from serving.requests.query import choice, number, refuse_unknown, time
+from schemas import Criticality, check_name
+from serving.requests.wire import (
+    AssetId,
+    Instant,
+    Name,
+    Text,
+    Who,
+    convert,
+    decode,
+    read_parameters,
+)
 
 MOST_BULK = 1000
 MOST_ROWS = 1000
 MOST_CSV_ROWS = 10_000
-MOST_READINGS = 5000
 
-Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
-Time = Annotated[str, Meta(max_length=64, description="ISO 8601; no offset means UTC")]
-Text = Annotated[str, Meta(min_length=1, max_length=2000)]
-Who = Annotated[str, Meta(min_length=1, max_length=255, description="on an open service only")]
 Verdict = Literal["confirmed", "false_alarm", "expected", "unsure"]
 assert Verdict.__args__ == VERDICTS  # type: ignore[attr-defined] # noqa: S101
+Action = Literal[
+    "acknowledge", "unacknowledge", "shelve", "unshelve", "close", "reopen", "assign", "ticket",
+    "comment",
+]  # fmt: skip
 
 
 class Verb(Struct, forbid_unknown_fields=True, frozen=True):
@@ -42,8 +49,8 @@ class Shelve(Struct, forbid_unknown_fields=True, frozen=True):
     """Until when (or for how many seconds) nobody is to be told, and why."""
 
     why: Text
-    until: Time | None = None
-    seconds: Annotated[float, Meta(gt=0)] | None = None
+    until: Instant | None = None
+    seconds: Annotated[float, Meta(gt=0, examples=[3600.0])] | None = None
     who: Who | None = None
 
 
@@ -89,7 +96,7 @@ class Target(Struct, forbid_unknown_fields=True, frozen=True):
 class Bulk(Struct, forbid_unknown_fields=True, frozen=True):
     """One action on many incidents."""
 
-    action: str
+    action: Action
     incidents: Annotated[list[Target], Meta(min_length=1, max_length=MOST_BULK)]
     arguments: dict[str, Any] = {}
     who: Who | None = None
@@ -114,18 +121,41 @@ BODIES: dict[str, type[Struct]] = {
     "ticket": Ticket,
     "comment": Comment,
 }
-assert BODIES.keys() == VERBS.keys()  # noqa: S101
+assert BODIES.keys() == VERBS.keys() == set(Action.__args__)  # type: ignore[attr-defined] # noqa: S101
 
 
-def schema(kind: type[Struct]) -> dict[str, Any]:
-    """Describe a shape as a component of the OpenAPI document."""
-    _, found = msgspec.json.schema_components((kind,), ref_template="#/components/schemas/{name}")
-    described: dict[str, Any] = found[kind.__name__]
-    described.pop("title", None)
-    return described
+class IncidentsQuery(Struct, frozen=True):
+    """Filters and page of the incidents; one is in a span that it overlaps."""
+
+    state: Annotated[str | None, Meta(description=f"one or more of {', '.join(STATES)}")] = None
+    asset_id: AssetId | None = None
+    sensor_id: Name | None = None
+    group: Name | None = None
+    criticality: Annotated[Criticality | None, Meta(description="how severe it is")] = None
+    assignee: Name | None = None
+    start_date: Instant | None = None
+    end_date: Instant | None = None
+    limit: Annotated[int, Meta(ge=1, le=MOST_CSV_ROWS)] | None = None
+    cursor: str | None = None
+    format: Literal["json", "csv"] = "json"
 
 
-def read_verb(verb: str, content: Any) -> tuple[dict[str, Any], str | None]:
+class LogQuery(Struct, frozen=True):
+    """A page of an incident's log."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
+    cursor: Annotated[int, Meta(ge=0, le=2**53)] = 0
+
+
+class SpanQuery(Struct, frozen=True):
+    """Which of a stream's readings."""
+
+    start_date: Instant | None = None
+    end_date: Instant | None = None
+    limit: Annotated[int, Meta(ge=1, le=5000)] = 1000
+
+
+def read_verb(verb: str, body: bytes) -> tuple[dict[str, Any], str | None]:
     """Read a verb's arguments, and the name that came with it.
 
     Raises
@@ -133,108 +163,77 @@ def read_verb(verb: str, content: Any) -> tuple[dict[str, Any], str | None]:
     InputError
         Names the field and what is wrong with it.
     """
-    body = read_struct(BODIES[verb], content)
+    return _arguments(decode(BODIES[verb], body))
+
+
+def _arguments(body: Struct) -> tuple[dict[str, Any], str | None]:
     arguments = msgspec.structs.asdict(body)
-    who = arguments.pop("who")
-    if arguments.get("until") is not None:
-        arguments["until"] = parse_timestamp(arguments["until"], "until")
-    for name in ("assignee", "ticket", "fault_code"):
-        if arguments.get(name) is not None:
-            check_name(arguments[name], name)
-    return arguments, who
+    return arguments, arguments.pop("who")
 
 
 def read_bulk(
-    content: Any,
+    body: bytes,
 ) -> tuple[str, list[tuple[UUID, int | None]], dict[str, Any], str | None]:
     """Read verb, incidents with the versions seen, arguments, and who."""
-    bulk = read_struct(Bulk, content)
-    verb = choice(BODIES)(bulk.action, "action")
-    arguments, who = read_verb(verb, bulk.arguments)
+    bulk = decode(Bulk, body)
+    arguments, who = _arguments(convert(BODIES[bulk.action], bulk.arguments))
     ids = [target.id for target in bulk.incidents]
     if len(set(ids)) < len(ids):
         raise InputError("incidents: an id is there twice", field="incidents")
-    return verb, [(one.id, one.version) for one in bulk.incidents], arguments, bulk.who or who
+    return (
+        bulk.action,
+        [(one.id, one.version) for one in bulk.incidents],
+        arguments,
+        bulk.who or who,
+    )
 
 
-def read_struct(kind: type[Any], content: Any) -> Any:
-    """Convert ``content`` to one of the shapes above.
-
-    Raises
-    ------
-    InputError
-    """
-    try:
-        return msgspec.convert(content, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
-        message, _, path = str(error).partition(" - at `$.")
-        field = path.removesuffix("`") or None
-        value = f" (got {_at(content, field)!r:.80})" if field else ""
-        raise InputError(f"{field + ': ' if field else ''}{message}{value}", field=field) from None
-
-
-def _at(content: Any, path: str) -> Any:
-    """Find the value at a path such as ``incidents[3].id``."""
-    for part in path.replace("[", ".").replace("]", "").split("."):
-        try:
-            content = content[int(part)] if isinstance(content, list) else content[part]
-        except (LookupError, TypeError, ValueError):
-            return None
-    return content
-
-
-def parse_states(value: str, field: str) -> tuple[str, ...]:
+def parse_states(value: str) -> tuple[str, ...]:
     """Read one state, or several with commas between."""
-    return tuple(dict.fromkeys(choice(STATES)(one, field) for one in value.split(",")))
+    states = tuple(dict.fromkeys(value.split(",")))
+    for state in states:
+        if state not in STATES:
+            raise InputError(f"state: {state!r:.40} is none of {', '.join(STATES)}", field="state")
+    return states
 
 
-_FILTERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
-    "state": ("states", parse_states),
-    "asset_id": ("asset_id", check_name),
-    "sensor_id": ("sensor_id", check_name),
-    "group": ("group", check_name),
-    "criticality": ("criticality", choice(CRITICALITIES)),
-    "assignee": ("assignee", check_name),
-    "start_date": ("start", time),
-    "end_date": ("end", time),
-}
-#: What a query may have besides filters.
-_PAGE = ("limit", "cursor", "format")
-
-
-def read_filters(query: dict[str, str]) -> tuple[IncidentFilter, int, str | None, bool]:
+def read_filters(given: dict[str, str]) -> tuple[IncidentFilter, int, str | None, bool]:
     """Read filters, limit, cursor, and whether CSV is wanted.
 
     Raises
     ------
     InputError
     """
-    refuse_unknown(query, (*_FILTERS, *_PAGE))
-    values: dict[str, Any] = {
-        _FILTERS[name][0]: _FILTERS[name][1](value, name)
-        for name, value in query.items()
-        if name in _FILTERS
-    }
-    filters = IncidentFilter(**values)
-    if filters.start and filters.end and filters.start > filters.end:
-        raise InputError("start_date: lies after end_date", field="start_date")
-    as_csv = choice(("json", "csv"))(query.get("format", "json"), "format") == "csv"
-    most = MOST_CSV_ROWS if as_csv else MOST_ROWS
-    limit = number(1, most)(query["limit"], "limit") if "limit" in query else min(most, 100)
-    if as_csv and "limit" not in query:
-        limit = most
-    return filters, limit, query.get("cursor"), as_csv
+    query = read_parameters(IncidentsQuery, given)
+    _check_span(query)
+    filters = IncidentFilter(
+        parse_states(query.state) if query.state is not None else None,
+        query.asset_id,
+        query.sensor_id,
+        query.group,
+        query.criticality,
+        query.assignee,
+        query.start_date,
+        query.end_date,
+    )
+    as_csv = query.format == "csv"
+    if query.limit is None:
+        return filters, MOST_CSV_ROWS if as_csv else 100, query.cursor, as_csv
+    if query.limit > MOST_ROWS and not as_csv:
+        raise InputError(f"limit: {query.limit} is not between 1 and {MOST_ROWS}", field="limit")
+    return filters, query.limit, query.cursor, as_csv
 
 
-def read_span(query: dict[str, str]) -> tuple[datetime | None, datetime | None, int]:
+def read_span(given: dict[str, str]) -> tuple[datetime | None, datetime | None, int]:
     """Read start, end and limit of ``/incidents/{id}/readings``."""
-    refuse_unknown(query, ("start_date", "end_date", "limit"))
-    start = time(query["start_date"], "start_date") if "start_date" in query else None
-    end = time(query["end_date"], "end_date") if "end_date" in query else None
-    if start and end and start > end:
+    query = read_parameters(SpanQuery, given)
+    _check_span(query)
+    return query.start_date, query.end_date, query.limit
+
+
+def _check_span(query: IncidentsQuery | SpanQuery) -> None:
+    if query.start_date and query.end_date and query.start_date > query.end_date:
         raise InputError("start_date: lies after end_date", field="start_date")
-    limit = number(1, MOST_READINGS)(query["limit"], "limit") if "limit" in query else 1000
-    return start, end, limit
 
 
 def read_if_match(value: str | None) -> int | None:
@@ -247,7 +246,9 @@ def read_if_match(value: str | None) -> int | None:
     if value is None or value.strip() == "*":
         return None
     text = value.strip().removeprefix("W/").strip('"')
-    return number(0, 2**53)(text, "if-match")
+    if not (text.isascii() and text.isdigit() and len(text) <= 16):
+        raise InputError(f"if-match: {text!r:.40} is not a version", field="if-match")
+    return int(text)
 
 
 def read_token(value: str | None) -> str | None:

@@ -1,16 +1,93 @@
-"""Check the streams of ``POST /detect/streams``, in either form of their readings."""
+"""The streams of ``POST /detect/streams``, in either form of their readings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
 
 from errors import InputError, TooLarge
 from models.scoring.suppression import MaintenanceWindow, OffCondition
-from schemas import check_features, check_name
-from serving.requests.detect import Limits, check_criticality, check_optional_name, check_time
-from serving.requests.suppression_bodies import parse_off_conditions, parse_windows
+from schemas import Criticality, check_features, check_name, parse_timestamp
+from serving.requests.detect import Limits
+from serving.requests.suppression_bodies import (
+    Conditions,
+    Windows,
+    off_conditions,
+    windows,
+)
+from serving.requests.wire import AssetId, Features, Instant, Name, convert, read_json
+
+_TIME = "2026-01-01T00:00:00+00:00"
+
+
+class ReadingBody(Struct):
+    """A reading of a stream."""
+
+    timestamp: Instant
+    features: Features
+
+
+class Table(Struct):
+    """Readings as a table: per row a time, then one value per name (null: not measured)."""
+
+    names: Annotated[list[Name], Meta(examples=[["rms"]])]
+    # a row is checked apart: a bad one costs only itself
+    rows: Annotated[
+        list[Any],
+        Meta(
+            examples=[[[_TIME, 1.2]]],
+            extra_json_schema={
+                "items": {"type": "array", "items": {"type": ["string", "number", "null"]}}
+            },
+        ),
+    ]
+
+
+#: Either form; of the second, too, a bad reading costs only itself.
+Readings = (
+    Table
+    | Annotated[
+        list[Any],
+        Meta(extra_json_schema={"items": {"$ref": "#/components/schemas/ReadingBody"}}),
+    ]
+)
+
+
+class StreamBody(Struct):
+    """One stream: what is known of it, and its readings to score."""
+
+    asset_id: AssetId
+    readings: Readings | None = None
+    sensor_id: Name | None = None
+    feature: Name | None = None
+    criticality: Criticality | None = None
+    state: dict[str, Any] | None = None
+    window: Readings | None = None
+    arrived: Annotated[
+        list[Instant | None] | None, Meta(description="when each reading reached Kafka")
+    ] = None
+    reset: Annotated[
+        Annotated[int, Meta(ge=0, lt=2**53)] | None,
+        Meta(description="the newest reset that was asked for"),
+    ] = None
+    false_alarms: Annotated[
+        Annotated[int, Meta(ge=0, lt=2**53)] | None,
+        Meta(description="those of its asset, by feedback: they make its incidents more rare"),
+    ] = None
+
+
+class Streams(Struct):
+    """The body of ``/detect/streams``."""
+
+    streams: list[StreamBody]
+    echo: Annotated[bool, Meta(description="false: results leave out what was sent")] = True
+    renew: Annotated[bool, Meta(description="a state that cannot be used is begun anew")] = False
+    now: Instant | None = None
+    maintenance_windows: Windows | None = None
+    off_conditions: Conditions | None = None
 
 
 @dataclass(slots=True)
@@ -41,135 +118,104 @@ class Stream:
     off_conditions: tuple[OffCondition, ...] = ()
 
 
-def parse_streams(content: object, limits: Limits) -> tuple[list[Stream], bool]:
-    """Check the body of ``/detect/streams``; return the streams and ``echo``.
+def parse_streams(body: bytes, limits: Limits) -> tuple[list[Stream], bool]:
+    """Read the body of ``/detect/streams``; return the streams and ``echo``.
 
     Raises
     ------
     InputError
         The envelope is wrong; a bad reading only leaves its error in its place.
     """
-    if not isinstance(content, dict) or not isinstance(content.get("streams"), list):
-        raise InputError("the body must be an object with a list 'streams'", field="streams")
-    echo, renew = _flag(content, "echo", True), _flag(content, "renew", False)
-    now = check_time(content["now"], "now") if content.get("now") is not None else None
+    # by way of orjson: a state's numbers beyond 64 bits become floats, and rows are read faster
+    content = convert(Streams, read_json(body), nul=True)
     streams = [
-        _stream(entry, f"streams[{place}]", limits, now, renew)
-        for place, entry in enumerate(content["streams"])
+        _stream(one, f"streams[{place}]", limits, content)
+        for place, one in enumerate(content.streams)
     ]
-    windows = tuple(w for w in parse_windows(content.get("maintenance_windows")) if w.alarms)
-    conditions = parse_off_conditions(content.get("off_conditions"))
+    planned = tuple(w for w in windows(content.maintenance_windows or ()) if w.alarms)
+    conditions = off_conditions(content.off_conditions or ())
     for stream in streams:
-        stream.maintenance, stream.off_conditions = windows, conditions
+        stream.maintenance, stream.off_conditions = planned, conditions
     total = sum(len(stream.readings) for stream in streams)
     if total > limits.items:
         raise TooLarge(
             f"{total} readings, at most {limits.items} (MAX_BATCH_ITEMS)", code="too_many_items"
         )
-    return streams, echo
+    return streams, content.echo
 
 
-def _flag(content: dict[str, Any], name: str, usual: bool) -> bool:
-    value = content.get(name, usual)
-    if not isinstance(value, bool):
-        raise InputError(f"{name}: must be true or false", field=name)
-    return value
-
-
-def _stream(
-    content: object, where: str, limits: Limits, now: datetime | None, renew: bool
-) -> Stream:
-    if not isinstance(content, dict):
-        raise InputError(f"{where}: must be an object", field=where)
-    state = content.get("state")
-    if state is not None and not isinstance(state, dict):
-        raise InputError(f"{where}.state: must be an object or null", field=f"{where}.state")
-    window = _readings(content.get("window"), f"{where}.window", limits, limits.history)
-    bad = next((reading for reading in window if isinstance(reading, InputError)), None)
-    if bad is not None:
-        raise bad
-    readings = _readings(content.get("readings"), f"{where}.readings", limits, limits.items)
+def _stream(one: StreamBody, where: str, limits: Limits, content: Streams) -> Stream:
+    for name in ("asset_id", "sensor_id", "feature"):
+        if (value := getattr(one, name)) is not None:
+            check_name(value, f"{where}.{name}")
+    window = []
+    for reading in _readings(one.window, f"{where}.window", limits, limits.history):
+        if isinstance(reading, InputError):
+            raise reading
+        window.append(reading)
+    readings = _readings(one.readings, f"{where}.readings", limits, limits.items)
+    if one.arrived is not None and len(one.arrived) != len(readings):
+        field = f"{where}.arrived"
+        raise InputError(f"{field}: must be a list of {len(readings)} times", field=field)
     return Stream(
-        asset_id=check_name(content.get("asset_id"), f"{where}.asset_id"),
-        sensor_id=check_optional_name(content.get("sensor_id"), f"{where}.sensor_id"),
-        feature=check_optional_name(content.get("feature"), f"{where}.feature"),
-        criticality=check_criticality(content.get("criticality"), f"{where}.criticality")
-        or "medium",
-        state=state,
-        window=[reading for reading in window if isinstance(reading, StreamReading)],
+        asset_id=one.asset_id,
+        sensor_id=one.sensor_id,
+        feature=one.feature,
+        criticality=one.criticality or "medium",
+        state=one.state,
+        window=window,
         readings=readings,
-        arrived=_arrived(content.get("arrived"), f"{where}.arrived", len(readings)),
-        now=now,
-        renew=renew,
-        reset=_count(content.get("reset"), f"{where}.reset", "number of a reset"),
-        false_alarms=_count(content.get("false_alarms"), f"{where}.false_alarms", "count"),
+        arrived=one.arrived or [],
+        now=content.now,
+        renew=content.renew,
+        reset=one.reset or 0,
+        false_alarms=one.false_alarms or 0,
     )
 
 
-def _count(value: object, where: str, what: str) -> int:
-    """Check a number of the newest reset, or of false alarms; 0 where there is none."""
-    if value is None:
-        return 0
-    if type(value) is not int or not 0 <= value < 2**53:
-        raise InputError(f"{where}: {value!r:.40} is not the {what}", field=where)
-    return value
-
-
-def _arrived(content: object, where: str, count: int) -> list[datetime | None]:
-    """Read when each reading reached Kafka; empty where that is not known."""
-    if content is None:
-        return []
-    if not isinstance(content, list) or len(content) != count:
-        raise InputError(f"{where}: must be a list of {count} times, as readings", field=where)
-    return [
-        None if time is None else check_time(time, f"{where}[{place}]")
-        for place, time in enumerate(content)
-    ]
-
-
 def _readings(
-    content: object, where: str, limits: Limits, most: int
+    content: Readings | None, where: str, limits: Limits, most: int
 ) -> list[StreamReading | InputError]:
-    """Check readings in either form: ``{"names", "rows"}`` or a list of objects."""
+    """Check readings in either form."""
     if content is None:
         return []
-    names: list[str] | None = None
-    rows: object = content
-    if isinstance(content, dict):
-        names, rows = _names(content.get("names"), where), content.get("rows")
-    if not isinstance(rows, list):
-        raise InputError(f"{where}: must be a list, or names and rows", field=where)
+    names = _names(content.names, where) if isinstance(content, Table) else None
+    rows = content.rows if isinstance(content, Table) else content
     if len(rows) > most:
         raise TooLarge(f"{where}: {len(rows)} readings, at most {most}", field=where)
     found: list[StreamReading | InputError] = []
     for place, row in enumerate(rows):
         try:
-            found.append(_reading(row, names, f"{where}[{place}]", limits))
+            found.append(_reading(row, names, limits))
         except InputError as error:
-            found.append(error)
+            found.append(_placed(error, f"{where}[{place}]"))
     return found
 
 
-def _reading(row: object, names: list[str] | None, where: str, limits: Limits) -> StreamReading:
+def _reading(row: Any, names: list[str] | None, limits: Limits) -> StreamReading:
     if names is None:
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: must be an object", field=where)
-        time, features = row.get("timestamp"), row.get("features")
-    else:
-        if not isinstance(row, list) or len(row) != len(names) + 1:
-            raise InputError(f"{where}: must be a time and {len(names)} values", field=where)
-        # null stands for a feature that this reading does not have
-        time, features = row[0], dict(zip(names, row[1:], strict=True))
-        if None in row:
-            features = {name: value for name, value in features.items() if value is not None}
-    checked = check_features(features, f"{where}.features", limits.features)
-    return StreamReading(check_time(time, f"{where}.timestamp"), checked)
+        one = convert(ReadingBody, row, nul=True)
+        features = check_features(one.features, "features", limits.features)
+        return StreamReading(one.timestamp, features)
+    if not isinstance(row, list) or len(row) != len(names) + 1:
+        raise InputError(f"must be a time and {len(names)} values")
+    features = dict(zip(names, row[1:], strict=True))
+    if None in row:  # of a feature that this reading does not have
+        features = {name: value for name, value in features.items() if value is not None}
+    features = check_features(features, "features", limits.features)
+    return StreamReading(parse_timestamp(row[0]), features)
 
 
-def _names(content: object, where: str) -> list[str]:
-    if not isinstance(content, list):
-        raise InputError(f"{where}.names: must be a list", field=f"{where}.names")
-    names = [check_name(name, f"{where}.names") for name in content]
+def _placed(error: InputError, where: str) -> InputError:
+    """Say of a reading's error where in the body the reading is."""
+    field = f"{where}.{error.field}" if error.field else where
+    between = "." if error.field else ": "
+    return type(error)(f"{where}{between}{error.message}", code=error.code, field=field)
+
+
+def _names(names: list[str], where: str) -> list[str]:
+    for name in names:
+        check_name(name, f"{where}.names")
     if len(set(names)) != len(names):
         raise InputError(f"{where}.names: a name occurs twice", field=f"{where}.names")
     return names

@@ -117,7 +117,7 @@ def test_no_import_cycles() -> None:
 ROOMS = {
     "consumers": ["records", "broker", "processing", "polling"],
     "models": ["detectors", "scoring", "fitting", "bundles", "registry"],
-    "serving": ["requests", "bundles", "detection", "http", "page"],
+    "serving": ["requests", "responses", "bundles", "detection", "http", "page"],
     "training": ["cli", "data", "evaluation", "fitting", "publishing", "reports"],
     "db": ["queries"],
 }

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -199,7 +200,8 @@ def _arguments(verb: str, form: Form) -> dict[str, Any]:
             raise InputError("seconds: is not a number", field="seconds") from None
     # an assignee or ticket left empty means nobody, or none
     kept = ("assignee", "ticket")
-    arguments, _ = read_verb(verb, {k: v for k, v in body.items() if v is not None or k in kept})
+    sent = {name: value for name, value in body.items() if value is not None or name in kept}
+    arguments, _ = read_verb(verb, orjson.dumps(sent))
     return arguments
 
 

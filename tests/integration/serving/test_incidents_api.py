@@ -31,7 +31,7 @@ def stored(service_database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def http(service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url + ROOT, trust_env=False, timeout=30) as client:
+    with service.client(base_url=f"{service.url}/api/v1") as client:
         yield client
 
 
@@ -151,15 +151,15 @@ def test_bulk_does_what_can_be_done(http: httpx.Client, stored: Engine) -> None:
 @pytest.mark.parametrize(
     ("verb", "body", "field"),
     [
-        ("shelve", {"seconds": 60}, None),
+        ("shelve", {"seconds": 60}, "why"),
         ("shelve", {"why": "x"}, "until"),
         ("shelve", {"why": "x", "seconds": 1e9}, "until"),
         ("shelve", {"why": "x", "until": "2020-01-01"}, "until"),
         ("shelve", {"why": "x", "until": "soon"}, "until"),
         ("close", {"verdict": "maybe"}, "verdict"),
-        ("assign", {}, None),
+        ("assign", {}, "assignee"),
         ("assign", {"assignee": "a\x00"}, "assignee"),
-        ("acknowledge", {"whi": "x"}, None),
+        ("acknowledge", {"whi": "x"}, "whi"),
         ("comment", {"why": ""}, "why"),
         ("acknowledge", [], None),
     ],

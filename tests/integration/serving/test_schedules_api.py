@@ -18,7 +18,7 @@ WINDOW = {
 
 @pytest.fixture
 def http(service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{service.url}/api/v1", trust_env=False, timeout=30) as client:
+    with service.client(base_url=f"{service.url}/api/v1") as client:
         yield client
 
 

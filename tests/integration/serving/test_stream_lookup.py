@@ -19,7 +19,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def item(asset: str) -> Item:
-    return Item(asset, None, {"rms": 1.0}, AT, None, None, {})
+    return Item(asset, {"rms": 1.0}, timestamp=AT)
 
 
 def test_a_request_learns_nothing_of_the_others_streams(database_url: str, engine: Engine) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import numpy as np
+import orjson
 import pytest
 from sqlalchemy import Engine, text
 
@@ -58,7 +59,7 @@ def matrix(readings: int = 200) -> dict[str, Any]:
 def packed(readings: int = 200) -> tuple[dict[str, Any], bytes]:
     from serving.training_queue import packed as pack
 
-    training = parse_training(matrix(readings))
+    training = parse_training(orjson.dumps(matrix(readings)))
     content = pack(training)
     assert content is not None
     return dict(training.options), content
@@ -126,7 +127,7 @@ def test_the_data_of_a_request_reach_whichever_replica_trains(
     engine: Engine, tmp_path: Path, process_settings: None
 ) -> None:
     async def use(front: TrainingQueue, leader: TrainingQueue) -> tuple[int, dict[str, Any]]:
-        return await front.train(parse_training(matrix()), wait=True)
+        return await front.train(parse_training(orjson.dumps(matrix())), wait=True)
 
     status, answer = run_service(engine, tmp_path, JobBounds(wait_s=120), use)
     assert status == 200
@@ -141,7 +142,7 @@ def test_a_training_that_takes_too_long_is_ended_and_says_so(
     engine: Engine, tmp_path: Path, process_settings: None
 ) -> None:
     async def use(front: TrainingQueue, leader: TrainingQueue) -> tuple[int, dict[str, Any]]:
-        return await front.train(parse_training(matrix()), wait=True)
+        return await front.train(parse_training(orjson.dumps(matrix())), wait=True)
 
     bounds = JobBounds(wait_s=60, longest_s=0.3)
     status, answer = run_service(engine, tmp_path, bounds, use)
@@ -154,10 +155,12 @@ def test_a_full_queue_is_busy(engine: Engine, tmp_path: Path) -> None:
     async def use(front: TrainingQueue, leader: TrainingQueue) -> None:
         await leader.stop()
         for _ in range(2):
-            status, _answer = await front.train(parse_training(matrix(20)), wait=False)
+            status, _answer = await front.train(
+                parse_training(orjson.dumps(matrix(20))), wait=False
+            )
             assert status == 202
         with pytest.raises(Busy, match="TRAIN_QUEUE_MAX"):
-            await front.train(parse_training(matrix(20)), wait=False)
+            await front.train(parse_training(orjson.dumps(matrix(20))), wait=False)
 
     run_service(engine, tmp_path, JobBounds(queued=2), use)
 

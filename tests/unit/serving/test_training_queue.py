@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+import orjson
 import pytest
 
 from errors import InputError
@@ -31,10 +32,13 @@ def test_old_data_and_output_of_jobs_go_and_the_rest_stays(tmp_path) -> None:
 
 
 def test_a_misspelt_field_is_refused_and_not_passed_over() -> None:
-    with pytest.raises(InputError, match="promot: not a field") as refused:
-        parse_training({"data": [[1.0]], "promot": False})
+    with pytest.raises(InputError, match="promot: is not known") as refused:
+        parse_training(orjson.dumps({"data": [[1.0]], "promot": False}))
     assert refused.value.entry()["field"] == "promot"
-    assert parse_training({"data": [[1.0]], "promote": False}).options["promote"] is False
+    assert (
+        parse_training(orjson.dumps({"data": [[1.0]], "promote": False})).options["promote"]
+        is False
+    )
 
 
 def used(folder: Path, hours_ago: float) -> None:

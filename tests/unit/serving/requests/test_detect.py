@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,20 +14,28 @@ from serving.requests.history_query import parse_query
 from serving.requests.streams import StreamReading, parse_streams
 
 LIMITS = Limits(items=3, features=2, history=2)
+
+
+def body(content: Any) -> bytes:
+    return json.dumps(content).encode()
+
+
 GOOD: dict[str, Any] = {"asset_id": "A", "features": {"rms": 1.0}}
 
 
 def test_a_whole_item() -> None:
     item = parse_item(
-        {
-            **GOOD,
-            "sensor_id": "S",
-            "timestamp": "2026-01-01T01:00:00+01:00",
-            "criticality": "high",
-            "history": [{"rms": 2}],
-            "metadata": {"a": [1]},
-            "unknown": 1,
-        },
+        body(
+            {
+                **GOOD,
+                "sensor_id": "S",
+                "timestamp": "2026-01-01T01:00:00+01:00",
+                "criticality": "high",
+                "history": [{"rms": 2}],
+                "metadata": {"a": [1]},
+                "unknown": 1,
+            }
+        ),
         LIMITS,
     )
     assert item.timestamp == datetime(2026, 1, 1, tzinfo=UTC)
@@ -67,12 +76,14 @@ def test_a_whole_item() -> None:
 )
 def test_a_bad_item_names_its_field(change: dict[str, Any], field: str) -> None:
     with pytest.raises(InputError) as refused:
-        parse_item({**GOOD, **change}, LIMITS)
+        parse_item(body({**GOOD, **change}), LIMITS)
     assert refused.value.field == field
 
 
 def test_text_that_only_looks_like_nul_is_kept() -> None:
-    assert parse_item({**GOOD, "metadata": {"a": "\\u0000"}}, LIMITS).metadata == {"a": "\\u0000"}
+    assert parse_item(body({**GOOD, "metadata": {"a": "\\u0000"}}), LIMITS).metadata == {
+        "a": "\\u0000"
+    }
 
 
 def test_metadata_too_deep_to_answer_is_refused() -> None:
@@ -80,18 +91,26 @@ def test_metadata_too_deep_to_answer_is_refused() -> None:
     for _ in range(300):
         deep = [deep]
     with pytest.raises(InputError, match="nested too deep"):
-        parse_item({**GOOD, "metadata": {"a": deep}}, LIMITS)
+        parse_item(body({**GOOD, "metadata": {"a": deep}}), LIMITS)
+
+
+def test_whole_numbers_beyond_64_bits_are_floats_in_metadata_and_states() -> None:
+    big = 2**64 + 1
+    assert parse_item(body({**GOOD, "metadata": {"a": big}}), LIMITS).metadata == {"a": 2.0**64}
+    stream = {"asset_id": "A", "readings": [], "state": {"clock": -(2**63) - 1}}
+    (read,), _ = parse_streams(body({"streams": [stream]}), LIMITS)
+    assert read.state == {"clock": -(2.0**63)}
 
 
 def test_a_fast_second_look_refuses_what_the_first_refused() -> None:
-    parse_item(GOOD, LIMITS)  # the names are known from here on
+    parse_item(body(GOOD), LIMITS)  # the names are known from here on
     for bad in (True, None, "1", float("nan"), float("inf")):
         with pytest.raises(InputError):
-            parse_item({**GOOD, "features": {"rms": bad}}, LIMITS)
+            parse_item(body({**GOOD, "features": {"rms": bad}}), LIMITS)
 
 
 def test_one_bad_item_of_a_batch_leaves_its_error_in_its_place() -> None:
-    found = parse_batch([GOOD, {**GOOD, "features": {"rms": None}}, 7], LIMITS)
+    found = parse_batch(body([GOOD, {**GOOD, "features": {"rms": None}}, 7]), LIMITS)
     assert not isinstance(found[0], InputError)
     assert isinstance(found[1], InputError)
     assert found[1].field == "[1].features.rms"
@@ -101,22 +120,27 @@ def test_one_bad_item_of_a_batch_leaves_its_error_in_its_place() -> None:
 
 def test_a_batch_too_long_is_too_large() -> None:
     with pytest.raises(TooLarge, match="MAX_BATCH_ITEMS"):
-        parse_batch([GOOD] * 4, LIMITS)
+        parse_batch(body([GOOD] * 4), LIMITS)
 
 
 def test_streams_in_both_forms() -> None:
     at = "2026-01-01T00:00:00Z"
     streams, echo = parse_streams(
-        {
-            "echo": False,
-            "streams": [
-                {
-                    "asset_id": "A",
-                    "window": [{"timestamp": at, "features": {"rms": 1}}],
-                    "readings": {"names": ["rms", "x"], "rows": [[at, 1, None], [at, 2, "3"], []]},
-                }
-            ],
-        },
+        body(
+            {
+                "echo": False,
+                "streams": [
+                    {
+                        "asset_id": "A",
+                        "window": [{"timestamp": at, "features": {"rms": 1}}],
+                        "readings": {
+                            "names": ["rms", "x"],
+                            "rows": [[at, 1, None], [at, 2, "3"], []],
+                        },
+                    }
+                ],
+            }
+        ),
         LIMITS,
     )
     assert echo is False
@@ -150,7 +174,7 @@ def test_streams_in_both_forms() -> None:
 )
 def test_a_bad_envelope_of_streams_is_refused(content: Any) -> None:
     with pytest.raises(InputError):
-        parse_streams(content, LIMITS)
+        parse_streams(body(content), LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -179,9 +203,9 @@ def test_a_bad_query_names_its_parameter(given: dict[str, str], field: str) -> N
 
 
 def test_the_history_shows_anomalies_unless_asked_otherwise() -> None:
-    assert parse_query({}).is_anomaly is True
-    assert parse_query({"is_anomaly": "false"}).is_anomaly is False
-    assert parse_query({"is_anomaly": "any"}).is_anomaly is None
+    assert parse_query({}).anomalous is True
+    assert parse_query({"is_anomaly": "False"}).anomalous is False
+    assert parse_query({"is_anomaly": "ANY"}).anomalous is None
 
 
 def test_a_time_that_lies_ahead_is_refused_beyond_the_settings_allowance() -> None:
@@ -193,13 +217,13 @@ def test_a_time_that_lies_ahead_is_refused_beyond_the_settings_allowance() -> No
         (10**9, Limits(future_s=1e15)),
     ):
         at = now + timedelta(seconds=ahead)
-        assert parse_item({**GOOD, "timestamp": at.isoformat()}, limits).timestamp == at
+        assert parse_item(body({**GOOD, "timestamp": at.isoformat()}), limits).timestamp == at
     for ahead, limits in ((3700, LIMITS), (60, Limits(future_s=10)), (3 * 10**9, LIMITS)):
         at = now + timedelta(seconds=ahead)
         with pytest.raises(InputError, match="ahead of now") as refused:
-            parse_item({**GOOD, "timestamp": at.isoformat()}, limits)
+            parse_item(body({**GOOD, "timestamp": at.isoformat()}), limits)
         assert (refused.value.code, refused.value.field) == ("future_timestamp", "timestamp")
-    good, bad = parse_batch([GOOD, {**GOOD, "timestamp": "9999-01-01T00:00:00Z"}], LIMITS)
+    good, bad = parse_batch(body([GOOD, {**GOOD, "timestamp": "9999-01-01T00:00:00Z"}]), LIMITS)
     assert not isinstance(good, InputError)
     assert isinstance(bad, InputError)
     assert bad.field == "[1].timestamp"

@@ -1,0 +1,312 @@
+"""Decode and check bodies and queries: a msgspec Struct is the one definition of each.
+
+It decodes, validates and describes (``serving.http.openapi``). What is right is decoded from the
+bytes in one go; only what is not is looked at once more, to name field and value.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+
+import msgspec
+import orjson
+from msgspec import Meta, Struct, inspect
+
+from errors import InputError
+from schemas import CRITICALITIES, MAX_NAME, check_features, check_name, parse_timestamp
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    Instant: TypeAlias = datetime
+else:
+
+    class _AnyDatetime(type):
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, datetime)
+
+    class Instant(metaclass=_AnyDatetime):
+        """A datetime that is read by ``schemas.parse_timestamp`` instead of by msgspec."""
+
+
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, examples=["S1"])]
+AssetId = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, examples=["ENGINE_001"])]
+Pattern = Annotated[
+    str, Meta(min_length=1, max_length=MAX_NAME, description="with * and ?; absent: all",
+              examples=["PUMP_*"])
+]  # fmt: skip
+Text = Annotated[str, Meta(min_length=1, max_length=2000, examples=["looking at it"])]
+Who = Annotated[
+    str, Meta(min_length=1, max_length=MAX_NAME, description="on an open service only",
+              examples=["ANNA"])
+]  # fmt: skip
+# names are checked apart: with a type for its keys msgspec caches none, and takes twice as long
+Features = Annotated[
+    dict[str, float],
+    Meta(
+        min_length=1,
+        description="numbers only: null, true and texts are refused",
+        examples=[{"rms": 1.2, "kurtosis": 3.1}],
+        extra_json_schema={
+            "minProperties": 1,
+            "propertyNames": {"type": "string", "minLength": 1, "maxLength": MAX_NAME},
+        },
+    ),
+]
+
+#: How JSON writes NUL, which PostgreSQL cannot hold; an escaped backslash may come before it.
+_NUL = b"\\u0000"
+_NOT_A_TIME = "not a time"
+_FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.S)
+
+
+def read_json(body: bytes) -> Any:
+    """Parse JSON.
+
+    Raises
+    ------
+    InputError
+        400: not UTF-8 JSON, or nested deeper than 1,000 levels.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        wrong = InputError(f"the body is not valid JSON: {error}", code="bad_json")
+        wrong.status = 400
+        raise wrong from None
+
+
+def decode(kind: type[T], body: bytes, **options: Any) -> T:
+    """Decode a body.
+
+    Parameters
+    ----------
+    kind : type
+        A Struct, or what is made of some.
+    **options
+        See :func:`convert`.
+
+    Raises
+    ------
+    InputError
+        Names field and value; 400 where it is no JSON.
+    """
+    found = decode_right(kind, body)
+    return convert(kind, read_json(body), **options) if found is None else found
+
+
+def decode_right(kind: type[T], body: bytes) -> T | None:
+    """Decode what is right; None where something is not."""
+    try:
+        return None if _NUL in body else _decoder(kind).decode(body)  # type: ignore[arg-type]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def convert(
+    kind: type[T],
+    content: Any,
+    *,
+    shape: str = "invalid_input",
+    unknown: str = "invalid_input",
+    nul: bool = False,
+) -> T:
+    """Convert what JSON holds to ``kind``.
+
+    Parameters
+    ----------
+    shape, unknown : str
+        The error's code where all of it is of another type, and where it has an unknown field.
+    nul : bool
+        Whether NUL is left for somebody else to find.
+
+    Raises
+    ------
+    InputError
+        Names field and value.
+    """
+    try:
+        found = _convert(kind, content, shape, unknown)
+    except RecursionError:
+        deep = InputError("the body is nested too deep", code="bad_json")
+        deep.status = 400
+        raise deep from None
+    if isinstance(content, dict) and not nul:
+        for name in kind.__struct_fields__:  # type: ignore[attr-defined]
+            if has_nul(content.get(name)):
+                raise _refused(name, content[name], "holds a NUL")
+    return found
+
+
+def _convert(kind: type[T], content: Any, shape: str, unknown: str) -> T:
+    try:
+        return msgspec.convert(content, kind, dec_hook=_custom)
+    except msgspec.ValidationError as error:
+        raise _explained(kind, str(error), content, shape, unknown) from None
+
+
+class NoQuery(Struct, frozen=True):
+    """No parameters at all."""
+
+
+def read_parameters(kind: type[T], given: dict[str, str]) -> T:
+    """Convert a query's parameters to ``kind``.
+
+    Raises
+    ------
+    InputError
+        Names the parameter: one that is unknown (misspelt, it would be ignored), or its value.
+    """
+    known = kind.__struct_fields__  # type: ignore[attr-defined]
+    for name, value in given.items():
+        if name not in known:
+            raise InputError(
+                f"{name[:64]}: no such parameter; known are {', '.join(known)}",
+                code="unknown_parameter",
+                field=name[:64],
+            )
+        if "\x00" in value:
+            raise _refused(name, value, "holds a NUL")
+    try:
+        found = msgspec.convert(given, kind, strict=False, dec_hook=_custom_of_query)
+    except msgspec.ValidationError as error:
+        raise _explained(kind, str(error), given, "", "") from None
+    for name, value in given.items():
+        read = getattr(found, name)
+        # msgspec takes 1e3 for a whole number, and null for what may be absent
+        if read is None or (type(read) is int and not value.isdigit()):
+            raise InputError(f"{name}: {value!r:.40} is not understood", field=name)
+    return found
+
+
+def has_nul(content: Any) -> bool:
+    """Return whether a text in what JSON holds has a NUL."""
+    left = [content]
+    while left:  # not by recursion, which ends before JSON's own depth does
+        one = left.pop()
+        if isinstance(one, str) and "\x00" in one:
+            return True
+        if isinstance(one, dict):
+            left += one.keys()
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+    return False
+
+
+@functools.cache
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(kind, dec_hook=_custom)
+
+
+def _custom(kind: type, value: Any) -> Any:
+    """Read what msgspec does not know."""
+    try:
+        return parse_timestamp(value)
+    except InputError:
+        raise ValueError(_NOT_A_TIME) from None
+
+
+#: A time of day, then a blank where ``+`` stood: in a query an unescaped ``+`` means a blank.
+_LOST_PLUS = re.compile(r"(\S+[Tt ]\d\S*) (\d\d(?::?\d\d)?)")
+
+
+def _custom_of_query(kind: type, value: Any) -> Any:
+    lost = _LOST_PLUS.fullmatch(value)
+    return _custom(kind, f"{lost[1]}+{lost[2]}" if lost else value)
+
+
+def check_criticality(value: object, field: str) -> None:
+    """Refuse what is no criticality."""
+    if value is not None and value not in CRITICALITIES:
+        raise InputError(
+            f"{field}: {value!r:.80} is none of {', '.join(CRITICALITIES)}",
+            code="bad_criticality",
+            field=field,
+        )
+
+
+#: Who says more about a bad value than "Expected `str`, got `int`", by the field's name.
+_CHECKS: dict[str, Callable[[Any, str], object]] = {
+    "features": check_features,
+    "history[]": check_features,
+    "criticality": check_criticality,
+    **dict.fromkeys(
+        ("asset_id", "sensor_id", "feature", "group", "names[]", "feature_names[]"), check_name
+    ),
+}
+_CODES = {"history": "bad_history", "metadata": "bad_metadata"}
+
+
+def _explained(kind: Any, error: str, content: Any, shape: str, unknown: str) -> InputError:
+    """Turn msgspec's error, such as "Expected `int`, got `str` - at `$.a[0].b`", into ours."""
+    message, _, path = error.rpartition(" - at `")
+    message, field = message or path, path.strip("`").lstrip("$.") if message else ""
+    if found := _FIELD.match(message):
+        field = f"{field}.{found[2]:.80}".lstrip(".")
+        if found[1] == "contains unknown":
+            known = () if "." in field else getattr(kind, "__struct_fields__", ())
+            hint = f"; known are {', '.join(known)}" if known else ""
+            return InputError(f"{field}: is not known{hint}", code=unknown, field=field)
+        message = "is missing"
+    if not field:
+        return InputError(f"the body: {message}", code=shape)
+    if field.endswith("[...]"):  # a value of features; which, msgspec does not tell
+        field = field.removesuffix("[...]")
+        check_features(at(content, field), field)
+    value = at(content, field)
+    if message == _NOT_A_TIME:
+        parse_timestamp(value, field)
+    options = _options(inspect.type_info(kind), _parts(field))
+    if options:
+        message = f"{value!r:.80} is none of {', '.join(map(str, options))}"
+    return _refused(field, value, message)
+
+
+def _refused(field: str, value: Any, message: str) -> InputError:
+    """Make the error for a field; its own check, if it has one, knows better what is wrong."""
+    name = re.sub(r"\[\d+\]$", "[]", field).rpartition(".")[2]
+    if name in _CHECKS:
+        _CHECKS[name](value, field)
+    shown = "" if value is None or "none of" in message else f" (got {value!r:.80})"
+    return InputError(
+        f"{field}: {message}{shown}", code=_CODES.get(name, "invalid_input"), field=field
+    )
+
+
+def _parts(field: str) -> list[str]:
+    return re.findall(r"[^.\[\]]+", field)
+
+
+def at(content: Any, field: str) -> Any:
+    """Find the value at a path such as ``incidents[3].id``; None where there is none."""
+    for part in _parts(field):
+        try:
+            content = content[int(part)] if isinstance(content, list) else content[part]
+        except (LookupError, TypeError, ValueError):
+            return None
+    return content
+
+
+def _options(node: inspect.Type, parts: list[str]) -> tuple[Any, ...]:
+    """Return what may stand at a path, where that is a choice of words."""
+    if isinstance(node, inspect.Metadata):
+        return _options(node.type, parts)
+    if isinstance(node, inspect.UnionType):
+        return tuple(one for member in node.types for one in _options(member, parts))
+    if not parts:
+        return node.values if isinstance(node, inspect.LiteralType) else ()
+    if isinstance(node, inspect.StructType):
+        inner = [one.type for one in node.fields if one.encode_name == parts[0]]
+        return _options(inner[0], parts[1:]) if inner else ()
+    return _options(node.item_type, parts[1:]) if isinstance(node, inspect.ListType) else ()
+
+
+def given(body: Struct, *without: str) -> dict[str, Any]:
+    """Return the fields of a body that were sent, save those named."""
+    fields = msgspec.structs.asdict(body)
+    return {k: v for k, v in fields.items() if v is not msgspec.UNSET and k not in without}

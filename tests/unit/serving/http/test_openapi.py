@@ -1,0 +1,86 @@
+"""The OpenAPI document, made of the calls and their Structs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from serving.http.callers import Callers
+from serving.http.feedback_handlers import Effects, FeedbackHandlers, feedback_calls
+from serving.http.handlers import Handlers, calls
+from serving.http.incident_handlers import IncidentHandlers, incident_calls
+from serving.http.kpi_handlers import KpiHandlers, kpi_calls
+from serving.http.openapi import document
+from serving.http.rest_app import Call
+from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
+from serving.requests.detect import Item, Limits, parse_item
+from serving.requests.wire import decode
+
+NOTHING: Any = None  # no call is answered here
+LIMITS = Limits(items=7, features=5, history=3)
+CALLERS = Callers.parse("", "")
+EFFECTS = Effects(0.5, 2.0, 30)
+
+
+def listed() -> list[Call]:
+    return [
+        *calls(Handlers(*[NOTHING] * 7), name="x", version="1"),
+        *incident_calls(
+            IncidentHandlers(NOTHING, CALLERS, EFFECTS, topic="", max_shelve_s=1.0, body_bytes=1)
+        ),
+        *feedback_calls(FeedbackHandlers(NOTHING, CALLERS, EFFECTS, topic="", body_bytes=1)),
+        *kpi_calls(KpiHandlers(NOTHING, 1, NOTHING)),
+        *schedule_calls(ScheduleHandlers(NOTHING, CALLERS, 1)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def shown() -> dict[str, Any]:
+    described: dict[str, Any] = orjson.loads(
+        document(listed(), version="1", secured=True, limits=LIMITS)
+    )
+    return described
+
+
+def test_every_call_below_the_prefix_is_shown_with_what_it_answers(shown: dict[str, Any]) -> None:
+    for call in listed():
+        if call.path.startswith("/api/v1"):
+            path = call.path.replace(":path}", "}")
+            operation = shown["paths"][path][call.method.lower()]
+            assert operation["summary"]
+            assert set(call.answers) <= set(map(int, operation["responses"]))
+            assert ("security" in operation) == (call.role is not None)
+            assert ("requestBody" in operation) == (call.method in ("POST", "PUT", "PATCH"))
+
+
+@pytest.mark.parametrize("call", [c for c in listed() if c.body], ids=lambda call: call.path)
+def test_the_example_of_a_body_is_taken(call: Call, shown: dict[str, Any]) -> None:
+    operation = shown["paths"].get(call.path.replace(":path}", "}"), {}).get(call.method.lower())
+    if operation:
+        body = operation["requestBody"]["content"]["application/json"]["example"]
+        assert decode(call.body, orjson.dumps(body)) is not None
+
+
+def test_every_answer_has_an_example_and_every_reference_an_end(shown: dict[str, Any]) -> None:
+    for methods in shown["paths"].values():
+        for operation in methods.values():
+            for answer in operation["responses"].values():
+                assert answer["content"]["application/json"]["example"]
+    for part in orjson.dumps(shown).split(b'"$ref":"#/components/schemas/')[1:]:
+        assert part.split(b'"')[0].decode() in shown["components"]["schemas"]
+
+
+def test_limits_are_those_in_force(shown: dict[str, Any]) -> None:
+    item = shown["components"]["schemas"]["Item"]["properties"]
+    assert item["features"]["maxProperties"] == LIMITS.features
+    assert item["history"]["anyOf"][0]["maxItems"] == LIMITS.history
+    batch = shown["paths"]["/api/v1/anomalies/detect/batch"]["post"]["requestBody"]
+    assert batch["content"]["application/json"]["schema"]["maxItems"] == LIMITS.items
+
+
+def test_the_shown_item_is_one_that_detect_takes(shown: dict[str, Any]) -> None:
+    detect = shown["paths"]["/api/v1/anomalies/detect"]["post"]["requestBody"]
+    body = orjson.dumps(detect["content"]["application/json"]["example"])
+    assert isinstance(parse_item(body, LIMITS), Item)
