@@ -57,14 +57,16 @@ def calibrate(
     """
     out = {}
     for subset in subsets(detectors):
-        cal = _one(subset, *_series(subset, found.raw, found.moved), how, slow, swiftness)
+        cal = fit_calibration(
+            subset, *_series(subset, found.raw, found.moved), how, slow, swiftness
+        )
         out[subset_key(subset, False)] = cal
         if not found.warm:
             continue
         series, beside = _series(subset, found.warm)
         enough = sum(map(len, beside)) >= 20
         out[subset_key(subset, True)] = (
-            _one(subset, series, beside, how, slow, swiftness) if enough else cal
+            fit_calibration(subset, series, beside, how, slow, swiftness) if enough else cal
         )
     return out
 
@@ -86,7 +88,7 @@ def _series(
     return series, beside
 
 
-def _one(
+def fit_calibration(
     subset: tuple[str, ...],
     series: list[Floats],
     beside: list[Floats],
@@ -94,6 +96,15 @@ def _one(
     slow: bool = True,
     swiftness: float = SWIFTNESS,
 ) -> Calibration:
+    """Fit one subset's calibration.
+
+    Parameters
+    ----------
+    subset : k detectors.
+    series : (k, n_i) of each stream, their magnitudes out of fold.
+    beside : (n_i,) of each stream, decades that what stood still adds.
+    how, slow, swiftness : see :func:`calibrate`.
+    """
     tails = {name: fit_tail([s[k] for s in series]) for k, name in enumerate(subset)}
     mixed = [
         combine(subset, np.stack([tails[name].decades(s[k]) for k, name in enumerate(subset)]))

@@ -14,6 +14,7 @@ from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector
 from models.fitting.calibrate import SWIFTNESS
 from models.fitting.cleaning import Cleaned
 from models.fitting.cross_validation import Part, make_folds, training_parts
+from models.fitting.following import Following, a_little, judge_following
 from models.fitting.options import FitOptions
 from models.fitting.scaling import (
     SHRINKAGE,
@@ -95,6 +96,11 @@ class FitPlan:
         # smoothing makes alarms last: where levels wander, in false ones, too
         self.swiftness = SWIFTNESS if steady else 1.0
         self.slow = self.steadiness is None or self.steadiness.slow
+        self.following: Following | None = None
+        if self.drift_mode == "normal" and self.scales.kept and not steady:
+            self.following = judge_following(
+                varied, self.horizon, self.shrinkage, self.slow, options.seed
+            )
         self.adaptation = self._adaptation()
         # the first readings of each stream, for folds that hold these out
         self.first = [self._first(s) for s in streams] if self.baseline else []
@@ -174,12 +180,28 @@ class FitPlan:
             return []
         return [
             f"levels {'hold' if found.steady else 'wander'}: the tail follows its stream"
-            f" {'a little' if found.steady else 'as far as it may'}, what is weak and lasts is"
+            f" {'a little' if self._little() else 'as far as it may'}, what is weak and lasts is"
             f" {'' if found.slow else 'not '}smoothed for ({found.surplus[0]:.1f} and"
             f" {found.surplus[1]:.1f} alarms on other readings where the budget allows one, without"
             f" and with it; {found.power[0]:.0%} and {found.power[1]:.0%} of small steps seen)",
+            *self._follows(),
             *self._forecast(),
         ]
+
+    def _follows(self) -> list[str]:
+        tried = self.following
+        if tried is None:
+            return []
+        return [
+            f"to follow a little is {'' if tried.little else 'not '}enough: {tried.surplus[1]:.1f}"
+            f" alarms on far readings where the budget allows one, {tried.power[1]:.0%} of lasting"
+            f" steps seen (as far as it may: {tried.surplus[0]:.1f} and {tried.power[0]:.0%})"
+        ]
+
+    def _little(self) -> bool:
+        """Return whether the data say that the tail need follow the stream a little only."""
+        steady = self.steadiness is not None and self.steadiness.steady
+        return steady or (self.following is not None and self.following.little)
 
     def _forecast(self) -> list[str]:
         if self.forecast is None:
@@ -208,14 +230,14 @@ class FitPlan:
     def _adaptation(self) -> AdaptationParams:
         """Return where drift is the fault the tail may follow the stream only a little.
 
-        Where levels hold it follows even less: what it would follow there is partly faults.
+        Where a little is enough it follows even less: what it would follow is partly faults.
         """
         asked = self.options.adaptation
         rate = AdaptationParams().rate if isinstance(asked, str) else float(asked)
         if self.drift_mode == "fault":
             return AdaptationParams(rate, most=1.5, furthest=1.0, start=0)
-        if isinstance(asked, str) and self.steadiness is not None and self.steadiness.steady:
-            return AdaptationParams(0.3 * rate, least=1.0, most=1.0, furthest=1.0)
+        if isinstance(asked, str) and self._little():
+            return a_little(rate)
         return AdaptationParams(rate)
 
     def folds(self) -> list[list[Part]]:

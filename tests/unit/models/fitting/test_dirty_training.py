@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models.bundles.bundle import Bundle
+from models.fitting.following import judge_following
 from models.fitting.model_set_fit import FitOptions, fit_model_set
 from models.fitting.steadiness import forecast_surplus, judge_steadiness
 from models.fitting.tolerance import choose_horizon
@@ -153,6 +154,25 @@ def test_levels_that_hold_need_no_tail_that_follows():
     assert not wandering.steady
 
 
+def test_a_tail_follows_as_far_as_it_may_only_where_the_levels_go_on_and_on():
+    """Else what it follows is faults that last: a little shows more of them, within the budget."""
+    calm = judge_following([plant(4000)], 0, 0.1, slow=True)
+    assert calm is not None
+    assert calm.little
+    assert calm.power[1] > calm.power[0]
+    assert calm.surplus[1] < 3
+    lasting = walk(4000)
+    lasting[:, 0] += np.arange(4000) * 0.05  # a level that never comes back
+    wandering = judge_following([lasting], 0, 0.1, slow=True)
+    assert wandering is not None
+    assert not wandering.little
+    odd = plant(4000)
+    odd[3300:3500, 0] += 6.0  # one stretch out of the ordinary decides nothing
+    still = judge_following([odd], 0, 0.1, slow=True)
+    assert still is not None
+    assert still.little
+
+
 def test_a_forecast_is_used_only_where_it_holds():
     calm = forecast_surplus([plant(4000)], 0.1, 5)
     assert calm is not None
@@ -168,4 +188,5 @@ def test_a_forecast_is_used_only_where_it_holds():
 def test_too_little_data_decide_nothing():
     assert choose_horizon([plant(100)]) == (0, [])
     assert judge_steadiness([plant(100)], 0, 0.1) is None
+    assert judge_following([plant(100)], 0, 0.1, slow=True) is None
     assert forecast_surplus([plant(100)], 0.1, 5) is None

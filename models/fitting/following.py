@@ -1,0 +1,178 @@
+"""Whether a tail has to follow its stream as far as it may, or a little is enough.
+
+Where levels wander a tail that follows its stream keeps the alarms of normal operation down. It
+also follows a fault that lasts for hours, and then no longer shows it. So both are tried as they
+serve, smoothing, adaptation and calibration, far beyond what was fitted on: on all that comes after
+the first two and the first three fifths of each stream, and, read backwards, on all that comes
+before the last ones. A little is enough where it holds the budget in half of these trials (one
+block out of the ordinary decides nothing) and sees more of what is injected, for 30 to 1,000
+readings, at a threshold that holds the budget there. A tail that alarms all the time has a
+threshold there that shows nothing, so what wanders further than a little is followed all the way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.fitting.calibrate import fit_calibration
+from models.fitting.injection import Fault, inject, steps
+from models.fitting.tolerance import BUDGET, HOLDS, Fold, fit_distance
+from models.scoring.adaptation import AdaptationParams, AdaptiveTail
+from models.scoring.calibration import Calibration
+
+Floats = NDArray[np.float64]
+
+_SHARES: Final = (0.4, 0.6)  # of a stream that is known in a trial
+_LEAST: Final = 200  # readings of a stream that can tell
+_KNOWN: Final = 10_000  # readings calibrated on, of all streams, the nearest
+_FRESH: Final = 15_000  # readings tried on, of each stream
+_STREAMS: Final = 3  # streams tried on
+_LEAD_IN: Final = 2_000  # readings gone through first, so that the tail is in its place
+_SIZES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+_LENGTHS: Final = (30, 300, 1_000)
+_COUNT: Final = 4  # faults of each size and length
+_MEDIUM: Final = -3.0  # log10 of the budget at which a fault is to be seen
+_NAME: Final = ("one_class_svm",)  # the distance stands for an unbounded detector
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What came of following as far as may be, and of following a little.
+
+    Parameters
+    ----------
+    little : whether a little is enough.
+    power : share of the readings of the injected faults that alarm, by far and by little.
+    surplus : alarm rate on other readings, in budgets, likewise.
+    """
+
+    little: bool
+    power: tuple[float, float]
+    surplus: tuple[float, float]
+
+
+def a_little(rate: float) -> AdaptationParams:
+    """Return what a tail may follow where levels hold: one decade, at a third of the pace."""
+    return AdaptationParams(0.3 * rate, least=1.0, most=1.0, furthest=1.0)
+
+
+def judge_following(
+    streams: Sequence[Floats], horizon: int, shrinkage: float, slow: bool, seed: int = 0
+) -> Following | None:
+    """Try both on readings far from those fitted on; None where there is too little data.
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+        Normal readings in their own units, features that vary only.
+    horizon, shrinkage : as decided by :mod:`models.fitting.tolerance`.
+    slow : whether the smoothed magnitude has a say, by :mod:`models.fitting.steadiness`.
+    """
+    folds = _folds([s for s in streams if len(s) >= _LEAST])
+    if not folds:
+        return None
+    rate = AdaptationParams().rate
+    both = (AdaptationParams(rate), a_little(rate))
+    found = np.array([_try(fold, horizon, shrinkage, both, slow, [seed, 5, k])
+                      for k, fold in enumerate(folds)])  # fmt: skip
+    power = found[:, :, 0].mean(axis=0)
+    surplus = np.sort(found[:, :, 1], axis=0)[(len(folds) - 1) // 2]
+    return Following(
+        bool(surplus[1] <= HOLDS and power[1] > power[0]),
+        (float(power[0]), float(power[1])), (float(surplus[0]), float(surplus[1])),
+    )  # fmt: skip
+
+
+def _folds(streams: list[Floats]) -> list[Fold]:
+    """(known, other) of all streams, forwards and backwards in time."""
+    out: list[Fold] = []
+    for share in _SHARES if streams else ():
+        for way in (1, -1):
+            ahead = [s[::way] for s in streams]
+            cut = [int(share * len(s)) for s in streams]
+            known = [s[:k] for s, k in zip(ahead, cut, strict=True)]
+            out.append((known, [s[k:][:_FRESH] for s, k in zip(ahead, cut, strict=True)]))
+    return out
+
+
+def _try(
+    fold: Fold,
+    horizon: int,
+    shrinkage: float,
+    ways: Sequence[AdaptationParams],
+    slow: bool,
+    seed: list[int],
+) -> list[list[float]]:
+    """Power and surplus of each way to follow."""
+    known, other = fold
+    score, spread = fit_distance(known, horizon, shrinkage)
+    share = _KNOWN // len(known)
+    near = [score(s[-share:]) for s in known]
+    tried = other[:_STREAMS]
+    calm = [score(s) for s in tried]
+    rng = np.random.default_rng(seed)
+    faults = [_faults(s.shape[0], s.shape[1], rng) for s in tried]
+    changed = [
+        [score(inject(s, fault, spread, rng)[fault.start : fault.end]) for fault in here]
+        for s, here in zip(tried, faults, strict=True)
+    ]
+    out = []
+    for how in ways:
+        cal = fit_calibration(_NAME, [s[None] for s in near], [np.zeros(len(s)) for s in near],
+                              how, slow, 1.0)  # fmt: skip
+        runs = [
+            _follow(cal, how, before[-_LEAD_IN:], after, {fault.start for fault in here})
+            for before, after, here in zip(near, calm, faults, strict=False)
+        ]
+        pooled = np.concatenate([u for u, _ in runs])
+        surplus = float(np.mean(pooled > cal.final.quantile(math.log10(BUDGET)))) / BUDGET
+        line = max(cal.final.quantile(_MEDIUM), float(np.quantile(pooled, 1.0 - BUDGET)))
+        seen = [
+            float(np.mean(_go_on(cal, how, states[fault.start], part)
+                          > np.maximum(u[fault.start : fault.end], line)))
+            for (u, states), here, parts in zip(runs, faults, changed, strict=True)
+            for fault, part in zip(here, parts, strict=True)
+        ]  # fmt: skip
+        out.append([float(np.mean(seen)), surplus])
+    return out
+
+
+def _faults(n: int, d: int, rng: np.random.Generator) -> list[Fault]:
+    """Return steps that last, of all sizes and lengths, none longer than a third of n readings."""
+    return [
+        fault
+        for length in _LENGTHS
+        for fault in steps(n, d, _SIZES, _COUNT, min(length, n // 3), rng)
+    ]
+
+
+def _fast(cal: Calibration, raw: Floats) -> list[float]:
+    values: list[float] = cal.combined(cal.decades({_NAME[0]: raw})).tolist()
+    return values
+
+
+def _follow(
+    cal: Calibration, how: AdaptationParams, before: Floats, raw: Floats, stops: set[int]
+) -> tuple[Floats, dict[int, list[float]]]:
+    """Magnitudes (n,) of ``raw`` as the tail sees them after ``before``, and its states."""
+    tail = AdaptiveTail(cal.median, age=how.start)
+    for fast in _fast(cal, before):
+        tail.step(fast, cal, how)
+    out, states = np.empty(len(raw)), {}
+    for i, fast in enumerate(_fast(cal, raw)):
+        if i in stops:
+            states[i] = tail.to_list()
+        out[i] = tail.step(fast, cal, how)[1]
+    return out, states
+
+
+def _go_on(cal: Calibration, how: AdaptationParams, state: list[float], raw: Floats) -> Floats:
+    """Magnitudes (n,) of ``raw`` as a tail of this state sees them."""
+    tail = AdaptiveTail.from_list(state)
+    return np.array([tail.step(fast, cal, how)[1] for fast in _fast(cal, raw)])
