@@ -122,7 +122,7 @@ class App:
         core = DetectionService(
             keeper,
             scoring,
-            StreamLookup(database, settings.use_stored_history),
+            StreamLookup(database, settings.use_stored_history, settings.feedback_raise_days),
             Journal(database, settings.journal_rest, IncidentRules.of(settings)),
             settings.request_deadline_s,
         )

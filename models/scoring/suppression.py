@@ -271,6 +271,46 @@ class Suppressor:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """All maintenance windows and machine-off conditions that have one of their effects."""
+
+    windows: tuple[MaintenanceWindow, ...] = ()
+    conditions: tuple[OffCondition, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.windows or self.conditions)
+
+    def of(self, stream: tuple[str, str | None], group: str) -> Suppressor:
+        """Return what speaks for a stream."""
+        return Suppressor(self.windows, self.conditions, stream, group)
+
+    @classmethod
+    def from_rows(
+        cls,
+        windows: Iterable[Mapping[str, Any]],
+        conditions: Iterable[Mapping[str, Any]],
+        effect: str,
+    ) -> Suppression:
+        """Read rows of the database; ``effect`` is the column that a window must have set."""
+        planned = (
+            MaintenanceWindow(
+                str(row["id"]), row["starts_at"], row["ends_at"], row["rrule"], row["time_zone"],
+                row["asset_pattern"], row["sensor_pattern"], row["group_pattern"], row["reason"],
+            )
+            for row in windows
+            if row[effect]
+        )  # fmt: skip
+        off = (
+            OffCondition(
+                row["feature"], row["operator"], row["value"], row["hold_s"], row["run_up_s"],
+                row["group_name"],
+            )
+            for row in conditions
+        )  # fmt: skip
+        return cls(tuple(planned), tuple(off))
+
+
 def suppressed_rows(
     suppressor: Suppressor, times: Sequence[datetime], rows: Iterable[Mapping[str, float]]
 ) -> list[bool]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from errors import InputError
 from models.scoring.ensemble import Reading, StreamOutcome, StreamWork
+from models.scoring.suppression import Suppression
 from schemas import merge_metadata
 from serving.requests.detect import Item
 
@@ -47,6 +48,8 @@ class StoredContext:
 
     stored: Mapping[StreamKey, StoredStream] = field(default_factory=dict)
     criticality: dict[str, str] = field(default_factory=dict)
+    suppression: Suppression = field(default_factory=Suppression)
+    false_alarms: Mapping[str, int] = field(default_factory=dict)
     degraded: bool = False
 
 
@@ -113,8 +116,18 @@ def _alone(item: Item, place: int, known: StoredContext) -> Planned:
         state=None,
         window=window,
         readings=[Reading(item.timestamp, item.features)],
+        **_said(item.asset_id, known),
     )
     return Planned(work, [place])
+
+
+def _said(asset_id: str, known: StoredContext) -> dict[str, Any]:
+    """Return what people planned for and said of an asset, as its work takes it."""
+    return {
+        "maintenance": known.suppression.windows,
+        "off_conditions": known.suppression.conditions,
+        "false_alarms": known.false_alarms.get(asset_id, 0),
+    }
 
 
 def _chain(key: StreamKey, members: list[tuple[int, Item]], known: StoredContext) -> Planned:
@@ -129,6 +142,7 @@ def _chain(key: StreamKey, members: list[tuple[int, Item]], known: StoredContext
         window=stored.window,
         readings=[Reading(item.timestamp, item.features) for _, item in members],
         renew=True,  # what is stored is no fault of the caller
+        **_said(members[0][1].asset_id, known),
     )
     return Planned(work, [place if item.history is None else None for place, item in members])
 

@@ -1,7 +1,8 @@
-"""Look up what the database knows of a request's streams: state, window, criticality.
+"""Look up what the database knows of a request's streams: state, window, criticality, plans.
 
-Look-ups of concurrent requests are made together, in one transaction. Criticalities are kept for
-a few seconds, so that a request with its own history need not touch the database.
+Look-ups of concurrent requests are made together, in one transaction. Criticalities and what people
+planned and said are kept for a few seconds, so that a request with its own history need not touch
+the database each time.
 """
 
 from __future__ import annotations
@@ -9,19 +10,23 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
 from db.assets import asset_criticalities
+from db.queries.feedback import false_alarms
+from db.queries.schedules import off_conditions, windows
 from db.queries.stored_windows import stored_windows
 from db.queries.stream_states import StoredState, newest_states, stream_key
 from db.queries.stream_states import StreamKey as DatabaseKey
 from errors import InputError, StorageUnavailable
 from models.scoring.ensemble import Reading
+from models.scoring.suppression import Suppression
 from serving import metrics
 from serving.batching import Batcher
 from serving.database import Database
@@ -35,6 +40,9 @@ from serving.detection.planning import (
 from serving.requests.detect import Item
 
 CRITICALITY_S = 5.0
+PLANS_S = 2.0
+#: Windows that ended longer ago concern no reading that is asked about, unless they recur.
+WINDOW_DAYS = 400
 CRITICALITIES_KEPT = 100_000
 #: A window of 30 readings of 24 features takes some 60 KB.
 WINDOWS_KEPT = 500
@@ -44,12 +52,22 @@ WINDOWS_KEPT = 500
 class _Wanted:
     streams: frozenset[StreamKey]
     assets: frozenset[str]
+    plans: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """What people planned for all assets, and how many false alarms they told of each."""
+
+    suppression: Suppression = field(default_factory=Suppression)
+    false_alarms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Found:
     streams: dict[StreamKey, StoredStream]
     criticality: dict[str, str]
+    plans: Plans | None
 
 
 class StreamLookup:
@@ -60,10 +78,17 @@ class StreamLookup:
     database : Database
     use_stored_history : bool
         Whether states and windows are read at all.
+    feedback_days : int
+        False alarms count for so long after people told of them.
     """
 
-    def __init__(self, database: Database, use_stored_history: bool = True) -> None:
+    def __init__(
+        self, database: Database, use_stored_history: bool = True, feedback_days: int = 30
+    ) -> None:
         self._database = database
+        self._feedback_days = feedback_days
+        self._plans = Plans()
+        self._planned_at = float("-inf")
         self._use_stored = use_stored_history
         self._criticality: dict[str, tuple[float, str]] = {}
         self._windows = Windows()
@@ -80,22 +105,26 @@ class StreamLookup:
         streams = frozenset(streams_to_look_up(items)) if self._use_stored else frozenset()
         known = StoredContext()
         known.criticality, missing = self._kept(assets_to_look_up(items))
-        if not streams and not missing:
+        plans = time.monotonic() - self._planned_at > PLANS_S
+        known.suppression, known.false_alarms = self._plans.suppression, self._plans.false_alarms
+        if not (streams or missing or plans):
             return known
         try:
             if not self._database.available:
                 raise StorageUnavailable("down")
             found = await self._batcher.submit(
-                _Wanted(streams, frozenset(missing)), weight=len(streams) + len(missing)
+                _Wanted(streams, frozenset(missing), plans),
+                weight=max(len(streams) + len(missing), 1),
             )
         except StorageUnavailable:
-            known.degraded = True
+            known.degraded = True  # plans as they were known last are better than none
             metrics.DEGRADED.labels("look_up").inc()
             return known
         # of the other requests' streams that were looked up together nothing is this one's business
         known.stored = {key: found.streams[key] for key in streams if key in found.streams}
         for asset in missing:
             known.criticality[asset] = found.criticality.get(asset, "medium")
+        known.suppression, known.false_alarms = self._plans.suppression, self._plans.false_alarms
         return known
 
     def _kept(self, assets: Iterable[str]) -> tuple[dict[str, str], list[str]]:
@@ -114,9 +143,14 @@ class StreamLookup:
     async def _together(self, wanted: list[_Wanted]) -> Sequence[_Found]:
         streams = {key for one in wanted for key in one.streams}
         assets = {asset for one in wanted for asset in one.assets}
-        ask = partial(look_up, streams=streams, assets=assets, windows_kept=self._windows)
+        days = self._feedback_days if any(one.plans for one in wanted) else None
+        ask = partial(
+            look_up, streams=streams, assets=assets, windows_kept=self._windows, plans_of=days
+        )
         found = await self._database.quick(ask)
         now = time.monotonic()
+        if found.plans is not None:
+            self._plans, self._planned_at = found.plans, now
         if len(self._criticality) + len(assets) > CRITICALITIES_KEPT:
             self._criticality.clear()
         for asset in assets:
@@ -165,8 +199,12 @@ def look_up(
     streams: Iterable[StreamKey],
     assets: Iterable[str],
     windows_kept: Windows,
+    plans_of: int | None = None,
 ) -> _Found:
-    """Read states with their windows, and criticalities, in one transaction."""
+    """Read states with their windows, and criticalities, in one transaction.
+
+    And, with ``plans_of``, the plans, with the false alarms of so many days.
+    """
     found: dict[StreamKey, StoredStream] = {}
     missing: dict[DatabaseKey, StoredState] = {}
     states = newest_states(connection, [stream_key(*key) for key in streams]) if streams else {}
@@ -180,4 +218,15 @@ def look_up(
         windows_kept.put(key[:2], states[key], window)
         found[key[0], key[1]] = StoredStream(states[key].state, window)
     criticality = asset_criticalities(connection, list(assets)) if assets else {}
-    return _Found(found, dict(criticality))
+    plans = None if plans_of is None else read_plans(connection, plans_of)
+    return _Found(found, dict(criticality), plans)
+
+
+def read_plans(connection: Connection, feedback_days: int) -> Plans:
+    """Read maintenance windows, machine-off conditions and false alarms."""
+    since = datetime.now(UTC) - timedelta(days=WINDOW_DAYS)
+    planned, off = windows(connection, since), off_conditions(connection)
+    return Plans(
+        Suppression.from_rows(planned, off, "suppresses_alarms"),
+        false_alarms(connection, feedback_days),
+    )

@@ -27,7 +27,7 @@ from db.queries.readings import ReadingFilter, StoredReading, export_readings, s
 from db.queries.schedules import off_conditions, windows
 from db.session import transaction
 from errors import DatasetError
-from models.scoring.suppression import MaintenanceWindow, OffCondition, OffState, Suppressor
+from models.scoring.suppression import OffState, Suppression, Suppressor
 from training.data.judgements import EXPECTED, FAULT, HEALTHY, Judgements
 from training.data.sources import TrainingData
 
@@ -124,7 +124,8 @@ def to_streams(
         key = (reading.asset_id, reading.sensor_id or None, reading.feature or None)
         grown = streams.get(key)
         if grown is None:
-            grown = streams[key] = _Growing(suppression.of(reading) if suppression else None)
+            suppressor = suppression.of(key[:2], reading.group or "") if suppression else None
+            grown = streams[key] = _Growing(suppressor)
         if grown.suppresses(reading):
             suppressed += 1
         else:
@@ -164,37 +165,10 @@ def to_streams(
     return TrainingData(list(columns), made, source, single=singles, judged=bool(judgements))
 
 
-@dataclass(frozen=True, slots=True)
-class Suppression:
-    """The maintenance windows with an effect on training, and the machine-off conditions."""
-
-    windows: tuple[MaintenanceWindow, ...]
-    conditions: tuple[OffCondition, ...]
-
-    def of(self, reading: StoredReading) -> Suppressor:
-        """Return what speaks for a reading's stream."""
-        stream = reading.asset_id, reading.sensor_id or None
-        return Suppressor(self.windows, self.conditions, stream, reading.group or "")
-
-
 def _suppression(connection: Connection, start: datetime | None) -> Suppression:
     since = start or datetime(1, 1, 2, tzinfo=UTC)
-    planned = tuple(
-        MaintenanceWindow(
-            str(row["id"]), row["starts_at"], row["ends_at"], row["rrule"], row["time_zone"],
-            row["asset_pattern"], row["sensor_pattern"], row["group_pattern"],
-        )
-        for row in windows(connection, since)
-        if row["excluded_from_training"]
-    )  # fmt: skip
-    off = tuple(
-        OffCondition(
-            row["feature"], row["operator"], row["value"], row["hold_s"], row["run_up_s"],
-            row["group_name"],
-        )
-        for row in off_conditions(connection)
-    )  # fmt: skip
-    return Suppression(planned, off)
+    planned, off = windows(connection, since), off_conditions(connection)
+    return Suppression.from_rows(planned, off, "excluded_from_training")
 
 
 class _Growing:

@@ -1,0 +1,86 @@
+"""Plain ``/detect`` heeds what people planned and said, as the bridge's calls do."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.fixtures.bundle import points
+from tests.fixtures.service import Service
+from tests.integration.serving.test_incidents_api import http
+
+__all__ = ["http"]
+
+AT = "2026-01-01T06:30:00+00:00"
+SPAN = {"start": "2026-01-01T06:00:00Z", "end": "2026-01-01T07:00:00Z"}
+
+
+@pytest.fixture
+def item(plant: Any) -> dict[str, Any]:
+    """A reading of an asset of its own that is far out."""
+    features = {**points(plant, 0, 0, 1)[0].features, "pressure": 1000.0}
+    return {"asset_id": f"P-{uuid4()}", "features": features, "timestamp": AT}
+
+
+def metadata(service: Service, item: dict[str, Any]) -> dict[str, Any]:
+    with service.client() as client:
+        answer = client.post("/detect", json=item)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()["metadata"]
+    return found
+
+
+@pytest.mark.parametrize("history", [False, True])
+def test_a_maintenance_window_suppresses_within_its_span_until_it_is_deleted(
+    service: Service, http: httpx.Client, item: dict[str, Any], history: bool
+) -> None:
+    if history:
+        item["history"] = [item["features"]] * 3
+    window = {**SPAN, "asset_id": item["asset_id"], "reason": "oil"}
+    assert "suppressed" not in metadata(service, item)
+    made = http.post("/maintenance-windows", json=window).json()
+    service.until(lambda: "suppressed" in metadata(service, item))
+    said = metadata(service, item)["suppressed"]
+    assert said == {"by": "maintenance", "window": made["id"], "reason": "oil"}
+    later = {**item, "timestamp": "2026-01-01T07:00:00+00:00"}
+    assert "suppressed" not in metadata(service, later)
+    found = http.get("/incidents", params={"asset_id": item["asset_id"]}).json()["incidents"]
+    assert [one["opened_at"] for one in found] == [AT]
+    http.delete(f"/maintenance-windows/{made['id']}")
+    service.until(lambda: "suppressed" not in metadata(service, item))
+
+
+def test_a_machine_that_is_off_raises_no_incident(
+    service: Service, http: httpx.Client, item: dict[str, Any]
+) -> None:
+    off = {"group": "default", "feature": "pressure", "operator": ">", "value": 999.0}
+    http.put("/off-conditions", json={"off_conditions": [off]})
+    try:
+        service.until(lambda: "suppressed" in metadata(service, item))
+        assert metadata(service, item)["suppressed"]["condition"] == "pressure > 999"
+    finally:
+        http.put("/off-conditions", json={"off_conditions": []})
+    service.until(lambda: "suppressed" not in metadata(service, item))
+
+
+def test_a_false_alarm_raises_what_opens_and_withdrawn_does_not(
+    service: Service, http: httpx.Client, item: dict[str, Any]
+) -> None:
+    before = metadata(service, item)["event"]["incident"]
+    assert "affected_by_feedback" not in before
+    body = {"asset_id": item["asset_id"], **SPAN, "verdict": "false_alarm"}
+    said = [http.post("/feedback", json=body).json() for _ in range(5)]
+    needed = before["needed_log10_p"] - 2.0  # four of them reach the bound
+
+    def incident() -> dict[str, Any]:
+        found: dict[str, Any] = metadata(service, item)["event"]["incident"]
+        return found
+
+    service.until(lambda: incident().get("affected_by_feedback") is True)
+    service.until(lambda: incident()["needed_log10_p"] == pytest.approx(needed))
+    for one in said:
+        http.post(f"/feedback/{one['id']}/withdraw", json={})
+    service.until(lambda: incident() == before)
