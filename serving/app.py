@@ -24,6 +24,7 @@ from errors import InputError
 from models.registry.base import open_registry
 from models.scoring.policy import ScoringPolicy
 from serving.auth import Keys
+from serving.bundles.catalogue import Catalogue
 from serving.bundles.champion import Champion
 from serving.bundles.manager import BundleManager
 from serving.bundles.registry_client import (
@@ -48,9 +49,11 @@ from serving.http.openapi import document
 from serving.http.rest_app import Call, Guard
 from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
 from serving.incident_timer import IncidentTimer
+from serving.page.page import Parts
 from serving.page.page import build as build_page
 from serving.precision_monitor import PrecisionMonitor
 from serving.requests.detect import Limits, parse_batch, parse_item
+from serving.swim_lanes import SwimLanes
 from serving.training_queue import JobBounds, TrainingQueue
 
 log = logging.getLogger("bentoml.serving")
@@ -68,6 +71,7 @@ class App:
         registry: RegistryClient,
         housekeeping: Housekeeping,
         timer: IncidentTimer,
+        shown: Parts,
     ) -> None:
         self._settings = settings
         self._registry = registry
@@ -76,6 +80,7 @@ class App:
         self._jobs = jobs
         self._housekeeping = housekeeping
         self._timer = timer
+        self._shown = shown
         self._limits = Limits(
             settings.max_batch_items,
             settings.max_features,
@@ -150,7 +155,15 @@ class App:
             settings.kafka_topic_incidents,
         )
         timer = IncidentTimer(database, clockwork)
-        parts = cls(settings, core, database, jobs, registry, housekeeping, timer)
+        shown = Parts(
+            database,
+            keeper,
+            Catalogue(registry, champion),
+            SwimLanes(database),
+            DriftMonitor(database),
+            Chatter(settings.chatter_openings, settings.chatter_span_s),
+        )
+        parts = cls(settings, core, database, jobs, registry, housekeeping, timer, shown)
         on_sigterm(jobs.stopping)
         await database.start()
         await keeper.start()
@@ -193,18 +206,19 @@ class App:
             max_shelve_s=settings.max_shelve_s,
             body_bytes=self._limits.body_bytes,
         )
-        drift = DriftMonitor(self._database)
         precision = PrecisionMonitor(self._database)
         rest = Handlers(
-            self._core, self._database, self._jobs, self._registry, self._limits, drift, precision
+            self._core,
+            self._database,
+            self._jobs,
+            self._registry,
+            self._limits,
+            self._shown.drift,
+            precision,
         )
         number = own_version()
         schedules = ScheduleHandlers(self._database, callers, self._limits.body_bytes)
-        kpis = KpiHandlers(
-            self._database,
-            settings.operator_positions,
-            Chatter(settings.chatter_openings, settings.chatter_span_s),
-        )
+        kpis = KpiHandlers(self._database, settings.operator_positions, self._shown.chatter)
         listed = [
             *kpi_calls(kpis),
             *incident_calls(incidents),
@@ -217,14 +231,7 @@ class App:
 
     def pages(self, keys: Keys, callers: Callers) -> tuple[list[Call], Guard]:
         """Return the operator's page, and who may see it."""
-        return build_page(
-            keys,
-            callers,
-            self._database,
-            self._core.keeper,
-            topic=self._settings.kafka_topic_incidents,
-            max_shelve_s=self._settings.max_shelve_s,
-        )
+        return build_page(keys, callers, self._shown, self._settings)
 
     async def close(self) -> None:
         """Stop everything that was started, the database last."""

@@ -22,11 +22,11 @@ from errors import NotFound, UnknownGroup
 from models.bundles.bundle import Bundle
 from models.feature_drift import compare, recent_columns
 from models.registry.base import CHAMPION
+from models.registry.promotion import load_version
 from runtime import run_command
 from training.cli.common import consoles, entry, registry_of
 from training.cli.fit_arguments import count
 from training.data.sources import TrainingData, load_data
-from training.publishing.promotion import load_version
 
 #: recent values of each feature and score, by group
 Recent = Callable[[str], dict[str, list[float]]]

@@ -15,6 +15,7 @@ from config import Settings
 from errors import BundleError, TrainingError
 from models.bundles.bundle import Bundle, Rule
 from models.fitting.options import FitOptions
+from models.registry.promotion import load_champion
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from training.cli.common import policy_of, registry_of
@@ -27,7 +28,6 @@ from training.evaluation.summary import Measures, measure
 from training.fitting.bundle_builder import assemble
 from training.fitting.parallel_fit import Result, Task, run_tasks
 from training.publishing.mlflow_tracking import begun_run
-from training.publishing.promotion import load_champion
 from training.publishing.publish import Published, Trained, publish
 
 

@@ -18,6 +18,7 @@ from models.bundles.bundle import Bundle
 from models.fitting.options import FitOptions
 from models.registry.base import CHALLENGER, CHAMPION, Registry
 from models.registry.bento_store import import_alias
+from models.registry.promotion import VERDICT_TAG, load_version, promote, roll_back
 from runtime import run_command
 from training.cli.common import consoles, entry, policy_of, registry_of
 from training.cli.fit_arguments import share
@@ -27,7 +28,6 @@ from training.data.preparation import prepare
 from training.data.sources import POSTGRESQL, TrainingData, load_data
 from training.fitting.parallel_fit import Task
 from training.publishing.comparison import Column, Comparison, compare, unseen
-from training.publishing.promotion import VERDICT_TAG, load_version, promote, roll_back
 from training.publishing.publish import held_out
 from training.reports.fit_report import number, print_versions
 from training.unregistered import register_kept

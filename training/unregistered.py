@@ -15,9 +15,9 @@ from models.bundles.atomic_files import commit_dir, draft_folder
 from models.bundles.bundle import Bundle
 from models.registry.base import CHALLENGER, CHAMPION, Registry
 from models.registry.mlflow_setup import without_login
+from models.registry.promotion import challenge, promote
 from models.registry.pyfunc import BundleModel
 from models.scoring.policy import ScoringPolicy
-from training.publishing.promotion import challenge, promote
 
 log = logging.getLogger(__name__)
 

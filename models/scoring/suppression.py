@@ -36,6 +36,8 @@ _FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY")
 _MOST_RULE: Final = 500
 _LONGEST: Final = timedelta(days=366)
 _DAY: Final = timedelta(days=1)
+#: How far ahead the next spans of a rule are looked for.
+_HORIZON: Final = timedelta(days=731)
 _UNTIL: Final = re.compile(r";?\bUNTIL=(\d{8}(?:T\d{6})?)(Z?)", re.IGNORECASE)
 
 MAINTENANCE: Final = "maintenance"
@@ -100,6 +102,24 @@ class MaintenanceWindow:
         if at < self.start:
             return False
         return any(begin <= at < end for begin, end in _spans(self, at.astimezone(UTC).date()))
+
+    def upcoming(self, since: datetime, most: int) -> list[tuple[datetime, datetime]]:
+        """Return its next spans (UTC) that are not over at ``since``, at most so many.
+
+        Of a rule only the two years after ``since`` are looked at: one that fits no day must end.
+        """
+        if self.rrule is None:
+            return [(self.start, self.end)] if self.end > since else []
+        zone = _zone(self.time_zone)
+        first = self._local(self.start)
+        lasts = self._local(self.end) - first
+        rule, count, until = _rule(self.rrule, self.time_zone, first)
+        horizon = self._local(since) + _HORIZON
+        bounded = rule.replace(until=horizon if until is None else min(until, horizon))
+        spans = (
+            (_instant(at, zone, 0), _instant(at + lasts, zone, 1)) for at in islice(bounded, count)
+        )
+        return list(islice((span for span in spans if span[1] > since), most))
 
     def _local(self, at: datetime) -> datetime:
         return at.astimezone(_zone(self.time_zone)).replace(tzinfo=None)

@@ -20,6 +20,7 @@ from models.bundles.atomic_files import cached
 from models.registry.base import Registry, open_registry
 from models.registry.mlflow_lookup import LookupUnsupported, alias_lookup
 from models.registry.mlflow_setup import without_login
+from models.registry.promotion import promote, roll_back
 
 ANSWER_LIMIT = 32 * 2**20
 #: Seconds for a bundle on its way from a distant store.
@@ -31,7 +32,10 @@ class RegistryClient(Protocol):
     """Interface of what the service asks of the registry."""
 
     async def ask(self, what: str, **details: Any) -> Any:
-        """Ask ``alias(name)``, ``fetch(version, into)`` or ``runs(limit, page, model_name)``."""
+        """Ask ``alias(name)``, ``fetch(version, into)`` or ``runs(limit, page, model_name)``.
+
+        Further ``versions()``, ``promote(version, why)`` and ``roll_back()``.
+        """
 
     async def close(self) -> None:
         """Release what was started."""
@@ -45,6 +49,12 @@ def answer(registry: Registry, what: str, details: dict[str, Any]) -> Any:
         return str(registry.fetch(details["version"], Path(details["into"])))
     if what == "runs":
         return registry.runs(**details)
+    if what == "versions":
+        return registry.versions()
+    if what == "promote":
+        return promote(registry, details["version"], details["why"])
+    if what == "roll_back":
+        return roll_back(registry)
     raise ValueError(what)
 
 

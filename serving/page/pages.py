@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -32,7 +33,13 @@ HEADERS: Final = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
-SCREENS: Final = (("/", "Incidents"),)
+SCREENS: Final = (
+    ("/", "Incidents"),
+    ("/fleet", "Fleet"),
+    ("/maintenance", "Maintenance"),
+    ("/kpis", "Alarm KPIs"),
+    ("/models", "Models"),
+)
 
 
 class Pages:
@@ -69,7 +76,9 @@ class Pages:
     ) -> Response:
         """Render a template with what every screen has: who looks, and how things stand."""
         visitor = await self.visitor(request)
-        text = self._environment.get_template(template).render(
+        # in a thread: a list of a thousand takes long enough for a detection to wait behind it
+        text = await asyncio.to_thread(
+            self._environment.get_template(template).render,
             visitor=visitor,
             open_service=self._sessions.open,
             health=await self._health.look(),

@@ -19,6 +19,7 @@ from errors import AnomalyError, Unavailable
 from models.bundles.bundle import Bundle
 from models.registry.base import CHALLENGER, CHAMPION, Registry
 from models.registry.bento_store import Imported, import_alias, import_version
+from models.registry.promotion import Champion, challenge, load_champion, promote
 from models.registry.pyfunc import BundleModel
 from models.scoring.policy import ScoringPolicy
 from training.cli.progress import ProgressDisplay
@@ -26,13 +27,19 @@ from training.data.sources import TrainingData
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Result, Task
 from training.publishing.comparison import Comparison, compare, unseen
-from training.publishing.promotion import Champion, challenge, load_champion, promote
 from training.unregistered import in_words, keep
 
 log = logging.getLogger(__name__)
 
 HOW = "python -m training.promote --force makes it champion"
 _EXAMPLE_ROWS = 5
+#: Characters of a tag; MLflow takes 5,000.
+_MOST_TAG = 4500
+#: Figures of the held-out readings that are kept with a version.
+_HELD_OUT = (
+    "alarm_rate", "alarm_rate_low", "alarm_rate_high", "held_out_readings", "f1",
+    "missed_alarm_rate", "events", "events_detected", "false_events_per_month.medium",
+)  # fmt: skip
 
 
 class JobLostError(AnomalyError):
@@ -145,6 +152,7 @@ def _registered(
         "source": trained.data.source,
         "content_version": trained.bundle.version,
         "recipe": json.dumps(dict(trained.recipe)),
+        "held_out": held_out_tag(trained.measured),
     }
     example, output = example_frames(trained.bundle, trained.data, policy)
     try:
@@ -159,6 +167,18 @@ def _registered(
             f" kept: python -m training.promote --register {shlex.quote(str(home))}",
             code="registry_unavailable",
         ) from error
+
+
+def held_out_tag(measured: Mapping[str, Measures]) -> str:
+    """Return what was measured on held-out readings, by group, short enough for a tag."""
+    kept: dict[str, dict[str, float]] = {}
+    for group, measures in measured.items():
+        found = measures.flat()
+        figures = {name: float(f"{found[name]:.4g}") for name in _HELD_OUT if name in found}
+        if len(json.dumps({**kept, group: figures})) > _MOST_TAG:
+            break
+        kept[group] = figures
+    return json.dumps(kept)
 
 
 def _log(trained: Trained, settings: Settings, policy: ScoringPolicy, native: bool) -> None:

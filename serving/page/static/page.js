@@ -3,6 +3,7 @@
 (() => {
   const zone = Intl.DateTimeFormat().resolvedOptions();
   const format = new Intl.DateTimeFormat(zone.locale, { dateStyle: "medium", timeStyle: "medium" });
+  const brief = new Intl.DateTimeFormat(zone.locale, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   const REFRESH_MS = 5000;
 
   function times(root) {
@@ -10,7 +11,7 @@
       const at = new Date(one.dateTime);
       if (isNaN(at)) continue;
       one.dataset.local = "";
-      one.textContent = format.format(at);
+      one.textContent = ("brief" in one.dataset ? brief : format).format(at);
     }
   }
 
@@ -94,6 +95,10 @@
     const root = event.detail.elt;
     times(root.parentElement || root);
     spans(root);
+    for (const one of root.querySelectorAll("input[data-zone]")) {
+      one.value = zone.timeZone;
+      one.removeAttribute("data-zone");
+    }
     const facts = document.getElementById("facts");
     if (facts) {
       for (const one of document.querySelectorAll("input[name=version]")) one.value = facts.dataset.version;

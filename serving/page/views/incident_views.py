@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from db.fault_codes import fault_codes
 from db.incident_actions import Action, Outcome, perform
 from db.queries.incidents import (
     IncidentFilter,
@@ -162,7 +163,7 @@ def _incident(connection: Connection, wanted: UUID) -> dict[str, Any]:
         "log": get_log(connection, wanted, limit=LOG),
         "near": [one for one in near if one["id"] != wanted][:NEIGHBOURS],
         "series": incident_series(incident, readings),
-        "fault_codes": [],
+        "fault_codes": fault_codes(connection)[0],
         "truncated": len(readings) == READINGS,
     }
 

@@ -16,13 +16,13 @@ from db.session import transaction
 from errors import NotFound
 from models.fitting.options import FitOptions
 from models.registry.base import CHAMPION
+from models.registry.promotion import load_version
 from tests.fixtures.training import small_plant
 from training import rest_job
 from training.cli.common import registry_of
 from training.cli.progress import ProgressDisplay
 from training.fit import parser
 from training.pipeline import Request, train
-from training.publishing.promotion import load_version
 
 OWNER = "test:1"
 

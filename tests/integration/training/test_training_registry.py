@@ -15,12 +15,12 @@ import pytest
 from config import Settings
 from errors import AnomalyError, InputError, TrainingError, Unavailable
 from models.registry.base import CHALLENGER, CHAMPION
+from models.registry.promotion import promote as make_champion
 from tests.fixtures.training import TINIEST, run, settings_for, small_plant
 from training import pipeline, promote
 from training.cli.common import registry_of
 from training.pipeline import Outcome, Request
 from training.publishing import publish
-from training.publishing.promotion import promote as make_champion
 
 pytestmark = pytest.mark.usefixtures("bento_home")
 PLANT = small_plant(readings=160)

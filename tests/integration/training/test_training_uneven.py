@@ -12,11 +12,11 @@ from config import Settings
 from datasets import Stream
 from errors import TrainingError
 from models.registry.base import CHAMPION
+from models.registry.promotion import load_version
 from tests.fixtures.training import TINIEST, run, settings_for
 from training.cli.common import registry_of
 from training.data.sources import TrainingData
 from training.pipeline import Outcome, Request
-from training.publishing.promotion import load_version
 
 NAMES = ["vib", "temp", "flow"]
 

@@ -1,0 +1,97 @@
+"""The fleet over time: what each asset's readings were at their worst, step by step."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from db.queries.slices import WITHIN, slices, walk
+
+#: States of a step, the one that counts most first; a step without a reading has none of them.
+STATES: Final = ("anomaly", "maintenance", "off", "warming_up", "normal")
+#: Assets that are listed at most.
+MOST_ASSETS: Final = 5000
+
+_CELLS = text(f"""
+    SELECT asset_id,
+           CAST(floor(extract(epoch FROM timestamp - CAST(:origin AS timestamptz)) / :step)
+                AS integer) AS cell,
+           max(final_score) AS score,
+           count(*) AS readings,
+           count(*) FILTER (WHERE is_anomaly AND NOT metadata ? 'suppressed') AS anomalies,
+           max(final_score) FILTER (WHERE is_anomaly AND NOT metadata ? 'suppressed') AS alarming,
+           bool_or(metadata -> 'suppressed' ->> 'by' = 'maintenance') AS maintenance,
+           bool_or(metadata ? 'suppressed') AS suppressed,
+           bool_and(metadata ? 'warming_up') AS warming_up
+    FROM anomaly_detections
+    WHERE timestamp >= :start AND timestamp < :end AND {WITHIN}
+    GROUP BY 1, 2
+""")  # noqa: S608 (constants)
+_ASSETS = text("""
+    SELECT asset_id, max(last_timestamp) AS last_at, max(updated_at) AS stored_at
+    FROM stream_states GROUP BY asset_id ORDER BY asset_id LIMIT :most
+""")
+_STREAMS = text("""
+    SELECT NULLIF(sensor_id, '') AS sensor_id, NULLIF(feature, '') AS feature,
+           max(last_timestamp) AS last_at, max(updated_at) AS stored_at,
+           max(bundle_version) AS bundle_version
+    FROM stream_states WHERE asset_id = :asset
+    GROUP BY sensor_id, feature ORDER BY sensor_id, feature LIMIT 1000
+""")
+
+
+class Cell(NamedTuple):
+    """One step of one asset: its number, worst score, state, and worst score that alarms."""
+
+    at: int
+    score: float
+    state: str
+    alarming: float | None
+
+
+def fleet_assets(connection: Connection) -> list[dict[str, Any]]:
+    """Assets that ever sent a reading, with the time of the last and when it was stored."""
+    rows = connection.execute(_ASSETS, {"most": MOST_ASSETS}).mappings()
+    return [dict(row) for row in rows]
+
+
+def asset_streams(connection: Connection, asset_id: str) -> list[dict[str, Any]]:
+    """Return the streams of an asset."""
+    rows = connection.execute(_STREAMS, {"asset": asset_id}).mappings()
+    return [dict(row) for row in rows]
+
+
+def fleet_cells(
+    connection: Connection, start: datetime, end: datetime, step_s: int
+) -> dict[str, list[Cell]]:
+    """Return by asset the steps of ``start <= t < end`` that hold a reading, in order."""
+    found: dict[str, dict[int, Cell]] = {}
+    values = {"origin": start, "step": step_s, "start": start, "end": end}
+    for part in walk(connection, slices(connection, start, end)):
+        for row in connection.execute(_CELLS, {**values, **part.values()}):
+            cells = found.setdefault(row.asset_id, {})
+            told = Cell(row.cell, row.score, _state(row), row.alarming)
+            before = cells.get(row.cell)  # a step that two slices share
+            cells[row.cell] = told if before is None else _worse(before, told)
+    return {asset: [cells[at] for at in sorted(cells)] for asset, cells in sorted(found.items())}
+
+
+def _state(row: Any) -> str:
+    if row.anomalies:
+        return "anomaly"
+    if row.suppressed:
+        return "maintenance" if row.maintenance else "off"
+    return "warming_up" if row.warming_up else "normal"
+
+
+def _worse(one: Cell, other: Cell) -> Cell:
+    """Join what two slices say of one step."""
+    alarming = [score for score in (one.alarming, other.alarming) if score is not None]
+    return Cell(
+        one.at,
+        max(one.score, other.score),
+        min(one.state, other.state, key=STATES.index),
+        max(alarming, default=None),
+    )

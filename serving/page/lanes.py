@@ -1,0 +1,86 @@
+"""Lanes of the fleet as runs of equal steps, so that a thousand of them stay light. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final
+
+from serving.page.words import ago
+from serving.swim_lanes import SILENT, Fleet, Lane
+
+#: What a state is called; how often each occurred is said beside the lane.
+LANE_WORDS: Final = {
+    "anomaly": "anomalies", "maintenance": "in maintenance", "off": "switched off",
+    "warming_up": "warming up", SILENT: "no data", "normal": "well",
+}  # fmt: skip
+_ORDER: Final = ("critical", "high", "medium", "low")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Equal steps in a row: where they begin and how far they reach, in percent of the lane."""
+
+    left: float
+    width: float
+    kind: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One asset as it is drawn.
+
+    ``now`` is the severity of its newest step that holds a reading, ``worst`` that of the span.
+    """
+
+    asset_id: str
+    runs: list[Run]
+    now: str | None
+    worst: str | None
+    score: float | None
+    spent: dict[str, str]
+
+
+def rows(fleet: Fleet, *, wrong_only: bool) -> list[Row]:
+    """Return the lanes as rows, in the order of their names."""
+    found = (_row(lane, fleet) for lane in fleet.lanes)
+    return [row for row in found if row.worst is not None or not wrong_only]
+
+
+def _row(lane: Lane, fleet: Fleet) -> Row:
+    kinds = [
+        severity or state for severity, state in zip(lane.severities, lane.states, strict=True)
+    ]
+    share = 100 / fleet.steps
+    runs, at = [], 0
+    for kind, group in groupby(kinds):
+        length = sum(1 for _ in group)
+        if kind != "normal":  # the lane's own colour
+            worst = max((s for s in lane.scores[at : at + length] if s is not None), default=None)
+            runs.append(Run(round(at * share, 2), round(length * share, 2), kind,
+                            _says(kind, worst, length * fleet.step_s)))  # fmt: skip
+        at += length
+    told = [kind for kind, state in zip(kinds, lane.states, strict=True) if state != SILENT]
+    seen = [one for one in lane.severities if one is not None]
+    spent = {
+        state: ago(lane.states.count(state) * fleet.step_s)
+        for state in LANE_WORDS
+        if state != "normal" and state in lane.states
+    }
+    return Row(
+        lane.asset_id, runs, told[-1] if told and told[-1] in _ORDER else None,
+        min(seen, key=_ORDER.index, default=None),
+        max((s for s in lane.scores if s is not None), default=None), spent,
+    )  # fmt: skip
+
+
+def _says(kind: str, worst: float | None, seconds: int) -> str:
+    if kind in _ORDER:
+        return f"{kind}, score {worst:.2f}, {ago(seconds)}"
+    return f"{LANE_WORDS[kind]}, {ago(seconds)}"
+
+
+def marks(fleet: Fleet, count: int) -> list[Any]:
+    """Return times that divide the span evenly, for the axis."""
+    return [fleet.start + (fleet.end - fleet.start) * at / count for at in range(count)]

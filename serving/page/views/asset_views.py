@@ -1,0 +1,147 @@
+"""One asset: its streams over time, its incidents and windows, how much it matters, a new start."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from db.assets import get_asset, set_assets
+from db.queries.fleet import asset_streams
+from db.queries.incidents import IncidentFilter, incident_page, incident_readings
+from db.queries.schedules import request_reset, windows
+from errors import AnomalyError, InputError
+from schemas import CRITICALITIES, check_name
+from serving.database import Database
+from serving.http.paths import path_asset
+from serving.http.rest_app import Call
+from serving.http.schedule_handlers import RECENT
+from serving.page.forms import Form, FormReader
+from serving.page.pages import Pages, given_query
+from serving.page.series import series
+from serving.page.views.maintenance_views import concerns
+from serving.requests.incident_bodies import read_span
+
+INCIDENTS: Final = 50
+READINGS: Final = 5000
+#: What is shown without being asked for: the time before the stream's last reading.
+SPAN: Final = timedelta(hours=24)
+#: Features that are drawn; the table of readings has no more either.
+FEATURES: Final = 8
+
+
+class AssetViews:
+    """The screen.
+
+    Parameters
+    ----------
+    pages : Pages
+    forms : FormReader
+    database : Database
+    """
+
+    def __init__(self, pages: Pages, forms: FormReader, database: Database) -> None:
+        self._pages = pages
+        self._forms = forms
+        self._database = database
+
+    async def show(self, request: Request) -> Response:
+        """Show an asset."""
+        return await self._show(request, [])
+
+    async def act(self, request: Request) -> Response:
+        """Say how much it matters, or have its streams start anew."""
+        asset = path_asset(request, "/assets/")
+        form = await self._forms.read(request)
+        try:
+            said = await self._database.run(lambda connection: _act(connection, asset, form))
+        except AnomalyError as error:
+            if error.status in (401, 403):
+                raise
+            return await self._show(request, [_message("failed", error.message)])
+        return await self._show(request, [_message("done", f"{said}, as {form.who}")])
+
+    async def _show(self, request: Request, messages: list[dict[str, str]]) -> Response:
+        asset, query = path_asset(request, "/assets/"), given_query(request)
+        found = await self._database.run(lambda connection: _asset(connection, asset, query))
+        return await self._pages.show(
+            request, "asset.html", messages=messages, query=query, **found
+        )
+
+
+def _asset(connection: Connection, asset: str, query: dict[str, str]) -> dict[str, Any]:
+    streams = asset_streams(connection, asset)
+    chosen = _chosen(streams, query)
+    now = datetime.now(UTC)
+    found: dict[str, Any] = {
+        "asset": get_asset(connection, asset),
+        "streams": streams,
+        "chosen": chosen,
+        "windows": [row for row in windows(connection, now - RECENT) if concerns(row, asset)],
+        "incidents": incident_page(connection, IncidentFilter(asset_id=asset), limit=INCIDENTS)[0],
+        "series": None,
+        "problem": None,
+        "truncated": False,
+    }
+    if chosen is not None:
+        try:
+            given = {k: v for k, v in query.items() if k in ("start_date", "end_date")}
+            start, end, _ = read_span(given)
+        except InputError as error:
+            return {**found, "problem": error.message}
+        end = end or (start + SPAN if start else chosen["last_at"] or now)
+        wanted = {"asset_id": asset, **chosen, "started_at": end, "cleared_at": end}
+        readings = incident_readings(
+            connection, wanted, start=start or end - SPAN, end=end, limit=READINGS
+        )
+        names = list(dict.fromkeys(name for one in readings[-1:] for name in one["features"]))
+        drawn = series(readings, names[:FEATURES])
+        shade = [
+            [one["started_at"].timestamp(), (one["cleared_at"] or end).timestamp()]
+            for one in found["incidents"]
+            if (one["sensor_id"], one["feature"]) == (chosen["sensor_id"], chosen["feature"])
+        ]
+        found |= {"series": {**drawn, "shade": shade}, "truncated": len(readings) == READINGS}
+    return found
+
+
+def _chosen(streams: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any] | None:
+    """Return the stream that was asked for, else the one that was active last."""
+    if "sensor_id" in query or "feature" in query:
+        wanted = query.get("sensor_id"), query.get("feature")
+        return next((s for s in streams if (s["sensor_id"], s["feature"]) == wanted), None)
+    timed = [one for one in streams if one["last_at"] is not None]
+    return max(timed, key=lambda one: one["last_at"], default=None)
+
+
+def _act(connection: Connection, asset: str, form: Form) -> str:
+    why = form.text("why")
+    if form.text("do") == "reset":
+        sensor = form.text("sensor_id")
+        if sensor is not None:
+            check_name(sensor, "sensor_id")
+        request_reset(connection, asset, sensor, form.who, why, None)
+        return "Its streams start anew with their next reading"
+    criticality = form.text("criticality")
+    if criticality not in CRITICALITIES:
+        raise InputError(
+            f"criticality: {criticality!r:.40} is none of {', '.join(CRITICALITIES)}",
+            field="criticality",
+        )
+    set_assets(connection, {asset: criticality}, form.who, why)
+    return f"Its criticality is {criticality}"
+
+
+def _message(kind: str, text: str) -> dict[str, str]:
+    return {"kind": kind, "text": text, "about": ""}
+
+
+def asset_pages(views: AssetViews) -> list[Call]:
+    """Return the addresses."""
+    return [
+        Call("/assets/{id:path}", "GET", "read", views.show),
+        Call("/assets/{id:path}", "POST", "operate", views.act),
+    ]

@@ -1,0 +1,68 @@
+"""The alarm system's own figures, against those of ISA-18.2."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from db.alarm_kpis import alarm_kpis
+from db.queries.alarm_load import Chatter, top_chattering, top_standing
+from errors import AnomalyError
+from serving.database import Database
+from serving.http.rest_app import Call
+from serving.page.pages import Pages, given_query
+from serving.requests.feedback_bodies import read_period
+
+TOP = 10
+
+
+class KpiViews:
+    """The screen.
+
+    Parameters
+    ----------
+    pages : Pages
+    database : Database
+    positions : int
+        Operators who share the alarms.
+    chatter : Chatter
+    """
+
+    def __init__(self, pages: Pages, database: Database, positions: int, chatter: Chatter) -> None:
+        self._pages = pages
+        self._database = database
+        self._positions = positions
+        self._chatter = chatter
+
+    async def kpis(self, request: Request) -> Response:
+        """Show the KPIs of a period."""
+        query = given_query(request)
+        found: dict[str, Any] = {}
+        status, problem = 200, None
+        try:
+            start, end = read_period(query, datetime.now(UTC))
+            found = await self._database.run(lambda connection: self._read(connection, start, end))
+        except AnomalyError as error:
+            status, problem = error.status, error.message
+        return await self._pages.show(
+            request, "kpis.html", status, query=query, found=found, problem=problem
+        )
+
+    def _read(self, connection: Connection, start: datetime, end: datetime) -> dict[str, Any]:
+        span: dict[str, Any] = {"start": start, "end": end, "limit": TOP}
+        return {
+            "kpis": alarm_kpis(
+                connection, start, end, positions=self._positions, chatter=self._chatter
+            ),
+            "chattering": top_chattering(connection, **span, chatter=self._chatter),
+            "standing": top_standing(connection, **span),
+        }
+
+
+def kpi_pages(views: KpiViews) -> list[Call]:
+    """Return the address."""
+    return [Call("/kpis", "GET", "read", views.kpis)]

@@ -1,0 +1,161 @@
+"""The fleet over time, one lane per asset; steps that are over are read once, not at each look."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from db.queries.fleet import Cell, fleet_assets, fleet_cells
+from errors import InputError
+from models.scoring.tail import criticality_of
+from serving.database import Database
+
+SILENT: Final = "silent"
+#: Steps of one answer at most.
+MOST_STEPS: Final = 500
+LEAST_STEP_S: Final = 60
+#: Readings arrive late: a step is read again until so long after its end.
+LATE_S: Final = 600.0
+#: What changes still is read again after so long, what is over after so much longer.
+FRESH_S: Final = 5.0
+KEPT_S: Final = 600.0
+#: Cells that are kept, some 100 bytes each.
+MOST_KEPT: Final = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One asset: by step its state, worst score and the severity of what alarms; None: nothing."""
+
+    asset_id: str
+    last_at: datetime | None
+    states: list[str]
+    scores: list[float | None]
+    severities: list[str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Lanes of the steps ``start + n * step_s``, ``steps`` of them."""
+
+    start: datetime
+    step_s: int
+    steps: int
+    lanes: list[Lane]
+
+    @property
+    def end(self) -> datetime:
+        """Return the end of the last step."""
+        return self.start + timedelta(seconds=self.step_s * self.steps)
+
+    def wire(self) -> dict[str, Any]:
+        """Return it as the REST API answers it."""
+        return {
+            "start": self.start, "end": self.end, "step_s": self.step_s,
+            "assets": [
+                {"asset_id": lane.asset_id, "last_timestamp": lane.last_at,
+                 "states": lane.states, "scores": lane.scores, "severities": lane.severities}
+                for lane in self.lanes
+            ],
+        }  # fmt: skip
+
+
+class SwimLanes:
+    """Look the fleet up.
+
+    Parameters
+    ----------
+    database : Database
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._kept: dict[tuple[int, int], tuple[float, list[tuple[str, Cell]]]] = {}
+        self._lock = asyncio.Lock()
+
+    async def fleet(self, start: datetime, end: datetime, step_s: int) -> Fleet:
+        """Return the lanes of a span, widened to whole steps.
+
+        Raises
+        ------
+        InputError
+            ``step``: too many steps, or too short ones.
+        StorageUnavailable
+        """
+        first, last = (int(at.timestamp()) // step_s for at in (start, end - timedelta.resolution))
+        if step_s < LEAST_STEP_S or last - first >= MOST_STEPS:
+            raise InputError(
+                f"step: {step_s} s make {last - first + 1} steps of this span; at most"
+                f" {MOST_STEPS} of at least {LEAST_STEP_S} s are answered",
+                field="step",
+            )
+        async with self._lock:  # who comes second finds what the first has read
+            missing = [at for at in range(first, last + 1) if not self._is_kept(step_s, at)]
+            assets = await self._database.run(
+                lambda connection: self._read(connection, step_s, missing)
+            )
+            fleet = await asyncio.to_thread(self._lanes, step_s, first, last, assets)
+            self._forget()
+            return fleet
+
+    def _is_kept(self, step_s: int, at: int) -> bool:
+        known = self._kept.get((step_s, at))
+        if known is None:
+            return False
+        over = time.time() - (at + 1) * step_s > LATE_S
+        return time.monotonic() - known[0] < (KEPT_S if over else FRESH_S)
+
+    def _read(
+        self, connection: Connection, step_s: int, missing: list[int]
+    ) -> list[dict[str, Any]]:
+        """Read the steps that are missing, run by run; the assets."""
+        now = time.monotonic()
+        for _, run in groupby(enumerate(missing), lambda pair: pair[1] - pair[0]):
+            steps = [at for _, at in run]
+            start, end = _time(steps[0] * step_s), _time((steps[-1] + 1) * step_s)
+            read: dict[int, list[tuple[str, Cell]]] = {at: [] for at in steps}
+            for asset, cells in fleet_cells(connection, start, end, step_s).items():
+                for cell in cells:
+                    read[steps[0] + cell.at].append((asset, cell))
+            for at, found in read.items():
+                self._kept[step_s, at] = now, found
+        return fleet_assets(connection)
+
+    def _forget(self) -> None:
+        """Drop what was read longest ago, where too much is kept."""
+        held = sum(len(cells) for _, cells in self._kept.values())
+        for key in sorted(self._kept, key=lambda key: self._kept[key][0]):
+            if held <= MOST_KEPT:
+                return
+            held -= len(self._kept.pop(key)[1])
+
+    def _lanes(self, step_s: int, first: int, last: int, assets: Iterable[dict[str, Any]]) -> Fleet:
+        steps = last - first + 1
+        lanes: dict[str, Lane] = {}
+
+        def lane(name: str, last_at: datetime | None = None) -> Lane:
+            if name not in lanes:
+                lanes[name] = Lane(name, last_at, [SILENT] * steps, [None] * steps, [None] * steps)
+            return lanes[name]
+
+        for asset in assets:
+            lane(asset["asset_id"], asset["last_at"])
+        for at in range(first, last + 1):
+            for name, cell in self._kept.get((step_s, at), (0.0, []))[1]:
+                here = lane(name)
+                here.states[at - first] = cell.state
+                here.scores[at - first] = cell.score
+                if cell.alarming is not None:
+                    here.severities[at - first] = criticality_of(cell.alarming)
+        return Fleet(_time(first * step_s), step_s, steps, [lanes[n] for n in sorted(lanes)])
+
+
+def _time(epoch: int) -> datetime:
+    return datetime.fromtimestamp(epoch, UTC)
