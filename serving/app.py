@@ -42,9 +42,11 @@ from serving.drift_monitor import DriftMonitor
 from serving.housekeeping import Housekeeping
 from serving.http.callers import Callers
 from serving.http.feedback_handlers import Effects, FeedbackHandlers, feedback_calls
+from serving.http.fleet_handlers import FleetHandlers, fleet_calls
 from serving.http.handlers import Handlers, calls, document_calls
 from serving.http.incident_handlers import IncidentHandlers, incident_calls
 from serving.http.kpi_handlers import KpiHandlers, kpi_calls
+from serving.http.model_handlers import ModelHandlers, model_calls
 from serving.http.openapi import document
 from serving.http.rest_app import Call, Guard
 from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
@@ -162,6 +164,9 @@ class App:
             SwimLanes(database),
             DriftMonitor(database),
             Chatter(settings.chatter_openings, settings.chatter_span_s),
+            Effects(
+                settings.feedback_raise, settings.feedback_raise_max, settings.feedback_raise_days
+            ),
         )
         parts = cls(settings, core, database, jobs, registry, housekeeping, timer, shown)
         on_sigterm(jobs.stopping)
@@ -188,9 +193,7 @@ class App:
     def calls(self, *, secured: bool, callers: Callers) -> list[Call]:
         """Return the calls of the REST API."""
         settings = self._settings
-        effects = Effects(
-            settings.feedback_raise, settings.feedback_raise_max, settings.feedback_raise_days
-        )
+        effects = self._shown.effects
         feedback = FeedbackHandlers(
             self._database,
             callers,
@@ -218,12 +221,17 @@ class App:
         )
         number = own_version()
         schedules = ScheduleHandlers(self._database, callers, self._limits.body_bytes)
+        models = ModelHandlers(
+            self._shown.catalogue, self._database, callers, self._limits.body_bytes
+        )
         kpis = KpiHandlers(self._database, settings.operator_positions, self._shown.chatter)
         listed = [
             *kpi_calls(kpis),
             *incident_calls(incidents),
             *feedback_calls(feedback),
             *schedule_calls(schedules),
+            *fleet_calls(FleetHandlers(self._shown.lanes)),
+            *model_calls(models),
             *calls(rest, name=settings.service_name, version=number),
         ]
         described = document(listed, version=number, secured=secured, limits=self._limits)

@@ -42,12 +42,21 @@ from serving.requests.suppression_bodies import (
     window,
 )
 from serving.requests.wire import decode, given, read_parameters
-from serving.responses.schedule_answers import ConditionTable, Deleted, Reset, Window, Windows
+from serving.responses.schedule_answers import (
+    ConditionTable,
+    Deleted,
+    Occurrences,
+    Reset,
+    Window,
+    Windows,
+)
 
 log = logging.getLogger("bentoml.serving.schedules")
 
 #: Windows that ended longer ago are listed only with ``ended=true``.
 RECENT = timedelta(days=7)
+#: Of a preview.
+OCCURRENCES = 10
 #: Fields of a window, and the table's columns.
 _COLUMNS = {
     "asset_id": "asset_pattern", "sensor_id": "sensor_pattern", "group": "group_pattern",
@@ -80,6 +89,12 @@ class ScheduleHandlers:
         since = datetime(1, 1, 2, tzinfo=UTC) if ended else now - RECENT
         rows = await self._database.run(lambda connection: windows(connection, since))
         return JsonResponse({"maintenance_windows": [shown(row) for row in rows]})
+
+    async def preview(self, request: Request) -> Response:
+        """Show when a window would be in force next, planning nothing."""
+        body, _ = await self._body(request, NewWindow)
+        spans = window(given(body, "who")).upcoming(datetime.now(UTC), OCCURRENCES)
+        return JsonResponse({"occurrences": [{"start": a, "end": b} for a, b in spans]})
 
     async def add_window(self, request: Request) -> Response:
         """Plan a window."""
@@ -225,6 +240,9 @@ def schedule_calls(rest: ScheduleHandlers) -> list[Call]:
              query=WindowsQuery, answers={200: Windows}),
         Call(several, "POST", "operate", rest.add_window, "Plan a window",
              body=NewWindow, answers={201: Window}),
+        Call(f"{several}/preview", "POST", "read", rest.preview,
+             "When a window would be in force next; plans nothing",
+             body=NewWindow, answers={200: Occurrences}),
         Call(one, "PATCH", "operate", rest.change_window, "Change a window",
              body=WindowChange, answers={200: Window}, errors=(412,), headers=("If-Match",)),
         Call(one, "DELETE", "operate", rest.delete_window, "Delete a window",

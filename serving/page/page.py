@@ -12,6 +12,7 @@ from serving.bundles.manager import BundleManager
 from serving.database import Database
 from serving.drift_monitor import DriftMonitor
 from serving.http.callers import Callers
+from serving.http.feedback_handlers import Effects
 from serving.http.rest_app import Call
 from serving.page.forms import FormReader
 from serving.page.health_line import HealthLine
@@ -38,6 +39,7 @@ class Parts:
     lanes: SwimLanes
     drift: DriftMonitor
     chatter: Chatter
+    effects: Effects
 
 
 def build(
@@ -58,7 +60,7 @@ def build(
     pages = Pages(sessions, HealthLine(database, parts.bundles), static)
     forms = FormReader(pages, callers)
     incidents = IncidentViews(
-        pages, forms, database,
+        pages, forms, database, parts.effects,
         topic=settings.kafka_topic_incidents, max_shelve_s=settings.max_shelve_s,
     )  # fmt: skip
     models = ModelViews(pages, forms, database, parts.catalogue, parts.bundles, parts.drift)

@@ -40,6 +40,19 @@ class Windows(Struct):
     maintenance_windows: list[Window]
 
 
+class Occurrence(Struct):
+    """A span in which a window is in force."""
+
+    start: Instant
+    end: Instant
+
+
+class Occurrences(Struct):
+    """The next spans of a window, ten at most."""
+
+    occurrences: list[Occurrence]
+
+
 class Deleted(Struct):
     """What was deleted."""
 

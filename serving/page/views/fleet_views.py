@@ -9,11 +9,10 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from errors import AnomalyError
+from errors import AnomalyError, InputError
 from serving.http.rest_app import Call
 from serving.page.lanes import LANE_WORDS, marks, rows
 from serving.page.pages import Pages, given_query
-from serving.requests.query import choice
 from serving.swim_lanes import SwimLanes
 
 #: Span in hours -> seconds of a step: about fifty steps, which a lane of a phone still shows.
@@ -41,7 +40,9 @@ class FleetViews:
         hours, wrong_only, problem = FIRST, query.get("only") == "wrong", None
         fleet, shown, status = None, [], 200
         try:
-            hours = choice(SPANS)(query.get("hours", FIRST), "hours")
+            if query.get("hours", FIRST) not in SPANS:
+                raise InputError(f"hours: is none of {', '.join(SPANS)}", field="hours")
+            hours = query.get("hours", FIRST)
             end = datetime.now(UTC)
             fleet = await self._lanes.fleet(end - timedelta(hours=int(hours)), end, SPANS[hours])
             shown = await asyncio.to_thread(rows, fleet, wrong_only=wrong_only)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
+import msgspec
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,12 +24,14 @@ from db.queries.incidents import (
 )
 from errors import AnomalyError, InputError, NotFound, StorageUnavailable
 from serving.database import Database
+from serving.http.feedback_handlers import Effects
 from serving.http.paths import path_id
 from serving.http.rest_app import Call
 from serving.page.forms import Form, FormReader
 from serving.page.pages import Pages, given_query
 from serving.page.series import incident_series
-from serving.requests.incident_bodies import BODIES, read_filters, read_if_match, read_verb
+from serving.requests.incident_bodies import BODIES, read_filters, read_if_match
+from serving.requests.wire import convert
 
 #: What is shown without being asked for: something is wrong, and nobody has looked.
 FIRST: Final = "open-unacknowledged"
@@ -53,6 +55,8 @@ class IncidentViews:
     pages : Pages
     forms : FormReader
     database : Database
+    effects : Effects
+        What closing with a verdict changes.
     topic : str
         Where changed incidents are published; empty: nowhere.
     max_shelve_s : float
@@ -63,6 +67,7 @@ class IncidentViews:
         pages: Pages,
         forms: FormReader,
         database: Database,
+        effects: Effects,
         *,
         topic: str,
         max_shelve_s: float,
@@ -70,6 +75,7 @@ class IncidentViews:
         self._pages = pages
         self._forms = forms
         self._database = database
+        self._effects = effects
         self._topic = topic
         self._spans = {name: s for name, s in SPANS.items() if s <= max_shelve_s}
         self._max_shelve_s = max_shelve_s
@@ -136,7 +142,15 @@ class IncidentViews:
             if error.status in (401, 403):
                 raise
             return [_told(error.message)]
-        return _outcome(action, outcome, len(targets))
+        messages = _outcome(action, outcome, len(targets))
+        for row in outcome.feedback.values():  # what closing with a verdict changes
+            effects = await self._database.run(
+                lambda connection, row=row: self._effects.of(connection, row)  # type: ignore[misc]
+            )
+            messages.append({"kind": "done", "text": effects["says"], "about": ""})
+        if outcome.warning:
+            messages.append(_told(outcome.warning))
+        return messages
 
 
 def _page(
@@ -201,8 +215,9 @@ def _arguments(verb: str, form: Form) -> dict[str, Any]:
             raise InputError("seconds: is not a number", field="seconds") from None
     # an assignee or ticket left empty means nobody, or none
     kept = ("assignee", "ticket")
-    sent = {name: value for name, value in body.items() if value is not None or name in kept}
-    arguments, _ = read_verb(verb, orjson.dumps(sent))
+    given = {k: v for k, v in body.items() if v is not None or k in kept}
+    arguments = msgspec.structs.asdict(convert(BODIES[verb], given))
+    del arguments["who"]
     return arguments
 
 

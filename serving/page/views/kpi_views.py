@@ -15,7 +15,8 @@ from errors import AnomalyError
 from serving.database import Database
 from serving.http.rest_app import Call
 from serving.page.pages import Pages, given_query
-from serving.requests.feedback_bodies import read_period
+from serving.requests.feedback_bodies import PeriodQuery, read_period
+from serving.requests.wire import read_parameters
 
 TOP = 10
 
@@ -44,7 +45,7 @@ class KpiViews:
         found: dict[str, Any] = {}
         status, problem = 200, None
         try:
-            start, end = read_period(query, datetime.now(UTC))
+            start, end = read_period(read_parameters(PeriodQuery, query), datetime.now(UTC))
             found = await self._database.run(lambda connection: self._read(connection, start, end))
         except AnomalyError as error:
             status, problem = error.status, error.message

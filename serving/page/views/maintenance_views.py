@@ -16,21 +16,19 @@ from db.queries.schedules import (
     delete_window,
     get_window,
     off_conditions,
-    window_wire,
     windows,
 )
 from errors import AnomalyError, InputError, NotFound, PreconditionFailed
-from models.scoring.suppression import MaintenanceWindow
 from serving.database import Database
 from serving.http.rest_app import Call
-from serving.http.schedule_handlers import RECENT, columns
+from serving.http.schedule_handlers import OCCURRENCES, RECENT, columns, window_fields
 from serving.page.forms import Form, FormReader
 from serving.page.pages import Pages
-from serving.requests.suppression_bodies import parse_window
+from serving.requests.suppression_bodies import NewWindow, window
+from serving.requests.wire import convert, given
 
 #: Next occurrences that are shown of a window, and in a preview.
 SHOWN: Final = 3
-PREVIEWED: Final = 8
 LISTED: Final = 100
 RULES: Final = {
     "": "never", "FREQ=DAILY": "every day", "FREQ=WEEKLY": "every week",
@@ -61,27 +59,27 @@ class MaintenanceViews:
     async def act(self, request: Request) -> Response:
         """Preview or plan a window, or take one away."""
         form = await self._forms.read(request)
-        given, preview, said = _given(form), None, ""
+        typed, preview, said = _typed(form), None, ""
         try:
             if form.text("do") == "delete":
                 await self._database.run(lambda connection: _delete(connection, form))
-                said, given = f"The window is taken away, as {form.who}", {}
+                said, typed = f"The window is taken away, as {form.who}", {}
             else:
-                window = parse_window(_body(form))
-                preview = window.upcoming(datetime.now(UTC), PREVIEWED)
+                planned = window(_body(form))
+                preview = planned.upcoming(datetime.now(UTC), OCCURRENCES)
                 if form.text("do") == "add":
-                    values = columns(window)
+                    values = columns(planned)
                     await self._database.run(
                         lambda connection: add_window(connection, values, form.who)
                     )
-                    said, given, preview = f"The window is planned, as {form.who}", {}, None
+                    said, typed, preview = f"The window is planned, as {form.who}", {}, None
         except AnomalyError as error:
             if error.status in (401, 403):
                 raise
             message = {"kind": "failed", "text": error.message, "about": ""}
-            return await self._show(request, [message], given, None)
+            return await self._show(request, [message], typed, None)
         done = [{"kind": "done", "text": said, "about": ""}] if said else []
-        return await self._show(request, done, given, preview)
+        return await self._show(request, done, typed, preview)
 
     async def _show(
         self,
@@ -106,8 +104,8 @@ class MaintenanceViews:
 def _muted(connection: Connection, now: datetime) -> dict[str, Any]:
     found = []
     for row in windows(connection, now - RECENT):
-        window = parse_window(window_wire(row))
-        found.append({"row": row, "next": window.upcoming(now, SHOWN), "on": window.covers(now)})
+        planned = window(window_fields(row))
+        found.append({"row": row, "next": planned.upcoming(now, SHOWN), "on": planned.covers(now)})
     listed = {
         state: incident_page(connection, IncidentFilter(states=(state,)), limit=LISTED)[0]
         for state in ("shelved", "suppressed")
@@ -119,22 +117,21 @@ def _muted(connection: Connection, now: datetime) -> dict[str, Any]:
     }
 
 
-def _given(form: Form) -> dict[str, str]:
+def _typed(form: Form) -> dict[str, str]:
     """Return what was filled in, so that it need not be typed again."""
     names = (*_FIELDS, "repeat", "rrule", "alarms", "training")
     return {name: form.text(name) or "" for name in names} | {"filled": "yes"}
 
 
 def _body(form: Form) -> dict[str, Any]:
-    body: dict[str, Any] = {name: form.text(name) for name in _FIELDS}
-    for name in ("start", "end"):
-        if body[name] is None:
-            raise InputError(f"{name}: say when", field=name)
-    body["rrule"] = form.text("rrule") or form.text("repeat")
+    """Return the window's fields, checked as the REST API does."""
+    body: dict[str, Any] = {name: value for name in _FIELDS if (value := form.text(name))}
     body |= {name: form.text(name) is not None for name in ("alarms", "training")}
+    rule = form.text("rrule") or form.text("repeat")
+    found = given(convert(NewWindow, body | ({"rrule": rule} if rule else {})), "who")
     if not (body["alarms"] or body["training"]):
         raise InputError("alarms: the window has no effect at all", field="alarms")
-    return body
+    return found
 
 
 def _delete(connection: Connection, form: Form) -> None:
@@ -161,5 +158,5 @@ def maintenance_pages(views: MaintenanceViews) -> list[Call]:
 
 def concerns(row: dict[str, Any], asset_id: str) -> bool:
     """Return whether a window may be about an asset, whichever its sensors."""
-    window: MaintenanceWindow = parse_window({**window_wire(row), "sensor_id": None, "group": None})
-    return window.concerns(asset_id, None, "")
+    fields = {**window_fields(row), "sensor_id": None, "group": None}
+    return window(fields).concerns(asset_id, None, "")

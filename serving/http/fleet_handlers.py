@@ -1,0 +1,58 @@
+"""The fleet over time, over REST."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from errors import InputError
+from serving.http.bodies import JsonResponse, read_query
+from serving.http.rest_app import ROOM, Call
+from serving.requests.wire import Instant, read_parameters
+from serving.responses.fleet_answers import FleetLanes
+from serving.swim_lanes import LEAST_STEP_S, SwimLanes
+
+#: The span without ``start_date``.
+SPAN = timedelta(hours=24)
+
+
+class FleetQuery(Struct, frozen=True):
+    """Which span, in steps of how many seconds; the last 24 hours without."""
+
+    start_date: Instant | None = None
+    end_date: Instant | None = None
+    step: Annotated[int, Meta(ge=LEAST_STEP_S, le=86_400)] = 1800
+
+
+class FleetHandlers:
+    """The handler.
+
+    Parameters
+    ----------
+    lanes : SwimLanes
+    """
+
+    def __init__(self, lanes: SwimLanes) -> None:
+        self._lanes = lanes
+
+    async def fleet(self, request: Request) -> Response:
+        """Show the worst score and the state of every asset, step by step."""
+        query = read_parameters(FleetQuery, read_query(request))
+        end = query.end_date or datetime.now(UTC)
+        start = query.start_date or end - SPAN
+        if start >= end:
+            raise InputError("start_date: does not lie before the end", field="start_date")
+        return JsonResponse((await self._lanes.fleet(start, end, query.step)).wire())
+
+
+def fleet_calls(rest: FleetHandlers) -> list[Call]:
+    """Return the call."""
+    return [
+        Call(f"{ROOM}/fleet", "GET", "read", rest.fleet,
+             "Worst score and state of every asset, step by step",
+             query=FleetQuery, answers={200: FleetLanes}),
+    ]  # fmt: skip
