@@ -25,11 +25,13 @@ from sqlalchemy import Engine
 
 from config import Settings, load_settings
 from db.alarm_kpis import alarm_kpis
+from db.incident_lifecycle import SEVERITIES
 from db.queries.alarm_load import Chatter
 from db.queries.dead_letters import database_now
 from db.queries.feedback import precision_by_group
 from db.queries.incidents import IncidentFilter, incident_counts
-from db.queries.reporting import recent_alarms, table_sizes
+from db.queries.notifications import Waiting, waiting
+from db.queries.reporting import recent_alarms, recent_openings, table_sizes
 from db.session import open_engine, transaction
 from errors import AnomalyError
 from runtime import run_command, tls_context
@@ -65,6 +67,13 @@ class Plant:
         self.incidents = Gauge(
             "plant_incidents", "incidents that are not closed", ["state"], **made
         )
+        self.opened = Gauge(
+            "plant_incidents_opened", "incidents opened in the last hour", ["severity"], **made
+        )
+        self.undelivered = Gauge(
+            "plant_notifications_oldest_seconds", "age of what waits to be sent", ["receiver"],
+            **made,
+        )  # fmt: skip
         self.kpi = Gauge("plant_alarm_kpi", "a figure of the last seven days", ["figure"], **made)
         self.kpi_limit = Gauge(
             "plant_alarm_kpi_limit", "what it may be", ["figure", "limit"], **made
@@ -96,6 +105,17 @@ class Plant:
         for state, count in counts.items():
             if state != "closed":
                 self.incidents.labels(state).set(count)
+
+    def openings(self, counts: Mapping[str, int]) -> None:
+        """``{severity: how many}`` of the last hour; every severity has a series."""
+        for severity in SEVERITIES:
+            self.opened.labels(severity).set(counts.get(severity, 0))
+
+    def notifications(self, found: Mapping[str, Waiting]) -> None:
+        """Store how long each receiver has waited for what is due."""
+        self.undelivered.clear()
+        for receiver, about in found.items():
+            self.undelivered.labels(receiver).set(about.oldest_s)
 
     def kpis(self, figures: Mapping[str, Mapping[str, Any]]) -> None:
         """Store the alarm KPIs with their limits; a share of no alarms has no series."""
@@ -184,6 +204,14 @@ def stored_incidents(engine: Engine) -> dict[str, int]:
         return incident_counts(connection, IncidentFilter())[0]
 
 
+def look_at_incidents(plant: Plant, engine: Engine) -> None:
+    """Look at what is open, what opened, and who has not been told of it."""
+    plant.open_incidents(stored_incidents(engine))
+    with transaction(engine) as connection:
+        plant.openings(recent_openings(connection))
+        plant.notifications(waiting(connection))
+
+
 def stored_kpis(engine: Engine, settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the figures of the last seven days."""
     chatter = Chatter(settings.chatter_openings, settings.chatter_span_s)
@@ -221,7 +249,7 @@ def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
     key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
     return {
         "alarms": lambda: plant.alarms(stored_alarms(engine)),
-        "incidents": lambda: plant.open_incidents(stored_incidents(engine)),
+        "incidents": lambda: look_at_incidents(plant, engine),
         "kpis": lambda: plant.kpis(stored_kpis(engine, settings)),
         "feedback": lambda: plant.feedback(stored_feedback(engine)),
         "store": lambda: plant.store(stored_sizes(engine)),

@@ -30,6 +30,8 @@ log = logging.getLogger("notify")
 
 #: How often a receiver looks for something to be told.
 POLL_S = 0.5
+#: How often it is looked for what has waited too long.
+EXPIRE_EVERY_S = 60.0
 #: Changes that are looked at in one go, and that one summary tells at most.
 CHUNK = 1000
 #: Back-off of a receiver, and of one incident's changes: the first wait and the longest, seconds.
@@ -79,8 +81,8 @@ class Delivery(threading.Thread):
         self._drain = drain
         self._delivered: list[int] = []  # told, but not stored yet
         self._failures = 0
-        self._problem: str | None = ""  # not known yet
-        self._repeat_at = 0.0
+        self._problem: str | None = None
+        self._repeat_at = self._expire_at = 0.0
 
     def run(self) -> None:
         """Work until stopped."""
@@ -127,16 +129,21 @@ class Delivery(threading.Thread):
         """Read what is due, once it is stored what was told."""
         with transaction(self._shared.engine) as connection:
             self._settle(connection)
-            days = self._shared.wait_days
-            if expired := notifications.expire(connection, self.receiver, days):
-                self._shared.metrics.expired.labels(self.receiver).inc(expired)
-                log.error(
-                    "%s: %d changes waited for %g days (NOTIFY_WAIT_DAYS) and are given up",
-                    self.receiver, expired, days, extra={"action": "expired"},
-                )  # fmt: skip
+            if time.monotonic() >= self._expire_at:
+                self._expire_at = time.monotonic() + EXPIRE_EVERY_S
+                self._expire(connection)
             found = notifications.due_changes(connection, self.receiver, CHUNK)
         self._delivered.clear()
         return found
+
+    def _expire(self, connection: Connection) -> None:
+        days = self._shared.wait_days
+        if expired := notifications.expire(connection, self.receiver, days):
+            self._shared.metrics.expired.labels(self.receiver).inc(expired)
+            log.error(
+                "%s: %d changes waited for %g days (NOTIFY_WAIT_DAYS) and are given up",
+                self.receiver, expired, days, extra={"action": "expired"},
+            )  # fmt: skip
 
     def _wanted(self, changes: Sequence[Change]) -> list[Change]:
         """Take out what no route wants told, and what quiet hours hold."""

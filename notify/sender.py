@@ -36,6 +36,8 @@ log = logging.getLogger("notify")
 
 #: How often the leader confirms that it leads and looks at its file; others, whether nobody does.
 TICK_S = 1.0
+#: How often it is counted what waits.
+MEASURE_EVERY_S = 5.0
 #: Deliveries under way may end within this after SIGTERM.
 STOP_S = 15.0
 
@@ -83,6 +85,7 @@ class _Process:
         self._stop = threading.Event()
         self._metrics = Metrics()
         self._seen: tuple[int, ...] = ()
+        self._measure_at = 0.0
 
     def run(self, drain: bool) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -115,6 +118,7 @@ class _Process:
                         raise
                 finally:
                     self._metrics.leader.set(0)
+                    self._metrics.know(())
                     leader.release()
                 self._stop.wait(TICK_S)
             return 0
@@ -169,6 +173,9 @@ class _Process:
         return found
 
     def _measure(self, engine: Engine) -> None:
+        if time.monotonic() < self._measure_at:
+            return
+        self._measure_at = time.monotonic() + MEASURE_EVERY_S
         with transaction(engine) as connection:
             for name, found in waiting(connection).items():
                 self._metrics.waiting.labels(name).set(found.changes)

@@ -36,6 +36,8 @@ from runtime import tls_context
 
 #: Alertmanager drops an alert that was not sent again for so many intervals.
 KEPT_INTERVALS: Final = 4
+#: Alerts sent in one go: a megabyte or so.
+ALERTS_PER_POST: Final = 500
 #: What has ended is sent again for so long (seconds), as Prometheus does (15 minutes there).
 RESOLVED_S: Final = 300.0
 #: A receiver is not waited for longer than this, whatever its Retry-After says.
@@ -301,8 +303,11 @@ class AlertmanagerSender(Sender):
 
     def send(self, changes: Sequence[Change]) -> None:
         """Deliver all at once; of two about one alert the later counts."""
-        self._http.request("POST", "/api/v2/alerts", content=orjson.dumps(self.alerts(changes)),
-                           headers={"Content-Type": "application/json"})  # fmt: skip
+        alerts = self.alerts(changes)
+        for first in range(0, len(alerts), ALERTS_PER_POST):
+            body = orjson.dumps(alerts[first : first + ALERTS_PER_POST])
+            headers = {"Content-Type": "application/json"}
+            self._http.request("POST", "/api/v2/alerts", content=body, headers=headers)
 
     def check(self) -> str:
         """Ask for its status."""

@@ -27,7 +27,7 @@ _PAST = ", ".join(name for name in SHOWN.split(", ") if name not in _NOT_PAST)
 _CHANGES = f"""
     SELECT n.log_id, n.tries, l.what, l.who, l.why, l.at, l.occurred_at, l.before,
            i.state AS state_now, i.severity AS severity_now, past.*
-    FROM notifications n
+    FROM noted n
     JOIN incident_log l ON l.id = n.log_id
     JOIN incidents i ON i.id = l.incident_id
     CROSS JOIN LATERAL (
@@ -38,21 +38,27 @@ _CHANGES = f"""
             WHERE later.incident_id = l.incident_id AND later.id > l.id
         ), '{{}}'))
     ) past
+    ORDER BY n.log_id
 """  # noqa: S608 (constants)
 _DUE = text(f"""
-    {_CHANGES}
-    WHERE n.receiver = :receiver AND n.settled_at IS NULL AND n.incident_id IN (
-        SELECT incident_id FROM notifications
-        WHERE receiver = :receiver AND settled_at IS NULL AND due_at <= now()
+    WITH noted AS MATERIALIZED (
+        SELECT log_id, tries FROM notifications
+        WHERE receiver = :receiver AND settled_at IS NULL AND incident_id IN (
+            SELECT incident_id FROM notifications
+            WHERE receiver = :receiver AND settled_at IS NULL AND due_at <= now()
+        )
+        ORDER BY log_id LIMIT :limit
     )
-    ORDER BY n.log_id LIMIT :limit
+    {_CHANGES}
 """)  # noqa: S608 (constants)
 _RECENT = text(f"""
+    WITH noted AS MATERIALIZED (
+        SELECT log_id, tries FROM notifications
+        WHERE receiver = :receiver AND outcome = 'sent'
+          AND settled_at > now() - make_interval(secs => :seconds)
+    )
     {_CHANGES}
-    WHERE n.receiver = :receiver AND n.outcome = 'sent'
-      AND n.settled_at > now() - make_interval(secs => :seconds)
-    ORDER BY n.log_id
-""")
+""")  # noqa: S608 (constants)
 _STANDING = text(f"""
     SELECT {SHOWN} FROM incidents WHERE state IN ('open-unacknowledged', 'open-acknowledged')
     ORDER BY last_activity_at DESC LIMIT {MOST_STANDING}
@@ -94,12 +100,12 @@ class Waiting:
 
 
 def register(connection: Connection, names: Collection[str]) -> None:
-    """Note changes from now on for these receivers, and for no other."""
+    """Note changes from now on for these receivers, and for no other; none has a problem yet."""
     given = {"names": sorted(names)}
     connection.execute(
         text("""
             INSERT INTO notify_receivers (name) SELECT unnest(CAST(:names AS text[]))
-            ON CONFLICT (name) DO UPDATE SET seen_at = now()
+            ON CONFLICT (name) DO UPDATE SET seen_at = now(), problem = NULL
         """),
         given,
     )

@@ -37,6 +37,11 @@ _ALARMS = text(f"""
     GROUP BY 1
 """)  # noqa: S608 (constants)
 #: The default partition by itself: what lies in it belongs to no month that has one.
+_OPENINGS = text("""
+    SELECT after ->> 'severity' AS severity, count(*) AS n FROM incident_log
+    WHERE what = 'opened' AND occurred_at > now() - interval '1 hour' AND occurred_at <= now()
+    GROUP BY 1
+""")
 _SIZES = text("""
     SELECT CASE WHEN i.inhparent IS NULL OR c.relname = 'anomaly_detections_default'
                 THEN c.relname ELSE 'anomaly_detections' END AS name,
@@ -50,7 +55,7 @@ _SIZES = text("""
 """)
 _TABLES = (
     "dead_letters", "stream_states", "outbox", "training_jobs", "training_data", "incidents",
-    "incident_events", "incident_log", "feedback",
+    "incident_events", "incident_log", "feedback", "notifications",
 )  # fmt: skip
 
 
@@ -101,6 +106,11 @@ def recent_alarms(connection: Connection, hours: int = 1) -> dict[str, tuple[int
     since = database_now(connection) - timedelta(hours=hours)
     rows = connection.execute(_ALARMS, Slice(since).values())
     return {row.name: (row.readings, row.anomalies) for row in rows}
+
+
+def recent_openings(connection: Connection) -> dict[str, int]:
+    """Count the incidents that opened in the last hour, by severity then."""
+    return {row.severity: row.n for row in connection.execute(_OPENINGS)}
 
 
 def table_sizes(connection: Connection) -> dict[str, tuple[int, int]]:

@@ -12,16 +12,18 @@ from sqlalchemy import Engine, text
 from config import Settings
 from db.feedback_actions import give_feedback
 from db.incident_recording import IncidentRules, record
+from db.queries.notifications import register
 from db.session import transaction
 from deploy.exporter import (
     Plant,
+    look_at_incidents,
     stored_alarms,
     stored_feedback,
     stored_incidents,
     stored_kpis,
     stored_sizes,
 )
-from tests.integration.db.test_incidents import row
+from tests.integration.db.test_incidents import START, row
 
 BUDGETS = {"critical": 1e-2, "medium": 1e-3}
 INSERT = text(
@@ -115,7 +117,7 @@ def test_every_table_that_grows_has_its_size(plant: Plant, engine: Engine) -> No
     assert set(sizes) == {
         "anomaly_detections", "anomaly_detections_default", "dead_letters", "outbox",
         "stream_states", "training_data", "training_jobs", "incidents", "incident_events",
-        "incident_log", "feedback",
+        "incident_log", "feedback", "notifications",
     }  # fmt: skip
     plant.store(sizes)
     assert value(plant, "store_rows", table="stream_states") == 50
@@ -173,3 +175,22 @@ def test_the_series_of_drift_are_bounded_and_the_largest_are_shown(plant: Plant)
     assert len(series) == 500
     assert min(s.value for s in series) == (3000 * 24 - 500) / 1e5
     assert value(plant, "model_features_shifted", group="g0") == 24
+
+
+def test_openings_of_the_last_hour_and_who_was_not_told(plant: Plant, engine: Engine) -> None:
+    now = datetime.now(UTC)
+    with transaction(engine) as connection:
+        register(connection, ["shift"])
+        for asset, severity, age_s in (("A", "high", 60), ("B", "high", 90), ("C", "low", 7200)):
+            at = (now - START).total_seconds() - age_s
+            found = row(at, severity, state="opened", asset=asset)
+            record(connection, [found], IncidentRules(), "bridge")
+        connection.execute(
+            text("UPDATE notifications SET created_at = now() - interval '5 minutes'")
+        )
+    look_at_incidents(plant, engine)
+    assert value(plant, "plant_incidents_opened", severity="high") == 2
+    assert value(plant, "plant_incidents_opened", severity="low") == 0
+    oldest = value(plant, "plant_notifications_oldest_seconds", receiver="shift")
+    assert oldest is not None
+    assert 300 <= oldest < 360

@@ -35,6 +35,8 @@ NEEDED = {
     "drift": "model_features_shifted",
     "model age": "model_trained_timestamp_seconds",
     "paused bridge": "bridge_state",
+    "receivers that fail": "notify_failing",
+    "nobody sends": "plant_notifications_oldest_seconds",
 }
 
 METRICS: dict[str, Metric] = {series: metric for metric in defined() for series in metric.series}

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from config import Settings
+from notify.sender import STOP_S
 from tests.fixtures.tools import needs
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -119,7 +120,7 @@ def test_every_resource_says_what_it_is_part_of() -> None:
 
 
 def test_everything_that_is_needed_is_there() -> None:
-    names = ("service", "bridge", "exporter")
+    names = ("service", "bridge", "exporter", "sender")
     assert set(DEPLOYMENTS) == {f"Deployment/anomaly-{name}" for name in names}
     autoscaler = RESOURCES["HorizontalPodAutoscaler/anomaly-service"]["spec"]
     assert autoscaler["scaleTargetRef"]["name"] == "anomaly-service"
@@ -199,6 +200,9 @@ def test_config_map_makes_valid_settings(monkeypatch: pytest.MonkeyPatch) -> Non
     bridge = pod(RESOURCES["Deployment/anomaly-bridge"])["spec"]
     assert settings.bridge_metrics_port == bridge["containers"][0]["ports"][0]["containerPort"]
     assert bridge["terminationGracePeriodSeconds"] > settings.bridge_stop_s
+    sender = pod(RESOURCES["Deployment/anomaly-sender"])["spec"]
+    assert settings.notify_metrics_port == sender["containers"][0]["ports"][0]["containerPort"]
+    assert sender["terminationGracePeriodSeconds"] > STOP_S
     assert f":{settings.service_port}" in settings.service_url
     service = RESOURCES["Service/anomaly-service"]
     assert service["metadata"]["name"] in settings.service_url
