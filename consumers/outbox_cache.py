@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+
+from cachetools import FIFOCache
 
 from db.queries.outbox import Content, MessageKey
 
@@ -27,10 +28,13 @@ class OutboxCache:
     """
 
     def __init__(self, most: int = CACHE_BYTES) -> None:
-        self._most = most
-        self._held: OrderedDict[MessageKey, Content] = OrderedDict()
+        self._held: FIFOCache[MessageKey, Content] = FIFOCache(most, _size)
         self._lock = threading.Lock()
-        self.bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all contents."""
+        return int(self._held.currsize)
 
     def put(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Keep the messages of rows of the outbox that are committed."""
@@ -39,23 +43,14 @@ class OutboxCache:
                 if row.get("source_offset") is None:
                     continue  # nothing else tells such a message from its neighbour
                 key = row["target_topic"], row["topic_id"], row["partition"], row["source_offset"]
-                self._drop(key)
                 content = row.get("key"), row.get("value"), row.get("headers")
-                self._held[key] = content
-                self.bytes += _size(content)
-            while self.bytes > self._most:
-                self._drop(next(iter(self._held)))
+                if _size(content) <= self._held.maxsize:
+                    self._held[key] = content
 
     def take(self, key: MessageKey) -> Content | None:
         """Give out a message's content, if it is here, and forget it."""
         with self._lock:
-            return self._drop(key)
-
-    def _drop(self, key: MessageKey) -> Content | None:
-        content = self._held.pop(key, None)
-        if content is not None:
-            self.bytes -= _size(content)
-        return content
+            return self._held.pop(key, None)
 
 
 def _size(content: Content) -> int:

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import orjson
+from cachetools import TTLCache
 
 from consumers.window import Row, Window
 
@@ -96,29 +97,20 @@ class UnkeyedStreams:
     """
 
     def __init__(self, seconds: float, max_streams: int = 50_000) -> None:
-        self._seconds = seconds
-        self._max = max_streams
-        self._until: OrderedDict[StreamKey, float] = OrderedDict()
+        self._noted: TTLCache[StreamKey, bool] = TTLCache(max_streams, seconds, time.monotonic)
         self._lock = threading.Lock()  # workers share it
 
     def note(self, key: StreamKey, seen: bool) -> bool:
         """Return whether a stream is unkeyed; ``seen``: another partition has newer readings."""
-        now = time.monotonic()
         with self._lock:
             if seen:
-                self._until[key] = now + self._seconds
-                self._until.move_to_end(key)
-                if len(self._until) > self._max:
-                    self._until.popitem(last=False)
-            return self._until.get(key, 0.0) > now
+                self._noted[key] = True
+            return key in self._noted
 
     def __len__(self) -> int:
         """How many there are now, up to the bound."""
-        now = time.monotonic()
         with self._lock:
-            while self._until and next(iter(self._until.values())) <= now:
-                self._until.popitem(last=False)
-            return len(self._until)
+            return len(self._noted)
 
 
 class StreamCache:

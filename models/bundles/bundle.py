@@ -18,12 +18,13 @@ import hashlib
 import json
 import shutil
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
+
+from cachetools import LRUCache
 
 from errors import BundleError, UnknownGroup
 from models.bundles.atomic_files import draft_folder, folder_digest
@@ -67,7 +68,7 @@ class Bundle:
     def __post_init__(self) -> None:
         self._index_of_rules = RuleIndex(self.rules)
         self._lock = threading.Lock()
-        self._loaded: OrderedDict[str, ModelSet] = OrderedDict()
+        self._loaded: LRUCache[str, ModelSet] = LRUCache(self.keep)
         for group, model_set in self.sets.items():
             self.index.setdefault(group, {"models": describe(model_set)})
         self.created_at = self.created_at or datetime.now(UTC).isoformat(timespec="seconds")
@@ -128,14 +129,11 @@ class Bundle:
             raise UnknownGroup(f"the bundle has no group {group!r}")
         with self._lock:
             if group in self._loaded:
-                self._loaded.move_to_end(group)
                 return self._loaded[group]
             assert self.folder is not None  # noqa: S101
             found = load_model_set(self.folder / "groups" / self.index[group]["folder"])
             found.group, found.version = group, self.version
             self._loaded[group] = found
-            while len(self._loaded) > self.keep:
-                self._loaded.popitem(last=False)
             return found
 
     def twin(self) -> Bundle:

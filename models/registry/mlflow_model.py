@@ -20,7 +20,7 @@ quiet_mlflow()
 import mlflow  # noqa: E402
 
 #: what the copied code needs to load a bundle and score with it, with the versions in use
-REQUIREMENTS = ("mlflow", "numpy", "numba", "scipy", "pandas", "pydantic")
+REQUIREMENTS = ("mlflow", "numpy", "cachetools", "numba", "scipy", "pandas", "pydantic")
 
 
 def log_model(folder: Path, example: Any, output_example: Any) -> Any:

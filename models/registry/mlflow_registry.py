@@ -5,7 +5,6 @@ What a registered version consists of is in :mod:`models.registry.mlflow_model`.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import re
 import shutil
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+
+from filelock import FileLock
 
 from errors import BundleError, InputError, NotFound, Unavailable
 from models.bundles.atomic_files import cached, commit_dir, draft_folder, folder_digest
@@ -96,8 +97,7 @@ class MlflowRegistry:
         if self._file is None:
             yield
             return
-        with self._file.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # let go of when the file is closed
+        with FileLock(self._file.with_suffix(".lock")):
             yield
 
     @translated

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 
 class LeaderLock:
     """Hold a file lock that one process of the service has; it is released with the process."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[str] | None = None
+        self._lock = FileLock(path, blocking=False, thread_local=False)
 
     def held(self) -> bool:
         """Whether this process leads; tries to become the leader when none does."""
-        if self._file is not None:
-            return True
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = self._path.open("a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            return False
-        self._file = file
+        if not self._lock.is_locked:
+            try:
+                self._lock.acquire()
+            except (Timeout, OSError):
+                return False
         return True
 
     def release(self) -> None:
         """Let another process lead."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._lock.release(force=True)

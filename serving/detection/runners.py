@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from cachetools import LRUCache
 
 from errors import AnomalyError, BundleError, Unavailable
 from models.bundles.bundle import Bundle
@@ -49,7 +49,7 @@ class BundleCache:
     def __init__(self, home: Path, packed: Path | None = None) -> None:
         self._home = home.resolve()
         self._packed = packed
-        self._loaded: OrderedDict[str, Bundle] = OrderedDict()
+        self._loaded: LRUCache[str, Bundle] = LRUCache(2)
 
     def get(self, name: str) -> Bundle:
         """Return the bundle in folder ``name``, loaded if need be.
@@ -57,7 +57,6 @@ class BundleCache:
         Raises BundleError when it cannot be loaded.
         """
         if name in self._loaded:
-            self._loaded.move_to_end(name)
             return self._loaded[name]
         if self._packed is not None and name == self._packed.name:
             return self._keep(name, self._packed)
@@ -67,10 +66,7 @@ class BundleCache:
         return self._keep(name, folder)
 
     def _keep(self, name: str, folder: Path) -> Bundle:
-        bundle = Bundle.load(folder)
-        self._loaded[name] = bundle
-        while len(self._loaded) > 2:
-            self._loaded.popitem(last=False)
+        bundle = self._loaded[name] = Bundle.load(folder)
         return bundle
 
 

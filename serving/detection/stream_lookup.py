@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from cachetools import LRUCache
 from sqlalchemy import Connection
 
 from db.assets import asset_criticalities
@@ -90,7 +90,7 @@ class StreamLookup:
         self._plans = Plans()
         self._planned_at = float("-inf")
         self._use_stored = use_stored_history
-        self._criticality: dict[str, tuple[float, str]] = {}
+        self._criticality: LRUCache[str, tuple[float, str]] = LRUCache(CRITICALITIES_KEPT)
         self._windows = Windows()
         self._batcher: Batcher[_Wanted, _Found] = Batcher(
             self._together,
@@ -151,8 +151,6 @@ class StreamLookup:
         now = time.monotonic()
         if found.plans is not None:
             self._plans, self._planned_at = found.plans, now
-        if len(self._criticality) + len(assets) > CRITICALITIES_KEPT:
-            self._criticality.clear()
         for asset in assets:
             self._criticality[asset] = (now, found.criticality.get(asset, "medium"))
         return [found] * len(wanted)
@@ -168,26 +166,19 @@ class Windows:
     """
 
     def __init__(self, most: int = WINDOWS_KEPT) -> None:
-        self._most = most
-        self._kept: OrderedDict[StreamKey, tuple[Any, list[Reading]]] = OrderedDict()
+        self._kept: LRUCache[StreamKey, tuple[Any, list[Reading]]] = LRUCache(most)
         self._lock = threading.Lock()
 
     def get(self, key: StreamKey, state: StoredState) -> list[Reading] | None:
         """Return the window that belongs to ``state``, or None where it is not cached."""
         with self._lock:
             kept = self._kept.get(key)
-            if kept is None or kept[0] != _mark(state):
-                return None
-            self._kept.move_to_end(key)
-            return kept[1]
+        return None if kept is None or kept[0] != _mark(state) else kept[1]
 
     def put(self, key: StreamKey, state: StoredState, window: list[Reading]) -> None:
         """Cache a window; it must not be changed afterwards."""
         with self._lock:
             self._kept[key] = (_mark(state), window)
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
 
 
 def _mark(state: StoredState) -> tuple[Any, ...]:

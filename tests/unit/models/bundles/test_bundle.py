@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tracemalloc
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -114,8 +114,7 @@ def test_nothing_is_pickled(bundle_dir):
 
 def test_groups_load_lazily_and_the_oldest_leaves(small, tmp_path):
     Bundle({f"g{i}": small for i in range(5)}).save(tmp_path / "b")
-    bundle = Bundle.load(tmp_path / "b")
-    bundle.keep = 2
+    bundle = replace(Bundle.load(tmp_path / "b"), keep=2)
     assert len(bundle._loaded) == 0
     first = bundle.model_set("g0")
     assert bundle.model_set("g0") is first
