@@ -4,7 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # Errors only: an index that is out of reach is passed over, which is no news.
-PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+# Byte code is made when a module is first imported: making all of it takes half of the install.
+PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile -c constraints.txt
 ARGS   ?=
 # PyTorch's own index of CPU builds, tried beside the default one: on Linux that brings gigabytes of
 # CUDA packages along. Where it can't be reached, pip takes what it finds elsewhere.

@@ -1,8 +1,9 @@
 """Run the whole system on this machine: ``python -m deploy.local`` (what ``make demo`` runs).
 
-Trains (or reuses) a bundle, starts an embedded PostgreSQL, a Kafka-protocol broker, ``bentoml
-serve`` and the bridge as processes, replays a plant into the input topic, and shows detections
-as they are stored. Everything is stopped at the end, on Ctrl-C, and on any failure.
+Trains (or reuses) a bundle; meanwhile starts an embedded PostgreSQL, a Kafka-protocol broker,
+``bentoml serve`` and the bridge as processes; replays a plant into the input topic, and shows
+incidents as they open, get worse and clear. Everything is stopped at the end, on Ctrl-C, and on
+any failure.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -87,7 +91,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def demo(settings: Settings, args: argparse.Namespace) -> int:
-    """Prepare data and database, train, then serve."""
+    """Prepare data and database, train while the rest starts, then replay."""
+    began = time.monotonic()
+    port = settings.service_port if port_is_free(settings.service_port) else free_port()
+    url = f"http://127.0.0.1:{port}"
+    step(f"the page: {url}/ (as soon as the service answers)")
     var = settings.var_dir.absolute()
     var.mkdir(parents=True, exist_ok=True)
     step("data")
@@ -95,19 +103,32 @@ def demo(settings: Settings, args: argparse.Namespace) -> int:
     engine = open_engine(settings)
     step(f"database: {describe(engine.url)}")
     migrate(engine)
-    with Children(var / "log", environment(var)) as children:
-        train(children.env, train_file, var, args.retrain)
-        return serve(settings, args, engine, children, replay_file)
+    env = environment(var) | {
+        "SERVICE_URL": url,
+        "SERVICE_HOST": "127.0.0.1",
+        "SERVICE_PORT": str(port),
+        # the service is there before the model: it shall not wait for the next look
+        "CHAMPION_POLL_S": "1",
+    }
+    with Children(var / "log", env) as children:
+        with training(env, train_file, var, args.retrain) as trained:
+            flow = start_flow(settings, engine, children)
+            trained()
+        wait_until_ready(flow, engine, url)
+        return replay(settings, args, engine, children, flow, replay_file, began)
 
 
-def serve(
-    settings: Settings,
-    args: argparse.Namespace,
-    engine: Engine,
-    children: Children,
-    replay_file: Path,
-) -> int:
-    """Start broker, service and bridge, replay the file and watch what is found."""
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What runs: the topic's id at the broker, service and bridge."""
+
+    source: str
+    service: Child
+    bridge: Child
+
+
+def start_flow(settings: Settings, engine: Engine, children: Children) -> Flow:
+    """Start broker, service and bridge, and wait for none of the last two."""
     topic = settings.kafka_topic_input_features
     broker = start_broker(children)[1]
     create_topics(
@@ -118,32 +139,58 @@ def serve(
             settings.kafka_topic_dead_letter: 1,
         },
     )
-    source = topic_id(broker, topic)
-    step(f"broker: {broker} (embedded, in memory), topic {topic}")
-    port = settings.service_port if port_is_free(settings.service_port) else free_port()
-    url = f"http://127.0.0.1:{port}"
-    children.env |= {
-        "KAFKA_BOOTSTRAP_SERVERS": broker,
-        "SERVICE_URL": url,
-        "SERVICE_HOST": "127.0.0.1",
-        "SERVICE_PORT": str(port),
-    }
-    start_service(children, url)
-    step(f"service: {url} is ready")
+    children.env["KAFKA_BOOTSTRAP_SERVERS"] = broker
+    root = str(Path(__file__).resolve().parent.parent)
+    bento = str(Path(sys.executable).with_name("bentoml"))
+    service = children.start("service", bento, "serve", "--working-dir", root)
     bridge = children.start("bridge", sys.executable, "-m", "consumers.bridge")
-    # Only then does the time below measure the flow, not the joining of a consumer group.
-    bridge.wait_ready(lambda: claimed(engine, source) == PARTITIONS, within=120)
+    return Flow(topic_id(broker, topic), service, bridge)
+
+
+def wait_until_ready(flow: Flow, engine: Engine, url: str) -> None:
+    """Wait until the service can score and the bridge has its partitions.
+
+    Only then does the time of the replay measure the flow, not the joining of a consumer group.
+    """
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ready() -> bool:
+        try:
+            with direct.open(f"{url}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    flow.service.wait_ready(ready, within=120)
+    step(f"service: {url} is ready")
+    flow.bridge.wait_ready(lambda: claimed(engine, flow.source) == PARTITIONS, within=120)
     step("bridge: has its partitions; replaying")
+
+
+def replay(
+    settings: Settings,
+    args: argparse.Namespace,
+    engine: Engine,
+    children: Children,
+    flow: Flow,
+    replay_file: Path,
+    began: float,
+) -> int:
+    """Replay the file and watch what is found; ``began``: when the demo did, monotonic seconds."""
     started = time.monotonic()
     sender = children.start("replay", *replay_command(replay_file, args.rate, args.limit))
-    tally = watch(engine, source, lambda: sent(sender), lambda: check(children, sender), console)
+    tally = watch(
+        engine, flow.source, lambda: sent(sender), lambda: check(children, sender), console
+    )
     total = sent(sender) or 0
     console.print()
-    console.print(summary(engine, source, tally, total, time.monotonic() - started))
+    console.print(summary(engine, flow.source, tally, total, time.monotonic() - started))
     faults = faults_of(itertools.islice(readings(replay_file), args.limit))
     if faults:
         console.print(compare(faults, tally.alarms, shift_of(sender)))
-    addresses(settings, url, children, args.keep)
+    if tally.first_incident is not None:
+        console.print(f"first incident {tally.first_incident - began:.0f} s after the start")
+    addresses(settings, children, args.keep)
     return 0
 
 
@@ -166,11 +213,18 @@ def environment(var: Path) -> dict[str, str]:
     return env
 
 
-def train(env: dict[str, str], file: Path | None, var: Path, again: bool) -> None:
-    """Run ``python -m training.fit`` in the foreground, unless this data's bundle is there."""
+@contextmanager
+def training(
+    env: dict[str, str], file: Path | None, var: Path, again: bool
+) -> Iterator[Callable[[], None]]:
+    """Run ``python -m training.fit`` in the foreground, unless this data's bundle is there.
+
+    Yields a function that waits for its end; leaving the block earlier ends it.
+    """
     marker = var / "trained"
     if marker.exists() and not again:
         step("training: the bundle of an earlier run is used (--retrain makes another)")
+        yield lambda: None
         return
     step("training the three detectors (MLflow and the Bento store get the result)")
     command = [sys.executable, "-m", "training.fit"]
@@ -178,28 +232,18 @@ def train(env: dict[str, str], file: Path | None, var: Path, again: bool) -> Non
         command += ["--data", str(file)]
     else:
         command += ["--groups", str(Path(__file__).with_name("plant.toml"))]
-    done = subprocess.run(command, env=env, preexec_fn=die_with_parent, check=False)
-    if done.returncode:
-        raise ChildError(f"training ended with exit code {done.returncode}")
-    marker.touch()
+    process = subprocess.Popen(command, env=env, preexec_fn=die_with_parent)
 
+    def trained() -> None:
+        if process.wait():
+            raise ChildError(f"training ended with exit code {process.returncode}")
+        marker.touch()
 
-def start_service(children: Children, url: str) -> Child:
-    """Start the service and wait until it is ready."""
-    root = Path(__file__).resolve().parent.parent
-    bento = str(Path(sys.executable).with_name("bentoml"))
-    service = children.start("service", bento, "serve", "--working-dir", str(root))
-
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def ready() -> bool:
-        try:
-            with direct.open(f"{url}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    return service.wait_ready(ready, within=120)
+    try:
+        yield trained
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def check(children: Children, sender: Child) -> None:
@@ -211,10 +255,10 @@ def check(children: Children, sender: Child) -> None:
             raise ChildError(f"{child.name} ended on its own:\n{child.tail()}")
 
 
-def addresses(settings: Settings, url: str, children: Children, keep: bool) -> None:
+def addresses(settings: Settings, children: Children, keep: bool) -> None:
     """Print where to look; with ``keep`` the addresses answer until Ctrl-C."""
     mlflow_url = f"http://127.0.0.1:{free_port()}"
-    history = f"{url}/api/v1/anomalies/?limit=10"
+    url = children.env["SERVICE_URL"]
     if not keep:
         console.print('everything stops now; `make demo ARGS="--keep"` leaves it serving:')
     else:
@@ -225,8 +269,9 @@ def addresses(settings: Settings, url: str, children: Children, keep: bool) -> N
         ui = children.start("mlflow", mlflow, "server", "--host", "127.0.0.1", "--port", port,
                             "--workers", "1", **store)  # fmt: skip
         ui.wait_ready(lambda: not port_is_free(int(port)), within=120)
+    console.print(f"  the page       {url}/")
     console.print(f"  API docs       {url}/api/v1/anomalies/docs")
-    console.print(f"  history query  {history}")
+    console.print(f"  history query  {url}/api/v1/anomalies/?limit=10")
     console.print(f"  MLflow         {mlflow_url if keep else settings.mlflow_uri()}")
     console.print(f"  logs           {children.log_dir}")
     while keep:

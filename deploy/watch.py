@@ -1,11 +1,11 @@
-"""Show a person how a plant is replayed: anomalies as lines, the rest as a count."""
+"""Show a person how a plant is replayed: a line per change of an incident, the rest as a count."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,14 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine
 
-from db.queries.reporting import anomalies_between, count_rows, dead_letter_reasons, stored_offsets
+from db.queries.reporting import (
+    anomalies_between,
+    count_rows,
+    dead_letter_reasons,
+    incident_changes,
+    last_log_entry,
+    stored_offsets,
+)
 from db.session import transaction
 from deploy.truth import Alarm
 
@@ -40,7 +47,11 @@ class Tally:
     events: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     criticality: dict[str, str] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
-    shown_upto: dict[int, int] = field(default_factory=dict)
+    read_upto: dict[int, int] = field(default_factory=dict)
+    open_incidents: set[str] = field(default_factory=set)
+    last_entry: int = 0
+    shown: set[int] = field(default_factory=set)
+    first_incident: float | None = None
     started: float = field(default_factory=time.monotonic)
     last_change: float = field(default_factory=time.monotonic)
 
@@ -69,7 +80,8 @@ def watch(
     patience : float
         Seconds without any change after which `TimeoutError` is raised.
     """
-    tally = Tally()
+    with transaction(engine) as connection:
+        tally = Tally(last_entry=last_log_entry(connection))
     with Live(_status(tally, None), console=console, refresh_per_second=8) as live:
         while True:
             sent = expected()
@@ -88,25 +100,30 @@ def watch(
 
 
 def _look(engine: Engine, topic_id: str, tally: Tally) -> list[Text]:
-    """Read what is new; return a line for each new anomaly."""
-    lines: list[Text] = []
+    """Count what is new; return a line for each change of an incident."""
     with transaction(engine) as connection:
         # Offsets first: below them every row of this topic is committed, so none is missed.
         for partition, upto in stored_offsets(connection, topic_id).items():
             if upto is None:
                 continue
-            start = tally.shown_upto.get(partition, 0)
-            rows = anomalies_between(connection, topic_id, partition, start, upto)
-            lines += [_line(row, tally) for row in rows]
-            tally.shown_upto[partition] = upto
+            start = tally.read_upto.get(partition, 0)
+            for row in anomalies_between(connection, topic_id, partition, start, upto):
+                _count(row, tally)
+            tally.read_upto[partition] = upto
+        # Entries are numbered before they are committed: a lower number may come to light later.
+        changes = incident_changes(connection, tally.last_entry)
         counts = count_rows(connection, topic_id)
     if (counts.stored, counts.dead) != (tally.stored, tally.dead):
         tally.last_change = time.monotonic()
     tally.stored, tally.dead = counts.stored, counts.dead
-    return lines
+    fresh = [row for row in changes if row["id"] not in tally.shown]
+    tally.shown |= {row["id"] for row in fresh}
+    if fresh and tally.first_incident is None:
+        tally.first_incident = time.monotonic()
+    return [_line(row, tally) for row in fresh]
 
 
-def _line(row: Mapping[str, Any], tally: Tally) -> Text:
+def _count(row: Mapping[str, Any], tally: Tally) -> None:
     metadata = row["metadata"] if isinstance(row["metadata"], dict) else {}
     asset, level = str(row["asset_id"]), str(row["criticality"])
     event = metadata.get("event") or {}
@@ -114,28 +131,30 @@ def _line(row: Mapping[str, Any], tally: Tally) -> Text:
     tally.events.setdefault((asset, level), set()).add(str(event.get("id")))
     tally.criticality[asset] = str(row["asset_criticality"])
     tally.alarms.append(Alarm(asset, row["sensor_id"], row["timestamp"], str(event.get("id"))))
+
+
+def _line(row: Mapping[str, Any], tally: Tally) -> Text:
+    """Put one change of an incident into a line: opened, escalated, cleared and the like."""
+    incident, what = str(row["incident_id"]), str(row["what"])
+    (tally.open_incidents.discard if what == "cleared" else tally.open_incidents.add)(incident)
     sensor = f"/{row['sensor_id']}" if row["sensor_id"] else ""
-    when = getattr(row["timestamp"], "strftime", lambda _: "?")("%Y-%m-%d %H:%M:%S")
+    level = row["severity"]
+    reason = "" if what == "cleared" else _reason(row["features"])
     return Text.assemble(
-        f"{when}  {asset + sensor:<18} ",
-        (f"{row['final_score']:.2f}", _COLOURS.get(level, "")),
-        f" >= {row['threshold']:.2f} {level:<9}{event.get('state', ''):<8} {_reason(metadata)}",
+        f"{row['occurred_at']:%Y-%m-%d %H:%M:%S}  {row['asset_id'] + sensor:<18} {what:<10} ",
+        (f"{level:<9}", "" if what == "cleared" else _COLOURS.get(level, "")),
+        f" {reason}",
     )
 
 
-def _reason(metadata: dict[str, object]) -> str:
-    """Put the top feature into words: its value, and what was expected."""
-    explanation = metadata.get("explanation")
-    features = explanation.get("features") if isinstance(explanation, dict) else None
+def _reason(features: Sequence[Mapping[str, Any]] | None) -> str:
+    """Put the feature most to blame into words: its value, and what was expected."""
     if not features:
         return ""
     top = features[0]
     try:
-        return (
-            f"{top['feature']} {top['value']:.4g} (expected {top['expected']:.4g},"
-            f" {top['share']:.0%} of it)"
-        )
-    except (KeyError, TypeError):
+        return f"{top['feature']} {top['actual']:.4g}, expected {top['expected']:.4g}"
+    except (KeyError, TypeError, ValueError):
         return json.dumps(top)
 
 
@@ -145,7 +164,8 @@ def _status(tally: Tally, sent: int | None) -> Text:
     total = "" if sent is None else f" of {sent}"
     return Text(
         f"{tally.accounted}{total} accounted for: {found} anomalies,"
-        f" {tally.stored - found} normal, {tally.dead} dead letters; {rate:.0f}/s",
+        f" {tally.stored - found} normal, {tally.dead} dead letters;"
+        f" {len(tally.open_incidents)} incidents open; {rate:.0f}/s",
         style="cyan",
     )
 

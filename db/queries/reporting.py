@@ -29,6 +29,13 @@ _REASONS = text("""
     SELECT reason, count(*) AS n FROM dead_letters WHERE topic_id = :topic
     GROUP BY reason ORDER BY n DESC, reason
 """)
+_CHANGES = text("""
+    SELECT l.id, l.incident_id, l.what, l.occurred_at, i.asset_id, i.sensor_id,
+           COALESCE(l.after->>'severity', i.severity) AS severity, i.peak->'features' AS features
+    FROM incident_log l JOIN incidents i ON i.id = l.incident_id
+    WHERE l.id > :after AND l.what IN ('opened', 'joined', 'resumed', 'escalated', 'cleared')
+    ORDER BY l.id
+""")
 _ALARMS = text(f"""
     SELECT COALESCE(asset_criticality, 'medium') AS name, count(*) AS readings,
            count(*) FILTER (WHERE is_anomaly) AS anomalies
@@ -93,6 +100,18 @@ def anomalies_between(
         for row in connection.execute(_ANOMALIES, {**values, **part.values()}).mappings()
     ]
     return sorted(found, key=lambda row: row["source_offset"])
+
+
+def last_log_entry(connection: Connection) -> int:
+    """Return the id of the newest entry of any incident's log; 0: there is none."""
+    newest = connection.execute(text("SELECT max(id) FROM incident_log")).scalar_one()
+    return int(newest or 0)
+
+
+def incident_changes(connection: Connection, after_id: int) -> Sequence[Mapping[str, Any]]:
+    """Return what the process did to incidents after a log entry, oldest first."""
+    rows = connection.execute(_CHANGES, {"after": after_id}).mappings()
+    return [dict(row) for row in rows]
 
 
 def dead_letter_reasons(connection: Connection, topic_id: UUID | str) -> dict[str, int]:

@@ -74,6 +74,9 @@ def test_demo_twice_accounts_for_every_reading_and_leaves_no_process(
     assert stored + dead == sent
     assert dead == 0
     assert list(left_behind(var)) == []
+    assert text.startswith("> the page: http://127.0.0.1:")
+    assert re.search(r" opened +(low|medium|high|critical) +\w+ \S+, expected \S+\n", text), text
+    assert re.search(r"^first incident \d+ s after the start$", text, re.MULTILINE)
 
     # The broker has forgotten everything, PostgreSQL nothing: the second count is its own.
     second = start_demo(var, "--data", str(plant), "--rate", "0", "--limit", "500", "--keep")
