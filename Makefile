@@ -15,7 +15,7 @@ export BENTOML_DO_NOT_TRACK = True
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format settings coverage soak quality clean
+.PHONY: help setup demo test check lint format settings coverage soak quality clean docs
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,10 @@ format: $(STAMP)  ## let ruff rewrite the layout
 
 settings: $(STAMP)  ## write docs/settings.md and .env.example from config.py
 	@$(BIN)/python -m deploy.document_settings
+
+docs: $(STAMP)  ## build the documentation as a site, links checked (build/site/README.html)
+	@$(PIP) -e '.[docs]' && NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q -f deploy/mkdocs.yml
+	@echo "open build/site/index.html"
 
 coverage: $(STAMP)  ## the suite with coverage; HTML in htmlcov/
 	@$(BIN)/python -m pytest -m "not soak" --cov --cov-report=term --cov-report=html $(ARGS)

@@ -37,6 +37,12 @@ def test_every_document_is_in_the_index() -> None:
     assert [d.name for d in DOCUMENTS if f"]({d.name})" not in index] == ["README.md"] * 2
 
 
+def test_every_document_is_on_the_site() -> None:
+    site = (ROOT / "deploy" / "mkdocs.yml").read_text().split("\nnav:\n")[1]
+    named = re.findall(r"[\w.-]+\.md", site)
+    assert sorted(named) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
 @pytest.mark.parametrize("package", sorted(ROOMS))
 def test_architecture_draws_every_room_and_their_order(package: str) -> None:
     house = ARCHITECTURE.split("```")[3]
