@@ -3,13 +3,14 @@
 What is garbage is decided by :mod:`models.scoring.garbage`. A reading with such a value is left out
 of everything that is fitted, as it is left out of a live stream's window; a feature that is
 garbage in most readings is not used. A code that came often in one feature stands for "not
-measured" in all that never measure such a value: live, it is a missing value. Any other garbage is
-a fault of the sensor when it comes live.
+measured" in all that never measure such a value: it is a missing value, live and here, and a
+reading with few of them is used with what the other features lead to expect in their place. Any
+other garbage is a fault of the sensor when it comes live.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import TrainingError
+from models.fitting.imputation import impute
 from models.scoring.garbage import Garbage, describe, learn_garbage
 
 Floats = NDArray[np.float64]
@@ -55,9 +57,14 @@ class Cleaned:
 
 
 def clean(
-    streams: Sequence[Floats], timestamps: Sequence[Times] | None, names: Sequence[str]
+    streams: Sequence[Floats],
+    timestamps: Sequence[Times] | None,
+    names: Sequence[str],
+    imputed: Callable[[int], int] = lambda width: 0,
 ) -> Cleaned:
-    """Find the garbage in training data (n_i, d) and leave it out.
+    """Find the garbage in training data (n_i, d), fill or leave it out.
+
+    ``imputed`` says how many of so many features a reading may lack and still be used.
 
     Raises
     ------
@@ -70,24 +77,47 @@ def clean(
     usable = np.flatnonzero(mask.mean(axis=0) <= MOST).tolist()
     if not usable:
         raise TrainingError("data: in every feature most values are no measurements (error codes)")
-    bad = mask[:, usable].any(axis=1)
+    nulls = _nulls(pooled, garbage, usable, names)
+    lacking = _lacking(pooled[:, usable], [nulls.get(names[j], ()) for j in usable])
+    values = np.where(lacking, np.nan, pooled[:, usable])
     edges = np.cumsum([len(s) for s in streams])[:-1]
+    parts, filled = impute(np.split(values, edges), imputed(len(usable)))
+    bad = (mask[:, usable] & ~lacking).any(axis=1) | np.isnan(np.concatenate(parts)).any(axis=1)
     keep = np.split(~bad, edges)
-    notes = []
-    if mask.any():
-        notes = describe(pooled, mask, names)
-        gone = int(bad.sum())
-        notes.append(f"{gone:,} of {len(pooled):,} readings hold such values and were left out")
+    notes = _said(pooled, mask, names, int(bad.sum()), filled)
     unusable = [name for j, name in enumerate(names) if j not in usable]
     notes += [f"{name}: mostly no measurement, not used" for name in unusable]
-    nulls = _nulls(pooled, garbage, usable, names)
-    left = [(i, s[k][:, usable]) for i, (s, k) in enumerate(zip(streams, keep, strict=True))]
-    left = [(i, values) for i, values in left if len(values)]
+    left = [(i, part[k]) for i, (part, k) in enumerate(zip(parts, keep, strict=True)) if k.any()]
     times = None if timestamps is None else [timestamps[i][keep[i]] for i, _ in left]
     return Cleaned(
-        [values for _, values in left], times, [names[j] for j in usable], unusable,
+        [part for _, part in left], times, [names[j] for j in usable], unusable,
         _wider(garbage, usable), nulls, notes,
     )  # fmt: skip
+
+
+def _lacking(values: Floats, codes: Sequence[tuple[float, ...]]) -> NDArray[np.bool_]:
+    """Return which of ``values`` (n, d) are a code that stands for "not measured" there."""
+    out = np.zeros(values.shape, bool)
+    for j, known in enumerate(codes):
+        if known:
+            out[:, j] = np.isin(values[:, j], known)
+    return out
+
+
+def _said(
+    pooled: Floats, mask: NDArray[np.bool_], names: Sequence[str], gone: int, filled: int
+) -> list[str]:
+    if not mask.any():
+        return []
+    notes = describe(pooled, mask, names)
+    if filled:
+        notes.append(
+            f'{filled:,} of {len(pooled):,} readings hold few such values for "not measured":'
+            " filled with what the others lead to expect"
+        )
+    if gone:
+        notes.append(f"{gone:,} of {len(pooled):,} readings hold such values and were left out")
+    return notes
 
 
 def _nulls(

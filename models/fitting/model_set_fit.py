@@ -91,8 +91,9 @@ def fit_model_set(
     began = time.perf_counter()
     options = options or FitOptions()
     clean_data = clean(
-        check_training(values, feature_names, _LEAST_ROWS), timestamps, feature_names
-    )
+        check_training(values, feature_names, _LEAST_ROWS), timestamps, feature_names,
+        options.imputed,
+    )  # fmt: skip
     streams = check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
     plan = FitPlan(streams, clean_data.timestamps, clean_data.names, options, clean_data)
     if not plan.scales.kept:

@@ -20,8 +20,8 @@ import numpy as np
 
 from datasets import Stream
 from errors import TrainingError
+from models.fitting.imputation import impute
 from training.data.checks import counts_up
-from training.data.imputation import impute
 
 #: a fit needs as many readings at least
 LEAST_ROWS = 60
@@ -128,13 +128,13 @@ def impute_first(
     streams: Sequence[Stream], cut: Sequence[int], most: int
 ) -> tuple[list[Stream], int]:
     """Fill the holes of the first ``cut`` readings of each stream; return how many were filled."""
-    first, filled = impute([s.take(slice(k)) for s, k in zip(streams, cut, strict=True)], most)
+    first, filled = impute([s.values[:k] for s, k in zip(streams, cut, strict=True)], most)
     if not filled:
         return list(streams), 0
     out = []
     for stream, part, k in zip(streams, first, cut, strict=True):
         values = stream.values.copy()
-        values[:k] = part.values
+        values[:k] = part
         out.append(replace(stream, values=values))
     return out, filled
 

@@ -7,7 +7,6 @@ import numpy as np
 from datasets import Stream
 from models.bundles.bundle import Rule
 from training.data.groups import Grouping
-from training.data.imputation import impute
 from training.data.sensors import alike, split_by_sensors
 from training.data.sources import TrainingData
 
@@ -77,27 +76,3 @@ def test_a_silent_asset_never_leads() -> None:
     found = split_by_sensors(grouping(stream("OFF", "", 900), stream("P1", "vt")))
     assert [s.asset_id for s in found.groups["default"].streams] == ["P1"]
     assert found.notes == ["OFF: hardly anything measured: left out"]
-
-
-def test_filled_values_follow_what_the_others_lead_to_expect() -> None:
-    random = np.random.default_rng(0)
-    load = random.normal(size=(500, 1))
-    whole = np.array([5.0, -3, 100, 0, 1]) + (load + 0.1 * random.normal(size=(500, 5))) * 2
-    times = np.datetime64("2026-01-01", "us") + np.arange(500) * np.timedelta64(60, "s")
-    values = whole.copy()
-    values[::5, 2] = np.nan
-    values[7, :3] = np.nan
-    (filled,), n = impute([Stream("P", None, times, values)], 1)
-    assert n == 100
-    assert np.isnan(filled.values[7, :3]).all()
-    error = filled.values[::5, 2] - whole[::5, 2]
-    assert np.sqrt(np.mean(error**2)) < 0.4 * whole[:, 2].std()
-    known = ~np.isnan(values)
-    np.testing.assert_array_equal(filled.values[known], values[known])
-
-
-def test_little_data_fill_with_the_level() -> None:
-    values = np.array([[1.0, 2], [3, np.nan], [5, 6]])
-    times = np.datetime64("2026-01-01", "us") + np.arange(3) * np.timedelta64(60, "s")
-    (filled,), _ = impute([Stream("P", None, times, values)], 1)
-    assert filled.values[1, 1] == 4.0

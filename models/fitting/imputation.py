@@ -7,13 +7,10 @@ level are taken as jointly normal, with a robust correlation of the readings tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-
-from datasets import Stream
 
 Floats = NDArray[np.float64]
 
@@ -25,39 +22,36 @@ _SHRINK: Final = 0.1
 _OWN_LEVEL: Final = 20
 
 
-def impute(streams: Sequence[Stream], most: int) -> tuple[list[Stream], int]:
-    """Fill the readings that lack at most ``most`` features.
+def impute(streams: Sequence[Floats], most: int) -> tuple[list[Floats], int]:
+    """Fill the readings (n_i, d) that lack at most ``most`` features; NaN is what they lack.
 
     Returns
     -------
-    list of Stream, int
+    list of (n_i, d), int
         The streams, readings that lack more as they were; how many readings were filled.
     """
-    holes = [np.isnan(s.values) for s in streams]
+    holes = [np.isnan(s) for s in streams]
     todo = [(h.sum(axis=1) <= most) & h.any(axis=1) for h in holes]
     filled = int(sum(t.sum() for t in todo))
     if not filled:
         return list(streams), 0
-    whole = [s.values[~h.any(axis=1)] for s, h in zip(streams, holes, strict=True)]
+    whole = [s[~h.any(axis=1)] for s, h in zip(streams, holes, strict=True)]
     levels, spread, precision = _learn(streams, whole)
     out = []
     for stream, level, hole, rows in zip(streams, levels, holes, todo, strict=True):
-        if not rows.any():
-            out.append(stream)
-            continue
-        values = stream.values.copy()
+        values = stream.copy()
         for pattern in np.unique(hole[rows], axis=0):
             at = np.flatnonzero(rows & (hole == pattern).all(axis=1))
             values[np.ix_(at, pattern)] = _expected(values[at], pattern, level, spread, precision)
-        out.append(replace(stream, values=values))
+        out.append(values)
     return out, filled
 
 
 def _learn(
-    streams: Sequence[Stream], whole: Sequence[Floats]
+    streams: Sequence[Floats], whole: Sequence[Floats]
 ) -> tuple[list[Floats], Floats, Floats]:
     """Return each stream's level (d,), and the spread (d,) and inverse correlation (d, d)."""
-    pooled = np.concatenate([s.values for s in streams])
+    pooled = np.concatenate(streams)
     general = _medians(pooled)
     levels = [np.median(rows, axis=0) if len(rows) >= _OWN_LEVEL else general for rows in whole]
     around = np.concatenate([rows - level for rows, level in zip(whole, levels, strict=True)])
