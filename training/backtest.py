@@ -12,24 +12,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 from config import Settings
 from datasets import Stream, add_format_arguments, format_of
 from errors import InputError, TrainingError
+from models.bundles.bundle import DEFAULT
 from models.detectors.base import MODEL_NAMES
 from models.fitting.options import FitOptions
 from models.scoring.policy import ScoringPolicy
+from models.scoring.suppression import Suppression
 from models.scoring.tail import criticality_of
 from runtime import run_command
 from schemas import CRITICALITIES
 from training.cli.common import consoles, entry, policy_of
 from training.cli.fit_arguments import add_fit_arguments, count, fit_options
 from training.cli.progress import ProgressDisplay
+from training.data.schedule_file import Schedules, read_schedules, suppressed
 from training.data.sensors import alike
 from training.data.sources import TrainingData, load_data
 from training.data.splits import Cut, by_asset, parse_cut, places, prepared
 from training.evaluation import plots
-from training.evaluation.measures import Scored
+from training.evaluation.measures import Scored, judged_on
 from training.fitting.parallel_fit import Result, Task, run_tasks
 from training.reports.backtest_report import print_report
 
@@ -73,6 +77,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--fleet", action="store_true", help="one model for all assets")
     made.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the scores over time")
     made.add_argument("--features", metavar="NAME,...", help="columns to use (all)")
+    made.add_argument(
+        "--schedules", type=Path, metavar="FILE",
+        help="maintenance windows and machine-off conditions of the data, TOML or JSON:"
+        " not trained on, and no alarms",
+    )  # fmt: skip
     add_format_arguments(made)
     made.add_argument("--jobs", type=count, metavar="N", help="fits at one time (cores)")
     add_fit_arguments(made)
@@ -93,7 +102,10 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     cut = parse_cut(arguments.train_until)
     data = load_data(arguments.data, features=arguments.features, form=format_of(arguments))
     options = fit_options(arguments)
-    tasks, notes = tasks_of(data, cut, options, arguments.fleet)
+    schedules = Schedules()
+    if arguments.schedules is not None:
+        schedules = read_schedules(arguments.schedules)
+    tasks, notes = tasks_of(data, cut, options, arguments.fleet, schedules)
     tasks = [replace(t, policy=policy, criticality=arguments.criticality) for t in tasks]
     with ProgressDisplay(err) as board:
         results, more = run_all(tasks, board, arguments.jobs)
@@ -103,7 +115,8 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         out.print(f"note: {note}")
     if not any(np.isfinite(one.final_score).any() for one in scored):
         raise TrainingError("no reading could be scored; see the notes")
-    print_report(out, scored, policy, arguments.criticality)
+    _say_suppressed(out, scored)
+    print_report(out, [judged_on(one) for one in scored], policy, arguments.criticality)
     out.print(f"wrote {sum(len(s.timestamps) for s in scored):,} rows to {arguments.out}")
     if arguments.plot is not None:
         title = f"Replayed readings at criticality {arguments.criticality}"
@@ -112,10 +125,26 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _say_suppressed(out: Console, scored: Sequence[Scored]) -> None:
+    flags = [one.suppressed for one in scored if one.suppressed is not None]
+    if flags:
+        out.print(
+            f"{sum(int(one.sum()) for one in flags):,} replayed readings are of maintenance or of"
+            " machines that were off: they raise no alarm and count in none of these figures"
+        )
+
+
 def tasks_of(
-    data: TrainingData, cut: Cut, options: FitOptions, fleet: bool
+    data: TrainingData,
+    cut: Cut,
+    options: FitOptions,
+    fleet: bool,
+    schedules: Schedules | None = None,
 ) -> tuple[list[Task], list[str]]:
     """Make one task per asset, or one for all; and notes on assets that cannot be trained on.
+
+    What is suppressed is not trained on, and raises no alarm. A back-test has no groups: windows
+    and conditions of the group ``default`` are taken.
 
     Raises
     ------
@@ -137,19 +166,49 @@ def tasks_of(
     ):
         raise TrainingError("--train-until lies after the last reading: none is left to score")
     ends = {id(s): k for asset in assets for s, k in zip(assets[asset], cuts[asset], strict=True)}
+    schedules = schedules or Schedules()
+    teaches, alarms = (one.in_group(DEFAULT) for one in (schedules.training, schedules.alarms))
     tasks, notes = [], []
     for name, streams in (_fleets(data) if fleet else assets).items():
         at = [ends[id(stream)] for stream in streams]
+        if teaches:
+            streams, at, said = _without_suppressed(streams, at, data.feature_names, teaches, name)
+            notes += said
         try:
             ready = prepared(streams, at, data.feature_names, name, in_training)
         except TrainingError as error:
             notes.append(f"{error.message}: not scored")
             continue
         shared = float(max(len(assets[stream.asset_id]) for stream in streams))
-        tasks.append(Task(name, ready, options, ScoringPolicy(), streams_per_asset=shared))
+        tasks.append(
+            Task(
+                name, ready, options, ScoringPolicy(), streams_per_asset=shared, suppression=alarms
+            )
+        )
     if not tasks:
         raise TrainingError(notes[0] if len(notes) == 1 else f"nothing to train on: {notes[0]}")
     return tasks, notes
+
+
+def _without_suppressed(
+    streams: Sequence[Stream],
+    cuts: Sequence[int],
+    names: list[str],
+    suppression: Suppression,
+    what: str,
+) -> tuple[list[Stream], list[int], list[str]]:
+    """Leave suppressed readings out of the training parts; streams, their cuts, and a note."""
+    kept, left = [], []
+    for stream, cut in zip(streams, cuts, strict=True):
+        out = suppressed(
+            stream, names, suppression.of((stream.asset_id, stream.sensor_id), DEFAULT)
+        )
+        out[cut:] = False
+        kept.append(stream.take(~out))
+        left.append(cut - int(out.sum()))
+    gone = sum(cuts) - sum(left)
+    note = f"{what}: {gone:,} training readings of maintenance or machines that were off left out"
+    return kept, left, [note] if gone else []
 
 
 def _fleets(data: TrainingData) -> dict[str, list[Stream]]:
@@ -197,13 +256,16 @@ def _unscored(stream: Stream, past: int, threshold: float) -> Scored:
 def write_scores(path: Path, scored: Sequence[Scored]) -> None:
     """Write one row per reading; empty where a detector, or all of them, gave no score.
 
-    A ``sensor_id`` column is added at the end when an asset has several streams.
+    A ``sensor_id`` column is added at the end when an asset has several streams, and before it
+    ``suppressed`` where there are schedules.
     """
     assets = [one.asset_id for one in scored]
     several = len(set(assets)) < len(assets)
+    planned = any(one.suppressed is not None for one in scored)
+    more = [*(["suppressed"] if planned else []), *(["sensor_id"] if several else [])]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*COLUMNS, "sensor_id"] if several else COLUMNS)
+        writer.writerow([*COLUMNS, *more])
         for one in scored:
             times = one.timestamps.astype("datetime64[us]").astype(str)
             nothing = np.full(len(times), np.nan)
@@ -219,6 +281,8 @@ def write_scores(path: Path, scored: Sequence[Scored]) -> None:
                     *(_cell(values[i]) for values in detectors),
                     _cell(rarity[i]),
                 ]  # fmt: skip
+                if planned:
+                    row.append(str(one.suppressed is not None and bool(one.suppressed[i])).lower())
                 writer.writerow([*row, one.sensor_id or ""] if several else row)
 
 

@@ -21,6 +21,7 @@ from training.cli.common import consoles, entry, policy_of
 from training.cli.fit_arguments import add_fit_arguments, count, fit_options, share
 from training.cli.progress import ProgressDisplay
 from training.data.quality import assess
+from training.data.schedule_file import Schedules, read_schedules
 from training.data.sources import POSTGRESQL, SIMULATED, TrainingData, load_data
 from training.pipeline import Outcome, Request, train
 from training.reports.fit_report import print_budgets, print_fit, print_power
@@ -70,6 +71,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--keep-suppressed", action="store_true",
         help="with postgresql: train on maintenance windows and machines that were off, too",
+    )  # fmt: skip
+    made.add_argument(
+        "--schedules", type=Path, metavar="FILE",
+        help="maintenance windows and machine-off conditions of the data, TOML or JSON:"
+        " their readings are left out",
     )  # fmt: skip
     made.add_argument("--group-by", metavar="COLUMN", help="one model set for each of its values")
     made.add_argument("--groups", type=Path, metavar="FILE", help="TOML file: patterns -> group")
@@ -157,6 +163,10 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
         "seed": options.seed,
         "quick": arguments.quick,
     }
+    schedules = Schedules()
+    if arguments.schedules is not None:
+        schedules = read_schedules(arguments.schedules)
+        recipe["schedules"] = str(arguments.schedules.absolute())
     data = load_data(
         arguments.data, seed=options.seed, quick=arguments.quick,
         features=arguments.features, group_column=arguments.group_by, stored=stored, form=form,
@@ -174,6 +184,7 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
         jobs=arguments.jobs,
         native=not (arguments.no_native or arguments.quick),
         recipe=recipe,
+        suppression=schedules.training,
     )
 
 

@@ -18,10 +18,12 @@ from models.fitting.options import FitOptions
 from models.registry.promotion import load_champion
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
+from models.scoring.suppression import Suppression
 from training.cli.common import policy_of, registry_of
 from training.cli.progress import ProgressDisplay
 from training.data.groups import Grouping, by_rules, for_group, group_streams
 from training.data.preparation import prepare
+from training.data.schedule_file import without_suppressed
 from training.data.sensors import split_by_sensors
 from training.data.sources import TrainingData
 from training.evaluation.summary import Measures, measure
@@ -51,6 +53,7 @@ class Request:
     recipe : what reads the same data again; kept with the version for later comparisons.
     quality : what was found of the data (:mod:`training.data.quality`), logged with the run.
     confirm : called just before an alias moves; what it raises ends the training.
+    suppression : maintenance windows and machine-off conditions whose readings are left out.
     """
 
     data: TrainingData
@@ -68,6 +71,7 @@ class Request:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     quality: Mapping[str, Any] | None = None
     confirm: Callable[[], None] = lambda: None
+    suppression: Suppression = field(default_factory=Suppression)
 
 
 @dataclass(slots=True)
@@ -223,6 +227,8 @@ def _tasks(
     problem: TrainingError | None = None
     for group, data in grouping.groups.items():
         options = _options(request, champion, group)
+        data, said = without_suppressed(data, request.suppression, group)
+        notes += said
         try:
             prepared = prepare(
                 data.streams,

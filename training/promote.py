@@ -19,12 +19,14 @@ from models.fitting.options import FitOptions
 from models.registry.base import CHALLENGER, CHAMPION, Registry
 from models.registry.bento_store import import_alias
 from models.registry.promotion import VERDICT_TAG, load_version, promote, roll_back
+from models.scoring.suppression import Suppression
 from runtime import run_command
 from training.cli.common import consoles, entry, policy_of, registry_of
 from training.cli.fit_arguments import share
 from training.cli.progress import ProgressDisplay
 from training.data.groups import by_rules, group_streams
 from training.data.preparation import prepare
+from training.data.schedule_file import read_schedules, without_suppressed
 from training.data.sources import POSTGRESQL, TrainingData, load_data
 from training.fitting.parallel_fit import Task
 from training.publishing.comparison import Column, Comparison, compare, unseen
@@ -192,7 +194,10 @@ def _recent(
     options, policy = FitOptions(), policy_of(settings)
     tasks = []
     problem: TrainingError | None = None
+    path = recipe.get("schedules")
+    suppression = read_schedules(Path(path)).training if path else Suppression()
     for group, part in grouping.groups.items():
+        part, _ = without_suppressed(part, suppression, group)
         try:
             prepared = prepare(
                 part.streams, part.feature_names, missing=recipe.get("missing", "drop"),

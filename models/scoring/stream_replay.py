@@ -9,6 +9,7 @@ from typing import Any
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
+from models.scoring.suppression import Suppression
 from models.scoring.windows import ADDED, RESTARTED
 
 #: Is told a place, and the state and window that a stream has there.
@@ -26,6 +27,7 @@ def replay(
     criticality: str = "medium",
     stops: Sequence[int] = (),
     note: Note | None = None,
+    suppression: Suppression | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the results of the points in order, one list per call of the ensemble's ``score``.
 
@@ -41,7 +43,10 @@ def replay(
     stops : sequence of int, optional
         Places among the points, rising, of which ``note`` is told state and window: what the
         stream remembers just before that reading.
+    suppression : Suppression, optional
+        When its alarms are none.
     """
+    planned = suppression or Suppression()
     state: dict[str, Any] | None = None
     window: list[Reading] = []
     asset_id, sensor_id, feature = stream
@@ -56,7 +61,10 @@ def replay(
         if not part:
             return
         at += len(part)
-        work = StreamWork(asset_id, sensor_id, feature, criticality, state, window, part)
+        work = StreamWork(
+            asset_id, sensor_id, feature, criticality, state, window, part,
+            maintenance=planned.windows, off_conditions=planned.conditions,
+        )  # fmt: skip
         outcome = score(model_set, [work], policy)[0]
         state = outcome.state
         window = carried(window, part, outcome.results, outcome.window_length)

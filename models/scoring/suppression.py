@@ -15,7 +15,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -245,6 +245,11 @@ class Suppressor:
     def __bool__(self) -> bool:
         return bool(self._windows or self._conditions)
 
+    @property
+    def features(self) -> set[str]:
+        """Return the features that conditions are about."""
+        return {condition.feature for condition in self._conditions}
+
     def take(
         self, state: OffState, at: datetime, features: Mapping[str, float], late: bool = False
     ) -> dict[str, Any] | None:
@@ -304,6 +309,13 @@ class Suppression:
     def of(self, stream: tuple[str, str | None], group: str) -> Suppressor:
         """Return what speaks for a stream."""
         return Suppressor(self.windows, self.conditions, stream, group)
+
+    def in_group(self, group: str) -> Suppression:
+        """Return what speaks for streams of a group, whatever group they are scored by."""
+        return Suppression(
+            tuple(replace(one, group=None) for one in self.windows if _fits(one.group, group)),
+            tuple(replace(one, group=None) for one in self.conditions if _fits(one.group, group)),
+        )
 
     @classmethod
     def from_rows(

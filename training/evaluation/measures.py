@@ -34,6 +34,18 @@ class Scored:
     labels: npt.NDArray[np.int8] | None = None  # (n,)
     log10_p: Floats | None = None  # (n,), unbounded: tells far from very far
     incidents: tuple[int, ...] = ()  # places of the readings at which incidents open
+    suppressed: Flags | None = None  # (n,), where any is of maintenance or a machine that was off
+
+
+def judged_on(one: Scored) -> Scored:
+    """Return it with what is suppressed as if it had not been scored: it raises no alarm."""
+    if one.suppressed is None:
+        return one
+    return replace(
+        one,
+        final_score=np.where(one.suppressed, np.nan, one.final_score),
+        is_anomaly=one.is_anomaly & ~one.suppressed,
+    )
 
 
 def alarm_rate(scored: Sequence[Scored], *, seed: int = 0) -> dict[str, float]:

@@ -24,6 +24,7 @@ from models.fitting.model_set_fit import FitReport, fit_model_set
 from models.fitting.options import FitOptions
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
+from models.scoring.suppression import Suppression
 from training.cli.progress import ProgressDisplay, pump
 from training.data.preparation import LEAST_ROWS, Prepared, without_labelled
 from training.data.ranges import range_of
@@ -47,6 +48,9 @@ class Task:
     power: bool = False  # inject faults into what was held out
     refit: bool = False  # then fit again, on all of the readings
     streams_per_asset: float = 1.0  # of all groups: they share the asset's budget of incidents
+    suppression: Suppression = field(
+        default_factory=Suppression
+    )  # when alarms of what is scored are none
 
     @property
     def fitted(self) -> list[Stream]:
@@ -198,6 +202,7 @@ def _judge(task: Task, result: Result, model_set: ModelSet, progress: Progress |
     result.scored, places = score_with_places(
         set_of, names, streams, task.policy, skip, task.options.seed,
         criticality=task.criticality, progress=progress, stage="held-out scoring",
+        suppression=task.suppression,
     )  # fmt: skip
     if not task.power:
         return

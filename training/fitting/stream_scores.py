@@ -7,6 +7,7 @@ window are carried from one call to the next, as the bridge carries them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -18,6 +19,7 @@ from models.scoring.ensemble import Reading
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import Note, replay
+from models.scoring.suppression import Suppression
 from training.evaluation.measures import Scored
 
 _SLICE = 4096
@@ -37,6 +39,7 @@ def score_streams(
     stage: str = "scoring",
     stops: Sequence[Sequence[int]] | None = None,
     note: Callable[[int, int, dict[str, Any] | None, list[Reading]], None] | None = None,
+    suppression: Suppression | None = None,
 ) -> list[Scored]:
     """Replay streams through :func:`models.scoring.ensemble.score`.
 
@@ -60,6 +63,8 @@ def score_streams(
     stops : sequence of sequences of int, optional
         Places of each stream, rising, none before what is reported, of which ``note`` is told:
         number of the stream, place, state and window there.
+    suppression : Suppression, optional
+        When alarms are none.
     """
     skips = list(skip) if skip is not None else [0] * len(streams)
     total = sum(len(s.timestamps) - k for s, k in zip(streams, skips, strict=True))
@@ -73,13 +78,17 @@ def score_streams(
         tell = None if note is None else _placed(note, i, begin)
         for part in replay(
             model_set_of(stream), ids, readings_of(stream, names, begin), policy, criticality,
-            halts, tell,
+            halts, tell, suppression,
         ):  # fmt: skip
             rows += part
             if progress is not None:
                 progress(stage, min(total, done + max(0, len(rows) + begin - past)), total, {})
         done += len(stream.timestamps) - past
-        out.append(_scored(stream, past, rows[past - begin :]))
+        one = _scored(stream, past, rows[past - begin :])
+        if suppression:
+            flags = ["suppressed" in row.get("metadata", {}) for row in rows[past - begin :]]
+            one = replace(one, suppressed=np.array(flags, np.bool_))
+        out.append(one)
     return out
 
 

@@ -16,14 +16,19 @@ from models.scoring.policy import ScoringPolicy
 from tests.fixtures.training import TINIEST, TINY, small_plant
 from training.backtest import in_order, run_all, tasks_of, write_scores
 from training.cli.progress import ProgressDisplay
+from training.data.schedule_file import Schedules, read_schedules
 from training.data.sources import TrainingData
-from training.evaluation.measures import Scored
+from training.evaluation.measures import Scored, judged_on
 
 
 def backtest(
-    data: TrainingData, cut: int, options: object = TINIEST, fleet: bool = False
+    data: TrainingData,
+    cut: int,
+    options: object = TINIEST,
+    fleet: bool = False,
+    schedules: Schedules | None = None,
 ) -> tuple[list[Scored], list[str]]:
-    tasks, notes = tasks_of(data, cut, options, fleet)  # type: ignore[arg-type]
+    tasks, notes = tasks_of(data, cut, options, fleet, schedules)  # type: ignore[arg-type]
     with ProgressDisplay(Console(quiet=True), quiet=True) as board:
         results, more = run_all(tasks, board, jobs=1)
     notes += more + [note for result in results for note in result.notes]
@@ -114,3 +119,40 @@ def test_a_stream_that_begins_after_the_cut_is_scored_by_the_fleet() -> None:
     scored = {one.asset_id: one for one in results[0].scored}
     assert len(scored["LATE"].final_score) == 50
     assert np.isfinite(scored["LATE"].final_score).all()
+
+
+def test_maintenance_is_not_trained_on_and_raises_no_alarm(tmp_path: Path) -> None:
+    data = small_plant(readings=200)
+    asset, times = data.streams[0].asset_id, data.streams[0].timestamps
+    wild = data.streams[0].values.copy()
+    wild[20:40] += 1000.0  # learnt, it would hide the same thing later
+    wild[150:160] += 1000.0
+    wild[170:180] += 1000.0
+    data = replace(data, streams=[replace(data.streams[0], values=wild), *data.streams[1:]])
+    plans = tmp_path / "plans.toml"
+    plans.write_text(
+        "".join(
+            f"[[maintenance_windows]]\nstart={times[a]}Z\nend={times[b]}Z\nasset_id='{asset}'\n"
+            for a, b in ((20, 40), (150, 160))
+        )
+    )
+    scored, notes = backtest(data, 120, schedules=read_schedules(plans))
+    first = scored[0]
+    assert first.suppressed is not None
+    assert np.flatnonzero(first.suppressed).tolist() == [*range(30, 40)]
+    assert first.is_anomaly[30:40].all()  # scored and marked as ever
+    counted = judged_on(first)
+    assert not counted.is_anomaly[30:40].any()
+    assert counted.is_anomaly[50:60].all()
+    assert all(not 30 <= at < 40 for at in first.incidents)
+    assert f"{asset}: 20 training readings of maintenance" in " ".join(notes)
+    without, _ = backtest(data, 120)
+    assert without[0].suppressed is None
+    assert not np.array_equal(without[0].final_score, first.final_score)
+    for one, other in zip(scored[1:], without[1:], strict=True):
+        assert np.array_equal(one.final_score, other.final_score)
+    out = tmp_path / "scores.csv"
+    write_scores(out, scored)
+    header, *rows = [line.split(",") for line in out.read_text().splitlines()]
+    marked = [row[header.index("suppressed")] for row in rows if row[0] == asset]
+    assert marked == ["true" if 30 <= at < 40 else "false" for at in range(80)]

@@ -26,7 +26,7 @@ from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
 from schemas import parse_timestamp
 from tests.fixtures.training import TINIEST, run, small_plant
-from training import drift, fit
+from training import drift, fit, promote
 from training.data.postgres import LASTING, Bounds, from_database
 from training.pipeline import Request
 from training.publishing.comparison import Comparison, compare
@@ -257,3 +257,25 @@ def test_a_fit_leaves_confirmed_faults_out_and_judges_by_them(
     printed = capsys.readouterr()
     assert "of confirmed faults left out as labelled" in " ".join(printed.err.split())
     assert "are labelled faulty and were left out" in " ".join(printed.out.split())
+
+
+def test_schedules_of_a_file_are_left_out_of_a_fit_and_of_its_promotion(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plans, data = tmp_path / "plans.toml", tmp_path / "plant.csv"
+    times = DATA.streams[0].timestamps
+    plans.write_text(f"[[maintenance_windows]]\nstart={times[50]}Z\nend={times[80]}Z\n")
+    with data.open("w") as file:
+        file.write(",".join(["asset_id", "timestamp", *DATA.feature_names]) + "\n")
+        for stream in DATA.streams:
+            for at, row in zip(stream.timestamps, stream.values.tolist(), strict=True):
+                file.write(",".join([stream.asset_id, f"{at}Z", *map(str, row)]) + "\n")
+    options = ["--models", "isolation_forest", "--quick", "--no-native", "--promote", "false"]
+    for _ in range(2):
+        assert fit.main(["--data", str(data), "--schedules", str(plans), *options]) == 0
+        gone = 30 * len(DATA.streams)
+        assert f"{gone} readings of maintenance" in " ".join(capsys.readouterr().out.split())
+    assert promote.main([]) == promote.EXIT_NOT_PROMOTED  # nothing newer; the plans are read
+    plans.unlink()
+    assert promote.main([]) == 1
+    assert "plans.toml: No such file" in capsys.readouterr().err

@@ -1,0 +1,138 @@
+"""Maintenance windows and machine-off conditions for data out of files: a file of their own.
+
+TOML, or JSON with the same keys, as ``GET /maintenance-windows`` and ``/off-conditions`` answer::
+
+    [[maintenance_windows]]
+    start = 2026-01-03T22:00:00+01:00
+    end = 2026-01-04T06:00:00+01:00
+    rrule = "FREQ=WEEKLY;BYDAY=SA"
+    time_zone = "Europe/Berlin"
+    asset_id = "PUMP_*"
+
+    [[off_conditions]]
+    feature = "current"
+    operator = "<"
+    value = 1.0
+    hold_s = 60
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from datasets import Stream
+from errors import InputError, TrainingError
+from models.scoring.suppression import (
+    MaintenanceWindow,
+    OffCondition,
+    Suppression,
+    Suppressor,
+    suppressed_rows,
+)
+from schemas import parse_timestamp
+from training.data.sources import TrainingData
+
+T = TypeVar("T", MaintenanceWindow, OffCondition)
+
+#: What the service answers besides, and a schedule does not need.
+_ANSWERED: Final = {"version", "created_at", "created_by", "changed_at", "changed_by"}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedules:
+    """What has an effect on training, and what has one on alarms."""
+
+    training: Suppression = field(default_factory=Suppression)
+    alarms: Suppression = field(default_factory=Suppression)
+
+
+def read_schedules(path: Path) -> Schedules:
+    """Read a file of windows and conditions.
+
+    Raises
+    ------
+    TrainingError
+        Names the file, the entry and the field at fault.
+    """
+    try:
+        text = path.read_text("utf-8")
+        content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise TrainingError(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # neither TOML nor JSON, or no text at all
+        raise TrainingError(f"{path}: {error}") from None
+    kinds: dict[str, type[Any]] = {
+        "maintenance_windows": MaintenanceWindow, "off_conditions": OffCondition,
+    }  # fmt: skip
+    if not isinstance(content, dict) or not content or content.keys() - kinds:
+        raise TrainingError(f"{path}: expected lists named {' or '.join(kinds)}, nothing else")
+    found: dict[str, list[Any]] = {name: [] for name in kinds}
+    for name, entries in content.items():
+        if not isinstance(entries, list):
+            raise TrainingError(f"{path}: {name}: must be a list")
+        for place, entry in enumerate(entries):
+            try:
+                found[name].append(_entry(kinds[name], entry, f"{place + 1}"))
+            except (InputError, msgspec.ValidationError) as error:
+                raise TrainingError(f"{path}: {name}[{place}]: {error}") from None
+    planned, off = found["maintenance_windows"], tuple(found["off_conditions"])
+    return Schedules(
+        Suppression(tuple(one for one in planned if one.training), off),
+        Suppression(tuple(one for one in planned if one.alarms), off),
+    )
+
+
+def _entry(kind: type[T], entry: Any, number: str) -> T:
+    if not isinstance(entry, Mapping):
+        raise InputError("must be an object")
+    given = {key: value for key, value in entry.items()
+             if key not in _ANSWERED and value is not None}  # fmt: skip
+    known = {one.name for one in fields(kind)}
+    for unknown in sorted(given.keys() - known):
+        raise InputError(f"{unknown:.80}: not known; known are {', '.join(sorted(known))}")
+    if kind is MaintenanceWindow:
+        for name in ("start", "end"):
+            given[name] = parse_timestamp(given.get(name), name)
+        given = {"id": number, **given}
+    return msgspec.convert(given, kind)
+
+
+def suppressed(stream: Stream, names: list[str], suppressor: Suppressor) -> npt.NDArray[np.bool_]:
+    """Return which readings (n,) of a stream are suppressed."""
+    if not suppressor:
+        return np.zeros(len(stream.timestamps), np.bool_)
+    times = [at.replace(tzinfo=UTC) for at in stream.timestamps.astype("datetime64[us]").tolist()]
+    used = [name for name in names if name in suppressor.features]
+    values = stream.values[:, [names.index(name) for name in used]].tolist()
+    rows = ({n: v for n, v in zip(used, row, strict=True) if v == v} for row in values)
+    return np.array(suppressed_rows(suppressor, times, rows), np.bool_)
+
+
+def without_suppressed(
+    data: TrainingData, suppression: Suppression, group: str
+) -> tuple[TrainingData, list[str]]:
+    """Return a group's data without what is suppressed, and a note on how much that is."""
+    if not suppression or not data.timed:
+        return data, []
+    streams, single, gone = [], [], 0
+    for i, stream in enumerate(data.streams):
+        suppressor = suppression.of((stream.asset_id, stream.sensor_id), group)
+        out = suppressed(stream, data.feature_names, suppressor)
+        gone += int(out.sum())
+        if not out.all():
+            streams.append(stream.take(~out))
+            single.append(data.feature_of(i))
+    if not gone:
+        return data, []
+    note = f"{group}: {gone:,} readings of maintenance or machines that were off are left out"
+    return replace(data, streams=streams, single=single), [note]
