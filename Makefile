@@ -15,7 +15,7 @@ export BENTOML_DO_NOT_TRACK = True
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format settings coverage soak quality clean docs
+.PHONY: help setup demo test check lint format settings coverage soak quality screenshots clean docs
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ soak: $(STAMP)  ## the long runs: ten minutes of load, twenty kills
 
 quality: $(STAMP)  ## detection quality on simulated and, where it is there, public data
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
+
+screenshots: $(STAMP)  ## every screen of the page, light and dark, into var/screenshots (SCREENSHOTS=folder)
+	@SCREENSHOTS="$(abspath $(or $(SCREENSHOTS),var/screenshots))" $(BIN)/python -m pytest -q tests/acceptance/test_page_screens.py -k pictures $(ARGS)
 
 clean:  ## remove what runs and builds left behind (not .venv)
 	rm -rf var build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

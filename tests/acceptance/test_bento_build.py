@@ -226,6 +226,11 @@ def test_tag_serves_from_another_folder_in_either_mode(
         assert answer.json()["metadata"]["bundle_version"] == status["bundle_version"]
         health = client.get(f"{url}/health").json()
         assert health["version"] == PROJECT["version"]
+        page = client.get(f"{url}/")
+        assert page.headers["content-type"].startswith("text/html")
+        files = re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text)
+        assert len(files) >= 4
+        assert {client.get(url + file).status_code for file in files} == {200}
         seen = client.get(f"{url}/metrics").text
         assert seen.count('anomaly_batch_size_count{stage="runner.one_class_svm"}') == 1
     assert (tmp_path / "here" / "bundles").is_dir()

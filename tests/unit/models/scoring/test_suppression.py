@@ -93,6 +93,25 @@ def test_a_rule_that_fits_no_day_ends(more):
     assert not one.covers(at("2026-02-28T00:30:00Z"))
 
 
+def test_the_next_spans_begin_with_what_is_in_force_and_keep_local_time():
+    night = window("2026-03-27T21:00+00:00", "2026-03-28T05:00+00:00", "FREQ=DAILY",
+                   time_zone="Europe/Berlin")  # fmt: skip
+    spans = night.upcoming(datetime(2026, 3, 28, 4, tzinfo=UTC), 3)
+    assert [(a.isoformat()[:16], b.isoformat()[:16]) for a, b in spans] == [
+        ("2026-03-27T21:00", "2026-03-28T05:00"),
+        ("2026-03-28T21:00", "2026-03-29T04:00"),  # the clock is put forward
+        ("2026-03-29T20:00", "2026-03-30T04:00"),
+    ]
+    once = window("2026-03-28T22:00+00:00", "2026-03-29T06:00+00:00")
+    assert once.upcoming(once.start, 5) == [(once.start, once.end)]
+    assert once.upcoming(once.end, 5) == []
+    counted = window("2026-03-01T00:00+00:00", "2026-03-01T01:00+00:00", "FREQ=DAILY;COUNT=3")
+    assert len(counted.upcoming(datetime(2026, 3, 2, 12, tzinfo=UTC), 5)) == 1
+    never = window("2026-01-01T00:00+00:00", "2026-01-01T01:00+00:00",
+                   "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30")  # fmt: skip
+    assert never.upcoming(never.start, 5) == []
+
+
 @pytest.mark.parametrize(
     ("given", "field"),
     [
