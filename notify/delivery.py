@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine
 from db.queries import notifications
 from db.queries.notifications import Change
 from db.session import transaction
-from errors import AnomalyError, StorageUnavailable, Unavailable
+from errors import StorageUnavailable, Unavailable
 from notify.metrics import Metrics
 from notify.routes import Routes, decide
 from notify.senders import RESOLVED_S, Ended, Refused, Sender
@@ -31,7 +31,7 @@ log = logging.getLogger("notify")
 #: How often a receiver looks for something to be told.
 POLL_S = 0.5
 #: How often it is looked for what has waited too long.
-EXPIRE_EVERY_S = 60.0
+KEEP_UP_EVERY_S = 60.0
 #: Changes that are looked at in one go, and that one summary tells at most.
 CHUNK = 1000
 #: Back-off of a receiver, and of one incident's changes: the first wait and the longest, seconds.
@@ -82,7 +82,7 @@ class Delivery(threading.Thread):
         self._delivered: list[int] = []  # told, but not stored yet
         self._failures = 0
         self._problem: str | None = None
-        self._repeat_at = self._expire_at = 0.0
+        self._repeat_at = self._keep_up_at = 0.0
 
     def run(self) -> None:
         """Work until stopped."""
@@ -129,16 +129,16 @@ class Delivery(threading.Thread):
         """Read what is due, once it is stored what was told."""
         with transaction(self._shared.engine) as connection:
             self._settle(connection)
-            if time.monotonic() >= self._expire_at:
-                self._expire_at = time.monotonic() + EXPIRE_EVERY_S
-                self._expire(connection)
+            if time.monotonic() >= self._keep_up_at:
+                self._keep_up_at = time.monotonic() + KEEP_UP_EVERY_S
+                self._keep_up(connection)
             found = notifications.due_changes(connection, self.receiver, CHUNK)
         self._delivered.clear()
         return found
 
-    def _expire(self, connection: Connection) -> None:
+    def _keep_up(self, connection: Connection) -> None:
         days = self._shared.wait_days
-        if expired := notifications.expire(connection, self.receiver, days):
+        if expired := notifications.keep_up(connection, self.receiver, days):
             self._shared.metrics.expired.labels(self.receiver).inc(expired)
             log.error(
                 "%s: %d changes waited for %g days (NOTIFY_WAIT_DAYS) and are given up",
@@ -189,12 +189,8 @@ class Delivery(threading.Thread):
         with transaction(self._shared.engine) as connection:
             ended = notifications.recent_changes(connection, self.receiver, RESOLVED_S)
             standing = notifications.standing_incidents(connection)
-        now = datetime.now(UTC)
-        told = [
-            one
-            for one in (*ended, *standing)
-            if decide(self._routes, one, now, all_changes=True) is True
-        ]
+        now, all_of = datetime.now(UTC), (*ended, *standing)
+        told = [one for one in all_of if decide(self._routes, one, now, all_changes=True)]
         self._repeat_at = time.monotonic() + every_s
         try:
             if told:
@@ -206,7 +202,7 @@ class Delivery(threading.Thread):
         return POLL_S
 
     def _postpone(self, group: Sequence[Change], error: Exception, seconds: float) -> None:
-        said = self._said(error)
+        said = self._shared.routes.said(error)
         self._shared.metrics.failures.labels(self.receiver).inc()
         self.failed = True
         log.warning(
@@ -228,24 +224,19 @@ class Delivery(threading.Thread):
         self._failures += 1
         own = back_off(group[0].tries, CHANGE_WAITS) if group else 0.0
         self._postpone(group, error, max(2 * wait, own))
-        self._set_problem(self._said(error))
+        self._set_problem(self._shared.routes.said(error))
         if isinstance(error, Ended):
             log.error("%s: no more until a restart or an edit of its file", self.receiver)
             wait = float("inf")
         return min(wait, threading.TIMEOUT_MAX)
 
-    def _said(self, error: Exception) -> str:
-        if isinstance(error, AnomalyError):
-            return self._shared.routes.scrub(error.message)
-        return self._shared.routes.scrub(f"{type(error).__name__} {error}")
-
     def _set_problem(self, problem: str | None) -> None:
         if problem == self._problem:
             return
-        self._problem = problem
         self._shared.metrics.failing.labels(self.receiver).set(problem is not None)
         with transaction(self._shared.engine) as connection:
             notifications.set_problem(connection, self.receiver, problem)
+        self._problem = problem
         if problem is None:
             log.info("%s is told", self.receiver, extra={"action": "resumed"})
 

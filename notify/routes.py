@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from fnmatch import fnmatchcase
@@ -21,7 +21,7 @@ import msgspec
 
 from db.incident_lifecycle import SEVERITIES
 from db.queries.notifications import Change
-from errors import SettingsError
+from errors import AnomalyError, SettingsError
 from schemas import Criticality
 
 Told = Literal[
@@ -32,6 +32,8 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = get_args(Day)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
+#: Fields of a receiver that are secret wherever they come from.
+_SECRET = ("url", "secret", "password", "headers")
 _QUIET_STATES = ("shelved", "suppressed")
 
 
@@ -93,22 +95,17 @@ class Route(_Table, kw_only=True):
 
     def fits(self, incident: Mapping[str, Any]) -> bool:
         """Tell whether an incident is this route's."""
+        names = incident["asset_id"], incident["sensor_id"], incident["group_name"]
         return _rank(incident["severity"]) >= _rank(self.severity) and all(
-            any(fnmatchcase(incident[column] or "", pattern) for pattern in patterns)
-            for column, patterns in (
-                ("asset_id", self.assets), ("sensor_id", self.sensors), ("group_name", self.groups)
-            )
-        )  # fmt: skip
+            any(fnmatchcase(name or "", pattern) for pattern in patterns)
+            for name, patterns in zip(names, (self.assets, self.sensors, self.groups), strict=True)
+        )
 
     def held_until(self, severity: str, now: datetime) -> datetime | None:
         """Return until when quiet hours hold an incident of this severity; None: they do not."""
-        ends = [
-            end
-            for quiet in self.quiet
-            if _rank(severity) < _rank(quiet.unless_severity)
-            and (end := quiet.ends(now)) is not None
-        ]
-        return max(ends, default=None)
+        holding = [one for one in self.quiet if _rank(severity) < _rank(one.unless_severity)]
+        ends = [one.ends(now) for one in holding]
+        return max((end for end in ends if end is not None), default=None)
 
 
 def _rank(severity: str) -> int:
@@ -182,26 +179,75 @@ class Apprise(Receiver, kw_only=True, tag="apprise"):
 AnyReceiver = Webhook | Alertmanager | Email | Apprise
 
 
+class Secrets:
+    """Values out of the environment, and what must never be shown of them.
+
+    Parameters
+    ----------
+    environment : mapping
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._found: set[str] = set()
+
+    def fill(self, value: Any, at: str = "") -> Any:
+        """Put the environment's values in the place of ``${NAME}``, and remember them."""
+        if isinstance(value, dict):
+            return {k: self.fill(v, f"{at}.{k}".strip(".")) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.fill(one, at) for one in value]
+        if not isinstance(value, str):
+            return value
+        for name in _VARIABLE.findall(value):
+            if not self._environment.get(name, "").strip():
+                raise LookupError(f"{at}: ${{{name}}} is not set in the environment")
+            self._add(self._environment[name].strip())
+        filled = _VARIABLE.sub(lambda match: self._environment[match[1]].strip(), value)
+        if at.split(".")[0] in _SECRET:  # though the file says it itself
+            self._add(filled)
+        return filled
+
+    def _add(self, value: str) -> None:
+        _, found, address = value.partition("://")  # an error may name a part of it
+        parts = re.split(r"[/:@?&=#]+", address) if found else value.split()
+        self._found |= {value, *(one for one in parts if len(one) > 3)} - {""}
+
+    def scrub(self, text: object) -> str:
+        """Take secrets out of a message, and shorten it."""
+        found = " ".join(str(text).split())
+        for secret in sorted(self._found, key=len, reverse=True):
+            found = found.replace(secret, "***")
+        return found[:300]
+
+
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """What the file says."""
+    """What the file says; ``shown`` says what each receiver is, without its secrets."""
 
     routes: dict[str, Route]
     receivers: dict[str, AnyReceiver]
-    shown: dict[str, str] = field(default_factory=dict)
-    link: str | None = None
-    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    shown: dict[str, str]
+    link: str | None
+    secrets: Secrets = field(repr=False)
 
     def of(self, receiver: str) -> list[Route]:
         """Return the routes that lead to a receiver."""
         return [route for route in self.routes.values() if receiver in route.receivers]
 
-    def scrub(self, text: object) -> str:
-        """Take out of a message what came from the environment, and shorten it."""
-        found = " ".join(str(text).split())
-        for secret in sorted(self.secrets, key=len, reverse=True):
-            found = found.replace(secret, "***")
-        return found[:300]
+    def said(self, error: Exception) -> str:
+        """Return what an error says, short and without what came from the environment."""
+        named = "" if isinstance(error, AnomalyError) else f"{type(error).__name__} "
+        return self.secrets.scrub(f"{named}{error}")
+
+    def attempt(self, receiver: str, what: Callable[[], str]) -> bool:
+        """Try something with a receiver and print what came of it; whether it went well."""
+        try:
+            outcome, well = what(), True
+        except Exception as error:  # whatever a library raises
+            outcome, well = f"FAILED: {self.said(error)}", False
+        print(f"{receiver} ({self.shown[receiver]}): {outcome}", flush=True)
+        return well
 
 
 def told_as(change: Change) -> str | None:
@@ -226,18 +272,16 @@ def decide(
     """Decide whether a receiver of these routes is told of a change now; a time: not before.
 
     Quiet hours go by how severe the incident is by now: one that got worse takes along what was
-    held of it. ``all_changes``: the receiver is told the state, whatever changed.
+    held of it. ``all_changes``: the receiver is told the state, whatever changed and whenever.
     """
+    fit = [route for route in routes if route.fits(change.incident)]
+    if all_changes:
+        return bool(fit)
     what = told_as(change)
-    fit = [
-        route
-        for route in routes
-        if route.fits(change.incident) and (all_changes or what in route.changes)
-    ]
-    if not fit:
-        return False
-    held = [route.held_until(change.severity_now, now) for route in fit]
-    return True if None in held else min(end for end in held if end is not None)
+    held = [route.held_until(change.severity_now, now) for route in fit if what in route.changes]
+    if not held or None in held:
+        return bool(held)
+    return min(end for end in held if end is not None)
 
 
 def load(path: str, environment: Mapping[str, str]) -> Routes:
@@ -256,45 +300,40 @@ def load(path: str, environment: Mapping[str, str]) -> Routes:
         raise SettingsError(f"{where}: {reason}", field="NOTIFY_ROUTES") from None
     if unknown := raw.keys() - {"link", "routes", "receivers"}:
         raise _wrong(where, f"{min(unknown)!r} is no field")
-    secrets: set[str] = set()
-    receivers: dict[str, AnyReceiver] = _each(
-        raw, "receivers", AnyReceiver, where, lambda value: _filled(value, environment, secrets)
-    )
-    routes: dict[str, Route] = _each(raw, "routes", Route, where)
+    secrets = Secrets(environment)
+    receivers: dict[str, AnyReceiver] = _each(raw, "receivers", AnyReceiver, where, secrets)
+    routes: dict[str, Route] = _each(raw, "routes", Route, where, secrets)
     for name, route in routes.items():
-        for one in route.receivers:
-            if one not in receivers:
-                raise _wrong(where, f"route {name!r}: receivers: there is no receiver {one!r}")
-        if not route.receivers:
-            raise _wrong(where, f"route {name!r}: receivers: nobody")
+        unknown = set(route.receivers) - receivers.keys()
+        if unknown or not route.receivers:
+            said = f"there is no receiver {min(unknown)!r}" if unknown else "nobody"
+            raise _wrong(where, f"route {name!r}: receivers: {said}")
     link = raw.get("link")
     if link is not None and not (isinstance(link, str) and "{id}" in link):
         raise _wrong(where, "link: no text with {id} in it")
-    for receiver in receivers.values():
-        secrets |= _secrets(receiver)
     shown = {name: _shown(table) for name, table in raw["receivers"].items()}
-    return Routes(routes, receivers, shown, link, frozenset(secrets))
+    return Routes(routes, receivers, shown, link, secrets)
 
 
 def _wrong(where: str, what: str) -> SettingsError:
     return SettingsError(f"{where}: {what}", field="NOTIFY_ROUTES")
 
 
-def _each(raw: dict[str, Any], key: str, kind: Any, where: str, prepare: Any = None) -> Any:
-    tables = raw.get(key)
+def _each(raw: dict[str, Any], key: str, kind: Any, where: str, secrets: Secrets) -> Any:
+    tables, found = raw.get(key), {}
     if not isinstance(tables, dict) or not tables:
         raise _wrong(where, f"{key}: no [{key}.NAME] in it")
-    found = {}
     for name, table in tables.items():
         place = f"{key[:-1]} {name!r}"
         if not _NAME.fullmatch(name):
             raise _wrong(where, f"{place}: a name has 1 to 100 characters, none of them control")
         try:
-            found[name] = msgspec.convert(prepare(table) if prepare else table, kind)
+            filled = secrets.fill(table) if key == "receivers" else table
+            found[name] = msgspec.convert(filled, kind)
         except (msgspec.ValidationError, LookupError, ValueError) as error:
             what, _, at = str(error.args[0]).partition(" - at `$")
-            at = at.strip(".`")
-            raise _wrong(where, f"{place}: {f'{at}: ' if at else ''}{what}") from None
+            at = f"{at.strip('.`')}: " if at else ""
+            raise _wrong(where, f"{place}: {at}{secrets.scrub(what)}") from None
     return found
 
 
@@ -305,44 +344,3 @@ def _shown(table: Mapping[str, Any]) -> str:
         parts = urlsplit(at)
         at = f"{parts.scheme}://{parts.hostname if table['type'] != 'apprise' else '...'}"
     return f"{table['type']} {at}"
-
-
-def _filled(value: Any, environment: Mapping[str, str], secrets: set[str], at: str = "") -> Any:
-    """Put the environment's values in the place of ``${NAME}``, and collect them."""
-    if isinstance(value, dict):
-        return {k: _filled(v, environment, secrets, f"{at}.{k}") for k, v in value.items()}
-    if isinstance(value, list):
-        return [_filled(one, environment, secrets, at) for one in value]
-    if not isinstance(value, str):
-        return value
-
-    def found(match: re.Match[str]) -> str:
-        name = match[1]
-        if not environment.get(name):
-            raise LookupError(f"{at.strip('.')}: {match[0]} is not set in the environment")
-        given = environment[name]
-        secrets.add(given)
-        secrets.update(_parts(given))
-        return given
-
-    return _VARIABLE.sub(found, value)
-
-
-def _secrets(receiver: AnyReceiver) -> set[str]:
-    """Collect what is secret though the file says it itself."""
-    match receiver:
-        case Apprise():
-            return _parts(receiver.url)
-        case Email():
-            given = {receiver.password}
-        case Webhook():
-            given = {receiver.secret, *receiver.headers.values()}
-        case _:
-            given = {*receiver.headers.values()}
-    return {one for one in given if one}
-
-
-def _parts(address: str) -> set[str]:
-    """Split an address: an error may name a part of it."""
-    _, found, rest = address.partition("://")
-    return {one for one in re.split(r"[/:@?&=#]+", rest) if len(one) > 3} if found else set()

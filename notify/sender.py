@@ -4,6 +4,13 @@ Whom, of which incidents and when: the TOML file that NOTIFY_ROUTES names, see
 docs/notifications.md.
 Each change of an incident is delivered to each receiver at least once, in order per incident, and
 remembered. Several senders may run: one sends, another takes over when it ends.
+
+exit codes:
+  0  stopped by SIGTERM or SIGINT, or drained, or every check passed
+  1  a check failed, or the database refuses
+  2  a setting or the file of routes is wrong
+  3  --drain, but another sender is at work
+  4  --drain, but a receiver does not take what waits for it
 """
 
 from __future__ import annotations
@@ -41,20 +48,11 @@ MEASURE_EVERY_S = 5.0
 #: Deliveries under way may end within this after SIGTERM.
 STOP_S = 15.0
 
-HELP = """\
-exit codes:
-  0  stopped by SIGTERM or SIGINT, or drained, or every check passed
-  1  a check failed, or the database refuses
-  2  a setting or the file of routes is wrong
-  3  --drain, but another sender is at work
-  4  --drain, but a receiver does not take what waits for it
-"""
-
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code, see ``--help``."""
     parser = argparse.ArgumentParser(
-        prog="python -m notify.sender", description=__doc__, epilog=HELP,
+        prog="python -m notify.sender", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     what = parser.add_mutually_exclusive_group()
@@ -206,17 +204,11 @@ def _check(settings: Settings) -> int:
     routes = load(path, os.environ)
     senders = make_all(routes, path)
     print(f"routes: ok: {path}: {len(routes.routes)} routes, {len(senders)} receivers")
-    well = True
-    for name, sender in senders.items():
-        about = f"receiver {name} ({routes.shown[name]})"
-        try:
-            print(f"{about}: ok: {routes.scrub(sender.check())}")
-        except Exception as error:  # whatever a library raises
-            well = False
-            print(f"{about}: FAILED: {routes.scrub(getattr(error, 'message', error))}")
+    answers = [routes.attempt(name, sender.check) for name, sender in senders.items()]
+    for name in senders:
         if not routes.of(name):
-            print(f"{about}: no route leads to it")
-    return 0 if _check_waiting(settings) and well else 1
+            print(f"{name}: no route leads to it")
+    return 0 if _check_waiting(settings) and all(answers) else 1
 
 
 def _check_waiting(settings: Settings) -> bool:
@@ -233,10 +225,8 @@ def _check_waiting(settings: Settings) -> bool:
     print("database: ok")
     for name, about in found.items():
         if reason := about.problem or about.error:
-            print(
-                f"receiver {name}: FAILED: {about.changes} changes wait,"
-                f" the oldest for {about.oldest_s:.0f} s: {reason}"
-            )
+            told = f"{about.changes} changes wait, the oldest for {about.oldest_s:.0f} s"
+            print(f"{name}: FAILED: {told}: {reason}")
     return not any(one.problem or one.error for one in found.values())
 
 

@@ -14,14 +14,15 @@ import hmac
 import logging
 import smtplib
 import ssl
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,19 +46,16 @@ LONGEST_RETRY_AFTER_S: Final = 86_400.0
 #: Lines of a summary for a chat, whose messages are short.
 CHAT_LINES: Final = 30
 _APPRISE_LOG = logging.getLogger("apprise")
+_HEARD: ContextVar[list[str]] = ContextVar("heard")
 _MESSAGE_AT_FAULT = (400, 405, 413, 414, 415, 422)
 
 
 class Refused(AnomalyError):
     """The receiver answers, but does not take this message."""
 
-    code = "refused"
-
 
 class Ended(AnomalyError):
     """The receiver wants nothing more (HTTP 410)."""
-
-    code = "ended"
 
 
 class Sender(ABC):
@@ -79,26 +77,7 @@ class Sender(ABC):
         """Reach the receiver without telling it anything; say what was found."""
 
 
-def make(receiver: routes.AnyReceiver, link: str | None) -> Sender:
-    """Make a receiver's sender.
-
-    Raises
-    ------
-    SettingsError
-        Names the field.
-    """
-    match receiver:
-        case routes.Webhook():
-            return WebhookSender(receiver)
-        case routes.Email():
-            return EmailSender(receiver, link)
-        case routes.Alertmanager():
-            return AlertmanagerSender(receiver, link)
-        case routes.Apprise():
-            return AppriseSender(receiver, link)
-
-
-def make_all(routes_file: routes.Routes, path: str) -> dict[str, Sender]:
+def make_all(found: routes.Routes, path: str) -> dict[str, Sender]:
     """Make the sender of each receiver, by its name.
 
     Raises
@@ -106,42 +85,44 @@ def make_all(routes_file: routes.Routes, path: str) -> dict[str, Sender]:
     SettingsError
         Names the file, the receiver and the field.
     """
-    made = {}
-    for name, receiver in routes_file.receivers.items():
+    made: dict[str, Sender] = {}
+    for name, receiver in found.receivers.items():
         try:
-            made[name] = make(receiver, routes_file.link)
-        except SettingsError as error:
-            said = f"NOTIFY_ROUTES: {path}: receiver {name!r}: {error.message}"
-            raise SettingsError(routes_file.scrub(said), field="NOTIFY_ROUTES") from None
+            made[name] = _SENDERS[type(receiver)](receiver, found.link)
+        except (SettingsError, ValueError) as error:  # httpx: a header that is none
+            said = f"NOTIFY_ROUTES: {path}: receiver {name!r}: {found.said(error)}"
+            raise SettingsError(said, field="NOTIFY_ROUTES") from None
     return made
 
 
-class _HttpClient:
+def _trust(cafile: str | None) -> ssl.SSLContext:
+    return tls_context(None if cafile is None else Path(cafile), "cafile")
+
+
+class _WebSender(Sender):
     """A connection to one receiver; a redirect is not followed, an answer not read."""
 
-    def __init__(self, receiver: routes.Web) -> None:
+    def __init__(self, receiver: routes.Web, link: str | None) -> None:
         self._url = receiver.url
-        self._client = httpx.Client(
-            verify=_trust(receiver.cafile),
-            headers={"User-Agent": "anomaly-detection", **receiver.headers},
-            timeout=receiver.timeout_s,
-        )
+        self._link = link
+        headers = {"User-Agent": "anomaly-detection", **receiver.headers}
+        tls, timeout = _trust(receiver.cafile), receiver.timeout_s
+        self._client = httpx.Client(verify=tls, headers=headers, timeout=timeout)
 
-    def request(self, method: str, path: str = "", **options: Any) -> int:
+    def _request(self, method: str, path: str = "", **options: Any) -> int:
+        url = self._url.rstrip("/") + path if path else self._url
         try:
-            url = self._url.rstrip("/") + path if path else self._url
             with self._client.stream(method, url, **options) as answer:
                 if not answer.is_success and method == "POST":
                     raise _http_error(answer)
                 return answer.status_code
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(
-                f"{type(error).__name__} {error}", code="unreachable", retry_after=0
-            ) from None
+            said = f"{type(error).__name__} {error}"
+            raise Unavailable(said, code="unreachable", retry_after=0) from None
 
-
-def _trust(cafile: str | None) -> ssl.SSLContext:
-    return tls_context(None if cafile is None else Path(cafile), "cafile")
+    def _post(self, body: bytes, path: str = "", **headers: str) -> None:
+        headers = {"Content-Type": "application/json", **headers}
+        self._request("POST", path, content=body, headers=headers)
 
 
 def _http_error(answer: httpx.Response) -> AnomalyError:
@@ -167,11 +148,11 @@ def _seconds(retry_after: str) -> float:
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S)
 
 
-class WebhookSender(Sender):
+class WebhookSender(_WebSender):
     """POST each change, signed as https://www.standardwebhooks.com says."""
 
-    def __init__(self, receiver: routes.Webhook) -> None:
-        self._http = _HttpClient(receiver)
+    def __init__(self, receiver: routes.Webhook, link: str | None) -> None:
+        super().__init__(receiver, link)
         self._key = None if receiver.secret is None else _key(receiver.secret)
 
     def send(self, changes: Sequence[Change]) -> None:
@@ -179,21 +160,15 @@ class WebhookSender(Sender):
         for change in changes:
             body, stamp = messages.body(change), str(int(time.time()))
             name = messages.change_id(change)
-            headers = {
-                "Content-Type": "application/json",
-                "webhook-id": name,
-                "webhook-timestamp": stamp,
-            }
+            headers = {"webhook-id": name, "webhook-timestamp": stamp}
             if self._key is not None:
                 headers["webhook-signature"] = sign(self._key, name, stamp, body)
-            self._http.request("POST", content=body, headers=headers)
+            self._post(body, **headers)
 
     def check(self) -> str:
         """Connect and ask for nothing: a receiver of POST may answer it with any status."""
-        return f"reached (HEAD: HTTP {self._http.request('HEAD')}), {self._signed()}"
-
-    def _signed(self) -> str:
-        return "signed" if self._key is not None else "NOT signed: it has no secret"
+        signed = "signed" if self._key is not None else "NOT signed: it has no secret"
+        return f"reached (HEAD: HTTP {self._request('HEAD')}), {signed}"
 
 
 def _key(secret: str) -> bytes:
@@ -202,7 +177,7 @@ def _key(secret: str) -> bytes:
     try:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except binascii.Error:
-        raise SettingsError("secret: no base64 after whsec_", field="secret") from None
+        raise SettingsError("secret: no base64 after whsec_") from None
 
 
 def sign(key: bytes, name: str, stamp: str, body: bytes) -> str:
@@ -222,46 +197,33 @@ class EmailSender(Sender):
 
     def send(self, changes: Sequence[Change]) -> None:
         """Deliver; a recipient that is refused costs the others nothing, and is logged."""
-        try:
-            with self._connected() as server:
-                refused = server.send_message(self._message(changes))
-        except smtplib.SMTPDataError as error:
-            if 500 <= error.smtp_code < 600:
-                raise Refused(f"SMTP {error.smtp_code} {_said(error.smtp_error)}") from None
-            raise _smtp_error(error) from None
-        except (OSError, smtplib.SMTPException) as error:
-            raise _smtp_error(error) from None
+        with self._connected() as server:
+            refused = server.send_message(self._message(changes))
         for address, (code, said) in refused.items():
-            logging.getLogger("notify").warning(
-                "mail: %s is refused: SMTP %d %s", messages.clean(address), code, _said(said)
-            )
+            about = messages.clean(address), code, _said(said)
+            logging.getLogger("notify").warning("mail: %s is refused: SMTP %d %s", *about)
 
     def check(self) -> str:
         """Log in, and leave."""
-        try:
-            with self._connected() as server:
-                code, said = server.noop()
-        except (OSError, smtplib.SMTPException) as error:
-            raise _smtp_error(error) from None
+        with self._connected() as server:
+            code, said = server.noop()
         return f"reached: SMTP {code} {_said(said)}"
 
-    def _connected(self) -> smtplib.SMTP:
+    @contextmanager
+    def _connected(self) -> Iterator[smtplib.SMTP]:
         given = self._receiver
+        connect: Callable[..., smtplib.SMTP] = smtplib.SMTP
         if given.tls == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(
-                given.host, given.port, timeout=given.timeout_s, context=self._tls
-            )
-        else:
-            server = smtplib.SMTP(given.host, given.port, timeout=given.timeout_s)
+            connect = partial(smtplib.SMTP_SSL, context=self._tls)
         try:
-            if given.tls == "starttls":
-                server.starttls(context=self._tls)
-            if given.user is not None:
-                server.login(given.user, given.password or "")
-        except BaseException:
-            server.close()
-            raise
-        return server
+            with connect(given.host, given.port, timeout=given.timeout_s) as server:
+                if given.tls == "starttls":
+                    server.starttls(context=self._tls)
+                if given.user is not None:
+                    server.login(given.user, given.password or "")
+                yield server
+        except (OSError, smtplib.SMTPException) as error:
+            raise _smtp_error(error) from None
 
     def _message(self, changes: Sequence[Change]) -> EmailMessage:
         last, domain = changes[-1], self._receiver.sender.rpartition("@")[2]
@@ -279,25 +241,26 @@ class EmailSender(Sender):
         return message
 
 
-def _smtp_error(error: Exception) -> Unavailable:
+def _smtp_error(error: Exception) -> AnomalyError:
     code: int | None = getattr(error, "smtp_code", None)
     said: bytes | str = getattr(error, "smtp_error", None) or str(error)
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, said = next(iter(error.recipients.values()))
-    text = _said(said) if code is None else f"SMTP {code} {_said(said)}"
-    return Unavailable(f"{type(error).__name__} {text}", code="smtp_failed", retry_after=0)
+    text = f"{type(error).__name__} {code or ''} {_said(said)}"
+    if isinstance(error, smtplib.SMTPDataError) and 500 <= error.smtp_code < 600:
+        return Refused(text)
+    return Unavailable(text, code="smtp_failed", retry_after=0)
 
 
 def _said(text: bytes | str) -> str:
     return messages.clean(text.decode(errors="replace") if isinstance(text, bytes) else text)
 
 
-class AlertmanagerSender(Sender):
+class AlertmanagerSender(_WebSender):
     """An alert for each incident, sent again while it stands and a while after it ended."""
 
     def __init__(self, receiver: routes.Alertmanager, link: str | None) -> None:
-        self._http = _HttpClient(receiver)
-        self._link = link
+        super().__init__(receiver, link)
         self.repeat_s = receiver.repeat_s
         self._kept = timedelta(seconds=KEPT_INTERVALS * receiver.repeat_s)
 
@@ -305,13 +268,11 @@ class AlertmanagerSender(Sender):
         """Deliver all at once; of two about one alert the later counts."""
         alerts = self.alerts(changes)
         for first in range(0, len(alerts), ALERTS_PER_POST):
-            body = orjson.dumps(alerts[first : first + ALERTS_PER_POST])
-            headers = {"Content-Type": "application/json"}
-            self._http.request("POST", "/api/v2/alerts", content=body, headers=headers)
+            self._post(orjson.dumps(alerts[first : first + ALERTS_PER_POST]), "/api/v2/alerts")
 
     def check(self) -> str:
         """Ask for its status."""
-        status = self._http.request("GET", "/api/v2/status")
+        status = self._request("GET", "/api/v2/status")
         if status != 200:
             raise Unavailable(f"/api/v2/status answers HTTP {status}: no Alertmanager")
         return "reached"
@@ -339,22 +300,16 @@ class AlertmanagerSender(Sender):
         self, incident: dict[str, Any], change: Change, now: datetime, *, stands: bool
     ) -> dict[str, Any]:
         labels = {
-            "alertname": "AnomalyIncident",
-            "asset": incident["asset_id"],
-            "sensor": incident["sensor_id"],
-            "feature": incident["feature"],
-            "group": incident["group_name"],
-            "kind": incident["kind"],
-            "severity": incident["severity"],
-            "incident": str(incident["id"]),
-        }
+            "alertname": "AnomalyIncident", "asset": incident["asset_id"],
+            "sensor": incident["sensor_id"], "feature": incident["feature"],
+            "group": incident["group_name"], "kind": incident["kind"],
+            "severity": incident["severity"], "incident": str(incident["id"]),
+        }  # fmt: skip
+        said = {"summary": messages.title(change), "description": messages.plain([change], None)}
         began = min(incident["started_at"], now)
         alert = {
             "labels": {name: value for name, value in labels.items() if value},
-            "annotations": {
-                "summary": messages.title(change),
-                "description": messages.plain([change], None),
-            },
+            "annotations": said,
             "startsAt": began,
             "endsAt": now + self._kept if stands else max(began, min(change.at, now)),
         }
@@ -363,17 +318,11 @@ class AlertmanagerSender(Sender):
         return alert
 
 
-class _Heard(logging.Handler):
-    """What this thread logs."""
-
-    def __init__(self, level: int) -> None:
-        super().__init__(level)
-        self.lines: list[str] = []
-        self._thread = threading.get_ident()
+class _Hear(logging.Handler):
+    """Keep what Apprise logs for whoever is sending: its threads have the sender's context."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self.lines.append(record.getMessage())
+        _HEARD.get([]).append(record.getMessage())
 
 
 class AppriseSender(Sender):
@@ -382,25 +331,35 @@ class AppriseSender(Sender):
     def __init__(self, receiver: routes.Apprise, link: str | None) -> None:
         self._link = link
         self.summary_above = receiver.summary_above
-        _APPRISE_LOG.propagate = False  # it may name the address, which is a secret
+        if not any(isinstance(one, _Hear) for one in _APPRISE_LOG.handlers):
+            _APPRISE_LOG.addHandler(_Hear(logging.WARNING))
+            _APPRISE_LOG.propagate = False  # it may name the address, which is a secret
         found = apprise.Apprise.instantiate(receiver.url, suppress_exceptions=True)
         if found is None:
-            raise SettingsError("url: no address that apprise knows", field="url")
-        self._service = found
+            raise SettingsError("url: no address that apprise knows")
+        self._service = apprise.Apprise()  # which escapes, as the service needs it
+        self._service.add(found)
         found.socket_connect_timeout = found.socket_read_timeout = receiver.timeout_s
 
     def send(self, changes: Sequence[Change]) -> None:
         """Deliver; why it failed is what the library logs meanwhile."""
-        body, heard = messages.plain(changes, self._link, CHAT_LINES), _Heard(logging.WARNING)
-        _APPRISE_LOG.addHandler(heard)
-        try:
-            sent = self._service.notify(body=body, title=messages.subject(changes))
-        finally:
-            _APPRISE_LOG.removeHandler(heard)
+        heard: list[str] = []
+        _HEARD.set(heard)
+        sent = self._service.notify(
+            body=messages.plain(changes, self._link, CHAT_LINES),
+            title=messages.subject(changes),
+            body_format=apprise.NotifyFormat.TEXT,
+        )
         if not sent:
-            said = messages.clean(" ".join(heard.lines)) or "not sent"
+            said = messages.clean(" ".join(heard)) or "not sent"
             raise Unavailable(said, code="apprise_failed", retry_after=0)
 
     def check(self) -> str:
         """Say that nothing was asked: there is no way to, but to send."""
         return "its address is well formed; python -m notify.test tells whether it arrives"
+
+
+_SENDERS: Final[dict[type, Callable[[Any, str | None], Sender]]] = {
+    routes.Webhook: WebhookSender, routes.Email: EmailSender,
+    routes.Alertmanager: AlertmanagerSender, routes.Apprise: AppriseSender,
+}  # fmt: skip

@@ -13,7 +13,7 @@ from db.incident_lifecycle import Incident
 from db.queries.notifications import Change
 from errors import AnomalyError, InputError, SettingsError
 from notify.routes import Route, Routes, load
-from notify.senders import make_all
+from notify.senders import Sender, make_all
 from runtime import configure_logging, run_command
 
 WHO = "notify.test"
@@ -58,15 +58,15 @@ def send(routes: Routes, path: str, name: str) -> bool:
     if name not in routes.routes:
         known = ", ".join(routes.routes)
         raise InputError(f"route: there is no {name!r}, only {known}", field="route")
-    senders, well = make_all(routes, path), True
+    senders, sent = make_all(routes, path), list[bool]()
     for receiver in routes.routes[name].receivers:
-        try:
-            senders[receiver].send([sample(routes.routes[name])])
-            said = "sent"
-        except Exception as error:  # whatever a library raises
-            said, well = f"FAILED: {routes.scrub(getattr(error, 'message', error))}", False
-        print(f"{receiver} ({routes.shown[receiver]}): {said}", flush=True)
-    return well
+
+        def deliver(sender: Sender = senders[receiver]) -> str:
+            sender.send([sample(routes.routes[name])])
+            return "sent"
+
+        sent.append(routes.attempt(receiver, deliver))
+    return all(sent)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -179,8 +179,13 @@ def postpone(
     connection.execute(query, values)
 
 
-def expire(connection: Connection, receiver: str, days: float) -> int:
-    """Give up what a receiver has waited for too long; how many changes."""
+def keep_up(connection: Connection, receiver: str, days: float) -> int:
+    """Note that a receiver is still known; give up what it has waited for too long, how much."""
+    known = text("""
+        UPDATE notify_receivers SET seen_at = now()
+        WHERE name = :receiver AND seen_at < now() - interval '1 hour'
+    """)
+    connection.execute(known, {"receiver": receiver})
     query = text("""
         UPDATE notifications SET settled_at = now(), outcome = 'expired'
         WHERE receiver = :receiver AND settled_at IS NULL

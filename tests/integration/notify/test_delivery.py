@@ -268,6 +268,13 @@ def test_what_waited_too_long_is_given_up_and_old_records_go(
     assert hooked.rows(outcomes) == [("sent",)]
 
 
+def test_a_receiver_that_is_told_stays_known(hooked: Stage) -> None:
+    with transaction(hooked.engine) as connection:
+        connection.execute(text("UPDATE notify_receivers SET seen_at = now() - interval '6 days'"))
+    hooked.step()
+    assert drop_expired(hooked.engine, Retention(notifications=5)).rows["notify_receivers"] == 0
+
+
 def test_receivers_that_no_sender_knows_any_more_are_noted_nothing(hooked: Stage) -> None:
     with transaction(hooked.engine) as connection:
         connection.execute(text("UPDATE notify_receivers SET seen_at = now() - interval '6 days'"))

@@ -157,7 +157,7 @@ def test_check_names_what_is_wrong(
     assert "receiver 'hook': headers.Authorization: ${HOOK_TOKEN} is not set" in missing.text
     well = stage.run("--check", HOOK_TOKEN="t0ps3cret")
     assert well.code == 0, well.text
-    assert "receiver hook (webhook http://127.0.0.1): ok: reached" in well.text
+    assert "hook (webhook http://127.0.0.1): reached" in well.text
     assert "NOT signed" in well.text
     assert webhook.got == []
     stage.path.write_text(
@@ -167,8 +167,8 @@ def test_check_names_what_is_wrong(
     )  # fmt: skip
     unreachable = stage.run("--check", HOOK_TOKEN="t0ps3cret")
     assert unreachable.code == 1
-    assert "receiver hook (webhook http://127.0.0.1): FAILED: ConnectError" in unreachable.text
-    assert "receiver mail (email 127.0.0.1): ok: reached: SMTP 250" in unreachable.text
+    assert "hook (webhook http://127.0.0.1): FAILED: ConnectError" in unreachable.text
+    assert "mail (email 127.0.0.1): reached: SMTP 250" in unreachable.text
     gone = stage.run("--check", NOTIFY_ROUTES=str(stage.folder / "none.toml"))
     assert gone.code == 2
     assert "none.toml: No such file or directory" in gone.text
@@ -183,7 +183,7 @@ def test_check_names_who_did_not_take_what_waits(hooked: Stage, webhook: WebServ
     hooked.step()
     done = hooked.run("--check")
     assert done.code == 1
-    assert re.search(r"receiver hook: FAILED: 1 changes wait, .* HTTP 503", done.text)
+    assert re.search(r"hook: FAILED: 1 changes wait, .* HTTP 503", done.text)
 
 
 def test_failures_are_in_the_metrics(hooked: Stage, webhook: WebServer) -> None:

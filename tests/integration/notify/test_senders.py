@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from errors import Unavailable
+from errors import SettingsError, Unavailable
 from tests.fixtures.receivers import Alertmanager, MailServer, WebServer
 from tests.fixtures.tools import needs
 from tests.integration.notify.stage import Stage
@@ -109,7 +109,7 @@ def test_a_refused_recipient_costs_the_others_nothing(
     stage.step("mail")
     assert stage.waiting() == 1
     assert stage.rows("SELECT problem FROM notify_receivers") == [
-        ("SMTPRecipientsRefused SMTP 550 no such mailbox",)
+        ("SMTPRecipientsRefused 550 no such mailbox",)
     ]
 
 
@@ -122,6 +122,7 @@ url = "{url}"
 severity = "medium"
 receivers = ["am"]
 changes = ["opened"]
+quiet = [{{from = "00:00", until = "00:00"}}]
 """
 
 
@@ -220,3 +221,30 @@ def test_a_receiver_that_is_not_there_says_so(stage: Stage) -> None:
     assert "refused" in stage.rows("SELECT problem FROM notify_receivers")[0][0]
     with pytest.raises(Unavailable):
         stage.deliveries["mail"]._sender.check()
+
+
+def test_a_token_with_a_line_end_is_taken_without_it_and_never_shown(
+    stage: Stage, webhook: WebServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    toml = f"""
+        [receivers.hook]
+        type = "webhook"
+        url = "{webhook.url}"
+        headers = {{ Authorization = "Bearer ${{TOKEN}}" }}
+        [routes.all]
+        receivers = ["hook"]
+    """
+    stage.routes(toml, TOKEN="t0p-secret\n")
+    stage.read((0,), state="opened")
+    stage.step()
+    assert webhook.got[0][0]["authorization"] == "Bearer t0p-secret"
+    stage.routes(toml, TOKEN="t0p\nsecret")
+    stage.read((1, "high"))
+    stage.step()
+    ((problem,),) = stage.rows("SELECT problem FROM notify_receivers")
+    assert "header" in problem
+    assert "secret" not in problem + caplog.text
+    with pytest.raises(SettingsError) as caught:
+        stage.routes(toml, TOKEN="t0p-sécret")
+    assert "receiver 'hook'" in caught.value.message
+    assert "cret" not in caught.value.message

@@ -83,7 +83,7 @@ def test_what_came_from_the_environment_is_in_no_message(tmp_path: Path, error: 
     toml = GOOD.replace("https://a.example/x", "${HOOK}") + '[receivers.b]\ntype = "webhook"\n'
     toml += 'url = "https://user:pw@b.example/secret"\nsecret = "literal-secret"'
     found = load(written(tmp_path, toml), {"HOOK": SECRET})
-    said = found.scrub(error + " literal-secret")
+    said = found.secrets.scrub(error + " literal-secret")
     assert "***" in said
     assert not any(word in said for word in ("hooks", "T0000", "very-secret", "literal"))
     assert found.shown == {"hook": "webhook ${HOOK}", "b": "webhook https://b.example"}
