@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 
 from config import Settings
 from consumers.store import BatchCommit, BridgeStore, OffsetAdvance
+from db.leadership import Leadership
 from db.maintain import Maintenance
 from db.migrate import migrate
 from db.queries.history import HistoryFilter, history
@@ -112,3 +113,15 @@ def test_many_bridges_and_readers_share_three_sessions(engine: Engine) -> None:
         made = [name for one in maintainer for name in one.result(60)]
     assert len(made) == len(set(made)) == 4
     assert read(0) == 2 * sum(stored) == 2 * CLIENTS * BATCHES * 100
+
+
+def test_one_of_several_leads_through_the_pooler(engine: Engine) -> None:
+    first, second = Leadership(engine, 0x7777), Leadership(engine, 0x7777)
+    assert first.try_acquire()
+    assert not second.try_acquire()
+    assert first.confirm()
+    with transaction(engine) as connection:  # others still get sessions
+        connection.execute(text("SELECT 1"))
+    first.release()
+    assert second.try_acquire()
+    second.release()
