@@ -1,10 +1,12 @@
 """Fit how often normal readings make bursts of anomalies, and how rare their peaks are.
 
 Fitted on what long-running adaptive streams make of the out-of-fold magnitudes, as the final tail
-is. A burst is a cluster of readings beyond the gate. That it has ``d`` anomalies at alarm level
-``t`` and a peak of at least ``t + g`` is one condition on ``min(peak - g, d-th largest) >= t``, so
-each excess ``g`` has one tail (generalised Pareto, :mod:`models.scoring.tail`), which tells the
-rate at every level, also at levels that the sample does not reach.
+is; where the group has several streams once more on streams that no detector saw, for those that
+are still to come: of both, the larger rarity is asked for. A burst is a cluster of readings beyond
+the gate. That it has ``d`` anomalies at alarm level ``t`` and a peak of at least ``t + g`` is one
+condition on ``min(peak - g, d-th largest) >= t``, so each excess ``g`` has one tail (generalised
+Pareto, :mod:`models.scoring.tail`), which tells the rate at every level, also at levels that the
+sample does not reach.
 
 The on-delay is chosen, of a few, by what it costs: the one that opens soonest, at the medium
 budget, on faults made by lifting the magnitude of stretches of the same readings.
@@ -14,6 +16,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -54,37 +58,61 @@ _EVERY: Final = 600
 _MOST: Final = 20_000
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Magnitudes of normal readings that the detectors had not seen.
+
+    Parameters
+    ----------
+    cal : calibration of the detectors that gave them.
+    fast : combined magnitudes in decades, (n_i,) per stream, in time order.
+    """
+
+    cal: Calibration
+    fast: list[Floats]
+
+
 def fit_bursts(
-    cal: Calibration,
-    fast: Sequence[Floats],
+    samples: Sequence[Sample],
     how: AdaptationParams,
     interval_s: float,
     streams: float = 1.0,
 ) -> BurstRates:
-    """Fit the rates of normal bursts.
+    """Fit the rates of normal bursts, such that they hold on each of the samples.
 
     Parameters
     ----------
-    cal : calibration of all detectors.
-    fast : out-of-fold combined magnitudes in decades, (n_i,) each, in time order.
+    samples : the first holds the magnitudes of all detectors.
     how : adaptation of the group.
     interval_s : seconds between readings.
     streams : of one asset.
     """
+    found = [_by_delay(sample, how, interval_s, streams) for sample in samples]
+    both: list[BurstRates] = [
+        reduce(BurstRates.stricter, rates) for rates in zip(*found, strict=True)
+    ]
+    return min(both, key=lambda rates: _cost(rates, samples[0], how))
+
+
+def _by_delay(
+    sample: Sample, how: AdaptationParams, interval_s: float, streams: float
+) -> list[BurstRates]:
+    """Return the rates of one sample for each of DELAYS."""
+    fast = sample.fast
     times = max(1, math.ceil(_ENOUGH / sum(map(len, fast))))
-    rarities = [_rarities(cal, _endless(values, times), how)[_BURN_IN:] for values in fast]
+    rarities = [_rarities(sample.cal, _endless(v, times), how)[_BURN_IN:] for v in fast]
     total = sum(map(len, rarities))
+    by_p = [_by_p(total / times, interval_s, streams)] * len(DELAYS)
     for level in _LOWER:
         bursts = _bursts(rarities, level)
         if len(bursts) >= _FEWEST * times:
             break
     else:
-        return _by_p(total / times, interval_s, streams)
+        return by_p
     try:
-        found = [_rates(bursts, d, total, times, interval_s, streams) for d in DELAYS]
+        return [_rates(bursts, d, total, times, interval_s, streams) for d in DELAYS]
     except TrainingError:  # bursts all alike: nothing to tell peaks apart by
-        return _by_p(total / times, interval_s, streams)
-    return min(found, key=lambda rates: _cost(rates, cal, fast, how))
+        return by_p
 
 
 def _by_p(readings: float, interval_s: float, streams: float) -> BurstRates:
@@ -149,13 +177,11 @@ def _joint(bursts: Floats, on_delay: int, excess: float, times: int) -> Tail:
     return fit_tail([both], apart=0, repeats=times)
 
 
-def _cost(
-    rates: BurstRates, cal: Calibration, fast: Sequence[Floats], how: AdaptationParams
-) -> float:
+def _cost(rates: BurstRates, sample: Sample, how: AdaptationParams) -> float:
     """Mean readings from a fault's beginning to its incident, none counting as all of it."""
     level = -math.log10(BUDGETS["medium"])
     rule = rates.rule(level, INCIDENT_BUDGETS["medium"], AT_ONCE)
-    values = np.concatenate(list(fast))[:_MOST]
+    values = np.concatenate(sample.fast)[:_MOST]
     values = np.resize(values, max(len(values), 5 * _EVERY))
     starts = range(_EVERY, len(values) - _LASTS, _EVERY)
     waits = []
@@ -163,7 +189,7 @@ def _cost(
         lifted = values.copy()
         for start in starts:
             lifted[start : start + _LASTS] += lift
-        rarities = _rarities(cal, lifted, how)
+        rarities = _rarities(sample.cal, lifted, how)
         waits += [opening(rarities[s : s + _LASTS], level, rule) for s in starts]
     return float(np.mean([_LASTS if wait is None else wait for wait in waits]))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -18,6 +19,11 @@ from models.scoring.baseline import first_level
 from models.scoring.preprocessing import Preprocessing
 
 Floats = NDArray[np.float64]
+
+#: Streams from which on some are held out whole: of fewer, what is left to fit on tells more of
+#: having too few than of the streams to come.
+FEWEST_STREAMS: Final = 5
+_STREAM_FOLDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,11 @@ def make_folds(lengths: Sequence[int], folds: int, by_stream: bool) -> list[list
             if edges[b + 1] > edges[b]:
                 out[(b + i) % folds].append(Part(i, int(edges[b]), int(edges[b + 1])))
     return [fold for fold in out if fold]
+
+
+def stream_folds(lengths: Sequence[int]) -> list[list[Part]]:
+    """Choose what is held out to meet streams never fitted on; nothing of too few streams."""
+    return make_folds(lengths, _STREAM_FOLDS, True) if len(lengths) >= FEWEST_STREAMS else []
 
 
 def training_parts(lengths: Sequence[int], held: Sequence[Part]) -> list[Part]:

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from copy import copy
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -23,10 +24,17 @@ from models.detectors.base import (
     Progress,
 )
 from models.feature_drift import make_profile, score_columns
-from models.fitting.burst_rates import fit_bursts
+from models.fitting.burst_rates import Sample, fit_bursts
 from models.fitting.calibrate import calibrate, fast_magnitudes, scores
 from models.fitting.cleaning import clean
-from models.fitting.cross_validation import FoldResult, Part, held_out, out_of_fold
+from models.fitting.cross_validation import (
+    FEWEST_STREAMS,
+    FoldResult,
+    Part,
+    held_out,
+    out_of_fold,
+    stream_folds,
+)
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
 from models.fitting.scaling import check_training
@@ -40,6 +48,10 @@ Times = NDArray[np.datetime64]
 _LEAST_ROWS = 60
 _COPIES = 6  # of the data that one fit holds at its peak
 _MEMORY = 1 << 30  # bytes that fits side by side may take for them
+_PROMISED = (
+    f"incidents: the budget holds for the streams fitted on; with fewer than {FEWEST_STREAMS} of"
+    " them nothing tells how others differ, so it is not promised for others"
+)
 _LIBRARIES = {
     ISOLATION_FOREST: "pyod.models.iforest",
     ONE_CLASS_SVM: "pyod.models.ocsvm",
@@ -101,11 +113,15 @@ def fit_model_set(
     folds = plan.folds()
     options = plan.options  # without what the data are too short for
     kept = [s[:, plan.scales.kept] for s in streams]
-    (pre, detectors), found = _side_by_side(plan, kept, folds, progress, threads)
-    magnitudes = out_of_fold(kept, found)
+    # a month is so many readings, and a budget a rate, only where these have times
+    apart = [] if plan.interval is None or plan.fleet else stream_folds(plan.lengths)
+    short = _without_window(plan)
+    jobs = [(plan, held) for held in folds] + [(short, held) for held in apart]
+    (pre, detectors), found = _side_by_side(plan, kept, jobs, progress, threads)
+    magnitudes = out_of_fold(kept, found[: len(folds)])
     magnitudes.moved = plan.moved(streams)
     calibrations = calibrate(options.models, magnitudes, plan.adaptation, plan.slow, plan.swiftness)
-    cal = calibrations[subset_key([n for n in MODEL_NAMES if n in options.models], False)]
+    cal = calibrations[subset_key(_in_order(options.models), False)]
     report = _report(plan, streams)
     for trial in plan.trials:
         report.figures[f"horizon_{trial.horizon}"] = {
@@ -119,9 +135,16 @@ def fit_model_set(
         "n_eff": cal.final.n_eff, "tail_shape": cal.final.xi, "slow_gain": cal.gain,
     }  # fmt: skip
     bursts = None
-    if plan.interval is not None:  # a month is so many readings only where these have times
-        fast = fast_magnitudes(cal, magnitudes)
-        bursts = fit_bursts(cal, fast, plan.adaptation, plan.interval, streams_per_asset)
+    if plan.interval is not None:
+        samples = [Sample(cal, fast_magnitudes(cal, magnitudes))]
+        if apart:
+            unmet = out_of_fold(kept, found[len(folds) :])
+            unmet.moved = magnitudes.moved
+            without = calibrations[subset_key(_in_order(short.options.models), False)]
+            samples.append(Sample(without, fast_magnitudes(without, unmet)))
+        elif not plan.fleet:
+            report.notes.append(_PROMISED)
+        bursts = fit_bursts(samples, plan.adaptation, plan.interval, streams_per_asset)
     pooled = np.concatenate(streams)
     columns = {n: pooled[:, j] for j, n in enumerate(plan.names)}
     columns |= score_columns(scores(cal, magnitudes, plan.adaptation))
@@ -133,6 +156,18 @@ def fit_model_set(
         bursts=bursts,
     )  # fmt: skip
     return model_set, report
+
+
+def _in_order(names: Sequence[str]) -> list[str]:
+    return [name for name in MODEL_NAMES if name in names]
+
+
+def _without_window(plan: FitPlan) -> FitPlan:
+    """Return the plan without the window detector, which takes longest, where there are others."""
+    others = tuple(name for name in plan.options.models if name != LSTM_AUTOENCODER)
+    short = copy(plan)
+    short.options = replace(plan.options, models=others or plan.options.models)
+    return short
 
 
 def _report(plan: FitPlan, streams: list[Floats]) -> FitReport:
@@ -161,7 +196,7 @@ def _of_standing(plan: FitPlan, streams: list[Floats], began: float) -> tuple[Mo
 def _side_by_side(
     plan: FitPlan,
     streams: list[Floats],
-    folds: Sequence[list[Part]],
+    folds: Sequence[tuple[FitPlan, list[Part]]],
     progress: Progress | None,
     threads: int,
 ) -> tuple[tuple[Preprocessing, dict[str, Detector]], list[FoldResult]]:
@@ -176,7 +211,7 @@ def _side_by_side(
     counting = threading.Lock()
     done = 0
 
-    def fold(held: list[Part]) -> FoldResult:
+    def fold(plan: FitPlan, held: list[Part]) -> FoldResult:
         nonlocal done
         found = held_out(streams, held, lambda parts: plan.fit(parts, None))
         with counting:
@@ -190,7 +225,7 @@ def _side_by_side(
     tell("calibration", 0, len(folds), {})
     with ThreadPoolExecutor(threads, "fit") as pool:
         whole = pool.submit(plan.fit, list(enumerate(streams)), progress)
-        waiting = [pool.submit(fold, held) for held in folds]
+        waiting = [pool.submit(fold, *one) for one in folds]
         try:
             return whole.result(), [one.result() for one in waiting]
         except BaseException:

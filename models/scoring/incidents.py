@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -118,6 +118,18 @@ class BurstRates:
         by_level = [_at(share, row) for row in self.lasting]
         peak = float(np.interp(level, LEVELS, by_level))
         return OpeningRule(self.on_delay, min(peak, severe), severe)
+
+    def stricter(self, other: BurstRates) -> BurstRates:
+        """Return rates that hold where these do and where the other's do: the larger rarities."""
+        pairs = zip(self.lasting, other.lasting, strict=True)
+        return replace(
+            self,
+            single=tuple(map(max, self.single, other.single)),
+            on_delay=max(self.on_delay, other.on_delay),
+            lasting=tuple(tuple(map(max, mine, theirs)) for mine, theirs in pairs),
+            known=max(self.known, other.known),
+            _rules={},
+        )
 
     def extrapolated(self, budget: float) -> bool:
         """Return whether so few incidents lie more than ten times beyond the sample."""

@@ -6,8 +6,20 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from models.fitting.burst_rates import DELAYS, _bursts, _by_p, _rates, opening
+from models.fitting.burst_rates import (
+    DELAYS,
+    Sample,
+    _bursts,
+    _by_p,
+    _rarities,
+    _rates,
+    fit_bursts,
+    opening,
+)
+from models.fitting.cross_validation import stream_folds
 from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.scoring.adaptation import AdaptationParams
+from models.scoring.calibration import subset_key
 from models.scoring.incidents import APART, BurstRates
 from training.simulate import ar1, simulate
 
@@ -70,3 +82,52 @@ def test_a_fit_with_times_has_rates_and_one_without_has_none():
     assert (timed.bursts.interval_s, timed.bursts.streams) == (60.0, 3.0)
     bare, _ = fit_model_set(plant.values, None, plant.feature_names, options)
     assert bare.bursts is None
+
+
+def test_what_streams_never_met_do_is_asked_for_as_well(model_set):
+    cal = model_set.calibrations[subset_key(model_set.names, False)]
+    still = AdaptationParams(rate=0.0)
+
+    def sample(seed: int, n: int, level: float) -> Sample:
+        values = ar1(np.random.default_rng(seed), (n, 4), 0.9)
+        return Sample(cal, list(level + np.abs(values.T)))
+
+    met, unmet = sample(1, 20_000, 0.0), sample(2, 20_000, 0.5)
+    fresh = [_rarities(cal, values, still) for values in sample(3, 125_000, 0.5).fast]
+    budget = 30 * 86_400 / 5e4  # one in 50,000 readings
+    alone, both = (
+        sum(incidents(values, fit_bursts(samples, still, 1.0), budget) for values in fresh) / 10
+        for samples in ([met], [met, unmet])
+    )
+    assert alone > 2.0
+    assert 0.1 < both < 2.0
+
+
+def test_rates_that_hold_twice_are_as_strict_as_either():
+    slow, quick = (
+        _rates(_bursts([rarities(seed, READINGS)], 2.0), 6, READINGS, 1, 1.0, 1.0)
+        for seed in (1, 2)
+    )
+    both = slow.stricter(quick)
+    for budget in (0.1, 1.0, 30.0):
+        rules = [one.rule(3.0, budget, 0.1) for one in (slow, quick, both)]
+        assert rules[2].at_once == max(rule.at_once for rule in rules[:2])
+        assert rules[2].peak >= max(rule.peak for rule in rules[:2])
+
+
+def test_whole_streams_are_held_out_once_each_where_there_are_enough():
+    folds = stream_folds([100, 90, 80, 70, 60])
+    assert sorted(part.stream for fold in folds for part in fold) == [0, 1, 2, 3, 4]
+    assert all((p.start, p.end) == (0, 100 - 10 * p.stream) for fold in folds for p in fold)
+    assert stream_folds([100] * 4) == []
+
+
+def test_a_fit_on_few_streams_says_for_whom_the_budget_holds():
+    plant = simulate(assets=5, readings=400, seed=3)
+    options = FitOptions(models=("one_class_svm",), one_class_svm={"max_rows": 300})
+    for assets, promised in ((2, False), (5, True)):
+        model_set, report = fit_model_set(
+            plant.values[:assets], plant.times()[:assets], plant.feature_names, options
+        )
+        assert model_set.bursts is not None
+        assert any("not promised for others" in note for note in report.notes) != promised
