@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any, Final
 from uuid import UUID
 
+from db.encoding import JsonText
 from errors import InputError
 from schemas import parse_timestamp
 
@@ -113,15 +114,23 @@ class Activity:
         """How severe the reading is."""
         return str(self.row["criticality"])
 
+    @property
+    def log10_p(self) -> float | None:
+        """How rare the reading is, where that is known."""
+        p = self.row.get("p")
+        return math.log10(p) if p else None
+
     def peak(self) -> dict[str, Any]:
         """Describe the reading as an incident's peak."""
-        p = self.row.get("p")
-        explanation = self.row["metadata"].get("explanation") or {}
+        explanation = self.row["metadata"].get("explanation")
+        if isinstance(explanation, JsonText):
+            explanation = explanation.value()  # once, not with each key
+        explanation = explanation or {}
         affected = {"affected_by_feedback": True} if self.affected_by_feedback else {}
         return {
             **affected,
             "score": self.row["final_score"],
-            "log10_p": math.log10(p) if p else None,
+            "log10_p": self.log10_p,
             "timestamp": self.timestamp.isoformat(),
             "features": [
                 {"feature": one.get("feature"), "share": one.get("share"),
@@ -328,7 +337,7 @@ class Incident:
         if self.cleared_at is not None:  # by the timer, and the event goes on
             self.change("resumed", SYSTEM, at=at, cleared_at=None)
             self._has(activity)
-        self._keep_peak(activity.peak())
+        self._keep_peak(activity)
         if SEVERITIES.index(activity.severity) <= SEVERITIES.index(self.severity):
             return False
         # What people decided, they decided about something less severe.
@@ -338,14 +347,16 @@ class Incident:
         )  # fmt: skip
         return True
 
-    def _keep_peak(self, peak: dict[str, Any]) -> None:
+    def _keep_peak(self, activity: Activity) -> None:
+        """Keep the higher peak; only then is a reading's explanation, long JSON, parsed."""
         before = self.peak
-        p, p_before = peak["log10_p"], before.get("log10_p")
+        p, p_before = activity.log10_p, before.get("log10_p")
         if before and p is not None and p_before is not None:
             higher = p < p_before
         else:
-            higher = not before or peak["score"] > before["score"]
+            higher = not before or activity.row["final_score"] > before["score"]
         if higher:
+            peak = activity.peak()
             affected = before.get("affected_by_feedback") or peak.get("affected_by_feedback")
             self.peak = peak | ({"affected_by_feedback": True} if affected else {})
 

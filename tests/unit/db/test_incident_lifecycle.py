@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from db.encoding import JsonObject
 from db.incident_lifecycle import SYSTEM, Activity, Incident
 from errors import InputError
 
@@ -118,6 +119,22 @@ def test_the_peak_is_the_reading_with_the_smallest_p() -> None:
         {"feature": "rms", "share": 1.0, "actual": 9.0, "expected": 1.0}
     ]
     assert incident.peak["votes"] == {"isolation_forest": True}
+
+
+def test_an_explanation_is_parsed_only_where_it_is_the_peaks() -> None:
+    class Counted(JsonObject):
+        parsed = 0
+
+        def value(self) -> Any:
+            Counted.parsed += 1
+            return super().value()
+
+    explanation = Counted(b'{"features": [], "votes": {"isolation_forest": true}}')
+    incident = opened()
+    for second, p in enumerate((1e-9, 1e-8, 1e-9, 1e-7, 1e-5)):
+        incident.take(activity(second, p=p, explanation=explanation), ends=True)
+    assert incident.peak["votes"] == {"isolation_forest": True}
+    assert Counted.parsed == 1
 
 
 def test_what_rest_only_asked_about_ends_nothing() -> None:
