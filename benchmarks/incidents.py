@@ -36,7 +36,7 @@ from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
 from runtime import run_command
-from training.simulate import Plant, simulate
+from training.simulate import FEATURES, Plant, simulate
 
 Floats = NDArray[np.float64]
 
@@ -96,12 +96,12 @@ def normal(case: Case, share: float, seed: int, unmet: int | None) -> str:
         )  # fmt: skip
 
     fitted = unmet or case.streams
-    first = [plant(i).cut(0, case.train) for i in range(fitted)]
-    model_set, _ = fit_model_set(
-        [plant.values[0].copy() for plant in first], [plant.timestamps for plant in first],
-        first[0].feature_names, FitOptions(models=case.models, seed=seed),
-    )  # fmt: skip
-    del first
+    # copies: views would keep all of the months
+    rows = [plant(i).values[0][: case.train].copy() for i in range(fitted)]
+    times = [plant(0).timestamps[: case.train].copy()] * fitted
+    options = FitOptions(models=case.models, seed=seed)
+    model_set, _ = fit_model_set(rows, times, FEATURES, options)
+    del rows
     policy = ScoringPolicy(incident_budgets={"medium": case.budget})
     rule = policy.opening_rule(model_set.bursts, "medium")
     assert rule is not None
@@ -120,11 +120,11 @@ def normal(case: Case, share: float, seed: int, unmet: int | None) -> str:
     low, high = poisson(found)
     expected = case.budget * months
     whole = case.streams * case.test * case.interval_s / MONTH_S
-    times = [count / expected for count in (found, low, high)]
+    shares = [count / expected for count in (found, low, high)]
     return (
         f"{case.name}, {which}: {found} false incidents ({severe} at once) in {months:.3g} of"
         f" {whole:g} asset-months, the budget allows {expected:.3g}:"
-        f" {times[0]:.2f} x [{times[1]:.2f}, {times[2]:.2f}];"
+        f" {shares[0]:.2f} x [{shares[1]:.2f}, {shares[2]:.2f}];"
         f" alarms {alarms / readings / policy.budgets['medium']:.2f} x their budget;"
         f" on-delay {rule.on_delay}, peak 1e-{rule.peak:.2f}, at once 1e-{rule.at_once:.2f};"
         f" {'+'.join(case.models)}; {time.perf_counter() - began:.0f} s"
