@@ -17,6 +17,7 @@ from benchmarks.data import Series, read_cmapss, read_skab
 from benchmarks.measures import alarm_rate, detection, first_run
 from benchmarks.methods import judge
 from benchmarks.noise import noise
+from benchmarks.plain import precision, ranked
 from benchmarks.report import Row
 from benchmarks.simulated import calm, plant
 from models.fitting.model_set_fit import FitOptions, fit_model_set
@@ -37,18 +38,21 @@ def skab(shared: Path, seed: int, quick: bool) -> list[Row]:
     """SKAB valve1: fit on an experiment's first 400 rows, score the rest, pool all files."""
     labels: list[NDArray[Any]] = []
     found: dict[str, list[Bools]] = {}
+    scores = []
     for series in read_skab(shared / "skab" / "valve1")[: 3 if quick else None]:
         train = series.values[:400]
         model_set = _fit([train], series, seed)
         judged = judge(model_set, series.timestamps, series.values, series.features, train)
         labels.append(series.labels[400:])
+        scores.append(ranked(train, series.values[400:], judged.run.rank[400:]))
         for method, alarms in judged.alarms(MEDIUM).items():
             found.setdefault(method, []).append(alarms[400:])
-    return [
+    rows = [
         Row("SKAB valve1", method, measure, value)
         for method, alarms_of in found.items()
         for measure, value in detection(labels, alarms_of).items()
     ]
+    return rows + precision("SKAB valve1", labels, scores)
 
 
 def cmapss(shared: Path, seed: int, quick: bool) -> list[Row]:
@@ -59,9 +63,12 @@ def cmapss(shared: Path, seed: int, quick: bool) -> list[Row]:
     model_set = _fit(train, engines[0], seed)
     pooled = np.concatenate(train)
     found: dict[str, list[tuple[int | None, int | None, int]]] = {}
-    for engine in engines[50 : 60 if quick else None]:
+    judged_engines = engines[50 : 60 if quick else None]
+    scores = []
+    for engine in judged_engines:
         judged = judge(model_set, engine.timestamps, engine.values, names, pooled)
         n = len(engine.values)
+        scores.append(ranked(pooled, engine.values, judged.run.rank))
         for method, alarms in judged.alarms(MEDIUM).items():
             late = alarms.copy()
             late[: n // 2] = False
@@ -76,7 +83,7 @@ def cmapss(shared: Path, seed: int, quick: bool) -> list[Row]:
         rows.append(Row("C-MAPSS FD001", method, "detected", len(leads) / total))
         lead = float(np.median(leads)) if leads else float("nan")
         rows.append(Row("C-MAPSS FD001", method, "median lead", lead))
-    return rows
+    return rows + precision("C-MAPSS FD001", [e.labels for e in judged_engines], scores)
 
 
 def anomaly_free(shared: Path, seed: int, quick: bool) -> list[Row]:

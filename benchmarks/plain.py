@@ -6,10 +6,13 @@ being more anomalous. None has a threshold: they are compared by ranking.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks.report import OURS, Row
 
 Floats = NDArray[np.float64]
 Method = Callable[[Floats, Floats], Floats]
@@ -111,3 +114,24 @@ METHODS: dict[str, Method] = {
     "(A) smoothed T^2": smoothed_t_squared,
     "(B) forecast T^2": forecast_t_squared,
 }
+
+
+def ranked(train: Floats, test: Floats, ours: Floats) -> dict[str, Floats]:
+    """Scores (n,) of the judged readings ``test`` (n, d) by each method, ours among them."""
+    used = moving(train)
+    scores = {name: method(train[:, used], test[:, used]) for name, method in METHODS.items()}
+    return {OURS: ours, **scores}
+
+
+def precision(
+    data: str, truths: Sequence[NDArray[Any]], scores: Sequence[dict[str, Floats]]
+) -> list[Row]:
+    """Average precision of each method, in the mean over the streams that hold a fault."""
+    from sklearn.metrics import average_precision_score
+
+    faulty = [(t > 0, s) for t, s in zip(truths, scores, strict=True) if (t > 0).any()]
+    return [
+        Row(data, method, "average precision",
+            float(np.mean([average_precision_score(t, s[method]) for t, s in faulty])))
+        for method in scores[0]
+    ]  # fmt: skip

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measures import events_seen, first_run
-from benchmarks.plain import METHODS, moving
+from benchmarks.plain import precision, ranked
 from benchmarks.report import OURS, Row
 from benchmarks.scored import run_series
+from benchmarks.shifts import days_seen
 from datasets import Stream, load
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
@@ -24,7 +25,7 @@ from models.scoring.policy import ScoringPolicy
 from training.data.preparation import Prepared, prepare
 from training.data.splits import prepared
 from training.evaluation.measures import Scored
-from training.fitting.parallel_fit import Task, perform
+from training.fitting.parallel_fit import Result, Task, perform
 from training.simulate import Plant, simulate
 
 Floats = NDArray[np.float64]
@@ -58,11 +59,15 @@ def _load(path: Path) -> tuple[list[Stream], list[str]]:
     return list(found.streams), list(found.feature_names)
 
 
-def _ours(ready: Prepared, seed: int) -> list[Scored]:
+def _fitted(ready: Prepared, seed: int) -> Result:
     result = perform(Task("data", ready, FitOptions(seed=seed), ScoringPolicy()), None)
     if result.error is not None:
         raise result.error
-    return result.scored
+    return result
+
+
+def _ours(ready: Prepared, seed: int) -> list[Scored]:
+    return _fitted(ready, seed).scored
 
 
 def _ranked(path: Path, train: int, seed: int) -> Ranked:
@@ -71,28 +76,22 @@ def _ranked(path: Path, train: int, seed: int) -> Ranked:
     assert stream.labels is not None
     (scored,) = _ours(prepared([stream], [train], names, "data"), seed)
     known, fresh = stream.values[:train], stream.values[train:]
-    used = moving(known)
-    scores = {name: method(known[:, used], fresh[:, used]) for name, method in METHODS.items()}
     assert scored.log10_p is not None
-    scores = {OURS: -scored.log10_p, **scores}
+    scores = ranked(known, fresh, -scored.log10_p)
     return Ranked(stream.labels[train:] > 0, scores, scored.is_anomaly)
 
 
 def _servers(name: str, paths: dict[Path, int], seed: int) -> list[Row]:
-    from sklearn.metrics import average_precision_score
-
-    ranked = [_ranked(path, train, seed) for path, train in paths.items()]
-    rows = []
-    for method in ranked[0].scores:
-        precision = [average_precision_score(r.truth, r.scores[method]) for r in ranked]
+    judged = [_ranked(path, train, seed) for path, train in paths.items()]
+    rows = precision(name, [r.truth for r in judged], [r.scores for r in judged])
+    for method in judged[0].scores:
         found = [
             events_seen(r.truth, r.scores[method] > _line(r.scores[method][~r.truth]))
-            for r in ranked
+            for r in judged
         ]
-        rows.append(Row(name, method, "average precision", float(np.mean(precision))))
         rows.append(Row(name, method, "events at .1 % false", float(sum(found))))
-    own = sum(events_seen(r.truth, r.alarms) for r in ranked)
-    false = [float(r.alarms[~r.truth].mean()) for r in ranked]
+    own = sum(events_seen(r.truth, r.alarms) for r in judged)
+    false = [float(r.alarms[~r.truth].mean()) for r in judged]
     rows.append(Row(name, OURS, "own alarms: events", float(own)))
     rows.append(Row(name, OURS, "own alarms: false per 1,000", 1e3 * float(np.mean(false))))
     return rows
@@ -116,17 +115,21 @@ def machines(shared: Path, seed: int, quick: bool) -> list[Row]:
 
 def inputs(shared: Path, seed: int, quick: bool) -> list[Row]:
     """Garbage and a labelled fault in training: F1 of the fault that follows."""
-    rows = []
+    rows, truths, scores = [], [], []
     for name in _INPUTS[: 2 if quick else None]:
         streams, names = _load(shared.parent / "inputs" / f"{name}.csv")
         (stream,) = streams
         (scored,) = _ours(prepared([stream], [_INPUTS_TRAIN], names, "data"), seed)
         assert stream.labels is not None
         truth, alarms = stream.labels[_INPUTS_TRAIN:] > 0, scored.is_anomaly
+        assert scored.log10_p is not None
+        known, fresh = np.split(stream.values, [_INPUTS_TRAIN])
+        truths.append(truth)
+        scores.append(ranked(known, fresh, -scored.log10_p))
         hit = int((truth & alarms).sum())
         f1 = 2.0 * hit / max(int(truth.sum() + alarms.sum()), 1)
         rows.append(Row("inputs", OURS, f"{name}: F1", f1))
-    return rows
+    return rows + precision("inputs", truths, scores)
 
 
 def bearings(shared: Path, seed: int, quick: bool) -> list[Row]:
@@ -146,16 +149,20 @@ def bearings(shared: Path, seed: int, quick: bool) -> list[Row]:
 def air(shared: Path, seed: int, quick: bool) -> list[Row]:
     """A year of air quality, holes as blanks and as -200; and steps of two days in it."""
     rows, rates = [], []
-    for file in ("air_quality_blanks.csv", "air_quality_minus200.csv"):
+    for file, null in (("air_quality_blanks.csv", np.nan), ("air_quality_minus200.csv", -200.0)):
         streams, names = _load(shared / "real" / file)
         ready = prepare(
             streams, names, holdout=1.0 - _AIR_TRAIN / len(streams[0].timestamps),
             imputed=FitOptions().imputed,
         )  # fmt: skip
-        (scored,) = _ours(ready, seed)
+        result = _fitted(ready, seed)
+        ((scored,), model_set) = result.scored, result.model_set
+        assert model_set is not None
         known = np.isfinite(scored.final_score)
         rates.append(1e3 * float(scored.is_anomaly[known].mean()))
         rows.append(Row("air quality", OURS, f"{Path(file).stem}: alarms per 1,000", rates[-1]))
+        seen = days_seen(model_set, ready.streams[0], ready.feature_names, ready.cut[0], null, seed)
+        rows.append(Row("air quality", OURS, f"{Path(file).stem}: 48-hour steps seen", seen))
     rows.append(Row("air quality", OURS, "difference", abs(rates[0] - rates[1])))
     return rows
 
@@ -166,15 +173,20 @@ def conditions(shared: Path, seed: int, quick: bool) -> list[Row]:
     whole = [s for s in streams if s.asset_id != "E086"]
     cut = [min(_FD002_TRAIN, len(s.timestamps)) for s in whole]
     scored = _ours(prepared(whole, cut, names, "data"), seed)
-    false, late = [], []
+    known = np.concatenate([s.values[:k] for s, k in zip(whole, cut, strict=True)])
+    false, late, truths, scores = [], [], [], []
     for one, stream in zip(scored, [s for s in whole if len(s.timestamps) > 60], strict=True):
         n = len(stream.timestamps)
         early = one.is_anomaly[: max(n // 2 - _FD002_TRAIN, 0)]
         false.append(float(first_run(early, 5) is not None))
         late.append(float(one.is_anomaly[-30:].mean()))
+        assert one.log10_p is not None
+        truths.append(np.arange(n)[_FD002_TRAIN:] >= n - 30)
+        scores.append(ranked(known, stream.values[_FD002_TRAIN:], -one.log10_p))
     return [
         Row("FD002", OURS, "falsely alarmed", float(np.mean(false))),
         Row("FD002", OURS, "alarmed in the last 30 cycles", float(np.mean(late))),
+        *precision("FD002", truths, scores),
     ]
 
 

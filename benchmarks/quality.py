@@ -17,17 +17,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import experiments, plants
+from benchmarks import experiments, plants, shifts
+from benchmarks.fit_time import fit_time
 from benchmarks.report import Row, plot, table
 from runtime import run_command
 
 NAMES = ("skab", "cmapss", "free", "calm", "plant", "noise", "asd", "smd", "inputs", "ims", "air",
-         "fd002", "dirty")  # fmt: skip
+         "fd002", "dirty", "lasting", "fit")  # fmt: skip
 _ROOT = Path(__file__).resolve().parent.parent
 _CODE = (
     "models/**/*.py", "training/simulate.py",
     *(f"benchmarks/{n}.py" for n in ("data", "experiments", "measures", "methods", "noise",
-                                     "plain", "plants", "scored", "simulated")),
+                                     "plain", "plants", "scored", "shifts", "simulated")),
 )  # fmt: skip
 #: Of models/, what moves models about and has no part in a score.
 _CARRIERS = ("bundles", "registry")
@@ -44,13 +45,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a part of each, one seed")
     parser.add_argument("--fresh", action="store_true", help="measure again what is kept")
     parser.add_argument("--keep", type=Path, default=Path("var/quality"), help="where it is kept")
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="whose fit is timed, too")
     parser.add_argument("--plot", type=Path, help="default: quality.png where results are kept")
     args = parser.parse_args(argv)
     rows: list[Row] = []
     for name in args.only or NAMES:
-        task = _task(name, args.shared)
+        task = _task(name, args.shared, args.beside)
         if task is None:
-            print(f"{name}: no data under {args.shared}, left out", file=sys.stderr)
+            missing = "no --beside" if name == "fit" else f"no data under {args.shared}"
+            print(f"{name}: {missing}, left out", file=sys.stderr)
             continue
         for seed in range(1 if args.quick else args.seeds):
             file = args.keep / f"{name}-{seed}{'-quick' * args.quick}.json"
@@ -89,11 +92,14 @@ def code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _task(name: str, shared: Path) -> Task | None:
+def _task(name: str, shared: Path, other: Path | None) -> Task | None:
+    if name == "fit":
+        return None if other is None else lambda seed, quick: fit_time(other, seed, quick)
     simulated = {
         "calm": experiments.calm,
         "plant": experiments.plant,
         "noise": experiments.noise,
+        "lasting": shifts.lasting,
         "dirty": lambda seed, quick: plants.contaminated(shared, seed, quick),
     }
     if name in simulated:

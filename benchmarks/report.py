@@ -35,6 +35,11 @@ REACH = {
     ("air quality", "air_quality_blanks: alarms per 1,000"): "<= 5",
     ("air quality", "air_quality_minus200: alarms per 1,000"): "<= 5",
     ("air quality", "difference"): "<= 1",
+    ("air quality", "air_quality_blanks: 48-hour steps seen"): ">= 0.80",
+    ("air quality", "air_quality_minus200: 48-hour steps seen"): ">= 0.80",
+    ("lasting shift", "one persistent event"): ">= 0.95",
+    ("lasting shift", "second fault has its own event"): ">= 0.90",
+    ("fit of 100,000 x 24", "ratio"): "<= 2.5",
     ("FD002", "falsely alarmed"): "<= 0.04",
     ("FD002", "alarmed in the last 30 cycles"): ">= 0.65",
     **{

@@ -19,9 +19,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(slots=True)
 class Run:
-    """What is kept of each reading's result: score, each detector's score, event and cause."""
+    """What is kept of each reading's result: score, rank, each detector's score, event and cause.
+
+    ``rank`` is ``-log10 p``, not clipped: it tells far from very far.
+    """
 
     score: Floats
+    rank: Floats
     detectors: dict[str, Floats]
     event: list[str | None] = field(default_factory=list)
     cause: list[str | None] = field(default_factory=list)
@@ -46,7 +50,7 @@ def run_series(
     """Score (n, d) readings of one stream in order."""
     policy = policy or ScoringPolicy()
     n = len(values)
-    run = Run(np.zeros(n), {name: np.zeros(n) for name in model_set.names})
+    run = Run(np.zeros(n), np.zeros(n), {name: np.zeros(n) for name in model_set.names})
     state: dict[str, Any] | None = None
     window: list[Reading] = []
     for start in range(0, n, chunk):
@@ -57,6 +61,7 @@ def run_series(
         window = [*window, *points][-model_set.window_length :] if model_set.window > 1 else []
         for i, result in enumerate(outcome.results, start):
             run.score[i] = result["final_score"]
+            run.rank[i] = -result["log10_p"]
             for vote in result["scores"]:
                 run.detectors[vote["model_name"]][i] = vote["score"]
             metadata = result["metadata"]

@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks import quality
 from benchmarks.measures import alarm_rate
+from benchmarks.plain import METHODS, precision, ranked
 from benchmarks.report import Row, table
 
 
@@ -51,3 +52,14 @@ def test_interval_of_clustered_alarms_is_wider_than_that_of_scattered_ones():
     assert low <= rate == 0.01 <= high
     _, lower, higher = alarm_rate([clustered])
     assert higher - lower > 3 * (high - low)
+
+
+def test_every_method_is_ranked_on_the_same_rows_and_streams_without_faults_do_not_count():
+    random = np.random.default_rng(0)
+    train, fresh = random.normal(size=(300, 3)), random.normal(size=(100, 3))
+    truth = np.arange(100) >= 90
+    fresh[truth] += 20.0
+    scores = [ranked(train, fresh, truth.astype(float)), ranked(train, train, train[:, 0])]
+    rows = precision("x", [truth, np.zeros(300)], scores)
+    assert [row.method for row in rows] == ["ours", *METHODS]
+    assert all(row.value > 0.9 for row in rows if row.method in ("ours", "T^2", "plain SVM"))
