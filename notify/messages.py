@@ -23,12 +23,9 @@ def change_id(change: Change) -> str:
 def body(change: Change) -> bytes:
     """Write the incident as on its topic, and under ``change`` what happened to it."""
     about = {
-        "id": change_id(change),
-        "what": told_as(change) or change.what,
-        "who": change.who,
-        "why": change.why,
-        "at": change.occurred_at or change.at,
-    }
+        "id": change_id(change), "what": told_as(change) or change.what, "who": change.who,
+        "why": change.why, "at": change.occurred_at or change.at,
+    }  # fmt: skip
     return orjson.dumps({**change.incident, "change": about})
 
 
@@ -54,23 +51,16 @@ def facts(change: Change, link: str | None) -> list[tuple[str, str]]:
     """List what a person wants to know, by name."""
     incident = change.incident
     named = {
-        "what": told_as(change) or change.what,
+        "what": told_as(change) or change.what, "why": change.why,
         "by": change.who if change.what in _BY_PEOPLE else None,
-        "why": change.why,
-        "stream": stream(incident),
-        "group": incident["group_name"],
-        "kind": incident["kind"],
-        "severity": incident["severity"],
-        "state": incident["state"],
-        "began": _time(incident["started_at"]),
+        "stream": stream(incident), "group": incident["group_name"], "kind": incident["kind"],
+        "severity": incident["severity"], "state": incident["state"],
+        "began": _time(incident["started_at"]), "anomalies": incident["anomalies"],
         "last anomaly": _time(incident["last_activity_at"]),
         "furthest from expected": _features(incident),
-        "anomalies": incident["anomalies"],
-        "assigned to": incident["assignee"],
-        "ticket": incident["ticket"],
-        "incident": incident["id"],
-        "more": link and link.replace("{id}", str(incident["id"])),
-    }
+        "assigned to": incident["assignee"], "ticket": incident["ticket"],
+        "incident": incident["id"], "more": link and link.replace("{id}", str(incident["id"])),
+    }  # fmt: skip
     return [(name, clean(value)[:500]) for name, value in named.items() if value]
 
 
@@ -100,10 +90,8 @@ def plain(changes: Sequence[Change], link: str | None, most: int = 1000) -> str:
 
 def html(changes: Sequence[Change], link: str | None) -> str:
     """Write the same as HTML; whatever an incident holds is text in it."""
-    if len(changes) == 1:
-        rows = facts(changes[0], link)
-    else:
-        rows = [(str(_time(one.at)), title(one)) for one in changes[:1000]]
+    lines = [(str(_time(one.at)), title(one)) for one in changes]
+    rows = facts(changes[0], link) if len(changes) == 1 else lines
     cells = "".join(
         f"<tr><th align=left>{escape(name)}</th><td>{_cell(name, value)}</td></tr>"
         for name, value in rows

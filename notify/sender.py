@@ -205,29 +205,22 @@ def _check(settings: Settings) -> int:
     senders = make_all(routes, path)
     print(f"routes: ok: {path}: {len(routes.routes)} routes, {len(senders)} receivers")
     answers = [routes.attempt(name, sender.check) for name, sender in senders.items()]
-    for name in senders:
-        if not routes.of(name):
-            print(f"{name}: no route leads to it")
-    return 0 if _check_waiting(settings) and all(answers) else 1
-
-
-def _check_waiting(settings: Settings) -> bool:
+    for name in (one for one in senders if not routes.of(one)):
+        print(f"{name}: no route leads to it")
     try:
-        engine = open_engine(settings)
-        try:
-            with transaction(engine) as connection:
-                found = waiting(connection)
-        finally:
-            engine.dispose()
+        with transaction(open_engine(settings)) as connection:
+            found = waiting(connection)
     except AnomalyError as error:
         print(f"database: FAILED: {error.message}")
-        return False
+        return 1
     print("database: ok")
+    well = all(answers)
     for name, about in found.items():
         if reason := about.problem or about.error:
             told = f"{about.changes} changes wait, the oldest for {about.oldest_s:.0f} s"
             print(f"{name}: FAILED: {told}: {reason}")
-    return not any(one.problem or one.error for one in found.values())
+            well = False
+    return 0 if well else 1
 
 
 if __name__ == "__main__":
