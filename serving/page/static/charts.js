@@ -1,4 +1,4 @@
-// Draws the charts that a page carries as JSON; the table beside each has the same figures.
+// Draws the charts whose figures a page carries as JSON; the table beside each has the same figures.
 "use strict";
 (() => {
   const HEIGHT = [180, 130];
@@ -41,8 +41,7 @@
   }
 
   function draw(element) {
-    const source = element.nextElementSibling;
-    const { names, rows, panels, shade: spans } = JSON.parse(source.textContent);
+    const { names, rows, panels, shade: spans } = JSON.parse(element.dataset.chart);
     const columns = [0, ...names.map((_, at) => at + 1)].map((at) => rows.map((row) => row[at]));
     const sync = uPlot.sync("pages");
     element.textContent = "";
