@@ -59,7 +59,7 @@ class Catalogue:
             return self._task.result()
         if self._known is not None:
             return self._known[1]
-        raise Unavailable("it is being asked, the answer follows", code="registry_asked")
+        raise Unavailable("the registry is being asked, its answer follows", code="registry_asked")
 
     async def promote(self, version: str | None, why: str) -> dict[str, Any]:
         """Make a version (None: the challenger) champion; which it was before.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -60,6 +61,7 @@ class Pages:
             trim_blocks=True, lstrip_blocks=True, auto_reload=False, cache_size=100,
         )  # fmt: skip
         self._environment.globals.update(
+            once=lambda: secrets.token_hex(8),
             static=static.url, screens=SCREENS, states=words.STATE_WORDS,
             verdicts=words.VERDICT_WORDS, detectors=words.DETECTOR_WORDS,
             detector_names=MODEL_NAMES, severities=CRITICALITIES,

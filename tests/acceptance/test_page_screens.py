@@ -92,7 +92,7 @@ def test_hostile_names_notes_and_reasons_stay_text(
             assert page.locator("img").count() == 0
         page.goto(f"/assets/{quote(HOSTILE, safe='')}")
         expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
-        expect(page.get_by_text("No reading of this asset")).to_be_visible()
+        expect(page.get_by_text("No reading of this asset is stored")).to_be_visible()
 
 
 def test_times_are_in_the_viewers_zone_and_utc_on_hover(

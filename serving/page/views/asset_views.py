@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from db.assets import get_asset, set_assets
 from db.queries.fleet import asset_streams
+from db.queries.history import HistoryFilter, history
 from db.queries.incidents import IncidentFilter, incident_page, incident_readings
 from db.queries.schedules import request_reset, windows
 from errors import AnomalyError, InputError
@@ -73,7 +74,7 @@ class AssetViews:
 
 
 def _asset(connection: Connection, asset: str, query: dict[str, str]) -> dict[str, Any]:
-    streams = asset_streams(connection, asset)
+    streams = asset_streams(connection, asset) or _journalled(connection, asset)
     chosen = _chosen(streams, query)
     now = datetime.now(UTC)
     found: dict[str, Any] = {
@@ -106,6 +107,16 @@ def _asset(connection: Connection, asset: str, query: dict[str, str]) -> dict[st
         ]
         found |= {"series": {**drawn, "shade": shade}, "truncated": len(readings) == READINGS}
     return found
+
+
+def _journalled(connection: Connection, asset: str) -> list[dict[str, Any]]:
+    """Return the stream of the newest reading of an asset that only REST knows."""
+    rows = history(connection, HistoryFilter(asset_id=asset, is_anomaly=None), limit=1).rows
+    return [
+        {"sensor_id": row["sensor_id"], "feature": row["feature"], "last_at": row["timestamp"],
+         "stored_at": row["created_at"], "bundle_version": row["bundle_version"]}
+        for row in rows
+    ]  # fmt: skip
 
 
 def _chosen(streams: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any] | None:

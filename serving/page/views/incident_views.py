@@ -25,6 +25,7 @@ from db.queries.incidents import (
 from errors import AnomalyError, InputError, NotFound, StorageUnavailable
 from serving.database import Database
 from serving.http.feedback_handlers import Effects
+from serving.http.incident_handlers import csv_response
 from serving.http.paths import path_id
 from serving.http.rest_app import Call
 from serving.page.forms import Form, FormReader
@@ -83,6 +84,17 @@ class IncidentViews:
     async def listing(self, request: Request) -> Response:
         """Show the incidents of one state."""
         return await self._list(request, [])
+
+    async def spreadsheet(self, request: Request) -> Response:
+        """Answer with the incidents of the list as CSV, as the REST API makes it."""
+        query = {**given_query(request), "format": "csv"}
+        if query.get("state") == EVERY:
+            del query["state"]
+        filters, limit, cursor, _ = read_filters(query)
+        rows, following = await self._database.run(
+            lambda connection: incident_page(connection, filters, limit=limit, cursor=cursor)
+        )
+        return csv_response(rows, following)
 
     async def act_on_many(self, request: Request) -> Response:
         """Do one thing to those that were picked, and tell of each that it failed for."""
@@ -259,6 +271,7 @@ def incident_pages(views: IncidentViews) -> list[Call]:
     return [
         Call("/", "GET", "read", views.listing),
         Call("/", "POST", "operate", views.act_on_many),
+        Call("/incidents.csv", "GET", "read", views.spreadsheet),
         Call("/incidents/{id}", "GET", "read", views.one),
         Call("/incidents/{id}", "POST", "operate", views.act_on_one),
     ]

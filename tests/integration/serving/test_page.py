@@ -16,7 +16,7 @@ from sqlalchemy import Engine, make_url, text
 from db.incident_tables import STATES
 from db.session import make_engine, transaction
 from tests.fixtures.postgres import run_admin
-from tests.fixtures.service import MakeService, Service
+from tests.fixtures.service import MakeService, Service, free_port
 from tests.integration.serving.test_incidents_api import make
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'{{7*7}}\u202e</script>"
@@ -171,6 +171,33 @@ def test_the_second_is_told_who_won(service: Service, stored: Engine) -> None:
     assert "somebody was faster: acknowledged by ANNA at 2" in answer
 
 
+def test_the_same_form_sent_twice_takes_effect_once(page: httpx.Client, stored: Engine) -> None:
+    [one] = make(stored)
+    named(page)
+    text = page.get(f"/incidents/{one}").text
+    once = re.search(r'name="once" value="(\w+)"', text)
+    assert once is not None
+    fields = {"verb": "acknowledge", "version": "1", "form_token": token(text), "once": once[1]}
+    assert "acknowledged" in messages(page.post(f"/incidents/{one}", data=fields))
+    assert messages(page.post(f"/incidents/{one}", data=fields)).startswith("done Nothing")
+
+
+def test_a_list_is_a_spreadsheet_too(page: httpx.Client, stored: Engine) -> None:
+    asset = f"=CSV {uuid4()}"
+    make(stored, asset)
+    answer = page.get("/incidents.csv", params={"asset_id": asset, "state": "all"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert answer.text.count(f"'{asset}") == 1
+
+
+def test_an_asset_that_only_rest_knows_is_drawn(page: httpx.Client, stored: Engine) -> None:
+    asset = f"REST/{uuid4()}"
+    make(stored, asset)
+    shown = page.get("/assets/" + asset.replace("/", "%2F")).text
+    assert "data-chart=" in shown
+    assert "no sensor named" in shown
+
+
 def test_a_form_of_another_visit_changes_nothing(page: httpx.Client, stored: Engine) -> None:
     [one] = make(stored)
     form = named(page)
@@ -319,3 +346,28 @@ def test_the_page_is_up_while_the_database_is_down(
         run_admin(postgres_server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         service.until(lambda: page.get("/").status_code == 200)
         assert "The database is down" not in page.get("/").text
+
+
+def test_the_page_is_up_while_mlflow_is_down(make_service: MakeService, database_url: str) -> None:
+    first = make_service(database_url)
+    first.stop()
+    settings = {
+        "MLFLOW_ENABLED": "true",
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "CHAMPION_POLL_S": "1",
+    }
+    service = Service(first.var_dir, database_url, **settings)
+    service.start()
+    try:
+        with visit(service) as page:
+            told = "The model registry is out of order: scoring goes on"
+            service.until(lambda: told in page.get("/").text, 60)
+            assert re.search(told + r".*</strong>, since <time datetime=\"20", page.get("/").text)
+            assert page.get("/").status_code == 200
+            shown = page.get("/models")
+            assert shown.status_code == 200
+            assert "What is registered is not known" in shown.text
+            assert "Bundle <strong>1</strong>" in shown.text
+    finally:
+        service.stop()
