@@ -77,7 +77,9 @@ def give_feedback(
 
 def _repeated(connection: Connection, values: dict[str, Any]) -> dict[str, Any]:
     before = feedback_of_token(connection, values["client_token"])
-    if any(before[name] != values[name] for name in _SAME):
+    # an incident's own span moves on while it lasts
+    span = () if values["incident_id"] is not None else ("starts_at", "ends_at")
+    if any(before[name] != values[name] for name in (*_SAME, *span)):
         raise Conflict(
             f"Idempotency-Key: {values['client_token']!r:.80} was used for other feedback",
             code="idempotency_key_used",

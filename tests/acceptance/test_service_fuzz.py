@@ -186,6 +186,45 @@ def test_incidents_of_every_kind(service: Service) -> None:
     check()
 
 
+def test_feedback_and_kpis_of_every_kind(service: Service) -> None:
+    """Bodies, keys and queries, right and wrong: nothing of it is a 5xx, and no list is lost."""
+    root = service.url + "/api/v1"
+    one = "0b4fd1a5-3c86-57a2-8a3e-9c7a5f5f2f10"
+    word = st.text(max_size=12) | JSON
+    form = st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(
+                ("asset_id", "sensor_id", "feature", "fault_code", "note", "who", "why"), word
+            ),
+            **dict.fromkeys(("start", "end"), st.datetimes().map(lambda at: at.isoformat()) | word),
+            "verdict": st.sampled_from(("confirmed", "false_alarm", "expected", "unsure")) | word,
+        },
+    )
+    code = st.fixed_dictionaries({}, optional=dict.fromkeys(("code", "name", "action"), word))
+    names = ("asset_id", "incident", "verdict", "withdrawn", "start_date", "cursor", "limit", "by")
+    before = CLIENT.get(f"{root}/fault-codes").json()
+
+    def check_answer(answer: httpx.Response) -> None:
+        assert answer.status_code < 500 or answer.status_code == 503, answer.text
+
+    @QUIET
+    @given(form | JSON, st.lists(code | JSON, min_size=1, max_size=3), st.text())
+    def check(content: Any, codes: list[Any], text: str) -> None:
+        key = bytes(b for b in text.encode("utf-8", "replace") if 32 <= b < 127).strip()
+        headers = [(b"Idempotency-Key", key)] if key else []
+        for path in ("feedback", f"incidents/{one}/feedback", f"feedback/{one}/withdraw"):
+            check_answer(CLIENT.post(f"{root}/{path}", content=body(content), headers=headers))
+        wrong = {"fault_codes": [*codes, {"code": ""}]}
+        assert CLIENT.put(f"{root}/fault-codes", content=body(wrong)).status_code in (400, 422)
+        for path in ("feedback", "alarm-kpis", "incidents/top"):
+            for name in names:
+                check_answer(CLIENT.get(f"{root}/{path}", params={name: text}))
+
+    check()
+    assert CLIENT.get(f"{root}/fault-codes").json() == before
+
+
 def test_the_openapi_document_keeps_its_word(service: Service) -> None:
     """Every call of the document, bodies that fit it or not: answers are as it says."""
     document = CLIENT.get(service.url + PREFIX + "/openapi.json").json()

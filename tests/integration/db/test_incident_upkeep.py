@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
+from db.feedback_actions import give_feedback
 from db.forget import forget, main
 from db.incident_actions import Action, perform
 from db.incident_recording import record
 from db.incident_upkeep import Clockwork, keep_time
+from db.queries.feedback import false_alarms
 from db.retention import Retention, drop_expired
 from db.session import transaction
 from errors import InputError
@@ -141,3 +143,38 @@ def test_the_command_says_what_it_did(
     monkeypatch.setenv("DATABASE_URL", database_url)
     assert main(["NOBODY"]) == 1
     assert "'NOBODY' is nowhere" in capsys.readouterr().err
+
+
+def test_retention_drops_old_feedback_with_the_incidents(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        record(connection, [row(0, state="opened", asset="A")], RULES, "bridge")
+        for asset in ("old", "young"):
+            said = {
+                "asset_id": asset, "sensor_id": None, "feature": None, "verdict": "unsure",
+                "fault_code": None, "note": None, "created_by": "ANNA", "client_token": None,
+                "starts_at": START, "ends_at": START,
+            }  # fmt: skip
+            give_feedback(connection, said)
+        connection.execute(
+            text("UPDATE feedback SET created_at = now() - interval '31 days'"
+                 " WHERE asset_id = 'old'")
+        )  # fmt: skip
+    assert "feedback" not in drop_expired(engine, Retention()).rows
+    assert drop_expired(engine, Retention(incidents=30)).rows["feedback"] == 1
+    with transaction(engine) as connection:
+        left = connection.execute(text("SELECT asset_id FROM feedback")).scalars()
+        assert list(left) == ["young"]
+
+
+def test_feedback_outlives_its_incident(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        record(connection, [row(0, state="opened"), row(1, state="cleared", anomalous=False)],
+               RULES, "bridge")  # fmt: skip
+        act(connection, "close", verdict="false_alarm")
+        assert false_alarms(connection, 30) == {"A": 1}
+        age(connection, updated_at="40 days")
+    assert drop_expired(engine, Retention(incidents=30)).rows["incidents"] == 1
+    with transaction(engine) as connection:
+        kept = connection.execute(text("SELECT incident_id, asset_id FROM feedback")).one()
+        assert tuple(kept) == (None, "A")
+        assert false_alarms(connection, 30) == {"A": 1}

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,11 @@ from sqlmodel import SQLModel
 
 import db.incident_tables
 import db.tables  # noqa: F401 (fills the metadata)
+from db.alarm_kpis import alarm_kpis
+from db.fault_codes import fault_codes
 from db.migrate import current_revision, main, migrate, required_revision, scripts
 from db.partitions import ensure_partitions
+from db.queries.feedback import false_alarms
 from db.session import make_engine, transaction
 from errors import SettingsError
 
@@ -133,6 +136,36 @@ def test_upgrade_from_every_revision_keeps_the_rows(empty: Engine, revision: str
     assert found == COUNTS
     assert len(parts) == 2
     assert len({(indices, statistics) for _, indices, statistics in parts}) == 1
+
+
+def test_feedback_codes_and_log_of_before_are_carried_over(empty: Engine) -> None:
+    migrate(empty, "0007")
+    with transaction(empty) as connection:
+        for statement in (
+            """
+            INSERT INTO incidents (id, version, revision, asset_id, kind, severity, opened_at,
+                started_at, last_activity_at, readings, anomalies, peak, recent, event_id)
+            VALUES (gen_random_uuid(), 1, 1, 'A', 'anomaly', 'high', now(), now(), now(), 1, 1,
+                '{}', '[]', gen_random_uuid())
+            """,
+            """
+            INSERT INTO incident_log (incident_id, occurred_at, version, who, what, before, after)
+            SELECT id, now(), 1, 'system', 'opened', '{}', '{"severity": "high"}' FROM incidents
+            """,
+            """
+            INSERT INTO feedback (id, asset_id, starts_at, ends_at, verdict, created_by)
+            VALUES (gen_random_uuid(), 'A', now(), now(), 'false_alarm', 'ANNA')
+            """,
+            "INSERT INTO fault_codes (code, name) VALUES ('X', 'Y')",
+        ):
+            connection.execute(text(statement))
+    assert migrate(empty) == HEAD
+    with transaction(empty) as connection:
+        assert false_alarms(connection, 30) == {"A": 1}
+        assert fault_codes(connection) == ([{"code": "X", "name": "Y", "action": ""}], True)
+        now = datetime.now(UTC)
+        kpis = alarm_kpis(connection, now - timedelta(days=1), now + timedelta(days=1))
+        assert kpis["alarms"] == 1
 
 
 def test_several_starts_at_once_migrate_once(empty: Engine) -> None:
