@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -170,3 +171,22 @@ def test_an_event_that_cannot_be_read_is_that_rows_fault() -> None:
     with pytest.raises(InputError, match="event") as caught:
         activity(0, event="not-a-uuid")
     assert caught.value.code == "unprocessable"
+
+
+def test_an_opening_that_feedback_delayed_stays_marked() -> None:
+    raised = activity(0, state="opened")
+    raised = replace(raised, affected_by_feedback=True)
+    incident = Incident.opened(raised)
+    incident.take(raised, ends=True)
+    incident.take(activity(1, p=1e-9), ends=True)
+    assert (incident.peak["log10_p"], incident.peak["affected_by_feedback"]) == (-9, True)
+    assert "affected_by_feedback" not in opened().peak
+
+
+def test_the_mark_is_read_out_of_the_readings_event() -> None:
+    one = activity(0)
+    event = {**one.row["metadata"]["event"], "incident": {"opens": True, "why": "at_once",
+             "affected_by_feedback": True}}  # fmt: skip
+    marked = Activity.of({**one.row, "metadata": {"event": event}})
+    assert marked is not None
+    assert marked.affected_by_feedback
