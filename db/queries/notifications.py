@@ -100,7 +100,10 @@ class Waiting:
 
 
 def register(connection: Connection, names: Collection[str]) -> None:
-    """Note changes from now on for these receivers, and for no other; none has a problem yet."""
+    """Note changes from now on for these receivers, and for no other.
+
+    None has a problem yet, and what waits is looked at anew: the routes may be others.
+    """
     given = {"names": sorted(names)}
     connection.execute(
         text("""
@@ -111,6 +114,8 @@ def register(connection: Connection, names: Collection[str]) -> None:
     )
     others = text("DELETE FROM notify_receivers WHERE name <> ALL(CAST(:names AS text[]))")
     connection.execute(others, given)
+    waits = "UPDATE notifications SET due_at = now() WHERE settled_at IS NULL AND due_at > now()"
+    connection.execute(text(waits))
 
 
 def due_changes(connection: Connection, receiver: str, limit: int) -> list[Change]:
