@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -270,3 +271,35 @@ def test_status_shows_the_precision_of_what_people_judged(
     http.post(f"/feedback/{said['id']}/withdraw", json={})
     fewer = counts["false_alarms"] - 1
     service.until(lambda: precision()["groups"]["g"]["false_alarms"] == fewer)
+
+
+def test_retries_at_the_same_time_give_it_once(http: httpx.Client) -> None:
+    asset, token = f"F-{uuid4()}", {"Idempotency-Key": f"f-{uuid4()}"}
+    body = {"asset_id": asset, **SPAN, "verdict": "false_alarm"}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(lambda _: http.post("/feedback", json=body, headers=token), range(16))
+        )
+    assert {(one.status_code, one.json()["id"]) for one in answers} == {
+        (201, answers[0].json()["id"])
+    }
+    assert len(http.get("/feedback", params={"asset_id": asset}).json()["feedback"]) == 1
+
+
+def test_closing_and_withdrawing_at_the_same_time_leave_one_verdict(
+    http: httpx.Client, stored: Engine
+) -> None:
+    [one] = make(stored)
+
+    def press(k: int) -> int:
+        if k % 2:
+            return http.post(f"/incidents/{one}/close", json={"verdict": "confirmed"}).status_code
+        return http.post(f"/incidents/{one}/reopen", json={}).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(press, range(24))) <= {200, 409}
+    incident = http.get(f"/incidents/{one}").json()
+    said = http.get("/feedback", params={"incident": one, "withdrawn": "false"}).json()["feedback"]
+    assert [row["verdict"] for row in said] == (
+        ["confirmed"] if incident["state"] == "closed" else []
+    )

@@ -150,6 +150,7 @@ def test_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
         } - held
         assert not missing
     assert "db/migrations/script.py.mako" in held
+    assert "db/fault_codes.toml" in held
     assert page_files() <= held
     top = {name.split("/")[0].removesuffix(".py") for name in held}
     modules = set(PROJECT["tool"]["setuptools"]["py-modules"])
