@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
+import os
 import signal
 import ssl
 import sys
@@ -74,6 +75,13 @@ def configure_service_logging(level: str, as_json: bool) -> None:
     if as_json:
         for handler in handlers:
             handler.setFormatter(JsonFormatter())
+
+
+def child_environment() -> dict[str, str]:
+    """Return an environment in which a child can import the project from any folder."""
+    root = str(Path(__file__).resolve().parent)
+    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def die_with_parent() -> None:

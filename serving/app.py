@@ -21,17 +21,13 @@ from db.migrate import migrate
 from db.queries.alarm_load import Chatter
 from db.session import open_engine
 from errors import InputError
-from models.registry.base import open_registry
 from models.scoring.policy import ScoringPolicy
 from serving.auth import Keys
 from serving.bundles.catalogue import Catalogue
 from serving.bundles.champion import Champion
+from serving.bundles.follower import run_process
 from serving.bundles.manager import BundleManager
-from serving.bundles.registry_client import (
-    DirectRegistryClient,
-    ProcessRegistryClient,
-    RegistryClient,
-)
+from serving.bundles.registry_client import RegistryClient
 from serving.database import Database
 from serving.detection.detection_service import DetectionService
 from serving.detection.journal import Journal
@@ -107,8 +103,8 @@ class App:
             The bundle that came with the Bento.
         """
         database = Database(functools.partial(open_database, settings), settings.lookup_timeout_s)
-        registry = registry_client(settings)
-        champion = Champion(registry, settings.var_dir / "bundles", settings.champion_poll_s)
+        home = settings.var_dir / "bundles"
+        registry, champion = RegistryClient(home), Champion(home, run_process)
         scoring = Scoring(
             runners(remote, by_url, settings.request_deadline_s),
             ScoringPolicy(
@@ -257,14 +253,6 @@ def encoded(content: object) -> bytes:
         return orjson.dumps(content)
     except orjson.JSONEncodeError as error:
         raise InputError(f"what was sent is not JSON: {error}", code="bad_json") from None
-
-
-def registry_client(settings: Settings) -> RegistryClient:
-    """Return the client that asks the registry: files directly, MLflow through a child process."""
-    name, var_dir = settings.mlflow_experiment_name, settings.var_dir
-    if not settings.mlflow_enabled:
-        return DirectRegistryClient(open_registry(None, name, var_dir))
-    return ProcessRegistryClient(settings.mlflow_uri(), name, var_dir)
 
 
 def open_database(settings: Settings) -> Engine:

@@ -37,7 +37,7 @@ from db.queries.training_jobs import (
 )
 from errors import AnomalyError, Busy, NotFound, StorageUnavailable
 from models.detectors.base import MODEL_NAMES
-from serving.bundles.registry_client import child_environment
+from runtime import child_environment
 from serving.database import Database
 from serving.requests.training_request import Training
 

@@ -19,7 +19,6 @@ from filelock import FileLock
 
 from errors import BundleError, InputError, NotFound, Unavailable
 from models.bundles.atomic_files import cached, commit_dir, draft_folder, folder_digest
-from models.registry.mlflow_lookup import DIGEST_TAG
 from models.registry.mlflow_model import log_model
 from models.registry.mlflow_setup import quiet_mlflow, silent_mlflow, without_login
 
@@ -33,6 +32,8 @@ from mlflow.utils.rest_utils import http_request  # noqa: E402
 
 log = logging.getLogger(__name__)
 
+#: Tag of a version: the SHA-256 of the bundle's files.
+DIGEST_TAG = "bundle_sha256"
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -1,9 +1,9 @@
-"""Pass the champion on from the worker that leads to all others.
+"""Know the champion from a small file, which one process keeps up to date for all workers.
 
-One worker, the leader (it holds a file lock), reads the registry's alias and fetches the bundle
-under ``VAR_DIR/bundles``, then names it in ``champion.json`` there; while it is being fetched, the
-file says which version is coming. The others read that file, and ask the leader to look again by
-touching ``recheck`` beside it.
+``champion.json`` under ``VAR_DIR/bundles`` names the bundle in force; while another one is fetched,
+it says which version is coming. The worker that leads (it holds a file lock) starts the process
+that writes it (:mod:`serving.bundles.follower`), and starts it again when it ends. Whoever wants
+the registry read again touches ``recheck`` beside the file.
 """
 
 from __future__ import annotations
@@ -11,43 +11,28 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from errors import AnomalyError, BundleError
 from models.bundles.atomic_files import write_text_atomically
 from serving.bundles.leader_lock import LeaderLock
-from serving.bundles.registry_client import RegistryClient
 
 log = logging.getLogger("bentoml.serving.champion")
 
-#: How often a worker looks at ``champion.json`` (a stat, no more), and the leader at ``recheck``.
+#: How often a worker looks at ``champion.json``: a stat, no more.
 WATCH_S = 0.25
+#: A process that ended is started again after so long, and a leader that died is followed.
+AGAIN_S = 2.0
 
 
-class Champion:
-    """Reads and, where this worker leads, writes ``champion.json``.
+class ChampionFile:
+    """Read and write ``champion.json`` below ``home``, which is ``VAR_DIR/bundles``."""
 
-    Parameters
-    ----------
-    asker : RegistryClient
-        The registry.
-    home : Path
-        ``VAR_DIR/bundles``.
-    poll_s : float
-        How often the leader reads the alias.
-    """
-
-    def __init__(self, asker: RegistryClient, home: Path, poll_s: float = 5.0) -> None:
-        self._asker = asker
-        self._poll_s = poll_s
-        self._pointer = home / "champion.json"
-        self._recheck = home / "recheck"
-        self._wanted = asyncio.Event()
-        self._fetching: tuple[str, asyncio.Task[str]] | None = None
+    def __init__(self, home: Path) -> None:
         self.home = home
-        self.leadership = LeaderLock(home / "leader.lock")
+        self.recheck = home / "recheck"
+        self._pointer = home / "champion.json"
 
     def read(self) -> dict[str, Any]:
         """Read the pointer file, as far as known.
@@ -60,6 +45,10 @@ class Champion:
             return {}
         return pointer
 
+    def write(self, pointer: dict[str, Any]) -> None:
+        """Replace the pointer file."""
+        write_text_atomically(self._pointer, json.dumps(pointer))
+
     def stamp(self) -> tuple[int, int] | None:
         """Return a mark that changes whenever the file is written; None without a file."""
         try:
@@ -69,93 +58,42 @@ class Champion:
         return stat.st_mtime_ns, stat.st_ino
 
     def checked_at(self) -> int | None:
-        """Return when the leader last began to read the alias, as ``time.time_ns()``."""
+        """Return when the alias was last begun to be read, as ``time.time_ns()``."""
         return self.read().get("checked_at")
 
     def ask_again(self) -> None:
-        """Have the leader read the alias soon."""
-        if self.leadership.held():
-            self._wanted.set()
-        else:
-            self._recheck.touch()
+        """Have the alias read again soon."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.recheck.touch()
+
+
+class Champion(ChampionFile):
+    """The file, and seeing to it, where this worker leads, that somebody writes it.
+
+    Parameters
+    ----------
+    home : Path
+    follow : async callable
+        Keeps the file up to date; where it returns, the text says why it ended.
+    """
+
+    def __init__(self, home: Path, follow: Callable[[], Awaitable[str]]) -> None:
+        super().__init__(home)
+        self.leadership = LeaderLock(home / "leader.lock")
+        self._follow = follow
 
     async def lead(self) -> None:
-        """Keep the file up to date while this worker is the leader; never returns."""
+        """Have the file kept up to date while this worker is the leader; never returns."""
         while True:
             try:
                 if self.leadership.held():
-                    # before the poll: who asks during it has seen what the poll may have missed
-                    self._recheck.unlink(missing_ok=True)
-                    await self._poll()
+                    ended = await self._follow()
+                    log.warning("%s; it is started again", ended)
+                    self.write({**self.read(), "problem": ended})
             except Exception:
-                log.exception("reading the champion failed")
-            await self._pause()
+                log.exception("following the champion failed")
+            await asyncio.sleep(AGAIN_S)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let another worker lead."""
-        if self._fetching is not None:
-            self._fetching[1].cancel()
-            await asyncio.gather(self._fetching[1], return_exceptions=True)
         self.leadership.release()
-        await self._asker.close()
-
-    async def _pause(self) -> None:
-        until = time.monotonic() + self._poll_s
-        while time.monotonic() < until:
-            try:
-                async with asyncio.timeout(min(WATCH_S, self._poll_s)):
-                    await self._wanted.wait()
-            except TimeoutError:
-                if not self._recheck.exists():
-                    continue
-            self._wanted.clear()
-            return
-
-    async def _poll(self) -> None:
-        began = time.time_ns()
-        pointer = self.read()
-        try:
-            version = await self._asker.ask("alias", name="champion")
-            if version is None:
-                pointer = {}
-            elif pointer.get("version") == version and self._there(pointer):
-                pointer = {"version": version, "folder": pointer["folder"]}
-            else:  # a problem stays until the fetch is over
-                pointer = self._fetched(version) or pointer | {"coming": version}
-        except AnomalyError as error:
-            if pointer.get("problem") != error.message:
-                log.warning("the champion cannot be read: %s", error.message)
-            pointer["problem"] = error.message
-            if isinstance(error, BundleError):  # it will not come
-                pointer.pop("coming", None)
-        pointer["checked_at"] = began
-        await asyncio.to_thread(write_text_atomically, self._pointer, json.dumps(pointer))
-
-    def _fetched(self, version: str) -> dict[str, Any] | None:
-        """Return the pointer to a version once it is fetched; None while that goes on.
-
-        It goes on beside the polls, so that the alias is known however long a fetch takes.
-
-        Raises
-        ------
-        AnomalyError
-            Why it could not be fetched; the next poll tries again.
-        """
-        if self._fetching is None or self._fetching[0] != version:
-            if self._fetching is not None:
-                self._fetching[1].cancel()
-            task = asyncio.create_task(self._fetch(version), name=f"fetch bundle {version}")
-            task.add_done_callback(lambda _: self._wanted.set())
-            self._fetching = (version, task)
-        task = self._fetching[1]
-        if not task.done():
-            return None
-        self._fetching = None
-        return {"version": version, "folder": Path(task.result()).name}
-
-    async def _fetch(self, version: str) -> str:
-        return str(await self._asker.ask("fetch", version=version, into=str(self.home)))
-
-    def _there(self, pointer: dict[str, Any]) -> bool:
-        folder = pointer.get("folder")
-        return bool(folder) and (self.home / str(folder)).is_dir()

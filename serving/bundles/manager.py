@@ -23,8 +23,9 @@ from serving.bundles.champion import WATCH_S, Champion
 
 log = logging.getLogger("bentoml.serving.bundles")
 
-#: For so long a start waits for the registry, so that no old bundle has a turn before the champion.
-FIRST_LOOK_S = 1.0
+#: For so long a start waits for the registry, so that no old bundle has a turn before the champion;
+#: MLflow takes two seconds to import.
+FIRST_LOOK_S = 4.0
 #: What another worker learnt this long ago need not be asked again at a start.
 RECENT_NS = 10 * 10**9
 #: For so long a request waits until it is known, and loaded, what is champion now.
@@ -101,7 +102,7 @@ class BundleManager:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._champion.close()
+        self._champion.close()
 
     async def ensure_versions(self, versions: Iterable[str], deadline: float) -> None:
         """Switch first, where one of the versions that made these states is champion by now.

@@ -19,9 +19,7 @@ import mlflow
 import pytest
 
 from errors import Unavailable
-from models.bundles.atomic_files import folder_digest
 from models.registry.base import CHAMPION, open_registry
-from models.registry.mlflow_lookup import LookupUnsupported, alias_lookup
 from tests.fixtures.mlflow import new_database
 from tests.fixtures.training import TINIEST, run, settings_for, small_plant
 from training import pipeline, promote
@@ -107,13 +105,6 @@ def test_training_and_serving_work_through_a_server(
     assert version == published.version
     folder = registry.fetch(version, tmp_path / "elsewhere" / "bundles")
     assert (folder / "bundle.json").is_file()
-    looked = alias_lookup(server, "anomaly-detection")
-    assert looked.alias(CHAMPION) == version
-    assert looked.alias("nobody") is None
-    assert alias_lookup(server, "no-such-model").alias(CHAMPION) is None
-    assert looked.digest(version) == folder_digest(folder)
-    with pytest.raises(LookupUnsupported):
-        looked.digest("99")
     kinds = [one["kind"] for one in registry_of(settings).runs()["runs"]]
     assert sorted(kinds) == ["bundle", "detector", "detector"]
     mlflow.set_tracking_uri(server)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,11 @@ import pytest
 
 from errors import NoModel, Unavailable
 from models.bundles.bundle import Bundle
-from models.registry.base import CHAMPION, FileRegistry, open_registry
-from models.registry.mlflow_lookup import LookupUnsupported, alias_lookup
-from serving.bundles.champion import Champion
+from models.registry.base import CHAMPION, FileRegistry
+from serving.bundles.champion import Champion, ChampionFile
+from serving.bundles.follower import Follower
 from serving.bundles.leader_lock import LeaderLock
 from serving.bundles.manager import BundleManager
-from serving.bundles.registry_client import DirectRegistryClient, ProcessRegistryClient
 
 
 async def no_warming(_: Bundle) -> None:
@@ -35,7 +35,9 @@ async def until(done: Callable[[], bool]) -> None:
 
 
 def champion(tmp_path: Path, registry: FileRegistry, poll_s: float) -> Champion:
-    return Champion(DirectRegistryClient(registry), tmp_path / "bundles", poll_s)
+    """A champion that is followed in this process."""
+    home = tmp_path / "bundles"
+    return Champion(home, Follower(lambda: registry, ChampionFile(home), poll_s).run)
 
 
 def keeper(tmp_path: Path, registry: FileRegistry, **options: Any) -> BundleManager:
@@ -91,19 +93,29 @@ def test_a_state_of_the_new_champion_makes_it_switch_before_scoring(
     run(scenario)
 
 
-class SlowAsker(DirectRegistryClient):
+class SlowRegistry(FileRegistry):
     """A registry whose bundles, or answers, are a long time on their way."""
 
-    def __init__(self, registry: FileRegistry, what: str) -> None:
-        super().__init__(registry)
+    def __init__(self, root: Path, what: str) -> None:
+        super().__init__(root)
         self._what = what
-        self.arrived = asyncio.Event()
+        self.asked = threading.Event()
+        self.arrived = threading.Event()
         self.arrived.set()
 
-    async def ask(self, what: str, **details: Any) -> Any:
+    def alias(self, name: str) -> str | None:
+        found = super().alias(name)
+        self._wait("alias")
+        return found
+
+    def fetch(self, version: str, into: Path) -> Path:
+        self._wait("fetch")
+        return super().fetch(version, into)
+
+    def _wait(self, what: str) -> None:
         if what == self._what:
-            await self.arrived.wait()
-        return await super().ask(what, **details)
+            self.asked.set()
+            assert self.arrived.wait(60)
 
 
 @pytest.mark.parametrize("slow", ["fetch", "alias"])
@@ -116,11 +128,11 @@ def test_a_state_of_the_champion_waits_for_a_slow_registry(
     registry.set_alias(CHAMPION, registry.register(bundle_dir))
 
     async def scenario() -> None:
-        asker = SlowAsker(registry, slow)
-        kept = BundleManager(Champion(asker, tmp_path / "bundles", 0.05), no_warming)
+        distant = SlowRegistry(tmp_path / "registry", slow)
+        kept = BundleManager(champion(tmp_path, distant, 0.05), no_warming)
         await kept.start()
         await until(lambda: kept.bundle is not None)
-        asker.arrived.clear()
+        distant.arrived.clear()
         registry.set_alias(CHAMPION, registry.register(bundle_dir))
         for _ in range(2):
             with pytest.raises(Unavailable) as waiting:
@@ -130,7 +142,7 @@ def test_a_state_of_the_champion_waits_for_a_slow_registry(
         # what was champion before goes on, a slow registry or not
         await kept.ensure_versions({"1"}, in_time())
         assert kept.current().version == "2"
-        asker.arrived.set()
+        distant.arrived.set()
         await until(lambda: kept.current().version == "3")
         await kept.ensure_versions({"3"}, in_time())
         await kept.stop()
@@ -212,28 +224,19 @@ def test_who_asks_while_the_alias_is_being_read_is_answered_by_a_later_look(
     home = tmp_path / "bundles"
 
     async def scenario() -> None:
-        reading, go_on = asyncio.Event(), asyncio.Event()
-
-        class Stopped(DirectRegistryClient):
-            async def ask(self, what: str, **details: Any) -> Any:
-                answer = await super().ask(what, **details)
-                if what == "alias":
-                    reading.set()
-                    await go_on.wait()
-                return answer
-
-        leader = Champion(Stopped(registry), home, 3600)
-        home.mkdir()
+        distant = SlowRegistry(tmp_path / "registry", "alias")
+        distant.arrived.clear()
+        leader = champion(tmp_path, distant, 3600)
         leading = asyncio.create_task(leader.lead())
-        await reading.wait()
-        other = Champion(DirectRegistryClient(registry), home, 3600)  # a worker that does not lead
+        await until(distant.asked.is_set)
         registry.set_alias(CHAMPION, registry.register(bundle_dir))
+        other = ChampionFile(home)  # of a worker that does not lead
         other.ask_again()
-        go_on.set()
+        distant.arrived.set()
         await until(lambda: other.read().get("version") == "2")
         leading.cancel()
         await asyncio.gather(leading, return_exceptions=True)
-        await leader.close()
+        leader.close()
 
     run(scenario)
 
@@ -287,74 +290,3 @@ def test_one_process_leads(tmp_path: Path) -> None:
     first.release()
     assert second.held()
     second.release()
-
-
-@pytest.mark.slow
-def test_the_registry_is_asked_through_a_process_that_may_die(
-    tmp_path: Path, mlflow_uri: str, bundle_dir: Path
-) -> None:
-    registry = open_registry(mlflow_uri, "anomaly-detection", tmp_path)
-
-    async def scenario() -> None:
-        asker = ProcessRegistryClient(mlflow_uri, "anomaly-detection", tmp_path)
-        assert (await asker.ask("runs", limit=5))["runs"] == []
-        assert asker._process is not None
-        asker._process.kill()
-        await asker._process.wait()
-        registry.set_alias(CHAMPION, await asyncio.to_thread(registry.register, bundle_dir))
-        folder = await asker.ask("fetch", version="1", into=str(tmp_path / "bundles"))
-        assert Bundle.load(Path(folder)).groups == ["default"]
-        await asker.close()
-
-    asyncio.run(asyncio.wait_for(scenario(), 180))
-
-
-def test_a_password_of_the_registry_is_in_no_command_line(tmp_path: Path) -> None:
-    """Everyone on the host may read those."""
-
-    async def scenario() -> None:
-        uri = "http://mlflow:s3cret@127.0.0.1:9"
-        asker = ProcessRegistryClient(uri, "anomaly-detection", tmp_path)
-        asking = asyncio.create_task(asker.ask("runs", limit=5))
-        while asker._process is None:
-            await asyncio.sleep(0.01)
-        command = Path(f"/proc/{asker._process.pid}/cmdline").read_bytes()
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
-        await asker.close()
-        assert b"registry_client" in command
-        assert b"s3cret" not in command
-
-    asyncio.run(asyncio.wait_for(scenario(), 60))
-
-
-def test_what_is_known_without_mlflow_needs_no_process(
-    tmp_path: Path, mlflow_uri: str, bundle_dir: Path
-) -> None:
-    registry = open_registry(mlflow_uri, "anomaly-detection", tmp_path)
-
-    async def scenario() -> None:
-        asker = ProcessRegistryClient(mlflow_uri, "anomaly-detection", tmp_path)
-        assert await asker.ask("alias", name=CHAMPION) is None
-        registry.set_alias(CHAMPION, await asyncio.to_thread(registry.register, bundle_dir))
-        there = await asyncio.to_thread(registry.fetch, "1", tmp_path / "bundles")
-        assert await asker.ask("alias", name=CHAMPION) == "1"
-        found = await asker.ask("fetch", version="1", into=str(tmp_path / "bundles"))
-        assert Path(found) == there
-        assert asker._process is None
-        await asker.close()
-
-    asyncio.run(asyncio.wait_for(scenario(), 60))
-
-
-def test_only_mlflow_tells_what_a_look_from_outside_cannot(tmp_path: Path) -> None:
-    path = tmp_path / "mlflow.db"
-    assert alias_lookup(f"sqlite:///{path}", "x").alias(CHAMPION) is None
-    assert not path.exists()
-    path.write_bytes(b"no database")
-    with pytest.raises(LookupUnsupported):
-        alias_lookup(f"sqlite:///{path}", "x").alias(CHAMPION)
-    with pytest.raises(LookupUnsupported):
-        alias_lookup("http://127.0.0.1:1", "x").alias(CHAMPION)
-    with pytest.raises(LookupUnsupported):
-        alias_lookup("databricks", "x")
