@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
 
@@ -46,8 +46,6 @@ def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
     InputError
         ``bad_timestamp``, with the value, when it cannot be parsed.
     """
-    if isinstance(value, datetime):
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, str) and len(value) <= 64:
         try:
             if len(value) > 8 and value.isdigit():  # an epoch, which Python may read as 1612-01-01
@@ -58,6 +56,8 @@ def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
             return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
         except (ValueError, OverflowError):
             pass
+    if isinstance(value, datetime):
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     shown = repr(value)[:80]
     raise InputError(
         f"{field}: {shown} is not an ISO 8601 time{_time_hint(value)}",
@@ -220,10 +220,16 @@ def check_features(value: object, field: str = "features", most: int = 1000) -> 
     return out
 
 
-def features_passed(readings: Iterable[Mapping[str, float]], most: int) -> bool:
-    """Return whether all these have at most so many features, of names that passed before."""
-    names = set(map(tuple, readings))
-    return names <= _PASSED.keys() and all(len(one) <= most for one in names)
+def check_numbers(value: dict[str, float], field: str, most: int) -> None:
+    """Check features that are known to be finite floats, as those that a Struct decoded.
+
+    Raises
+    ------
+    InputError
+        See :func:`check_features`.
+    """
+    if tuple(value) not in _PASSED or len(value) > most:
+        check_features(value, field, most)
 
 
 def _feature(name: object, number: object, field: str) -> float:
