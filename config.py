@@ -188,6 +188,15 @@ class Settings(BaseSettings):
             " 0: never"
         ),
     )
+    persistent_after: int = Field(
+        1000,
+        ge=0,
+        le=1_000_000,
+        description=(
+            "readings of a shift after which its event is persistent and the stream judged from its"
+            " steady new level on; 0: never"
+        ),
+    )
 
     # -- Kafka -------------------------------------------------------------------------------
     kafka_bootstrap_servers: str = Field("localhost:9092", description="brokers, comma separated")

@@ -19,11 +19,13 @@ class Schedules:
     ----------
     windows, off_conditions : as ``/detect/streams`` takes them.
     false_alarms : how many people told of lately, by asset.
+    closed_events : persistent ones whose incidents people closed, by stream.
     """
 
     windows: list[dict[str, Any]] = field(default_factory=list)
     off_conditions: list[dict[str, Any]] = field(default_factory=list)
     false_alarms: Mapping[str, int] = field(default_factory=dict)
+    closed_events: Mapping[StreamKey, list[str]] = field(default_factory=dict)
     _resets: dict[tuple[str, str | None], int] = field(default_factory=dict)
     newest_reset: datetime | None = None
 
@@ -33,6 +35,7 @@ class Schedules:
         off_conditions: list[dict[str, Any]],
         resets: Iterable[dict[str, Any]],
         false_alarms: Mapping[str, int],
+        closed_events: Mapping[StreamKey, list[str]],
     ) -> Schedules:
         """Join what was read now, and the resets known with those of the rows."""
         known, newest = dict(self._resets), self.newest_reset
@@ -40,7 +43,7 @@ class Schedules:
             key = row["asset_id"], row["sensor_id"]
             known[key] = max(known.get(key, 0), row["id"])
             newest = row["requested_at"] if newest is None else max(newest, row["requested_at"])
-        return Schedules(windows, off_conditions, false_alarms, known, newest)
+        return Schedules(windows, off_conditions, false_alarms, closed_events, known, newest)
 
     def reset(self, key: StreamKey) -> int:
         """Find the newest reset that concerns a stream, 0 for none; the service applies it once."""

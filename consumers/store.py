@@ -24,6 +24,7 @@ from db.assets import asset_criticalities
 from db.incident_recording import IncidentRules, record
 from db.queries.copy import add_outbox, insert_dead_letters, insert_detections
 from db.queries.feedback import false_alarms
+from db.queries.incidents import closed_persistent
 from db.queries.offsets import Claim, advance, claim, has_earlier_account, read_claim
 from db.queries.outbox import (
     OutboxMessage,
@@ -227,11 +228,13 @@ class BridgeStore:
             conditions = off_conditions(connection)
             asked = resets(connection, known.newest_reset)
             told = false_alarms(connection, self._feedback_days)
+            closed = closed_persistent(connection)
         fresh = known.renewed(
             [window_wire(row) for row in found if row["suppresses_alarms"]],
             [condition_wire(row) for row in conditions],
             asked,
             told,
+            closed,
         )
         self._schedules, self._schedules_until = fresh, now + SCHEDULE_SECONDS
         return fresh

@@ -40,7 +40,8 @@ class Activity:
     ``opens`` is false while the event is too short or too small for an incident (its on-delay);
     ``why`` is what opened it: ``at_once``, ``on_delay`` or, where nothing else decides, ``event``;
     ``affected_by_feedback``: for that its peak had to be rarer, since people told of false alarms;
-    ``suppressed`` names the maintenance window, or what else makes it no alarm.
+    ``suppressed`` names the maintenance window, or what else makes it no alarm; ``beneath`` are the
+    states of persistent events that it comes on top of, by their ids.
     """
 
     row: Mapping[str, Any]
@@ -55,6 +56,7 @@ class Activity:
     suppressed: str | None
     spread: bool
     affected_by_feedback: bool = False
+    beneath: Mapping[UUID, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Activity | None:
@@ -96,6 +98,7 @@ class Activity:
             persistent=decided.get("persistent") is True,
             suppressed=_suppressed(metadata.get("suppressed")),
             spread=bool(metadata.get("spread")),
+            beneath={UUID(one["id"]): str(one["state"]) for one in event.get("on_top_of", ())},
             affected_by_feedback=decided.get("affected_by_feedback") is True,
         )
 
@@ -282,11 +285,14 @@ class Incident:
         return incident
 
     def joinable(self, activity: Activity, gap_s: float) -> bool:
-        """Tell whether a new event of the stream and kind goes on with this incident."""
+        """Tell whether a new event of the stream and kind goes on with this incident.
+
+        Not with one that lasts: what comes on top of it is another.
+        """
         if self.closed_at is not None:
             return False
         if self.cleared_at is None:
-            return True
+            return not self.persistent
         gap = timedelta(seconds=gap_s or max(GAP_S, GAP_INTERVALS * self._interval()))
         return activity.timestamp - self.cleared_at <= gap
 
@@ -296,9 +302,10 @@ class Incident:
 
     def join(self, activity: Activity) -> None:
         """Take a new event up."""
+        over: dict[str, Any] = {"persistent": False} if self.persistent else {}
         self.change(
             "joined", SYSTEM, at=activity.timestamp,
-            event_id=activity.event_id, cleared_at=None,
+            event_id=activity.event_id, cleared_at=None, **over,
         )  # fmt: skip
         self._has(activity)
 
@@ -318,7 +325,8 @@ class Incident:
         self.touched = True
         self.readings += 1
         self.bundle_version = activity.row["bundle_version"]
-        self.persistent = self.persistent or activity.persistent
+        if activity.persistent and activity.state != "cleared":
+            self._lasts(activity)
         if ends:
             self.recent = [*self.recent, activity.timestamp.timestamp()][-RECENT:]
             if activity.suppressed != self.suppressed_by:
@@ -330,13 +338,22 @@ class Incident:
             self.end_event(activity.event_id, activity.timestamp)
         return rises
 
+    def _lasts(self, activity: Activity) -> None:
+        """Note that the event is persistent, and that it goes on though no reading alarms."""
+        self.change("persistent", SYSTEM, at=activity.timestamp, persistent=True)
+        if self.closed_at is None:
+            self._resume(activity)
+
+    def _resume(self, activity: Activity) -> None:
+        if self.cleared_at is not None:  # by the timer, and the event goes on
+            self.change("resumed", SYSTEM, at=activity.timestamp, cleared_at=None)
+            self._has(activity)
+
     def _anomaly(self, activity: Activity) -> bool:
         at = activity.timestamp
         self.anomalies += 1
         self.last_activity_at = max(self.last_activity_at, at)
-        if self.cleared_at is not None:  # by the timer, and the event goes on
-            self.change("resumed", SYSTEM, at=at, cleared_at=None)
-            self._has(activity)
+        self._resume(activity)
         self._keep_peak(activity)
         if SEVERITIES.index(activity.severity) <= SEVERITIES.index(self.severity):
             return False
@@ -359,6 +376,12 @@ class Incident:
             peak = activity.peak()
             affected = before.get("affected_by_feedback") or peak.get("affected_by_feedback")
             self.peak = peak | ({"affected_by_feedback": True} if affected else {})
+
+    def goes_on_beneath(self, event_id: UUID, activity: Activity) -> None:
+        """Go on while another event comes on top, whose readings say if this one is over."""
+        self.touched = True
+        if activity.beneath[event_id] == "cleared":
+            self.end_event(event_id, activity.timestamp)
 
     def end_event(self, event_id: UUID, at: datetime, why: str | None = None) -> None:
         """End an event; with the last one of its own, the incident is cleared."""

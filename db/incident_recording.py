@@ -114,9 +114,12 @@ class _Recording:
             self.news.append(activity.row)
 
     def _end_others(self, activity: Activity) -> None:
-        """End what the stream had before: it has one event at a time."""
+        """End what the stream had before: one event at a time, but for persistent ones."""
         for other in self._of_stream.get(activity.stream, ()):
             for event in other.open_events - {activity.event_id}:
+                if event in activity.beneath:
+                    other.goes_on_beneath(event, activity)
+                    continue
                 if other.kind == activity.kind and self._joins(other, activity):
                     other.open_events.discard(event)
                     other.events[event] = (other.started_at, activity.timestamp)

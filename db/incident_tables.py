@@ -90,6 +90,11 @@ class IncidentRow(SQLModel, table=True):
             "cleared_at",
             postgresql_where=text("cleared_at - opened_at > interval '24 hours'"),
         ),
+        Index(
+            "ix_incident_persistent",
+            text("closed_at DESC"),
+            postgresql_where=text("persistent AND closed_at IS NOT NULL"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)

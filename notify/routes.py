@@ -26,7 +26,7 @@ from schemas import Criticality
 
 Told = Literal[
     "opened", "escalated", "resumed", "reopened", "cleared", "closed", "acknowledged",
-    "unacknowledged", "assigned", "ticket set", "commented",
+    "unacknowledged", "assigned", "ticket set", "commented", "persistent",
 ]  # fmt: skip
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = get_args(Day)

@@ -112,6 +112,7 @@ class App:
                 adaptation=settings.adaptation,
                 event_silence_s=settings.event_silence_s,
                 accept_shift_after=settings.accept_shift_after,
+                persistent_after=settings.persistent_after,
                 incident_budgets=settings.incident_budgets(),
                 incident_at_once=settings.incident_at_once_share,
                 feedback_raise=settings.feedback_raise,

@@ -26,6 +26,9 @@ SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 300),
 )
 READINGS = Counter("anomaly_readings", "Readings answered", ["outcome"])
+PERSISTENT = Counter(
+    "anomaly_persistent_events", "Events that lasted, by what became of them", ["change"]
+)
 IN_HAND = Gauge(
     "anomaly_requests_in_hand", "Requests being answered now", multiprocess_mode="livesum"
 )

@@ -233,6 +233,8 @@ def build_request(
             body["reset"] = reset
         if told := schedules.false_alarms.get(asset):
             body["false_alarms"] = told
+        if closed := schedules.closed_events.get(stream.key):
+            body["closed_events"] = closed
         times += [item.reading.timestamp for item in stream.sent if item.reading]
         bodies.append(body)
     if not bodies:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from errors import AnomalyError
 from models.detectors.base import LSTM_AUTOENCODER, Array
-from models.scoring.adaptation import GATE
+from models.scoring.adaptation import GATE, AdaptationParams
 from models.scoring.calibration import Calibration
 from models.scoring.events import ANOMALY, SENSOR_FAULT, advance
 from models.scoring.explanation import Explainer
 from models.scoring.incidents import Burst, OpeningRule
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
+from models.scoring.settling import Level32
+from models.scoring.stream_state import StreamState
 from models.scoring.tail import FLOOR, criticality_of, score_of
 from models.scoring.windows import LEFT_OUT, PreparedReading, PreparedStream
 from schemas import REPEATED_HOUR_S
 
 Floats = NDArray[np.float64]
+
+#: At a level that no training knows the tail follows the stream as far as it may.
+AT_A_LEVEL: Final = AdaptationParams()
 
 
 @dataclass(slots=True)
@@ -90,26 +96,34 @@ class StreamScorer:
         self.raised = policy.raised(stream.work.false_alarms)
         self.criticality, self.threshold = "", 0.0
         self.opening: OpeningRule | None = None
+        self.moved = False  # whether the stream's levels changed, so that others rows are to come
         self.how = model_set.adaptation if policy.adaptation else None
         if self.how is not None and self.how.rate == 0.0:
             self.how = None
+        if self.how is not None and stream.state.settling.levels:
+            self.how = AT_A_LEVEL
+        settles = self.how is not None and model_set.preprocessing.drift_mode == "normal"
+        self.half = policy.persistent_after // 2 if settles else 0
 
-    def judge(self, at: int) -> tuple[list[dict[str, Any]], int]:
-        """Results of the stream's readings, whose scored rows start at ``at``; the next row."""
-        results = []
+    def judge(self, at: int) -> list[dict[str, Any]]:
+        """Results of the stream's readings, whose scored rows start at ``at``.
+
+        Where the stream's levels change, those that follow are left for :meth:`rest`.
+        """
+        results: list[dict[str, Any]] = []
         row = window = 0
-        readings, given = self.stream.readings, self.stream.work.criticality
-        each = [given] * len(readings) if isinstance(given, str) else given
-        for reading, criticality in zip(readings, each, strict=True):
-            if criticality != self.criticality:
-                self._judge_for(criticality)
+        for reading in self.stream.readings:
             if reading.error is not None:
                 results.append(error_entry(reading.error))
                 continue
+            if reading.criticality != self.criticality:
+                self._judge_for(reading.criticality)
             results.append(self._one(reading, at + row, row, window))
             row += 1
             window += reading.windowed
-        return results, at + row
+            if self.moved:
+                break
+        return results
 
     def _judge_for(self, criticality: str) -> None:
         """Take the thresholds of an asset that is so critical; they move no score."""
@@ -136,11 +150,12 @@ class StreamScorer:
         self._flags(metadata, reading, cal, log10_p)
         if judged:
             self._event(metadata, reading, anomalous, m)
-            if reading.ended is not None and not anomalous:
-                metadata["event"] = reading.ended.entry("cleared")
             self._incident(metadata, reading, cal, anomalous, log10_p)
         else:
             metadata["not_scored"] = True
+        if self.half or self.stream.near is not None:
+            self._levels(metadata, reading, row, m, log10_p if judged else 0.0)
+        _name(metadata, reading.ended)
         scores = self._votes(cal, at)
         if anomalous:
             self._explain(metadata, reading, cal, at, row, window, scores)
@@ -219,10 +234,13 @@ class StreamScorer:
         recent = reading.behind_s <= max(self.policy.event_silence_s, REPEATED_HOUR_S)
         if reading.late and not (anomalous and recent):
             return  # it can raise an alarm, but not end one: that is for what is newest
-        work, events = self.stream.work, self.stream.state.events
+        state, events = self.stream.state, self.stream.state.events
         if not anomalous and not events:
             return
         kind = SENSOR_FAULT if reading.outside else ANOMALY
+        if not events and kind == ANOMALY and self._placing(state):
+            return  # it is the persistent event that it belongs to
+        work = self.stream.work
         event, entry = advance(
             next(iter(events.values()), None),
             anomalous=anomalous,
@@ -237,6 +255,58 @@ class StreamScorer:
             events[event.kind] = event
         if entry is not None:
             metadata["event"] = entry
+
+    def _placing(self, state: StreamState) -> bool:
+        """Return whether the tail still finds its place at a new level."""
+        young = state.follower.quantiles.age < AT_A_LEVEL.start
+        return young and bool(state.settling.entries())
+
+    def _levels(
+        self,
+        metadata: dict[str, Any],
+        reading: PreparedReading,
+        row: int,
+        m: float,
+        log10_p: float,
+    ) -> None:
+        """Settle at a new level, or leave one; name the persistent events."""
+        state, at = self.stream.state, reading.point.timestamp
+        settling, near = state.settling, -1 if self.stream.near is None else self.stream.near[row]
+        if at is None:
+            return
+        left = None
+        if self._in_order(reading):
+            beyond = log10_p < GATE
+            if beyond or settling.stretch.sums is not None or settling.stretch.first is not None:
+                scaled = self.stream.scaled[len(self.stream.scaled) - len(self.stream.rows) + row]
+                level = settling.take(scaled, near, beyond, self.half)
+                if level is not None:
+                    self._settle(metadata, level, at, m)
+                    return
+            if settling.levels and not beyond:
+                left = settling.left(near, at.timestamp(), self.policy.event_silence_s)
+        entries = settling.entries()
+        if left is not None:
+            self.moved = True
+            entries.insert(0, left.entry("cleared"))
+        _name(metadata, entries)
+
+    def _settle(self, metadata: dict[str, Any], level: Level32, at: datetime, m: float) -> None:
+        """Make the event persistent; a shift that never alarmed has one from now on."""
+        state, work = self.stream.state, self.stream.work
+        event, others = state.events.get(ANOMALY), state.settling.entries()
+        if event is None:
+            stream = (work.asset_id, work.sensor_id, work.feature)
+            event, _ = advance(
+                None, anomalous=True, kind=ANOMALY, magnitude=m, at=at, silence_s=0.0, stream=stream
+            )
+            assert event is not None  # noqa: S101
+        said = metadata.pop("event", None) or event.entry("opened")
+        settled = state.settle(level, at, self.model_set.median, event)
+        entry = settled.entry(said["state"])
+        entry["incident"] = {**said.get("incident", {}), **entry["incident"]}
+        _name(metadata, [entry, *others])
+        self.moved = True
 
     def _incident(
         self,
@@ -312,6 +382,10 @@ class StreamScorer:
         level = pre.center if reading.warm else stream.state.normal(pre)
         self.explainer.add(metadata, stream.raw[row], level, inputs)
 
+    def _in_order(self, reading: PreparedReading) -> bool:
+        """Return whether a reading is one that a sensor measured, in operation and in order."""
+        return not (reading.late or reading.outside or reading.suppressed is not None)
+
     def _teaches(self, reading: PreparedReading) -> bool:
         """Return whether the stream's level may follow a reading.
 
@@ -320,3 +394,11 @@ class StreamScorer:
         baseline = self.model_set.preprocessing.baseline
         out_of_order = reading.late or reading.suppressed is not None
         return not (baseline or out_of_order or reading.imputed)
+
+
+def _name(metadata: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    """Name events in a result: the first as its own, unless it has one, the others beneath."""
+    if entries and "event" not in metadata:
+        metadata["event"], *entries = entries
+    if entries:
+        metadata["event"].setdefault("on_top_of", []).extend(entries)

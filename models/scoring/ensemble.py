@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -70,19 +71,32 @@ def run(
             outcomes.append(None)
         except AnomalyError as error:
             outcomes.append(_refused(model_set, work, error))
-    calls = _calls(model_set, streams)
-    raw: dict[str, Array] = {}
-    if calls:
-        answers = yield calls
-        for call, answer in zip(calls, answers, strict=True):
-            raw[call.detector] = np.asarray(answer, np.float64)
-    scored = _calibrated(model_set, streams, raw)
     explainer = Explainer(model_set.preprocessing)
-    done = iter(_judge(model_set, streams, scored, policy, explainer))
+    results: list[list[dict[str, Any]]] = [[] for _ in streams]
+    waiting = list(enumerate(streams))
+    while waiting:
+        some = [stream for _, stream in waiting]
+        calls = _calls(model_set, some)
+        raw: dict[str, Array] = {}
+        if calls:
+            answers = yield calls
+            for call, answer in zip(calls, answers, strict=True):
+                raw[call.detector] = np.asarray(answer, np.float64)
+        scored = _calibrated(model_set, some, raw)
+        # where a stream's levels changed, what follows is scored anew
+        at, rest = 0, []
+        for place, stream in waiting:
+            judged = StreamScorer(model_set, stream, scored, policy, explainer).judge(at)
+            results[place] += judged
+            if len(judged) < len(stream.readings):
+                rest.append((place, stream.rest(len(judged))))
+            at += len(stream.rows)
+        waiting = rest
     wanted = explainer.wanted()
     if wanted:
         asked = [DetectorCall(name, "explain", x) for name, x in wanted]
         explainer.fill((yield asked))
+    done = iter(map(partial(_outcome, model_set), streams, results))
     return [next(done) if outcome is None else outcome for outcome in outcomes]
 
 
@@ -103,9 +117,10 @@ def _prepare(
             raise
         state, renewed = model_set.state(None), True
         work = replace(work, state=None)
-    ended, resets = None, work.reset > state.reset
+    ended = state.settling.close(work.closed_events) if work.closed_events else []
+    resets = work.reset > state.reset
     if resets and work.state is not None:
-        ended = state.begin_anew(work.reset, model_set.median)
+        ended += state.begin_anew(work.reset, model_set.median)
     elif resets:
         resets, state.reset = False, work.reset
     stream = prepare(model_set.preprocessing, width, state, work, *gap, model_set.group)
@@ -113,7 +128,9 @@ def _prepare(
     if renewed and first is not None:
         first.restarted = BAD_STATE
     if resets and first is not None:
-        first.restarted, first.ended = RESET, ended
+        first.restarted = RESET
+    if first is not None:
+        first.ended = ended
     return stream
 
 
@@ -173,21 +190,11 @@ def _calibrated(
     return out
 
 
-def _judge(
-    model_set: ModelSet,
-    streams: list[PreparedStream],
-    scored: CalibratedScores,
-    policy: ScoringPolicy,
-    explainer: Explainer,
-) -> list[StreamOutcome]:
-    at = 0
-    outcomes = []
-    for stream in streams:
-        judge = StreamScorer(model_set, stream, scored, policy, explainer)
-        results, at = judge.judge(at)
-        state = stream.state.to_dict(model_set.version, model_set.preprocessing)
-        outcomes.append(StreamOutcome(results, state, model_set.window_length))
-    return outcomes
+def _outcome(
+    model_set: ModelSet, stream: PreparedStream, results: list[dict[str, Any]]
+) -> StreamOutcome:
+    state = stream.state.to_dict(model_set.version, model_set.preprocessing)
+    return StreamOutcome(results, state, model_set.window_length)
 
 
 def _refused(model_set: ModelSet, work: StreamWork, error: AnomalyError) -> StreamOutcome:

@@ -16,6 +16,7 @@ from models.scoring.incidents import (
     OpeningRule,
     raised_by,
 )
+from models.scoring.settling import PERSISTENT_AFTER
 from models.scoring.tail import threshold_of
 
 #: Budgets by criticality of the asset, false alarms per reading.
@@ -33,6 +34,8 @@ class ScoringPolicy:
     event_silence_s : an event ends after so long without an anomaly.
     accept_shift_after : readings without a break beyond the gate, alarming all the while, after
         which a persistent shift becomes the new normal; 0: never.
+    persistent_after : readings beyond the gate after which a stream settles at a steady new level
+        and its event is persistent, see :mod:`models.scoring.settling`; 0: never.
     gap_factor, gap_s : a pause longer than ``gap_factor`` training intervals, or ``gap_s`` where
         given, restarts the window.
     incident_budgets : false incidents per asset and month by criticality of the asset.
@@ -44,6 +47,7 @@ class ScoringPolicy:
     adaptation: bool = True
     event_silence_s: float = 7200.0
     accept_shift_after: int = 0
+    persistent_after: int = PERSISTENT_AFTER
     gap_factor: float = 20.0
     gap_s: float | None = None
     incident_budgets: Mapping[str, float] = field(default_factory=lambda: dict(INCIDENT_BUDGETS))

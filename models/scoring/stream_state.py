@@ -24,6 +24,7 @@ from models.scoring.clock import StreamClock
 from models.scoring.events import Event
 from models.scoring.incidents import Burst
 from models.scoring.preprocessing import Preprocessing
+from models.scoring.settling import Level, Level32, Settling, Stretch
 from models.scoring.suppression import OffState
 
 FORMAT: Final = 2
@@ -51,6 +52,7 @@ class StreamState:
     follower : smoothing and adaptive tail.
     events : open event of each kind.
     burst : how far the open event is on its way to an incident.
+    settling : levels that the stream has shifted to and stays at, with their persistent events.
     off : whether its machine is off, and whether it is suppressed otherwise.
     first : readings counted for a baseline that is not yet known.
     count, sums : readings that the baseline is made of, 0 until it is known, and that many times
@@ -64,7 +66,7 @@ class StreamState:
 
     __slots__ = (
         "burst", "clock", "count", "events", "first", "follower", "level", "off", "reset", "seen",
-        "sums", "told", "window_ends",
+        "settling", "sums", "told", "window_ends",
     )  # fmt: skip
 
     def __init__(self, follower: AdaptiveTail, width: int) -> None:
@@ -73,6 +75,7 @@ class StreamState:
         self.events: dict[str, Event] = {}
         self.burst: Burst | None = None
         self.off = OffState()
+        self.settling = Settling()
         self.first = FirstReadings.none(width)
         self.count = 0
         self.sums: NDArray[np.float64] = np.zeros(width)
@@ -112,12 +115,12 @@ class StreamState:
         self.seen = min(self.seen + len(rows), _SETTLED)
         self.level = left * self.level + weights @ rows
 
-    def begin_anew(self, reset: int, median: float) -> Event | None:
-        """Apply a reset: baseline, level, tail, window and event begin anew, the time goes on.
+    def begin_anew(self, reset: int, median: float) -> list[dict[str, Any]]:
+        """Apply a reset: baseline, levels, tail, window and events begin anew, the time goes on.
 
         Returns
         -------
-        The event that it ends.
+        Entries of the events that it ends.
         """
         width = len(self.sums)
         self.reset, self.window_ends = reset, True
@@ -125,9 +128,21 @@ class StreamState:
         self.follower, self.first = AdaptiveTail(median), FirstReadings.none(width)
         self.count, self.sums = 0, np.zeros(width)
         self.seen, self.level = 0, np.zeros(width)
-        ended = next(iter(self.events.values()), None)
+        ended = [event.entry("cleared") for event in self.events.values()]
+        ended += self.settling.entries("cleared")
         self.events.clear()
+        self.settling = Settling()
         return ended
+
+    def settle(self, at: Level32, time: datetime, median: float, event: Event) -> Level:
+        """Settle at a level; the event is persistent from now on, and the tail begins anew."""
+        opened = self.burst.opened if self.burst and self.burst.event == event.id else None
+        level = Level(at, time.isoformat(), event, opened)
+        self.settling.levels.append(level)
+        self.settling.stretch = Stretch()
+        self.follower, self.burst = AdaptiveTail(median), None
+        self.events.clear()
+        return level
 
     def normal(self, pre: Preprocessing) -> NDArray[np.float64]:
         """Return where the stream is when nothing is wrong, as far as is known: (d,), own units."""
@@ -159,6 +174,8 @@ class StreamState:
             out["first"] = [units(pre), self.first.count, kept, _packed(self.first.sums)]
         elif self.seen and len(self.level) <= WIDEST_BASELINE:
             out["level"] = [_fingerprint(pre), self.seen, _packed(self.level)]
+        if levels := self.settling.to_list():
+            out["levels"] = levels
         if self.reset:
             out["reset"] = [self.reset, self.window_ends]
         if self.told:
@@ -171,8 +188,8 @@ class StreamState:
     ) -> StreamState:
         """Read what :meth:`to_dict` returned, possibly under another bundle; None: a new stream.
 
-        Under another bundle the tail is restarted; time, events and (for the same features)
-        baseline and level stay.
+        Under another bundle the tail is restarted and its levels are left; time, events and (for
+        the same features) baseline and level stay.
 
         Raises
         ------
@@ -208,10 +225,22 @@ class StreamState:
         tail = data.get("tail")
         if tail is not None and data.get("bundle") == version and data.get("v") == FORMAT:
             self.follower = AdaptiveTail.from_list(tail)
+            self.settling = Settling.from_list(data.get("levels"), len(pre.names))
+        else:
+            self._leave_levels(Settling.from_list(data.get("levels"), -1))
         if pre.baseline:
             self._read_baseline(data.get("baseline"), data.get("first"), pre)
         elif (level := data.get("level")) and level[0] == _fingerprint(pre):
             self.seen, self.level = min(_count(level[1]), _SETTLED), _unpacked(level[2], pre)
+
+    def _leave_levels(self, settling: Settling) -> None:
+        """Go on with the newest persistent event as with any: another bundle has other levels."""
+        last = next((one for one in reversed(settling.levels) if one.event is not None), None)
+        if last is None or last.event is None or self.events or self.clock.last is None:
+            return
+        last.event.last, last.event.quiet = self.clock.last.timestamp(), 0
+        self.events[last.event.kind] = last.event
+        self.burst = Burst(last.event.id, opened=last.opened)
 
     def _read_baseline(self, baseline: Any, first: Any, pre: Preprocessing) -> None:
         if baseline and baseline[0] == _fingerprint(pre):

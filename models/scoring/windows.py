@@ -6,8 +6,8 @@ batch cut differently gives the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from typing import Any, Final
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from errors import AnomalyError, InputError
 from models.scoring.baseline import IMPOSSIBLE
 from models.scoring.clock import Step
-from models.scoring.events import Event
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
 from models.scoring.suppression import MaintenanceWindow, OffCondition, Suppressor
@@ -55,7 +54,8 @@ class StreamWork:
     stream starts again. ``false_alarms``: of the asset, that people told of lately, see
     :func:`models.scoring.incidents.raised_by`. ``maintenance``, ``off_conditions``: when its alarms
     are none, see :mod:`models.scoring.suppression`. ``reset``: the newest reset asked for; the
-    first reading after one that the state does not know begins the stream anew.
+    first reading after one that the state does not know begins the stream anew. ``closed_events``:
+    persistent ones whose incidents people closed, see :mod:`models.scoring.settling`.
     """
 
     asset_id: str
@@ -72,23 +72,25 @@ class StreamWork:
     maintenance: Sequence[MaintenanceWindow] = ()
     off_conditions: Sequence[OffCondition] = ()
     reset: int = 0
+    closed_events: Collection[str] = ()
 
 
 class PreparedReading:
     """What preparation found out about one reading."""
 
-    __slots__ = ("behind_s", "ended", "error", "gap", "imputed", "late", "mark", "moved", "outside",
-                 "point", "restarted", "resumed", "suppressed", "unknown", "warm",
-                 "windowed")  # fmt: skip
+    __slots__ = ("behind_s", "criticality", "ended", "error", "gap", "imputed", "late", "mark",
+                 "moved", "outside", "point", "restarted", "resumed", "suppressed", "unknown",
+                 "warm", "windowed")  # fmt: skip
 
-    def __init__(self, point: Reading) -> None:
+    def __init__(self, point: Reading, criticality: str) -> None:
         self.point = point
+        self.criticality = criticality  # of the asset
         self.mark = ADDED
         self.error: AnomalyError | None = None
         self.gap = False  # the first after a pause
         self.restarted: str | None = None  # why the stream starts again with it
         self.suppressed: dict[str, Any] | None = None  # why its alarms are none
-        self.ended: Event | None = None  # a reset ends it
+        self.ended: list[dict[str, Any]] = []  # events that a reset or a person ends, as entries
         self.resumed = False  # the first that is not suppressed any more
         self.late = False  # older than the stream's last
         self.behind_s = 0.0  # a late one: seconds before the stream's last
@@ -104,8 +106,11 @@ class PreparedReading:
 class PreparedStream:
     """One stream, ready for the detectors.
 
-    ``rows`` (n, d) are the scaled readings that can be scored, in order, ``raw`` the same in their
-    own units; ``windows`` (m, w, d) those of the readings that are ``windowed``, in that order.
+    ``rows`` (n, d) are the scaled readings that can be scored, in order, from the level on that
+    each is nearest to, ``near`` (n,) which that is (:meth:`Settling.centred`); ``raw`` the same in
+    their own units; ``windows`` (m, w, d) those of the readings that are ``windowed``, in that
+    order. ``scaled`` (k + n, d) are ``rows`` as they were, behind the ``k`` of the window known
+    before, of which ``track`` knows the windows, the last m being these.
     """
 
     work: StreamWork
@@ -114,6 +119,25 @@ class PreparedStream:
     raw: Floats
     windows: Floats | None
     state: StreamState
+    scaled: Floats
+    track: WindowIndex
+    near: list[int] | None = None
+
+    def rest(self, done: int) -> PreparedStream:
+        """Return what follows the first ``done`` readings, at the levels there are now."""
+        readings = self.readings[done:]
+        scored = sum(reading.error is None for reading in readings)
+        windowed = sum(reading.windowed for reading in readings)
+        rows, near = self.state.settling.centred(self.scaled)
+        windows = self.track.cut(rows)
+        if windows is not None:
+            windows = windows[len(windows) - windowed :] if windowed else None
+        first = len(rows) - scored
+        return replace(
+            self, readings=readings, rows=rows[first:], raw=self.raw[len(self.raw) - scored :],
+            windows=windows,
+            near=near and near[first:],
+        )  # fmt: skip
 
 
 class WindowIndex:
@@ -185,7 +209,9 @@ def prepare(
     its time, its baseline, and what was told.
     """
     past = [] if state.window_ends else _past(pre, work.window)
-    readings = [PreparedReading(point) for point in work.readings]
+    given = work.criticality
+    each = [given] * len(work.readings) if isinstance(given, str) else given
+    readings = list(map(PreparedReading, work.readings, each))
     told = (_values(pre, state, reading) for reading in readings)
     values = past + [row for row in told if row is not None]
     size = (len(values), len(pre.names))
@@ -306,6 +332,9 @@ def _assemble(
     state: StreamState,
 ) -> PreparedStream:
     scaled = pre.scaled(raw)
+    if state.settling.levels:
+        stream = PreparedStream(work, readings, scaled, raw[held:], None, state, scaled, track)
+        return stream.rest(0)
     windows, rows = track.cut(scaled), scaled[held:]
     if pre.baseline and state.settled:
         offset = state.offset(pre)
@@ -317,7 +346,7 @@ def _assemble(
             windows = moved
         else:
             windows = np.where(own[:, None, None], moved, windows)
-    return PreparedStream(work, readings, rows, raw[held:], windows, state)
+    return PreparedStream(work, readings, rows, raw[held:], windows, state, scaled, track)
 
 
 def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]]:

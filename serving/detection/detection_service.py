@@ -132,6 +132,7 @@ def _work(stream: Stream) -> StreamWork:
         renew=stream.renew,
         false_alarms=stream.false_alarms,
         reset=stream.reset,
+        closed_events=stream.closed_events,
         maintenance=stream.maintenance,
         off_conditions=stream.off_conditions,
     )
@@ -167,3 +168,15 @@ def _count(results: Sequence[dict[str, Any]]) -> None:
     ):
         if number:
             _READINGS[outcome].inc(number)
+    for result in results:
+        if event := result["metadata"].get("event"):
+            _count_persistent(event, result["timestamp"])
+
+
+def _count_persistent(event: dict[str, Any], at: str | None) -> None:
+    """Count the persistent events that a reading makes so, or ends."""
+    for one in (event, *event.get("on_top_of", ())):
+        if one.get("state") == "cleared" and one.get("persistent"):
+            metrics.PERSISTENT.labels("ended").inc()
+        elif one.get("persistent_since") == at:
+            metrics.PERSISTENT.labels("settled").inc()

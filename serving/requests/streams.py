@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -77,6 +78,10 @@ class StreamBody(Struct):
         Annotated[int, Meta(ge=0, lt=2**53)] | None,
         Meta(description="those of its asset, by feedback: they make its incidents more rare"),
     ] = None
+    closed_events: Annotated[
+        Annotated[list[Name], Meta(max_length=1000)] | None,
+        Meta(description="persistent ones whose incidents people closed: their level is normal"),
+    ] = None
 
 
 class Streams(Struct):
@@ -114,6 +119,7 @@ class Stream:
     renew: bool
     false_alarms: int = 0
     reset: int = 0
+    closed_events: Sequence[str] = ()
     maintenance: tuple[MaintenanceWindow, ...] = ()
     off_conditions: tuple[OffCondition, ...] = ()
 
@@ -170,6 +176,7 @@ def _stream(one: StreamBody, where: str, limits: Limits, content: Streams) -> St
         renew=content.renew,
         reset=one.reset or 0,
         false_alarms=one.false_alarms or 0,
+        closed_events=one.closed_events or (),
     )
 
 

@@ -25,6 +25,7 @@ def policy_of(settings: Settings) -> ScoringPolicy:
         adaptation=settings.adaptation,
         event_silence_s=settings.event_silence_s,
         accept_shift_after=settings.accept_shift_after,
+        persistent_after=settings.persistent_after,
         incident_budgets=settings.incident_budgets(),
         incident_at_once=settings.incident_at_once_share,
     )

@@ -11,7 +11,10 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from db.incident_actions import Action, perform
 from db.incident_recording import IncidentRules, record
+from db.incident_upkeep import Clockwork, keep_time
+from db.queries.incidents import closed_persistent
 from db.queries.outbox import INCIDENT_SOURCE, may_publish, orphaned_sources
 from db.session import transaction
 
@@ -227,3 +230,71 @@ def logged(engine: Engine) -> Engine:
 def test_the_log_cannot_be_rewritten(logged: Engine, rewrite: str) -> None:
     with pytest.raises(DBAPIError, match="append-only"), logged.begin() as connection:
         connection.execute(text(rewrite))
+
+
+def lasting(second: float, **more: Any) -> dict[str, Any]:
+    """A reading at the level that a stream settled at: no anomaly, its event named."""
+    given = row(second, anomalous=False, **more)
+    given["metadata"]["event"] |= {"persistent": True, "persistent_since": given["timestamp"]}
+    given["metadata"]["event"]["incident"] = {"opens": True, "at": None, "persistent": True}
+    return given
+
+
+def test_a_lasting_event_stays_open_beneath_another_that_opens_its_own(
+    connection: Connection,
+) -> None:
+    beneath = {**lasting(0)["metadata"]["event"], "state": "ongoing"}
+    another = [row(20 + i, event=2, state="opened" if i == 0 else "ongoing") for i in range(3)]
+    another.append(row(23, event=2, anomalous=False, state="cleared"))
+    for one in another:
+        one["metadata"]["event"]["on_top_of"] = [beneath]
+    record(connection, [row(0, state="opened"), row(1), lasting(10), *another], RULES, "bridge")
+    query = "SELECT persistent, state, cleared_at IS NULL FROM incidents ORDER BY seq"
+    assert [tuple(one) for one in connection.execute(text(query))] == [
+        (True, "open-unacknowledged", True), (False, "cleared-unacknowledged", False),
+    ]  # fmt: skip
+    assert whats(connection) == ["opened", "persistent", "opened", "cleared"]
+    record(connection, [lasting(30), lasting(31, state="cleared")], RULES, "bridge")
+    assert whats(connection)[4:] == ["cleared"]
+
+
+def test_an_event_that_joins_one_that_lasted_does_not_last_by_itself(
+    connection: Connection,
+) -> None:
+    over = [row(0, state="opened"), lasting(10), lasting(20, state="cleared")]
+    record(connection, [*over, row(40, event=3, state="opened")], RULES, "bridge")
+    assert whats(connection) == ["opened", "persistent", "cleared", "joined"]
+    assert connection.execute(text("SELECT persistent FROM incidents")).scalar_one() is False
+
+
+def test_a_lasting_event_that_ends_beneath_another_is_cleared(connection: Connection) -> None:
+    another = row(20, event=2, state="opened")
+    another["metadata"]["event"]["on_top_of"] = [lasting(0, state="cleared")["metadata"]["event"]]
+    record(connection, [row(0, state="opened"), lasting(10), another], RULES, "bridge")
+    assert whats(connection) == ["opened", "persistent", "cleared", "joined"]  # soon after it
+
+
+def test_a_lasting_event_that_silence_cleared_goes_on_with_its_next_reading(
+    connection: Connection,
+) -> None:
+    record(connection, [row(0, state="opened"), lasting(10)], RULES, "bridge")
+    connection.execute(text("UPDATE incidents SET seen_at = now() - interval '1 day'"))
+    keep_time(connection, Clockwork(silence_s=60, close_after_s=1e9))
+    assert shown(connection)[0][1] == "cleared-unacknowledged"
+    record(connection, [lasting(900)], RULES, "bridge")
+    assert shown(connection)[0][1] == "open-unacknowledged"
+    assert whats(connection)[-2:] == ["cleared", "resumed"]
+
+
+def test_bridges_are_told_of_lasting_events_that_people_closed(connection: Connection) -> None:
+    record(connection, [row(0, state="opened"), lasting(10)], RULES, "bridge")
+    record(connection, [row(0, state="opened", asset="B")], RULES, "bridge")
+    assert closed_persistent(connection) == {}
+    ids = list(connection.execute(text("SELECT id FROM incidents")).scalars())
+    close = Action("close", "ANNA", {"verdict": "expected"})
+    perform(connection, close, [(one, None) for one in ids], topic="", max_shelve_s=1)
+    event = lasting(0)["metadata"]["event"]["id"]
+    assert closed_persistent(connection) == {("A", "", ""): [event]}
+    perform(connection, Action("reopen", "ANNA"), [(one, None) for one in ids], topic="",
+            max_shelve_s=1)  # fmt: skip
+    assert closed_persistent(connection) == {}

@@ -1,0 +1,308 @@
+"""Settle a stream at a level that it has shifted to for good.
+
+A shift beyond the gate that lasts is one event, not an alarm per reading for ever that hides what
+comes next. Readings most of which lie beyond the gate are a *stretch*, which is over when of late
+QUIET more lay within. When two halves of a stretch in a row have the same level, the stream *settles*
+there: from the next reading on each reading is judged at the nearest of its levels, the new one or
+a former one, by the detectors as ever, so that a further fault is seen as well as the first was.
+The event is *persistent* from then on, and ends when the stream has come back to a former level.
+
+How long a half is says the policy. The level has to lie LEAST_SHIFT standard deviations from where
+the stream was, and to move by MOST_DRIFT at most from one half to the other; the standard deviation
+is that of the stretch. What goes on growing, or only scatters more, has no level and goes on
+alarming; so does what comes on top of MOST_LEVELS. Distances are those of scaled, decorrelated
+rows. Nothing here depends on the budget, so the score does not either.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.scoring.events import LEAST_QUIET, QUIET, Event
+
+Floats = NDArray[np.float64]
+Level32 = NDArray[np.float32]
+
+#: Readings of a shift until the stream settles: its level is then known to a quarter of a standard
+#: deviation even where readings resemble one another over the smoothing's half-life of 20 (an
+#: autoregression by .966, whose 1,000 readings tell as much as 17), and faults that are over
+#: within that time never settle.
+PERSISTENT_AFTER: Final = 1000
+#: Closer to a former level than this it cannot be told whether the stream has come back.
+LEAST_SHIFT: Final = 2.0
+MOST_DRIFT: Final = 1.0
+#: Levels a stream may settle at one upon the other, and features they may have: what a state holds
+#: in 4 KB.
+MOST_LEVELS: Final = 2
+WIDEST: Final = 80
+
+
+class Stretch:
+    """Readings beyond the gate that may be a new level.
+
+    Attributes
+    ----------
+    count, sums : readings of the half in progress, and their sum (d,).
+    first : mean (d,) of the half before; None: this is the first.
+    scatter : squared distances of the half in progress from ``first``, summed.
+    balance : readings beyond the gate less those within it, QUIET at most.
+    """
+
+    __slots__ = ("balance", "count", "first", "scatter", "sums")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums: Level32 | None = None
+        self.first: Level32 | None = None
+        self.scatter = 0.0
+        self.balance = 0
+
+    def take(self, row: Floats, beyond: bool, half: int, former: Floats) -> Level32 | None:
+        """Take in a scaled row (d,); return the level (d,) that two halves agree on.
+
+        Parameters
+        ----------
+        beyond : whether it lies beyond the gate.
+        half : readings in a half.
+        former : (d,) the level that the stream has left.
+        """
+        self.balance = min(self.balance + 1, QUIET) if beyond else self.balance - 1
+        if self.balance <= 0:
+            self.__init__()  # type: ignore[misc]
+            return None
+        # rounded as it is stored, so that no cut of a batch makes a difference
+        self.sums = (row if self.sums is None else self.sums + row).astype(np.float32)
+        self.count += 1
+        if self.first is not None:
+            away = row - self.first
+            self.scatter += float(away @ away)
+        return self._halved(former) if self.count >= half else None
+
+    def _halved(self, former: Floats) -> Level32 | None:
+        assert self.sums is not None  # noqa: S101
+        before, mean = self.first, (self.sums / np.float32(self.count)).astype(np.float32)
+        scatter, count, balance = self.scatter, self.count, self.balance
+        self.__init__()  # type: ignore[misc]
+        self.first, self.balance = mean, balance
+        if before is None:
+            return None
+        moved = (mean - before).astype(np.float64)
+        shift = mean - former
+        length = float(np.linalg.norm(shift))
+        noise = math.sqrt(max(scatter / count - float(moved @ moved), 0.0) / len(mean))
+        steady = abs(moved @ shift) <= MOST_DRIFT * noise * length
+        if not steady or length < LEAST_SHIFT * noise:
+            return None
+        return ((mean + before) / 2).astype(np.float32)
+
+    def to_list(self) -> list[Any] | None:
+        """Return it ready for JSON, exactly; None: it is empty."""
+        if self.sums is None and self.first is None:
+            return None
+        return [self.count, self.balance, self.scatter, _packed(self.sums), _packed(self.first)]
+
+    @classmethod
+    def from_list(cls, data: Any, width: int) -> Stretch:
+        """Read what :meth:`to_list` returned.
+
+        Raises
+        ------
+        ValueError, TypeError
+            It is not that.
+        """
+        stretch = cls()
+        if data is None:
+            return stretch
+        count, balance, scatter, sums, first = list(data)[:5]
+        for number in (count, balance, scatter):
+            if isinstance(number, bool) or not 0 <= number < 1e300:
+                raise ValueError(f"levels: {number!r:.40} is not a number of readings")
+        stretch.count, stretch.balance, stretch.scatter = int(count), int(balance), float(scatter)
+        stretch.sums, stretch.first = _unpacked(sums, width), _unpacked(first, width)
+        return stretch
+
+
+class Level:
+    """A level that the stream has settled at.
+
+    Attributes
+    ----------
+    at : (d,) scaled.
+    since : when it settled (ISO 8601).
+    event : the persistent one; None: a person closed its incident, and this is normal now.
+    opened : when the event's incident opened; None: it has not.
+    away : readings at a former level since ``left`` (epoch seconds), less those that were not.
+    """
+
+    __slots__ = ("at", "away", "event", "left", "opened", "since")
+
+    def __init__(
+        self,
+        at: Level32,
+        since: str,
+        event: Event | None = None,
+        opened: str | None = None,
+        away: int = 0,
+        left: float = 0.0,
+    ) -> None:
+        self.at = at
+        self.since = since
+        self.event = event
+        self.opened = opened
+        self.away = away
+        self.left = left
+
+    def entry(self, state: str = "ongoing") -> dict[str, Any]:
+        """Return its event as it stands in a result's metadata."""
+        assert self.event is not None  # noqa: S101
+        incident = {"opens": self.opened is not None, "at": self.opened, "persistent": True}
+        return {**self.event.entry(state), "persistent": True, "persistent_since": self.since,
+                "incident": incident}  # fmt: skip
+
+    def over(self, near: bool, at: float, silence_s: float) -> bool:
+        """Take in whether a reading is ``near`` this level; whether the stream has come back.
+
+        As long as with any event: after some readings and a silence, or many readings.
+        """
+        if near:
+            self.away = max(self.away - 1, 0)
+            return False
+        if self.away == 0:
+            self.left = at
+        self.away += 1
+        return self.away >= QUIET or (self.away >= LEAST_QUIET and at - self.left > silence_s)
+
+    def to_list(self) -> list[Any]:
+        """Return it ready for JSON, exactly."""
+        event = None if self.event is None else self.event.to_list()
+        return [_packed(self.at), self.since, event, self.opened, self.away, self.left]
+
+    @classmethod
+    def from_list(cls, data: Any, width: int) -> Level:
+        """Read what :meth:`to_list` returned.
+
+        Raises
+        ------
+        ValueError, TypeError
+            It is not that.
+        """
+        packed, since, event, opened, away, left = list(data)[:6]
+        at = _unpacked(packed, width)
+        if at is None:
+            raise ValueError("levels: a level is missing")
+        for text in (since, opened or since):
+            datetime.fromisoformat(text)
+        for number in (away, left):
+            if isinstance(number, bool) or not abs(number) < 1e15:
+                raise ValueError(f"levels: {number!r:.40} is not a number of readings or a time")
+        kept = None if event is None else Event.from_list(event)
+        return cls(at, since, kept, opened, int(away), float(left))
+
+
+class Settling:
+    """The levels of one stream besides its first, oldest first, and what may become one."""
+
+    __slots__ = ("levels", "stretch")
+
+    def __init__(self) -> None:
+        self.levels: list[Level] = []
+        self.stretch = Stretch()
+
+    def entries(self, state: str = "ongoing") -> list[dict[str, Any]]:
+        """Return persistent events as they stand in a result's metadata, newest first."""
+        return [level.entry(state) for level in reversed(self.levels) if level.event is not None]
+
+    def centred(self, rows: Floats) -> tuple[Floats, list[int] | None]:
+        """Return rows (n, d) from their nearest level on, and which that is (n,); None: the first.
+
+        The first level, where the stream was in training, is -1; it is none any more when the
+        oldest of the others is normal now.
+        """
+        if not self.levels:
+            return rows, None
+        known = [level.at.astype(np.float64) for level in self.levels]
+        first = 0 if self.levels[0].event is None else -1
+        if first < 0:
+            known.insert(0, np.zeros(rows.shape[1]))
+        nearest = np.stack([((rows - level) ** 2).sum(axis=1) for level in known]).argmin(axis=0)
+        return rows - np.stack(known)[nearest], (nearest + first).tolist()
+
+    def take(self, row: Floats, near: int, beyond: bool, half: int) -> Level32 | None:
+        """Take in a scaled row (d,); return a level that the stream settles at."""
+        if len(self.levels) >= MOST_LEVELS or len(row) > WIDEST or not half:
+            return None
+        former = np.zeros(len(row)) if near < 0 else self.levels[near].at.astype(np.float64)
+        return self.stretch.take(row, beyond, half, former)
+
+    def left(self, near: int, at: float, silence_s: float) -> Level | None:
+        """Take in which level a reading within the gate is at; return one that is left for good."""
+        over = [
+            level
+            for index, level in enumerate(self.levels)
+            if level.event is not None and level.over(index <= near, at, silence_s)
+        ]
+        if not over:
+            return None
+        self.levels.remove(over[-1])
+        return over[-1]
+
+    def close(self, event_ids: Collection[str]) -> list[dict[str, Any]]:
+        """Make the newest level normal whose event a person closed; the levels before are gone.
+
+        Returns
+        -------
+        Entries of the events that end by it.
+        """
+        for index in reversed(range(len(self.levels))):
+            event = self.levels[index].event
+            if event is not None and event.id in event_ids:
+                later = self.levels[index + 1 :]
+                self.levels = self.levels[: index + 1]
+                ended = self.entries("cleared")
+                self.levels = [self.levels[index], *later]
+                self.levels[0].event = None
+                return ended
+        return []
+
+    def to_list(self) -> list[Any] | None:
+        """Return it ready for JSON; None: there is nothing to remember."""
+        stretch = self.stretch.to_list()
+        if not self.levels and stretch is None:
+            return None
+        return [stretch, [level.to_list() for level in self.levels]]
+
+    @classmethod
+    def from_list(cls, data: Any, width: int) -> Settling:
+        """Read what :meth:`to_list` returned.
+
+        Raises
+        ------
+        ValueError, TypeError
+            It is not that.
+        """
+        settling = cls()
+        if data is not None:
+            stretch, levels = list(data)[:2]
+            settling.stretch = Stretch.from_list(stretch, width)
+            settling.levels = [Level.from_list(one, width) for one in levels][:MOST_LEVELS]
+        return settling
+
+
+def _packed(values: Level32 | None) -> str | None:
+    return None if values is None else base64.b64encode(values.astype("<f4").tobytes()).decode()
+
+
+def _unpacked(text: str | None, width: int) -> Level32 | None:
+    if text is None:
+        return None
+    values = np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError("levels: not finite")
+    return values.reshape(width)
