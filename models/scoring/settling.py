@@ -2,10 +2,11 @@
 
 A shift beyond the gate that lasts is one event, not an alarm per reading for ever that hides what
 comes next. Readings most of which lie beyond the gate are a *stretch*, which is over when of late
-QUIET more lay within. When two halves of a stretch in a row have the same level, the stream *settles*
-there: from the next reading on each reading is judged at the nearest of its levels, the new one or
-a former one, by the detectors as ever, so that a further fault is seen as well as the first was.
-The event is *persistent* from then on, and ends when the stream has come back to a former level.
+QUIET more lay within. When two halves of a stretch in a row have the same level, the stream
+*settles* there: from the next reading on each reading is judged at the nearest of its levels, the
+new one or a former one, by the detectors as ever, so that a further fault is seen as well as the
+first was. The event is *persistent* from then on, and ends when the stream has come back to a
+former level.
 
 How long a half is says the policy. The level has to lie LEAST_SHIFT standard deviations from where
 the stream was, and to move by MOST_DRIFT at most from one half to the other; the standard deviation

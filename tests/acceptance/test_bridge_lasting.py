@@ -97,7 +97,7 @@ def test_a_lasting_shift_is_one_incident_until_a_person_closes_it(
 
 def _ended(stage: Any, event_id: str) -> bool:
     rows = stage.sql(
-        "SELECT timestamp FROM anomaly_detections WHERE event_id = CAST(:id AS uuid)"
+        "SELECT timestamp FROM anomaly_detections WHERE event_id = :id"
         " AND metadata -> 'event' ->> 'state' = 'cleared'", id=event_id,
     )  # fmt: skip
     return bool(rows)
