@@ -145,11 +145,11 @@ def check_pool(settings: Settings) -> None:
         Workers would wait for one another's connections, and the last of them time out.
     """
     needed = connections(settings)
-    most = settings.database_pool_size + settings.database_pool_overflow
-    if needed > most:
+    available = settings.database_pool_size + settings.database_pool_overflow
+    if needed > available:
         raise SettingsError(
             f"BRIDGE_LANES: {settings.bridge_lanes} lanes and what runs beside them need {needed}"
-            f" connections, but DATABASE_POOL_SIZE + DATABASE_POOL_OVERFLOW allow {most}",
+            f" connections, but DATABASE_POOL_SIZE + DATABASE_POOL_OVERFLOW allow {available}",
             field="BRIDGE_LANES",
         )
 

@@ -23,12 +23,12 @@ class OutboxCache:
 
     Parameters
     ----------
-    most : int
+    max_bytes : int
         Bytes of contents; beyond them the oldest go.
     """
 
-    def __init__(self, most: int = CACHE_BYTES) -> None:
-        self._held: FIFOCache[MessageKey, Content] = FIFOCache(most, _size)
+    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
+        self._held: FIFOCache[MessageKey, Content] = FIFOCache(max_bytes, _size)
         self._lock = threading.Lock()
 
     @property

@@ -18,7 +18,7 @@ class Schedules:
     Parameters
     ----------
     windows, off_conditions : as ``/detect/streams`` takes them.
-    false_alarms : how many people told of lately, by asset.
+    false_alarms : how many were reported lately, by asset.
     closed_events : persistent ones whose incidents people closed, by stream.
     """
 

@@ -106,7 +106,7 @@ class BridgeStore:
     late_s : float
         How far before an event's start its late anomalies lie at most.
     feedback_days : int
-        False alarms count for so long after people told of them.
+        Days for which a reported false alarm counts.
     """
 
     def __init__(
@@ -217,7 +217,7 @@ class BridgeStore:
         return answer
 
     def schedules(self) -> Schedules:
-        """Return what people planned, asked for and said; read again after two seconds."""
+        """Return maintenance windows, resets and false alarms; read again after two seconds."""
         now = time.monotonic()
         known = self._schedules
         if now < self._schedules_until:
@@ -227,13 +227,13 @@ class BridgeStore:
             found = windows(connection, datetime.now(UTC) - timedelta(days=WINDOW_DAYS))
             conditions = off_conditions(connection)
             asked = resets(connection, known.newest_reset)
-            told = false_alarms(connection, self._feedback_days)
+            alarms = false_alarms(connection, self._feedback_days)
             closed = closed_persistent(connection)
         fresh = known.renewed(
             [window_wire(row) for row in found if row["suppresses_alarms"]],
             [condition_wire(row) for row in conditions],
             asked,
-            told,
+            alarms,
             closed,
         )
         self._schedules, self._schedules_until = fresh, now + SCHEDULE_SECONDS
@@ -262,8 +262,8 @@ class BridgeStore:
             for source in sorted(batch.states):
                 save_states(connection, batch.states[source])
             news = record(connection, batch.detections, self._incidents, "bridge")
-            told = [batch.news[row["id"]] for row in news if row["id"] in batch.news]
-            add_outbox(connection, [*batch.outbox, *told])
+            alarms = [batch.news[row["id"]] for row in news if row["id"] in batch.news]
+            add_outbox(connection, [*batch.outbox, *alarms])
             for move in sorted(batch.moves, key=lambda m: (m.topic_id, m.partition)):
                 if not advance(
                     connection, move.topic_id, move.partition,
@@ -271,7 +271,7 @@ class BridgeStore:
                 ):  # fmt: skip
                     raise FencedError(f"partition {move.partition} is not at {move.expected}")
             before_commit()
-        self._outbox.put([*batch.outbox, *told])
+        self._outbox.put([*batch.outbox, *alarms])
 
     def waiting(
         self, sources: Collection[Source], target: Target, after: int, limit: int

@@ -9,7 +9,7 @@ feature, unless the caller names the features wanted. An empty cell is a value t
 measured (NaN in :func:`load`, left out by :func:`readings`).
 
 Files are taken as people have them: separators, decimal commas, encodings, compression, forms of
-times and labels are found out where they can only mean one thing, and said in ``notes``; else one
+times and labels are recognised where they can only mean one thing, and named in ``notes``; else one
 sentence names the cause and the field of :class:`FileFormat` (the option) that settles it.
 
 Files are read in chunks, so a file larger than memory can be streamed with :func:`readings`.

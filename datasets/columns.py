@@ -116,8 +116,8 @@ class ChunkReader:
         """Return which rows (n,) have no content, as spreadsheets leave at the end of a table."""
         keys = [p for p in (self.roles.asset, *self.roles.times) if p is not None]
         empty: npt.NDArray[np.bool_] | None = None
-        for place in (*keys, *self.roles.features):
-            column = batch.column(f"c{place}")
+        for index in (*keys, *self.roles.features):
+            column = batch.column(f"c{index}")
             bare = column.is_null()
             if pa.types.is_string(column.type):
                 bare = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
@@ -141,15 +141,15 @@ class ChunkReader:
             which * len(sensors) + kind, return_index=True, return_inverse=True
         )
         order = np.argsort(begin)  # as they first appear
-        place = np.empty(len(pairs), np.intp)
-        place[order] = np.arange(len(pairs))
+        index = np.empty(len(pairs), np.intp)
+        index[order] = np.arange(len(pairs))
         keys = [(assets[p // len(sensors)], sensors[p % len(sensors)]) for p in pairs[order]]
-        return keys, place[key]
+        return keys, index[key]
 
     def _ids(
-        self, batch: Any, place: int, name: str, rows: npt.NDArray[np.int64]
+        self, batch: Any, index: int, name: str, rows: npt.NDArray[np.int64]
     ) -> tuple[list[str | None], npt.NDArray[np.intp]]:
-        encoded = _encoded(batch.column(f"c{place}"))
+        encoded = _encoded(batch.column(f"c{index}"))
         codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
         texts: list[str | None] = []
         for number, value in enumerate([*encoded.dictionary.to_pylist(), None]):
@@ -164,13 +164,13 @@ class ChunkReader:
                 if text or name == "asset_id":  # a sensor may be absent
                     check_name(text if text is not None else "", name)
             except InputError as error:
-                said = f"{name}: is missing" if text is None else error.message
-                raise DatasetError(f"row {rows[at[0]]}: {said}", field=name) from None
+                problem = f"{name}: is missing" if text is None else error.message
+                raise DatasetError(f"row {rows[at[0]]}: {problem}", field=name) from None
             texts.append(text or None)
         return texts, codes.astype(np.intp)
 
     def _times(self, batch: Any, rows: npt.NDArray[np.int64]) -> tuple[Times, bool]:
-        parts = [batch.column(f"c{place}") for place in self.roles.times]
+        parts = [batch.column(f"c{index}") for index in self.roles.times]
         if pa.types.is_dictionary(parts[0].type):
             parts[0] = parts[0].dictionary_decode()
         column = parts[0] if len(parts) == 1 else joined(parts[0], parts[1])
@@ -180,10 +180,10 @@ class ChunkReader:
 
     def _values(self, batch: Any, rows: npt.NDArray[np.int64]) -> Floats:
         values = np.empty((batch.num_rows, len(self.roles.names)))
-        for number, (place, name) in enumerate(
+        for number, (index, name) in enumerate(
             zip(self.roles.features, self.roles.names, strict=True)
         ):
-            values[:, number] = self._numbers(batch.column(f"c{place}"), name, rows)
+            values[:, number] = self._numbers(batch.column(f"c{index}"), name, rows)
         if not np.isfinite(values.sum()) and np.isinf(values).any():
             row, number = np.argwhere(np.isinf(values))[0]
             name = self.roles.names[number]
@@ -211,10 +211,10 @@ class ChunkReader:
         numbers = column.cast(pa.float64(), safe=False)
         return self.nulls.blank(numbers.to_numpy(zero_copy_only=False))
 
-    def _texts(self, batch: Any, place: int | None) -> Texts | None:
-        if place is None:
+    def _texts(self, batch: Any, index: int | None) -> Texts | None:
+        if index is None:
             return None
-        encoded = _encoded(batch.column(f"c{place}"))
+        encoded = _encoded(batch.column(f"c{index}"))
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
         values = [_text(value) for value in encoded.dictionary.to_pylist()]
         return Texts(codes, [value.strip() if self.trim else value for value in values])
@@ -267,9 +267,9 @@ def _encoded(column: Any) -> Any:
 
 def distinct(parts: Sequence[Texts]) -> tuple[npt.NDArray[np.int32], list[str]]:
     """Join columns of texts, with one list of values: codes (n,), values."""
-    places: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     codes = []
     for part in parts:
-        known = [places.setdefault(value, len(places)) for value in part.values]
+        known = [numbers.setdefault(value, len(numbers)) for value in part.values]
         codes.append(np.array([*known, -1], np.int32)[part.codes])
-    return np.concatenate(codes), list(places)
+    return np.concatenate(codes), list(numbers)

@@ -108,9 +108,12 @@ def open_file(
         roles = find_roles(source.columns, form, wanted, group, asset)
         clock = clock_of(
             form,
-            [source.columns.cells[place] for place in roles.times],
+            [source.columns.cells[index] for index in roles.times],
             not source.columns.timed.intersection(roles.times),
-            (_times(batch, roles) for batch in source.batches(_Places(roles.used(), frozenset()))),
+            (
+                _times(batch, roles)
+                for batch in source.batches(_ColumnSelection(roles.used(), frozenset()))
+            ),
         )
         decimal = source.columns.decimal
         reader = ChunkReader(roles, clock, decimal, Nulls(form.null, decimal), source.trim)
@@ -122,7 +125,7 @@ def open_file(
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
+class _ColumnSelection:
     """Which columns are read, and which of them as numbers straight away."""
 
     used: Sequence[int]
@@ -140,25 +143,25 @@ class _Text:
         self.notes = layout.notes
         width = len(layout.names)
         cells: list[list[str]] = [
-            [row[place].strip() if place < len(row) else "" for row in layout.rows[:_CELLS]]
-            for place in range(width)
+            [row[index].strip() if index < len(row) else "" for row in layout.rows[:_CELLS]]
+            for index in range(width)
         ]
         self.columns = Columns(path.name, layout.names, cells, frozenset(), layout.decimal)
 
-    def plain(self, place: int) -> bool:
+    def plain(self, index: int) -> bool:
         """Return whether a column, as far as the sample goes, holds numbers that Arrow reads."""
         decimal = self._layout.decimal
         return all(
             not cell or (is_number(cell, decimal) and not cell.isalpha())
-            for cell in self.columns.cells[place]
+            for cell in self.columns.cells[index]
         )
 
-    def batches(self, places: _Places, skip: int = 0) -> Iterator[Any]:
+    def batches(self, selection: _ColumnSelection, skip: int = 0) -> Iterator[Any]:
         layout = self._layout
-        names = [f"c{place}" for place in range(len(layout.names))]
+        names = [f"c{index}" for index in range(len(layout.names))]
         types = {
-            f"c{place}": pa.float64() if place in places.numbers else pa.string()
-            for place in places.used
+            f"c{index}": pa.float64() if index in selection.numbers else pa.string()
+            for index in selection.used
         }
         text = utf8(self._path, layout.encoding, layout.delimiter == BLANKS)
         with text, pa.csv.open_csv(
@@ -171,7 +174,7 @@ class _Text:
             parse_options=pa.csv.ParseOptions(delimiter=layout.delimiter),
             convert_options=pa.csv.ConvertOptions(
                 column_types=types,
-                include_columns=[f"c{place}" for place in places.used],
+                include_columns=[f"c{index}" for index in selection.used],
                 decimal_point=layout.decimal,
             ),
         ) as reader:  # fmt: skip
@@ -192,39 +195,39 @@ class _Parquet:
         timed = {i for i, kind in enumerate(schema.types)
                  if pa.types.is_timestamp(kind) or pa.types.is_date(kind)}  # fmt: skip
         cells: list[list[str]] = [[] for _ in schema.names]
-        for place in range(len(schema.names)):
-            if pa.types.is_nested(schema.types[place]) or pa.types.is_binary(schema.types[place]):
-                cells[place] = ["<not a number>"]
+        for index in range(len(schema.names)):
+            if pa.types.is_nested(schema.types[index]) or pa.types.is_binary(schema.types[index]):
+                cells[index] = ["<not a number>"]
                 continue
-            values = [] if head is None else head.column(place).to_pylist()
-            cells[place] = ["" if v is None else str(v).strip() for v in values]
+            values = [] if head is None else head.column(index).to_pylist()
+            cells[index] = ["" if v is None else str(v).strip() for v in values]
         self.columns = Columns(path.name, list(schema.names), cells, frozenset(timed))
 
-    def plain(self, place: int) -> bool:
+    def plain(self, index: int) -> bool:
         return True
 
-    def batches(self, places: _Places, skip: int = 0) -> Iterator[Any]:
+    def batches(self, selection: _ColumnSelection, skip: int = 0) -> Iterator[Any]:
         with pa.parquet.ParquetFile(self._path) as file:
-            wanted = [file.schema_arrow.names[place] for place in places.used]
-            order = sorted(places.used)
+            wanted = [file.schema_arrow.names[index] for index in selection.used]
+            order = sorted(selection.used)
             for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
-                yield batch.rename_columns([f"c{place}" for place in order])
+                yield batch.rename_columns([f"c{index}" for index in order])
 
 
 def _times(batch: Any, roles: Roles) -> Any:
-    parts = [batch.column(f"c{place}") for place in roles.times]
+    parts = [batch.column(f"c{index}") for index in roles.times]
     return parts[0] if len(parts) == 1 else joined(*parts)
 
 
 def _chunks(path: Path, source: Any, reader: ChunkReader) -> Iterator[Chunk]:
     """Read numbers as such; from the first cell on that is none, read text and convert it."""
     roles = reader.roles
-    numbers = frozenset(place for place in roles.features if source.plain(place))
+    numbers = frozenset(index for index in roles.features if source.plain(index))
     done = 0
     with _named(path):
         while True:
             try:
-                for batch in source.batches(_Places(roles.used(), numbers), done):
+                for batch in source.batches(_ColumnSelection(roles.used(), numbers), done):
                     for start in range(0, batch.num_rows, CHUNK_ROWS):
                         piece = batch.slice(start, CHUNK_ROWS)
                         yield reader.read(piece, done + 1)

@@ -112,7 +112,7 @@ class FileFormat:
 def add_format_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a file is read."""
     group = parser.add_argument_group(
-        "files (what can only mean one thing is found out and said; these say the rest)"
+        "files (what can only mean one thing is recognised and reported; these settle the rest)"
     )
     group.add_argument(
         "--columns", metavar="ROLE=COLUMN,...",

@@ -69,8 +69,8 @@ def _numbers(
     unknown = -1.0 in values and 0.0 in values
     graded = values - ({0.0, -1.0} if unknown else {0.0})
     grades = ", ".join(f"{v:g}" for v in sorted(graded)[:9])
-    said = ", -1 unknown" if unknown else ""
-    notes.append(f"{name}: graded labels: 0 is normal, {grades} are faults{said}")
+    listed = ", -1 unknown" if unknown else ""
+    notes.append(f"{name}: graded labels: 0 is normal, {grades} are faults{listed}")
     return {
         text: UNKNOWN if unknown and value == -1.0 else int(value != 0.0)
         for text, value in numbers.items()
@@ -88,7 +88,7 @@ def _words(
         notes.append(f"{name}: none of its texts ({shown}) means normal: its labels are not used")
         return dict.fromkeys(words, UNKNOWN)
     if not sure or not {t.strip().casefold() for t in words} <= {"true", "false"}:
-        said = ", ".join(repr(text)[:40] for text in sorted(faulty)[:5]) or "nothing"
+        listed = ", ".join(repr(text)[:40] for text in sorted(faulty)[:5]) or "nothing"
         held = ", ".join(repr(text)[:40] for text in sorted(normal)[:5]) or "nothing"
-        notes.append(f"{name}: {said} taken for faults, {held} for normal")
+        notes.append(f"{name}: {listed} taken for faults, {held} for normal")
     return {text: int(text in faulty) for text in words}

@@ -77,10 +77,10 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     lines = text.splitlines()
     if not whole and not text.endswith("\n"):
         lines = lines[:-1] or lines
-    first, told = 0, None
+    first, named = 0, None
     if lines[0].strip().strip('"').casefold().startswith("sep=") and len(lines) > 1:
-        first, told = 1, lines[0].strip().strip('"')[4:5] or None
-    delimiter = form.delimiter or told or _delimiter(lines[first:])
+        first, named = 1, lines[0].strip().strip('"')[4:5] or None
+    delimiter = form.delimiter or named or _delimiter(lines[first:])
     table = _table(lines[first:], delimiter)
     top = _first_row(table)
     if top and form.header:

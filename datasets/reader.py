@@ -53,14 +53,14 @@ def load(
     chunks = list(file.chunks)
     if not any(len(chunk.rows) for chunk in chunks):
         raise DatasetError(f"{file.path.name}: holds no rows")
-    labels, said = _labels(chunks, form)
+    labels, by_value = _labels(chunks, form)
     parts: dict[StreamKey, list[tuple[int, Rows]]] = {}
     for number, chunk in enumerate(chunks):
         for key, rows in _by_stream(chunk):
             parts.setdefault(key, []).append((number, rows))
     streams: list[Stream] = []
     zone = LocalTime(file.zone) if file.zone else None
-    notes = [*file.notes, *said]
+    notes = [*file.notes, *by_value]
     repeated = 0
     for key, pieces in parts.items():
         stream, more = _join(key, pieces, chunks, labels, file, zone)
@@ -210,11 +210,11 @@ def _labels(
         return None, []
     codes, values = distinct(parts)
     counts = np.bincount(codes + 1, minlength=len(values) + 1)
-    said = {value: int(n) for value, n in zip(values, counts[1:], strict=True)}
+    by_value = {value: int(n) for value, n in zip(values, counts[1:], strict=True)}
     if counts[0]:
-        said[""] = said.get("", 0) + int(counts[0])
+        by_value[""] = by_value.get("", 0) + int(counts[0])
     name = (form.role("label") if form is not None else None) or "label"
-    meaning, notes = read_labels(said, name)
+    meaning, notes = read_labels(by_value, name)
     if not set(meaning.values()) & {0, 1}:
         return None, notes
     table = np.array([*(meaning[value] for value in values), -1], np.int8)

@@ -62,7 +62,7 @@ class Columns:
     file : its name, for messages.
     names : as in the file; empty where a column has none.
     cells : the first cells of each, without blanks around them.
-    timed : places of columns that the file itself types as times.
+    timed : indexes of columns that the file itself types as times.
     decimal : sign of its numbers.
     """
 
@@ -72,11 +72,11 @@ class Columns:
     timed: frozenset[int] = frozenset()
     decimal: str = "."
 
-    def filled(self, place: int) -> list[str]:
+    def filled(self, index: int) -> list[str]:
         """Return the cells of a column that hold anything."""
-        return [cell for cell in self.cells[place] if not missing(cell)]
+        return [cell for cell in self.cells[index] if not missing(cell)]
 
-    def place(self, name: str, option: str = "") -> int:
+    def index(self, name: str, option: str = "") -> int:
         """Return the index of the one column of a name."""
         names_in([name], self.names, option)
         self.once(name)
@@ -126,15 +126,15 @@ def find_roles(
     _times(columns, form, roles)
     _label(columns, form, roles)
     if group is not None:
-        roles.group = columns.place(group)
+        roles.group = columns.index(group)
     excluded = names_in(form.exclude, columns.names, "exclude") if form.exclude else []
     if wanted is None:
         taken = {*roles.used(), *(columns.names.index(name) for name in excluded)}
         roles.features = _features(columns, taken, roles.notes)
     else:
         given = names_in(wanted, columns.names, "" if not isinstance(wanted, str) else "features")
-        roles.features = [columns.place(name) for name in given]
-    roles.names = [columns.names[place] for place in roles.features]
+        roles.features = [columns.index(name) for name in given]
+    roles.names = [columns.names[index] for index in roles.features]
     for name in roles.names:
         columns.once(name)
     if not roles.names:
@@ -170,11 +170,11 @@ def _named(
 ) -> int | None:
     given = form.role(role)
     if given is not None:
-        return columns.place(given, f"columns {role}")
+        return columns.index(given, f"columns {role}")
     if form.exclude and role in names_in(form.exclude, columns.names, "exclude"):
         return None
     if role in columns.names:
-        return columns.place(role)
+        return columns.index(role)
     found = [p for p in columns.like(known) if columns.filled(p)]
     if len(found) != 1:
         return None
@@ -186,12 +186,12 @@ def _times(columns: Columns, form: FileFormat, roles: Roles) -> None:
     given = form.role("timestamp")
     if given is not None:
         parts = [given] if given in columns.names else given.split("+")
-        roles.times = tuple(columns.place(part.strip(), "columns timestamp") for part in parts)
+        roles.times = tuple(columns.index(part.strip(), "columns timestamp") for part in parts)
         if len(roles.times) > 2:
             raise DatasetError("--columns timestamp: joins two columns at most", field="columns")
         return
     if "timestamp" in columns.names:
-        roles.times = (columns.place("timestamp"),)
+        roles.times = (columns.index("timestamp"),)
         return
     free = [p for p in range(len(columns.names)) if p not in (roles.asset, roles.sensor)]
     timed = [p for p in free if p in columns.timed or is_time(columns.filled(p)[:40])]
@@ -208,9 +208,9 @@ def _times(columns: Columns, form: FileFormat, roles: Roles) -> None:
     pair = len(dates) == 1 and chosen == [*dates, *hours] and len(hours) == 1
     if len(chosen) == 1 or pair:
         roles.times = tuple(chosen)
-        said = " and ".join(repr(columns.names[p]) for p in chosen)
-        roles.notes.append(f"column {said} is read as timestamp" if not pair else
-                           f"columns {said} are read as timestamp")  # fmt: skip
+        chosen_names = " and ".join(repr(columns.names[p]) for p in chosen)
+        roles.notes.append(f"column {chosen_names} is read as timestamp" if not pair else
+                           f"columns {chosen_names} are read as timestamp")  # fmt: skip
     elif form.time_unit != ROW:
         _no_time(columns, chosen)
 
@@ -234,11 +234,11 @@ def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
 def _label(columns: Columns, form: FileFormat, roles: Roles) -> None:
     given = form.role("label")
     if given is not None:
-        roles.label = columns.place(given, "label")
+        roles.label = columns.index(given, "label")
         return
     exact = [i for i, name in enumerate(columns.names) if _bare(name) in ("label", "labels")]
     if "label" in columns.names:
-        exact = [columns.place("label")]
+        exact = [columns.index("label")]
     known = [
         p for p in columns.like(_LABEL)
         if {c.casefold() for c in columns.filled(p)} <= {"0", "1", "0.0", "1.0", "true", "false"}
@@ -255,26 +255,26 @@ def _label(columns: Columns, form: FileFormat, roles: Roles) -> None:
 
 def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
     out, empty = [], 0
-    for place, name in enumerate(columns.names):
-        if place in taken:
+    for index, name in enumerate(columns.names):
+        if index in taken:
             continue
-        cells = columns.cells[place]
-        filled = columns.filled(place)
+        cells = columns.cells[index]
+        filled = columns.filled(index)
         if _ROW_NUMBER.fullmatch(name) and _counts_rows(cells):
-            notes.append(f"column {name or place + 1!r} numbers the rows: left out")
+            notes.append(f"column {name or index + 1!r} numbers the rows: left out")
         elif not name and not filled:
             empty += 1
         elif not name:
             raise DatasetError(
-                f"column {place + 1} has no name (a row index?), but holds {filled[0]!r:.40}"
+                f"column {index + 1} has no name (a row index?), but holds {filled[0]!r:.40}"
             )
-        elif place in columns.timed or (
+        elif index in columns.timed or (
             filled and not any(is_number(cell, columns.decimal) for cell in filled)
         ):
             shown = ", ".join(sorted(set(filled))[:3])[:80]
             notes.append(f"column {name!r} holds no number ({shown}): left out")
         else:
-            out.append(place)
+            out.append(index)
     if empty:
         notes.append(f"{empty} columns without a name hold nothing: left out")
     return out

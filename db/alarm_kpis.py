@@ -20,7 +20,7 @@ SOURCES: Final = (
 ACCEPTABLE: Final = "acceptable"
 MANAGEABLE: Final = "manageable"
 EXCEEDED: Final = "exceeded"
-#: Figure -> what it counts, acceptable, and the most that can be managed.
+#: Figure -> what it counts, the acceptable and the manageable maximum.
 LIMITS: Final[dict[str, tuple[str, float, float]]] = {
     "per_day": ("alarms per operator and day", 150, 300),
     "per_hour": ("alarms per operator and hour", 6, 12),
@@ -89,21 +89,21 @@ def _values(load: AlarmLoad, seconds: float, positions: int) -> dict[str, float 
 
 def _figure(name: str, value: float | None) -> dict[str, Any]:
     """Return a figure; without a single alarm its shares are not known, and have no verdict."""
-    what, acceptable, most = LIMITS[name]
+    what, acceptable, manageable = LIMITS[name]
     return {
         "what": what,
         "value": value,
         "acceptable": acceptable,
-        "maximum": most,
-        "verdict": None if value is None else _verdict(name, value, acceptable, most),
+        "maximum": manageable,
+        "verdict": None if value is None else _verdict(name, value, acceptable, manageable),
     }
 
 
-def _verdict(name: str, value: float, acceptable: float, most: float) -> str:
+def _verdict(name: str, value: float, acceptable: float, manageable: float) -> str:
     if name in _AT_LEAST:
         return ACCEPTABLE if value >= acceptable else EXCEEDED
     if name in _LESS_THAN:
         return ACCEPTABLE if value < acceptable else EXCEEDED
     if value <= acceptable:
         return ACCEPTABLE
-    return MANAGEABLE if value <= most else EXCEEDED
+    return MANAGEABLE if value <= manageable else EXCEEDED

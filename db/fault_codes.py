@@ -44,7 +44,7 @@ def put_fault_codes(connection: Connection, codes: Sequence[dict[str, str]], who
     connection.execute(_LOCK)
     connection.execute(_DROP)
     if codes:
-        rows = [{**one, "position": place, "who": who} for place, one in enumerate(codes)]
+        rows = [{**one, "position": position, "who": who} for position, one in enumerate(codes)]
         connection.execute(_ADD, rows)
 
 

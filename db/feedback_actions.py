@@ -107,7 +107,7 @@ def feedback_of_closing(connection: Connection, closed: Sequence[Incident]) -> N
     """Add what closing these incidents says, for those that have a verdict."""
     for incident in closed:
         if incident.verdict is not None:
-            said = {
+            feedback = {
                 **_of_incident(incident),
                 "verdict": incident.verdict,
                 "fault_code": incident.fault_code,
@@ -115,14 +115,14 @@ def feedback_of_closing(connection: Connection, closed: Sequence[Incident]) -> N
                 "created_by": incident.closed_by,
                 "by_closing": True,
             }
-            add_feedback(connection, said)
+            add_feedback(connection, feedback)
 
 
 def withdraw_closing(connection: Connection, reopened: Sequence[Incident], who: str) -> None:
-    """Withdraw what closing these incidents said."""
-    said = closing_feedback(connection, [one.id for one in reopened])
-    if said:
-        withdraw_feedback(connection, [row["id"] for row in said.values()], who, "reopened")
+    """Withdraw the feedback that closing these incidents gave."""
+    feedback = closing_feedback(connection, [one.id for one in reopened])
+    if feedback:
+        withdraw_feedback(connection, [row["id"] for row in feedback.values()], who, "reopened")
 
 
 def withdraw(

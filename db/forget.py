@@ -67,7 +67,7 @@ def forget(connection: Connection, name: str, topic: str = "") -> tuple[str, dic
     name : str
         As it was logged. In notes it is replaced as a whole word, whatever its case.
     topic : str
-        Where incidents are published: those that named the person are published anew, so that a
+        Where incidents are published: those that named the person are published again, so that a
         compacted topic forgets the name too.
 
     Raises
@@ -152,11 +152,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AnomalyError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return 1
-    places = [f"{count} of {table}" for table, count in changed.items() if count]
-    if not places:
+    counts = [f"{count} of {table}" for table, count in changed.items() if count]
+    if not counts:
         print(f"{name!r} is nowhere", file=sys.stderr)
         return 1
-    print(f"{pseudonym} now; rows changed: {', '.join(places)}")
+    print(f"{pseudonym} now; rows changed: {', '.join(counts)}")
     return 0
 
 

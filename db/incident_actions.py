@@ -49,7 +49,7 @@ class Action:
 class Outcome:
     """What came of an action: the incidents as they are now, and errors by id.
 
-    ``feedback`` is what closing said of each, ``warning`` one about the fault code.
+    ``feedback`` is what closing recorded of each, ``warning`` one about the fault code.
     """
 
     incidents: dict[UUID, dict[str, Any]] = field(default_factory=dict)

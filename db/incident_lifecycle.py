@@ -25,7 +25,7 @@ SYSTEM: Final = "system"
 #: REOPEN_GAP_S of 0: the larger of so many seconds and so many intervals of the stream.
 GAP_S: Final = 600.0
 GAP_INTERVALS: Final = 20
-#: Times of readings from which a stream's interval is told; one pause changes no median of these.
+#: Times of readings from which a stream's interval is estimated; one pause moves no median.
 RECENT: Final = 6
 #: Features that the peak names.
 TOP_FEATURES: Final = 10
@@ -39,7 +39,7 @@ class Activity:
 
     ``opens`` is false while the event is too short or too small for an incident (its on-delay);
     ``why`` is what opened it: ``at_once``, ``on_delay`` or, where nothing else decides, ``event``;
-    ``affected_by_feedback``: for that its peak had to be rarer, since people told of false alarms;
+    ``affected_by_feedback``: for that its peak had to be rarer, since people reported false alarms;
     ``suppressed`` names the maintenance window, or what else makes it no alarm; ``beneath`` are the
     states of persistent events that it comes on top of, by their ids.
     """
@@ -218,7 +218,7 @@ class Incident:
 
     @property
     def quiet(self) -> bool:
-        """Whether nobody is to be told of it now."""
+        """Whether nobody is notified of it now."""
         return self.suppressed_by is not None or self.shelved_until is not None
 
     def row(self) -> dict[str, Any]:

@@ -301,7 +301,7 @@ class StreamReset(SQLModel, table=True):
 
 
 class NotifyReceiver(SQLModel, table=True):
-    """Who is told of incidents; a trigger notes each entry of the log for each of them."""
+    """Who is notified of incidents; a trigger queues each entry of the log for each of them."""
 
     __tablename__ = "notify_receivers"
 

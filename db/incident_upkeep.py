@@ -42,7 +42,7 @@ _EXPIRED = text(f"""
 class Clockwork:
     """How long each waits, in seconds, and where changed incidents are published (empty: nowhere).
 
-    A stream's silence is told by when its readings were stored, not by their own time: history
+    A stream's silence is measured by when its readings were stored, not by their own time: history
     that is sent again is not silent.
     """
 

@@ -144,12 +144,12 @@ def open_engine(settings: Settings, kept: int = 0) -> Engine:
         The embedded server cannot be started.
     """
     url = database_url(settings)
-    most = settings.database_pool_size + settings.database_pool_overflow
-    kept = min(max(settings.database_pool_size, kept), most)
+    maximum = settings.database_pool_size + settings.database_pool_overflow
+    kept = min(max(settings.database_pool_size, kept), maximum)
     engine = make_engine(
         url,
         pool_size=kept,
-        max_overflow=most - kept,
+        max_overflow=maximum - kept,
         pool_timeout=settings.database_pool_timeout_s,
         pool_recycle=settings.database_pool_recycle_s,
         connect_args=connect_args(settings, url),

@@ -1,4 +1,4 @@
-"""``python -m db.streams reset``: streams that begin anew, after an overhaul.
+"""``python -m db.streams reset``: restart streams after an overhaul.
 
 What was learnt of a stream (baseline, level, tail, window, open event) belongs to the machine as it
 was. The request is a row; the bridge that owns the stream hands it to the service with the stream's
@@ -27,14 +27,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m db.streams",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Begin streams anew after an overhaul: baseline, tail, window and event.",
+        description="Restart streams after an overhaul: baseline, tail, window and event.",
         epilog="examples:\n"
         "  python -m db.streams reset PUMP_001 --why 'new bearing'   # all its streams\n"
         "  python -m db.streams reset PUMP_001 --sensor S1\n\n"
         "A running bridge follows with the stream's next reading. Readings that are stored stay.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    reset = commands.add_parser("reset", help="begin an asset's streams anew")
+    reset = commands.add_parser("reset", help="restart an asset's streams")
     reset.add_argument("asset_id", nargs="+")
     reset.add_argument("--sensor", metavar="SENSOR_ID", help="only this one's streams")
     reset.add_argument("--why", help="noted with the request")
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     what = "its" if len(assets) == 1 else "their"
     which = f"sensor {sensor}" if sensor else f"all {what} streams"
-    print(f"{', '.join(assets)}: {which} begin anew with {what} next reading")
+    print(f"{', '.join(assets)}: {which} restart with {what} next reading")
     return 0
 
 

@@ -31,7 +31,7 @@ from training.cli.progress import ProgressDisplay
 from training.data.schedule_file import Schedules, read_schedules, suppressed
 from training.data.sensors import alike
 from training.data.sources import TrainingData, load_data
-from training.data.splits import Cut, by_asset, parse_cut, places, prepared
+from training.data.splits import Cut, by_asset, parse_cut, prepared, training_sizes
 from training.evaluation import plots
 from training.evaluation.measures import Scored, judged_on
 from training.fitting.parallel_fit import Result, Task, run_tasks
@@ -158,7 +158,7 @@ def tasks_of(
             options, missing="impute", max_imputed=max(1, len(data.feature_names) // 2)
         )
     assets = by_asset(data.streams)
-    cuts = {asset: places(streams, cut) for asset, streams in assets.items()}
+    cuts = {asset: training_sizes(streams, cut) for asset, streams in assets.items()}
     if all(
         k == len(stream.timestamps)
         for asset, streams in assets.items()
@@ -172,8 +172,10 @@ def tasks_of(
     for name, streams in (_fleets(data) if fleet else assets).items():
         at = [ends[id(stream)] for stream in streams]
         if teaches:
-            streams, at, said = _without_suppressed(streams, at, data.feature_names, teaches, name)
-            notes += said
+            streams, at, messages = _without_suppressed(
+                streams, at, data.feature_names, teaches, name
+            )
+            notes += messages
         try:
             ready = prepared(streams, at, data.feature_names, name, in_training)
         except TrainingError as error:
@@ -236,7 +238,7 @@ def in_order(
     scored = {(s.asset_id, s.sensor_id): s for result in results for s in result.scored}
     out = []
     for streams in by_asset(data.streams).values():
-        for stream, k in zip(streams, places(streams, cut), strict=True):
+        for stream, k in zip(streams, training_sizes(streams, cut), strict=True):
             if k < len(stream.timestamps):
                 key = (stream.asset_id, stream.sensor_id)
                 out.append(scored.get(key) or _unscored(stream, k, threshold))

@@ -97,7 +97,7 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
     registry = registry_of(settings)
     champion = load_champion(registry, settings.var_dir / "bundles")
     grouping, carried = _grouping(request, champion.bundle, champion.problem)
-    tasks, said = _tasks(request, grouping, policy, champion.bundle)
+    tasks, messages = _tasks(request, grouping, policy, champion.bundle)
     fingerprint = request.data.fingerprint()
     with (
         begun_run(registry, fingerprint, request.quality) as run_id,
@@ -107,7 +107,7 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
         folder = Path(scratch) / "bundle"
         sets = {r.name: r.model_set for r in results if r.model_set is not None}
         rules, kept = _kept(grouping, sets, champion.bundle, carried)
-        said += failed + [f"group {g!r}: its former model set is carried over" for g in kept]
+        messages += failed + [f"group {g!r}: its former model set is carried over" for g in kept]
         twins = _twins(results, champion.bundle, sets)
         trained = Trained(
             bundle=assemble(sets, rules, folder, carried, kept, twins),
@@ -137,7 +137,7 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
         *_unmeasured(request.data),
         *([champion.problem] if champion.problem else []),
     ]
-    notes += grouping.notes + said + [note for result in results for note in result.notes]
+    notes += grouping.notes + messages + [note for result in results for note in result.notes]
     return Outcome(trained, published, list(dict.fromkeys(notes)))
 
 
@@ -227,8 +227,8 @@ def _tasks(
     problem: TrainingError | None = None
     for group, data in grouping.groups.items():
         options = _options(request, champion, group)
-        data, said = without_suppressed(data, request.suppression, group)
-        notes += said
+        data, messages = without_suppressed(data, request.suppression, group)
+        notes += messages
         try:
             prepared = prepare(
                 data.streams,

@@ -112,8 +112,8 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         found = _compared(settings, arguments, registry, champion, version, err)
         print_comparison(out, found, champion, version)
         if not found.better:
-            said = "worse" if found.comparable else "not comparable"
-            out.print(f"not promoted, {said}: {found.reason}; --force promotes it all the same")
+            verdict = "worse" if found.comparable else "not comparable"
+            out.print(f"not promoted, {verdict}: {found.reason}; --force promotes it all the same")
             return EXIT_NOT_PROMOTED
         why = found.reason
     promote(registry, version, why)
@@ -151,9 +151,9 @@ def _compared(
     group = None if data.timed else recipe.get("group") or bundles[1].default_group
     data, skip, why = unseen(data, skip, bundles, group)
     if why:
-        told = f"; when it was trained: {tags[VERDICT_TAG]}" if VERDICT_TAG in tags else ""
+        recorded = f"; when it was trained: {tags[VERDICT_TAG]}" if VERDICT_TAG in tags else ""
         columns = [Column(bundle.version) for bundle in bundles]
-        why = f"{why}; give newer ones with --data{told}"
+        why = f"{why}; give newer ones with --data{recorded}"
         return Comparison(columns[0], columns[1], 0.0, False, False, why)
     with ProgressDisplay(err) as board:
         return compare(

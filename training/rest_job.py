@@ -174,7 +174,7 @@ class JobHeartbeat:
     Attributes
     ----------
     lost : bool
-        The row said that the job is not ours; the main thread was interrupted.
+        The row belongs to another owner; the main thread was interrupted.
     """
 
     def __init__(self, engine: Engine, job: Job) -> None:
@@ -238,13 +238,13 @@ class JobHeartbeat:
             return heartbeat_job(connection, self._job.id, self._owner, self._progress)
 
     def _beat(self) -> None:
-        told: dict[str, Any] | None = None
+        reported: dict[str, Any] | None = None
         last = -BEAT_S
         while not self._stop.wait(_EVERY_S):
-            news = self._progress is not told
+            news = self._progress is not reported
             if not news and time.monotonic() - last < BEAT_S:
                 continue
-            told, last = self._progress, time.monotonic()
+            reported, last = self._progress, time.monotonic()
             try:
                 ours = self._write()
             except AnomalyError:

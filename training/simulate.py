@@ -134,7 +134,7 @@ def simulate(
     seed : of everything; the same seed gives the same plant.
     interval_s : seconds between readings.
     ramp : how far every feature wanders, in noise sd, from the first to the last reading.
-    faults : faults injected into each asset, evenly spread after reading ``first_fault``.
+    faults : faults injected into each asset, evenly distributed after reading ``first_fault``.
     kinds : fault kinds to draw from, in turn.
     autocorrelation : of the noise, from one reading to the next, in [0, 1).
     """

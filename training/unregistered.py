@@ -33,8 +33,8 @@ def in_words(error: Exception) -> str:
     outside = type(error).__module__.split(".")[0] in _STORES
     if not (outside or isinstance(error, OSError | ImportError)):
         log.error("registering failed", exc_info=error)
-    said = str(error).strip().splitlines() or [type(error).__name__]
-    return without_login(said[0])[:300]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return without_login(lines[0])[:300]
 
 
 def keep(

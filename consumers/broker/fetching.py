@@ -29,7 +29,7 @@ Element = FetchedRecord | Nothing
 
 
 class Allowance:
-    """Bytes that one ``poll`` may still hand out, and that one record may inflate to.
+    """Bytes that one ``poll`` may still return, and that one record may inflate to.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class BoundedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
 
 
 def install(consumer: KafkaConsumer, buffer: int) -> None:
-    """Have a consumer hand out :class:`FetchedRecord` and :class:`Nothing`, bounded in memory.
+    """Have a consumer return :class:`FetchedRecord` and :class:`Nothing`, bounded in memory.
 
     Parameters
     ----------
@@ -123,9 +123,9 @@ def install(consumer: KafkaConsumer, buffer: int) -> None:
     fetcher, allowance = consumer._fetcher, Allowance(buffer)
     append, hand_out, parse = fetcher._append, fetcher.fetched_records, fetcher._parse_fetched_data
 
-    def appended(drained: Any, part: Any, most: int, update_offsets: bool) -> int:
-        count: int = append(drained, part, most, update_offsets)
-        return most if allowance.left <= 0 else count  # "enough for this time"
+    def appended(drained: Any, part: Any, max_records: int, update_offsets: bool) -> int:
+        count: int = append(drained, part, max_records, update_offsets)
+        return max_records if allowance.left <= 0 else count  # "enough for this time"
 
     def handed_out(*given: Any, **options: Any) -> Any:
         allowance.renew()

@@ -21,12 +21,12 @@ class InflateError(ValueError):
     """The bytes are not what the batch says they are."""
 
 
-def chunks(codec: int, data: bytes, most: int) -> Iterator[bytes]:
+def chunks(codec: int, data: bytes, max_bytes: int) -> Iterator[bytes]:
     """Inflate ``data``, by Kafka's number of the codec.
 
     Parameters
     ----------
-    most : int
+    max_bytes : int
         Bytes that one block may inflate to, where a format gives only whole blocks.
 
     Raises
@@ -36,16 +36,16 @@ def chunks(codec: int, data: bytes, most: int) -> Iterator[bytes]:
     if codec not in _CODECS:
         raise InflateError(f"compressed with codec {codec}, which is not known")
     try:
-        yield from _CODECS[codec](data, most)
+        yield from _CODECS[codec](data, max_bytes)
     except _ERRORS as error:
         raise InflateError(f"cannot be inflated ({str(error)[:200]})") from None
 
 
-def _plain(data: bytes, most: int) -> Iterator[bytes]:
+def _plain(data: bytes, max_bytes: int) -> Iterator[bytes]:
     yield data
 
 
-def _gzip(data: bytes, most: int) -> Iterator[bytes]:
+def _gzip(data: bytes, max_bytes: int) -> Iterator[bytes]:
     while data:  # members may follow one another
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
         while not inflater.eof:
@@ -58,30 +58,30 @@ def _gzip(data: bytes, most: int) -> Iterator[bytes]:
         data = inflater.unused_data
 
 
-def _snappy(data: bytes, most: int) -> Iterator[bytes]:
+def _snappy(data: bytes, max_bytes: int) -> Iterator[bytes]:
     if not data.startswith(_XERIAL):
-        yield _snappy_block(data, most)
+        yield _snappy_block(data, max_bytes)
         return
     at = _XERIAL_HEAD
     while at < len(data):
         end = at + 4 + int.from_bytes(data[at : at + 4], "big")
-        yield _snappy_block(data[at + 4 : end], most)
+        yield _snappy_block(data[at + 4 : end], max_bytes)
         at = end
 
 
-def _snappy_block(data: bytes, most: int) -> bytes:
+def _snappy_block(data: bytes, max_bytes: int) -> bytes:
     size = shift = 0
     for byte in data[:5]:
         size |= (byte & 0x7F) << shift
         shift += 7
         if byte < 0x80:
             break
-    if size > most:
-        raise InflateError(f"a block that inflates to {size} bytes; at most {most} are taken")
+    if size > max_bytes:
+        raise InflateError(f"a block that inflates to {size} bytes; at most {max_bytes} are taken")
     return bytes(snappy.decompress(data))
 
 
-def _lz4(data: bytes, most: int) -> Iterator[bytes]:
+def _lz4(data: bytes, max_bytes: int) -> Iterator[bytes]:
     while data:
         inflater = lz4.frame.LZ4FrameDecompressor()
         while not inflater.eof:
@@ -94,7 +94,7 @@ def _lz4(data: bytes, most: int) -> Iterator[bytes]:
         data = inflater.unused_data or b""
 
 
-def _zstd(data: bytes, most: int) -> Iterator[bytes]:
+def _zstd(data: bytes, max_bytes: int) -> Iterator[bytes]:
     with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
         while part := reader.read(CHUNK):
             yield part

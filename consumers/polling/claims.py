@@ -147,7 +147,7 @@ def find_start(
     Parameters
     ----------
     replaces_topic : bool
-        The partition is of a topic that took the place of an earlier one of its name.
+        The partition is of a topic that replaced an earlier one of its name.
     reset : str
         ``earliest`` or ``latest``: where to start when neither database nor group knows.
     seconds : float

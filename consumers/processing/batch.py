@@ -231,8 +231,8 @@ def build_request(
             body["arrived"] = [min(time, now).isoformat() for time in arrived]
         if reset := schedules.reset(stream.key):
             body["reset"] = reset
-        if told := schedules.false_alarms.get(asset):
-            body["false_alarms"] = told
+        if false_alarms := schedules.false_alarms.get(asset):
+            body["false_alarms"] = false_alarms
         if closed := schedules.closed_events.get(stream.key):
             body["closed_events"] = closed
         times += [item.reading.timestamp for item in stream.sent if item.reading]

@@ -35,7 +35,7 @@ log = logging.getLogger("consumers.bridge")
 #: What is logged of a stream that begins again, by the reason that the service gives.
 RESTARTS = {
     "clock_ahead": "its time had run ahead and is set back; the window begins again",
-    "reset": "it was asked for after an overhaul; what was learnt of the stream begins anew",
+    "reset": "it was asked for after an overhaul; the stream learns again",
     "bad_state": "its stored state could not be read, so the stream begins again",
 }
 

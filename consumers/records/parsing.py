@@ -94,7 +94,7 @@ def parse(record: Record, future_seconds: float, max_features: int = 1000) -> Re
     future_seconds : float
         How far a reading's time may lie after the record's, and after the present.
     max_features : int
-        Most features in one reading.
+        Maximum number of features in one reading.
     """
     document: Any = None
     if record.unreadable is not None:

@@ -41,14 +41,14 @@ _FLOODS = text("""
         SELECT *, CASE WHEN n > :begins THEN 1 WHEN n < :ends THEN 0 END AS mark FROM loads
     ), grouped AS (
         SELECT *, count(mark) OVER (ORDER BY at) AS stretch FROM marked
-    ), told AS (
+    ), alarms AS (
         SELECT at, COALESCE(until, at) AS until, n, stretch,
                COALESCE(max(mark) OVER (PARTITION BY stretch), 0) AS flood FROM grouped
     ), seen AS (
         SELECT n, flood, flood > lag(flood, 1, 0) OVER (ORDER BY at) AS begins,
                LEAST(until, :end) - GREATEST(at, CAST(:start AS timestamptz)) AS lasts,
                until > :start AND at < :end AS within
-        FROM told
+        FROM alarms
     )
     SELECT COALESCE(max(n) FILTER (WHERE within), 0) AS peak,
            COALESCE(extract(epoch FROM sum(lasts) FILTER (WHERE within AND flood = 1)), 0)
@@ -129,11 +129,11 @@ class AlarmLoad:
     Parameters
     ----------
     severities : alarms by their severity when they opened.
-    peak : most alarms of any ten minutes.
+    peak : the maximum of alarms in any ten minutes.
     flood_s, floods : seconds in flood, and how many there were.
     top : the ten streams with the most alarms.
     chattering : streams that chatter.
-    standing : most alarms that stood for over 24 hours at one time.
+    standing : the maximum of alarms that stood for over 24 hours at one time.
     """
 
     severities: dict[str, int]
@@ -162,7 +162,7 @@ def alarm_load(
 
     Parameters
     ----------
-    positions : operators who share the alarms; floods are told by each one's share.
+    positions : operators who share the alarms; floods are found by each one's share.
     """
     span = {"start": start, "end": end}
     bounds = {"begins": FLOOD_BEGINS * positions, "ends": FLOOD_ENDS * positions}

@@ -1,4 +1,4 @@
-"""What people said about spans of assets: rows, pages, and what follows from those in force."""
+"""Feedback on spans of assets: rows, pages, and what follows from those in force."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from db.queries.slices import WITHIN, after, slices, walk
 
 VERDICTS: Final = ("confirmed", "false_alarm", "expected", "unsure")
-#: Days over which the precision of incidents is told.
+#: Days over which the precision of incidents is computed.
 PRECISION_DAYS: Final = 90
 #: Readings of a span are counted up to here.
 MOST_COUNTED: Final = 1_000_000
@@ -136,7 +136,7 @@ def get_feedback(
 def closing_feedback(
     connection: Connection, incidents: Collection[UUID]
 ) -> dict[UUID, dict[str, Any]]:
-    """Find what closing these incidents said, by incident, unless it is withdrawn."""
+    """Find the feedback that closing these incidents gave, by incident, unless it is withdrawn."""
     rows = connection.execute(_OF_CLOSING, {"ids": [str(one) for one in incidents]}).mappings()
     return {row["incident_id"]: dict(row) for row in rows}
 
@@ -175,7 +175,7 @@ def feedback_page(
 def false_alarms(
     connection: Connection, days: int, assets: Collection[str] | None = None
 ) -> dict[str, int]:
-    """Count the false alarms in force of each asset that has any, said in the last ``days``."""
+    """Count the false alarms in force of each asset that has any, given in the last ``days``."""
     values = {"days": days, "assets": None if assets is None else list(assets)}
     return {row.asset_id: row.n for row in connection.execute(_FALSE_ALARMS, values)}
 
@@ -183,7 +183,7 @@ def false_alarms(
 def precision_by_group(
     connection: Connection, days: int = PRECISION_DAYS
 ) -> dict[str, tuple[int, int]]:
-    """Count confirmed incidents and false alarms by group, as said in the last ``days``.
+    """Count confirmed incidents and false alarms by group, given in the last ``days``.
 
     The group is empty where nothing stored tells it.
     """

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from db.queries.slices import WITHIN, slices, walk
 
-#: States of a step, the one that counts most first; a step without a reading has none of them.
+#: States of a step, in order of precedence; a step without a reading has none of them.
 STATES: Final = ("anomaly", "maintenance", "off", "warming_up", "normal")
 #: Assets that are listed at most.
 MOST_ASSETS: Final = 5000
@@ -31,7 +31,7 @@ _CELLS = text(f"""
 """)  # noqa: S608 (constants)
 _ASSETS = text("""
     SELECT asset_id, max(last_timestamp) AS last_at, max(updated_at) AS stored_at
-    FROM stream_states GROUP BY asset_id ORDER BY asset_id LIMIT :most
+    FROM stream_states GROUP BY asset_id ORDER BY asset_id LIMIT :limit
 """)
 _STREAMS = text("""
     SELECT NULLIF(sensor_id, '') AS sensor_id, NULLIF(feature, '') AS feature,
@@ -53,7 +53,7 @@ class Cell(NamedTuple):
 
 def fleet_assets(connection: Connection) -> list[dict[str, Any]]:
     """Assets that ever sent a reading, with the time of the last and when it was stored."""
-    rows = connection.execute(_ASSETS, {"most": MOST_ASSETS}).mappings()
+    rows = connection.execute(_ASSETS, {"limit": MOST_ASSETS}).mappings()
     return [dict(row) for row in rows]
 
 
@@ -72,9 +72,9 @@ def fleet_cells(
     for part in walk(connection, slices(connection, start, end)):
         for row in connection.execute(_CELLS, {**values, **part.values()}):
             cells = found.setdefault(row.asset_id, {})
-            told = Cell(row.cell, row.score, _state(row), row.alarming)
+            cell = Cell(row.cell, row.score, _state(row), row.alarming)
             before = cells.get(row.cell)  # a step that two slices share
-            cells[row.cell] = told if before is None else _worse(before, told)
+            cells[row.cell] = cell if before is None else _worse(before, cell)
     return {asset: [cells[at] for at in sorted(cells)] for asset, cells in sorted(found.items())}
 
 

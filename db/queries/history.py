@@ -201,14 +201,14 @@ def _total(
     return max(estimate, counted), False
 
 
-def _count(connection: Connection, filters: HistoryFilter, part: Slice, most: int) -> int:
-    """How many rows of a slice match, counted up to ``most``."""
+def _count(connection: Connection, filters: HistoryFilter, part: Slice, limit: int) -> int:
+    """How many rows of a slice match, counted up to ``limit``."""
     where, values = _where(filters, part)
     count = text(
         f"SELECT count(*) FROM (SELECT 1 FROM anomaly_detections WHERE {where} "  # noqa: S608
-        "LIMIT :most) m"
+        "LIMIT :limit) m"
     )
-    return int(connection.execute(count, {**values, "most": most}).scalar_one())
+    return int(connection.execute(count, {**values, "limit": limit}).scalar_one())
 
 
 def _estimate(connection: Connection, filters: HistoryFilter, part: Slice) -> int:

@@ -195,14 +195,14 @@ def _decode_cursor(cursor: str, filters: IncidentFilter) -> tuple[datetime, str]
         packed = cursor.encode("ascii")
         raw = base64.b64decode(packed + b"=" * (-len(packed) % 4), altchars=b"-_", validate=True)
         at, last, of = orjson.loads(raw)
-        place = datetime.fromisoformat(at), str(UUID(last))
-        if place[0].tzinfo is None or of != _fingerprint(filters):
+        position = datetime.fromisoformat(at), str(UUID(last))
+        if position[0].tzinfo is None or of != _fingerprint(filters):
             raise ValueError("of another query")
     except (ValueError, TypeError, AttributeError, binascii.Error):
         raise InputError(
             "cursor: not a next_cursor of this query", code="bad_cursor", field="cursor"
         ) from None
-    return place
+    return position
 
 
 _CLOSED_PERSISTENT = text("""

@@ -91,20 +91,20 @@ def export_readings(
             )
 
 
-def start_of_newest(connection: Connection, which: ReadingFilter, most: int) -> datetime | None:
-    """From when on there are at most ``most`` readings, of those that were asked for.
+def start_of_newest(connection: Connection, which: ReadingFilter, wanted: int) -> datetime | None:
+    """From when on there are at most ``wanted`` readings, of those that were asked for.
 
     Returns
     -------
     datetime or None
-        With ``most`` 0, just after the newest. None: there are no more than that in all.
+        With ``wanted`` 0, just after the newest. None: there are no more than that in all.
     """
     where, values = _where(which)
     rows = f"FROM anomaly_detections WHERE {where}"
     count = text(f"SELECT count(*) FROM (SELECT 1 {rows} LIMIT :left + 1) m")  # noqa: S608
     nth = text(f"SELECT timestamp {rows} ORDER BY timestamp DESC, id DESC LIMIT 1 OFFSET :left")
     connection.execute(text("SET LOCAL statement_timeout = 0"))
-    left = most
+    left = wanted
     for part in walk(connection, slices(connection, which.start, which.end)):
         asked = {**values, **part.values(), "left": left}
         found = int(connection.execute(count, asked).scalar_one())

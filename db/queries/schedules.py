@@ -164,7 +164,7 @@ def request_reset(
     reason: str | None = None,
     token: str | None = None,
 ) -> dict[str, Any]:
-    """Ask that a stream, or all of an asset, begin anew; the request's row."""
+    """Request the restart of a stream, or of all of an asset; return the request's row."""
     given = {"asset_id": asset_id, "sensor_id": sensor_id, "reason": reason, "who": who,
              "token": token}  # fmt: skip
     made = connection.execute(_RESET, given).mappings().first()

@@ -36,7 +36,7 @@ def test_a_reset_is_applied_within_seconds_though_the_bridge_has_the_state_in_me
 
     monkeypatch.setenv("DATABASE_URL", engine.url.render_as_string(hide_password=False))
     assert streams.main(["reset", "PUMP_001", "--why", "new bearing", "--who", "ANNA"]) == 0
-    assert "begin anew" in capsys.readouterr().out
+    assert "restart with" in capsys.readouterr().out
     deadline = time.monotonic() + RESET_SECONDS
     while not marks(stage, "restarted") and time.monotonic() < deadline:
         sent += stage.produce(records(plant, row, row + 1))
@@ -56,7 +56,7 @@ def test_a_reset_is_applied_within_seconds_though_the_bridge_has_the_state_in_me
     assert tuple(found) == ("reset", "restarted")
     after = stage.sql("SELECT state FROM stream_states WHERE asset_id = 'PUMP_001'")[0][0]
     assert after["reset"][0] == 1
-    assert "begins anew with the reading" in bridge.text()
+    assert "learns again with the reading" in bridge.text()
     # a bridge that is new to the stream does not apply it again
     bridge.kill()
     sent += stage.produce(records(plant, row, row + 5))

@@ -85,7 +85,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("window", None, "window", int, "readings the LSTM looks at (30)"),
     Parameter("hidden", LSTM_AUTOENCODER, "hidden", int, "LSTM units, a multiple of 4 (32)"),
     Parameter("code", LSTM_AUTOENCODER, "code", int, "width of the code (half the features, 2..8)"),
-    Parameter("epochs", LSTM_AUTOENCODER, "epochs", int, "most epochs (12)"),
+    Parameter("epochs", LSTM_AUTOENCODER, "epochs", int, "maximum number of epochs (12)"),
     Parameter("batch-size", LSTM_AUTOENCODER, "batch_size", int, "windows in a mini-batch (128)"),
     Parameter(
         "learning-rate", LSTM_AUTOENCODER, "learning_rate", float, "of Adam, at its peak (0.015)"

@@ -1,4 +1,4 @@
-"""What people said of stored readings: which are healthy, which are faults, which are neither."""
+"""People's feedback on stored readings: which are healthy, which are faults, which are neither."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Judgements:
     ----------
     spans : rows with ``asset_id, sensor_id, feature, starts_at, ends_at, verdict``; a sensor or
         feature of None means all of them.
-    counts : readings judged so far, by what was said.
+    counts : readings judged so far, by verdict.
     """
 
     spans: Iterable[Any] = ()
@@ -51,7 +51,7 @@ class Judgements:
         stream: tuple[str, str | None, str | None],
         times: npt.NDArray[np.datetime64],
     ) -> npt.NDArray[np.int8]:
-        """Return what was said of a stream's readings (n,)."""
+        """Return the verdicts on a stream's readings (n,)."""
         asset, sensor, feature = stream
         found = np.zeros(len(times), np.int8)
         for span in self._by_asset.get(asset, ()):

@@ -5,7 +5,7 @@ is learnt is a fault missed. Alarms of fewer than LASTING anomalous readings sta
 are what the budget allows on normal operation, and a calibration without its own largest
 magnitudes ratchets: each training would alarm more often than the one before (docs/detection.md).
 
-What people said goes before that: false alarms are healthy however long they lasted, confirmed
+What people reported goes before that: false alarms are healthy however long they lasted, confirmed
 faults stay among the data, labelled, so that nothing is fitted on them but what would find them can
 be told, and expected behaviour is neither learnt nor judged on.
 """
@@ -139,12 +139,12 @@ def to_streams(
         if not len(grown):
             continue
         times, values = grown.arrays(len(columns))
-        said = judgements.of((asset, sensor, feature), times)
-        keep = np.ones(len(grown), bool) if keep_events else grown.normal(said == HEALTHY)
-        left_out += int((~keep & (said == 0)).sum())
-        keep = (keep | (said == FAULT)) & (said != EXPECTED)
+        judged = judgements.of((asset, sensor, feature), times)
+        keep = np.ones(len(grown), bool) if keep_events else grown.normal(judged == HEALTHY)
+        left_out += int((~keep & (judged == 0)).sum())
+        keep = (keep | (judged == FAULT)) & (judged != EXPECTED)
         if keep.any():
-            labels = (said[keep] == FAULT).astype(np.int8) if (said == FAULT).any() else None
+            labels = (judged[keep] == FAULT).astype(np.int8) if (judged == FAULT).any() else None
             made.append(Stream(asset, sensor, times[keep], values[keep], labels))
             singles.append(feature)
     source += judgements.note()
@@ -190,8 +190,8 @@ class _Growing:
         """Whether a reading is of maintenance, or of a machine that was off."""
         if self._suppressor is None:
             return False
-        said = self._suppressor.take(self._off, reading.timestamp, reading.features)
-        return said is not None
+        judged = self._suppressor.take(self._off, reading.timestamp, reading.features)
+        return judged is not None
 
     def add(self, reading: StoredReading, columns: dict[str, int]) -> None:
         """Append a reading; a new feature gets the next column."""

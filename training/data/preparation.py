@@ -125,10 +125,10 @@ def without_labelled(streams: Sequence[Stream]) -> tuple[list[Stream], list[str]
 
 
 def impute_first(
-    streams: Sequence[Stream], cut: Sequence[int], most: int
+    streams: Sequence[Stream], cut: Sequence[int], max_gap: int
 ) -> tuple[list[Stream], int]:
     """Fill the holes of the first ``cut`` readings of each stream; return how many were filled."""
-    first, filled = impute([s.values[:k] for s, k in zip(streams, cut, strict=True)], most)
+    first, filled = impute([s.values[:k] for s, k in zip(streams, cut, strict=True)], max_gap)
     if not filled:
         return list(streams), 0
     out = []
@@ -146,15 +146,15 @@ def counters(parts: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
     """
     out = []
     for column, name in enumerate(names):
-        told = [
+        long_enough = [
             part[:, column] for part in parts if (~np.isnan(part[:, column])).sum() >= LEAST_ROWS
         ]
-        if told and all(counts_up(x) for x in told):
+        if long_enough and all(counts_up(x) for x in long_enough):
             out.append(name)
     return out
 
 
-def said_of_counters(gone: Sequence[str], names: Sequence[str], what: str) -> str:
+def note_on_counters(gone: Sequence[str], names: Sequence[str], what: str) -> str:
     """Return the note on features left out since they only rise.
 
     Raises
@@ -174,7 +174,7 @@ def _without_counters(
     gone = counters([s.values for s in streams], names)
     if not gone:
         return streams, names
-    notes.append(said_of_counters(gone, names, what))
+    notes.append(note_on_counters(gone, names, what))
     use = [j for j, name in enumerate(names) if name not in gone]
     return [replace(s, values=s.values[:, use]) for s in streams], [names[j] for j in use]
 
@@ -194,9 +194,9 @@ def without_missing(
     if not absent.any():
         return list(streams), list(feature_names), []
     worst = int(np.argmax(absent))
-    told = f"{feature_names[worst]!r} ({int(absent[worst])} of {rows} readings)"
+    worst_feature = f"{feature_names[worst]!r} ({int(absent[worst])} of {rows} readings)"
     if missing == "refuse":
-        raise TrainingError(f"{what}: values are missing, most of {told}")
+        raise TrainingError(f"{what}: values are missing, most of {worst_feature}")
     notes = []
     use = np.flatnonzero(absent <= MOST_MISSING * rows).tolist()
     if not use:
@@ -215,7 +215,7 @@ def without_missing(
     if left < LEAST_ROWS:
         raise TrainingError(
             f"{what}: {left} readings are left after those with missing values, at least"
-            f" {LEAST_ROWS} needed; most are missing of {told}"
+            f" {LEAST_ROWS} needed; most are missing of {worst_feature}"
         )
     if left < rows:
         few = "a value" if imputed(len(use)) == 0 else f"more than {imputed(len(use))} values"

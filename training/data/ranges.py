@@ -40,9 +40,9 @@ def range_of(streams: Sequence[Stream], timed: bool) -> dict[str, Any]:
 
 
 def newer_from(stream: Stream, ranges: Sequence[Mapping[str, Any]]) -> int | None:
-    """Place from which on a stream's readings are newer than all that the ranges hold.
+    """Return the index from which on a stream's readings are newer than all that the ranges hold.
 
-    None where that cannot be told: a range is not recorded, or its times were made up. A stream
+    None where that is unknown: a range is not recorded, or its times were made up. A stream
     that a range does not know must be newer than all of its streams.
     """
     past = 0

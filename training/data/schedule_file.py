@@ -80,11 +80,11 @@ def read_schedules(path: Path) -> Schedules:
     for name, entries in content.items():
         if not isinstance(entries, list):
             raise TrainingError(f"{path}: {name}: must be a list")
-        for place, entry in enumerate(entries):
+        for index, entry in enumerate(entries):
             try:
-                found[name].append(_entry(kinds[name], entry, f"{place + 1}"))
+                found[name].append(_entry(kinds[name], entry, f"{index + 1}"))
             except (InputError, msgspec.ValidationError) as error:
-                raise TrainingError(f"{path}: {name}[{place}]: {error}") from None
+                raise TrainingError(f"{path}: {name}[{index}]: {error}") from None
     planned, off = found["maintenance_windows"], tuple(found["off_conditions"])
     return Schedules(
         Suppression(tuple(one for one in planned if one.training), off),

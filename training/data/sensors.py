@@ -38,9 +38,9 @@ def alike(streams: Sequence[Stream]) -> list[tuple[Sensors, list[int]]]:
         sizes: dict[Sensors, int] = {}
         for i in left:
             sizes[have[i]] = sizes.get(have[i], 0) + rows[i]
-        most = max(sizes, key=lambda sensors: (bool(sensors), sizes[sensors]))
-        lot = [i for i in left if have[i] == most or (most and have[i] > most)]
-        out.append((most, lot))
+        largest = max(sizes, key=lambda sensors: (bool(sensors), sizes[sensors]))
+        lot = [i for i in left if have[i] == largest or (largest and have[i] > largest)]
+        out.append((largest, lot))
         left = [i for i in left if i not in lot]
     return out
 
@@ -69,17 +69,17 @@ def split_by_sensors(grouping: Grouping, *, fixed: bool = False) -> Grouping:
         notes += _beyond(data, members, first)
         for sensors, others in lots[1:]:
             part = _only(data, others, sensors)
-            said = f"{_names(part)}: lacks {_features(data, first - sensors)}, which others have"
+            problem = f"{_names(part)}: lacks {_features(data, first - sensors)}, which others have"
             if not sensors:
                 notes.append(f"{_names(part)}: hardly anything measured: left out")
             elif fixed or part.rows < LEAST_ROWS:
                 why = "" if fixed else f" ({part.rows} readings are too few for a group)"
-                notes.append(f"{said}: left out{why}; --features names what all have")
+                notes.append(f"{problem}: left out{why}; --features names what all have")
             else:
                 own = f"{name}_{data.streams[others[0]].asset_id}"
                 groups[own] = part
                 notes.append(
-                    f"{said}: a group of its own, {own!r} (--group-by and --groups name others)"
+                    f"{problem}: a group of its own, {own!r} (--group-by and --groups name others)"
                 )
                 rules += [
                     Rule(own, escape(s.asset_id), escape(s.sensor_id or "")) for s in part.streams
@@ -115,6 +115,6 @@ def _assets(streams: Sequence[Stream]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _features(data: TrainingData, places: Sensors) -> str:
-    names = [data.feature_names[j] for j in sorted(places)]
+def _features(data: TrainingData, indexes: Sensors) -> str:
+    names = [data.feature_names[j] for j in sorted(indexes)]
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -17,7 +17,7 @@ from training.data.preparation import (
     Prepared,
     counters,
     impute_first,
-    said_of_counters,
+    note_on_counters,
 )  # fmt: skip
 
 #: ISO 8601's short form of a day from 1970 on; twenty million rows of an asset are no cut
@@ -47,7 +47,7 @@ def parse_cut(text: str) -> Cut:
     return np.datetime64(at.replace(tzinfo=None), "us")
 
 
-def places(streams: Sequence[Stream], cut: Cut) -> list[int]:
+def training_sizes(streams: Sequence[Stream], cut: Cut) -> list[int]:
     """Return how many first readings of each stream of ONE asset are trained on.
 
     With a number of rows and several streams, the asset's readings are counted in the order of
@@ -92,7 +92,7 @@ def prepared(
         notes.append(f"{what}: {', '.join(gone)}: mostly missing before the cut, not used")
     rising = counters([part[:, use] for part in parts], [names[j] for j in use])
     if rising:
-        notes.append(said_of_counters(rising, [names[j] for j in use], what))
+        notes.append(note_on_counters(rising, [names[j] for j in use], what))
         use = [j for j in use if names[j] not in rising]
     out, cuts = [], []
     for stream, k in zip(streams, cut, strict=True):

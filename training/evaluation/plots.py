@@ -110,12 +110,12 @@ def roc_pr(found: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def timeline(scored: Sequence[Scored], title: str, most: int = 8) -> Figure:
+def timeline(scored: Sequence[Scored], title: str, max_streams: int = 8) -> Figure:
     """Draw final score and threshold over time, one panel per stream; labelled faults are shaded.
 
-    With more than ``most`` streams, those with the most alarms are shown.
+    With more than ``max_streams`` streams, those with the most alarms are shown.
     """
-    chosen = sorted(scored, key=lambda one: -int(one.is_anomaly.sum()))[:most]
+    chosen = sorted(scored, key=lambda one: -int(one.is_anomaly.sum()))[:max_streams]
     order = {id(one): at for at, one in enumerate(scored)}
     chosen.sort(key=lambda one: order[id(one)])
     figure = new_figure(10, 0.8 + 1.5 * max(1, len(chosen)))

@@ -29,7 +29,7 @@ from training.cli.progress import ProgressDisplay, pump
 from training.data.preparation import LEAST_ROWS, Prepared, without_labelled
 from training.data.ranges import range_of
 from training.evaluation.measures import Scored
-from training.fitting.power import Power, measure_power, score_with_places
+from training.fitting.power import Power, measure_power, score_with_points
 
 _queue: Any = None  # in a worker: where its progress goes
 
@@ -199,7 +199,7 @@ def _judge(task: Task, result: Result, model_set: ModelSet, progress: Progress |
     def set_of(stream: Stream) -> ModelSet:
         return model_set
 
-    result.scored, places = score_with_places(
+    result.scored, points = score_with_points(
         set_of, names, streams, task.policy, skip, task.options.seed,
         criticality=task.criticality, progress=progress, stage="held-out scoring",
         suppression=task.suppression,
@@ -207,7 +207,7 @@ def _judge(task: Task, result: Result, model_set: ModelSet, progress: Progress |
     if not task.power:
         return
     result.power = measure_power(
-        set_of, names, streams, result.scored, places, skip, task.policy,
+        set_of, names, streams, result.scored, points, skip, task.policy,
         seed=task.options.seed, progress=progress,
     )  # fmt: skip
     if result.power is None:

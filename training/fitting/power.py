@@ -8,7 +8,7 @@ standard deviations of the feature within the stream. A feature whose step of 6 
 often than half the time, at criticality medium, is *not watched*. One that stood still when the set
 was fitted has no deviation: it is moved by a tenth of its value instead.
 
-All faults begin at the same few places. The stream's state and window there are noted while the
+All faults begin at the same few points. The stream's state and window there are noted while the
 held-out part is scored, so each fault costs the readings that follow it, and those only until all
 budgets have seen it.
 """
@@ -52,13 +52,13 @@ MOVES: Final = ("moves", 0.0)  # of a feature that stood still, instead of WATCH
 HALF: Final = 0.5
 #: Features that all trials are made on; of the others WATCH alone, for the time it takes.
 MOST_FEATURES: Final = 64
-_CANDIDATES = 3 * INJECTIONS  # places noted, of which the calmest are taken
+_CANDIDATES = 3 * INJECTIONS  # points noted, of which the calmest are taken
 _STAGES = (0, 4, 12, SEEN)  # a fault that all budgets saw goes no further
 _BATCH = 200  # faults scored in one call: windows of 200 x SEEN readings are a few ten MB
 
 
 @dataclass(slots=True)
-class Place:
+class InjectionPoint:
     """Where faults begin: reading ``at`` of stream ``stream``, and what the stream remembers."""
 
     stream: int
@@ -77,7 +77,7 @@ class Power:
     shares : by feature and trial (see :func:`trial_name`), the share seen at each budget.
     injected : faults injected of each feature and trial.
     not_used : features that no detector sees.
-    still : features that stood still in the readings held out: nothing can be said of them.
+    still : features that stood still in the readings held out: nothing is known of them.
     """
 
     budgets: list[str]
@@ -147,7 +147,7 @@ def trial_name(trial: tuple[str, float]) -> str:
     return f"{kind} {size:g} sd" if size else kind
 
 
-def score_with_places(
+def score_with_points(
     model_set_of: Callable[[Stream], ModelSet],
     names: Sequence[str],
     streams: Sequence[Stream],
@@ -155,21 +155,21 @@ def score_with_places(
     skip: Sequence[int],
     seed: int = 0,
     **how: Any,
-) -> tuple[list[Scored], list[Place]]:
-    """Score what follows ``skip``, and note the places where faults could begin.
+) -> tuple[list[Scored], list[InjectionPoint]]:
+    """Score what follows ``skip``, and note the points where faults could begin.
 
     ``how`` is handed on to :func:`training.fitting.stream_scores.score_streams`.
     """
-    places: list[Place] = []
+    points: list[InjectionPoint] = []
 
     def note(stream: int, at: int, state: dict[str, Any] | None, window: list[Reading]) -> None:
-        places.append(Place(stream, at, state, window))
+        points.append(InjectionPoint(stream, at, state, window))
 
     stops = _candidates(streams, skip, seed)
     scored = score_streams(
         model_set_of, names, streams, policy, skip=skip, stops=stops, note=note, **how
     )
-    return scored, places
+    return scored, points
 
 
 def _candidates(streams: Sequence[Stream], skip: Sequence[int], seed: int) -> list[list[int]]:
@@ -189,8 +189,8 @@ def _candidates(streams: Sequence[Stream], skip: Sequence[int], seed: int) -> li
     return out
 
 
-def _thinned(starts: NDArray[np.int64], most: int = 10_000) -> NDArray[np.int64]:
-    return starts[:: max(1, len(starts) // most)]
+def _thinned(starts: NDArray[np.int64], max_rows: int = 10_000) -> NDArray[np.int64]:
+    return starts[:: max(1, len(starts) // max_rows)]
 
 
 def measure_power(
@@ -198,7 +198,7 @@ def measure_power(
     names: Sequence[str],
     streams: Sequence[Stream],
     scored: Sequence[Scored],
-    places: Sequence[Place],
+    points: Sequence[InjectionPoint],
     skip: Sequence[int],
     policy: ScoringPolicy,
     *,
@@ -207,14 +207,14 @@ def measure_power(
     progress: Progress | None = None,
     stage: str = "injected faults",
 ) -> Power | None:
-    """Inject faults at ``places`` and count those seen; None where nothing could be injected.
+    """Inject faults at ``points`` and count those seen; None where nothing could be injected.
 
     Parameters
     ----------
-    scored, places
+    scored, points
         As :func:`score_with_places` gave them for the same streams.
     """
-    calm = _calm_places(scored, places, skip, policy)
+    calm = _calm_points(scored, points, skip, policy)
     if not calm:
         return None
     experiment = _Experiment(model_set_of, names, streams, scored, calm, skip, policy, seed)
@@ -240,18 +240,21 @@ def measure_power(
     return power
 
 
-def _calm_places(
-    scored: Sequence[Scored], places: Sequence[Place], skip: Sequence[int], policy: ScoringPolicy
-) -> list[Place]:
-    """INJECTIONS places, those first where least alarms as it is; a few may have to do twice."""
+def _calm_points(
+    scored: Sequence[Scored],
+    points: Sequence[InjectionPoint],
+    skip: Sequence[int],
+    policy: ScoringPolicy,
+) -> list[InjectionPoint]:
+    """Return INJECTIONS points, the calmest first; where there are fewer, some occur twice."""
     budget = policy.budgets["medium"]
     alarms = []
-    for place in places:
-        start = place.at - skip[place.stream]
-        p = scored[place.stream].p[start : start + SEEN]
+    for point in points:
+        start = point.at - skip[point.stream]
+        p = scored[point.stream].p[start : start + SEEN]
         alarms.append(float((p <= budget).sum()) if np.isfinite(p).any() else np.inf)
     order = np.argsort(alarms, kind="stable")
-    usable = [places[k] for k in order.tolist() if np.isfinite(alarms[k])][:INJECTIONS]
+    usable = [points[k] for k in order.tolist() if np.isfinite(alarms[k])][:INJECTIONS]
     return [usable[k % len(usable)] for k in range(INJECTIONS)] if usable else []
 
 
@@ -267,7 +270,7 @@ class _Run:
     """One fault on its way through the readings that follow its start."""
 
     key: tuple[int, str]  # of the feature and the trial
-    place: Place
+    point: InjectionPoint
     readings: list[Reading]
     before: Floats  # (SEEN,) p without the fault
     state: dict[str, Any] | None
@@ -276,7 +279,7 @@ class _Run:
 
 
 class _Experiment:
-    """The same places, signs and donors for every feature and trial."""
+    """The same points, signs and donors for every feature and trial."""
 
     def __init__(
         self,
@@ -284,7 +287,7 @@ class _Experiment:
         names: Sequence[str],
         streams: Sequence[Stream],
         scored: Sequence[Scored],
-        places: Sequence[Place],
+        points: Sequence[InjectionPoint],
         skip: Sequence[int],
         policy: ScoringPolicy,
         seed: int,
@@ -292,38 +295,38 @@ class _Experiment:
         self.model_set_of = model_set_of
         self.names = list(names)
         self.streams = streams
-        self.places = places
+        self.points = points
         self.rng = np.random.default_rng([seed, 1])
         self.budgets = np.array(list(policy.budgets.values()))
         self.policy = _Silent(**{f.name: getattr(policy, f.name) for f in fields(policy)})
-        self.signs = self.rng.choice((-1, 1), len(places)).tolist()
+        self.signs = self.rng.choice((-1, 1), len(points)).tolist()
         self.times, self.before, self.calm, self.donors = [], [], [], []
-        self.spread: dict[int, Floats] = {}
-        for place in places:
-            stream, past = streams[place.stream], skip[place.stream]
-            part = stream.take(slice(place.at, place.at + SEEN))
+        self.deviation: dict[int, Floats] = {}
+        for point in points:
+            stream, past = streams[point.stream], skip[point.stream]
+            part = stream.take(slice(point.at, point.at + SEEN))
             self.calm.append(part.values)
             self.times.append([r.timestamp for r in readings_of(part, names)])
-            start = place.at - past
-            self.before.append(scored[place.stream].p[start : start + SEEN])
-            other = self._elsewhere(len(stream.values), place.at)
+            start = point.at - past
+            self.before.append(scored[point.stream].p[start : start + SEEN])
+            other = self._elsewhere(len(stream.values), point.at)
             self.donors.append(stream.values[other : other + SEEN])
-            if place.stream not in self.spread:
-                self.spread[place.stream] = within(stream)
+            if point.stream not in self.deviation:
+                self.deviation[point.stream] = within(stream)
 
     def _elsewhere(self, n: int, at: int) -> int:
-        """Another place of the stream, as far away as its length allows within a random choice."""
+        """Draw another index of the stream, as far away as its length allows."""
         tries = self.rng.integers(0, n - SEEN + 1, 20)
         far = tries[np.abs(tries - at) >= SEEN]
         return int(far[0] if len(far) else tries[np.argmax(np.abs(tries - at))])
 
     def moves(self, j: int) -> bool:
         """Whether a feature varies, so that a standard deviation means something."""
-        return any(self.spread[place.stream][j] > 0 for place in self.places)
+        return any(self.deviation[point.stream][j] > 0 for point in self.points)
 
     def shares(self, j: int, trials: Sequence[tuple[str, float]]) -> dict[str, list[float]]:
         """Share of one feature's faults seen at each budget, by trial."""
-        runs = [self._begin(k, j, trial) for trial in trials for k in range(len(self.places))]
+        runs = [self._begin(k, j, trial) for trial in trials for k in range(len(self.points))]
         for first, last in pairwise(_STAGES):
             waiting = [run for run in runs if not run.seen.all()]
             for start in range(0, len(waiting), _BATCH):
@@ -336,7 +339,7 @@ class _Experiment:
 
     def _begin(self, k: int, j: int, trial: tuple[str, float]) -> _Run:
         kind, size = trial
-        place, values = self.places[k], self.calm[k]
+        point, values = self.points[k], self.calm[k]
         if kind == "likeness":
             values = values.copy()
             values[:, j] = self.donors[k][:, j]
@@ -345,20 +348,20 @@ class _Experiment:
             values[:, j] += np.maximum(0.1 * np.abs(values[:, j]), 1e-3)
         else:
             fault = Fault(kind, 0, SEEN, (j,), size, (self.signs[k],))
-            values = inject(values, fault, self.spread[place.stream], self.rng)
+            values = inject(values, fault, self.deviation[point.stream], self.rng)
         readings = [
             Reading(time, {n: v for n, v in zip(self.names, row, strict=True) if v == v})
             for time, row in zip(self.times[k], values.tolist(), strict=True)
         ]
         seen = np.zeros(len(self.budgets), bool)
-        return _Run((j, trial_name(trial)), place, readings, self.before[k], place.state,
-                    place.window, seen)  # fmt: skip
+        return _Run((j, trial_name(trial)), point, readings, self.before[k], point.state,
+                    point.window, seen)  # fmt: skip
 
     def _advance(self, runs: Sequence[_Run], first: int, last: int) -> None:
         """Score readings ``first`` to ``last - 1`` of each fault, and note who has seen it."""
         by_set: dict[int, tuple[ModelSet, list[_Run]]] = {}
         for run in runs:
-            model_set = self.model_set_of(self.streams[run.place.stream])
+            model_set = self.model_set_of(self.streams[run.point.stream])
             by_set.setdefault(id(model_set), (model_set, []))[1].append(run)
         for model_set, members in by_set.values():
             works = [self._work(run, first, last) for run in members]
@@ -374,7 +377,7 @@ class _Experiment:
                 run.seen |= news.any(axis=0)
 
     def _work(self, run: _Run, first: int, last: int) -> StreamWork:
-        stream = self.streams[run.place.stream]
+        stream = self.streams[run.point.stream]
         return StreamWork(stream.asset_id, stream.sensor_id, None, "medium", run.state,
                           run.window, run.readings[first:last])  # fmt: skip
 

@@ -61,8 +61,8 @@ def score_streams(
     progress, stage
         Where to report readings done.
     stops : sequence of sequences of int, optional
-        Places of each stream, rising, none before what is reported, of which ``note`` is told:
-        number of the stream, place, state and window there.
+        Indexes of each stream, rising, none before what is reported, at which ``note`` is called:
+        with the stream's number, the index, the state and the window there.
     suppression : Suppression, optional
         When alarms are none.
     """
@@ -74,8 +74,8 @@ def score_streams(
         begin = max(0, past - WARM_UP)
         rows: list[dict[str, Any]] = []
         ids = (stream.asset_id, stream.sensor_id, None)
-        halts = [place - begin for place in stops[i]] if stops else []
-        tell = None if note is None else _placed(note, i, begin)
+        halts = [index - begin for index in stops[i]] if stops else []
+        tell = None if note is None else _with_stream(note, i, begin)
         for part in replay(
             model_set_of(stream), ids, readings_of(stream, names, begin), policy, criticality,
             halts, tell, suppression,
@@ -92,7 +92,7 @@ def score_streams(
     return out
 
 
-def _placed(
+def _with_stream(
     note: Callable[[int, int, dict[str, Any] | None, list[Reading]], None], stream: int, begin: int
 ) -> Note:
     return lambda at, state, window: note(stream, begin + at, state, window)

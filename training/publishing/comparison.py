@@ -32,7 +32,7 @@ from training.evaluation.measures import (
     confusion,
     labelled_events,
 )
-from training.fitting.power import HALF, WATCH, Power, measure_power, score_with_places
+from training.fitting.power import HALF, WATCH, Power, measure_power, score_with_points
 
 #: a challenger may raise this many times the budget, or this many times the champion's rate
 BUDGET_SLACK = 2.0
@@ -218,12 +218,12 @@ def _set_for(
 
 @dataclass(slots=True)
 class _Part:
-    """The streams of one of the challenger's groups, with their places among all."""
+    """The streams of one of the challenger's groups, with their indexes among all."""
 
     group: str
     data: TrainingData
     skip: list[int]
-    places: list[int]
+    points: list[int]
 
 
 def _by_group(
@@ -269,13 +269,13 @@ def _fill(
             return sets[id(stream)]
 
         names, streams = part.data.feature_names, part.data.streams
-        mine, places = score_with_places(
+        mine, points = score_with_points(
             set_of, names, streams, policy, part.skip,
             progress=progress, stage=f"{name}: held-out",
         )  # fmt: skip
         scored += mine
         power = measure_power(
-            set_of, names, streams, mine, places, part.skip, policy,
+            set_of, names, streams, mine, points, part.skip, policy,
             trials=(WATCH,), progress=progress, stage=f"{name}: injected faults",
         )  # fmt: skip
         if power is not None:

@@ -134,7 +134,7 @@ def _params(values: Mapping[str, Any]) -> dict[str, str]:
 def _pictures(result: Result, training: Training) -> None:
     import mlflow
 
-    place = f"pictures/{_plain(result.name)}" if len(training.results) > 1 else "pictures"
+    directory = f"pictures/{_plain(result.name)}" if len(training.results) > 1 else "pictures"
     if result.scored:
         found = training.measured[result.name]
         budgets = {name: training.policy.threshold(name) for name in training.policy.budgets}
@@ -146,10 +146,10 @@ def _pictures(result: Result, training: Training) -> None:
         if found.curves is not None:
             figures["roc_pr"] = plots.roc_pr(found.curves)
         for name, figure in figures.items():
-            mlflow.log_figure(figure, f"{place}/{name}.png")
+            mlflow.log_figure(figure, f"{directory}/{name}.png")
     history = _history(result)
     if history:
-        mlflow.log_figure(plots.loss_curves(history), f"{place}/loss_curves.png")
+        mlflow.log_figure(plots.loss_curves(history), f"{directory}/loss_curves.png")
 
 
 def _children(task: Task, result: Result, training: Training, experiment_id: str) -> None:

@@ -135,10 +135,10 @@ def _imported(registry: Registry, settings: Settings, version: str, alias: str) 
         if alias == CHALLENGER:
             import_alias(registry, CHAMPION, cache)
     except Exception as error:  # MLflow, BentoML and the disk raise what they like
-        said = error.message if isinstance(error, AnomalyError) else f"{error!r:.300}"
+        reason = error.message if isinstance(error, AnomalyError) else f"{error!r:.300}"
         log.warning(
             "version %s is registered and %s, but could not be imported into the Bento store"
-            " (that matters for the next 'bentoml build' only): %s", version, alias, said,
+            " (that matters for the next 'bentoml build' only): %s", version, alias, reason,
         )  # fmt: skip
     return stored
 

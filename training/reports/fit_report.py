@@ -141,17 +141,17 @@ def print_power(console: Console, results: Sequence[Result]) -> None:
 def watched(group: str, power: Power) -> str:
     """Which features of a group are not watched, in a sentence."""
     blind, unused = [f for f in power.not_watched if f in power.shares], power.not_used
-    said = []
+    remarks = []
     if blind:
-        said.append(
+        remarks.append(
             f"{_listed(blind)}: NOT watched (a step of 6 sd, or any movement of what stood still,"
             " is seen less than half the time)"
         )
     if unused:
-        said.append(f"{_listed(unused)}: NOT watched (not used by any detector)")
+        remarks.append(f"{_listed(unused)}: NOT watched (not used by any detector)")
     if power.still:
-        said.append(f"{_listed(power.still)}: stood still in what was held out, so not measured")
-    return f"{group}: " + ("; ".join(said) or f"all {len(power.shares)} features are watched")
+        remarks.append(f"{_listed(power.still)}: stood still in what was held out, so not measured")
+    return f"{group}: " + ("; ".join(remarks) or f"all {len(power.shares)} features are watched")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -82,10 +82,10 @@ def write_page(path: Path, quality: Quality, data: TrainingData) -> None:
     path.write_text("\n".join(parts) + "</html>\n", encoding="utf-8")
 
 
-def _picture(data: TrainingData, number: int, most: int = 12) -> bytes:
+def _picture(data: TrainingData, number: int, max_features: int = 12) -> bytes:
     """Draw the first features of a stream over time, as PNG."""
     stream = data.streams[number]
-    names = data.feature_names[:most]
+    names = data.feature_names[:max_features]
     figure = new_figure(10, 0.6 + 1.1 * len(names))
     panels = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
     step = max(1, len(stream.timestamps) // MOST_POINTS)

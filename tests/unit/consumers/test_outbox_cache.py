@@ -29,7 +29,7 @@ def test_a_message_is_given_out_once():
 
 
 def test_beyond_its_bytes_the_oldest_go():
-    cache = OutboxCache(most=25)
+    cache = OutboxCache(max_bytes=25)
     cache.put([row(1), row(2)])
     cache.put([row(3)])
     assert [cache.take(key(n)) is None for n in (1, 2, 3)] == [True, False, False]

@@ -8,7 +8,7 @@ import pytest
 from datasets import Stream
 from errors import InputError, TrainingError
 from training.data.preparation import prepare, without_labelled
-from training.data.splits import parse_cut, places, prepared
+from training.data.splits import parse_cut, prepared, training_sizes
 
 START = np.datetime64("2026-01-01", "us")
 
@@ -87,14 +87,14 @@ def test_a_cut_is_a_row_or_a_moment() -> None:
 
 def test_rows_of_an_asset_are_counted_over_its_streams() -> None:
     two = [stream(noise(100)), stream(noise(100), later_s=50)]
-    assert places(two, 60) == [55, 5]
-    assert places(two, 500) == [100, 100]
-    assert places([two[0]], 60) == [60]
+    assert training_sizes(two, 60) == [55, 5]
+    assert training_sizes(two, 500) == [100, 100]
+    assert training_sizes([two[0]], 60) == [60]
 
 
 def test_a_moment_cuts_each_stream_there() -> None:
     cut = START + np.timedelta64(60, "s")
-    assert places([stream(noise(100)), stream(noise(100), later_s=50)], cut) == [60, 10]
+    assert training_sizes([stream(noise(100)), stream(noise(100), later_s=50)], cut) == [60, 10]
 
 
 def test_nothing_after_the_cut_is_looked_at() -> None:

@@ -20,7 +20,7 @@ from training.fitting.power import (
     WATCH,
     Power,
     measure_power,
-    score_with_places,
+    score_with_points,
     trial_name,
     within,
 )
@@ -55,8 +55,8 @@ def model_set(streams: list[Stream]) -> ModelSet:
 
 def measured(model_set: ModelSet, streams: list[Stream]) -> Power | None:
     skip = [CUT] * len(streams)
-    scored, places = score_with_places(lambda _: model_set, NAMES, streams, POLICY, skip)
-    return measure_power(lambda _: model_set, NAMES, streams, scored, places, skip, POLICY)
+    scored, points = score_with_points(lambda _: model_set, NAMES, streams, POLICY, skip)
+    return measure_power(lambda _: model_set, NAMES, streams, scored, points, skip, POLICY)
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +133,8 @@ def test_nothing_is_injected_near_labelled_faults_or_without_room(
     labels[CUT + SEEN - 1 :: SEEN] = 1
     labelled = [Stream(s.asset_id, s.sensor_id, s.timestamps, s.values, labels) for s in streams]
     skip = [CUT, CUT]
-    _, places = score_with_places(lambda _: model_set, NAMES, labelled, POLICY, skip)
-    assert places == []
+    _, points = score_with_points(lambda _: model_set, NAMES, labelled, POLICY, skip)
+    assert points == []
 
 
 def test_the_deviation_is_robust_and_the_streams_own() -> None:
