@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "error: $(PYTHON) can't make $(VENV); on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "installing the pinned packages into $(VENV) (minutes the first time)"
 	@{ $(PIP) $(if $(TORCH_INDEX),--retries 0 --timeout 20 --extra-index-url $(TORCH_INDEX)) torch && \
-	   $(PIP) -e '.[embedded,dev]'; } || \
+	   $(PIP) -e '.[embedded,spark,dev]'; } || \
 	  { echo "error: pip could not install everything (its message is above); 'make setup' goes on where it stopped"; exit 1; }
 	@touch $@
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from config import Settings
 from errors import BundleError, TrainingError
 from models.bundles.bundle import Bundle, Rule
 from models.fitting.options import FitOptions
-from models.registry.promotion import load_champion
+from models.registry.base import Registry
+from models.registry.promotion import Champion, load_champion
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.suppression import Suppression
@@ -83,6 +84,22 @@ class Outcome:
     notes: list[str]
 
 
+@dataclass(slots=True)
+class Fitted:
+    """What was fitted of a training, in the order of its groups.
+
+    ``sets``, ``twins`` and ``results`` may be read from disk as they are asked for.
+    """
+
+    tasks: Sequence[Task]
+    results: Sequence[Result]
+    sets: Mapping[str, ModelSet]
+    twins: Mapping[str, ModelSet]
+    measured: Mapping[str, Measures]
+    fingerprint: dict[str, Any]
+    rules: Sequence[Rule]
+
+
 def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outcome:
     """Train, log, register, promote under the rule, import into the Bento store.
 
@@ -97,25 +114,62 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
     registry = registry_of(settings)
     champion = load_champion(registry, settings.var_dir / "bundles")
     grouping, carried = _grouping(request, champion.bundle, champion.problem)
-    tasks, messages = _tasks(request, grouping, policy, champion.bundle)
+    tasks, messages = tasks_of(request, grouping, policy, champion.bundle)
     fingerprint = request.data.fingerprint()
-    with (
-        begun_run(registry, fingerprint, request.quality) as run_id,
-        tempfile.TemporaryDirectory() as scratch,
-    ):
+    with begun_run(registry, fingerprint, request.quality) as run_id:
         results, failed = _fitted(tasks, board, request.jobs)
-        folder = Path(scratch) / "bundle"
         sets = {r.name: r.model_set for r in results if r.model_set is not None}
-        rules, kept = _kept(grouping, sets, champion.bundle, carried)
-        messages += failed + [f"group {g!r}: its former model set is carried over" for g in kept]
-        twins = _twins(results, champion.bundle, sets)
-        trained = Trained(
-            bundle=assemble(sets, rules, folder, carried, kept, twins),
-            folder=folder,
+        fitted = Fitted(
             tasks=[task for task in tasks if task.name in sets],
             results=results,
+            sets=sets,
+            twins={r.name: r.twin for r in results if r.twin is not None},
             measured=_measured(results, request.data.timed, policy),
             fingerprint=fingerprint,
+            rules=grouping.rules,
+        )
+        trained, published, kept = conclude(
+            request, fitted, settings, registry, board, champion, run_id, carried
+        )
+    notes = [
+        *request.data.notes,
+        *_unmeasured(request.data),
+        *([champion.problem] if champion.problem else []),
+    ]
+    notes += grouping.notes + messages + failed + kept
+    notes += [note for result in results for note in result.notes]
+    return Outcome(trained, published, list(dict.fromkeys(notes)))
+
+
+def conclude(
+    request: Request,
+    fitted: Fitted,
+    settings: Settings,
+    registry: Registry,
+    board: ProgressDisplay,
+    champion: Champion,
+    run_id: str | None,
+    carried: Bundle | None = None,
+) -> tuple[Trained, Published, list[str]]:
+    """Put what was fitted together as one bundle and publish it; and notes on groups carried over.
+
+    Parameters
+    ----------
+    champion : as it was when the training began; ``carried`` is its bundle where one group alone
+        was trained anew.
+    run_id : MLflow's, begun before the fit.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "bundle"
+        rules, kept = _kept(fitted.rules, fitted.sets, champion.bundle, carried)
+        twins = _twins(fitted.twins, champion.bundle, fitted.sets)
+        trained = Trained(
+            bundle=assemble(fitted.sets, rules, folder, carried, kept, twins),
+            folder=folder,
+            tasks=fitted.tasks,
+            results=fitted.results,
+            measured=fitted.measured,
+            fingerprint=fitted.fingerprint,
             data=request.data,
             run_id=run_id,
             carried=carried is not None or bool(kept),
@@ -124,21 +178,15 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
                 "holdout": request.holdout,
                 "refit": request.refit,
                 "missing": request.missing,
-                "group": None if request.data.timed else tasks[0].name,
+                "group": None if request.data.timed else fitted.tasks[0].name,
             },
         )
         published = publish(
-            trained, registry, settings, policy, board,
+            trained, registry, settings, policy_of(settings), board,
             champion=champion, promote_mode=request.promote, native=request.native,
             confirm=request.confirm,
         )  # fmt: skip
-    notes = [
-        *request.data.notes,
-        *_unmeasured(request.data),
-        *([champion.problem] if champion.problem else []),
-    ]
-    notes += grouping.notes + messages + [note for result in results for note in result.notes]
-    return Outcome(trained, published, list(dict.fromkeys(notes)))
+    return trained, published, [f"group {g!r}: its former model set is carried over" for g in kept]
 
 
 def _grouping(
@@ -171,7 +219,7 @@ def _grouping(
 
 
 def _kept(
-    grouping: Grouping,
+    new: Sequence[Rule],
     sets: Mapping[str, ModelSet],
     champion: Bundle | None,
     carried: Bundle | None,
@@ -182,9 +230,9 @@ def _kept(
     set, if the champion was grouped in the same way: at least one of its rules is among the new.
     """
     if carried is not None:  # one group alone was trained, all others go on
-        return list(grouping.rules), {}
+        return list(new), {}
     kept: dict[str, ModelSet] = {}
-    rules = list(grouping.rules)
+    rules = list(new)
     if champion is not None and (set(champion.rules) & set(rules) or not (rules or champion.rules)):
         missing = [group for group in champion.groups if group not in sets]
         kept = {group: champion.model_set(group) for group in missing}
@@ -195,10 +243,9 @@ def _kept(
 
 
 def _twins(
-    results: Sequence[Result], champion: Bundle | None, sets: Mapping[str, ModelSet]
-) -> dict[str, ModelSet]:
+    fresh: Mapping[str, ModelSet], champion: Bundle | None, sets: Mapping[str, ModelSet]
+) -> Mapping[str, ModelSet]:
     """Return the hold-out twins: new ones, and the champion's of what is carried over."""
-    fresh = {r.name: r.twin for r in results if r.twin is not None}
     if not fresh or champion is None:
         return fresh
     try:
@@ -206,7 +253,7 @@ def _twins(
     except BundleError:
         return fresh
     kept = {g: former.model_set(g) for g in champion.groups if g not in sets}
-    return kept | fresh
+    return ChainMap(cast("dict[str, ModelSet]", fresh), kept)  # only read
 
 
 def _options(request: Request, champion: Bundle | None, group: str) -> FitOptions:
@@ -217,11 +264,11 @@ def _options(request: Request, champion: Bundle | None, group: str) -> FitOption
     return replace(kept, models=request.options.models)
 
 
-def _tasks(
+def tasks_of(
     request: Request, grouping: Grouping, policy: ScoringPolicy, champion: Bundle | None
 ) -> tuple[list[Task], list[str]]:
     """Return one task per group that can be trained, and a note on each that cannot."""
-    alone = len(grouping.groups) == 1
+    alone = len(grouping.groups) == 1 and request.group_by is None
     tasks, notes = [], []
     counts = Counter(stream.asset_id for stream in request.data.streams)
     problem: TrainingError | None = None

@@ -127,7 +127,8 @@ class Detector(ABC):
     def write(self, folder: Path, arrays: Mapping[str, Any], **facts: Any) -> None:
         """Write ``arrays`` to ``<name>.npz``, ``params`` and ``facts`` to ``<name>.json``."""
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / f"{self.name}.npz", **arrays)
+        # in one order: a set that was read and is saved again has the same bytes, and version
+        np.savez(folder / f"{self.name}.npz", **dict(sorted(arrays.items())))
         content = {"params": self.params, "n_features": self.n_features, **facts}
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
         (folder / f"{self.name}.json").write_text(text, encoding="utf-8")

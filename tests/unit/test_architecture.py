@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TOP = {
     "config", "errors", "runtime", "schemas", "service", "datasets",
-    "models", "training", "serving", "consumers", "db", "notify", "deploy", "benchmarks", "tests",
+    "models", "training", "serving", "consumers", "db", "notify", "deploy", "fleet", "benchmarks",
+    "tests",
 }  # fmt: skip
 
 BASE = {"errors"}
@@ -30,6 +31,7 @@ ALLOWED = {
     "db": {"db", "config", "schemas", "runtime"},
     "notify": {"notify", "config", "schemas", "db", "runtime"},
     "deploy": {"deploy", "config", "schemas", "datasets", "db", "runtime"},
+    "fleet": {"fleet", "config", "schemas", "datasets", "models", "db", "training", "runtime"},
 }
 #: Files of a package that may import more than its row says.
 ALSO = {
@@ -157,6 +159,8 @@ def test_a_module_name_means_one_thing() -> None:
         "streams",
         # release 0.1 registered its versions with models/pyfunc.py as their loader
         "pyfunc",
+        # the same command, for one machine and for a fleet
+        "fit", "backtest",
         # when one opens (models), its rows (db)
         "incidents",
         # who sends: readings for the demo (deploy), what receivers are told (notify)

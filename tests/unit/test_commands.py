@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for package in ("training", "consumers", "db", "deploy", "benchmarks", "serving")
+    for package in ("training", "consumers", "db", "deploy", "benchmarks", "serving", "fleet")
     for path in (ROOT / package).glob("*.py")
     if '__name__ == "__main__"' in path.read_text() and "ArgumentParser" in path.read_text()
 )

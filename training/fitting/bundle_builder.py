@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from models.bundles.atomic_files import folder_digest
 from models.bundles.bundle import TWIN, Bundle, Rule
@@ -29,6 +30,8 @@ def assemble(
 
     Parameters
     ----------
+    sets, kept : mapping
+        Read group by group, so they need not all be in memory.
     twins : mapping, optional
         Those of the groups that were fitted without the newest readings: they are saved along,
         as the bundle's hold-out twin.
@@ -38,12 +41,10 @@ def assemble(
     Bundle
         With the version that :func:`content_version` gives.
     """
-    whole: dict[str, ModelSet] = {}
-    if carried is not None:  # first: the order of the groups says which is the default one
-        for group in carried.groups:
-            whole[group] = sets[group] if group in sets else carried.model_set(group)
-    whole |= sets
-    whole |= kept or {}
+    # the order of the groups says which is the default one
+    first = {} if carried is None else {g: carried.model_set(g) for g in carried.groups}
+    maps = [sets, first] if first else [kept or {}, sets]  # the last map's groups come first
+    whole = ChainMap(*cast("list[dict[str, ModelSet]]", maps))  # only read
     bundle = Bundle(whole, rules)
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / "bundle"
@@ -53,7 +54,7 @@ def assemble(
     bundle.save(folder)
     if twins:
         # a group that has none is its own: nothing was held out of it
-        other = {group: twins.get(group, model_set) for group, model_set in whole.items()}
+        other = whole.new_child(cast("dict[str, ModelSet]", twins))
         Bundle(other, rules, version=version).save(folder / TWIN)
     return bundle
 

@@ -17,6 +17,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from datasets import Stream
 from errors import AnomalyError, TrainingError
 from models.detectors.base import Progress
@@ -30,6 +32,9 @@ from training.data.preparation import LEAST_ROWS, Prepared, without_labelled
 from training.data.ranges import range_of
 from training.evaluation.measures import Scored
 from training.fitting.power import Power, measure_power, score_with_points
+
+#: Columns of the statistics of features.
+FEATURE_STATISTICS = ("group", "feature", "n", "mean", "sd", "min", "p05", "median", "p95", "max")
 
 _queue: Any = None  # in a worker: where its progress goes
 
@@ -57,6 +62,16 @@ class Task:
         """The readings that the model set which serves is fitted on."""
         again = self.refit and self.prepared.held_out
         return self.normal(self.prepared.whole() if again else self.prepared.training)[0]
+
+    def statistics(self) -> list[list[Any]]:
+        """Return a row per feature of what is fitted on: FEATURE_STATISTICS."""
+        values = np.concatenate([stream.values for stream in self.fitted])
+        quantiles = np.quantile(values, (0, 0.05, 0.5, 0.95, 1), axis=0)
+        figures = np.vstack([values.mean(axis=0), values.std(axis=0), quantiles])
+        return [
+            [self.name, feature, len(values), *(f"{v:.8g}" for v in figures[:, j])]
+            for j, feature in enumerate(self.prepared.feature_names)
+        ]
 
     def normal(self, streams: Sequence[Stream]) -> tuple[list[Stream], list[str]]:
         """Return the readings that may be fitted on, and a note on what was left out.

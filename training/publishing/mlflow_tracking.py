@@ -21,7 +21,7 @@ from models.registry.mlflow_setup import silent_mlflow
 from models.scoring.policy import ScoringPolicy
 from training.evaluation import plots
 from training.evaluation.summary import Measures
-from training.fitting.parallel_fit import Result, Task
+from training.fitting.parallel_fit import FEATURE_STATISTICS, Result, Task
 
 #: beyond so many groups, one table instead of a run for each detector of each
 MOST_GROUPS = 10
@@ -226,16 +226,9 @@ def _epochs(result: Result) -> None:
 def _feature_statistics(path: Path, tasks: Sequence[Task]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(
-            ["group", "feature", "n", "mean", "sd", "min", "p05", "median", "p95", "max"]
-        )
+        writer.writerow(FEATURE_STATISTICS)
         for task in tasks:
-            values = np.concatenate([stream.values for stream in task.fitted])
-            quantiles = np.quantile(values, (0, 0.05, 0.5, 0.95, 1), axis=0)
-            mean, sd = values.mean(axis=0), values.std(axis=0)
-            for j, name in enumerate(task.prepared.feature_names):
-                figures = [mean[j], sd[j], *quantiles[:, j]]
-                writer.writerow([task.name, name, len(values), *(f"{v:.8g}" for v in figures)])
+            writer.writerows(task.statistics())
 
 
 def _group_table(path: Path, training: Training) -> None:

@@ -268,7 +268,7 @@ def _compared(
 ) -> tuple[Comparison | None, str]:
     data, skip = held_out(trained.tasks, trained.data)
     if not data.streams:
-        return None, "no readings were held out"
+        return None, "no held-out readings are at hand"
     try:
         group = None if trained.data.timed else trained.tasks[0].name
         twins = champion.twin(), trained.bundle.twin()

@@ -19,7 +19,17 @@ from deploy.image import lock
 
 ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("datasets", "models", "training", "serving", "consumers", "db", "notify", "deploy")
+PACKAGES = (
+    "datasets",
+    "models",
+    "training",
+    "serving",
+    "consumers",
+    "db",
+    "notify",
+    "deploy",
+    "fleet",
+)
 FIXED = {
     "bentoml", "pyod", "torch", "mlflow", "kafka-python", "sqlmodel", "psycopg2-binary", "pydantic",
 }  # fmt: skip

@@ -1,0 +1,303 @@
+"""Spark beside one process: readings per second and core, fits per core-minute, memory per worker.
+
+    python -m benchmarks.fleet [--streams 8] [--readings 10000] [--long 5000000] [--groups 6]
+
+One run, one bundle of three detectors at full size on 24 features. Rates are per second of CPU, the
+Java process included where there is one, so that other work on the machine moves them little: in
+one process as `training.backtest` scores, over HTTP as the bridge's batches (CPU of the service
+alone), and `fleet.score` with 1 and 2 tasks. Then fits of groups, the peak of a worker's resident
+memory on one long stream, and what a year of 10,000 streams at 1 Hz would cost, as arithmetic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import orjson
+import psutil  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.pipeline import FEATURES, fit_bundle
+from datasets import Stream
+from models.bundles.bundle import Bundle
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
+from models.registry.base import CHAMPION, open_registry
+from models.scoring.policy import ScoringPolicy
+from models.scoring.stream_replay import replay
+from runtime import run_command
+from tests.fixtures.own_postgres import OwnPostgres
+from tests.fixtures.service import Service
+from training.fitting.parallel_fit import one_thread
+from training.fitting.stream_scores import readings_of
+
+ROOT = Path(__file__).resolve().parents[1]
+YEAR = 10_000 * 365 * 86_400  # readings
+_BATCH = 1000
+
+
+@dataclass
+class Rate:
+    """What one way of scoring, or fitting, came to."""
+
+    name: str
+    count: int
+    cpu_s: float
+    wall_s: float
+
+    @property
+    def per_core(self) -> float:
+        """Per second of CPU."""
+        return self.count / self.cpu_s
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds of a process and all below it."""
+    parent = psutil.Process(pid)
+    held = [one.cpu_times() for one in [parent, *parent.children(recursive=True)]]
+    return float(sum(one.user + one.system for one in held))
+
+
+def timed(name: str, count: int, pid: int, work: Callable[[], object]) -> Rate:
+    began, before = time.perf_counter(), cpu(pid)
+    work()
+    return Rate(name, count, cpu(pid) - before, time.perf_counter() - began)
+
+
+def streams_of(number: int, readings: int, seed: int = 5) -> list[Stream]:
+    """Streams like those that the bundle was fitted on."""
+    rng = np.random.default_rng(seed)
+    times = np.datetime64("2026-01-01", "us") + np.arange(readings) * np.timedelta64(1, "s")
+    return [Stream(f"A{i:04}", None, times, rng.normal(size=(readings, 24))) for i in range(number)]
+
+
+def table_of(streams: Sequence[Stream], names: Sequence[str] = FEATURES) -> pa.Table:
+    """Wide."""
+    return pa.concat_tables(
+        pa.table(
+            {
+                "asset_id": pa.array([one.asset_id] * len(one.timestamps)),
+                "timestamp": pa.array(one.timestamps, pa.timestamp("us", "UTC")),
+                **{name: one.values[:, j] for j, name in enumerate(names)},
+            }
+        )
+        for one in streams
+    )
+
+
+def in_process(bundle: Bundle, streams: Sequence[Stream]) -> Rate:
+    one_thread()
+    model_set, policy = bundle.model_set("default"), ScoringPolicy()
+
+    def run(chosen: Sequence[Stream]) -> None:
+        for stream in chosen:
+            points = readings_of(stream, FEATURES)
+            for _ in replay(model_set, (stream.asset_id, None, None), points, policy):
+                pass
+
+    run([streams[0].take(slice(_BATCH))])
+    total = sum(len(one.timestamps) for one in streams)
+    began, before = time.perf_counter(), time.process_time()
+    run(streams)
+    return Rate("one process", total, time.process_time() - before, time.perf_counter() - began)
+
+
+def service(stack: ExitStack, folder: Path, bundle: Path, streams: Sequence[Stream]) -> Rate:
+    """The bridge's own call: batches of 1,000 readings, states and windows carried along."""
+    server = OwnPostgres(folder / "postgres")
+    url = server.url.replace("postgresql://", "postgresql+psycopg2://", 1)
+    made = Service(folder / "var-service", url, JOURNAL_REST="none")
+    made.promote(bundle)
+    try:
+        made.start()
+        pid = made.processes()[0].pid
+
+        def run(chosen: Sequence[Stream]) -> None:
+            for stream in chosen:
+                state, window = None, list[list[object]]()
+                points = [[p.timestamp.isoformat(), *p.features.values()]
+                          for p in readings_of(stream, FEATURES) if p.timestamp]  # fmt: skip
+                for start in range(0, len(points), _BATCH):
+                    rows = points[start : start + _BATCH]
+                    one = {
+                        "asset_id": stream.asset_id, "sensor_id": None, "feature": None,
+                        "criticality": "medium", "state": state,
+                        "window": {"names": FEATURES, "rows": window},
+                        "readings": {"names": FEATURES, "rows": rows},
+                    }  # fmt: skip
+                    body = orjson.dumps({"streams": [one], "echo": False})
+                    said = orjson.loads(client.post("/detect/streams", content=body).content)
+                    state = said["streams"][0]["state"]
+                    window = rows[-said["streams"][0]["window_length"] :]
+
+        client = stack.enter_context(made.client())
+        run([streams[0].take(slice(_BATCH))])
+        total = sum(len(one.timestamps) for one in streams)
+        return timed("/detect/streams", total, pid, lambda: run(streams))
+    finally:
+        made.stop()
+        server.close()
+
+
+def spark_rates(data: Path, bundle: Path, total: int) -> list[Rate]:
+    """``fleet.score`` without the Parquet at its end, by 1 and by 2 tasks; warm."""
+    from fleet.frames import parquet, with_states
+    from fleet.score import parser, scored
+    from fleet.spark import shipping, spark_session
+    from fleet.stream_scoring import Plan
+
+    given = parser().parse_args(["--data", "-", "--out", "-", "--master", "local[2]"])
+    with spark_session("benchmark", given) as session, shipping(session, bundle) as name:
+        history = parquet(session, str(data))
+        plan = Plan(name, "1", history.form, ScoringPolicy())
+
+        def run(into: int) -> None:
+            frame = scored(with_states(session, history, None), plan, into)
+            frame.write.format("noop").mode("overwrite").save()
+
+        run(2)
+        return [
+            timed(f"Spark, {into} tasks", total, os.getpid(), partial(run, into)) for into in (1, 2)
+        ]
+
+
+def command(var_dir: Path, *arguments: str) -> tuple[float, float]:
+    """CPU seconds of a command and all below it, and its largest Python worker's peak in MB."""
+    environment = {
+        **os.environ, "VAR_DIR": str(var_dir), "MLFLOW_ENABLED": "false", "OMP_NUM_THREADS": "1",
+        "BENTOML_HOME": str(var_dir / "bentoml"), "PYTHONPATH": str(ROOT),
+    }  # fmt: skip
+    used = peak = 0.0
+    process = subprocess.Popen([sys.executable, "-m", *arguments], env=environment, cwd=ROOT,
+                               stdout=subprocess.DEVNULL)  # fmt: skip
+    while process.poll() is None:
+        try:
+            used = max(used, cpu(process.pid))
+            for one in psutil.Process(process.pid).children(recursive=True):
+                if "pyspark.daemon" in one.cmdline():
+                    peak = max(peak, one.memory_info().rss / 2**20)
+        except psutil.Error:
+            pass
+        time.sleep(0.1)
+    if process.returncode:
+        raise SystemExit(f"{arguments[0]} ended with {process.returncode}")
+    return used, peak
+
+
+def fits(folder: Path, groups: int, readings: int) -> list[Rate]:
+    """The same groups by ``training.fit``, one after another, and by ``fleet.fit``."""
+    pq.write_table(table_of(streams_of(groups, readings)), folder / "groups.parquet")
+    given = ["--data", str(folder / "groups.parquet"), "--group-by", "asset_id"]
+    found = []
+    for name, more in (("training.fit", ["--jobs", "1", "--no-native"]),
+                       ("fleet.fit", ["--master", "local[1]"])):  # fmt: skip
+        began = time.perf_counter()
+        used, _ = command(folder / name, name, *given, *more)
+        found.append(Rate(name, groups, used, time.perf_counter() - began))
+    return found
+
+
+def long_stream(folder: Path, readings: int) -> tuple[float, float]:
+    """Peak MB of the worker on one stream, and bytes of results per reading.
+
+    Four features and one small detector: what a worker holds does not depend on the detectors, and
+    millions of readings take a while.
+    """
+    names = FEATURES[:4]
+    (normal,) = streams_of(1, 2000)
+    options = FitOptions(models=("isolation_forest",), folds=2, isolation_forest={"n_trees": 10})
+    model_set, _ = fit_model_set([normal.values[:, :4]], [normal.timestamps], names, options)
+    Bundle({"default": model_set}).save(folder / "small")
+    champion(folder / "var-long", folder / "small")
+    path = folder / "long.parquet"
+    with pq.ParquetWriter(path, table_of([normal], names).schema) as writer:
+        for part in range(0, readings, 100_000):
+            (chunk,) = streams_of(1, min(100_000, readings - part), seed=part)
+            at = chunk.timestamps + np.timedelta64(part, "s")
+            writer.write_table(table_of([Stream("LONG", None, at, chunk.values)], names))
+    out = folder / "long-out"
+    given = ["--data", str(path), "--out", str(out), "--master", "local[1]"]
+    _, peak = command(folder / "var-long", "fleet.score", *given)
+    written = sum(p.stat().st_size for p in (out / "readings").rglob("*.parquet"))
+    return peak, written / readings
+
+
+def champion(var_dir: Path, bundle: Path) -> None:
+    registry = open_registry(None, "anomaly-detection", var_dir)
+    registry.set_alias(CHAMPION, registry.register(bundle))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.fleet",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--streams", type=int, default=8)
+    parser.add_argument("--readings", type=int, default=10_000, help="of each stream")
+    parser.add_argument("--groups", type=int, default=6, help="to fit; 0: none")
+    parser.add_argument("--group-readings", type=int, default=2_000)
+    parser.add_argument(
+        "--long", type=int, default=5_000_000, help="readings of one stream; 0: none"
+    )
+    args = parser.parse_args()
+    console = Console(width=120)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-")))
+        fit_bundle(folder / "bundle", np.random.default_rng(1))
+        streams = streams_of(args.streams, args.readings)
+        pq.write_table(table_of(streams), folder / "data.parquet")
+        total = args.streams * args.readings
+        rates = [in_process(Bundle.load(folder / "bundle"), streams)]
+        rates.append(service(stack, folder, folder / "bundle", streams))
+        rates += spark_rates(folder / "data.parquet", folder / "bundle", total)
+        show(console, "Scoring", "readings per core-second", rates, 1.0)
+        if args.groups:
+            done = fits(folder, args.groups, args.group_readings)
+            show(console, "Fitting", "fits per core-minute", done, 60.0)
+        if args.long:
+            peak, size = long_stream(folder, args.long)
+            console.print(f"one stream of {args.long:,} readings: worker's peak {peak:.0f} MB,"
+                          f" {size:.0f} bytes of results per reading")  # fmt: skip
+            year(console, rates[-1].per_core, size)
+    return 0
+
+
+def show(console: Console, title: str, unit: str, rates: Sequence[Rate], seconds: float) -> None:
+    """Print rates beside the first."""
+    table = Table(title=title, title_justify="left")
+    for name in ("", unit, "of the first", "CPU s", "wall s"):
+        table.add_column(name, justify="right" if name else "left")
+    for one in rates:
+        table.add_row(one.name, f"{seconds * one.per_core:,.1f}",
+                      f"{one.per_core / rates[0].per_core:.2f}", f"{one.cpu_s:.1f}",
+                      f"{one.wall_s:.1f}")  # fmt: skip
+    console.print(table)
+
+
+def year(console: Console, rate: float, size: float) -> None:
+    """Print what 10,000 streams at 1 Hz for a year would take, out of the figures above."""
+    hours = YEAR / rate / 3600
+    console.print(
+        f"10,000 streams at 1 Hz for a year are {YEAR:.3g} readings: {hours:,.0f} core-hours"
+        f" ({hours / 24 / 256:,.1f} days on 256 cores), {YEAR * 24 * 8 / 1e12:,.1f} TB of values in"
+        f" memory's form, {YEAR * size / 1e12:,.1f} TB of results"
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,1 @@
+"""History and training of a whole fleet on Apache Spark: ``score``, ``fit``, ``backtest``."""

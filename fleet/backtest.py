@@ -1,0 +1,390 @@
+"""Tell what a fleet's operators would have had to bear: ``python -m fleet.backtest --help``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from rich.console import Console
+from rich.table import Table
+
+from config import Settings
+from db.incident_lifecycle import GAP_INTERVALS, GAP_S
+from db.queries.feedback import feedback_spans
+from db.session import open_engine, transaction
+from errors import DatasetError, InputError
+from fleet.frames import KEYS, POSTGRESQL
+from fleet.score import bundle_of, whole
+from fleet.spark import (
+    add_spark_arguments,
+    arrow,
+    ddl,
+    per_stream,
+    shipped,
+    shipping,
+    spark_session,
+    tasks,
+)
+from models.scoring.incidents import Burst
+from models.scoring.policy import ScoringPolicy
+from runtime import run_command
+from schemas import parse_timestamp
+from training.cli.common import consoles, entry, policy_of
+from training.evaluation import plots
+from training.reports.fit_report import number
+
+#: Budgets tried, as multiples of those that are set.
+FACTORS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
+#: ISA-18.2 and EEMUA 191: alarms per operator and day, "very likely to be acceptable" and "maximum
+#: manageable"; of more than FLOOD in ten minutes an operator is flooded, which is to be below 1 %.
+ACCEPTABLE: Final = 150
+MANAGEABLE: Final = 300
+FLOOD: Final = 10
+_TEN_MINUTES = np.timedelta64(600, "s")
+_MONTH_DAYS = 30.0
+COLUMNS: Final = {
+    "factor": "double", **dict.fromkeys((*KEYS, "event_id", "why"), "string"),
+    "opened_at": "timestamp", "last_at": "timestamp", "peak_log10_p": "double",
+}  # fmt: skip
+EPILOG = """\
+examples:
+  python -m fleet.backtest --scores scored/ --out what_if/
+  python -m fleet.backtest --scores scored/ --out what_if/ --faults faults.csv --plot what_if.png
+  python -m fleet.backtest --scores scored/ --out what_if/ --faults postgresql --operators 3
+
+faults: CSV or Parquet with asset_id, start, end (ISO 8601), or the spans that people confirmed over
+REST (postgresql). A fault is found if an incident of its asset was open during it; its lead is from
+the incident's opening to the fault's end. More: docs/fleet.md.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m fleet.backtest",
+        description="Count the incidents that a scored history would have opened, per asset and"
+        " month and per operator and day, at the budgets that are set and at others (what if).",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--scores", required=True, metavar="PATH", help="what fleet.score wrote")
+    made.add_argument(
+        "--out", required=True, metavar="PATH", help="incidents/ and what_if/ (Parquet)"
+    )
+    made.add_argument("--faults", metavar="FILE|postgresql", help="confirmed faults")
+    made.add_argument("--plot", type=Path, metavar="FILE.png", help="draw it")
+    made.add_argument(
+        "--operators", type=int, metavar="N", help="who share the alarms (OPERATOR_POSITIONS)"
+    )
+    add_spark_arguments(made)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    arguments = parser().parse_args(argv)
+    return entry(lambda settings: _run(settings, arguments))
+
+
+def _run(settings: Settings, arguments: argparse.Namespace) -> int:
+    out, err = consoles()
+    policy, operators = policy_of(settings), arguments.operators or settings.operator_positions
+    faults = faults_of(settings, arguments.faults)
+    with spark_session("fleet.backtest", arguments) as session:
+        exposure = exposure_of(session, arguments.scores)
+        err.print(
+            f"{exposure.asset_days:,} asset-days scored with bundle version {exposure.version}"
+        )
+        folder, version = bundle_of(settings, exposure.version)
+        with shipping(session, folder) as name:
+            gap = settings.reopen_gap_s
+            frame = incidents(session, arguments, name, version, policy, gap)
+            whole(frame, f"{arguments.out}/incidents")
+        found = session.read.parquet(f"{arguments.out}/incidents").toArrow()
+        rows = [what_if(found, f, exposure, policy, operators, faults) for f in FACTORS]
+        made = session.createDataFrame(pa.Table.from_pylist(rows))
+        whole(made.coalesce(1), f"{arguments.out}/what_if")
+    show(out, rows, exposure, operators)
+    if arguments.plot is not None:
+        draw(rows, found, exposure, operators, arguments.plot)
+        out.print(f"drew {arguments.plot}")
+    out.print(f"wrote {arguments.out}")
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A confirmed fault: of which asset, and from when to when."""
+
+    asset_id: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What was scored: a day of an asset counts if it has a reading."""
+
+    version: str
+    asset_days: int
+    days: int
+    first: Any
+    assets: Mapping[str, int]  # by criticality
+
+
+def faults_of(settings: Settings, wanted: str | None) -> list[Fault]:
+    """Read confirmed faults.
+
+    Raises
+    ------
+    InputError, DatasetError
+        The file cannot be read, or a row of it is wrong; which.
+    """
+    if wanted is None:
+        return []
+    if wanted == POSTGRESQL:
+        engine = open_engine(settings)
+        try:
+            with transaction(engine) as connection:
+                spans = feedback_spans(connection, None)
+        finally:
+            engine.dispose()
+        return [
+            Fault(s.asset_id, s.starts_at, s.ends_at) for s in spans if s.verdict == "confirmed"
+        ]
+    try:
+        read = pa.parquet.read_table if wanted.endswith(".parquet") else pa.csv.read_csv
+        rows = read(wanted).select(["asset_id", "start", "end"]).to_pylist()
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise DatasetError(f"--faults: {wanted}: {str(error)[:300]}") from None
+    found = []
+    for number_, row in enumerate(rows, 1):
+        try:
+            start, end = (parse_timestamp(row[name], name) for name in ("start", "end"))
+        except InputError as error:
+            raise InputError(f"--faults: row {number_}: {error.message}", field="faults") from None
+        found.append(Fault(str(row["asset_id"]), start, end))
+    return found
+
+
+def exposure_of(session: Any, scores: str) -> Exposure:
+    """Count what was scored.
+
+    Raises
+    ------
+    DatasetError
+        There are no scores, or they are of several bundles.
+    """
+    from pyspark.errors import PySparkException
+    from pyspark.sql import functions as f
+
+    try:
+        days = session.read.parquet(f"{scores}/streams").where("readings > errors")
+    except PySparkException as error:
+        said = str(error).splitlines()[0][:300]
+        raise DatasetError(f"--scores: {scores}: nothing that fleet.score wrote: {said}") from None
+    found = days.agg(
+        f.countDistinct("asset_id", "day").alias("asset_days"),
+        f.countDistinct("day").alias("days"), f.min("day").alias("first"),
+        f.collect_set("bundle_version").alias("versions"),
+    ).first()  # fmt: skip
+    versions = sorted(found["versions"])
+    if not versions:
+        raise DatasetError(f"--scores: {scores}: no reading could be scored")
+    if len(versions) > 1:
+        raise DatasetError(
+            f"--scores: {scores}: scored with {len(versions)} bundles"
+            f" ({', '.join(versions)[:200]}): score all days with one"
+        )
+    kinds = f.get_json_object("metadata", "$.asset_criticality").alias("criticality")
+    readings = session.read.parquet(f"{scores}/readings").where("error is null")
+    by = readings.select("asset_id", kinds).distinct().groupBy("criticality").count().collect()
+    assets = {row["criticality"]: row["count"] for row in by}
+    return Exposure(versions[0], found["asset_days"], found["days"], found["first"], assets)
+
+
+def incidents(
+    session: Any, arguments: argparse.Namespace, name: str, version: str, policy: ScoringPolicy,
+    reopen_gap_s: float,
+) -> Any:  # fmt: skip
+    """Return the incidents of each stream at each budget: out of the readings of events alone."""
+    from pyspark.sql import functions as f
+
+    readings = session.read.parquet(f"{arguments.scores}/readings").where("event_id is not null")
+    told = [
+        f.get_json_object("metadata", f"$.{key}").alias(key)
+        for key in ("group", "asset_criticality")
+    ]
+    blank = [f.coalesce(key, f.lit("")).alias(key) for key in KEYS]
+    frame = readings.select(
+        *blank, "timestamp", "event_id", "log10_p", "is_anomaly", "suppressed", *told
+    )
+
+    def work(
+        key: tuple[pa.Scalar, ...], batches: Iterator[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        rows = (row for batch in batches for row in batch.to_pylist())
+        replay = _Replay(policy, name, version, reopen_gap_s)
+        stream = {part: value.as_py() for part, value in zip(KEYS, key, strict=True)}
+        made = [{**one, **stream} for one in replay.run(rows)]
+        yield pa.RecordBatch.from_pylist(made, schema=arrow(COLUMNS))
+
+    return per_stream(
+        frame, KEYS, [f.col("timestamp")], tasks(session, arguments), work, ddl(COLUMNS)
+    )
+
+
+class _Replay:
+    """The service's rule of when an event becomes an incident, at each budget."""
+
+    def __init__(self, policy: ScoringPolicy, name: str, version: str, gap_s: float) -> None:
+        self._bundle, self._gap_s = shipped(name, version), gap_s
+        self._policies = [
+            replace(policy, incident_budgets={k: v * f for k, v in policy.incident_budgets.items()})
+            for f in FACTORS
+        ]
+
+    def run(self, rows: Iterator[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the incidents of one stream, whose readings of events come in order."""
+        found: list[dict[str, Any]] = []
+        bursts: list[Burst] = []
+        held: list[dict[str, Any] | None] = [None] * len(FACTORS)  # the newest incident of each
+        event = None
+        for row in rows:
+            rates = self._bundle.model_set(row["group"]).bursts
+            if row["event_id"] != event:
+                event = row["event_id"]
+                bursts = [Burst(event) for _ in FACTORS]
+            interval = rates.interval_s if rates is not None else 0.0
+            gap = self._gap_s or max(GAP_S, GAP_INTERVALS * interval)
+            at, rarity = row["timestamp"], -row["log10_p"]
+            for i, (burst, policy) in enumerate(zip(bursts, self._policies, strict=True)):
+                if row["suppressed"] is not None:
+                    burst.begin_anew()
+                    continue
+                rule = policy.opening_rule(rates, row["asset_criticality"])
+                said = burst.take(rarity, row["is_anomaly"], at, rule)
+                last = held[i]
+                if "why" in said and (last is None or (at - last["last_at"]).total_seconds() > gap):
+                    last = held[i] = {
+                        "factor": FACTORS[i], "event_id": event, "why": said["why"],
+                        "opened_at": at, "peak_log10_p": -rarity,
+                    }  # fmt: skip
+                    found.append(last)
+                if last is not None and said["opens"]:
+                    last["last_at"] = at
+                    last["peak_log10_p"] = min(last["peak_log10_p"], -rarity)
+        return found
+
+
+def what_if(
+    table: pa.Table, factor: float, exposure: Exposure, policy: ScoringPolicy, operators: int,
+    faults: Sequence[Fault],
+) -> dict[str, Any]:  # fmt: skip
+    """Return the figures at one budget."""
+    rows = table.filter(pa.compute.equal(table["factor"], factor)).to_pylist()
+    opened = np.sort(
+        np.array([r["opened_at"].replace(tzinfo=None) for r in rows], "datetime64[us]")
+    )
+    months = exposure.asset_days / _MONTH_DAYS
+    operator_days = exposure.days * operators
+    per_day = np.unique(opened.astype("datetime64[D]"), return_counts=True)[1]
+    slots = np.unique((opened - np.datetime64(0, "us")) // _TEN_MINUTES, return_counts=True)[1]
+    of = sum(exposure.assets.values()) or 1
+    budget = sum(n * policy.incident_budgets[c] for c, n in exposure.assets.items()) / of
+    leads, used = [], set()
+    for fault in faults:
+        during = [
+            i for i, r in enumerate(rows)
+            if r["asset_id"] == fault.asset_id and r["opened_at"] <= fault.end
+            and r["last_at"] >= fault.start
+        ]  # fmt: skip
+        used.update(during)
+        if during:
+            first = min(rows[i]["opened_at"] for i in during)
+            leads.append((fault.end - first).total_seconds())
+    return {
+        "factor": factor,
+        "budget_per_asset_month": budget * factor,
+        "incidents": len(rows),
+        "incidents_per_asset_month": len(rows) / months,
+        "false_per_asset_month": (len(rows) - len(used)) / months if faults else None,
+        "alarms_per_operator_day": len(rows) / operator_days,
+        "worst_day": int(per_day.max(initial=0)) / operators,
+        "worst_10_min": int(slots.max(initial=0)) / operators,
+        "flood_percent": 100 * int((slots > FLOOD * operators).sum()) / (exposure.days * 144),
+        "faults": len(faults),
+        "faults_found": len(leads) if faults else None,
+        "median_lead_h": float(np.median(leads)) / 3600 if leads else None,
+    }
+
+
+def show(
+    out: Console, rows: Sequence[Mapping[str, Any]], exposure: Exposure, operators: int
+) -> None:
+    """Print a row per budget, and how the one that is set stands to ISA-18.2."""
+    table = Table(
+        title=f"{exposure.asset_days / _MONTH_DAYS:.3g} asset-months, {exposure.days} days,"
+        f" {operators} operators", title_justify="left",
+    )  # fmt: skip
+    names = {
+        "budget": "budget_per_asset_month",
+        "incidents per asset-month": "incidents_per_asset_month",
+        "false": "false_per_asset_month", "alarms per operator-day": "alarms_per_operator_day",
+        "worst day": "worst_day", "worst 10 min": "worst_10_min", "in flood %": "flood_percent",
+        "faults found": "faults_found", "median lead, h": "median_lead_h",
+    }  # fmt: skip
+    for name in names:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*(number(row[name], ".3g") for name in names.values()))
+    out.print(table)
+    (own,) = (row for row in rows if row["factor"] == 1.0)
+    daily = own["alarms_per_operator_day"]
+    said = "acceptable" if daily <= ACCEPTABLE else "manageable, not comfortable"
+    if daily > MANAGEABLE or own["flood_percent"] > 1:
+        said = "more than is manageable"
+    out.print(f"ISA-18.2, per operator: {ACCEPTABLE} alarms a day are very likely acceptable,"
+              f" {MANAGEABLE} the most that is manageable; more than {FLOOD} in 10 minutes are a"
+              f" flood, below 1 % of the time. As set: {said}")  # fmt: skip
+
+
+def draw(
+    rows: Sequence[Mapping[str, Any]],
+    table: pa.Table,
+    exposure: Exposure,
+    operators: int,
+    path: Path,
+) -> None:
+    """Draw incidents by budget, and alarms per operator from day to day beside ISA-18.2's."""
+    figure = plots.new_figure(11, 4)
+    left, right = figure.subplots(1, 2)
+    asked = [row["budget_per_asset_month"] for row in rows]
+    left.plot(asked, [row["incidents_per_asset_month"] for row in rows], "o-", label="incidents")
+    if rows[0]["faults"]:
+        left.plot(asked, [row["false_per_asset_month"] for row in rows], "o-", label="false")
+    left.plot(asked, asked, ":", color="grey", label="budget")
+    left.set(xscale="log", xlabel="budget per asset-month", title="Incidents per asset-month")
+    left.legend()
+    own = table.filter(pa.compute.equal(table["factor"], 1.0))
+    days = np.array([at.date() for at in own["opened_at"].to_pylist()], "datetime64[D]")
+    span = np.datetime64(exposure.first) + np.arange(exposure.days)
+    right.plot(span, [float((days == day).sum()) / operators for day in span], drawstyle="steps")
+    for level, name in ((ACCEPTABLE, "acceptable"), (MANAGEABLE, "manageable")):
+        right.axhline(level, color="grey", linestyle=":")
+        right.annotate(name, (span[0], level), fontsize=8, color="grey")
+    right.set(title="Alarms per operator and day, budget as set", ylim=(0, None))
+    figure.autofmt_xdate()
+    plots.save(figure, path)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,184 @@
+"""Read a fleet's history as Spark frames: Parquet, wide or long, or the readings stored so far.
+
+Whatever the source, a frame has the stream's keys, ``at`` (UTC), what :class:`Form` says of its
+features, and ``state``, which is null but in the one row per stream that brings its state along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from datasets import RESERVED, names_in
+from errors import DatasetError
+from schemas import check_name
+
+KEYS: Final = ("asset_id", "sensor_id", "feature")
+#: Before the name of a feature's column.
+MARK: Final = "x:"
+POSTGRESQL: Final = "postgresql"
+_NUMBERS: Final = {"tinyint", "smallint", "int", "bigint", "float", "double"}
+_TIMES: Final = {"timestamp", "timestamp_ntz", "date"}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a frame holds features.
+
+    ``wide``: a column per feature, named with a mark before it, since a feature may be called like
+    a column of ours; ``long``: ``name`` and ``value``, a row per
+    feature, those of one time being one reading; ``stored``: one JSON object, ``features``.
+    """
+
+    kind: Literal["wide", "long", "stored"]
+    columns: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Return the features of a wide frame."""
+        return [column.removeprefix(MARK) for column in self.columns]
+
+    @property
+    def order(self) -> list[Any]:
+        """Columns that the rows of a stream are sorted by: the state, then time, then a rule."""
+        from pyspark.sql import functions as f
+
+        given = [column(name).asc_nulls_last() for name in self.columns]
+        return [f.col("at").asc_nulls_first(), f.col("state").asc_nulls_last(), *given]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Readings as a frame, where they came from, and what was found out about the columns."""
+
+    frame: Any
+    form: Form
+    source: str
+    notes: list[str] = field(default_factory=list)
+
+
+def parquet(
+    session: Any,
+    path: str,
+    features: str | Sequence[str] | None = None,
+    others: Sequence[str] = (),
+    *,
+    labels: bool = False,
+) -> History:
+    """Read Parquet files, wide or long.
+
+    Parameters
+    ----------
+    path : file, folder or pattern, in whatever file system Spark knows.
+    features : columns to use; all numbers when absent.
+    others : columns that are no features and are kept as text (a group).
+    labels : keep the column ``label``, where there is one.
+
+    Raises
+    ------
+    DatasetError
+        Nothing can be read there, or a column is missing or of the wrong type; it is named.
+    """
+    from pyspark.errors import PySparkException
+    from pyspark.sql import functions as f
+
+    try:
+        frame = session.read.parquet(path)
+    except PySparkException as error:
+        said = str(error).splitlines()[0][:300]
+        raise DatasetError(f"{path}: no Parquet files that can be read: {said}") from None
+    types = dict(frame.dtypes)
+    for name in ("asset_id", "timestamp", *others):
+        if name not in types:
+            raise DatasetError(f"{path}: there is no column {name!r}: {_listed(types)}", field=name)
+    named = next((name for name in ("name", "feature") if types.get(name) == "string"), None)
+    sensor = (
+        f.coalesce(f.col("sensor_id").cast("string"), f.lit(""))
+        if "sensor_id" in types
+        else f.lit("")
+    )
+    keys = [
+        f.col("asset_id").cast("string").alias("asset_id"), sensor.alias("sensor_id"),
+        f.lit("").alias("feature"), _time(path, types["timestamp"]).alias("at"),
+        *(column(name).cast("string").alias(name) for name in others),
+        *([column("label").cast("double").alias("label")] if labels and "label" in types else []),
+    ]  # fmt: skip
+    if named is not None and "value" in types:
+        value = f.col("value").cast("double").alias("value")
+        frame = frame.select(*keys, f.col(named).alias("name"), value)
+        if features is not None:
+            wanted = features.split(",") if isinstance(features, str) else features
+            frame = frame.where(f.col("name").isin([name.strip() for name in wanted]))
+        return History(frame, Form("long", ("name", "value")), path)
+    numbers = [n for n, kind in types.items() if kind in _NUMBERS or kind.startswith("decimal")]
+    known = [n for n in numbers if n not in RESERVED and n not in others]
+    names = known if features is None else names_in(features, known, "features")
+    if not names:
+        raise DatasetError(f"{path}: no column of numbers is left: {_listed(types)}")
+    for name in names:
+        check_name(name, "features")
+    unused = [n for n in types if n not in {*names, *RESERVED, *others}]
+    notes = [f"not used as features: {', '.join(unused)}"] if unused else []
+    made = frame.select(*keys, *(column(n).cast("double").alias(MARK + n) for n in names))
+    return History(made, Form("wide", tuple(MARK + name for name in names)), path, notes)
+
+
+def column(name: str) -> Any:
+    """Return the column of exactly this name, whatever characters it has."""
+    from pyspark.sql import functions as f
+
+    return f.col("`{}`".format(name.replace("`", "``")))
+
+
+def _time(path: str, kind: str) -> Any:
+    """Return the column of times, null where one cannot be read."""
+    from pyspark.sql import functions as f
+
+    if kind in _TIMES:
+        return f.col("timestamp").cast("timestamp")
+    if kind == "string":
+        return f.try_to_timestamp(f.col("timestamp"))
+    raise DatasetError(
+        f"{path}: timestamp: a column of {kind} is no time: store timestamps, or ISO 8601 as text",
+        field="timestamp",
+    )
+
+
+def stored(session: Any, url: str, options: dict[str, str]) -> History:
+    """Read the readings that came over Kafka, out of PostgreSQL, by as many tasks as it has slices.
+
+    ``url`` is SQLAlchemy's; Spark shows options of that name to nobody.
+    """
+    from fleet.stored_readings import StoredReadings
+
+    session.dataSource.register(StoredReadings)
+    frame = session.read.format(StoredReadings.name()).options(url=url, **options).load()
+    return History(frame, Form("stored", ("features",)), "readings stored in PostgreSQL")
+
+
+def with_states(session: Any, history: History, path: str | None) -> Any:
+    """Return the frame with one more row per stream that has a state under ``path``.
+
+    Raises
+    ------
+    DatasetError
+        No states can be read there.
+    """
+    from pyspark.errors import PySparkException
+    from pyspark.sql import functions as f
+
+    frame = history.frame.withColumn("state", f.lit(None).cast("string"))
+    if path is None:
+        return frame
+    try:
+        keys = [f.coalesce(key, f.lit("")).alias(key) for key in KEYS]
+        states = session.read.parquet(path).select(*keys, "state")
+    except PySparkException as error:
+        said = str(error).splitlines()[0][:300]
+        raise DatasetError(f"--state-in: {path}: no states of a run before: {said}") from None
+    return frame.unionByName(states, allowMissingColumns=True)
+
+
+def _listed(names: Sequence[str] | dict[str, str]) -> str:
+    return f"there are {', '.join(list(names)[:12])}{' ...' if len(names) > 12 else ''}"

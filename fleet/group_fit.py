@@ -1,0 +1,205 @@
+"""Fit one group of streams in a Spark worker, as :mod:`training.pipeline` would; as rows.
+
+A row holds what was fitted as a zip of JSON and npz, and what is known of it as JSON. A group that
+cannot be fitted is a row with its error. No worker speaks to MLflow.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+from zipfile import ZipFile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datasets import Stream, without_repetitions
+from errors import AnomalyError, TrainingError
+from fleet import spark
+from fleet.frames import MARK
+from models.bundles.serialization import load_model_set, save_model_set
+from models.fitting.options import FitOptions
+from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
+from training.data.groups import NO_SENSOR, group_streams
+from training.data.sensors import split_by_sensors
+from training.data.sources import TrainingData
+from training.evaluation.summary import Measures, measure
+from training.fitting.parallel_fit import Result, Task, one_thread, perform
+from training.pipeline import Request, tasks_of
+
+#: Names in the zip of what serves, and of the same without the newest readings.
+SET: Final = "set"
+TWIN: Final = "twin"
+COLUMNS: Final = {"name": "string", "about": "string", "content": "binary"}
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlan:
+    """What every worker knows.
+
+    Parameters
+    ----------
+    by : ``asset_id``, ``sensor_id`` or another column, whose values name the groups.
+    streams : streams of each asset, of all groups: they share its budget of incidents.
+    request : fields of a :class:`training.pipeline.Request`.
+    """
+
+    by: str
+    features: tuple[str, ...]
+    labelled: bool
+    options: FitOptions
+    policy: ScoringPolicy
+    streams: Mapping[str, int]
+    request: Mapping[str, Any]
+
+
+def fit_group(plan: GroupPlan, value: str | None, table: pa.Table) -> pa.Table:
+    """Fit the model set, or sets, of one group; ``table`` holds its readings, stream by stream."""
+    spark.one_thread()
+    one_thread()
+    name = value or NO_SENSOR
+    rows = []
+    try:
+        data = training_data(plan, name, table)
+        grouping = split_by_sensors(group_streams(data, plan.by))
+        request = Request(data, plan.options, group_by=plan.by, **plan.request)
+        tasks, notes = tasks_of(request, grouping, plan.policy, None)
+        about = {
+            "notes": [*data.notes, *grouping.notes, *notes],
+            "rules": [rule.to_dict() for rule in grouping.rules],
+            "fingerprint": data.fingerprint(),
+        }
+        for task in tasks:
+            mine = {stream.asset_id for stream in task.prepared.streams}
+            task.streams_per_asset = float(max(plan.streams.get(asset, 1) for asset in mine))
+            rows.append(_row(name, task, perform(task, None), about))
+            about = {"notes": [], "rules": [], "fingerprint": None}  # told once
+    except Exception as error:  # whatever it is, it is this group's alone
+        told = error if isinstance(error, AnomalyError) else TrainingError(f"{error!r:.500}")
+        rows.append(_failed(name, name, told))
+    return pa.Table.from_pylist(rows, schema=spark.arrow(COLUMNS))
+
+
+def training_data(plan: GroupPlan, name: str, table: pa.Table) -> TrainingData:
+    """Arrange the rows of a group as the streams that a training on one machine reads.
+
+    Raises
+    ------
+    TrainingError
+        A value is infinite; the asset and the feature are named.
+    """
+    notes = []
+    timeless = table["at"].null_count
+    if timeless:
+        table = table.filter(pc.is_valid(table["at"]))
+        notes.append(f"group {name!r}: {timeless} readings without a time that can be read")
+    values = np.column_stack([table[MARK + feature].to_numpy() for feature in plan.features])
+    times = table["at"].to_numpy().astype("datetime64[us]")
+    labels = None
+    if plan.labelled:
+        given = table["label"].cast(pa.float64()).to_numpy()
+        labels = np.where(np.isnan(given), -1, given > 0).astype(np.int8)
+    key = pc.binary_join_element_wise(table["asset_id"], table["sensor_id"], "\x1f")
+    codes = key.combine_chunks().dictionary_encode()
+    edges = [0, *(np.flatnonzero(np.diff(codes.indices.to_numpy())) + 1).tolist(), len(table)]
+    streams = []
+    for start, end in pairwise(edges):
+        asset, sensor = table["asset_id"][start].as_py(), table["sensor_id"][start].as_py()
+        part = slice(start, end)
+        bad = np.argwhere(np.isinf(values[part]))
+        if len(bad):
+            raise TrainingError(
+                f"{asset}: {plan.features[bad[0][1]]} is not finite at {times[part][bad[0][0]]}"
+            )
+        stream = Stream(asset, sensor or None, times[part], values[part],
+                        None if labels is None else labels[part])  # fmt: skip
+        streams.append(without_repetitions(stream))
+    column = None
+    if plan.by not in ("asset_id", "sensor_id"):
+        column = {(stream.asset_id, stream.sensor_id): name for stream in streams}
+    return TrainingData(list(plan.features), streams, name, column=column, notes=notes)
+
+
+def _row(group: str, task: Task, result: Result, about: Mapping[str, Any]) -> dict[str, Any]:
+    if result.error is not None or result.model_set is None:
+        return _failed(group, task.name, result.error or TrainingError("nothing was fitted"), about)
+    measures = None
+    if result.scored:
+        found = measure(result.scored, task.policy, result.model_set.preprocessing.interval)
+        if found.curves is not None:
+            found.curves = {k: found.curves[k] for k in ("roc_auc", "average_precision")}
+        measures = asdict(found)
+    told = {
+        **about,
+        "group": group,
+        "error": None,
+        "features": task.prepared.feature_names,
+        "statistics": task.statistics(),
+        "report": asdict(result.report) if result.report else None,
+        "power": result.power.to_dict() if result.power else None,
+        "measures": measures,
+        "result_notes": result.notes,
+    }
+    content = _packed({SET: result.model_set, TWIN: result.twin})
+    return {"name": task.name, "about": json.dumps(told, default=float), "content": content}
+
+
+def _failed(
+    group: str, name: str, error: AnomalyError, about: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    told = {"notes": [], "rules": [], "fingerprint": None, **(about or {})}
+    told |= {"group": group, "error": error.message}
+    return {"name": name, "about": json.dumps(told, default=float), "content": None}
+
+
+def _packed(sets: Mapping[str, ModelSet | None]) -> bytes:
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch) / "content"
+        for name, model_set in sets.items():
+            if model_set is not None:
+                save_model_set(model_set, home / name)
+        return Path(shutil.make_archive(str(home), "zip", home)).read_bytes()
+
+
+class StoredSets(Mapping[str, ModelSet]):
+    """Model sets on disk by group, each read when it is asked for.
+
+    Parameters
+    ----------
+    folders : of each group; ``part`` is SET or TWIN. Groups without it are not among the keys.
+    """
+
+    def __init__(self, folders: Mapping[str, Path], part: str) -> None:
+        self._folders = {n: f / part for n, f in folders.items() if (f / part).is_dir()}
+
+    def __getitem__(self, name: str) -> ModelSet:
+        found = load_model_set(self._folders[name])
+        found.group = name
+        return found
+
+    def __iter__(self) -> Any:
+        return iter(self._folders)
+
+    def __len__(self) -> int:
+        return len(self._folders)
+
+
+def unpack(content: bytes, folder: Path) -> Path:
+    """Write what a worker packed below ``folder``."""
+    with ZipFile(BytesIO(content)) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def measures_of(about: Mapping[str, Any]) -> Measures | None:
+    """Return the figures of a row."""
+    return None if about["measures"] is None else Measures(**about["measures"])

@@ -1,0 +1,259 @@
+"""Score the history of a whole fleet on Spark: ``python -m fleet.score --help``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from config import Settings
+from db.assets import list_assets
+from db.queries.schedules import off_conditions, resets, windows
+from db.session import connect_args, database_url, open_engine, transaction
+from errors import InputError, NoModel, SettingsError
+from fleet.frames import KEYS, POSTGRESQL, History, parquet, stored, with_states
+from fleet.spark import add_spark_arguments, per_stream, shipping, spark_session, tasks
+from fleet.stream_scoring import READING, SCHEMA, Plan, score_stream
+from models.registry.base import CHAMPION
+from models.scoring.suppression import Suppression
+from runtime import run_command
+from schemas import CRITICALITIES, parse_timestamp
+from training.cli.common import consoles, entry, policy_of, registry_of
+from training.data.schedule_file import read_schedules
+
+#: What is counted of a stream's day, and what is told of it.
+COUNTS = ("readings", "anomalies", "incidents", "errors")
+_TOLD = ("bundle_version", "error_code", "error")
+_MOST_NAMED = 10
+_EVER = datetime(1, 1, 2, tzinfo=UTC)
+EPILOG = """\
+examples:
+  python -m fleet.score --data history/ --out scored/            # the champion, all cores
+  python -m fleet.score --data january.parquet --out scored/ --state-out states/01
+  python -m fleet.score --data february.parquet --out scored/ --state-in states/01 \\
+      --state-out states/02                                      # equals both months at once
+  python -m fleet.score --data postgresql --since 2026-01-01 --bundle 12 --out scored/
+  python -m fleet.score --data s3a://plant/2026/*/ --out s3a://plant/scored/ \\
+      --master k8s://https://cluster:443 --conf spark.executor.instances=50
+
+data: Parquet, wide (asset_id, timestamp, optionally sensor_id, one column per feature) or long
+(name and value instead of the features' columns; the rows of one time are one reading); or what is
+stored in PostgreSQL. Written below --out, each partitioned by day (UTC); a run replaces the days it
+has readings of, and no others:
+  readings/  one row per reading, as the service would have answered it
+  streams/   one row per stream and day: readings, anomalies, incidents, errors
+  errors/    those of them with errors, and why
+More: docs/fleet.md.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m fleet.score",
+        description="Score a history with a registered bundle, as the service would have: the same"
+        " scores, thresholds, events and incidents, on as many cores as Spark has.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--data", required=True, metavar="PATH|postgresql", help="what to score")
+    made.add_argument("--out", required=True, metavar="PATH", help="where the results go")
+    made.add_argument(
+        "--bundle",
+        default=CHAMPION,
+        metavar="champion|VERSION",
+        help="what to score with (champion)",
+    )
+    made.add_argument("--features", metavar="NAME,...", help="columns to use (all numbers)")
+    made.add_argument("--since", metavar="TIME", help="with postgresql: readings from then on")
+    made.add_argument("--until", metavar="TIME", help="with postgresql: readings before then")
+    made.add_argument("--state-in", metavar="PATH", help="go on from the states of a run before")
+    made.add_argument("--state-out", metavar="PATH", help="keep the states for a run that goes on")
+    made.add_argument(
+        "--schedules", metavar="postgresql|FILE|none",
+        help="maintenance windows and machine-off conditions: a file of them, or the service's"
+        " database with resets and criticality of assets (so with --data postgresql, else none)",
+    )  # fmt: skip
+    made.add_argument(
+        "--criticality", choices=CRITICALITIES, default="medium",
+        help="of assets that the schedules do not know (medium)",
+    )  # fmt: skip
+    add_spark_arguments(made)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    arguments = parser().parse_args(argv)
+    return entry(lambda settings: _run(settings, arguments))
+
+
+def _run(settings: Settings, arguments: argparse.Namespace) -> int:
+    out, err = consoles()
+    if arguments.state_in is not None and arguments.state_in == arguments.state_out:
+        raise InputError("--state-out: is --state-in, which is read until the end: name another")
+    folder, version = bundle_of(settings, arguments.bundle)
+    planned = planned_of(settings, arguments)
+    began = time.monotonic()
+    with ExitStack() as stack:
+        session = stack.enter_context(spark_session("fleet.score", arguments))
+        history = _history(session, settings, arguments)
+        name = stack.enter_context(shipping(session, folder))
+        policy = policy_of(settings)
+        plan = Plan(name, version, history.form, policy, arguments.criticality, **planned)
+        for note in history.notes:
+            err.print(f"note: {note}")
+        into = tasks(session, arguments)
+        err.print(
+            f"scoring {history.source} with bundle version {version}, on"
+            f" {session.sparkContext.master}, {into} tasks"
+        )
+        frame = with_states(session, history, arguments.state_in)
+        days, errors = write(session, scored(frame, plan, into), arguments.out, arguments.state_out)
+        show(out, days, errors, arguments.out, time.monotonic() - began)
+    return 0
+
+
+def bundle_of(settings: Settings, wanted: str) -> tuple[Path, str]:
+    """Return the folder of a registered bundle, and its version.
+
+    Raises
+    ------
+    NoModel
+        There is no champion.
+    NotFound, BundleError
+        There is no such version, or it is damaged.
+    """
+    registry = registry_of(settings)
+    version = registry.alias(CHAMPION) if wanted == CHAMPION else wanted
+    if version is None:
+        raise NoModel("there is no champion: train one (python -m training.fit), or name a version")
+    return registry.fetch(version, settings.var_dir / "bundles"), version
+
+
+def planned_of(settings: Settings, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what people planned and set, as fields of a :class:`fleet.stream_scoring.Plan`."""
+    wanted = arguments.schedules or (POSTGRESQL if arguments.data == POSTGRESQL else "none")
+    if wanted == "none":
+        return {}
+    if wanted != POSTGRESQL:
+        return {"suppression": read_schedules(Path(wanted)).alarms}
+    engine, asked = open_engine(settings), defaultdict(list)
+    try:
+        with transaction(engine) as connection:
+            for row in resets(connection, None):
+                asked[row["asset_id"], row["sensor_id"]].append((row["requested_at"], row["id"]))
+            planned = windows(connection, _EVER), off_conditions(connection)
+            return {
+                "suppression": Suppression.from_rows(*planned, "suppresses_alarms"),
+                "criticality": list_assets(connection),
+                "resets": dict(asked),
+            }
+    finally:
+        engine.dispose()
+
+
+def _history(session: Any, settings: Settings, arguments: argparse.Namespace) -> History:
+    if arguments.data != POSTGRESQL:
+        if arguments.since or arguments.until:
+            raise InputError("--since and --until go with --data postgresql")
+        return parquet(session, arguments.data, arguments.features)
+    if arguments.features:
+        raise InputError("--features goes with Parquet: stored readings are scored as they came")
+    if settings.database_pooler:
+        raise SettingsError(
+            "DATABASE_POOLER: workers need sessions of their own", field="DATABASE_POOLER"
+        )
+    url = database_url(settings)
+    options = {name: str(value) for name, value in connect_args(settings, url).items()}
+    bounds = {"since": arguments.since, "until": arguments.until}
+    for name, value in bounds.items():
+        if value:
+            parse_timestamp(value, f"--{name}")
+    return stored(
+        session, url.update_query_dict(options).render_as_string(hide_password=False),
+        {name: value for name, value in bounds.items() if value},
+    )  # fmt: skip
+
+
+def scored(frame: Any, plan: Plan, into: int) -> Any:
+    """Return the frame of what became of each reading, day and state: lazily."""
+
+    def work(
+        key: tuple[pa.Scalar, ...], batches: Iterator[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        yield from score_stream(plan, tuple(part.as_py() for part in key), batches)
+
+    return per_stream(frame, KEYS, plan.form.order, into, work, SCHEMA)
+
+
+def write(session: Any, rows: Any, out: str, state_out: str | None) -> tuple[Any, Any]:
+    """Write the tables; return those of this run's days and of all failed streams.
+
+    The states come last: where they are, everything else is.
+    """
+    from pyspark import StorageLevel
+    from pyspark.sql import functions as f
+
+    rows = rows.persist(StorageLevel.DISK_ONLY)
+    try:
+        readings = rows.where("state is null").select("day", *READING)
+        _by_day(readings, f"{out}/readings")
+        days = readings.groupBy("day", *KEYS).agg(
+            f.count("*").alias("readings"), f.count_if("is_anomaly").alias("anomalies"),
+            f.count("incident").alias("incidents"), f.count("error").alias("errors"),
+            *(f.first(name, ignorenulls=True).alias(name) for name in _TOLD),
+        )  # fmt: skip
+        _by_day(days, f"{out}/streams")
+        # of all days that are there: a day that was scored anew has no old errors left
+        failed = session.read.parquet(f"{out}/streams").where("errors > 0")
+        whole(failed.coalesce(1), f"{out}/errors")
+        if state_out is not None:
+            whole(rows.where("state is not null").select(*KEYS, "state"), state_out)
+        totals = days.agg(
+            f.countDistinct(f.struct(*KEYS)).alias("streams"),
+            f.countDistinct("day").alias("days"), *(f.sum(name).alias(name) for name in COUNTS),
+        ).first()  # fmt: skip
+        worst = days.where("errors > 0").orderBy(f.desc("errors"), *KEYS)
+        return totals, worst.limit(_MOST_NAMED + 1).collect()
+    finally:
+        rows.unpersist()
+
+
+def _by_day(frame: Any, path: str) -> None:
+    frame.write.mode("overwrite").partitionBy("day").parquet(path)
+
+
+def whole(frame: Any, path: str) -> None:
+    """Write a table that replaces all of what is there."""
+    frame.write.mode("overwrite").option("partitionOverwriteMode", "static").parquet(path)
+
+
+def show(out: Console, totals: Any, errors: Sequence[Any], where: str, seconds: float) -> None:
+    """Print the table at the end, and the streams that failed."""
+    table = Table(title="Scored", title_justify="left")
+    for name in ("streams", "days", *COUNTS, "seconds", "readings/s"):
+        table.add_column(name, justify="right")
+    counts = [totals[name] or 0 for name in ("streams", "days", *COUNTS)]
+    rate = (totals["readings"] or 0) / max(seconds, 1e-9)
+    table.add_row(*(f"{count:,}" for count in counts), f"{seconds:.1f}", f"{rate:,.0f}")
+    out.print(table)
+    for row in errors[:_MOST_NAMED]:
+        name = " / ".join(row[key] for key in KEYS if row[key]) or "(no asset_id)"
+        out.print(f"failed: {name}, {row['day']}: {row['errors']:,} readings: {row['error']}")
+    if len(errors) > _MOST_NAMED:
+        out.print(f"... and more: {where}/errors")
+    out.print(f"wrote {where}")
+
+
+if __name__ == "__main__":
+    run_command(main)

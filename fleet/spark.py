@@ -1,0 +1,211 @@
+"""Open a Spark session, ship a bundle to its workers, and hand them streams in time order."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import sys
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import pyarrow as pa
+
+from errors import AnomalyError, InputError, SettingsError
+from models.bundles.bundle import TWIN, Bundle
+
+log = logging.getLogger(__name__)
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+#: One thread per task of whatever would start its own: Spark gives each core a task.
+ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+                     "NUMBA_NUM_THREADS")  # fmt: skip
+#: A line of a worker's traceback that names one of our errors.
+_OURS: Final = re.compile(r"^errors\.\w+: (.+)$", re.MULTILINE)
+_NEEDED: Final = "pip install 'detection-anomalies-service[spark]', and Java 17 or newer"
+
+
+def add_spark_arguments(made: argparse.ArgumentParser) -> None:
+    """Add the options that say where and how Spark runs."""
+    made.add_argument(
+        "--master", metavar="URL",
+        help="where to run: local[*] (all cores of this machine, the default), spark://HOST:7077,"
+        " k8s://https://HOST:443; under spark-submit leave it out",
+    )  # fmt: skip
+    made.add_argument(
+        "--partitions", type=int, metavar="N",
+        help="tasks that the streams are dealt out to (four per core)",
+    )  # fmt: skip
+    made.add_argument(
+        "--conf", action="append", default=[], metavar="KEY=VALUE",
+        help="a setting of Spark, such as spark.executor.memory=4g; may be repeated",
+    )  # fmt: skip
+
+
+@contextmanager
+def spark_session(name: str, arguments: argparse.Namespace) -> Iterator[Any]:
+    """Open a session; it is closed at the end, unless it was there before.
+
+    Raises
+    ------
+    SettingsError
+        pyspark or Java is missing, or the master cannot be reached.
+    InputError
+        A ``--conf`` is not KEY=VALUE.
+    """
+    options = dict(_pair(text) for text in arguments.conf)
+    try:
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise SettingsError(f"Apache Spark is not installed: {_NEEDED}") from None
+    for chatty in ("py4j", "SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)  # what they say is raised as well
+    warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
+    before = SparkSession.getActiveSession()
+    if before is not None:
+        with _translated():
+            yield before
+        return
+    master = arguments.master
+    if master is None and "SPARK_ENV_LOADED" not in os.environ:  # spark-submit knows its own
+        master = "local[*]"
+    builder = SparkSession.builder.appName(name)
+    for key, value in {**_settings(master), **options}.items():
+        builder = builder.config(key, value)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    try:
+        session = builder.getOrCreate()
+    except (PySparkException, OSError, RuntimeError) as error:
+        raise SettingsError(f"Spark does not start ({str(error)[:300]}): {_NEEDED}") from None
+    try:
+        with _translated():
+            yield session
+    finally:
+        session.stop()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what a job failed of into one sentence: the worker's own error, where it raised one."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JError) as error:
+        said = str(error)
+        ours = _OURS.search(said)
+        log.debug("Spark failed", exc_info=error)
+        told = ours[1] if ours else next(iter(said.splitlines()), repr(error))
+        raise AnomalyError(f"Spark: {told[:500]}") from None
+
+
+def _settings(master: str | None) -> dict[str, str]:
+    found = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # not Impala's INT96
+        "spark.sql.caseSensitive": "true",  # current and Current are two features
+        "spark.sql.sources.partitionOverwriteMode": "dynamic",
+        "spark.ui.enabled": "false",  # it has no key; --conf turns it on
+        "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
+        "spark.log.level": "ERROR",
+        # where the code is not installed, workers of this machine find it as this process does
+        "spark.executorEnv.PYTHONPATH": str(ROOT),
+        **{f"spark.executorEnv.{name}": "1" for name in ONE_THREAD},
+    }
+    if master is not None:
+        found["spark.master"] = master
+        if master.startswith("local"):  # nothing outside this machine has business with it
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    return found
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.startswith("spark."):
+        raise InputError(f"--conf: {text!r} is not spark.KEY=VALUE", field="conf")
+    return key, value
+
+
+def ddl(columns: Mapping[str, str]) -> str:
+    """Return a schema as Spark reads it; ``columns`` are names and Spark's types."""
+    return ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
+
+
+def arrow(columns: Mapping[str, str]) -> pa.Schema:
+    """Return the same schema as Arrow's."""
+    kinds = {
+        "string": pa.string(), "double": pa.float64(), "boolean": pa.bool_(), "date": pa.date32(),
+        "timestamp": pa.timestamp("us", "UTC"), "binary": pa.binary(),
+    }  # fmt: skip
+    return pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+
+
+def tasks(session: Any, arguments: argparse.Namespace) -> int:
+    """Return into how many tasks the streams are dealt out."""
+    return arguments.partitions or 4 * int(session.sparkContext.defaultParallelism)
+
+
+@contextmanager
+def shipping(session: Any, folder: Path) -> Iterator[str]:
+    """Send a bundle's folder to every worker, once per machine; yield its name there.
+
+    Without its hold-out twin, which scores nothing.
+    """
+    name = f"bundle-{uuid4()}"
+    with tempfile.TemporaryDirectory(prefix="fleet-") as home:
+        packed = Path(home) / "bundle.zip"
+        with zipfile.ZipFile(packed, "w") as archive:
+            for path in sorted(folder.rglob("*")):
+                inside = path.relative_to(folder)
+                if path.is_file() and inside.parts[0] != TWIN:
+                    archive.write(path, inside)
+        session.sparkContext.addArchive(f"{packed}#{name}")
+        yield name
+
+
+@lru_cache(maxsize=2)
+def shipped(name: str, version: str) -> Bundle:
+    """Load what :func:`shipping` sent: once per Python worker, which Spark uses for many tasks."""
+    from pyspark import SparkFiles
+
+    one_thread()
+    return Bundle.load(Path(SparkFiles.get(name)), version)
+
+
+@lru_cache(maxsize=1)
+def one_thread() -> None:
+    """Keep BLAS and Numba of this worker to one thread, whatever its environment says."""
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
+    numba.set_num_threads(1)
+
+
+def per_stream(
+    frame: Any, keys: Sequence[str], order: Sequence[Any], into: int, work: Callable[..., Any],
+    schema: str,
+) -> Any:  # fmt: skip
+    """Apply ``work`` to each stream's record batches, lazily and in order: one shuffle, one sort.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    keys : columns that name a stream.
+    order : columns that its rows are sorted by; rows of one stream never leave their task.
+    into : number of tasks.
+    work : ``(key, iterator of RecordBatch) -> iterator of RecordBatch``, with these annotations.
+    schema : of what it yields, as DDL.
+    """
+    dealt = frame.repartition(into, *keys).sortWithinPartitions(*keys, *order)
+    return dealt.groupBy(*keys).applyInArrow(work, schema)

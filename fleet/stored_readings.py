@@ -1,0 +1,96 @@
+"""A data source for Spark of what is stored in PostgreSQL, over psycopg2: no JDBC jar is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import orjson
+import pyarrow as pa
+from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
+
+from db.queries.readings import ReadingFilter, export_readings
+from db.queries.slices import slices
+from db.session import make_engine, transaction
+from fleet.spark import arrow, ddl
+from schemas import parse_timestamp
+
+COLUMNS = {
+    "asset_id": "string", "sensor_id": "string", "feature": "string", "at": "timestamp",
+    "features": "string",
+}  # fmt: skip
+_BATCH = 5000
+
+
+class Span(InputPartition):
+    """Readings with ``start <= timestamp < end`` (ISO 8601; None: without a bound): one task."""
+
+    def __init__(self, start: str | None, end: str | None) -> None:
+        super().__init__((start, end))
+        self.start, self.end = start, end
+
+
+class StoredReadings(DataSource):
+    """Options: ``url`` (SQLAlchemy's), ``since`` and ``until`` (ISO 8601)."""
+
+    @classmethod
+    def name(cls) -> str:
+        """Return the name that Spark knows it by."""
+        return "stored_readings"
+
+    def schema(self) -> str:
+        """Return its columns."""
+        return ddl(COLUMNS)
+
+    def reader(self, schema: Any) -> DataSourceReader:
+        """Return what reads it."""
+        return _Reader(self.options["url"], self.options.get("since"), self.options.get("until"))
+
+
+class _Reader(DataSourceReader):
+    def __init__(self, url: str, since: str | None, until: str | None) -> None:
+        self._url, self._since, self._until = url, since, until
+
+    def partitions(self) -> Sequence[InputPartition]:
+        engine = make_engine(self._url)
+        try:
+            with transaction(engine) as connection:
+                found = slices(connection, _time(self._since), _time(self._until))
+        finally:
+            engine.dispose()
+        return [Span(_text(one.start), _text(one.end)) for one in found]
+
+    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
+        assert isinstance(partition, Span)  # noqa: S101
+        which = ReadingFilter(_time(partition.start), _time(partition.end))
+        engine = make_engine(self._url)
+        try:
+            with transaction(engine) as connection:
+                rows = export_readings(connection, which)
+                while part := list(islice(rows, _BATCH)):
+                    yield pa.RecordBatch.from_pydict(
+                        {
+                            "asset_id": [row.asset_id for row in part],
+                            "sensor_id": [row.sensor_id or "" for row in part],
+                            "feature": [row.feature or "" for row in part],
+                            "at": [row.timestamp for row in part],
+                            "features": [_json(row.features) for row in part],
+                        },
+                        schema=arrow(COLUMNS),
+                    )
+        finally:
+            engine.dispose()
+
+
+def _json(features: dict[str, float]) -> str:
+    return orjson.dumps(features, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else parse_timestamp(text)
+
+
+def _text(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
