@@ -64,6 +64,7 @@ class BundleManager:
         self._folder: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._loading = asyncio.Lock()
+        self._prepared: tuple[tuple[Path, str | None], asyncio.Task[Bundle]] | None = None
         self._look_task: asyncio.Task[None] | None = None
         self.bundle: Bundle | None = None
         self.source: str | None = None
@@ -209,6 +210,8 @@ class BundleManager:
         """Load the champion as named within a moment, or as it last was; else the packed bundle."""
         until = time.monotonic() + FIRST_LOOK_S
         recent = time.time_ns() - RECENT_NS
+        if folder := self._champion.read().get("folder"):  # most likely it still is
+            self._prepare(self._champion.home / folder, self._champion.read().get("version"))
         while time.monotonic() < until:
             pointer = self._champion.read()
             if pointer.get("checked_at", 0) >= recent and "coming" not in pointer:
@@ -247,16 +250,32 @@ class BundleManager:
             return
         await self._load(self._champion.home / folder, str(version), f"champion, version {version}")
 
+    def _prepare(self, folder: Path, version: str | None) -> asyncio.Task[Bundle]:
+        """Return the task that loads and warms a bundle, the one begun before if it is the same."""
+        if self._prepared is None or self._prepared[0] != (folder, version):
+
+            async def prepare() -> Bundle:
+                bundle = await asyncio.to_thread(load_whole, folder, version)
+                await self._warm(bundle)
+                return bundle
+
+            task = asyncio.create_task(prepare(), name="load bundle")
+            # of one that is not wanted after all nobody asks
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._prepared = (folder, version), task
+        return self._prepared[1]
+
     async def _load(self, folder: Path, version: str | None, source: str) -> None:
         try:
-            bundle = await asyncio.to_thread(load_whole, folder, version)
-            await self._warm(bundle)
+            bundle = await self._prepare(folder, version)
         except Exception as error:
             known = isinstance(error, AnomalyError)
             log.error("bundle %s cannot be loaded: %s", folder, error, exc_info=not known)
             self.problem = f"{source} cannot be loaded: {error}"
             self._failed[folder.name] = time.monotonic()
             return
+        finally:
+            self._prepared = None
         first = self.bundle is None
         self.bundle, self.source, self.problem = bundle, source, None
         self._folder = folder.name

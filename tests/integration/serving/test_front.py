@@ -171,7 +171,8 @@ def test_on_a_loopback_address_a_foreign_host_is_refused(service: Service, close
         for host in ("evil.example", "evil.example:8084", "127.0.0.1.evil.example", "["):
             answer = get(service, path, host=host)
             assert answer.status_code == 403, (path, host)
-            assert answer.json()["error"]["code"] == "unknown_host"
+            if path != "/":  # the operator's page, which says so in HTML
+                assert answer.json()["error"]["code"] == "unknown_host"
     for host in ("localhost", "LOCALHOST:8084", "127.0.0.1", "[::1]:8084"):
         assert get(service, "/health", host=host).status_code == 200, host
     assert get(closed, "/health", host="anomalies.plant.example").status_code == 200
