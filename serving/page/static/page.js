@@ -60,7 +60,9 @@
   const key = (field) => `${field.name}|${field.type === "checkbox" ? field.value.split(":")[0] : ""}`;
   const fields = () => [...document.querySelectorAll("[data-keep] input:not([type=hidden]), [data-keep] select")].filter((one) => one.name);
   document.addEventListener("htmx:beforeSwap", (event) => {
-    if (!event.detail.target.matches("[data-keep]")) return;
+    // What is on the screen stays when it cannot be looked up again; the line on top says why.
+    if (event.detail.xhr.status >= 400 && event.detail.requestConfig.verb === "get") event.detail.shouldSwap = false;
+    if (!event.detail.shouldSwap || !event.detail.target.matches("[data-keep]")) return;
     const rows = [...document.querySelectorAll("[data-keep] tbody tr[id]")];
     const first = rows.find((row) => row.getBoundingClientRect().bottom > 0);
     const active = document.activeElement;
