@@ -39,7 +39,7 @@ FIRST: Final = "open-unacknowledged"
 EVERY: Final = "all"
 #: Verbs that the list offers for many at once.
 BULK: Final = ("acknowledge", "shelve")
-READINGS: Final = 1000
+READINGS: Final = 2000
 LOG: Final = 500
 #: How far around an incident its neighbours on the asset are looked for.
 NEAR: Final = timedelta(hours=24)
@@ -113,6 +113,7 @@ class IncidentViews:
     async def _list(self, request: Request, messages: list[dict[str, str]]) -> Response:
         query = given_query(request)
         state = query.pop("state", FIRST)
+        query.pop("format", None)  # a page is a page
         wanted = query if state == EVERY else {**query, "state": state}
         content: dict[str, Any] = {"rows": [], "counts": {}, "exact": True, "following": None}
         status = 200
