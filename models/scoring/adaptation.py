@@ -281,10 +281,6 @@ class AdaptiveTail:
             self.excursion.begin()
         return m, m if how is None else self.quantiles.update(m, cal, how, recovered, accept)
 
-    def relative(self, m: float, cal: Calibration) -> float:
-        """Return a magnitude as the tail sees it now: less the offset, over the stretch."""
-        return self.quantiles.relative(m, cal)
-
     def pause(self, median: float) -> None:
         """After a gap: what was smooth before says nothing about now."""
         self.smoother = Smoother(median)

@@ -153,9 +153,11 @@ class StreamScorer:
             self._incident(metadata, reading, cal, anomalous, log10_p)
         else:
             metadata["not_scored"] = True
-        if self.half or self.stream.near is not None:
-            self._levels(metadata, reading, row, m, log10_p if judged else 0.0)
-        _name(metadata, reading.ended)
+        stretch = self.stream.state.settling.stretch
+        if log10_p < GATE or stretch.balance or self.stream.near is not None:
+            self._levels(metadata, reading, row, m, beyond=judged and log10_p < GATE)
+        if reading.ended:
+            _name(metadata, reading.ended)
         scores = self._votes(cal, at)
         if anomalous:
             self._explain(metadata, reading, cal, at, row, window, scores)
@@ -193,7 +195,7 @@ class StreamScorer:
             return fast, 0.0 - fast
         # filters start when the baseline is known
         if reading.late or reading.warm or reading.suppressed is not None:
-            u = follower.relative(fast, cal) if self.how else fast
+            u = follower.quantiles.relative(fast, cal) if self.how else fast
             return fast, (cal.final if self.how else cal.fixed).log10_p(u)
         m, u = follower.step(fast, cal, self.how, self.policy.accept_shift_after)
         return m, (cal.final if self.how else cal.fixed).log10_p(u)
@@ -267,7 +269,8 @@ class StreamScorer:
         reading: PreparedReading,
         row: int,
         m: float,
-        log10_p: float,
+        *,
+        beyond: bool,
     ) -> None:
         """Settle at a new level, or leave one; name the persistent events."""
         state, at = self.stream.state, reading.point.timestamp
@@ -276,8 +279,7 @@ class StreamScorer:
             return
         left = None
         if self._in_order(reading):
-            beyond = log10_p < GATE
-            if beyond or settling.stretch.sums is not None or settling.stretch.first is not None:
+            if beyond or settling.stretch.balance:
                 scaled = self.stream.scaled[len(self.stream.scaled) - len(self.stream.rows) + row]
                 level = settling.take(scaled, near, beyond, self.half)
                 if level is not None:
@@ -336,12 +338,12 @@ class StreamScorer:
     def _votes(self, cal: Calibration | None, at: int) -> list[dict[str, Any]]:
         if cal is None:
             return []
-        follower, threshold = self.stream.state.follower, self.threshold
+        quantiles, threshold = self.stream.state.follower.quantiles, self.threshold
         votes = []
         for name in cal.detectors:
             log10_p = self.scored.log10_p[name][at]
             if self.how is not None:
-                log10_p = min(-follower.relative(-log10_p, cal), 0.0)
+                log10_p = min(-quantiles.relative(-log10_p, cal), 0.0)
             score = score_of(log10_p)
             votes.append(
                 {

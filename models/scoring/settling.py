@@ -122,8 +122,8 @@ class Stretch:
         if data is None:
             return stretch
         count, balance, scatter, sums, first = list(data)[:5]
-        for number in (count, balance, scatter):
-            if isinstance(number, bool) or not 0 <= number < 1e300:
+        for number, most in ((count, 2**31), (balance, 2**31), (scatter, 1e300)):
+            if isinstance(number, bool) or not 0 <= number < most:
                 raise ValueError(f"levels: {number!r:.40} is not a number of readings")
         stretch.count, stretch.balance, stretch.scatter = int(count), int(balance), float(scatter)
         stretch.sums, stretch.first = _unpacked(sums, width), _unpacked(first, width)
