@@ -98,6 +98,7 @@ class AdaptationParams:
 _KEYS: Final = ("rate", "pace", "least", "most", "furthest", "start")
 
 
+@dataclass(slots=True)
 class Smoother:
     """The swift and the slow magnitude: the combined one over a reading or two, and some twenty.
 
@@ -108,12 +109,9 @@ class Smoother:
     swift : the newest swift magnitude; UNSET: none yet.
     """
 
-    __slots__ = ("quick", "slow", "swift")
-
-    def __init__(self, slow: float, quick: float | None = None, swift: float = UNSET) -> None:
-        self.slow = slow
-        self.quick = slow if quick is None else quick
-        self.swift = swift
+    slow: float
+    quick: float
+    swift: float = UNSET
 
     def update(self, fast: float, cal: Calibration, held: bool) -> float:
         """Take in a reading's combined magnitude; return the larger of swift and slow.
@@ -134,6 +132,7 @@ class Smoother:
         return swift if swift > smooth else smooth
 
 
+@dataclass(slots=True)
 class ExcursionTracker:
     """The stretch beyond the gate that the stream is in, or comes back from.
 
@@ -143,11 +142,8 @@ class ExcursionTracker:
     peak : highest level of the excursion, fading; 0: there is none.
     """
 
-    __slots__ = ("level", "peak")
-
-    def __init__(self, level: float = 0.0, peak: float = 0.0) -> None:
-        self.level = level
-        self.peak = peak
+    level: float = 0.0
+    peak: float = 0.0
 
     def update(self, fast: float, cal: Calibration) -> bool:
         """Take in a reading's combined magnitude; whether the stream has come back from the peak.
@@ -171,6 +167,7 @@ class ExcursionTracker:
             self.peak = self.level
 
 
+@dataclass(slots=True)
 class QuantileTracker:
     """Offset and stretch of the tail: the stream's own median and 90 % quantile.
 
@@ -182,21 +179,11 @@ class QuantileTracker:
     age : readings so far, counted up to the params' ``start``.
     """
 
-    __slots__ = ("age", "beyond", "log_stretch", "offset", "tokens")
-
-    def __init__(
-        self,
-        log_stretch: float = 0.0,
-        offset: float = 0.0,
-        tokens: float = _TOKENS,
-        beyond: int = 0,
-        age: int = 0,
-    ) -> None:
-        self.log_stretch = log_stretch
-        self.offset = offset
-        self.tokens = tokens
-        self.beyond = int(beyond)
-        self.age = int(age)
+    log_stretch: float = 0.0
+    offset: float = 0.0
+    tokens: float = _TOKENS
+    beyond: int = 0
+    age: int = 0
 
     def update(
         self, m: float, cal: Calibration, how: AdaptationParams, recovered: bool, accept: int
@@ -255,7 +242,7 @@ class AdaptiveTail:
     __slots__ = ("excursion", "quantiles", "smoother")
 
     def __init__(self, median: float, age: int = 0) -> None:
-        self.smoother = Smoother(median)
+        self.smoother = Smoother(median, median)
         self.excursion = ExcursionTracker()
         self.quantiles = QuantileTracker(age=age)
 
@@ -283,7 +270,7 @@ class AdaptiveTail:
 
     def pause(self, median: float) -> None:
         """After a gap: what was smooth before says nothing about now."""
-        self.smoother = Smoother(median)
+        self.smoother = Smoother(median, median)
         self.excursion = ExcursionTracker(level=median)
 
     def settle_again(self) -> None:
@@ -315,7 +302,7 @@ class AdaptiveTail:
         values += _USUAL[len(values) :]
         slow, log_stretch, tokens, peak, level, offset, beyond, age, quick, swift = values
         tail = cls(slow)
-        tail.smoother = Smoother(slow, quick, swift)
+        tail.smoother = Smoother(slow, slow if quick is None else quick, swift)
         tail.excursion = ExcursionTracker(level, peak)
         tail.quantiles = QuantileTracker(log_stretch, offset, tokens, beyond, age)
         return tail

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,20 +25,16 @@ def event_id(asset_id: str, sensor_id: str | None, feature: str | None, kind: st
     return str(uuid.uuid5(_SPACE, "\x1f".join(parts)))
 
 
+@dataclass(slots=True)
 class Event:
     """An open event of one stream: what its state keeps between requests."""
 
-    __slots__ = ("id", "kind", "last", "peak", "quiet", "started_at")
-
-    def __init__(
-        self, id: str, kind: str, started_at: str, peak: float, last: float, quiet: int = 0
-    ) -> None:
-        self.id = id
-        self.kind = kind
-        self.started_at = started_at
-        self.peak = peak
-        self.last = last  # epoch seconds of its newest anomaly
-        self.quiet = quiet
+    id: str
+    kind: str
+    started_at: str
+    peak: float
+    last: float  # epoch seconds of its newest anomaly
+    quiet: int = 0
 
     def over(self, at: float, silence_s: float) -> bool:
         """Return whether a reading at ``at`` that is no anomaly ends the event."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -45,6 +46,7 @@ MOST_LEVELS: Final = 2
 WIDEST: Final = 80
 
 
+@dataclass(slots=True)
 class Stretch:
     """Readings beyond the gate that may be a new level.
 
@@ -56,14 +58,11 @@ class Stretch:
     balance : readings beyond the gate less those within it, QUIET at most.
     """
 
-    __slots__ = ("balance", "count", "first", "scatter", "sums")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.sums: Level32 | None = None
-        self.first: Level32 | None = None
-        self.scatter = 0.0
-        self.balance = 0
+    count: int = 0
+    sums: Level32 | None = None
+    first: Level32 | None = None
+    scatter: float = 0.0
+    balance: int = 0
 
     def take(self, row: Floats, beyond: bool, half: int, former: Floats) -> Level32 | None:
         """Take in a scaled row (d,); return the level (d,) that two halves agree on.
@@ -89,9 +88,8 @@ class Stretch:
     def _halved(self, former: Floats) -> Level32 | None:
         assert self.sums is not None  # noqa: S101
         before, mean = self.first, (self.sums / np.float32(self.count)).astype(np.float32)
-        scatter, count, balance = self.scatter, self.count, self.balance
-        self.__init__()  # type: ignore[misc]
-        self.first, self.balance = mean, balance
+        scatter, count = self.scatter, self.count
+        self.__init__(first=mean, balance=self.balance)  # type: ignore[misc]
         if before is None:
             return None
         moved = (mean - before).astype(np.float64)
@@ -118,18 +116,17 @@ class Stretch:
         ValueError, TypeError
             It is not that.
         """
-        stretch = cls()
         if data is None:
-            return stretch
+            return cls()
         count, balance, scatter, sums, first = list(data)[:5]
         for number, most in ((count, 2**31), (balance, 2**31), (scatter, 1e300)):
             if isinstance(number, bool) or not 0 <= number < most:
                 raise ValueError(f"levels: {number!r:.40} is not a number of readings")
-        stretch.count, stretch.balance, stretch.scatter = int(count), int(balance), float(scatter)
-        stretch.sums, stretch.first = _unpacked(sums, width), _unpacked(first, width)
-        return stretch
+        halves = _unpacked(sums, width), _unpacked(first, width)
+        return cls(int(count), *halves, float(scatter), int(balance))
 
 
+@dataclass(slots=True, eq=False)
 class Level:
     """A level that the stream has settled at.
 
@@ -142,23 +139,12 @@ class Level:
     away : readings at a former level since ``left`` (epoch seconds), less those that were not.
     """
 
-    __slots__ = ("at", "away", "event", "left", "opened", "since")
-
-    def __init__(
-        self,
-        at: Level32,
-        since: str,
-        event: Event | None = None,
-        opened: str | None = None,
-        away: int = 0,
-        left: float = 0.0,
-    ) -> None:
-        self.at = at
-        self.since = since
-        self.event = event
-        self.opened = opened
-        self.away = away
-        self.left = left
+    at: Level32
+    since: str
+    event: Event | None = None
+    opened: str | None = None
+    away: int = 0
+    left: float = 0.0
 
     def entry(self, state: str = "ongoing") -> dict[str, Any]:
         """Return its event as it stands in a result's metadata."""
@@ -207,14 +193,12 @@ class Level:
         return cls(at, since, kept, opened, int(away), float(left))
 
 
+@dataclass(slots=True)
 class Settling:
     """The levels of one stream besides its first, oldest first, and what may become one."""
 
-    __slots__ = ("levels", "stretch")
-
-    def __init__(self) -> None:
-        self.levels: list[Level] = []
-        self.stretch = Stretch()
+    levels: list[Level] = field(default_factory=list)
+    stretch: Stretch = field(default_factory=Stretch)
 
     def entries(self, state: str = "ongoing") -> list[dict[str, Any]]:
         """Return persistent events as they stand in a result's metadata, newest first."""
@@ -288,12 +272,11 @@ class Settling:
         ValueError, TypeError
             It is not that.
         """
-        settling = cls()
-        if data is not None:
-            stretch, levels = list(data)[:2]
-            settling.stretch = Stretch.from_list(stretch, width)
-            settling.levels = [Level.from_list(one, width) for one in levels][:MOST_LEVELS]
-        return settling
+        if data is None:
+            return cls()
+        stretch, levels = list(data)[:2]
+        known = [Level.from_list(one, width) for one in levels][:MOST_LEVELS]
+        return cls(known, Stretch.from_list(stretch, width))
 
 
 def _packed(values: Level32 | None) -> str | None:

@@ -73,6 +73,9 @@ def test_a_lasting_shift_is_one_incident_until_a_person_closes_it(
     whats = stage.sql("SELECT what FROM incident_log WHERE what = 'persistent'")
     assert len(whats) == 1
 
+    counted = httpx.get(f"{service.url}/metrics", trust_env=False).text
+    assert 'anomaly_persistent_events_total{change="settled"} ' in counted
+
     (of,) = stage.sql("SELECT id FROM incidents WHERE persistent")
     with httpx.Client(base_url=f"{service.url}/api/v1", timeout=30) as client:
         assert client.get(f"/incidents/{of[0]}").json()["persistent"] is True

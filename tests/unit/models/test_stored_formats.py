@@ -99,7 +99,7 @@ def test_the_keys_that_are_stored_are_these(old):
         [StreamWork("UNIT_1", None, None, "low", None, (), readings(None, 3))],
     )[0].state
     always = {"v", "bundle", "last", "tail", "clock"}
-    assert set(pumps) - {"events", "incident"} == always | {"level"}
+    assert set(pumps) - {"events", "incident", "levels"} == always | {"level"}
     assert set(fleet) - {"events", "incident"} == always | {"baseline"}
     assert set(begun) - {"events", "incident"} == always | {"baseline"}
     assert set(young) - {"events", "incident"} == always | {"first"}
