@@ -202,7 +202,7 @@ def contaminated(shared: Path, seed: int, quick: bool) -> list[Row]:
     rows: list[Row] = []
     found: dict[float, int] = {}
     for share in (0.0, 0.02) if quick else (0.0, 0.01, 0.02, 0.05, 0.1):
-        train = [dirty(v, share, seed + i) for i, v in enumerate(clean)]
+        train = dirty(clean, share, seed)
         options = FitOptions(seed=seed)
         model_set, _ = fit_model_set(train, None, plant.feature_names, options)
         found[share], rate = _plant_found(plant, model_set)
@@ -228,13 +228,14 @@ def _plant_found(plant: Plant, model_set: ModelSet) -> tuple[int, float]:
     return seen, float(np.mean(false))
 
 
-def dirty(values: Floats, share: float, seed: int) -> Floats:
-    """Readings (n, d) with faults in ``share`` of them: steps of 3 to 8 sd over 60 readings."""
+def dirty(streams: list[Floats], share: float, seed: int) -> list[Floats]:
+    """Readings (n_i, d) with faults in ``share`` of them: steps of 3 to 8 sd over 60 readings."""
     rng = np.random.default_rng([seed, 7])
-    out = values.copy()
-    spread, n = values.std(axis=0), len(values)
-    for _ in range(round(share * n / _FAULT)):
-        start = int(rng.integers(0, n - _FAULT))
+    out = [values.copy() for values in streams]
+    for _ in range(round(share * sum(map(len, streams)) / _FAULT)):
+        values = out[int(rng.integers(len(out)))]
+        start = int(rng.integers(0, len(values) - _FAULT))
         column = int(rng.integers(values.shape[1]))
-        out[start : start + _FAULT, column] += rng.uniform(3, 8) * spread[column]
+        spread = streams[0][:, column].std()
+        values[start : start + _FAULT, column] += rng.uniform(3, 8) * spread
     return out

@@ -38,6 +38,7 @@ from models.fitting.cross_validation import (
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
 from models.fitting.scaling import check_training
+from models.fitting.trimming import without_faulty
 from models.scoring.calibration import subset_key
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
@@ -106,6 +107,9 @@ def fit_model_set(
         check_training(values, feature_names, _LEAST_ROWS), timestamps, feature_names,
         options.imputed,
     )  # fmt: skip
+    check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
+    if options.drift != "fault":
+        clean_data = without_faulty(clean_data, options.trim)
     streams = check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
     plan = FitPlan(streams, clean_data.timestamps, clean_data.names, options, clean_data)
     if not plan.scales.kept:

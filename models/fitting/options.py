@@ -46,6 +46,7 @@ class FitOptions:
     limits : feature -> (min, max) that are physically possible; either may be None.
     watch_still : whether a feature that stood still in training is rare when it moves.
     keep_labelled : whether readings labelled faulty are fitted on as well.
+    trim : share of the readings that may be left out as faults that nobody labelled; 0: none.
     folds : blocks for the out-of-fold calibration.
     """
 
@@ -65,6 +66,7 @@ class FitOptions:
     limits: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     watch_still: bool | int = True
     keep_labelled: bool = False
+    trim: float = 0.15
     folds: int = 5
 
     def __post_init__(self) -> None:
@@ -77,6 +79,8 @@ class FitOptions:
             raise TrainingError(f"missing: {self.missing!r} is not auto, refuse or impute")
         if self.horizon != "auto" and not (isinstance(self.horizon, int) and self.horizon >= 0):
             raise TrainingError(f"horizon: {self.horizon!r} is neither auto nor a number from 0")
+        if not 0.0 <= self.trim <= 0.5:
+            raise TrainingError(f"trim: {self.trim} does not lie between 0 and 0.5")
         if self.folds < 2:
             raise TrainingError(f"folds: {self.folds} is less than 2")
 

@@ -146,7 +146,8 @@ def decorrelation(
     n, d = rows.shape
     if d < 2 or d > _WIDEST_MIX or n < 10 * d:
         return None
-    correlation = np.corrcoef(np.clip(rows, -_OUTLYING, _OUTLYING), rowvar=False)
+    with np.errstate(invalid="ignore", divide="ignore"):  # what stands still is alike to nothing
+        correlation = np.corrcoef(np.clip(rows, -_OUTLYING, _OUTLYING), rowvar=False)
     correlation = np.nan_to_num(correlation) * np.outer(ratio, ratio)
     rest = np.sqrt(np.maximum(1.0 - ratio**2, 0.0))
     correlation += together * np.outer(rest, rest)

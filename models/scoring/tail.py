@@ -38,7 +38,8 @@ MOST_SHARE: Final = 0.2
 #: Exceedances no further apart than this belong to one cluster.
 APART: Final = 5
 _BODY = 64
-_SHAPE_PRIOR_SD: Final = 0.1
+#: Standard deviation of the shape's normal prior around 0.
+SHAPE_PRIOR_SD: Final = 0.1
 _LEVELS = ((0.9, "critical"), (0.7, "high"), (0.5, "medium"))
 
 
@@ -242,7 +243,7 @@ def _fit_gpd(excess: Floats, k_eff: float) -> tuple[float, float]:
                 like = -math.log(beta) - mean / beta
             else:
                 like = -math.log(beta) - (1.0 + 1.0 / xi) * float(np.log(inside).mean())
-            total = k_eff * like - 0.5 * (xi / _SHAPE_PRIOR_SD) ** 2
+            total = k_eff * like - 0.5 * (xi / SHAPE_PRIOR_SD) ** 2
             if total > best[0]:
                 best = (total, float(xi), float(beta))
     return best[1], best[2]

@@ -111,6 +111,10 @@ PARAMETERS: tuple[Parameter, ...] = (
         "1: it is rare when a feature moves that stood still in training; 0: not watched (1)",
     ),
     Parameter(
+        "trim", None, "trim", float,
+        "share of the readings that may be left out as faults nobody labelled; 0: none (0.15)",
+    ),
+    Parameter(
         "adaptation", None, "adaptation", auto_or(float),
         "step of the adaptive tail; 0: none (auto)",
     ),

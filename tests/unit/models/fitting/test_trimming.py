@@ -1,0 +1,106 @@
+"""Faults in training that nobody labelled: found by events, and nothing lost without any."""
+
+import numpy as np
+import pytest
+
+from benchmarks.noise import KINDS
+from benchmarks.plants import dirty
+from models.fitting.cleaning import clean
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
+from models.fitting.trimming import faulty, without_faulty
+from models.scoring.ensemble import StreamWork, score
+from training.fitting.stream_scores import readings_of
+from training.simulate import simulate
+
+SVM = FitOptions(models=("one_class_svm",), folds=3)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("seed", range(4))
+def test_clean_data_lose_nothing(kind, seed):
+    for n, d in ((600, 1), (4000, 8)):
+        values = KINDS[kind](np.random.default_rng([seed, n]), n, d)
+        assert not faulty([values], 0.15)[0].any()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
+def test_faults_are_found_whole_and_little_else(share):
+    values = [
+        v[:2880] for v in simulate(assets=4, readings=2880, seed=1, machines=("PUMP",)).values
+    ]
+    train = dirty(values, share, 3)
+    truth = np.concatenate([(a != b).any(axis=1) for a, b in zip(train, values, strict=True)])
+    found = np.concatenate(faulty(train, 0.15))
+    assert found[truth].mean() > 0.9
+    assert found[~truth].mean() < 0.05
+    assert np.concatenate(faulty(train, share / 2)).mean() <= share / 2
+    assert not np.concatenate(faulty(train, 0.0)).any()
+
+
+def test_a_way_to_operate_is_none_of_them():
+    """A quarter of the time at another level is no fault, whatever its distance."""
+    values = np.random.default_rng(0).normal(size=(4000, 3))
+    values[::40] += 0.1
+    values[2000:3000, 0] += 12.0
+    assert not faulty([values], 0.15)[0].any()
+
+
+def test_a_daily_job_and_bursts_are_none_of_them():
+    random = np.random.default_rng(0)
+    daily = random.normal(size=(8640, 3))
+    for start in range(0, 8640, 288):
+        daily[start + random.integers(5) :][:50, 0] += 8.0
+    bursts = random.normal(size=(8640, 3))
+    bursts[:, 2] = 0.01 * bursts[:, 2]
+    for start in random.integers(0, 8600, 10):
+        bursts[start : start + 40, 2] += random.uniform(1, 9)
+    assert not faulty([daily], 0.15)[0].any()
+    assert not faulty([bursts], 0.15)[0].any()
+
+
+def test_one_long_fault_in_one_sensor_is_one():
+    values = np.random.default_rng(0).normal(size=(3000, 4))
+    values[1200:1500, 1] += 6.0
+    (found,) = faulty([values], 0.15)
+    assert found[1200:1500].all()
+    assert found.sum() < 350
+
+
+def test_what_was_left_out_is_said_and_its_like_is_seen_later():
+    plant = simulate(assets=4, readings=3600, seed=2, machines=("PUMP",))
+    train = dirty([v[:2880] for v in plant.values], 0.05, 0)
+    fresh = plant.values[0][2880:].copy()
+    fresh[400:460, 3] += 4.0 * train[0][:, 3].std()
+    seen = {}
+    for trim in (0.15, 0.0):
+        options = FitOptions(models=SVM.models, folds=3, trim=trim)
+        model_set, report = fit_model_set(train, None, plant.feature_names, options)
+        said = [note for note in report.notes if "nobody labelled" in note]
+        assert len(said) == bool(trim)
+        work = _work(plant, fresh)
+        (found,) = score(model_set, [work])
+        alarms = np.array([r["is_anomaly"] for r in found.results])
+        seen[trim] = alarms[400:460].mean()
+        assert alarms[:400].mean() < 0.02
+    assert seen[0.15] > 0.9
+    assert seen[0.15] > seen[0.0]
+
+
+def test_times_are_left_out_with_their_readings():
+    values = np.random.default_rng(0).normal(size=(3000, 2))
+    values[1000:1060] += 10.0
+    times = np.datetime64("2026-01-01", "us") + np.arange(3000) * np.timedelta64(60, "s")
+    data = clean([values], [times], ["a", "b"])
+    left = without_faulty(data, 0.15)
+    assert left.timestamps is not None
+    assert len(left.timestamps[0]) == len(left.streams[0]) < 2950
+    assert not np.isin(times[1000:1060], left.timestamps[0]).any()
+
+
+def _work(plant, values):
+    from datasets import Stream
+
+    stream = Stream("PUMP-1", None, plant.timestamps[2880:], values)
+    return StreamWork("PUMP-1", None, None, "medium", None, [],
+                      list(readings_of(stream, plant.feature_names)))  # fmt: skip
