@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import ctypes
+import functools
 import gc
 import logging
 import os
@@ -12,12 +14,16 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, ParamSpec
 
 import orjson
 
-from errors import SettingsError
+from errors import AnomalyError, SettingsError
 
+P = ParamSpec("P")
+
+#: exit code of a command that failed
+FAILED = 1
 #: exit code of a command that was interrupted: 128 + SIGINT
 INTERRUPTED = 130
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -113,6 +119,32 @@ def tls_context(cafile: Path | None, setting: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=None if cafile is None else str(cafile))
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(f"{setting}: {cafile} cannot be used: {error}", field=setting) from None
+
+
+def command_parser(
+    module: str, description: str | None, epilog: str | None = None
+) -> argparse.ArgumentParser:
+    """Make the parser of ``python -m module``, whose texts are shown as they are written."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def report_errors(command: Callable[P, int]) -> Callable[P, int]:
+    """Have a command's failure end in one sentence on standard error and exit code FAILED."""
+
+    @functools.wraps(command)
+    def reporting(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return command(*args, **kwargs)
+        except AnomalyError as error:
+            print(f"error: {error.message}", file=sys.stderr)
+            return FAILED
+
+    return reporting
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:

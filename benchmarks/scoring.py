@@ -144,7 +144,6 @@ def section(
     stream = readings(n + lstm.window - 1, options.features, seed=2)
     windows = np.lib.stride_tricks.sliding_window_view(stream, lstm.window, axis=0)
     x = {1: stream[-n:].copy(), lstm.window: windows.swapaxes(1, 2).copy()}
-    ends = np.arange(lstm.window - 1, len(stream))
     total = np.zeros(2)
     for name, (detector, library) in models.items():
         given = x[detector.window]
@@ -153,14 +152,6 @@ def section(
         )
         total += both
         show(table, name, n, *both)
-        if detector is lstm:
-            both = compare(
-                partial(lstm.score_sequence, stream, ends),
-                library(given),
-                options.rounds,
-                options.seconds,
-            )
-            show(table, "  the same as a sequence", n, *both)
     show(table, f"[bold]all three (goal {_GOALS[n]:g} x)", n, total[0], total[1])
     table.add_section()
 

@@ -34,7 +34,7 @@ from db.maintain import Maintenance
 from db.migrate import migrate
 from db.session import open_engine
 from errors import BrokerUnavailable, SettingsError, StorageUnavailable
-from runtime import configure_logging, run_command, settle_memory
+from runtime import command_parser, configure_logging, run_command, settle_memory
 from schemas import REPEATED_HOUR_S
 
 log = logging.getLogger("consumers.bridge")
@@ -68,12 +68,7 @@ exit codes:
 
 def arguments() -> argparse.ArgumentParser:
     """Define the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m consumers.bridge",
-        description=__doc__,
-        epilog=HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("consumers.bridge", __doc__, HELP)
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--drain",

@@ -27,8 +27,8 @@ from consumers.sending import NEVER, reason
 from datasets import FileFormat, Reading, add_format_arguments, format_of, readings
 from db.queries.dead_letters import DeadLetterFilter, database_now, dead_letter_page
 from db.session import open_engine, transaction
-from errors import AnomalyError, BrokerUnavailable, InputError
-from runtime import configure_logging, run_command
+from errors import BrokerUnavailable, InputError
+from runtime import command_parser, configure_logging, report_errors, run_command
 from schemas import LookAlikes, parse_timestamp
 
 log = logging.getLogger(__name__)
@@ -204,12 +204,7 @@ def _first(rows: Iterable[Reading], limit: int | None) -> Iterator[Reading]:
 
 def arguments() -> argparse.ArgumentParser:
     """Define the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m consumers.replay",
-        description=__doc__,
-        epilog=HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("consumers.replay", __doc__, HELP)
     parser.add_argument("file", nargs="?", type=Path, help="CSV or Parquet, one reading per row")
     parser.add_argument("--rate", type=float, help="records per second (default: no limit)")
     parser.add_argument("--limit", type=int, help="at most so many records")
@@ -228,6 +223,7 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
+@report_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return 0 if all was acknowledged, 1 on a failure, 2 on wrong usage."""
     parser = arguments()
@@ -240,13 +236,9 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--limit must be 1 or more")
     if options.rate is not None and options.rate <= 0:
         parser.error("--rate must be above 0")
-    try:
-        settings = load_settings()
-        configure_logging(settings.log_level, settings.log_json)
-        sent, refused = _run(settings, options)
-    except AnomalyError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return 1
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_json)
+    sent, refused = _run(settings, options)
     print(f"sent {sent} records" + (f"; {refused} cannot be sent" if refused else ""))
     return 1 if refused else 0
 

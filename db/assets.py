@@ -15,8 +15,8 @@ from sqlalchemy import Connection, text
 from config import load_settings
 from db.migrate import migrate
 from db.session import open_engine, transaction
-from errors import AnomalyError, DatasetError, InputError
-from runtime import run_command
+from errors import DatasetError, InputError
+from runtime import command_parser, report_errors, run_command
 from schemas import CRITICALITIES, Criticality, check_name
 
 DEFAULT: Criticality = "medium"
@@ -131,10 +131,9 @@ def _criticality(value: str) -> Criticality:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m db.assets",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Say which asset matters how much.\n\n"
+    parser = command_parser(
+        "db.assets",
+        "Say which asset matters how much.\n\n"
         "The criticality of an asset sets its budget of false alarms: the more it matters, the\n"
         "earlier it alarms, and the more false alarms are accepted. An asset that is not listed\n"
         "is medium. The score of a reading does not depend on it, only the alarm threshold.\n\n"
@@ -142,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
         "  high                        0.4 (one in 316)\n"
         "  medium                      0.5 (one in 1,000)\n"
         "  low                         0.7 (one in 10,000)\n",
-        epilog="examples:\n"
+        "examples:\n"
         "  python -m db.assets set critical TURBINE_001 TURBINE_002\n"
         "  python -m db.assets import assets.csv     # columns asset_id, criticality; - is stdin\n"
         "  python -m db.assets list --criticality critical\n"
@@ -206,18 +205,15 @@ _COMMANDS: dict[str, Callable[[Connection, argparse.Namespace], int]] = {
 }
 
 
+@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 0 when done, 1 when something was not as asked."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")
-    try:
-        engine = open_engine(load_settings())
-        migrate(engine)
-        with transaction(engine) as connection:
-            return _COMMANDS[arguments.command](connection, arguments)
-    except AnomalyError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return 1
+    engine = open_engine(load_settings())
+    migrate(engine)
+    with transaction(engine) as connection:
+        return _COMMANDS[arguments.command](connection, arguments)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from db.incident_upkeep import allow_rewriting
 from db.migrate import migrate
 from db.queries.incident_rows import SHOWN, publish
 from db.session import open_engine, transaction
-from errors import AnomalyError, InputError
-from runtime import run_command
+from errors import InputError
+from runtime import report_errors, run_command
 from schemas import check_name
 
 #: Columns that hold a name and nothing else, and columns of free text, by table.
@@ -131,6 +131,7 @@ def _rewrite_changes(connection: Connection, values: dict[str, str]) -> int:
     return len(entries)
 
 
+@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 0 when done, 1 when the name is nowhere or the database cannot be had."""
     parser = argparse.ArgumentParser(
@@ -142,16 +143,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("name", help="as it was logged")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")
-    try:
-        settings = load_settings()
-        name = check_name(arguments.name.strip(), "name")
-        engine = open_engine(settings)
-        migrate(engine)
-        with transaction(engine) as connection:
-            pseudonym, changed = forget(connection, name, settings.kafka_topic_incidents)
-    except AnomalyError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return 1
+    settings = load_settings()
+    name = check_name(arguments.name.strip(), "name")
+    engine = open_engine(settings)
+    migrate(engine)
+    with transaction(engine) as connection:
+        pseudonym, changed = forget(connection, name, settings.kafka_topic_incidents)
     counts = [f"{count} of {table}" for table, count in changed.items() if count]
     if not counts:
         print(f"{name!r} is nowhere", file=sys.stderr)

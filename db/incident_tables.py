@@ -14,10 +14,6 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    Column,
-    Computed,
-    ForeignKey,
-    Identity,
     Index,
     UniqueConstraint,
     Uuid,
@@ -25,7 +21,15 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel, Text
 
-from db.tables import NOW, json_column
+from db.tables import (
+    NOW,
+    computed,
+    foreign_key,
+    identity,
+    json_column,
+    optional_text,
+    partial_index,
+)
 
 _NEWEST = (text("last_activity_at DESC"), text("id DESC"))
 STATES = (
@@ -45,20 +49,6 @@ STATE_EXPRESSION = """
 """
 
 
-def _text() -> Any:
-    return Field(default=None, sa_type=Text)
-
-
-def _incident_key(*, on_delete: str, nullable: bool = False) -> Any:
-    key = ForeignKey("incidents.id", ondelete=on_delete)
-    return Field(default=None, sa_column=Column(Uuid, key, nullable=nullable))
-
-
-def _identity(*, primary_key: bool = True) -> Any:
-    column: Column[Any] = Column(BigInteger, Identity(always=True), primary_key=primary_key)
-    return Field(default=None, sa_column=column)
-
-
 class IncidentRow(SQLModel, table=True):
     """One alarm event of one stream, as a person handles it; ``id`` is its first event's."""
 
@@ -67,54 +57,32 @@ class IncidentRow(SQLModel, table=True):
         Index("ix_incident_activity", *_NEWEST),
         Index("ix_incident_state", "state", *_NEWEST),
         Index("ix_incident_asset", "asset_id", *_NEWEST),
-        Index(
-            "ix_incident_assignee",
-            "assignee",
-            *_NEWEST,
-            postgresql_where=text("assignee IS NOT NULL"),
-        ),
+        partial_index("ix_incident_assignee", "assignee", *_NEWEST, where="assignee IS NOT NULL"),
         Index("ix_incident_stream", "stream_key", "kind", text("seq DESC")),
-        Index("ix_incident_open", "stream_key", postgresql_where=text("cleared_at IS NULL")),
-        Index(
-            "ix_incident_shelved",
-            "shelved_until",
-            postgresql_where=text("shelved_until IS NOT NULL"),
+        partial_index("ix_incident_open", "stream_key", where="cleared_at IS NULL"),
+        partial_index("ix_incident_shelved", "shelved_until", where="shelved_until IS NOT NULL"),
+        partial_index("ix_incident_settled", "updated_at", where="state = 'cleared-acknowledged'"),
+        partial_index(
+            "ix_incident_stood", "cleared_at", where="cleared_at - opened_at > interval '24 hours'"
         ),
-        Index(
-            "ix_incident_settled",
-            "updated_at",
-            postgresql_where=text("state = 'cleared-acknowledged'"),
-        ),
-        Index(
-            "ix_incident_stood",
-            "cleared_at",
-            postgresql_where=text("cleared_at - opened_at > interval '24 hours'"),
-        ),
-        Index(
+        partial_index(
             "ix_incident_persistent",
             text("closed_at DESC"),
-            postgresql_where=text("persistent AND closed_at IS NOT NULL"),
+            where="persistent AND closed_at IS NOT NULL",
         ),
     )
 
     id: UUID = Field(primary_key=True)
-    seq: int | None = Field(
-        default=None, sa_column=Column(BigInteger, Identity(always=True), nullable=False)
-    )
+    seq: int | None = identity(primary_key=False)
     version: int = Field(sa_type=BigInteger)
     revision: int = Field(sa_type=BigInteger)
     asset_id: str = Field(sa_type=Text)
-    sensor_id: str | None = _text()
-    feature: str | None = _text()
-    stream_key: UUID | None = Field(
-        default=None,
-        sa_column=Column(
-            Uuid, Computed("stream_key(asset_id, sensor_id, feature)", persisted=True)
-        ),
-    )
-    group_name: str | None = _text()
+    sensor_id: str | None = optional_text()
+    feature: str | None = optional_text()
+    stream_key: UUID | None = computed(Uuid, "stream_key(asset_id, sensor_id, feature)")
+    group_name: str | None = optional_text()
     kind: str = Field(sa_type=Text)
-    asset_criticality: str | None = _text()
+    asset_criticality: str | None = optional_text()
     severity: str = Field(sa_type=Text)
     opened_at: datetime
     started_at: datetime
@@ -124,25 +92,23 @@ class IncidentRow(SQLModel, table=True):
     anomalies: int = Field(sa_type=BigInteger)
     peak: dict[str, Any] = json_column()
     recent: list[float] = json_column()
-    bundle_version: str | None = _text()
+    bundle_version: str | None = optional_text()
     persistent: bool = False
     event_id: UUID
-    suppressed_by: str | None = _text()
+    suppressed_by: str | None = optional_text()
     acknowledged_at: datetime | None = None
-    acknowledged_by: str | None = _text()
-    assignee: str | None = _text()
+    acknowledged_by: str | None = optional_text()
+    assignee: str | None = optional_text()
     shelved_until: datetime | None = None
-    shelved_by: str | None = _text()
-    shelve_reason: str | None = _text()
+    shelved_by: str | None = optional_text()
+    shelve_reason: str | None = optional_text()
     closed_at: datetime | None = None
-    closed_by: str | None = _text()
-    verdict: str | None = _text()
-    fault_code: str | None = _text()
-    note: str | None = _text()
-    ticket: str | None = _text()
-    state: str | None = Field(
-        default=None, sa_column=Column(Text, Computed(STATE_EXPRESSION, persisted=True))
-    )
+    closed_by: str | None = optional_text()
+    verdict: str | None = optional_text()
+    fault_code: str | None = optional_text()
+    note: str | None = optional_text()
+    ticket: str | None = optional_text()
+    state: str | None = computed(Text, STATE_EXPRESSION)
     created_at: datetime = Field(sa_column_kwargs=NOW)
     seen_at: datetime = Field(sa_column_kwargs=NOW)
     updated_at: datetime = Field(sa_column_kwargs=NOW)
@@ -155,7 +121,7 @@ class IncidentEvent(SQLModel, table=True):
     __table_args__ = (Index("ix_incident_event", "incident_id"),)
 
     event_id: UUID = Field(primary_key=True)
-    incident_id: UUID = _incident_key(on_delete="CASCADE")
+    incident_id: UUID = foreign_key(Uuid, "incidents.id")
     started_at: datetime
     cleared_at: datetime | None = None
 
@@ -167,21 +133,21 @@ class IncidentLogEntry(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("incident_id", "client_token", name="uq_incident_log_token"),
         Index("ix_incident_log", "incident_id", "id"),
-        Index("ix_incident_log_opened", "occurred_at", postgresql_where=text("what = 'opened'")),
-        Index("ix_incident_log_joined", "occurred_at", postgresql_where=text("what = 'joined'")),
+        partial_index("ix_incident_log_opened", "occurred_at", where="what = 'opened'"),
+        partial_index("ix_incident_log_joined", "occurred_at", where="what = 'joined'"),
     )
 
-    id: int | None = _identity()
-    incident_id: UUID = _incident_key(on_delete="CASCADE")
+    id: int | None = identity()
+    incident_id: UUID = foreign_key(Uuid, "incidents.id")
     at: datetime = Field(sa_column_kwargs=NOW)
     occurred_at: datetime
     version: int = Field(sa_type=BigInteger)
     who: str = Field(sa_type=Text)
     what: str = Field(sa_type=Text)
-    why: str | None = _text()
+    why: str | None = optional_text()
     before: dict[str, Any] = json_column()
     after: dict[str, Any] = json_column()
-    client_token: str | None = _text()
+    client_token: str | None = optional_text()
 
 
 class MaintenanceWindow(SQLModel, table=True):
@@ -195,22 +161,22 @@ class MaintenanceWindow(SQLModel, table=True):
 
     id: UUID = Field(primary_key=True)
     version: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "1"})
-    asset_pattern: str | None = _text()
-    sensor_pattern: str | None = _text()
-    group_pattern: str | None = _text()
+    asset_pattern: str | None = optional_text()
+    sensor_pattern: str | None = optional_text()
+    group_pattern: str | None = optional_text()
     starts_at: datetime
     ends_at: datetime
-    rrule: str | None = _text()
+    rrule: str | None = optional_text()
     time_zone: str = Field(sa_type=Text, sa_column_kwargs={"server_default": "UTC"})
-    reason: str | None = _text()
+    reason: str | None = optional_text()
     suppresses_alarms: bool = True
     excluded_from_training: bool = True
     created_at: datetime = Field(sa_column_kwargs=NOW)
     created_by: str = Field(sa_type=Text)
     changed_at: datetime | None = None
-    changed_by: str | None = _text()
+    changed_by: str | None = optional_text()
     deleted_at: datetime | None = None
-    deleted_by: str | None = _text()
+    deleted_by: str | None = optional_text()
 
 
 class OffCondition(SQLModel, table=True):
@@ -221,7 +187,7 @@ class OffCondition(SQLModel, table=True):
         UniqueConstraint("group_name", "feature", "operator", "value", name="uq_off_condition"),
     )
 
-    id: int | None = _identity()
+    id: int | None = identity()
     group_name: str = Field(sa_type=Text)
     feature: str = Field(sa_type=Text)
     operator: str = Field(sa_type=Text)
@@ -242,7 +208,7 @@ class FaultCode(SQLModel, table=True):
     action: str = Field(sa_type=Text)
     position: int = 0
     changed_at: datetime = Field(sa_column_kwargs=NOW)
-    changed_by: str | None = _text()
+    changed_by: str | None = optional_text()
 
 
 class Feedback(SQLModel, table=True):
@@ -254,32 +220,30 @@ class Feedback(SQLModel, table=True):
         CheckConstraint("ends_at >= starts_at", name="ck_feedback_span"),
         Index("ix_feedback_asset", "asset_id", "starts_at"),
         Index("ix_feedback_created", "created_at"),
-        Index("ix_feedback_in_force", "created_at", postgresql_where=text("withdrawn_at IS NULL")),
-        Index(
-            "ix_feedback_incident",
-            "incident_id",
-            postgresql_where=text("incident_id IS NOT NULL"),
-        ),
+        partial_index("ix_feedback_in_force", "created_at", where="withdrawn_at IS NULL"),
+        partial_index("ix_feedback_incident", "incident_id", where="incident_id IS NOT NULL"),
     )
 
     id: UUID = Field(primary_key=True)
     asset_id: str = Field(sa_type=Text)
-    sensor_id: str | None = _text()
-    feature: str | None = _text()
-    group_name: str | None = _text()
-    incident_id: UUID | None = _incident_key(on_delete="SET NULL", nullable=True)
+    sensor_id: str | None = optional_text()
+    feature: str | None = optional_text()
+    group_name: str | None = optional_text()
+    incident_id: UUID | None = foreign_key(
+        Uuid, "incidents.id", on_delete="SET NULL", nullable=True
+    )
     starts_at: datetime
     ends_at: datetime
     verdict: str = Field(sa_type=Text)
-    fault_code: str | None = _text()
-    note: str | None = _text()
+    fault_code: str | None = optional_text()
+    note: str | None = optional_text()
     by_closing: bool = False
     created_at: datetime = Field(sa_column_kwargs=NOW)
     created_by: str = Field(sa_type=Text)
     withdrawn_at: datetime | None = None
-    withdrawn_by: str | None = _text()
-    withdrawn_why: str | None = _text()
-    client_token: str | None = _text()
+    withdrawn_by: str | None = optional_text()
+    withdrawn_why: str | None = optional_text()
+    client_token: str | None = optional_text()
 
 
 class StreamReset(SQLModel, table=True):
@@ -291,13 +255,13 @@ class StreamReset(SQLModel, table=True):
         Index("ix_stream_reset_asset", "asset_id", "id"),
     )
 
-    id: int | None = _identity()
+    id: int | None = identity()
     asset_id: str = Field(sa_type=Text)
-    sensor_id: str | None = _text()
-    reason: str | None = _text()
+    sensor_id: str | None = optional_text()
+    reason: str | None = optional_text()
     requested_at: datetime = Field(sa_column_kwargs=NOW)
     requested_by: str = Field(sa_type=Text)
-    client_token: str | None = _text()
+    client_token: str | None = optional_text()
 
 
 class NotifyReceiver(SQLModel, table=True):
@@ -308,7 +272,7 @@ class NotifyReceiver(SQLModel, table=True):
     name: str = Field(primary_key=True, sa_type=Text)
     since: datetime = Field(sa_column_kwargs=NOW)
     seen_at: datetime = Field(sa_column_kwargs=NOW)
-    problem: str | None = _text()
+    problem: str | None = optional_text()
 
 
 class Notification(SQLModel, table=True):
@@ -316,32 +280,25 @@ class Notification(SQLModel, table=True):
 
     __tablename__ = "notifications"
     __table_args__ = (
-        Index(
+        partial_index(
             "ix_notification_waiting",
             "receiver",
             "incident_id",
             "log_id",
-            postgresql_where=text("settled_at IS NULL"),
+            where="settled_at IS NULL",
         ),
-        Index(
-            "ix_notification_settled",
-            "receiver",
-            "settled_at",
-            postgresql_where=text("settled_at IS NOT NULL"),
+        partial_index(
+            "ix_notification_settled", "receiver", "settled_at", where="settled_at IS NOT NULL"
         ),
         Index("ix_notification_created", "created_at"),
     )
 
-    log_id: int = Field(
-        sa_column=Column(
-            BigInteger, ForeignKey("incident_log.id", ondelete="CASCADE"), primary_key=True
-        )
-    )
+    log_id: int = foreign_key(BigInteger, "incident_log.id", primary_key=True)
     receiver: str = Field(primary_key=True, sa_type=Text)
     incident_id: UUID
     created_at: datetime = Field(sa_column_kwargs=NOW)
     due_at: datetime = Field(sa_column_kwargs=NOW)
     tries: int = 0
-    error: str | None = _text()
+    error: str | None = optional_text()
     settled_at: datetime | None = None
-    outcome: str | None = _text()
+    outcome: str | None = optional_text()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +22,7 @@ from db.queries.dead_letters import database_now
 from db.retention import Retention, drop_expired
 from db.session import open_engine, transaction
 from errors import AnomalyError
-from runtime import run_command
+from runtime import report_errors, run_command
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +99,7 @@ def _days(text: str) -> int:
     return int(text)
 
 
+@report_errors
 def main(argv: list[str] | None = None) -> int:
     """Entry point; 0 when all is done."""
     parser = argparse.ArgumentParser(
@@ -116,16 +116,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")
-    try:
-        settings = load_settings()
-        retention = Retention.of(settings)
-        days = arguments.retention_days
-        if days is not None:
-            retention = replace(retention, detections=days, dead_letters=days)
-        print(_maintain(open_engine(settings), settings, retention))
-    except AnomalyError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return 1
+    settings = load_settings()
+    retention = Retention.of(settings)
+    days = arguments.retention_days
+    if days is not None:
+        retention = replace(retention, detections=days, dead_letters=days)
+    print(_maintain(open_engine(settings), settings, retention))
     return 0
 
 

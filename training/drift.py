@@ -23,7 +23,7 @@ from models.bundles.bundle import Bundle
 from models.feature_drift import compare, recent_columns
 from models.registry.base import CHAMPION
 from models.registry.promotion import load_version
-from runtime import run_command
+from runtime import command_parser, run_command
 from training.cli.common import consoles, entry, registry_of
 from training.cli.fit_arguments import count
 from training.data.sources import TrainingData, load_data
@@ -42,13 +42,12 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Make the command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m training.drift",
-        description="Compare recent readings with the champion's training distributions by the"
+    made = command_parser(
+        "training.drift",
+        "Compare recent readings with the champion's training distributions by the"
         " population stability index, feature by feature and score by score: below 0.1 stable,"
         " above 0.25 shifted. A file has no scores: its features alone are compared.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EPILOG,
     )
     made.add_argument("--last", type=count, default=5000, metavar="N",
                       help="newest stored readings of each group (5000)")  # fmt: skip

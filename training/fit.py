@@ -15,7 +15,7 @@ from rich.console import Console
 from config import Settings
 from datasets import add_format_arguments, format_of
 from errors import InputError
-from runtime import run_command
+from runtime import command_parser, run_command
 from schemas import parse_timestamp
 from training.cli.common import consoles, entry, policy_of
 from training.cli.fit_arguments import add_fit_arguments, count, fit_options, share
@@ -46,12 +46,11 @@ far). How other files are read: docs/training.md, and `python -m training.inspec
 
 def parser() -> argparse.ArgumentParser:
     """Make the command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m training.fit",
-        description="Train the detectors and their calibration as one bundle, register it in"
+    made = command_parser(
+        "training.fit",
+        "Train the detectors and their calibration as one bundle, register it in"
         " MLflow, promote it if it is not worse, and import it into the Bento store.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EPILOG,
     )
     made.add_argument(
         "--data", default=SIMULATED, metavar="FILE|GLOB|simulated|postgresql",

@@ -10,7 +10,7 @@ from pathlib import Path
 from config import Settings
 from datasets import add_format_arguments, format_of
 from errors import InputError
-from runtime import run_command
+from runtime import command_parser, run_command
 from training.cli.common import consoles, entry
 from training.data.quality import assess
 from training.data.sources import load_data
@@ -31,12 +31,11 @@ High: nothing to object to; Medium: something to look at, named with its rows; L
 
 def parser() -> argparse.ArgumentParser:
     """Make the command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m training.inspect",
-        description="Grade the quality of data by asset, sensor and feature, with reasons and row"
+    made = command_parser(
+        "training.inspect",
+        "Grade the quality of data by asset, sensor and feature, with reasons and row"
         " numbers, before anything is fitted.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EPILOG,
     )
     made.add_argument("--data", required=True, metavar="FILE|FOLDER|GLOB", help="what to look at")
     made.add_argument("--features", metavar="NAME,...", help="columns to use (all)")

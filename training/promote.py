@@ -20,7 +20,7 @@ from models.registry.base import CHALLENGER, CHAMPION, Registry
 from models.registry.bento_store import import_alias
 from models.registry.promotion import VERDICT_TAG, load_version, promote, roll_back
 from models.scoring.suppression import Suppression
-from runtime import run_command
+from runtime import command_parser, run_command
 from training.cli.common import consoles, entry, policy_of, registry_of
 from training.cli.fit_arguments import share
 from training.cli.progress import ProgressDisplay
@@ -50,13 +50,12 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Make the command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m training.promote",
-        description="Compare the challenger with the champion on readings newer than all that both"
+    made = command_parser(
+        "training.promote",
+        "Compare the challenger with the champion on readings newer than all that both"
         " were fitted on, through the code that serves, and promote it if it is not worse."
         f" Exit code {EXIT_NOT_PROMOTED}: it was not promoted.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EPILOG,
     )
     what = made.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="list the bundles and end")

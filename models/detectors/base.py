@@ -10,6 +10,7 @@ about the LAST reading of each window only.
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import zipfile
@@ -56,9 +57,12 @@ class Detector(ABC):
     n_features: int = 0
 
     @property
-    @abstractmethod
     def params(self) -> dict[str, Any]:
-        """Return the constructor's arguments for JSON; ``type(self)(**params)`` is a twin."""
+        """Return the constructor's arguments for JSON; ``type(self)(**params)`` is a twin.
+
+        Each is kept in an attribute of its name.
+        """
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     @abstractmethod
     def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
@@ -171,19 +175,11 @@ class Detector(ABC):
             )
         if wanted == 3 and x.shape[1] != self.window:
             raise InputError(f"{self.name}: expected windows of {self.window}, got {x.shape[1]}")
-        self._check_finite(x)
+        self.check_finite(x)
         return np.ascontiguousarray(x)
 
-    def check_rows(self, readings: Array) -> None:
-        """Validate readings (m, d) of any detector, window or point; raises as ``check`` does."""
-        if readings.ndim != 2 or readings.shape[1] != self.n_features:
-            raise InputError(
-                f"{self.name}: expected readings of {self.n_features} features,"
-                f" got shape {readings.shape}"
-            )
-        self._check_finite(readings)
-
-    def _check_finite(self, x: Array) -> None:
+    def check_finite(self, x: Array) -> None:
+        """Raise where a value is NaN or infinite, naming its index, as :meth:`check` does."""
         finite = np.isfinite(x)
         if not finite.all():
             where = tuple(int(i) for i in np.argwhere(~finite)[0])

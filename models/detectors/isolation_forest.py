@@ -71,11 +71,6 @@ class IsolationForest(Detector):
         self.max_samples = whole_number("max_samples", max_samples, 2, 4096)
         self.seed = whole_number("seed", seed, 0, 2**32 - 1)
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """Return the constructor's arguments; see :attr:`Detector.params`."""
-        return {"n_trees": self.n_trees, "max_samples": self.max_samples, "seed": self.seed}
-
     def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
         """Fit on normal data; see :meth:`Detector.fit`.
 
@@ -217,17 +212,17 @@ def _lay_out(
     above = single.astype(np.float64) > tree.threshold
     single[above] = np.nextafter(single[above], np.float32(-np.inf))
     below = _path_length(tree.n_node_samples)
-    todo = [(0, 0, 0)]  # (place in the complete tree, node of the library's tree, depth)
+    todo = [(0, 0, 0)]  # (index in the complete tree, node of the library's tree, depth)
     while todo:
-        place, node, depth = todo.pop()
-        expected[place] = depth + below[node]
+        index, node, depth = todo.pop()
+        expected[index] = depth + below[node]
         if tree.children_left[node] >= 0:
-            feature[place] = columns[tree.feature[node]]
-            threshold[place] = single[node]
-            todo.append((2 * place + 1, int(tree.children_left[node]), depth + 1))
-            todo.append((2 * place + 2, int(tree.children_right[node]), depth + 1))
+            feature[index] = columns[tree.feature[node]]
+            threshold[index] = single[node]
+            todo.append((2 * index + 1, int(tree.children_left[node]), depth + 1))
+            todo.append((2 * index + 2, int(tree.children_right[node]), depth + 1))
             continue
-        first, last = 2 * place + 1, 2 * place + 2
+        first, last = 2 * index + 1, 2 * index + 2
         while first < len(expected):
-            expected[first : last + 1] = expected[place]
+            expected[first : last + 1] = expected[index]
             first, last = 2 * first + 1, 2 * last + 2

@@ -142,33 +142,43 @@ def forest_gains(x: F32, feature: I32, threshold: F32, expected: F64, levels: in
 
 
 @compiled
+def _kernel_terms(row: Any, vectors: Any, log_weight: Any, gamma: float, terms: Any) -> float:
+    """Fill ``terms`` (m,) with ``w_i exp(-gamma |row - s_i|^2)``, scaled so that the largest is 1.
+
+    Returns ``-log`` of that scale. Squared distances are summed from differences, not from
+    ``x.x - 2 x.s + s.s``, which cancels.
+    """
+    terms[:] = 0.0
+    for k in range(len(row)):
+        value = row[k]
+        s = vectors[k]
+        for i in range(len(terms)):
+            gap = value - s[i]
+            terms[i] += gap * gap
+    least = np.inf
+    for i in range(len(terms)):
+        terms[i] = gamma * terms[i] - log_weight[i]
+        least = min(least, terms[i])
+    for i in range(len(terms)):
+        terms[i] = _exp_negative64(least - terms[i])
+    return least
+
+
+@compiled
 def kernel_magnitude(x: F64, vectors: F64, log_weight: F64, gamma: float) -> F64:
     """Return ``-log sum_i w_i exp(-gamma |x - s_i|^2)`` per row, by log-sum-exp.
 
-    ``x`` (n, d), ``vectors`` (d, m), ``log_weight`` (m,); returns (n,). Squared distances are
-    summed from differences, not from ``x.x - 2 x.s + s.s``, which cancels.
+    ``x`` (n, d), ``vectors`` (d, m), ``log_weight`` (m,); returns (n,).
     """
-    n, d = x.shape
+    n = len(x)
     m = vectors.shape[1]
     out = np.empty(n)
-    energy = np.empty(m)
+    terms = np.empty(m)
     for row in range(n):
-        energy[:] = 0.0
-        for k in range(d):
-            value = x[row, k]
-            s = vectors[k]
-            for i in range(m):
-                gap = value - s[i]
-                energy[i] += gap * gap
-        least = np.inf
-        for i in range(m):
-            energy[i] = gamma * energy[i] - log_weight[i]
-            least = min(least, energy[i])
-        for i in range(m):
-            energy[i] = _exp_negative64(least - energy[i])
+        least = _kernel_terms(x[row], vectors, log_weight, gamma, terms)
         total = 0.0
         for i in range(m):
-            total += energy[i]
+            total += terms[i]
         out[row] = least - np.log(total)
     return out
 
@@ -183,26 +193,14 @@ def kernel_gaps(x: F64, vectors: F64, log_weight: F64, gamma: float) -> F64:
     m = vectors.shape[1]
     upright = vectors.T.copy()  # (m, d): the features of a vector side by side
     out = np.empty((n, d))
-    energy = np.empty(m)
+    terms = np.empty(m)
     mean = np.empty(d)
     for row in range(n):
-        energy[:] = 0.0
-        for k in range(d):
-            value = x[row, k]
-            s = vectors[k]
-            for i in range(m):
-                gap = value - s[i]
-                energy[i] += gap * gap
-        least = np.inf
-        for i in range(m):
-            energy[i] = gamma * energy[i] - log_weight[i]
-            least = min(least, energy[i])
-        for i in range(m):
-            energy[i] = _exp_negative64(least - energy[i])
+        _kernel_terms(x[row], vectors, log_weight, gamma, terms)
         total = 0.0
         mean[:] = 0.0
         for i in range(m):
-            weight = energy[i]
+            weight = terms[i]
             total += weight
             for k in range(d):
                 mean[k] += weight * upright[i, k]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import InputError, TrainingError
+from errors import TrainingError
 from models.detectors.base import (
     LSTM_AUTOENCODER,
     Array,
@@ -148,11 +147,6 @@ class LSTMAutoencoder(Detector):
         self.seed = whole_number("seed", seed, 0, 2**32 - 1)
         self.history: list[dict[str, float]] = []
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """Return the constructor's arguments; see :attr:`Detector.params`."""
-        return {field.name: getattr(self, field.name) for field in fields(Plan)}
-
     def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
         """Fit on normal data; see :meth:`Detector.fit`.
 
@@ -212,27 +206,6 @@ class LSTMAutoencoder(Detector):
         ``sliding_window_view`` makes, is recognised and costs less; the scores are the same.
         """
         return self._magnitude(*self._unroll(x))
-
-    def score_sequence(
-        self, readings: Array, ends: NDArray[np.integer[Any]]
-    ) -> NDArray[np.float64]:
-        """Score the windows of ``readings`` (m, d) that end at the rows ``ends`` (n,).
-
-        The same figures as ``score`` on those windows, without building them; windows that end
-        at consecutive rows share most of the work. ``readings`` may hold several streams under
-        each other, as long as no window reaches from one into the next.
-
-        Raises
-        ------
-        InputError
-            If a value is not finite, a shape does not fit, or a window leaves ``readings``.
-        """
-        return self._magnitude(*self._sequence(readings, ends))
-
-    def reconstruct(self, x: Array) -> NDArray[np.float32]:
-        """Return the network's reconstruction of the last reading of each window: (n, d)."""
-        readings, ends = self._unroll(x)
-        return self._reconstruct(readings, ends)
 
     def explain(self, x: Array) -> NDArray[np.float64]:
         """Return each feature's share in the error; see :meth:`Detector.explain`."""
@@ -315,21 +288,8 @@ class LSTMAutoencoder(Detector):
             apart, step, _ = x.strides
             if apart == step:  # a sliding view: row i + 1 of one window is row i of the next
                 rows = np.concatenate([x[0], x[1:, -1]])
-                return self._sequence(rows, np.arange(len(x)) + self.window - 1)
+                self.check_finite(rows)
+                return bounded(rows, _FURTHEST), np.arange(len(x)) + self.window - 1
         x = self.check(x).reshape(-1, self.n_features)
         ends = np.arange(self.window - 1, len(x), self.window, dtype=np.int64)
         return bounded(x, _FURTHEST), ends
-
-    def _sequence(
-        self, readings: Array, ends: NDArray[np.integer[Any]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        readings, ends = np.asarray(readings), np.asarray(ends)
-        self.check_rows(readings)
-        if ends.ndim != 1 or (ends.size and ends.dtype.kind not in "iu"):
-            raise InputError(f"{self.name}: ends must be one row of whole numbers")
-        if ends.size and not self.window - 1 <= ends.min() <= ends.max() < len(readings):
-            raise InputError(
-                f"{self.name}: windows of {self.window} that end at rows {ends.min()} to"
-                f" {ends.max()} do not lie within {len(readings)} readings"
-            )
-        return bounded(readings, _FURTHEST), ends.astype(np.int64)

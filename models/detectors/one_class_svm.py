@@ -88,17 +88,6 @@ class OneClassSVM(Detector):
         self.max_rows = whole_number("max_rows", max_rows, 2, 100_000)
         self.seed = whole_number("seed", seed, 0, 2**32 - 1)
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """Return the constructor's arguments; see :attr:`Detector.params`."""
-        return {
-            "nu": self.nu,
-            "gamma": self.gamma,
-            "max_rows": self.max_rows,
-            "seed": self.seed,
-            "log": self.log,
-        }
-
     def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
         """Fit on normal data; see :meth:`Detector.fit`.
 
@@ -145,8 +134,8 @@ class OneClassSVM(Detector):
 
     def energy(self, x: Array) -> NDArray[np.float64]:
         """Return ``-log`` of the weighted kernel sum of each row (n, d): (n,), at least 0."""
-        place = self.coordinates(self.check(x))
-        found = kernel_magnitude(place, self._vectors, self._log_weight, self.width)
+        whitened = self.coordinates(self.check(x))
+        found = kernel_magnitude(whitened, self._vectors, self._log_weight, self.width)
         return np.maximum(found, 0.0) if self.log else found
 
     def decision(self, x: Array) -> NDArray[np.float64]:
@@ -161,8 +150,8 @@ class OneClassSVM(Detector):
         weighs them: from the nearest that normal operation comes
         (:meth:`RobustCovariance.surprise`).
         """
-        places = self.coordinates(self.check(x))
-        gaps = kernel_gaps(places, self._vectors, self._log_weight, self.width)
+        whitened = self.coordinates(self.check(x))
+        gaps = kernel_gaps(whitened, self._vectors, self._log_weight, self.width)
         return shares(self._correlation.surprise(gaps, whitened=True))
 
     def save(self, folder: Path) -> None:

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from rich.console import Console
 
 from config import Settings, load_settings
-from errors import AnomalyError
 from models.registry.base import Registry, open_registry
 from models.scoring.policy import ScoringPolicy
+from runtime import report_errors
 
-EXIT_REFUSED = 1
 _WIDTH = 120
 
 
@@ -46,17 +45,14 @@ def consoles() -> tuple[Console, Console]:
     return made[0], made[1]
 
 
+@report_errors
 def entry(command: Callable[[Settings], int]) -> int:
     """Run a command with the settings; a failure is one sentence and a code other than 0."""
-    try:
-        settings = load_settings()
-        logging.basicConfig(
-            level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
-        for name in ("mlflow", "alembic", "matplotlib", "bentoml", "httpx", "urllib3"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        warnings.filterwarnings("ignore", module="mlflow|torch|pydantic")
-        return command(settings)
-    except AnomalyError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return EXIT_REFUSED
+    settings = load_settings()
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for name in ("mlflow", "alembic", "matplotlib", "bentoml", "httpx", "urllib3"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="mlflow|torch|pydantic")
+    return command(settings)

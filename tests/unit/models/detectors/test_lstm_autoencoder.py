@@ -39,7 +39,7 @@ def test_scores_equal_pytorch_on_random_and_extreme_windows(
     x = np.random.default_rng(0).normal(size=(300, WINDOW, FEATURES)) * factor
     with torch.no_grad():
         told = fitted.network()(torch.from_numpy(x.astype(np.float32)))[:, -1].numpy()
-    np.testing.assert_allclose(fitted.reconstruct(x), told, atol=1e-5)
+    np.testing.assert_allclose(fitted._reconstruct(*fitted._unroll(x)), told, atol=1e-5)
     weights = fitted._weights_ahead
     assert weights is not None
     ahead = sum(x[:, -2 - lag] @ weights[lag] for lag in range(fitted.lags))
@@ -58,7 +58,9 @@ def test_kernel_equals_pytorch_for_other_sizes(features: int, hidden: int, code:
     x = draw.normal(size=(20, 6, features)) * 3
     with torch.no_grad():
         told = model.network()(torch.from_numpy(x.astype(np.float32)))
-    np.testing.assert_allclose(model.reconstruct(x), told[:, -1].numpy(), atol=1e-5)
+    np.testing.assert_allclose(
+        model._reconstruct(*model._unroll(x)), told[:, -1].numpy(), atol=1e-5
+    )
 
 
 def test_weights_survive_export_and_restore() -> None:
@@ -70,50 +72,16 @@ def test_weights_survive_export_and_restore() -> None:
         torch.testing.assert_close(twin(x), network(x))
 
 
-def test_a_sequence_scores_as_its_windows(fitted: LSTMAutoencoder) -> None:
-    readings = stream(200, 7)
-    view = windows(readings)
-    expected = fitted.score(np.ascontiguousarray(view))
-    ends = np.arange(WINDOW - 1, 200)
-    np.testing.assert_array_equal(fitted.score(view), expected)
-    np.testing.assert_array_equal(fitted.score_sequence(readings, ends), expected)
-    chosen = np.array([50, 13, 13, 199, 14, 52])  # any order, repeated, with gaps
-    np.testing.assert_array_equal(
-        fitted.score_sequence(readings, chosen), expected[chosen - WINDOW + 1]
-    )
-    assert fitted.score_sequence(readings, np.array([], dtype=int)).shape == (0,)
+def test_a_sliding_view_scores_as_its_windows(fitted: LSTMAutoencoder) -> None:
+    view = windows(stream(200, 7))
+    np.testing.assert_array_equal(fitted.score(view), fitted.score(np.ascontiguousarray(view)))
 
 
-def test_several_streams_under_each_other_score_as_each_alone(fitted: LSTMAutoencoder) -> None:
-    first, second = stream(40, 8), stream(30, 9)
-    ends = np.concatenate([np.arange(WINDOW - 1, 40), 40 + np.arange(WINDOW - 1, 30)])
-    together = fitted.score_sequence(np.concatenate([first, second]), ends)
-    alone = np.concatenate([fitted.score(windows(first)), fitted.score(windows(second))])
-    np.testing.assert_array_equal(together, alone)
-
-
-@pytest.mark.parametrize(
-    ("ends", "words"),
-    [
-        ([WINDOW - 2], "do not lie within"),
-        ([40], "do not lie within"),
-        ([-1], "do not lie within"),
-        ([15.0], "whole numbers"),
-        ([[15]], "one row"),
-    ],
-)
-def test_windows_that_leave_the_readings_are_refused(
-    fitted: LSTMAutoencoder, ends: list[float], words: str
-) -> None:
-    with pytest.raises(InputError, match=words):
-        fitted.score_sequence(stream(40, 1), np.array(ends))
-
-
-def test_a_bad_value_in_a_sequence_is_refused_by_place(fitted: LSTMAutoencoder) -> None:
+def test_a_bad_value_in_a_sliding_view_is_named_by_row_and_column(fitted: LSTMAutoencoder) -> None:
     readings = stream(40, 1)
     readings[17, 2] = np.nan
     with pytest.raises(InputError, match=r"\(17, 2\)"):
-        fitted.score_sequence(readings, np.array([39]))
+        fitted.score(windows(readings))
 
 
 def test_only_the_last_reading_is_judged(fitted: LSTMAutoencoder) -> None:
