@@ -31,7 +31,7 @@ from db.session import describe, open_engine
 from deploy.broker import create_topics, start_broker, topic_id
 from deploy.demo_data import TRAIN_PART, prepare_data
 from deploy.processes import Child, ChildError, Children, free_port, port_is_free
-from deploy.sender import replay_command, sent, shift_of
+from deploy.replay_process import replay_command, sent, shift_of
 from deploy.truth import compare, faults_of
 from deploy.watch import claimed, summary, watch
 from errors import AnomalyError

@@ -16,7 +16,7 @@ from serving.detection.planning import group_by_stream, reassemble, set_times
 from serving.detection.scoring_engine import ScoringEngine
 from serving.detection.stream_lookup import StreamLookup
 from serving.requests.detect import Item
-from serving.requests.streams import Stream, StreamReading
+from serving.requests.stream_request import Stream, StreamReading
 
 #: What ``"echo": false`` leaves out of a result: the caller has it.
 ECHO = ("asset_id", "sensor_id", "timestamp", "features")

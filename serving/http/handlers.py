@@ -21,7 +21,7 @@ from serving.http.rest_app import PREFIX, Call
 from serving.precision_monitor import PrecisionMonitor
 from serving.requests.detect import Item, Limits, parse_batch, parse_item
 from serving.requests.history_query import HistoryQuery, parse_query
-from serving.requests.streams import Streams, parse_streams
+from serving.requests.stream_request import Streams, parse_streams
 from serving.requests.training_request import RunsQuery, TrainingBody, TrainQuery, parse_training
 from serving.requests.wire import read_parameters
 from serving.responses.detection_answers import (

@@ -14,7 +14,7 @@ import orjson
 
 from serving.http.rest_app import PREFIX, Call
 from serving.requests.detect import Item, Limits
-from serving.requests.streams import ReadingBody
+from serving.requests.stream_request import ReadingBody
 from serving.requests.wire import Instant
 from serving.responses.detection_answers import (
     Error,

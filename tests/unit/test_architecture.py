@@ -155,16 +155,12 @@ def test_a_module_name_means_one_thing() -> None:
     """The same file name twice is two words for one role, or one word for two things."""
     same_role = {
         "__init__", "metrics", "base", "app",
-        # what is done to streams: a command of the database's, a call of the service's
-        "streams",
         # release 0.1 registered its versions with models/pyfunc.py as their loader
         "pyfunc",
         # the same command, for one machine and for a fleet
         "fit", "backtest",
         # when one opens (models), its rows (db)
         "incidents",
-        # who sends: readings for the demo (deploy), what receivers are told (notify)
-        "sender",
     }  # fmt: skip
     places: dict[str, list[str]] = {}
     for path in sources():

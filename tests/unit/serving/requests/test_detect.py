@@ -11,7 +11,7 @@ import pytest
 from errors import InputError, TooLarge
 from serving.requests.detect import Limits, parse_batch, parse_item
 from serving.requests.history_query import parse_query
-from serving.requests.streams import StreamReading, parse_streams
+from serving.requests.stream_request import StreamReading, parse_streams
 
 LIMITS = Limits(items=3, features=2, history=2)
 
