@@ -16,7 +16,7 @@ from training.simulate import ar1
 Floats = NDArray[np.float64]
 Noise = Callable[[np.random.Generator, int, int], Floats]
 
-_SIZES = ((1000, 2), (1000, 8), (4000, 8))  # training readings, features
+_SIZES = ((600, 1), (1000, 2), (1000, 8), (4000, 8))  # training readings, features
 _FRESH = 20_000
 _BUDGETS = (1e-2, 1e-3)
 
