@@ -9,9 +9,11 @@ import pytest
 
 from serving.http.callers import Callers
 from serving.http.feedback_handlers import Effects, FeedbackHandlers, feedback_calls
+from serving.http.fleet_handlers import FleetHandlers, fleet_calls
 from serving.http.handlers import Handlers, calls
 from serving.http.incident_handlers import IncidentHandlers, incident_calls
 from serving.http.kpi_handlers import KpiHandlers, kpi_calls
+from serving.http.model_handlers import ModelHandlers, model_calls
 from serving.http.openapi import document
 from serving.http.rest_app import Call
 from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
@@ -33,6 +35,8 @@ def listed() -> list[Call]:
         *feedback_calls(FeedbackHandlers(NOTHING, CALLERS, EFFECTS, topic="", body_bytes=1)),
         *kpi_calls(KpiHandlers(NOTHING, 1, NOTHING)),
         *schedule_calls(ScheduleHandlers(NOTHING, CALLERS, 1)),
+        *fleet_calls(FleetHandlers(NOTHING)),
+        *model_calls(ModelHandlers(NOTHING, NOTHING, CALLERS, 1)),
     ]
 
 
