@@ -41,7 +41,7 @@ def plant(path: Path) -> Path:
                     "asset_id": [asset] * n,
                     "timestamp": pa.array(made.timestamps[:n].astype("datetime64[us]")),
                     "type": [f"type-{i}"] * n,
-                    **{f: values[:n, j] for j, f in enumerate(made.feature_names)},
+                    **{f: values[:n, j] for j, f in enumerate(made.feature_names[:3])},
                     "label": labels[:n],
                 }
             )
