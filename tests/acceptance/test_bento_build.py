@@ -21,7 +21,7 @@ from models.registry.bento_store import MODEL_NAME
 ROOT = Path(__file__).resolve().parents[2]
 BENTOML = str(Path(sys.executable).with_name("bentoml"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PACKAGES = ("datasets", "models", "training", "serving", "consumers", "db")
+PACKAGES = ("datasets", "models", "training", "serving", "consumers", "db", "notify")
 #: In the environment of the build; nothing of it may be found in what is packed.
 CANARY = "canary-4f1d0c"
 
@@ -111,7 +111,8 @@ def sources() -> set[str]:
         for path in (ROOT / "serving/page" / folder).rglob("*")
         if path.is_file()
     }
-    others = {f"deploy/{name}.py" for name in monitor} | {"db/migrations/script.py.mako"}
+    others = {f"deploy/{name}.py" for name in monitor}
+    others |= {"db/migrations/script.py.mako", "db/fault_codes.toml"}
     return top | inner | page | others
 
 
