@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -408,6 +408,20 @@ class Settings(BaseSettings):
             "high": self.budget_high,
             "medium": self.budget_medium,
             "low": self.budget_low,
+        }
+
+    def policy(self) -> dict[str, Any]:
+        """Return the arguments of the ``ScoringPolicy`` by which service and training judge."""
+        return {
+            "budgets": self.budgets(),
+            "adaptation": self.adaptation,
+            "event_silence_s": self.event_silence_s,
+            "accept_shift_after": self.accept_shift_after,
+            "persistent_after": self.persistent_after,
+            "incident_budgets": self.incident_budgets(),
+            "incident_at_once": self.incident_at_once_share,
+            "feedback_raise": self.feedback_raise,
+            "feedback_raise_most": self.feedback_raise_max,
         }
 
     def incident_budgets(self) -> dict[str, float]:

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from sqlalchemy import Connection, text
 
 from benchmarks.database import fill_history, throw_away_database, vacuum
-from db.queries.history import HistoryFilter, encode_cursor, history, page_query
+from db.queries.cursors import encode_cursor
+from db.queries.history import HistoryFilter, history, page_query
 from db.session import transaction
 from runtime import run_command
 
@@ -52,7 +53,7 @@ def compare(connection: Connection, filters: HistoryFilter, repeat: int) -> str:
     query, values = page_query(filters, limit=1, offset=offset)
     row = connection.execute(text(query), values).mappings().first()
     assert row is not None
-    cursor = encode_cursor(dict(row), filters)
+    cursor = encode_cursor(row["timestamp"], row["id"], filters)
     deep = milliseconds(lambda: history(connection, filters, cursor=cursor), repeat)
     skipped = milliseconds(lambda: history(connection, filters, offset=offset), 1)
     return (

@@ -116,10 +116,7 @@ def _drop_incidents(engine: Engine, before: datetime, topic: str) -> int:
         with transaction(engine) as connection:
             return drop_incidents(connection, before, topic)
 
-    total = 0
-    while deleted := retried(chunk):
-        total += deleted
-    return total
+    return sum(iter(lambda: retried(chunk), 0))
 
 
 def _thin(engine: Engine, table: str, before: datetime) -> int:
@@ -135,10 +132,7 @@ def _thin(engine: Engine, table: str, before: datetime) -> int:
         with transaction(engine) as connection:
             return connection.execute(delete, {"before": before, "chunk": CHUNK}).rowcount
 
-    total = 0
-    while deleted := retried(chunk):
-        total += deleted
-    return total
+    return sum(iter(lambda: retried(chunk), 0))
 
 
 def _sweep(engine: Engine, table: str, condition: str, before: datetime) -> int:

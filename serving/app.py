@@ -107,17 +107,7 @@ class App:
         registry, champion = RegistryClient(home), Champion(home, run_process)
         scoring = Scoring(
             runners(remote, by_url, settings.request_deadline_s),
-            ScoringPolicy(
-                budgets=settings.budgets(),
-                adaptation=settings.adaptation,
-                event_silence_s=settings.event_silence_s,
-                accept_shift_after=settings.accept_shift_after,
-                persistent_after=settings.persistent_after,
-                incident_budgets=settings.incident_budgets(),
-                incident_at_once=settings.incident_at_once_share,
-                feedback_raise=settings.feedback_raise,
-                feedback_raise_most=settings.feedback_raise_max,
-            ),
+            ScoringPolicy(**settings.policy()),
             max_batch=settings.score_batch,
             threads=4 if remote else 1,
             inline=0 if remote else settings.score_inline,

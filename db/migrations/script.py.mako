@@ -10,8 +10,6 @@ from alembic import op
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
-branch_labels = None
-depends_on = None
 # True: a program that does not know this revision must not run on it
 breaks_older_programs = False
 

@@ -6,18 +6,15 @@ costs what it skips.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Connection, text
 
+from db.queries.cursors import decode_cursor, encode_cursor
 from db.queries.slices import WITHIN, Slice, after, slices, walk
 from errors import InputError
 
@@ -103,7 +100,12 @@ def history(
     rows = _rows(connection, filters, parts, limit=limit, offset=offset, cursor=cursor)
     more = len(rows) > limit
     rows = rows[:limit]
-    return Page(rows, total, exact, encode_cursor(rows[-1], filters) if more and rows else None)
+    return Page(
+        rows,
+        total,
+        exact,
+        encode_cursor(rows[-1]["timestamp"], rows[-1]["id"], filters) if more and rows else None,
+    )
 
 
 def _rows(
@@ -216,40 +218,3 @@ def _estimate(connection: Connection, filters: HistoryFilter, part: Slice) -> in
     explain = f"EXPLAIN (FORMAT JSON) SELECT 1 FROM anomaly_detections WHERE {where}"  # noqa: S608
     plan = connection.execute(text(explain), values).scalar_one()
     return int(plan[0]["Plan"]["Plan Rows"])
-
-
-def _fingerprint(filters: HistoryFilter) -> str:
-    return hashlib.blake2b(orjson.dumps(asdict(filters)), digest_size=6).hexdigest()
-
-
-def encode_cursor(row: dict[str, Any], filters: HistoryFilter) -> str:
-    """Encode the position after ``row`` as an opaque mark."""
-    at = row["timestamp"].astimezone(UTC).isoformat()
-    packed = orjson.dumps([at, str(row["id"]), _fingerprint(filters)])
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str, filters: HistoryFilter) -> tuple[datetime, str]:
-    """Decode the position that :func:`encode_cursor` marked.
-
-    Raises
-    ------
-    InputError
-        ``bad_cursor``.
-    """
-    try:
-        packed = cursor.encode("ascii")
-        raw = base64.b64decode(packed + b"=" * (-len(packed) % 4), altchars=b"-_", validate=True)
-        at, last, of = orjson.loads(raw)
-        position = datetime.fromisoformat(at), str(UUID(last))
-        if position[0].tzinfo is None:
-            raise ValueError("no offset")
-    except (ValueError, TypeError, AttributeError, binascii.Error):
-        raise InputError(
-            "cursor: not a next_cursor of this service", code="bad_cursor", field="cursor"
-        ) from None
-    if of != _fingerprint(filters):
-        raise InputError(
-            "cursor: belongs to a query with other filters", code="bad_cursor", field="cursor"
-        )
-    return position

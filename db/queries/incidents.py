@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Connection, text
 
 from db.incident_lifecycle import SYSTEM, StreamKey
 from db.incident_tables import STATES
+from db.queries.cursors import decode_cursor, encode_cursor
 from db.queries.incident_rows import SHOWN
 from db.queries.slices import WITHIN, after, slices, walk
-from errors import InputError
 
 #: Incidents of a state are counted up to here.
 MOST_COUNTED = 10_000
@@ -69,7 +65,9 @@ def incident_page(
     rows = [dict(row) for row in connection.execute(text(query), values).mappings()]
     more = len(rows) > limit
     rows = rows[:limit]
-    return rows, _encode_cursor(rows[-1], filters) if more and rows else None
+    return rows, encode_cursor(
+        rows[-1]["last_activity_at"], rows[-1]["id"], filters
+    ) if more and rows else None
 
 
 def incident_query(
@@ -78,7 +76,7 @@ def incident_query(
     """Build the SELECT of one page, and its parameters; it fetches one row more than that."""
     where, values = _where(filters)
     if cursor is not None:
-        at, last = _decode_cursor(cursor, filters)
+        at, last = decode_cursor(cursor, filters)
         where += " AND (last_activity_at, id) < (:at, CAST(:last AS uuid))"
         values |= {"at": at, "last": last}
     query = (
@@ -178,31 +176,6 @@ def incident_readings(
         if len(found) >= limit:
             break
     return found[::-1]
-
-
-def _fingerprint(filters: IncidentFilter) -> str:
-    return hashlib.blake2b(orjson.dumps(asdict(filters)), digest_size=6).hexdigest()
-
-
-def _encode_cursor(row: dict[str, Any], filters: IncidentFilter) -> str:
-    at = row["last_activity_at"].astimezone(UTC).isoformat()
-    packed = orjson.dumps([at, str(row["id"]), _fingerprint(filters)])
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
-
-
-def _decode_cursor(cursor: str, filters: IncidentFilter) -> tuple[datetime, str]:
-    try:
-        packed = cursor.encode("ascii")
-        raw = base64.b64decode(packed + b"=" * (-len(packed) % 4), altchars=b"-_", validate=True)
-        at, last, of = orjson.loads(raw)
-        position = datetime.fromisoformat(at), str(UUID(last))
-        if position[0].tzinfo is None or of != _fingerprint(filters):
-            raise ValueError("of another query")
-    except (ValueError, TypeError, AttributeError, binascii.Error):
-        raise InputError(
-            "cursor: not a next_cursor of this query", code="bad_cursor", field="cursor"
-        ) from None
-    return position
 
 
 _CLOSED_PERSISTENT = text("""

@@ -36,10 +36,6 @@ class Rule:
     sensor_id: str = "*"
     feature: str | None = None
 
-    def matches(self, asset_id: str, sensor_id: str | None, feature: str | None) -> bool:
-        """Return whether this rule is for the stream."""
-        return RuleIndex([self]).find(asset_id, sensor_id, feature) is not None
-
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON.
 
@@ -67,10 +63,7 @@ class RuleIndex:
     """Find the first rule that matches a stream."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self._buckets: dict[
-            _Key, list[tuple[int, Rule, Callable[[str], Any], Callable[[str], Any]]]
-        ]
-        self._buckets = {}
+        self._buckets: dict[_Key, list[_Entry]] = {}
         shapes: dict[_Shape, None] = {}
         for order, rule in enumerate(rules):
             asset, sensor = _literal(rule.asset_id), _literal(rule.sensor_id)

@@ -19,15 +19,7 @@ _WIDTH = 120
 
 def policy_of(settings: Settings) -> ScoringPolicy:
     """Return the policy by which the service judges under these settings."""
-    return ScoringPolicy(
-        budgets=settings.budgets(),
-        adaptation=settings.adaptation,
-        event_silence_s=settings.event_silence_s,
-        accept_shift_after=settings.accept_shift_after,
-        persistent_after=settings.persistent_after,
-        incident_budgets=settings.incident_budgets(),
-        incident_at_once=settings.incident_at_once_share,
-    )
+    return ScoringPolicy(**settings.policy())
 
 
 def registry_of(settings: Settings) -> Registry:

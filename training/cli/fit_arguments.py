@@ -15,7 +15,6 @@ The command line beats the file, which beats the defaults. An unknown key is ref
 from __future__ import annotations
 
 import argparse
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 from errors import TrainingError
 from models.detectors.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAMES, ONE_CLASS_SVM
 from models.fitting.options import FitOptions
+from training.cli.text_files import read_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,13 +209,7 @@ def read_config(path: Path) -> dict[str, Any]:
     TrainingError
         Names the file and the key.
     """
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except OSError as error:
-        raise TrainingError(f"{path}: {error.strerror}") from None
-    except ValueError as error:  # no TOML, or no text at all
-        raise TrainingError(f"{path}: {error}") from None
+    content = read_document(path)
     limits = content.pop("limits", {})
     flat: dict[str, Any] = {}
     for key, value in content.items():

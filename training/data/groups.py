@@ -13,7 +13,6 @@ A groups file is TOML, one table per group; the first that matches counts::
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from glob import escape
@@ -24,6 +23,7 @@ import numpy as np
 from errors import TrainingError, UnknownGroup
 from models.bundles.bundle import DEFAULT, Bundle, Rule
 from models.bundles.rules import RuleIndex
+from training.cli.text_files import read_document
 from training.data.sources import TrainingData, key_of
 
 NO_SENSOR = "no_sensor"
@@ -146,13 +146,7 @@ def read_rules(path: Path) -> list[Rule]:
     TrainingError
         Names the file and what is wrong in it.
     """
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except OSError as error:
-        raise TrainingError(f"{path}: {error.strerror}") from None
-    except ValueError as error:  # no TOML, or no text at all
-        raise TrainingError(f"{path}: {error}") from None
+    content = read_document(path)
     tables = content.get("group")
     if not isinstance(tables, list) or not tables:
         raise TrainingError(f"{path}: expected [[group]] tables with a name")

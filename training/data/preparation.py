@@ -56,7 +56,7 @@ class Prepared:
     def whole(self) -> list[Stream]:
         """Return all of each stream, as a fit takes them."""
         whole = [len(stream.timestamps) for stream in self.streams]
-        return impute_first(self.streams, whole, self.imputed)[0]
+        return impute_first(self.streams, whole, self.imputed, "")[0]
 
     @property
     def held_out(self) -> int:
@@ -94,12 +94,8 @@ def prepare(
         cut = _cut(kept, holdout)
     elif holdout > 0:
         notes.append(f"{what}: too few readings to hold any out")
-    kept, filled = impute_first(kept, cut, imputed(len(names)))
-    if filled:
-        notes.append(
-            f"{what}: {filled} training readings lack a few values, which are filled with what the"
-            " others lead to expect (--impute)"
-        )
+    kept, filled = impute_first(kept, cut, imputed(len(names)), what)
+    notes += filled
     return Prepared(names, kept, cut, notes, imputed(len(names)))
 
 
@@ -125,18 +121,29 @@ def without_labelled(streams: Sequence[Stream]) -> tuple[list[Stream], list[str]
 
 
 def impute_first(
-    streams: Sequence[Stream], cut: Sequence[int], max_gap: int
-) -> tuple[list[Stream], int]:
-    """Fill the holes of the first ``cut`` readings of each stream; return how many were filled."""
+    streams: Sequence[Stream], cut: Sequence[int], max_gap: int, what: str
+) -> tuple[list[Stream], list[str]]:
+    """Fill the holes of the first ``cut`` readings of each stream; return a note where any was.
+
+    Parameters
+    ----------
+    cut : how many first readings of each stream are trained on.
+    max_gap : features that a reading may lack.
+    what : names the data in the note.
+    """
     first, filled = impute([s.values[:k] for s, k in zip(streams, cut, strict=True)], max_gap)
     if not filled:
-        return list(streams), 0
+        return list(streams), []
     out = []
     for stream, part, k in zip(streams, first, cut, strict=True):
         values = stream.values.copy()
         values[:k] = part
         out.append(replace(stream, values=values))
-    return out, filled
+    note = (
+        f"{what}: {filled} training readings lack a few values, which are filled with what the"
+        " others lead to expect (--impute)"
+    )
+    return out, [note]
 
 
 def counters(parts: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:

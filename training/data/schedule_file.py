@@ -18,8 +18,6 @@ TOML, or JSON with the same keys, as ``GET /maintenance-windows`` and ``/off-con
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC
@@ -40,6 +38,7 @@ from models.scoring.suppression import (
     suppressed_rows,
 )
 from schemas import parse_timestamp
+from training.cli.text_files import read_document
 from training.data.sources import TrainingData
 
 T = TypeVar("T", MaintenanceWindow, OffCondition)
@@ -64,13 +63,7 @@ def read_schedules(path: Path) -> Schedules:
     TrainingError
         Names the file, the entry and the field at fault.
     """
-    try:
-        text = path.read_text("utf-8")
-        content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise TrainingError(f"{path}: {error.strerror}") from None
-    except ValueError as error:  # neither TOML nor JSON, or no text at all
-        raise TrainingError(f"{path}: {error}") from None
+    content = read_document(path)
     kinds: dict[str, type[Any]] = {
         "maintenance_windows": MaintenanceWindow, "off_conditions": OffCondition,
     }  # fmt: skip

@@ -108,12 +108,8 @@ def prepared(
         raise TrainingError(
             f"{what}: {left} training readings without missing values, at least {LEAST_ROWS} needed"
         )
-    out, filled = impute_first(out, cuts, imputed(len(use)))
-    if filled:
-        notes.append(
-            f"{what}: {filled} training readings lack a few values, which are filled with what the"
-            " others lead to expect (--impute)"
-        )
+    out, filled = impute_first(out, cuts, imputed(len(use)), what)
+    notes += filled
     return Prepared([names[j] for j in use], out, cuts, notes, imputed(len(use)))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from datasets import Stream
 from errors import TrainingError
+from models.bundles.rules import RuleIndex
 from training.data.groups import group_streams, read_rules
 from training.data.sources import TrainingData
 
@@ -42,8 +43,8 @@ def test_by_sensor_takes_ids_literally() -> None:
     found = group_streams(DATA, "sensor_id")
     assert set(found.groups) == {"VIB_1", "T[1]", "VIB_2", "no_sensor"}
     rule = next(r for r in found.rules if r.group == "T[1]")
-    assert rule.matches("P9", "T[1]", None)
-    assert not rule.matches("P9", "T1", None)
+    assert RuleIndex([rule]).find("P9", "T[1]", None)
+    assert not RuleIndex([rule]).find("P9", "T1", None)
 
 
 def test_by_a_column_of_the_file() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from datasets import Stream
 from models.bundles.bundle import Rule
+from models.bundles.rules import RuleIndex
 from training.data.groups import Grouping
 from training.data.sensors import alike, split_by_sensors
 from training.data.sources import TrainingData
@@ -33,8 +34,8 @@ def test_a_type_with_other_sensors_becomes_a_group_of_its_own_with_its_rule() ->
         "default": ["vib", "temp", "flow"], "default_MOTOR_1": ["vib", "current"],
     }  # fmt: skip
     assert [rule.group for rule in found.rules] == ["default_MOTOR_1", "default"]
-    assert found.rules[0].matches("MOTOR_1", None, None)
-    assert found.rules[1].matches("PUMP_9", "S", None)
+    assert RuleIndex([found.rules[0]]).find("MOTOR_1", None, None)
+    assert RuleIndex([found.rules[1]]).find("PUMP_9", "S", None)
     assert any("MOTOR_1: lacks temp, flow, which others have" in note for note in found.notes)
 
 

@@ -1,0 +1,54 @@
+"""Cursors of pages: where the next page begins, and of which query."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+
+from errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def _fingerprint(filters: DataclassInstance) -> str:
+    return hashlib.blake2b(orjson.dumps(asdict(filters)), digest_size=6).hexdigest()
+
+
+def encode_cursor(at: datetime, row_id: Any, filters: DataclassInstance) -> str:
+    """Encode the position after a row, by its time and id, as an opaque mark."""
+    packed = orjson.dumps([at.astimezone(UTC).isoformat(), str(row_id), _fingerprint(filters)])
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, filters: DataclassInstance) -> tuple[datetime, str]:
+    """Decode the time and id that :func:`encode_cursor` marked.
+
+    Raises
+    ------
+    InputError
+        ``bad_cursor``.
+    """
+    try:
+        packed = cursor.encode("ascii")
+        raw = base64.b64decode(packed + b"=" * (-len(packed) % 4), altchars=b"-_", validate=True)
+        at, last, of = orjson.loads(raw)
+        position = datetime.fromisoformat(at), str(UUID(last))
+        if position[0].tzinfo is None:
+            raise ValueError("no offset")
+    except (ValueError, TypeError, AttributeError, binascii.Error):
+        raise InputError(
+            "cursor: not a next_cursor of this service", code="bad_cursor", field="cursor"
+        ) from None
+    if of != _fingerprint(filters):
+        raise InputError(
+            "cursor: belongs to a query with other filters", code="bad_cursor", field="cursor"
+        )
+    return position
