@@ -60,6 +60,7 @@ CSV_COLUMNS = (
     "asset_criticality", "started_at", "opened_at", "last_activity_at", "cleared_at", "readings",
     "anomalies", "acknowledged_at", "acknowledged_by", "assignee", "shelved_until", "shelved_by",
     "shelve_reason", "closed_at", "closed_by", "verdict", "fault_code", "note", "ticket", "version",
+    "persistent",
 )  # fmt: skip
 #: A spreadsheet takes a cell that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -190,6 +190,21 @@ def test_a_list_is_a_spreadsheet_too(page: httpx.Client, stored: Engine) -> None
     assert answer.text.count(f"'{asset}") == 1
 
 
+def test_an_incident_that_lasts_says_so(page: httpx.Client, stored: Engine) -> None:
+    asset = f"LASTS {uuid4()}"
+    [one] = make(stored, asset)
+    assert "Lasts" not in page.get(f"/incidents/{one}").text
+    with transaction(stored) as connection:
+        change = "UPDATE incidents SET persistent = true, cleared_at = NULL WHERE id = :id"
+        connection.execute(text(change), {"id": one})
+    assert "closing this makes the level normal" in page.get(f"/incidents/{one}").text
+    assert ">lasts<" in page.get("/", params={"asset_id": asset, "state": "all"}).text
+    header, first = page.get(
+        "/incidents.csv", params={"asset_id": asset, "state": "all"}
+    ).text.splitlines()
+    assert (header.split(",")[-1], first.split(",")[-1]) == ("persistent", "True")
+
+
 def test_an_asset_that_only_rest_knows_is_drawn(page: httpx.Client, stored: Engine) -> None:
     asset = f"REST/{uuid4()}"
     make(stored, asset)
