@@ -97,7 +97,8 @@ class FitPlan:
         self.swiftness = SWIFTNESS if steady else 1.0
         self.slow = self.steadiness is None or self.steadiness.slow
         self.following: Following | None = None
-        if self.drift_mode == "normal" and self.scales.kept and not steady:
+        undecided = isinstance(options.adaptation, str) and not steady
+        if self.drift_mode == "normal" and self.scales.kept and undecided:
             self.following = judge_following(
                 varied, self.horizon, self.shrinkage, self.slow, options.seed
             )

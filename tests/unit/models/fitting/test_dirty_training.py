@@ -10,6 +10,7 @@ import pytest
 from models.bundles.bundle import Bundle
 from models.fitting.following import judge_following
 from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.plan import FitPlan
 from models.fitting.steadiness import forecast_surplus, judge_steadiness
 from models.fitting.tolerance import choose_horizon
 from models.scoring.ensemble import Reading, StreamWork, score
@@ -171,6 +172,14 @@ def test_a_tail_follows_as_far_as_it_may_only_where_the_levels_go_on_and_on():
     still = judge_following([odd], 0, 0.1, slow=True)
     assert still is not None
     assert still.little
+
+
+def test_an_adaptation_that_was_asked_for_is_taken_and_none_is_tried():
+    names = list("abcd")
+    asked = FitPlan([walk(1500)], None, names, FitOptions(adaptation=0.002))
+    assert asked.following is None
+    assert asked.adaptation.rate == 0.002
+    assert FitPlan([walk(1500)], None, names, FitOptions()).following is not None
 
 
 def test_a_forecast_is_used_only_where_it_holds():
