@@ -4,139 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
-import orjson
 import pytest
 
-from consumers.metrics import Metrics
-from consumers.outage import Outage
-from consumers.partition import AssignedPartition, PartitionStatus
-from consumers.processing.batch import ParseLimits
-from consumers.processing.batch_commit import Targets
-from consumers.processing.local_time import RepeatedHour
+from consumers.partition import PartitionStatus
 from consumers.processing.poison_records import FAILURES
-from consumers.processing.processor import BatchSettings, Dependencies
-from consumers.processing.rejection_breaker import MisconfigurationError, RejectionBreaker
-from consumers.processing.worker import PartitionWorker
-from consumers.schedule_cache import Schedules
 from consumers.scoring_client import BatchRefusedError
-from consumers.store import BatchCommit, FencedError
-from consumers.stream_cache import CacheBudget, CachedStream, StreamKey, UnkeyedStreams
+from consumers.store import FencedError
 from db.session import AlreadyStored
 from errors import StorageUnavailable, Unavailable
-from schemas import LookAlikes
-from tests.fixtures.partitions import FakeRecord, offsets, ready
+from tests.fixtures.partitions import FakeRecord, ready
 from tests.fixtures.records import reading
-from tests.fixtures.scoring import score_stream
 from tests.fixtures.waiting import wait_until
-
-
-class FakeStore:
-    """Keeps what is committed; raises first what a test has put into ``failures``."""
-
-    def __init__(self) -> None:
-        self.commits: list[BatchCommit] = []
-        self.failures: list[Exception] = []
-        self.loads = 0
-
-    def load_streams(
-        self, topic_id: UUID, partition: int, firsts: Mapping[StreamKey, datetime]
-    ) -> dict[StreamKey, CachedStream]:
-        self.loads += 1
-        return {key: CachedStream() for key in firsts}
-
-    def unkeyed(self, topic_id: UUID, seen: Any) -> set[StreamKey]:
-        return set()
-
-    def duplicates(self, candidates: Any) -> dict[int, Any]:
-        return {}
-
-    def schedules(self) -> Schedules:
-        return Schedules()
-
-    def criticalities(self, assets: Any) -> dict[str, str]:
-        return {}
-
-    def event_level(self, *_: Any) -> int:
-        return -1
-
-    def commit(self, batch: BatchCommit) -> None:
-        if self.failures:
-            raise self.failures.pop(0)
-        self.commits.append(batch)
-
-    def stored(self) -> list[int]:
-        return [row["source_offset"] for one in self.commits for row in one.detections]
-
-    def dead(self) -> list[tuple[int, str]]:
-        rows = [row for one in self.commits for row in one.dead_letters]
-        return [(row["source_offset"], row["reason"]) for row in rows]
-
-
-class FakeScorer:
-    """Scores as the stub does, unless ``rule`` raises."""
-
-    def __init__(self) -> None:
-        self.rule: Callable[[list[dict[str, Any]]], None] = lambda streams: None
-        self.sizes: list[int] = []
-        self.version = "one"
-
-    def score(self, body: bytes) -> dict[str, Any]:
-        streams = orjson.loads(body)["streams"]
-        self.sizes.append(sum(len(stream["readings"]["rows"]) for stream in streams))
-        self.rule(streams)
-        return {"streams": [score_stream(stream) for stream in streams]}
-
-    def bundle_version(self) -> str:
-        return self.version
-
-
-class Plant:
-    """A worker, and all that it works with."""
-
-    def __init__(self, most: int = 4, age: float = 0.0, seconds: float = 60.0) -> None:
-        self.store, self.scorer, self.metrics = FakeStore(), FakeScorer(), Metrics()
-        self.codes: list[tuple[str, str | None]] = []
-        self.woken = 0
-        self.misconfigured: list[MisconfigurationError] = []
-        store: Any = self.store
-
-        def outage(what: str) -> Outage:
-            return Outage(what, lambda name, code: self.codes.append((name, code)))
-
-        def stored() -> None:
-            self.woken += 1
-
-        deps = Dependencies(
-            store=store, metrics=self.metrics, breaker=RejectionBreaker(4, True, 0.95),
-            unkeyed=UnkeyedStreams(60), cache_budget=CacheBudget(10**6), names=LookAlikes(),
-            repeated_hour=RepeatedHour(), targets=Targets("out", "dead", "anomalies"),
-            limits=ParseLimits(3600, 100), batching=BatchSettings(most, age, seconds),
-            service_outage=outage("service"), store_outage=outage("database"),
-            setup_outage=outage("set-up"), setup_retry=30.0, stored=stored,
-            misconfigured=self.misconfigured.append,
-        )  # fmt: skip
-        self.worker = PartitionWorker(0, deps, self.scorer)
-
-    def give(self, number: int, *assets: str) -> AssignedPartition:
-        """A partition with a reading of each of these assets."""
-        bodies = [reading(asset, offset) for offset, asset in enumerate(assets)]
-        records = [FakeRecord(offset, body) for offset, body in enumerate(bodies)]
-        assigned = ready(number, records=records)
-        self.worker.add(assigned)
-        return assigned
-
-    def work_off(self, assigned: AssignedPartition, steps: int = 50) -> None:
-        """Step, without the waits, until nothing is buffered."""
-        for _ in range(steps):
-            if not assigned.buffered:
-                return
-            assert self.worker.step() is not None
-        raise AssertionError(f"after {steps} steps: {offsets(assigned)}")
+from tests.fixtures.workers import Plant
 
 
 @pytest.fixture
@@ -168,7 +50,7 @@ def test_what_is_cached_is_not_loaded_again(plant):
 
 
 def test_partitions_share_a_batch_and_take_turns():
-    plant = Plant(most=3)
+    plant = Plant(records=3)
     parts = [plant.give(number, *"AAAAAA") for number in range(2)]
     shares = []
     for _ in range(2):
@@ -180,7 +62,7 @@ def test_partitions_share_a_batch_and_take_turns():
 
 
 def test_a_batch_waits_to_be_full_or_old(plant):
-    plant = Plant(most=2, age=3600.0)
+    plant = Plant(records=2, age=3600.0)
     records = [FakeRecord(offset, reading("A", offset)) for offset in range(2)]
     one = ready()
     one.extend(records[:1], 1, time.monotonic())
@@ -322,12 +204,12 @@ def test_a_set_up_that_has_all_rejected_waits_for_another_bundle(plant):
 
 
 def test_slow_batches_become_smaller_and_quick_ones_grow_again():
-    plant = Plant(most=8, seconds=0.0)
+    plant = Plant(records=8, seconds=0.0)
     one = plant.give(0, *"AAAAAAAAAAAAAAAA")
     for _ in range(3):
         plant.worker.step()
     assert plant.scorer.sizes == [8, 4, 2]
-    quick = Plant(most=8)
+    quick = Plant(records=8)
     quick.worker._limit = 1
     many = quick.give(0, *"AAAAAAAAAAAAAAAA")
     quick.work_off(many)
