@@ -169,7 +169,7 @@ def _count(results: Sequence[dict[str, Any]]) -> None:
         if number:
             _READINGS[outcome].inc(number)
     for result in results:
-        if event := result["metadata"].get("event"):
+        if event := result.get("metadata", {}).get("event"):
             _count_persistent(event, result["timestamp"])
 
 
