@@ -278,7 +278,7 @@ SUMMARIES = {
 def incident_calls(rest: IncidentHandlers) -> list[Call]:
     """Return the calls of incidents and assets; fixed paths first."""
     incidents, one = f"{ROOM}/incidents", f"{ROOM}/incidents/{{id}}"
-    asset = f"{ROOM}/assets/{{id:path}}"
+    asset = f"{ROOM}/assets/{{id:name}}"
     verbs = [
         Call(f"{one}/{verb}", "POST", "operate", rest.verb(verb), SUMMARIES[verb], body=body,
              answers={200: ChangedIncident}, errors=(409, 412),

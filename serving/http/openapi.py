@@ -101,7 +101,7 @@ def document(calls: Sequence[Call], *, version: str, secured: bool, limits: Limi
     _limit(components, schemas, limits)
     paths: Json = {}
     for call in listed:
-        path = re.sub(r"{(\w+):path}", r"{\1}", call.path)
+        path = re.sub(r"{(\w+):name}", r"{\1}", call.path)
         paths.setdefault(path, {})[call.method.lower()] = _operation(
             call, schemas, components, secured
         )

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 from prometheus_client import Counter, Histogram
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
@@ -65,6 +66,23 @@ class Call:
     answers: Mapping[int, Any] = field(default_factory=dict)
     errors: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
+
+
+class NameConvertor(Convertor[str]):
+    """Match a name of any characters; Starlette's own ``path`` stops at a line end."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        """Return it as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return it as it is."""
+        return value
+
+
+register_url_convertor("name", NameConvertor())
 
 
 class Guard(Protocol):

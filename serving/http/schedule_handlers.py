@@ -252,7 +252,7 @@ def schedule_calls(rest: ScheduleHandlers) -> list[Call]:
         Call(conditions, "PUT", "operate", rest.put_off_conditions,
              "Replace the table of off conditions", body=OffConditions,
              answers={200: ConditionTable}),
-        Call(f"{ROOM}/streams/{{id:path}}/reset", "POST", "operate", rest.reset,
+        Call(f"{ROOM}/streams/{{id:name}}/reset", "POST", "operate", rest.reset,
              "Begin an asset's streams anew after an overhaul", body=StreamReset,
              answers={202: Reset}, headers=("Idempotency-Key",)),
     ]  # fmt: skip

@@ -153,6 +153,6 @@ def _message(kind: str, text: str) -> dict[str, str]:
 def asset_pages(views: AssetViews) -> list[Call]:
     """Return the addresses."""
     return [
-        Call("/assets/{id:path}", "GET", "read", views.show),
-        Call("/assets/{id:path}", "POST", "operate", views.act),
+        Call("/assets/{id:name}", "GET", "read", views.show),
+        Call("/assets/{id:name}", "POST", "operate", views.act),
     ]

@@ -82,5 +82,5 @@ def session_pages(views: SessionViews, static: StaticFiles) -> list[Call]:
         Call("/login", "POST", None, views.log_in),
         Call("/logout", "POST", None, views.log_out),
         Call("/working", "GET", None, views.health),
-        Call("/static/{version}/{name:path}", "GET", None, static.serve),
+        Call("/static/{version}/{name:name}", "GET", None, static.serve),
     ]

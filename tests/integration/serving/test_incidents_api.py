@@ -7,6 +7,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -286,3 +287,11 @@ def test_keys_have_names_and_a_proxy_is_believed_only_where_it_is_trusted(
     assert answer.status_code == 200, answer.text
     log = httpx.get(f"{url}/log", headers={"X-API-Key": "d"}, trust_env=False).json()["log"]
     assert [entry["who"] for entry in log] == ["system", "panel", "JÖRG"]
+
+
+@pytest.mark.parametrize("name", ["A/B", "\n0", "line\nend\n", "\u2028", " blank "])
+def test_an_asset_of_any_name_has_its_path(http: httpx.Client, name: str) -> None:
+    path = "/assets/" + quote(name, safe="")
+    answer = http.get(path)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["asset_id"] == name

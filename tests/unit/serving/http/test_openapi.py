@@ -51,7 +51,7 @@ def shown() -> dict[str, Any]:
 def test_every_call_below_the_prefix_is_shown_with_what_it_answers(shown: dict[str, Any]) -> None:
     for call in listed():
         if call.path.startswith("/api/v1"):
-            path = call.path.replace(":path}", "}")
+            path = call.path.replace(":name}", "}")
             operation = shown["paths"][path][call.method.lower()]
             assert operation["summary"]
             assert set(call.answers) <= set(map(int, operation["responses"]))
@@ -61,7 +61,7 @@ def test_every_call_below_the_prefix_is_shown_with_what_it_answers(shown: dict[s
 
 @pytest.mark.parametrize("call", [c for c in listed() if c.body], ids=lambda call: call.path)
 def test_the_example_of_a_body_is_taken(call: Call, shown: dict[str, Any]) -> None:
-    operation = shown["paths"].get(call.path.replace(":path}", "}"), {}).get(call.method.lower())
+    operation = shown["paths"].get(call.path.replace(":name}", "}"), {}).get(call.method.lower())
     if operation:
         body = operation["requestBody"]["content"]["application/json"]["example"]
         assert decode(call.body, orjson.dumps(body)) is not None
