@@ -186,7 +186,17 @@ def build(
     make_scorer: Callable[[], HttpScorer],
     make_partitions: MakePartitions,
 ) -> Bridge:
-    """Assemble a bridge: shared state first, then publishers, workers and the poll loop."""
+    """Assemble a bridge: shared state first, then publishers, workers and the poll loop.
+
+    Parameters
+    ----------
+    make_producer : callable
+        Makes a producer; each publisher has its own.
+    make_scorer : callable
+        Makes a client of the service; each worker has its own.
+    make_partitions : callable
+        Makes the table partitions of a time; see :class:`TablePartitionMaintainer`.
+    """
     condition = BridgeCondition(metrics)
     shared = _Shared(
         settings, consumer, store, metrics, condition,

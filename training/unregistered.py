@@ -40,7 +40,19 @@ def in_words(error: Exception) -> str:
 def keep(
     folder: Path, name: str, tags: Mapping[str, str], example: pd.DataFrame, var_dir: Path
 ) -> Path:
-    """Copy the bundle in ``folder`` to below ``var_dir``; return where it is then."""
+    """Copy the bundle in ``folder`` to below ``var_dir``; return where it is then.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the bundle is.
+    name : str
+        Of the copy's folder.
+    tags, example
+        What registration needs later: notes on the version, and readings (n, d).
+    var_dir : Path
+        Where the embedded parts write.
+    """
     home = (var_dir / "unregistered").absolute()
     with draft_folder(home) as draft:
         shutil.copytree(folder, draft / "bundle")

@@ -189,7 +189,17 @@ def _who(document: Any) -> tuple[str | None, str | None]:
 def dead_letter_headers(
     original: Headers, rejection: Rejection, topic: str, partition: int, offset: int
 ) -> list[tuple[str, bytes | None]]:
-    """Return the original headers, then why and from where."""
+    """Return the original headers, then why and from where.
+
+    Parameters
+    ----------
+    original : list of (str, bytes or None)
+        Headers of the record.
+    rejection : Rejection
+        Why it is a dead letter.
+    topic, partition, offset
+        Where the record was read.
+    """
     return [
         *original,
         ("dead-letter-reason", rejection.reason.encode()),

@@ -173,7 +173,19 @@ def hold(connection: Connection, receiver: str, incident: UUID, until: datetime)
 def postpone(
     connection: Connection, receiver: str, incidents: Collection[UUID], seconds: float, error: str
 ) -> None:
-    """Note a failure: what waits about these incidents waits for ``seconds`` more."""
+    """Note a failure: what waits about these incidents waits for ``seconds`` more.
+
+    Parameters
+    ----------
+    receiver : str
+        That could not be reached.
+    incidents : collection of UUID
+        Whose changes wait.
+    seconds : float
+        From now, until the next try.
+    error : str
+        Kept for people.
+    """
     query = text(f"""
         UPDATE notifications
         SET due_at = now() + make_interval(secs => :seconds), tries = tries + 1, error = :error

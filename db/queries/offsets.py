@@ -79,6 +79,15 @@ def advance(
 ) -> bool:
     """Move the account on, if it is still ours and stands where we think.
 
+    Parameters
+    ----------
+    epoch : int
+        Of the claim that the caller holds.
+    expected : int or None
+        The stored offset, as the caller knows it; None: nothing stored yet.
+    new : int
+        The offset of the next record.
+
     Returns
     -------
     bool

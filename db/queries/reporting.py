@@ -92,7 +92,15 @@ def count_rows(connection: Connection, topic_id: UUID | str) -> Counts:
 def anomalies_between(
     connection: Connection, topic_id: UUID | str, partition: int, start: int, end: int
 ) -> Sequence[Mapping[str, Any]]:
-    """Return a partition's anomalies with ``start <= offset < end`` by offset."""
+    """Return a partition's anomalies with ``start <= offset < end`` by offset.
+
+    Parameters
+    ----------
+    topic_id, partition
+        Of Kafka.
+    start, end : int
+        Offsets of records; ``end`` is not included.
+    """
     values = {"topic": topic_id, "partition": partition, "start": start, "end": end}
     found = [
         dict(row)

@@ -164,7 +164,17 @@ def request_reset(
     reason: str | None = None,
     token: str | None = None,
 ) -> dict[str, Any]:
-    """Request the restart of a stream, or of all of an asset; return the request's row."""
+    """Request the restart of a stream, or of all of an asset; return the request's row.
+
+    Parameters
+    ----------
+    sensor_id : str or None
+        None: all streams of the asset.
+    who, reason : str
+        Kept with the request, for people.
+    token : str, optional
+        Of the caller: the same token requests once.
+    """
     given = {"asset_id": asset_id, "sensor_id": sensor_id, "reason": reason, "who": who,
              "token": token}  # fmt: skip
     made = connection.execute(_RESET, given).mappings().first()

@@ -79,6 +79,21 @@ def prepare(
     fit never sees a time it is later judged on; streams whose times do not overlap are each cut
     at the same share instead.
 
+    Parameters
+    ----------
+    streams : sequence of Stream
+        Each in time order.
+    feature_names : sequence of str
+        Columns of every stream's ``values``.
+    missing : {"drop", "impute", "refuse"}
+        What becomes of readings that lack a value.
+    holdout : float
+        Newest share of the readings that is not fitted on.
+    what : str
+        Names the data in notes and errors.
+    imputed : callable
+        Features that a reading may lack, by the number of features.
+
     Raises
     ------
     TrainingError
@@ -193,7 +208,13 @@ def without_missing(
     what: str,
     imputed: Callable[[int], int] = lambda width: 0,
 ) -> tuple[list[Stream], list[str], list[str]]:
-    """Return streams and features left after the policy, and notes on what was removed."""
+    """Return streams and features left after the policy, and notes on what was removed.
+
+    Parameters
+    ----------
+    streams, feature_names, missing, what, imputed
+        As of :func:`prepare`.
+    """
     rows = sum(len(s.timestamps) for s in streams)
     absent = np.zeros(len(feature_names), int)
     for stream in streams:

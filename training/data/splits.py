@@ -75,6 +75,13 @@ def prepared(
     Nothing after the cut is looked at: features that are mostly missing are judged, and dropped,
     by the training part alone.
 
+    Parameters
+    ----------
+    cut : sequence of int
+        How many first readings of each stream are trained on.
+    streams, names, what, imputed
+        As of :func:`training.data.preparation.prepare`.
+
     Raises
     ------
     TrainingError
