@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +157,9 @@ def run(spark: Any, fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def command(table: pa.Table, *options: str, out: str = "out") -> Path:
         data = tmp_path / f"data-{len(list(tmp_path.iterdir()))}"
         data.mkdir()
-        for part in range(4):
-            pq.write_table(table.slice(part * len(table) // 4, len(table) // 4 + (part == 3) * 4),
-                           data / f"{part}.parquet")  # fmt: skip
+        edges = [part * len(table) // 4 for part in range(5)]
+        for part, (start, end) in enumerate(pairwise(edges)):
+            pq.write_table(table.slice(start, end - start), data / f"{part}.parquet")
         assert score.main(["--data", str(data), "--out", str(tmp_path / out), *options]) == 0
         return tmp_path / out
 
