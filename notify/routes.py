@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
+from msgspec import Meta
 
 from db.incident_lifecycle import SEVERITIES
 from db.queries.notifications import Change
@@ -35,6 +36,9 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 #: Fields of a receiver that are secret wherever they come from.
 _SECRET = ("url", "secret", "password", "headers")
 _QUIET_STATES = ("shelved", "suppressed")
+Seconds = Annotated[float, Meta(ge=0.1, le=86_400)]
+Filled = Annotated[str, Meta(min_length=1)]
+Several = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True):
@@ -77,7 +81,10 @@ class Quiet(_Table, kw_only=True, rename={"start": "from"}):
 
 def _time(value: str, name: str) -> time:
     try:
-        return time.fromisoformat(value)
+        found = time.fromisoformat(value)
+        if found.tzinfo is not None:
+            raise ValueError("time_zone says it")
+        return found
     except ValueError:
         raise ValueError(f"{name}: {value!r} is no time of day, like '22:00'") from None
 
@@ -115,7 +122,7 @@ def _rank(severity: str) -> int:
 class Receiver(_Table, kw_only=True, tag_field="type"):
     """Whom to tell, and how."""
 
-    timeout_s: float = 10.0
+    timeout_s: Seconds = 10.0
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(...)"  # nothing that may be secret
@@ -130,35 +137,39 @@ class Web(Receiver, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check the address."""
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self.url)
+            well = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            well = False
+        if not well:
             raise ValueError("url: no address like https://host/path")
 
 
 class Webhook(Web, kw_only=True, tag="webhook"):
     """The incident as JSON, signed."""
 
-    secret: str | None = None
+    secret: Filled | None = None
 
 
 class Alertmanager(Web, kw_only=True, tag="alertmanager"):
     """Prometheus' Alertmanager: what stands, over and over."""
 
-    repeat_s: float = 60.0
+    repeat_s: Seconds = 60.0
 
 
 class Email(Receiver, kw_only=True, tag="email"):
     """A mail to people."""
 
-    host: str
+    host: Filled
     sender: str
     to: tuple[str, ...]
-    port: int = 587
+    port: Annotated[int, Meta(ge=1, le=65_535)] = 587
     tls: Literal["starttls", "tls", "none"] = "starttls"
     cafile: str | None = None
     user: str | None = None
     password: str | None = None
-    summary_above: int = 20
+    summary_above: Several = 20
 
     def __post_init__(self) -> None:
         """Check the addresses."""
@@ -172,8 +183,8 @@ class Email(Receiver, kw_only=True, tag="email"):
 class Apprise(Receiver, kw_only=True, tag="apprise"):
     """Any of the services that the library apprise knows, by its URL."""
 
-    url: str
-    summary_above: int = 20
+    url: Filled
+    summary_above: Several = 20
 
 
 AnyReceiver = Webhook | Alertmanager | Email | Apprise
@@ -295,7 +306,7 @@ def load(path: str, environment: Mapping[str, str]) -> Routes:
     where = f"NOTIFY_ROUTES: {path}"
     try:
         raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not TOML, not UTF-8, too deep
         reason = getattr(error, "strerror", None) or error
         raise SettingsError(f"{where}: {reason}", field="NOTIFY_ROUTES") from None
     if unknown := raw.keys() - {"link", "routes", "receivers"}:
@@ -341,6 +352,6 @@ def _shown(table: Mapping[str, Any]) -> str:
     """Say what a receiver is in the file's own words, without what may be secret in them."""
     at = str(table.get("url") or table["host"])
     if "${" not in at and "://" in at:
-        parts = urlsplit(at)
-        at = f"{parts.scheme}://{parts.hostname if table['type'] != 'apprise' else '...'}"
+        shown = "..." if table["type"] == "apprise" else urlsplit(at).hostname
+        at = f"{at.partition('://')[0]}://{shown}"
     return f"{table['type']} {at}"

@@ -8,7 +8,6 @@ more. Nothing is told from another receiver's: each has a sender of its own.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import logging
@@ -175,9 +174,12 @@ def _key(secret: str) -> bytes:
     if not secret.startswith("whsec_"):
         return secret.encode()
     try:
-        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
-        raise SettingsError("secret: no base64 after whsec_") from None
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not key:
+        raise SettingsError("secret: no base64 after whsec_")
+    return key
 
 
 def sign(key: bytes, name: str, stamp: str, body: bytes) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
@@ -34,6 +34,13 @@ OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 #: Rules may recur at most this often: a window an hour is an off condition by another name.
 _FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY")
 _MOST_RULE: Final = 500
+#: The largest COUNT and INTERVAL: what is walked through for each new day.
+_MOST_STEPS: Final = 10_000
+#: Rules begin and are followed in these years; dateutil's own calendar ends with 9999.
+_YEARS: Final = range(1970, 3000)
+_UNITS: Final = {
+    "HOURLY": timedelta(hours=1), "DAILY": timedelta(days=1), "WEEKLY": timedelta(weeks=1)
+}  # fmt: skip
 _LONGEST: Final = timedelta(days=366)
 _DAY: Final = timedelta(days=1)
 #: How far ahead the next spans of a rule are looked for.
@@ -85,6 +92,12 @@ class MaintenanceWindow:
         if self.rrule is not None:
             if self.end - self.start > _LONGEST:
                 raise InputError("end: a window that recurs lasts 366 days at most", field="end")
+            if self.start.year not in _YEARS:
+                raise InputError(
+                    f"start: {self.start} is not of the years {_YEARS[0]} to {_YEARS[-1]}, in"
+                    " which windows recur",
+                    field="start",
+                )
             _rule(self.rrule, self.time_zone, self._local(self.start))
 
     def concerns(self, asset_id: str, sensor_id: str | None, group: str) -> bool:
@@ -99,7 +112,7 @@ class MaintenanceWindow:
         """Return whether a time (aware) lies in it; its end does not."""
         if self.rrule is None:
             return self.start <= at < self.end
-        if at < self.start:
+        if at < self.start or at.year not in _YEARS:
             return False
         return any(begin <= at < end for begin, end in _spans(self, at.astimezone(UTC).date()))
 
@@ -110,15 +123,8 @@ class MaintenanceWindow:
         """
         if self.rrule is None:
             return [(self.start, self.end)] if self.end > since else []
-        zone = _zone(self.time_zone)
-        first = self._local(self.start)
-        lasts = self._local(self.end) - first
-        rule, count, until = _rule(self.rrule, self.time_zone, first)
-        horizon = self._local(since) + _HORIZON
-        bounded = rule.replace(until=horizon if until is None else min(until, horizon))
-        spans = (
-            (_instant(at, zone, 0), _instant(at + lasts, zone, 1)) for at in islice(bounded, count)
-        )
+        now = self._local(since)
+        spans = self._between(now - _DAY, now + _HORIZON)
         return list(islice((span for span in spans if span[1] > since), most))
 
     def _local(self, at: datetime) -> datetime:
@@ -126,16 +132,17 @@ class MaintenanceWindow:
 
     def spans(self, day: date) -> tuple[tuple[datetime, datetime], ...]:
         """Its spans (UTC) that may touch a day (UTC)."""
-        assert self.rrule is not None  # noqa: S101
-        zone = _zone(self.time_zone)
-        first = self._local(self.start)
-        lasts = self._local(self.end) - first
-        rule, count, until = _rule(self.rrule, self.time_zone, first)
         midnight = datetime.combine(day, time())
-        latest = midnight + 2 * _DAY if until is None else min(until, midnight + 2 * _DAY)
-        bounded = rule.replace(until=latest)  # a rule that fits no day must end somewhere
-        found = [at for at in islice(bounded, count) if at >= midnight - lasts - _DAY]
-        return tuple((_instant(at, zone, 0), _instant(at + lasts, zone, 1)) for at in found)
+        return tuple(self._between(midnight - _DAY, midnight + 2 * _DAY))
+
+    def _between(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Yield spans (UTC) of the rule that touch these local times, perhaps some before."""
+        assert self.rrule is not None  # noqa: S101
+        zone, first = _zone(self.time_zone), self._local(self.start)
+        lasts = self._local(self.end) - first
+        rule = _rule(self.rrule, self.time_zone, first)
+        for at in rule.between(since - lasts, until):
+            yield _instant(at, zone, 0), _instant(at + lasts, zone, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,27 +380,76 @@ def _zone(name: str) -> ZoneInfo:
         ) from None
 
 
-@lru_cache(maxsize=1024)
-def _rule(text: str, time_zone: str, first: datetime) -> tuple[rrule, int | None, datetime | None]:
-    """Return the rule from its first local time on, without an end.
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A rule from its first local time on; ``rule`` is None where it fits no day at all.
 
-    Its count, and its end, local.
+    ``step`` is by what its first time may move without moving any other: a span, or years.
     """
+
+    rule: rrule | None
+    first: datetime
+    step: timedelta | int
+    count: int | None
+    until: datetime | None
+
+    def between(self, since: datetime, until: datetime) -> Iterator[datetime]:
+        """Yield its times from ``since`` to ``until``, without walking through those before.
+
+        With a COUNT, which must be counted from the first, those before are yielded, too.
+        """
+        if self.rule is None:
+            return iter(())
+        until = until if self.until is None else min(until, self.until)
+        if self.count is not None:
+            return islice(self.rule.replace(until=until), self.count)
+        begin = self.rule.replace(dtstart=self._moved(since), until=until)
+        return (at for at in begin if at >= since)
+
+    def _moved(self, since: datetime) -> datetime:
+        """Return the first time moved to shortly before ``since``."""
+        if since <= self.first:
+            return self.first
+        if isinstance(self.step, timedelta):
+            return self.first + (since - self.first) // self.step * self.step
+        years = (since.year - self.first.year - 1) // self.step * self.step
+        try:
+            return self.first.replace(year=self.first.year + max(years, 0))
+        except ValueError:  # the 29th of February of 2100
+            return self.first
+
+
+@lru_cache(maxsize=1024)
+def _rule(text: str, time_zone: str, first: datetime) -> _Rule:
+    """Read a rule, so that following it is quick whatever it says."""
     bare = text.strip().removeprefix("RRULE:")
     until = _UNTIL.search(bare)
     try:
         if len(bare) > _MOST_RULE or "\n" in bare or ":" in bare:
             raise ValueError("one rule of at most 500 characters, without DTSTART")
-        found = rrulestr(_UNTIL.sub("", bare).lstrip(";"), dtstart=first)
         parts = dict(part.split("=", 1) for part in bare.upper().split(";") if "=" in part)
-        if parts.get("FREQ") not in _FREQUENCIES:
+        frequency = parts.get("FREQ", "")
+        if frequency not in _FREQUENCIES:
             raise ValueError(f"FREQ is one of {', '.join(_FREQUENCIES)}")
+        if "BYEASTER" in parts or any("," in parts.get(n, "") for n in ("BYMINUTE", "BYSECOND")):
+            raise ValueError("BYMINUTE and BYSECOND are one number each, BYEASTER is not known")
+        interval, count = (int(parts.get(name, 1)) for name in ("INTERVAL", "COUNT"))
+        if not (1 <= interval <= _MOST_STEPS and 1 <= count <= _MOST_STEPS):
+            raise ValueError(f"INTERVAL and COUNT lie in 1 to {_MOST_STEPS}")
+        found = rrulestr(_UNTIL.sub("", bare).lstrip(";"), dtstart=first)
         if not isinstance(found, rrule):
             raise ValueError("a single rule")
-        count = int(parts["COUNT"]) if "COUNT" in parts else None
         ends = None if until is None else _end(until, _zone(time_zone))
-        return found.replace(count=None), count, ends
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # dateutil looks for a time until the year 9999; days and weekdays repeat every 400 years
+        late = first.replace(year=first.year + (9999 - first.year) // 400 * 400)
+        fits = next(iter(found.replace(dtstart=late)), None) is not None
+        step = _UNITS.get(frequency)
+        return _Rule(
+            found.replace(count=None) if fits else None, first,
+            4 * interval if step is None else interval * step,  # in 4 years is a leap day again
+            count if "COUNT" in parts else None, ends,
+        )  # fmt: skip
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise InputError(
             f"rrule: {text!r:.120} is not a rule by RFC 5545, such as FREQ=WEEKLY;BYDAY=SU"
             f" ({error})",

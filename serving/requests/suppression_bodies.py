@@ -19,7 +19,7 @@ MOST: Final = 1000
 Operator = Literal["<", "<=", ">", ">=", "==", "!="]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, examples=["weekly cleaning"])]
 Rule = Annotated[
-    str, Meta(min_length=1, max_length=500, description="RFC 5545, at most HOURLY",
+    str, Meta(min_length=1, max_length=500, description="RFC 5545, at most HOURLY, COUNT at most 10,000",
               examples=["FREQ=WEEKLY;BYDAY=SA"])
 ]  # fmt: skip
 Zone = Annotated[

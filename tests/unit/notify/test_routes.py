@@ -10,6 +10,7 @@ import pytest
 
 from errors import SettingsError
 from notify.routes import Quiet, Route, load
+from notify.senders import make_all
 
 GOOD = """
 [receivers.hook]
@@ -24,6 +25,11 @@ def written(folder: Path, toml: str) -> str:
     path = folder / "routes.toml"
     path.write_text(toml)
     return str(path)
+
+
+HOOK = '[receivers.hook]\ntype = "webhook"\nurl = "https://a.example/x"\n'
+ALERTS = '[receivers.am]\ntype = "alertmanager"\nurl = "https://a.example"\n'
+MAIL = '[receivers.m]\ntype = "email"\nhost = "h"\nsender = "a@b"\nto = ["x@z"]\n'
 
 
 @pytest.mark.parametrize(
@@ -54,6 +60,23 @@ def written(folder: Path, toml: str) -> str:
             "time_zone: 'Mars' is no time zone",
         ),
         (
+            GOOD + 'quiet = [{from = "22:00+02:00", until = "06:00"}]',
+            "quiet[0]: from: '22:00+02:00' is no time of day",
+        ),
+        ("x = " + "[" * 5000, "recursion"),
+        ("x = " + "9" * 5000, "4300 digits"),
+        (GOOD.replace("https://a.example/x", "https://[a"), "receiver 'hook': url: no address"),
+        (GOOD.replace("a.example", "a.example:99999"), "receiver 'hook': url: no address"),
+        (HOOK + "timeout_s = -1", "receiver 'hook': timeout_s: Expected `float` >= 0.1"),
+        (HOOK + "timeout_s = nan", "receiver 'hook': timeout_s: Expected `float` >= 0.1"),
+        (HOOK + "timeout_s = inf", "receiver 'hook': timeout_s: Expected `float` <= 86400"),
+        (HOOK + 'secret = ""', "receiver 'hook': secret: Expected `str` of length >= 1"),
+        ('[receivers.a]\ntype = "apprise"\nurl = ""', "receiver 'a': url: Expected `str`"),
+        (ALERTS + "repeat_s = 0", "receiver 'am': repeat_s: Expected `float` >= 0.1"),
+        (ALERTS + "repeat_s = 1e300", "receiver 'am': repeat_s: Expected `float` <= 86400"),
+        (MAIL + "port = 99999", "receiver 'm': port: Expected `int` <= 65535"),
+        (MAIL + "summary_above = -1", "receiver 'm': summary_above: Expected `int` >= 0"),
+        (
             '[receivers.m]\ntype = "email"\nhost = "h"\nsender = "a@b"\nto = ["x\\ny@z"]',
             "receiver 'm': sender, to: not all are addresses",
         ),
@@ -73,6 +96,19 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 
 SECRET = "https://hooks.example/T0000/very-secret-path"
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        GOOD.replace("https:", "json://[x").replace("webhook", "apprise"),
+        HOOK + 'secret = "whsec_"\n[routes.r]\nreceivers = ["hook"]',
+    ],
+)
+def test_a_receiver_that_cannot_be_made_is_an_error_of_the_file(tmp_path: Path, toml: str) -> None:
+    path = written(tmp_path, toml)
+    with pytest.raises(SettingsError, match=r"NOTIFY_ROUTES: .*receiver 'hook': "):
+        make_all(load(path, {}), path)
 
 
 @pytest.mark.parametrize(

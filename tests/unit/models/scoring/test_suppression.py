@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 
 import pytest
+from dateutil.rrule import rrulestr
 
 from errors import InputError
 from models.scoring.ensemble import Reading, StreamWork, score
@@ -93,6 +96,47 @@ def test_a_rule_that_fits_no_day_ends(more):
     assert not one.covers(at("2026-02-28T00:30:00Z"))
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=HOURLY", "FREQ=HOURLY;INTERVAL=7;BYDAY=MO,SA", "FREQ=HOURLY;BYMINUTE=30;BYHOUR=6,7",
+        "FREQ=DAILY;INTERVAL=3", "FREQ=DAILY;BYHOUR=6,18", "FREQ=DAILY;INTERVAL=5;COUNT=300",
+        "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,SU;WKST=SU", "FREQ=WEEKLY;UNTIL=20240301T000000Z",
+        "FREQ=MONTHLY;BYMONTHDAY=-1", "FREQ=MONTHLY;INTERVAL=5", "FREQ=MONTHLY;BYDAY=2TU",
+        "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1", "FREQ=YEARLY", "FREQ=YEARLY;INTERVAL=3",
+        "FREQ=YEARLY;BYWEEKNO=53", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", "FREQ=YEARLY;BYYEARDAY=1",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("start", ["2012-02-29T05:00:00Z", "2015-12-31T23:00:00Z"])
+def test_a_rule_is_followed_from_nearby_as_from_its_start(rule, start):
+    one = window(start, (at(start) + timedelta(hours=1)).isoformat(), rule)
+    since, most = at("2024-01-15T12:00:00Z"), 12
+    begins = rrulestr(rule, dtstart=one.start)
+    whole = takewhile(lambda begin: begin < since + timedelta(days=731), begins)
+    ahead = [begin for begin in whole if begin + timedelta(hours=1) > since][:most]
+    assert [begin for begin, _ in one.upcoming(since, most)] == ahead
+    assert all(one.covers(begin) for begin in ahead)
+
+
+@pytest.mark.parametrize("year", [1970, 2026, 2999])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=HOURLY", "FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30", "FREQ=HOURLY;COUNT=10000",
+        "FREQ=YEARLY;BYWEEKNO=53;BYDAY=+9MO", "FREQ=DAILY;INTERVAL=7;BYDAY=MO,TU,WE",
+        "FREQ=YEARLY;INTERVAL=10000", "FREQ=MONTHLY;BYMONTHDAY=31;BYMONTH=2",
+    ],
+)  # fmt: skip
+def test_no_rule_is_followed_for_long_nor_out_of_the_calendar(rule, year):
+    began = time.process_time()
+    one = window(f"{year}-12-31T22:00:00Z", f"{year}-12-31T22:30:00Z", rule,
+                 time_zone="Pacific/Kiritimati")  # fmt: skip
+    for moment in ("0001-01-01T00:00:00Z", "2026-11-26T22:10:00Z", "9999-12-31T23:59:59Z"):
+        one.covers(at(moment))
+    assert len(one.upcoming(at("2026-11-26T22:10:00Z"), 10)) <= 10
+    assert time.process_time() - began < 3  # hours before
+
+
 def test_the_next_spans_begin_with_what_is_in_force_and_keep_local_time():
     night = window("2026-03-27T21:00+00:00", "2026-03-28T05:00+00:00", "FREQ=DAILY",
                    time_zone="Europe/Berlin")  # fmt: skip
@@ -116,6 +160,32 @@ def test_the_next_spans_begin_with_what_is_in_force_and_keep_local_time():
     ("given", "field"),
     [
         ({"rrule": "FREQ=SECONDLY"}, "rrule"),
+        ({"rrule": "FREQ=DAILY;INTERVAL=0"}, "rrule"),
+        ({"rrule": "FREQ=DAILY;INTERVAL=-1"}, "rrule"),
+        ({"rrule": "FREQ=DAILY;INTERVAL=99999999999999999999"}, "rrule"),
+        ({"rrule": "FREQ=DAILY;COUNT=0"}, "rrule"),
+        ({"rrule": "FREQ=DAILY;COUNT=-5"}, "rrule"),
+        ({"rrule": "FREQ=HOURLY;COUNT=999999999"}, "rrule"),
+        ({"rrule": "FREQ=HOURLY;BYMINUTE=0,30"}, "rrule"),
+        ({"rrule": "FREQ=DAILY;BYSECOND=0,1,2"}, "rrule"),
+        ({"rrule": "FREQ=DAILY;BYEASTER=999999999999"}, "rrule"),
+        (
+            {
+                "start": at("0001-01-01T00:00:00Z"),
+                "end": at("0001-01-01T01:00:00Z"),
+                "rrule": "FREQ=DAILY",
+                "time_zone": "America/New_York",
+            },
+            "start",
+        ),
+        (
+            {
+                "start": at("9999-12-31T00:00:00Z"),
+                "end": at("9999-12-31T23:00:00Z"),
+                "rrule": "FREQ=DAILY",
+            },
+            "start",
+        ),
         ({"rrule": "every Sunday"}, "rrule"),
         ({"rrule": "FREQ=DAILY\nEXDATE:20260101T000000"}, "rrule"),
         ({"rrule": ""}, "rrule"),
