@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeVar
 
 from errors import InputError
@@ -64,6 +64,14 @@ def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
         code="bad_timestamp",
         field=field,
     )
+
+
+def moved(at: datetime, by: timedelta) -> datetime:
+    """Return a time (UTC) moved, to the calendar's first or last where it would leave it."""
+    try:
+        return at + by
+    except OverflowError:
+        return (datetime.max if by > timedelta() else datetime.min).replace(tzinfo=UTC)
 
 
 def _time_hint(value: object) -> str:

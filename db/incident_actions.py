@@ -17,6 +17,10 @@ from db.queries.dead_letters import database_now
 from db.queries.feedback import closing_feedback
 from db.queries.incident_rows import SHOWN, lock_incidents, write
 from errors import AnomalyError, Conflict, InputError, NotFound, PreconditionFailed
+from schemas import parse_timestamp
+
+#: Arguments that the log has under their own names.
+_TOLD = ("verdict", "fault_code", "assignee", "ticket")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,24 +130,30 @@ def _read(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, dict[str, A
     return {row["id"]: dict(row) for row in rows}
 
 
-def _done_before(
-    connection: Connection, action: Action, ids: Sequence[UUID]
-) -> dict[UUID, tuple[str, str]]:
-    """By incident, who did what under this token before."""
+def _done_before(connection: Connection, action: Action, ids: Sequence[UUID]) -> dict[UUID, Any]:
+    """By incident, who did what, and with what, under this token before."""
     if action.token is None:
         return {}
     query = text("""
-        SELECT incident_id, who, what FROM incident_log
+        SELECT incident_id, who, what, why, after FROM incident_log
         WHERE client_token = :token AND incident_id = ANY(CAST(:ids AS uuid[]))
     """)
     values = {"token": action.token, "ids": [str(one) for one in ids]}
-    return {row.incident_id: (row.who, row.what) for row in connection.execute(query, values)}
+    return {row.incident_id: row for row in connection.execute(query, values)}
 
 
-def _check_same(action: Action, before: tuple[str, str]) -> None:
-    if before != (action.who, action.what):
+def _check_same(action: Action, before: Any) -> None:
+    given = {name: action.arguments[name] for name in _TOLD if name in action.arguments}
+    if until := action.arguments.get("until"):
+        given["shelved_until"] = until
+    told = {name: (before.after or {}).get(name) for name in given}
+    if until and told["shelved_until"]:
+        told["shelved_until"] = parse_timestamp(told["shelved_until"])
+    why = action.arguments.get("why")
+    if (before.who, before.what, before.why, told) != (action.who, action.what, why, given):
         raise Conflict(
-            f"Idempotency-Key: {action.token!r:.80} was used before, for {before[1]!r}",
+            f"Idempotency-Key: {action.token!r:.80} was used before, for another"
+            f" {before.what!r} by {before.who!r}",
             code="idempotency_key_used",
             field="idempotency-key",
         )

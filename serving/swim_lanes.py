@@ -96,6 +96,10 @@ class SwimLanes:
                 f" {MOST_STEPS} of at least {LEAST_STEP_S} s are answered",
                 field="step",
             )
+        try:
+            _time(first * step_s), _time((last + 1) * step_s)
+        except (ValueError, OverflowError):
+            raise InputError("end_date: its step leaves the calendar", field="end_date") from None
         async with self._lock:  # who comes second finds what the first has read
             missing = [at for at in range(first, last + 1) if not self._is_kept(step_s, at)]
             assets = await self._database.run(

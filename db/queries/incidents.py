@@ -14,6 +14,7 @@ from db.incident_tables import STATES
 from db.queries.cursors import decode_cursor, encode_cursor
 from db.queries.incident_rows import SHOWN
 from db.queries.slices import WITHIN, after, slices, walk
+from schemas import moved
 
 #: Incidents of a state are counted up to here.
 MOST_COUNTED = 10_000
@@ -166,7 +167,7 @@ def incident_readings(
     """
     until = incident["cleared_at"] or incident["last_activity_at"]
     margin = max((until - incident["started_at"]) / 10, timedelta(seconds=60))
-    span = start or incident["started_at"] - margin, end or until + margin
+    span = start or moved(incident["started_at"], -margin), end or moved(until, margin)
     values = {name: incident[name] for name in ("asset_id", "sensor_id", "feature")}
     values |= {"since": span[0], "until": span[1]}
     found: list[dict[str, Any]] = []

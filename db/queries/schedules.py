@@ -43,6 +43,11 @@ _CHANGE = text(f"""
     WHERE id = :id AND deleted_at IS NULL RETURNING {_WINDOW}
 """)  # noqa: S608
 _LOCK = text(f"{_ONE.text} FOR UPDATE")
+_ONE_ADDS = text("LOCK TABLE maintenance_windows IN SHARE ROW EXCLUSIVE MODE")
+_COUNT = text(f"""
+    SELECT count(*) FROM maintenance_windows WHERE deleted_at IS NULL
+    AND (rrule IS NOT NULL OR ends_at > now() - interval '{WINDOW_DAYS} days')
+""")  # noqa: S608
 _DELETE = text("""
     UPDATE maintenance_windows
     SET deleted_at = now(), deleted_by = :who, version = version + 1
@@ -91,7 +96,20 @@ def get_window(
 
 
 def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> dict[str, Any]:
-    """Add a window; its row."""
+    """Add a window; its row.
+
+    Raises
+    ------
+    Conflict
+        ``too_many``: more are never read, so that this one would not come into force.
+    """
+    connection.execute(_ONE_ADDS)
+    if connection.execute(_COUNT).scalar_one() >= MOST_WINDOWS:
+        raise Conflict(
+            f"{MOST_WINDOWS} windows are planned, recur or ended within {WINDOW_DAYS} days: delete"
+            " some, or let a pattern stand for many assets",
+            code="too_many",
+        )
     given = {**values, "id": uuid4(), "who": who}
     return dict(connection.execute(_ADD, given).mappings().one())
 

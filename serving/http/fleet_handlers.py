@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from errors import InputError
+from schemas import moved
 from serving.http.bodies import JsonResponse, read_query
 from serving.http.rest_app import ROOM, Call
 from serving.requests.wire import Instant, read_parameters
@@ -43,7 +44,7 @@ class FleetHandlers:
         """Show the worst score and the state of every asset, step by step."""
         query = read_parameters(FleetQuery, read_query(request))
         end = query.end_date or datetime.now(UTC)
-        start = query.start_date or end - SPAN
+        start = query.start_date or moved(end, -SPAN)
         if start >= end:
             raise InputError("start_date: does not lie before the end", field="start_date")
         return JsonResponse((await self._lanes.fleet(start, end, query.step)).wire())

@@ -78,6 +78,8 @@ class FormReader:
             raise InputError(f"the form has more than {MOST_FIELDS} fields") from None
         fields: dict[str, list[str]] = {}
         for name, value in pairs:
+            if "\x00" in name + value:
+                raise InputError(f"{name!r:.80}: holds a NUL", field=name[:64])
             fields.setdefault(name, []).append(value)
         form = Form(fields, visitor, "")
         check_form(visitor, form.text("form_token") or "")

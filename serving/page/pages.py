@@ -133,7 +133,7 @@ class PageGuard:
 def go(request: Request, where: str) -> Response:
     """Send the browser to another screen, also where a script asked."""
     if request.headers.get("hx-request"):
-        return Response(headers={"hx-redirect": where})
+        return Response(headers={"hx-redirect": quote(where, safe="/?=&%+,:;@#")})
     return RedirectResponse(where, 303)
 
 

@@ -19,8 +19,8 @@ MOST: Final = 1000
 Operator = Literal["<", "<=", ">", ">=", "==", "!="]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, examples=["weekly cleaning"])]
 Rule = Annotated[
-    str, Meta(min_length=1, max_length=500, description="RFC 5545, at most HOURLY, COUNT at most 10,000",
-              examples=["FREQ=WEEKLY;BYDAY=SA"])
+    str, Meta(min_length=1, max_length=500, examples=["FREQ=WEEKLY;BYDAY=SA"],
+              description="RFC 5545, at most HOURLY, COUNT at most 10,000")
 ]  # fmt: skip
 Zone = Annotated[
     str, Meta(min_length=1, max_length=100, description="IANA name", examples=["Europe/Berlin"])

@@ -15,7 +15,7 @@ from db.queries.history import HistoryFilter, history
 from db.queries.incidents import IncidentFilter, incident_page, incident_readings
 from db.queries.schedules import request_reset, windows
 from errors import AnomalyError, InputError
-from schemas import CRITICALITIES, check_name
+from schemas import moved
 from serving.database import Database
 from serving.http.paths import path_asset
 from serving.http.rest_app import Call
@@ -24,7 +24,9 @@ from serving.page.forms import Form, FormReader
 from serving.page.pages import Pages, given_query
 from serving.page.series import series
 from serving.page.views.maintenance_views import concerns
-from serving.requests.incident_bodies import read_span
+from serving.requests.incident_bodies import AssetBody, read_span
+from serving.requests.suppression_bodies import StreamReset
+from serving.requests.wire import convert
 
 INCIDENTS: Final = 50
 READINGS: Final = 5000
@@ -93,10 +95,10 @@ def _asset(connection: Connection, asset: str, query: dict[str, str]) -> dict[st
             start, end, _ = read_span(given)
         except InputError as error:
             return {**found, "problem": error.message}
-        end = end or (start + SPAN if start else chosen["last_at"] or now)
+        end = end or (moved(start, SPAN) if start else chosen["last_at"] or now)
         wanted = {"asset_id": asset, **chosen, "started_at": end, "cleared_at": end}
         readings = incident_readings(
-            connection, wanted, start=start or end - SPAN, end=end, limit=READINGS
+            connection, wanted, start=start or moved(end, -SPAN), end=end, limit=READINGS
         )
         names = list(dict.fromkeys(name for one in readings[-1:] for name in one["features"]))
         drawn = series(readings, names[:FEATURES])
@@ -131,19 +133,13 @@ def _chosen(streams: list[dict[str, Any]], query: dict[str, str]) -> dict[str, A
 def _act(connection: Connection, asset: str, form: Form) -> str:
     why = form.text("why")
     if form.text("do") == "reset":
-        sensor = form.text("sensor_id")
-        if sensor is not None:
-            check_name(sensor, "sensor_id")
-        request_reset(connection, asset, sensor, form.who, why, None)
+        given = {"sensor_id": form.text("sensor_id"), "reason": why}
+        reset = convert(StreamReset, given)
+        request_reset(connection, asset, reset.sensor_id, form.who, reset.reason, None)
         return "Its streams start anew with their next reading"
-    criticality = form.text("criticality")
-    if criticality not in CRITICALITIES:
-        raise InputError(
-            f"criticality: {criticality!r:.40} is none of {', '.join(CRITICALITIES)}",
-            field="criticality",
-        )
-    set_assets(connection, {asset: criticality}, form.who, why)
-    return f"Its criticality is {criticality}"
+    body = convert(AssetBody, {"criticality": form.text("criticality"), "why": why})
+    set_assets(connection, {asset: body.criticality}, form.who, body.why)
+    return f"Its criticality is {body.criticality}"
 
 
 def _message(kind: str, text: str) -> dict[str, str]:

@@ -23,6 +23,7 @@ from db.queries.incidents import (
     incident_readings,
 )
 from errors import AnomalyError, InputError, NotFound, StorageUnavailable
+from schemas import moved
 from serving.database import Database
 from serving.http.feedback_handlers import Effects
 from serving.http.incident_handlers import csv_response
@@ -31,7 +32,7 @@ from serving.http.rest_app import Call
 from serving.page.forms import Form, FormReader
 from serving.page.pages import Pages, given_query
 from serving.page.series import incident_series
-from serving.requests.incident_bodies import BODIES, read_filters, read_if_match
+from serving.requests.incident_bodies import BODIES, read_filters, read_if_match, read_token
 from serving.requests.wire import convert
 
 #: What is shown without being asked for: something is wrong, and nobody has looked.
@@ -144,7 +145,7 @@ class IncidentViews:
         form = await self._forms.read(request)
         try:
             verb, targets = _asked(form, only)
-            action = Action(verb, form.who, _arguments(verb, form), form.text("once"))
+            action = Action(verb, form.who, _arguments(verb, form), read_token(form.text("once")))
             outcome = await self._database.run(
                 lambda connection: perform(
                     connection, action, targets, topic=self._topic,
@@ -180,8 +181,8 @@ def _incident(connection: Connection, wanted: UUID) -> dict[str, Any]:
         raise NotFound(f"no incident {wanted}")
     around = IncidentFilter(
         asset_id=incident["asset_id"],
-        start=incident["started_at"] - NEAR,
-        end=incident["last_activity_at"] + NEAR,
+        start=moved(incident["started_at"], -NEAR),
+        end=moved(incident["last_activity_at"], NEAR),
     )
     near, _ = incident_page(connection, around, limit=NEIGHBOURS + 1)
     readings = incident_readings(connection, incident, start=None, end=None, limit=READINGS)

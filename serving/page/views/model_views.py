@@ -13,9 +13,11 @@ from serving.bundles.catalogue import Catalogue
 from serving.bundles.manager import BundleManager
 from serving.database import Database
 from serving.drift_monitor import DriftMonitor
+from serving.http.model_handlers import Promotion
 from serving.http.rest_app import Call
 from serving.page.forms import FormReader
 from serving.page.pages import Pages
+from serving.requests.wire import convert
 
 JOBS: Final = 20
 #: So long the screen waits for the registry; MLflow takes seconds when it is first asked.
@@ -62,8 +64,10 @@ class ModelViews:
             if form.text("do") == "roll_back":
                 done = await self._catalogue.roll_back()
             else:
-                why = f"{form.who}: {form.text('why') or 'no reason given'}"
-                done = await self._catalogue.promote(form.text("version"), why)
+                given = {name: form.text(name) for name in ("version", "why")}
+                body = convert(Promotion, given)
+                why = f"{form.who}: {body.why or 'no reason given'}"
+                done = await self._catalogue.promote(body.version, why)
         except AnomalyError as error:
             if error.status in (401, 403):
                 raise

@@ -38,6 +38,15 @@ def client(make_service: MakeService, database_url: str) -> Iterator[tuple[Servi
         yield service, client
 
 
+@pytest.mark.parametrize("query", ["end_date=0001-01-01", "end_date=9999-12-31T23:59:59.999999Z"])
+def test_a_span_at_the_calendars_ends_is_refused(
+    client: tuple[Service, httpx.Client], query: str
+) -> None:
+    answer = client[1].get(f"/fleet?{query}")
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["error"]["field"] in ("start_date", "end_date")
+
+
 def test_fleet_says_worst_score_and_state_of_each_step(
     client: tuple[Service, httpx.Client], database_url: str
 ) -> None:

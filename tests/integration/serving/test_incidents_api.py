@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -21,6 +22,7 @@ from tests.fixtures.service import Service
 from tests.integration.db.test_incidents import row
 
 ROOT = "/api/v1"
+LATER, LATEST = ((datetime.now(UTC) + timedelta(days=n)).isoformat() for n in (1, 2))
 
 
 @pytest.fixture
@@ -125,6 +127,50 @@ def test_the_same_key_has_one_effect(http: httpx.Client, stored: Engine) -> None
     assert [entry["what"] for entry in entries] == ["opened", "commented"]
     other = http.post(f"/incidents/{one}/acknowledge", json={}, headers=token)
     assert refused(other, 409)["code"] == "idempotency_key_used"
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "other"),
+    [
+        ("comment", {"why": "heard it"}, {"why": "saw it"}),
+        ("close", {"verdict": "false_alarm"}, {"verdict": "confirmed"}),
+        ("close", {}, {"verdict": "confirmed"}),
+        ("close", {"why": "a"}, {"why": "a", "fault_code": "BEARING"}),
+        ("assign", {"assignee": "BEN"}, {"assignee": "CARL"}),
+        ("ticket", {"ticket": "WO-1"}, {"ticket": None}),
+        ("shelve", {"why": "a", "until": LATER}, {"why": "a", "until": LATEST}),
+    ],
+)  # fmt: skip
+def test_a_key_with_another_body_is_refused(
+    http: httpx.Client, stored: Engine, verb: str, body: Any, other: Any
+) -> None:
+    [one] = make(stored)
+    token = {"Idempotency-Key": f"k-{uuid4()}"}
+    first = act(http, one, verb, body, **token)
+    assert act(http, one, verb, body, **token)["version"] == first["version"]
+    again = http.post(f"/incidents/{one}/{verb}", json=other, headers=token)
+    assert refused(again, 409)["code"] == "idempotency_key_used"
+
+
+def test_an_asset_whose_name_holds_a_line_end_has_its_address(http: httpx.Client) -> None:
+    name = f"A\r\nB\n/{uuid4()}"
+    answer = http.put(f"/assets/{quote(name, safe='')}", json={"criticality": "high"})
+    assert answer.json()["asset_id"] == name
+    reset = http.post(f"/streams/{quote(name, safe='')}/reset", json={})
+    assert reset.json()["asset_id"] == name
+
+
+def test_incidents_at_the_calendars_ends_are_shown(http: httpx.Client, stored: Engine) -> None:
+    ids = make(stored, many=2)
+    for one, at in zip(ids, ("0001-01-01 00:00Z", "9999-12-31 23:59:59Z"), strict=True):
+        with transaction(stored) as connection:
+            connection.execute(
+                text("UPDATE incidents SET started_at = :at, last_activity_at = :at WHERE id = :i"),
+                {"at": at, "i": one},
+            )
+        for path in (f"/api/v1/incidents/{one}/readings", f"/incidents/{one}"):
+            answer = http.get(str(http.base_url.join(path)))
+            assert answer.status_code == 200, answer.text
 
 
 def test_bulk_does_what_can_be_done(http: httpx.Client, stored: Engine) -> None:

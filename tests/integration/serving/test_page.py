@@ -7,6 +7,7 @@ import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import httpx
@@ -123,6 +124,44 @@ def test_hostile_text_stays_text(page: httpx.Client, stored: Engine) -> None:
         assert html.escape(asset, quote=False)[:20] in text.replace("&#34;", '"')
         assert "<img" not in text
         assert "49" not in re.sub(r"[0-9a-f-]{36}|\d{2,}", "", text)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"verb": "comment", "why": "a\0b"}, {"verb": "comment", "why": "x", "once": "a\0b"},
+        {"verb": "comment", "why": "x", "once": "y" * 10_000}, {"verb": "comment", "a\0b": "c"},
+        {"do": "reset", "why": "a\0b"}, {"do": "reset", "sensor_id": "s" * 300},
+        {"do": "criticality", "criticality": "high", "why": "x" * 10_000},
+        {"do": "criticality", "criticality": "high\0"}, {"do": "promote", "version": "9" * 200},
+        {"do": "promote", "version": "1", "why": "x" * 10_000},
+    ],
+)  # fmt: skip
+def test_odd_fields_of_forms_are_named(
+    page: httpx.Client, stored: Engine, fields: dict[str, str]
+) -> None:
+    [one] = make(stored)
+    path = f"/incidents/{one}" if "verb" in fields else "/assets/A"
+    path = "/models" if fields.get("do") == "promote" else path
+    answer = page.post(path, data={"form_token": named(page), **fields})
+    said = answer.text if answer.status_code == 422 else messages(answer)
+    assert "holds a NUL" in said or "failed" in said
+    assert "unexpected" not in said
+
+
+def test_a_script_is_sent_on_to_an_address_of_any_text(page: httpx.Client) -> None:
+    form = {"who": "ANNA", "form_token": token(page.get("/login").text), "next": "/fleet?x=é日\x01"}
+    answer = page.post("/login", data=form, headers={"hx-request": "true"})
+    assert answer.headers["hx-redirect"] == "/fleet?x=%C3%A9%E6%97%A5%01"
+
+
+@pytest.mark.parametrize("span", ["end_date=0001-01-01", "start_date=9999-12-31T23:00"])
+def test_spans_at_the_calendars_ends_are_drawn(
+    page: httpx.Client, stored: Engine, span: str
+) -> None:
+    asset = f"ENDS\n{uuid4()}"
+    make(stored, asset)
+    assert page.get(f"/assets/{quote(asset, safe='')}?{span}").status_code == 200
 
 
 def test_one_click_acknowledges_in_the_name_given_once(page: httpx.Client, stored: Engine) -> None:
