@@ -36,7 +36,14 @@ from db.queries.outbox import (
     orphaned_sources,
     outbox_size,
 )
-from db.queries.schedules import condition_wire, off_conditions, resets, window_wire, windows
+from db.queries.schedules import (
+    WINDOW_DAYS,
+    condition_wire,
+    off_conditions,
+    resets,
+    window_wire,
+    windows,
+)
 from db.queries.stored_windows import event_criticalities, find_duplicates, stored_windows
 from db.queries.stream_states import (
     StoredState,
@@ -54,8 +61,6 @@ from schemas import parse_timestamp
 CRITICALITY_SECONDS = 30.0
 #: Windows, conditions and resets are read again after this: they are applied within seconds.
 SCHEDULE_SECONDS = 2.0
-#: Windows that ended longer ago concern no reading that is still to come.
-WINDOW_DAYS = 400
 CRITICALITIES_KEPT = 100_000
 SEVERITIES = ("low", "medium", "high", "critical")
 DEFAULT_RULES = IncidentRules()

@@ -9,8 +9,12 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, text
 
+from errors import Conflict
+
 #: Windows that are listed or sent at most.
 MOST_WINDOWS: Final = 1000
+#: Windows that ended longer ago (days) concern no reading that is still to come.
+WINDOW_DAYS: Final = 400
 
 _WINDOW = """
     id, version, asset_pattern, sensor_pattern, group_pattern, starts_at, ends_at, rrule,

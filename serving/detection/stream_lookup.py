@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from db.assets import asset_criticalities
 from db.queries.feedback import false_alarms
-from db.queries.schedules import off_conditions, windows
+from db.queries.schedules import WINDOW_DAYS, off_conditions, windows
 from db.queries.stored_windows import stored_windows
 from db.queries.stream_states import StoredState, newest_states, stream_key
 from db.queries.stream_states import StreamKey as DatabaseKey
@@ -41,8 +41,6 @@ from serving.requests.detect import Item
 
 CRITICALITY_S = 5.0
 PLANS_S = 2.0
-#: Windows that ended longer ago concern no reading that is asked about, unless they recur.
-WINDOW_DAYS = 400
 CRITICALITIES_KEPT = 100_000
 #: A window of 30 readings of 24 features takes some 60 KB.
 WINDOWS_KEPT = 500

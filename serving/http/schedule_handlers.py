@@ -239,7 +239,7 @@ def schedule_calls(rest: ScheduleHandlers) -> list[Call]:
              "Windows that are to come, recur or ended within a week",
              query=WindowsQuery, answers={200: Windows}),
         Call(several, "POST", "operate", rest.add_window, "Plan a window",
-             body=NewWindow, answers={201: Window}),
+             body=NewWindow, answers={201: Window}, errors=(409,)),
         Call(f"{several}/preview", "POST", "read", rest.preview,
              "When a window would be in force next; plans nothing",
              body=NewWindow, answers={200: Occurrences}),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
+from db.queries.schedules import MOST_WINDOWS, add_window, delete_window, windows
+from db.session import make_engine, transaction
+from errors import Conflict
 from tests.fixtures.service import Service
 
 WINDOW = {
@@ -43,11 +47,30 @@ def test_a_window_is_planned_listed_changed_and_deleted(http):
     assert one["id"] not in http.get("/maintenance-windows").text
 
 
+def test_a_window_that_would_never_be_read_is_refused(database_url):
+    fields = dict.fromkeys(("asset_pattern", "sensor_pattern", "group_pattern", "rrule", "reason"))
+    now = datetime.now(UTC)
+    fields |= {"starts_at": now, "ends_at": now + timedelta(hours=1), "time_zone": "UTC",
+               "suppresses_alarms": True, "excluded_from_training": True}  # fmt: skip
+    engine = make_engine(database_url)
+    with transaction(engine) as connection:
+        for _ in range(MOST_WINDOWS):
+            last = add_window(connection, fields, "ANNA")
+        with pytest.raises(Conflict, match="1000 windows"):
+            add_window(connection, fields, "ANNA")
+        assert delete_window(connection, last["id"], "ANNA")
+        assert add_window(connection, fields, "ANNA")
+        assert len(windows(connection, now)) == MOST_WINDOWS
+    engine.dispose()
+
+
 @pytest.mark.parametrize(
     ("given", "field"),
     [
         ({"end": "2026-01-01T00:00:00Z"}, "end"),
         ({"rrule": "FREQ=SECONDLY"}, "rrule"),
+        ({"rrule": "FREQ=DAILY;INTERVAL=0"}, "rrule"),
+        ({"rrule": "FREQ=DAILY;COUNT=-5"}, "rrule"),
         ({"time_zone": "Mars"}, "time_zone"),
         ({"start": "soon"}, "start"),
         ({"alarm": True}, "alarm"),
