@@ -125,11 +125,7 @@ class App:
             champion.leadership.held,
             settings.var_dir,
             settings.data_dir,
-            JobBounds(
-                settings.train_wait_s,
-                settings.train_max_s,
-                settings.train_queue_max,
-            ),
+            JobBounds(settings.train_wait_s, settings.train_max_s, settings.train_queue_max),
         )
         housekeeping = Housekeeping(
             champion.leadership.held,
@@ -138,12 +134,7 @@ class App:
             settings.bundles_kept,
             settings.training_job_retention_days,
         )
-        clockwork = Clockwork(
-            settings.event_silence_s,
-            settings.incident_close_after_s,
-            settings.kafka_topic_incidents,
-        )
-        timer = IncidentTimer(database, clockwork)
+        timer = IncidentTimer(database, clockwork(settings))
         shown = Parts(
             database,
             keeper,
@@ -157,11 +148,8 @@ class App:
         )
         parts = cls(settings, core, database, jobs, registry, housekeeping, timer, shown)
         on_sigterm(jobs.stopping)
-        await database.start()
-        await keeper.start()
-        await jobs.start()
-        await housekeeping.start()
-        await timer.start()
+        for part in (database, keeper, jobs, housekeeping, timer):
+            await part.start()
         return parts
 
     @property
@@ -251,6 +239,13 @@ def open_database(settings: Settings) -> Engine:
     engine = open_engine(settings)
     migrate(engine)
     return engine
+
+
+def clockwork(settings: Settings) -> Clockwork:
+    """Return what time alone does to incidents."""
+    return Clockwork(
+        settings.event_silence_s, settings.incident_close_after_s, settings.kafka_topic_incidents
+    )
 
 
 def runners(remote: dict[str, Any], by_url: frozenset[str], timeout: float) -> Runners:
