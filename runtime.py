@@ -48,6 +48,15 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
+def one_line(record: logging.LogRecord) -> bool:
+    """Have a message be one line of text: a name from outside with a line end begins no other."""
+    message = record.getMessage()
+    if not message.isprintable():
+        record.msg = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+        record.args = None
+    return True
+
+
 #: BentoML's name of its log handler; only a process that serves has it.
 BENTOML_HANDLER = "tracehandler"
 
@@ -57,6 +66,8 @@ def configure_logging(level: str, as_json: bool) -> None:
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if as_json else text)
+    if not as_json:
+        handler.addFilter(one_line)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # kafka-python's lines repeat for every connection and attempt; what they mean is logged once,
     # by consumers.broker.connection_errors
@@ -78,9 +89,11 @@ def configure_service_logging(level: str, as_json: bool) -> None:
         return
     for name in ("bentoml", "db", "models"):
         logging.getLogger(name).setLevel(level)
-    if as_json:
-        for handler in handlers:
+    for handler in handlers:
+        if as_json:
             handler.setFormatter(JsonFormatter())
+        else:
+            handler.addFilter(one_line)
 
 
 def child_environment() -> dict[str, str]:

@@ -9,7 +9,7 @@ from io import StringIO
 
 import pytest
 
-from runtime import BENTOML_HANDLER, JsonFormatter, configure_service_logging
+from runtime import BENTOML_HANDLER, JsonFormatter, configure_service_logging, one_line
 
 OURS = ("bentoml", "db", "models")
 
@@ -61,3 +61,12 @@ def test_json_log_is_one_object_a_line():
     record.action = "claimed"
     line = json.loads(JsonFormatter().format(record))
     assert (line["level"], line["message"], line["action"]) == ("INFO", "from 5", "claimed")
+
+
+def test_a_name_from_outside_begins_no_line_of_the_log() -> None:
+    name = "A\r\n2026-01-01 ERROR forged\x1b[31m\u2028"
+    record = logging.LogRecord("bridge", logging.INFO, "", 0, "asset %s \u00e9", (name,), None)
+    assert one_line(record)
+    line = logging.Formatter().format(record)
+    assert line.endswith(r"asset A\r\n2026-01-01 ERROR forged\x1b[31m\u2028 é")
+    assert len(line.splitlines()) == 1
