@@ -34,6 +34,8 @@ POLL_S = 0.5
 KEEP_UP_EVERY_S = 60.0
 #: Changes that are looked at in one go, and that one summary tells at most.
 CHUNK = 1000
+#: A delivery that takes longer (seconds) is called stuck: time-outs bound each read, not their sum.
+STUCK_S = 120.0
 #: Back-off of a receiver, and of one incident's changes: the first wait and the longest, seconds.
 RECEIVER_WAITS = (0.5, 60.0)
 CHANGE_WAITS = (1.0, 3600.0)
@@ -83,6 +85,30 @@ class Delivery(threading.Thread):
         self._failures = 0
         self._problem: str | None = None
         self._repeat_at = self._keep_up_at = 0.0
+        self._sending_since: float | None = None
+        self._is_stuck = False
+
+    def report_stuck(self) -> None:
+        """Say it, once, where the receiver takes a message without end; for another thread."""
+        since = self._sending_since
+        if since is None or time.monotonic() - since < STUCK_S:
+            self._is_stuck = False
+        elif not self._is_stuck:
+            self._is_stuck = True
+            self._shared.metrics.failing.labels(self.receiver).set(1)
+            log.error(
+                "%s has not finished one message for %g s; it is waited for",
+                self.receiver, STUCK_S, extra={"action": "stuck"},
+            )  # fmt: skip
+
+    def _send(self, group: Sequence[Change]) -> None:
+        self._sending_since = time.monotonic()
+        try:
+            self._sender.send(group)
+        finally:
+            self._sending_since = None
+            if self._is_stuck and self._problem is None:
+                self._shared.metrics.failing.labels(self.receiver).set(0)
 
     def run(self) -> None:
         """Work until stopped."""
@@ -113,7 +139,7 @@ class Delivery(threading.Thread):
             if not failed.isdisjoint(_incidents(group)):
                 continue  # what is before it has failed: it waits, too
             try:
-                self._sender.send(group)
+                self._send(group)
             except Refused as error:
                 self._postpone(group, error, back_off(group[0].tries, CHANGE_WAITS))
                 failed |= _incidents(group)
@@ -194,7 +220,7 @@ class Delivery(threading.Thread):
         self._repeat_at = time.monotonic() + every_s
         try:
             if told:
-                self._sender.send(told)
+                self._send(told)
                 self._failures = 0
                 self._set_problem(None)
         except Exception as error:

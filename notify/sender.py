@@ -152,6 +152,8 @@ class _Process:
                 if changed := self._changed():
                     return changed
                 self._measure(engine)
+                for one in deliveries:
+                    one.report_stuck()
                 self._stop.wait(0.05 if drain else TICK_S)
         finally:
             over.set()

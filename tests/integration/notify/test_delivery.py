@@ -206,6 +206,27 @@ def test_one_that_hangs_delays_no_other(
     stage.deliveries["quick"].join(10)
 
 
+def test_one_that_never_finishes_is_reported(
+    hooked: Stage, webhook: WebServer, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("notify.delivery.STUCK_S", 0.1)
+    webhook.delay = 60
+    hooked.read((0,), state="opened")
+    delivery = hooked.deliveries["hook"]
+    delivery.start()
+    failing = hooked.metrics.failing.labels("hook")
+    deadline = time.monotonic() + 8
+    while not failing._value.get():
+        assert time.monotonic() < deadline, "nothing is said of it"
+        delivery.report_stuck()
+        time.sleep(0.02)
+    delivery.report_stuck()
+    said = [one.getMessage() for one in caplog.records if "not finished" in one.getMessage()]
+    assert said == ["hook has not finished one message for 0.1 s; it is waited for"]
+    hooked.stop.set()
+
+
 def test_what_was_told_while_the_database_was_away_is_not_told_again(
     hooked: Stage, webhook: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
