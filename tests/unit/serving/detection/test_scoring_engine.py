@@ -182,7 +182,7 @@ def test_a_mixed_batch_is_split_by_group_and_answered_in_order(
         [1000.0 * v[:600] for v in plant.values], None, plant.feature_names, options
     )
     rules = [Rule("small", asset_id="PUMP_*"), Rule("large", asset_id="MILL_*")]
-    both = Bundle({"small": bundle.model_set("default"), "large": large}, rules)
+    both = Bundle({"small": copy.copy(bundle.model_set("default")), "large": large}, rules)
     items: list[Any] = []
     for minute, point in enumerate(points(plant, 0, 0, 6)):
         thousandfold = {name: 1000.0 * value for name, value in point.features.items()}
