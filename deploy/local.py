@@ -231,7 +231,8 @@ def training(
     if file is not None:
         command += ["--data", str(file)]
     else:
-        command += ["--groups", str(Path(__file__).with_name("plant.toml"))]
+        # one fit instead of two: it is soon shown, and the newest readings are like the others
+        command += ["--groups", str(Path(__file__).with_name("plant.toml")), "--no-refit"]
     process = subprocess.Popen(command, env=env, preexec_fn=die_with_parent)
 
     def trained() -> None:
