@@ -118,6 +118,7 @@ def in_process(bundle: Bundle, streams: Sequence[Stream]) -> Rate:
 
 def service(stack: ExitStack, folder: Path, bundle: Path, streams: Sequence[Stream]) -> Rate:
     """The bridge's own call: batches of 1,000 readings, states and windows carried along."""
+    (folder / "postgres").mkdir()
     server = OwnPostgres(folder / "postgres")
     url = server.url.replace("postgresql://", "postgresql+psycopg2://", 1)
     made = Service(folder / "var-service", url, JOURNAL_REST="none")
