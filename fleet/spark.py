@@ -109,12 +109,18 @@ def _translated() -> Iterator[None]:
         raise AnomalyError(f"Spark: {told[:500]}") from None
 
 
+_OPTIMIZER = "org.apache.spark.sql.catalyst.optimizer"
+
+
 def _settings(master: str | None) -> dict[str, str]:
     found = {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # not Impala's INT96
         "spark.sql.caseSensitive": "true",  # current and Current are two features
         "spark.sql.sources.partitionOverwriteMode": "dynamic",
+        # It would put another sort, by the keys alone, above ours where a key is one value (no
+        # sensor): not stable once it spills to disk, so that a long stream lost its order.
+        "spark.sql.optimizer.excludedRules": f"{_OPTIMIZER}.FoldablePropagation",
         "spark.ui.enabled": "false",  # it has no key; --conf turns it on
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
         "spark.log.level": "ERROR",
