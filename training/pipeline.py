@@ -28,7 +28,7 @@ from training.data.schedule_file import without_suppressed
 from training.data.sensors import split_by_sensors
 from training.data.sources import TrainingData
 from training.evaluation.summary import Measures, measure
-from training.fitting.bundle_builder import assemble
+from training.fitting.bundle_builder import build_bundle
 from training.fitting.parallel_fit import Result, Task, run_tasks
 from training.publishing.mlflow_tracking import begun_run
 from training.publishing.publish import Published, Trained, publish
@@ -164,7 +164,7 @@ def conclude(
         rules, kept = _kept(fitted.rules, fitted.sets, champion.bundle, carried)
         twins = _twins(fitted.twins, champion.bundle, fitted.sets)
         trained = Trained(
-            bundle=assemble(fitted.sets, rules, folder, carried, kept, twins),
+            bundle=build_bundle(fitted.sets, rules, folder, carried, kept, twins),
             folder=folder,
             tasks=fitted.tasks,
             results=fitted.results,

@@ -2,7 +2,7 @@
 # Build the image without a daemon, start it once, ask it for a detection (`make image`).
 #
 #   BASE_IMAGE   image with Python 3.11 to start from   (unset: Debian's minimal system by debootstrap)
-#   BASE_ROOTFS  folder with such a system              (unset: made anew)
+#   BASE_ROOTFS  folder with such a system              (unset: one is made)
 #   TORCH_INDEX  index of CPU builds of torch           (empty: what pip is configured to use)
 #   ARCHIVE      file for `docker load`, `podman load`  (empty: none is written)
 #

@@ -85,7 +85,7 @@ class RobustCovariance:
         """Return ``x`` (n, d) in coordinates of unit covariance, (n, d)."""
         return affine(x, self.centre, self.whitening)
 
-    def surprise(self, deviations: F64, *, whitened: bool = False) -> F64:
+    def contributions(self, deviations: F64, *, whitened: bool = False) -> F64:
         """Squared deviation of each feature from what the others lead to expect: (n, d).
 
         In variances of that difference: ``(P e)_k^2 / P_kk``, the reconstruction-based
@@ -100,7 +100,7 @@ class RobustCovariance:
         return squares
 
     def views(self) -> F64:
-        """Matrix (d, d + k): each feature's surprise (signed), then the common movements.
+        """Matrix (d, d + k): each feature's contribution (signed), then the common movements.
 
         The two views of statistical process monitoring: what breaks the correlation shows in
         the first, what keeps it but goes too far, in the second.

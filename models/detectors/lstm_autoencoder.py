@@ -192,7 +192,7 @@ class LSTMAutoencoder(Detector):
             return
         self._weights_ahead = fit_forecast(streams, self.lags, self.clip)
         errors = rows[ends] - forecast(rows, ends, self._weights_ahead)
-        self._surprise = RobustCovariance.of(errors, np.zeros(rows.shape[1]), centred=True)
+        self._forecast_errors = RobustCovariance.of(errors, np.zeros(rows.shape[1]), centred=True)
 
     def plan(self, features: int) -> Plan:
         """Return how a network for ``features`` features is trained."""
@@ -211,13 +211,13 @@ class LSTMAutoencoder(Detector):
         """Return each feature's share in the error; see :meth:`Detector.explain`."""
         readings, ends = self._unroll(x)
         told = self._reconstruct(readings, ends)
-        parts = self._correlation.surprise(readings[ends] - told)
+        parts = self._correlation.contributions(readings[ends] - told)
         if self._weights_ahead is None:
             return shares(parts)
         ahead = forecast(readings, ends, self._weights_ahead)
-        more = self._surprise.surprise(readings[ends] - ahead)
+        more = self._forecast_errors.contributions(readings[ends] - ahead)
         own = whitened_error(readings, ends, told, self._correlation.whitening)
-        new = whitened_error(readings, ends, ahead, self._surprise.whitening)
+        new = whitened_error(readings, ends, ahead, self._forecast_errors.whitening)
         largest = np.maximum(np.maximum(own, new), 1e-300)
         own, new = (own / largest) ** 2, (new / largest) ** 2
         return shares(own[:, None] * shares(parts) + new[:, None] * shares(more))
@@ -233,7 +233,7 @@ class LSTMAutoencoder(Detector):
         arrays = {**self._weights, **self._correlation.arrays()}
         if self._weights_ahead is not None:
             arrays[_FORECAST + "weights"] = self._weights_ahead
-            held = self._surprise.arrays()
+            held = self._forecast_errors.arrays()
             arrays |= {_FORECAST + key: held[key] for key in held}
         self.write(folder, arrays, history=self.history)
 
@@ -251,7 +251,7 @@ class LSTMAutoencoder(Detector):
             own = {
                 k.removeprefix(_FORECAST): v for k, v in arrays.items() if k.startswith(_FORECAST)
             }
-            detector._surprise = RobustCovariance.from_arrays(own)
+            detector._forecast_errors = RobustCovariance.from_arrays(own)
         detector.warm()
         return detector
 
@@ -263,7 +263,7 @@ class LSTMAutoencoder(Detector):
         if self._weights_ahead is None:
             return own
         ahead = forecast(readings, ends, self._weights_ahead)
-        new = whitened_error(readings, ends, ahead, self._surprise.whitening)
+        new = whitened_error(readings, ends, ahead, self._forecast_errors.whitening)
         # log(1 + 5 (own^2 + new^2)) without squaring what may have no square
         magnitude: NDArray[np.float64] = 2.0 * np.log(np.hypot(1.0, _WEIGHT * np.hypot(own, new)))
         return magnitude

@@ -148,11 +148,11 @@ class OneClassSVM(Detector):
 
         Taken of the deviation from the mean of the support vectors, weighted as the kernel sum
         weighs them: from the nearest that normal operation comes
-        (:meth:`RobustCovariance.surprise`).
+        (:meth:`RobustCovariance.contributions`).
         """
         whitened = self.coordinates(self.check(x))
         gaps = kernel_gaps(whitened, self._vectors, self._log_weight, self.width)
-        return shares(self._correlation.surprise(gaps, whitened=True))
+        return shares(self._correlation.contributions(gaps, whitened=True))
 
     def save(self, folder: Path) -> None:
         """Write the support vectors; see :meth:`Detector.save`."""

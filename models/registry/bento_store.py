@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from errors import BundleError, NotFound
 from models.bundles.atomic_files import folder_digest, prune_folders, write_text_atomically
 from models.registry.base import CHAMPION
-from models.registry.mlflow_setup import quiet_mlflow
+from models.registry.mlflow_setup import set_up_mlflow
 
 if TYPE_CHECKING:
     from models.registry.base import Registry
@@ -95,7 +95,7 @@ def import_folder(
 
     Makes that ``:latest``, which is what a Bento packs.
     """
-    quiet_mlflow()
+    set_up_mlflow()
     import bentoml  # late: a second and a half that only an import into the store needs
     from bentoml.exceptions import BentoMLException
     from bentoml.exceptions import NotFound as TagNotFound
@@ -133,7 +133,7 @@ def _latest(model: Any, fresh: bool) -> Imported:
 
 def stored(home: Path | None = None) -> list[dict[str, Any]]:
     """Return the bundles in the store, newest first: ``tag, path, labels, created_at``."""
-    quiet_mlflow()
+    set_up_mlflow()
     import bentoml
 
     try:
@@ -157,7 +157,7 @@ def prune(kept: int, home: Path | None = None) -> list[str]:
 
     ``:latest`` stays, and what a Bento was built with: it is served from the store.
     """
-    quiet_mlflow()
+    set_up_mlflow()
     import bentoml
 
     needed = {str(model.tag) for bento in bentoml.bentos.list() for model in bento.info.all_models}

@@ -13,9 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from models.registry.mlflow_setup import quiet_mlflow
+from models.registry.mlflow_setup import set_up_mlflow
 
-quiet_mlflow()
+set_up_mlflow()
 
 import mlflow  # noqa: E402
 

@@ -20,9 +20,9 @@ from filelock import FileLock
 from errors import BundleError, InputError, NotFound, Unavailable
 from models.bundles.atomic_files import cached, commit_dir, draft_folder, folder_digest
 from models.registry.mlflow_model import log_model
-from models.registry.mlflow_setup import quiet_mlflow, silent_mlflow, without_login
+from models.registry.mlflow_setup import set_up_mlflow, silent_mlflow, without_login
 
-quiet_mlflow()
+set_up_mlflow()
 
 import mlflow  # noqa: E402
 from mlflow.entities.model_registry import ModelVersion  # noqa: E402

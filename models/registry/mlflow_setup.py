@@ -22,7 +22,7 @@ _DEFAULTS = {
 }
 
 
-def quiet_mlflow() -> None:
+def set_up_mlflow() -> None:
     """Set what must be set before MLflow is imported; what the user set wins."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)

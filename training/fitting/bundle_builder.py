@@ -18,7 +18,7 @@ from models.scoring.model_set import ModelSet
 _INCIDENTAL = ("trained_at", "figures", "trained_on", "power")
 
 
-def assemble(
+def build_bundle(
     sets: Mapping[str, ModelSet],
     rules: Sequence[Rule],
     folder: Path,

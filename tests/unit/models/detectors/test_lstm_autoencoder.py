@@ -45,7 +45,7 @@ def test_scores_equal_pytorch_on_random_and_extreme_windows(
     ahead = sum(x[:, -2 - lag] @ weights[lag] for lag in range(fitted.lags))
     squares = sum(
         ((((x[:, -1] - guess) @ covariance.whitening) ** 2).mean(axis=1))
-        for guess, covariance in ((told, fitted._correlation), (ahead, fitted._surprise))
+        for guess, covariance in ((told, fitted._correlation), (ahead, fitted._forecast_errors))
     )
     np.testing.assert_allclose(fitted.score(x), np.log1p(5 * squares), rtol=1e-5, atol=1e-9)
 
