@@ -37,7 +37,7 @@ from models.fitting.model_set_fit import FitReport
 from models.registry.promotion import load_champion
 from runtime import run_command
 from training.cli.common import consoles, entry, policy_of, registry_of
-from training.cli.fit_arguments import add_fit_arguments, fit_options, share
+from training.cli.fit_arguments import add_fit_arguments, add_procedure_arguments, fit_options
 from training.cli.progress import ProgressDisplay
 from training.data.preparation import Prepared
 from training.data.sources import TrainingData
@@ -77,22 +77,7 @@ def parser() -> argparse.ArgumentParser:
         help="one model set for each of its values: asset_id, sensor_id or any other column",
     )  # fmt: skip
     made.add_argument("--features", metavar="NAME,...", help="columns to use (all numbers)")
-    made.add_argument(
-        "--missing", choices=("drop", "refuse"), default="drop",
-        help="readings that lack a value: leave them out, or leave the group out (drop)",
-    )  # fmt: skip
-    made.add_argument(
-        "--holdout", type=share, default=0.2, metavar="SHARE",
-        help="newest share of the readings that is judged on, and not fitted on before (0.2)",
-    )  # fmt: skip
-    made.add_argument(
-        "--no-refit", action="store_true",
-        help="do not fit again on all of the readings what was judged without the newest",
-    )  # fmt: skip
-    made.add_argument(
-        "--promote", choices=("auto", "true", "false"), default="auto",
-        help="make it champion: if it is the first, in any case, not at all (auto)",
-    )  # fmt: skip
+    add_procedure_arguments(made, refuse="leave the group out", auto="if it is the first")
     add_spark_arguments(made)
     add_fit_arguments(made)
     return made

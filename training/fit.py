@@ -18,7 +18,12 @@ from errors import InputError
 from runtime import command_parser, run_command
 from schemas import parse_timestamp
 from training.cli.common import consoles, entry, policy_of
-from training.cli.fit_arguments import add_fit_arguments, count, fit_options, share
+from training.cli.fit_arguments import (
+    add_fit_arguments,
+    add_procedure_arguments,
+    count,
+    fit_options,
+)
 from training.cli.progress import ProgressDisplay
 from training.data.quality import assess
 from training.data.schedule_file import Schedules, read_schedules
@@ -79,22 +84,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--group-by", metavar="COLUMN", help="one model set for each of its values")
     made.add_argument("--groups", type=Path, metavar="FILE", help="TOML file: patterns -> group")
     made.add_argument("--only", metavar="GROUP", help="retrain this group, carry the others over")
-    made.add_argument(
-        "--missing", choices=("drop", "refuse"), default="drop",
-        help="readings that lack a value: leave them out, or stop (drop)",
-    )  # fmt: skip
-    made.add_argument(
-        "--holdout", type=share, default=0.2, metavar="SHARE",
-        help="newest share of the readings that is judged on, and not fitted on before (0.2)",
-    )  # fmt: skip
-    made.add_argument(
-        "--no-refit", action="store_true",
-        help="do not fit again on all of the readings what was judged without the newest",
-    )  # fmt: skip
-    made.add_argument(
-        "--promote", choices=("auto", "true", "false"), default="auto",
-        help="make it champion: if it is not worse, in any case, not at all (auto)",
-    )  # fmt: skip
+    add_procedure_arguments(made, refuse="stop", auto="if it is not worse")
     made.add_argument("--jobs", type=count, metavar="N", help="fits at one time (cores)")
     made.add_argument("--no-native", action="store_true",
                       help="log no sklearn and pytorch flavours beside the bundle")  # fmt: skip

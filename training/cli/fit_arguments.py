@@ -158,6 +158,32 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quick", action="store_true", help="small sizes, to look around")
 
 
+def add_procedure_arguments(parser: argparse.ArgumentParser, *, refuse: str, auto: str) -> None:
+    """Add ``--missing``, ``--holdout``, ``--no-refit`` and ``--promote``.
+
+    Parameters
+    ----------
+    refuse : what becomes of readings that lack a value, if not that they are left out.
+    auto : when the bundle is made champion of itself.
+    """
+    parser.add_argument(
+        "--missing", choices=("drop", "refuse"), default="drop",
+        help=f"readings that lack a value: leave them out, or {refuse} (drop)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--holdout", type=share, default=0.2, metavar="SHARE",
+        help="newest share of the readings that is judged on, and not fitted on before (0.2)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-refit", action="store_true",
+        help="do not fit again on all of the readings what was judged without the newest",
+    )  # fmt: skip
+    parser.add_argument(
+        "--promote", choices=("auto", "true", "false"), default="auto",
+        help=f"make it champion: {auto}, in any case, not at all (auto)",
+    )  # fmt: skip
+
+
 def fit_options(arguments: argparse.Namespace) -> FitOptions:
     """Return the options in force: command line, config file, ``--quick``, defaults, in this order.
 
