@@ -35,7 +35,7 @@ from fleet.spark import (
 )
 from models.scoring.incidents import Burst
 from models.scoring.policy import ScoringPolicy
-from runtime import run_command
+from runtime import command_parser, run_command
 from schemas import parse_timestamp
 from training.cli.common import consoles, entry, policy_of
 from training.evaluation import plots
@@ -68,12 +68,11 @@ the incident's opening to the fault's end. More: docs/fleet.md.
 
 def parser() -> argparse.ArgumentParser:
     """Make the command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m fleet.backtest",
-        description="Count the incidents that a scored history would have opened, per asset and"
+    made = command_parser(
+        "fleet.backtest",
+        "Count the incidents that a scored history would have opened, per asset and"
         " month and per operator and day, at the budgets that are set and at others (what if).",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EPILOG,
     )
     made.add_argument("--scores", required=True, metavar="PATH", help="what fleet.score wrote")
     made.add_argument(

@@ -35,7 +35,7 @@ from fleet.spark import add_spark_arguments, ddl, per_stream, spark_session
 from models.bundles.bundle import Rule
 from models.fitting.model_set_fit import FitReport
 from models.registry.promotion import load_champion
-from runtime import run_command
+from runtime import command_parser, run_command
 from training.cli.common import consoles, entry, policy_of, registry_of
 from training.cli.fit_arguments import add_fit_arguments, add_procedure_arguments, fit_options
 from training.cli.progress import ProgressDisplay
@@ -64,12 +64,11 @@ out. A group's readings must fit into the memory of one task. More: docs/fleet.m
 
 def parser() -> argparse.ArgumentParser:
     """Make the command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m fleet.fit",
-        description="Fit the detectors and their calibration for each group of a fleet, one group a"
+    made = command_parser(
+        "fleet.fit",
+        "Fit the detectors and their calibration for each group of a fleet, one group a"
         " task of Spark, and register them as one bundle.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EPILOG,
     )
     made.add_argument("--data", required=True, metavar="PATH", help="wide Parquet files")
     made.add_argument(

@@ -25,7 +25,7 @@ from fleet.spark import add_spark_arguments, per_stream, shipping, spark_session
 from fleet.stream_scoring import READING, SCHEMA, Plan, score_stream
 from models.registry.base import CHAMPION
 from models.scoring.suppression import Suppression
-from runtime import run_command
+from runtime import command_parser, run_command
 from schemas import CRITICALITIES, parse_timestamp
 from training.cli.common import consoles, entry, policy_of, registry_of
 from training.data.schedule_file import read_schedules
@@ -58,12 +58,11 @@ More: docs/fleet.md.
 
 def parser() -> argparse.ArgumentParser:
     """Make the command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m fleet.score",
-        description="Score a history with a registered bundle, as the service would have: the same"
+    made = command_parser(
+        "fleet.score",
+        "Score a history with a registered bundle, as the service would have: the same"
         " scores, thresholds, events and incidents, on as many cores as Spark has.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EPILOG,
     )
     made.add_argument("--data", required=True, metavar="PATH|postgresql", help="what to score")
     made.add_argument("--out", required=True, metavar="PATH", help="where the results go")

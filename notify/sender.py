@@ -15,7 +15,6 @@ exit codes:
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import signal
@@ -37,7 +36,7 @@ from notify.delivery import Delivery, Dependencies
 from notify.metrics import Metrics
 from notify.routes import Routes, load
 from notify.senders import Sender, make_all
-from runtime import configure_logging, run_command
+from runtime import command_parser, configure_logging, run_command
 
 log = logging.getLogger("notify")
 
@@ -51,10 +50,7 @@ STOP_S = 15.0
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code, see ``--help``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m notify.sender", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = command_parser("notify.sender", __doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--drain", action="store_true", help="send what waits, then exit")
     what.add_argument(
