@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ["training", "consumers", "db", "deploy", "benchmarks", "serving", "fleet", "notify"]
 COMMANDS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for package in ("training", "consumers", "db", "deploy", "benchmarks", "serving", "fleet")
+    for package in PACKAGES
     for path in (ROOT / package).glob("*.py")
-    if '__name__ == "__main__"' in path.read_text() and "ArgumentParser" in path.read_text()
+    if '__name__ == "__main__"' in path.read_text()
+    and re.search("ArgumentParser|command_parser", path.read_text())
 )
 GIVEN = sorted(
     {
