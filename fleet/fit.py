@@ -84,8 +84,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
-    arguments = parser().parse_args(argv)
-    return entry(lambda settings: _run(settings, arguments))
+    return entry(_run, parser().parse_args(argv))
 
 
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:

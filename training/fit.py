@@ -95,16 +95,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
-    arguments = parser().parse_args(argv)
+    return entry(_run, parser().parse_args(argv))
+
+
+def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.job is not None:
         # late: nothing else needs the database
         from training.rest_job import run_job
 
-        return entry(lambda settings: run_job(settings, arguments.job, parser()))
-    return entry(lambda settings: _train(settings, arguments))
-
-
-def _train(settings: Settings, arguments: argparse.Namespace) -> int:
+        return run_job(settings, arguments.job, parser())
     out, err = consoles()
     request = request_of(settings, arguments)
     data = request.data

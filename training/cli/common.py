@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from argparse import Namespace
 from collections.abc import Callable
 
 from rich.console import Console
@@ -38,8 +39,8 @@ def consoles() -> tuple[Console, Console]:
 
 
 @report_errors
-def entry(command: Callable[[Settings], int]) -> int:
-    """Run a command with the settings; a failure is one sentence and a code other than 0."""
+def entry(command: Callable[[Settings, Namespace], int], arguments: Namespace) -> int:
+    """Run a command; its failure is one sentence and a code other than 0."""
     settings = load_settings()
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -47,4 +48,4 @@ def entry(command: Callable[[Settings], int]) -> int:
     for name in ("mlflow", "alembic", "matplotlib", "bentoml", "httpx", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="mlflow|torch|pydantic")
-    return command(settings)
+    return command(settings, arguments)
