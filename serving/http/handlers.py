@@ -230,7 +230,6 @@ def calls(rest: Handlers, *, name: str, version: str) -> list[Call]:
         # BentoML's clients call its methods here; these are the same calls
         Call("/detect", "POST", "detect", rest.detect),
         Call("/detect_batch", "POST", "detect", rest.detect_batch),
-        # the last below the prefix: what no fixed path fits
         Call(f"{PREFIX}/{{id}}", "GET", "read", rest.anomaly, "One stored detection",
              answers={200: StoredResult}),
     ]  # fmt: skip

@@ -276,7 +276,7 @@ SUMMARIES = {
 
 
 def incident_calls(rest: IncidentHandlers) -> list[Call]:
-    """Return the calls of incidents and assets; fixed paths first."""
+    """Return the calls of incidents and assets."""
     incidents, one = f"{ROOM}/incidents", f"{ROOM}/incidents/{{id}}"
     asset = f"{ROOM}/assets/{{id:name}}"
     verbs = [

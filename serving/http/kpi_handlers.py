@@ -61,7 +61,7 @@ class KpiHandlers:
 
 
 def kpi_calls(rest: KpiHandlers) -> list[Call]:
-    """Return the calls; they come before ``/incidents/{id}``."""
+    """Return the calls."""
     return [
         Call(f"{ROOM}/alarm-kpis", "GET", "read", rest.alarm_kpis,
              "Alarms per operator, floods, chattering, standing ones, with limits",

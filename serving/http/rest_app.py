@@ -130,7 +130,7 @@ class RestApp:
         self._router = Router(redirect_slashes=False, default=unknown)
 
     def serve(self, calls: list[Call], pages: tuple[list[Call], Guard] | None = None) -> None:
-        """Take up these calls; fixed paths come before the templates that they fit.
+        """Take up these calls, in whatever order.
 
         Parameters
         ----------
@@ -147,9 +147,12 @@ class RestApp:
         by_path: dict[str, dict[str, Call]] = {}
         for call in calls:
             by_path.setdefault(call.path, {})[call.method] = call
+        # fixed paths before the templates that they fit, and first those that readings come by:
+        # the router tries one after the other, at half a microsecond each
+        order = sorted(by_path, key=lambda path: ("{" in path, not path.startswith(PREFIX)))
         return [
-            Route(path, self._endpoint(label(path), methods, guard), name=label(path))
-            for path, methods in by_path.items()
+            Route(path, self._endpoint(label(path), by_path[path], guard), name=label(path))
+            for path in order
         ]
 
     def _endpoint(self, name: str, calls: Mapping[str, Call], guard: Guard) -> Endpoint:
