@@ -54,6 +54,9 @@ class Metrics:
         self.restarted = Counter(
             "bridge_streams_restarted", "streams that began again, by reason", ["reason"], **made
         )
+        self.plans_refused = Gauge(
+            "bridge_plans_refused", "windows and off conditions that the service refuses", **made
+        )
         self.buffered = Gauge("bridge_records_buffered", "records fetched, not stored", **made)
         self.batch = Histogram(
             "bridge_batch_records", "records per transaction",

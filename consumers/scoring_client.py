@@ -205,7 +205,7 @@ class HttpScorer:
 
     def _error(self, response: httpx.Response) -> AnomalyError:
         status = response.status_code
-        code, message = _code_and_message(response)
+        code, message, field = _code_message_field(response)
         text = f"service at {self._url} answered {status}: {message}"
         after = _retry_after(response)
         if status in (401, 403):
@@ -217,16 +217,16 @@ class HttpScorer:
         if status == 503:
             kind = NoModel if code == "no_model" else Unavailable
             return kind(text, retry_after=after)
-        return BatchRefusedError(text, code=code)
+        return BatchRefusedError(text, code=code, field=field)
 
 
-def _code_and_message(response: httpx.Response) -> tuple[str, str]:
-    """Code and message of the service's error, or the best that can be made of another's."""
+def _code_message_field(response: httpx.Response) -> tuple[str, str, str | None]:
+    """Read the service's error, or the best that can be made of another's."""
     try:
         error = orjson.loads(response.content)["error"]
-        return str(error["code"]), str(error["message"])[:300]
+        return str(error["code"]), str(error["message"])[:300], error.get("field")
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return f"http_{response.status_code}", response.text[:200]
+        return f"http_{response.status_code}", response.text[:200], None
 
 
 def _retry_after(response: httpx.Response) -> float:

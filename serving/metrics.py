@@ -43,6 +43,11 @@ FILES = Gauge(
 INCIDENTS = Counter(
     "anomaly_incidents_timed", "Incidents that time changed: cleared, unshelved, closed", ["what"]
 )
+PLANS_REFUSED = Gauge(
+    "anomaly_plans_refused",
+    "Stored windows and off conditions left out",
+    multiprocess_mode="livemax",
+)
 RETRIES = Counter("anomaly_runner_retries", "Calls of a runner tried again", ["detector"])
 
 # Series from the start: Prometheus sees no increase in the first value of a new one.

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from consumers.metrics import Metrics
@@ -24,7 +25,8 @@ from consumers.processing.rejection_breaker import (
     MisconfigurationError,
     RejectionBreaker,
 )
-from consumers.scoring_client import Scorer
+from consumers.schedule_cache import Schedules
+from consumers.scoring_client import BatchRefusedError, Scorer
 from consumers.store import BridgeStore, FencedError
 from consumers.stream_cache import CacheBudget, StreamKey, UnkeyedStreams
 from schemas import LookAlikes
@@ -183,15 +185,28 @@ class BatchProcessor:
     def _score(self, streams: list[StreamBatch]) -> None:
         deps = self._deps
         assets = deps.store.criticalities(stream.key[0] for stream in streams)
-        body = steps.build_request(streams, assets, schedules=deps.store.schedules())
-        if body is None:
-            return
+        schedules = deps.store.schedules()
         begun = time.monotonic()
-        with deps.metrics.timed("score"):
-            answer = self._scorer.score(body)
+        answer = self._ask(streams, assets, schedules)
+        deps.metrics.plans_refused.set(len(schedules.refused))
+        if answer is None:
+            return
         steps.apply_response(streams, answer)
         deps.service_outage.record_success(begun)
         self.scored_at = time.monotonic()
+
+    def _ask(
+        self, streams: list[StreamBatch], assets: Mapping[str, str], schedules: Schedules
+    ) -> dict[str, Any] | None:
+        """Ask the service, again for each plan that it refuses; None: nothing is to be scored."""
+        while body := steps.build_request(streams, assets, schedules=schedules):
+            try:
+                with self._deps.metrics.timed("score"):
+                    return self._scorer.score(body)
+            except BatchRefusedError as error:
+                if not schedules.leave_out(body, error.field, error.message):
+                    raise
+        return None
 
     def _commit(self, items: list[BatchRecord], streams: list[StreamBatch]) -> None:
         deps = self._deps

@@ -12,6 +12,7 @@ window and the later ends it.
 
 from __future__ import annotations
 
+import logging
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,12 +21,15 @@ from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrule, rrulestr
 
 from errors import InputError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
@@ -305,10 +309,16 @@ class Suppressor:
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """All maintenance windows and machine-off conditions that have one of their effects."""
+    """All maintenance windows and machine-off conditions that have one of their effects.
+
+    Parameters
+    ----------
+    refused : what is wrong with stored ones that are left out.
+    """
 
     windows: tuple[MaintenanceWindow, ...] = ()
     conditions: tuple[OffCondition, ...] = ()
+    refused: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.windows or self.conditions)
@@ -331,23 +341,53 @@ class Suppression:
         conditions: Iterable[Mapping[str, Any]],
         effect: str,
     ) -> Suppression:
-        """Read rows of the database; ``effect`` is the column that a window must have set."""
-        planned = (
-            MaintenanceWindow(
-                str(row["id"]), row["starts_at"], row["ends_at"], row["rrule"], row["time_zone"],
-                row["asset_pattern"], row["sensor_pattern"], row["group_pattern"], row["reason"],
+        """Read rows of the database; ``effect`` is the column that a window must have set.
+
+        A row that plain SQL made and that cannot be used costs no other: it is left out, and its
+        error logged.
+        """
+        refused: list[str] = []
+        planned = _usable(_window_of, (row for row in windows if row[effect]), refused)
+        off = _usable(_condition_of, conditions, refused)
+        return cls(planned, off, tuple(refused))
+
+
+def _window_of(row: Mapping[str, Any]) -> MaintenanceWindow:
+    return MaintenanceWindow(
+        str(row["id"]), row["starts_at"], row["ends_at"], row["rrule"], row["time_zone"],
+        row["asset_pattern"], row["sensor_pattern"], row["group_pattern"], row["reason"],
+    )  # fmt: skip
+
+
+def _condition_of(row: Mapping[str, Any]) -> OffCondition:
+    return OffCondition(
+        row["feature"], row["operator"], row["value"], row["hold_s"], row["run_up_s"],
+        row["group_name"],
+    )  # fmt: skip
+
+
+def _usable(
+    make: Callable[[Mapping[str, Any]], T], rows: Iterable[Mapping[str, Any]], refused: list[str]
+) -> tuple[T, ...]:
+    """Make what can be made of rows; what is wrong with the others is added to ``refused``."""
+    found = []
+    for row in rows:
+        try:
+            found.append(make(row))
+        except InputError as error:
+            what = (
+                f"maintenance window {row['id']}"
+                if "id" in row
+                else f"off condition on {row['feature']!r:.80}"
             )
-            for row in windows
-            if row[effect]
-        )  # fmt: skip
-        off = (
-            OffCondition(
-                row["feature"], row["operator"], row["value"], row["hold_s"], row["run_up_s"],
-                row["group_name"],
-            )
-            for row in conditions
-        )  # fmt: skip
-        return cls(tuple(planned), tuple(off))
+            refused.append(f"{what} is left out: {error.message}")
+            _log_once(refused[-1])
+    return tuple(found)
+
+
+@lru_cache(maxsize=1000)
+def _log_once(message: str) -> None:
+    log.error("%s", message, extra={"action": "plan_refused"})
 
 
 def suppressed_rows(

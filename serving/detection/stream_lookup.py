@@ -215,7 +215,6 @@ def read_plans(connection: Connection, feedback_days: int) -> Plans:
     """Read maintenance windows, machine-off conditions and false alarms."""
     since = datetime.now(UTC) - timedelta(days=WINDOW_DAYS)
     planned, off = windows(connection, since), off_conditions(connection)
-    return Plans(
-        Suppression.from_rows(planned, off, "suppresses_alarms"),
-        false_alarms(connection, feedback_days),
-    )
+    suppression = Suppression.from_rows(planned, off, "suppresses_alarms")
+    metrics.PLANS_REFUSED.set(len(suppression.refused))
+    return Plans(suppression, false_alarms(connection, feedback_days))

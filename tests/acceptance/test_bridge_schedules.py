@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import text
+
 from db import streams
 from db.queries.schedules import add_window, put_off_conditions
 from db.session import transaction
@@ -84,9 +86,22 @@ def test_maintenance_and_machine_off_reach_the_rows(one_scene, make_service, pla
               "hold_s": 0.0, "run_up_s": 0.0}],
             "ANNA",
         )  # fmt: skip
+        connection.execute(
+            text(
+                "INSERT INTO maintenance_windows (id, starts_at, ends_at, rrule, created_by)"
+                " VALUES (gen_random_uuid(), '2026-01-01T00:00Z', 'infinity', 'FREQ=NEVER', 'SQL')"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO off_conditions (group_name, feature, operator, value, changed_by)"
+                " VALUES ('default', 'flow', '~', 'NaN', 'SQL')"
+            )
+        )
     sent = stage.produce(records(plant, 0, 30))
     stage.drain()
     assert stage.accounted() == sent
+    assert stage.count("dead_letters") == 0, "bad rows of plain SQL are left out"
     minutes = [f"2026-01-01T00:{minute}:00+00:00" for minute in range(10, 15)]
     assert marks(stage, "suppressed") == minutes
     assert marks(stage, "suppressed", "PUMP_002") == []

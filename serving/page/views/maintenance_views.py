@@ -102,10 +102,7 @@ class MaintenanceViews:
 
 
 def _muted(connection: Connection, now: datetime) -> dict[str, Any]:
-    found = []
-    for row in windows(connection, now - RECENT):
-        planned = window(window_fields(row))
-        found.append({"row": row, "next": planned.upcoming(now, SHOWN), "on": planned.covers(now)})
+    found = [_planned(row, now) for row in windows(connection, now - RECENT)]
     listed = {
         state: incident_page(connection, IncidentFilter(states=(state,)), limit=LISTED)[0]
         for state in ("shelved", "suppressed")
@@ -115,6 +112,16 @@ def _muted(connection: Connection, now: datetime) -> dict[str, Any]:
         "off": off_conditions(connection),
         **listed,
     }
+
+
+def _planned(row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return a window's row, when it is in force, and why it never is where plain SQL made it."""
+    try:
+        planned = window(window_fields(row))
+    except InputError as error:
+        return {"row": row, "next": [], "on": False, "refused": error.message}
+    spans, on = planned.upcoming(now, SHOWN), planned.covers(now)
+    return {"row": row, "next": spans, "on": on, "refused": None}
 
 
 def _typed(form: Form) -> dict[str, str]:
@@ -159,4 +166,7 @@ def maintenance_pages(views: MaintenanceViews) -> list[Call]:
 def concerns(row: dict[str, Any], asset_id: str) -> bool:
     """Return whether a window may be about an asset, whichever its sensors."""
     fields = {**window_fields(row), "sensor_id": None, "group": None}
-    return window(fields).concerns(asset_id, None, "")
+    try:
+        return window(fields).concerns(asset_id, None, "")
+    except InputError:  # the page of all windows says why
+        return False

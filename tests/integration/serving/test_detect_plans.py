@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from db.session import make_engine, transaction
 from tests.fixtures.bundle import points
 from tests.fixtures.service import Service
 from tests.integration.serving.test_incidents_api import http
@@ -51,6 +54,36 @@ def test_a_maintenance_window_suppresses_within_its_span_until_it_is_deleted(
     assert [one["opened_at"] for one in found] == [AT]
     http.delete(f"/maintenance-windows/{made['id']}")
     service.until(lambda: "suppressed" not in metadata(service, item))
+
+
+def test_a_bad_row_of_plain_sql_costs_no_other(
+    service: Service, http: httpx.Client, item: dict[str, Any], service_database_url: str
+) -> None:
+    bad, asset = uuid4(), item["asset_id"]
+    engine = make_engine(service_database_url)
+    with transaction(engine) as connection:
+        add = (
+            "INSERT INTO maintenance_windows (id, starts_at, ends_at, rrule, created_by)"
+            " VALUES (:id, :start, :end, 'FREQ=NEVER', 'SQL')"
+        )
+        connection.execute(text(add), {"id": bad, **SPAN})
+    try:
+        made = http.post("/maintenance-windows", json={**SPAN, "asset_id": asset}).json()
+        service.until(lambda: "suppressed" in metadata(service, item))
+        assert metadata(service, item)["suppressed"]["window"] == made["id"]
+        with service.client(base_url=service.url) as client:
+            numbers = client.get("/metrics").text
+            pages = [client.get(path) for path in ("/maintenance", f"/assets/{asset}")]
+        assert re.search(r"^anomaly_plans_refused(\{.*\})? 1\.0$", numbers, re.MULTILINE)
+        assert [one.status_code for one in pages] == [200, 200]
+        assert "FREQ=NEVER&#39; is not a rule" in pages[0].text
+        http.delete(f"/maintenance-windows/{made['id']}")
+        assert http.delete(f"/maintenance-windows/{bad}").status_code == 200
+    finally:
+        with transaction(engine) as connection:
+            connection.execute(text("DELETE FROM maintenance_windows WHERE id = :id"), {"id": bad})
+        engine.dispose()
+    assert service.log_text().count(f"window {bad} is left out") == 1
 
 
 def test_a_machine_that_is_off_raises_no_incident(

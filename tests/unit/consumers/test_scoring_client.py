@@ -25,7 +25,7 @@ def scorer(*answers: httpx.Response | Exception) -> HttpScorer:
 
 
 def rejection(status: int, code: str = "x", **headers: str) -> httpx.Response:
-    body = {"error": {"code": code, "message": "no", "field": None}}
+    body = {"error": {"code": code, "message": "no", "field": "streams[0]"}}
     return httpx.Response(status, json=body, headers=headers)
 
 
@@ -61,7 +61,7 @@ def test_reasons_to_wait(answer, kind, code, after):
 def test_reasons_to_split(status):
     with pytest.raises(BatchRefusedError) as caught:
         scorer(rejection(status, "some_code")).score(b"{}")
-    assert caught.value.code == "some_code"
+    assert (caught.value.code, caught.value.field) == ("some_code", "streams[0]")
 
 
 def test_what_is_long_stays_text_and_nothing_is_lost():

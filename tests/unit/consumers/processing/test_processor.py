@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -9,8 +10,12 @@ import pytest
 from consumers.partition import AssignedPartition
 from consumers.processing.batch import BatchRecord, ParseLimits, parse_records
 from consumers.processing.processor import BatchProcessor
+from consumers.schedule_cache import Schedules
+from consumers.scoring_client import BatchRefusedError
 from consumers.store import FencedError
-from errors import StorageUnavailable
+from errors import InputError, StorageUnavailable
+from serving.requests.detect import Limits
+from serving.requests.stream_request import parse_streams
 from tests.fixtures.workers import Plant
 
 
@@ -87,3 +92,65 @@ def test_a_stream_whose_window_grew_is_loaded_again(
     first.extend(records[1:], 2, 0.0)
     processor.run(batch(first))
     assert len(first.cache) == 0
+
+
+def test_plans_that_the_service_refuses_are_left_out_and_the_others_sent(
+    plant: Plant,
+    processor: BatchProcessor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    usual = {"id": "w", "start": "2000-01-01T00:00:00+00:00", "end": "2100-01-01T00:00:00+00:00"}
+    windows = [
+        {**usual, "id": "bad rule", "rrule": "FREQ=NEVER"},
+        usual,
+        {**usual, "id": "bad reason", "reason": ""},
+    ]
+    off = {"group": "g", "feature": "rpm", "operator": "<", "value": 1.0}
+    conditions = [off, {**off, "value": float("nan")}, {**off, "operator": "~"}]
+    planned = Schedules(windows, conditions)
+    monkeypatch.setattr(plant.store, "schedules", lambda: planned)
+    bodies: list[bytes] = []
+
+    def judge(body: bytes) -> dict[str, Any]:
+        bodies.append(body)
+        try:
+            (stream, *_), _ = parse_streams(body, Limits())
+        except InputError as error:
+            raise BatchRefusedError(error.message, field=error.field) from None
+        taken.append(([w.id for w in stream.maintenance], len(stream.off_conditions)))
+        return score(body)
+
+    taken: list[Any] = []
+    score = plant.scorer.score
+    monkeypatch.setattr(plant.scorer, "score", judge)
+    assigned = plant.give(0, "A", "B")
+    with caplog.at_level(logging.ERROR):
+        processor.run(batch(assigned))
+        asked = len(bodies)
+        processor.run(batch(plant.give(1, "C")))
+    assert plant.store.stored() == [0, 1, 0]
+    assert plant.store.dead() == []
+    assert taken == [(["w"], 1)] * 2
+    assert (asked, len(bodies)) == (5, 6), "what is refused is known for the next batch"
+    said = [record.message for record in caplog.records]
+    assert len(said) == 4
+    assert any("bad rule" in one and "FREQ=NEVER" in one for one in said)
+    gauge = "bridge_plans_refused"
+    assert plant.metrics.registry.get_sample_value(gauge) == 4
+    renewed = planned.renewed(windows[:1], [off], (), {}, {})
+    assert len(renewed.refused) == 1, "rows that are gone are forgotten"
+
+
+def test_another_refusal_is_not_taken_for_one_of_a_plan(
+    plant: Plant, processor: BatchProcessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(body: bytes) -> dict[str, Any]:
+        raise BatchRefusedError("no", field=fields.pop())
+
+    monkeypatch.setattr(plant.scorer, "score", refuse)
+    fields = [None, "streams[0].asset_id", "maintenance_windows[0].rrule", "off_conditions"]
+    for _ in range(len(fields)):
+        with pytest.raises(BatchRefusedError):
+            processor.run(batch(plant.give(0, "A")))
+    assert plant.store.commits == []

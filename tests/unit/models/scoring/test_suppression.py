@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -16,6 +18,7 @@ from models.scoring.suppression import (
     MaintenanceWindow,
     OffCondition,
     OffState,
+    Suppression,
     Suppressor,
     suppressed_rows,
 )
@@ -260,6 +263,29 @@ def test_training_asks_the_same_function():
     times = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=i) for i in range(6)]
     rows = [{"speed": 5.0}] * 5 + [{"speed": 0.0}]
     assert suppressed_rows(suppressor, times, rows) == [False, False, True, True, False, True]
+
+
+def test_a_row_that_cannot_be_used_costs_no_other_and_is_logged_once(caplog):
+    usual = {
+        "starts_at": at("2026-01-01T00:02:00Z"), "ends_at": at("2026-01-01T00:04:00Z"),
+        "rrule": None, "time_zone": "UTC", "asset_pattern": "A", "sensor_pattern": None,
+        "group_pattern": None, "reason": None, "alarms": True,
+    }  # fmt: skip
+    bad = {**usual, "rrule": "FREQ=NEVER"}
+    rows = [{**bad, "id": 1}, {**usual, "id": 2, "time_zone": "Mars"}, {**usual, "id": 3},
+            {**bad, "id": 4, "alarms": False}]  # fmt: skip
+    off = {"feature": "speed", "operator": "<", "value": 1.0, "hold_s": 0.0, "run_up_s": 0.0,
+           "group_name": "g"}  # fmt: skip
+    with caplog.at_level(logging.ERROR):
+        for _ in range(2):
+            found = Suppression.from_rows(rows, [{**off, "operator": "~"}, off], "alarms")
+    assert [one.id for one in found.windows] == ["3"]
+    assert [one.name for one in found.conditions] == ["speed < 1"]
+    assert [record.message for record in caplog.records] == list(found.refused)
+    for said, what in zip(
+        found.refused, ("window 1.*rrule", "window 2.*Mars", "speed.*~"), strict=True
+    ):
+        assert re.search(what, said)
 
 
 # -- in the pure function that scores ----------------------------------------------------------
