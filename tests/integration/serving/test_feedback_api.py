@@ -12,11 +12,18 @@ from sqlalchemy import Engine, text
 
 from db.session import transaction
 from tests.fixtures.service import Service
-from tests.integration.serving.test_incidents_api import act, http, make, refused, stored
+from tests.integration.serving.test_incidents_api import ROOT, act, http, make, refused, stored
 
 __all__ = ["http", "stored"]
 
 SPAN = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T01:00:00Z"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shipped_codes(service: Service) -> None:
+    """Begin with the shipped list, whatever list the session's service was left with."""
+    with service.client(base_url=f"{service.url}{ROOT}") as client:
+        assert client.put("/fault-codes", json={"fault_codes": []}).status_code == 200
 
 
 def give(http: httpx.Client, one: str, verdict: str, **more: Any) -> dict[str, Any]:
