@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -17,6 +16,7 @@ from serving.detection.detection_service import DetectionService
 from serving.drift_monitor import DriftMonitor
 from serving.http.bodies import JsonResponse, read_body, read_query
 from serving.http.openapi import DOCS_PAGE
+from serving.http.paths import path_id
 from serving.http.rest_app import PREFIX, Call
 from serving.precision_monitor import PrecisionMonitor
 from serving.requests.detect import Item, Limits, parse_batch, parse_item
@@ -98,7 +98,7 @@ class Handlers:
 
     async def train_job(self, request: Request) -> Response:
         """Answer ``GET /train/{job}``."""
-        return JsonResponse(await self._jobs.show(_uuid(request.path_params["job"], "job")))
+        return JsonResponse(await self._jobs.show(path_id(request, "job", "job")))
 
     async def status(self, _: Request) -> Response:
         """Answer ``GET /status``."""
@@ -143,7 +143,7 @@ class Handlers:
 
     async def anomaly(self, request: Request) -> Response:
         """Answer ``GET /{detection}``."""
-        wanted = _uuid(request.path_params["id"], "detection")
+        wanted = path_id(request, "detection")
         found = await self._database.run(lambda connection: get_detection(connection, wanted))
         if found is None:
             raise NotFound(f"no detection {wanted}")
@@ -182,13 +182,6 @@ def _models(group: dict[str, Any]) -> dict[str, Any]:
     }
     models = group.get("models", group)
     return {name: {**untrained, **models.get(name, {})} for name in MODEL_NAMES}
-
-
-def _uuid(text: str, what: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound(f"no {what} {text[:80]!r}: ids are UUIDs") from None
 
 
 def calls(rest: Handlers, *, name: str, version: str) -> list[Call]:

@@ -11,15 +11,15 @@ from errors import NotFound
 from schemas import check_name
 
 
-def path_id(request: Request, what: str) -> UUID:
-    """Read the id out of the path; ``what`` names its kind in the error.
+def path_id(request: Request, what: str, name: str = "id") -> UUID:
+    """Read the id called ``name`` out of the path; ``what`` says of what, in the error.
 
     Raises
     ------
     NotFound
         It is no UUID, so nothing has it.
     """
-    text = request.path_params["id"]
+    text = request.path_params[name]
     try:
         return UUID(text)
     except ValueError:
