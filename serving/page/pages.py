@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -135,6 +135,11 @@ def go(request: Request, where: str) -> Response:
     if request.headers.get("hx-request"):
         return Response(headers={"hx-redirect": quote(where, safe="/?=&%+,:;@#")})
     return RedirectResponse(where, 303)
+
+
+def message(kind: Literal["done", "failed"], text: str, about: str = "") -> dict[str, str]:
+    """Return what a screen says above all else; ``about`` names the one of many that it is of."""
+    return {"kind": kind, "text": text, "about": about}
 
 
 def given_query(request: Request) -> dict[str, str]:

@@ -21,7 +21,7 @@ from serving.http.paths import path_asset
 from serving.http.rest_app import Call
 from serving.http.schedule_handlers import RECENT
 from serving.page.forms import Form, FormReader
-from serving.page.pages import Pages, given_query
+from serving.page.pages import Pages, given_query, message
 from serving.page.series import series
 from serving.page.views.maintenance_views import concerns
 from serving.requests.incident_bodies import AssetBody, read_span
@@ -62,10 +62,8 @@ class AssetViews:
         try:
             said = await self._database.run(lambda connection: _act(connection, asset, form))
         except AnomalyError as error:
-            if error.status in (401, 403):
-                raise
-            return await self._show(request, [_message("failed", error.message)])
-        return await self._show(request, [_message("done", f"{said}, as {form.who}")])
+            return await self._show(request, [message("failed", error.message)])
+        return await self._show(request, [message("done", f"{said}, as {form.who}")])
 
     async def _show(self, request: Request, messages: list[dict[str, str]]) -> Response:
         asset, query = path_asset(request, "/assets/"), given_query(request)
@@ -140,10 +138,6 @@ def _act(connection: Connection, asset: str, form: Form) -> str:
     body = convert(AssetBody, {"criticality": form.text("criticality"), "why": why})
     set_assets(connection, {asset: body.criticality}, form.who, body.why)
     return f"Its criticality is {body.criticality}"
-
-
-def _message(kind: str, text: str) -> dict[str, str]:
-    return {"kind": kind, "text": text, "about": ""}
 
 
 def asset_pages(views: AssetViews) -> list[Call]:

@@ -30,7 +30,7 @@ from serving.http.incident_handlers import csv_response
 from serving.http.paths import path_id
 from serving.http.rest_app import Call
 from serving.page.forms import Form, FormReader
-from serving.page.pages import Pages, given_query
+from serving.page.pages import Pages, given_query, message
 from serving.page.series import incident_series
 from serving.requests.incident_bodies import BODIES, read_filters, read_if_match, read_token
 from serving.requests.wire import convert
@@ -124,7 +124,7 @@ class IncidentViews:
                 lambda connection: _page(connection, filters, limit, cursor)
             )
         except InputError as error:
-            status, messages = error.status, [*messages, _told(error.message)]
+            status, messages = error.status, [*messages, message("failed", error.message)]
         except StorageUnavailable as error:
             status = error.status
         filters_given = {k: v for k, v in query.items() if k not in ("cursor", "limit")}
@@ -153,17 +153,15 @@ class IncidentViews:
                 )
             )  # fmt: skip
         except AnomalyError as error:
-            if error.status in (401, 403):
-                raise
-            return [_told(error.message)]
+            return [message("failed", error.message)]
         messages = _outcome(action, outcome, len(targets))
         for row in outcome.feedback.values():  # what closing with a verdict changes
             effects = await self._database.run(
                 lambda connection, row=row: self._effects.of(connection, row)  # type: ignore[misc]
             )
-            messages.append({"kind": "done", "text": effects["says"], "about": ""})
+            messages.append(message("done", effects["says"]))
         if outcome.warning:
-            messages.append(_told(outcome.warning))
+            messages.append(message("failed", outcome.warning))
         return messages
 
 
@@ -241,13 +239,11 @@ def _outcome(action: Action, outcome: Outcome, asked: int) -> list[dict[str, str
     if outcome.affected:
         many = f"{outcome.affected} incidents" if asked > 1 else "The incident"
         done = {"commented": "noted"}.get(action.what, action.what)
-        messages.append({"kind": "done", "text": f"{many} {done}, as {action.who}", "about": ""})
+        messages.append(message("done", f"{many} {done}, as {action.who}"))
     elif not outcome.errors:
-        messages.append({"kind": "done", "text": "Nothing to change: it was so already",
-                         "about": ""})  # fmt: skip
+        messages.append(message("done", "Nothing to change: it was so already"))
     for one, error in outcome.errors.items():
-        about = _name(outcome.incidents.get(one))
-        messages.append({"kind": "failed", "text": _reason(error), "about": about})
+        messages.append(message("failed", _reason(error), _name(outcome.incidents.get(one))))
     return messages
 
 
@@ -262,10 +258,6 @@ def _name(incident: dict[str, Any] | None) -> str:
     if incident is not None:
         parts = (incident["asset_id"], incident["sensor_id"], incident["feature"])
     return " · ".join(filter(None, parts))
-
-
-def _told(message: str) -> dict[str, str]:
-    return {"kind": "failed", "text": message, "about": ""}
 
 
 def incident_pages(views: IncidentViews) -> list[Call]:

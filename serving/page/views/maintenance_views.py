@@ -23,7 +23,7 @@ from serving.database import Database
 from serving.http.rest_app import Call
 from serving.http.schedule_handlers import OCCURRENCES, RECENT, columns, window_fields
 from serving.page.forms import Form, FormReader
-from serving.page.pages import Pages
+from serving.page.pages import Pages, message
 from serving.requests.suppression_bodies import NewWindow, window
 from serving.requests.wire import convert, given
 
@@ -74,11 +74,8 @@ class MaintenanceViews:
                     )
                     said, typed, preview = f"The window is planned, as {form.who}", {}, None
         except AnomalyError as error:
-            if error.status in (401, 403):
-                raise
-            message = {"kind": "failed", "text": error.message, "about": ""}
-            return await self._show(request, [message], typed, None)
-        done = [{"kind": "done", "text": said, "about": ""}] if said else []
+            return await self._show(request, [message("failed", error.message)], typed, None)
+        done = [message("done", said)] if said else []
         return await self._show(request, done, typed, preview)
 
     async def _show(

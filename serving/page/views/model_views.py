@@ -16,7 +16,7 @@ from serving.drift_monitor import DriftMonitor
 from serving.http.model_handlers import Promotion
 from serving.http.rest_app import Call
 from serving.page.forms import FormReader
-from serving.page.pages import Pages
+from serving.page.pages import Pages, message
 from serving.requests.wire import convert
 
 JOBS: Final = 20
@@ -69,11 +69,9 @@ class ModelViews:
                 why = f"{form.who}: {body.why or 'no reason given'}"
                 done = await self._catalogue.promote(body.version, why)
         except AnomalyError as error:
-            if error.status in (401, 403):
-                raise
-            return await self._show(request, [_message("failed", error.message)])
+            return await self._show(request, [message("failed", error.message)])
         text = f"Version {done['champion']} is champion, in place of {done['previous'] or 'none'}"
-        return await self._show(request, [_message("done", f"{text}, as {form.who}")])
+        return await self._show(request, [message("done", f"{text}, as {form.who}")])
 
     async def _show(self, request: Request, messages: list[dict[str, str]]) -> Response:
         found: dict[str, Any] = {"versions": [], "champion": None, "challenger": None}
@@ -92,10 +90,6 @@ class ModelViews:
             in_force=self._bundles.status(), drift=self._drift.known(self._bundles.bundle),
             sides=[found[name] for name in ("champion", "challenger")], versions=found["versions"],
         )  # fmt: skip
-
-
-def _message(kind: str, text: str) -> dict[str, str]:
-    return {"kind": kind, "text": text, "about": ""}
 
 
 def model_pages(views: ModelViews) -> list[Call]:
