@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from db.queries.feedback import FeedbackFilter
 from errors import InputError
 from serving.requests.incident_bodies import Verdict
-from serving.requests.wire import AssetId, Instant, Name, Text, Who, read_parameters
+from serving.requests.wire import AssetId, Instant, Name, Text, Who, check_span, read_parameters
 
 MOST_CODES = 1000
 #: The KPIs' period where none is asked for.
@@ -137,8 +137,7 @@ def read_feedback_query(
     InputError
     """
     query = read_parameters(FeedbackQuery, given)
-    if query.start_date and query.end_date and query.start_date > query.end_date:
-        raise InputError("start_date: lies after end_date", field="start_date")
+    check_span(query.start_date, query.end_date)
     filters = FeedbackFilter(
         query.asset_id,
         query.sensor_id,

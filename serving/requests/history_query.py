@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from errors import InputError
 from schemas import Criticality
-from serving.requests.wire import AssetId, Instant, Name, read_parameters
+from serving.requests.wire import AssetId, Instant, Name, check_span, read_parameters
 
 
 class HistoryQuery(Struct, frozen=True):
@@ -52,6 +52,5 @@ def parse_query(given: dict[str, str]) -> HistoryQuery:
     query = read_parameters(HistoryQuery, given)
     if query.cursor is not None and "offset" in given:
         raise InputError("offset: not together with cursor", field="offset")
-    if query.start_date and query.end_date and query.start_date > query.end_date:
-        raise InputError("start_date: lies after end_date", field="start_date")
+    check_span(query.start_date, query.end_date)
     return query

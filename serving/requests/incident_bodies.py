@@ -21,6 +21,7 @@ from serving.requests.wire import (
     Name,
     Text,
     Who,
+    check_span,
     convert,
     decode,
     read_parameters,
@@ -205,7 +206,7 @@ def read_filters(given: dict[str, str]) -> tuple[IncidentFilter, int, str | None
     InputError
     """
     query = read_parameters(IncidentsQuery, given)
-    _check_span(query)
+    check_span(query.start_date, query.end_date)
     filters = IncidentFilter(
         parse_states(query.state) if query.state is not None else None,
         query.asset_id,
@@ -227,13 +228,8 @@ def read_filters(given: dict[str, str]) -> tuple[IncidentFilter, int, str | None
 def read_span(given: dict[str, str]) -> tuple[datetime | None, datetime | None, int]:
     """Read start, end and limit of ``/incidents/{id}/readings``."""
     query = read_parameters(SpanQuery, given)
-    _check_span(query)
+    check_span(query.start_date, query.end_date)
     return query.start_date, query.end_date, query.limit
-
-
-def _check_span(query: IncidentsQuery | SpanQuery) -> None:
-    if query.start_date and query.end_date and query.start_date > query.end_date:
-        raise InputError("start_date: lies after end_date", field="start_date")
 
 
 def read_if_match(value: str | None) -> int | None:

@@ -183,6 +183,17 @@ def read_parameters(kind: type[T], given: dict[str, str]) -> T:
     return found
 
 
+def check_span(start: datetime | None, end: datetime | None) -> None:
+    """Refuse ``start_date`` and ``end_date`` of a query where the span ends before it begins.
+
+    Raises
+    ------
+    InputError
+    """
+    if start and end and start > end:
+        raise InputError("start_date: lies after end_date", field="start_date")
+
+
 def has_nul(content: Any) -> bool:
     """Return whether a text in what JSON holds has a NUL."""
     left = [content]
