@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, text
 
+from db.queries.cursors import decode_cursor, encode_cursor
 from db.queries.slices import WITHIN, after, slices, walk
 
 VERDICTS: Final = ("confirmed", "false_alarm", "expected", "unsure")
@@ -154,22 +155,34 @@ def feedback_page(
     filters: FeedbackFilter,
     *,
     limit: int,
-    before: tuple[datetime, UUID] | None,
-) -> list[dict[str, Any]]:
-    """Read at most ``limit`` of them, newest first, older than the one that ``before`` names."""
+    cursor: str | None = None,
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Read one page, newest first, and the cursor of the next; None: there is none.
+
+    Raises
+    ------
+    InputError
+        ``bad_cursor``.
+    """
     values: dict[str, Any] = {
         name: value for name in _CONDITIONS if (value := getattr(filters, name)) is not None
     }
     conditions = [_CONDITIONS[name] for name in values]
-    if before is not None:
+    if cursor is not None:
+        at, last = decode_cursor(cursor, filters)
         conditions.append("(created_at, id) < (:before_at, CAST(:before_id AS uuid))")
-        values |= {"before_at": before[0], "before_id": str(before[1])}
+        values |= {"before_at": at, "before_id": last}
     query = text(
         f"SELECT {_COLUMNS} FROM feedback WHERE {' AND '.join(conditions) or 'TRUE'} "  # noqa: S608
         "ORDER BY created_at DESC, id DESC LIMIT :limit"
     )
-    rows = connection.execute(query, {**values, "limit": limit}).mappings()
-    return [dict(row) for row in rows]
+    found = connection.execute(query, {**values, "limit": limit + 1}).mappings()
+    rows = [dict(row) for row in found]
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return rows, encode_cursor(
+        rows[-1]["created_at"], rows[-1]["id"], filters
+    ) if more and rows else None
 
 
 def false_alarms(

@@ -210,8 +210,9 @@ class BundleManager:
         """Load the champion as named within a moment, or as it last was; else the packed bundle."""
         until = time.monotonic() + FIRST_LOOK_S
         recent = time.time_ns() - RECENT_NS
-        if folder := self._champion.read().get("folder"):  # most likely it still is
-            self._prepare(self._champion.home / folder, self._champion.read().get("version"))
+        known = self._champion.read()
+        if folder := known.get("folder"):  # most likely it still is
+            self._prepare(self._champion.home / folder, known.get("version"))
         while time.monotonic() < until:
             pointer = self._champion.read()
             if pointer.get("checked_at", 0) >= recent and "coming" not in pointer:

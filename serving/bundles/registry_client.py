@@ -57,15 +57,16 @@ class RegistryClient:
         question = self._folder / f"{uuid4().hex}{QUESTION}"
         answer = question.with_suffix(ANSWER)
         text = json.dumps({"what": what, "details": details})
+        patience_s = FETCH_S if what == "fetch" else self._timeout_s
         try:
             await asyncio.to_thread(write_text_atomically, question, text)
-            async with asyncio.timeout(FETCH_S if what == "fetch" else self._timeout_s):
+            async with asyncio.timeout(patience_s):
                 while not answer.exists():
                     await asyncio.sleep(LOOK_S)
             reply = json.loads(answer.read_text(encoding="utf-8"))
         except TimeoutError:
             raise Unavailable(
-                f"the registry did not answer within {self._timeout_s:g} s",
+                f"the registry did not answer within {patience_s:g} s",
                 code="registry_unavailable",
             ) from None
         finally:

@@ -24,7 +24,6 @@ from serving.requests.feedback_bodies import (
     IncidentFeedback,
     SpanFeedback,
     Withdrawal,
-    encode_cursor,
     fault_code_rows,
     feedback_values,
     read_feedback_query,
@@ -112,14 +111,10 @@ class FeedbackHandlers:
 
     async def feedback(self, request: Request) -> Response:
         """List feedback, newest first."""
-        query = read_query(request)
-        filters, limit, before = read_feedback_query(query)
-        rows = await self._database.run(
-            lambda connection: feedback_page(connection, filters, limit=limit + 1, before=before)
+        filters, limit, cursor = read_feedback_query(read_query(request))
+        rows, following = await self._database.run(
+            lambda connection: feedback_page(connection, filters, limit=limit, cursor=cursor)
         )
-        more = len(rows) > limit
-        rows = rows[:limit]
-        following = encode_cursor(rows[-1]) if more else None
         return JsonResponse({"feedback": rows, "limit": limit, "next_cursor": following})
 
     async def give(self, request: Request) -> Response:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
+from schemas import CRITICALITIES
 from serving.page.words import ago
 from serving.swim_lanes import SILENT, Fleet, Lane
 
@@ -14,7 +15,6 @@ LANE_WORDS: Final = {
     "anomaly": "anomalies", "maintenance": "in maintenance", "off": "switched off",
     "warming_up": "warming up", SILENT: "no data", "normal": "well",
 }  # fmt: skip
-_ORDER: Final = ("critical", "high", "medium", "low")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,14 @@ def _row(lane: Lane, fleet: Fleet) -> Row:
         if state != "normal" and state in lane.states
     }
     return Row(
-        lane.asset_id, runs, told[-1] if told and told[-1] in _ORDER else None,
-        min(seen, key=_ORDER.index, default=None),
+        lane.asset_id, runs, told[-1] if told and told[-1] in CRITICALITIES else None,
+        min(seen, key=CRITICALITIES.index, default=None),
         max((s for s in lane.scores if s is not None), default=None), spent,
     )  # fmt: skip
 
 
 def _says(kind: str, worst: float | None, seconds: int) -> str:
-    if kind in _ORDER:
+    if kind in CRITICALITIES:
         return f"{kind}, score {worst:.2f}, {ago(seconds)}"
     return f"{LANE_WORDS[kind]}, {ago(seconds)}"
 

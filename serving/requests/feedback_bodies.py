@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import orjson
 from msgspec import Meta, Struct
 
 from db.queries.feedback import FeedbackFilter
@@ -127,10 +124,8 @@ def fault_code_rows(body: FaultCodes) -> list[dict[str, str]]:
     return list(rows.values())
 
 
-def read_feedback_query(
-    given: dict[str, str],
-) -> tuple[FeedbackFilter, int, tuple[datetime, UUID] | None]:
-    """Read filters, limit, and what comes before the page asked for.
+def read_feedback_query(given: dict[str, str]) -> tuple[FeedbackFilter, int, str | None]:
+    """Read filters, limit and cursor.
 
     Raises
     ------
@@ -147,27 +142,7 @@ def read_feedback_query(
         query.start_date,
         query.end_date,
     )
-    return filters, query.limit, None if query.cursor is None else _decode(query.cursor)
-
-
-def encode_cursor(row: dict[str, Any]) -> str:
-    """Name the row after which the next page begins."""
-    packed = orjson.dumps([row["created_at"].astimezone(UTC), row["id"]])
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
-
-
-def _decode(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        packed = cursor.encode("ascii")
-        at, last = orjson.loads(base64.urlsafe_b64decode(packed + b"=" * (-len(packed) % 4)))
-        found = datetime.fromisoformat(at), UUID(last)
-        if found[0].tzinfo is None:
-            raise ValueError("no offset")
-    except (ValueError, TypeError, AttributeError, binascii.Error):
-        raise InputError(
-            "cursor: not a next_cursor of this query", code="bad_cursor", field="cursor"
-        ) from None
-    return found
+    return filters, query.limit, query.cursor
 
 
 def read_period(query: PeriodQuery, now: datetime) -> tuple[datetime, datetime]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -156,9 +157,7 @@ class IncidentViews:
             return [message("failed", error.message)]
         messages = _outcome(action, outcome, len(targets))
         for row in outcome.feedback.values():  # what closing with a verdict changes
-            effects = await self._database.run(
-                lambda connection, row=row: self._effects.of(connection, row)  # type: ignore[misc]
-            )
+            effects = await self._database.run(partial(self._effects.of, row=row))
             messages.append(message("done", effects["says"]))
         if outcome.warning:
             messages.append(message("failed", outcome.warning))

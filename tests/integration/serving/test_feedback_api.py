@@ -158,6 +158,10 @@ def test_pages_go_backwards_in_time_and_miss_none(http: httpx.Client) -> None:
     assert found == ["expected", "unsure", "confirmed", "expected", "unsure"]
     only = http.get("/feedback", params={"asset_id": asset, "verdict": "confirmed"}).json()
     assert len(only["feedback"]) == 1
+    page = http.get("/feedback", params={"asset_id": asset, "limit": "2"}).json()
+    other = {"asset_id": f"{asset}-other", "cursor": page["next_cursor"]}
+    for query in (other, {"asset_id": asset, "cursor": "e30"}):
+        assert refused(http.get("/feedback", params=query), 422)["code"] == "bad_cursor"
 
 
 @pytest.mark.parametrize(
