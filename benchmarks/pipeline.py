@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import psutil  # type: ignore[import-untyped]
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from sqlalchemy import Engine, text
 
@@ -135,8 +136,6 @@ def scrape(port: int) -> dict[str, float]:
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and those below it, /proc only."""
-    import psutil  # type: ignore[import-untyped]
-
     parent = psutil.Process(pid)
     times = [one.cpu_times() for one in [parent, *parent.children(recursive=True)]]
     return float(sum(one.user + one.system for one in times))
@@ -144,8 +143,6 @@ def cpu_seconds(pid: int) -> float:
 
 def resident_mb(pid: int) -> float:
     """Resident memory of one process."""
-    import psutil
-
     return float(psutil.Process(pid).memory_info().rss) / 2**20
 
 

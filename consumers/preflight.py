@@ -114,9 +114,9 @@ def unwritable(settings: Settings) -> dict[str, str]:
     try:
         topics = list(output_topics(settings))
         described = {one["name"]: one for one in admin.describe_topics(topics)}
-        keyed = {settings.kafka_topic_incidents}
+        keyed = settings.kafka_topic_incidents
         found = {
-            topic: _why(admin, topic, described.get(topic), keyed=topic in keyed)
+            topic: _why(admin, topic, described.get(topic), keyed=topic == keyed)
             for topic in topics
         }
     except kafka_errors.KafkaError as error:

@@ -21,6 +21,7 @@ from consumers.schedule_cache import Schedules
 from consumers.stream_cache import CachedStream, StreamKey
 from consumers.window import Window, encode_row
 from db.assets import asset_criticalities
+from db.incident_lifecycle import SEVERITIES
 from db.incident_recording import IncidentRules, record
 from db.queries.copy import add_outbox, insert_dead_letters, insert_detections
 from db.queries.feedback import false_alarms
@@ -62,7 +63,6 @@ CRITICALITY_SECONDS = 30.0
 #: Windows, conditions and resets are read again after this: they are applied within seconds.
 SCHEDULE_SECONDS = 2.0
 CRITICALITIES_KEPT = 100_000
-SEVERITIES = ("low", "medium", "high", "critical")
 DEFAULT_RULES = IncidentRules()
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from db.incident_lifecycle import SEVERITIES
 from db.queries.alarm_load import TEN_MINUTES, AlarmLoad, Chatter, alarm_load
 
 SOURCES: Final = (
@@ -69,7 +70,7 @@ def _values(load: AlarmLoad, seconds: float, positions: int) -> dict[str, float 
     each = load.alarms / positions / seconds  # alarms per operator and second
     shares = {
         name: load.severities.get(name, 0) / load.alarms if load.alarms else None
-        for name in ("low", "medium", "high", "critical")
+        for name in SEVERITIES
     }
     high, critical = shares["high"], shares["critical"]
     return {

@@ -32,8 +32,9 @@ from db.partitions import (
     partition_name,
     spans,
 )
+from db.queries.dead_letters import database_now
 from db.retry import retried
-from db.session import transaction
+from db.session import transaction, try_lock
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +103,7 @@ def _alone(engine: Engine) -> Iterator[bool]:
     """Whether nobody else is at it; holds a transaction open meanwhile, which sees nothing."""
     with transaction(engine) as connection:
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        got = text("SELECT pg_try_advisory_xact_lock(:key)")
-        yield bool(connection.execute(got, {"key": BACKLOG_LOCK}).scalar_one())
+        yield try_lock(connection, BACKLOG_LOCK)
 
 
 def _prepare(connection: Connection, months: list[datetime]) -> tuple[datetime, list[_Draft]]:
@@ -126,8 +126,7 @@ def _prepare(connection: Connection, months: list[datetime]) -> tuple[datetime, 
                 check = "ADD CONSTRAINT within CHECK (timestamp >= :start AND timestamp < :end)"
                 connection.execute(text(f"ALTER TABLE {draft.table} {check}"), draft.bounds())
                 drafts.append(draft)
-    begun: datetime = connection.execute(text("SELECT now()")).scalar_one()
-    return begun, drafts
+    return database_now(connection), drafts
 
 
 def _copy_aside(engine: Engine, draft: _Draft) -> None:

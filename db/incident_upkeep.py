@@ -14,7 +14,9 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from db.incident_lifecycle import SYSTEM, Incident
+from db.queries.dead_letters import database_now
 from db.queries.incident_rows import bury, read_locked, write
+from db.session import try_lock
 
 TIME_LOCK = 0x616E6F6D_0007
 #: Incidents changed in one transaction: nobody waits long for one of them.
@@ -56,10 +58,9 @@ def keep_time(connection: Connection, clockwork: Clockwork) -> Counter[str] | No
 
     None: another process is at it.
     """
-    got = text("SELECT pg_try_advisory_xact_lock(:key)")
-    if not connection.execute(got, {"key": TIME_LOCK}).scalar_one():
+    if not try_lock(connection, TIME_LOCK):
         return None
-    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    now = database_now(connection)
     values = {"silence_s": clockwork.silence_s, "close_after_s": clockwork.close_after_s}
     changes: dict[str, Callable[[Incident], object]] = {
         "cleared": lambda one: _clear(one, clockwork.silence_s),

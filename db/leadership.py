@@ -6,7 +6,7 @@ import contextlib
 
 from sqlalchemy import Connection, Engine, text
 
-from db.session import translated
+from db.session import translated, try_lock
 from errors import StorageUnavailable
 
 
@@ -41,8 +41,7 @@ class Leadership:
         with translated(self._engine.url):
             connection = self._engine.connect()
             try:
-                query = text("SELECT pg_try_advisory_xact_lock(:key)")
-                if connection.execute(query, {"key": self._key}).scalar_one():
+                if try_lock(connection, self._key):
                     self._connection = connection
             finally:
                 if self._connection is None:

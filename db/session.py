@@ -182,6 +182,12 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def try_lock(connection: Connection, key: int) -> bool:
+    """Take an advisory lock until the transaction ends, unless another one holds it."""
+    query = text("SELECT pg_try_advisory_xact_lock(:key)")
+    return bool(connection.execute(query, {"key": key}).scalar_one())
+
+
 def probe(engine: Engine, within_s: float = 2.0) -> None:
     """Return if the database answers.
 

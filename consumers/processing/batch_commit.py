@@ -10,8 +10,9 @@ from typing import Any
 from config import PublishMode
 from consumers.processing.batch import BatchRecord, StreamBatch
 from consumers.records.parsing import dead_letter_headers, kafka_time
-from consumers.store import SEVERITIES, BatchCommit, OffsetAdvance
+from consumers.store import BatchCommit, OffsetAdvance
 from db.encoding import encode_headers, encode_json
+from db.incident_lifecycle import SEVERITIES
 from db.queries.detections import detection_row
 from db.queries.stream_states import StoredState
 from schemas import parse_timestamp

@@ -15,8 +15,6 @@ TEN_MINUTES: Final = timedelta(minutes=10)
 #: Alarms in ten minutes from more than which on a flood lasts, until there are fewer than that.
 FLOOD_BEGINS: Final = 10
 FLOOD_ENDS: Final = 5
-#: Hours after which an alarm that has not cleared counts as standing.
-STANDING_H: Final = 24
 
 _SEVERITIES = text("""
     SELECT after ->> 'severity' AS severity, count(*) AS n FROM incident_log

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from db.encoding import decode_headers
+from db.session import try_lock
 
 Source = tuple[UUID, int]
 Target = str | frozenset[str]  # one topic, or all but these
@@ -133,7 +134,7 @@ def _key(row: Any) -> MessageKey:
     return row.target_topic, row.topic_id, row.partition, row.source_offset
 
 
-def _message(row: Any, content: tuple[Any, Any, Any]) -> OutboxMessage:
+def _message(row: Any, content: Content) -> OutboxMessage:
     key, value, headers = map(_bytes, content)
     return OutboxMessage(
         id=row.id,
@@ -149,10 +150,7 @@ def _message(row: Any, content: tuple[Any, Any, Any]) -> OutboxMessage:
 
 def may_publish(connection: Connection, sources: Collection[Source]) -> bool:
     """Whether this transaction may publish from these sources; of incidents, one may at a time."""
-    if INCIDENT_SOURCE not in sources:
-        return True
-    got = text("SELECT pg_try_advisory_xact_lock(:key)")
-    return bool(connection.execute(got, {"key": INCIDENT_LOCK}).scalar_one())
+    return INCIDENT_SOURCE not in sources or try_lock(connection, INCIDENT_LOCK)
 
 
 def delete_outbox(connection: Connection, ids: Sequence[int]) -> int:

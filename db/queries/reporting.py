@@ -43,12 +43,12 @@ _ALARMS = text(f"""
     WHERE {WITHIN} AND topic_id IS NOT NULL
     GROUP BY 1
 """)  # noqa: S608 (constants)
-#: The default partition by itself: what lies in it belongs to no month that has one.
 _OPENINGS = text("""
     SELECT after ->> 'severity' AS severity, count(*) AS n FROM incident_log
     WHERE what = 'opened' AND occurred_at > now() - interval '1 hour' AND occurred_at <= now()
     GROUP BY 1
 """)
+#: The default partition by itself: what lies in it belongs to no month that has one.
 _SIZES = text("""
     SELECT CASE WHEN i.inhparent IS NULL OR c.relname = 'anomaly_detections_default'
                 THEN c.relname ELSE 'anomaly_detections' END AS name,

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Row, text
 
 from db.encoding import dump_json
+from db.session import try_lock
 
 JobState = Literal["queued", "running", "succeeded", "failed", "interrupted"]
 
@@ -139,10 +140,7 @@ def claim_job(
         Data sets that ``owner`` can read: a job that names another one is left to a replica that
         can. None: all.
     """
-    got_lock = connection.execute(
-        text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": JOB_LOCK}
-    ).scalar_one()
-    if not got_lock:
+    if not try_lock(connection, JOB_LOCK):
         return None
     interrupt_stale_jobs(connection, stale_after_s=stale_after_s)
     values = {"owner": owner, "datasets": None if datasets is None else list(datasets)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from consumers.store import SEVERITIES
+from db.incident_lifecycle import SEVERITIES
 from models.bundles.bundle import Bundle
 from models.scoring.ensemble import StreamWork, score
 from tests.fixtures.bundle import points
