@@ -91,7 +91,8 @@ def fit_bursts(
     both: list[BurstRates] = [
         reduce(BurstRates.stricter, rates) for rates in zip(*found, strict=True)
     ]
-    return min(both, key=lambda rates: _cost(rates, samples[0], how))
+    faults = _faults(samples[0], how)
+    return min(both, key=lambda rates: _cost(rates, faults))
 
 
 def _by_delay(
@@ -177,20 +178,26 @@ def _joint(bursts: Floats, on_delay: int, excess: float, times: int) -> Tail:
     return fit_tail([both], apart=0, repeats=times)
 
 
-def _cost(rates: BurstRates, sample: Sample, how: AdaptationParams) -> float:
-    """Mean readings from a fault's beginning to its incident, none counting as all of it."""
-    level = -math.log10(BUDGETS["medium"])
-    rule = rates.rule(level, INCIDENT_BUDGETS["medium"], AT_ONCE)
+def _faults(sample: Sample, how: AdaptationParams) -> list[Floats]:
+    """Return ``-log10 p`` (_LASTS,) of each fault that the on-delay is chosen on."""
     values = np.concatenate(sample.fast)[:_MOST]
     values = np.resize(values, max(len(values), 5 * _EVERY))
     starts = range(_EVERY, len(values) - _LASTS, _EVERY)
-    waits = []
+    faults = []
     for lift in _LIFTS:
         lifted = values.copy()
         for start in starts:
             lifted[start : start + _LASTS] += lift
         rarities = _rarities(sample.cal, lifted, how)
-        waits += [opening(rarities[s : s + _LASTS], level, rule) for s in starts]
+        faults += [rarities[start : start + _LASTS] for start in starts]
+    return faults
+
+
+def _cost(rates: BurstRates, faults: Sequence[Floats]) -> float:
+    """Mean readings from a fault's beginning to its incident, none counting as all of it."""
+    level = -math.log10(BUDGETS["medium"])
+    rule = rates.rule(level, INCIDENT_BUDGETS["medium"], AT_ONCE)
+    waits = [opening(rarities, level, rule) for rarities in faults]
     return float(np.mean([_LASTS if wait is None else wait for wait in waits]))
 
 

@@ -96,14 +96,25 @@ def fit_calibration(
     slow: bool = True,
     swiftness: float = SWIFTNESS,
 ) -> Calibration:
-    """Fit one subset's calibration.
+    """Fit one subset's calibration: :func:`fit_fixed`, and its tail under adaptation."""
+    return with_adaptation(*fit_fixed(subset, series, beside, slow, swiftness), how)
+
+
+def fit_fixed(
+    subset: tuple[str, ...],
+    series: list[Floats],
+    beside: list[Floats],
+    slow: bool = True,
+    swiftness: float = SWIFTNESS,
+) -> tuple[Calibration, list[Floats]]:
+    """Fit one subset's calibration for tails that stay; and its fast magnitudes, (n_i,) each.
 
     Parameters
     ----------
     subset : k detectors.
     series : (k, n_i) of each stream, their magnitudes out of fold.
     beside : (n_i,) of each stream, decades that what stood still adds.
-    how, slow, swiftness : see :func:`calibrate`.
+    slow, swiftness : see :func:`calibrate`.
     """
     tails = {name: fit_tail([s[k] for s in series]) for k, name in enumerate(subset)}
     mixed = [
@@ -118,15 +129,20 @@ def fit_calibration(
         shift, gain = _NEVER, 0.0
     m = [np.maximum(a, shift + gain * b) for a, b in zip(swift, smooth, strict=True)]
     fixed = fit_tail(m, apart=_APART)
-    draft = Calibration(
+    cal = Calibration(
         subset, tails, fast, shift, gain, median, fixed, fixed,
         fixed.quantile(GATE), fixed.quantile(HIGH), fixed.quantile(math.log10(0.5)),
         swiftness, True,
     )  # fmt: skip
-    return replace(draft, final=_adaptive_tail(draft, f, how)) if how.rate else draft
+    return cal, f
 
 
-def _adaptive_tail(draft: Calibration, fast: list[Floats], how: AdaptationParams) -> Tail:
+def with_adaptation(cal: Calibration, fast: list[Floats], how: AdaptationParams) -> Calibration:
+    """Return what :func:`fit_fixed` returned for tails that follow their streams."""
+    return replace(cal, final=_adaptive_tail(cal, fast, how)) if how.rate else cal
+
+
+def _adaptive_tail(cal: Calibration, fast: list[Floats], how: AdaptationParams) -> Tail:
     """Tail of what streams that go on and on make of fast magnitudes, (n_i,) each.
 
     The adaptation fluctuates, by itself and with the stream, and takes thousands of readings to
@@ -138,7 +154,7 @@ def _adaptive_tail(draft: Calibration, fast: list[Floats], how: AdaptationParams
     for values in fast:
         # the end of an endless repetition
         long = np.resize(values[::-1], _BURN_IN + times * len(values))[::-1]
-        series.append(adapted(draft, long, how)[_BURN_IN:])
+        series.append(adapted(cal, long, how)[_BURN_IN:])
     return fit_tail(series, apart=_APART, repeats=times)
 
 

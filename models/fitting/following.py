@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fitting.calibrate import fit_calibration
+from models.fitting.calibrate import fit_fixed, with_adaptation
 from models.fitting.injection import Fault, inject, steps
 from models.fitting.tolerance import BUDGET, HOLDS, Fold, fit_distance
 from models.scoring.adaptation import AdaptationParams, AdaptiveTail
@@ -122,10 +122,11 @@ def _try(
         [score(inject(s, fault, spread, rng)[fault.start : fault.end]) for fault in here]
         for s, here in zip(tried, faults, strict=True)
     ]
+    fixed, fast = fit_fixed(_NAME, [s[None] for s in near], [np.zeros(len(s)) for s in near],
+                            slow, 1.0)  # fmt: skip
     out = []
     for how in ways:
-        cal = fit_calibration(_NAME, [s[None] for s in near], [np.zeros(len(s)) for s in near],
-                              how, slow, 1.0)  # fmt: skip
+        cal = with_adaptation(fixed, fast, how)
         runs = [
             _follow(cal, how, before[-_LEAD_IN:], after, {fault.start for fault in here})
             for before, after, here in zip(near, calm, faults, strict=False)

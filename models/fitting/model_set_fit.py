@@ -116,13 +116,12 @@ def fit_model_set(
         return _of_standing(plan, streams, began)
     folds = plan.folds()
     options = plan.options  # without what the data are too short for
-    kept = [s[:, plan.scales.kept] for s in streams]
     # a month is so many readings, and a budget a rate, only where these have times
     apart = [] if plan.interval is None or plan.fleet else stream_folds(plan.lengths)
     short = _without_window(plan)
     jobs = [(plan, held) for held in folds] + [(short, held) for held in apart]
-    (pre, detectors), found = _side_by_side(plan, kept, jobs, progress, threads)
-    magnitudes = out_of_fold(kept, found[: len(folds)])
+    (pre, detectors), found = _side_by_side(plan, jobs, progress, threads)
+    magnitudes = out_of_fold(plan.varied, found[: len(folds)])
     magnitudes.moved = plan.moved(streams)
     calibrations = calibrate(options.models, magnitudes, plan.adaptation, plan.slow, plan.swiftness)
     cal = calibrations[subset_key(_in_order(options.models), False)]
@@ -142,7 +141,7 @@ def fit_model_set(
     if plan.interval is not None:
         samples = [Sample(cal, fast_magnitudes(cal, magnitudes))]
         if apart:
-            unmet = out_of_fold(kept, found[len(folds) :])
+            unmet = out_of_fold(plan.varied, found[len(folds) :])
             unmet.moved = magnitudes.moved
             without = calibrations[subset_key(_in_order(short.options.models), False)]
             samples.append(Sample(without, fast_magnitudes(without, unmet)))
@@ -189,7 +188,7 @@ def _of_standing(plan: FitPlan, streams: list[Floats], began: float) -> tuple[Mo
     report.seconds = round(time.perf_counter() - began, 3)
     pooled = np.concatenate(streams)
     profile = make_profile({n: pooled[:, j] for j, n in enumerate(plan.names)})
-    pre = plan.preprocess(list(enumerate(s[:, plan.scales.kept] for s in streams)))
+    pre = plan.preprocess(list(enumerate(plan.varied)))
     model_set = ModelSet(
         pre, {}, {}, plan.adaptation, plan.options.to_dict(),
         datetime.now(UTC).isoformat(timespec="seconds"), asdict(report), profile,
@@ -199,7 +198,6 @@ def _of_standing(plan: FitPlan, streams: list[Floats], began: float) -> tuple[Mo
 
 def _side_by_side(
     plan: FitPlan,
-    streams: list[Floats],
     folds: Sequence[tuple[FitPlan, list[Part]]],
     progress: Progress | None,
     threads: int,
@@ -217,18 +215,18 @@ def _side_by_side(
 
     def fold(plan: FitPlan, held: list[Part]) -> FoldResult:
         nonlocal done
-        found = held_out(streams, held, lambda parts: plan.fit(parts, None))
+        found = held_out(plan.varied, held, lambda parts: plan.fit(parts, None))
         with counting:
             done += 1
             tell("calibration", done, len(folds), {})
         return found
 
     _import_libraries(plan.options.models)
-    size = max(1, sum(s.nbytes for s in streams))
+    size = max(1, sum(s.nbytes for s in plan.varied))
     threads = max(1, min(threads, _MEMORY // (_COPIES * size)))
     tell("calibration", 0, len(folds), {})
     with ThreadPoolExecutor(threads, "fit") as pool:
-        whole = pool.submit(plan.fit, list(enumerate(streams)), progress)
+        whole = pool.submit(plan.fit, list(enumerate(plan.varied)), progress)
         waiting = [pool.submit(fold, *one) for one in folds]
         try:
             return whole.result(), [one.result() for one in waiting]

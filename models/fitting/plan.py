@@ -74,7 +74,7 @@ class FitPlan:
         fate = "any other value is rare" if options.watch_still else "not used"
         self.scales: Scales = fit_scales(streams, names, fate)
         self.standing = self._standing(streams)
-        varied = [s[:, self.scales.kept] for s in streams]
+        self.varied = varied = [s[:, self.scales.kept] for s in streams]
         self.together = step_correlation(varied) if self.scales.kept else np.zeros((0, 0))
         self.interval = median_interval(timestamps)
         fault = drift_is_fault(streams)
@@ -82,11 +82,11 @@ class FitPlan:
         if options.drift == "auto":
             self.drift_mode = "fault" if fault else "normal"
         self.fleet = fault
-        self.horizon, self.trials = self._horizon(streams)
+        self.horizon, self.trials = self._horizon(varied)
         self.shrinkage = SHRINKAGE
         if self.drift_mode == "normal" and self.scales.kept and options.decorrelate:
             self.shrinkage = choose_shrinkage(varied, self.horizon, options.seed)
-        self.baseline = self._baseline(streams)
+        self.baseline = self._baseline(varied)
         self.steadiness = None
         self.forecast: float | None = None
         if self.drift_mode == "normal" and self.scales.kept:
@@ -123,13 +123,13 @@ class FitPlan:
         out: Floats = np.where(agreed, first.mean(axis=0), center + spread * level)
         return out
 
-    def _horizon(self, streams: list[Floats]) -> tuple[int, list[Trial]]:
+    def _horizon(self, varied: list[Floats]) -> tuple[int, list[Trial]]:
         """Choose for how many readings tolerated drift is carried on; return the trials, too."""
         if self.drift_mode != "normal" or not self.scales.kept:
             return 0, []
         if self.options.horizon != "auto":
             return int(self.options.horizon), []
-        return choose_horizon([s[:, self.scales.kept] for s in streams], self.options.seed)
+        return choose_horizon(varied, self.options.seed)
 
     def _standing(self, streams: list[Floats]) -> Standing | None:
         """Return what is known of the features that have no scale.
@@ -219,14 +219,13 @@ class FitPlan:
             return []
         return [self.standing.decades(s[:, self.scales.dropped]) for s in streams]
 
-    def _baseline(self, streams: list[Floats]) -> int:
+    def _baseline(self, varied: list[Floats]) -> int:
         asked = self.options.baseline
         if not isinstance(asked, str):
             return int(asked)
-        kept = [s[:, self.scales.kept] for s in streams]
         if self.drift_mode != "fault" or not 0 < len(self.scales.kept) <= WIDEST_BASELINE:
             return 0
-        return BASELINE_READINGS * baseline_helps(kept, self.scales.spread, BASELINE_READINGS)
+        return BASELINE_READINGS * baseline_helps(varied, self.scales.spread, BASELINE_READINGS)
 
     def _adaptation(self) -> AdaptationParams:
         """Return where drift is the fault the tail may follow the stream only a little.

@@ -125,11 +125,6 @@ def learn_garbage(values: Floats) -> Garbage:
     )
 
 
-def find_garbage(values: Floats) -> Mask:
-    """Return which of ``values`` (n, d) are garbage, judged by themselves."""
-    return learn_garbage(values).mask(values)
-
-
 @dataclass(slots=True)
 class _Column:
     """The distinct values of a column, ascending, without its codes; how often each occurs."""
