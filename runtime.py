@@ -137,7 +137,15 @@ def tls_context(cafile: Path | None, setting: str) -> ssl.SSLContext:
 def command_parser(
     module: str, description: str | None, epilog: str | None = None
 ) -> argparse.ArgumentParser:
-    """Make the parser of ``python -m module``, whose texts are shown as they are written."""
+    """Make the parser of ``python -m module``, whose texts are shown as they are written.
+
+    Parameters
+    ----------
+    module
+        Dotted name, as the command is typed.
+    description, epilog
+        Above and below the options.
+    """
     return argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,

@@ -203,6 +203,13 @@ def check_features(value: object, field: str = "features", most: int = 1000) -> 
 
     The object itself comes back when nothing in it needed changing.
 
+    Parameters
+    ----------
+    field
+        Names the object in errors.
+    most
+        Number of features at most.
+
     Raises
     ------
     InputError
@@ -230,6 +237,13 @@ def check_features(value: object, field: str = "features", most: int = 1000) -> 
 
 def check_numbers(value: dict[str, float], field: str, most: int) -> None:
     """Check features that are known to be finite floats, as those that a Struct decoded.
+
+    Parameters
+    ----------
+    field
+        Names the object in errors.
+    most
+        Number of features at most.
 
     Raises
     ------

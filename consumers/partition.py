@@ -217,7 +217,17 @@ class AssignedPartition:
         return self._oldest
 
     def extend(self, records: Iterable[Record], fetched: int, now: float) -> None:
-        """Append fetched records; the log is read up to ``fetched``."""
+        """Append fetched records; the log is read up to ``fetched``.
+
+        Parameters
+        ----------
+        records
+            In the order of their offsets, the first behind all that are buffered.
+        fetched
+            Offset of the next record to fetch.
+        now
+            `time.monotonic`.
+        """
         with self._lock:
             if not self._buffer:
                 self._oldest = now

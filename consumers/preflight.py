@@ -44,7 +44,15 @@ def broker_probe(settings: Settings) -> Probe:
 
 
 def topic_probe(settings: Settings, topic: str, setting: str) -> Probe:
-    """Check that an output topic can be written."""
+    """Check that an output topic can be written.
+
+    Parameters
+    ----------
+    topic
+        The output topic.
+    setting
+        Names it in the error.
+    """
 
     def probe() -> str:
         why = unwritable(settings).get(topic)

@@ -60,7 +60,15 @@ class Message:
 
 
 def encode(reading: Reading, shift: timedelta, source: str) -> Message:
-    """Encode a reading as a record of the grouped shape."""
+    """Encode a reading as a record of the grouped shape.
+
+    Parameters
+    ----------
+    shift
+        Added to the reading's time.
+    source
+        Name of the file, for the record's metadata.
+    """
     document = {
         "asset_id": reading.asset_id,
         "sensor_id": reading.sensor_id,
@@ -85,6 +93,17 @@ def send(
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[int, int]:
     """Send all, at ``rate`` per second or as fast as possible.
+
+    Parameters
+    ----------
+    producer
+        A ``KafkaProducer``.
+    topic
+        Where all are sent.
+    rate
+        Messages per second; None: no limit.
+    sleep
+        Called with seconds, where the rate is ahead.
 
     Returns
     -------
@@ -147,7 +166,17 @@ def _report_refused(error: Exception) -> None:
 def from_file(
     path: Path, shift_to_now: bool, limit: int | None, form: FileFormat | None = None
 ) -> Iterator[Message]:
-    """Yield the rows of a file, in its order."""
+    """Yield the rows of a file, in its order.
+
+    Parameters
+    ----------
+    shift_to_now
+        Move all times so that the newest is now.
+    limit
+        Number of rows at most; None: all.
+    form
+        How the file is to be read; what is left out is found out.
+    """
     shift = timedelta()
     if shift_to_now:
         shift = shift_to(
@@ -172,6 +201,13 @@ def dead_letters(
     """Yield dead letters as they came, oldest first, read page by page.
 
     Those put aside while this runs are not among them, so what fails again is not sent again.
+
+    Parameters
+    ----------
+    chosen
+        Which ones.
+    limit
+        How many at most; None: all.
     """
     if chosen.until is None:
         with transaction(engine) as connection:

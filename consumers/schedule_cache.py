@@ -49,7 +49,18 @@ class Schedules:
         false_alarms: Mapping[str, int],
         closed_events: Mapping[StreamKey, list[str]],
     ) -> Schedules:
-        """Join what was read now, and the resets known with those of the rows."""
+        """Join what was read now, and the resets known with those of the rows.
+
+        Parameters
+        ----------
+        windows, off_conditions
+            All of them, as ``/detect/streams`` takes them.
+        resets
+            Rows since :attr:`newest_reset`.
+        false_alarms : {asset_id: count}
+        closed_events : {stream: ids}
+            Persistent events whose incidents people closed.
+        """
         known, newest = dict(self._resets), self.newest_reset
         for row in resets:
             key = row["asset_id"], row["sensor_id"]

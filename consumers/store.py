@@ -133,7 +133,15 @@ class BridgeStore:
         self._schedules_until = float("-inf")
 
     def claim(self, topic_id: UUID, partition: int, topic: str) -> Claim:
-        """Take a partition over."""
+        """Take a partition over.
+
+        Parameters
+        ----------
+        topic_id, partition
+            Name the account.
+        topic
+            The topic's name, by which an earlier topic is found.
+        """
         with transaction(self._engine) as connection:
             return claim(connection, topic_id, partition, topic=topic, owner=self._owner)
 
@@ -245,7 +253,13 @@ class BridgeStore:
         return fresh
 
     def event_level(self, asset_id: str, sensor_id: str | None, event: Mapping[str, Any]) -> int:
-        """Return the highest severity stored of an event, as an index into SEVERITIES; -1: none."""
+        """Return the highest severity stored of an event, as an index into SEVERITIES; -1: none.
+
+        Parameters
+        ----------
+        event
+            An event's ``id`` and ``started_at``, as a result's metadata has them.
+        """
         key = stream_key(asset_id, sensor_id)
         # late anomalies are part of it from before its start on
         since = parse_timestamp(event["started_at"]) - self._late
@@ -281,7 +295,19 @@ class BridgeStore:
     def waiting(
         self, sources: Collection[Source], target: Target, after: int, limit: int
     ) -> list[OutboxMessage]:
-        """Return the oldest messages of these partitions to a target, not known to be published."""
+        """Return the oldest messages of these partitions to a target, not known to be published.
+
+        Parameters
+        ----------
+        sources
+            The partitions.
+        target
+            One topic, or every topic but some.
+        after
+            Messages up to this id are passed over.
+        limit
+            How many at most.
+        """
         with transaction(self._engine) as connection:
             return next_outbox(
                 connection, sources, limit,
@@ -294,7 +320,15 @@ class BridgeStore:
             delete_outbox(connection, ids)
 
     def orphans(self, topic: str, current: UUID | None, age: float) -> list[Source]:
-        """Return sources with waiting messages without an owner; see :func:`orphaned_sources`."""
+        """Return sources with waiting messages without an owner; see :func:`orphaned_sources`.
+
+        Parameters
+        ----------
+        topic, current
+            The input topic, and the id that it has now; None: not known.
+        age
+            Seconds without progress after which messages of other topics are nobody's.
+        """
         with transaction(self._engine) as connection:
             return orphaned_sources(connection, topic, current, age)
 
@@ -309,6 +343,13 @@ class BridgeStore:
         """Publish messages without an owner, each locked against other bridges meanwhile.
 
         ``publish`` gives the ids that are done; all that were read are returned.
+
+        Parameters
+        ----------
+        sources, target, after, limit
+            As of :meth:`waiting`.
+        publish
+            Sends messages; returns the ids that are done.
         """
         with transaction(self._engine) as connection:
             if not may_publish(connection, sources):

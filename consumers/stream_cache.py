@@ -73,7 +73,15 @@ class CachedStream:
         self.window.keep(window_length)
 
     def add(self, row: Row, timestamp: datetime, mark: str) -> None:
-        """Add one scored reading; the service's ``mark`` decides about the window."""
+        """Add one scored reading; the service's ``mark`` decides about the window.
+
+        Parameters
+        ----------
+        row
+            The reading as it travels.
+        mark : {"added", "restarted", "left_out"}
+            What the service made of it.
+        """
         if self.last is None or timestamp > self.last:
             self.last = timestamp
         if mark == "left_out":

@@ -232,6 +232,13 @@ def id_text(value: Any, field: str, row: int) -> str | None:
 
     pandas makes floats of whole numbers as soon as one is missing: 7.0 is "7".
 
+    Parameters
+    ----------
+    field
+        Names the column in the error.
+    row
+        Number of the row, for the error.
+
     Raises
     ------
     DatasetError

@@ -189,6 +189,15 @@ def parse_roles(text: str) -> dict[str, str]:
 def names_in(given: str | Sequence[str], columns: Sequence[str], option: str) -> list[str]:
     """Return the columns that a list names; typed as ``a,b``, where a name may itself hold commas.
 
+    Parameters
+    ----------
+    given
+        As a list, or as typed.
+    columns
+        All names there are.
+    option
+        Names the option in the error; empty: none.
+
     Raises
     ------
     DatasetError

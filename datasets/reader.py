@@ -86,6 +86,15 @@ def readings(
 
     ``say`` is called, at the end, with what was found out, replaced or left out.
 
+    Parameters
+    ----------
+    feature_names
+        The columns wanted, as a list or as typed (``a,b``); all that can be features when absent.
+    form
+        What the file does not say itself.
+    say
+        Called, at the end, with what was found out, replaced or left out.
+
     Raises
     ------
     DatasetError

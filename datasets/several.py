@@ -49,6 +49,11 @@ def load_files(
     both hold counts once. A feature that a file lacks was not measured there. Where a file has
     no column of assets, its name is the asset.
 
+    Parameters
+    ----------
+    feature_names, form, group
+        As of :func:`datasets.reader.load`.
+
     Raises
     ------
     DatasetError

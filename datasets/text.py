@@ -79,7 +79,15 @@ def encoding_of(start: bytes) -> str:
 
 
 def utf8(path: Path, encoding: str, fold_blanks: bool) -> Any:
-    """Open the file as UTF-8 bytes for Arrow; ``fold_blanks`` leaves one blank between fields."""
+    """Open the file as UTF-8 bytes for Arrow; ``fold_blanks`` leaves one blank between fields.
+
+    Parameters
+    ----------
+    encoding
+        Of the file's text.
+    fold_blanks
+        Leave one blank between fields.
+    """
     file = open_bytes(path)
     if not fold_blanks and encoding in ("utf-8", "utf-8-sig"):
         return file

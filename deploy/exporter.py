@@ -232,7 +232,17 @@ def stored_feedback(engine: Engine) -> dict[str, tuple[int, int]]:
 
 
 def service_status(url: str, key: str | None, cafile: Path | None = None) -> dict[str, Any]:
-    """Ask the service for ``/status``, directly: no proxy is the way to a neighbour."""
+    """Ask the service for ``/status``, directly: no proxy is the way to a neighbour.
+
+    Parameters
+    ----------
+    url
+        The service's, without the API's prefix.
+    key
+        Sent as ``X-API-Key``.
+    cafile
+        Authority of its certificate, in place of those of the system.
+    """
     headers = {"X-API-Key": key} if key else {}
     request = urllib.request.Request(f"{url}/api/v1/anomalies/status", headers=headers)  # noqa: S310
     direct = urllib.request.build_opener(
@@ -245,7 +255,17 @@ def service_status(url: str, key: str | None, cafile: Path | None = None) -> dic
 
 
 def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
-    """Return what is looked at, by its name in the metrics."""
+    """Return what is looked at, by its name in the metrics.
+
+    Parameters
+    ----------
+    plant
+        Takes what is found.
+    settings
+        Where the service is, and what makes a KPI.
+    engine
+        The database.
+    """
     key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
     return {
         "alarms": lambda: plant.alarms(stored_alarms(engine)),

@@ -128,7 +128,17 @@ class Flow:
 
 
 def start_flow(settings: Settings, engine: Engine, children: Children) -> Flow:
-    """Start broker, service and bridge, and wait for none of the last two."""
+    """Start broker, service and bridge, and wait for none of the last two.
+
+    Parameters
+    ----------
+    settings
+        Names of the topics.
+    engine
+        The database, migrated.
+    children
+        Is told the broker's address, for those that start later.
+    """
     topic = settings.kafka_topic_input_features
     broker = start_broker(children)[1]
     create_topics(
@@ -151,6 +161,13 @@ def wait_until_ready(flow: Flow, engine: Engine, url: str) -> None:
     """Wait until the service can score and the bridge has its partitions.
 
     Only then does the time of the replay measure the flow, not the joining of a consumer group.
+
+    Parameters
+    ----------
+    engine
+        Where the bridge's claims are seen.
+    url
+        Of the service.
     """
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -176,7 +193,19 @@ def replay(
     replay_file: Path,
     began: float,
 ) -> int:
-    """Replay the file and watch what is found; ``began``: when the demo did, monotonic seconds."""
+    """Replay the file and watch what is found; ``began``: when the demo did, monotonic seconds.
+
+    Parameters
+    ----------
+    args
+        The command line: rate, limit, keep.
+    flow
+        What runs already.
+    replay_file
+        Wide CSV or Parquet.
+    began
+        When the demo began (`time.monotonic`).
+    """
     started = time.monotonic()
     sender = children.start("replay", *replay_command(replay_file, args.rate, args.limit))
     tally = watch(
@@ -220,6 +249,17 @@ def training(
     """Run ``python -m training.fit`` in the foreground, unless this data's bundle is there.
 
     Yields a function that waits for its end; leaving the block earlier ends it.
+
+    Parameters
+    ----------
+    env
+        Of the process.
+    file
+        What is trained on; None: the simulated plant.
+    var
+        Holds the mark of a training that was done.
+    again
+        Train all the same.
     """
     marker = var / "trained"
     if marker.exists() and not again:
@@ -257,7 +297,15 @@ def check(children: Children, sender: Child) -> None:
 
 
 def addresses(settings: Settings, children: Children, keep: bool) -> None:
-    """Print where to look; with ``keep`` the addresses answer until Ctrl-C."""
+    """Print where to look; with ``keep`` the addresses answer until Ctrl-C.
+
+    Parameters
+    ----------
+    children
+        MLflow's page becomes one of them.
+    keep
+        Let the addresses answer until Ctrl-C.
+    """
     mlflow_url = f"http://127.0.0.1:{free_port()}"
     url = children.env["SERVICE_URL"]
     if not keep:

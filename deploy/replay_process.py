@@ -11,7 +11,17 @@ from deploy.processes import Child
 
 
 def replay_command(file: Path, rate: float, limit: int | None) -> list[str]:
-    """Return the command that sends ``file`` as if it happened now, at a rate (0: at once)."""
+    """Return the command that sends ``file`` as if it happened now, at a rate (0: at once).
+
+    Parameters
+    ----------
+    file
+        Wide CSV or Parquet.
+    rate
+        Readings per second; 0: at once.
+    limit
+        Readings at most; None: all.
+    """
     command = [sys.executable, "-m", "consumers.replay", str(file), "--shift-to-now"]
     if rate > 0:
         command += ["--rate", str(rate)]

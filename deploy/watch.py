@@ -171,7 +171,17 @@ def _status(tally: Tally, sent: int | None) -> Text:
 
 
 def summary(engine: Engine, topic_id: str, tally: Tally, sent: int, seconds: float) -> Table:
-    """Return the closing table: one line per asset, and the account of all readings."""
+    """Return the closing table: one line per asset, and the account of all readings.
+
+    Parameters
+    ----------
+    tally
+        What was seen.
+    sent
+        Number of readings sent.
+    seconds
+        From the first sent to the last stored.
+    """
     table = Table(title="what happened: anomalies and events by criticality", title_justify="left")
     table.add_column("asset")
     table.add_column("matters")

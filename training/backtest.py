@@ -144,6 +144,15 @@ def tasks_of(
     What is suppressed is not trained on, and raises no alarm. A back-test has no groups: windows
     and conditions of the group ``default`` are taken.
 
+    Parameters
+    ----------
+    cut
+        Where each asset's training part ends.
+    fleet
+        One model for all assets, instead of one each.
+    schedules
+        Maintenance windows and machine-off conditions; none when left out.
+
     Raises
     ------
     TrainingError
@@ -222,7 +231,13 @@ def _fleets(data: TrainingData) -> dict[str, list[Stream]]:
 def run_all(
     tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None
 ) -> tuple[list[Result], list[str]]:
-    """Run the tasks; return the results, and a note for each that could not be done."""
+    """Run the tasks; return the results, and a note for each that could not be done.
+
+    Parameters
+    ----------
+    jobs
+        Fits at one time; as many as cores when None.
+    """
     found = {result.name: result for result in run_tasks(tasks, board, jobs)}
     results = [found[task.name] for task in tasks]
     notes = [f"{r.name}: {r.error.message}: not scored" for r in results if r.error is not None]
@@ -232,7 +247,17 @@ def run_all(
 def in_order(
     data: TrainingData, cut: Cut, results: Sequence[Result], threshold: float
 ) -> list[Scored]:
-    """Return one :class:`Scored` per stream with readings after the cut, in the data's order."""
+    """Return one :class:`Scored` per stream with readings after the cut, in the data's order.
+
+    Parameters
+    ----------
+    cut
+        Where each asset's training part ends.
+    results
+        Those of :func:`run_all`.
+    threshold
+        Of the streams that could not be scored.
+    """
     scored = {(s.asset_id, s.sensor_id): s for result in results for s in result.scored}
     out = []
     for streams in by_asset(data.streams).values():

@@ -88,7 +88,15 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
 def compared(
     bundle: Bundle, groups: Sequence[str], recent: Recent
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Compare each group and feature by :func:`models.feature_drift.compare`."""
+    """Compare each group and feature by :func:`models.feature_drift.compare`.
+
+    Parameters
+    ----------
+    groups
+        The bundle's groups to compare.
+    recent
+        Gives a group's recent values, by feature and score.
+    """
     return {group: compare(bundle.model_set(group).profile, recent(group)) for group in groups}
 
 
@@ -99,7 +107,15 @@ def moved(features: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def of_file(bundle: Bundle, data: TrainingData, last: int) -> Recent:
-    """Return the newest ``last`` readings of a file, by group."""
+    """Return the newest ``last`` readings of a file, by group.
+
+    Parameters
+    ----------
+    bundle
+        Its rules say which group a stream is in.
+    last
+        How many readings of each group.
+    """
 
     def recent(group: str) -> dict[str, list[float]]:
         times, values = [], []

@@ -177,7 +177,17 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
 
 
 def show(out: Console, settings: Settings, outcome: Outcome) -> None:
-    """Print the tables at the end."""
+    """Print the tables at the end.
+
+    Parameters
+    ----------
+    out
+        Where they are printed.
+    settings
+        Budgets, and whether the registry is MLflow.
+    outcome
+        Of the training.
+    """
     trained, published = outcome.trained, outcome.published
     for note in outcome.notes:
         out.print(f"note: {note}")

@@ -103,6 +103,15 @@ class Fitted:
 def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outcome:
     """Train, log, register, promote under the rule, import into the Bento store.
 
+    Parameters
+    ----------
+    request
+        What is to be trained, and how.
+    settings
+        Registry, policy and folders.
+    board
+        Where progress is shown.
+
     Raises
     ------
     TrainingError
@@ -267,7 +276,19 @@ def _options(request: Request, champion: Bundle | None, group: str) -> FitOption
 def tasks_of(
     request: Request, grouping: Grouping, policy: ScoringPolicy, champion: Bundle | None
 ) -> tuple[list[Task], list[str]]:
-    """Return one task per group that can be trained, and a note on each that cannot."""
+    """Return one task per group that can be trained, and a note on each that cannot.
+
+    Parameters
+    ----------
+    request
+        Its data are not looked at but to count an asset's streams.
+    grouping
+        The streams by group.
+    policy
+        By which the held-out part is judged.
+    champion
+        Whose options a retraining keeps.
+    """
     alone = len(grouping.groups) == 1 and request.group_by is None
     tasks, notes = [], []
     counts = Counter(stream.asset_id for stream in request.data.streams)

@@ -211,7 +211,15 @@ def _recent(
 
 
 def print_comparison(out: Console, found: Comparison, champion: str, version: str) -> None:
-    """Print both columns side by side."""
+    """Print both columns side by side.
+
+    Parameters
+    ----------
+    found
+        Nothing is printed where it is not comparable.
+    champion, version
+        The versions, for the titles of the columns.
+    """
     if not found.comparable:
         return
     table = Table(title="On held-out readings, at criticality medium", title_justify="left")

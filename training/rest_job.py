@@ -48,6 +48,13 @@ T = TypeVar("T")
 def run_job(settings: Settings, job_id: str, parser: argparse.ArgumentParser) -> int:
     """Run one claimed job to its end; 0 when it succeeded.
 
+    Parameters
+    ----------
+    job_id
+        A UUID, as the service gave it on the command line.
+    parser
+        That of ``training.fit``: gives the defaults of a fit.
+
     Raises
     ------
     NotFound
@@ -196,7 +203,13 @@ class JobHeartbeat:
         self._thread.join()
 
     def step(self, part: str, stage: str, done: int, total: int, figures: dict[str, float]) -> None:
-        """Store a step of progress; it is written with the next beat."""
+        """Store a step of progress; it is written with the next beat.
+
+        Parameters
+        ----------
+        part, stage, done, total, figures
+            As of :meth:`training.cli.progress.ProgressDisplay.step`.
+        """
         self._progress = {
             "group": part or None, "stage": stage, "done": done, "total": total,
             "figures": figures,

@@ -193,7 +193,15 @@ def _normal(
 
 
 def ar1(rng: np.random.Generator, shape: int | tuple[int, int], phi: float) -> Floats:
-    """Return unit-variance autoregressive noise of order one, (n,) or each column of (n, d)."""
+    """Return unit-variance autoregressive noise of order one, (n,) or each column of (n, d).
+
+    Parameters
+    ----------
+    shape
+        n, or (n, d).
+    phi
+        Correlation of neighbouring values, in [0, 1).
+    """
     from scipy.signal import lfilter
 
     white = rng.normal(size=shape) * np.sqrt(1 - phi**2)

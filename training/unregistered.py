@@ -65,6 +65,13 @@ def keep(
 def register_kept(folder: Path, registry: Registry, policy: ScoringPolicy) -> tuple[str, str]:
     """Register a bundle that was kept, and remove the copy; return its version and alias.
 
+    Parameters
+    ----------
+    folder
+        Where :func:`keep` left it.
+    policy
+        By which the example's answer is judged.
+
     Raises
     ------
     TrainingError

@@ -173,7 +173,15 @@ def commit_async(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int])
 
 
 def commit(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int], seconds: float) -> None:
-    """Like :func:`commit_async`, waiting for it up to ``seconds``."""
+    """Like :func:`commit_async`, waiting for it up to ``seconds``.
+
+    Parameters
+    ----------
+    offsets : {partition: offset}
+        Of the next record of each.
+    seconds
+        How long the broker's answer is waited for.
+    """
     consumer.commit(_with_metadata(offsets), timeout_ms=seconds * 1000)
 
 

@@ -137,7 +137,17 @@ class Batch:
     def given_up(
         self, first: int, last: int, why: str, retry: bool = False
     ) -> Iterator[FetchedRecord]:
-        """One unreadable record per offset; the first holds the batch's raw bytes."""
+        """One unreadable record per offset; the first holds the batch's raw bytes.
+
+        Parameters
+        ----------
+        first, last
+            Offsets that are given up, both included.
+        why
+            What is wrong, as the dead letter says it.
+        retry
+            Whether other bytes may come when it is fetched again.
+        """
         value: bytes | None = self.raw
         for offset in range(first, min(last, first + _MOST_OFFSETS) + 1):
             text = why if value else f"{why}; its bytes are with offset {first}"
@@ -145,7 +155,15 @@ class Batch:
             value = None
 
     def salvaged(self, first: int, last: int, why: str) -> list[FetchedRecord]:
-        """Return a damaged batch's records, each with its own bytes where possible."""
+        """Return a damaged batch's records, each with its own bytes where possible.
+
+        Parameters
+        ----------
+        first, last
+            Offsets wanted, both included; others of the batch are accounted for.
+        why
+            What is wrong, as the dead letter says it.
+        """
         found: list[FetchedRecord] = []
         size = 0
         try:

@@ -182,7 +182,15 @@ def _group_start(
 
 
 def bounds(consumer: KafkaConsumer, at: TopicPartition, seconds: float) -> tuple[int, int]:
-    """Return the first offset that is still there, and the one the next record will get."""
+    """Return the first offset that is still there, and the one the next record will get.
+
+    Parameters
+    ----------
+    at
+        The partition.
+    seconds
+        How long each of the two answers is waited for.
+    """
     timeout: Any = seconds * 1000
     begin = consumer.beginning_offsets([at], timeout_ms=timeout)[at]
     end = consumer.end_offsets([at], timeout_ms=timeout)[at]
@@ -194,6 +202,15 @@ def settle(assigned: AssignedPartition, start: int, begin: int, end: int, metric
 
     A log that ends before ``start`` will give its next records offsets that are accounted for
     already; no second record can have the same source, so they are passed over, and counted.
+
+    Parameters
+    ----------
+    start
+        Offset that would be read next.
+    begin, end
+        First offset that the log still has, and the one behind its last.
+    metrics
+        Counts what is lost.
     """
     if start < begin:
         report_lost(assigned, start, begin, metrics)
@@ -205,7 +222,15 @@ def settle(assigned: AssignedPartition, start: int, begin: int, end: int, metric
 
 
 def report_truncated(assigned: AssignedPartition, start: int, end: int) -> None:
-    """Log that the partition now ends before an offset that was read."""
+    """Log that the partition now ends before an offset that was read.
+
+    Parameters
+    ----------
+    start
+        Offset up to which the partition was read.
+    end
+        Offset at which its log now ends.
+    """
     log.error(
         "%s: the log was cut short at %d, but is read up to %d: the broker lost its end. "
         "What is written again below %d is counted as lost",
@@ -214,7 +239,17 @@ def report_truncated(assigned: AssignedPartition, start: int, end: int) -> None:
 
 
 def report_lost(assigned: AssignedPartition, start: int, begin: int, metrics: Metrics) -> None:
-    """Log and count the records from ``start`` up to where the log now begins."""
+    """Log and count the records from ``start`` up to where the log now begins.
+
+    Parameters
+    ----------
+    start
+        First offset lost.
+    begin
+        First offset that is still there.
+    metrics
+        Counts the records lost.
+    """
     metrics.lost.inc(begin - start)
     log.error(
         "%s: offsets %d to %d were dropped by the broker before they were read: "

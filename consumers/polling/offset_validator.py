@@ -57,6 +57,13 @@ class OffsetValidator:
     def accept(self, assigned: AssignedPartition, elements: Sequence[Element], now: float) -> float:
         """Buffer the fetched elements that continue the partition.
 
+        Parameters
+        ----------
+        elements
+            At least one, in the order of their offsets.
+        now
+            `time.monotonic`.
+
         Returns
         -------
         float

@@ -203,6 +203,17 @@ def build_request(
 
     Neither a state that the service cannot read (``renew``) nor a clock that ran ahead may end a
     stream: late readings come with the time they reached Kafka (``arrived``).
+
+    Parameters
+    ----------
+    streams
+        Their ``sent`` and ``rows`` are set here.
+    criticalities : {asset_id: criticality}
+        Of the assets that have one; the others' is medium.
+    now
+        The bridge's clock; read when left out.
+    schedules
+        Windows, conditions, resets and feedback; none when left out.
     """
     now = now or datetime.now(UTC)
     schedules = schedules or Schedules()

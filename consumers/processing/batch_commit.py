@@ -36,7 +36,19 @@ def build(
     targets: Targets,
     event_level: EventLevel,
 ) -> BatchCommit:
-    """Build the transaction of one batch, whose records all have a result or a rejection."""
+    """Build the transaction of one batch, whose records all have a result or a rejection.
+
+    Parameters
+    ----------
+    items
+        All records of the batch, each partition's in the order of its offsets.
+    streams
+        What was scored, with the states to store.
+    targets
+        Where messages go, and which results are published.
+    event_level
+        Asked for events that this bridge has not seen to open.
+    """
     commit = BatchCommit()
     streams = list(streams)
     if targets.publish == "events":

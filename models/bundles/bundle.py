@@ -94,6 +94,13 @@ class Bundle:
     def group_for(self, asset_id: str, sensor_id: str | None, feature: str | None) -> str:
         """Return the group of a stream.
 
+        Parameters
+        ----------
+        sensor_id
+            None: the stream has none.
+        feature
+            Of readings that hold this one feature alone; None: of many.
+
         Raises
         ------
         UnknownGroup

@@ -74,7 +74,13 @@ class RuleIndex:
         self._shapes = list(shapes)
 
     def find(self, asset_id: str, sensor_id: str | None, feature: str | None) -> Rule | None:
-        """Return the first rule that matches, or None."""
+        """Return the first rule that matches, or None.
+
+        Parameters
+        ----------
+        asset_id, sensor_id, feature
+            As of :meth:`models.bundles.bundle.Bundle.group_for`.
+        """
         best: tuple[int, Rule] | None = None
         sensor = sensor_id or ""
         for shape in self._shapes:

@@ -203,6 +203,13 @@ def bounded(x: Array, limit: float) -> NDArray[np.float64]:
 def number(parameter: str, value: Any, low: float, high: float) -> float:
     """Check that ``value`` is a float within [low, high].
 
+    Parameters
+    ----------
+    parameter
+        Names the value in the error.
+    low, high
+        Bounds, both allowed.
+
     Raises
     ------
     ValueError
@@ -216,7 +223,15 @@ def number(parameter: str, value: Any, low: float, high: float) -> float:
 
 
 def whole_number(parameter: str, value: Any, low: int, high: int) -> int:
-    """Check that ``value`` is an int within [low, high]; raises as :func:`number` does."""
+    """Check that ``value`` is an int within [low, high]; raises as :func:`number` does.
+
+    Parameters
+    ----------
+    parameter
+        Names the value in the error.
+    low, high
+        Bounds, both allowed.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise ValueError(f"{parameter} must be a whole number, got {value!r}")
     if not low <= value <= high:

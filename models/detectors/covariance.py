@@ -52,11 +52,19 @@ class RobustCovariance:
 
     @classmethod
     def of(cls, deviations: F64, missing_variance: F64, *, centred: bool = False) -> Self:
-        """Estimate from ``deviations`` (n, d), ``missing_variance`` (d,) added to the variances.
+        """Estimate the covariance of deviations.
 
         Scales come from the 90th percentile of absolute values and correlations from values
         clipped to them, so a few faults in the fitted data do little harm; correlations are
         shrunk as Ledoit and Wolf (2004) derive, the more the fewer the rows.
+
+        Parameters
+        ----------
+        deviations : (n, d)
+        missing_variance : (d,)
+            Added to the variances.
+        centred
+            The deviations are about zero; else their medians are taken off first.
         """
         from sklearn.covariance import ledoit_wolf
 
@@ -137,7 +145,16 @@ def missing_variance(rows: F64) -> F64:
 
 
 def thin_out(rows: F64, most: int, seed: int) -> F64:
-    """Return at most ``most`` of ``rows``, in order: one drawn from each of equal stretches."""
+    """Return at most ``most`` of ``rows``, in order: one drawn from each of equal stretches.
+
+    Parameters
+    ----------
+    rows : (n, d)
+    most
+        Rows at most.
+    seed
+        Of the draw.
+    """
     if len(rows) <= most:
         return rows
     edges = np.linspace(0, len(rows), most + 1)

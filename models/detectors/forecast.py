@@ -48,9 +48,15 @@ def fit_forecast(streams: Sequence[NDArray[np.float64]], lags: int, clip: float)
 
 @compiled
 def forecast(readings: F64, ends: I64, weights: F64) -> F64:
-    """Forecast the rows ``ends`` (n,) of ``readings`` (m, d) from the readings before each.
+    """Forecast readings from those before each; returns (n, d).
 
-    ``weights`` (lags, d, d); every row of ``ends`` has ``lags`` readings before it. Returns (n, d).
+    Parameters
+    ----------
+    readings : (m, d)
+    ends : (n,)
+        Rows to forecast; each has ``lags`` readings before it.
+    weights : (lags, d, d)
+        Of the reading before, of the one before that, ...
     """
     lags, d, _ = weights.shape
     out = np.zeros((ends.shape[0], d))

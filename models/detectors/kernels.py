@@ -75,7 +75,14 @@ def _exp_negative64(x: Any) -> Any:
 
 @compiled
 def affine(x: F64, centre: F64, matrix: F64) -> F64:
-    """Return ``(x - centre) @ matrix`` for ``x`` (n, d), ``matrix`` (d, q), as (n, q)."""
+    """Return ``(x - centre) @ matrix``, (n, q).
+
+    Parameters
+    ----------
+    x : (n, d)
+    centre : (d,)
+    matrix : (d, q)
+    """
     n, d = x.shape
     q = matrix.shape[1]
     out = np.zeros((n, q))
@@ -124,10 +131,19 @@ def forest_depths(x: F32, feature: I32, threshold: F32, leaf: F64, levels: int) 
 
 @compiled
 def forest_gains(x: F32, feature: I32, threshold: F32, expected: F64, levels: int) -> F64:
-    """Add up, by feature, the shortening of the expected path at each split.
+    """Add up, by feature, the shortening of the expected path at each split; returns (n, d).
 
-    ``expected`` (trees, 2**(levels + 1) - 1) is the path length expected at each node; the
-    feature split on is credited with the drop from a node to its child. Returns (n, d).
+    The feature split on is credited with the drop from a node to its child.
+
+    Parameters
+    ----------
+    x : (n, d)
+    feature, threshold : (trees, nodes)
+        Split on at each inner node: right where the feature is above its threshold.
+    expected : (trees, 2**(levels + 1) - 1)
+        Path length expected at each node.
+    levels
+        Depth of the trees.
     """
     gains = np.zeros((x.shape[0], x.shape[1]))
     for tree in range(feature.shape[0]):
@@ -166,9 +182,17 @@ def _kernel_terms(row: Any, vectors: Any, log_weight: Any, gamma: float, terms: 
 
 @compiled
 def kernel_magnitude(x: F64, vectors: F64, log_weight: F64, gamma: float) -> F64:
-    """Return ``-log sum_i w_i exp(-gamma |x - s_i|^2)`` per row, by log-sum-exp.
+    """Return ``-log sum_i w_i exp(-gamma |x - s_i|^2)`` per row (n,), by log-sum-exp.
 
-    ``x`` (n, d), ``vectors`` (d, m), ``log_weight`` (m,); returns (n,).
+    Parameters
+    ----------
+    x : (n, d)
+    vectors : (d, m)
+        The support vectors ``s_i``, one per column.
+    log_weight : (m,)
+        Logarithms of ``w_i``.
+    gamma
+        Inverse of the kernel's squared width.
     """
     n = len(x)
     m = vectors.shape[1]
@@ -185,9 +209,12 @@ def kernel_magnitude(x: F64, vectors: F64, log_weight: F64, gamma: float) -> F64
 
 @compiled
 def kernel_gaps(x: F64, vectors: F64, log_weight: F64, gamma: float) -> F64:
-    """How far each row lies from the mean of the vectors, weighted by their part in its sum.
+    """How far each row lies from the mean of the vectors, weighted by their part in it; (n, d).
 
-    Arguments as of :func:`kernel_magnitude`; returns (n, d).
+    Parameters
+    ----------
+    x, vectors, log_weight, gamma
+        As of :func:`kernel_magnitude`.
     """
     n, d = x.shape
     m = vectors.shape[1]

@@ -226,6 +226,15 @@ def whitened_error(readings: F64, ends: I64, reconstruction: F32 | F64, whitenin
     """Return the root mean square of ``(reading - reconstruction) @ whitening``, (n,).
 
     Divided by its largest term before squaring, so that no finite reading overflows.
+
+    Parameters
+    ----------
+    readings : (m, d)
+    ends : (n,)
+        Rows of ``readings`` that were reconstructed.
+    reconstruction : (n, d)
+    whitening : (d, d)
+        Makes errors uncorrelated, of variance one.
     """
     d = readings.shape[1]
     out = np.empty(ends.shape[0])

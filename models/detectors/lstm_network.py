@@ -102,10 +102,21 @@ def train(
     plan: Plan,
     report: Callable[[int, dict[str, float]], None],
 ) -> tuple[Weights, list[dict[str, float]]]:
-    """Train on the windows of ``rows`` (m, d), clipped, that end at ``training``.
+    """Train on windows, each given by the row that it ends at.
 
     Stops after ``patience`` epochs without a better validation loss, and returns the weights of
-    the best epoch with the history. ``report(epoch, figures)`` is called after each epoch.
+    the best epoch with the history.
+
+    Parameters
+    ----------
+    rows : (m, d)
+        Scaled and clipped.
+    training, validation : (n,)
+        Rows at which windows end.
+    plan
+        Sizes, epochs, seed and device.
+    report
+        Called with epoch and figures after each epoch.
     """
     device = _device(plan.device)
     draw = np.random.default_rng(plan.seed)

@@ -202,7 +202,17 @@ def _cost(rates: BurstRates, faults: Sequence[Floats]) -> float:
 
 
 def opening(rarities: Floats, level: float, rule: OpeningRule) -> int | None:
-    """Return the index at which an incident opens in ``-log10 p`` (n,); None where none does."""
+    """Return the index at which an incident opens in ``-log10 p`` (n,); None where none does.
+
+    Parameters
+    ----------
+    rarities : (n,)
+        ``-log10 p`` of the readings, in order.
+    level
+        From which on a reading is anomalous.
+    rule
+        How many of them, or how rare a one, open an incident.
+    """
     hits = quiet = 0
     peak = 0.0
     for i, rarity in enumerate(rarities.tolist()):

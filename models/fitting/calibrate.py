@@ -47,8 +47,18 @@ def calibrate(
 ) -> dict[str, Calibration]:
     """Fit a calibration for every subset of detectors that can be present.
 
-    ``slow`` says whether the magnitude smoothed over some twenty readings has a say, ``swiftness``
-    how much the newest reading weighs in the other one.
+    Parameters
+    ----------
+    detectors
+        Their names.
+    found
+        Magnitudes of readings that their detector never saw.
+    how
+        Parameters of the adaptive tail.
+    slow
+        Whether the magnitude smoothed over some twenty readings has a say.
+    swiftness
+        How much the newest reading weighs in the other one.
 
     Raises
     ------
@@ -185,7 +195,16 @@ def settled(values: Floats) -> Floats:
 
 
 def ewma(values: Floats, start: float, weight: float = ALPHA) -> Floats:
-    """Return the exponentially weighted mean of (n,), from ``start``; the newest has ``weight``."""
+    """Return the exponentially weighted mean of (n,), from ``start``; the newest has ``weight``.
+
+    Parameters
+    ----------
+    values : (n,)
+    start
+        Mean before the first.
+    weight
+        Of the newest value, in (0, 1].
+    """
     from scipy.signal import lfilter
 
     out: Floats = lfilter([weight], [1.0, weight - 1.0], values, zi=[(1.0 - weight) * start])[0]
@@ -193,7 +212,17 @@ def ewma(values: Floats, start: float, weight: float = ALPHA) -> Floats:
 
 
 def adapted(cal: Calibration, fast: Floats, how: AdaptationParams | None) -> Floats:
-    """Adapt fast magnitudes (n,) as a stream past its start does: maxima over its stretch, (n,)."""
+    """Adapt fast magnitudes (n,) as a stream past its start does: maxima over its stretch, (n,).
+
+    Parameters
+    ----------
+    cal
+        Gives median and gate.
+    fast : (n,)
+        Magnitudes of one stream, in order.
+    how
+        Parameters of the adaptive tail; None: it does not adapt.
+    """
     follower = AdaptiveTail(cal.median, age=how.start if how else 0)
     return np.array([follower.step(value, cal, how)[1] for value in fast.tolist()])
 
@@ -202,6 +231,15 @@ def scores(cal: Calibration, found: OutOfFold, how: AdaptationParams) -> dict[st
     """Score readings never fitted on: each detector's, and ``final_score`` of fresh streams.
 
     (n,) each, over the readings that all of the subset's detectors have a say on.
+
+    Parameters
+    ----------
+    cal
+        Of one subset of detectors.
+    found
+        Magnitudes of readings that their detector never saw.
+    how
+        Parameters of the adaptive tail.
     """
     series = _by_name(cal, found)
     out = {

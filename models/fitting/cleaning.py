@@ -62,9 +62,17 @@ def clean(
     names: Sequence[str],
     imputed: Callable[[int], int] = lambda width: 0,
 ) -> Cleaned:
-    """Find the garbage in training data (n_i, d), fill or leave it out.
+    """Find the garbage in training data, fill or leave it out.
 
-    ``imputed`` says how many of so many features a reading may lack and still be used.
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+    timestamps : list of (n_i,), or None
+        Of their readings, where they are known.
+    names : (d,)
+        Of the features.
+    imputed
+        How many of so many features a reading may lack and still be used.
 
     Raises
     ------

@@ -44,7 +44,17 @@ Fit = Callable[[Sequence[tuple[int, Floats]]], tuple[Preprocessing, dict[str, De
 
 
 def make_folds(lengths: Sequence[int], folds: int, by_stream: bool) -> list[list[Part]]:
-    """Choose what each fold holds out: blocks of time, or whole streams dealt out in turn."""
+    """Choose what each fold holds out: blocks of time, or whole streams dealt out in turn.
+
+    Parameters
+    ----------
+    lengths
+        Readings of each stream.
+    folds
+        How many.
+    by_stream
+        Hold out whole streams instead of blocks of each.
+    """
     out: list[list[Part]] = [[] for _ in range(folds)]
     for i, n in enumerate(lengths):
         if by_stream:
@@ -79,7 +89,15 @@ def training_parts(lengths: Sequence[int], held: Sequence[Part]) -> list[Part]:
 def raw_magnitudes(
     detectors: dict[str, Detector], rows: Array, start: int, end: int
 ) -> dict[str, Floats]:
-    """Return each detector's magnitude of ``rows[start:end]``; NaN where no window fits."""
+    """Return each detector's magnitude of ``rows[start:end]``; NaN where no window fits.
+
+    Parameters
+    ----------
+    rows : (n, d)
+        Scaled readings of one stream.
+    start, end
+        Those to score; a window may reach back before ``start``.
+    """
     out: dict[str, Floats] = {}
     for name, detector in detectors.items():
         w = detector.window
@@ -123,7 +141,16 @@ def out_of_fold(streams: Sequence[Floats], found: Sequence[FoldResult]) -> OutOf
 
 
 def held_out(streams: Sequence[Floats], held: Sequence[Part], fit: Fit) -> FoldResult:
-    """Carry out one fold: fit on all but ``held``, then score ``held``."""
+    """Carry out one fold: fit on all but ``held``, then score ``held``.
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+    held
+        Parts that are left out of the fit, and scored.
+    fit
+        Fits on parts; returns preprocessing and detectors.
+    """
     lengths = [len(s) for s in streams]
     training = [
         (p.stream, streams[p.stream][p.start : p.end]) for p in training_parts(lengths, held)

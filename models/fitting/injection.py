@@ -84,7 +84,21 @@ def inject(values: Floats, fault: Fault, spread: Floats, rng: np.random.Generato
 def steps(
     n: int, d: int, sizes: Sequence[float], count: int, length: int, rng: np.random.Generator
 ) -> Iterator[Fault]:
-    """Yield ``count`` steps of each size at random times of (n, d) readings, in 1 to 3 features."""
+    """Yield ``count`` steps of each size at random times of (n, d) readings, in 1 to 3 features.
+
+    Parameters
+    ----------
+    n, d
+        Shape of the readings that they are for.
+    sizes
+        In standard deviations.
+    count
+        Steps of each size.
+    length
+        Readings that a step lasts.
+    rng
+        Draws times, features and signs.
+    """
     for size in sizes:
         for _ in range(count):
             start = int(rng.integers(0, max(n - length, 1)))

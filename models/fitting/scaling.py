@@ -39,6 +39,14 @@ class Scales:
 def check_training(values: Sequence[Array], names: Sequence[str], least: int) -> list[Floats]:
     """Training data as float arrays, refused by name where it cannot be used.
 
+    Parameters
+    ----------
+    values : list of (n_i, d)
+    names : (d,)
+        Of the features.
+    least
+        Readings needed, of all streams together.
+
     Raises
     ------
     TrainingError
@@ -74,7 +82,13 @@ def robust_spread(values: Floats) -> Floats:
 def fit_scales(streams: list[Floats], names: Sequence[str], fate: str = "not used") -> Scales:
     """Centre, spread and drift of each feature; constant and nearly constant ones are dropped.
 
-    ``fate`` ends the note on each of those.
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+    names : (d,)
+        Of the features.
+    fate
+        Ends the note on each feature dropped.
     """
     pooled = np.concatenate(streams)
     center = np.median(pooled, axis=0)
@@ -135,13 +149,21 @@ def step_correlation(streams: list[Floats]) -> Floats:
 def decorrelation(
     rows: Floats, ratio: Floats, together: Floats, shrinkage: float = SHRINKAGE
 ) -> Floats | None:
-    """Return the symmetric transform (d, d) that decorrelates scaled rows (n, d).
+    """Return the symmetric transform (d, d) that decorrelates scaled rows.
 
-    ``ratio`` (spread over scale, (d,)) says how much of the scale is the readings' own spread,
-    which correlates as they do; the rest is drift, which correlates as block means move
-    (``together``). The matrix is shrunk, so that no direction is blown up by more than one
-    over the root of ``shrinkage``. None where there are too few readings or too many features to
-    estimate it.
+    The matrix is shrunk, so that no direction is blown up by more than one over the root of
+    ``shrinkage``. None where there are too few readings or too many features to estimate it.
+
+    Parameters
+    ----------
+    rows : (n, d)
+    ratio : (d,)
+        Spread over scale: how much of the scale is the readings' own spread, which correlates as
+        they do. The rest is drift.
+    together : (d, d)
+        Correlation of drift: how block means move.
+    shrinkage
+        Share of the identity in the correlation, in [0, 1].
     """
     n, d = rows.shape
     if d < 2 or d > _WIDEST_MIX or n < 10 * d:
@@ -173,6 +195,14 @@ def baseline_helps(streams: list[Floats], spread: Floats, readings: int) -> bool
 
     Compares, over streams and features in units of spread, the variance of (mean of the rest -
     mean of the first readings) with that of (mean of the rest - the group's mean).
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+    spread : (d,)
+        Of each feature.
+    readings
+        How many first ones would make a baseline.
     """
     usable = [s for s in streams if len(s) >= 2 * readings]
     if len(usable) < 3:

@@ -89,6 +89,14 @@ def forecast_surplus(streams: Sequence[Floats], shrinkage: float, lags: int) -> 
 
     Far above one where what follows a reading is not what followed it before: the forecast then
     knows its training data and nothing else.
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+    shrinkage
+        Of the correlation, see :func:`models.fitting.tolerance.fit_rows`.
+    lags
+        Readings that a forecast looks back.
     """
     folds = later_blocks(streams)
     if not folds:

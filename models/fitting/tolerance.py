@@ -103,6 +103,14 @@ def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> 
     """Return the largest shrinkage of the correlation that costs no faults.
 
     The first if unknown.
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+    horizon
+        Readings that tolerated drift is carried on for.
+    seed
+        Of the faults injected.
     """
     folds = later_blocks(streams)
     if not folds:
@@ -164,7 +172,16 @@ def _trial(
 def fit_rows(
     streams: list[Floats], horizon: int, shrinkage: float
 ) -> tuple[Callable[[Floats], Floats], Floats]:
-    """Return what turns readings (n, d) into decorrelated rows; and each feature's spread (d,)."""
+    """Return what turns readings (n, d) into decorrelated rows; and each feature's spread (d,).
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+    horizon
+        Readings that drift is tolerated for: widens the scales.
+    shrinkage
+        Share of the identity in the correlation.
+    """
     pooled = np.concatenate(streams)
     spread = robust_spread(pooled)
     # a feature may stand still in all blocks but those it is tried on
@@ -184,7 +201,13 @@ def fit_rows(
 def fit_distance(
     streams: list[Floats], horizon: int, shrinkage: float
 ) -> tuple[Callable[[Floats], Floats], Floats]:
-    """Squared distance of decorrelated readings, as a logarithm; and each feature's spread (d,)."""
+    """Squared distance of decorrelated readings, as a logarithm; and each feature's spread (d,).
+
+    Parameters
+    ----------
+    streams, horizon, shrinkage
+        As of :func:`fit_rows`.
+    """
     rows, spread = fit_rows(streams, horizon, shrinkage)
 
     def score(values: Floats) -> Floats:

@@ -39,7 +39,19 @@ class Registry(Protocol):
         example: Any = None,
         output_example: Any = None,
     ) -> str:
-        """Keep a copy of the bundle in ``folder``; returns its version."""
+        """Keep a copy of a bundle; returns its version.
+
+        Parameters
+        ----------
+        folder
+            The bundle.
+        run_id
+            Of the training that made it, where runs are kept.
+        tags
+            Notes on the version.
+        example, output_example
+            A few readings as the pyfunc model takes them, and its answer.
+        """
 
     def alias(self, name: str) -> str | None:
         """Return the version an alias points at; None when it points at nothing."""
@@ -51,7 +63,13 @@ class Registry(Protocol):
         """Make an alias point at nothing; no error when it already does."""
 
     def tag(self, version: str, key: str, value: str) -> None:
-        """Write a note on a version."""
+        """Write a note on a version.
+
+        Parameters
+        ----------
+        key, value
+            An earlier note of this key is replaced.
+        """
 
     def fetch(self, version: str, into: Path) -> Path:
         """Return the bundle's folder below ``into``, copied there unless a whole copy is there."""
@@ -62,7 +80,17 @@ class Registry(Protocol):
     def runs(
         self, limit: int = 20, page: str | None = None, model_name: str | None = None
     ) -> dict[str, Any]:
-        """List training runs, newest first: ``{"enabled", "runs", "next_page", "message"?}``."""
+        """List training runs, newest first: ``{"enabled", "runs", "next_page", "message"?}``.
+
+        Parameters
+        ----------
+        limit
+            Runs in one page.
+        page
+            ``next_page`` of the answer before; None: the first.
+        model_name
+            Only runs of this detector.
+        """
 
 
 def open_registry(mlflow_uri: str | None, experiment: str, var_dir: Path) -> Registry:
@@ -107,7 +135,13 @@ class FileRegistry:
         example: Any = None,
         output_example: Any = None,
     ) -> str:
-        """See :class:`Registry`; the examples are MLflow's and are not kept here."""
+        """See :class:`Registry`; the examples are MLflow's and are not kept here.
+
+        Parameters
+        ----------
+        folder, run_id, tags, example, output_example
+            As of :meth:`Registry.register`.
+        """
         home = self.root / "versions"
         with draft_folder(home) as draft:
             shutil.copytree(folder, draft / "bundle")
@@ -142,7 +176,13 @@ class FileRegistry:
         self._alias_file(name).unlink(missing_ok=True)
 
     def tag(self, version: str, key: str, value: str) -> None:
-        """Store a tag of a version."""
+        """Store a tag of a version.
+
+        Parameters
+        ----------
+        version, key, value
+            As of :meth:`Registry.tag`.
+        """
         about = self._about(version)
         about["tags"][key] = value
         path = self.root / "versions" / version / "version.json"
@@ -173,7 +213,13 @@ class FileRegistry:
     def runs(
         self, limit: int = 20, page: str | None = None, model_name: str | None = None
     ) -> dict[str, Any]:
-        """List training runs; files keep none."""
+        """List training runs; files keep none.
+
+        Parameters
+        ----------
+        limit, page, model_name
+            As of :meth:`Registry.runs`.
+        """
         return {
             "enabled": False,
             "message": "MLflow is off (MLFLOW_ENABLED=false), so no runs are kept",

@@ -94,6 +94,17 @@ def import_folder(
     """Copy a bundle's folder into the store as ``<MODEL_NAME>:v<version>-<digest>``.
 
     Makes that ``:latest``, which is what a Bento packs.
+
+    Parameters
+    ----------
+    folder
+        The bundle.
+    version
+        The registry's.
+    labels
+        Notes on the model in the store.
+    home
+        The store; BentoML's own when left out.
     """
     set_up_mlflow()
     import bentoml  # late: a second and a half that only an import into the store needs

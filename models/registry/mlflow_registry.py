@@ -169,7 +169,13 @@ class MlflowRegistry:
         example: Any = None,
         output_example: Any = None,
     ) -> str:
-        """Log the bundle as a pyfunc model of ``run_id`` (or a run of its own), register it."""
+        """Log the bundle as a pyfunc model of ``run_id`` (or a run of its own), register it.
+
+        Parameters
+        ----------
+        folder, run_id, tags, example, output_example
+            As of :meth:`models.registry.base.Registry.register`.
+        """
         experiment_id = self.prepare()
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
@@ -231,7 +237,13 @@ class MlflowRegistry:
 
     @translated
     def tag(self, version: str, key: str, value: str) -> None:
-        """Store a tag of a version."""
+        """Store a tag of a version.
+
+        Parameters
+        ----------
+        version, key, value
+            As of :meth:`models.registry.base.Registry.tag`.
+        """
         self.client.set_model_version_tag(self.name, version, key, value)
 
     @translated
@@ -284,6 +296,11 @@ class MlflowRegistry:
         """List training runs; see :class:`models.registry.base.Registry`.
 
         The work is in :mod:`models.registry.mlflow_runs`.
+
+        Parameters
+        ----------
+        limit, page, model_name
+            As of :meth:`models.registry.base.Registry.runs`.
         """
         from models.registry.mlflow_runs import training_runs
 

@@ -16,7 +16,13 @@ VERDICT_TAG = "verdict"
 
 
 def load_version(registry: Registry, version: str, cache: Path) -> Bundle:
-    """Return a registered bundle, fetched where it is not cached."""
+    """Return a registered bundle, fetched where it is not cached.
+
+    Parameters
+    ----------
+    cache
+        Folder of the bundles fetched before.
+    """
     return Bundle.load(registry.fetch(version, cache))
 
 
@@ -30,7 +36,15 @@ class Champion:
 
 
 def load_champion(registry: Registry, cache: Path, known: Champion | None = None) -> Champion:
-    """Return the champion of this moment; ``known`` itself where it still is the one."""
+    """Return the champion of this moment; ``known`` itself where it still is the one.
+
+    Parameters
+    ----------
+    cache
+        Folder of the bundles fetched before.
+    known
+        The champion as it was: not loaded again where it still is the one.
+    """
     version = registry.alias(CHAMPION)
     if known is not None and known.version == version:
         return known
@@ -47,6 +61,13 @@ def promote(registry: Registry, version: str, why: str) -> str | None:
     """Make ``version`` champion; return the champion before it.
 
     What it replaced is noted on the version, so that it can be taken back.
+
+    Parameters
+    ----------
+    version
+        To make champion.
+    why
+        The verdict, noted on the version.
     """
     before = registry.alias(CHAMPION)
     if before == version:
@@ -62,7 +83,15 @@ def promote(registry: Registry, version: str, why: str) -> str | None:
 
 
 def challenge(registry: Registry, version: str, why: str) -> None:
-    """Keep ``version`` as the challenger, with the reason why it is not champion."""
+    """Keep ``version`` as the challenger, with the reason why it is not champion.
+
+    Parameters
+    ----------
+    version
+        To keep as challenger.
+    why
+        The verdict, noted on the version.
+    """
     registry.tag(version, VERDICT_TAG, why[:500])
     registry.set_alias(CHALLENGER, version)
 

@@ -116,7 +116,14 @@ class Smoother:
     def update(self, fast: float, cal: Calibration, held: bool) -> float:
         """Take in a reading's combined magnitude; return the larger of swift and slow.
 
-        ``held`` keeps the slow one at its median: what is left of an excursion is no alarm.
+        Parameters
+        ----------
+        fast
+            The magnitude, in decades.
+        cal
+            Gives the median and the weight of the newest reading.
+        held
+            Keep the slow one at its median: what is left of an excursion is no alarm.
         """
         clipped = fast if fast < CLIP else CLIP
         self.quick += QUICK_ALPHA * (clipped - self.quick)
@@ -188,7 +195,21 @@ class QuantileTracker:
     def update(
         self, m: float, cal: Calibration, how: AdaptationParams, recovered: bool, accept: int
     ) -> float:
-        """Take in a magnitude; return it less the offset, over the stretch, as both were."""
+        """Take in a magnitude; return it less the offset, over the stretch, as both were.
+
+        Parameters
+        ----------
+        m
+            The magnitude, in decades.
+        cal
+            Gives median and gate.
+        how
+            The tracker's parameters.
+        recovered
+            The magnitude is of a stream that is back from an excursion.
+        accept
+            Readings beyond the gate after which their level is the new normal; 0: never.
+        """
         u = self.relative(m, cal)
         stretch = math.exp(self.log_stretch)
         young = self.age < how.start

@@ -78,7 +78,17 @@ class FirstReadings:
 
     @classmethod
     def alike(cls, count: int, level: Floats, pre: Preprocessing) -> FirstReadings:
-        """``count`` readings of which only the mean (d,) is known, in own units."""
+        """``count`` readings of which only the mean (d,) is known, in own units.
+
+        Parameters
+        ----------
+        count
+            How many readings.
+        level : (d,)
+            Their mean, in own units.
+        pre
+            Scales them.
+        """
         first = cls.none(len(level))
         for _ in range(count):
             first.add(level, pre)

@@ -57,7 +57,17 @@ class CalibratedScores:
         )
 
     def put(self, mask: NDArray[np.bool_], cal: Calibration, raw: Mapping[str, Array]) -> None:
-        """Calibrate the rows of ``mask``, whose raw magnitudes are given."""
+        """Calibrate the rows of ``mask``, whose raw magnitudes are given.
+
+        Parameters
+        ----------
+        mask : (n,)
+            The rows meant.
+        cal
+            Of the detectors that have a say on them.
+        raw : {detector: (rows,)}
+            Their magnitudes.
+        """
         decades = cal.decades(raw)
         fast = cal.combined(decades).tolist()
         rows = np.flatnonzero(mask).tolist()

@@ -60,6 +60,15 @@ def run(
 
     Yields lists of detector calls; send back their answers, as arrays in the same order. A
     stream that cannot be scored at all gets an error entry for every reading.
+
+    Parameters
+    ----------
+    model_set
+        Of the group of all the streams.
+    works
+        Readings to score, each stream's with state and window.
+    policy
+        Budgets, adaptation and the rest.
     """
     width = model_set.window if model_set.window > 1 else 0
     gap = (model_set.gap_s(policy), policy.gap_factor if policy.gap_s is None else None)
@@ -137,7 +146,13 @@ def _prepare(
 def score(
     model_set: ModelSet, works: Sequence[StreamWork], policy: ScoringPolicy | None = None
 ) -> list[StreamOutcome]:
-    """Drive :func:`run` with the model set's own detectors."""
+    """Drive :func:`run` with the model set's own detectors.
+
+    Parameters
+    ----------
+    model_set, works, policy
+        As of :func:`run`.
+    """
     steps = run(model_set, works, policy or ScoringPolicy())
     try:
         calls = next(steps)

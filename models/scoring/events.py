@@ -20,7 +20,17 @@ _SPACE = uuid.UUID("8d0d1c6a-2f0b-5a57-9a0e-6c3f4a4f7b11")
 
 
 def event_id(asset_id: str, sensor_id: str | None, feature: str | None, kind: str, at: str) -> str:
-    """Return an id that is the same for the same stream, kind and opening time, everywhere."""
+    """Return an id that is the same for the same stream, kind and opening time, everywhere.
+
+    Parameters
+    ----------
+    asset_id, sensor_id, feature
+        The stream.
+    kind
+        Of anomaly.
+    at
+        When it opened, ISO 8601.
+    """
     parts = [asset_id, sensor_id or "", feature or "", kind, at]
     return str(uuid.uuid5(_SPACE, "\x1f".join(parts)))
 
@@ -88,6 +98,19 @@ def advance(
     stream: tuple[str, str | None, str | None],
 ) -> tuple[Event | None, dict[str, Any] | None]:
     """Apply one reading to the stream's event.
+
+    Parameters
+    ----------
+    event
+        The one that is open before this reading.
+    anomalous, kind, magnitude
+        The verdict on the reading, the kind of anomaly, and its magnitude in decades.
+    at
+        The reading's time.
+    silence_s
+        Seconds without an anomaly after which the event is over.
+    stream : (asset_id, sensor_id, feature)
+        Goes into the id of an event that opens.
 
     Returns
     -------

@@ -179,7 +179,17 @@ def _at(rate: float, rarities: Sequence[float]) -> float:
 
 
 def raised_by(false_alarms: int, step: float = RAISE, most: float = MOST_RAISED) -> float:
-    """Return the decades more that an asset's incidents ask after so many false alarms."""
+    """Return the decades more that an asset's incidents ask after so many false alarms.
+
+    Parameters
+    ----------
+    false_alarms
+        Reported of the asset lately.
+    step
+        Decades that each adds.
+    most
+        Decades that they add together at most.
+    """
     return min(step * false_alarms, most)
 
 

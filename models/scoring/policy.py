@@ -68,8 +68,14 @@ class ScoringPolicy:
     ) -> OpeningRule | None:
         """Return what opens an incident of such an asset; None: every event does.
 
-        ``raised`` is by how many decades more rare peaks must be than the budget asks, or without
-        rates than an alarm.
+        Parameters
+        ----------
+        rates
+            How often normal operation makes bursts; None: not known.
+        criticality
+            Of the asset.
+        raised
+            Decades by which peaks must be rarer than the budget asks; without rates, than an alarm.
         """
         if rates is None:
             asked = raised - math.log10(self._budget(criticality))

@@ -157,6 +157,15 @@ class Level:
         """Take in whether a reading is ``near`` this level; whether the stream has come back.
 
         As long as with any event: after some readings and a silence, or many readings.
+
+        Parameters
+        ----------
+        near
+            Whether the reading is near this level.
+        at
+            Its time, in seconds since 1970.
+        silence_s
+            Seconds away that end it.
         """
         if near:
             self.away = max(self.away - 1, 0)
@@ -220,14 +229,36 @@ class Settling:
         return rows - np.stack(known)[nearest], (nearest + first).tolist()
 
     def take(self, row: Floats, near: int, beyond: bool, half: int) -> Level32 | None:
-        """Take in a scaled row (d,); return a level that the stream settles at."""
+        """Take in a scaled row (d,); return a level that the stream settles at.
+
+        Parameters
+        ----------
+        row : (d,)
+            The scaled reading.
+        near
+            Index of the level that it is near; negative: the stream's own.
+        beyond
+            Whether it lies beyond the gate.
+        half
+            Readings of half a stretch; 0: no level is settled at.
+        """
         if len(self.levels) >= MOST_LEVELS or len(row) > WIDEST or not half:
             return None
         former = np.zeros(len(row)) if near < 0 else self.levels[near].at.astype(np.float64)
         return self.stretch.take(row, beyond, half, former)
 
     def left(self, near: int, at: float, silence_s: float) -> Level | None:
-        """Take in which level a reading within the gate is at; return one that is left for good."""
+        """Take in which level a reading within the gate is at; return one that is left for good.
+
+        Parameters
+        ----------
+        near
+            Index of the level that the reading is near; negative: the stream's own.
+        at
+            Its time, in seconds since 1970.
+        silence_s
+            Seconds away that end a level.
+        """
         over = [
             level
             for index, level in enumerate(self.levels)

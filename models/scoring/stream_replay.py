@@ -74,7 +74,19 @@ def replay(
 def carried(
     window: list[Reading], part: Sequence[Reading], results: Sequence[dict[str, Any]], length: int
 ) -> list[Reading]:
-    """Return the window as the bridge keeps it, by the marks on the results."""
+    """Return the window as the bridge keeps it, by the marks on the results.
+
+    Parameters
+    ----------
+    window
+        Past readings before this part, oldest first.
+    part
+        Readings that were scored.
+    results
+        One per reading.
+    length
+        Past readings to keep.
+    """
     kept = list(window)
     for point, result in zip(part, results, strict=True):
         mark = result.get("metadata", {}).get("window")

@@ -135,7 +135,19 @@ class StreamState:
         return ended
 
     def settle(self, at: Level32, time: datetime, median: float, event: Event) -> Level:
-        """Settle at a level; the event is persistent from now on, and the tail begins anew."""
+        """Settle at a level; the event is persistent from now on, and the tail begins anew.
+
+        Parameters
+        ----------
+        at : (d,)
+            The level, in scaled units.
+        time
+            Of the reading that settles it.
+        median
+            The tail's, from which it starts again.
+        event
+            The one that is persistent from now on.
+        """
         opened = self.burst.opened if self.burst and self.burst.event == event.id else None
         level = Level(at, time.isoformat(), event, opened)
         self.settling.levels.append(level)
@@ -190,6 +202,17 @@ class StreamState:
 
         Under another bundle the tail is restarted and its levels are left; time, events and (for
         the same features) baseline and level stay.
+
+        Parameters
+        ----------
+        data
+            None: a new stream.
+        version
+            Of the bundle in force.
+        pre
+            Of the stream's group.
+        median
+            From which a fresh tail starts.
 
         Raises
         ------

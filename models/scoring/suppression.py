@@ -105,7 +105,13 @@ class MaintenanceWindow:
             _rule(self.rrule, self.time_zone, self._local(self.start))
 
     def concerns(self, asset_id: str, sensor_id: str | None, group: str) -> bool:
-        """Return whether it is about a stream."""
+        """Return whether it is about a stream.
+
+        Parameters
+        ----------
+        asset_id, sensor_id, group
+            Of the stream; each must fit the window's pattern.
+        """
         return (
             _fits(self.asset_id, asset_id)
             and _fits(self.sensor_id, sensor_id or "")
@@ -266,7 +272,16 @@ class Suppressor:
     ) -> dict[str, Any] | None:
         """Return why a reading is suppressed, as its metadata says it; None: it is not.
 
-        A ``late`` reading changes no ``state``.
+        Parameters
+        ----------
+        state
+            Whether the machine is off, and since when; it is brought up to date.
+        at
+            The reading's time.
+        features
+            Its values by name.
+        late
+            It is older than the newest: it changes no ``state``.
         """
         off = self._off(OffState.from_list(state.to_list()) if late else state, at, features)
         for window in self._windows:
@@ -341,10 +356,17 @@ class Suppression:
         conditions: Iterable[Mapping[str, Any]],
         effect: str,
     ) -> Suppression:
-        """Read rows of the database; ``effect`` is the column that a window must have set.
+        """Read rows of the database.
 
         A row that plain SQL made and that cannot be used costs no other: it is left out, and its
         error logged.
+
+        Parameters
+        ----------
+        windows, conditions
+            The rows.
+        effect
+            The column that a window must have set.
         """
         refused: list[str] = []
         planned = _usable(_window_of, (row for row in windows if row[effect]), refused)
@@ -393,7 +415,16 @@ def _log_once(message: str) -> None:
 def suppressed_rows(
     suppressor: Suppressor, times: Sequence[datetime], rows: Iterable[Mapping[str, float]]
 ) -> list[bool]:
-    """Return which readings of one stream (n,), in time order, are suppressed."""
+    """Return which readings of one stream (n,), in time order, are suppressed.
+
+    Parameters
+    ----------
+    suppressor
+        What concerns the stream.
+    times : (n,)
+    rows : (n,)
+        Features by name.
+    """
     state = OffState()
     return [
         suppressor.take(state, at, row) is not None for at, row in zip(times, rows, strict=True)

@@ -218,7 +218,17 @@ def fit_tail(
 
 
 def cluster_size(series: list[Floats], start: float, apart: int = APART) -> float:
-    """Return the mean number of exceedances in a cluster (the runs estimator)."""
+    """Return the mean number of exceedances in a cluster (the runs estimator).
+
+    Parameters
+    ----------
+    series : list of (n_i,)
+        Magnitudes in time order.
+    start
+        From which on a value exceeds.
+    apart
+        Readings that separate two clusters.
+    """
     exceed = clusters = 0
     for values in series:
         at = np.flatnonzero(values > start)

@@ -204,9 +204,21 @@ def prepare(
 ) -> PreparedStream:
     """Bring one stream's readings into the detectors' form.
 
-    ``width`` is the window detector's, 0 without one; a pause longer than ``gap_s``, or than
-    ``gap_factor`` of the stream's own steps where that is given, is a gap. Changes ``state`` only:
-    its time, its baseline, and what was told.
+    Changes ``state`` only: its time, its baseline, and what was reported.
+
+    Parameters
+    ----------
+    pre
+        Of the stream's group.
+    width
+        Readings of a window; 0: no detector looks at windows.
+    state, work
+        The stream's state, and its readings with their past.
+    gap_s, gap_factor
+        A pause longer than so many seconds is a gap, or where the factor is given, one longer than
+        so many of the stream's own steps.
+    group
+        Names the model set in errors.
     """
     past = [] if state.window_ends else _past(pre, work.window)
     given = work.criticality

@@ -79,7 +79,17 @@ class ProgressDisplay:
         return report
 
     def step(self, part: str, stage: str, done: int, total: int, figures: dict[str, float]) -> None:
-        """Show one step."""
+        """Show one step.
+
+        Parameters
+        ----------
+        part, stage
+            What is shown as one bar: group or asset, and what is done of it.
+        done, total
+            How much of the stage is done.
+        figures
+            Shown beside the bar, by name.
+        """
         with self._lock:
             self._draw(part, stage, done, total, figures)
         if self._listener is not None:

@@ -66,7 +66,16 @@ def counts_up(x: Floats) -> bool:
 
 
 def of_sensor(x: Floats, garbage: NDArray[np.bool_], rows: Rows) -> list[Finding]:
-    """Return all findings on one sensor; garbage is looked at first and then left out."""
+    """Return all findings on one sensor; garbage is looked at first and then left out.
+
+    Parameters
+    ----------
+    x : (n,)
+    garbage : (n,)
+        Which of them are error codes and the like.
+    rows : (n,)
+        Their numbers in the file.
+    """
     absent = np.isnan(x)
     found = [*_missing(absent, rows), *_garbage(x, garbage, rows)]
     clean = np.where(garbage, np.nan, x)

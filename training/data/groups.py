@@ -72,7 +72,15 @@ def group_streams(
 
 
 def by_rules(data: TrainingData, rules: Sequence[Rule], only: str | None = None) -> Grouping:
-    """Deal the streams out by rules; streams that match none are left out, with a note."""
+    """Deal the streams out by rules; streams that match none are left out, with a note.
+
+    Parameters
+    ----------
+    rules
+        The first that matches counts.
+    only
+        The group that is trained alone; other groups may have no stream then. Empty: none is.
+    """
     found: dict[str, list[int]] = {rule.group: [] for rule in rules}
     stray, index = 0, RuleIndex(rules)
     for i, stream in enumerate(data.streams):
@@ -96,6 +104,13 @@ def for_group(data: TrainingData, bundle: Bundle, group: str) -> Grouping:
     """Return the streams of one group of an existing bundle, by that bundle's rules.
 
     A bare matrix has no names to go by: it belongs to the group that was named.
+
+    Parameters
+    ----------
+    bundle
+        Its rules decide.
+    group
+        One of the bundle's.
 
     Raises
     ------

@@ -115,7 +115,21 @@ def to_streams(
     suppression: Suppression | None = None,
     judgements: Judgements | None = None,
 ) -> TrainingData:
-    """Arrange stored readings, stream after stream, in arrays; NaN where a feature was not sent."""
+    """Arrange stored readings, stream after stream, in arrays; NaN where a feature was not sent.
+
+    Parameters
+    ----------
+    readings
+        In the order of time, streams mixed.
+    source
+        Where they come from; what is left out is added to it.
+    keep_events
+        Keep the readings of lasting alarms, too.
+    suppression
+        Maintenance windows and machine-off conditions whose readings are left out.
+    judgements
+        What people reported of these readings.
+    """
     judgements = judgements or Judgements()
     columns: dict[str, int] = {}
     streams: dict[tuple[str, str | None, str | None], _Growing] = {}

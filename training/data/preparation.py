@@ -179,6 +179,15 @@ def counters(parts: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
 def note_on_counters(gone: Sequence[str], names: Sequence[str], what: str) -> str:
     """Return the note on features left out since they only rise.
 
+    Parameters
+    ----------
+    gone
+        The features that only rise.
+    names
+        All features.
+    what
+        Names the data in the note.
+
     Raises
     ------
     TrainingError

@@ -101,7 +101,15 @@ def _entry(kind: type[T], entry: Any, number: str) -> T:
 
 
 def suppressed(stream: Stream, names: list[str], suppressor: Suppressor) -> npt.NDArray[np.bool_]:
-    """Return which readings (n,) of a stream are suppressed."""
+    """Return which readings (n,) of a stream are suppressed.
+
+    Parameters
+    ----------
+    names
+        Columns of the stream's values.
+    suppressor
+        What concerns this stream.
+    """
     if not suppressor:
         return np.zeros(len(stream.timestamps), np.bool_)
     times = [at.replace(tzinfo=UTC) for at in stream.timestamps.astype("datetime64[us]").tolist()]
@@ -114,7 +122,15 @@ def suppressed(stream: Stream, names: list[str], suppressor: Suppressor) -> npt.
 def without_suppressed(
     data: TrainingData, suppression: Suppression, group: str
 ) -> tuple[TrainingData, list[str]]:
-    """Return a group's data without what is suppressed, and a note on how much that is."""
+    """Return a group's data without what is suppressed, and a note on how much that is.
+
+    Parameters
+    ----------
+    suppression
+        All windows and conditions.
+    group
+        Those of other groups do not count.
+    """
     if not suppression or not data.timed:
         return data, []
     streams, single, gone = [], [], 0

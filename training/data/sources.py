@@ -106,6 +106,17 @@ def from_files(
 ) -> TrainingData:
     """Read a file, a folder, or every file a glob pattern matches, as one set of streams.
 
+    Parameters
+    ----------
+    spec
+        A file, a folder, or a glob pattern.
+    features
+        Columns to use, as a list or as typed (``a,b``); all when left out.
+    group_column
+        Its values name the groups; no feature.
+    form
+        How the files are to be read.
+
     Raises
     ------
     DatasetError

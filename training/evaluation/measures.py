@@ -247,6 +247,14 @@ def false_events_per_month(
     The budget gives alarms per reading; how many alarms make one event is measured on the
     :func:`normal` ones of these readings, at the largest budget that saw enough events when the
     budget at hand saw fewer than five.
+
+    Parameters
+    ----------
+    budgets : {criticality: alarms per reading}
+    interval_s
+        Seconds between readings.
+    silence_s
+        Seconds without an alarm that end an event.
     """
     out: dict[str, float] = {}
     size = 1.0

@@ -114,6 +114,13 @@ def timeline(scored: Sequence[Scored], title: str, max_streams: int = 8) -> Figu
     """Draw final score and threshold over time, one panel per stream; labelled faults are shaded.
 
     With more than ``max_streams`` streams, those with the most alarms are shown.
+
+    Parameters
+    ----------
+    title
+        Above all panels.
+    max_streams
+        Panels at most.
     """
     chosen = sorted(scored, key=lambda one: -int(one.is_anomaly.sum()))[:max_streams]
     order = {id(one): at for at, one in enumerate(scored)}

@@ -158,7 +158,15 @@ def cores() -> int:
 
 
 def perform(task: Task, progress: Progress | None, threads: int = 1) -> Result:
-    """Fit and score one task in this process."""
+    """Fit and score one task in this process.
+
+    Parameters
+    ----------
+    progress
+        Called with stage, done, total and figures.
+    threads
+        Fits of the task's folds at one time.
+    """
     prepared = task.prepared
     result = Result(task.name, notes=list(prepared.notes))
     try:

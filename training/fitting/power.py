@@ -92,7 +92,15 @@ class Power:
         return share if share == share else self.share(feature, MOVES)
 
     def share(self, feature: str, trial: tuple[str, float], budget: str = "medium") -> float:
-        """Share seen; NaN where it was not measured."""
+        """Share seen; NaN where it was not measured.
+
+        Parameters
+        ----------
+        trial : (kind, size)
+            Size in standard deviations, see TRIALS.
+        budget
+            A criticality.
+        """
         found = self.shares.get(feature, {}).get(trial_name(trial))
         return float("nan") if found is None else found[self.budgets.index(budget)]
 
@@ -159,6 +167,13 @@ def score_with_points(
     """Score what follows ``skip``, and note the points where faults could begin.
 
     ``how`` is handed on to :func:`training.fitting.stream_scores.score_streams`.
+
+    Parameters
+    ----------
+    model_set_of, names, streams, policy, skip
+        As of :func:`training.fitting.stream_scores.score_streams`.
+    seed
+        Of the choice of points.
     """
     points: list[InjectionPoint] = []
 

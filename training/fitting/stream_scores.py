@@ -99,7 +99,15 @@ def _with_stream(
 
 
 def readings_of(stream: Stream, names: Sequence[str], begin: int = 0) -> Iterator[Reading]:
-    """Its readings from ``begin`` on as messages; a value that was not measured is not there."""
+    """Its readings from ``begin`` on as messages; a value that was not measured is not there.
+
+    Parameters
+    ----------
+    names
+        Columns of the stream's values.
+    begin
+        Index of the first reading wanted.
+    """
     for start in range(begin, len(stream.timestamps), _SLICE):
         end = start + _SLICE
         times = stream.timestamps[start:end].astype("datetime64[us]").tolist()

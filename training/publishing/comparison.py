@@ -159,7 +159,13 @@ def unseen(
 
 
 def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, str]:
-    """Return whether the challenger is not worse, and why."""
+    """Return whether the challenger is not worse, and why.
+
+    Parameters
+    ----------
+    budget
+        False alarms per reading at criticality medium.
+    """
     rate, old = challenger.alarms["rate"], champion.alarms["rate"]
     if rate > BUDGET_SLACK * budget and rate > RATE_SLACK * old:
         return False, (

@@ -22,7 +22,15 @@ _SAMPLE = 200
 
 
 def scaled_rows(model_set: ModelSet, names: Sequence[str], values: Sequence[Array]) -> list[Array]:
-    """Return training readings as the detectors of this model set were given them."""
+    """Return training readings as the detectors of this model set were given them.
+
+    Parameters
+    ----------
+    names
+        Columns of the values.
+    values
+        One array (n, d) per stream, as read.
+    """
     pre = model_set.preprocessing
     at = [list(names).index(name) for name in pre.names]
     out: list[Array] = []

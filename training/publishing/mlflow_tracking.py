@@ -66,6 +66,13 @@ def begun_run(
     Experiment, name of the model, server and artifact store are used once. A training that fails
     leaves the run as failed. None where MLflow is off.
 
+    Parameters
+    ----------
+    registry
+        Keeps runs, or not.
+    fingerprint, quality
+        Logged at once: of what data, and what was found of them.
+
     Raises
     ------
     Unavailable, InputError
@@ -86,7 +93,15 @@ def begun_run(
 
 
 def log_training(uri: str, run_id: str, training: Training) -> None:
-    """Log everything but the bundle itself, which the registry logs, to a run that was begun."""
+    """Log everything but the bundle itself, which the registry logs, to a run that was begun.
+
+    Parameters
+    ----------
+    uri
+        MLflow's tracking server or store.
+    run_id
+        Of the run that :func:`begun_run` began.
+    """
     import mlflow
 
     mlflow.set_tracking_uri(uri)

@@ -288,6 +288,15 @@ def held_out(
     """Return all streams that have held-out readings, on one set of columns, and their pasts.
 
     With ``whole`` all streams, without a past.
+
+    Parameters
+    ----------
+    tasks
+        Their streams, each with the part that was fitted on.
+    data
+        What is kept of it: everything but streams and columns.
+    whole
+        Take all of each stream.
     """
     names = list(dict.fromkeys(n for task in tasks for n in task.prepared.feature_names))
     streams: list[Stream] = []
@@ -310,7 +319,15 @@ def held_out(
 def example_frames(
     bundle: Bundle, data: TrainingData, policy: ScoringPolicy
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a few readings as the pyfunc model takes them, and its answer."""
+    """Return a few readings as the pyfunc model takes them, and its answer.
+
+    Parameters
+    ----------
+    data
+        The first readings of its first streams are taken.
+    policy
+        By which the answer is judged.
+    """
     parts = []
     for stream in data.streams[:3]:
         rows = slice(0, _EXAMPLE_ROWS)

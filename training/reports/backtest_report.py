@@ -25,7 +25,15 @@ _MOST_ASSETS = 30
 def print_report(
     console: Console, scored: Sequence[Scored], policy: ScoringPolicy, criticality: str
 ) -> None:
-    """Print alarms against the budget; with labels, F1, false and missed alarms, events, lead."""
+    """Print alarms against the budget; with labels, F1, false and missed alarms, events, lead.
+
+    Parameters
+    ----------
+    scored
+        One per stream.
+    criticality
+        Of all assets: names the budget.
+    """
     budget = policy.budgets[criticality]
     _assets(console, scored, policy)
     whole = alarm_rate(scored)

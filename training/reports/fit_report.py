@@ -27,7 +27,17 @@ def print_fit(
     results: Sequence[Result],
     measured: Mapping[str, Measures],
 ) -> None:
-    """Print one row per group: what it was fitted on and how it did on held-out readings."""
+    """Print one row per group: what it was fitted on and how it did on held-out readings.
+
+    Parameters
+    ----------
+    policy
+        Gives the budgets of criticality medium.
+    results
+        One per group.
+    measured : {group: measures}
+        Of the groups that had held-out readings.
+    """
     table = Table(title="Trained", title_justify="left")
     for name in ("group", "streams", "readings", "features", "detectors", "drift", "seconds"):
         table.add_column(name, justify="right" if name in _NUMBERS else "left")
@@ -162,7 +172,15 @@ def _listed(names: Sequence[str]) -> str:
 def print_budgets(
     console: Console, policy: ScoringPolicy, measured: Mapping[str, Measures]
 ) -> None:
-    """Print, beside each budget, the false events to expect of a stream in a month."""
+    """Print, beside each budget, the false events to expect of a stream in a month.
+
+    Parameters
+    ----------
+    policy
+        Gives the budgets.
+    measured : {group: measures}
+        Six groups are shown at most.
+    """
     groups = [group for group, found in measured.items() if found.per_month]
     if not groups:
         return

@@ -54,7 +54,15 @@ def sentences(quality: Quality) -> list[str]:
 
 
 def write_page(path: Path, quality: Quality, data: TrainingData) -> None:
-    """Write one HTML file without links: the grades, the findings and a picture per stream."""
+    """Write one HTML file without links: the grades, the findings and a picture per stream.
+
+    Parameters
+    ----------
+    quality
+        What :func:`training.data.quality.assess` found of ``data``.
+    data
+        Drawn, its first streams and features.
+    """
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>Data quality</title>"
         "<style>body{font:15px sans-serif;max-width:70em;margin:2em auto}table{border-collapse:"
