@@ -7,6 +7,7 @@ import functools
 import logging
 import signal
 import tomllib
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -36,6 +37,7 @@ from serving.detection.scoring_engine import ScoringEngine as Scoring
 from serving.detection.stream_lookup import StreamLookup
 from serving.drift_monitor import DriftMonitor
 from serving.housekeeping import Housekeeping
+from serving.http.body_reader import BodyReader
 from serving.http.callers import Callers
 from serving.http.feedback_handlers import Effects, FeedbackHandlers, feedback_calls
 from serving.http.fleet_handlers import FleetHandlers, fleet_calls
@@ -57,35 +59,18 @@ from serving.training_queue import JobBounds, TrainingQueue
 log = logging.getLogger("bentoml.serving")
 
 
+@dataclass(frozen=True, slots=True)
 class App:
     """Hold all parts of one API worker; made by :meth:`open`."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        core: DetectionService,
-        database: Database,
-        jobs: TrainingQueue,
-        registry: RegistryClient,
-        housekeeping: Housekeeping,
-        timer: IncidentTimer,
-        shown: Parts,
-    ) -> None:
-        self._settings = settings
-        self._registry = registry
-        self._core = core
-        self._database = database
-        self._jobs = jobs
-        self._housekeeping = housekeeping
-        self._timer = timer
-        self._shown = shown
-        self._limits = Limits(
-            settings.max_batch_items,
-            settings.max_features,
-            settings.max_history,
-            settings.max_body_bytes,
-            settings.bridge_future_s,
-        )
+    settings: Settings
+    core: DetectionService
+    database: Database
+    jobs: TrainingQueue
+    registry: RegistryClient
+    housekeeping: Housekeeping
+    timer: IncidentTimer
+    shown: Parts
 
     @classmethod
     async def open(
@@ -153,77 +138,61 @@ class App:
         return parts
 
     @property
+    def limits(self) -> Limits:
+        """What one request may hold."""
+        return Limits(
+            self.settings.max_batch_items, self.settings.max_features, self.settings.max_history,
+            self.settings.max_body_bytes, self.settings.bridge_future_s,
+        )  # fmt: skip
+
+    @property
     def ready(self) -> bool:
         """Whether a bundle is loaded and warm."""
-        return self._core.keeper.bundle is not None
+        return self.core.keeper.bundle is not None
 
     async def detect(self, content: object) -> dict[str, Any]:
         """Score one reading, as a composed BentoML service sends it."""
-        return await self._core.detect_one(parse_item(encoded(content), self._limits))
+        return await self.core.detect_one(parse_item(encoded(content), self.limits))
 
     async def detect_batch(self, content: object) -> list[dict[str, Any]]:
         """Score many readings, as a composed BentoML service sends them."""
-        return await self._core.detect(parse_batch(encoded(content), self._limits))
+        return await self.core.detect(parse_batch(encoded(content), self.limits))
 
     def calls(self, *, secured: bool, callers: Callers) -> list[Call]:
         """Return the calls of the REST API."""
-        settings = self._settings
-        effects = self._shown.effects
-        feedback = FeedbackHandlers(
-            self._database,
-            callers,
-            effects,
-            topic=settings.kafka_topic_incidents,
-            body_bytes=self._limits.body_bytes,
-        )
-        incidents = IncidentHandlers(
-            self._database,
-            callers,
-            effects,
-            topic=settings.kafka_topic_incidents,
-            max_shelve_s=settings.max_shelve_s,
-            body_bytes=self._limits.body_bytes,
-        )
-        precision = PrecisionMonitor(self._database)
+        settings, shown = self.settings, self.shown
+        database, limits = self.database, self.limits
+        bodies, topic = BodyReader(callers, limits.body_bytes), settings.kafka_topic_incidents
+        incidents = IncidentHandlers(database, bodies, shown.effects, topic, settings.max_shelve_s)
         rest = Handlers(
-            self._core,
-            self._database,
-            self._jobs,
-            self._registry,
-            self._limits,
-            self._shown.drift,
-            precision,
-        )
+            self.core, database, self.jobs, self.registry, limits, shown.drift,
+            PrecisionMonitor(database),
+        )  # fmt: skip
         number = own_version()
-        schedules = ScheduleHandlers(self._database, callers, self._limits.body_bytes)
-        models = ModelHandlers(
-            self._shown.catalogue, self._database, callers, self._limits.body_bytes
-        )
-        kpis = KpiHandlers(self._database, settings.operator_positions, self._shown.chatter)
         listed = [
-            *kpi_calls(kpis),
+            *kpi_calls(KpiHandlers(database, settings.operator_positions, shown.chatter)),
             *incident_calls(incidents),
-            *feedback_calls(feedback),
-            *schedule_calls(schedules),
-            *fleet_calls(FleetHandlers(self._shown.lanes)),
-            *model_calls(models),
+            *feedback_calls(FeedbackHandlers(database, bodies, shown.effects, topic)),
+            *schedule_calls(ScheduleHandlers(database, bodies)),
+            *fleet_calls(FleetHandlers(shown.lanes)),
+            *model_calls(ModelHandlers(shown.catalogue, database, bodies)),
             *calls(rest, name=settings.service_name, version=number),
         ]
-        described = document(listed, version=number, secured=secured, limits=self._limits)
+        described = document(listed, version=number, secured=secured, limits=limits)
         return [*document_calls(described), *listed]
 
     def pages(self, keys: Keys, callers: Callers) -> tuple[list[Call], Guard]:
         """Return the operator's page, and who may see it."""
-        return build_page(keys, callers, self._shown, self._settings)
+        return build_page(keys, callers, self.shown, self.settings)
 
     async def close(self) -> None:
         """Stop everything that was started, the database last."""
-        await self._timer.stop()
-        await self._housekeeping.stop()
-        await self._jobs.stop()
-        await self._core.keeper.stop()
-        self._core.engine.close()
-        await self._database.stop()
+        await self.timer.stop()
+        await self.housekeeping.stop()
+        await self.jobs.stop()
+        await self.core.keeper.stop()
+        self.core.engine.close()
+        await self.database.stop()
 
 
 def encoded(content: object) -> bytes:

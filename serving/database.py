@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -21,6 +21,7 @@ from errors import AnomalyError, SettingsError, StorageUnavailable
 
 log = logging.getLogger("bentoml.serving.database")
 
+P = ParamSpec("P")
 R = TypeVar("R")
 #: How often a database that failed is tried.
 PROBE_S = 1.0
@@ -34,24 +35,6 @@ class OutcomeUnknownError(StorageUnavailable):
 
 class GivenUpError(Exception):
     """Rolls back a transaction whose caller no longer waits."""
-
-
-class Turn:
-    """Decide which came first: the transaction's COMMIT or its caller's time-out.
-
-    Whoever takes it keeps it, so that a caller who was answered that nothing is stored is right.
-    """
-
-    def __init__(self) -> None:
-        self._free = threading.Lock()
-
-    def take(self) -> bool:
-        """Take the turn; return False where the other side has it."""
-        return self._free.acquire(blocking=False)
-
-    def taken(self) -> bool:
-        """Return whether either side has taken it."""
-        return self._free.locked()
 
 
 class Database:
@@ -107,8 +90,10 @@ class Database:
         if self._engine is not None:
             self._engine.dispose()
 
-    async def quick(self, call: Callable[[Connection], R]) -> R:
-        """Run ``call`` on behalf of ``/detect``: in time or not at all.
+    async def quick(
+        self, call: Callable[Concatenate[Connection, P], R], *args: P.args, **options: P.kwargs
+    ) -> R:
+        """Run ``call(connection, ...)`` on behalf of ``/detect``: in time or not at all.
 
         Raises
         ------
@@ -117,10 +102,12 @@ class Database:
         OutcomeUnknownError
             Only its COMMIT was not answered in time.
         """
-        turn = Turn()
-        running = asyncio.ensure_future(self._run(self._quick, call, turn))
+        # The transaction's COMMIT or its caller's time-out: whichever locks it was first, so that a
+        # caller who was answered that nothing is stored is right.
+        turn = threading.Lock()
+        running = asyncio.ensure_future(self._run(self._quick, turn, call, *args, **options))
         done, _ = await asyncio.wait({running}, timeout=self._quick_s)
-        if not done and not turn.take():  # it commits right now, which takes no time
+        if not done and not turn.acquire(blocking=False):  # it commits now, in no time
             done, _ = await asyncio.wait({running}, timeout=self._quick_s)
             if not done:
                 running.cancel()
@@ -132,17 +119,24 @@ class Database:
             raise StorageUnavailable(f"the database gave {self._problem}")
         return running.result()
 
-    async def run(self, call: Callable[[Connection], R]) -> R:
-        """Run ``call`` for as long as the statement time-out allows.
+    async def run(
+        self, call: Callable[Concatenate[Connection, P], R], *args: P.args, **options: P.kwargs
+    ) -> R:
+        """Run ``call(connection, ...)`` for as long as the statement time-out allows.
 
         Raises
         ------
         StorageUnavailable
         """
-        return await self._run(self._slow, call, Turn())
+        return await self._run(self._slow, threading.Lock(), call, *args, **options)
 
     async def _run(
-        self, pool: ThreadPoolExecutor, call: Callable[[Connection], R], turn: Turn
+        self,
+        pool: ThreadPoolExecutor,
+        turn: threading.Lock,
+        call: Callable[Concatenate[Connection, P], R],
+        *args: P.args,
+        **options: P.kwargs,
     ) -> R:
         engine = self._engine
         if self._down or engine is None:
@@ -150,8 +144,8 @@ class Database:
 
         def work() -> R:
             with transaction(engine) as connection:
-                result = call(connection)
-                if not turn.take():
+                result = call(connection, *args, **options)
+                if not turn.acquire(blocking=False):
                     raise GivenUpError
             return result
 
@@ -160,7 +154,7 @@ class Database:
         except StorageUnavailable as error:
             if error.code != "storage_timeout":  # one slow query says nothing about the next
                 self._failed(error.message)
-            if turn.taken():  # so it came out of the COMMIT
+            if turn.locked():  # so it came out of the COMMIT
                 raise OutcomeUnknownError(error.message) from error
             raise
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from models.bundles.atomic_files import folder_bytes, prune_folders
 from serving import metrics
+from serving.background import PeriodicWork
 from serving.training_queue import tidy
 
 log = logging.getLogger("bentoml.serving.housekeeping")
@@ -21,7 +22,7 @@ log = logging.getLogger("bentoml.serving.housekeeping")
 EVERY_S = 3600.0
 
 
-class Housekeeping:
+class Housekeeping(PeriodicWork):
     """Prune the folders of fetched bundles and of training jobs, and measure them.
 
     Parameters
@@ -37,6 +38,8 @@ class Housekeeping:
         Days that a job's files stay; 0: for ever.
     """
 
+    failure = "files under VAR_DIR cannot be tidied up"
+
     def __init__(
         self,
         leads: Callable[[], bool],
@@ -45,26 +48,21 @@ class Housekeeping:
         bundles_kept: int,
         jobs_kept_days: int,
     ) -> None:
+        super().__init__(EVERY_S)
         self._leads = leads
         self._champion = champion
         self._bundles = var_dir / "bundles"
         self._jobs = var_dir / "jobs"
         self._bundles_kept = bundles_kept
         self._jobs_kept_days = jobs_kept_days
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Look from now on."""
-        self._task = asyncio.create_task(self._work(), name="housekeeping")
-
-    async def stop(self) -> None:
-        """Stop looking."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+    async def once(self) -> None:
+        """Look, if this worker leads."""
+        if self._leads():
+            await asyncio.to_thread(self.tidy_up, time.time())
 
     def tidy_up(self, now: float) -> None:
-        """Look once, ``now`` being seconds since 1970."""
+        """Prune and measure, ``now`` being seconds since 1970."""
         if self._bundles.is_dir():
             folder = self._champion().get("folder")
             gone = prune_folders(self._bundles, self._bundles_kept, {str(folder)}, now)
@@ -74,12 +72,3 @@ class Housekeeping:
         if self._jobs.is_dir():
             tidy(self._jobs, self._jobs_kept_days)
             metrics.FILES.labels("jobs").set(folder_bytes(self._jobs))
-
-    async def _work(self) -> None:
-        while True:
-            try:
-                if self._leads():
-                    await asyncio.to_thread(self.tidy_up, time.time())
-            except Exception:
-                log.exception("files under VAR_DIR cannot be tidied up")
-            await asyncio.sleep(EVERY_S)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-
 from db.incident_upkeep import CHUNK, Clockwork, keep_time
-from errors import StorageUnavailable
 from serving import metrics
+from serving.background import PeriodicWork
 from serving.database import Database
-
-log = logging.getLogger("bentoml.serving.incidents")
 
 EVERY_S = 5.0
 
 
-class IncidentTimer:
-    """Calls :func:`db.incident_upkeep.keep_time` every few seconds.
+class IncidentTimer(PeriodicWork):
+    """Call :func:`db.incident_upkeep.keep_time` every few seconds.
 
     Parameters
     ----------
@@ -25,36 +20,21 @@ class IncidentTimer:
     every_s : float
     """
 
+    failure = "incidents are not kept up with time"
+
     def __init__(self, database: Database, clockwork: Clockwork, every_s: float = EVERY_S) -> None:
+        super().__init__(every_s)
         self._database = database
         self._clockwork = clockwork
-        self._every_s = every_s
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Look from now on."""
-        self._task = asyncio.create_task(self._work(), name="incident timer")
+    async def once(self) -> None:
+        """Change all that is due, chunk by chunk."""
+        while await self._chunk():
+            pass
 
-    async def stop(self) -> None:
-        """End."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def tick(self) -> bool:
-        """One look; whether there may be more to do."""
-        done = await self._database.run(lambda connection: keep_time(connection, self._clockwork))
+    async def _chunk(self) -> bool:
+        """Change a chunk; return whether there may be more to do."""
+        done = await self._database.run(keep_time, self._clockwork)
         for what, count in (done or {}).items():
             metrics.INCIDENTS.labels(what).inc(count)
-        return max((done or {"none": 0}).values()) == CHUNK
-
-    async def _work(self) -> None:
-        while True:
-            try:
-                while await self.tick():
-                    pass
-            except StorageUnavailable as error:
-                log.debug("incidents wait for the database: %s", error.message)
-            except Exception:
-                log.exception("incidents are not kept up with time")
-            await asyncio.sleep(self._every_s)
+        return CHUNK in (done or {}).values()

@@ -102,9 +102,7 @@ class SwimLanes:
             raise InputError("end_date: its step leaves the calendar", field="end_date") from None
         async with self._lock:  # who comes second finds what the first has read
             missing = [at for at in range(first, last + 1) if not self._is_kept(step_s, at)]
-            assets = await self._database.run(
-                lambda connection: self._read(connection, step_s, missing)
-            )
+            assets = await self._database.run(self._read, step_s, missing)
             fleet = await asyncio.to_thread(self._lanes, step_s, first, last, assets)
             self._forget()
             return fleet

@@ -18,7 +18,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -35,9 +34,10 @@ from db.queries.training_jobs import (
     heartbeat_job,
     queued_jobs,
 )
-from errors import AnomalyError, Busy, NotFound, StorageUnavailable
+from errors import AnomalyError, Busy, NotFound
 from models.detectors.base import MODEL_NAMES
 from runtime import child_environment
+from serving.background import PeriodicWork
 from serving.database import Database
 from serving.requests.training_request import Training
 
@@ -69,7 +69,7 @@ class JobBounds:
     queued: int = 20
 
 
-class TrainingQueue:
+class TrainingQueue(PeriodicWork):
     """Queue training jobs, run them where this worker leads, and wait for them.
 
     Parameters
@@ -81,6 +81,8 @@ class TrainingQueue:
     bounds : JobBounds
     """
 
+    failure = "a training job could not be started"
+
     def __init__(
         self,
         database: Database,
@@ -89,27 +91,20 @@ class TrainingQueue:
         data_dir: Path,
         bounds: JobBounds,
     ) -> None:
+        super().__init__(ACCEPTED_S)
         self._database = database
         self._leads = leads
         self._folder = var_dir / "jobs"
         self._data_dir = data_dir
         self._bounds = bounds
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
-        self._task: asyncio.Task[None] | None = None
-        self._process: asyncio.subprocess.Process | None = None
         #: set when the service is to stop: whoever waits is answered at once
         self.stopping = asyncio.Event()
-
-    async def start(self) -> None:
-        """Look for queued jobs from now on."""
-        self._task = asyncio.create_task(self._work(), name="training jobs")
 
     async def stop(self) -> None:
         """Stop; a training process that runs is ended, too, its job marked failed."""
         self.stopping.set()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await super().stop()
 
     async def train(self, training: Training, wait: bool) -> tuple[int, dict[str, Any]]:
         """Queue the job; return status and body of the answer."""
@@ -120,7 +115,7 @@ class TrainingQueue:
             if not await asyncio.to_thread(path.is_file):
                 raise NotFound(f"no data set {training.dataset!r}", field="dataset")
         data = await asyncio.to_thread(packed, training)
-        job_id = await self._database.run(partial(self._enqueue, request, data))
+        job_id = await self._database.run(self._enqueue, request, data)
         job = await self._wait(job_id, self._bounds.wait_s if wait else 0.0)
         if job.state == "succeeded":
             return 200, job.result or {}
@@ -130,12 +125,15 @@ class TrainingQueue:
 
     async def show(self, job_id: UUID) -> dict[str, Any]:
         """Describe the job as ``GET /train/{job}`` answers it."""
-        job = await self._database.run(lambda connection: get_job(connection, job_id))
+        return shown(await self._get(job_id))
+
+    async def _get(self, job_id: UUID) -> Job:
+        job = await self._database.run(get_job, job_id)
         if job is None:
             raise NotFound(f"no training job {job_id}")
-        return shown(job)
+        return job
 
-    def _enqueue(self, request: dict[str, Any], data: bytes | None, connection: Connection) -> UUID:
+    def _enqueue(self, connection: Connection, request: dict[str, Any], data: bytes | None) -> UUID:
         waiting = queued_jobs(connection)
         if waiting >= self._bounds.queued:
             raise Busy(f"{waiting} training jobs wait already (TRAIN_QUEUE_MAX)", retry_after=60)
@@ -146,9 +144,7 @@ class TrainingQueue:
         until = loop.time() + seconds
         pause = 0.05
         while True:
-            job = await self._database.run(lambda connection: get_job(connection, job_id))
-            if job is None:
-                raise NotFound(f"no training job {job_id}")
+            job = await self._get(job_id)
             left = until - loop.time()
             if job.finished_at is not None or left <= 0 or self.stopping.is_set():
                 return job
@@ -158,22 +154,14 @@ class TrainingQueue:
             except TimeoutError:
                 pause = min(pause * 1.5, 1.0)
 
-    async def _work(self) -> None:
-        while True:
-            try:
-                if self._leads() and self._database.available:
-                    found = await asyncio.to_thread(data_sets, self._data_dir)
-                    job = await self._database.run(
-                        partial(claim_job, owner=self._owner, datasets=found)
-                    )
-                    if job is not None:
-                        await self._run(job)
-                        continue
-            except StorageUnavailable:
-                pass
-            except Exception:
-                log.exception("a training job could not be started")
-            await asyncio.sleep(ACCEPTED_S)
+    async def once(self) -> None:
+        """Run what is queued, one job after the other, if this worker leads."""
+        while self._leads() and self._database.available:
+            found = await asyncio.to_thread(data_sets, self._data_dir)
+            job = await self._database.run(claim_job, owner=self._owner, datasets=found)
+            if job is None:
+                return
+            await self._run(job)
 
     async def _run(self, job: Job) -> None:
         """Start the process and watch it; it reports progress and result itself."""
@@ -182,16 +170,10 @@ class TrainingQueue:
         output = self._folder / f"{job.id}.log"
         with output.open("wb") as sink:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "training.fit",
-                "--job",
-                str(job.id),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=sink,
-                stderr=sink,
+                sys.executable, "-m", "training.fit", "--job", str(job.id),
+                stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink,
                 env=child_environment(),
-            )
+            )  # fmt: skip
         try:
             reason = await self._watch(job, process)
         except asyncio.CancelledError:
@@ -227,15 +209,13 @@ class TrainingQueue:
     async def _beat(self, job: Job) -> bool:
         """Return whether the job is still ours, as far as is known."""
         try:
-            return await self._database.run(
-                lambda connection: heartbeat_job(connection, job.id, self._owner)
-            )
+            return await self._database.run(heartbeat_job, job.id, self._owner)
         except AnomalyError as error:
             log.warning("training job %s: %s", job.id, error.message)
             return True
 
     async def _close(self, job: Job, reason: str) -> None:
-        """Mark the job failed unless its process has already said how it ended; log which."""
+        """Mark the job failed unless its process has reported how it ended; log which."""
         problem = {"code": "training_failed", "message": reason, "field": None}
 
         def finish(connection: Connection) -> Job | None:
@@ -264,14 +244,14 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 async def stubbornly(write: Callable[[], Awaitable[None]]) -> None:
     """Write the end of a job, however long the database is away."""
-    pause, said = 0.2, ""
+    pause, logged = 0.2, ""
     while True:
         try:
             return await write()
         except AnomalyError as error:
-            if error.message != said:
+            if error.message != logged:
                 log.warning("the end of a training job cannot be stored: %s", error.message)
-            said = error.message
+            logged = error.message
         await asyncio.sleep(pause)
         pause = min(2 * pause, 10.0)
 
@@ -308,17 +288,10 @@ def _tail(path: Path) -> str:
 
 def shown(job: Job) -> dict[str, Any]:
     """Describe a job for people: state, progress, result or error."""
-    return {
-        "job": str(job.id),
-        "state": job.state,
-        "ahead": job.ahead,
-        "progress": job.progress,
-        "result": job.result,
-        "error": job.error,
-        "created_at": job.created_at,
-        "started_at": job.started_at,
-        "finished_at": job.finished_at,
-    }
+    names = (
+        "state", "ahead", "progress", "result", "error", "created_at", "started_at", "finished_at",
+    )  # fmt: skip
+    return {"job": str(job.id), **{name: getattr(job, name) for name in names}}
 
 
 def failed(job: Job, model_names: list[str] | None) -> dict[str, Any]:

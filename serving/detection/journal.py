@@ -96,7 +96,7 @@ class Journal:
     async def _together(self, batches: list[Rows]) -> list[bool | BaseException]:
         rows = [row for batch in batches for row in batch]
         try:
-            await self._database.quick(lambda connection: self._insert(connection, rows))
+            await self._database.quick(self._insert, rows)
         except StorageUnavailable:
             raise
         except AnomalyError:
@@ -108,7 +108,7 @@ class Journal:
 
     async def _alone(self, batch: Rows) -> bool | BaseException:
         try:
-            await self._database.quick(lambda connection: self._insert(connection, batch))
+            await self._database.quick(self._insert, batch)
         except AnomalyError as error:
             return error
         return True

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 from cachetools import LRUCache
@@ -142,10 +141,9 @@ class StreamLookup:
         streams = {key for one in wanted for key in one.streams}
         assets = {asset for one in wanted for asset in one.assets}
         days = self._feedback_days if any(one.plans for one in wanted) else None
-        ask = partial(
-            look_up, streams=streams, assets=assets, windows_kept=self._windows, plans_of=days
+        found = await self._database.quick(
+            look_up, streams, assets, windows_kept=self._windows, plans_of=days
         )
-        found = await self._database.quick(ask)
         now = time.monotonic()
         if found.plans is not None:
             self._plans, self._planned_at = found.plans, now

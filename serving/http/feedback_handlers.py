@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,8 +15,8 @@ from db.feedback_actions import give_feedback, withdraw
 from db.queries.feedback import count_readings, false_alarms, feedback_page
 from models.scoring.incidents import raised_by
 from serving.database import Database
-from serving.http.bodies import JsonResponse, read_body, read_query
-from serving.http.callers import Callers
+from serving.http.bodies import JsonResponse, read_query
+from serving.http.body_reader import BodyReader
 from serving.http.paths import path_id
 from serving.http.rest_app import ROOM, Call
 from serving.requests.feedback_bodies import (
@@ -29,7 +30,7 @@ from serving.requests.feedback_bodies import (
     read_feedback_query,
 )
 from serving.requests.incident_bodies import read_token
-from serving.requests.wire import NoQuery, decode, read_parameters
+from serving.requests.wire import NoQuery, read_parameters
 from serving.responses.feedback_answers import CodeList, FeedbackPage, GivenFeedback
 
 log = logging.getLogger("bentoml.serving.feedback")
@@ -39,31 +40,33 @@ _TRAINING = {
                   " whether it would be found"),
     "expected": ("left_out", "are left out of the next training"),
     "false_alarm": ("healthy", "count as healthy in the next training"),
-    "unsure": ("none", "are trained on as if nothing had been said"),
+    "unsure": ("none", "are trained on as if there were no feedback"),
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
 class Effects:
-    """Say what feedback changes.
+    """Describe what feedback changes.
 
     Parameters
     ----------
-    step, most : decades by which a false alarm, and all of an asset's, raise what opens incidents.
-    days : for so long.
+    step, most : float
+        Decades by which a false alarm, and all of an asset's, raise what opens incidents.
+    days : int
+        For so long.
     """
 
-    def __init__(self, step: float, most: float, days: int) -> None:
-        self._step = step
-        self._most = most
-        self._days = days
+    step: float
+    most: float
+    days: int
 
     def of(self, connection: Connection, row: dict[str, Any]) -> dict[str, Any]:
-        """Say it of one row, as things stand now."""
+        """Describe it for one row, as things stand now."""
         asset = row["asset_id"]
-        told = false_alarms(connection, self._days, [asset]).get(asset, 0)
-        raised = raised_by(told, self._step, self._most)
-        threshold = {"false_alarms": told, "raised_by": raised, "at_most": self._most,
-                     "days": self._days}  # fmt: skip
+        alarms = false_alarms(connection, self.days, [asset]).get(asset, 0)
+        raised = raised_by(alarms, self.step, self.most)
+        threshold = {"false_alarms": alarms, "raised_by": raised, "at_most": self.most,
+                     "days": self.days}  # fmt: skip
         if row["withdrawn_at"] is not None:
             says = f"withdrawn: nothing is changed by it; incidents of {asset} ask {raised:g} more"
             return {"training": "none", "readings": 0, "incident_threshold": threshold,
@@ -73,75 +76,63 @@ class Effects:
         says = f"{readings} stored readings of the span {says}"
         if row["verdict"] == "false_alarm":
             says += (
-                f"; {told} false alarms of the last {self._days} days make incidents of {asset} ask"
-                f" for peaks {raised:g} decades rarer (at most {self._most:g}), from now on"
+                f"; {alarms} false alarms of the last {self.days} days make incidents of {asset}"
+                f" ask for peaks {raised:g} decades rarer (at most {self.most:g}), from now on"
             )
         return {"training": training, "readings": readings, "incident_threshold": threshold,
                 "says": says}  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
 class FeedbackHandlers:
     """The handlers.
 
     Parameters
     ----------
     database : Database
-    callers : Callers
+    bodies : BodyReader
     effects : Effects
     topic : str
         Where changed incidents are published; empty: nowhere.
-    body_bytes : int
-        The largest body.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        callers: Callers,
-        effects: Effects,
-        *,
-        topic: str,
-        body_bytes: int,
-    ) -> None:
-        self._database = database
-        self._callers = callers
-        self._effects = effects
-        self._topic = topic
-        self._body_bytes = body_bytes
+    database: Database
+    bodies: BodyReader
+    effects: Effects
+    topic: str
 
     async def feedback(self, request: Request) -> Response:
         """List feedback, newest first."""
         filters, limit, cursor = read_feedback_query(read_query(request))
-        rows, following = await self._database.run(
-            lambda connection: feedback_page(connection, filters, limit=limit, cursor=cursor)
+        rows, following = await self.database.run(
+            feedback_page, filters, limit=limit, cursor=cursor
         )
         return JsonResponse({"feedback": rows, "limit": limit, "next_cursor": following})
 
     async def give(self, request: Request) -> Response:
         """Give feedback about a span of an asset."""
-        body = decode(SpanFeedback, await read_body(request, self._body_bytes))
-        return await self._give(request, body)
+        return await self._give(request, SpanFeedback)
 
     async def give_about_incident(self, request: Request) -> Response:
         """Give feedback about an incident."""
         wanted = path_id(request, "incident")
-        body = decode(IncidentFeedback, await read_body(request, self._body_bytes))
-        return await self._give(request, body, incident_id=wanted)
+        return await self._give(request, IncidentFeedback, incident_id=wanted)
 
     async def _give(
-        self, request: Request, body: IncidentFeedback | SpanFeedback, **about: Any
+        self, request: Request, kind: type[IncidentFeedback | SpanFeedback], **about: Any
     ) -> Response:
+        body, who = await self.bodies.read(request, kind, optional=False)
         values = {
             **feedback_values(body),
-            "created_by": self._callers.name(request, body.who),
+            "created_by": who,
             "client_token": read_token(request.headers.get("idempotency-key")),
         }
 
         def give(connection: Connection) -> dict[str, Any]:
-            row, warning = give_feedback(connection, values, topic=self._topic, **about)
-            return shown(row, self._effects.of(connection, row), warning)
+            row, warning = give_feedback(connection, values, topic=self.topic, **about)
+            return shown(row, self.effects.of(connection, row), warning)
 
-        made = await self._database.run(give)
+        made = await self.database.run(give)
         log.info("%s says of %s: %s", made["created_by"], made["asset_id"], made["verdict"],
                  extra={"action": "feedback"})  # fmt: skip
         return JsonResponse(made, 201)
@@ -149,33 +140,31 @@ class FeedbackHandlers:
     async def withdraw(self, request: Request) -> Response:
         """Withdraw feedback."""
         wanted = path_id(request, "feedback")
-        body = decode(Withdrawal, await read_body(request, self._body_bytes) or b"{}")
-        who = self._callers.name(request, body.who)
+        body, who = await self.bodies.read(request, Withdrawal)
 
         def change(connection: Connection) -> dict[str, Any]:
-            row = withdraw(connection, wanted, who, body.why, self._topic)
-            return shown(row, self._effects.of(connection, row))
+            row = withdraw(connection, wanted, who, body.why, self.topic)
+            return shown(row, self.effects.of(connection, row))
 
-        changed = await self._database.run(change)
+        changed = await self.database.run(change)
         log.info("feedback %s withdrawn by %s", wanted, who, extra={"action": "feedback"})
         return JsonResponse(changed)
 
     async def fault_codes(self, request: Request) -> Response:
         """List the fault codes in force."""
         read_parameters(NoQuery, read_query(request))
-        return JsonResponse(listed(*await self._database.run(fault_codes)))
+        return JsonResponse(listed(*await self.database.run(fault_codes)))
 
     async def put_fault_codes(self, request: Request) -> Response:
         """Replace the plant's fault codes."""
-        body = decode(FaultCodes, await read_body(request, self._body_bytes))
+        body, who = await self.bodies.read(request, FaultCodes, optional=False)
         rows = fault_code_rows(body)
-        who = self._callers.name(request, body.who)
 
         def put(connection: Connection) -> tuple[list[dict[str, Any]], bool]:
             put_fault_codes(connection, rows, who)
             return fault_codes(connection)
 
-        kept = await self._database.run(put)
+        kept = await self.database.run(put)
         log.info("%d fault codes put by %s", len(rows), who, extra={"action": "fault_codes"})
         return JsonResponse(listed(*kept))
 

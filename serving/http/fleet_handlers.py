@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -29,6 +30,7 @@ class FleetQuery(Struct, frozen=True):
     step: Annotated[int, Meta(ge=LEAST_STEP_S, le=86_400)] = 1800
 
 
+@dataclass(frozen=True, slots=True)
 class FleetHandlers:
     """The handler.
 
@@ -37,8 +39,7 @@ class FleetHandlers:
     lanes : SwimLanes
     """
 
-    def __init__(self, lanes: SwimLanes) -> None:
-        self._lanes = lanes
+    lanes: SwimLanes
 
     async def fleet(self, request: Request) -> Response:
         """Show the worst score and the state of every asset, step by step."""
@@ -47,7 +48,7 @@ class FleetHandlers:
         start = query.start_date or moved(end, -SPAN)
         if start >= end:
             raise InputError("start_date: does not lie before the end", field="start_date")
-        return JsonResponse((await self._lanes.fleet(start, end, query.step)).wire())
+        return JsonResponse((await self.lanes.fleet(start, end, query.step)).wire())
 
 
 def fleet_calls(rest: FleetHandlers) -> list[Call]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -37,6 +38,7 @@ from serving.responses.training_answers import Job, Runs, TrainAnswer
 from serving.training_queue import TrainingQueue
 
 
+@dataclass(frozen=True, slots=True)
 class Handlers:
     """Read a request, have it done, answer it: one method per call.
 
@@ -55,61 +57,51 @@ class Handlers:
         How many incidents were right.
     """
 
-    def __init__(
-        self,
-        core: DetectionService,
-        database: Database,
-        jobs: TrainingQueue,
-        registry: RegistryClient,
-        limits: Limits,
-        drift: DriftMonitor,
-        precision: PrecisionMonitor,
-    ) -> None:
-        self._core = core
-        self._database = database
-        self._jobs = jobs
-        self._registry = registry
-        self._limits = limits
-        self._drift = drift
-        self._precision = precision
+    core: DetectionService
+    database: Database
+    jobs: TrainingQueue
+    registry: RegistryClient
+    limits: Limits
+    drift: DriftMonitor
+    precision: PrecisionMonitor
 
     async def detect(self, request: Request) -> Response:
         """Answer ``POST /detect``."""
-        body = await read_body(request, self._limits.body_bytes)
-        return JsonResponse(await self._core.detect_one(parse_item(body, self._limits)))
+        body = await read_body(request, self.limits.body_bytes)
+        return JsonResponse(await self.core.detect_one(parse_item(body, self.limits)))
 
     async def detect_batch(self, request: Request) -> Response:
         """Answer ``POST /detect/batch``."""
-        body = await read_body(request, self._limits.body_bytes)
-        return JsonResponse(await self._core.detect(parse_batch(body, self._limits)))
+        body = await read_body(request, self.limits.body_bytes)
+        return JsonResponse(await self.core.detect(parse_batch(body, self.limits)))
 
     async def detect_streams(self, request: Request) -> Response:
         """Answer ``POST /detect/streams``."""
-        body = await read_body(request, self._limits.body_bytes)
-        streams, echo = parse_streams(body, self._limits)
-        return JsonResponse(await self._core.detect_streams(streams, echo))
+        body = await read_body(request, self.limits.body_bytes)
+        streams, echo = parse_streams(body, self.limits)
+        return JsonResponse(await self.core.detect_streams(streams, echo))
 
     async def train(self, request: Request) -> Response:
         """Answer ``POST /train``."""
         wait = read_parameters(TrainQuery, read_query(request)).wait
-        body = await read_body(request, self._limits.body_bytes)
-        status, answer = await self._jobs.train(parse_training(body), wait)
+        body = await read_body(request, self.limits.body_bytes)
+        status, answer = await self.jobs.train(parse_training(body), wait)
         return JsonResponse(answer, status)
 
     async def train_job(self, request: Request) -> Response:
         """Answer ``GET /train/{job}``."""
-        return JsonResponse(await self._jobs.show(path_id(request, "job", "job")))
+        return JsonResponse(await self.jobs.show(path_id(request, "job", "job")))
 
     async def status(self, _: Request) -> Response:
         """Answer ``GET /status``."""
-        keeper = self._core.keeper
+        keeper = self.core.keeper
         content: dict[str, Any] = {
             "ready": keeper.bundle is not None,
             **keeper.status(),
             **describe(keeper.bundle.describe() if keeper.bundle else None),
-            "drift": self._drift.known(keeper.bundle),
-            "precision": self._precision.known(),
-            "database": self._database.status(),
+            "drift": self.drift.known(keeper.bundle),
+            "precision": self.precision.known(),
+            "database": self.database.status(),
         }
         return JsonResponse(content)
 
@@ -124,10 +116,8 @@ class Handlers:
             query.anomalous,
             query.criticality,
         )
-        page = await self._database.run(
-            lambda connection: history(
-                connection, filters, limit=query.limit, offset=query.offset, cursor=query.cursor
-            )
+        page = await self.database.run(
+            history, filters, limit=query.limit, offset=query.offset, cursor=query.cursor
         )
         content = {
             "anomalies": page.rows,
@@ -144,7 +134,7 @@ class Handlers:
     async def anomaly(self, request: Request) -> Response:
         """Answer ``GET /{detection}``."""
         wanted = path_id(request, "detection")
-        found = await self._database.run(lambda connection: get_detection(connection, wanted))
+        found = await self.database.run(get_detection, wanted)
         if found is None:
             raise NotFound(f"no detection {wanted}")
         return JsonResponse(found)
@@ -153,7 +143,7 @@ class Handlers:
         """Answer ``GET /metrics``, the training runs."""
         query = read_parameters(RunsQuery, read_query(request))
         try:
-            found = await self._registry.ask(
+            found = await self.registry.ask(
                 "runs", limit=query.limit, page=query.page, model_name=query.model_name
             )
         except InputError:

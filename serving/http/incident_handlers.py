@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -23,8 +24,8 @@ from db.queries.incidents import (
 )
 from errors import NotFound
 from serving.database import Database
-from serving.http.bodies import JsonResponse, printable, read_body, read_query
-from serving.http.callers import Callers
+from serving.http.bodies import JsonResponse, printable, read_query
+from serving.http.body_reader import BodyReader
 from serving.http.feedback_handlers import Effects, shown
 from serving.http.paths import path_asset, path_id
 from serving.http.rest_app import ROOM, Call
@@ -35,14 +36,14 @@ from serving.requests.incident_bodies import (
     IncidentsQuery,
     LogQuery,
     SpanQuery,
+    VerbBody,
     read_bulk,
     read_filters,
     read_if_match,
     read_span,
     read_token,
-    read_verb,
 )
-from serving.requests.wire import decode, read_parameters
+from serving.requests.wire import given, read_parameters
 from serving.responses.incident_answers import (
     Asset,
     BulkAnswer,
@@ -66,51 +67,37 @@ CSV_COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
+@dataclass(frozen=True, slots=True)
 class IncidentHandlers:
     """The handlers.
 
     Parameters
     ----------
     database : Database
-    callers : Callers
+    bodies : BodyReader
     effects : Effects
         What closing with a verdict changes.
     topic : str
         Where changed incidents are published; empty: nowhere.
     max_shelve_s : float
-    body_bytes : int
-        The largest body.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        callers: Callers,
-        effects: Effects,
-        *,
-        topic: str,
-        max_shelve_s: float,
-        body_bytes: int,
-    ) -> None:
-        self._database = database
-        self._callers = callers
-        self._effects = effects
-        self._topic = topic
-        self._max_shelve_s = max_shelve_s
-        self._body_bytes = body_bytes
+    database: Database
+    bodies: BodyReader
+    effects: Effects
+    topic: str
+    max_shelve_s: float
 
     async def incidents(self, request: Request) -> Response:
         """List incidents, as JSON or CSV."""
         query = read_query(request)
         filters, limit, cursor, as_csv = read_filters(query)
-        rows, following = await self._database.run(
-            lambda connection: incident_page(connection, filters, limit=limit, cursor=cursor)
+        rows, following = await self.database.run(
+            incident_page, filters, limit=limit, cursor=cursor
         )
         if as_csv:
             return csv_response(rows, following)
-        counts, exact = await self._database.run(
-            lambda connection: incident_counts(connection, filters)
-        )
+        counts, exact = await self.database.run(incident_counts, filters)
         content = {
             "incidents": rows,
             "counts": counts,
@@ -131,10 +118,8 @@ class IncidentHandlers:
         query = read_parameters(LogQuery, read_query(request))
         limit = query.limit
         found = await self._find(request)
-        entries = await self._database.run(
-            lambda connection: get_log(
-                connection, found["id"], limit=limit + 1, after_id=query.cursor
-            )
+        entries = await self.database.run(
+            get_log, found["id"], limit=limit + 1, after_id=query.cursor
         )
         more = len(entries) > limit
         entries = entries[:limit]
@@ -146,10 +131,8 @@ class IncidentHandlers:
         """Show the readings of an incident's stream."""
         start, end, limit = read_span(read_query(request))
         found = await self._find(request)
-        readings = await self._database.run(
-            lambda connection: incident_readings(
-                connection, found, start=start, end=end, limit=limit
-            )
+        readings = await self.database.run(
+            incident_readings, found, start=start, end=end, limit=limit
         )
         return JsonResponse({"readings": readings, "truncated": len(readings) == limit})
 
@@ -158,29 +141,31 @@ class IncidentHandlers:
 
         async def handle(request: Request) -> Response:
             incident_id = path_id(request, "incident")
-            arguments, given = read_verb(verb, await self._content(request))
-            action = self._action(request, verb, arguments, given)
+            body, who = await self.bodies.read(request, BODIES[verb])
+            action = _action(request, verb, who, body)
             targets = [(incident_id, read_if_match(request.headers.get("if-match")))]
             outcome = await self._perform(action, targets)
             for error in outcome.errors.values():
                 raise error
             changed = outcome.incidents[incident_id]
-            return incident_response({**changed, **await self._said(outcome, incident_id)})
+            return incident_response({**changed, **await self._feedback(outcome, incident_id)})
 
         return handle
 
-    async def _said(self, outcome: Outcome, incident_id: UUID) -> dict[str, Any]:
+    async def _feedback(self, outcome: Outcome, incident_id: UUID) -> dict[str, Any]:
         """Show the feedback that closing gave, with what it changes."""
         row = outcome.feedback.get(incident_id)
         if row is None:
             return {"warning": outcome.warning} if outcome.warning else {}
-        effects = await self._database.run(lambda connection: self._effects.of(connection, row))
+        effects = await self.database.run(self.effects.of, row)
         return {"feedback": shown(row, effects, outcome.warning)}
 
     async def bulk(self, request: Request) -> Response:
         """Act on many incidents."""
-        verb, targets, arguments, given = read_bulk(await self._content(request))
-        action = self._action(request, verb, arguments, given)
+        bulk, body = read_bulk(await self.bodies.content(request))
+        who = self.bodies.callers.name(request, bulk.who or body.who)
+        targets = [(one.id, one.version) for one in bulk.incidents]
+        action = _action(request, bulk.action, who, body)
         outcome = await self._perform(action, targets)
         errors = [{"id": one, **printable(error.entry())} for one, error in outcome.errors.items()]
         return JsonResponse({"affected": outcome.affected, "errors": errors})
@@ -188,50 +173,40 @@ class IncidentHandlers:
     async def asset(self, request: Request) -> Response:
         """Show how much an asset matters."""
         name = path_asset(request, f"{ROOM}/assets/")
-        return JsonResponse(
-            await self._database.run(lambda connection: get_asset(connection, name))
-        )
+        return JsonResponse(await self.database.run(get_asset, name))
 
     async def set_asset(self, request: Request) -> Response:
         """Set how much an asset matters."""
         name = path_asset(request, f"{ROOM}/assets/")
-        body = decode(AssetBody, await self._content(request))
-        who = self._callers.name(request, body.who)
+        body, who = await self.bodies.read(request, AssetBody)
 
         def change(connection: Any) -> dict[str, Any]:
             set_assets(connection, {name: body.criticality}, who, body.why)
             return get_asset(connection, name)
 
-        changed = await self._database.run(change)
-        log.info("asset %s is %s, says %s", name, body.criticality, who, extra={"action": "asset"})
+        changed = await self.database.run(change)
+        log.info("asset %s is %s, by %s", name, body.criticality, who, extra={"action": "asset"})
         return JsonResponse(changed)
 
-    async def _content(self, request: Request) -> bytes:
-        """Read the body; none at all is an empty object."""
-        return await read_body(request, self._body_bytes) or b"{}"
-
-    def _action(
-        self, request: Request, verb: str, arguments: dict[str, Any], given: str | None
-    ) -> Action:
-        who = self._callers.name(request, given)
-        return Action(verb, who, arguments, read_token(request.headers.get("idempotency-key")))
-
     async def _perform(self, action: Action, targets: list[tuple[UUID, int | None]]) -> Outcome:
-        return await self._database.run(
-            lambda connection: perform(
-                connection, action, targets, topic=self._topic, max_shelve_s=self._max_shelve_s
-            )
+        return await self.database.run(
+            perform, action, targets, topic=self.topic, max_shelve_s=self.max_shelve_s
         )
 
     async def _find(self, request: Request) -> dict[str, Any]:
         wanted = path_id(request, "incident")
-        found = await self._database.run(lambda connection: get_incident(connection, wanted))
+        found = await self.database.run(get_incident, wanted)
         if found is None:
             raise NotFound(f"no incident {wanted}")
         return found
 
 
 _PAGING = ("limit", "cursor", "format")
+
+
+def _action(request: Request, verb: str, who: str, body: VerbBody) -> Action:
+    token = read_token(request.headers.get("idempotency-key"))
+    return Action(verb, who, given(body, "who"), token)
 
 
 def incident_response(incident: dict[str, Any]) -> Response:
@@ -265,7 +240,7 @@ def _cell(value: Any) -> str:
 SUMMARIES = {
     "acknowledge": "Somebody has seen it",
     "unacknowledge": "Undo acknowledge",
-    "shelve": "Tell nobody for a while; readings are scored and stored as ever",
+    "shelve": "Notify nobody for a while; readings are scored and stored as ever",
     "unshelve": "Undo shelve",
     "close": "It is done with",
     "reopen": "Undo close",

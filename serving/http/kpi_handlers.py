@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from serving.requests.wire import read_parameters
 from serving.responses.feedback_answers import Kpis, Top
 
 
+@dataclass(frozen=True, slots=True)
 class KpiHandlers:
     """The handlers.
 
@@ -30,19 +32,18 @@ class KpiHandlers:
     chatter : Chatter
     """
 
-    def __init__(self, database: Database, positions: int, chatter: Chatter) -> None:
-        self._database = database
-        self._positions = positions
-        self._chatter = chatter
+    database: Database
+    positions: int
+    chatter: Chatter
 
     async def alarm_kpis(self, request: Request) -> Response:
         """Show the KPIs of a period."""
         query = read_parameters(PeriodQuery, read_query(request))
         start, end = read_period(query, datetime.now(UTC))
-        ask = partial(
-            alarm_kpis, start=start, end=end, positions=self._positions, chatter=self._chatter
+        found = await self.database.run(
+            alarm_kpis, start, end, positions=self.positions, chatter=self.chatter
         )
-        return JsonResponse(await self._database.run(ask))
+        return JsonResponse(found)
 
     async def top(self, request: Request) -> Response:
         """Show what makes most of the load."""
@@ -51,10 +52,10 @@ class KpiHandlers:
         span: dict[str, Any] = {"start": start, "end": end, "limit": query.limit}
         ask = {
             "count": partial(top_count, **span),
-            "chattering": partial(top_chattering, **span, chatter=self._chatter),
+            "chattering": partial(top_chattering, **span, chatter=self.chatter),
             "standing": partial(top_standing, **span),
         }[query.by]
-        rows = await self._database.run(ask)
+        rows = await self.database.run(ask)
         for row in rows:
             row.pop("streams", None)
         return JsonResponse({"by": query.by, "start": start, "end": end, "top": rows})

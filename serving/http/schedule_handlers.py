@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -27,8 +28,8 @@ from db.queries.schedules import off_conditions as read_off_conditions
 from errors import InputError, NotFound, PreconditionFailed
 from models.scoring.suppression import MaintenanceWindow
 from serving.database import Database
-from serving.http.bodies import JsonResponse, read_body, read_query
-from serving.http.callers import Callers
+from serving.http.bodies import JsonResponse, read_query
+from serving.http.body_reader import BodyReader
 from serving.http.paths import path_asset, path_id
 from serving.http.rest_app import ROOM, Call
 from serving.requests.incident_bodies import read_if_match, read_token
@@ -41,7 +42,7 @@ from serving.requests.suppression_bodies import (
     off_conditions,
     window,
 )
-from serving.requests.wire import decode, given, read_parameters
+from serving.requests.wire import given, read_parameters
 from serving.responses.schedule_answers import (
     ConditionTable,
     Deleted,
@@ -63,44 +64,40 @@ _COLUMNS = {
     "start": "starts_at", "end": "ends_at", "rrule": "rrule", "time_zone": "time_zone",
     "reason": "reason", "alarms": "suppresses_alarms", "training": "excluded_from_training",
 }  # fmt: skip
-B = TypeVar("B", NewWindow, WindowChange, OffConditions, StreamReset)
 
 
+@dataclass(frozen=True, slots=True)
 class ScheduleHandlers:
     """The handlers.
 
     Parameters
     ----------
     database : Database
-    callers : Callers
-    body_bytes : int
-        The largest body.
+    bodies : BodyReader
     """
 
-    def __init__(self, database: Database, callers: Callers, body_bytes: int) -> None:
-        self._database = database
-        self._callers = callers
-        self._body_bytes = body_bytes
+    database: Database
+    bodies: BodyReader
 
     async def windows(self, request: Request) -> Response:
         """List the windows that are planned."""
         ended = read_parameters(WindowsQuery, read_query(request)).ended
         now = datetime.now(UTC)
         since = datetime(1, 1, 2, tzinfo=UTC) if ended else now - RECENT
-        rows = await self._database.run(lambda connection: windows(connection, since))
+        rows = await self.database.run(windows, since)
         return JsonResponse({"maintenance_windows": [shown(row) for row in rows]})
 
     async def preview(self, request: Request) -> Response:
         """Show when a window would be in force next, planning nothing."""
-        body, _ = await self._body(request, NewWindow)
+        body, _ = await self.bodies.read(request, NewWindow)
         spans = window(given(body, "who")).upcoming(datetime.now(UTC), OCCURRENCES)
         return JsonResponse({"occurrences": [{"start": a, "end": b} for a, b in spans]})
 
     async def add_window(self, request: Request) -> Response:
         """Plan a window."""
-        body, who = await self._body(request, NewWindow)
+        body, who = await self.bodies.read(request, NewWindow)
         values = columns(window(given(body, "who")))
-        row = await self._database.run(lambda connection: add_window(connection, values, who))
+        row = await self.database.run(add_window, values, who)
         log.info("maintenance window %s added by %s", row["id"], who, extra={"action": "window"})
         return window_response(row, 201)
 
@@ -108,17 +105,17 @@ class ScheduleHandlers:
         """Change a window, all of whose other fields stay."""
         wanted = path_id(request, "maintenance window")
         version = read_if_match(request.headers.get("if-match"))
-        body, who = await self._body(request, WindowChange)
+        body, who = await self.bodies.read(request, WindowChange)
         changes = given(body, "who")
 
         def change(connection: Connection) -> dict[str, Any]:
-            before = self._locked(connection, wanted, version)
+            before = _locked(connection, wanted, version)
             values = columns(window({**window_fields(before), **changes}))
             row = change_window(connection, wanted, values, who)
             assert row is not None  # noqa: S101
             return row
 
-        row = await self._database.run(change)
+        row = await self.database.run(change)
         log.info("maintenance window %s changed by %s", wanted, who, extra={"action": "window"})
         return window_response(row)
 
@@ -126,36 +123,24 @@ class ScheduleHandlers:
         """Delete a window."""
         wanted = path_id(request, "maintenance window")
         version = read_if_match(request.headers.get("if-match"))
-        who = self._callers.name(request)
+        who = self.bodies.callers.name(request)
 
         def delete(connection: Connection) -> None:
-            self._locked(connection, wanted, version)
+            _locked(connection, wanted, version)
             delete_window(connection, wanted, who)
 
-        await self._database.run(delete)
+        await self.database.run(delete)
         log.info("maintenance window %s deleted by %s", wanted, who, extra={"action": "window"})
         return JsonResponse({"id": str(wanted), "deleted": True})
 
-    def _locked(self, connection: Connection, wanted: UUID, version: int | None) -> dict[str, Any]:
-        found = get_window(connection, wanted, lock=True)
-        if found is None:
-            raise NotFound(f"no maintenance window {wanted}")
-        if version is not None and found["version"] != version:
-            by = found["changed_by"] or found["created_by"]
-            raise PreconditionFailed(
-                f"If-Match: the window has version {found['version']} by now, by {by}",
-                field="if-match",
-            )
-        return found
-
     async def off_conditions(self, _: Request) -> Response:
         """List the conditions under which machines are off."""
-        rows = await self._database.run(read_off_conditions)
+        rows = await self.database.run(read_off_conditions)
         return JsonResponse({"off_conditions": [condition_wire(row) for row in rows]})
 
     async def put_off_conditions(self, request: Request) -> Response:
         """Replace the table of off conditions, or leave it if one is wrong."""
-        body, who = await self._body(request, OffConditions)
+        body, who = await self.bodies.read(request, OffConditions)
         rows = []
         for place, one in enumerate(off_conditions(body.off_conditions)):
             if one.group is None:
@@ -175,29 +160,35 @@ class ScheduleHandlers:
             put_off_conditions(connection, rows, who)
             return read_off_conditions(connection)
 
-        kept = await self._database.run(put)
+        kept = await self.database.run(put)
         log.info("%d off conditions set by %s", len(kept), who, extra={"action": "off"})
         return JsonResponse({"off_conditions": [condition_wire(row) for row in kept]})
 
     async def reset(self, request: Request) -> Response:
-        """Ask that an asset's streams begin anew."""
+        """Ask that an asset's streams start again."""
         asset = path_asset(request, f"{ROOM}/streams/", "/reset")
-        body, who = await self._body(request, StreamReset)
+        body, who = await self.bodies.read(request, StreamReset)
         sensor, reason = body.sensor_id, body.reason
         token = read_token(request.headers.get("idempotency-key"))
-        row = await self._database.run(
-            lambda connection: request_reset(connection, asset, sensor, who, reason, token)
-        )
+        row = await self.database.run(request_reset, asset, sensor, who, reason, token)
         if (row["asset_id"], row["sensor_id"]) != (asset, sensor):
             raise InputError("Idempotency-Key: was used for another reset", field="idempotency-key")
         log.info("reset of %s, sensor %s, asked for by %s", asset, sensor, who,
                  extra={"action": "reset"})  # fmt: skip
         return JsonResponse({**row, "requested_at": row["requested_at"].isoformat()}, 202)
 
-    async def _body(self, request: Request, kind: type[B]) -> tuple[B, str]:
-        """Read the body (none at all is an empty object), and who calls."""
-        body = decode(kind, await read_body(request, self._body_bytes) or b"{}")
-        return body, self._callers.name(request, body.who)
+
+def _locked(connection: Connection, wanted: UUID, version: int | None) -> dict[str, Any]:
+    found = get_window(connection, wanted, lock=True)
+    if found is None:
+        raise NotFound(f"no maintenance window {wanted}")
+    if version is not None and found["version"] != version:
+        by = found["changed_by"] or found["created_by"]
+        raise PreconditionFailed(
+            f"If-Match: the window has version {found['version']} by now, by {by}",
+            field="if-match",
+        )
+    return found
 
 
 def columns(window: MaintenanceWindow) -> dict[str, Any]:
@@ -253,6 +244,6 @@ def schedule_calls(rest: ScheduleHandlers) -> list[Call]:
              "Replace the table of off conditions", body=OffConditions,
              answers={200: ConditionTable}),
         Call(f"{ROOM}/streams/{{id:name}}/reset", "POST", "operate", rest.reset,
-             "Begin an asset's streams anew after an overhaul", body=StreamReset,
+             "Start an asset's streams again after an overhaul", body=StreamReset,
              answers={202: Reset}, headers=("Idempotency-Key",)),
     ]  # fmt: skip

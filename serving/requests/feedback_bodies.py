@@ -10,15 +10,23 @@ from msgspec import Meta, Struct
 
 from db.queries.feedback import FeedbackFilter
 from errors import InputError
-from serving.requests.incident_bodies import Verdict
-from serving.requests.wire import AssetId, Instant, Name, Text, Who, check_span, read_parameters
+from serving.requests.incident_bodies import VerbBody, Verdict
+from serving.requests.wire import (
+    AssetId,
+    Instant,
+    Name,
+    SignedBody,
+    Text,
+    check_span,
+    read_parameters,
+)
 
 MOST_CODES = 1000
 #: The KPIs' period where none is asked for.
 DEFAULT_PERIOD = timedelta(days=30)
 
 
-class IncidentFeedback(Struct, forbid_unknown_fields=True, frozen=True):
+class IncidentFeedback(SignedBody, frozen=True, kw_only=True):
     """What an incident was; about its own span unless another one is given."""
 
     verdict: Verdict
@@ -26,10 +34,9 @@ class IncidentFeedback(Struct, forbid_unknown_fields=True, frozen=True):
     note: Text | None = None
     start: Instant | None = None
     end: Instant | None = None
-    who: Who | None = None
 
 
-class SpanFeedback(Struct, forbid_unknown_fields=True, frozen=True):
+class SpanFeedback(SignedBody, frozen=True, kw_only=True):
     """What a span of an asset was; without ``sensor_id`` of all its streams."""
 
     asset_id: AssetId
@@ -40,14 +47,10 @@ class SpanFeedback(Struct, forbid_unknown_fields=True, frozen=True):
     feature: Name | None = None
     fault_code: Name | None = None
     note: Text | None = None
-    who: Who | None = None
 
 
-class Withdrawal(Struct, forbid_unknown_fields=True, frozen=True):
+class Withdrawal(VerbBody, frozen=True, kw_only=True):
     """Why feedback is withdrawn."""
-
-    why: Text | None = None
-    who: Who | None = None
 
 
 class FaultCode(Struct, forbid_unknown_fields=True, frozen=True):
@@ -58,11 +61,10 @@ class FaultCode(Struct, forbid_unknown_fields=True, frozen=True):
     action: Annotated[str, Meta(max_length=2000)] = ""
 
 
-class FaultCodes(Struct, forbid_unknown_fields=True, frozen=True):
+class FaultCodes(SignedBody, frozen=True, kw_only=True):
     """The plant's list; empty: the shipped one again."""
 
     fault_codes: Annotated[list[FaultCode], Meta(max_length=MOST_CODES)]
-    who: Who | None = None
 
 
 class FeedbackQuery(Struct, frozen=True):

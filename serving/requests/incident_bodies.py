@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from db.incident_actions import VERBS
 from db.incident_tables import STATES
@@ -19,8 +18,8 @@ from serving.requests.wire import (
     AssetId,
     Instant,
     Name,
+    SignedBody,
     Text,
-    Who,
     check_span,
     convert,
     decode,
@@ -39,52 +38,43 @@ Action = Literal[
 ]  # fmt: skip
 
 
-class Verb(Struct, forbid_unknown_fields=True, frozen=True):
+class VerbBody(SignedBody, frozen=True, kw_only=True):
     """What comes with acknowledge, unacknowledge, unshelve and reopen."""
 
     why: Text | None = None
-    who: Who | None = None
 
 
-class Shelve(Struct, forbid_unknown_fields=True, frozen=True):
-    """Until when (or for how many seconds) nobody is to be told, and why."""
+class Shelve(VerbBody, frozen=True, kw_only=True):
+    """Until when (or for how many seconds) nobody is to be notified, and why."""
 
     why: Text
     until: Instant | None = None
     seconds: Annotated[float, Meta(gt=0, examples=[3600.0])] | None = None
-    who: Who | None = None
 
 
-class Close(Struct, forbid_unknown_fields=True, frozen=True):
+class Close(VerbBody, frozen=True, kw_only=True):
     """What it was."""
 
     verdict: Verdict | None = None
     fault_code: Name | None = None
-    why: Text | None = None
-    who: Who | None = None
 
 
-class Assign(Struct, forbid_unknown_fields=True, frozen=True):
+class Assign(VerbBody, frozen=True, kw_only=True):
     """Who takes care of it; null: nobody."""
 
     assignee: Name | None
-    why: Text | None = None
-    who: Who | None = None
 
 
-class Ticket(Struct, forbid_unknown_fields=True, frozen=True):
+class Ticket(VerbBody, frozen=True, kw_only=True):
     """The id of a ticket or work order elsewhere; null: none."""
 
     ticket: Name | None
-    why: Text | None = None
-    who: Who | None = None
 
 
-class Comment(Struct, forbid_unknown_fields=True, frozen=True):
+class Comment(VerbBody, frozen=True, kw_only=True):
     """Something to note."""
 
     why: Text
-    who: Who | None = None
 
 
 class Target(Struct, forbid_unknown_fields=True, frozen=True):
@@ -94,30 +84,27 @@ class Target(Struct, forbid_unknown_fields=True, frozen=True):
     version: Annotated[int, Meta(ge=0)] | None = None
 
 
-class Bulk(Struct, forbid_unknown_fields=True, frozen=True):
+class Bulk(SignedBody, frozen=True, kw_only=True):
     """One action on many incidents."""
 
     action: Action
     incidents: Annotated[list[Target], Meta(min_length=1, max_length=MOST_BULK)]
-    arguments: dict[str, Any] = {}
-    who: Who | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
-class AssetBody(Struct, forbid_unknown_fields=True, frozen=True):
+class AssetBody(VerbBody, frozen=True, kw_only=True):
     """How much an asset matters."""
 
     criticality: Criticality
-    why: Text | None = None
-    who: Who | None = None
 
 
-BODIES: dict[str, type[Struct]] = {
-    "acknowledge": Verb,
-    "unacknowledge": Verb,
+BODIES: dict[str, type[VerbBody]] = {
+    "acknowledge": VerbBody,
+    "unacknowledge": VerbBody,
     "shelve": Shelve,
-    "unshelve": Verb,
+    "unshelve": VerbBody,
     "close": Close,
-    "reopen": Verb,
+    "reopen": VerbBody,
     "assign": Assign,
     "ticket": Ticket,
     "comment": Comment,
@@ -156,37 +143,19 @@ class SpanQuery(Struct, frozen=True):
     limit: Annotated[int, Meta(ge=1, le=5000)] = 1000
 
 
-def read_verb(verb: str, body: bytes) -> tuple[dict[str, Any], str | None]:
-    """Read a verb's arguments, and the name that came with it.
+def read_bulk(content: bytes) -> tuple[Bulk, VerbBody]:
+    """Read an action on many incidents, and its arguments as the body of its verb.
 
     Raises
     ------
     InputError
         Names the field and what is wrong with it.
     """
-    return _arguments(decode(BODIES[verb], body))
-
-
-def _arguments(body: Struct) -> tuple[dict[str, Any], str | None]:
-    arguments = msgspec.structs.asdict(body)
-    return arguments, arguments.pop("who")
-
-
-def read_bulk(
-    body: bytes,
-) -> tuple[str, list[tuple[UUID, int | None]], dict[str, Any], str | None]:
-    """Read verb, incidents with the versions seen, arguments, and who."""
-    bulk = decode(Bulk, body)
-    arguments, who = _arguments(convert(BODIES[bulk.action], bulk.arguments))
-    ids = [target.id for target in bulk.incidents]
-    if len(set(ids)) < len(ids):
+    bulk = decode(Bulk, content)
+    body = convert(BODIES[bulk.action], bulk.arguments)
+    if len({target.id for target in bulk.incidents}) < len(bulk.incidents):
         raise InputError("incidents: an id is there twice", field="incidents")
-    return (
-        bulk.action,
-        [(one.id, one.version) for one in bulk.incidents],
-        arguments,
-        bulk.who or who,
-    )
+    return bulk, body
 
 
 def parse_states(value: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from errors import InputError
 from models.scoring.suppression import OPERATORS, MaintenanceWindow, OffCondition
-from serving.requests.wire import Instant, Name, Pattern, Who, given
+from serving.requests.wire import Instant, Name, Pattern, SignedBody, Who, given
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -78,19 +78,17 @@ Windows = Annotated[list[StreamWindow], Meta(max_length=MOST)]
 Conditions = Annotated[list[Condition], Meta(max_length=MOST)]
 
 
-class OffConditions(Struct, frozen=True, forbid_unknown_fields=True):
+class OffConditions(SignedBody, frozen=True, kw_only=True):
     """The whole table of conditions; each needs a group."""
 
     off_conditions: Conditions
-    who: Who | None = None
 
 
-class StreamReset(Struct, frozen=True, forbid_unknown_fields=True):
-    """An asset's streams begin anew."""
+class StreamReset(SignedBody, frozen=True, kw_only=True):
+    """An asset's streams start again."""
 
     sensor_id: Annotated[Name | None, Meta(description="absent: all of the asset")] = None
     reason: Name | None = None
-    who: Who | None = None
 
 
 class WindowsQuery(Struct, frozen=True):

@@ -149,6 +149,12 @@ def _convert(kind: type[T], content: Any, shape: str, unknown: str) -> T:
         raise _explained(kind, str(error), content, shape, unknown) from None
 
 
+class SignedBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a person sends, with a name to log it under."""
+
+    who: Who | None = None
+
+
 class NoQuery(Struct, frozen=True):
     """No parameters at all."""
 

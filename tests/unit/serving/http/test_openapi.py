@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from serving.http.body_reader import BodyReader
 from serving.http.callers import Callers
 from serving.http.feedback_handlers import Effects, FeedbackHandlers, feedback_calls
 from serving.http.fleet_handlers import FleetHandlers, fleet_calls
@@ -22,21 +23,19 @@ from serving.requests.wire import decode
 
 NOTHING: Any = None  # no call is answered here
 LIMITS = Limits(items=7, features=5, history=3)
-CALLERS = Callers.parse("", "")
+BODIES = BodyReader(Callers.parse("", ""), 1)
 EFFECTS = Effects(0.5, 2.0, 30)
 
 
 def listed() -> list[Call]:
     return [
         *calls(Handlers(*[NOTHING] * 7), name="x", version="1"),
-        *incident_calls(
-            IncidentHandlers(NOTHING, CALLERS, EFFECTS, topic="", max_shelve_s=1.0, body_bytes=1)
-        ),
-        *feedback_calls(FeedbackHandlers(NOTHING, CALLERS, EFFECTS, topic="", body_bytes=1)),
+        *incident_calls(IncidentHandlers(NOTHING, BODIES, EFFECTS, "", 1.0)),
+        *feedback_calls(FeedbackHandlers(NOTHING, BODIES, EFFECTS, "")),
         *kpi_calls(KpiHandlers(NOTHING, 1, NOTHING)),
-        *schedule_calls(ScheduleHandlers(NOTHING, CALLERS, 1)),
+        *schedule_calls(ScheduleHandlers(NOTHING, BODIES)),
         *fleet_calls(FleetHandlers(NOTHING)),
-        *model_calls(ModelHandlers(NOTHING, NOTHING, CALLERS, 1)),
+        *model_calls(ModelHandlers(NOTHING, NOTHING, BODIES)),
     ]
 
 
