@@ -30,7 +30,7 @@ class Settings(BaseSettings):
         env_file=".env", env_file_encoding="utf-8", extra="ignore", case_sensitive=False
     )
 
-    # -- places ------------------------------------------------------------------------------
+    # -- folders -----------------------------------------------------------------------------
     var_dir: Path = Field(Path("var"), description="everything the embedded parts write")
     data_dir: Path = Field(Path("data"), description="data sets that POST /train may name")
 
@@ -170,7 +170,7 @@ class Settings(BaseSettings):
         ge=0,
         le=6,
         description=(
-            "each false alarm told of makes its asset's incidents ask for peaks so many decades"
+            "each false alarm reported makes its asset's incidents ask for peaks so many decades"
             " rarer; 0: it does not"
         ),
     )
@@ -281,13 +281,13 @@ class Settings(BaseSettings):
 
     # -- notifications -----------------------------------------------------------------------
     notify_routes: str = Field(
-        "", description="TOML file that says whom to tell of incidents; empty: nobody"
+        "", description="TOML file that says who is notified of incidents; empty: nobody"
     )
     notify_wait_days: float = Field(
         7, gt=0, description="what a receiver does not take waits no longer, then is given up"
     )
     notify_retention_days: int = Field(
-        90, ge=1, description="how long it is remembered who was told what"
+        90, ge=1, description="how long it is remembered who was notified of what"
     )
     notify_metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Prometheus endpoint of the sender; unset: none"

@@ -129,31 +129,31 @@ class LookAlikes:
     """Notice names of assets and sensors that a person takes for one another: "A " beside "A".
 
     They stay two streams, since only the plant knows what it means; but two halves of one
-    machine's readings are told. Compared without spaces, case, Unicode form and a trailing ".0".
+    machine's readings are reported. Spaces, case, Unicode form and a trailing ".0" do not count.
 
     Parameters
     ----------
-    most : int
-        Names remembered at most; beyond that all are forgotten and told again when met.
+    max_names : int
+        Names remembered; beyond that all are forgotten and reported again when met.
     """
 
-    def __init__(self, most: int = 50_000) -> None:
-        self._most = most
+    def __init__(self, max_names: int = 50_000) -> None:
+        self._max_names = max_names
         self._met: dict[str, tuple[str, ...]] = {}
         self._known: set[str] = set()
 
     def meet(self, asset_id: str, sensor_id: str | None) -> list[str]:
         """Return a sentence for each of the two names that resembles one met before; once."""
-        told = [self._one("asset_id", "", asset_id)]
+        sentences = [self._one("asset_id", "", asset_id)]
         if sensor_id:
-            told.append(self._one("sensor_id", asset_id, sensor_id))
-        return [sentence for sentence in told if sentence is not None]
+            sentences.append(self._one("sensor_id", asset_id, sensor_id))
+        return [sentence for sentence in sentences if sentence is not None]
 
     def _one(self, field: str, within: str, name: str) -> str | None:
         exact = f"{within}\x00{name}"
         if exact in self._known:
             return None
-        if len(self._known) >= self._most:
+        if len(self._known) >= self._max_names:
             self._known.clear()
             self._met.clear()
         self._known.add(exact)
@@ -174,11 +174,11 @@ class LookAlikes:
 class NameMemo(dict[tuple[str, ...], T]):
     """Remember what was found out about lists of names, which streams repeat all day.
 
-    Names are the sender's choice, so there are never more than ``MOST`` of them in all: beyond
+    Names are the sender's choice, so there are never more than ``MAX`` of them in all: beyond
     that everything is forgotten, and found out again.
     """
 
-    MOST: Final = 100_000
+    MAX: Final = 100_000
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,7 +186,7 @@ class NameMemo(dict[tuple[str, ...], T]):
 
     def keep(self, names: tuple[str, ...], found: T) -> T:
         """Remember and return what was found out about these names."""
-        if self._names + len(names) > self.MOST:
+        if self._names + len(names) > self.MAX:
             self.clear()
             self._names = 0
         self._names += len(names)
@@ -198,7 +198,9 @@ class NameMemo(dict[tuple[str, ...], T]):
 _PASSED: NameMemo[bool] = NameMemo()
 
 
-def check_features(value: object, field: str = "features", most: int = 1000) -> dict[str, float]:
+def check_features(
+    value: object, field: str = "features", max_features: int = 1000
+) -> dict[str, float]:
     """Check feature values: a non-empty object of finite numbers (never booleans, text or null).
 
     The object itself comes back when nothing in it needed changing.
@@ -207,7 +209,7 @@ def check_features(value: object, field: str = "features", most: int = 1000) -> 
     ----------
     field
         Names the object in errors.
-    most
+    max_features
         Number of features at most.
 
     Raises
@@ -218,7 +220,7 @@ def check_features(value: object, field: str = "features", most: int = 1000) -> 
     # 2 us instead of 10 for 24 features: known names, floats only, a finite sum
     if (
         type(value) is dict
-        and len(value) <= most
+        and len(value) <= max_features
         and tuple(value) in _PASSED
         and set(map(type, value.values())) == {float}
         and math.isfinite(sum(value.values()))
@@ -226,23 +228,25 @@ def check_features(value: object, field: str = "features", most: int = 1000) -> 
         return value
     if not isinstance(value, dict) or not value:
         raise InputError(f"{field}: must be a non-empty object", code="bad_features", field=field)
-    if len(value) > most:
+    if len(value) > max_features:
         raise InputError(
-            f"{field}: {len(value)} features, at most {most}", code="bad_features", field=field
+            f"{field}: {len(value)} features, at most {max_features}",
+            code="bad_features",
+            field=field,
         )
     out = {name: _feature(name, number, field) for name, number in value.items()}
     _PASSED.keep(tuple(out), True)
     return out
 
 
-def check_numbers(value: dict[str, float], field: str, most: int) -> None:
+def check_numbers(value: dict[str, float], field: str, max_features: int) -> None:
     """Check features that are known to be finite floats, as those that a Struct decoded.
 
     Parameters
     ----------
     field
         Names the object in errors.
-    most
+    max_features
         Number of features at most.
 
     Raises
@@ -250,8 +254,8 @@ def check_numbers(value: dict[str, float], field: str, most: int) -> None:
     InputError
         See :func:`check_features`.
     """
-    if tuple(value) not in _PASSED or len(value) > most:
-        check_features(value, field, most)
+    if tuple(value) not in _PASSED or len(value) > max_features:
+        check_features(value, field, max_features)
 
 
 def _feature(name: object, number: object, field: str) -> float:

@@ -54,7 +54,7 @@ try:
 except SettingsError as error:
     raise SystemExit(f"setting {error.message}") from None
 
-# TRUSTED_PROXIES are told by the address that is really there, not by what X-Forwarded-For says.
+# TRUSTED_PROXIES are recognised by the address that is really there, not by X-Forwarded-For.
 os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 configure_service_logging(settings.log_level, settings.log_json)
 log = logging.getLogger("bentoml.service")
@@ -168,20 +168,20 @@ class Api:
     bundle: Any = None
 
     def __init__(self) -> None:
-        self._parts: Any = None
+        self._app: Any = None
 
     @bentoml.on_startup
     async def open(self) -> None:
-        """Build the parts; bundle and database follow in the background."""
+        """Assemble the application; bundle and database follow in the background."""
         from serving.app import App
 
         remote = {}
         if settings.runner_mode == "processes":
             remote = {name: getattr(self, f"{name}_runner") for name in MODEL_NAMES}
-        self._parts = await App.open(settings, remote, frozenset(runner_urls), packed_folder())
+        self._app = await App.open(settings, remote, frozenset(runner_urls), packed_folder())
         rest_app.serve(
-            self._parts.calls(secured=bool(keys), callers=callers),
-            self._parts.pages(keys, callers),
+            self._app.calls(secured=bool(keys), callers=callers),
+            self._app.pages(keys, callers),
         )
         if (
             is_public(settings.service_host)
@@ -197,12 +197,12 @@ class Api:
     @bentoml.on_shutdown
     async def close(self) -> None:
         """End what was started."""
-        if self._parts is not None:
-            await self._parts.close()
+        if self._app is not None:
+            await self._app.close()
 
     async def __is_ready__(self) -> bool:
         """Return whether a bundle is loaded."""
-        return self._parts is not None and self._parts.ready
+        return self._app is not None and self._app.ready
 
     @bentoml.api
     async def detect(self, item: dict[str, Any], /, ctx: bentoml.Context) -> dict[str, Any]:
@@ -216,7 +216,7 @@ class Api:
 
     async def _call(self, ctx: bentoml.Context, method: str, content: Any) -> Any:
         try:
-            return await getattr(self._parts, method)(content)
+            return await getattr(self._app, method)(content)
         except AnomalyError as error:
             ctx.response.status_code = error.status
             return {"error": error.entry()}

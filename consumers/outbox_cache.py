@@ -10,7 +10,7 @@ from cachetools import FIFOCache
 
 from db.queries.outbox import Content, MessageKey
 
-#: Some 8,000 alarms of 24 features: a batch of each of four lanes, more than is stored
+#: Some 8,000 alarms of 24 features: a batch of each of four workers, more than is stored
 #: while one chunk is published.
 CACHE_BYTES: Final = 32 * 2**20
 
@@ -41,7 +41,7 @@ class OutboxCache:
         with self._lock:
             for row in rows:
                 if row.get("source_offset") is None:
-                    continue  # nothing else tells such a message from its neighbour
+                    continue  # nothing else distinguishes such a message from its neighbour
                 key = row["target_topic"], row["topic_id"], row["partition"], row["source_offset"]
                 content = row.get("key"), row.get("value"), row.get("headers")
                 if _size(content) <= self._held.maxsize:

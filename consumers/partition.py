@@ -53,7 +53,7 @@ class AssignedPartition:
     ----------
     topic_partition : TopicPartition
     topic_id : UUID
-        Tells a topic from an earlier one of the same name.
+        Another where a topic was recreated under the same name.
     cache : StreamCache
         The partition's streams.
     """

@@ -108,7 +108,7 @@ class Schedules:
         Returns
         -------
         bool
-            Whether it was one: the request can be made anew without it.
+            Whether it was one: the request can be made again without it.
         """
         found = _PLAN.match(field or "")
         plans = orjson.loads(body).get(found[1], []) if found else []

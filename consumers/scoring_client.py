@@ -22,7 +22,7 @@ from runtime import tls_context
 
 PREFIX = "/api/v1/anomalies"
 RECONNECTS = 2
-MOST_RETRY_AFTER = 300.0
+MAX_RETRY_AFTER = 300.0
 
 
 class BatchRefusedError(AnomalyError):
@@ -234,4 +234,4 @@ def _retry_after(response: httpx.Response) -> float:
         seconds = float(response.headers.get("retry-after", ""))
     except ValueError:
         return 1.0
-    return min(max(seconds, 0.0), MOST_RETRY_AFTER)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)

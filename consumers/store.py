@@ -163,7 +163,7 @@ class BridgeStore:
         Parameters
         ----------
         firsts : {key: time}
-            The streams, each with the time of its first reading at hand: a stream new to this
+            The streams, each with the time of its first reading here: a stream new to this
             partition takes over the newest state elsewhere that lies before it.
         """
         with transaction(self._engine) as connection:

@@ -32,7 +32,7 @@ _BAD_ROW: Final = re.compile(r"Expected (\d+) columns, got (\d+)")
 
 
 def is_parquet(path: Path) -> bool:
-    """Tell by the suffix whether a file is Parquet; raise `DatasetError` where it is neither."""
+    """Judge by the suffix whether a file is Parquet; raise `DatasetError` where it is neither."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in _PARQUET:
         return True

@@ -20,7 +20,7 @@ from errors import DatasetError
 _DELIMITERS: Final = (";", "\t", "|", ",", BLANKS)
 #: What no text holds, but bytes that are taken for one do.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\ufeff\ufffe\uffff]")
-_MOST_PREAMBLE: Final = 30
+_MAX_PREAMBLE: Final = 30
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS: Final = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 _DECIMAL_POINT: Final = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
@@ -109,7 +109,7 @@ def _delimiter(lines: Sequence[str]) -> str:
     for delimiter in _DELIMITERS:
         widths = [len(row) for row in _table(lines, delimiter) if any(row)]
         usual, often = Counter(widths).most_common(1)[0]
-        if usual > 1 and often >= 0.9 * (len(widths) - _MOST_PREAMBLE) and often > 1:
+        if usual > 1 and often >= 0.9 * (len(widths) - _MAX_PREAMBLE) and often > 1:
             head = next((w for w in widths if w == usual), 0)
             if head and _regular(widths, usual):
                 return delimiter
@@ -125,7 +125,7 @@ def _regular(widths: Sequence[int], usual: int) -> bool:
     if 0 < start <= 1 and widths[0] == usual - 1:
         start = 0
     odd = sum(width not in (usual, usual - 1) for width in widths[start:])
-    return start <= _MOST_PREAMBLE and odd <= 0.02 * len(widths)
+    return start <= _MAX_PREAMBLE and odd <= 0.02 * len(widths)
 
 
 def _table(lines: Sequence[str], delimiter: str) -> list[list[str]]:
@@ -140,7 +140,7 @@ def _first_row(table: Sequence[Sequence[str]]) -> int:
     if not widths:
         return 0
     usual = widths.most_common(1)[0][0]
-    for number, row in enumerate(table[: _MOST_PREAMBLE + 1]):
+    for number, row in enumerate(table[: _MAX_PREAMBLE + 1]):
         if usual > 1 and len(row) in (usual, usual - 1) and any(row):
             return number
     return 0

@@ -244,10 +244,10 @@ def _groups(
     """Return the value of the grouping column by stream; it must be one."""
     held: list[Texts] = [chunk.groups for chunk in chunks if chunk.groups is not None]
     codes, values = distinct(held)
-    places = np.cumsum([0, *(len(part.codes) for part in held)])
+    begins = np.cumsum([0, *(len(part.codes) for part in held)])
     out: dict[StreamKey, str] = {}
     for key, pieces in parts.items():
-        found = np.unique(np.concatenate([codes[places[n] + rows] for n, rows in pieces]))
+        found = np.unique(np.concatenate([codes[begins[n] + rows] for n, rows in pieces]))
         texts = [values[code] if code >= 0 else "" for code in found]
         if len(texts) > 1:
             raise DatasetError(

@@ -127,7 +127,7 @@ class Plant:
                 self.kpi.labels(name).set(figure["value"])
 
     def feedback(self, counts: Mapping[str, tuple[int, int]]) -> None:
-        """Store ``{group: (confirmed, false alarms)}``, as people said of incidents."""
+        """Store ``{group: (confirmed, false alarms)}``, as people judged incidents."""
         self.judged.clear()
         self.precision.clear()
         for group, (confirmed, false) in counts.items():
@@ -205,7 +205,7 @@ def stored_incidents(engine: Engine) -> dict[str, int]:
 
 
 def look_at_incidents(plant: Plant, engine: Engine) -> None:
-    """Look at what is open, what opened, and who has not been told of it."""
+    """Look at what is open, what opened, and who has not been notified."""
     plant.open_incidents(stored_incidents(engine))
     with transaction(engine) as connection:
         plant.openings(recent_openings(connection))

@@ -137,7 +137,7 @@ def start_flow(settings: Settings, engine: Engine, children: Children) -> Flow:
     engine
         The database, migrated.
     children
-        Is told the broker's address, for those that start later.
+        Given the broker's address, for those that start later.
     """
     topic = settings.kafka_topic_input_features
     broker = start_broker(children)[1]

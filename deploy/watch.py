@@ -27,7 +27,7 @@ from db.session import transaction
 from deploy.truth import Alarm
 
 #: Assets with a line of their own in the closing table.
-MOST_ASSETS = 20
+MAX_ASSETS = 20
 _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "white"}
 
 
@@ -189,9 +189,9 @@ def summary(engine: Engine, topic_id: str, tally: Tally, sent: int, seconds: flo
         table.add_column(level, justify="right", style=colour)
     table.add_column("events")
     assets = sorted({asset for asset, _ in tally.anomalies})
-    for asset in assets[:MOST_ASSETS]:
+    for asset in assets[:MAX_ASSETS]:
         table.add_row(asset, tally.criticality.get(asset, ""), *_row(tally, {asset}))
-    if rest := set(assets[MOST_ASSETS:]):
+    if rest := set(assets[MAX_ASSETS:]):
         table.add_row(f"{len(rest)} more", "", *_row(tally, rest))
     table.add_section()
     table.add_row("all", "", *_row(tally, set(assets)), style="bold")

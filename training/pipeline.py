@@ -165,7 +165,7 @@ def conclude(
     Parameters
     ----------
     champion : as it was when the training began; ``carried`` is its bundle where one group alone
-        was trained anew.
+        was trained again.
     run_id : MLflow's, begun before the fit.
     """
     with tempfile.TemporaryDirectory() as scratch:

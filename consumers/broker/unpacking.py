@@ -1,6 +1,6 @@
 """Kafka's record batches (format 2) -> records, one by one and bounded in memory.
 
-Whatever the log holds gives something back, so that its reader can tell a hole from a loss:
+Whatever the log holds gives something back, so that its reader distinguishes a hole from a loss:
 a :class:`FetchedRecord`, one that says why it cannot be read, or :class:`Nothing` for offsets
 that hold no record (markers and aborted records of transactions, what compaction removed).
 """
@@ -19,7 +19,7 @@ from consumers.broker.inflating import InflateError, chunks
 _HEADER = DefaultRecordBatch.HEADER_STRUCT
 _CHECKED_FROM = DefaultRecordBatch.ATTRIBUTES_OFFSET  # the checksum covers what follows
 # Offsets that a batch whose header is damaged too may claim; the broker takes no more in one.
-_MOST_OFFSETS = 1_000_000
+_MAX_OFFSETS = 1_000_000
 _LENGTH_BYTES = 10  # a varint has no more
 _FRONT_BYTES = 50  # of a record: attributes and the varints up to its value's length
 
@@ -149,7 +149,7 @@ class Batch:
             Whether other bytes may come when it is fetched again.
         """
         value: bytes | None = self.raw
-        for offset in range(first, min(last, first + _MOST_OFFSETS) + 1):
+        for offset in range(first, min(last, first + _MAX_OFFSETS) + 1):
             text = why if value else f"{why}; its bytes are with offset {first}"
             yield FetchedRecord(offset, offset, -1, None, value, unreadable=text, retry=retry)
             value = None

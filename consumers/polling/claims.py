@@ -160,7 +160,7 @@ def find_start(
     elif start is None:
         otherwise = end if reset == "latest" else begin
         start = _group_start(consumer, assigned, begin, otherwise, seconds)
-    # past the end? The fetch will tell: not every broker's answer about its end is exact
+    # past the end? The fetch will show it: not every broker's answer about its end is exact
     return Start(max(start, begin), (start, begin) if start < begin else None)
 
 

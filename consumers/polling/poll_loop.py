@@ -112,7 +112,7 @@ class PollLoop:
             self._drop_replaced()
 
     def _subscribe(self) -> None:
-        """Join the group once the topic exists: not every broker tells an early member later."""
+        """Join the group once the topic exists: not every broker notifies an early member."""
         exists = bool(self._consumer.partitions_for_topic(self._settings.topic))
         self._monitor.note_topic(exists)
         if exists:

@@ -18,7 +18,7 @@ from consumers.processing.batch import StreamBatch
 log = logging.getLogger("consumers.bridge")
 
 #: How far a clock goes back at once: an hour less one interval, half an hour on Lord Howe Island.
-_LEAST, _MOST = timedelta(minutes=20), timedelta(minutes=61)
+_MIN_BACK, _MAX_BACK = timedelta(minutes=20), timedelta(minutes=61)
 #: Logged once per plant: all of its streams go back within the hour.
 _AGAIN_S = 12 * 3600.0
 
@@ -54,7 +54,7 @@ def _went_back(stream: StreamBatch) -> timedelta | None:
     for reading in (item.reading for item in stream.items):
         if reading is None:
             continue
-        if last is not None and reading.local and _LEAST <= last - reading.timestamp < _MOST:
+        if last is not None and reading.local and _MIN_BACK <= last - reading.timestamp < _MAX_BACK:
             return last - reading.timestamp
         last = reading.timestamp if last is None else max(last, reading.timestamp)
     return None

@@ -122,7 +122,7 @@ def _reading(document: dict[str, Any], record: Record, max_features: int) -> Rea
     metadata = document.get("metadata")
     if "features" in document:
         where, feature = document, None
-        features = check_features(document["features"], most=max_features)
+        features = check_features(document["features"], max_features=max_features)
         extra = _plain(metadata)
     elif "name" in document and "value" in document:
         if type(metadata) is not dict:

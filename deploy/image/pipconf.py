@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-#: pip's options that name places or how to reach them; others are matters of taste.
+#: pip's options that name addresses or how to reach them; others are matters of taste.
 REACH = ("index-url", "extra-index-url", "find-links", "cert", "trusted-host", "proxy", "timeout")
 
 
@@ -30,9 +30,9 @@ def settings(listing: str) -> dict[str, str]:
     return merged | from_environment
 
 
-def local_places(options: Mapping[str, str]) -> list[str]:
+def local_paths(options: Mapping[str, str]) -> list[str]:
     """Return the existing paths of this machine among the options' values, each once."""
-    places: dict[str, None] = {}
+    paths: dict[str, None] = {}
     for value in options.values():
         for word in value.split():
             address = urlsplit(word)
@@ -40,8 +40,8 @@ def local_places(options: Mapping[str, str]) -> list[str]:
             if path.startswith("/") and Path(path).exists():
                 # An index in a folder links to files beside it.
                 folder = Path(path).parent if path.rstrip("/").endswith("/simple") else Path(path)
-                places[str(folder)] = None
-    return list(places)
+                paths[str(folder)] = None
+    return list(paths)
 
 
 def main(folder: Path) -> None:
@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
     options = settings(listing)
     lines = [f"{option} = {value}\n" for option, value in options.items()]
     (folder / "pip.conf").write_text("[global]\n" + "".join(lines))
-    print("\n".join(local_places(options)))
+    print("\n".join(local_paths(options)))
 
 
 if __name__ == "__main__":

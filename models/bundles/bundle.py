@@ -2,7 +2,7 @@
 
 On disk::
 
-    bundle.json                     format, version, rules, groups and what /status tells of them
+    bundle.json                     format, version, rules, groups and what /status shows of them
     groups/<folder>/model_set.json  preprocessing, calibration, options, drift profile
     groups/<folder>/<detector>.json, <detector>.npz
     twin/                           the same recipe fitted without the newest readings, likewise
@@ -52,7 +52,7 @@ class Bundle:
 
     Parameters
     ----------
-    sets : model sets at hand; the rest is read from ``folder`` when asked for.
+    sets : model sets in memory; the rest is read from ``folder`` when asked for.
     rules : in order; none: every grouped stream is in the only (or the default) group.
     keep : model sets held in memory at most, of those that can be read again.
     """

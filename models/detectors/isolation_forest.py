@@ -139,7 +139,7 @@ class IsolationForest(Detector):
         drops are exactly expected minus actual path length (the additive attribution of
         Saabas 2014, on path lengths); coordinates that on balance lengthen the path get 0. Each
         credit is weighted by the squared coordinate, since beyond the outermost cut paths no
-        longer tell how far, and that of a common movement is divided as its features take part.
+        longer say how far, and that of a common movement is divided as its features take part.
         """
         place = self.coordinates(self.check(x))
         cuts = (self._feature, self._threshold, self._expected, self._levels)

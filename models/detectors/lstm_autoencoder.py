@@ -36,7 +36,7 @@ _KERNEL = (
     "out_bias",
 )
 _FURTHEST = 1e150
-_WEIGHT = 5.0**0.5  # a mean squared error of a tenth is not told from none
+_WEIGHT = 5.0**0.5  # a mean squared error of a tenth counts as none
 _MOST_ERRORS = 20_000
 _FORECAST = "forecast_"  # of the names of its arrays on disk
 
@@ -55,7 +55,7 @@ class LSTMAutoencoder(Detector):
     error of one feature alone for much. There are two errors: the network's, which reconstructs
     the reading from a code that has seen it, and that of a linear forecast from the ``lags``
     readings before it (:mod:`models.detectors.forecast`), which has not. A network of squashed
-    units cannot follow a value far beyond its training, nor tell what is new in it; the forecast
+    units cannot follow a value far beyond its training, nor show what is new in it; the forecast
     does both.
     The magnitude is ``log(1 + 5 (t_network + t_forecast))``: its ranking is that of the sum,
     its tail that of ratios, so that one absurd value does not outweigh all others for ever.

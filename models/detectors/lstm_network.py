@@ -166,7 +166,7 @@ def _learn(
     network.train()
     total = 0.0
     for windows in _batches(source, ends, plan):
-        # Values left out at random (Vincent et al. 2008) must be told from the other features
+        # Values left out at random (Vincent et al. 2008) must follow from the other features
         # and from the past, so the network cannot get by with copying.
         kept = torch.rand(windows.shape, generator=noise) >= plan.denoise
         windows = windows.to(network.out.weight.device)

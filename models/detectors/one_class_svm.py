@@ -24,7 +24,7 @@ from models.detectors.kernels import kernel_gaps, kernel_magnitude
 
 # Squares of this still fit a float64; every finite reading gets a finite magnitude.
 _FURTHEST = 1e150
-_LEAST = 0.1  # energy that is not told from none
+_LEAST = 0.1  # energy that counts as none
 
 
 class OneClassSVM(Detector):

@@ -5,7 +5,7 @@ is; where the group has several streams once more on streams that no detector sa
 are still to come: of both, the larger rarity is asked for. A burst is a cluster of readings beyond
 the gate. That it has ``d`` anomalies at alarm level ``t`` and a peak of at least ``t + g`` is one
 condition on ``min(peak - g, d-th largest) >= t``, so each excess ``g`` has one tail (generalised
-Pareto, :mod:`models.scoring.tail`), which tells the rate at every level, also at levels that the
+Pareto, :mod:`models.scoring.tail`), which gives the rate at every level, also at levels that the
 sample does not reach.
 
 The on-delay is chosen, of a few, by what it costs: the one that opens soonest, at the medium
@@ -112,12 +112,12 @@ def _by_delay(
         return by_p
     try:
         return [_rates(bursts, d, total, times, interval_s, streams) for d in DELAYS]
-    except TrainingError:  # bursts all alike: nothing to tell peaks apart by
+    except TrainingError:  # bursts all alike: nothing distinguishes peaks
         return by_p
 
 
 def _by_p(readings: float, interval_s: float, streams: float) -> BurstRates:
-    """Rates where bursts are too few to tell: no rarer than single readings, by their ``p``."""
+    """Rates where bursts are too few to judge: no rarer than single readings, by their ``p``."""
     rarities = tuple(-rate for rate in RATES)
     rows = tuple(rarities for _ in LEVELS)
     return BurstRates(rarities, 1, rows, interval_s, streams, -math.log10(readings))

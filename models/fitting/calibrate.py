@@ -106,7 +106,15 @@ def fit_calibration(
     slow: bool = True,
     swiftness: float = SWIFTNESS,
 ) -> Calibration:
-    """Fit one subset's calibration: :func:`fit_fixed`, and its tail under adaptation."""
+    """Fit one subset's calibration: :func:`fit_fixed`, and its tail under adaptation.
+
+    Parameters
+    ----------
+    subset, series, beside, slow, swiftness
+        As of :func:`fit_fixed`.
+    how
+        Parameters of the adaptive tail.
+    """
     return with_adaptation(*fit_fixed(subset, series, beside, slow, swiftness), how)
 
 
@@ -148,7 +156,15 @@ def fit_fixed(
 
 
 def with_adaptation(cal: Calibration, fast: list[Floats], how: AdaptationParams) -> Calibration:
-    """Return what :func:`fit_fixed` returned for tails that follow their streams."""
+    """Return what :func:`fit_fixed` returned for tails that follow their streams.
+
+    Parameters
+    ----------
+    cal, fast
+        What :func:`fit_fixed` returned.
+    how
+        Parameters of the adaptive tail.
+    """
     return replace(cal, final=_adaptive_tail(cal, fast, how)) if how.rate else cal
 
 

@@ -20,7 +20,7 @@ from models.scoring.preprocessing import Preprocessing
 
 Floats = NDArray[np.float64]
 
-#: Streams from which on some are held out whole: of fewer, what is left to fit on tells more of
+#: Streams from which on some are held out whole: of fewer, what is left to fit on says more about
 #: having too few than of the streams to come.
 FEWEST_STREAMS: Final = 5
 _STREAM_FOLDS: Final = 3

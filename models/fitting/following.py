@@ -29,7 +29,7 @@ from models.scoring.calibration import Calibration
 Floats = NDArray[np.float64]
 
 _SHARES: Final = (0.4, 0.6)  # of a stream that is known in a trial
-_LEAST: Final = 200  # readings of a stream that can tell
+_LEAST: Final = 200  # readings of a stream that show it
 _KNOWN: Final = 10_000  # readings calibrated on, of all streams, the nearest
 _FRESH: Final = 15_000  # readings tried on, of each stream
 _STREAMS: Final = 3  # streams tried on

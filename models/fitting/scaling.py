@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 _BLOCK = 50
 _FLEET = 3
 _SHORT = 333
-#: Share of the identity in the correlation, unless the data tell better.
+#: Share of the identity in the correlation, unless the data show a better one.
 SHRINKAGE: Final = 0.1
 _OUTLYING = 4.0
 _WIDEST_MIX = 100
@@ -191,7 +191,7 @@ def drift_is_fault(streams: Sequence[Array]) -> bool:
 
 
 def baseline_helps(streams: list[Floats], spread: Floats, readings: int) -> bool:
-    """Return whether a stream's first readings tell its later level better than the group's does.
+    """Return whether a stream's first readings predict its later level better than the group's.
 
     Compares, over streams and features in units of spread, the variance of (mean of the rest -
     mean of the first readings) with that of (mean of the rest - the group's mean).

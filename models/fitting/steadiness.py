@@ -27,7 +27,7 @@ from models.scoring.tail import fit_tail
 
 Floats = NDArray[np.float64]
 
-_SIZES: Final = (0.5, 1.0, 2.0)  # standard deviations: what a large step brings out tells nothing
+_SIZES: Final = (0.5, 1.0, 2.0)  # standard deviations: what a large step brings out says nothing
 _STEPS: Final = 20
 _LENGTH: Final = 100  # readings a weak fault lasts
 _STREAMS: Final = 5  # streams that steps are injected into

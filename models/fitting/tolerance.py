@@ -48,7 +48,7 @@ HOLDS: Final = 3.0
 BUDGET: Final = 1e-2
 _BLOCKS: Final = 5
 _SIZES: Final = (3.0, 6.0)
-#: Shares of the identity in the correlation, and the steps that tell them apart.
+#: Shares of the identity in the correlation, and the steps that distinguish them.
 SHRINKAGES: Final = (0.1, 0.03, 0.01)
 _SMALL: Final = (0.5, 1.0, 2.0)
 _STREAMS: Final = 5  # streams that steps are injected into
@@ -90,7 +90,7 @@ def choose_horizon(streams: Sequence[Floats], seed: int = 0) -> tuple[int, list[
 
     Returns
     -------
-    (horizon, trials) : 0 and no trials where there is too little data to tell.
+    (horizon, trials) : 0 and no trials where there is too little data to judge.
     """
     folds = later_blocks(streams)
     if not folds:

@@ -3,11 +3,11 @@
 History holds faults. Those that stay in widen every scale and tail until their like is not seen
 any more. What is judged is the distance of the decorrelated row, averaged over a few readings so
 that no heavy tail of single readings counts, and not readings but *events*: stretches above the
-80 % quantile. How far normal events go is told by the lower three quarters of them: a generalised
-Pareto tail, its shape not below 0 and shrunk to it as everywhere. An event is left out where it is
-higher than the highest of one in a hundred clean training sets would be. Events that come at equal
-intervals are a cycle, not faults; and a feature that rests but for what may be left out tells
-nothing here: bursts are its way to work.
+80 % quantile. How far normal events go is estimated from the lower three quarters of them: a
+generalised Pareto tail, its shape not below 0 and shrunk to it as everywhere. An event is left out
+where it is higher than the highest of one in a hundred clean training sets would be. Events that
+come at equal intervals are a cycle, not faults; and a feature that rests but for what may be left
+out says nothing here: bursts are its way to work.
 
 The search begins without the highest events, as many as may be left out, and lets those in again
 that are not too high beside the rest, until nothing changes: a tenth of the readings hides itself
@@ -36,7 +36,7 @@ Mask = NDArray[np.bool_]
 _WIDTH: Final = 9  # readings averaged over
 _ABOVE: Final = 0.8  # quantile above which a stretch is an event
 _APART: Final = 5  # readings below it that part two events
-_LEAST: Final = 30  # events that can tell how far normal ones go
+_LEAST: Final = 30  # events that show how far normal ones go
 _CENSORED: Final = 0.75  # quantile of the events above which only their number counts
 _CHANCE: Final = 0.01  # of a clean training set to lose anything
 _TIMES: Final = 5  # events that can be a cycle

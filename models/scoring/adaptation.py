@@ -48,7 +48,7 @@ CLIP: Final = 5.0
 #: is over must not ring on (alarms after a simulated fault: 24 readings instead of 42).
 RINGING: Final = 1.7
 QUICK_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 4.0)
-#: The level that tells an excursion's peak is fed with at most this many, so that a single absurd
+#: The level that gives an excursion's peak is fed with at most this many, so that a single absurd
 #: reading has no lasting peak.
 LEVEL_CLIP: Final = 10.0
 #: An excursion ends below this share of its peak, which fades with its own half-life.
@@ -248,7 +248,7 @@ class QuantileTracker:
         """Return a magnitude as the tail sees it now: less the offset, over the stretch.
 
         Beyond the gate what is further is further by as much, whatever the stretch: how far a
-        fault lies is not told by how noisy the stream has been.
+        fault lies does not follow from how noisy the stream has been.
         """
         above = m - self.offset
         stretch = math.exp(self.log_stretch)

@@ -134,6 +134,6 @@ def first_level(rows: Floats, pre: Preprocessing) -> Floats:
 
 
 def units(pre: Preprocessing) -> int:
-    """Tells the units that kept values are in: those of one bundle mean nothing to another."""
+    """Identify the units that kept values are in: those of one bundle mean nothing to another."""
     names = "\x1f".join(pre.names).encode()
     return zlib.crc32(names + pre.center.tobytes() + pre.spread.tobytes() + bytes([1]))

@@ -27,7 +27,7 @@ def expected(z: Floats, mix: Floats | None, trusted: Bools) -> Floats:
     Parameters
     ----------
     z : deviations from the level, in scales; what stands where ``trusted`` is False is not used.
-    mix : (d, d) symmetric root of the inverse correlation; None: features tell nothing about
+    mix : (d, d) symmetric root of the inverse correlation; None: features say nothing about
         one another, and what is expected is the level itself.
     trusted : (n, d) features that are taken at their word.
     """

@@ -92,7 +92,7 @@ def run(
             for call, answer in zip(calls, answers, strict=True):
                 raw[call.detector] = np.asarray(answer, np.float64)
         scored = _calibrated(model_set, some, raw)
-        # where a stream's levels changed, what follows is scored anew
+        # where a stream's levels changed, what follows is scored again
         at, rest = 0, []
         for place, stream in waiting:
             judged = StreamScorer(model_set, stream, scored, policy, explainer).judge(at)

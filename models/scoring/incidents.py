@@ -29,7 +29,7 @@ INCIDENT_BUDGETS: Final = {"critical": 4.0, "high": 2.0, "medium": 1.0, "low": 0
 #: extrapolation is least to be trusted, and faults last.
 AT_ONCE: Final = 0.1
 MONTH_S: Final = 30 * 86_400.0
-#: Decades by which each false alarm that people told of raises what its asset's incidents ask, and
+#: Decades by which each false alarm that people reported raises what its asset's incidents ask, and
 #: all of them together at most: four of them mean a hundred times rarer, and no fault that is
 #: rarer than that is hidden.
 RAISE: Final = 0.5
@@ -72,7 +72,7 @@ class BurstRates:
     lasting : by LEVELS and RATES, the same for bursts with ``on_delay`` anomalies at the level.
     interval_s : seconds between the group's readings.
     streams : of one asset; they share its budget.
-    known : ``log10`` of the least rate that the sample tells of; rarer ones are extrapolated.
+    known : ``log10`` of the least rate that the sample shows; rarer ones are extrapolated.
     """
 
     single: tuple[float, ...]

@@ -34,10 +34,10 @@ Level32 = NDArray[np.float32]
 
 #: Readings of a shift until the stream settles: its level is then known to a quarter of a standard
 #: deviation even where readings resemble one another over the smoothing's half-life of 20 (an
-#: autoregression by .966, whose 1,000 readings tell as much as 17), and faults that are over
+#: autoregression by .966, whose 1,000 readings say as much as 17), and faults that are over
 #: within that time never settle.
 PERSISTENT_AFTER: Final = 1000
-#: Closer to a former level than this it cannot be told whether the stream has come back.
+#: Closer to a former level than this it is not known whether the stream has come back.
 LEAST_SHIFT: Final = 2.0
 MOST_DRIFT: Final = 1.0
 #: Levels a stream may settle at one upon the other, and features they may have: what a state holds

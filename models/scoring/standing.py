@@ -1,6 +1,6 @@
 """Judge sensors that stood still in training, when they move.
 
-A feature without any variation in training has no scale, so no distance tells how unusual a new
+A feature without any variation in training has no scale, so no distance shows how unusual a new
 value is. What is known is how often it moved: ``k`` of ``n`` readings lay as far from the usual
 value as this one or further. The probability of one more is ``(k + 1/2) / (n + 1)`` (Jeffreys'
 prior; with k = 0 close to Laplace's rule of succession), and minus its logarithm, in decades, is

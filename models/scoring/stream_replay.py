@@ -12,7 +12,7 @@ from models.scoring.policy import ScoringPolicy
 from models.scoring.suppression import Suppression
 from models.scoring.windows import ADDED, RESTARTED
 
-#: Is told a place, and the state and window that a stream has there.
+#: Called with an index, and the state and window that a stream has there.
 Note = Callable[[int, dict[str, Any] | None, list[Reading]], None]
 
 #: readings in one call; like the service's batches, and small enough for any memory
@@ -41,7 +41,7 @@ def replay(
     criticality : str
         Of the asset.
     stops : sequence of int, optional
-        Places among the points, rising, of which ``note`` is told state and window: what the
+        Indexes of readings, rising, at which ``note`` is called with state and window: what the
         stream remembers just before that reading.
     suppression : Suppression, optional
         When its alarms are none.

@@ -116,7 +116,7 @@ class StreamState:
         self.level = left * self.level + weights @ rows
 
     def begin_anew(self, reset: int, median: float) -> list[dict[str, Any]]:
-        """Apply a reset: baseline, levels, tail, window and events begin anew, the time goes on.
+        """Apply a reset: baseline, levels, tail, window and events start again, the time goes on.
 
         Returns
         -------
@@ -135,7 +135,7 @@ class StreamState:
         return ended
 
     def settle(self, at: Level32, time: datetime, median: float, event: Event) -> Level:
-        """Settle at a level; the event is persistent from now on, and the tail begins anew.
+        """Settle at a level; the event is persistent from now on, and the tail starts again.
 
         Parameters
         ----------

@@ -194,7 +194,7 @@ class OffCondition:
         return f"{self.feature} {self.operator} {self.value:g}"
 
     def holds(self, features: Mapping[str, float]) -> bool | None:
-        """Return whether a reading fulfils it; None where the reading does not tell."""
+        """Return whether a reading fulfils it; None where the reading does not show it."""
         value = features.get(self.feature)
         return None if value is None else OPERATORS[self.operator](value, self.value)
 

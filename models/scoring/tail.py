@@ -27,11 +27,11 @@ from models.detectors.base import Array
 
 Floats = NDArray[np.float64]
 
-#: The ``p`` of an answer is never below ten to this: nobody can tell more. ``log10_p`` goes on, so
-#: that far and very far are told apart.
+#: The ``p`` of an answer is never below ten to this: nobody can know more. ``log10_p`` goes on, so
+#: that far and very far are distinguished.
 FLOOR: Final = -12.0
 #: The Pareto tail is fitted to this many readings where that is a share between these two: few
-#: readings need a large share to tell a scale, many allow a small one, which is less biased.
+#: readings need a large share to estimate a scale, many allow a small one, which is less biased.
 TAIL_READINGS: Final = 70
 LEAST_SHARE: Final = 0.05
 MOST_SHARE: Final = 0.2
@@ -72,7 +72,7 @@ class Tail:
     y : ``log10`` of the probability to exceed each of ``x``; descending.
     beta : scale of the tail, in the magnitude's unit; its mean excess when the shape is 0.
     xi : predictive shape of the tail; below 0 it ends somewhere.
-    n_eff : readings in the calibration sample, as many as independent ones would tell.
+    n_eff : readings in the calibration sample, counted as independent ones.
     """
 
     x: tuple[float, ...]
@@ -173,7 +173,7 @@ def fit_tail(
     Parameters
     ----------
     series : list of (n_i,) arrays
-        Out-of-fold magnitudes in time order, one array per stream: the order tells how many
+        Out-of-fold magnitudes in time order, one array per stream: the order shows how many
         independent exceedances there are.
     share : float, optional
         Share of the sample that is the tail; by its size if not given.

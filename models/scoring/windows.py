@@ -51,10 +51,10 @@ class StreamWork:
     for a new stream; ``window`` past readings, oldest first, at most ``window_length`` of them.
     ``arrived`` says of each reading when Kafka had it (empty: not known), ``now`` the time at who
     asks: see :mod:`models.scoring.clock`. ``renew``: a state that cannot be read is no error, the
-    stream starts again. ``false_alarms``: of the asset, that people told of lately, see
+    stream starts again. ``false_alarms``: of the asset, that people reported lately, see
     :func:`models.scoring.incidents.raised_by`. ``maintenance``, ``off_conditions``: when its alarms
     are none, see :mod:`models.scoring.suppression`. ``reset``: the newest reset asked for; the
-    first reading after one that the state does not know begins the stream anew. ``closed_events``:
+    first reading after one that the state does not know starts the stream again. ``closed_events``:
     persistent ones whose incidents people closed, see :mod:`models.scoring.settling`.
     """
 
@@ -249,7 +249,7 @@ def prepare(
 
 
 def _learn_past(pre: Preprocessing, state: StreamState, rows: Floats) -> None:
-    """Return what a new stream's window (n, d) tells of it."""
+    """Return what a new stream's window (n, d) shows of it."""
     if not pre.baseline:
         if len(rows):
             furthest = IMPOSSIBLE * pre.spread

@@ -151,23 +151,28 @@ def test_every_folder_of_a_package_is_a_known_room() -> None:
         assert found <= {*rooms, *others.get(package, ())}, package
 
 
+#: The only module names in more than one folder, and where; docs/architecture.md says why.
+SAME_NAME = {
+    "app": {"consumers", "serving"},
+    "backtest": {"training", "fleet"},
+    "base": {"models/detectors", "models/registry"},
+    "fit": {"training", "fleet"},
+    "incidents": {"models/scoring", "db/queries"},
+    "metrics": {"consumers", "notify", "serving"},
+    "pyfunc": {"models", "models/registry"},
+}
+
+
 def test_a_module_name_means_one_thing() -> None:
     """The same file name twice is two words for one role, or one word for two things."""
-    same_role = {
-        "__init__", "metrics", "base", "app",
-        # release 0.1 registered its versions with models/pyfunc.py as their loader
-        "pyfunc",
-        # the same command, for one machine and for a fleet
-        "fit", "backtest",
-        # when one opens (models), its rows (db)
-        "incidents",
-    }  # fmt: skip
-    places: dict[str, list[str]] = {}
+    folders: dict[str, set[str]] = {}
     for path in sources():
-        if "migrations" not in path.parts:
-            places.setdefault(path.stem, []).append(str(path.relative_to(ROOT)))
-    twice = {stem: paths for stem, paths in places.items() if len(paths) > 1}
-    assert set(twice) <= same_role, {k: v for k, v in twice.items() if k not in same_role}
+        if "migrations" not in path.parts and path.name != "__init__.py":
+            folders.setdefault(path.stem, set()).add(path.relative_to(ROOT).parent.as_posix())
+    assert {stem: found for stem, found in folders.items() if len(found) > 1} == SAME_NAME
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    table = text.split("## Who may import whom")[0].split("| module name |")[1]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(SAME_NAME)
 
 
 def test_only_entry_points_read_settings() -> None:
@@ -244,3 +249,40 @@ def test_the_customers_packages_are_declared_and_used() -> None:
         assert f"import {module}" in code or f"from {module}" in code, f"{module} is not used"
     assert '"psycopg2-binary' in declared
     assert "postgresql+psycopg2" in code
+
+
+#: Where every public function of three or more parameters has a Parameters section.
+DOCUMENTED = [
+    "config", "errors", "runtime", "schemas", "service", "consumers", "datasets", "deploy",
+    "models", "training",
+]  # fmt: skip
+
+
+def functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Public functions and methods of public classes, by their names."""
+    todo: list[tuple[str, ast.AST]] = [("", ast.parse(path.read_text()))]
+    while todo:
+        within, node = todo.pop()
+        for one in ast.iter_child_nodes(node):
+            if isinstance(one, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                if one.name.startswith("_"):
+                    continue
+                if isinstance(one, ast.ClassDef):
+                    todo.append((f"{one.name}.", one))
+                else:
+                    yield within + one.name, one
+
+
+@pytest.mark.parametrize("package", DOCUMENTED)
+def test_functions_of_three_parameters_say_what_they_are(package: str) -> None:
+    """A numpydoc section from three parameters on: shapes, units, what None means."""
+    silent = []
+    for path in [*ROOT.glob(f"{package}.py"), *sorted((ROOT / package).rglob("*.py"))]:
+        for name, function in functions(path):
+            of = function.args
+            given = [*of.posonlyargs, *of.args, *of.kwonlyargs]
+            count = sum(one.arg not in ("self", "cls") for one in given)
+            described = "Parameters\n-----" in (ast.get_docstring(function) or "")
+            if count >= 3 and not described:
+                silent.append(f"{path.relative_to(ROOT)}: {name}")
+    assert silent == []

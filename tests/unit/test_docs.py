@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +15,6 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 MODULES = {path.name for name in ALLOWED for path in ROOT.glob(f"{name}*/**/*.py")} | {
     path.name for path in ROOT.glob("*.py")
 }
-#: Where every public function of three or more parameters has a Parameters section.
-DOCUMENTED = [
-    "config", "errors", "runtime", "schemas", "service", "consumers", "datasets", "deploy",
-    "models", "training",
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -70,33 +63,3 @@ def test_architecture_names_what_a_package_may_import(package: str) -> None:
             assert said == ALLOWED[package] - {package}
             return
     pytest.fail(f"no row for {package}")
-
-
-def functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    """Public functions and methods of public classes, by their names."""
-    todo: list[tuple[str, ast.AST]] = [("", ast.parse(path.read_text()))]
-    while todo:
-        within, node = todo.pop()
-        for one in ast.iter_child_nodes(node):
-            if isinstance(one, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                if one.name.startswith("_"):
-                    continue
-                if isinstance(one, ast.ClassDef):
-                    todo.append((f"{one.name}.", one))
-                else:
-                    yield within + one.name, one
-
-
-@pytest.mark.parametrize("package", DOCUMENTED)
-def test_functions_of_three_parameters_say_what_they_are(package: str) -> None:
-    """A numpydoc section from three parameters on: shapes, units, what None means."""
-    silent = []
-    for path in [*ROOT.glob(f"{package}.py"), *sorted((ROOT / package).rglob("*.py"))]:
-        for name, function in functions(path):
-            of = function.args
-            given = [*of.posonlyargs, *of.args, *of.kwonlyargs]
-            count = sum(one.arg not in ("self", "cls") for one in given)
-            described = "Parameters\n-----" in (ast.get_docstring(function) or "")
-            if count >= 3 and not described:
-                silent.append(f"{path.relative_to(ROOT)}: {name}")
-    assert silent == []

@@ -113,7 +113,7 @@ def test_features_must_be_an_object_with_something_in_it(value: Any) -> None:
 
 def test_too_many_features_are_counted_in_the_refusal() -> None:
     with pytest.raises(InputError, match="4 features, at most 3"):
-        check_features({f"f{i}": 1.0 for i in range(4)}, most=3)
+        check_features({f"f{i}": 1.0 for i in range(4)}, max_features=3)
 
 
 @given(
@@ -165,7 +165,7 @@ def test_sensors_are_compared_within_their_asset() -> None:
 
 
 def test_remembered_names_are_bounded() -> None:
-    names = LookAlikes(most=10)
+    names = LookAlikes(max_names=10)
     for number in range(100):
         names.meet(f"N{number}", None)
     assert len(names._known) <= 10
@@ -204,7 +204,7 @@ def test_names_are_remembered_up_to_a_bound() -> None:
     memo: NameMemo[int] = NameMemo()
     for number in range(1000):
         memo.keep(tuple(f"{number}.{i}" for i in range(500)), number)
-        assert sum(map(len, memo)) <= NameMemo.MOST
+        assert sum(map(len, memo)) <= NameMemo.MAX
     assert memo[tuple(f"999.{i}" for i in range(500))] == 999
 
 
@@ -214,4 +214,4 @@ def test_a_flood_of_names_leaves_the_known_ones_quick_to_check() -> None:
         check_features({f"{number}.{i}": 1.0 for i in range(10)})
     check_features(features)
     assert check_features(features) is features
-    assert sum(map(len, schemas._PASSED)) <= NameMemo.MOST
+    assert sum(map(len, schemas._PASSED)) <= NameMemo.MAX

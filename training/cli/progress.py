@@ -27,7 +27,7 @@ from models.detectors.base import Progress as Report
 #: ``listener(part, stage, done, total, figures)``
 Listener = Callable[[str, str, int, int, dict[str, float]], None]
 
-_MOST_BARS = 12
+_MAX_BARS = 12
 
 
 class ProgressDisplay:
@@ -114,7 +114,7 @@ class ProgressDisplay:
         if key not in self._tasks:
             self._tasks[key] = self._bars.add_task(label, total=total, figures="")
         # with many parts, what is done makes room for what runs
-        shows = done < total or len(self._tasks) <= _MOST_BARS
+        shows = done < total or len(self._tasks) <= _MAX_BARS
         self._bars.update(
             self._tasks[key], completed=done, total=total, figures=shown, visible=shows
         )

@@ -21,10 +21,10 @@ Rows = NDArray[np.int64]
 HIGH, MEDIUM, LOW = "High", "Medium", "Low"
 _ORDER: Final = (HIGH, MEDIUM, LOW)
 #: Readings from which on a check has anything to say; that a calibration needs to promise a rate.
-_LEAST: Final = 60
-_FEW: Final = 600
+_MIN_READINGS: Final = 60
+_FEW_READINGS: Final = 600
 #: Share of equal readings from which on a sensor is nearly constant.
-_NEARLY: Final = 0.95
+_NEARLY_CONSTANT: Final = 0.95
 #: A run of so many equal readings is a stuck sensor, if it is so many times longer than its others.
 _STUCK: Final = 30
 _STUCK_TIMES: Final = 10
@@ -59,7 +59,7 @@ def worst(grades: Sequence[str]) -> str:
 def counts_up(x: Floats) -> bool:
     """Return whether readings are a counter's: they only rise, but for a rare restart."""
     known = x[~np.isnan(x)]
-    if len(known) < _LEAST:
+    if len(known) < _MIN_READINGS:
         return False
     steps = np.diff(known)
     return bool((steps >= 0).mean() >= _RISES and (steps > 0).mean() >= 0.05 and steps.any())
@@ -89,7 +89,7 @@ def of_sensor(x: Floats, garbage: NDArray[np.bool_], rows: Rows) -> list[Finding
     if counts_up(values):
         return [*found, _counter(values)]
     found += _quantised(values)
-    if len(values) >= _LEAST:
+    if len(values) >= _MIN_READINGS:
         found += [*_stuck(values, at), *_spikes(values, at), *_levels(values, at)]
     return found
 
@@ -98,9 +98,9 @@ def of_times(times: NDArray[np.datetime64], rows: Rows) -> tuple[float | None, l
     """Return a stream's usual interval in seconds, and findings on its times."""
     n = len(times)
     found = []
-    if n < _LEAST:
+    if n < _MIN_READINGS:
         found.append(Finding(LOW, "too_few", f"{n} readings are too few to train on"))
-    elif n < _FEW:
+    elif n < _FEW_READINGS:
         found.append(Finding(MEDIUM, "too_few", f"{n} readings: too few to promise a rare budget"))
     steps = np.diff(times).astype("timedelta64[us]").astype(np.float64) / 1e6
     equal = int((steps == 0).sum())
@@ -162,7 +162,7 @@ def _constant(values: Floats) -> list[Finding]:
     if len(found) == 1:
         return [Finding(LOW, "constant", f"constant: {found[0]:.6g}")]
     share = counts.max() / len(values)
-    if share >= _NEARLY:
+    if share >= _NEARLY_CONSTANT:
         usual = found[counts.argmax()]
         text = f"nearly constant: {usual:.6g} in {share:.2%} of the readings"
         return [Finding(MEDIUM, "nearly_constant", text)]
@@ -182,7 +182,7 @@ def _quantised(values: Floats) -> list[Finding]:
     found = np.unique(values)
     if len(found) == 2:
         return [Finding(HIGH, "two_levels", f"two values: {found[0]:.4g} and {found[1]:.4g}")]
-    if len(values) >= _LEAST and len(found) <= max(10, len(values) // 500):
+    if len(values) >= _MIN_READINGS and len(found) <= max(10, len(values) // 500):
         grade = MEDIUM if len(found) <= 5 else HIGH
         step = float(np.diff(found).min())
         text = f"quantised: {len(found)} different values, {step:.3g} apart"

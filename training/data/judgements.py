@@ -17,7 +17,7 @@ HEALTHY: Final = 1
 EXPECTED: Final = 2
 FAULT: Final = 3
 _CODES: Final = {"false_alarm": HEALTHY, "expected": EXPECTED, "confirmed": FAULT}
-_SAID: Final = {
+_WORDS: Final = {
     FAULT: "of confirmed faults left out as labelled",
     EXPECTED: "of expected behaviour left out",
     HEALTHY: "of false alarms taken for healthy",
@@ -63,7 +63,7 @@ class Judgements:
 
     def note(self) -> str:
         """Say how many readings were judged as what; empty: none was."""
-        parts = [f"{self.counts[code]:,} {said}" for code, said in _SAID.items()
+        parts = [f"{self.counts[code]:,} {words}" for code, words in _WORDS.items()
                  if self.counts[code]]  # fmt: skip
         return f" (feedback: {', '.join(parts)})" if parts else ""
 

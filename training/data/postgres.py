@@ -7,7 +7,7 @@ magnitudes ratchets: each training would alarm more often than the one before (d
 
 What people reported goes before that: false alarms are healthy however long they lasted, confirmed
 faults stay among the data, labelled, so that nothing is fitted on them but what would find them can
-be told, and expected behaviour is neither learnt nor judged on.
+be measured, and expected behaviour is neither learnt nor judged on.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ from models.fitting.imputation import impute
 from training.data.checks import counts_up
 
 #: a fit needs as many readings at least
-LEAST_ROWS = 60
+MIN_ROWS = 60
 #: a feature missing more often than this is not used
-MOST_MISSING = 0.5
+MAX_MISSING = 0.5
 
 
 @dataclass(slots=True)
@@ -102,10 +102,10 @@ def prepare(
     kept, names, notes = without_missing(streams, feature_names, missing, what, imputed)
     kept, names = _without_counters(kept, names, notes, what)
     rows = sum(len(s.timestamps) for s in kept)
-    if rows < LEAST_ROWS:
-        raise TrainingError(f"{what}: {rows} readings are too few, at least {LEAST_ROWS} needed")
+    if rows < MIN_ROWS:
+        raise TrainingError(f"{what}: {rows} readings are too few, at least {MIN_ROWS} needed")
     cut = [len(s.timestamps) for s in kept]
-    if holdout > 0 and rows * (1 - holdout) >= LEAST_ROWS:
+    if holdout > 0 and rows * (1 - holdout) >= MIN_ROWS:
         cut = _cut(kept, holdout)
     elif holdout > 0:
         notes.append(f"{what}: too few readings to hold any out")
@@ -162,14 +162,14 @@ def impute_first(
 
 
 def counters(parts: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
-    """Return the features that only rise in every stream (n, d) that is long enough to tell.
+    """Return the features that only rise in every stream (n, d) that is long enough to judge.
 
     Hours of operation or energy used are larger tomorrow than ever in training: an alarm for good.
     """
     out = []
     for column, name in enumerate(names):
         long_enough = [
-            part[:, column] for part in parts if (~np.isnan(part[:, column])).sum() >= LEAST_ROWS
+            part[:, column] for part in parts if (~np.isnan(part[:, column])).sum() >= MIN_ROWS
         ]
         if long_enough and all(counts_up(x) for x in long_enough):
             out.append(name)
@@ -235,12 +235,12 @@ def without_missing(
     if missing == "refuse":
         raise TrainingError(f"{what}: values are missing, most of {worst_feature}")
     notes = []
-    use = np.flatnonzero(absent <= MOST_MISSING * rows).tolist()
+    use = np.flatnonzero(absent <= MAX_MISSING * rows).tolist()
     if not use:
         raise TrainingError(f"{what}: every feature is missing in more than half of the readings")
     if len(use) < len(feature_names):
         gone = [name for name, n in zip(feature_names, absent, strict=True)
-                if n > MOST_MISSING * rows]  # fmt: skip
+                if n > MAX_MISSING * rows]  # fmt: skip
         notes.append(f"{', '.join(gone)}: mostly missing, not used")
     kept = []
     for stream in streams:
@@ -249,10 +249,10 @@ def without_missing(
         if whole.any():
             kept.append(replace(stream, values=values).take(whole))
     left = sum(len(s.timestamps) for s in kept)
-    if left < LEAST_ROWS:
+    if left < MIN_ROWS:
         raise TrainingError(
             f"{what}: {left} readings are left after those with missing values, at least"
-            f" {LEAST_ROWS} needed; most are missing of {worst_feature}"
+            f" {MIN_ROWS} needed; most are missing of {worst_feature}"
         )
     if left < rows:
         few = "a value" if imputed(len(use)) == 0 else f"more than {imputed(len(use))} values"

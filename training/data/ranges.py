@@ -11,7 +11,7 @@ from datasets import Stream
 from training.data.sources import key_text
 
 #: of so many streams the newest reading of each is kept; of more, that of all of them
-MOST_STREAMS: Final = 10_000
+MAX_STREAMS: Final = 10_000
 
 
 def range_of(streams: Sequence[Stream], timed: bool) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def range_of(streams: Sequence[Stream], timed: bool) -> dict[str, Any]:
     if timed and parts:
         found["start"] = _text(min(s.timestamps[0] for s in parts))
         found["end"] = _text(max(s.timestamps[-1] for s in parts))
-        if len(parts) <= MOST_STREAMS:
+        if len(parts) <= MAX_STREAMS:
             for stream in parts:
                 key = key_text(stream)
                 newest = _text(stream.timestamps[-1])

@@ -11,7 +11,7 @@ import numpy as np
 from datasets import Stream
 from models.bundles.bundle import DEFAULT, Rule
 from training.data.groups import Grouping, pick
-from training.data.preparation import LEAST_ROWS, MOST_MISSING
+from training.data.preparation import MAX_MISSING, MIN_ROWS
 from training.data.sources import TrainingData
 
 Sensors = frozenset[int]
@@ -22,7 +22,7 @@ def sensors_of(stream: Stream) -> Sensors:
     if not len(stream.timestamps):
         return frozenset()
     absent = np.isnan(stream.values).mean(axis=0)
-    return frozenset(np.flatnonzero(absent <= MOST_MISSING).tolist())
+    return frozenset(np.flatnonzero(absent <= MAX_MISSING).tolist())
 
 
 def alike(streams: Sequence[Stream]) -> list[tuple[Sensors, list[int]]]:
@@ -72,7 +72,7 @@ def split_by_sensors(grouping: Grouping, *, fixed: bool = False) -> Grouping:
             problem = f"{_names(part)}: lacks {_features(data, first - sensors)}, which others have"
             if not sensors:
                 notes.append(f"{_names(part)}: hardly anything measured: left out")
-            elif fixed or part.rows < LEAST_ROWS:
+            elif fixed or part.rows < MIN_ROWS:
                 why = "" if fixed else f" ({part.rows} readings are too few for a group)"
                 notes.append(f"{problem}: left out{why}; --features names what all have")
             else:

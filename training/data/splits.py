@@ -12,8 +12,8 @@ from datasets import Stream
 from errors import InputError, TrainingError
 from schemas import parse_timestamp
 from training.data.preparation import (
-    LEAST_ROWS,
-    MOST_MISSING,
+    MAX_MISSING,
+    MIN_ROWS,
     Prepared,
     counters,
     impute_first,
@@ -89,10 +89,10 @@ def prepared(
     """
     parts = [s.values[:k] for s, k in zip(streams, cut, strict=True)]
     rows = sum(map(len, parts))
-    if rows < LEAST_ROWS:
-        raise TrainingError(f"{what}: {rows} training readings, at least {LEAST_ROWS} are needed")
+    if rows < MIN_ROWS:
+        raise TrainingError(f"{what}: {rows} training readings, at least {MIN_ROWS} are needed")
     absent = sum((np.isnan(part).sum(axis=0) for part in parts), np.zeros(len(names), int))
-    use = np.flatnonzero(absent <= MOST_MISSING * rows).tolist()
+    use = np.flatnonzero(absent <= MAX_MISSING * rows).tolist()
     notes = []
     if len(use) < len(names):
         gone = [names[j] for j in range(len(names)) if j not in use]
@@ -111,9 +111,9 @@ def prepared(
     left = sum(cuts)
     if left < rows:
         notes.append(f"{what}: {rows - left} training readings lack a value and were left out")
-    if not use or left < LEAST_ROWS:
+    if not use or left < MIN_ROWS:
         raise TrainingError(
-            f"{what}: {left} training readings without missing values, at least {LEAST_ROWS} needed"
+            f"{what}: {left} training readings without missing values, at least {MIN_ROWS} needed"
         )
     out, filled = impute_first(out, cuts, imputed(len(use)), what)
     notes += filled

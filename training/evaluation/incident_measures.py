@@ -34,8 +34,8 @@ def incidents_line(scored: Sequence[Scored], budget: float) -> str:
         f"incidents: {false} false in {months:.3g} asset-months, {false / months:.3g} per asset and"
         f" month; {budget:g} are expected (the budget)"
     )
-    if months * budget < _FEWEST:
-        text += f", {_FEWEST / budget:.3g} asset-months would tell"
+    if months * budget < _MIN_EXPECTED:
+        text += f", {_MIN_EXPECTED / budget:.3g} asset-months would show it"
     costs = _costs(scored)
     if costs is not None:
         opened = [cost for cost in costs if cost is not None]
@@ -45,7 +45,7 @@ def incidents_line(scored: Sequence[Scored], budget: float) -> str:
     return text
 
 
-_FEWEST = 3.0  # expected incidents from which on none at all says something
+_MIN_EXPECTED = 3.0  # expected incidents from which on none at all says something
 
 
 def _costs(scored: Sequence[Scored]) -> list[int | None] | None:

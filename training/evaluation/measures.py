@@ -32,8 +32,8 @@ class Scored:
     is_anomaly: Flags  # (n,)
     detectors: Mapping[str, Floats] = field(default_factory=dict)  # name -> (n,)
     labels: npt.NDArray[np.int8] | None = None  # (n,)
-    log10_p: Floats | None = None  # (n,), unbounded: tells far from very far
-    incidents: tuple[int, ...] = ()  # places of the readings at which incidents open
+    log10_p: Floats | None = None  # (n,), unbounded: distinguishes far from very far
+    incidents: tuple[int, ...] = ()  # indices of the readings at which incidents open
     suppressed: Flags | None = None  # (n,), where any is of maintenance or a machine that was off
 
 
@@ -245,8 +245,8 @@ def false_events_per_month(
     """Estimate the false events per stream and month (30 days) at each budget.
 
     The budget gives alarms per reading; how many alarms make one event is measured on the
-    :func:`normal` ones of these readings, at the largest budget that saw enough events when the
-    budget at hand saw fewer than five.
+    :func:`normal` ones of these readings, at the largest budget that saw enough events when this
+    one saw fewer than five.
 
     Parameters
     ----------

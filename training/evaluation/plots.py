@@ -26,7 +26,7 @@ COLOURS = {
     "fault": "#f2c6c6",
 }
 #: a timeline has no more points than pixels; peaks are kept
-MOST_POINTS = 3000
+MAX_POINTS = 3000
 
 
 def new_figure(width: float = 9, height: float = 4.5) -> Figure:
@@ -151,9 +151,9 @@ def _panel(axes: Any, one: Scored) -> None:
 
 
 def _kept(values: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Return the indices of at most MOST_POINTS points: the highest of each stretch."""
-    if len(values) <= MOST_POINTS:
+    """Return the indices of at most MAX_POINTS points: the highest of each stretch."""
+    if len(values) <= MAX_POINTS:
         return np.arange(len(values))
-    edges = np.linspace(0, len(values), MOST_POINTS + 1).astype(int)
+    edges = np.linspace(0, len(values), MAX_POINTS + 1).astype(int)
     filled = np.where(np.isfinite(values), values, -1.0)
     return np.array([a + int(np.argmax(filled[a:b])) for a, b in pairwise(edges) if b > a])

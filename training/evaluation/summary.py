@@ -18,13 +18,13 @@ from training.evaluation.measures import (
     reliability,
 )
 
-#: alarm rates that the reliability picture tells of, besides the budgets
+#: alarm rates that the reliability picture shows, besides the budgets
 TARGETS = (0.1, 0.03)
 
 
 @dataclass(slots=True)
 class Measures:
-    """Figures that :func:`measure` found; None where the data cannot tell."""
+    """Figures that :func:`measure` found; None where the data do not show it."""
 
     alarms: dict[str, float]
     reliability: list[dict[str, float]]

@@ -28,7 +28,7 @@ from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.suppression import Suppression
 from training.cli.progress import ProgressDisplay, pump
-from training.data.preparation import LEAST_ROWS, Prepared, without_labelled
+from training.data.preparation import MIN_ROWS, Prepared, without_labelled
 from training.data.ranges import range_of
 from training.evaluation.measures import Scored
 from training.fitting.power import Power, measure_power, score_with_points
@@ -84,8 +84,8 @@ class Task:
         if self.options.keep_labelled:
             return list(streams), []
         kept, notes = without_labelled(streams)
-        if notes and sum(len(s.timestamps) for s in kept) < LEAST_ROWS:
-            raise TrainingError(f"{self.name}: {notes[0]}: at least {LEAST_ROWS} others are needed")
+        if notes and sum(len(s.timestamps) for s in kept) < MIN_ROWS:
+            raise TrainingError(f"{self.name}: {notes[0]}: at least {MIN_ROWS} others are needed")
         return kept, notes
 
 

@@ -46,12 +46,12 @@ TRIALS: Final = (
     ("step", 3.0), ("step", 6.0), ("spike", 6.0), ("spike", 12.0), ("drift", 6.0), ("stuck", 0.0),
     ("noise", 3.0), ("likeness", 0.0),
 )  # fmt: skip
-#: What tells whether a feature is watched, and how often it must be seen.
+#: What decides whether a feature is watched, and how often it must be seen.
 WATCH: Final = ("step", 6.0)
 MOVES: Final = ("moves", 0.0)  # of a feature that stood still, instead of WATCH
 HALF: Final = 0.5
 #: Features that all trials are made on; of the others WATCH alone, for the time it takes.
-MOST_FEATURES: Final = 64
+MAX_FEATURES: Final = 64
 _CANDIDATES = 3 * INJECTIONS  # points noted, of which the calmest are taken
 _STAGES = (0, 4, 12, SEEN)  # a fault that all budgets saw goes no further
 _BATCH = 200  # faults scored in one call: windows of 200 x SEEN readings are a few ten MB
@@ -87,7 +87,7 @@ class Power:
     still: list[str] = field(default_factory=list)
 
     def watch(self, feature: str) -> float:
-        """Share seen, at criticality medium, of what tells whether a feature is watched."""
+        """Share seen, at criticality medium, of what decides whether a feature is watched."""
         share = self.share(feature, WATCH)
         return share if share == share else self.share(feature, MOVES)
 
@@ -188,7 +188,7 @@ def score_with_points(
 
 
 def _candidates(streams: Sequence[Stream], skip: Sequence[int], seed: int) -> list[list[int]]:
-    """Places after which SEEN readings follow, none of them labelled faulty, at random."""
+    """Indexes after which SEEN readings follow, none of them labelled faulty, at random."""
     free = []
     for i, (stream, past) in enumerate(zip(streams, skip, strict=True)):
         starts = np.arange(past, len(stream.timestamps) - SEEN + 1)
@@ -227,7 +227,7 @@ def measure_power(
     Parameters
     ----------
     scored, points
-        As :func:`score_with_places` gave them for the same streams.
+        As :func:`score_with_points` gave them for the same streams.
     """
     calm = _calm_points(scored, points, skip, policy)
     if not calm:
@@ -240,7 +240,7 @@ def measure_power(
                 one.preprocessing.standing.names} - used  # fmt: skip
     power.not_used = [name for name in names if name not in used | standing]
     wanted = [j for j, name in enumerate(names) if name in used | standing]
-    some = set(experiment.rng.permutation(wanted)[:MOST_FEATURES].tolist())
+    some = set(experiment.rng.permutation(wanted)[:MAX_FEATURES].tolist())
     for done, j in enumerate(wanted, 1):
         if names[j] in standing:
             power.shares[names[j]] = experiment.shares(j, [MOVES])

@@ -75,10 +75,10 @@ def score_streams(
         rows: list[dict[str, Any]] = []
         ids = (stream.asset_id, stream.sensor_id, None)
         halts = [index - begin for index in stops[i]] if stops else []
-        tell = None if note is None else _with_stream(note, i, begin)
+        noted = None if note is None else _with_stream(note, i, begin)
         for part in replay(
             model_set_of(stream), ids, readings_of(stream, names, begin), policy, criticality,
-            halts, tell, suppression,
+            halts, noted, suppression,
         ):  # fmt: skip
             rows += part
             if progress is not None:

@@ -8,7 +8,7 @@ Four things are compared, at criticality medium:
 * false alarms: readings of normal operation, where there are labels, that alarm;
 * labelled faults found, where there are labels: of stored readings those that people confirmed;
 * injected faults found: steps of 6 sd, in each feature (:mod:`training.fitting.power`). A bundle
-  that never alarms has no false alarms either; this is what tells it apart;
+  that never alarms has no false alarms either; this is what distinguishes it;
 * features watched: none that the champion watches may be lost.
 """
 
@@ -42,7 +42,7 @@ DETECTION_SLACK = 0.1
 #: A feature is lost if it was seen at least half the time, is so no more, and by this share less:
 #: two counts of 20 on the same faults differ by two or three for nothing.
 LOST = 0.2
-_MOST_NAMED = 6
+_MAX_NAMED = 6
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ def compare(
     policy : ScoringPolicy
     progress : callable, optional
     group : str, optional
-        The group of all the streams, where their names do not tell (a bare matrix).
+        The group of all the streams, where their names do not say (a bare matrix).
     """
     columns = [Column(champion.version), Column(challenger.version)]
     budget = policy.budgets["medium"]
@@ -181,8 +181,8 @@ def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, 
     gone = lost(champion, challenger)
     if gone:
         return False, (
-            f"it no longer watches {', '.join(gone[:_MOST_NAMED])}"
-            f"{f' and {len(gone) - _MOST_NAMED} more' if len(gone) > _MOST_NAMED else ''}: the"
+            f"it no longer watches {', '.join(gone[:_MAX_NAMED])}"
+            f"{f' and {len(gone) - _MAX_NAMED} more' if len(gone) > _MAX_NAMED else ''}: the"
             " champion sees a step of 6 sd there"
         )
     return True, "its false-alarm rate and the faults it finds are not worse than the champion's"

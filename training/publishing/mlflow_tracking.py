@@ -24,10 +24,10 @@ from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import FEATURE_STATISTICS, Result, Task
 
 #: beyond so many groups, one table instead of a run for each detector of each
-MOST_GROUPS = 10
+MAX_GROUPS = 10
 #: of a detector's run: in which flavour of its own the detector is there, or why not
 NATIVE_TAG = "anomaly.native_flavour"
-_MOST_PARAM = 250
+_MAX_PARAM = 250
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def log_training(uri: str, run_id: str, training: Training) -> None:
         mlflow.log_dict(_decisions(training), "decisions.json")
         seconds = sum(r.report.seconds for r in training.results if r.report is not None)
         mlflow.log_metrics({"fit_seconds": seconds, "rows": float(print_["rows"])})
-        many = len(training.results) > MOST_GROUPS
+        many = len(training.results) > MAX_GROUPS
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             _feature_statistics(folder / "feature_statistics.csv", training.tasks)
@@ -143,7 +143,7 @@ def log_training(uri: str, run_id: str, training: Training) -> None:
 
 
 def _params(values: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value)[:_MOST_PARAM] for name, value in values.items()}
+    return {name: str(value)[:_MAX_PARAM] for name, value in values.items()}
 
 
 def _pictures(result: Result, training: Training) -> None:
@@ -289,7 +289,7 @@ def _power_table(path: Path, results: Sequence[Result]) -> None:
 
 
 def _decisions(training: Training) -> dict[str, Any]:
-    """Tell what each group's fit decided on its own data, and on what figures."""
+    """Return what each group's fit decided on its own data, and on what figures."""
     out: dict[str, Any] = {}
     for result in training.results:
         if result.report is None or result.model_set is None:

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 HOW = "python -m training.promote --force makes it champion"
 _EXAMPLE_ROWS = 5
 #: Characters of a tag; MLflow takes 5,000.
-_MOST_TAG = 4500
+_MAX_TAG = 4500
 #: Figures of the held-out readings that are kept with a version.
 _HELD_OUT = (
     "alarm_rate", "alarm_rate_low", "alarm_rate_high", "held_out_readings", "f1",
@@ -175,7 +175,7 @@ def held_out_tag(measured: Mapping[str, Measures]) -> str:
     for group, measures in measured.items():
         found = measures.flat()
         figures = {name: float(f"{found[name]:.4g}") for name in _HELD_OUT if name in found}
-        if len(json.dumps({**kept, group: figures})) > _MOST_TAG:
+        if len(json.dumps({**kept, group: figures})) > _MAX_TAG:
             break
         kept[group] = figures
     return json.dumps(kept)
@@ -268,7 +268,7 @@ def _compared(
 ) -> tuple[Comparison | None, str]:
     data, skip = held_out(trained.tasks, trained.data)
     if not data.streams:
-        return None, "no held-out readings are at hand"
+        return None, "there are no held-out readings"
     try:
         group = None if trained.data.timed else trained.tasks[0].name
         twins = champion.twin(), trained.bundle.twin()

@@ -19,7 +19,7 @@ from training.evaluation.measures import (
 )
 from training.reports.fit_report import number
 
-_MOST_ASSETS = 30
+_MAX_ASSETS = 30
 
 
 def print_report(
@@ -84,7 +84,7 @@ def _assets(console: Console, scored: Sequence[Scored], policy: ScoringPolicy) -
     names += ["F1", "false %", "missed %"] if labelled else []
     for name in names:
         table.add_column(name, justify="left" if name == "asset" else "right")
-    for one in scored[:_MOST_ASSETS]:
+    for one in scored[:_MAX_ASSETS]:
         known = int(np.isfinite(one.final_score).sum())
         alarms = int(one.is_anomaly.sum())
         cells = [
@@ -106,5 +106,5 @@ def _assets(console: Console, scored: Sequence[Scored], policy: ScoringPolicy) -
             )
         table.add_row(*cells)
     console.print(table)
-    if len(scored) > _MOST_ASSETS:
-        console.print(f"... and {len(scored) - _MOST_ASSETS} more")
+    if len(scored) > _MAX_ASSETS:
+        console.print(f"... and {len(scored) - _MAX_ASSETS} more")

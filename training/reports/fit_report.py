@@ -60,10 +60,10 @@ def print_fit(
     if measured:
         _print_held_out(console, measured)
         budget = policy.budgets["medium"]
-        for group, found in list(measured.items())[:_MOST_VERDICTS]:
+        for group, found in list(measured.items())[:_MAX_VERDICTS]:
             console.print(f"{group}: {verdict(found.alarms, budget)}")
         timed = [r for r in results if r.scored and r.model_set and r.model_set.bursts]
-        for result in timed[:_MOST_VERDICTS]:
+        for result in timed[:_MAX_VERDICTS]:
             line = incidents_line(result.scored, policy.incident_budgets["medium"])
             console.print(f"{result.name}: {line}")
 
@@ -77,20 +77,20 @@ def verdict(alarms: Mapping[str, float], budget: float) -> str:
             f"{achieved}: more than chance explains. Normal operation in the held-out part is not"
             " all in the training part (a daily cycle, a season, drift): train on more"
         )
-    if expected < _FEWEST:
+    if expected < _MIN_EXPECTED:
         return (
-            f"{achieved}: too few readings to tell, the budget allows {expected:.2g} alarms in"
-            f" {int(alarms['readings']):,}; {_FEWEST / budget:,.0f} normal readings would do"
+            f"{achieved}: too few readings to judge, the budget allows {expected:.2g} alarms in"
+            f" {int(alarms['readings']):,}; {_MIN_EXPECTED / budget:,.0f} normal readings would do"
         )
     if alarms["high"] < budget:
         return f"{achieved}: less than allowed"
     return f"{achieved}: as allowed"
 
 
-_FEWEST = 10  # expected alarms from which on their number says something
-_MOST_VERDICTS = 6
-_MOST_FEATURES = 40  # rows of the table of injected faults
-_MOST_NAMED = 20
+_MIN_EXPECTED = 10  # expected alarms from which on their number says something
+_MAX_VERDICTS = 6
+_MAX_FEATURES = 40  # rows of the table of injected faults
+_MAX_NAMED = 20
 _NUMBERS = ("streams", "readings", "features", "seconds")
 
 
@@ -136,14 +136,12 @@ def print_power(console: Console, results: Sequence[Result]) -> None:
         for feature in power.shares
     ]
     rows.sort(key=lambda row: row[0])
-    for _, group, feature, power in rows[:_MOST_FEATURES]:
+    for _, group, feature, power in rows[:_MAX_FEATURES]:
         shares = [power.share(feature, trial) for trial in columns]
         table.add_row(group, feature, *(number(share, ".0%") for share in shares))
     console.print(table)
-    if len(rows) > _MOST_FEATURES:
-        console.print(
-            f"... and {len(rows) - _MOST_FEATURES} more features: see power.csv in MLflow"
-        )
+    if len(rows) > _MAX_FEATURES:
+        console.print(f"... and {len(rows) - _MAX_FEATURES} more features: see power.csv in MLflow")
     for group, power in found:
         console.print(watched(group, power))
 
@@ -165,8 +163,8 @@ def watched(group: str, power: Power) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more
 
 
 def print_budgets(

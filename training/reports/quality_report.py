@@ -14,11 +14,11 @@ from rich.table import Table
 from training.data.checks import HIGH, LOW, MEDIUM
 from training.data.quality import Quality, StreamQuality
 from training.data.sources import TrainingData
-from training.evaluation.plots import MOST_POINTS, new_figure
+from training.evaluation.plots import MAX_POINTS, new_figure
 
-_MOST_STREAMS = 30
-_MOST_FINDINGS = 60
-_MOST_PICTURES = 20
+_MAX_STREAMS = 30
+_MAX_FINDINGS = 60
+_MAX_PICTURES = 20
 _COLOURS = {HIGH: "#2a7", MEDIUM: "#b80", LOW: "#c34"}
 
 
@@ -27,17 +27,17 @@ def print_quality(console: Console, quality: Quality) -> None:
     table = Table(title=f"Data quality: {quality.grade}", title_justify="left")
     for name in ("asset", "readings", "every", "grade", "features High / Medium / Low"):
         table.add_column(name, justify="right" if name in ("readings", "every") else "left")
-    for stream in quality.streams[:_MOST_STREAMS]:
+    for stream in quality.streams[:_MAX_STREAMS]:
         every = "-" if stream.interval is None else f"{stream.interval:g} s"
         table.add_row(stream.name, f"{stream.readings:,}", every, stream.grade, _counts(stream))
     console.print(table)
-    if len(quality.streams) > _MOST_STREAMS:
-        console.print(f"... and {len(quality.streams) - _MOST_STREAMS} more")
+    if len(quality.streams) > _MAX_STREAMS:
+        console.print(f"... and {len(quality.streams) - _MAX_STREAMS} more")
     lines = sentences(quality)
-    for line in lines[:_MOST_FINDINGS]:
+    for line in lines[:_MAX_FINDINGS]:
         console.print(line, markup=False)
-    if len(lines) > _MOST_FINDINGS:
-        console.print(f"... and {len(lines) - _MOST_FINDINGS} more findings (--json has them all)")
+    if len(lines) > _MAX_FINDINGS:
+        console.print(f"... and {len(lines) - _MAX_FINDINGS} more findings (--json has them all)")
     for note in quality.notes:
         console.print(f"note: {note}", markup=False)
 
@@ -81,7 +81,7 @@ def write_page(path: Path, quality: Quality, data: TrainingData) -> None:
     parts += [f"<li>{escape(line)}" for line in sentences(quality)]
     parts += [f"<li>note: {escape(note)}" for note in quality.notes]
     parts.append("</ul>")
-    for number, stream in enumerate(quality.streams[:_MOST_PICTURES]):
+    for number, stream in enumerate(quality.streams[:_MAX_PICTURES]):
         picture = base64.b64encode(_picture(data, number)).decode()
         parts.append(
             f"<h2>{escape(stream.name)}</h2>"
@@ -96,7 +96,7 @@ def _picture(data: TrainingData, number: int, max_features: int = 12) -> bytes:
     names = data.feature_names[:max_features]
     figure = new_figure(10, 0.6 + 1.1 * len(names))
     panels = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
-    step = max(1, len(stream.timestamps) // MOST_POINTS)
+    step = max(1, len(stream.timestamps) // MAX_POINTS)
     for column, (axes, name) in enumerate(zip(panels, names, strict=True)):
         values = stream.values[::step, column]
         shown = np.where(np.abs(values) < 1e30, values, np.nan)

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.image.ask import call
 from deploy.image.health import healthy
-from deploy.image.pipconf import local_places, settings
+from deploy.image.pipconf import local_paths, settings
 
 LISTING = """\
 :env:.default-timeout='180'
@@ -76,7 +76,7 @@ def test_pip_settings_are_those_that_say_where_and_the_environment_wins() -> Non
     }
 
 
-def test_local_places_are_the_paths_that_exist(tmp_path: Path) -> None:
+def test_local_paths_are_the_paths_that_exist(tmp_path: Path) -> None:
     (tmp_path / "index/simple").mkdir(parents=True)
     (tmp_path / "ca.pem").touch()
     options = {
@@ -84,4 +84,4 @@ def test_local_places_are_the_paths_that_exist(tmp_path: Path) -> None:
         "extra-index-url": f"file://{tmp_path}/index/simple",
         "find-links": f"/not/there {tmp_path}/ca.pem",
     }
-    assert local_places(options) == [f"{tmp_path}/index", f"{tmp_path}/ca.pem"]
+    assert local_paths(options) == [f"{tmp_path}/index", f"{tmp_path}/ca.pem"]

@@ -41,7 +41,7 @@ def test_times_that_were_made_up_tell_nothing() -> None:
 
 
 def test_of_very_many_streams_the_newest_of_all_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranges, "MOST_STREAMS", 1)
+    monkeypatch.setattr(ranges, "MAX_STREAMS", 1)
     found = ranges.range_of([stream("A", 0, 10), stream("B", 5, 10)], timed=True)
     assert found["streams"] == {}
     assert ranges.newer_from(stream("A", 0, 24), [found]) == 15

@@ -36,4 +36,4 @@ def test_labelled_faults_are_not_false_and_tell_what_the_delay_costs():
 
 
 def test_too_short_a_stretch_says_how_long_would_tell():
-    assert "12 asset-months would tell" in incidents_line([scored("A", ())], 0.25)
+    assert "12 asset-months would show it" in incidents_line([scored("A", ())], 0.25)

@@ -10,7 +10,7 @@ from training.reports.fit_report import verdict
 @pytest.mark.parametrize(
     ("readings", "rate", "low", "high", "told"),
     [
-        (784, 0.002, 0.0, 0.005, "too few readings to tell, the budget allows 0.78 alarms in 784"),
+        (784, 0.002, 0.0, 0.005, "too few readings to judge, the budget allows 0.78 alarms in 784"),
         (784, 0.14, 0.08, 0.2, "more than chance explains"),
         (50_000, 0.0011, 0.0007, 0.0016, "as allowed"),
         (50_000, 0.0002, 0.0001, 0.0004, "less than allowed"),
