@@ -1,0 +1,34 @@
+"""Labels of all kinds: faulty, normal or unknown, and none keeps a file from being read."""
+
+from __future__ import annotations
+
+import pytest
+
+from datasets.labels import UNKNOWN, read_labels
+
+
+@pytest.mark.parametrize(
+    ("counts", "meaning"),
+    [
+        ({"0": 9, "1": 1}, {"0": 0, "1": 1}),
+        ({"0.0": 9, "1.0": 1}, {"0.0": 0, "1.0": 1}),
+        ({"-1": 2, "1": 8}, {"-1": 1, "1": 0}),  # the rarer is the fault
+        ({"-1": 8, "1": 2}, {"-1": 0, "1": 1}),
+        ({"0": 5, "1": 2, "3": 1}, {"0": 0, "1": 1, "3": 1}),  # graded
+        ({"-1": 3, "0": 5, "1": 2}, {"-1": UNKNOWN, "0": 0, "1": 1}),
+        ({"-1": 4}, {"-1": UNKNOWN}),
+        ({"Normal": 9, "Bearing": 1}, {"Normal": 0, "Bearing": 1}),
+        ({"true": 1, "false": 9}, {"true": 1, "false": 0}),
+        ({"pump": 4, "valve": 5}, {"pump": UNKNOWN, "valve": UNKNOWN}),  # no word means normal
+        ({"0": 5, "broken": 1, "": 2}, {"0": 0, "broken": 1, "": UNKNOWN}),
+    ],
+)
+def test_what_a_label_means(counts, meaning):
+    assert read_labels(counts, "label")[0] == meaning
+
+
+def test_what_was_decided_is_said():
+    assert read_labels({"0": 9, "1": 1}, "label")[1] == []
+    (note,) = read_labels({"-1": 2, "1": 8}, "state")[1]
+    assert note == "state: of -1 and 1 the rarer, -1 (2 readings), is taken for the fault"
+    assert "2 readings have no label" in read_labels({"0": 5, "": 2}, "label")[1][0]

@@ -1,0 +1,66 @@
+"""Text that stands for a number, or for the lack of one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from datasets.numbers import Nulls, is_number, missing, to_floats
+from errors import DatasetError
+
+
+def read(cells: list[str | None], decimal: str = ".", null: tuple[str, ...] = ()) -> np.ndarray:
+    rows = np.arange(1, len(cells) + 1)
+    return to_floats(pa.array(cells, pa.string()), "x", rows, decimal, Nulls(null, decimal), {})
+
+
+@pytest.mark.parametrize(
+    ("cell", "decimal", "value"),
+    [
+        ("1.5", ".", 1.5), (" -2e3 ", ".", -2000.0), (".5", ".", 0.5), ("+3.", ".", 3.0),
+        ("1,5", ",", 1.5), ("1,234.5", ".", 1234.5), ("1.234,5", ",", 1234.5),
+        ("1 234 567", ".", 1234567.0), ("1'234.5", ".", 1234.5),
+    ],
+)  # fmt: skip
+def test_a_number_is_read_as_people_write_it(cell, decimal, value):
+    assert is_number(cell, decimal)
+    assert read([cell], decimal).tolist() == [value]
+
+
+@pytest.mark.parametrize("cell", ["", "NaN", "n/a", "Bad Input", "#DIV/0!", "I/O Timeout", "-"])
+def test_what_says_that_nothing_was_measured_is_no_number(cell):
+    assert missing(cell)
+    assert np.isnan(read([cell])).all()
+
+
+def test_why_nothing_was_measured_is_noted_with_its_rows():
+    states: dict = {}
+    column = pa.array(["1", "Bad", "", "Bad"], pa.string())
+    to_floats(column, "x", np.arange(1, 5), ".", Nulls(), states)
+    assert states == {("x", "Bad"): [2, 4]}
+
+
+def test_a_callers_code_is_missing_as_text_and_as_number():
+    assert np.isnan(read(["-999", "-999.0", "void"], null=("-999", "void"))).all()
+    np.testing.assert_array_equal(Nulls(("0",)).blank(np.array([0.0, 1.0])), [np.nan, 1.0])
+
+
+def test_a_switch_is_zero_or_one_unless_it_stands_among_numbers():
+    assert read(["on", "off", "Yes", "false"]).tolist() == [1.0, 0.0, 1.0, 0.0]
+    with pytest.raises(DatasetError, match="row 2: column 'x' holds 'on' among numbers"):
+        read(["17.5", "on"])
+
+
+@pytest.mark.parametrize(
+    ("cell", "decimal", "hint"),
+    [
+        ("1,5", ".", "a decimal comma"), ("12.345.678,x", ",", "--null"),
+        ("inf", ".", "is not finite"), ("pump", ".", "--exclude 'x'"),
+    ],
+)  # fmt: skip
+def test_what_is_no_number_is_named_with_what_helps(cell, decimal, hint):
+    with pytest.raises(DatasetError, match="row 1: ") as caught:
+        read([cell], decimal)
+    assert hint in str(caught.value)
+    assert caught.value.field == "x"

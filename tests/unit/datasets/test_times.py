@@ -1,0 +1,82 @@
+"""Times as people write them: which form a column has, and each of its values as UTC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from datasets.format import FileFormat
+from datasets.times import LocalTime, clock_of, clocks_went_back, formats_of, is_time
+from errors import DatasetError
+
+
+def parsed(cells: list[str], **form: Any) -> np.ndarray:
+    column = pa.array(cells, pa.string())
+    clock = clock_of(FileFormat(**form), [cells], True, [column])
+    return clock.parse(column, 1)[0]
+
+
+@pytest.mark.parametrize(
+    ("cell", "utc"),
+    [
+        ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00"),
+        ("2026-01-31 12:00:00+02:00", "2026-01-31T10:00:00"),
+        ("31.01.2026 12:00", "2026-01-31T12:00:00"),
+        ("01/31/2026 01:00:00 PM", "2026-01-31T13:00:00"),
+        ("31-Jan-26 12:00:00", "2026-01-31T12:00:00"),
+        ("20260131 120000", "2026-01-31T12:00:00"),
+    ],
+)
+def test_a_form_is_recognised_where_it_can_only_mean_one_thing(cell, utc):
+    assert parsed([cell]).tolist() == [np.datetime64(utc, "us").tolist()]
+    assert is_time([cell])
+
+
+def test_day_and_month_are_settled_by_all_of_the_times_or_asked_for():
+    hours = [f"{day:02d}/02/2026 {hour:02d}:00:00" for day in (3, 4) for hour in range(24)]
+    assert str(parsed(hours)[0]).startswith("2026-02-03")  # the other way leaps by a month
+    with pytest.raises(DatasetError, match="--time-format says which"):
+        parsed(["03/02/2026", "05/07/2026"])
+    assert str(parsed(["03/02/2026"], time_format="%m/%d/%Y")[0]).startswith("2026-03-02")
+
+
+@pytest.mark.parametrize(
+    ("unit", "cell", "utc"),
+    [("s", "1769860800.5", "2026-01-31T12:00:00.5"), ("ms", "1769860800000", "2026-01-31T12:00:00"),
+     ("ns", "1769860800000000001", "2026-01-31T12:00:00"), ("row", "2", "2000-01-01T00:02:00")],
+)  # fmt: skip
+def test_numbers_are_read_in_the_unit_that_is_named(unit, cell, utc):
+    assert parsed([cell], time_unit=unit).tolist() == [np.datetime64(utc, "us").tolist()]
+
+
+def test_another_unit_than_the_numbers_have_is_noticed():
+    with pytest.raises(DatasetError, match="no time of these centuries in s"):
+        parsed(["1769860800000"], time_unit="s")
+    with pytest.raises(DatasetError, match=r"row 1: .*--time-unit s, ms, us or ns"):
+        parsed(["1769860800"])
+
+
+def test_words_are_no_times():
+    assert formats_of(["pump"]) == []
+    assert not is_time(["17.5"])
+    with pytest.raises(DatasetError, match="row 2: timestamp is empty"):
+        parsed(["2026-01-31T12:00:00Z", ""])
+
+
+def test_the_hour_that_comes_twice_is_known_by_the_order_of_the_readings():
+    local = np.array(["2026-10-25T01:30", "2026-10-25T02:30", "2026-10-25T02:10",
+                      "2026-10-25T03:10"], "datetime64[us]")  # fmt: skip
+    utc = LocalTime("Europe/Berlin").utc("A", local)
+    assert [str(time)[11:16] for time in utc] == ["23:30", "00:30", "01:10", "02:10"]
+
+
+def test_a_clock_set_back_by_an_hour_at_night_is_found_once():
+    minutes = np.arange(240) * np.timedelta64(1, "m")
+    times = np.datetime64("2026-10-25T00:30", "us") + minutes
+    times[150:] -= np.timedelta64(60, "m")
+    assert clocks_went_back(times) == 150
+    assert clocks_went_back(times[:150]) is None
+    assert clocks_went_back(times + np.timedelta64(12, "h")) is None  # not at noon

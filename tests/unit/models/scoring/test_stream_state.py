@@ -1,0 +1,64 @@
+"""What a stream carries: exact when read back, small, and of use under another bundle."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from errors import InputError
+from models.scoring.stream_state import StreamState
+from tests.unit.ensemble_scoring import one
+
+
+def read(model_set, data, version: str | None = None) -> StreamState:
+    pre = model_set.preprocessing
+    return StreamState.from_dict(data, version or model_set.version, pre, model_set.median)
+
+
+def test_what_is_stored_is_read_back_exactly_and_small(model_set, readings):
+    stored = json.loads(json.dumps(one(model_set, readings[:720]).state))
+    state = read(model_set, stored)
+    assert state.to_dict(model_set.version, model_set.preprocessing) == stored
+    assert len(json.dumps(stored)) < 4096
+
+
+def test_nothing_stored_is_a_new_stream(model_set):
+    state = read(model_set, None)
+    assert (state.settled, state.seen, state.events) == (False, 0, {})
+    assert state.clock.last is None
+
+
+def test_another_bundle_keeps_the_time_and_begins_the_tail_again(model_set, readings):
+    stored = one(model_set, readings[:720]).state
+    other = read(model_set, stored, "another")
+    assert other.clock.last == readings[719].timestamp
+    fresh = read(model_set, None)
+    assert other.follower.to_list() == fresh.follower.to_list()
+    assert other.follower.to_list() != read(model_set, stored).follower.to_list()
+
+
+def test_a_key_that_is_not_known_is_passed_over(model_set, readings):
+    stored = one(model_set, readings[:50]).state
+    state = read(model_set, {**stored, "of_a_later_release": [1, 2]})
+    assert state.to_dict(model_set.version, model_set.preprocessing) == stored
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"last": "yesterday"}, {"tail": "x"}, {"events": [1]}, {"reset": [True, False]}, {"clock": 7}],
+)
+def test_what_no_service_gave_out_is_refused(model_set, readings, wrong):
+    stored = one(model_set, readings[:50]).state
+    with pytest.raises(InputError) as caught:
+        read(model_set, {**stored, **wrong})
+    assert (caught.value.code, caught.value.field) == ("bad_state", "state")
+
+
+def test_a_reset_forgets_all_but_the_time(model_set, readings):
+    state = read(model_set, one(model_set, readings[:720]).state)
+    last = state.clock.last
+    state.begin_anew(7, model_set.median)
+    assert (state.reset, state.window_ends, state.count, state.seen) == (7, True, 0, 0)
+    assert state.clock.last == last
+    assert not state.events

@@ -1,0 +1,95 @@
+"""What may be wrong with one sensor: each check finds its own fault, and none in good readings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.data.checks import HIGH, LOW, MEDIUM, counts_up, of_sensor, of_times, worst
+
+N = 2000
+NOISE = np.random.default_rng(0).normal(50.0, 1.0, N)
+ROWS = np.arange(1, N + 1)
+
+
+def kinds(x: np.ndarray, garbage: np.ndarray | None = None) -> dict[str, str]:
+    mask = np.zeros(len(x), bool) if garbage is None else garbage
+    return {one.kind: one.grade for one in of_sensor(x, mask, ROWS[: len(x)])}
+
+
+def changed(change) -> np.ndarray:
+    x = NOISE.copy()
+    change(x)
+    return x
+
+
+def spiked(x: np.ndarray) -> None:
+    x[[100, 900]] += 60.0
+
+
+def stuck(x: np.ndarray) -> None:
+    x[500:600] = x[500]
+
+
+def shifted(x: np.ndarray) -> None:
+    x[1200:] += 20.0
+
+
+def test_good_readings_have_no_finding():
+    assert kinds(NOISE) == {}
+
+
+@pytest.mark.parametrize(
+    ("x", "kind", "grade"),
+    [
+        (changed(spiked), "spikes", MEDIUM),
+        (changed(stuck), "stuck", MEDIUM),
+        (changed(shifted), "level_shift", MEDIUM),
+        (np.full(N, 3.0), "constant", LOW),
+        (np.where(ROWS % 100 == 0, 4.0, 3.0), "nearly_constant", MEDIUM),
+        (np.cumsum(np.abs(NOISE)), "counter", LOW),
+        (ROWS.astype(float), "row_number", LOW),
+        (np.where(NOISE > 50, 1.0, 0.0), "two_levels", HIGH),
+        (np.round(NOISE / 3), "quantised", MEDIUM),
+        (NOISE + np.where(ROWS // 7 % 2, 40.0, 0.0), "modes", HIGH),
+        (np.where(ROWS % 3 == 0, np.nan, NOISE), "missing", MEDIUM),
+    ],
+)
+def test_each_fault_is_found_and_graded(x, kind, grade):
+    assert kinds(x)[kind] == grade
+
+
+def test_garbage_is_named_and_hides_nothing_behind_it():
+    x = changed(stuck)
+    x[::50] = -9999.0
+    (first, *_) = of_sensor(x, x == -9999.0, ROWS)
+    assert first.text == "-9999 in 40 readings is no measurement"
+    assert first.rows.startswith("1")
+    assert "spikes" not in kinds(x, x == -9999.0)
+
+
+def test_a_counter_only_rises_and_may_restart():
+    x = np.arange(500.0)
+    assert counts_up(x)
+    assert counts_up(np.concatenate([x, x]))
+    assert not counts_up(NOISE)
+    assert not counts_up(np.full(500, 1.0))
+
+
+def test_times_show_gaps_repeats_and_mixed_rates():
+    minute = np.timedelta64(60, "s")
+    times = np.datetime64("2026-01-01", "us") + np.arange(N) * minute
+    assert of_times(times, ROWS) == (60.0, [])
+    late = times.copy()
+    late[1000:] += 100 * minute
+    assert [one.kind for one in of_times(late, ROWS)[1]] == ["gaps"]
+    assert [one.kind for one in of_times(np.repeat(times[::2], 2), ROWS)[1]] == ["equal_times"]
+    assert [one.kind for one in of_times(times[:30], ROWS[:30])[1]] == ["too_few"]
+    mixed = np.concatenate([times[:1000], times[999] + (1 + np.arange(1000)) * 5 * minute])
+    (finding,) = of_times(mixed, ROWS)[1]
+    assert finding.text.startswith("mixed sampling: 60 s and 5 min")
+
+
+def test_the_worst_grade_counts():
+    assert worst([HIGH, LOW, MEDIUM]) == LOW
+    assert worst([]) == HIGH

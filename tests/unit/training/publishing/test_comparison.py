@@ -1,0 +1,56 @@
+"""The verdict on a challenger: false alarms, faults found, features watched."""
+
+from __future__ import annotations
+
+import pytest
+
+from training.publishing.comparison import Column, lost, verdict
+
+BUDGET = 1e-3
+
+
+def column(rate: float = BUDGET, events=(0, 0), injected=(18, 20), **seen: float) -> Column:
+    shares = {("default", feature): share for feature, share in seen.items()}
+    return Column("v", {"rate": rate}, None, events, injected, shares)
+
+
+CHAMPION = column(events=(9, 10), flow=0.9, current=0.4)
+
+
+@pytest.mark.parametrize(
+    "challenger",
+    [
+        column(events=(9, 10), flow=0.9),
+        column(rate=1.9 * BUDGET, events=(9, 10), flow=0.9),  # more alarms, but within bounds
+        column(events=(8, 10), flow=0.9),
+        column(injected=(17, 20), events=(9, 10), flow=0.72),  # two counts of twenty
+        column(events=(9, 10), flow=0.9, current=0.0),  # not watched before either
+    ],
+)
+def test_what_is_not_worse_is_promoted(challenger):
+    assert verdict(CHAMPION, challenger, BUDGET)[0]
+
+
+@pytest.mark.parametrize(
+    ("challenger", "why"),
+    [
+        (column(rate=2.1 * BUDGET, events=(9, 10), flow=0.9), "above 2 times the budget"),
+        (column(events=(7, 10), flow=0.9), "7 of 10 labelled faults, the champion 9"),
+        (column(injected=(15, 20), events=(9, 10), flow=0.9), "15 of 20 injected faults"),
+        (column(events=(9, 10), flow=0.3), "no longer watches flow"),
+    ],
+)
+def test_what_is_worse_stays_challenger_and_says_why(challenger, why):
+    better, reason = verdict(CHAMPION, challenger, BUDGET)
+    assert not better
+    assert why in reason
+
+
+def test_a_champion_that_alarms_too_often_itself_does_not_bind_the_challenger():
+    assert verdict(column(rate=9e-3), column(rate=1e-2), BUDGET)[0]
+
+
+def test_features_lost_name_their_group_where_there_are_several():
+    before = Column("1", seen={("a", "x"): 0.9, ("b", "x"): 0.9, ("b", "y"): 0.55})
+    after = Column("2", seen={("a", "x"): 0.8, ("b", "y"): 0.45})
+    assert lost(before, after) == ["b: x"]  # y: by less than two counts differ
