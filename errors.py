@@ -39,18 +39,29 @@ class AnomalyError(Exception):
         Overrides the class's stable code.
     field : str, optional
         Dotted path of the field at fault, such as ``features.rms``.
+    status : int, optional
+        Overrides the class's HTTP status.
     """
 
     code = "internal_error"
     status = 500
     retriable = False
 
-    def __init__(self, message: str, *, code: str | None = None, field: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        field: str | None = None,
+        status: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
         if code is not None:
             self.code = code
+        if status is not None:
+            self.status = status
 
     def entry(self) -> dict[str, Any]:
         """Return the error as it is sent: ``{"code", "message", "field"}``."""

@@ -47,7 +47,17 @@ def alarm_kpis(
     positions: int = 1,
     chatter: Chatter | None = None,
 ) -> dict[str, Any]:
-    """Return the figures of ``start <= t < end``, each with its limits and a verdict."""
+    """Return the figures of ``start <= t < end``, each with its limits and a verdict.
+
+    Parameters
+    ----------
+    connection : Connection
+    start, end : datetime
+    positions : int
+        Operators who share the alarms.
+    chatter : Chatter, optional
+        When a stream chatters.
+    """
     load = alarm_load(connection, start, end, positions=positions, chatter=chatter)
     seconds = (end - start).total_seconds()
     values = _values(load, seconds, positions)

@@ -13,8 +13,8 @@ from typing import Any, TextIO
 from sqlalchemy import Connection, text
 
 from config import load_settings
-from db.migrate import migrate
-from db.session import open_engine, transaction
+from db.migrate import open_migrated
+from db.session import transaction
 from errors import DatasetError, InputError
 from runtime import command_parser, report_errors, run_command
 from schemas import CRITICALITIES, Criticality, check_name
@@ -62,7 +62,7 @@ def list_assets(
 
 
 def get_asset(connection: Connection, asset_id: str) -> dict[str, Any]:
-    """One asset, and who said so; ``listed`` is false where the table does not know it."""
+    """Return one asset, and who rated it; ``listed`` is false where the table does not know it."""
     row = connection.execute(_GET, {"id": asset_id}).mappings().one_or_none()
     if row is not None:
         return {**row, "listed": True}
@@ -76,7 +76,15 @@ def set_assets(
     who: str | None = None,
     why: str | None = None,
 ) -> None:
-    """Add assets or change their criticality; ``who`` does so, and why."""
+    """Add assets or change their criticality; ``who`` does so, and why.
+
+    Parameters
+    ----------
+    connection : Connection
+    assets : mapping of str to Criticality
+    who, why : str, optional
+        Noted with each, for people.
+    """
     names = sorted(assets)
     values: dict[str, Any] = {
         "ids": names,
@@ -133,7 +141,7 @@ def _criticality(value: str) -> Criticality:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "db.assets",
-        "Say which asset matters how much.\n\n"
+        "Rate how much each asset matters.\n\n"
         "The criticality of an asset sets its budget of false alarms: the more it matters, the\n"
         "earlier it alarms, and the more false alarms are accepted. An asset that is not listed\n"
         "is medium. The score of a reading does not depend on it, only the alarm threshold.\n\n"
@@ -210,9 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 0 when done, 1 when something was not as asked."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")
-    engine = open_engine(load_settings())
-    migrate(engine)
-    with transaction(engine) as connection:
+    with transaction(open_migrated(load_settings())) as connection:
         return _COMMANDS[arguments.command](connection, arguments)
 
 

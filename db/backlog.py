@@ -34,7 +34,7 @@ from db.partitions import (
 )
 from db.queries.dead_letters import database_now
 from db.retry import retried
-from db.session import transaction, try_lock
+from db.session import in_transaction, transaction, try_lock
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +88,7 @@ def work_off(engine: Engine) -> list[str]:
     with _alone(engine) as first:
         if not first:
             return []
-        with transaction(engine) as connection:
-            begun, drafts = _prepare(connection, months)
+        begun, drafts = in_transaction(engine, _prepare, months)
         for draft in drafts:
             _copy_aside(engine, draft)
         made = retried(partial(_swap, engine, drafts, begun - LONGEST_TRANSACTION))
@@ -144,16 +143,15 @@ def _copy_aside(engine: Engine, draft: _Draft) -> None:
     values = {**draft.bounds(), "chunk": CHUNK, "at": draft.start.replace(tzinfo=UTC),
               "last": "00000000-0000-0000-0000-000000000000"}  # fmt: skip
     while True:
-        row: Row[Any] | None = retried(partial(_one, engine, copy, values))
+        row: Row[Any] | None = retried(partial(in_transaction, engine, _one, copy, values))
         if row is None:
             return
         values |= {"at": row.at, "last": str(row.last)}
 
 
-def _one(engine: Engine, query: Any, values: dict[str, Any]) -> Row[Any] | None:
-    with transaction(engine) as connection:
-        found: Row[Any] | None = connection.execute(query, values).one_or_none()
-        return found
+def _one(connection: Connection, query: Any, values: dict[str, Any]) -> Row[Any] | None:
+    found: Row[Any] | None = connection.execute(query, values).one_or_none()
+    return found
 
 
 def _swap(engine: Engine, drafts: list[_Draft], since: datetime) -> list[str]:

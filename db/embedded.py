@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -84,23 +83,15 @@ def _leave(server: Any, folder: Path) -> None:
 
 def strike_off_the_dead(folder: Path) -> None:
     """Drop the ids of processes that no longer run from the server's list of users."""
+    import psutil  # type: ignore[import-untyped] # comes with the embedded server
+
     noted = folder / ".handle_pids.json"
     if not noted.exists():
         return
     pids = orjson.loads(noted.read_bytes() or b"[]")
-    alive = [pid for pid in pids if _runs(pid)]
+    alive = [pid for pid in pids if psutil.pid_exists(pid)]
     if alive != pids:
         noted.write_bytes(orjson.dumps(alive))
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _create_database(url: URL, database: str) -> None:

@@ -87,13 +87,7 @@ def dump_json(value: Any) -> str:
 
 def clean_text(value: str) -> str:
     """Text that a text column accepts: no NUL, no lone surrogates."""
-    if "\x00" in value:
-        value = value.replace("\x00", "\ufffd")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return value
+    return clean_surrogates(value.replace("\x00", "\ufffd"))
 
 
 def _clean(value: Any, depth: int) -> Any:

@@ -40,7 +40,15 @@ def fault_codes(connection: Connection) -> tuple[list[dict[str, Any]], bool]:
 
 
 def put_fault_codes(connection: Connection, codes: Sequence[dict[str, str]], who: str) -> None:
-    """Replace the plant's list; an empty one brings the shipped one back."""
+    """Replace the plant's list; an empty one brings the shipped one back.
+
+    Parameters
+    ----------
+    connection : Connection
+    codes : sequence of dict
+        ``code``, ``name`` and ``action`` of each, in the order to show them.
+    who : str
+    """
     connection.execute(_LOCK)
     connection.execute(_DROP)
     if codes:

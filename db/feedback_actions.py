@@ -119,7 +119,15 @@ def feedback_of_closing(connection: Connection, closed: Sequence[Incident]) -> N
 
 
 def withdraw_closing(connection: Connection, reopened: Sequence[Incident], who: str) -> None:
-    """Withdraw the feedback that closing these incidents gave."""
+    """Withdraw the feedback that closing these incidents gave.
+
+    Parameters
+    ----------
+    connection : Connection
+    reopened : sequence of Incident
+    who : str
+        Noted with each.
+    """
     feedback = closing_feedback(connection, [one.id for one in reopened])
     if feedback:
         withdraw_feedback(connection, [row["id"] for row in feedback.values()], who, "reopened")
@@ -131,6 +139,15 @@ def withdraw(
     """Withdraw feedback; its row. Withdrawn before, it stays as it was withdrawn then.
 
     An incident that was closed with it stays closed, without a verdict.
+
+    Parameters
+    ----------
+    connection : Connection
+    feedback_id : UUID
+    who, why : str
+        Noted with the feedback and in the incident's log.
+    topic : str
+        Where the incident is published; empty: nowhere.
 
     Raises
     ------

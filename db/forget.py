@@ -20,9 +20,9 @@ from config import load_settings
 from db.encoding import dump_json
 from db.incident_lifecycle import SYSTEM
 from db.incident_upkeep import allow_rewriting
-from db.migrate import migrate
+from db.migrate import open_migrated
 from db.queries.incident_rows import SHOWN, publish
-from db.session import open_engine, transaction
+from db.session import transaction
 from errors import InputError
 from runtime import report_errors, run_command
 from schemas import check_name
@@ -138,16 +138,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m db.forget",
         description="Put a pseudonym in a person's name's place: in who did what to incidents,"
         " maintenance, feedback and assets, and in notes. What was done stays, and the pseudonym"
-        " tells that it was one person. It cannot be undone. Take the name out of API_KEYS too.",
+        " shows that it was one person. It cannot be undone. Take the name out of API_KEYS too.",
     )
     parser.add_argument("name", help="as it was logged")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")
     settings = load_settings()
     name = check_name(arguments.name.strip(), "name")
-    engine = open_engine(settings)
-    migrate(engine)
-    with transaction(engine) as connection:
+    with transaction(open_migrated(settings)) as connection:
         pseudonym, changed = forget(connection, name, settings.kafka_topic_incidents)
     counts = [f"{count} of {table}" for table, count in changed.items() if count]
     if not counts:

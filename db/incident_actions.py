@@ -16,11 +16,12 @@ from db.incident_lifecycle import Incident
 from db.queries.dead_letters import database_now
 from db.queries.feedback import closing_feedback
 from db.queries.incident_rows import SHOWN, lock_incidents, write
+from db.queries.rows import id_list, read_rows
 from errors import AnomalyError, Conflict, InputError, NotFound, PreconditionFailed
 from schemas import parse_timestamp
 
 #: Arguments that the log has under their own names.
-_TOLD = ("verdict", "fault_code", "assignee", "ticket")
+_RECORDED = ("verdict", "fault_code", "assignee", "ticket")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,17 @@ def perform(
 
     One that cannot be changed costs no other. An action without effect is no error and leaves no
     entry.
+
+    Parameters
+    ----------
+    connection : Connection
+    action : Action
+    targets : sequence of (UUID, int or None)
+        Incidents, each with the version that was seen.
+    topic : str
+        Where changed incidents are published; empty: nowhere.
+    max_shelve_s : float
+        The longest that one may be shelved.
     """
     ids = [one for one, _ in targets]
     found = {one.id: one for one in lock_incidents(connection, ids)}
@@ -126,8 +138,7 @@ def _read(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, dict[str, A
     query = text(f"""
         SELECT {SHOWN} FROM incidents WHERE id = ANY(CAST(:ids AS uuid[]))
     """)  # noqa: S608 (constants)
-    rows = connection.execute(query, {"ids": [str(one) for one in ids]}).mappings()
-    return {row["id"]: dict(row) for row in rows}
+    return {row["id"]: row for row in read_rows(connection, query, {"ids": id_list(ids)})}
 
 
 def _done_before(connection: Connection, action: Action, ids: Sequence[UUID]) -> dict[UUID, Any]:
@@ -138,19 +149,19 @@ def _done_before(connection: Connection, action: Action, ids: Sequence[UUID]) ->
         SELECT incident_id, who, what, why, after FROM incident_log
         WHERE client_token = :token AND incident_id = ANY(CAST(:ids AS uuid[]))
     """)
-    values = {"token": action.token, "ids": [str(one) for one in ids]}
+    values = {"token": action.token, "ids": id_list(ids)}
     return {row.incident_id: row for row in connection.execute(query, values)}
 
 
 def _check_same(action: Action, before: Any) -> None:
-    given = {name: action.arguments[name] for name in _TOLD if name in action.arguments}
+    given = {name: action.arguments[name] for name in _RECORDED if name in action.arguments}
     if until := action.arguments.get("until"):
         given["shelved_until"] = until
-    told = {name: (before.after or {}).get(name) for name in given}
-    if until and told["shelved_until"]:
-        told["shelved_until"] = parse_timestamp(told["shelved_until"])
+    recorded = {name: (before.after or {}).get(name) for name in given}
+    if until and recorded["shelved_until"]:
+        recorded["shelved_until"] = parse_timestamp(recorded["shelved_until"])
     why = action.arguments.get("why")
-    if (before.who, before.what, before.why, told) != (action.who, action.what, why, given):
+    if (before.who, before.what, before.why, recorded) != (action.who, action.what, why, given):
         raise Conflict(
             f"Idempotency-Key: {action.token!r:.80} was used before, for another"
             f" {before.what!r} by {before.who!r}",

@@ -72,35 +72,29 @@ class Activity:
         if not event:
             return None
         try:
-            return cls._of(row, metadata, event)
+            decided = event.get("incident") or {}
+            SEVERITIES.index(row["criticality"])
+            return cls(
+                row=row,
+                timestamp=parse_timestamp(row["timestamp"]),
+                event_id=UUID(event["id"]),
+                kind=str(event.get("kind", "anomaly")),
+                started_at=parse_timestamp(event["started_at"]),
+                state=str(event.get("state", "ongoing")),
+                opens=decided.get("opens") is not False,
+                why=decided.get("why"),
+                persistent=decided.get("persistent") is True,
+                suppressed=_suppressed(metadata.get("suppressed")),
+                spread=bool(metadata.get("spread")),
+                beneath={UUID(one["id"]): str(one["state"]) for one in event.get("on_top_of", ())},
+                affected_by_feedback=decided.get("affected_by_feedback") is True,
+            )
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 f"metadata.event: {str(event)[:200]} cannot be read ({error})",
                 code="unprocessable",
                 field="metadata.event",
             ) from None
-
-    @classmethod
-    def _of(
-        cls, row: Mapping[str, Any], metadata: Mapping[str, Any], event: Mapping[str, Any]
-    ) -> Activity:
-        decided = event.get("incident") or {}
-        SEVERITIES.index(row["criticality"])
-        return cls(
-            row=row,
-            timestamp=parse_timestamp(row["timestamp"]),
-            event_id=UUID(event["id"]),
-            kind=str(event.get("kind", "anomaly")),
-            started_at=parse_timestamp(event["started_at"]),
-            state=str(event.get("state", "ongoing")),
-            opens=decided.get("opens") is not False,
-            why=decided.get("why"),
-            persistent=decided.get("persistent") is True,
-            suppressed=_suppressed(metadata.get("suppressed")),
-            spread=bool(metadata.get("spread")),
-            beneath={UUID(one["id"]): str(one["state"]) for one in event.get("on_top_of", ())},
-            affected_by_feedback=decided.get("affected_by_feedback") is True,
-        )
 
     @property
     def stream(self) -> StreamKey:
@@ -255,7 +249,15 @@ class Incident:
         return True
 
     def comment(self, who: str, why: str, token: str | None) -> bool:
-        """Note something; what others have seen of the incident stays true."""
+        """Note something; what others have seen of the incident stays true.
+
+        Parameters
+        ----------
+        who, why : str
+            Who notes what.
+        token : str or None
+            The caller's own mark.
+        """
         entry = LogEntry(self.id, self.version, who, "commented", None, why, {}, {}, token)
         self.log.append(entry)
         return True
@@ -384,7 +386,17 @@ class Incident:
             self.end_event(event_id, activity.timestamp)
 
     def end_event(self, event_id: UUID, at: datetime, why: str | None = None) -> None:
-        """End an event; with the last one of its own, the incident is cleared."""
+        """End an event; with the last one of its own, the incident is cleared.
+
+        Parameters
+        ----------
+        event_id : UUID
+            One that is not open is passed over.
+        at : datetime
+            When it was over.
+        why : str, optional
+            Noted in the log if the incident clears by it.
+        """
         if event_id not in self.open_events:
             return
         self.open_events.discard(event_id)

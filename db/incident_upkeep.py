@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from db.incident_lifecycle import SYSTEM, Incident
 from db.queries.dead_letters import database_now
 from db.queries.incident_rows import bury, read_locked, write
+from db.queries.rows import id_list
 from db.session import try_lock
 
 TIME_LOCK = 0x616E6F6D_0007
@@ -97,12 +98,20 @@ def drop_incidents(connection: Connection, before: datetime, topic: str = "") ->
     """Delete a chunk of incidents that are over and were not touched since, with their log.
 
     What was published of them is followed by tombstones.
+
+    Parameters
+    ----------
+    connection : Connection
+    before : datetime
+        By the server's clock.
+    topic : str
+        Where tombstones are published; empty: nowhere.
     """
     ids: list[UUID] = list(connection.execute(_EXPIRED, {"before": before}).scalars())
     if ids:
         allow_rewriting(connection)
         delete = text("DELETE FROM incidents WHERE id = ANY(CAST(:ids AS uuid[]))")
-        connection.execute(delete, {"ids": [str(one) for one in ids]})
+        connection.execute(delete, {"ids": id_list(ids)})
         if topic:
             bury(connection, ids, topic)
     return len(ids)

@@ -20,7 +20,7 @@ from db.migrate import migrate
 from db.partitions import ensure_partitions
 from db.queries.dead_letters import database_now
 from db.retention import Retention, drop_expired
-from db.session import open_engine, transaction
+from db.session import in_transaction, open_engine
 from errors import AnomalyError
 from runtime import report_errors, run_command
 
@@ -37,18 +37,14 @@ def keep_partitions(engine: Engine, settings: Settings) -> list[str]:
     StorageUnavailable
         See :func:`db.partitions.ensure_partitions`.
     """
-    with transaction(engine) as connection:
-        now = database_now(connection)
+    now = in_transaction(engine, database_now)
     problem, made = None, list[str]()
     try:
         made = work_off(engine)
     except AnomalyError as error:
         problem = error  # the coming partitions must not wait for the old ones
     made += ensure_partitions(
-        engine,
-        now,
-        unit=settings.database_partition,
-        ahead=settings.database_partitions_ahead,
+        engine, now, unit=settings.database_partition, ahead=settings.database_partitions_ahead
     )
     if problem is not None:
         raise problem
@@ -56,7 +52,15 @@ def keep_partitions(engine: Engine, settings: Settings) -> list[str]:
 
 
 class Maintenance:
-    """What a running bridge does for the database: partitions each time, retention once a day."""
+    """What a running bridge does for the database: partitions each time, retention once a day.
+
+    Parameters
+    ----------
+    engine : Engine
+    settings : Settings
+    clock : callable
+        Seconds, as ``time.monotonic``.
+    """
 
     def __init__(
         self, engine: Engine, settings: Settings, clock: Callable[[], float] = time.monotonic

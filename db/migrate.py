@@ -20,7 +20,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from config import load_settings
+from config import Settings, load_settings
 from db.session import open_engine, transaction
 from errors import SettingsError
 from runtime import report_errors, run_command
@@ -96,6 +96,19 @@ def migrate(engine: Engine, revision: str = "head") -> str:
     if after != before:
         log.info("database schema: %s -> %s", before or "empty", after)
     return str(after)
+
+
+def open_migrated(settings: Settings) -> Engine:
+    """Open the settings' database, and bring it to the schema of this code.
+
+    Raises
+    ------
+    SettingsError, StorageUnavailable
+        See :func:`db.session.open_engine` and :func:`migrate`.
+    """
+    engine = open_engine(settings)
+    migrate(engine)
+    return engine
 
 
 def _upgrade(

@@ -19,7 +19,7 @@ from typing import Literal
 from sqlalchemy import Connection, Engine, text
 
 from db.retry import retried
-from db.session import transaction
+from db.session import in_transaction, transaction
 from db.tables import AnomalyDetection
 
 Unit = Literal["day", "month"]
@@ -57,7 +57,17 @@ class Partition:
 
 
 def spans(now: datetime, unit: Unit, ahead: int) -> Iterator[tuple[datetime, datetime]]:
-    """Return the span that ``now`` lies in and the ``ahead`` following ones, in UTC."""
+    """Return the span that ``now`` lies in and the ``ahead`` following ones, in UTC.
+
+    Parameters
+    ----------
+    now : datetime
+        Aware.
+    unit : {"day", "month"}
+        Length of a span.
+    ahead : int
+        How many follow.
+    """
     start = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if unit == "month":
         start = start.replace(day=1)
@@ -72,7 +82,15 @@ def spans(now: datetime, unit: Unit, ahead: int) -> Iterator[tuple[datetime, dat
 def gaps(
     start: datetime, end: datetime, taken: list[Partition]
 ) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the parts of a span without a partition (there are some after the unit changed)."""
+    """Yield the parts of a span without a partition (there are some after the unit changed).
+
+    Parameters
+    ----------
+    start, end : datetime
+        Of the span; ``end`` is not included.
+    taken : list of Partition
+        Those that exist, in any order.
+    """
     for partition in sorted(taken, key=lambda p: p.start):
         if partition.end <= start or partition.start >= end:
             continue
@@ -139,9 +157,8 @@ def ensure_partitions(
 
 
 def _fill(engine: Engine, start: datetime, end: datetime) -> list[str]:
-    with transaction(engine) as connection:
-        if not list(gaps(start, end, list_partitions(connection))):
-            return []
+    if not list(gaps(start, end, in_transaction(engine, list_partitions))):
+        return []
     with changing(engine) as connection:
         missing = list(gaps(start, end, list_partitions(connection)))
         return [_make(connection, *span) for span in missing]
@@ -174,7 +191,16 @@ def lock_all(connection: Connection) -> None:
 
 
 def attach(connection: Connection, name: str, start: datetime, end: datetime) -> None:
-    """Make a table the partition of a span."""
+    """Make a table the partition of a span.
+
+    Parameters
+    ----------
+    connection : Connection
+    name : str
+        Of the table, which has the rows of the span and no others.
+    start, end : datetime
+        Of the span; ``end`` is not included.
+    """
     # Bounds are no place for server-side parameters; psycopg2 writes them in as literals.
     connection.execute(
         text(f"ALTER TABLE {TABLE} ATTACH PARTITION {name} FOR VALUES FROM (:start) TO (:end)"),
@@ -218,18 +244,14 @@ def drop_partitions(engine: Engine, before: datetime) -> tuple[list[str], list[s
         The partitions dropped, those included that an interrupted run had left detached, and
         those that stay.
     """
-    with transaction(engine) as connection:
-        past = [p.name for p in list_partitions(connection) if p.end <= before]
+    past = [p.name for p in in_transaction(engine, list_partitions) if p.end <= before]
     mixed = [name for name in past if _has_many_young(engine, name, before)]
     for name in past:
         if name not in mixed:
             retried(partial(_detach, engine, name))
-    dropped = []
-    with transaction(engine) as connection:
-        detached = _detached(connection)
-    for name in detached:
+    dropped = in_transaction(engine, _detached)
+    for name in dropped:
         retried(partial(_drop, engine, name, before))
-        dropped.append(name)
     return dropped, mixed
 
 

@@ -6,11 +6,13 @@ host whose clock runs ahead must not drop what is young.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, TextClause, text
 
 from config import Settings
 from db.incident_upkeep import drop_incidents
@@ -18,11 +20,11 @@ from db.partitions import DEFAULT, drop_partitions
 from db.queries.dead_letters import database_now
 from db.queries.notifications import forget_absent
 from db.retry import retried
-from db.session import transaction
+from db.session import in_transaction, transaction
 
 #: Rows deleted in one transaction: short enough that nobody waits for it.
 CHUNK = 5000
-#: Pages of a table looked through in one transaction, where no index tells what is old.
+#: Pages of a table looked through in one transaction, where no index knows what is old.
 BLOCKS = 2000
 _JOB_AGE = "state <> 'running' AND COALESCE(finished_at, created_at) < :before"
 
@@ -81,42 +83,41 @@ def drop_expired(engine: Engine, kept: Retention) -> Gone:
     StorageUnavailable
         The database cannot be reached; what was dropped by then stays dropped.
     """
-    with transaction(engine) as connection:
-        now = database_now(connection)
+    now = in_transaction(engine, database_now)
+
+    def before(days: int) -> datetime:
+        return now - timedelta(days=days)
+
     gone = Gone()
     if kept.detections:
-        before = now - timedelta(days=kept.detections)
-        gone.partitions, mixed = drop_partitions(engine, before)
-        gone.rows[DEFAULT] = _thin(engine, DEFAULT, before)
+        oldest = before(kept.detections)
+        gone.partitions, mixed = drop_partitions(engine, oldest)
+        gone.rows[DEFAULT] = _thin(engine, DEFAULT, oldest)
         for name in mixed:
-            gone.rows[name] = _sweep(engine, name, "created_at < :before", before)
+            gone.rows[name] = _sweep(engine, name, "created_at < :before", oldest)
     if kept.dead_letters:
-        before = now - timedelta(days=kept.dead_letters)
-        gone.rows["dead_letters"] = _thin(engine, "dead_letters", before)
-    if kept.states:
-        before = now - timedelta(days=kept.states)
-        gone.rows["stream_states"] = _sweep(engine, "stream_states", "updated_at < :before", before)
-    if kept.training_jobs:
-        before = now - timedelta(days=kept.training_jobs)
-        gone.rows["training_jobs"] = _sweep(engine, "training_jobs", _JOB_AGE, before)
+        gone.rows["dead_letters"] = _thin(engine, "dead_letters", before(kept.dead_letters))
+    for table, days, condition in (
+        ("stream_states", kept.states, "updated_at < :before"),
+        ("training_jobs", kept.training_jobs, _JOB_AGE),
+    ):
+        if days:
+            gone.rows[table] = _sweep(engine, table, condition, before(days))
     if kept.incidents:
-        before = now - timedelta(days=kept.incidents)
-        gone.rows["incidents"] = _drop_incidents(engine, before, kept.incidents_topic)
-        gone.rows["feedback"] = _thin(engine, "feedback", before)
+        oldest = before(kept.incidents)
+        drop = partial(in_transaction, engine, drop_incidents, oldest, kept.incidents_topic)
+        gone.rows["incidents"] = _until_none(drop)
+        gone.rows["feedback"] = _thin(engine, "feedback", oldest)
     if kept.notifications:
-        before = now - timedelta(days=kept.notifications)
-        gone.rows["notifications"] = _thin(engine, "notifications", before)
-        with transaction(engine) as connection:
-            gone.rows["notify_receivers"] = forget_absent(connection, before)
+        oldest = before(kept.notifications)
+        gone.rows["notifications"] = _thin(engine, "notifications", oldest)
+        gone.rows["notify_receivers"] = in_transaction(engine, forget_absent, oldest)
     return gone
 
 
-def _drop_incidents(engine: Engine, before: datetime, topic: str) -> int:
-    def chunk() -> int:
-        with transaction(engine) as connection:
-            return drop_incidents(connection, before, topic)
-
-    return sum(iter(lambda: retried(chunk), 0))
+def _until_none(drop: Callable[[], int]) -> int:
+    """Drop chunk after chunk; return how many rows."""
+    return sum(iter(lambda: retried(drop), 0))
 
 
 def _thin(engine: Engine, table: str, before: datetime) -> int:
@@ -127,12 +128,12 @@ def _thin(engine: Engine, table: str, before: datetime) -> int:
             FOR UPDATE SKIP LOCKED
         ))
     """)  # noqa: S608 (constants)
+    values = {"before": before, "chunk": CHUNK}
+    return _until_none(partial(in_transaction, engine, _count, delete, values))
 
-    def chunk() -> int:
-        with transaction(engine) as connection:
-            return connection.execute(delete, {"before": before, "chunk": CHUNK}).rowcount
 
-    return sum(iter(lambda: retried(chunk), 0))
+def _count(connection: Connection, delete: TextClause, values: dict[str, Any]) -> int:
+    return connection.execute(delete, values).rowcount
 
 
 def _sweep(engine: Engine, table: str, condition: str, before: datetime) -> int:
@@ -150,8 +151,7 @@ def _sweep(engine: Engine, table: str, condition: str, before: datetime) -> int:
 
     def stretch(first: int) -> int:
         values = {"first": f"({first},0)", "end": f"({first + BLOCKS},0)", "before": before}
-        with transaction(engine) as connection:
-            return connection.execute(delete, values).rowcount
+        return in_transaction(engine, _count, delete, values)
 
     with transaction(engine) as connection:
         blocks = int(connection.execute(size, {"table": table}).scalar_one())

@@ -15,6 +15,14 @@ T = TypeVar("T")
 def retried(work: Callable[[], T], *, tries: int = 8, first_wait_s: float = 0.1) -> T:
     """Return ``work()``, tried again after StorageUnavailable with growing, jittered waits.
 
+    Parameters
+    ----------
+    work : callable
+    tries : int
+        Calls at most.
+    first_wait_s : float
+        Mean seconds before the second try; each further wait is twice as long.
+
     Raises
     ------
     StorageUnavailable

@@ -10,9 +10,9 @@ Every failure of SQLAlchemy or psycopg2 leaves :func:`transaction` as one of
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
 import psycopg2
@@ -27,6 +27,9 @@ from errors import AnomalyError, InputError, SettingsError, StorageUnavailable
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 class AlreadyStored(AnomalyError):
     """A unique key is taken: the record is in the database already."""
@@ -37,11 +40,13 @@ class AlreadyStored(AnomalyError):
 
 #: SQLSTATE classes and codes after which the same statement may succeed later.
 _RETRIABLE = ("08", "40", "53", "55", "57", "58", "25P03", "25P04")
+#: SQLSTATE -> the sentence of libpq, which gives no SQLSTATE for a refused connection; the reason.
 _REFUSED = {
-    "28P01": "refused the password (DATABASE_USER, DATABASE_PASSWORD)",
-    "28000": "refused the login (DATABASE_USER, or its pg_hba.conf)",
-    "3D000": "has no such database (DATABASE_NAME)",
-}
+    "28P01": ("password authentication failed",
+              "refused the password (DATABASE_USER, DATABASE_PASSWORD)"),
+    "28000": ("pg_hba.conf", "refused the login (DATABASE_USER, or its pg_hba.conf)"),
+    "3D000": ("does not exist", "has no such database (DATABASE_NAME)"),
+}  # fmt: skip
 _NO_SCHEMA = ("42P01", "42703", "42883", "3F000")
 
 
@@ -182,6 +187,25 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def in_transaction(
+    engine: Engine,
+    call: Callable[Concatenate[Connection, P], R],
+    *args: P.args,
+    **options: P.kwargs,
+) -> R:
+    """Return ``call(connection, ...)``, made in one :func:`transaction`.
+
+    Parameters
+    ----------
+    engine : Engine
+    call : callable
+    *args, **options
+        What the call takes besides the connection.
+    """
+    with transaction(engine) as connection:
+        return call(connection, *args, **options)
+
+
 def try_lock(connection: Connection, key: int) -> bool:
     """Take an advisory lock until the transaction ends, unless another one holds it."""
     query = text("SELECT pg_try_advisory_xact_lock(:key)")
@@ -236,8 +260,8 @@ def translate(error: Exception, store: str) -> AnomalyError:
     text = " ".join(str(primary or original).split())[:300]
     if state == "23505":
         return AlreadyStored(f"already stored: {text}")
-    for code, reason in _REFUSED.items():
-        if state == code or _connect_failure_means(code, text):
+    for code, (sentence, reason) in _REFUSED.items():
+        if state == code or ("FATAL" in text and sentence in text):
             return StorageUnavailable(f"{store} {reason}: {text}", code="storage_refused")
     if "unsupported startup parameter" in text:
         return StorageUnavailable(
@@ -268,13 +292,3 @@ def translate(error: Exception, store: str) -> AnomalyError:
     if not state or state.startswith(_RETRIABLE):
         return StorageUnavailable(f"{store} is not available: {text}")
     return StorageUnavailable(f"{store} failed ({state}): {text}", code="storage_failed")
-
-
-def _connect_failure_means(code: str, text: str) -> bool:
-    """Return whether a refused connection has this reason: libpq gives no SQLSTATE for it."""
-    sentences = {
-        "28P01": "password authentication failed",
-        "28000": "pg_hba.conf",
-        "3D000": "does not exist",
-    }
-    return "FATAL" in text and sentences[code] in text

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 from config import load_settings
 from db.encoding import clean_text
-from db.migrate import migrate
+from db.migrate import open_migrated
 from db.queries.schedules import request_reset
-from db.session import open_engine, transaction
+from db.session import transaction
 from runtime import command_parser, report_errors, run_command
 from schemas import check_name
 
@@ -48,9 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sensor = check_name(arguments.sensor, "--sensor") if arguments.sensor is not None else None
     who = check_name(arguments.who or _user(), "--who")
     why = clean_text(arguments.why or "")[:2000] or None
-    engine = open_engine(load_settings())
-    migrate(engine)
-    with transaction(engine) as connection:
+    with transaction(open_migrated(load_settings())) as connection:
         for asset in assets:
             request_reset(connection, asset, sensor, who, why)
     what = "its" if len(assets) == 1 else "their"

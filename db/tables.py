@@ -58,7 +58,19 @@ def identity(*, primary_key: bool = True) -> Any:
 
 
 def foreign_key(kind: Any, target: str, *, on_delete: str = "CASCADE", **options: Any) -> Any:
-    """Make a reference to another table's row; ``options`` as of a column, not NULL by default."""
+    """Make a reference to another table's row; ``options`` as of a column, not NULL by default.
+
+    Parameters
+    ----------
+    kind : type
+        Of the column.
+    target : str
+        ``table.column``.
+    on_delete : str
+        What becomes of the row when that one goes.
+    **options
+        As of a column.
+    """
     options = {"nullable": False, **options}
     column: Column[Any] = Column(kind, ForeignKey(target, ondelete=on_delete), **options)
     return Field(default=None, sa_column=column)

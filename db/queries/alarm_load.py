@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from db.queries.rows import read_rows
+
 TEN_MINUTES: Final = timedelta(minutes=10)
 #: Alarms in ten minutes from more than which on a flood lasts, until there are fewer than that.
 FLOOD_BEGINS: Final = 10
@@ -55,7 +57,7 @@ _FLOODS = text("""
     FROM seen
 """)
 _COUNT = text("""
-    SELECT i.stream_key, min(i.asset_id) AS asset_id, min(i.sensor_id) AS sensor_id,
+    SELECT min(i.asset_id) AS asset_id, min(i.sensor_id) AS sensor_id,
            min(i.feature) AS feature, max(i.group_name) AS group_name, count(*) AS alarms,
            max(l.occurred_at) AS last_at
     FROM incident_log l JOIN incidents i ON i.id = l.incident_id
@@ -80,7 +82,7 @@ _CHATTERING = text("""
             OVER (PARTITION BY stream_key ORDER BY at) AS first
         FROM active
     )
-    SELECT stream_key, min(asset_id) AS asset_id, min(sensor_id) AS sensor_id,
+    SELECT min(asset_id) AS asset_id, min(sensor_id) AS sensor_id,
            min(feature) AS feature, max(group_name) AS group_name,
            count(*) FILTER (WHERE at - first <= make_interval(secs => :span_s)) AS times,
            count(*) AS openings, max(at) AS last_at, count(*) OVER () AS streams
@@ -180,33 +182,50 @@ def alarm_load(
 def top_count(
     connection: Connection, start: datetime, end: datetime, limit: int
 ) -> list[dict[str, Any]]:
-    """Return the streams with the most alarms, each with how many."""
-    return _rows(connection, _COUNT, start, end, limit)
+    """Return the streams with the most alarms, each with how many.
+
+    Parameters
+    ----------
+    connection : Connection
+    start, end : datetime
+        Of the period; ``end`` is not included.
+    limit : int
+        Streams at most.
+    """
+    return read_rows(connection, _COUNT, {"start": start, "end": end, "limit": limit})
 
 
 def top_chattering(
     connection: Connection, start: datetime, end: datetime, limit: int, chatter: Chatter
 ) -> list[dict[str, Any]]:
-    """Return the streams that chatter, each with how many ``times``; ``streams`` is all of them."""
-    values = {"openings": chatter.openings, "span_s": chatter.span_s}
-    return _rows(connection, _CHATTERING, start, end, limit, **values)
+    """Return the streams that chatter, each with how many ``times``; ``streams`` is all of them.
+
+    Parameters
+    ----------
+    connection : Connection
+    start, end : datetime
+        Of the period; ``end`` is not included.
+    limit : int
+        Streams at most.
+    chatter : Chatter
+        When a stream chatters.
+    """
+    values = {"start": start, "end": end, "limit": limit, "openings": chatter.openings,
+              "span_s": chatter.span_s}  # fmt: skip
+    return read_rows(connection, _CHATTERING, values)
 
 
 def top_standing(
     connection: Connection, start: datetime, end: datetime, limit: int
 ) -> list[dict[str, Any]]:
-    """Return the incidents that stood for over 24 hours in the period, the oldest first."""
-    return _rows(connection, _STANDING, start, end, limit)
+    """Return the incidents that stood for over 24 hours in the period, the oldest first.
 
-
-def _rows(
-    connection: Connection,
-    query: Any,
-    start: datetime,
-    end: datetime,
-    limit: int,
-    **values: Any,
-) -> list[dict[str, Any]]:
-    given = {"start": start, "end": end, "limit": limit, **values}
-    rows = connection.execute(query, given).mappings()
-    return [{name: one for name, one in row.items() if name != "stream_key"} for row in rows]
+    Parameters
+    ----------
+    connection : Connection
+    start, end : datetime
+        Of the period; ``end`` is not included.
+    limit : int
+        Incidents at most.
+    """
+    return read_rows(connection, _STANDING, {"start": start, "end": end, "limit": limit})

@@ -16,11 +16,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
     Connection,
-    DateTime,
     Float,
     Integer,
     LargeBinary,
@@ -28,6 +26,7 @@ from sqlalchemy import (
     Uuid,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel.sql.sqltypes import UTCDateTime
 
 from db.encoding import clean_text, dump_json
 from db.tables import AnomalyDetection, DeadLetter, OutboxRow
@@ -47,7 +46,15 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def detection_id(topic_id: UUID, partition: int, offset: int) -> UUID:
-    """Return the id of a source record's row: always the same for the same record."""
+    """Return the id of a source record's row: always the same for the same record.
+
+    Parameters
+    ----------
+    topic_id : UUID
+        The topic's id in Kafka, which a topic made again does not share.
+    partition, offset : int
+        Of the record.
+    """
     # uuid5(NAMESPACE, f"{topic_id}/{partition}/{offset}"), with the hash of the front part kept.
     digest = _fed(topic_id, partition).copy()
     digest.update(b"%d" % offset)
@@ -113,24 +120,9 @@ def encoders(model: type) -> dict[str, Encoder]:
 
 
 def _encoder(column: Column[Any]) -> Encoder:
-    kind = column.type
-    if isinstance(kind, JSONB):
-        return _json
-    if isinstance(kind, Boolean):
-        return _boolean
-    if isinstance(kind, Float):
-        return _float
-    if isinstance(kind, Integer | BigInteger):
-        return _integer
-    if isinstance(kind, LargeBinary):
-        return _binary
     if column.name == "topic_id":
         return _topic
-    if isinstance(kind, Uuid):
-        return str
-    if isinstance(kind, DateTime) or "DateTime" in type(kind).__name__:
-        return _time
-    return _text
+    return next((encode for kind, encode in _ENCODERS if isinstance(column.type, kind)), _text)
 
 
 def _escape(value: str) -> str:
@@ -153,18 +145,6 @@ def _json(value: Any) -> str:
 _topic = lru_cache(4096)(str)
 
 
-def _boolean(value: Any) -> str:
-    return "t" if value else "f"
-
-
-def _float(value: Any) -> str:
-    return repr(float(value))
-
-
-def _integer(value: Any) -> str:
-    return str(int(value))
-
-
 def _binary(value: Any) -> str:
     # bytea reads plain ASCII as it is, in half the length and time of hex; a backslash is special
     content = bytes(value)
@@ -179,6 +159,18 @@ def _time(value: Any) -> str:
             raise ValueError("a time without an offset")
         return value.isoformat()
     return _escape(str(value))
+
+
+#: Type of a column -> how its value is written; all others as text.
+_ENCODERS: tuple[tuple[type, Encoder], ...] = (
+    (JSONB, _json),
+    (Boolean, lambda value: "t" if value else "f"),
+    (Float, lambda value: repr(float(value))),
+    (Integer, lambda value: str(int(value))),
+    (LargeBinary, _binary),
+    (Uuid, str),
+    (UTCDateTime, _time),
+)
 
 
 def _line(columns: Mapping[str, Encoder], row: Row) -> str:

@@ -23,7 +23,17 @@ def _fingerprint(filters: DataclassInstance) -> str:
 
 
 def encode_cursor(at: datetime, row_id: Any, filters: DataclassInstance) -> str:
-    """Encode the position after a row, by its time and id, as an opaque mark."""
+    """Encode the position after a row as an opaque mark.
+
+    Parameters
+    ----------
+    at : datetime
+        The row's time, aware.
+    row_id : UUID or str
+        The row's id, by which rows of one time differ.
+    filters : dataclass
+        Those of the query, to which the mark belongs.
+    """
     packed = orjson.dumps([at.astimezone(UTC).isoformat(), str(row_id), _fingerprint(filters)])
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
@@ -52,3 +62,25 @@ def decode_cursor(cursor: str, filters: DataclassInstance) -> tuple[datetime, st
             "cursor: belongs to a query with other filters", code="bad_cursor", field="cursor"
         )
     return position
+
+
+def cut_page(
+    rows: list[dict[str, Any]], limit: int, at: str, filters: DataclassInstance
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Cut what was read to a page; return it and the cursor of the next, None: there is none.
+
+    Parameters
+    ----------
+    rows : list of dict
+        One more than the page has, if there are so many.
+    limit : int
+        Rows of the page.
+    at : str
+        The column with the time that the rows are ordered by, before their id.
+    filters : dataclass
+        Those of the query.
+    """
+    page = rows[:limit]
+    if len(rows) <= limit or not page:
+        return page, None
+    return page, encode_cursor(page[-1][at], page[-1]["id"], filters)

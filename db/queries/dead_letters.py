@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from db.encoding import decode_headers
+from db.queries.rows import conditions
 
 #: Cursor after a letter: its ``(created_at, id)``.
 Cursor = tuple[datetime, UUID]
@@ -59,11 +59,18 @@ _CONDITIONS = {
 def dead_letter_page(
     connection: Connection, which: DeadLetterFilter, *, limit: int, after: Cursor | None = None
 ) -> list[StoredLetter]:
-    """Return the oldest ``limit`` letters after a cursor; fewer than that: there are no more."""
-    values: dict[str, Any] = {
-        name: value for name in _CONDITIONS if (value := getattr(which, name)) is not None
-    }
-    parts = [_CONDITIONS[name] for name in values]
+    """Return the oldest ``limit`` letters after a cursor; fewer than that: there are no more.
+
+    Parameters
+    ----------
+    connection : Connection
+    which : DeadLetterFilter
+    limit : int
+        Letters of the page.
+    after : (datetime, UUID), optional
+        The cursor of the page before.
+    """
+    parts, values = conditions(which, _CONDITIONS)
     if which.reason is None:
         parts.append("reason <> 'duplicate'")
     if after is not None:

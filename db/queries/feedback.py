@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, text
 
-from db.queries.cursors import decode_cursor, encode_cursor
+from db.queries.cursors import cut_page, decode_cursor
+from db.queries.rows import conditions, id_list, read_row, read_rows
 from db.queries.slices import WITHIN, after, slices, walk
 
 VERDICTS: Final = ("confirmed", "false_alarm", "expected", "unsure")
@@ -24,14 +25,13 @@ _COLUMNS: Final = (
     " fault_code, note, by_closing, created_at, created_by, withdrawn_at, withdrawn_by,"
     " withdrawn_why"
 )
+_GIVEN: Final = (
+    "id", "asset_id", "sensor_id", "feature", "group_name", "incident_id", "starts_at", "ends_at",
+    "verdict", "fault_code", "note", "by_closing", "created_by", "client_token",
+)  # fmt: skip
 _ADD = text(f"""
-    INSERT INTO feedback (
-        id, asset_id, sensor_id, feature, group_name, incident_id, starts_at, ends_at, verdict,
-        fault_code, note, by_closing, created_by, client_token
-    ) VALUES (
-        :id, :asset_id, :sensor_id, :feature, :group_name, :incident_id, :starts_at, :ends_at,
-        :verdict, :fault_code, :note, :by_closing, :created_by, :client_token
-    ) ON CONFLICT (client_token) DO NOTHING RETURNING {_COLUMNS}
+    INSERT INTO feedback ({", ".join(_GIVEN)}) VALUES ({", ".join(f":{name}" for name in _GIVEN)})
+    ON CONFLICT (client_token) DO NOTHING RETURNING {_COLUMNS}
 """)  # noqa: S608 (constants)
 _OF_TOKEN = text(f"SELECT {_COLUMNS} FROM feedback WHERE client_token = :token")  # noqa: S608
 _ONE = text(f"SELECT {_COLUMNS} FROM feedback WHERE id = :id")  # noqa: S608
@@ -117,8 +117,7 @@ _CONDITIONS: Final = {
 def add_feedback(connection: Connection, values: dict[str, Any]) -> dict[str, Any] | None:
     """Add feedback; its row, None: its ``client_token`` is taken."""
     given = {"id": uuid4(), "by_closing": False, "client_token": None, **values}
-    made = connection.execute(_ADD, given).mappings().first()
-    return None if made is None else dict(made)
+    return read_row(connection, _ADD, given)
 
 
 def feedback_of_token(connection: Connection, token: str) -> dict[str, Any]:
@@ -130,24 +129,30 @@ def get_feedback(
     connection: Connection, feedback_id: UUID, *, lock: bool = False
 ) -> dict[str, Any] | None:
     """Read one, None for none; ``lock`` it until the transaction ends."""
-    found = connection.execute(_LOCK if lock else _ONE, {"id": feedback_id}).mappings().first()
-    return None if found is None else dict(found)
+    return read_row(connection, _LOCK if lock else _ONE, {"id": feedback_id})
 
 
 def closing_feedback(
     connection: Connection, incidents: Collection[UUID]
 ) -> dict[UUID, dict[str, Any]]:
     """Find the feedback that closing these incidents gave, by incident, unless it is withdrawn."""
-    rows = connection.execute(_OF_CLOSING, {"ids": [str(one) for one in incidents]}).mappings()
-    return {row["incident_id"]: dict(row) for row in rows}
+    rows = read_rows(connection, _OF_CLOSING, {"ids": id_list(incidents)})
+    return {row["incident_id"]: row for row in rows}
 
 
 def withdraw_feedback(
     connection: Connection, ids: Collection[UUID], who: str, why: str | None
 ) -> list[dict[str, Any]]:
-    """Withdraw what is not withdrawn yet; the rows that were."""
-    values = {"ids": [str(one) for one in ids], "who": who, "why": why}
-    return [dict(row) for row in connection.execute(_WITHDRAW, values).mappings()]
+    """Withdraw what is not withdrawn yet; the rows that were.
+
+    Parameters
+    ----------
+    connection : Connection
+    ids : collection of UUID
+    who, why : str
+        Noted with each.
+    """
+    return read_rows(connection, _WITHDRAW, {"ids": id_list(ids), "who": who, "why": why})
 
 
 def feedback_page(
@@ -159,36 +164,45 @@ def feedback_page(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Read one page, newest first, and the cursor of the next; None: there is none.
 
+    Parameters
+    ----------
+    connection : Connection
+    filters : FeedbackFilter
+    limit : int
+        Rows of the page.
+    cursor : str, optional
+        That came with the page before, of the same filters.
+
     Raises
     ------
     InputError
         ``bad_cursor``.
     """
-    values: dict[str, Any] = {
-        name: value for name in _CONDITIONS if (value := getattr(filters, name)) is not None
-    }
-    conditions = [_CONDITIONS[name] for name in values]
+    parts, values = conditions(filters, _CONDITIONS)
     if cursor is not None:
         at, last = decode_cursor(cursor, filters)
-        conditions.append("(created_at, id) < (:before_at, CAST(:before_id AS uuid))")
+        parts.append("(created_at, id) < (:before_at, CAST(:before_id AS uuid))")
         values |= {"before_at": at, "before_id": last}
     query = text(
-        f"SELECT {_COLUMNS} FROM feedback WHERE {' AND '.join(conditions) or 'TRUE'} "  # noqa: S608
+        f"SELECT {_COLUMNS} FROM feedback WHERE {' AND '.join(parts) or 'TRUE'} "  # noqa: S608
         "ORDER BY created_at DESC, id DESC LIMIT :limit"
     )
-    found = connection.execute(query, {**values, "limit": limit + 1}).mappings()
-    rows = [dict(row) for row in found]
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return rows, encode_cursor(
-        rows[-1]["created_at"], rows[-1]["id"], filters
-    ) if more and rows else None
+    rows = read_rows(connection, query, {**values, "limit": limit + 1})
+    return cut_page(rows, limit, "created_at", filters)
 
 
 def false_alarms(
     connection: Connection, days: int, assets: Collection[str] | None = None
 ) -> dict[str, int]:
-    """Count the false alarms in force of each asset that has any, given in the last ``days``."""
+    """Count the false alarms in force of each asset that has any, given in the last ``days``.
+
+    Parameters
+    ----------
+    connection : Connection
+    days : int
+    assets : collection of str, optional
+        Only of these; None: of all.
+    """
     values = {"days": days, "assets": None if assets is None else list(assets)}
     return {row.asset_id: row.n for row in connection.execute(_FALSE_ALARMS, values)}
 
@@ -198,7 +212,7 @@ def precision_by_group(
 ) -> dict[str, tuple[int, int]]:
     """Count confirmed incidents and false alarms by group, given in the last ``days``.
 
-    The group is empty where nothing stored tells it.
+    The group is empty where nothing stored has one.
     """
     rows = connection.execute(_PRECISION, {"days": days})
     return {row.name: (row.confirmed, row.false_alarms) for row in rows}

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from db.queries.rows import read_rows
 from db.queries.slices import WITHIN, slices, walk
 
 #: States of a step, in order of precedence; a step without a reading has none of them.
@@ -53,20 +54,27 @@ class Cell(NamedTuple):
 
 def fleet_assets(connection: Connection) -> list[dict[str, Any]]:
     """Assets that ever sent a reading, with the time of the last and when it was stored."""
-    rows = connection.execute(_ASSETS, {"limit": MOST_ASSETS}).mappings()
-    return [dict(row) for row in rows]
+    return read_rows(connection, _ASSETS, {"limit": MOST_ASSETS})
 
 
 def asset_streams(connection: Connection, asset_id: str) -> list[dict[str, Any]]:
     """Return the streams of an asset."""
-    rows = connection.execute(_STREAMS, {"asset": asset_id}).mappings()
-    return [dict(row) for row in rows]
+    return read_rows(connection, _STREAMS, {"asset": asset_id})
 
 
 def fleet_cells(
     connection: Connection, start: datetime, end: datetime, step_s: int
 ) -> dict[str, list[Cell]]:
-    """Return by asset the steps of ``start <= t < end`` that hold a reading, in order."""
+    """Return by asset the steps of ``start <= t < end`` that hold a reading, in order.
+
+    Parameters
+    ----------
+    connection : Connection
+    start, end : datetime
+        Of the span; ``end`` is not included.
+    step_s : int
+        Seconds of one step; the first begins at ``start``.
+    """
     found: dict[str, dict[int, Cell]] = {}
     values = {"origin": start, "step": step_s, "start": start, "end": end}
     for part in walk(connection, slices(connection, start, end)):

@@ -14,19 +14,15 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from db.queries.cursors import decode_cursor, encode_cursor
+from db.partitions import COLUMNS
+from db.queries.cursors import cut_page, decode_cursor
+from db.queries.rows import conditions, read_row, read_rows
 from db.queries.slices import WITHIN, Slice, after, slices, walk
 from errors import InputError
 
 #: Up to here the number of matches is counted; beyond, it is the planner's estimate.
 EXACT_TOTAL = 10_000
 EVERYTHING = Slice()
-
-COLUMNS = """
-    id, timestamp, asset_id, sensor_id, feature, final_score, p, threshold, is_anomaly,
-    criticality, asset_criticality, scores, features, metadata, event_id, window_mark, group_name,
-    bundle_version, topic_id, partition, source_offset, created_at
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +41,9 @@ class HistoryFilter:
 class Page:
     """One page of detections, each a dict of the table's columns."""
 
-    rows: list[dict[str, Any]]
     total: int
     total_is_exact: bool
+    rows: list[dict[str, Any]]
     next_cursor: str | None
 
 
@@ -98,14 +94,7 @@ def history(
     if at is not None:
         parts = [part for part in parts if part.start is None or part.start <= at]
     rows = _rows(connection, filters, parts, limit=limit, offset=offset, cursor=cursor)
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return Page(
-        rows,
-        total,
-        exact,
-        encode_cursor(rows[-1]["timestamp"], rows[-1]["id"], filters) if more and rows else None,
-    )
+    return Page(total, exact, *cut_page(rows, limit, "timestamp", filters))
 
 
 def _rows(
@@ -123,9 +112,8 @@ def _rows(
         query, values = page_query(
             filters, limit=limit - len(rows), offset=offset, cursor=cursor, part=part
         )
-        found = connection.execute(text(query), values).mappings()
         before = len(rows)
-        rows += [dict(row) for row in found]
+        rows += read_rows(connection, text(query), values)
         if len(rows) > limit:
             break
         if len(rows) > before:
@@ -146,6 +134,16 @@ def page_query(
     """Build the SELECT of one page, or its part out of one slice, and its parameters.
 
     It fetches one row more than the page has.
+
+    Parameters
+    ----------
+    filters : HistoryFilter
+    limit, offset : int
+        Rows of the page, and rows to skip.
+    cursor : str, optional
+        ``next_cursor`` of the page before, with the same filters.
+    part : Slice
+        The part of the history that is read.
     """
     if cursor is not None and offset:
         raise InputError("offset: not together with cursor", field="offset")
@@ -165,21 +163,17 @@ def get_detection(connection: Connection, detection_id: UUID) -> dict[str, Any] 
     """One stored detection, or None."""
     for part in walk(connection, slices(connection)):
         values = {"id": detection_id, **part.values()}
-        row = connection.execute(_BY_ID, values).mappings().one_or_none()
+        row = read_row(connection, _BY_ID, values)
         if row is not None:
-            return dict(row)
+            return row
     return None
 
 
 def _where(filters: HistoryFilter, part: Slice) -> tuple[str, dict[str, Any]]:
     """Build the condition out of constant parts, and its parameters."""
-    values = {name: value for name in _CONDITIONS if (value := getattr(filters, name)) is not None}
-    names = list(values)
-    parts: list[str] = []
+    parts, values = conditions(filters, _CONDITIONS)
     if filters.asset_id is not None and filters.sensor_id is not None:
-        names = [name for name in names if name not in ("asset_id", "sensor_id")]
-        parts.append(_STREAM)
-    parts += [_CONDITIONS[name] for name in names]
+        parts[:2] = [_STREAM]
     if filters.is_anomaly is not None:
         parts.append("is_anomaly" if filters.is_anomaly else "NOT is_anomaly")
     if part != EVERYTHING:

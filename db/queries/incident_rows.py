@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from db.encoding import dump_json
 from db.incident_lifecycle import COLUMNS, Incident, StreamKey
 from db.queries.copy import add_outbox
 from db.queries.outbox import INCIDENT_SOURCE
+from db.queries.rows import id_list, read_rows
 from db.queries.stream_states import key_columns
 
 #: Streams that may open an incident are locked by these; so few that a flood locks no more.
@@ -101,10 +103,20 @@ def lock_concerned(
     """Lock the incidents that readings of these events may change, oldest first.
 
     Those of the events, those of the streams that are open, and the newest of each kind.
+
+    Parameters
+    ----------
+    connection : Connection
+    streams : collection of (asset_id, sensor_id, feature)
+        Those of the readings.
+    events : collection of UUID
+        Those of the readings.
+    kinds : collection of str
+        Of the events.
     """
     values = {
         **key_columns(streams),
-        "events": [str(one) for one in events],
+        "events": id_list(events),
         "kinds": list(kinds),
     }
     known = set(connection.execute(_KNOWN, values).scalars())
@@ -123,21 +135,21 @@ def event_incidents(connection: Connection, events: Collection[UUID]) -> dict[UU
         SELECT event_id, incident_id FROM incident_events
         WHERE event_id = ANY(CAST(:events AS uuid[]))
     """)
-    rows = connection.execute(query, {"events": [str(one) for one in events]})
+    rows = connection.execute(query, {"events": id_list(events)})
     return {row.event_id: row.incident_id for row in rows}
 
 
 def lock_incidents(connection: Connection, ids: Collection[UUID]) -> list[Incident]:
     """Lock these incidents; those that do not exist are absent."""
-    listed = [str(one) for one in ids]
-    return read_locked(connection, list(connection.execute(_LOCK, {"ids": listed}).scalars()))
+    found = connection.execute(_LOCK, {"ids": id_list(ids)}).scalars()
+    return read_locked(connection, list(found))
 
 
 def read_locked(connection: Connection, ids: Sequence[UUID]) -> list[Incident]:
     """Read incidents whose locks this transaction holds, oldest first."""
     if not ids:
         return []
-    found = connection.execute(_READ, {"ids": [str(one) for one in ids]}).mappings()
+    found = connection.execute(_READ, {"ids": id_list(ids)}).mappings()
     return [
         Incident(
             **{name: row[name] for name in COLUMNS},
@@ -171,10 +183,10 @@ def write(
         one.revision += 1
     rows = []
     if new:
-        rows += _rows(connection, _INSERT, [one.row() for one in new])
+        rows += read_rows(connection, _INSERT, _rows(new))
     if old:
-        touched = [str(one.id) for one in old if one.touched]
-        rows += _rows(connection, _UPDATE, [one.row() for one in old], touched=touched)
+        touched = id_list(one.id for one in old if one.touched)
+        rows += read_rows(connection, _UPDATE, {**_rows(old), "touched": touched})
     if len(rows) != len(changed):
         raise RuntimeError("an incident was changed while it was locked")
     events = [
@@ -193,35 +205,27 @@ def write(
     return rows
 
 
-def _rows(
-    connection: Connection, statement: Any, rows: list[dict[str, Any]], **values: Any
-) -> list[dict[str, Any]]:
-    found = connection.execute(statement, {"rows": dump_json(rows), **values}).mappings()
-    return [dict(row) for row in found]
+def _rows(incidents: Sequence[Incident]) -> dict[str, str]:
+    return {"rows": dump_json([one.row() for one in incidents])}
 
 
 def _write_log(connection: Connection, changed: Sequence[Incident]) -> None:
-    entries = [
-        {
-            "incident_id": entry.incident_id,
-            "version": entry.version,
-            "who": entry.who,
-            "what": entry.what,
-            "occurred_at": entry.occurred_at,
-            "why": entry.why,
-            "before": entry.before,
-            "after": entry.after,
-            "client_token": entry.client_token,
-        }
-        for one in changed
-        for entry in one.log
-    ]
+    entries = [asdict(entry) for one in changed for entry in one.log]
     if entries:
         connection.execute(_LOG, {"rows": dump_json(entries)})
 
 
 def publish(connection: Connection, rows: Iterable[dict[str, Any]], topic: str) -> None:
-    """Note messages that carry these incidents, for whichever bridge publishes them."""
+    """Note messages that carry these incidents, for whichever bridge publishes them.
+
+    Parameters
+    ----------
+    connection : Connection
+    rows : iterable of dict
+        As the incidents are shown.
+    topic : str
+        Where to.
+    """
     add_outbox(connection, (_message(row["id"], orjson.dumps(row), topic) for row in rows))
 
 

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, text
 
 from db.incident_lifecycle import SYSTEM, StreamKey
 from db.incident_tables import STATES
-from db.queries.cursors import decode_cursor, encode_cursor
+from db.queries.cursors import cut_page, decode_cursor
 from db.queries.incident_rows import SHOWN
+from db.queries.rows import conditions, read_row, read_rows
 from db.queries.slices import WITHIN, after, slices, walk
 from schemas import moved
 
@@ -57,18 +58,23 @@ def incident_page(
 
     An incident with new activity moves to the front of the list; nobody is left out by it.
 
+    Parameters
+    ----------
+    connection : Connection
+    filters : IncidentFilter
+    limit : int
+        Rows of the page.
+    cursor : str, optional
+        That came with the page before, of the same filters.
+
     Raises
     ------
     InputError
         ``bad_cursor``.
     """
     query, values = incident_query(filters, limit=limit, cursor=cursor)
-    rows = [dict(row) for row in connection.execute(text(query), values).mappings()]
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return rows, encode_cursor(
-        rows[-1]["last_activity_at"], rows[-1]["id"], filters
-    ) if more and rows else None
+    rows = read_rows(connection, text(query), values)
+    return cut_page(rows, limit, "last_activity_at", filters)
 
 
 def incident_query(
@@ -106,41 +112,45 @@ def incident_counts(connection: Connection, filters: IncidentFilter) -> tuple[di
 
 
 def _where(filters: IncidentFilter, but: str = "") -> tuple[str, dict[str, Any]]:
-    values: dict[str, Any] = {
-        name: value
-        for name in _CONDITIONS
-        if name != but and (value := getattr(filters, name)) is not None
-    }
-    conditions = [_CONDITIONS[name] for name in values]
+    parts, values = conditions(filters, {k: v for k, v in _CONDITIONS.items() if k != but})
     if "states" in values:
         states = values.pop("states")
         if len(states) == 1:  # an equality walks the index in the order wanted
-            conditions[0], values["state"] = _ONE_STATE, states[0]
+            parts[0], values["state"] = _ONE_STATE, states[0]
         else:
             values["states"] = list(states)
-    return " AND ".join(conditions) or "TRUE", values
+    return " AND ".join(parts) or "TRUE", values
 
 
 def get_incident(connection: Connection, incident_id: UUID) -> dict[str, Any] | None:
     """One incident, or None."""
     query = text(f"SELECT {SHOWN} FROM incidents WHERE id = :id")  # noqa: S608 (constants)
-    row = connection.execute(query, {"id": incident_id}).mappings().one_or_none()
-    return None if row is None else dict(row)
+    return read_row(connection, query, {"id": incident_id})
 
 
 def get_log(
     connection: Connection, incident_id: UUID, *, limit: int, after_id: int = 0
 ) -> list[dict[str, Any]]:
-    """Entries of an incident's log, oldest first."""
+    """Entries of an incident's log, oldest first.
+
+    Parameters
+    ----------
+    connection : Connection
+    incident_id : UUID
+    limit : int
+        Entries at most.
+    after_id : int
+        Id of the last entry that was read before; 0: from the first on.
+    """
     query = text("""
         SELECT id, at, occurred_at, version, who, what, why, before, after FROM incident_log
         WHERE incident_id = :incident AND id > :after ORDER BY id LIMIT :limit
     """)
     values = {"incident": incident_id, "after": after_id, "limit": limit}
-    return [dict(row) for row in connection.execute(query, values).mappings()]
+    return read_rows(connection, query, values)
 
 
-_READINGS = f"""
+_READINGS = text(f"""
     SELECT id, timestamp, final_score, p, threshold, is_anomaly, criticality, features, event_id,
         (SELECT jsonb_object_agg(one ->> 'feature', one -> 'expected')
          FROM jsonb_array_elements(metadata -> 'explanation' -> 'features') AS one
@@ -150,7 +160,7 @@ _READINGS = f"""
       AND sensor_id IS NOT DISTINCT FROM :sensor_id AND feature IS NOT DISTINCT FROM :feature
       AND timestamp >= :since AND timestamp <= :until AND {WITHIN}
     ORDER BY timestamp DESC, id DESC LIMIT :limit
-"""  # noqa: S608 (constants)
+""")  # noqa: S608 (constants)
 
 
 def incident_readings(
@@ -164,6 +174,16 @@ def incident_readings(
     """Read an incident's stream, oldest first: the newest ``limit`` readings of a span.
 
     Without ``start`` and ``end``: the incident's own, and a tenth of it before and after.
+
+    Parameters
+    ----------
+    connection : Connection
+    incident : dict
+        Its row.
+    start, end : datetime or None
+        Of the span, both included.
+    limit : int
+        Readings at most.
     """
     until = incident["cleared_at"] or incident["last_activity_at"]
     margin = max((until - incident["started_at"]) / 10, timedelta(seconds=60))
@@ -173,7 +193,7 @@ def incident_readings(
     found: list[dict[str, Any]] = []
     for part in walk(connection, slices(connection, span[0], after(span[1]))):
         wanted = {**values, **part.values(), "limit": limit - len(found)}
-        found += [dict(row) for row in connection.execute(text(_READINGS), wanted).mappings()]
+        found += read_rows(connection, _READINGS, wanted)
         if len(found) >= limit:
             break
     return found[::-1]

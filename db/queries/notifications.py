@@ -1,7 +1,7 @@
 """Changes of incidents that receivers wait for: noted by a trigger, settled one by one.
 
-What a receiver is told of a change is the incident as it was then: today's row, with what the log
-says was there before each later change.
+What a receiver is sent about a change is the incident as it was then: today's row, with what was
+there before each later change by the log.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from sqlalchemy import Connection, text
 
 from db.incident_tables import STATE_EXPRESSION
 from db.queries.incident_rows import SHOWN
+from db.queries.rows import id_list, read_rows
 
-#: Held by the one process that tells.
+#: Held by the one process that sends.
 SENDER_LOCK = 0x616E6F6D_0009
-#: Incidents that are read for a receiver that is told of all that stand, at most.
+#: Incidents that are read for a receiver that is sent all that stand, at most.
 MOST_STANDING = 10_000
 
 _NOT_PAST = "state", "version"
@@ -102,7 +103,7 @@ class Waiting:
 def register(connection: Connection, names: Collection[str]) -> None:
     """Note changes from now on for these receivers, and for no other.
 
-    None has a problem yet, and what waits is looked at anew: the routes may be others.
+    None has a problem yet, and what waits is looked at again: the routes may be others.
     """
     given = {"names": sorted(names)}
     connection.execute(
@@ -119,23 +120,23 @@ def register(connection: Connection, names: Collection[str]) -> None:
 
 
 def due_changes(connection: Connection, receiver: str, limit: int) -> list[Change]:
-    """Read what a receiver is to be told now, in the order it happened.
+    """Read what is to be sent to a receiver now, in the order it happened.
 
-    One change that is due brings the others of its incident along: they are told in order.
+    One change that is due brings the others of its incident along: they are sent in order.
     """
     values = {"receiver": receiver, "limit": limit}
     return [_change(row) for row in connection.execute(_DUE, values).mappings()]
 
 
 def recent_changes(connection: Connection, receiver: str, seconds: float) -> list[Change]:
-    """Read what a receiver was told in the last ``seconds``."""
+    """Read what a receiver was sent in the last ``seconds``."""
     values = {"receiver": receiver, "seconds": seconds}
     return [_change(row) for row in connection.execute(_RECENT, values).mappings()]
 
 
 def standing_incidents(connection: Connection) -> list[Change]:
     """Read the incidents that are open and neither shelved nor suppressed, as changes."""
-    rows = [dict(row) for row in connection.execute(_STANDING).mappings()]
+    rows = read_rows(connection, _STANDING)
     return [
         Change(0, "opened", "system", None, row["updated_at"], {}, row, row["state"],
                row["severity"])
@@ -150,7 +151,17 @@ def _change(row: Any) -> Change:
 
 
 def settle(connection: Connection, receiver: str, log_ids: Sequence[int], outcome: str) -> None:
-    """Note that a receiver was told these changes (``sent``), or what else became of them."""
+    """Note that these changes were ``sent`` to a receiver, or what else became of them.
+
+    Parameters
+    ----------
+    connection : Connection
+    receiver : str
+    log_ids : sequence of int
+        Of the changes.
+    outcome : str
+        ``sent``, or another word for people.
+    """
     query = text(f"""
         UPDATE notifications SET settled_at = now(), outcome = :outcome, error = NULL
         WHERE {_OF_CHANGES} AND settled_at IS NULL
@@ -159,15 +170,26 @@ def settle(connection: Connection, receiver: str, log_ids: Sequence[int], outcom
 
 
 def discard(connection: Connection, receiver: str, log_ids: Sequence[int]) -> None:
-    """Drop changes that no route wants told to this receiver."""
+    """Drop changes that no route sends to this receiver."""
     query = text(f"DELETE FROM notifications WHERE {_OF_CHANGES}")  # noqa: S608 (constants)
     connection.execute(query, {"receiver": receiver, "log_ids": log_ids})
 
 
 def hold(connection: Connection, receiver: str, incident: UUID, until: datetime) -> None:
-    """Let what waits about an incident wait until a time."""
+    """Let what waits about an incident wait until a time.
+
+    Parameters
+    ----------
+    connection : Connection
+    receiver : str
+    incident : UUID
+        Whose changes wait.
+    until : datetime
+        Aware.
+    """
     query = text(f"UPDATE notifications SET due_at = :until WHERE {_OF_INCIDENTS}")  # noqa: S608
-    connection.execute(query, {"receiver": receiver, "incidents": [str(incident)], "until": until})
+    values = {"receiver": receiver, "incidents": [str(incident)], "until": until}
+    connection.execute(query, values)
 
 
 def postpone(
@@ -191,13 +213,20 @@ def postpone(
         SET due_at = now() + make_interval(secs => :seconds), tries = tries + 1, error = :error
         WHERE {_OF_INCIDENTS}
     """)  # noqa: S608 (constants)
-    ids = [str(one) for one in incidents]
-    values = {"receiver": receiver, "incidents": ids, "seconds": seconds, "error": error}
-    connection.execute(query, values)
+    values = {"incidents": id_list(incidents), "seconds": seconds, "error": error}
+    connection.execute(query, {"receiver": receiver, **values})
 
 
 def keep_up(connection: Connection, receiver: str, days: float) -> int:
-    """Note that a receiver is still known; give up what it has waited for too long, how much."""
+    """Note that a receiver is still known; give up what it has waited for too long, how much.
+
+    Parameters
+    ----------
+    connection : Connection
+    receiver : str
+    days : float
+        Changes that have waited for longer are given up.
+    """
     known = text("""
         UPDATE notify_receivers SET seen_at = now()
         WHERE name = :receiver AND seen_at < now() - interval '1 hour'
@@ -212,13 +241,13 @@ def keep_up(connection: Connection, receiver: str, days: float) -> int:
 
 
 def set_problem(connection: Connection, receiver: str, problem: str | None) -> None:
-    """Note why a receiver cannot be told anything; None: it can."""
+    """Note why a receiver cannot be reached; None: it can."""
     query = text("UPDATE notify_receivers SET problem = :problem WHERE name = :receiver")
     connection.execute(query, {"receiver": receiver, "problem": problem})
 
 
 def waiting(connection: Connection) -> dict[str, Waiting]:
-    """Tell what each receiver waits for; quiet hours are no waiting.
+    """Return what each receiver waits for; quiet hours are no waiting.
 
     ``error`` is the last of what waits, whatever its reason.
     """

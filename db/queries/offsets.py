@@ -54,7 +54,13 @@ def claim(
 ) -> Claim:
     """Take the partition over: from now on every earlier epoch's :func:`advance` fails.
 
-    ``topic`` and ``owner`` are for people who look at the table.
+    Parameters
+    ----------
+    connection : Connection
+    topic_id : UUID
+    partition : int
+    topic, owner : str, optional
+        Names for people who look at the table.
     """
     row = connection.execute(
         _CLAIM, {"topic_id": topic_id, "partition": partition, "topic": topic, "owner": owner}
@@ -100,16 +106,8 @@ def advance(
     """
     if expected is not None and new < expected:
         raise ValueError(f"offset would go back from {expected} to {new}")
-    result = connection.execute(
-        _ADVANCE,
-        {
-            "topic_id": topic_id,
-            "partition": partition,
-            "epoch": epoch,
-            "expected": expected,
-            "new": new,
-        },
-    )
+    values = {"topic_id": topic_id, "partition": partition, "epoch": epoch, "expected": expected}
+    result = connection.execute(_ADVANCE, {**values, "new": new})
     return result.rowcount == 1
 
 

@@ -35,7 +35,7 @@ INCIDENT_SOURCE: Source = (UUID("5f1d7c1e-9d0a-5c55-8a51-2b2f6f0b8c11"), 0)
 #: Held by who publishes these: each incident's messages leave in the order they were stored.
 INCIDENT_LOCK = 0x616E6F6D_0006
 
-#: A message's target topic, source's topic id, partition and offset: what it tells, to whom.
+#: A message's target topic, source's topic id, partition and offset: what it is about, to whom.
 MessageKey = tuple[str, UUID, int, int]
 #: The columns ``key``, ``value`` and ``headers`` of a message.
 Content = tuple[bytes | None, bytes | None, bytes | None]
@@ -166,6 +166,16 @@ def orphaned_sources(
     Those of earlier topics of this name; and those of any other topic, once their messages have
     waited for ``age`` seconds in which nothing of the partition was accounted for. ``current`` is
     the id that the name stands for now, None while there is no such topic.
+
+    Parameters
+    ----------
+    connection : Connection
+    topic : str
+        Of the bridge that asks.
+    current : UUID or None
+        The id that the name stands for now; None: there is no such topic.
+    age : float
+        Seconds.
     """
     values = {"topic": topic, "current": current and str(current), "age": age}
     return [(row.topic_id, row.partition) for row in connection.execute(_ORPHANED, values)]

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from db.queries.rows import as_floats, conditions
 from db.queries.slices import WITHIN, after, slices, walk
 
 
@@ -44,16 +45,15 @@ _CONDITIONS = {
     "group": "group_name = :group",
 }
 _COLUMNS = (
-    "asset_id, sensor_id, feature, timestamp, features, is_anomaly, event_id,"
-    " metadata -> 'event' ->> 'kind' AS event_kind, group_name"
+    "asset_id, sensor_id, feature, timestamp, features, is_anomaly, event_id AS event,"
+    " metadata -> 'event' ->> 'kind' AS event_kind, group_name AS group"
 )
 
 
 def _where(which: ReadingFilter) -> tuple[str, dict[str, Any]]:
     """Build the condition of one slice out of constant parts, with all other parameters."""
-    values = {name: value for name in _CONDITIONS if (value := getattr(which, name)) is not None}
-    parts = ["topic_id IS NOT NULL", WITHIN, *(_CONDITIONS[name] for name in values)]
-    return " AND ".join(parts), values
+    parts, values = conditions(which, _CONDITIONS)
+    return " AND ".join(["topic_id IS NOT NULL", WITHIN, *parts]), values
 
 
 def export_readings(
@@ -64,6 +64,13 @@ def export_readings(
     Slice of time by slice, oldest first, and within one stream by stream. Rows from REST are left
     out: by default only anomalies are journalled, so they would make a biased sample. Uses a
     server-side cursor: consume it inside the transaction.
+
+    Parameters
+    ----------
+    connection : Connection
+    which : ReadingFilter
+    batch : int
+        Rows fetched at a time.
     """
     where, values = _where(which)
     query = text(
@@ -78,21 +85,18 @@ def export_readings(
         for row in connection.execute(
             query, {**values, **part.values()}, execution_options=options
         ):
-            yield StoredReading(
-                row.asset_id,
-                row.sensor_id,
-                row.feature,
-                row.timestamp,
-                {name: float(value) for name, value in row.features.items()},
-                row.is_anomaly,
-                row.event_id,
-                row.event_kind,
-                row.group_name,
-            )
+            yield StoredReading(**{**row._mapping, "features": as_floats(row.features)})
 
 
 def start_of_newest(connection: Connection, which: ReadingFilter, wanted: int) -> datetime | None:
     """From when on there are at most ``wanted`` readings, of those that were asked for.
+
+    Parameters
+    ----------
+    connection : Connection
+    which : ReadingFilter
+    wanted : int
+        Readings at most.
 
     Returns
     -------
@@ -121,6 +125,14 @@ def recent_readings(
     """Features and scores of the newest ``limit`` readings that came over Kafka: for drift.
 
     Newest first. The scores are ``final_score`` and those of the detectors that took part.
+
+    Parameters
+    ----------
+    connection : Connection
+    limit : int
+        Readings at most.
+    group : str, optional
+        Only those that it scored.
     """
     condition = "" if group is None else "AND group_name = :group"
     query = text(
@@ -139,7 +151,7 @@ def recent_readings(
 
 def _features_and_scores(row: Row[Any]) -> tuple[dict[str, float], dict[str, float]]:
     return (
-        {name: float(value) for name, value in row.features.items()},
+        as_floats(row.features),
         {
             "final_score": float(row.final_score),
             **{one["model_name"]: float(one["score"]) for one in row.scores},

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from db.queries.dead_letters import database_now
+from db.queries.rows import read_rows
 from db.queries.slices import WITHIN, Slice, slices, walk
 
 _OFFSETS = text("SELECT partition, next_offset FROM source_offsets WHERE topic_id = :topic")
@@ -103,9 +104,9 @@ def anomalies_between(
     """
     values = {"topic": topic_id, "partition": partition, "start": start, "end": end}
     found = [
-        dict(row)
+        row
         for part in walk(connection, slices(connection))
-        for row in connection.execute(_ANOMALIES, {**values, **part.values()}).mappings()
+        for row in read_rows(connection, _ANOMALIES, {**values, **part.values()})
     ]
     return sorted(found, key=lambda row: row["source_offset"])
 
@@ -118,8 +119,7 @@ def last_log_entry(connection: Connection) -> int:
 
 def incident_changes(connection: Connection, after_id: int) -> Sequence[Mapping[str, Any]]:
     """Return what the process did to incidents after a log entry, oldest first."""
-    rows = connection.execute(_CHANGES, {"after": after_id}).mappings()
-    return [dict(row) for row in rows]
+    return read_rows(connection, _CHANGES, {"after": after_id})
 
 
 def dead_letter_reasons(connection: Connection, topic_id: UUID | str) -> dict[str, int]:

@@ -9,18 +9,22 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, text
 
+from db.queries.rows import read_row, read_rows
 from errors import Conflict
 
 #: Windows that are listed or sent at most.
 MOST_WINDOWS: Final = 1000
 #: Windows that ended longer ago (days) concern no reading that is still to come.
 WINDOW_DAYS: Final = 400
+#: Fields of a window, and the table's columns.
+WINDOW_COLUMNS: Final = {
+    "start": "starts_at", "end": "ends_at", "rrule": "rrule", "time_zone": "time_zone",
+    "asset_id": "asset_pattern", "sensor_id": "sensor_pattern", "group": "group_pattern",
+    "reason": "reason", "alarms": "suppresses_alarms", "training": "excluded_from_training",
+}  # fmt: skip
 
-_WINDOW = """
-    id, version, asset_pattern, sensor_pattern, group_pattern, starts_at, ends_at, rrule,
-    time_zone, reason, suppresses_alarms, excluded_from_training, created_at, created_by,
-    changed_at, changed_by
-"""
+_FIELDS = tuple(WINDOW_COLUMNS.values())
+_WINDOW = f"id, version, {', '.join(_FIELDS)}, created_at, created_by, changed_at, changed_by"
 _WINDOWS = text(f"""
     SELECT {_WINDOW} FROM maintenance_windows
     WHERE deleted_at IS NULL AND (rrule IS NOT NULL OR ends_at > :since)
@@ -28,21 +32,11 @@ _WINDOWS = text(f"""
 """)  # noqa: S608
 _ONE = text(f"SELECT {_WINDOW} FROM maintenance_windows WHERE id = :id AND deleted_at IS NULL")  # noqa: S608
 _ADD = text(f"""
-    INSERT INTO maintenance_windows (
-        id, asset_pattern, sensor_pattern, group_pattern, starts_at, ends_at, rrule, time_zone,
-        reason, suppresses_alarms, excluded_from_training, created_by
-    ) VALUES (
-        :id, :asset_pattern, :sensor_pattern, :group_pattern, :starts_at, :ends_at, :rrule,
-        :time_zone, :reason, :suppresses_alarms, :excluded_from_training, :who
-    ) RETURNING {_WINDOW}
+    INSERT INTO maintenance_windows (id, {", ".join(_FIELDS)}, created_by)
+    VALUES (:id, {", ".join(f":{name}" for name in _FIELDS)}, :who) RETURNING {_WINDOW}
 """)  # noqa: S608
 _CHANGE = text(f"""
-    UPDATE maintenance_windows SET
-        asset_pattern = :asset_pattern, sensor_pattern = :sensor_pattern,
-        group_pattern = :group_pattern, starts_at = :starts_at, ends_at = :ends_at,
-        rrule = :rrule, time_zone = :time_zone, reason = :reason,
-        suppresses_alarms = :suppresses_alarms,
-        excluded_from_training = :excluded_from_training,
+    UPDATE maintenance_windows SET {", ".join(f"{name} = :{name}" for name in _FIELDS)},
         version = version + 1, changed_at = now(), changed_by = :who
     WHERE id = :id AND deleted_at IS NULL RETURNING {_WINDOW}
 """)  # noqa: S608
@@ -88,19 +82,26 @@ _RESET_OF_TOKEN = text("""
 
 def windows(connection: Connection, since: datetime) -> list[dict[str, Any]]:
     """Read windows that recur or end after ``since``, as rows."""
-    return [dict(row) for row in connection.execute(_WINDOWS, {"since": since}).mappings()]
+    return read_rows(connection, _WINDOWS, {"since": since})
 
 
 def get_window(
     connection: Connection, window_id: UUID, *, lock: bool = False
 ) -> dict[str, Any] | None:
     """Read one window, None for none; ``lock`` it until the transaction ends."""
-    found = connection.execute(_LOCK if lock else _ONE, {"id": window_id}).mappings().first()
-    return dict(found) if found else None
+    return read_row(connection, _LOCK if lock else _ONE, {"id": window_id})
 
 
 def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> dict[str, Any]:
     """Add a window; its row.
+
+    Parameters
+    ----------
+    connection : Connection
+    values : mapping
+        Columns of the table, those of :data:`WINDOW_COLUMNS`.
+    who : str
+        Noted with the window.
 
     Raises
     ------
@@ -121,10 +122,18 @@ def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> d
 def change_window(
     connection: Connection, window_id: UUID, values: Mapping[str, Any], who: str
 ) -> dict[str, Any] | None:
-    """Give a window these values; its row, None: there is none."""
-    given = {**values, "id": window_id, "who": who}
-    found = connection.execute(_CHANGE, given).mappings().first()
-    return dict(found) if found else None
+    """Give a window these values; its row, None: there is none.
+
+    Parameters
+    ----------
+    connection : Connection
+    window_id : UUID
+    values : mapping
+        Columns of the table, all of :data:`WINDOW_COLUMNS`.
+    who : str
+        Noted with the window.
+    """
+    return read_row(connection, _CHANGE, {**values, "id": window_id, "who": who})
 
 
 def delete_window(connection: Connection, window_id: UUID, who: str) -> bool:
@@ -132,33 +141,37 @@ def delete_window(connection: Connection, window_id: UUID, who: str) -> bool:
     return bool(connection.execute(_DELETE, {"id": window_id, "who": who}).rowcount)
 
 
+def window_fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a window's row as the fields of a window that has not got an id."""
+    return {name: row[column] for name, column in WINDOW_COLUMNS.items()}
+
+
 def window_wire(row: Mapping[str, Any]) -> dict[str, Any]:
     """Turn a window's row into what ``/detect/streams`` takes."""
-    wire = {
-        "id": str(row["id"]),
-        "start": row["starts_at"].isoformat(),
-        "end": row["ends_at"].isoformat(),
-        "rrule": row["rrule"],
-        "time_zone": row["time_zone"],
-        "asset_id": row["asset_pattern"],
-        "sensor_id": row["sensor_pattern"],
-        "group": row["group_pattern"],
-        "reason": row["reason"],
-        "alarms": row["suppresses_alarms"],
-        "training": row["excluded_from_training"],
-    }
+    fields = window_fields(row)
+    wire = {"id": str(row["id"]), **fields}
+    wire |= {name: fields[name].isoformat() for name in ("start", "end")}
     return {name: value for name, value in wire.items() if value is not None}
 
 
 def off_conditions(connection: Connection) -> list[dict[str, Any]]:
     """Read the table of machine-off conditions, as rows."""
-    return [dict(row) for row in connection.execute(_CONDITIONS).mappings()]
+    return read_rows(connection, _CONDITIONS)
 
 
 def put_off_conditions(
     connection: Connection, conditions: Sequence[Mapping[str, Any]], who: str
 ) -> None:
-    """Replace the table of machine-off conditions."""
+    """Replace the table of machine-off conditions.
+
+    Parameters
+    ----------
+    connection : Connection
+    conditions : sequence of mapping
+        ``group_name, feature, operator, value, hold_s, run_up_s`` of each; none empties the table.
+    who : str
+        Noted with each.
+    """
     connection.execute(_DROP_CONDITIONS)
     if conditions:
         connection.execute(_ADD_CONDITION, [{**one, "who": who} for one in conditions])
@@ -175,7 +188,7 @@ def resets(connection: Connection, since: datetime | None) -> list[dict[str, Any
 
     Ten minutes more are read than asked for: of two transactions the later may be seen first.
     """
-    return [dict(row) for row in connection.execute(_RESETS, {"since": since}).mappings()]
+    return read_rows(connection, _RESETS, {"since": since})
 
 
 def request_reset(
@@ -199,7 +212,5 @@ def request_reset(
     """
     given = {"asset_id": asset_id, "sensor_id": sensor_id, "reason": reason, "who": who,
              "token": token}  # fmt: skip
-    made = connection.execute(_RESET, given).mappings().first()
-    if made is None:
-        made = connection.execute(_RESET_OF_TOKEN, {"token": token}).mappings().one()
-    return dict(made)
+    made = read_row(connection, _RESET, given)
+    return made or dict(connection.execute(_RESET_OF_TOKEN, {"token": token}).mappings().one())

@@ -66,6 +66,12 @@ def slices(
     """Cut ``start <= t < end`` into slices of few partitions, newest first.
 
     The first and the last reach as far as the span does, into the default partition.
+
+    Parameters
+    ----------
+    connection : Connection
+    start, end : datetime, optional
+        Of the span; None: without a bound.
     """
     whole = Slice(start, end)
     if start is not None and end is not None and end - start <= SHORT:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
+from db.queries.rows import as_floats
 from db.queries.slices import WITHIN, Slice, after, slices, walk
 from db.queries.stream_states import StoredState, StreamKey, key_columns
 
@@ -63,7 +64,17 @@ _EVENT_PEAK = text(f"""
 def event_criticalities(
     connection: Connection, key: StreamKey, event_id: str, since: datetime
 ) -> set[str]:
-    """Criticalities that an event's stored anomalies have had since it started."""
+    """Criticalities that an event's stored anomalies have had since it started.
+
+    Parameters
+    ----------
+    connection : Connection
+    key : (asset_id, sensor_id, feature)
+        Of the stream.
+    event_id : str
+    since : datetime
+        When the event started.
+    """
     values = {"asset_id": key[0], "sensor_id": key[1] or None, "event_id": event_id}
     found: set[str] = set()
     for part in walk(connection, slices(connection, since)):
@@ -110,8 +121,7 @@ class _Growing:
     def take(self, row: Row[Any]) -> None:
         if self.wanted <= 0:
             return
-        features = {name: float(value) for name, value in row.features.items()}
-        self.readings.append((row.timestamp, features))
+        self.readings.append((row.timestamp, as_floats(row.features)))
         self.wanted = 0 if row.window_mark == "restarted" else self.wanted - 1
 
 
@@ -170,6 +180,5 @@ def find_duplicates(
             **inside.values(),
         }
         for row in connection.execute(_DUPLICATES, values):
-            features = {name: float(value) for name, value in row.features.items()}
-            found.setdefault(here[row.n - 1], []).append((row.id, features))
+            found.setdefault(here[row.n - 1], []).append((row.id, as_floats(row.features)))
     return found

@@ -118,22 +118,24 @@ def key_columns(keys: Iterable[StreamKey]) -> dict[str, Any]:
 
 
 def _stored(row: Row[Any]) -> StoredState:
-    return StoredState(
-        key=(row.asset_id, row.sensor_id, row.feature),
-        topic_id=row.topic_id,
-        partition=row.partition,
-        state=row.state,
-        last_timestamp=row.last_timestamp,
-        window_length=row.window_length,
-        bundle_version=row.bundle_version,
-        window_start=row.window_start,
-    )
+    found = dict(row._mapping)
+    key = found.pop("asset_id"), found.pop("sensor_id"), found.pop("feature")
+    return StoredState(key, **found)
 
 
 def load_states(
     connection: Connection, topic_id: UUID, partition: int, keys: Iterable[StreamKey]
 ) -> dict[StreamKey, StoredState]:
-    """Return the states of streams as this partition left them; unknown streams are absent."""
+    """Return the states of streams as this partition left them; unknown streams are absent.
+
+    Parameters
+    ----------
+    connection : Connection
+    topic_id : UUID
+    partition : int
+        That the states were saved for.
+    keys : iterable of (asset_id, sensor_id, feature)
+    """
     values = {**key_columns(keys), "topic_id": topic_id, "partition": partition}
     return {state.key: state for state in map(_stored, connection.execute(_LOAD, values))}
 

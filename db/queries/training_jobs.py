@@ -7,7 +7,7 @@ queued -> running -> succeeded | failed
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -43,10 +43,7 @@ class Job:
     ahead: int = 0
 
 
-_COLUMNS = """
-    j.id, j.state, j.request, j.progress, j.result, j.error, j.owner, j.created_at, j.started_at,
-    j.heartbeat_at, j.finished_at
-"""
+_COLUMNS = ", ".join(f"j.{field.name}" for field in fields(Job) if field.name != "ahead")
 _ENQUEUE = text("""
     INSERT INTO training_jobs (id, state, request)
     VALUES (:id, 'queued', CAST(:request AS jsonb))
@@ -151,7 +148,17 @@ def claim_job(
 def heartbeat_job(
     connection: Connection, job_id: UUID, owner: str, progress: dict[str, Any] | None = None
 ) -> bool:
-    """Say that the job is alive, and how far; False: it is no longer ours, stop."""
+    """Say that the job is alive, and how far; False: it is no longer ours, stop.
+
+    Parameters
+    ----------
+    connection : Connection
+    job_id : UUID
+    owner : str
+        Who runs it.
+    progress : dict, optional
+        For people; None: as it was.
+    """
     values = {"id": job_id, "owner": owner, "progress": _json(progress)}
     return connection.execute(_HEARTBEAT, values).rowcount == 1
 
@@ -167,6 +174,17 @@ def finish_job(
     """End the job, failed when there is an ``error``; False: it was no longer ours.
 
     A success counts also for a job that was taken for dead: its process lived, and has promoted.
+
+    Parameters
+    ----------
+    connection : Connection
+    job_id : UUID
+    owner : str
+        Who ran it.
+    result : dict, optional
+        By detector, as ``POST /train`` answers it.
+    error : dict, optional
+        ``code``, ``message`` and ``field``.
     """
     values = {
         "id": job_id,
