@@ -1,1 +1,1 @@
-"""Tell people and systems of incidents: routes, receivers, and the process that sends."""
+"""Notify people and systems of incidents: routes, receivers, and the process that sends."""

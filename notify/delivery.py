@@ -1,4 +1,4 @@
-"""What one receiver is told, by a thread of its own: in order per incident, at least once.
+"""Send one receiver its changes, in a thread of its own: in order per incident, at least once.
 
 A failure makes the changes of that incident wait, with a back-off that is stored; a receiver that
 cannot be reached is asked less and less often. Nothing of this touches another receiver.
@@ -28,11 +28,11 @@ from notify.senders import RESOLVED_S, Ended, Refused, Sender
 
 log = logging.getLogger("notify")
 
-#: How often a receiver looks for something to be told.
+#: How often it is looked for something to send.
 POLL_S = 0.5
 #: How often it is looked for what has waited too long.
 KEEP_UP_EVERY_S = 60.0
-#: Changes that are looked at in one go, and that one summary tells at most.
+#: Changes that are looked at in one go, and that one summary holds at most.
 CHUNK = 1000
 #: A delivery that takes longer (seconds) is called stuck: time-outs bound each read, not their sum.
 STUCK_S = 120.0
@@ -59,7 +59,7 @@ class Dependencies:
 
 
 class Delivery(threading.Thread):
-    """Tell one receiver what is noted for it, until ``stop`` is set.
+    """Send one receiver what is noted for it, until ``stop`` is set.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Delivery(threading.Thread):
         self._shared = shared
         self._routes = shared.routes.of(name)
         self._drain = drain
-        self._delivered: list[int] = []  # told, but not stored yet
+        self._delivered: list[int] = []  # but not stored as sent yet
         self._failures = 0
         self._problem: str | None = None
         self._repeat_at = self._keep_up_at = 0.0
@@ -89,7 +89,7 @@ class Delivery(threading.Thread):
         self._is_stuck = False
 
     def report_stuck(self) -> None:
-        """Say it, once, where the receiver takes a message without end; for another thread."""
+        """Log it, once, where the receiver takes a message without end; for another thread."""
         since = self._sending_since
         if since is None or time.monotonic() - since < STUCK_S:
             self._is_stuck = False
@@ -125,12 +125,12 @@ class Delivery(threading.Thread):
             if self._drain and (self.failed or wait):
                 break
             stop.wait(wait)
-        if self._delivered:  # the database was away when it was told
+        if self._delivered:  # the database was away when they were sent
             with suppress(StorageUnavailable), transaction(self._shared.engine) as connection:
                 self._settle(connection)
 
     def step(self) -> float:
-        """Tell what is due; return the seconds to wait before the next step."""
+        """Send what is due; return the seconds to wait before the next step."""
         changes = self._due()
         groups, failed = self._grouped(self._wanted(changes)), set[UUID]()
         for group in groups:
@@ -152,7 +152,7 @@ class Delivery(threading.Thread):
         return 0.0 if len(changes) == CHUNK else POLL_S
 
     def _due(self) -> list[Change]:
-        """Read what is due, once it is stored what was told."""
+        """Read what is due, once it is stored what was sent."""
         with transaction(self._shared.engine) as connection:
             self._settle(connection)
             if time.monotonic() >= self._keep_up_at:
@@ -172,8 +172,8 @@ class Delivery(threading.Thread):
             )  # fmt: skip
 
     def _wanted(self, changes: Sequence[Change]) -> list[Change]:
-        """Take out what no route wants told, and what quiet hours hold."""
-        told, dropped, held = list[Change](), list[int](), dict[UUID, datetime]()
+        """Take out what no route sends here, and what quiet hours hold."""
+        wanted, dropped, held = list[Change](), list[int](), dict[UUID, datetime]()
         now, all_changes = datetime.now(UTC), self._sender.repeat_s is not None
         for change in changes:
             incident = change.incident["id"]
@@ -181,7 +181,7 @@ class Delivery(threading.Thread):
             if decided is False:
                 dropped.append(change.log_id)
             elif incident not in held and decided is True:
-                told.append(change)
+                wanted.append(change)
             elif isinstance(decided, datetime):
                 held.setdefault(incident, decided)
         if dropped or held:
@@ -189,10 +189,10 @@ class Delivery(threading.Thread):
                 notifications.discard(connection, self.receiver, dropped)
                 for incident, until in held.items():
                     notifications.hold(connection, self.receiver, incident, until)
-        return told
+        return wanted
 
     def _grouped(self, changes: list[Change]) -> list[list[Change]]:
-        """Return what is told as one message: each change, or all where they are too many."""
+        """Return what is sent as one message: each change, or all where they are too many."""
         above = self._sender.summary_above
         if changes and (self._sender.repeat_s is not None or 0 < above < len(changes)):
             return [changes]
@@ -211,16 +211,16 @@ class Delivery(threading.Thread):
         notifications.settle(connection, self.receiver, self._delivered, "sent")
 
     def _repeat(self, every_s: float) -> float:
-        """Tell what stands and what has ended lately."""
+        """Send what stands and what has ended lately."""
         with transaction(self._shared.engine) as connection:
             ended = notifications.recent_changes(connection, self.receiver, RESOLVED_S)
             standing = notifications.standing_incidents(connection)
         now, all_of = datetime.now(UTC), (*ended, *standing)
-        told = [one for one in all_of if decide(self._routes, one, now, all_changes=True)]
+        wanted = [one for one in all_of if decide(self._routes, one, now, all_changes=True)]
         self._repeat_at = time.monotonic() + every_s
         try:
-            if told:
-                self._send(told)
+            if wanted:
+                self._send(wanted)
                 self._failures = 0
                 self._set_problem(None)
         except Exception as error:
@@ -228,20 +228,22 @@ class Delivery(threading.Thread):
         return POLL_S
 
     def _postpone(self, group: Sequence[Change], error: Exception, seconds: float) -> None:
-        said = self._shared.routes.said(error)
+        reason = self._shared.routes.reason(error)
         self._shared.metrics.failures.labels(self.receiver).inc()
         self.failed = True
         log.warning(
             "%s does not take %s (try %d): %s", self.receiver,
             group[0].incident["id"] if group else "what stands",
-            group[0].tries + 1 if group else self._failures, said, extra={"action": "failed"},
+            group[0].tries + 1 if group else self._failures, reason, extra={"action": "failed"},
         )  # fmt: skip
         if group:
             with transaction(self._shared.engine) as connection:
-                notifications.postpone(connection, self.receiver, _incidents(group), seconds, said)
+                notifications.postpone(
+                    connection, self.receiver, _incidents(group), seconds, reason
+                )
 
     def _receiver_failed(self, group: Sequence[Change], error: Exception) -> float:
-        """Note that the receiver cannot be told anything; how long to leave it alone.
+        """Note that the receiver cannot be reached; return how long to leave it alone.
 
         The change waits longer than the receiver: if only this one makes it fail, others pass.
         """
@@ -250,7 +252,7 @@ class Delivery(threading.Thread):
         self._failures += 1
         own = back_off(group[0].tries, CHANGE_WAITS) if group else 0.0
         self._postpone(group, error, max(2 * wait, own))
-        self._set_problem(self._shared.routes.said(error))
+        self._set_problem(self._shared.routes.reason(error))
         if isinstance(error, Ended):
             log.error("%s: no more until a restart or an edit of its file", self.receiver)
             wait = float("inf")
@@ -264,7 +266,7 @@ class Delivery(threading.Thread):
             notifications.set_problem(connection, self.receiver, problem)
         self._problem = problem
         if problem is None:
-            log.info("%s is told", self.receiver, extra={"action": "resumed"})
+            log.info("%s can be reached again", self.receiver, extra={"action": "resumed"})
 
 
 def _incidents(group: Sequence[Change]) -> set[UUID]:

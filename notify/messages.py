@@ -10,29 +10,29 @@ from typing import Any
 import orjson
 
 from db.queries.notifications import Change
-from notify.routes import told_as
+from notify.routes import reported_as
 
 _BY_PEOPLE = ("acknowledged", "unacknowledged", "assigned", "closed", "reopened", "commented")
 
 
 def change_id(change: Change) -> str:
-    """Return what tells a change from every other: the same each time it is sent."""
+    """Return what no other change has: the same each time it is sent."""
     return f"{change.incident['id']}-{change.log_id}"
 
 
 def body(change: Change) -> bytes:
     """Write the incident as on its topic, and under ``change`` what happened to it."""
     about = {
-        "id": change_id(change), "what": told_as(change) or change.what, "who": change.who,
+        "id": change_id(change), "what": reported_as(change) or change.what, "who": change.who,
         "why": change.why, "at": change.occurred_at or change.at,
     }  # fmt: skip
     return orjson.dumps({**change.incident, "change": about})
 
 
 def title(change: Change) -> str:
-    """Say it in one line, without control characters."""
+    """Write it in one line, without control characters."""
     incident = change.incident
-    found = f"[{incident['severity']}] {stream(incident)}: {told_as(change) or change.what}"
+    found = f"[{incident['severity']}] {stream(incident)}: {reported_as(change) or change.what}"
     return clean(found if change.why is None else f"{found} ({change.why})")[:200]
 
 
@@ -51,7 +51,7 @@ def facts(change: Change, link: str | None) -> list[tuple[str, str]]:
     """List what a person wants to know, by name."""
     incident = change.incident
     named = {
-        "what": told_as(change) or change.what, "why": change.why,
+        "what": reported_as(change) or change.what, "why": change.why,
         "by": change.who if change.what in _BY_PEOPLE else None,
         "stream": stream(incident), "group": incident["group_name"], "kind": incident["kind"],
         "severity": incident["severity"], "state": incident["state"],
@@ -79,7 +79,16 @@ def _features(incident: dict[str, Any]) -> str:
 
 
 def plain(changes: Sequence[Change], link: str | None, most: int = 1000) -> str:
-    """Write one change in full, or several a line each."""
+    """Write one change in full, or several a line each.
+
+    Parameters
+    ----------
+    changes : sequence of Change
+    link : str or None
+        Address of an incident, with ``{id}`` in it.
+    most : int
+        Lines of a summary at most.
+    """
     if len(changes) == 1:
         return "\n".join(f"{name}: {value}" for name, value in facts(changes[0], link))
     lines = [f"{_time(one.at)}  {title(one)}" for one in changes[:most]]
@@ -105,7 +114,7 @@ def _cell(name: str, value: str) -> str:
 
 
 def subject(changes: Sequence[Change]) -> str:
-    """Say what it is about in one line."""
+    """Write what it is about in one line."""
     if len(changes) == 1:
         return title(changes[0])
     incidents = len({one.incident["id"] for one in changes})

@@ -18,7 +18,7 @@ class Metrics:
         self.failures = Counter("notify_failures", "deliveries that failed", ["receiver"], **made)
         self.expired = Counter("notify_expired", "changes given up", ["receiver"], **made)
         self.failing = Gauge(
-            "notify_failing", "1 while a receiver cannot be told anything", ["receiver"], **made
+            "notify_failing", "1 while a receiver cannot be reached", ["receiver"], **made
         )
         self.waiting = Gauge("notify_waiting", "changes due, not delivered", ["receiver"], **made)
         self.leader = Gauge("notify_leader", "1 while this process is the one that sends", **made)

@@ -1,4 +1,4 @@
-"""The file of routes: who is told of which incidents, when, and how they are reached.
+"""The file of routes: who is notified of which incidents, when, and how.
 
 Every error names the file, the route or receiver, and the field. A value like ``${NAME}`` is taken
 from the environment; what came from there is in no message and in no ``repr``.
@@ -25,7 +25,7 @@ from db.queries.notifications import Change
 from errors import AnomalyError, SettingsError
 from schemas import Criticality
 
-Told = Literal[
+ChangeName = Literal[
     "opened", "escalated", "resumed", "reopened", "cleared", "closed", "acknowledged",
     "unacknowledged", "assigned", "ticket set", "commented", "persistent",
 ]  # fmt: skip
@@ -90,18 +90,18 @@ def _time(value: str, name: str) -> time:
 
 
 class Route(_Table, kw_only=True):
-    """Which incidents, which changes of them, when, and who is told."""
+    """Which incidents, which changes of them, when, and who is notified."""
 
     receivers: tuple[str, ...]
     assets: tuple[str, ...] = ("*",)
     sensors: tuple[str, ...] = ("*",)
     groups: tuple[str, ...] = ("*",)
     severity: Criticality = "low"
-    changes: tuple[Told, ...] = ("opened", "escalated", "resumed", "reopened", "cleared")
+    changes: tuple[ChangeName, ...] = ("opened", "escalated", "resumed", "reopened", "cleared")
     quiet: tuple[Quiet, ...] = ()
 
     def fits(self, incident: Mapping[str, Any]) -> bool:
-        """Tell whether an incident is this route's."""
+        """Return whether an incident is this route's."""
         names = incident["asset_id"], incident["sensor_id"], incident["group_name"]
         return _rank(incident["severity"]) >= _rank(self.severity) and all(
             any(fnmatchcase(name or "", pattern) for pattern in patterns)
@@ -120,7 +120,7 @@ def _rank(severity: str) -> int:
 
 
 class Receiver(_Table, kw_only=True, tag_field="type"):
-    """Whom to tell, and how."""
+    """Whom to notify, and how."""
 
     timeout_s: Seconds = 10.0
 
@@ -234,7 +234,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """What the file says; ``shown`` says what each receiver is, without its secrets."""
+    """What the file says; ``shown`` describes each receiver, without its secrets."""
 
     routes: dict[str, Route]
     receivers: dict[str, AnyReceiver]
@@ -246,8 +246,8 @@ class Routes:
         """Return the routes that lead to a receiver."""
         return [route for route in self.routes.values() if receiver in route.receivers]
 
-    def said(self, error: Exception) -> str:
-        """Return what an error says, short and without what came from the environment."""
+    def reason(self, error: Exception) -> str:
+        """Return an error's text, short and without what came from the environment."""
         named = "" if isinstance(error, AnomalyError) else f"{type(error).__name__} "
         return self.secrets.scrub(f"{named}{error}")
 
@@ -256,16 +256,16 @@ class Routes:
         try:
             outcome, well = what(), True
         except Exception as error:  # whatever a library raises
-            outcome, well = f"FAILED: {self.said(error)}", False
+            outcome, well = f"FAILED: {self.reason(error)}", False
         print(f"{receiver} ({self.shown[receiver]}): {outcome}", flush=True)
         return well
 
 
-def told_as(change: Change) -> str | None:
-    """Name what a change is to whoever is told; None: nobody is told of it.
+def reported_as(change: Change) -> str | None:
+    """Name what a change is to whoever is notified; None: nobody is.
 
-    Of an incident that is or was shelved or suppressed nobody is told. When that ends, they are
-    told what has become of it: ``opened`` (it stands), ``cleared`` or ``closed``.
+    Of an incident that is or was shelved or suppressed nobody is notified. When that ends, they
+    are notified of what has become of it: ``opened`` (it stands), ``cleared`` or ``closed``.
     """
     state = str(change.incident["state"])
     if state in _QUIET_STATES or change.state_now in _QUIET_STATES:
@@ -280,15 +280,25 @@ def told_as(change: Change) -> str | None:
 def decide(
     routes: Sequence[Route], change: Change, now: datetime, *, all_changes: bool = False
 ) -> bool | datetime:
-    """Decide whether a receiver of these routes is told of a change now; a time: not before.
+    """Decide whether a receiver of these routes is notified of a change now; a time: not before.
 
     Quiet hours go by how severe the incident is by now: one that got worse takes along what was
-    held of it. ``all_changes``: the receiver is told the state, whatever changed and whenever.
+    held of it. ``all_changes``: the receiver is sent the state, whatever changed and whenever.
+
+    Parameters
+    ----------
+    routes : sequence of Route
+        Those that lead to the receiver.
+    change : Change
+    now : datetime
+        Aware.
+    all_changes : bool
+        Whether the receiver is sent the state, whatever changed and whenever.
     """
     fit = [route for route in routes if route.fits(change.incident)]
     if all_changes:
         return bool(fit)
-    what = told_as(change)
+    what = reported_as(change)
     held = [route.held_until(change.severity_now, now) for route in fit if what in route.changes]
     if not held or None in held:
         return bool(held)
@@ -317,8 +327,8 @@ def load(path: str, environment: Mapping[str, str]) -> Routes:
     for name, route in routes.items():
         unknown = set(route.receivers) - receivers.keys()
         if unknown or not route.receivers:
-            said = f"there is no receiver {min(unknown)!r}" if unknown else "nobody"
-            raise _wrong(where, f"route {name!r}: receivers: {said}")
+            problem = f"there is no receiver {min(unknown)!r}" if unknown else "nobody"
+            raise _wrong(where, f"route {name!r}: receivers: {problem}")
     link = raw.get("link")
     if link is not None and not (isinstance(link, str) and "{id}" in link):
         raise _wrong(where, "link: no text with {id} in it")
@@ -349,7 +359,7 @@ def _each(raw: dict[str, Any], key: str, kind: Any, where: str, secrets: Secrets
 
 
 def _shown(table: Mapping[str, Any]) -> str:
-    """Say what a receiver is in the file's own words, without what may be secret in them."""
+    """Describe a receiver in the file's own words, without what may be secret in them."""
     at = str(table.get("url") or table["host"])
     if "${" not in at and "://" in at:
         shown = "..." if table["type"] == "apprise" else urlsplit(at).hostname

@@ -1,4 +1,4 @@
-"""Tell receivers of incidents: ``python -m notify.sender``.
+"""Notify receivers of incidents: ``python -m notify.sender``.
 
 Whom, of which incidents and when: the TOML file that NOTIFY_ROUTES names, see
 docs/notifications.md.
@@ -87,7 +87,7 @@ class _Process:
         if self._settings.notify_metrics_port is not None:
             start_http_server(self._settings.notify_metrics_port, registry=self._metrics.registry)
         if not self._settings.notify_routes:
-            log.warning("NOTIFY_ROUTES is empty: nobody is told of incidents")
+            log.warning("NOTIFY_ROUTES is empty: nobody is notified of incidents")
             if not drain:
                 self._stop.wait()
             return 0
@@ -190,7 +190,7 @@ def _join(deliveries: list[Delivery]) -> None:
     for one in deliveries:
         one.join(max(0.0, deadline - time.monotonic()))
         if one.is_alive():
-            log.warning("%s hangs: what it is told now may be told twice", one.receiver)
+            log.warning("%s hangs: what it is sent now may be sent twice", one.receiver)
 
 
 def _check(settings: Settings) -> int:
@@ -215,8 +215,8 @@ def _check(settings: Settings) -> int:
     well = all(answers)
     for name, about in found.items():
         if reason := about.problem or about.error:
-            told = f"{about.changes} changes wait, the oldest for {about.oldest_s:.0f} s"
-            print(f"{name}: FAILED: {told}: {reason}")
+            waits = f"{about.changes} changes wait, the oldest for {about.oldest_s:.0f} s"
+            print(f"{name}: FAILED: {waits}: {reason}")
             well = False
     return 0 if well else 1
 

@@ -1,8 +1,8 @@
 """One sender for each type of receiver: it delivers, or says why not.
 
-A sender raises :class:`~errors.Unavailable` when the receiver cannot be told anything now,
+A sender raises :class:`~errors.Unavailable` when the receiver cannot be reached now,
 :class:`Refused` when it answers but does not take this message, :class:`Ended` when it wants no
-more. Nothing is told from another receiver's: each has a sender of its own.
+more. Nothing is known from another receiver's: each has a sender of its own.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class Ended(AnomalyError):
 
 
 class Sender(ABC):
-    """Tell one receiver.
+    """Send to one receiver.
 
-    ``summary_above``: more changes than this at once are told as one message; 0: never.
-    ``repeat_s``: the receiver is told the state over and over; None: each change once.
+    ``summary_above``: more changes than this at once are sent as one message; 0: never.
+    ``repeat_s``: the receiver is sent the state over and over; None: each change once.
     """
 
     summary_above: int = 0
@@ -73,7 +73,7 @@ class Sender(ABC):
 
     @abstractmethod
     def check(self) -> str:
-        """Reach the receiver without telling it anything; say what was found."""
+        """Reach the receiver without sending it anything; return what was found."""
 
 
 def make_all(found: routes.Routes, path: str) -> dict[str, Sender]:
@@ -89,8 +89,8 @@ def make_all(found: routes.Routes, path: str) -> dict[str, Sender]:
         try:
             made[name] = _SENDERS[type(receiver)](receiver, found.link)
         except (SettingsError, ValueError) as error:  # httpx: a header that is none
-            said = f"NOTIFY_ROUTES: {path}: receiver {name!r}: {found.said(error)}"
-            raise SettingsError(said, field="NOTIFY_ROUTES") from None
+            problem = f"NOTIFY_ROUTES: {path}: receiver {name!r}: {found.reason(error)}"
+            raise SettingsError(problem, field="NOTIFY_ROUTES") from None
     return made
 
 
@@ -116,8 +116,8 @@ class _WebSender(Sender):
                     raise _http_error(answer)
                 return answer.status_code
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            said = f"{type(error).__name__} {error}"
-            raise Unavailable(said, code="unreachable", retry_after=0) from None
+            reason = f"{type(error).__name__} {error}"
+            raise Unavailable(reason, code="unreachable", retry_after=0) from None
 
     def _post(self, body: bytes, path: str = "", **headers: str) -> None:
         headers = {"Content-Type": "application/json", **headers}
@@ -126,13 +126,13 @@ class _WebSender(Sender):
 
 def _http_error(answer: httpx.Response) -> AnomalyError:
     status = answer.status_code
-    said = f"HTTP {status} {answer.reason_phrase}"
+    reason = f"HTTP {status} {answer.reason_phrase}"
     if status == 410:
-        return Ended(f"{said}: it wants no more")
+        return Ended(f"{reason}: it wants no more")
     if status in _MESSAGE_AT_FAULT:
-        return Refused(said)
+        return Refused(reason)
     after = _seconds(answer.headers.get("Retry-After", ""))
-    return Unavailable(said, code=f"http_{status}", retry_after=after)
+    return Unavailable(reason, code=f"http_{status}", retry_after=after)
 
 
 def _seconds(retry_after: str) -> float:
@@ -183,7 +183,18 @@ def _key(secret: str) -> bytes:
 
 
 def sign(key: bytes, name: str, stamp: str, body: bytes) -> str:
-    """Sign a message: HMAC-SHA256 over its id, its time and its body."""
+    """Sign a message: HMAC-SHA256 over its id, its time and its body.
+
+    Parameters
+    ----------
+    key : bytes
+        The receiver's secret.
+    name : str
+        ``webhook-id``.
+    stamp : str
+        ``webhook-timestamp``, seconds since 1970.
+    body : bytes
+    """
     digest = hmac.digest(key, f"{name}.{stamp}.".encode() + body, hashlib.sha256)
     return f"v1,{base64.b64encode(digest).decode()}"
 
@@ -201,15 +212,15 @@ class EmailSender(Sender):
         """Deliver; a recipient that is refused costs the others nothing, and is logged."""
         with self._connected() as server:
             refused = server.send_message(self._message(changes))
-        for address, (code, said) in refused.items():
-            about = messages.clean(address), code, _said(said)
+        for address, (code, answer) in refused.items():
+            about = messages.clean(address), code, _text(answer)
             logging.getLogger("notify").warning("mail: %s is refused: SMTP %d %s", *about)
 
     def check(self) -> str:
         """Log in, and leave."""
         with self._connected() as server:
-            code, said = server.noop()
-        return f"reached: SMTP {code} {_said(said)}"
+            code, answer = server.noop()
+        return f"reached: SMTP {code} {_text(answer)}"
 
     @contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:
@@ -245,16 +256,16 @@ class EmailSender(Sender):
 
 def _smtp_error(error: Exception) -> AnomalyError:
     code: int | None = getattr(error, "smtp_code", None)
-    said: bytes | str = getattr(error, "smtp_error", None) or str(error)
+    answer: bytes | str = getattr(error, "smtp_error", None) or str(error)
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        code, said = next(iter(error.recipients.values()))
-    text = f"{type(error).__name__} {code or ''} {_said(said)}"
+        code, answer = next(iter(error.recipients.values()))
+    text = f"{type(error).__name__} {code or ''} {_text(answer)}"
     if isinstance(error, smtplib.SMTPDataError) and 500 <= error.smtp_code < 600:
         return Refused(text)
     return Unavailable(text, code="smtp_failed", retry_after=0)
 
 
-def _said(text: bytes | str) -> str:
+def _text(text: bytes | str) -> str:
     return messages.clean(text.decode(errors="replace") if isinstance(text, bytes) else text)
 
 
@@ -307,11 +318,11 @@ class AlertmanagerSender(_WebSender):
             "group": incident["group_name"], "kind": incident["kind"],
             "severity": incident["severity"], "incident": str(incident["id"]),
         }  # fmt: skip
-        said = {"summary": messages.title(change), "description": messages.plain([change], None)}
+        notes = {"summary": messages.title(change), "description": messages.plain([change], None)}
         began = min(incident["started_at"], now)
         alert = {
             "labels": {name: value for name, value in labels.items() if value},
-            "annotations": said,
+            "annotations": notes,
             "startsAt": began,
             "endsAt": now + self._kept if stands else max(began, min(change.at, now)),
         }
@@ -353,12 +364,12 @@ class AppriseSender(Sender):
             body_format=apprise.NotifyFormat.TEXT,
         )
         if not sent:
-            said = messages.clean(" ".join(heard)) or "not sent"
-            raise Unavailable(said, code="apprise_failed", retry_after=0)
+            reason = messages.clean(" ".join(heard)) or "not sent"
+            raise Unavailable(reason, code="apprise_failed", retry_after=0)
 
     def check(self) -> str:
-        """Say that nothing was asked: there is no way to, but to send."""
-        return "its address is well formed; python -m notify.test tells whether it arrives"
+        """Return that nothing was asked: there is no way to, but to send."""
+        return "its address is well formed; python -m notify.test shows whether it arrives"
 
 
 _SENDERS: Final[dict[type, Callable[[Any, str | None], Sender]]] = {

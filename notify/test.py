@@ -20,7 +20,7 @@ WHO = "notify.test"
 
 
 def sample(route: Route) -> Change:
-    """Make up an incident that says of itself that it is none."""
+    """Make up an incident that calls itself none."""
     now = datetime.now(UTC)
     incident = Incident(
         id=uuid.uuid4(), asset_id="TEST", sensor_id=None, feature=None, group_name=None,
@@ -54,7 +54,16 @@ def listed(routes: Routes) -> str:
 
 
 def send(routes: Routes, path: str, name: str) -> bool:
-    """Send to each receiver of a route and print what came of it; whether all were reached."""
+    """Send to each receiver of a route and print what came of it; whether all were reached.
+
+    Parameters
+    ----------
+    routes : Routes
+    path : str
+        Of the file of routes, for errors.
+    name : str
+        Of the route.
+    """
     if name not in routes.routes:
         known = ", ".join(routes.routes)
         raise InputError(f"route: there is no {name!r}, only {known}", field="route")

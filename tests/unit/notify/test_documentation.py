@@ -61,4 +61,4 @@ def test_every_change_is_listed() -> None:
     table = TEXT.split("| change |")[1].split("\n\n")[0]
     rows = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
     listed = {one for row in rows for one in re.findall(r"`([\w ]+)`", row)}
-    assert listed == set(routes.Told.__args__)  # type: ignore[attr-defined]
+    assert listed == set(routes.ChangeName.__args__)  # type: ignore[attr-defined]
