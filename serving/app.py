@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import orjson
-from sqlalchemy import Engine
 
 from config import Settings
 from db.incident_recording import IncidentRules
 from db.incident_upkeep import Clockwork
-from db.migrate import migrate
+from db.migrate import open_migrated
 from db.queries.alarm_load import Chatter
-from db.session import open_engine
 from errors import InputError
 from models.scoring.policy import ScoringPolicy
 from serving.auth import Keys
@@ -61,7 +59,20 @@ log = logging.getLogger("bentoml.serving")
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """Hold all parts of one API worker; made by :meth:`open`."""
+    """Hold all parts of one API worker; made by :meth:`open`.
+
+    Parameters
+    ----------
+    settings : Settings
+    core : DetectionService
+    database : Database
+    jobs : TrainingQueue
+    registry : RegistryClient
+    housekeeping : Housekeeping
+    timer : IncidentTimer
+    shown : Parts
+        What the operator's page shares with the REST API.
+    """
 
     settings: Settings
     core: DetectionService
@@ -87,7 +98,7 @@ class App:
         packed : Path, optional
             The bundle that came with the Bento.
         """
-        database = Database(functools.partial(open_database, settings), settings.lookup_timeout_s)
+        database = Database(functools.partial(open_migrated, settings), settings.lookup_timeout_s)
         home = settings.var_dir / "bundles"
         registry, champion = RegistryClient(home), Champion(home, run_process)
         scoring = Scoring(
@@ -203,13 +214,6 @@ def encoded(content: object) -> bytes:
         raise InputError(f"what was sent is not JSON: {error}", code="bad_json") from None
 
 
-def open_database(settings: Settings) -> Engine:
-    """Connect to the database and migrate its schema."""
-    engine = open_engine(settings)
-    migrate(engine)
-    return engine
-
-
 def clockwork(settings: Settings) -> Clockwork:
     """Return what time alone does to incidents."""
     return Clockwork(
@@ -218,7 +222,17 @@ def clockwork(settings: Settings) -> Clockwork:
 
 
 def runners(remote: dict[str, Any], by_url: frozenset[str], timeout: float) -> Runners:
-    """Return the runners: those of this process, or the proxies of the runner services."""
+    """Return the runners: those of this process, or the proxies of the runner services.
+
+    Parameters
+    ----------
+    remote : mapping
+        BentoML's proxies by detector; empty: score in this process.
+    by_url : frozenset of str
+        Detectors whose runner is reached by a URL, where only JSON passes.
+    timeout : float
+        Seconds for one round of calls.
+    """
     if not remote:
         return LocalRunners()
     # the proxies' own methods appear only after start-up; ``call`` is there at once

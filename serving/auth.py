@@ -40,7 +40,7 @@ class Key(NamedTuple):
 
     @property
     def mark(self) -> str:
-        """Name the key without telling its digest, for what a browser keeps."""
+        """Name the key without giving its digest away, for what a browser keeps."""
         return hashlib.sha256(f"page:{self.role}:{self.digest}".encode()).hexdigest()[:32]
 
 
@@ -68,22 +68,12 @@ class Keys:
             role = next((r for r in ROLES if r == given.strip().lower()), None)
             name, digest = name.strip(), digest.strip().lower()
             if role is None:
-                raise SettingsError(
-                    f"API_KEYS: entry {place} is not name:role:sha256, the role one of"
-                    f" {', '.join(ROLES)}",
-                    field="API_KEYS",
-                )
+                raise _wrong(place, f"is not name:role:sha256, the role one of {', '.join(ROLES)}")
             if not _HEX.fullmatch(digest):
-                raise SettingsError(
-                    f"API_KEYS: entry {place} ({role}) needs a SHA-256 of 64 hex digits",
-                    field="API_KEYS",
-                )
+                raise _wrong(place, f"({role}) needs a SHA-256 of 64 hex digits")
             if name and not _NAME.fullmatch(name):
-                raise SettingsError(
-                    f"API_KEYS: entry {place} ({role}) needs a name of at most 100 characters"
-                    " without colons, commas and line ends",
-                    field="API_KEYS",
-                )
+                what = "a name of at most 100 characters without colons, commas and line ends"
+                raise _wrong(place, f"({role}) needs {what}")
             entries.append(Key(name or f"{role}-{digest[:8]}", role, digest))
         return cls(entries)
 
@@ -119,9 +109,9 @@ class Keys:
                 "this call needs an API key: 'Authorization: Bearer <key>' or 'X-API-Key: <key>'"
             )
         if ROLES.index(held.role) < ROLES.index(role):
-            denied = AccessDenied(f"this key has the role {held.role}, the call needs {role}")
-            denied.status = 403
-            raise denied
+            raise AccessDenied(
+                f"this key has the role {held.role}, the call needs {role}", status=403
+            )
         return held.name
 
     def marked(self, mark: str) -> Key | None:
@@ -133,12 +123,16 @@ class Keys:
         """Find the entry of a key, the one with the highest role; None: not known."""
         digest = digest_of(key)
         best: Key | None = None
-        # every entry is compared, whichever matches: the time taken tells nothing
+        # every entry is compared, whichever matches: the time taken gives nothing away
         for entry in self._entries:
             equal = hmac.compare_digest(digest, entry.digest)
             if equal and (best is None or ROLES.index(entry.role) > ROLES.index(best.role)):
                 best = entry
         return best
+
+
+def _wrong(place: int, what: str) -> SettingsError:
+    return SettingsError(f"API_KEYS: entry {place} {what}", field="API_KEYS")
 
 
 def digest_of(key: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from errors import Busy, Unavailable
@@ -21,16 +22,12 @@ R = TypeVar("R")
 LIGHT = 64
 
 
+@dataclass(slots=True)
 class _Waiting(Generic[T, R]):
-    __slots__ = ("deadline", "future", "item", "weight")
-
-    def __init__(
-        self, item: T, weight: int, future: asyncio.Future[R], deadline: float | None
-    ) -> None:
-        self.item = item
-        self.weight = weight
-        self.future = future
-        self.deadline = deadline
+    item: T
+    weight: int
+    future: asyncio.Future[R]
+    deadline: float | None
 
 
 class Batcher(Generic[T, R]):

@@ -83,6 +83,13 @@ class SwimLanes:
     async def fleet(self, start: datetime, end: datetime, step_s: int) -> Fleet:
         """Return the lanes of a span, widened to whole steps.
 
+        Parameters
+        ----------
+        start, end : datetime
+            Of the span; ``end`` is not included.
+        step_s : int
+            Seconds of one step.
+
         Raises
         ------
         InputError

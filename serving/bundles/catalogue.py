@@ -28,7 +28,7 @@ class Catalogue:
     ----------
     registry : RegistryClient
     champion : Champion
-        Told to look again after a change; bundles are fetched to its home.
+        Asked to look again after a change; bundles are fetched to its home.
     """
 
     def __init__(self, registry: RegistryClient, champion: Champion) -> None:
@@ -89,10 +89,10 @@ class Catalogue:
         left, back = await self._registry.ask("roll_back")
         return self._moved({"champion": back, "previous": left})
 
-    def _moved(self, told: dict[str, Any]) -> dict[str, Any]:
+    def _moved(self, done: dict[str, Any]) -> dict[str, Any]:
         self._known = self._task = None
         self._champion.ask_again()
-        return told
+        return done
 
     async def _versions(self) -> list[str]:
         return [one["version"] for one in await self._registry.ask("versions")]
@@ -117,18 +117,18 @@ class Catalogue:
 
     async def _described(self, version: dict[str, Any]) -> dict[str, Any]:
         """Describe a bundle by its files; where it cannot be fetched, why."""
-        told = _shown(version)
+        shown = _shown(version)
         try:
             folder = await self._registry.ask(
                 "fetch", version=version["version"], into=str(self._champion.home)
             )
             groups = await asyncio.to_thread(read_groups, Path(folder))
         except (AnomalyError, OSError, ValueError, LookupError) as error:
-            return {**told, "groups": {}, "problem": str(error)[:300]}
+            return {**shown, "groups": {}, "problem": str(error)[:300]}
         measured = json.loads(version["tags"].get("held_out", "{}"))
         for name, group in groups.items():
             group["held_out"] = measured.get(name)
-        return {**told, "groups": groups, "problem": None}
+        return {**shown, "groups": groups, "problem": None}
 
 
 def read_groups(folder: Path) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Know the champion from a small file, which one process keeps up to date for all workers.
 
 ``champion.json`` under ``VAR_DIR/bundles`` names the bundle in force; while another one is fetched,
-it says which version is coming. The worker that leads (it holds a file lock) starts the process
+it names the version that is coming. The worker that leads (it holds a file lock) starts the process
 that writes it (:mod:`serving.bundles.follower`), and starts it again when it ends. Whoever wants
 the registry read again touches ``recheck`` beside the file.
 """

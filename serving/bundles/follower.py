@@ -176,8 +176,8 @@ class Follower:
         except AnomalyError:
             raise
         except Exception as error:
-            said = without_login(repr(error))[:500]
-            raise Unavailable(said, code="registry_unavailable") from error
+            reason = without_login(repr(error))[:500]
+            raise Unavailable(reason, code="registry_unavailable") from error
 
     async def _listen(self) -> None:
         for stale in self._questions.glob(f"*{ANSWER}"):

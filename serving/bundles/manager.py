@@ -42,7 +42,7 @@ class BundleManager:
     Parameters
     ----------
     champion : Champion
-        Tells which bundle is to be in force.
+        Names the bundle that is to be in force.
     warm : async callable
         Runs the whole of scoring once with a bundle before it is put in force.
     packed : Path, optional
@@ -127,7 +127,7 @@ class BundleManager:
             return
         loop = asyncio.get_running_loop()
         until = min(deadline, loop.time() + SETTLE_S)
-        told = await self._ask_champion(until)
+        asked = await self._ask_champion(until)
         pointer = self._champion.read()
         while (
             self._awaited(pointer) in unknown
@@ -138,7 +138,7 @@ class BundleManager:
             await asyncio.sleep(0.02)
             pointer = self._champion.read()
         for version in unknown - {self.current().version}:
-            if version == self._awaited(pointer) or not (told or self._is_older(version, pointer)):
+            if version == self._awaited(pointer) or not (asked or self._is_older(version, pointer)):
                 raise Unavailable(
                     f"bundle {version} has scored this stream and is not loaded here yet",
                     code="bundle_loading",

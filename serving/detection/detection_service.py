@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from errors import InputError
-from models.scoring.ensemble import Reading, StreamOutcome, StreamWork
+from models.scoring.ensemble import StreamOutcome
 from serving import metrics
 from serving.bundles.manager import BundleManager
 from serving.detection.journal import Journal
@@ -16,7 +16,7 @@ from serving.detection.planning import group_by_stream, reassemble, set_times
 from serving.detection.scoring_engine import ScoringEngine
 from serving.detection.stream_lookup import StreamLookup
 from serving.requests.detect import Item
-from serving.requests.stream_request import Stream, StreamReading
+from serving.requests.stream_request import Stream
 
 #: What ``"echo": false`` leaves out of a result: the caller has it.
 ECHO = ("asset_id", "sensor_id", "timestamp", "features")
@@ -80,9 +80,9 @@ class DetectionService:
         """Score the bridge's streams; pure, stores nothing."""
         self.keeper.current()
         deadline = asyncio.get_running_loop().time() + self.deadline_s
-        await self._settle_versions([stream.state for stream in streams], deadline)
+        await self._settle_versions([stream.work.state for stream in streams], deadline)
         bundle = self.keeper.current()
-        works = [_work(stream) for stream in streams]
+        works = [stream.work for stream in streams]
         outcomes = await self.engine.score(bundle, works, deadline) if works else []
         answers = []
         for stream, outcome in zip(streams, outcomes, strict=True):
@@ -93,11 +93,7 @@ class DetectionService:
                     for name in ECHO:
                         result.pop(name, None)
             answers.append(
-                {
-                    "results": results,
-                    "state": outcome.state,
-                    "window_length": outcome.window_length,
-                }
+                {"results": results, "state": outcome.state, "window_length": outcome.window_length}
             )
         return {"bundle_version": bundle.version, "streams": answers}
 
@@ -110,32 +106,6 @@ class DetectionService:
         unknown = {v for v in named if isinstance(v, str) and v != in_force}
         if unknown:
             await self.keeper.ensure_versions(unknown, deadline)
-
-
-def _work(stream: Stream) -> StreamWork:
-    good = [r for r in stream.readings if isinstance(r, StreamReading)]
-    arrived = [
-        at
-        for at, r in zip(stream.arrived, stream.readings, strict=False)
-        if isinstance(r, StreamReading)
-    ]
-    return StreamWork(
-        asset_id=stream.asset_id,
-        sensor_id=stream.sensor_id,
-        feature=stream.feature,
-        criticality=stream.criticality,
-        state=stream.state,
-        window=[Reading(r.timestamp, r.features) for r in stream.window],
-        readings=[Reading(r.timestamp, r.features) for r in good],
-        arrived=arrived,
-        now=stream.now,
-        renew=stream.renew,
-        false_alarms=stream.false_alarms,
-        reset=stream.reset,
-        closed_events=stream.closed_events,
-        maintenance=stream.maintenance,
-        off_conditions=stream.off_conditions,
-    )
 
 
 def _with_errors(stream: Stream, outcome: StreamOutcome) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 Rows of concurrent requests are stored together. A database that is down costs no answer; the
 answer's ``metadata.stored`` says whether it was stored: true, false, or null where the COMMIT was
-sent and never answered (``detection_id`` then tells what to look for).
+sent and never answered (``detection_id`` then names what to look for).
 """
 
 from __future__ import annotations

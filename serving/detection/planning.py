@@ -108,43 +108,31 @@ def group_by_stream(items: Sequence[Item | InputError], known: StoredContext) ->
 
 def _alone(item: Item, place: int, known: StoredContext) -> Planned:
     window = [Reading(None, features) for features in item.history or ()]
-    work = StreamWork(
-        asset_id=item.asset_id,
-        sensor_id=item.sensor_id,
-        feature=None,
-        criticality=_criticality(item, known),
-        state=None,
-        window=window,
-        readings=[Reading(item.timestamp, item.features)],
-        **_said(item.asset_id, known),
-    )
-    return Planned(work, [place])
-
-
-def _said(asset_id: str, known: StoredContext) -> dict[str, Any]:
-    """Return what people planned for and said of an asset, as its work takes it."""
-    return {
-        "maintenance": known.suppression.windows,
-        "off_conditions": known.suppression.conditions,
-        "false_alarms": known.false_alarms.get(asset_id, 0),
-    }
+    return Planned(_work([item], known, StoredStream(window=window)), [place])
 
 
 def _chain(key: StreamKey, members: list[tuple[int, Item]], known: StoredContext) -> Planned:
     """Score a stream once: criticality moves each item's threshold, never a score."""
     stored = known.stored.get(key, NOTHING_STORED)
-    work = StreamWork(
-        asset_id=members[0][1].asset_id,
-        sensor_id=members[0][1].sensor_id,
-        feature=None,
-        criticality=[_criticality(item, known) for _, item in members],
-        state=stored.state,
-        window=stored.window,
-        readings=[Reading(item.timestamp, item.features) for _, item in members],
-        renew=True,  # what is stored is no fault of the caller
-        **_said(members[0][1].asset_id, known),
-    )
+    work = _work([item for _, item in members], known, stored)
+    work.renew = True  # what is stored is no fault of the caller
     return Planned(work, [place if item.history is None else None for place, item in members])
+
+
+def _work(items: Sequence[Item], known: StoredContext, before: StoredStream) -> StreamWork:
+    asset_id = items[0].asset_id
+    return StreamWork(
+        asset_id=asset_id,
+        sensor_id=items[0].sensor_id,
+        feature=None,
+        criticality=[_criticality(item, known) for item in items],
+        state=before.state,
+        window=before.window,
+        readings=[Reading(item.timestamp, item.features) for item in items],
+        maintenance=known.suppression.windows,
+        off_conditions=known.suppression.conditions,
+        false_alarms=known.false_alarms.get(asset_id, 0),
+    )
 
 
 def _criticality(item: Item, known: StoredContext) -> str:
@@ -156,7 +144,17 @@ def reassemble(
     planned: Sequence[Planned],
     outcomes: Sequence[StreamOutcome],
 ) -> list[dict[str, Any]]:
-    """Return one result or error entry per item, in the items' order."""
+    """Return one result or error entry per item, in the items' order.
+
+    Parameters
+    ----------
+    items : sequence of Item or InputError
+        Of the request.
+    planned : sequence of Planned
+        What :func:`group_by_stream` made of them.
+    outcomes : sequence of StreamOutcome
+        One per planned stream.
+    """
     answers: list[dict[str, Any]] = [
         {"error": item.entry()} if isinstance(item, InputError) else {} for item in items
     ]

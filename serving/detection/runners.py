@@ -71,7 +71,22 @@ class BundleCache:
 
 
 def compute(bundle: Bundle, group: str, detector: str, method: str, x: Array) -> Array:
-    """Carry out one call of one detector."""
+    """Carry out one call of one detector.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    group, detector : str
+        Which of the bundle's models.
+    method : {"score", "explain"}
+    x : array, shape (n, d) or (n, window, d)
+        Scaled rows or windows.
+
+    Returns
+    -------
+    array
+        Shape (n,) for scores, that of ``x`` for explanations.
+    """
     model = bundle.model_set(group).detectors[detector]
     return model.explain(x) if method == "explain" else model.score(x)
 
@@ -178,7 +193,15 @@ class Runners(Protocol):
     """Interface of where detector calls go."""
 
     def call(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
-        """Answer the calls in their order; blocks, so not from the event loop's thread."""
+        """Answer the calls in their order; blocks, so not from the event loop's thread.
+
+        Parameters
+        ----------
+        bundle : Bundle
+        group : str
+            Whose models are called.
+        calls : sequence of DetectorCall
+        """
 
 
 class LocalRunners:

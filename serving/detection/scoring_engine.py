@@ -92,6 +92,13 @@ class ScoringEngine:
     ) -> list[StreamOutcome]:
         """Score works: one outcome per work, in their order.
 
+        Parameters
+        ----------
+        bundle : Bundle
+        works : sequence of StreamWork
+        deadline : float, optional
+            On the event loop's clock: work whose turn has not come by then is given up.
+
         Raises
         ------
         Busy, Unavailable

@@ -1,8 +1,8 @@
 """Look up what the database knows of a request's streams: state, window, criticality, plans.
 
-Look-ups of concurrent requests are made together, in one transaction. Criticalities and what people
-planned and said are kept for a few seconds, so that a request with its own history need not touch
-the database each time.
+Look-ups of concurrent requests are made together, in one transaction. Criticalities, plans and
+false alarms are kept for a few seconds, so that a request with its own history need not touch the
+database each time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """What people planned for all assets, and how many false alarms they told of each."""
+    """What people planned for all assets, and how many false alarms they reported of each."""
 
     suppression: Suppression = field(default_factory=Suppression)
     false_alarms: Mapping[str, int] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class StreamLookup:
     use_stored_history : bool
         Whether states and windows are read at all.
     feedback_days : int
-        False alarms count for so long after people told of them.
+        False alarms count for so long after people reported them.
     """
 
     def __init__(
@@ -172,7 +172,16 @@ class Windows:
         return None if kept is None or kept[0] != _mark(state) else kept[1]
 
     def put(self, key: StreamKey, state: StoredState, window: list[Reading]) -> None:
-        """Cache a window; it must not be changed afterwards."""
+        """Cache a window; it must not be changed afterwards.
+
+        Parameters
+        ----------
+        key : (asset_id, sensor_id)
+        state : StoredState
+            That the window belongs to.
+        window : list of Reading
+            Oldest first.
+        """
         with self._lock:
             self._kept[key] = (_mark(state), window)
 
@@ -188,9 +197,19 @@ def look_up(
     windows_kept: Windows,
     plans_of: int | None = None,
 ) -> _Found:
-    """Read states with their windows, and criticalities, in one transaction.
+    """Read states with their windows, criticalities and plans, in one transaction.
 
-    And, with ``plans_of``, the plans, with the false alarms of so many days.
+    Parameters
+    ----------
+    connection : Connection
+    streams : iterable of (asset_id, sensor_id)
+        Whose states and windows are read.
+    assets : iterable of str
+        Whose criticality is read.
+    windows_kept : Windows
+        Where windows are taken from, and put for the next look.
+    plans_of : int, optional
+        Read plans too, with the false alarms of so many days.
     """
     found: dict[StreamKey, StoredStream] = {}
     missing: dict[DatabaseKey, StoredState] = {}

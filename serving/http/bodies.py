@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -79,13 +80,12 @@ def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
     if encoding in ("", "identity"):
         return body
     if encoding not in ("gzip", "x-gzip"):
-        wrong = InputError(
+        raise InputError(
             f"Content-Encoding: {encoding!r:.40} is not understood; send gzip, or nothing packed",
             code="unsupported_encoding",
             field="content-encoding",
+            status=415,
         )
-        wrong.status = 415
-        raise wrong
     inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # 16: gzip's header and checksum
     try:
         content = inflate.decompress(body, limit + 1)
@@ -94,9 +94,9 @@ def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
         if not inflate.eof or inflate.unused_data:
             raise zlib.error("cut short, or followed by something else")
     except zlib.error as error:
-        damaged = InputError(f"the body is not one gzip file: {error}", code="bad_gzip")
-        damaged.status = 400
-        raise damaged from None
+        raise InputError(
+            f"the body is not one gzip file: {error}", code="bad_gzip", status=400
+        ) from None
     return content
 
 
@@ -114,6 +114,13 @@ class JsonResponse(Response):
     def render(self, content: Any) -> bytes:
         """Encode the content."""
         return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def versioned_response(row: Mapping[str, Any], status: int = 200) -> Response:
+    """Answer with one row, its version as the ETag that ``If-Match`` takes."""
+    response = JsonResponse(row, status)
+    response.headers["etag"] = f'"{row["version"]}"'
+    return response
 
 
 def error_response(error: AnomalyError) -> Response:

@@ -14,7 +14,7 @@ ANONYMOUS = "anonymous"
 
 
 class Callers:
-    """Tells who calls.
+    """Find out who calls.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Callers:
         InputError
             A name came with the call though another one is known.
         """
-        known = self._told_by_proxy(request) or getattr(request.state, "key_name", None)
+        known = self._named_by_proxy(request) or getattr(request.state, "key_name", None)
         if known is None:
             return ANONYMOUS if given is None else check_name(given.strip(), "who")
         if given is not None and given.strip() != known:
@@ -74,7 +74,7 @@ class Callers:
             )
         return str(known)
 
-    def _told_by_proxy(self, request: Request) -> str | None:
+    def _named_by_proxy(self, request: Request) -> str | None:
         if not self._header or not self._trusts(request.scope.get("client")):
             return None
         # proxies write UTF-8, which ASGI hands on byte by byte

@@ -172,7 +172,17 @@ class FeedbackHandlers:
 def shown(
     row: dict[str, Any], effects: dict[str, Any], warning: str | None = None
 ) -> dict[str, Any]:
-    """Return feedback as it is answered: with what it changes."""
+    """Return feedback as it is answered: with what it changes.
+
+    Parameters
+    ----------
+    row : dict
+        Of the feedback.
+    effects : dict
+        What :meth:`Effects.of` says of it.
+    warning : str, optional
+        About its fault code.
+    """
     return {**row, "effects": effects, **({"warning": warning} if warning else {})}
 
 

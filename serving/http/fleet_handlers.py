@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,7 +14,7 @@ from errors import InputError
 from schemas import moved
 from serving.http.bodies import JsonResponse, read_query
 from serving.http.rest_app import ROOM, Call
-from serving.requests.wire import Instant, read_parameters
+from serving.requests.wire import SpanQuery, read_parameters
 from serving.responses.fleet_answers import FleetLanes
 from serving.swim_lanes import LEAST_STEP_S, SwimLanes
 
@@ -22,11 +22,9 @@ from serving.swim_lanes import LEAST_STEP_S, SwimLanes
 SPAN = timedelta(hours=24)
 
 
-class FleetQuery(Struct, frozen=True):
+class FleetQuery(SpanQuery, frozen=True):
     """Which span, in steps of how many seconds; the last 24 hours without."""
 
-    start_date: Instant | None = None
-    end_date: Instant | None = None
     step: Annotated[int, Meta(ge=LEAST_STEP_S, le=86_400)] = 1800
 
 
@@ -44,8 +42,8 @@ class FleetHandlers:
     async def fleet(self, request: Request) -> Response:
         """Show the worst score and the state of every asset, step by step."""
         query = read_parameters(FleetQuery, read_query(request))
-        end = query.end_date or datetime.now(UTC)
-        start = query.start_date or moved(end, -SPAN)
+        end = query.end or datetime.now(UTC)
+        start = query.start or moved(end, -SPAN)
         if start >= end:
             raise InputError("start_date: does not lie before the end", field="start_date")
         return JsonResponse((await self.lanes.fleet(start, end, query.step)).wire())

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from db.queries.history import HistoryFilter, get_detection, history
+from db.queries.history import get_detection, history
 from errors import InputError, NotFound
 from models.detectors.base import MODEL_NAMES
 from serving.bundles.registry_client import RegistryClient
@@ -108,23 +108,15 @@ class Handlers:
     async def anomalies(self, request: Request) -> Response:
         """Answer ``GET /``, the history of detections."""
         query = parse_query(read_query(request))
-        filters = HistoryFilter(
-            query.asset_id,
-            query.sensor_id,
-            query.start_date,
-            query.end_date,
-            query.anomalous,
-            query.criticality,
-        )
         page = await self.database.run(
-            history, filters, limit=query.limit, offset=query.offset, cursor=query.cursor
+            history, query.filters(), limit=query.limit, offset=query.offset, cursor=query.cursor
         )
         content = {
             "anomalies": page.rows,
             "total": page.total,
             "limit": query.limit,
             "offset": query.offset,
-            "filters": query.filters(),
+            "filters": query.shown(),
             "next_cursor": page.next_cursor,
         }
         if not page.total_is_exact:

@@ -24,7 +24,7 @@ from db.queries.incidents import (
 )
 from errors import NotFound
 from serving.database import Database
-from serving.http.bodies import JsonResponse, printable, read_query
+from serving.http.bodies import JsonResponse, printable, read_query, versioned_response
 from serving.http.body_reader import BodyReader
 from serving.http.feedback_handlers import Effects, shown
 from serving.http.paths import path_asset, path_id
@@ -35,7 +35,7 @@ from serving.requests.incident_bodies import (
     Bulk,
     IncidentsQuery,
     LogQuery,
-    SpanQuery,
+    ReadingsQuery,
     VerbBody,
     read_bulk,
     read_filters,
@@ -111,7 +111,7 @@ class IncidentHandlers:
 
     async def incident(self, request: Request) -> Response:
         """Show one incident."""
-        return incident_response(await self._find(request))
+        return versioned_response(await self._find(request))
 
     async def incident_log(self, request: Request) -> Response:
         """Show who did what to an incident."""
@@ -148,7 +148,7 @@ class IncidentHandlers:
             for error in outcome.errors.values():
                 raise error
             changed = outcome.incidents[incident_id]
-            return incident_response({**changed, **await self._feedback(outcome, incident_id)})
+            return versioned_response({**changed, **await self._feedback(outcome, incident_id)})
 
         return handle
 
@@ -209,13 +209,6 @@ def _action(request: Request, verb: str, who: str, body: VerbBody) -> Action:
     return Action(verb, who, given(body, "who"), token)
 
 
-def incident_response(incident: dict[str, Any]) -> Response:
-    """Answer with one incident, its version as the ETag that ``If-Match`` takes."""
-    response = JsonResponse(incident)
-    response.headers["etag"] = f'"{incident["version"]}"'
-    return response
-
-
 def csv_response(rows: list[dict[str, Any]], following: str | None) -> Response:
     """Answer with CSV for a spreadsheet; where there are more, their cursor is a header."""
     out = io.StringIO()
@@ -270,7 +263,7 @@ def incident_calls(rest: IncidentHandlers) -> list[Call]:
         Call(f"{one}/log", "GET", "read", rest.incident_log, "Who did what, and when",
              query=LogQuery, answers={200: Log}),
         Call(f"{one}/readings", "GET", "read", rest.incident_readings,
-             "Its stream's readings, for a chart", query=SpanQuery, answers={200: Readings}),
+             "Its stream's readings, for a chart", query=ReadingsQuery, answers={200: Readings}),
         *verbs,
         Call(asset, "GET", "read", rest.asset, "How much an asset matters", answers={200: Asset}),
         Call(asset, "PUT", "operate", rest.set_asset, "Say how much an asset matters",

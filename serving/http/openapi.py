@@ -185,7 +185,10 @@ def _parameter(
 
 
 def _content(schema: Json, components: Json) -> Json:
-    shown = example(schema, components)
+    return _json_content(schema, example(schema, components))
+
+
+def _json_content(schema: Json, shown: Any) -> Json:
     return {"content": {"application/json": {"schema": schema, "example": shown}}}
 
 
@@ -194,10 +197,7 @@ def _error(status: int) -> Json:
     code, message, field = _ERRORS[status]
     shown = {"error": {"code": code, "message": message, "field": field}}
     schema = {"$ref": _REF.format(name="Error")}
-    answer: Json = {
-        "description": code,
-        "content": {"application/json": {"schema": schema, "example": shown}},
-    }
+    answer: Json = {"description": code, **_json_content(schema, shown)}
     if status in (429, 503):
         answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     return answer

@@ -1,7 +1,7 @@
 """Refuse calls of web pages other than the service's own.
 
-A browser sends what any page tells it to, from inside the plant's network, and some of it without
-asking the service first. Its headers tell such calls apart (the method is Go's
+A browser sends what any page has it send, from inside the plant's network, and some of it without
+asking the service first. Its headers show such calls (the method is Go's
 ``http.CrossOriginProtection``); programs send none of them and pass.
 
 A page may also have its own name point to this machine (DNS rebinding): then the Host is a name
@@ -112,9 +112,7 @@ class Origins:
 
 
 def _denied(message: str, code: str) -> AccessDenied:
-    error = AccessDenied(message, code=code)
-    error.status = 403
-    return error
+    return AccessDenied(message, code=code, status=403)
 
 
 def _shown(header: bytes) -> str:

@@ -14,6 +14,14 @@ from schemas import check_name
 def path_id(request: Request, what: str, name: str = "id") -> UUID:
     """Read the id called ``name`` out of the path; ``what`` says of what, in the error.
 
+    Parameters
+    ----------
+    request : Request
+    what : str
+        Of what it is the id, for the error.
+    name : str
+        The parameter's name in the path.
+
     Raises
     ------
     NotFound

@@ -227,7 +227,7 @@ class Endpoint:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         response = await self._safely(method, Request(scope, receive))
         if scope["method"] == "HEAD":
-            response.body = b""  # the headers tell its length
+            response.body = b""  # the headers have its length
         await response(scope, receive, send)
         known = method if method in self._calls else "other"
         self._count(known, response.status_code, time.perf_counter() - started)
@@ -263,9 +263,10 @@ class Endpoint:
     def _not_allowed(self, method: str) -> Response:
         allowed = ", ".join(sorted(self._calls))
         error = AnomalyError(
-            f"{method[:16]} is not allowed here; {allowed} is", code="method_not_allowed"
+            f"{method[:16]} is not allowed here; {allowed} is",
+            code="method_not_allowed",
+            status=405,
         )
-        error.status = 405
         response = error_response(error)
         response.headers["allow"] = allowed
         return response

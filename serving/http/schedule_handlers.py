@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from db.queries.schedules import (
+    WINDOW_COLUMNS,
     add_window,
     change_window,
     condition_wire,
@@ -21,6 +22,7 @@ from db.queries.schedules import (
     get_window,
     put_off_conditions,
     request_reset,
+    window_fields,
     window_wire,
     windows,
 )
@@ -28,7 +30,7 @@ from db.queries.schedules import off_conditions as read_off_conditions
 from errors import InputError, NotFound, PreconditionFailed
 from models.scoring.suppression import MaintenanceWindow
 from serving.database import Database
-from serving.http.bodies import JsonResponse, read_query
+from serving.http.bodies import JsonResponse, read_query, versioned_response
 from serving.http.body_reader import BodyReader
 from serving.http.paths import path_asset, path_id
 from serving.http.rest_app import ROOM, Call
@@ -58,12 +60,6 @@ log = logging.getLogger("bentoml.serving.schedules")
 RECENT = timedelta(days=7)
 #: Of a preview.
 OCCURRENCES = 10
-#: Fields of a window, and the table's columns.
-_COLUMNS = {
-    "asset_id": "asset_pattern", "sensor_id": "sensor_pattern", "group": "group_pattern",
-    "start": "starts_at", "end": "ends_at", "rrule": "rrule", "time_zone": "time_zone",
-    "reason": "reason", "alarms": "suppresses_alarms", "training": "excluded_from_training",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +95,7 @@ class ScheduleHandlers:
         values = columns(window(given(body, "who")))
         row = await self.database.run(add_window, values, who)
         log.info("maintenance window %s added by %s", row["id"], who, extra={"action": "window"})
-        return window_response(row, 201)
+        return versioned_response(shown(row), 201)
 
     async def change_window(self, request: Request) -> Response:
         """Change a window, all of whose other fields stay."""
@@ -117,7 +113,7 @@ class ScheduleHandlers:
 
         row = await self.database.run(change)
         log.info("maintenance window %s changed by %s", wanted, who, extra={"action": "window"})
-        return window_response(row)
+        return versioned_response(shown(row))
 
     async def delete_window(self, request: Request) -> Response:
         """Delete a window."""
@@ -193,12 +189,7 @@ def _locked(connection: Connection, wanted: UUID, version: int | None) -> dict[s
 
 def columns(window: MaintenanceWindow) -> dict[str, Any]:
     """Return a checked window as its table's columns."""
-    return {column: getattr(window, name) for name, column in _COLUMNS.items()}
-
-
-def window_fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a window's row as the fields of a window that has not got an id."""
-    return {name: row[column] for name, column in _COLUMNS.items()}
+    return {column: getattr(window, name) for name, column in WINDOW_COLUMNS.items()}
 
 
 def shown(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,13 +203,6 @@ def shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "changed_at": changed.isoformat() if changed else None,
         "changed_by": row["changed_by"],
     }
-
-
-def window_response(row: Mapping[str, Any], status: int = 200) -> Response:
-    """Answer with one window, its version as the ETag that ``If-Match`` takes."""
-    response = JsonResponse(shown(row), status)
-    response.headers["etag"] = f'"{row["version"]}"'
-    return response
 
 
 def schedule_calls(rest: ScheduleHandlers) -> list[Call]:

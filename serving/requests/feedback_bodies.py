@@ -16,8 +16,9 @@ from serving.requests.wire import (
     Instant,
     Name,
     SignedBody,
+    SpanQuery,
     Text,
-    check_span,
+    given,
     read_parameters,
 )
 
@@ -67,25 +68,20 @@ class FaultCodes(SignedBody, frozen=True, kw_only=True):
     fault_codes: Annotated[list[FaultCode], Meta(max_length=MOST_CODES)]
 
 
-class FeedbackQuery(Struct, frozen=True):
+class FeedbackQuery(SpanQuery, frozen=True, rename={"incident_id": "incident"}):
     """Filters and page of the feedback; one is in a span that it overlaps."""
 
     asset_id: AssetId | None = None
     sensor_id: Name | None = None
-    incident: UUID | None = None
+    incident_id: UUID | None = None
     verdict: Verdict | None = None
     withdrawn: bool | None = None
-    start_date: Instant | None = None
-    end_date: Instant | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     cursor: str | None = None
 
 
-class PeriodQuery(Struct, frozen=True):
+class PeriodQuery(SpanQuery, frozen=True):
     """A period; the last 30 days without, and nothing that is still to come."""
-
-    start_date: Instant | None = None
-    end_date: Instant | None = None
 
 
 class TopQuery(PeriodQuery, frozen=True):
@@ -122,28 +118,20 @@ def fault_code_rows(body: FaultCodes) -> list[dict[str, str]]:
         if one.code in rows:
             where = f"fault_codes[{place}].code"
             raise InputError(f"{where}: {one.code!r} is there twice", field=where)
-        rows[one.code] = {"code": one.code, "name": one.name, "action": one.action}
+        rows[one.code] = given(one)
     return list(rows.values())
 
 
-def read_feedback_query(given: dict[str, str]) -> tuple[FeedbackFilter, int, str | None]:
+def read_feedback_query(parameters: dict[str, str]) -> tuple[FeedbackFilter, int, str | None]:
     """Read filters, limit and cursor.
 
     Raises
     ------
     InputError
     """
-    query = read_parameters(FeedbackQuery, given)
-    check_span(query.start_date, query.end_date)
-    filters = FeedbackFilter(
-        query.asset_id,
-        query.sensor_id,
-        query.incident,
-        query.verdict,
-        query.withdrawn,
-        query.start_date,
-        query.end_date,
-    )
+    query = read_parameters(FeedbackQuery, parameters)
+    query.check()
+    filters = FeedbackFilter(**given(query, "limit", "cursor"))
     return filters, query.limit, query.cursor
 
 
@@ -154,8 +142,8 @@ def read_period(query: PeriodQuery, now: datetime) -> tuple[datetime, datetime]:
     ------
     InputError
     """
-    end = min(query.end_date or now, now)
-    start = query.start_date or max(end, datetime(1, 3, 1, tzinfo=UTC)) - DEFAULT_PERIOD
+    end = min(query.end or now, now)
+    start = query.start or max(end, datetime(1, 3, 1, tzinfo=UTC)) - DEFAULT_PERIOD
     if start >= end:
         raise InputError(
             f"start_date: {start.isoformat()} does not lie before the end, {end.isoformat()}",

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from db.queries.history import HistoryFilter
 from errors import InputError
 from schemas import Criticality
-from serving.requests.wire import AssetId, Instant, Name, check_span, read_parameters
+from serving.requests.wire import AssetId, Name, SpanQuery, given, read_parameters
 
 
-class HistoryQuery(Struct, frozen=True):
+class HistoryQuery(SpanQuery, frozen=True):
     """Filters and page of the history; a date is of ``timestamp``, inclusive."""
 
     asset_id: AssetId | None = None
     sensor_id: Name | None = None
-    start_date: Instant | None = None
-    end_date: Instant | None = None
     is_anomaly: bool | Literal["any"] = True
     criticality: Criticality | None = None
     limit: Annotated[int, Meta(ge=1, le=5000)] = 100
@@ -31,15 +29,19 @@ class HistoryQuery(Struct, frozen=True):
         """Which detections; None means both."""
         return None if self.is_anomaly == "any" else self.is_anomaly
 
-    def filters(self) -> dict[str, Any]:
+    def filters(self) -> HistoryFilter:
+        """Return what the history is asked for."""
+        wanted = given(self, "limit", "offset", "cursor")
+        return HistoryFilter(**{**wanted, "is_anomaly": self.anomalous})
+
+    def shown(self) -> dict[str, Any]:
         """Return the filters as the answer repeats them."""
-        shown = {**msgspec.structs.asdict(self), "is_anomaly": self.anomalous}
-        for name in ("limit", "offset", "cursor"):
-            del shown[name]
-        return shown
+        filters = self.filters()
+        names = zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True)
+        return {name: getattr(filters, field) for field, name in names if hasattr(filters, field)}
 
 
-def parse_query(given: dict[str, str]) -> HistoryQuery:
+def parse_query(parameters: dict[str, str]) -> HistoryQuery:
     """Check the query's parameters.
 
     Raises
@@ -47,10 +49,10 @@ def parse_query(given: dict[str, str]) -> HistoryQuery:
     InputError
         Names the parameter that is unknown, or whose value cannot be used.
     """
-    if "is_anomaly" in given:
-        given = {**given, "is_anomaly": given["is_anomaly"].lower()}
-    query = read_parameters(HistoryQuery, given)
-    if query.cursor is not None and "offset" in given:
+    if "is_anomaly" in parameters:
+        parameters = {**parameters, "is_anomaly": parameters["is_anomaly"].lower()}
+    query = read_parameters(HistoryQuery, parameters)
+    if query.cursor is not None and "offset" in parameters:
         raise InputError("offset: not together with cursor", field="offset")
-    check_span(query.start_date, query.end_date)
+    query.check()
     return query

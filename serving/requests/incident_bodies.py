@@ -19,10 +19,11 @@ from serving.requests.wire import (
     Instant,
     Name,
     SignedBody,
+    SpanQuery,
     Text,
-    check_span,
     convert,
     decode,
+    given,
     read_parameters,
 )
 
@@ -112,17 +113,15 @@ BODIES: dict[str, type[VerbBody]] = {
 assert BODIES.keys() == VERBS.keys() == set(Action.__args__)  # type: ignore[attr-defined] # noqa: S101
 
 
-class IncidentsQuery(Struct, frozen=True):
+class IncidentsQuery(SpanQuery, frozen=True, rename={"states": "state"}):
     """Filters and page of the incidents; one is in a span that it overlaps."""
 
-    state: Annotated[str | None, Meta(description=f"one or more of {', '.join(STATES)}")] = None
+    states: Annotated[str | None, Meta(description=f"one or more of {', '.join(STATES)}")] = None
     asset_id: AssetId | None = None
     sensor_id: Name | None = None
     group: Name | None = None
     criticality: Annotated[Criticality | None, Meta(description="how severe it is")] = None
     assignee: Name | None = None
-    start_date: Instant | None = None
-    end_date: Instant | None = None
     limit: Annotated[int, Meta(ge=1, le=MOST_CSV_ROWS)] | None = None
     cursor: str | None = None
     format: Literal["json", "csv"] = "json"
@@ -135,11 +134,9 @@ class LogQuery(Struct, frozen=True):
     cursor: Annotated[int, Meta(ge=0, le=2**53)] = 0
 
 
-class SpanQuery(Struct, frozen=True):
+class ReadingsQuery(SpanQuery, frozen=True):
     """Which of a stream's readings."""
 
-    start_date: Instant | None = None
-    end_date: Instant | None = None
     limit: Annotated[int, Meta(ge=1, le=5000)] = 1000
 
 
@@ -167,25 +164,17 @@ def parse_states(value: str) -> tuple[str, ...]:
     return states
 
 
-def read_filters(given: dict[str, str]) -> tuple[IncidentFilter, int, str | None, bool]:
+def read_filters(parameters: dict[str, str]) -> tuple[IncidentFilter, int, str | None, bool]:
     """Read filters, limit, cursor, and whether CSV is wanted.
 
     Raises
     ------
     InputError
     """
-    query = read_parameters(IncidentsQuery, given)
-    check_span(query.start_date, query.end_date)
-    filters = IncidentFilter(
-        parse_states(query.state) if query.state is not None else None,
-        query.asset_id,
-        query.sensor_id,
-        query.group,
-        query.criticality,
-        query.assignee,
-        query.start_date,
-        query.end_date,
-    )
+    query = read_parameters(IncidentsQuery, parameters)
+    query.check()
+    states = None if query.states is None else parse_states(query.states)
+    filters = IncidentFilter(**{**given(query, "limit", "cursor", "format"), "states": states})
     as_csv = query.format == "csv"
     if query.limit is None:
         return filters, MOST_CSV_ROWS if as_csv else 100, query.cursor, as_csv
@@ -194,11 +183,11 @@ def read_filters(given: dict[str, str]) -> tuple[IncidentFilter, int, str | None
     return filters, query.limit, query.cursor, as_csv
 
 
-def read_span(given: dict[str, str]) -> tuple[datetime | None, datetime | None, int]:
+def read_span(parameters: dict[str, str]) -> tuple[datetime | None, datetime | None, int]:
     """Read start, end and limit of ``/incidents/{id}/readings``."""
-    query = read_parameters(SpanQuery, given)
-    check_span(query.start_date, query.end_date)
-    return query.start_date, query.end_date, query.limit
+    query = read_parameters(ReadingsQuery, parameters)
+    query.check()
+    return query.start, query.end, query.limit
 
 
 def read_if_match(value: str | None) -> int | None:

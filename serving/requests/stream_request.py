@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from errors import InputError, TooLarge
-from models.scoring.suppression import MaintenanceWindow, OffCondition
+from models.scoring.windows import Reading, StreamWork
 from schemas import Criticality, check_features, check_name, parse_timestamp
 from serving.requests.detect import Limits
 from serving.requests.suppression_bodies import (
@@ -89,39 +87,28 @@ class Streams(Struct):
 
     streams: list[StreamBody]
     echo: Annotated[bool, Meta(description="false: results leave out what was sent")] = True
-    renew: Annotated[bool, Meta(description="a state that cannot be used is begun anew")] = False
+    renew: Annotated[bool, Meta(description="with a state that cannot be used, start again")] = (
+        False
+    )
     now: Instant | None = None
     maintenance_windows: Windows | None = None
     off_conditions: Conditions | None = None
 
 
 @dataclass(slots=True)
-class StreamReading:
-    """A timestamp and its features."""
-
-    timestamp: datetime
-    features: dict[str, float]
-
-
-@dataclass(slots=True)
 class Stream:
-    """One stream of ``POST /detect/streams``, checked; ``readings`` keep their places."""
+    """One stream of ``POST /detect/streams``, checked: what there is to score.
 
-    asset_id: str
-    sensor_id: str | None
-    feature: str | None
-    criticality: str
-    state: dict[str, Any] | None
-    window: list[StreamReading]
-    readings: list[StreamReading | InputError]
-    arrived: list[datetime | None]
-    now: datetime | None
-    renew: bool
-    false_alarms: int = 0
-    reset: int = 0
-    closed_events: Sequence[str] = ()
-    maintenance: tuple[MaintenanceWindow, ...] = ()
-    off_conditions: tuple[OffCondition, ...] = ()
+    Parameters
+    ----------
+    work : StreamWork
+        With the readings that can be scored.
+    readings : list of Reading or InputError
+        All of them; in the place of a bad one, what is wrong with it.
+    """
+
+    work: StreamWork
+    readings: list[Reading | InputError]
 
 
 def parse_streams(body: bytes, limits: Limits) -> tuple[list[Stream], bool]:
@@ -141,7 +128,7 @@ def parse_streams(body: bytes, limits: Limits) -> tuple[list[Stream], bool]:
     planned = tuple(w for w in windows(content.maintenance_windows or ()) if w.alarms)
     conditions = off_conditions(content.off_conditions or ())
     for stream in streams:
-        stream.maintenance, stream.off_conditions = planned, conditions
+        stream.work.maintenance, stream.work.off_conditions = planned, conditions
     total = sum(len(stream.readings) for stream in streams)
     if total > limits.items:
         raise TooLarge(
@@ -163,26 +150,28 @@ def _stream(one: StreamBody, where: str, limits: Limits, content: Streams) -> St
     if one.arrived is not None and len(one.arrived) != len(readings):
         field = f"{where}.arrived"
         raise InputError(f"{field}: must be a list of {len(readings)} times", field=field)
-    return Stream(
+    arrived = zip(one.arrived or (), readings, strict=False)
+    work = StreamWork(
         asset_id=one.asset_id,
         sensor_id=one.sensor_id,
         feature=one.feature,
         criticality=one.criticality or "medium",
         state=one.state,
         window=window,
-        readings=readings,
-        arrived=one.arrived or [],
+        readings=[reading for reading in readings if isinstance(reading, Reading)],
+        arrived=[at for at, reading in arrived if isinstance(reading, Reading)],
         now=content.now,
         renew=content.renew,
         reset=one.reset or 0,
         false_alarms=one.false_alarms or 0,
         closed_events=one.closed_events or (),
     )
+    return Stream(work, readings)
 
 
 def _readings(
     content: Readings | None, where: str, limits: Limits, most: int
-) -> list[StreamReading | InputError]:
+) -> list[Reading | InputError]:
     """Check readings in either form."""
     if content is None:
         return []
@@ -190,7 +179,7 @@ def _readings(
     rows = content.rows if isinstance(content, Table) else content
     if len(rows) > most:
         raise TooLarge(f"{where}: {len(rows)} readings, at most {most}", field=where)
-    found: list[StreamReading | InputError] = []
+    found: list[Reading | InputError] = []
     for place, row in enumerate(rows):
         try:
             found.append(_reading(row, names, limits))
@@ -199,18 +188,18 @@ def _readings(
     return found
 
 
-def _reading(row: Any, names: list[str] | None, limits: Limits) -> StreamReading:
+def _reading(row: Any, names: list[str] | None, limits: Limits) -> Reading:
     if names is None:
         one = convert(ReadingBody, row, nul=True)
         features = check_features(one.features, "features", limits.features)
-        return StreamReading(one.timestamp, features)
+        return Reading(one.timestamp, features)
     if not isinstance(row, list) or len(row) != len(names) + 1:
         raise InputError(f"must be a time and {len(names)} values")
     features = dict(zip(names, row[1:], strict=True))
     if None in row:  # of a feature that this reading does not have
         features = {name: value for name, value in features.items() if value is not None}
     features = check_features(features, "features", limits.features)
-    return StreamReading(parse_timestamp(row[0]), features)
+    return Reading(parse_timestamp(row[0]), features)
 
 
 def _placed(error: InputError, where: str) -> InputError:

@@ -75,9 +75,9 @@ def read_json(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        wrong = InputError(f"the body is not valid JSON: {error}", code="bad_json")
-        wrong.status = 400
-        raise wrong from None
+        raise InputError(
+            f"the body is not valid JSON: {error}", code="bad_json", status=400
+        ) from None
 
 
 def decode(kind: type[T], body: bytes, **options: Any) -> T:
@@ -132,9 +132,7 @@ def convert(
     try:
         found = _convert(kind, content, shape, unknown)
     except RecursionError:
-        deep = InputError("the body is nested too deep", code="bad_json")
-        deep.status = 400
-        raise deep from None
+        raise InputError("the body is nested too deep", code="bad_json", status=400) from None
     if isinstance(content, dict) and not nul:
         for name in kind.__struct_fields__:  # type: ignore[attr-defined]
             if has_nul(content.get(name)):
@@ -159,6 +157,23 @@ class NoQuery(Struct, frozen=True):
     """No parameters at all."""
 
 
+class SpanQuery(Struct, frozen=True, rename={"start": "start_date", "end": "end_date"}):
+    """A span of time."""
+
+    start: Instant | None = None
+    end: Instant | None = None
+
+    def check(self) -> None:
+        """Refuse a span that ends before it begins.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.start and self.end and self.start > self.end:
+            raise InputError("start_date: lies after end_date", field="start_date")
+
+
 def read_parameters(kind: type[T], given: dict[str, str]) -> T:
     """Convert a query's parameters to ``kind``.
 
@@ -167,7 +182,9 @@ def read_parameters(kind: type[T], given: dict[str, str]) -> T:
     InputError
         Names the parameter: one that is unknown (misspelt, it would be ignored), or its value.
     """
-    known = kind.__struct_fields__  # type: ignore[attr-defined]
+    known: dict[str, str] = dict(
+        zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)  # type: ignore[attr-defined]
+    )
     for name, value in given.items():
         if name not in known:
             raise InputError(
@@ -182,22 +199,11 @@ def read_parameters(kind: type[T], given: dict[str, str]) -> T:
     except msgspec.ValidationError as error:
         raise _explained(kind, str(error), given, "", "") from None
     for name, value in given.items():
-        read = getattr(found, name)
+        read = getattr(found, known[name])
         # msgspec takes 1e3 for a whole number, and null for what may be absent
         if read is None or (type(read) is int and not value.isdigit()):
             raise InputError(f"{name}: {value!r:.40} is not understood", field=name)
     return found
-
-
-def check_span(start: datetime | None, end: datetime | None) -> None:
-    """Refuse ``start_date`` and ``end_date`` of a query where the span ends before it begins.
-
-    Raises
-    ------
-    InputError
-    """
-    if start and end and start > end:
-        raise InputError("start_date: lies after end_date", field="start_date")
 
 
 def has_nul(content: Any) -> bool:
@@ -247,7 +253,7 @@ def check_criticality(value: object, field: str) -> None:
         )
 
 
-#: Who says more about a bad value than "Expected `str`, got `int`", by the field's name.
+#: What explains a bad value better than "Expected `str`, got `int`", by the field's name.
 _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "features": check_features,
     "history[]": check_features,
@@ -272,7 +278,7 @@ def _explained(kind: Any, error: str, content: Any, shape: str, unknown: str) ->
         message = "is missing"
     if not field:
         return InputError(f"the body: {message}", code=shape)
-    if field.endswith("[...]"):  # a value of features; which, msgspec does not tell
+    if field.endswith("[...]"):  # a value of features; which, msgspec does not name
         field = field.removesuffix("[...]")
         check_features(at(content, field), field)
     value = at(content, field)

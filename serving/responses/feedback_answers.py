@@ -14,7 +14,7 @@ from serving.responses.detection_answers import Person, Total
 
 
 class Feedback(Struct, kw_only=True):
-    """What somebody said a span of an asset was."""
+    """What a span of an asset was, by somebody who knows."""
 
     id: UUID
     asset_id: AssetId

@@ -162,4 +162,4 @@ class Asset(Struct):
     changed_at: Instant | None
     changed_by: Person
     reason: Annotated[str | None, Meta(examples=["no spare"])]
-    listed: Annotated[bool, Meta(description="false: nobody said so, it is medium")]
+    listed: Annotated[bool, Meta(description="false: nobody rated it, it is medium")]

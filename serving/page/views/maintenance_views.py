@@ -16,12 +16,13 @@ from db.queries.schedules import (
     delete_window,
     get_window,
     off_conditions,
+    window_fields,
     windows,
 )
 from errors import AnomalyError, InputError, NotFound, PreconditionFailed
 from serving.database import Database
 from serving.http.rest_app import Call
-from serving.http.schedule_handlers import OCCURRENCES, RECENT, columns, window_fields
+from serving.http.schedule_handlers import OCCURRENCES, RECENT, columns
 from serving.page.forms import Form, FormReader
 from serving.page.pages import Pages, message
 from serving.requests.suppression_bodies import NewWindow, window

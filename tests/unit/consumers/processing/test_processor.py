@@ -118,7 +118,7 @@ def test_plans_that_the_service_refuses_are_left_out_and_the_others_sent(
             (stream, *_), _ = parse_streams(body, Limits())
         except InputError as error:
             raise BatchRefusedError(error.message, field=error.field) from None
-        taken.append(([w.id for w in stream.maintenance], len(stream.off_conditions)))
+        taken.append(([w.id for w in stream.work.maintenance], len(stream.work.off_conditions)))
         return score(body)
 
     taken: list[Any] = []

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from errors import InputError, TooLarge
+from models.scoring.windows import Reading
 from serving.requests.detect import Limits, parse_batch, parse_item
 from serving.requests.history_query import parse_query
-from serving.requests.stream_request import StreamReading, parse_streams
+from serving.requests.stream_request import parse_streams
 
 LIMITS = Limits(items=3, features=2, history=2)
 
@@ -99,7 +100,7 @@ def test_whole_numbers_beyond_64_bits_are_floats_in_metadata_and_states() -> Non
     assert parse_item(body({**GOOD, "metadata": {"a": big}}), LIMITS).metadata == {"a": 2.0**64}
     stream = {"asset_id": "A", "readings": [], "state": {"clock": -(2**63) - 1}}
     (read,), _ = parse_streams(body({"streams": [stream]}), LIMITS)
-    assert read.state == {"clock": -(2.0**63)}
+    assert read.work.state == {"clock": -(2.0**63)}
 
 
 def test_a_fast_second_look_refuses_what_the_first_refused() -> None:
@@ -145,10 +146,10 @@ def test_streams_in_both_forms() -> None:
     )
     assert echo is False
     (stream,) = streams
-    assert stream.criticality == "medium"
-    assert stream.window == [StreamReading(datetime(2026, 1, 1, tzinfo=UTC), {"rms": 1.0})]
+    assert stream.work.criticality == "medium"
+    assert stream.work.window == [Reading(datetime(2026, 1, 1, tzinfo=UTC), {"rms": 1.0})]
     first, second, third = stream.readings
-    assert isinstance(first, StreamReading)
+    assert isinstance(first, Reading)
     assert first.features == {"rms": 1.0}  # null: the reading does not have it
     assert isinstance(second, InputError)
     assert second.field == "streams[0].readings[1].features.x"
