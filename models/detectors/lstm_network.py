@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -48,6 +49,14 @@ class Network(nn.Module):  # type: ignore[misc]
         steps = code.unsqueeze(1).expand(-1, windows.shape[1], -1)  # (n, w, c)
         told, _ = self.decoder(steps)  # (n, w, h), last reading first
         return self.out(told).flip(1)  # (n, w, d)
+
+
+class _Adam(torch.optim.Adam):  # type: ignore[misc]
+    """Adam that does not load PyTorch's compiler, which takes a second, only to be switched off."""
+
+    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
 
 
 def build(features: int, plan: Plan) -> Network:
@@ -123,7 +132,7 @@ def train(
     source = torch.from_numpy(rows)
     noise = torch.Generator().manual_seed(plan.seed)
     network = build(rows.shape[1], plan).to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, fused=True)
+    optimiser = _Adam(network.parameters(), lr=plan.learning_rate, fused=True)
     steps = plan.epochs * -(-plan.windows(len(training)) // plan.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
     best, waited, weights = np.inf, 0, export(network)

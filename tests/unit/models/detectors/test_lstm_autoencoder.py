@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -173,3 +176,15 @@ def test_the_learning_rate_rises_once_and_falls_to_nothing() -> None:
     assert rates[0] > 0
     assert abs(rates[-1]) < 1e-12
     assert _rate(0, 1) == 1.0
+
+
+def test_training_does_without_pytorchs_compiler() -> None:
+    """Loading it takes a second, which each process of a fit would pay."""
+    code = (
+        "import sys, numpy as np\n"
+        "from models.detectors.lstm_autoencoder import LSTMAutoencoder\n"
+        "rows = np.random.default_rng(0).normal(size=(60, 2))\n"
+        "LSTMAutoencoder(window=4, hidden=4, epochs=1).fit([rows])\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
