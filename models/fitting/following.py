@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.fitting.calibrate import fit_fixed, with_adaptation
-from models.fitting.injection import Fault, inject, steps
+from models.fitting.injection import Fault, steps, with_step
 from models.fitting.tolerance import BUDGET, HOLDS, Fold, fit_distance
 from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.calibration import Calibration
@@ -119,7 +119,7 @@ def _try(
     rng = np.random.default_rng(seed)
     faults = [_faults(s.shape[0], s.shape[1], rng) for s in tried]
     changed = [
-        [score(inject(s, fault, spread, rng)[fault.start : fault.end]) for fault in here]
+        [score(with_step(s, fault, spread, rng)) for fault in here]
         for s, here in zip(tried, faults, strict=True)
     ]
     fixed, fast = fit_fixed(_NAME, [s[None] for s in near], [np.zeros(len(s)) for s in near],

@@ -8,7 +8,7 @@ share that is seen counts. No labels are needed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -79,6 +79,17 @@ def inject(values: Floats, fault: Fault, spread: Floats, rng: np.random.Generato
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {fault.kind!r}")
     out[rows, columns] = part
     return out
+
+
+def with_step(values: Floats, fault: Fault, spread: Floats, rng: np.random.Generator) -> Floats:
+    """Return what :func:`inject` makes of the readings of a step alone, (length, d).
+
+    Parameters
+    ----------
+    values, fault, spread, rng
+        As of :func:`inject`.
+    """
+    return inject(values[fault.start : fault.end], replace(fault, start=0), spread, rng)
 
 
 def steps(

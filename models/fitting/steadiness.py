@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from models.detectors.covariance import RobustCovariance
 from models.detectors.forecast import fit_forecast, forecast
 from models.fitting.calibrate import SWIFTNESS, ewma, smoothing
-from models.fitting.injection import inject, steps
+from models.fitting.injection import steps, with_step
 from models.fitting.tolerance import BUDGET, HOLDS, Fold, fit_distance, fit_rows, later_blocks
 from models.scoring.adaptation import CLIP
 from models.scoring.tail import fit_tail
@@ -155,7 +155,7 @@ def _try(fold: Fold, horizon: int, shrinkage: float, seed: list[int]) -> list[li
     for values, f, before in list(zip(other, calm, quiet, strict=True))[:_STREAMS]:
         for fault in steps(len(values), values.shape[1], _SIZES, _STEPS, _LENGTH, rng):
             rows = slice(fault.start, fault.end)
-            part = tail.decades(score(inject(values, fault, spread, rng)[rows]))
+            part = tail.decades(score(with_step(values, fault, spread, rng)))
             after = both(np.concatenate([f[: fault.start][-_LENGTH:], part]))
             seen.append(
                 [

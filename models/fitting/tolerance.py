@@ -27,7 +27,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fitting.injection import inject, steps
+from models.fitting.injection import steps, with_step
 from models.fitting.scaling import (
     SHRINKAGE,
     decorrelation,
@@ -60,6 +60,8 @@ _LEAST: Final = 40  # readings a block needs
 _MOST: Final = 5_000  # ... and is cut down to
 
 
+#: What turns readings (n, d) into rows (n, d) or magnitudes (n,).
+Scoring = Callable[[Floats], Floats]
 #: (streams to fit on, streams to try it on)
 Fold = tuple[list[Floats], list[Floats]]
 
@@ -95,7 +97,7 @@ def choose_horizon(streams: Sequence[Floats], seed: int = 0) -> tuple[int, list[
     folds = later_blocks(streams)
     if not folds:
         return 0, []
-    trials = [_trial(folds, horizon, seed) for horizon in LADDER]
+    trials = _trials(folds, [(horizon, SHRINKAGE) for horizon in LADDER], _SIZES, seed)
     return _chosen(trials).horizon, trials
 
 
@@ -115,7 +117,7 @@ def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> 
     folds = later_blocks(streams)
     if not folds:
         return SHRINKAGES[0]
-    trials = [_trial(folds, horizon, seed, s, _SMALL) for s in SHRINKAGES]
+    trials = _trials(folds, [(horizon, s) for s in SHRINKAGES], _SMALL, seed)
     best = max(trial.power for trial in trials)
     return next(
         s for s, t in zip(SHRINKAGES, trials, strict=True) if t.power >= best - BEHIND / 2.0
@@ -143,35 +145,54 @@ def later_blocks(streams: Sequence[Floats]) -> list[Fold]:
     return out
 
 
-def _trial(
-    folds: list[Fold],
-    horizon: int,
-    seed: int,
-    shrinkage: float = SHRINKAGE,
-    sizes: Sequence[float] = _SIZES,
-) -> Trial:
-    surplus, seen = [], []
-    for number, (earlier, later) in enumerate(folds):
-        rng = np.random.default_rng([seed, number])  # the same faults for every allowance
-        score, spread = fit_distance(earlier, horizon, shrinkage)
+def _trials(
+    folds: list[Fold], ways: Sequence[tuple[int, float]], sizes: Sequence[float], seed: int
+) -> list[Trial]:
+    """Try each way, an allowance and a shrinkage, on the same steps of ``sizes`` in all folds."""
+    found = [
+        _on_fold(fold, ways, sizes, np.random.default_rng([seed, number]))
+        for number, fold in enumerate(folds)
+    ]
+    out = []
+    for (horizon, _), results in zip(ways, zip(*found, strict=True), strict=True):
+        seen = [one for result in results for one in result[0]]
+        out.append(Trial(horizon, float(np.mean(seen)), float(np.mean([r[1] for r in results]))))
+    return out
+
+
+def _on_fold(
+    fold: Fold,
+    ways: Sequence[tuple[int, float]],
+    sizes: Sequence[float],
+    rng: np.random.Generator,
+) -> list[tuple[list[bool], float]]:
+    """Which steps each way sees on a fold, and its surplus there."""
+    earlier, later = fold
+    fit, spread = _learn_rows(earlier)
+    tried = later[:_STREAMS]
+    faults = [list(steps(len(s), s.shape[1], sizes, _STEPS, _SEEN, rng)) for s in tried]
+    parts = [[with_step(s, fault, spread, rng) for fault in here]
+             for s, here in zip(tried, faults, strict=True)]  # fmt: skip
+    out = []
+    for horizon, shrinkage in ways:
+        score = _distance(fit(horizon, shrinkage))
         known = np.concatenate([_smoothed(score(s)) for s in earlier])
         raw = [score(s) for s in later]
         smooth = [_smoothed(values) for values in raw]
         usual = float(np.quantile(known, 1.0 - BUDGET))
         line = float(np.quantile(np.concatenate(smooth), 1.0 - BUDGET))
-        surplus.append(float(np.mean(np.concatenate(smooth) > usual)) / BUDGET)
-        for values, own, before in list(zip(later, raw, smooth, strict=True))[:_STREAMS]:
-            for fault in steps(len(values), values.shape[1], sizes, _STEPS, _SEEN, rng):
-                part = inject(values, fault, spread, rng)[fault.start : fault.end]
-                changed = np.concatenate([own[: fault.start][-60:], score(part)])
-                risen = _smoothed(changed)[-len(part) :]
-                seen.append(bool((risen > np.maximum(before[fault.start : fault.end], line)).any()))
-    return Trial(horizon, float(np.mean(seen)), float(np.mean(surplus)))
+        surplus = float(np.mean(np.concatenate(smooth) > usual)) / BUDGET
+        seen = []
+        for own, before, here, changed in zip(raw, smooth, faults, parts, strict=False):
+            for fault, part in zip(here, changed, strict=True):
+                risen = _smoothed(np.concatenate([own[: fault.start][-60:], score(part)]))
+                usually = np.maximum(before[fault.start : fault.end], line)
+                seen.append(bool((risen[-len(part) :] > usually).any()))
+        out.append((seen, surplus))
+    return out
 
 
-def fit_rows(
-    streams: list[Floats], horizon: int, shrinkage: float
-) -> tuple[Callable[[Floats], Floats], Floats]:
+def fit_rows(streams: list[Floats], horizon: int, shrinkage: float) -> tuple[Scoring, Floats]:
     """Return what turns readings (n, d) into decorrelated rows; and each feature's spread (d,).
 
     Parameters
@@ -182,25 +203,35 @@ def fit_rows(
     shrinkage
         Share of the identity in the correlation.
     """
+    fit, spread = _learn_rows(streams)
+    return fit(horizon, shrinkage), spread
+
+
+def _learn_rows(streams: list[Floats]) -> tuple[Callable[[int, float], Scoring], Floats]:
+    """Return :func:`fit_rows` by horizon and shrinkage: what both leave alone is learnt once."""
     pooled = np.concatenate(streams)
     spread = robust_spread(pooled)
     # a feature may stand still in all blocks but those it is tried on
     spread = np.maximum(spread, 1e-3 * pooled.std(axis=0) + 1e-12)
-    scale = np.hypot(spread, drift_per_reading(streams) * horizon)
     centre = np.median(pooled, axis=0)
+    drift = drift_per_reading(streams)
     together = step_correlation(streams)
-    mix = decorrelation((pooled - centre) / scale, spread / scale, together, shrinkage)
 
-    def rows(values: Floats) -> Floats:
-        out: Floats = np.clip((values - centre) / scale, -_FURTHEST, _FURTHEST)
-        return out if mix is None else out @ mix
+    def fit(horizon: int, shrinkage: float) -> Scoring:
+        scale = np.hypot(spread, drift * horizon)
+        scaled = np.concatenate([(s - centre) / scale for s in streams])
+        mix = decorrelation(scaled, spread / scale, together, shrinkage)
 
-    return rows, spread
+        def rows(values: Floats) -> Floats:
+            out: Floats = np.clip((values - centre) / scale, -_FURTHEST, _FURTHEST)
+            return out if mix is None else out @ mix
+
+        return rows
+
+    return fit, spread
 
 
-def fit_distance(
-    streams: list[Floats], horizon: int, shrinkage: float
-) -> tuple[Callable[[Floats], Floats], Floats]:
+def fit_distance(streams: list[Floats], horizon: int, shrinkage: float) -> tuple[Scoring, Floats]:
     """Squared distance of decorrelated readings, as a logarithm; and each feature's spread (d,).
 
     Parameters
@@ -209,12 +240,15 @@ def fit_distance(
         As of :func:`fit_rows`.
     """
     rows, spread = fit_rows(streams, horizon, shrinkage)
+    return _distance(rows), spread
 
+
+def _distance(rows: Scoring) -> Scoring:
     def score(values: Floats) -> Floats:
         out: Floats = np.log1p((rows(values) ** 2).mean(axis=1))
         return out
 
-    return score, spread
+    return score
 
 
 def _smoothed(values: Floats) -> Floats:

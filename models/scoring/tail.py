@@ -245,15 +245,13 @@ def _fit_gpd(excess: Floats, k_eff: float) -> tuple[float, float]:
     mean = float(excess.mean())
     best = (-math.inf, 0.0, mean)
     for xi in np.linspace(-0.2, 0.5, 29):
-        for beta in mean * (1.0 - xi) * np.linspace(0.7, 1.4, 15):
-            inside = 1.0 + xi * excess / beta
-            if inside.min() <= 0.0:
-                continue
-            if abs(xi) < 1e-9:
-                like = -math.log(beta) - mean / beta
-            else:
-                like = -math.log(beta) - (1.0 + 1.0 / xi) * float(np.log(inside).mean())
-            total = k_eff * like - 0.5 * (xi / SHAPE_PRIOR_SD) ** 2
+        betas = mean * (1.0 - xi) * np.linspace(0.7, 1.4, 15)
+        inside = 1.0 + xi * excess / betas[:, None]
+        within = inside.min(axis=1) > 0.0
+        logs = np.log(inside[within]).mean(axis=1)
+        for beta, log in zip(betas[within].tolist(), logs.tolist(), strict=True):
+            rest = mean / beta if abs(xi) < 1e-9 else (1.0 + 1.0 / xi) * log
+            total = k_eff * (-math.log(beta) - rest) - 0.5 * (xi / SHAPE_PRIOR_SD) ** 2
             if total > best[0]:
-                best = (total, float(xi), float(beta))
+                best = (total, float(xi), beta)
     return best[1], best[2]
