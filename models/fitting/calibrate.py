@@ -30,8 +30,6 @@ _MOST_GAIN = 10.0
 _ANCHOR = -1.3  # log10 of the probability at which smoothed and fast are made to agree
 #: Readings that part two clusters where the magnitude is partly a smoothed one.
 _APART = round(HALF_LIFE / 2)
-#: Weight of the newest reading in the swift magnitude: a half-life of 1.4 readings.
-SWIFTNESS: Final = 0.4
 #: Where the slow magnitude lies when it has no say: below all others.
 _NEVER: Final = -1e9
 _BURN_IN = 2_000
@@ -43,7 +41,7 @@ def calibrate(
     found: OutOfFold,
     how: AdaptationParams,
     slow: bool = True,
-    swiftness: float = SWIFTNESS,
+    swiftness: float = 1.0,
 ) -> dict[str, Calibration]:
     """Fit a calibration for every subset of detectors that can be present.
 
@@ -104,7 +102,7 @@ def fit_calibration(
     beside: list[Floats],
     how: AdaptationParams,
     slow: bool = True,
-    swiftness: float = SWIFTNESS,
+    swiftness: float = 1.0,
 ) -> Calibration:
     """Fit one subset's calibration: :func:`fit_fixed`, and its tail under adaptation.
 
@@ -123,7 +121,7 @@ def fit_fixed(
     series: list[Floats],
     beside: list[Floats],
     slow: bool = True,
-    swiftness: float = SWIFTNESS,
+    swiftness: float = 1.0,
 ) -> tuple[Calibration, list[Floats]]:
     """Fit one subset's calibration for tails that stay; and its fast magnitudes, (n_i,) each.
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from errors import TrainingError
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector, Progress
-from models.fitting.calibrate import SWIFTNESS
 from models.fitting.cleaning import Cleaned
 from models.fitting.cross_validation import Part, make_folds, training_parts
 from models.fitting.following import Following, a_little, judge_following
@@ -27,6 +26,7 @@ from models.fitting.scaling import (
     step_correlation,
 )
 from models.fitting.steadiness import forecast_surplus, judge_steadiness
+from models.fitting.swiftness import SWIFTNESSES, choose_swiftness
 from models.fitting.tolerance import Trial, choose_horizon, choose_shrinkage
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.baseline import IMPOSSIBLE, skipped_mean
@@ -89,12 +89,14 @@ class FitPlan:
         self.baseline = self._baseline(varied)
         self.steadiness = None
         self.forecast: float | None = None
+        swiftness = 1.0
+        self.swift_power: tuple[float, ...] = ()
         if self.drift_mode == "normal" and self.scales.kept:
-            self.steadiness = judge_steadiness(varied, self.horizon, self.shrinkage, options.seed)
+            decided = (varied, self.horizon, self.shrinkage)
+            swiftness, self.swift_power = choose_swiftness(*decided, options.seed)
+            self.steadiness = judge_steadiness(*decided, options.seed)
         self.lags = self._lags(varied)
         steady = self.steadiness is not None and self.steadiness.steady
-        # smoothing makes alarms last: where levels wander, in false ones, too
-        self.swiftness = SWIFTNESS if steady else 1.0
         self.slow = self.steadiness is None or self.steadiness.slow
         self.following: Following | None = None
         undecided = isinstance(options.adaptation, str) and not steady
@@ -102,6 +104,10 @@ class FitPlan:
             self.following = judge_following(
                 varied, self.horizon, self.shrinkage, self.slow, options.seed
             )
+        # smoothing makes alarms last: where levels wander and the slow magnitude follows them, in
+        # false ones, too
+        few = steady or (not self.slow and self._little())
+        self.swiftness = swiftness if few else 1.0
         self.adaptation = self._adaptation()
         # the first readings of each stream, for folds that hold these out
         self.first = [self._first(s) for s in streams] if self.baseline else []
@@ -185,8 +191,19 @@ class FitPlan:
             f" {'' if found.slow else 'not '}smoothed for ({found.surplus[0]:.1f} and"
             f" {found.surplus[1]:.1f} alarms on other readings where the budget allows one, without"
             f" and with it; {found.power[0]:.0%} and {found.power[1]:.0%} of small steps seen)",
+            *self._swift(),
             *self._follows(),
             *self._forecast(),
+        ]
+
+    def _swift(self) -> list[str]:
+        if not self.swift_power:
+            return []
+        halves = [f"{share:.1%}" for share in self.swift_power]
+        return [
+            f"the newest reading weighs {self.swiftness:.2f}: of the readings of faults of 1"
+            f" to 100 readings {', '.join(halves)} were seen with"
+            f" {', '.join(f'{weight:.2f}' for weight in SWIFTNESSES)}"
         ]
 
     def _follows(self) -> list[str]:

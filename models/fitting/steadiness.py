@@ -5,7 +5,8 @@ over some twenty readings sees weak faults that last. Where levels hold both onl
 follows is partly faults, and the smoothed magnitude rings on after what was brief. So both are
 tried on readings other than those fitted on: each stream's later blocks, and, where there are
 several streams, streams held out. A choice holds if it alarms there at no more than HOLDS budgets;
-of those that hold the one is taken that sees more of small steps; of none, the one that sees more.
+of those that hold the one is taken that sees more of small steps. Where none holds, the smoothed
+magnitude, which alarms more, is taken if it sees more by BEHIND.
 """
 
 from __future__ import annotations
@@ -19,9 +20,17 @@ from numpy.typing import NDArray
 
 from models.detectors.covariance import RobustCovariance
 from models.detectors.forecast import fit_forecast, forecast
-from models.fitting.calibrate import SWIFTNESS, ewma, smoothing
+from models.fitting.calibrate import ewma, smoothing
 from models.fitting.injection import steps, with_step
-from models.fitting.tolerance import BUDGET, HOLDS, Fold, fit_distance, fit_rows, later_blocks
+from models.fitting.tolerance import (
+    BEHIND,
+    BUDGET,
+    HOLDS,
+    Fold,
+    fit_distance,
+    fit_rows,
+    later_blocks,
+)
 from models.scoring.adaptation import CLIP
 from models.scoring.tail import fit_tail
 
@@ -31,6 +40,7 @@ _SIZES: Final = (0.5, 1.0, 2.0)  # standard deviations: what a large step brings
 _STEPS: Final = 20
 _LENGTH: Final = 100  # readings a weak fault lasts
 _STREAMS: Final = 5  # streams that steps are injected into
+_SWIFTNESS: Final = 0.4  # the slow magnitude is to see more than an average over some 1.4 readings
 _CLIP: Final = 10.0  # as the detector's
 _UNITS: Final = 3  # streams from which on some are held out
 _LEAST: Final = 100  # readings a held-out stream needs
@@ -76,8 +86,9 @@ def judge_steadiness(
             _try(fold, horizon, shrinkage, [seed, 9, k]) for k, fold in enumerate(_apart(long))
         ]
         surplus = np.maximum(surplus, np.mean(apart, axis=0)[1])
-    able = [k for k in (0, 1) if surplus[k] <= HOLDS] or [0, 1]
-    chosen = max(able, key=lambda k: power[k])
+    able = [k for k in (0, 1) if surplus[k] <= HOLDS]
+    more = int(power[1] >= power[0] + BEHIND)
+    chosen = max(able, key=lambda k: power[k]) if able else more
     return Steadiness(
         chosen == 1, bool(surplus[chosen] <= HOLDS),
         (float(power[0]), float(power[1])), (float(surplus[0]), float(surplus[1])),
@@ -136,11 +147,11 @@ def _try(fold: Fold, horizon: int, shrinkage: float, seed: list[int]) -> list[li
     score, spread = fit_distance(known, horizon, shrinkage)
     tail = fit_tail([score(s) for s in known])
     fast = [tail.decades(score(s)) for s in known]
-    swift = [ewma(f, f[0], SWIFTNESS) for f in fast]
+    swift = [ewma(f, f[0], _SWIFTNESS) for f in fast]
     median, shift, gain, _ = smoothing(fast, swift)
 
     def both(f: Floats) -> tuple[Floats, Floats]:
-        swift = ewma(f, median, SWIFTNESS)
+        swift = ewma(f, median, _SWIFTNESS)
         return swift, np.maximum(swift, shift + gain * ewma(np.minimum(f, CLIP), median))
 
     usual = [np.concatenate(parts) for parts in zip(*map(both, fast), strict=True)]

@@ -9,10 +9,11 @@ first was. The event is *persistent* from then on, and ends when the stream has 
 former level.
 
 How long a half is says the policy. The level has to lie LEAST_SHIFT standard deviations from where
-the stream was, and to move by MOST_DRIFT at most from one half to the other; the standard deviation
-is that of the stretch. What goes on growing, or only scatters more, has no level and goes on
-alarming; so does what comes on top of MOST_LEVELS. Distances are those of scaled, decorrelated
-rows. Nothing here depends on the budget, so the score does not either.
+the stream was, and to move by MOST_DRIFT at most from one half to the other, or by SAME of the way
+it has come: what went far and comes back by a hair's breadth an hour is at its new level. The
+standard deviation is that of the stretch. What goes on growing, or only scatters more, has no level
+and goes on alarming; so does what comes on top of MOST_LEVELS. Distances are those of scaled,
+decorrelated rows. Nothing here depends on the budget, so the score does not either.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ PERSISTENT_AFTER: Final = 1000
 #: Closer to a former level than this it is not known whether the stream has come back.
 LEAST_SHIFT: Final = 2.0
 MOST_DRIFT: Final = 1.0
+#: Share of a shift that its level may move by from one half to the other: what grows on evenly does
+#: so only after a hundred halves.
+SAME: Final = 0.01
 #: Levels a stream may settle at one upon the other, and features they may have: what a state holds
 #: in 4 KB.
 MOST_LEVELS: Final = 2
@@ -96,7 +100,7 @@ class Stretch:
         shift = mean - former
         length = float(np.linalg.norm(shift))
         noise = math.sqrt(max(scatter / count - float(moved @ moved), 0.0) / len(mean))
-        steady = abs(moved @ shift) <= MOST_DRIFT * noise * length
+        steady = abs(moved @ shift) <= max(MOST_DRIFT * noise, SAME * length) * length
         if not steady or length < LEAST_SHIFT * noise:
             return None
         return ((mean + before) / 2).astype(np.float32)

@@ -299,3 +299,22 @@ def test_twenty_pumps_each_with_a_shift_that_lasts_and_a_fault_on_top(pump: Mode
     assert np.mean(lasts) >= 0.95
     assert np.mean(own) >= 0.9
     assert np.mean(settled) < 0.01
+
+
+@pytest.mark.parametrize(("moves", "settles"), [(0.0, True), (0.005, True), (0.03, False)])
+def test_what_went_far_settles_though_it_comes_back_by_a_hairs_breadth(
+    moves: float, settles: bool
+) -> None:
+    """A level 300 sd off that moves by 1.5 sd an hour is a level; at 9 it is on its way."""
+    noise = np.random.default_rng(0).normal(0, 0.3, size=(AFTER, 3))
+    rows = noise + np.where(np.arange(AFTER) < AFTER // 2, 300.0, 300.0 * (1 - moves))[:, None]
+    stretch = Stretch()
+    levels = [stretch.take(row, True, AFTER // 2, np.zeros(3)) for row in rows]
+    assert all(level is None for level in levels[:-1])
+    assert (levels[-1] is not None) == settles
+
+
+def test_what_grows_evenly_never_settles() -> None:
+    stretch, half = Stretch(), AFTER // 2
+    rows = np.arange(1, 40 * half)[:, None] * np.full((1, 3), 0.01)
+    assert all(stretch.take(row, True, half, np.zeros(3)) is None for row in rows)
