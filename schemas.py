@@ -29,7 +29,7 @@ RESERVED_METADATA: Final = frozenset(
         "asset_criticality", "bundle_version", "caller", "degraded", "detection_id", "event",
         "explanation", "extrapolated", "group", "imputed", "incident", "insufficient_history",
         "late", "magnitude", "not_scored", "outside_limits", "restarted", "spread", "stood_still",
-        "stored", "suppressed", "unknown_features", "warming_up", "window",
+        "stored", "suppressed", "unknown_condition", "unknown_features", "warming_up", "window",
     }
 )  # fmt: skip
 

@@ -40,7 +40,7 @@ from training.cli.common import consoles, entry, policy_of, registry_of
 from training.cli.fit_arguments import add_fit_arguments, add_procedure_arguments, fit_options
 from training.cli.progress import ProgressDisplay
 from training.data.preparation import Prepared
-from training.data.sources import TrainingData
+from training.data.sources import TrainingData, with_conditions
 from training.fitting.parallel_fit import Result, Task
 from training.fitting.power import Power
 from training.pipeline import Fitted, Request, conclude
@@ -98,6 +98,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     }  # fmt: skip
     with spark_session("fleet.fit", arguments) as session, tempfile.TemporaryDirectory() as scratch:
         history = wide(session, arguments)
+        options = with_conditions(options, history.form.names)
         streams, groups, about = overview(history, by)
         for note in history.notes:
             err.print(f"note: {note}")

@@ -27,6 +27,7 @@ from models.feature_drift import make_profile, score_columns
 from models.fitting.burst_rates import Sample, fit_bursts
 from models.fitting.calibrate import calibrate, fast_magnitudes, scores
 from models.fitting.cleaning import clean
+from models.fitting.condition_fit import find_conditions, restate
 from models.fitting.cross_validation import (
     FEWEST_STREAMS,
     FoldResult,
@@ -108,10 +109,14 @@ def fit_model_set(
         options.imputed,
     )  # fmt: skip
     check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
+    told = find_conditions(clean_data.streams, clean_data.names, options.condition, options.seed)
+    clean_data.notes += told.notes
     if options.drift != "fault":
-        clean_data = without_faulty(clean_data, options.trim)
-    streams = check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
-    plan = FitPlan(streams, clean_data.timestamps, clean_data.names, options, clean_data)
+        clean_data = without_faulty(clean_data, options.trim, told.conditions)
+    received = check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
+    streams = restate(told.conditions, received)
+    plan = FitPlan(streams, clean_data.timestamps, clean_data.names, options, clean_data,
+                   told.conditions, told.least(received))  # fmt: skip
     if not plan.scales.kept:
         return _of_standing(plan, streams, began)
     folds = plan.folds()
@@ -126,6 +131,8 @@ def fit_model_set(
     calibrations = calibrate(options.models, magnitudes, plan.adaptation, plan.slow, plan.swiftness)
     cal = calibrations[subset_key(_in_order(options.models), False)]
     report = _report(plan, streams)
+    if told.figures:
+        report.figures["conditions"] = told.figures
     for trial in plan.trials:
         report.figures[f"horizon_{trial.horizon}"] = {
             "steps_seen": trial.power, "later_alarms_per_budget": trial.surplus,
@@ -148,7 +155,7 @@ def fit_model_set(
         elif not plan.fleet:
             report.notes.append(_PROMISED)
         bursts = fit_bursts(samples, plan.adaptation, plan.interval, streams_per_asset)
-    pooled = np.concatenate(streams)
+    pooled = np.concatenate(received)
     columns = {n: pooled[:, j] for j, n in enumerate(plan.names)}
     columns |= score_columns(scores(cal, magnitudes, plan.adaptation))
     profile = make_profile(columns)

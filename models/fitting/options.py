@@ -39,6 +39,8 @@ class FitOptions:
     baseline : "auto", or how many first readings make a stream's own baseline; 0: none.
     horizon : readings over which tolerated drift is carried on; 0: none is tolerated; "auto":
         decided on the data (:mod:`models.fitting.tolerance`).
+    condition : features whose values indicate operating conditions, each with its own normal;
+        "auto": found on the data (:mod:`models.fitting.condition_fit`), "none": one normal for all.
     decorrelate : whether features that follow one another are decorrelated.
     adaptation : "auto", or the step of the adaptive tail; 0: none.
     missing : readings that lack features: "refuse", "impute" (from those that are there, at most
@@ -59,6 +61,7 @@ class FitOptions:
     drift: str = "auto"
     baseline: str | int = "auto"
     horizon: str | int = "auto"
+    condition: str | Sequence[str] = "auto"
     decorrelate: bool = True
     adaptation: str | float = "auto"
     missing: str = "auto"

@@ -30,6 +30,7 @@ from models.fitting.swiftness import SWIFTNESSES, choose_swiftness
 from models.fitting.tolerance import Trial, choose_horizon, choose_shrinkage
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.baseline import IMPOSSIBLE, skipped_mean
+from models.scoring.conditions import Conditions
 from models.scoring.preprocessing import BASELINE_READINGS, Preprocessing
 from models.scoring.standing import Standing, fit_standing
 from models.scoring.stream_state import WIDEST_BASELINE
@@ -56,6 +57,8 @@ class FitPlan:
     names : d features
     options : FitOptions
     cleaned : what was left out of the streams before; None: nothing.
+    conditions : where the streams are as they would read in the usual one of these; None: one.
+    least : (d,) spread of what is constant in each of them but differs between them.
     """
 
     def __init__(
@@ -65,14 +68,17 @@ class FitPlan:
         names: Sequence[str],
         options: FitOptions,
         cleaned: Cleaned | None = None,
+        conditions: Conditions | None = None,
+        least: Floats | None = None,
     ) -> None:
         self.options = options
         self.cleaned = cleaned
+        self.conditions = conditions
         self.notes = cleaned.notes if cleaned else []
         self.names = tuple(names)
         self.lengths = [len(s) for s in streams]
         fate = "any other value is rare" if options.watch_still else "not used"
-        self.scales: Scales = fit_scales(streams, names, fate)
+        self.scales: Scales = fit_scales(streams, names, fate, least)
         self.standing = self._standing(streams)
         self.varied = varied = [s[:, self.scales.kept] for s in streams]
         self.together = step_correlation(varied) if self.scales.kept else np.zeros((0, 0))
@@ -340,6 +346,7 @@ class FitPlan:
             self.interval, "impute" if imputed else "refuse", imputed, limits, self.standing,
             cleaned.garbage.of(self.scales.kept) if cleaned else None,
             cleaned.nulls if cleaned else None,
+            self.conditions.of(self.scales.kept) if self.conditions else None,
         )  # fmt: skip
 
 

@@ -79,7 +79,12 @@ def robust_spread(values: Floats) -> Floats:
     return spread
 
 
-def fit_scales(streams: list[Floats], names: Sequence[str], fate: str = "not used") -> Scales:
+def fit_scales(
+    streams: list[Floats],
+    names: Sequence[str],
+    fate: str = "not used",
+    least: Floats | None = None,
+) -> Scales:
     """Centre, spread and drift of each feature; constant and nearly constant ones are dropped.
 
     Parameters
@@ -89,12 +94,16 @@ def fit_scales(streams: list[Floats], names: Sequence[str], fate: str = "not use
         Of the features.
     fate
         Ends the note on each feature dropped.
+    least : (d,)
+        Spread that a constant feature is given, so that it is kept; 0: it is dropped.
     """
     pooled = np.concatenate(streams)
     center = np.median(pooled, axis=0)
     spread = robust_spread(pooled)
     # by the middle of the values: a single huge one must not make all others look alike
     magnitude = np.maximum(np.quantile(np.abs(pooled), 0.5, axis=0), 1e-300)
+    if least is not None:
+        spread = np.where(spread > 1e-9 * magnitude, spread, least)
     notes, kept, dropped = [], [], []
     for j, name in enumerate(names):
         if spread[j] > 1e-9 * magnitude[j]:

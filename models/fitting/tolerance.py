@@ -27,7 +27,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fitting.injection import steps, with_step
+from models.fitting.injection import Fault, steps, with_step
 from models.fitting.scaling import (
     SHRINKAGE,
     decorrelation,
@@ -50,7 +50,7 @@ _BLOCKS: Final = 5
 _SIZES: Final = (3.0, 6.0)
 #: Shares of the identity in the correlation, and the steps that distinguish them.
 SHRINKAGES: Final = (0.1, 0.03, 0.01)
-_SMALL: Final = (0.5, 1.0, 2.0)
+SMALL: Final = (0.5, 1.0, 2.0)
 _STREAMS: Final = 5  # streams that steps are injected into
 _STEPS: Final = 20  # injected of each size in each block
 _SEEN: Final = 30  # readings within which a fault is to be seen
@@ -64,6 +64,8 @@ _MOST: Final = 5_000  # ... and is cut down to
 Scoring = Callable[[Floats], Floats]
 #: (streams to fit on, streams to try it on)
 Fold = tuple[list[Floats], list[Floats]]
+#: faults in a stream, each with the readings (k, d) that it changes
+Steps = list[tuple[Fault, Floats]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> 
     folds = later_blocks(streams)
     if not folds:
         return SHRINKAGES[0]
-    trials = _trials(folds, [(horizon, s) for s in SHRINKAGES], _SMALL, seed)
+    trials = _trials(folds, [(horizon, s) for s in SHRINKAGES], SMALL, seed)
     best = max(trial.power for trial in trials)
     return next(
         s for s, t in zip(SHRINKAGES, trials, strict=True) if t.power >= best - BEHIND / 2.0
@@ -167,29 +169,56 @@ def _on_fold(
     rng: np.random.Generator,
 ) -> list[tuple[list[bool], float]]:
     """Which steps each way sees on a fold, and its surplus there."""
-    earlier, later = fold
-    fit, spread = _learn_rows(earlier)
-    tried = later[:_STREAMS]
-    faults = [list(steps(len(s), s.shape[1], sizes, _STEPS, _SEEN, rng)) for s in tried]
-    parts = [[with_step(s, fault, spread, rng) for fault in here]
-             for s, here in zip(tried, faults, strict=True)]  # fmt: skip
+    fit, spread = _learn_rows(fold[0])
+    faulty = with_steps(fold[1], sizes, spread, rng)
+    return [seen_by(_distance(fit(*way)), fold, faulty) for way in ways]
+
+
+def with_steps(
+    streams: list[Floats], sizes: Sequence[float], spread: Floats, rng: np.random.Generator
+) -> list[Steps]:
+    """Return steps of each size in the first streams, and the readings that they change.
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+    sizes
+        Of the steps, in ``spread``.
+    spread : (d,)
+    rng
+    """
     out = []
-    for horizon, shrinkage in ways:
-        score = _distance(fit(horizon, shrinkage))
-        known = np.concatenate([_smoothed(score(s)) for s in earlier])
-        raw = [score(s) for s in later]
-        smooth = [_smoothed(values) for values in raw]
-        usual = float(np.quantile(known, 1.0 - BUDGET))
-        line = float(np.quantile(np.concatenate(smooth), 1.0 - BUDGET))
-        surplus = float(np.mean(np.concatenate(smooth) > usual)) / BUDGET
-        seen = []
-        for own, before, here, changed in zip(raw, smooth, faults, parts, strict=False):
-            for fault, part in zip(here, changed, strict=True):
-                risen = _smoothed(np.concatenate([own[: fault.start][-60:], score(part)]))
-                usually = np.maximum(before[fault.start : fault.end], line)
-                seen.append(bool((risen[-len(part) :] > usually).any()))
-        out.append((seen, surplus))
+    for stream in streams[:_STREAMS]:
+        faults = list(steps(len(stream), stream.shape[1], sizes, _STEPS, _SEEN, rng))
+        out.append([(fault, with_step(stream, fault, spread, rng)) for fault in faults])
     return out
+
+
+def seen_by(score: Scoring, fold: Fold, faulty: list[Steps]) -> tuple[list[bool], float]:
+    """Return which steps a score sees, and its alarm rate on the later readings, in budgets.
+
+    Parameters
+    ----------
+    score
+        Of readings (n, d), (n,).
+    fold
+        Readings that it was fitted on, and those to try it on.
+    faulty
+        Steps in the latter, by :func:`with_steps`.
+    """
+    known = np.concatenate([_smoothed(score(s)) for s in fold[0]])
+    raw = [score(s) for s in fold[1]]
+    smooth = [_smoothed(values) for values in raw]
+    usual = float(np.quantile(known, 1.0 - BUDGET))
+    line = float(np.quantile(np.concatenate(smooth), 1.0 - BUDGET))
+    surplus = float(np.mean(np.concatenate(smooth) > usual)) / BUDGET
+    seen = []
+    for own, before, changed in zip(raw, smooth, faulty, strict=False):
+        for fault, part in changed:
+            risen = _smoothed(np.concatenate([own[: fault.start][-60:], score(part)]))
+            usually = np.maximum(before[fault.start : fault.end], line)
+            seen.append(bool((risen[-len(part) :] > usually).any()))
+    return seen, surplus
 
 
 def fit_rows(streams: list[Floats], horizon: int, shrinkage: float) -> tuple[Scoring, Floats]:

@@ -25,8 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.fitting.cleaning import Cleaned
+from models.fitting.condition_fit import restate
 from models.fitting.scaling import SHRINKAGE, drift_is_fault, fit_scales, robust_spread
 from models.fitting.tolerance import fit_distance
+from models.scoring.conditions import Conditions
 from models.scoring.garbage import row_ranges
 from models.scoring.tail import SHAPE_PRIOR_SD
 
@@ -46,15 +48,22 @@ _STEADY: Final = 0.25  # of a feature's deviation that is there without what may
 _ROUNDS: Final = 8
 
 
-def without_faulty(data: Cleaned, most: float) -> Cleaned:
+def without_faulty(data: Cleaned, most: float, conditions: Conditions | None = None) -> Cleaned:
     """Return the training data without faults that nobody labelled, and a note on what they are.
 
     All of it for a fleet of short runs: units differ, and events there are units.
+
+    Parameters
+    ----------
+    data : without garbage, as received.
+    most : share of the readings that may be left out.
+    conditions : of operation; an event is one within its condition. None: there is one normal.
     """
-    kept = fit_scales(data.streams, data.names).kept
+    seen = restate(conditions, data.streams)
+    kept = fit_scales(seen, data.names).kept
     if not most or not kept or drift_is_fault(data.streams):
         return data
-    masks = faulty([s[:, kept] for s in data.streams], most)
+    masks = faulty([s[:, kept] for s in seen], most)
     gone = sum(int(mask.sum()) for mask in masks)
     if not gone:
         return data

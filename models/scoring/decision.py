@@ -233,6 +233,8 @@ class StreamScorer:
             metadata["imputed"] = reading.imputed
         if reading.unknown:
             metadata["unknown_features"] = reading.unknown
+        if reading.unfit:
+            metadata["unknown_condition"] = reading.unfit
         if reading.outside:
             metadata["outside_limits"] = reading.outside
         if reading.moved:
@@ -392,7 +394,10 @@ class StreamScorer:
                 x = stream.windows[window]
             inputs[name] = (self.scored.decades[name][at], x)
         level = pre.center if reading.warm else stream.state.normal(pre)
-        self.explainer.add(metadata, stream.raw[row], level, inputs)
+        if pre.conditions is not None:
+            metadata["explanation"]["condition"] = pre.conditions.described(reading.condition)
+        rows = (stream.raw[row], stream.received[row])
+        self.explainer.add(metadata, rows, level, inputs, reading.condition)
 
     def _in_order(self, reading: PreparedReading) -> bool:
         """Return whether a reading is one that a sensor measured, in operation and in order."""
@@ -405,7 +410,7 @@ class StreamScorer:
         """
         baseline = self.model_set.preprocessing.baseline
         out_of_order = reading.late or reading.suppressed is not None
-        return not (baseline or out_of_order or reading.imputed)
+        return not (baseline or out_of_order or reading.imputed or reading.unfit)
 
 
 def _name(metadata: dict[str, Any], entries: list[dict[str, Any]]) -> None:

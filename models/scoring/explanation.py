@@ -23,27 +23,30 @@ class Explainer:
 
     def __init__(self, pre: Preprocessing) -> None:
         self._pre = pre
-        self._targets: list[tuple[dict[str, Any], Floats, Floats]] = []
+        self._targets: list[tuple[dict[str, Any], Floats, Floats, Floats, int]] = []
         self._asked: dict[str, list[tuple[int, float, Floats]]] = {}
         self._order: list[str] = []
 
     def add(
         self,
         metadata: dict[str, Any],
-        row: Floats,
+        rows: tuple[Floats, Floats],
         level: Floats,
         inputs: dict[str, tuple[float, Floats]],
+        condition: int = 0,
     ) -> None:
         """Note one anomaly.
 
         Parameters
         ----------
         metadata : the result's, into which ``explanation`` will go.
-        row : (d,) values in their own units; ``level`` where the stream has been, likewise.
+        rows : (d,) values in their own units, as in the usual operating condition and as received.
+        level : (d,) where the stream has been, in the usual condition.
         inputs : each detector's decades, and its row (d,) or window (w, d), scaled.
+        condition : that the reading is in.
         """
         at = len(self._targets)
-        self._targets.append((metadata, row, level))
+        self._targets.append((metadata, *rows, level, condition))
         for name, (weight, x) in inputs.items():
             self._asked.setdefault(name, []).append((at, weight, x))
 
@@ -68,11 +71,13 @@ class Explainer:
     def _describe(self, shares: Floats) -> None:
         """Return the features by share; those not at fault decide what is expected of each."""
         pre = self._pre
-        rows = np.stack([row for _, row, _ in self._targets])
-        levels = np.stack([level for _, _, level in self._targets])
+        told, *arrays = zip(*self._targets, strict=True)
+        rows, received, levels = (np.stack(part) for part in arrays[:3])
         with np.errstate(over="ignore"):
             z = np.clip((rows - levels) / pre.scale, -FURTHEST, FURTHEST)
         normal = levels + pre.scale * expected(z, pre.mix, trustworthy(shares))
+        if pre.conditions is not None:
+            normal = pre.conditions.original(normal, np.array(arrays[3], np.intp))
         order = np.argsort(-shares, axis=1, kind="stable")[:, :MOST]
 
         def sorted_by_share(values: Floats) -> list[list[float]]:
@@ -81,9 +86,9 @@ class Explainer:
 
         listed = sorted_by_share(shares.round(6))
         rest = 1.0 - np.sum(listed, axis=1)
-        columns = (listed, sorted_by_share(rows), sorted_by_share(_short(normal)),
-                   sorted_by_share(_short(rows - normal)))  # fmt: skip
-        for at, (metadata, _, _) in enumerate(self._targets):
+        columns = (listed, sorted_by_share(received), sorted_by_share(_short(normal)),
+                   sorted_by_share(_short(received - normal)))  # fmt: skip
+        for at, metadata in enumerate(told):
             explanation = metadata["explanation"]
             explanation["features"] = [
                 {"feature": pre.names[j], "share": s, "value": v, "expected": e, "deviation": d}

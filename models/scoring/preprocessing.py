@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from errors import MissingFeatures
 from models.detectors.base import Array
 from models.scoring.conditional_mean import expected
+from models.scoring.conditions import Conditions
 from models.scoring.garbage import Garbage
 from models.scoring.standing import Standing
 
@@ -62,6 +63,8 @@ class Preprocessing:
     standing : what to make of it when one of ``ignored`` moves; None: nothing.
     garbage : values of ``names`` that no sensor measured; None: all are taken as measured.
     nulls : feature -> the codes that stood for "not measured" in training: as good as missing.
+    conditions : operating conditions of ``names``; all else here is about readings as they would
+        read in the usual one. None: there is one normal.
     """
 
     names: tuple[str, ...]
@@ -79,6 +82,7 @@ class Preprocessing:
     standing: Standing | None = None
     garbage: Garbage | None = None
     nulls: Mapping[str, tuple[float, ...]] | None = None
+    conditions: Conditions | None = None
     known: frozenset[str] = field(init=False, repr=False)
     _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)
 
@@ -129,11 +133,17 @@ class Preprocessing:
         if not absent:
             return [features[name] for name in self.names], absent
         here = np.array([name in features for name in self.names])
-        values = np.array([features.get(name, 0.0) for name in self.names], np.float64)
+        received = np.array([features.get(name, np.nan) for name in self.names], np.float64)
+        values, place = received, np.zeros(1, np.intp)
+        if self.conditions is not None:
+            place[0] = self.conditions.guess(received)
+            values = self.conditions.restated(received[None], place)[0]
         with np.errstate(over="ignore"):
             z = np.where(here, (values - self.center) / self.scale, 0.0)
         told = self.center + self.scale * expected(z[None], self.mix, here[None])[0]
-        return np.where(here, values, told).tolist(), absent
+        if self.conditions is not None:
+            told = self.conditions.original(told[None], place)[0]
+        return np.where(here, received, told).tolist(), absent
 
     def outside(self, features: Mapping[str, float]) -> list[str]:
         """Return the features whose value is physically impossible."""
@@ -174,6 +184,7 @@ class Preprocessing:
             "standing": None if self.standing is None else self.standing.to_dict(),
             "garbage": None if self.garbage is None else self.garbage.to_dict(),
             "nulls": {name: list(codes) for name, codes in (self.nulls or {}).items()},
+            "conditions": None if self.conditions is None else self.conditions.to_dict(),
         }
 
     @classmethod
@@ -182,7 +193,7 @@ class Preprocessing:
         mix = data.get("mix")
         limits = data.get("limits") or {}
         standing, garbage = data.get("standing"), data.get("garbage")
-        nulls = data.get("nulls") or {}
+        nulls, conditions = data.get("nulls") or {}, data.get("conditions")
         return cls(
             names=tuple(data["names"]),
             ignored=tuple(data.get("ignored") or ()),
@@ -199,4 +210,5 @@ class Preprocessing:
             standing=None if standing is None else Standing.from_dict(standing),
             garbage=None if garbage is None else Garbage.from_dict(garbage),
             nulls={name: tuple(codes) for name, codes in nulls.items()},
+            conditions=None if conditions is None else Conditions.from_dict(conditions),
         )

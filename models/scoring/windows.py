@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from errors import AnomalyError, InputError
 from models.scoring.baseline import IMPOSSIBLE
 from models.scoring.clock import Step
+from models.scoring.conditions import Conditions
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
 from models.scoring.suppression import MaintenanceWindow, OffCondition, Suppressor
@@ -78,9 +79,9 @@ class StreamWork:
 class PreparedReading:
     """What preparation found out about one reading."""
 
-    __slots__ = ("behind_s", "criticality", "ended", "error", "gap", "imputed", "late", "mark",
-                 "moved", "outside", "point", "restarted", "resumed", "suppressed", "unknown",
-                 "warm", "windowed")  # fmt: skip
+    __slots__ = ("behind_s", "condition", "criticality", "ended", "error", "gap", "imputed", "late",
+                 "mark", "moved", "outside", "point", "restarted", "resumed", "suppressed", "unfit",
+                 "unknown", "warm", "windowed")  # fmt: skip
 
     def __init__(self, point: Reading, criticality: str) -> None:
         self.point = point
@@ -98,6 +99,8 @@ class PreparedReading:
         self.windowed = False  # has a full window
         self.imputed: list[str] = []
         self.unknown: list[str] = []
+        self.condition = 0  # of operation, that it is in or nearest to
+        self.unfit: list[str] = []  # indicators of the condition that fit none
         self.outside: list[str] = []
         self.moved: dict[str, float] = {}  # decades of what stood still in training
 
@@ -108,15 +111,17 @@ class PreparedStream:
 
     ``rows`` (n, d) are the scaled readings that can be scored, in order, from the level on that
     each is nearest to, ``near`` (n,) which that is (:meth:`Settling.centred`); ``raw`` the same in
-    their own units; ``windows`` (m, w, d) those of the readings that are ``windowed``, in that
-    order. ``scaled`` (k + n, d) are ``rows`` as they were, behind the ``k`` of the window known
-    before, of which ``track`` knows the windows, the last m being these.
+    their own units, as in the usual operating condition, ``received`` as they came; ``windows``
+    (m, w, d) those of the readings that are ``windowed``, in that order. ``scaled`` (k + n, d) are
+    ``rows`` as they were, behind the ``k`` of the window known before, of which ``track`` knows the
+    windows, the last m being these.
     """
 
     work: StreamWork
     readings: list[PreparedReading]
     rows: Floats
     raw: Floats
+    received: Floats
     windows: Floats | None
     state: StreamState
     scaled: Floats
@@ -135,7 +140,7 @@ class PreparedStream:
         first = len(rows) - scored
         return replace(
             self, readings=readings, rows=rows[first:], raw=self.raw[len(self.raw) - scored :],
-            windows=windows,
+            received=self.received[len(self.received) - scored :], windows=windows,
             near=near and near[first:],
         )  # fmt: skip
 
@@ -227,9 +232,11 @@ def prepare(
     told = (_values(pre, state, reading) for reading in readings)
     values = past + [row for row in told if row is not None]
     size = (len(values), len(pre.names))
-    raw = np.fromiter(chain.from_iterable(values), np.float64, size[0] * size[1]).reshape(size)
+    received = np.fromiter(chain.from_iterable(values), np.float64, size[0] * size[1]).reshape(size)
+    usable = [r for r in readings if r.error is None]
     if pre.garbage is not None:
-        _mark_garbage(pre, [r for r in readings if r.error is None], raw[len(past) :])
+        _mark_garbage(pre, usable, received[len(past) :])
+    raw = received if pre.conditions is None else _restated(pre.conditions, usable, received)
     if work.state is None:
         _learn_past(pre, state, raw[: len(past)])
     track = WindowIndex(len(past), width)
@@ -245,7 +252,20 @@ def prepare(
         _suppress(suppressor, state, reading, late=step is Step.LATE)
         _place(pre, state, reading, track, at, raw[at], step)
         at += 1
-    return _assemble(pre, work, readings, raw, len(past), track, state)
+    return _assemble(pre, work, readings, (raw, received), len(past), track, state)
+
+
+def _restated(
+    conditions: Conditions, readings: Sequence[PreparedReading], received: Floats
+) -> Floats:
+    """Return rows (n, d) as in the usual condition; the last are those of the readings."""
+    at, off = conditions.place(received)
+    first = len(received) - len(readings)
+    for reading, place in zip(readings, at[first:].tolist(), strict=True):
+        reading.condition = place
+    for row, column in np.argwhere(off[first:]).tolist() if off.any() else ():
+        readings[row].unfit.append(conditions.indicators[column])
+    return conditions.restated(received, at)
 
 
 def _learn_past(pre: Preprocessing, state: StreamState, rows: Floats) -> None:
@@ -338,14 +358,15 @@ def _assemble(
     pre: Preprocessing,
     work: StreamWork,
     readings: list[PreparedReading],
-    raw: Floats,
+    values: tuple[Floats, Floats],
     held: int,
     track: WindowIndex,
     state: StreamState,
 ) -> PreparedStream:
-    scaled = pre.scaled(raw)
+    scaled = pre.scaled(values[0])
+    raw, received = (part[held:] for part in values)
     if state.settling.levels:
-        stream = PreparedStream(work, readings, scaled, raw[held:], None, state, scaled, track)
+        stream = PreparedStream(work, readings, scaled, raw, received, None, state, scaled, track)
         return stream.rest(0)
     windows, rows = track.cut(scaled), scaled[held:]
     if pre.baseline and state.settled:
@@ -358,7 +379,7 @@ def _assemble(
             windows = moved
         else:
             windows = np.where(own[:, None, None], moved, windows)
-    return PreparedStream(work, readings, rows, raw[held:], windows, state, scaled, track)
+    return PreparedStream(work, readings, rows, raw, received, windows, state, scaled, track)
 
 
 def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]]:

@@ -107,6 +107,11 @@ PARAMETERS: tuple[Parameter, ...] = (
         "readings tolerated drift is carried on for; 0: none is tolerated (auto)",
     ),
     Parameter(
+        "condition", None, "condition", str,
+        "features that indicate operating conditions, as op1,op2: each condition has its own"
+        " normal; auto: found on the data; none: one normal for all (auto)",
+    ),
+    Parameter(
         "watch-still", None, "watch_still", int,
         "1: it is rare when a feature moves that stood still in training; 0: not watched (1)",
     ),

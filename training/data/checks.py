@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.fitting.condition_fit import MOST_RANGES, ranges
 from models.scoring.garbage import row_ranges
 
 Floats = NDArray[np.float64]
@@ -244,21 +245,15 @@ def _levels(values: Floats, rows: Rows) -> list[Finding]:
 
 def _modes(values: Floats) -> list[Finding]:
     """Find two or more ranges with hardly anything between them."""
-    low, high = np.quantile(values, (0.01, 0.99))
-    if len(np.unique(values)) <= 20 or high <= low:
+    found = ranges(values)
+    if len(np.unique(values)) <= 20 or not 2 <= len(found) <= MOST_RANGES:
         return []
-    counts, edges = np.histogram(values, bins=40, range=(low, high))
-    full = np.flatnonzero(counts > 0.002 * len(values))
-    holes = np.diff(full)
-    if not len(holes) or holes.max() < 8:
-        return []
-    at = int(holes.argmax())
-    below, above = edges[full[at] + 1], edges[full[at + 1]]
-    share = float((values < below).mean())
-    if not 0.02 < share < 0.98:
-        return []
-    text = f"operating modes: {share:.0%} below {below:.4g}, the rest above {above:.4g}"
-    return [Finding(HIGH, "modes", text)]
+    shares = [float(((values >= low) & (values <= high)).mean()) for low, high in found]
+    each = ", ".join(
+        f"{share:.0%} in {low:.4g} to {high:.4g}"
+        for share, (low, high) in zip(shares, found, strict=True)
+    )
+    return [Finding(HIGH, "modes", f"operating modes: {each}")]
 
 
 def _span(seconds: float) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from datasets import FileFormat, Stream, StreamKey, files_of, load_files, names_in
 from errors import DatasetError, TrainingError
+from models.fitting.options import FitOptions
 from schemas import LookAlikes
 
 log = logging.getLogger(__name__)
@@ -233,10 +234,27 @@ def select(data: TrainingData, features: str | Sequence[str]) -> TrainingData:
     TrainingError
         A feature is not among the data's; it is named.
     """
-    try:
-        names = names_in(features, data.feature_names, "features")
-    except DatasetError as error:
-        raise TrainingError(error.message, field=error.field) from None
+    names = _chosen(features, data.feature_names, "features")
     at = [data.feature_names.index(name) for name in names]
     streams = [replace(s, values=s.values[:, at]) for s in data.streams]
     return replace(data, feature_names=names, streams=streams)
+
+
+def with_conditions(options: FitOptions, features: Sequence[str]) -> FitOptions:
+    """Return the options with the indicators of operating conditions as a list.
+
+    Raises
+    ------
+    TrainingError
+        One of them is not among the data's; it is named.
+    """
+    if options.condition in ("auto", "none"):
+        return options
+    return replace(options, condition=_chosen(options.condition, features, "condition"))
+
+
+def _chosen(given: str | Sequence[str], features: Sequence[str], option: str) -> list[str]:
+    try:
+        return names_in(given, features, option)
+    except DatasetError as error:
+        raise TrainingError(error.message, field=error.field) from None

@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 
 from datasets import Stream
 from models.detectors.base import Progress
+from models.fitting.condition_fit import restate
 from models.fitting.injection import Fault, inject
 from models.fitting.scaling import robust_spread
+from models.scoring.conditions import Conditions
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
@@ -327,7 +329,9 @@ class _Experiment:
             other = self._elsewhere(len(stream.values), point.at)
             self.donors.append(stream.values[other : other + SEEN])
             if point.stream not in self.deviation:
-                self.deviation[point.stream] = within(stream)
+                self.deviation[point.stream] = within(
+                    stream, names, model_set_of(stream).preprocessing.conditions
+                )
 
     def _elsewhere(self, n: int, at: int) -> int:
         """Draw another index of the stream, as far away as its length allows."""
@@ -397,13 +401,23 @@ class _Experiment:
                           run.window, run.readings[first:last])  # fmt: skip
 
 
-def within(stream: Stream) -> Floats:
+def within(stream: Stream, names: Sequence[str], conditions: Conditions | None = None) -> Floats:
     """Robust standard deviation of each feature (d,) over a stream's normal readings.
 
     From the median absolute deviation; where more than half of the values are the same, the
     winsorised one.
+
+    Parameters
+    ----------
+    stream : with the features ``names``.
+    names : (d,)
+    conditions : of operation, in the usual one of which the deviation is; None: there is one.
     """
     values = stream.values
+    if conditions is not None:
+        columns = [names.index(name) for name in conditions.names]
+        values = values.copy()
+        (values[:, columns],) = restate(conditions, [values[:, columns]])
     if stream.labels is not None and (stream.labels != 1).any():
         values = values[stream.labels != 1]
     out = np.zeros(values.shape[1])

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.detectors.base import LSTM_AUTOENCODER, Array, Detector
+from models.fitting.condition_fit import restate
 from models.scoring.model_set import ModelSet
 
 #: the one type skops wants named: index arrays that scikit-learn trusts
@@ -35,7 +36,7 @@ def scaled_rows(model_set: ModelSet, names: Sequence[str], values: Sequence[Arra
     at = [list(names).index(name) for name in pre.names]
     out: list[Array] = []
     for stream in values:
-        rows = pre.scaled(stream[:, at])
+        rows = pre.scaled(*restate(pre.conditions, [np.asarray(stream[:, at], np.float64)]))
         if pre.baseline:
             rows = rows - rows[: pre.baseline].mean(axis=0)
         out.append(rows)

@@ -11,7 +11,8 @@ import pytest
 
 from datasets import Stream
 from errors import DatasetError, TrainingError
-from training.data.sources import TrainingData, load_data
+from models.fitting.options import FitOptions
+from training.data.sources import TrainingData, load_data, with_conditions
 
 HEADER = "asset_id,sensor_id,timestamp,rms,temp"
 
@@ -169,3 +170,13 @@ def test_groups_by_a_column_of_a_file_whose_ids_are_floats(tmp_path: Path) -> No
     data = load_data(str(tmp_path / "x.parquet"), group_column="line")
     assert data.column == {("7", "1"): "1", ("8", None): "2"}
     assert data.feature_names == ["rms"]
+
+
+def test_features_that_tell_conditions_are_those_of_the_data() -> None:
+    names = ["op1", "Load, A", "rms"]
+    found = with_conditions(FitOptions(condition="Load, A,op1"), names)
+    assert found.condition == ["Load, A", "op1"]
+    for word in ("auto", "none"):
+        assert with_conditions(FitOptions(condition=word), names).condition == word
+    with pytest.raises(TrainingError, match=r"condition.*'op9'"):
+        with_conditions(FitOptions(condition="op1,op9"), names)

@@ -141,6 +141,6 @@ def test_the_deviation_is_robust_and_the_streams_own() -> None:
     (stream, _) = plant(2000)
     stream.values[100:120, 0] = 65535.0
     stream.values[:, 2] = np.arange(2000) % 50 == 0  # the same value nearly always
-    sd = within(stream)
+    sd = within(stream, NAMES)
     assert sd[:2] == pytest.approx([1.0, 1.0], rel=0.1)
     assert sd[2] > 0

@@ -1,0 +1,381 @@
+"""Find a group's operating conditions, by indicators out of the data or named by a person.
+
+A feature can be an indicator where its values lie in a few ranges with hardly anything between
+them. Ranges are conditions only where streams come back to each again and again, and not where one
+stream went there once: that is a fault, or a change for good. Of the features that can be, as few
+are taken as explain what can be explained of the others.
+
+Conditions found so are used where, on stretches that they were not fitted on, four fifths of the
+variance of at least a quarter of the other features lie between them (two of them are then four
+standard deviations apart), and the same small steps are seen at least as often as without, at a
+threshold that holds the budget there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.fitting.scaling import SHRINKAGE, robust_spread
+from models.fitting.tolerance import SMALL, Fold, Scoring, fit_distance, seen_by, with_steps
+from models.scoring.conditions import Conditions
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.intp]
+
+#: A hole between two ranges: so many of the bins, each of the hundredth part of a feature's middle
+#: 90 %, that hold at most a thousandth of the readings each.
+_HOLE: Final = 5
+_SPARSE: Final = 1e-3
+_SHARE: Final = 0.01  # of the readings that a range or condition holds at least
+_LEAST: Final = 20  # readings, likewise
+MOST_RANGES: Final = 12  # ranges of a feature, and conditions, that are found
+_MOST_NAMED: Final = 64  # distinct values of a named feature that each are a range
+_KNOWN: Final = 0.9  # share of the readings that is in a condition
+_RETURNS: Final = 5  # times that streams enter a condition, and leave it
+_PIECES: Final = 5  # of a stream, or streams, half of which are to know a condition ...
+_MANY: Final = 10  # ... or so many
+_TELLS: Final = 0.05  # of the others' variance that one more feature has to explain
+_EXPLAINED: Final = 0.8  # of a feature's variance that lies between conditions ...
+_FOLLOW: Final = 0.25  # ... of at least so many of the features
+_CONSTANT: Final = 0.01  # of its spread over all: that of a feature constant in each condition
+_PRIOR: Final = 20  # readings that the pooled spread counts as
+_ROWS: Final = 5_000  # readings that ranges are compared by
+_BLOCKS: Final = 10  # that a long stream is cut into, every other one to be tried on
+_SHORTEST: Final = 40  # readings of a block
+
+
+@dataclass(slots=True)
+class Found:
+    """What was found: ``conditions`` None for one normal; ``notes`` for people."""
+
+    conditions: Conditions | None = None
+    notes: list[str] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def least(self, streams: Sequence[Floats]) -> Floats | None:
+        """Return the spread (d,) of what is constant in each condition but differs between them."""
+        if self.conditions is None:
+            return None
+        return _CONSTANT * robust_spread(np.concatenate(streams))
+
+
+def find_conditions(
+    streams: Sequence[Floats], names: Sequence[str], asked: str | Sequence[str], seed: int = 0
+) -> Found:
+    """Find the operating conditions of streams.
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+    names : (d,)
+    asked : "auto": found on the data; "none": there is one normal; else the names of indicators, of
+        which the group may lack some.
+    seed : of the steps injected.
+    """
+    if asked == "none":
+        return Found()
+    if asked != "auto":
+        return _named(streams, names, asked.split(",") if isinstance(asked, str) else asked)
+    made = _search(streams, names)
+    folds = _halves(streams) if made is not None else []
+    if made is None or not folds:
+        return Found()
+    return _judged(made, streams, folds, seed)
+
+
+def restate(conditions: Conditions | None, streams: Sequence[Floats]) -> list[Floats]:
+    """Return streams (n_i, d) as they would read in the usual condition."""
+    if conditions is None:
+        return list(streams)
+    return [conditions.restated(s, conditions.place(s)[0]) for s in streams]
+
+
+def ranges(values: Floats) -> Floats:
+    """Return the ranges (k, 2) that values (n,) lie in, with hardly anything between them."""
+    low, high = np.quantile(values, (0.05, 0.95))
+    if high <= low:
+        low, high = float(values.min()), float(values.max())
+    if high <= low:
+        return np.array([[low, high]])
+    width = (high - low) / 100.0
+    place = np.clip((values - low) / width, -200.0, 300.0).astype(np.int64) + 200
+    counts = np.bincount(place, minlength=501)
+    full = np.flatnonzero(counts > _SPARSE * len(values))
+    if not len(full):
+        return np.zeros((0, 2))
+    found = []
+    for bins in np.split(full, np.flatnonzero(np.diff(full) > _HOLE) + 1):
+        inside = values[(place >= bins[0]) & (place <= bins[-1])]
+        if len(inside) >= max(_SHARE * len(values), _LEAST):
+            found.append((inside.min(), inside.max()))
+    return np.array(found).reshape(-1, 2)
+
+
+def _named(streams: Sequence[Floats], names: Sequence[str], asked: Sequence[str]) -> Found:
+    found = Found()
+    pooled = np.concatenate(streams)
+    chosen: dict[int, Floats] = {}
+    for name in asked:
+        if name not in names:
+            found.notes.append(f"condition {name}: no feature of these streams, not used")
+            continue
+        column = pooled[:, list(names).index(name)]
+        each = ranges(column)
+        if len(each) < 2:
+            distinct = np.unique(column)
+            each = np.stack([distinct, distinct], axis=1)
+        if not 2 <= len(each) <= _MOST_NAMED:
+            kind = "constant" if len(each) == 1 else "without steps"
+            found.notes.append(f"condition {name}: {kind}, it distinguishes no conditions")
+            continue
+        chosen[list(names).index(name)] = each
+    labels, boxes = _joint(pooled, chosen)
+    keep = [k for k in range(len(boxes)) if (labels == k).sum() >= _LEAST]
+    if len(keep) < 2:
+        if chosen:
+            found.notes.append("condition: all readings are in one, there is one normal")
+        return found
+    found.conditions = _fit(streams, names, list(chosen), np.array(boxes)[keep])
+    _say(found, streams)
+    return found
+
+
+def _search(streams: Sequence[Floats], names: Sequence[str]) -> Conditions | None:
+    """Return the conditions by as few indicators as possible; None: there are none."""
+    pooled = np.concatenate(streams)
+    each = [ranges(column) for column in pooled.T]
+    can = {j: found for j, found in enumerate(each) if 2 <= len(found) <= MOST_RANGES}
+    edges = np.cumsum([len(s) for s in streams])[:-1]
+    some = np.sort(np.random.default_rng(0).permutation(len(pooled))[:_ROWS])
+    chosen: dict[int, Floats] = {}
+    boxes: list[Floats] = []
+    left = 1.0
+    while can:
+        tried = []
+        for j, found in can.items():
+            labels, made = _joint(pooled, {**chosen, j: found})
+            keep = _visited(np.split(labels, edges), len(made))
+            known = np.isin(labels, keep)
+            splits = max(len(boxes), 1) < len(keep) <= MOST_RANGES
+            if splits and known.mean() >= _KNOWN:
+                rows = some[known[some]]
+                others = [i for i in range(pooled.shape[1]) if i not in (*chosen, j)]
+                rest = _unexplained(pooled[rows][:, others], labels[rows])
+                tried.append((float(rest.mean()) if len(rest) else 1.0, j, [made[k] for k in keep]))
+        least = min((rest for rest, _, _ in tried), default=1.0)
+        if least > left - _TELLS:
+            break
+        left, j, boxes = next(one for one in tried if one[0] <= least + _TELLS / 5.0)
+        chosen[j] = can.pop(j)
+    return _fit(streams, names, list(chosen), np.array(boxes)) if chosen else None
+
+
+def _joint(pooled: Floats, chosen: dict[int, Floats]) -> tuple[Labels, list[Floats]]:
+    """Return which combination of ranges each reading (n,) is in, -1: none; and each, (c, 2)."""
+    if not chosen:
+        return np.full(len(pooled), -1), []
+    codes = np.stack([_range_of(pooled[:, j], each) for j, each in chosen.items()], axis=1)
+    inside = (codes >= 0).all(axis=1)
+    shape = tuple(len(each) for each in chosen.values())
+    keys, of = np.unique(np.ravel_multi_index(codes[inside].T, shape), return_inverse=True)
+    labels = np.full(len(pooled), -1)
+    labels[inside] = of
+    spans = list(zip(chosen.values(), np.unravel_index(keys, shape), strict=True))
+    return labels, [np.array([each[at[k]] for each, at in spans]) for k in range(len(keys))]
+
+
+def _range_of(values: Floats, each: Floats) -> Labels:
+    at = np.searchsorted(each[:, 0], values, side="right") - 1
+    return np.where((at >= 0) & (values <= each[at, 1]), at, -1)
+
+
+def _visited(labels: Sequence[Labels], count: int) -> list[int]:
+    """Return the conditions that streams come back to again and again."""
+    entered, left = np.zeros(count, int), np.zeros(count, int)
+    pieces: list[Labels] = []
+    for one in labels:
+        known = one[one >= 0]
+        changes = np.diff(known) != 0
+        entered += np.bincount(known[1:][changes], minlength=count)
+        left += np.bincount(known[:-1][changes], minlength=count)
+        pieces += [one] if len(labels) >= _PIECES else np.array_split(one, _PIECES)
+    here = np.sum([np.isin(np.arange(count), piece) for piece in pieces], axis=0)
+    every = np.concatenate(labels)
+    held = np.bincount(every[every >= 0], minlength=count)
+    enough = (held >= max(_SHARE * len(every), _LEAST)) & (here >= min(len(pieces) / 2, _MANY))
+    return np.flatnonzero(enough & (entered >= _RETURNS) & (left >= _RETURNS)).tolist()
+
+
+def _unexplained(values: Floats, labels: Labels) -> Floats:
+    """Return the share of each feature's variance (d,) that is left within conditions."""
+    total = robust_spread(values)
+    varied = total > 0
+    rest = np.array(values)
+    for k in np.unique(labels):
+        rest[labels == k] -= np.median(values[labels == k], axis=0)
+    return (robust_spread(rest)[varied] / total[varied]) ** 2
+
+
+def _fit(
+    streams: Sequence[Floats], names: Sequence[str], columns: list[int], boxes: Floats
+) -> Conditions:
+    """Fit centre and spread of each condition, whose ranges (k, c, 2) are known."""
+    low, high = _widened(boxes)
+    pooled = np.concatenate(streams)
+    d = pooled.shape[1]
+    draft = Conditions(
+        tuple(names), tuple(names[j] for j in columns), low, high,
+        np.zeros((len(boxes), d)), np.ones((len(boxes), d)), 0,
+    )  # fmt: skip
+    draft.center[:, columns] = boxes.mean(axis=2)
+    at, off = draft.place(pooled)
+    parts = [pooled[(at == k) & ~off.any(axis=1)] for k in range(len(boxes))]
+    return _of_parts(draft, parts)
+
+
+def _of_parts(draft: Conditions, parts: Sequence[Floats]) -> Conditions:
+    """Return conditions with centres and spreads of the readings (n_k, d) of each; some have any.
+
+    A spread of few readings is drawn to that of all, each less its centre.
+    """
+    counts = np.array([len(part) for part in parts], np.float64)[:, None]
+    there = counts[:, 0] > 0
+    center = draft.center.copy()
+    own = np.zeros(center.shape)
+    for k in np.flatnonzero(there).tolist():
+        center[k] = np.median(parts[k], axis=0)
+        own[k] = robust_spread(parts[k])
+    pooled = (counts * own**2).sum(axis=0) / counts.sum()
+    spread = np.sqrt((counts * own**2 + _PRIOR * pooled) / (counts + _PRIOR))
+    spread[:, pooled <= (1e-9 * np.abs(center).max(axis=0)) ** 2] = 1.0
+    usual = int(counts.argmax())
+    return replace(draft, center=center, spread=spread, usual=usual)
+
+
+def _widened(boxes: Floats) -> tuple[Floats, Floats]:
+    """Return what a feature lies between, (k, c) each: a range and a quarter of the next hole."""
+    low, high = boxes[:, :, 0].copy(), boxes[:, :, 1].copy()
+    for j in range(boxes.shape[1]):
+        each = np.unique(boxes[:, j], axis=0)
+        holes = each[1:, 0] - each[:-1, 1]
+        below = np.concatenate([holes[:1], holes]) / 4.0
+        above = np.concatenate([holes, holes[-1:]]) / 4.0
+        at = np.searchsorted(each[:, 0], boxes[:, j, 0])
+        if len(holes):
+            low[:, j] -= below[at]
+            high[:, j] += above[at]
+    return low, high
+
+
+def _halves(streams: Sequence[Floats]) -> list[Fold]:
+    """Return (stretches to fit on, stretches to try it on), twice; none where there is too little.
+
+    Blocks of long streams, or every other one of several short streams.
+    """
+    stretches = []
+    for stream in streams:
+        blocks = _BLOCKS if len(stream) >= _BLOCKS * _SHORTEST else 1
+        stretches += [part for part in np.array_split(stream, blocks) if len(part)]
+    if len(stretches) < 4:
+        return []
+    return [(stretches[::2], stretches[1::2]), (stretches[1::2], stretches[::2])]
+
+
+def _judged(made: Conditions, streams: Sequence[Floats], folds: list[Fold], seed: int) -> Found:
+    """Return the conditions if other readings bear them out."""
+    pooled = np.concatenate(streams)
+    moves = robust_spread(pooled) > 1e-9 * np.abs(np.median(pooled, axis=0))
+    varied: list[int] = np.flatnonzero(moves).tolist()
+    others = [j for j in varied if j not in made.columns]
+    left = []
+    for known, other in folds:
+        fresh = np.concatenate(other)
+        rest = fresh - _again(made, known).center[made.place(fresh)[0]]
+        total = np.maximum(robust_spread(fresh)[others], 1e-300)
+        left.append((robust_spread(rest)[others] / total) ** 2)
+    explained = 1.0 - np.mean(left, axis=0)
+    if not others or np.mean(explained >= _EXPLAINED) < _FOLLOW:
+        return Found()
+    unit = made.spread[made.usual]
+    kept: list[Fold] = [
+        ([s[:, varied] for s in known], [s[:, varied] for s in other]) for known, other in folds
+    ]
+    narrow, unit = made.of(varied), unit[varied]
+    without, power, surplus = _compared(narrow, kept, unit, seed)
+    if power < without:
+        return Found()
+    found = Found(made, figures={
+        "follow": float(np.mean(explained >= _EXPLAINED)), "steps_seen": power,
+        "steps_seen_without": without, "later_alarms_per_budget": surplus,
+    })  # fmt: skip
+    _say(found, streams)
+    found.notes.append(
+        f"conditions were found on the data (--condition none: one normal for all):"
+        f" {found.figures['follow']:.0%} of the features follow them, and on other readings"
+        f" {power:.0%} of small steps are seen, with one normal {without:.0%}"
+    )
+    return found
+
+
+def _compared(
+    made: Conditions, folds: list[Fold], unit: Floats, seed: int
+) -> tuple[float, float, float]:
+    """Return the shares of small steps seen without and with conditions, and their surplus.
+
+    Parameters
+    ----------
+    made
+        With these ranges; centres and spreads are those of a fold's first part.
+    folds
+        Of features that vary.
+    unit : (d,)
+        That steps are measured in.
+    seed
+    """
+    seen: list[list[bool]] = [[], []]
+    surplus = []
+    for number, (known, other) in enumerate(folds):
+        faulty = with_steps(other, SMALL, unit, np.random.default_rng([seed, number]))
+        own = _again(made, known)
+        for way, conditions in enumerate((None, own)):
+            score, _ = fit_distance(restate(conditions, known), 0, SHRINKAGE)
+            found, alarms = seen_by(partial(_score, score, conditions), (known, other), faulty)
+            seen[way] += found
+        surplus.append(alarms)
+    return float(np.mean(seen[0])), float(np.mean(seen[1])), float(np.mean(surplus))
+
+
+def _score(score: Scoring, conditions: Conditions | None, values: Floats) -> Floats:
+    return score(restate(conditions, [values])[0])
+
+
+def _again(made: Conditions, streams: Sequence[Floats]) -> Conditions:
+    """Return the same conditions fitted on other readings; centres stay where there are none."""
+    pooled = np.concatenate(streams)
+    at, off = made.place(pooled)
+    return _of_parts(made, [pooled[(at == k) & ~off.any(axis=1)] for k in range(len(made.low))])
+
+
+def _say(found: Found, streams: Sequence[Floats]) -> None:
+    made = found.conditions
+    assert made is not None  # noqa: S101
+    at, off = made.place(np.concatenate(streams))
+    unknown = float(off.any(axis=1).mean())
+    shares = np.bincount(at, minlength=len(made.low)) / len(at)
+    each = "; ".join(
+        f"{', '.join(f'{name} {value:.4g}' for name, value in made.described(k).items())}:"
+        f" {share:.0%}"
+        for k, share in enumerate(shares)
+    )
+    found.figures |= {"conditions": float(len(made.low)), "unknown": unknown}
+    found.notes.append(
+        f"{len(made.low)} operating conditions, distinguished by {', '.join(made.indicators)}, each"
+        f" with its own normal ({each}); {unknown:.1%} of the readings are in none of them and are"
+        " judged by the nearest"
+    )
