@@ -15,6 +15,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 export BENTOML_DO_NOT_TRACK = True
 export PYTHONPATH := $(CURDIR)
+# Else each of the demo's processes would compile anew all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint format settings coverage soak quality screenshots clean docs
