@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from models.scoring.calibration import Calibration
@@ -83,6 +83,13 @@ class AdaptationParams:
     most: float = 6.0
     furthest: float = 10.0
     start: int = 100
+    # the bounds' logarithms, which each reading asks for
+    log_least: float = field(init=False, repr=False, compare=False)
+    log_most: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "log_least", math.log(self.least))
+        object.__setattr__(self, "log_most", math.log(self.most))
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -239,10 +246,17 @@ class QuantileTracker:
         self._move(up, pace * stretch * (0.5 if u > cal.middle else -0.5), how)
 
     def _move(self, by: float, along: float, how: AdaptationParams) -> None:
-        self.log_stretch = min(max(self.log_stretch + by, math.log(how.least)), math.log(how.most))
+        # plain comparisons: min and max would take as long as all the rest of the step
+        stretch = self.log_stretch + by
+        if stretch < how.log_least:
+            stretch = how.log_least
+        self.log_stretch = stretch if stretch < how.log_most else how.log_most
         # an accepted shift may lie beyond the bound, and then only shrinks
-        most = max(how.furthest, self.offset)
-        self.offset = min(max(self.offset + along, 0.0), most)
+        most = how.furthest if how.furthest > self.offset else self.offset
+        offset = self.offset + along
+        if offset < 0.0:
+            offset = 0.0
+        self.offset = offset if offset < most else most
 
     def relative(self, m: float, cal: Calibration) -> float:
         """Return a magnitude as the tail sees it now: less the offset, over the stretch.
