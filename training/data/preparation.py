@@ -77,7 +77,8 @@ def prepare(
 
     What is held out is everything after one moment, the same for all streams, so that the
     fit never sees a time it is later judged on; streams whose times do not overlap are each cut
-    at the same share instead.
+    at the same share instead. The share is of the readings as they came: how a file writes a
+    missing value does not move the cut.
 
     Parameters
     ----------
@@ -104,10 +105,9 @@ def prepare(
     rows = sum(len(s.timestamps) for s in kept)
     if rows < MIN_ROWS:
         raise TrainingError(f"{what}: {rows} readings are too few, at least {MIN_ROWS} needed")
-    cut = [len(s.timestamps) for s in kept]
-    if holdout > 0 and rows * (1 - holdout) >= MIN_ROWS:
-        cut = _cut(kept, holdout)
-    elif holdout > 0:
+    cut = _cut(kept, streams, holdout)
+    if sum(cut) < MIN_ROWS:
+        cut = [len(s.timestamps) for s in kept]
         notes.append(f"{what}: too few readings to hold any out")
     kept, filled = impute_first(kept, cut, imputed(len(names)), what)
     notes += filled
@@ -260,11 +260,17 @@ def without_missing(
     return kept, [feature_names[j] for j in use], notes
 
 
-def _cut(streams: list[Stream], holdout: float) -> list[int]:
+def _cut(kept: list[Stream], streams: Sequence[Stream], holdout: float) -> list[int]:
+    """Return how many readings of each stream kept are older than the newest share of all."""
+    if holdout <= 0:
+        return [len(s.timestamps) for s in kept]
     starts = np.array([s.timestamps[0] for s in streams])
     ends = np.array([s.timestamps[-1] for s in streams])
+    times = [s.timestamps for s in streams]
     if starts.max() < ends.min():
-        times = np.concatenate([s.timestamps for s in streams])
-        moment = np.sort(times)[int(len(times) * (1 - holdout))]
-        return [int(np.searchsorted(s.timestamps, moment)) for s in streams]
-    return [int(len(s.timestamps) * (1 - holdout)) for s in streams]
+        times = [np.sort(np.concatenate(times))] * len(streams)
+    moments = {
+        (s.asset_id, s.sensor_id): own[int(len(own) * (1 - holdout))]
+        for s, own in zip(streams, times, strict=True)
+    }
+    return [int(np.searchsorted(s.timestamps, moments[s.asset_id, s.sensor_id])) for s in kept]

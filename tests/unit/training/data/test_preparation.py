@@ -34,6 +34,23 @@ def test_streams_of_different_times_are_each_cut() -> None:
     assert found.cut == [80, 40]
 
 
+def test_readings_that_are_left_out_do_not_move_the_cut() -> None:
+    values = noise(300)
+    values[:90, 1] = np.nan
+    found = prepare([stream(values), stream(noise(300), "Q")], ["a", "b"], holdout=0.5)
+    assert found.cut == [60, 150], "as where the same holes are written as -200"
+    apart = prepare([stream(values), stream(noise(300), "Q", later_s=999)], ["a", "b"], holdout=0.5)
+    assert apart.cut == [60, 150]
+
+
+def test_all_is_trained_on_where_the_older_part_lacks_too_much() -> None:
+    values = noise(200)
+    values[:95, 1] = np.nan
+    found = prepare([stream(values)], ["a", "b"], holdout=0.5)
+    assert found.cut == [105]
+    assert found.notes[-1] == "data: too few readings to hold any out"
+
+
 def test_a_reading_that_lacks_a_value_is_left_out_with_a_note() -> None:
     values = noise(100)
     values[3, 1] = np.nan
