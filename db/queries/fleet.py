@@ -15,12 +15,13 @@ STATES: Final = ("anomaly", "maintenance", "off", "warming_up", "normal")
 #: Assets that are listed at most.
 MOST_ASSETS: Final = 5000
 
+#: Room for the aggregates of 1,000 assets by 50 steps (12 MB). With the usual 4 MB the server sorts
+#: the rows instead, their metadata with them: 3.8 s instead of 1.6 s for 1.44 million readings.
+_ROOM = text("SET LOCAL work_mem = '64MB'")
 _CELLS = text(f"""
     SELECT asset_id,
-           CAST(floor(extract(epoch FROM timestamp - CAST(:origin AS timestamptz)) / :step)
-                AS integer) AS cell,
+           date_bin(make_interval(secs => :step), timestamp, CAST(:start AS timestamptz)) AS begins,
            max(final_score) AS score,
-           count(*) AS readings,
            count(*) FILTER (WHERE is_anomaly AND NOT metadata ? 'suppressed') AS anomalies,
            max(final_score) FILTER (WHERE is_anomaly AND NOT metadata ? 'suppressed') AS alarming,
            bool_or(metadata -> 'suppressed' ->> 'by' = 'maintenance') AS maintenance,
@@ -76,13 +77,15 @@ def fleet_cells(
         Seconds of one step; the first begins at ``start``.
     """
     found: dict[str, dict[int, Cell]] = {}
-    values = {"origin": start, "step": step_s, "start": start, "end": end}
+    values = {"step": step_s, "start": start, "end": end}
+    connection.execute(_ROOM)
     for part in walk(connection, slices(connection, start, end)):
         for row in connection.execute(_CELLS, {**values, **part.values()}):
             cells = found.setdefault(row.asset_id, {})
-            cell = Cell(row.cell, row.score, _state(row), row.alarming)
-            before = cells.get(row.cell)  # a step that two slices share
-            cells[row.cell] = cell if before is None else _worse(before, cell)
+            at = int((row.begins - start).total_seconds()) // step_s
+            cell = Cell(at, row.score, _state(row), row.alarming)
+            before = cells.get(at)  # a step that two slices share
+            cells[at] = cell if before is None else _worse(before, cell)
     return {asset: [cells[at] for at in sorted(cells)] for asset, cells in sorted(found.items())}
 
 
