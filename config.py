@@ -62,7 +62,11 @@ class Settings(BaseSettings):
         description="header in which TRUSTED_PROXIES say who calls (X-Remote-User); empty: none",
     )
     trusted_proxies: str = Field(
-        "", description="addresses or networks whose PROXY_USER_HEADER is believed"
+        "",
+        description=(
+            "addresses or networks whose PROXY_USER_HEADER is believed, and whose"
+            " X-Forwarded-Proto: https makes the page's cookie Secure"
+        ),
     )
     service_workers: int = Field(1, ge=1, le=64, description="API worker processes")
     runner_mode: Literal["inprocess", "processes"] = Field(

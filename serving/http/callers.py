@@ -21,7 +21,7 @@ class Callers:
     header : str
         Where a trusted proxy says who it has let in; empty: nowhere.
     proxies : list of networks
-        Whose header is believed; from anybody else it is passed over.
+        Whose headers are believed; from anybody else they are passed over.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Callers:
         Raises
         ------
         SettingsError
-            An address cannot be read, or one setting is there without the other.
+            An address cannot be read, or the header is to be believed from nobody.
         """
         networks = []
         for one in filter(None, (part.strip() for part in proxies.split(","))):
@@ -45,10 +45,9 @@ class Callers:
                 networks.append(ipaddress.ip_network(one, strict=False))
             except ValueError as error:
                 raise SettingsError(f"TRUSTED_PROXIES: {error}", field="TRUSTED_PROXIES") from None
-        if bool(networks) != bool(header.strip()):
+        if header.strip() and not networks:
             raise SettingsError(
-                "PROXY_USER_HEADER: needs TRUSTED_PROXIES, and they need it",
-                field="PROXY_USER_HEADER",
+                "PROXY_USER_HEADER: needs TRUSTED_PROXIES", field="PROXY_USER_HEADER"
             )
         return cls(header.strip().lower(), networks)
 
@@ -73,6 +72,17 @@ class Callers:
                 f"who: this call is logged as {known!r}; leave {given!r:.80} out", field="who"
             )
         return str(known)
+
+    def is_secure(self, request: Request) -> bool:
+        """Return whether a request came over TLS, to the service or to a trusted proxy before it.
+
+        Of several values of ``X-Forwarded-Proto`` the last is the nearest proxy's own.
+        """
+        scheme = request.url.scheme
+        if self._trusts(request.scope.get("client")):
+            told = ",".join(request.headers.getlist("x-forwarded-proto"))
+            scheme = told.rpartition(",")[2].strip().lower() or scheme
+        return scheme == "https"
 
     def _named_by_proxy(self, request: Request) -> str | None:
         if not self._header or not self._trusts(request.scope.get("client")):

@@ -19,7 +19,7 @@ from serving.auth import Role
 from serving.http.bodies import printable, read_query
 from serving.page import words
 from serving.page.health_line import HealthLine
-from serving.page.sessions import Sessions, Visitor, keep
+from serving.page.sessions import Sessions, Visitor
 from serving.page.static_files import StaticFiles
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -89,7 +89,7 @@ class Pages:
             **content,
         )
         response = HTMLResponse(text.encode("utf-8", "replace"), status, headers=HEADERS)
-        keep(response, request, visitor.cookie)
+        self._sessions.keep(response, request, visitor.cookie)
         return response
 
     async def visitor(self, request: Request) -> Visitor:

@@ -126,6 +126,15 @@ class Sessions:
         content = {**self._fresh(), "name": check_name(name.strip(), "who")}
         return self._recognise(request, await self._signer(), content, "")
 
+    def keep(self, response: Response, request: Request, cookie: str | None) -> None:
+        """Have the browser keep the cookie, out of reach of scripts and other sites; "": none."""
+        if cookie is None or cookie == request.cookies.get(COOKIE):
+            return
+        response.set_cookie(
+            COOKIE, cookie, max_age=MAX_AGE_S if cookie else 0, path="/", httponly=True,
+            samesite="strict", secure=self._callers.is_secure(request),
+        )  # fmt: skip
+
     def _recognise(
         self, request: Request, signer: URLSafeSerializer, content: dict[str, Any], cookie: str
     ) -> Visitor:
@@ -157,16 +166,6 @@ class Sessions:
         return URLSafeSerializer(
             self._secret, salt="page", signer_kwargs={"digest_method": hashlib.sha256}
         )
-
-
-def keep(response: Response, request: Request, cookie: str | None) -> None:
-    """Have the browser keep the cookie, out of reach of scripts and other sites; "": forget it."""
-    if cookie is None or cookie == request.cookies.get(COOKIE):
-        return
-    response.set_cookie(
-        COOKIE, cookie, max_age=MAX_AGE_S if cookie else 0, path="/", httponly=True,
-        samesite="strict", secure=request.url.scheme == "https",
-    )  # fmt: skip
 
 
 def check_form(visitor: Visitor, token: str) -> None:

@@ -11,7 +11,7 @@ from errors import AnomalyError
 from serving.http.rest_app import Call
 from serving.page.forms import FormReader
 from serving.page.pages import SCREENS, Pages, given_query, go
-from serving.page.sessions import Sessions, keep
+from serving.page.sessions import Sessions
 from serving.page.static_files import StaticFiles
 
 HOME: Final = "/"
@@ -52,14 +52,14 @@ class SessionViews:
                 request, "login.html", error.status, after=after, problem=error.message
             )
         response = go(request, after)
-        keep(response, request, cookie)
+        self._sessions.keep(response, request, cookie)
         return response
 
     async def log_out(self, request: Request) -> Response:
         """Have the browser forget the session."""
         await self._forms.read(request, named=False)
         response = go(request, "/login")
-        keep(response, request, "")
+        self._sessions.keep(response, request, "")
         return response
 
     async def health(self, request: Request) -> Response:

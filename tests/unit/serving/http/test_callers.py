@@ -51,8 +51,29 @@ def test_a_name_that_cannot_be_is_refused(made: Request, given: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "proxies"), [("X-User", ""), ("", "10.0.0.1"), ("X-User", "proxy.example")]
+    ("header", "proxies"), [("X-User", ""), ("", "proxy.example"), ("X-User", "proxy.example")]
 )
 def test_half_a_setting_is_refused(header: str, proxies: str) -> None:
     with pytest.raises(SettingsError):
         Callers.parse(header, proxies)
+
+
+PROXY = Callers.parse("", "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("client", "scheme", "told", "secure"),
+    [
+        ("127.0.0.1", "http", ["https"], True), ("127.0.0.1", "http", ["http, HTTPS "], True),
+        ("127.0.0.1", "http", ["https", "http"], False), ("127.0.0.1", "https", ["http"], False),
+        ("127.0.0.1", "http", [], False), ("127.0.0.1", "https", [], True),
+        ("10.0.0.1", "http", ["https"], False), ("10.0.0.1", "https", ["http"], True),
+    ],
+)  # fmt: skip
+def test_only_a_trusted_proxy_says_that_it_was_called_over_tls(
+    client: str, scheme: str, told: list[str], secure: bool
+) -> None:
+    headers = [(b"x-forwarded-proto", one.encode()) for one in told]
+    scope = {"type": "http", "client": (client, 1), "headers": headers, "scheme": scheme,
+             "path": "/", "server": ("there", 80), "query_string": b""}  # fmt: skip
+    assert PROXY.is_secure(Request(scope)) is secure
