@@ -33,8 +33,10 @@ def shipped_codes() -> tuple[dict[str, str], ...]:
     return tuple(tomllib.loads(SHIPPED.read_text("utf-8"))["fault_code"])
 
 
-def fault_codes(connection: Connection) -> tuple[list[dict[str, Any]], bool]:
-    """Return the list in force, and whether it is the plant's own."""
+def fault_codes(connection: Connection, *, lock: bool = False) -> tuple[list[dict[str, Any]], bool]:
+    """Return the list in force, and whether it is the plant's own; ``lock`` it for a change."""
+    if lock:
+        connection.execute(_LOCK)
     own = [dict(row) for row in connection.execute(_LIST).mappings()]
     return (own, True) if own else ([dict(one) for one in shipped_codes()], False)
 

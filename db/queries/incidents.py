@@ -150,6 +150,28 @@ def get_log(
     return read_rows(connection, query, values)
 
 
+def newest_log(
+    connection: Connection, incident_id: UUID, *, limit: int, before_id: int | None = None
+) -> list[dict[str, Any]]:
+    """Return the newest entries of an incident's log, or of those before one; oldest first.
+
+    Parameters
+    ----------
+    connection : Connection
+    incident_id : UUID
+    limit : int
+    before_id : int, optional
+        The entry before which they are.
+    """
+    query = text("""
+        SELECT id, occurred_at, who, what, why, before, after FROM incident_log
+        WHERE incident_id = :incident AND id < COALESCE(:before, 9223372036854775807)
+        ORDER BY id DESC LIMIT :limit
+    """)
+    values = {"incident": incident_id, "before": before_id, "limit": limit}
+    return read_rows(connection, query, values)[::-1]
+
+
 _READINGS = text(f"""
     SELECT id, timestamp, final_score, p, threshold, is_anomaly, criticality, features, event_id,
         (SELECT jsonb_object_agg(one ->> 'feature', one -> 'expected')

@@ -55,12 +55,15 @@ _CONDITIONS = text("""
     SELECT group_name, feature, operator, value, hold_s, run_up_s, changed_at, changed_by
     FROM off_conditions ORDER BY id
 """)
+_LOCK_CONDITIONS = text("LOCK TABLE off_conditions IN SHARE ROW EXCLUSIVE MODE")
 _DROP_CONDITIONS = text("DELETE FROM off_conditions")
 _ADD_CONDITION = text("""
     INSERT INTO off_conditions
-        (group_name, feature, operator, value, hold_s, run_up_s, changed_by)
-    VALUES (:group_name, :feature, :operator, :value, :hold_s, :run_up_s, :who)
+        (group_name, feature, operator, value, hold_s, run_up_s, changed_at, changed_by)
+    VALUES (:group_name, :feature, :operator, :value, :hold_s, :run_up_s,
+            COALESCE(:changed_at, now()), :changed_by)
 """)
+_CONDITION: Final = ("group_name", "feature", "operator", "value", "hold_s", "run_up_s")
 _RESETS = text("""
     SELECT id, asset_id, sensor_id, requested_at FROM stream_resets
     WHERE CAST(:since AS timestamptz) IS NULL
@@ -154,15 +157,17 @@ def window_wire(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wire.items() if value is not None}
 
 
-def off_conditions(connection: Connection) -> list[dict[str, Any]]:
-    """Read the table of machine-off conditions, as rows."""
+def off_conditions(connection: Connection, *, lock: bool = False) -> list[dict[str, Any]]:
+    """Read the table of machine-off conditions, as rows; ``lock`` it until the transaction ends."""
+    if lock:
+        connection.execute(_LOCK_CONDITIONS)
     return read_rows(connection, _CONDITIONS)
 
 
 def put_off_conditions(
     connection: Connection, conditions: Sequence[Mapping[str, Any]], who: str
 ) -> None:
-    """Replace the table of machine-off conditions.
+    """Replace the table of machine-off conditions; one that stays is still its author's.
 
     Parameters
     ----------
@@ -170,11 +175,18 @@ def put_off_conditions(
     conditions : sequence of mapping
         ``group_name, feature, operator, value, hold_s, run_up_s`` of each; none empties the table.
     who : str
-        Noted with each.
+        Noted with each that is new.
     """
+    author = {_key(row): row for row in off_conditions(connection, lock=True)}
     connection.execute(_DROP_CONDITIONS)
-    if conditions:
-        connection.execute(_ADD_CONDITION, [{**one, "who": who} for one in conditions])
+    new = {"changed_at": None, "changed_by": who}
+    rows = [{**one, **(author.get(_key(one)) or new)} for one in conditions]
+    if rows:
+        connection.execute(_ADD_CONDITION, rows)
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _CONDITION)
 
 
 def condition_wire(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -129,11 +129,12 @@ class MaintenanceWindow:
     def upcoming(self, since: datetime, most: int) -> list[tuple[datetime, datetime]]:
         """Return its next spans (UTC) that are not over at ``since``, at most so many.
 
-        Of a rule only the two years after ``since`` are looked at: one that fits no day must end.
+        Of a rule only the two years after ``since``, or after its start where that is still to
+        come, are looked at: one that fits no day must end.
         """
         if self.rrule is None:
             return [(self.start, self.end)] if self.end > since else []
-        now = self._local(since)
+        now = self._local(max(since, self.start))
         spans = self._between(now - _DAY, now + _HORIZON)
         return list(islice((span for span in spans if span[1] > since), most))
 

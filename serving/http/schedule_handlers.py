@@ -41,7 +41,7 @@ from serving.requests.suppression_bodies import (
     StreamReset,
     WindowChange,
     WindowsQuery,
-    off_conditions,
+    off_condition_rows,
     window,
 )
 from serving.requests.wire import given, read_parameters
@@ -105,7 +105,7 @@ class ScheduleHandlers:
         changes = given(body, "who")
 
         def change(connection: Connection) -> dict[str, Any]:
-            before = _locked(connection, wanted, version)
+            before = locked_window(connection, wanted, version)
             values = columns(window({**window_fields(before), **changes}))
             row = change_window(connection, wanted, values, who)
             assert row is not None  # noqa: S101
@@ -122,7 +122,7 @@ class ScheduleHandlers:
         who = self.bodies.callers.name(request)
 
         def delete(connection: Connection) -> None:
-            _locked(connection, wanted, version)
+            locked_window(connection, wanted, version)
             delete_window(connection, wanted, who)
 
         await self.database.run(delete)
@@ -137,20 +137,7 @@ class ScheduleHandlers:
     async def put_off_conditions(self, request: Request) -> Response:
         """Replace the table of off conditions, or leave it if one is wrong."""
         body, who = await self.bodies.read(request, OffConditions)
-        rows = []
-        for place, one in enumerate(off_conditions(body.off_conditions)):
-            if one.group is None:
-                where = f"off_conditions[{place}].group"
-                raise InputError(f"{where}: is missing; whose machine is off?", field=where)
-            rows.append(
-                {"group_name": one.group, "feature": one.feature, "operator": one.operator,
-                 "value": one.value, "hold_s": one.hold_s, "run_up_s": one.run_up_s}
-            )  # fmt: skip
-        twice = {
-            tuple(row[k] for k in ("group_name", "feature", "operator", "value")) for row in rows
-        }
-        if len(twice) < len(rows):
-            raise InputError("off_conditions: one occurs twice", field="off_conditions")
+        rows = off_condition_rows(body.off_conditions)
 
         def put(connection: Connection) -> list[dict[str, Any]]:
             put_off_conditions(connection, rows, who)
@@ -174,7 +161,14 @@ class ScheduleHandlers:
         return JsonResponse({**row, "requested_at": row["requested_at"].isoformat()}, 202)
 
 
-def _locked(connection: Connection, wanted: UUID, version: int | None) -> dict[str, Any]:
+def locked_window(connection: Connection, wanted: UUID, version: int | None) -> dict[str, Any]:
+    """Return a window's row, locked until the transaction ends.
+
+    Raises
+    ------
+    NotFound, PreconditionFailed
+        There is none, or it has another version (None: any will do).
+    """
     found = get_window(connection, wanted, lock=True)
     if found is None:
         raise NotFound(f"no maintenance window {wanted}")

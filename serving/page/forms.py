@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from errors import InputError
+from errors import AnomalyError, InputError
 from serving.http.bodies import read_body
 from serving.http.callers import Callers
-from serving.page.pages import Pages
+from serving.page.pages import Pages, failed, message
 from serving.page.sessions import Visitor, check_form
 
 #: The largest form: 1,000 incidents and a note.
@@ -89,3 +90,13 @@ class FormReader:
             raise InputError("give your name first, for the log", field="who")
         who = self._callers.name(request, visitor.name if visitor.given else None)
         return Form(fields, visitor, who)
+
+    async def attempt(
+        self, request: Request, act: Callable[[Form], Awaitable[str]]
+    ) -> list[dict[str, str]]:
+        """Do what a form asks for; return what is said of it."""
+        form = await self.read(request)
+        try:
+            return [message("done", f"{await act(form)}, as {form.who}")]
+        except AnomalyError as error:
+            return [failed(error)]

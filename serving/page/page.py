@@ -25,6 +25,7 @@ from serving.page.views.incident_views import IncidentViews, incident_pages
 from serving.page.views.kpi_views import KpiViews, kpi_pages
 from serving.page.views.maintenance_views import MaintenanceViews, maintenance_pages
 from serving.page.views.model_views import ModelViews, model_pages
+from serving.page.views.plant_views import PlantViews, plant_pages
 from serving.page.views.session_views import SessionViews, session_pages
 from serving.swim_lanes import SwimLanes
 
@@ -71,6 +72,7 @@ def build(
         *fleet_pages(FleetViews(pages, parts.lanes)),
         *asset_pages(AssetViews(pages, forms, database)),
         *maintenance_pages(MaintenanceViews(pages, forms, database)),
+        *plant_pages(PlantViews(pages, forms, database)),
         *kpi_pages(kpis),
         *model_pages(models),
     ]

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from errors import AccessDenied, AnomalyError
+from errors import AccessDenied, AnomalyError, PreconditionFailed
 from models.detectors.base import MODEL_NAMES
 from schemas import CRITICALITIES
 from serving.auth import Role
@@ -38,6 +38,7 @@ SCREENS: Final = (
     ("/", "Incidents"),
     ("/fleet", "Fleet"),
     ("/maintenance", "Maintenance"),
+    ("/plant", "Plant"),
     ("/kpis", "Alarm KPIs"),
     ("/models", "Models"),
 )
@@ -68,7 +69,8 @@ class Pages:
         )  # fmt: skip
         self._environment.filters.update(
             figure=words.figure, wrong=words.what_is_wrong, stream=words.stream, ago=words.ago,
-            utc=words.utc, iso=words.iso, utc_field=words.utc_field,
+            utc=words.utc, iso=words.iso, utc_field=words.utc_field, off=words.when_off,
+            mark=words.mark,
             path=lambda text: quote(str(text), safe=""),
             query=lambda given: urlencode({k: v for k, v in given.items() if v}),
         )  # fmt: skip
@@ -140,6 +142,14 @@ def go(request: Request, where: str) -> Response:
 def message(kind: Literal["done", "failed"], text: str, about: str = "") -> dict[str, str]:
     """Return what a screen says above all else; ``about`` names the one of many that it is of."""
     return {"kind": kind, "text": text, "about": about}
+
+
+def failed(error: AnomalyError, about: str = "") -> dict[str, str]:
+    """Return what a screen says of an error; who comes second does not know of any If-Match."""
+    said = error.message
+    if isinstance(error, PreconditionFailed):
+        said = f"somebody was faster: {said.partition(': ')[2] or said}"
+    return message("failed", said, about)
 
 
 def given_query(request: Request) -> dict[str, str]:

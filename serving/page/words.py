@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -77,6 +78,22 @@ def what_is_wrong(incident: Mapping[str, Any]) -> str:
     if incident["kind"] == "sensor_fault":
         return f"outside the physical limits: {text}" if text else "outside the physical limits"
     return text or f"score {figure(incident['peak'].get('score'), 3)}, no feature stands out"
+
+
+def when_off(condition: Mapping[str, Any]) -> str:
+    """Say when machines are off: "machines of group PUMP, while current < 0.5 for 60 s"."""
+    said = "machines of group {group_name}, while {feature} {operator} ".format(**condition)
+    said += figure(condition["value"])
+    if condition["hold_s"]:
+        said += f" for {ago(condition['hold_s'])}"
+    if condition["run_up_s"]:
+        said += f", and {ago(condition['run_up_s'])} of run-up after it"
+    return said
+
+
+def mark(row: Mapping[str, Any]) -> str:
+    """Return what tells a row as it was shown from the same row changed since."""
+    return hashlib.sha256(repr(sorted(row.items())).encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def stream(row: Mapping[str, Any]) -> str:

@@ -112,6 +112,30 @@ def off_conditions(bodies: Iterable[Condition]) -> tuple[OffCondition, ...]:
     return _each("off_conditions", bodies, lambda body: OffCondition(**given(body)))
 
 
+def off_condition_row(body: Condition) -> dict[str, Any]:
+    """Return a condition as a row of its table.
+
+    Raises
+    ------
+    InputError
+        Names the field at fault and its value.
+    """
+    one = OffCondition(**given(body))
+    if one.group is None:
+        raise InputError("group: is missing; whose machine is off?", field="group")
+    return {"group_name": one.group, "feature": one.feature, "operator": one.operator,
+            "value": one.value, "hold_s": one.hold_s, "run_up_s": one.run_up_s}  # fmt: skip
+
+
+def off_condition_rows(bodies: Iterable[Condition]) -> list[dict[str, Any]]:
+    """Return the rows of the whole table; the error names the one at fault, its field and value."""
+    rows = list(_each("off_conditions", bodies, off_condition_row))
+    names = ("group_name", "feature", "operator", "value")
+    if len({tuple(row[name] for name in names) for row in rows}) < len(rows):
+        raise InputError("off_conditions: one occurs twice", field="off_conditions")
+    return rows
+
+
 def _each(name: str, bodies: Iterable[S], make: Callable[[S], T]) -> tuple[T, ...]:
     found = []
     for place, body in enumerate(bodies):

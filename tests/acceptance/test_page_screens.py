@@ -13,11 +13,23 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from db.session import make_engine, transaction
+from models.registry.base import CHALLENGER, CHAMPION, open_registry
 from tests.fixtures.browser import violations, visit
 from tests.fixtures.shown_plant import HOSTILE, ShownPlant
 from tests.integration.serving.test_incidents_api import make
 
-SCREENS = ("list", "all", "incident", "fleet", "asset", "maintenance", "kpis", "models", "login")
+SCREENS = (
+    "list",
+    "all",
+    "incident",
+    "fleet",
+    "asset",
+    "maintenance",
+    "plant",
+    "kpis",
+    "models",
+    "login",
+)
 #: Milliseconds to the first paint, and of a list of 10,000 incidents: the best of a few tries,
 #: since the machine may be busy with something else.
 FIRST_PAINT_MS = 1000
@@ -87,7 +99,7 @@ def test_hostile_names_notes_and_reasons_stay_text(
 ) -> None:
     assigned = next(one for one in busy_plant.incidents() if one["assignee"] == "BEN")
     with visit(browser, busy_plant.url) as page:
-        for path in (f"/incidents/{assigned['id']}", "/maintenance"):
+        for path in (f"/incidents/{assigned['id']}", "/maintenance", "/plant"):
             page.goto(path)
             expect(page.get_by_text(HOSTILE).first).to_be_visible()
             assert page.locator("img").count() == 0
@@ -231,3 +243,31 @@ def test_ten_thousand_incidents_are_listed_in_a_moment(busy_plant: ShownPlant) -
             if took[-1] < LIST_MS:
                 break
     assert min(took) < LIST_MS, took
+
+
+def test_a_challenger_is_promoted_and_rolled_back(browser: Browser, busy_plant: ShownPlant) -> None:
+    registry = open_registry(None, "anomaly-detection", busy_plant.service.var_dir)
+    before, challenger = registry.alias(CHAMPION), registry.alias(CHALLENGER)
+    with visit(browser, busy_plant.url) as page:
+        named(page)
+        page.goto("/models")
+        promote = page.get_by_role("button", name="Promote the challenger")
+        expect(promote).to_be_visible(timeout=20_000)
+        page.locator("#moves").get_by_label("because").fill("sees more")
+        promote.click()
+        said = f"Version {challenger} is champion, in place of {before}, as ANNA"
+        expect(page.locator(".message.done")).to_have_text(said)
+        assert registry.alias(CHAMPION) == challenger
+        busy_plant.service.until(lambda: in_force(busy_plant) == challenger)
+        page.goto("/models")
+        expect(page.locator("main")).to_contain_text(f"Bundle {challenger}")
+        page.get_by_role("button", name="Roll back").click()
+        said = f"Version {before} is champion, in place of {challenger}, as ANNA"
+        expect(page.locator(".message.done")).to_have_text(said)
+        assert registry.alias(CHAMPION) == before
+        busy_plant.service.until(lambda: in_force(busy_plant) == before)
+
+
+def in_force(plant: ShownPlant) -> str:
+    status = plant.api.get("/anomalies/status").json()
+    return str(status["bundle_version"])

@@ -14,14 +14,14 @@ from db.queries.fleet import asset_streams
 from db.queries.history import HistoryFilter, history
 from db.queries.incidents import IncidentFilter, incident_page, incident_readings
 from db.queries.schedules import request_reset, windows
-from errors import AnomalyError, InputError
+from errors import InputError
 from schemas import moved
 from serving.database import Database
 from serving.http.paths import path_asset
 from serving.http.rest_app import Call
 from serving.http.schedule_handlers import RECENT
 from serving.page.forms import Form, FormReader
-from serving.page.pages import Pages, given_query, message
+from serving.page.pages import Pages, given_query
 from serving.page.series import series
 from serving.page.views.maintenance_views import concerns
 from serving.requests.incident_bodies import AssetBody, read_span
@@ -58,12 +58,11 @@ class AssetViews:
     async def act(self, request: Request) -> Response:
         """Say how much it matters, or have its streams start anew."""
         asset = path_asset(request, "/assets/")
-        form = await self._forms.read(request)
-        try:
-            said = await self._database.run(lambda connection: _act(connection, asset, form))
-        except AnomalyError as error:
-            return await self._show(request, [message("failed", error.message)])
-        return await self._show(request, [message("done", f"{said}, as {form.who}")])
+        messages = await self._forms.attempt(
+            request,
+            lambda form: self._database.run(lambda connection: _act(connection, asset, form)),
+        )
+        return await self._show(request, messages)
 
     async def _show(self, request: Request, messages: list[dict[str, str]]) -> Response:
         asset, query = path_asset(request, "/assets/"), given_query(request)

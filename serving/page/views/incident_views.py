@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta, Struct
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,10 +19,10 @@ from db.incident_actions import Action, Outcome, perform
 from db.queries.incidents import (
     IncidentFilter,
     get_incident,
-    get_log,
     incident_counts,
     incident_page,
     incident_readings,
+    newest_log,
 )
 from errors import AnomalyError, InputError, NotFound, StorageUnavailable
 from schemas import moved
@@ -31,10 +32,10 @@ from serving.http.incident_handlers import csv_response
 from serving.http.paths import path_id
 from serving.http.rest_app import Call
 from serving.page.forms import Form, FormReader
-from serving.page.pages import Pages, given_query, message
+from serving.page.pages import Pages, failed, given_query, message
 from serving.page.series import incident_series
 from serving.requests.incident_bodies import BODIES, read_filters, read_if_match, read_token
-from serving.requests.wire import convert
+from serving.requests.wire import convert, read_parameters
 
 #: What is shown without being asked for: something is wrong, and nobody has looked.
 FIRST: Final = "open-unacknowledged"
@@ -42,12 +43,19 @@ EVERY: Final = "all"
 #: Verbs that the list offers for many at once.
 BULK: Final = ("acknowledge", "shelve")
 READINGS: Final = 2000
-LOG: Final = 500
+#: Entries of the log on one screen.
+LOG: Final = 200
 #: How far around an incident its neighbours on the asset are looked for.
 NEAR: Final = timedelta(hours=24)
 NEIGHBOURS: Final = 20
 SPANS: Final = {"1 hour": 3600, "8 hours": 28_800, "1 day": 86_400, "3 days": 259_200,
                 "7 days": 604_800}  # fmt: skip
+
+
+class LogPage(Struct, frozen=True):
+    """Which entries of an incident's log are shown: the newest before one, by its number."""
+
+    log_before: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
 
 class IncidentViews:
@@ -125,7 +133,7 @@ class IncidentViews:
                 lambda connection: _page(connection, filters, limit, cursor)
             )
         except InputError as error:
-            status, messages = error.status, [*messages, message("failed", error.message)]
+            status, messages = error.status, [*messages, failed(error)]
         except StorageUnavailable as error:
             status = error.status
         filters_given = {k: v for k, v in query.items() if k not in ("cursor", "limit")}
@@ -136,7 +144,11 @@ class IncidentViews:
 
     async def _show(self, request: Request, messages: list[dict[str, str]]) -> Response:
         wanted = path_id(request, "incident")
-        found = await self._database.run(lambda connection: _incident(connection, wanted))
+        query = {k: v for k, v in given_query(request).items() if k == "log_before"}
+        page = read_parameters(LogPage, query)
+        found = await self._database.run(
+            lambda connection: _incident(connection, wanted, page.log_before)
+        )
         return await self._pages.show(
             request, "incident.html", messages=messages, spans=self._spans, **found
         )
@@ -154,7 +166,7 @@ class IncidentViews:
                 )
             )  # fmt: skip
         except AnomalyError as error:
-            return [message("failed", error.message)]
+            return [failed(error)]
         messages = _outcome(action, outcome, len(targets))
         for row in outcome.feedback.values():  # what closing with a verdict changes
             effects = await self._database.run(partial(self._effects.of, row=row))
@@ -172,7 +184,7 @@ def _page(
     return {"rows": rows, "counts": counts, "exact": exact, "following": following}
 
 
-def _incident(connection: Connection, wanted: UUID) -> dict[str, Any]:
+def _incident(connection: Connection, wanted: UUID, log_before: int | None) -> dict[str, Any]:
     incident = get_incident(connection, wanted)
     if incident is None:
         raise NotFound(f"no incident {wanted}")
@@ -183,9 +195,11 @@ def _incident(connection: Connection, wanted: UUID) -> dict[str, Any]:
     )
     near, _ = incident_page(connection, around, limit=NEIGHBOURS + 1)
     readings = incident_readings(connection, incident, start=None, end=None, limit=READINGS)
+    log = newest_log(connection, wanted, limit=LOG + 1, before_id=log_before)
     return {
         "incident": incident,
-        "log": get_log(connection, wanted, limit=LOG),
+        "log": log[-LOG:],
+        "log_page": {"earlier": len(log) > LOG, "later": log_before is not None},
         "near": [one for one in near if one["id"] != wanted][:NEIGHBOURS],
         "series": incident_series(incident, readings),
         "fault_codes": fault_codes(connection)[0],
@@ -242,14 +256,8 @@ def _outcome(action: Action, outcome: Outcome, asked: int) -> list[dict[str, str
     elif not outcome.errors:
         messages.append(message("done", "Nothing to change: it was so already"))
     for one, error in outcome.errors.items():
-        messages.append(message("failed", _reason(error), _name(outcome.incidents.get(one))))
+        messages.append(failed(error, _name(outcome.incidents.get(one))))
     return messages
-
-
-def _reason(error: AnomalyError) -> str:
-    if error.code == "version_conflict":
-        return f"somebody was faster: {error.message.partition(': ')[2] or error.message}"
-    return error.message
 
 
 def _name(incident: dict[str, Any] | None) -> str:

@@ -1,7 +1,11 @@
-"""What is muted: maintenance windows with their next occurrences, shelved and suppressed ones."""
+"""What is muted: maintenance windows with their next occurrences, shelved and suppressed ones.
+
+One form plans, changes and previews windows; what was typed comes back with what is said of it.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -13,18 +17,18 @@ from starlette.responses import Response
 from db.queries.incidents import IncidentFilter, incident_page
 from db.queries.schedules import (
     add_window,
+    change_window,
     delete_window,
-    get_window,
-    off_conditions,
     window_fields,
     windows,
 )
-from errors import AnomalyError, InputError, NotFound, PreconditionFailed
+from errors import AnomalyError, InputError, NotFound
 from serving.database import Database
 from serving.http.rest_app import Call
-from serving.http.schedule_handlers import OCCURRENCES, RECENT, columns
+from serving.http.schedule_handlers import OCCURRENCES, RECENT, columns, locked_window
 from serving.page.forms import Form, FormReader
-from serving.page.pages import Pages, message
+from serving.page.pages import Pages, failed, message
+from serving.requests.incident_bodies import read_if_match
 from serving.requests.suppression_bodies import NewWindow, window
 from serving.requests.wire import convert, given
 
@@ -36,6 +40,17 @@ RULES: Final = {
     "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR": "Monday to Friday", "FREQ=MONTHLY": "every month",
 }  # fmt: skip
 _FIELDS: Final = ("asset_id", "sensor_id", "group", "start", "end", "time_zone", "reason")
+#: Fields of the form; ``id`` and ``version`` are of the window that is changed.
+_TYPED: Final = (*_FIELDS, "repeat", "rrule", "alarms", "training", "id", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What became of a form: what is said, what stays in it, and when its window would mute."""
+
+    says: str = ""
+    typed: dict[str, Any] = field(default_factory=dict)
+    preview: list[tuple[datetime, datetime]] | None = None
 
 
 class MaintenanceViews:
@@ -55,47 +70,31 @@ class MaintenanceViews:
 
     async def show(self, request: Request) -> Response:
         """Show what is muted."""
-        return await self._show(request, [], {}, None)
+        return await self._show(request, [], _Done())
 
     async def act(self, request: Request) -> Response:
-        """Preview or plan a window, or take one away."""
+        """Preview, plan or change a window, end it, or take it away."""
         form = await self._forms.read(request)
-        typed, preview, said = _typed(form), None, ""
         try:
-            if form.text("do") == "delete":
-                await self._database.run(lambda connection: _delete(connection, form))
-                said, typed = f"The window is taken away, as {form.who}", {}
-            else:
-                planned = window(_body(form))
-                preview = planned.upcoming(datetime.now(UTC), OCCURRENCES)
-                if form.text("do") == "add":
-                    values = columns(planned)
-                    await self._database.run(
-                        lambda connection: add_window(connection, values, form.who)
-                    )
-                    said, typed, preview = f"The window is planned, as {form.who}", {}, None
+            done = await self._database.run(lambda connection: _act(connection, form))
         except AnomalyError as error:
-            return await self._show(request, [message("failed", error.message)], typed, None)
-        done = [message("done", said)] if said else []
-        return await self._show(request, done, typed, preview)
+            return await self._show(request, [failed(error)], _Done(typed=_typed(form)))
+        said = [message("done", f"{done.says}, as {form.who}")] if done.says else []
+        return await self._show(request, said, done)
 
     async def _show(
-        self,
-        request: Request,
-        messages: list[dict[str, str]],
-        given: dict[str, str],
-        preview: list[tuple[datetime, datetime]] | None,
+        self, request: Request, messages: list[dict[str, str]], done: _Done
     ) -> Response:
         now = datetime.now(UTC)
-        content: dict[str, Any] = {"windows": [], "shelved": [], "suppressed": [], "off": []}
+        content: dict[str, Any] = {"windows": [], "shelved": [], "suppressed": []}
         status = 200
         try:
             content = await self._database.run(lambda connection: _muted(connection, now))
         except AnomalyError as error:
             status = error.status
         return await self._pages.show(
-            request, "maintenance.html", status, messages=messages, given=given,
-            preview=preview, rules=RULES, now=now, readable=status == 200, **content,
+            request, "maintenance.html", status, messages=messages, given=done.typed,
+            preview=done.preview, rules=RULES, readable=status == 200, **content,
         )  # fmt: skip
 
 
@@ -107,7 +106,6 @@ def _muted(connection: Connection, now: datetime) -> dict[str, Any]:
     }
     return {
         "windows": sorted(found, key=lambda one: (not one["on"], one["row"]["starts_at"])),
-        "off": off_conditions(connection),
         **listed,
     }
 
@@ -122,10 +120,49 @@ def _planned(row: dict[str, Any], now: datetime) -> dict[str, Any]:
     return {"row": row, "next": spans, "on": on, "refused": None}
 
 
-def _typed(form: Form) -> dict[str, str]:
+def _act(connection: Connection, form: Form) -> _Done:
+    """Do what a button asks for; any other value of ``do`` only previews."""
+    do = form.text("do")
+    row = locked_window(connection, *_named(form)) if form.text("id") else None
+    if row is not None and do in ("edit", "end", "delete"):
+        return _act_on_row(connection, form.who, row, do)
+    planned = window(_body(form))
+    if do == "add":
+        add_window(connection, columns(planned), form.who)
+        return _Done("The window is planned")
+    if do == "change" and row is not None:
+        change_window(connection, row["id"], columns(planned), form.who)
+        return _Done("The window is changed")
+    return _Done("", _typed(form), planned.upcoming(datetime.now(UTC), OCCURRENCES))
+
+
+def _act_on_row(connection: Connection, who: str, row: dict[str, Any], do: str) -> _Done:
+    fields = window_fields(row)
+    if do == "edit":
+        rule = "repeat" if fields.pop("rrule") in RULES else "rrule"
+        return _Done(typed={**fields, rule: row["rrule"], "id": row["id"],
+                            "version": row["version"]})  # fmt: skip
+    if do == "delete":
+        delete_window(connection, row["id"], who)
+        return _Done("The window is taken away: its readings count again, in training as well")
+    if row["rrule"] is not None:
+        raise InputError("end: a window that repeats is changed or taken away", field="end")
+    ended = window({**fields, "end": datetime.now(UTC)})
+    change_window(connection, row["id"], columns(ended), who)
+    return _Done("The window is ended: what went before stays muted")
+
+
+def _typed(form: Form) -> dict[str, Any]:
     """Return what was filled in, so that it need not be typed again."""
-    names = (*_FIELDS, "repeat", "rrule", "alarms", "training")
-    return {name: form.text(name) or "" for name in names} | {"filled": "yes"}
+    return {name: form.text(name) for name in _TYPED} if form.text("filled") else {}
+
+
+def _named(form: Form) -> tuple[UUID, int | None]:
+    """Return which window a form is about, and the version that was on the screen."""
+    try:
+        return UUID(form.text("id") or ""), read_if_match(form.text("version"))
+    except ValueError:
+        raise NotFound("no such maintenance window") from None
 
 
 def _body(form: Form) -> dict[str, Any]:
@@ -137,20 +174,6 @@ def _body(form: Form) -> dict[str, Any]:
     if not (body["alarms"] or body["training"]):
         raise InputError("alarms: the window has no effect at all", field="alarms")
     return found
-
-
-def _delete(connection: Connection, form: Form) -> None:
-    try:
-        wanted, version = UUID(form.text("id") or ""), int(form.text("version") or "0")
-    except ValueError:
-        raise NotFound("no such maintenance window") from None
-    found = get_window(connection, wanted, lock=True)
-    if found is None:
-        raise NotFound("this maintenance window was taken away by somebody else")
-    if found["version"] != version:
-        by = found["changed_by"] or found["created_by"]
-        raise PreconditionFailed(f"somebody was faster: {by} changed this window")
-    delete_window(connection, wanted, form.who)
 
 
 def maintenance_pages(views: MaintenanceViews) -> list[Call]:

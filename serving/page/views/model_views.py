@@ -15,8 +15,8 @@ from serving.database import Database
 from serving.drift_monitor import DriftMonitor
 from serving.http.model_handlers import Promotion
 from serving.http.rest_app import Call
-from serving.page.forms import FormReader
-from serving.page.pages import Pages, message
+from serving.page.forms import Form, FormReader
+from serving.page.pages import Pages
 from serving.requests.wire import convert
 
 JOBS: Final = 20
@@ -59,19 +59,16 @@ class ModelViews:
 
     async def act(self, request: Request) -> Response:
         """Promote a version, or go back to the one before."""
-        form = await self._forms.read(request)
-        try:
-            if form.text("do") == "roll_back":
-                done = await self._catalogue.roll_back()
-            else:
-                given = {name: form.text(name) for name in ("version", "why")}
-                body = convert(Promotion, given)
-                why = f"{form.who}: {body.why or 'no reason given'}"
-                done = await self._catalogue.promote(body.version, why)
-        except AnomalyError as error:
-            return await self._show(request, [message("failed", error.message)])
-        text = f"Version {done['champion']} is champion, in place of {done['previous'] or 'none'}"
-        return await self._show(request, [message("done", f"{text}, as {form.who}")])
+        return await self._show(request, await self._forms.attempt(request, self._act))
+
+    async def _act(self, form: Form) -> str:
+        if form.text("do") == "roll_back":
+            done = await self._catalogue.roll_back()
+        else:
+            body = convert(Promotion, {name: form.text(name) for name in ("version", "why")})
+            why = f"{form.who}: {body.why or 'no reason given'}"
+            done = await self._catalogue.promote(body.version, why)
+        return f"Version {done['champion']} is champion, in place of {done['previous'] or 'none'}"
 
     async def _show(self, request: Request, messages: list[dict[str, str]]) -> Response:
         found: dict[str, Any] = {"versions": [], "champion": None, "challenger": None}

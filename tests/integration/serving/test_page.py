@@ -14,7 +14,9 @@ import httpx
 import pytest
 from sqlalchemy import Engine, make_url, text
 
+from db.fault_codes import fault_codes, put_fault_codes
 from db.incident_tables import STATES
+from db.queries.schedules import off_conditions, put_off_conditions
 from db.session import make_engine, transaction
 from tests.fixtures.postgres import run_admin
 from tests.fixtures.service import MakeService, Service, free_port
@@ -74,6 +76,8 @@ def test_every_screen_keeps_other_origins_out(page: httpx.Client) -> None:
     assert answer.headers["content-security-policy"] == POLICY
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"
+    stranger = {"x-forwarded-proto": "https"}  # of nobody who is trusted
+    assert "; secure" not in httpx.get(page.base_url, headers=stranger).headers["set-cookie"]
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
@@ -284,6 +288,191 @@ def test_the_line_says_what_is_there(page: httpx.Client, stored: Engine) -> None
     assert "Model " in text
 
 
+# -- what is planned, and what the plant says of itself -------------------------------------------
+
+
+def hidden(page: httpx.Client, path: str, around: str, name: str) -> str:
+    """A hidden field of the form that follows a text on a screen."""
+    text = page.get(path).text
+    found = re.search(rf'name="{name}" value="([^"]*)"', text[text.index(around) :])
+    assert found is not None
+    return found[1]
+
+
+def test_a_window_is_changed_where_it_is_as_it_was_shown(page: httpx.Client) -> None:
+    who = {"form_token": named(page)}
+    reason = f"window {uuid4()}"
+    window = {"start": "2031-01-01T10:00", "end": "2031-01-01T12:00", "reason": reason,
+              "alarms": "yes", "rrule": "FREQ=WEEKLY;BYDAY=SU", "filled": "yes"}  # fmt: skip
+    assert "planned, as ANNA" in messages(
+        page.post("/maintenance", data=who | window | {"do": "add"})
+    )
+    one = {name: hidden(page, "/maintenance", reason, name) for name in ("id", "version")}
+    filled = page.post("/maintenance", data=who | one | {"do": "edit"}).text
+    assert "Change the window" in filled
+    assert 'value="2031-01-01T10:00:00"' in filled
+    assert 'name="rrule" value="FREQ=WEEKLY;BYDAY=SU"' in filled
+    assert re.search(r'name="training" value="yes">', filled)  # not ticked, as it was planned
+    shown = page.post("/maintenance", data=who | one | window | {"do": "preview"}).text
+    assert "Change the window" in shown
+    assert '<li><time datetime="2031-01-05T10' in shown
+    later = window | {"end": "2031-01-01T13:00", "rrule": "", "repeat": ""}
+    changed = page.post("/maintenance", data=who | one | later | {"do": "change"})
+    assert messages(changed) == "done The window is changed, as ANNA"
+    assert "2031-01-01 13:00:00 UTC" in changed.text
+    stale = page.post("/maintenance", data=who | one | later | {"do": "change"})
+    told = "failed somebody was faster: the window has version 2 by now, by ANNA"
+    assert messages(stale) == told
+    assert "2031-01-01T13:00" in stale.text  # what was typed is still there
+    for do in ("end", "delete"):
+        assert messages(page.post("/maintenance", data=who | one | {"do": do})) == told
+    now = {"version": "2"}
+    early = page.post("/maintenance", data=who | one | now | {"do": "end"})
+    assert "does not lie after the start" in messages(early)
+    gone = page.post("/maintenance", data=who | one | now | {"do": "delete"})
+    assert "taken away" in messages(gone)
+    assert reason not in gone.text
+    again = page.post("/maintenance", data=who | one | now | {"do": "edit"})
+    assert f"no maintenance window {one['id']}" in messages(again)
+
+
+def test_a_window_in_force_is_ended_and_one_that_repeats_is_not(page: httpx.Client) -> None:
+    who = {"form_token": named(page)}
+    for rule, said in (("", "done The window is ended"), ("FREQ=DAILY", "failed end: a window")):
+        reason = f"window {uuid4()}"
+        window = {"start": "2020-01-01T10:00", "end": "2020-12-01T12:00", "rrule": rule,
+                  "reason": reason, "alarms": "yes", "do": "add"}  # fmt: skip
+        if not rule:
+            window |= {"end": "2090-01-01T10:00"}
+        page.post("/maintenance", data=who | window)
+        one = {name: hidden(page, "/maintenance", reason, name) for name in ("id", "version")}
+        ended = page.post("/maintenance", data=who | one | {"do": "end"})
+        assert said in messages(ended)
+        if not rule:
+            assert "over" in ended.text[ended.text.index(reason) - 400 :]
+
+
+OFF = {"list": "off", "group_name": "default", "feature": "current", "operator": "<",
+       "value": "0.5", "hold_s": "60"}  # fmt: skip
+
+
+def test_off_conditions_are_tried_added_changed_and_removed(
+    page: httpx.Client, stored: Engine
+) -> None:
+    who = {"form_token": named(page)}
+    with transaction(stored) as connection:
+        put_off_conditions(connection, [], "TEST")
+    tried = page.post("/plant", data=who | OFF | {"do": "try"}).text
+    said = "machines of group default, while current &lt; 0.5 for 60 s"
+    assert f"It would say: {said}." in tried
+    assert "No condition is set" in tried
+    added = page.post("/plant", data=who | OFF | {"do": "keep"})
+    assert html.unescape(messages(added)) == f"done From now on: {html.unescape(said)}, as ANNA"
+    twice = page.post("/plant", data=who | OFF | {"do": "keep"})
+    assert "0.5 is on the list already" in messages(twice)
+    before = {"before": hidden(page, "/plant", said, "before")}
+    filled = page.post("/plant", data=who | before | {"list": "off", "do": "edit"}).text
+    assert 'name="value" value="0.5"' in filled
+    assert ">Change it<" in filled
+    changed = page.post("/plant", data=who | OFF | before | {"value": "0.7", "do": "keep"})
+    assert "current &lt; 0.7" in changed.text
+    assert "current &lt; 0.5" not in changed.text
+    for do in ("keep", "remove", "edit"):
+        stale = page.post("/plant", data=who | OFF | before | {"do": do})
+        assert "somebody was faster: this entry was changed" in messages(stale)
+    before = {"before": hidden(page, "/plant", "current &lt; 0.7", "before")}
+    assert "No longer" in messages(
+        page.post("/plant", data=who | before | {"list": "off", "do": "remove"})
+    )
+    with transaction(stored) as connection:
+        assert off_conditions(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "named_field"),
+    [
+        (OFF | {"value": "much"}, "value"), (OFF | {"value": "nan"}, "value"),
+        (OFF | {"value": ""}, "value"), (OFF | {"operator": "~"}, "operator"),
+        (OFF | {"group_name": ""}, "group"), (OFF | {"feature": "f" * 300}, "feature"),
+        (OFF | {"hold_s": "-1"}, "hold_s"), (OFF | {"run_up_s": "1e99"}, "run_up_s"),
+        ({"list": "codes", "code": "", "name": "x"}, "code"),
+        ({"list": "codes", "code": "X", "name": ""}, "name"),
+        ({"list": "codes", "code": "X", "name": "n", "action": "a" * 2001}, "action"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_entry_is_named_and_stays_typed(
+    page: httpx.Client, fields: dict[str, str], named_field: str
+) -> None:
+    answer = page.post("/plant", data=fields | {"do": "keep", "form_token": named(page)})
+    assert messages(answer).startswith(f"failed {named_field}: ")
+    typed = max(fields.values(), key=len)
+    assert html.escape(typed) in answer.text
+
+
+def test_fault_codes_become_the_plants_own_and_the_shipped_ones_come_back(
+    page: httpx.Client, stored: Engine
+) -> None:
+    who = {"form_token": named(page), "list": "codes"}
+    with transaction(stored) as connection:
+        put_fault_codes(connection, [], "TEST")
+    assert "the list that came with the program" in page.get("/plant").text
+    code = {"code": "LEAK", "name": HOSTILE, "action": "close the valve"}
+    added = page.post("/plant", data=who | code | {"do": "keep"})
+    assert "From now on: fault code LEAK" in messages(added)
+    assert "the plant's own list" in html.unescape(added.text)
+    assert "<img" not in added.text
+    assert "is on the list already" in messages(
+        page.post("/plant", data=who | code | {"do": "keep"})
+    )
+    before = {"before": hidden(page, "/plant", ">LEAK<", "before")}
+    renamed = {"code": "LEAK", "name": "A leak", "do": "keep"}
+    assert "LEAK, A leak" in messages(page.post("/plant", data=who | before | renamed))
+    assert "faster" in messages(page.post("/plant", data=who | before | {"do": "remove"}))
+    with transaction(stored) as connection:
+        codes, own = fault_codes(connection)
+    assert own
+    assert codes[-1] == {"code": "LEAK", "name": "A leak", "action": ""}
+    lines = "A1\tPump cavitates\tOpen the inlet\r\n\r\nB2; Belt slips\n"
+    replaced = page.post("/plant", data=who | {"lines": lines, "do": "replace"})
+    assert "these 2 fault codes" in messages(replaced)
+    with transaction(stored) as connection:
+        assert fault_codes(connection)[0] == [
+            {"code": "A1", "name": "Pump cavitates", "action": "Open the inlet"},
+            {"code": "B2", "name": "Belt slips", "action": ""},
+        ]
+    for lines, said in (
+        ("A;b\nA;c", "is there twice"), ("A", "fault_codes[0].name: is missing"), (" ", "lines"),
+    ):  # fmt: skip
+        wrong = page.post("/plant", data=who | {"lines": lines, "do": "replace"})
+        assert f"failed {said}" in messages(wrong) or said in messages(wrong)
+    shipped = page.post("/plant", data=who | {"do": "shipped"})
+    assert "BEARING" in shipped.text
+    with transaction(stored) as connection:
+        assert not fault_codes(connection)[1]
+
+
+def test_a_long_log_is_read_page_by_page(page: httpx.Client, stored: Engine) -> None:
+    [one] = make(stored)
+    with transaction(stored) as connection:
+        many = """
+            INSERT INTO incident_log
+                (incident_id, occurred_at, version, who, what, why, before, after)
+            SELECT :id, now(), 1, 'BEN', 'commented', 'remark ' || n, '{}', '{}'
+            FROM generate_series(1, 450) AS n
+        """
+        connection.execute(text(many), {"id": one})
+    seen: list[str] = []
+    path = f"/incidents/{one}"
+    while path:
+        shown = page.get(path).text
+        seen = re.findall(r"<bdi>remark (\d+)</bdi>", shown) + seen
+        link = re.search(r'href="([^"]+)#h-log">Earlier entries', shown)
+        assert ("The newest entries" in shown) == ("log_before" in path)
+        path = link[1] if link else ""
+    assert seen == [str(n) for n in range(1, 451)]
+    assert page.get(f"/incidents/{one}?log_before=x").status_code == 422
+
+
 # -- with access keys ---------------------------------------------------------------------------
 
 
@@ -358,8 +547,17 @@ def test_a_key_logs_in_under_its_name_and_role(closed: Service, closed_url: str)
 
 
 def test_a_session_ends_with_its_key(make_service: MakeService, database_url: str) -> None:
-    service = make_service(database_url, bundle=False, API_KEYS=",".join(KEYS))
+    service = make_service(
+        database_url, bundle=False, API_KEYS=",".join(KEYS), TRUSTED_PROXIES="127.0.0.1"
+    )
     with visit(service) as page:
+        # behind a proxy that ends TLS, no browser sends the cookie in the clear
+        service.until(lambda: page.get("/login").text.count("form_token") > 0)
+        page.cookies.clear()
+        over_tls = page.get("/login", headers={"x-forwarded-proto": "https"})
+        assert "; secure" in over_tls.headers["set-cookie"].lower()
+        page.cookies.clear()
+        assert "; secure" not in page.get("/login").headers["set-cookie"].lower()
         service.until(lambda: page.get("/login").text.count("form_token") > 0)
         log_in(page, "anna-key")
         assert page.get("/").url.path == "/"

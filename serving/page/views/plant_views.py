@@ -1,0 +1,210 @@
+"""What the plant says of itself: when its machines are off, and its fault codes.
+
+Each is a list that REST replaces as a whole; here one entry at a time is changed, under a lock, and
+only if it is still as it was shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from db.fault_codes import fault_codes, put_fault_codes
+from db.queries.readings import recent_readings
+from db.queries.schedules import condition_wire, off_conditions, put_off_conditions
+from errors import AnomalyError, InputError, PreconditionFailed
+from models.scoring.suppression import OPERATORS
+from serving.database import Database
+from serving.http.rest_app import Call
+from serving.page.forms import Form, FormReader
+from serving.page.pages import Pages, failed, message
+from serving.page.words import mark, when_off
+from serving.requests.feedback_bodies import MOST_CODES, FaultCode, FaultCodes, fault_code_rows
+from serving.requests.suppression_bodies import MOST, Condition, off_condition_row
+from serving.requests.wire import convert, read_parameters
+
+Row = dict[str, Any]
+#: Newest readings of a group that a condition is tried on.
+TRIED: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """One of the lists: how it is read (under a lock) and written, and what an entry is.
+
+    ``key`` are the fields that no two entries share, ``names`` all that a form has.
+    """
+
+    read: Callable[[Connection], list[Row]]
+    write: Callable[[Connection, list[Row], str], None]
+    entry: Callable[[dict[str, str]], Row]
+    says: Callable[[Row], str]
+    key: tuple[str, ...]
+    names: tuple[str, ...]
+    most: int
+
+
+class PlantViews:
+    """The screen.
+
+    Parameters
+    ----------
+    pages : Pages
+    forms : FormReader
+    database : Database
+    """
+
+    def __init__(self, pages: Pages, forms: FormReader, database: Database) -> None:
+        self._pages = pages
+        self._forms = forms
+        self._database = database
+
+    async def show(self, request: Request) -> Response:
+        """Show both lists."""
+        return await self._show(request, [])
+
+    async def act(self, request: Request) -> Response:
+        """Try, add, change or remove an entry, or replace the fault codes."""
+        form = await self._forms.read(request)
+        which = "off" if form.text("list") == "off" else "codes"
+        typed = {name: form.text(name) for name in (*_LISTS[which].names, "before")}
+        try:
+            said, typed = await self._database.run(partial(_act, form=form, which=which))
+        except AnomalyError as error:
+            return await self._show(request, [failed(error)], {which: typed})
+        if form.text("do") == "try":
+            return await self._show(request, [], {which: typed}, said)
+        told = [message("done", f"{said}, as {form.who}")] if said else []
+        return await self._show(request, told, {which: typed})
+
+    async def _show(
+        self,
+        request: Request,
+        messages: list[dict[str, str]],
+        typed: dict[str, dict[str, Any]] | None = None,
+        tried: str | None = None,
+    ) -> Response:
+        content: dict[str, Any] = {"off": [], "codes": [], "own": False}
+        status = 200
+        try:
+            content = await self._database.run(_lists)
+        except AnomalyError as error:
+            status = error.status
+        typed = {"off": {}, "codes": {}, **(typed or {})}
+        return await self._pages.show(
+            request, "plant.html", status, messages=messages, typed=typed, tried=tried,
+            operators=list(OPERATORS), readable=status == 200, **content,
+        )  # fmt: skip
+
+
+def _lists(connection: Connection) -> dict[str, Any]:
+    codes, own = fault_codes(connection)
+    return {"off": off_conditions(connection), "codes": codes, "own": own}
+
+
+def _act(connection: Connection, form: Form, which: str) -> tuple[str, dict[str, Any]]:
+    """Do what a button asks for; what is said of it, and what the form holds then."""
+    listed, do = _LISTS[which], form.text("do")
+    if do in ("replace", "shipped") and which == "codes":
+        return _replace_codes(connection, form, do), {}
+    rows, before = listed.read(connection), form.text("before")
+    at = next((n for n, row in enumerate(rows) if mark(row) == before), None)
+    if before is not None and at is None:
+        raise PreconditionFailed("before: this entry was changed or removed since it was shown")
+    if at is not None and do == "edit":
+        return "", {**rows[at], "before": before}
+    if at is not None and do == "remove":
+        gone = rows.pop(at)
+        listed.write(connection, rows, form.who)
+        return f"No longer: {listed.says(gone)}", {}
+    given = {name: value for name in listed.names if (value := form.text(name))}
+    row = listed.entry(given)
+    if do == "try":
+        return _tried(connection, row), {**given, "before": before}
+    _insert(rows, row, at, listed)
+    listed.write(connection, rows, form.who)
+    return f"From now on: {listed.says(row)}", {}
+
+
+def _insert(rows: list[Row], row: Row, at: int | None, listed: _List) -> None:
+    """Put an entry in the place of another, or at the end."""
+    for n, other in enumerate(rows):
+        if n != at and all(other[name] == row[name] for name in listed.key):
+            name = listed.key[-1]
+            raise InputError(f"{name}: {row[name]!r:.80} is on the list already", field=name)
+    if at is None and len(rows) >= listed.most:
+        raise InputError(f"the list is full: it has {listed.most} entries")
+    if at is None:
+        rows.append(row)
+    else:
+        rows[at] = row
+
+
+def _off_entry(given: dict[str, str]) -> Row:
+    group = {"group": given["group_name"]} if "group_name" in given else {}
+    rest = {name: value for name, value in given.items() if name != "group_name"}
+    return off_condition_row(read_parameters(Condition, rest | group))
+
+
+def _tried(connection: Connection, row: Row) -> str:
+    """Say what a condition means, and what it would have meant of late."""
+    condition = Condition(**condition_wire(row))
+    if set("*?[") & set(condition.group or ""):
+        return f"It would say: {when_off(row)}. Only a group named in full is tried on readings."
+    readings = [features for features, _ in recent_readings(connection, TRIED, condition.group)]
+    known = [one[condition.feature] for one in readings if condition.feature in one]
+    said = f"It would say: {when_off(row)}."
+    if not readings:
+        return f"{said} No reading of a group of this name is stored."
+    if not known:
+        return f"{said} None of the group's newest {len(readings)} readings has that feature."
+    holds = sum(OPERATORS[condition.operator](value, condition.value) for value in known)
+    return f"{said} Of the group's newest {len(known)} readings {holds} are so."
+
+
+def _replace_codes(connection: Connection, form: Form, do: str) -> str:
+    """Replace all fault codes by lines as a spreadsheet gives them, or by the shipped ones."""
+    if do == "shipped":
+        put_fault_codes(connection, [], form.who)
+        return "The list that came with the program is in force again"
+    entries = []
+    for line in (form.text("lines") or "").splitlines():
+        if line.strip():
+            parts = line.split("\t" if "\t" in line else ";", 2)
+            names = dict(zip(("code", "name", "action"), map(str.strip, parts), strict=False))
+            entries.append(names)
+    if not entries:
+        raise InputError("lines: holds no fault code", field="lines")
+    codes = fault_code_rows(convert(FaultCodes, {"fault_codes": entries}))
+    put_fault_codes(connection, codes, form.who)
+    return f"The plant's list has these {len(codes)} fault codes from now on"
+
+
+_LISTS: Final = {
+    "off": _List(
+        partial(off_conditions, lock=True), put_off_conditions, _off_entry, when_off,
+        ("group_name", "feature", "operator", "value"),
+        ("group_name", "feature", "operator", "value", "hold_s", "run_up_s"), MOST,
+    ),
+    "codes": _List(
+        lambda connection: fault_codes(connection, lock=True)[0], put_fault_codes,
+        lambda given: msgspec.structs.asdict(convert(FaultCode, given)),
+        lambda row: f"fault code {row['code']}, {row['name']}",
+        ("code",), ("code", "name", "action"), MOST_CODES,
+    ),
+}  # fmt: skip
+
+
+def plant_pages(views: PlantViews) -> list[Call]:
+    """Return the addresses."""
+    return [
+        Call("/plant", "GET", "read", views.show),
+        Call("/plant", "POST", "operate", views.act),
+    ]
