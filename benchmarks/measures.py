@@ -53,7 +53,7 @@ def first_run(alarms: Bools, length: int) -> int | None:
 def hotelling(train: Floats, test: Floats) -> tuple[Floats, Floats]:
     """Hotelling's T^2 of both, from the training mean and covariance (pseudo-inverse)."""
     center = train.mean(axis=0)
-    inverse = np.linalg.pinv(np.cov(train, rowvar=False))
+    inverse = np.linalg.pinv(np.atleast_2d(np.cov(train, rowvar=False)))
 
     def distance(x: Floats) -> Floats:
         d = x - center
