@@ -42,8 +42,7 @@ _LEAST: Final = 30  # events that show how far normal ones go
 _CENSORED: Final = 0.75  # quantile of the events above which only their number counts
 _CHANCE: Final = 0.01  # of a clean training set to lose anything
 _TIMES: Final = 5  # events that can be a cycle
-_REGULAR: Final = 0.1  # of the interval that they may be off
-_MOSTLY: Final = 0.7  # share of the intervals that are regular; of random ones a fifth is
+_REGULAR: Final = 0.1  # of the shortest interval that they may be off
 _STEADY: Final = 0.25  # of a feature's deviation that is there without what may be left out
 _ROUNDS: Final = 8
 
@@ -138,13 +137,20 @@ def _beyond(
 
 
 def _cycle(starts: list[int]) -> bool:
-    """Return whether events come at equal intervals, some of which may pass without one."""
+    """Return whether events come at equal intervals, some of which may pass without one.
+
+    That is, whether more intervals are whole multiples of the median one than chance makes so.
+    """
+    from scipy.stats import binom
+
     if len(starts) < _TIMES:
         return False
     gaps = np.diff(np.sort(starts))
     times = gaps / np.median(gaps)
-    whole = np.maximum(np.round(times), 1.0)
-    return float(np.mean(np.abs(times - whole) <= _REGULAR * whole)) >= _MOSTLY
+    regular = np.abs(times - np.maximum(np.round(times), 1.0)) <= _REGULAR
+    # the median one fits itself
+    chance = binom.sf(np.count_nonzero(regular) - 2, len(gaps) - 1, 2.0 * _REGULAR)
+    return bool(chance <= _CHANCE)
 
 
 def _furthest(peaks: Floats) -> float:

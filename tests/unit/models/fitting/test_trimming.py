@@ -104,3 +104,16 @@ def _work(plant, values):
     stream = Stream("PUMP-1", None, plant.timestamps[2880:], values)
     return StreamWork("PUMP-1", None, None, "medium", None, [],
                       list(readings_of(stream, plant.feature_names)))  # fmt: skip
+
+
+def test_faults_whose_intervals_are_alike_by_chance_are_no_cycle():
+    """Five faults in one stream, two pairs of intervals alike, a long pause between."""
+    rng = np.random.default_rng(3)
+    streams = [rng.normal(size=(2_880, 5)) for _ in range(4)]
+    faults = {0: (297, 538, 739, 2222, 2492), 1: (306, 474, 555, 1245, 1424), 2: (900,), 3: (70,)}
+    for i, starts in faults.items():
+        for start in starts:
+            streams[i][start : start + 60, start % 5] += 6.0
+    found = faulty(streams, 0.15)
+    for i, starts in faults.items():
+        assert all(found[i][start : start + 60].all() for start in starts)
