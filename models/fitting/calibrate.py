@@ -32,6 +32,9 @@ _ANCHOR = -1.3  # log10 of the probability at which smoothed and fast are made t
 _APART = round(HALF_LIFE / 2)
 #: Where the slow magnitude lies when it has no say: below all others.
 _NEVER: Final = -1e9
+#: A tail is widened by at most this for streams to come: more would hide the faults of those fitted
+#: on from them for the sake of streams that are of another kind.
+MOST_WIDER: Final = 1.5
 _BURN_IN = 2_000
 _ENOUGH = 10_000
 
@@ -77,6 +80,26 @@ def calibrate(
             fit_calibration(subset, series, beside, how, slow, swiftness) if enough else cal
         )
     return out
+
+
+def unmet_ratio(cal: Calibration, unmet: list[Floats], how: AdaptationParams) -> float:
+    """Return how much further out streams lie that were held out whole; at least 1.
+
+    Blocks of time never show how streams differ from each other.
+
+    Parameters
+    ----------
+    cal
+        Calibration on blocks of time.
+    unmet
+        Fast magnitudes, (n_i,) per stream, by detectors that never saw the stream.
+    how
+        Parameters of the adaptive tail.
+    """
+    tail = with_adaptation(cal, unmet, how).final if how.rate else fit_tail(unmet, apart=_APART)
+    middle = cal.final.quantile(math.log10(0.5))
+    usual = cal.final.quantile(GATE) - middle
+    return max(1.0, (tail.quantile(GATE) - middle) / usual) if usual > 0.0 else 1.0
 
 
 def _series(

@@ -105,8 +105,8 @@ class FitPlan:
         steady = self.steadiness is not None and self.steadiness.steady
         self.slow = self.steadiness is None or self.steadiness.slow
         self.following: Following | None = None
-        undecided = isinstance(options.adaptation, str) and not steady
-        if self.drift_mode == "normal" and self.scales.kept and undecided:
+        asked = options.adaptation
+        if self.drift_mode == "normal" and self.scales.kept and isinstance(asked, str):
             self.following = judge_following(
                 varied, self.horizon, self.shrinkage, self.slow, options.seed
             )
@@ -224,8 +224,9 @@ class FitPlan:
 
     def _little(self) -> bool:
         """Return whether the data say that the tail need follow the stream a little only."""
-        steady = self.steadiness is not None and self.steadiness.steady
-        return steady or (self.following is not None and self.following.little)
+        if self.following is not None:
+            return self.following.little
+        return self.steadiness is not None and self.steadiness.steady
 
     def _forecast(self) -> list[str]:
         if self.forecast is None:

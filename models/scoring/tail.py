@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -147,6 +147,12 @@ class Tail:
     def extrapolated(self, log10_p: float) -> bool:
         """Return whether ``p`` lies more than ten times beyond what the sample supports."""
         return log10_p < -math.log10(self.n_eff) - 1.0
+
+    def stretched(self, ratio: float) -> Tail:
+        """Return the tail of magnitudes that lie ``ratio`` times as far above the median."""
+        middle = self.quantile(math.log10(0.5))
+        x = tuple(v if v <= middle else middle + ratio * (v - middle) for v in self.x)
+        return replace(self, x=x, beta=self.beta * ratio)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""

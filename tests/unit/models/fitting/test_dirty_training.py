@@ -15,6 +15,7 @@ from models.fitting.steadiness import forecast_surplus, judge_steadiness
 from models.fitting.tolerance import choose_horizon
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
+from training.simulate import simulate
 
 NAMES = ["vib", "temp", "flow"]
 SVM = FitOptions(models=("one_class_svm",), folds=3)
@@ -172,6 +173,16 @@ def test_a_tail_follows_as_far_as_it_may_only_where_the_levels_go_on_and_on():
     still = judge_following([odd], 0, 0.1, slow=True)
     assert still is not None
     assert still.little
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_streams_of_which_each_goes_on_somewhere_are_followed_as_far_as_may_be(seed):
+    """Even where a trial on what little was seen of it alarms within the budget."""
+    names = ("PUMP",)
+    going = simulate(assets=12, readings=7_880, seed=seed, machines=names, ramp=3.0)
+    found = judge_following([v[:2_880] for v in going.values], 800, 0.03, slow=False)
+    assert found is not None
+    assert not found.little
 
 
 def test_an_adaptation_that_was_asked_for_is_taken_and_none_is_tried():

@@ -217,3 +217,19 @@ def _points(times, values, names):
     from benchmarks.scored import as_points
 
     return as_points(times, values, names)
+
+
+@pytest.mark.parametrize(
+    ("apart", "least", "most", "said"),
+    [(0.0, 1.0, 1.15, "that much wider"), (1.0, 2.0, 9.0, "50% wider, for streams to come, for")],
+)
+def test_the_tail_is_as_wide_as_streams_that_were_held_out_show(apart, least, most, said):
+    """Within reason: streams of another kind take no faults from those fitted on."""
+    rng = np.random.default_rng(5)
+    streams = [normal(400, 3, seed) + rng.normal(0, apart, 3) for seed in range(8)]
+    report = fit_model_set(streams, None, list("abc"), SVM)[1]
+    assert least <= report.figures["ensemble"]["unmet_ratio"] <= most
+    assert any(said in note for note in report.notes)
+    few = fit_model_set(streams[:4], None, list("abc"), SVM)[1]
+    assert few.figures["ensemble"]["unmet_ratio"] == 1.0
+    assert not any("held out whole" in note for note in few.notes)

@@ -144,3 +144,14 @@ def test_magnitudes_of_few_levels_have_a_tail(top: float) -> None:
     assert tail.log10_p(2.0) <= 0.0
     assert abs(10 ** tail.log10_p(1.0) - 1.0) < 1 - share + 1e-9
     assert tail.log10_p(4.0) < tail.log10_p(2.0)
+
+
+def test_a_stretched_tail_is_that_of_magnitudes_further_above_the_median():
+    values = np.random.default_rng(0).exponential(size=5_000)
+    middle = float(np.median(values))
+    further = np.where(values > middle, middle + 1.3 * (values - middle), values)
+    tail = fit_tail([values]).stretched(1.3)
+    for log10_p in (-0.2, -1.0, -2.0, -3.0, -5.0):
+        expected = fit_tail([further]).quantile(log10_p)
+        assert tail.quantile(log10_p) == pytest.approx(expected, rel=0.02)
+    assert tail.log10_p(tail.quantile(-4.0)) == pytest.approx(-4.0)
