@@ -54,7 +54,7 @@ class Activity:
     why: str | None
     persistent: bool
     suppressed: str | None
-    spread: bool
+    unkeyed: bool
     affected_by_feedback: bool = False
     beneath: Mapping[UUID, str] = field(default_factory=dict)
 
@@ -85,7 +85,7 @@ class Activity:
                 why=decided.get("why"),
                 persistent=decided.get("persistent") is True,
                 suppressed=_suppressed(metadata.get("suppressed")),
-                spread=bool(metadata.get("spread")),
+                unkeyed=bool(metadata.get("spread")),
                 beneath={UUID(one["id"]): str(one["state"]) for one in event.get("on_top_of", ())},
                 affected_by_feedback=decided.get("affected_by_feedback") is True,
             )

@@ -100,7 +100,7 @@ class _Recording:
 
     def take(self, activity: Activity) -> None:
         """Take in one reading."""
-        if self._live and not activity.spread:
+        if self._live and not activity.unkeyed:
             self._end_others(activity)
         incident = self._of_event.get(activity.event_id)
         opened = False

@@ -345,16 +345,16 @@ def _each(raw: dict[str, Any], key: str, kind: Any, where: str, secrets: Secrets
     if not isinstance(tables, dict) or not tables:
         raise _wrong(where, f"{key}: no [{key}.NAME] in it")
     for name, table in tables.items():
-        place = f"{key[:-1]} {name!r}"
+        entry = f"{key[:-1]} {name!r}"
         if not _NAME.fullmatch(name):
-            raise _wrong(where, f"{place}: a name has 1 to 100 characters, none of them control")
+            raise _wrong(where, f"{entry}: a name has 1 to 100 characters, none of them control")
         try:
             filled = secrets.fill(table) if key == "receivers" else table
             found[name] = msgspec.convert(filled, kind)
         except (msgspec.ValidationError, LookupError, ValueError) as error:
             what, _, at = str(error.args[0]).partition(" - at `$")
             at = f"{at.strip('.`')}: " if at else ""
-            raise _wrong(where, f"{place}: {at}{secrets.scrub(what)}") from None
+            raise _wrong(where, f"{entry}: {at}{secrets.scrub(what)}") from None
     return found
 
 

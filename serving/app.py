@@ -31,7 +31,7 @@ from serving.database import Database
 from serving.detection.detection_service import DetectionService
 from serving.detection.journal import Journal
 from serving.detection.runners import LocalRunners, RemoteRunners, Runners
-from serving.detection.scoring_engine import ScoringEngine as Scoring
+from serving.detection.scoring_engine import ScoringEngine
 from serving.detection.stream_lookup import StreamLookup
 from serving.drift_monitor import DriftMonitor
 from serving.housekeeping import Housekeeping
@@ -64,7 +64,7 @@ class App:
     Parameters
     ----------
     settings : Settings
-    core : DetectionService
+    detection : DetectionService
     database : Database
     jobs : TrainingQueue
     registry : RegistryClient
@@ -75,7 +75,7 @@ class App:
     """
 
     settings: Settings
-    core: DetectionService
+    detection: DetectionService
     database: Database
     jobs: TrainingQueue
     registry: RegistryClient
@@ -101,16 +101,16 @@ class App:
         database = Database(functools.partial(open_migrated, settings), settings.lookup_timeout_s)
         home = settings.var_dir / "bundles"
         registry, champion = RegistryClient(home), Champion(home, run_process)
-        scoring = Scoring(
+        scoring = ScoringEngine(
             runners(remote, by_url, settings.request_deadline_s),
             ScoringPolicy(**settings.policy()),
             max_batch=settings.score_batch,
             threads=4 if remote else 1,
             inline=0 if remote else settings.score_inline,
         )
-        keeper = BundleManager(champion, scoring.warm, packed)
-        core = DetectionService(
-            keeper,
+        bundles = BundleManager(champion, scoring.warm, packed)
+        detection = DetectionService(
+            bundles,
             scoring,
             StreamLookup(database, settings.use_stored_history, settings.feedback_raise_days),
             Journal(database, settings.journal_rest, IncidentRules.of(settings)),
@@ -118,13 +118,13 @@ class App:
         )
         jobs = TrainingQueue(
             database,
-            champion.leadership.held,
+            champion.leadership.try_acquire,
             settings.var_dir,
             settings.data_dir,
             JobBounds(settings.train_wait_s, settings.train_max_s, settings.train_queue_max),
         )
         housekeeping = Housekeeping(
-            champion.leadership.held,
+            champion.leadership.try_acquire,
             champion.read,
             settings.var_dir,
             settings.bundles_kept,
@@ -133,7 +133,7 @@ class App:
         timer = IncidentTimer(database, clockwork(settings))
         shown = Parts(
             database,
-            keeper,
+            bundles,
             Catalogue(registry, champion),
             SwimLanes(database),
             DriftMonitor(database),
@@ -142,9 +142,9 @@ class App:
                 settings.feedback_raise, settings.feedback_raise_max, settings.feedback_raise_days
             ),
         )
-        parts = cls(settings, core, database, jobs, registry, housekeeping, timer, shown)
+        parts = cls(settings, detection, database, jobs, registry, housekeeping, timer, shown)
         on_sigterm(jobs.stopping)
-        for part in (database, keeper, jobs, housekeeping, timer):
+        for part in (database, bundles, jobs, housekeeping, timer):
             await part.start()
         return parts
 
@@ -159,15 +159,15 @@ class App:
     @property
     def ready(self) -> bool:
         """Whether a bundle is loaded and warm."""
-        return self.core.keeper.bundle is not None
+        return self.detection.bundles.bundle is not None
 
     async def detect(self, content: object) -> dict[str, Any]:
         """Score one reading, as a composed BentoML service sends it."""
-        return await self.core.detect_one(parse_item(encoded(content), self.limits))
+        return await self.detection.detect_one(parse_item(encoded(content), self.limits))
 
     async def detect_batch(self, content: object) -> list[dict[str, Any]]:
         """Score many readings, as a composed BentoML service sends them."""
-        return await self.core.detect(parse_batch(encoded(content), self.limits))
+        return await self.detection.detect(parse_batch(encoded(content), self.limits))
 
     def calls(self, *, secured: bool, callers: Callers) -> list[Call]:
         """Return the calls of the REST API."""
@@ -176,7 +176,7 @@ class App:
         bodies, topic = BodyReader(callers, limits.body_bytes), settings.kafka_topic_incidents
         incidents = IncidentHandlers(database, bodies, shown.effects, topic, settings.max_shelve_s)
         rest = Handlers(
-            self.core, database, self.jobs, self.registry, limits, shown.drift,
+            self.detection, database, self.jobs, self.registry, limits, shown.drift,
             PrecisionMonitor(database),
         )  # fmt: skip
         number = own_version()
@@ -201,8 +201,8 @@ class App:
         await self.timer.stop()
         await self.housekeeping.stop()
         await self.jobs.stop()
-        await self.core.keeper.stop()
-        self.core.engine.close()
+        await self.detection.bundles.stop()
+        self.detection.engine.close()
         await self.database.stop()
 
 

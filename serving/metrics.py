@@ -29,7 +29,7 @@ READINGS = Counter("anomaly_readings", "Readings answered", ["outcome"])
 PERSISTENT = Counter(
     "anomaly_persistent_events", "Events that lasted, by what became of them", ["change"]
 )
-IN_HAND = Gauge(
+IN_FLIGHT = Gauge(
     "anomaly_requests_in_hand", "Requests being answered now", multiprocess_mode="livesum"
 )
 DEGRADED = Counter("anomaly_degraded", "Answers given without the database", ["what"])

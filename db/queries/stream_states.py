@@ -76,7 +76,7 @@ _NEWEST = text(f"""
     ORDER BY s.stream_key, s.last_timestamp DESC NULLS LAST, s.updated_at DESC
 """)  # noqa: S608 (constants)
 
-_SPREAD = text(f"""
+_UNKEYED = text(f"""
     SELECT DISTINCT k.asset_id, k.sensor_id, k.feature FROM unnest(
         CAST(:assets AS text[]), CAST(:sensors AS text[]), CAST(:features AS text[]),
         CAST(:partitions AS integer[]), CAST(:lasts AS timestamptz[])
@@ -177,7 +177,7 @@ def unkeyed_streams(
         "lasts": [last for _, last in seen.values()],
         "topic_id": topic_id,
     }
-    rows = connection.execute(_SPREAD, values)
+    rows = connection.execute(_UNKEYED, values)
     return {(row.asset_id, row.sensor_id, row.feature) for row in rows}
 
 

@@ -86,7 +86,7 @@ class Champion(ChampionFile):
         """Have the file kept up to date while this worker is the leader; never returns."""
         while True:
             try:
-                if self.leadership.held():
+                if self.leadership.try_acquire():
                     ended = await self._follow()
                     log.warning("%s; it is started again", ended)
                     self.write({**self.read(), "problem": ended})

@@ -13,8 +13,8 @@ class LeaderLock:
     def __init__(self, path: Path) -> None:
         self._lock = FileLock(path, blocking=False, thread_local=False)
 
-    def held(self) -> bool:
-        """Whether this process leads; tries to become the leader when none does."""
+    def try_acquire(self) -> bool:
+        """Become the leader unless another process is; return whether this one leads."""
         if not self._lock.is_locked:
             try:
                 self._lock.acquire()

@@ -28,19 +28,19 @@ class DetectionService:
 
     Parameters
     ----------
-    keeper : BundleManager
+    bundles : BundleManager
         Which bundle.
     engine : ScoringEngine
         Scores.
-    look_ups, journal
+    lookup, journal
         What is read from the database, and stored in it.
     deadline_s : float
         How long a detection may take before it is given up with 503.
     """
 
-    keeper: BundleManager
+    bundles: BundleManager
     engine: ScoringEngine
-    look_ups: StreamLookup
+    lookup: StreamLookup
     journal: Journal
     deadline_s: float = 30.0
 
@@ -51,12 +51,12 @@ class DetectionService:
         ------
         NoModel, Busy, Unavailable
         """
-        self.keeper.current()
+        self.bundles.current()
         deadline = asyncio.get_running_loop().time() + self.deadline_s
         set_times(items)
-        known = await self.look_ups.known(items)
+        known = await self.lookup.known(items)
         await self._settle_versions([s.state for s in known.stored.values()], deadline)
-        bundle = self.keeper.current()
+        bundle = self.bundles.current()
         planned = group_by_stream(items, known)
         outcomes = await self.engine.score(bundle, [p.work for p in planned], deadline)
         results = reassemble(items, planned, outcomes)
@@ -78,10 +78,10 @@ class DetectionService:
 
     async def detect_streams(self, streams: Sequence[Stream], echo: bool) -> dict[str, Any]:
         """Score the bridge's streams; pure, stores nothing."""
-        self.keeper.current()
+        self.bundles.current()
         deadline = asyncio.get_running_loop().time() + self.deadline_s
         await self._settle_versions([stream.work.state for stream in streams], deadline)
-        bundle = self.keeper.current()
+        bundle = self.bundles.current()
         works = [stream.work for stream in streams]
         outcomes = await self.engine.score(bundle, works, deadline) if works else []
         answers = []
@@ -101,11 +101,11 @@ class DetectionService:
         self, states: Sequence[dict[str, Any] | None], deadline: float
     ) -> None:
         """Switch bundles first, where the champion has scored one of these states already."""
-        in_force = self.keeper.current().version
+        in_force = self.bundles.current().version
         named = [state.get("bundle") for state in states if state]
         unknown = {v for v in named if isinstance(v, str) and v != in_force}
         if unknown:
-            await self.keeper.ensure_versions(unknown, deadline)
+            await self.bundles.ensure_versions(unknown, deadline)
 
 
 def _with_errors(stream: Stream, outcome: StreamOutcome) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ class Handlers:
 
     Parameters
     ----------
-    core : DetectionService
+    detection : DetectionService
     database : Database
         History.
     jobs : TrainingQueue
@@ -57,7 +57,7 @@ class Handlers:
         How many incidents were right.
     """
 
-    core: DetectionService
+    detection: DetectionService
     database: Database
     jobs: TrainingQueue
     registry: RegistryClient
@@ -68,18 +68,18 @@ class Handlers:
     async def detect(self, request: Request) -> Response:
         """Answer ``POST /detect``."""
         body = await read_body(request, self.limits.body_bytes)
-        return JsonResponse(await self.core.detect_one(parse_item(body, self.limits)))
+        return JsonResponse(await self.detection.detect_one(parse_item(body, self.limits)))
 
     async def detect_batch(self, request: Request) -> Response:
         """Answer ``POST /detect/batch``."""
         body = await read_body(request, self.limits.body_bytes)
-        return JsonResponse(await self.core.detect(parse_batch(body, self.limits)))
+        return JsonResponse(await self.detection.detect(parse_batch(body, self.limits)))
 
     async def detect_streams(self, request: Request) -> Response:
         """Answer ``POST /detect/streams``."""
         body = await read_body(request, self.limits.body_bytes)
         streams, echo = parse_streams(body, self.limits)
-        return JsonResponse(await self.core.detect_streams(streams, echo))
+        return JsonResponse(await self.detection.detect_streams(streams, echo))
 
     async def train(self, request: Request) -> Response:
         """Answer ``POST /train``."""
@@ -94,12 +94,12 @@ class Handlers:
 
     async def status(self, _: Request) -> Response:
         """Answer ``GET /status``."""
-        keeper = self.core.keeper
+        bundles = self.detection.bundles
         content: dict[str, Any] = {
-            "ready": keeper.bundle is not None,
-            **keeper.status(),
-            **describe(keeper.bundle.describe() if keeper.bundle else None),
-            "drift": self.drift.known(keeper.bundle),
+            "ready": bundles.bundle is not None,
+            **bundles.status(),
+            **describe(bundles.bundle.describe() if bundles.bundle else None),
+            "drift": self.drift.known(bundles.bundle),
             "precision": self.precision.known(),
             "database": self.database.status(),
         }

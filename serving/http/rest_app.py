@@ -190,12 +190,12 @@ class Gate:
                 retry_after=1,
             )
         self._in_flight += 1
-        metrics.IN_HAND.inc()
+        metrics.IN_FLIGHT.inc()
 
     def __exit__(self, *_: object) -> None:
         """Let it out."""
         self._in_flight -= 1
-        metrics.IN_HAND.dec()
+        metrics.IN_FLIGHT.dec()
 
 
 class Endpoint:

@@ -40,11 +40,11 @@ def opening(
         VALUES (:id, :at, 1, 'system', :what, CAST(:before AS jsonb),
                 jsonb_build_object('severity', CAST(:severity AS text)))
     """)
-    said = {"id": one, "severity": severity, "before": "{}"}
-    connection.execute(log, {**said, "at": at, "what": "opened"})
+    entry = {"id": one, "severity": severity, "before": "{}"}
+    connection.execute(log, {**entry, "at": at, "what": "opened"})
     for back in joined:
         again = {"at": at + timedelta(minutes=back), "what": "joined"}
-        connection.execute(log, {**said, **again, "before": '{"cleared_at": "2026-01-01T00:00Z"}'})
+        connection.execute(log, {**entry, **again, "before": '{"cleared_at": "2026-01-01T00:00Z"}'})
 
 
 def figures(connection: Connection, end: datetime = END, **options: Any) -> dict[str, Any]:
@@ -107,10 +107,10 @@ def test_chattering_counts_returns_within_the_span(connection: Connection) -> No
     opening(connection, 10, "often", joined=(15.0, 30.0))
     opening(connection, 10, "seldom", joined=(15.0, 600.0))
     for minute in (100, 110, 120, 130):
-        opening(connection, minute, "anew")
+        opening(connection, minute, "again")
     found = top_chattering(connection, START, END, 10, Chatter(3, 3600))
     assert [(one["asset_id"], one["times"], one["streams"]) for one in found] == [
-        ("anew", 2, 2), ("often", 1, 2),
+        ("again", 2, 2), ("often", 1, 2),
     ]  # fmt: skip
     assert figures(connection)["chattering"] == {
         "what": "streams that chatter", "value": 2.0, "acceptable": 0, "maximum": 0,

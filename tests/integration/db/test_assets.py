@@ -59,7 +59,7 @@ def test_import_reads_standard_input(engine: Engine, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("", "lacks the column asset_id, criticality"),
         ("asset,criticality\nA,low\n", "lacks the column asset_id"),
@@ -68,8 +68,8 @@ def test_import_reads_standard_input(engine: Engine, monkeypatch: pytest.MonkeyP
         ("asset_id,criticality\nA,low\nA,high\n", "line 3: A was low"),
     ],
 )
-def test_a_bad_csv_names_line_and_column(content: str, said: str) -> None:
-    with pytest.raises(DatasetError, match=said):
+def test_a_bad_csv_names_line_and_column(content: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
         read_csv(io.StringIO(content))
 
 

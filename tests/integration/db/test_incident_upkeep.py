@@ -149,12 +149,12 @@ def test_retention_drops_old_feedback_with_the_incidents(engine: Engine) -> None
     with transaction(engine) as connection:
         record(connection, [row(0, state="opened", asset="A")], RULES, "bridge")
         for asset in ("old", "young"):
-            said = {
+            feedback = {
                 "asset_id": asset, "sensor_id": None, "feature": None, "verdict": "unsure",
                 "fault_code": None, "note": None, "created_by": "ANNA", "client_token": None,
                 "starts_at": START, "ends_at": START,
             }  # fmt: skip
-            give_feedback(connection, said)
+            give_feedback(connection, feedback)
         connection.execute(
             text("UPDATE feedback SET created_at = now() - interval '31 days'"
                  " WHERE asset_id = 'old'")

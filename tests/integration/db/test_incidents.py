@@ -36,17 +36,17 @@ def row(
 ) -> dict[str, Any]:
     """A stored reading of an event."""
     at = (START + timedelta(seconds=second)).isoformat()
-    said: dict[str, Any] = {
+    about: dict[str, Any] = {
         "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{asset}/{event}")),
         "kind": kind, "started_at": at, "state": state,
     }  # fmt: skip
     if incident is not None:
-        said["incident"] = incident
+        about["incident"] = incident
     return {
         "id": uuid.uuid4(), "timestamp": at, "asset_id": asset, "sensor_id": None,
         "feature": None, "group_name": "g", "bundle_version": "1", "asset_criticality": "medium",
         "is_anomaly": anomalous, "criticality": severity if anomalous else "low",
-        "final_score": 0.6, "p": 1e-4, "metadata": {"event": said, **metadata},
+        "final_score": 0.6, "p": 1e-4, "metadata": {"event": about, **metadata},
     }  # fmt: skip
 
 
@@ -65,14 +65,14 @@ EVENT = [row(0, state="opened"), row(1, "high"), row(2, anomalous=False, state="
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
 def test_batches_cut_anyhow_give_the_same_incidents(engine: Engine, cut: int) -> None:
-    told = []
+    news = []
     for at in range(0, len(EVENT), cut):
         with transaction(engine) as connection:
-            told += record(connection, EVENT[at : at + cut], RULES, "bridge")
+            news += record(connection, EVENT[at : at + cut], RULES, "bridge")
     with transaction(engine) as connection:
         assert shown(connection) == [("anomaly", "cleared-unacknowledged", "high", 3)]
         assert whats(connection) == ["opened", "escalated", "cleared"]
-    assert told == EVENT[:2]
+    assert news == EVENT[:2]
 
 
 def test_a_rolled_back_batch_leaves_nothing(engine: Engine) -> None:
@@ -90,7 +90,7 @@ def test_events_join_open_and_follow_each_other(connection: Connection) -> None:
         row(300, event=2, state="opened"),  # within 600 s of the clearing: joins
         row(301, event=2, anomalous=False, state="cleared"),
         row(2000, event=3, state="opened"),  # later: another incident
-        # another kind: what was open is over, though nobody said so
+        # another kind: what was open is over, though no reading says so
         row(2001, "critical", event=4, kind="sensor_fault", state="opened"),
     ]
     record(connection, rows, RULES, "bridge")
@@ -111,8 +111,8 @@ def test_an_event_opens_when_the_service_says_so(connection: Connection) -> None
         row(2, incident={"opens": True}),
         row(3, incident={"opens": True}),
     ]
-    told = record(connection, rows, RULES, "bridge")
-    assert told == [rows[2]]
+    news = record(connection, rows, RULES, "bridge")
+    assert news == [rows[2]]
     assert shown(connection) == [("anomaly", "open-unacknowledged", "medium", 2)]
 
 
@@ -125,7 +125,7 @@ def test_a_suppressed_event_opens_only_when_it_outlasts_the_window(connection: C
     assert record(connection, rows[:2], RULES, "bridge") == []
     assert shown(connection) == []
     assert record(connection, rows[2:], RULES, "bridge") == rows[2:]
-    # a window that begins meanwhile: a rise is written, but nobody is told
+    # a window that begins meanwhile: a rise is written, but nobody is notified
     assert record(connection, [row(3, "critical", suppressed="w")], RULES, "bridge") == []
     assert shown(connection) == [("anomaly", "suppressed", "critical", 2)]
 

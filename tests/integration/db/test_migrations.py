@@ -186,11 +186,11 @@ def test_two_processes_at_once_migrate_once(empty_database_url: str) -> None:
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=60) for process in started]
-    assert [process.returncode for process in started] == [0, 0], said
-    assert sum(f"empty -> {HEAD}" in err for _, err in said) == 1
-    assert all(out == f"schema is at revision {HEAD}\n" for out, _ in said)
-    assert all("***" not in err and "password" not in err for _, err in said)
+    outputs = [process.communicate(timeout=60) for process in started]
+    assert [process.returncode for process in started] == [0, 0], outputs
+    assert sum(f"empty -> {HEAD}" in err for _, err in outputs) == 1
+    assert all(out == f"schema is at revision {HEAD}\n" for out, _ in outputs)
+    assert all("***" not in err and "password" not in err for _, err in outputs)
 
 
 def test_a_failing_migration_leaves_nothing_behind(
@@ -234,6 +234,6 @@ def test_command_reports_an_error_without_a_trace(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "mysql://u:hidden@h/d")
     assert main([]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("error: DATABASE_URL")
-    assert "hidden" not in said
+    output = capsys.readouterr().err
+    assert output.startswith("error: DATABASE_URL")
+    assert "hidden" not in output

@@ -1,4 +1,4 @@
-"""What receivers are told, when, how often: on a real PostgreSQL, to a real HTTP server."""
+"""What receivers are sent, when, how often: on a real PostgreSQL, to a real HTTP server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_each_change_is_told_once_in_order_as_it_was(hooked: Stage, webhook: Web
     hooked.read((3,), anomalous=False, state="cleared")
     hooked.step()
     hooked.step()
-    assert webhook.told == ["opened", "escalated", "escalated", "cleared"]
+    assert webhook.received == ["opened", "escalated", "escalated", "cleared"]
     shown = [(one["version"], one["severity"], one["state"]) for one in webhook.bodies]
     assert shown == [
         (1, "medium", "open-unacknowledged"),
@@ -86,7 +86,7 @@ def test_shelved_and_suppressed_are_not_told_their_end_is(
     hooked.read((2, "critical"), asset="B", suppressed="w")
     hooked.read((2,), asset="C", anomalous=False, state="cleared")
     hooked.step()
-    assert webhook.told == []
+    assert webhook.received == []
     hooked.act("unshelve", "A")
     hooked.act("unshelve", "C")
     hooked.read((3,), asset="B", anomalous=False)
@@ -103,10 +103,10 @@ def test_what_was_shelved_before_it_could_be_told_is_told_when_that_ends(
     hooked.read((0,), state="opened")
     hooked.act("shelve", why="swap", seconds=600)
     hooked.step()
-    assert webhook.told == []
+    assert webhook.received == []
     hooked.act("unshelve")
     hooked.step()
-    assert webhook.told == ["opened"]
+    assert webhook.received == ["opened"]
 
 
 def test_a_new_event_is_news_only_where_the_incident_had_cleared(
@@ -117,7 +117,7 @@ def test_a_new_event_is_news_only_where_the_incident_had_cleared(
     hooked.read((2,), event=2, anomalous=False, state="cleared")
     hooked.read((3,), event=3)
     hooked.step()
-    assert webhook.told == ["opened", "cleared", "resumed"]
+    assert webhook.received == ["opened", "cleared", "resumed"]
 
 
 def test_a_failure_is_tried_again_in_order_and_other_incidents_pass(
@@ -127,7 +127,7 @@ def test_a_failure_is_tried_again_in_order_and_other_incidents_pass(
     hooked.read((0,), (1, "high"), state="opened", asset="A")
     hooked.read((0,), (1, "high"), state="opened", asset="B")
     assert 0 < hooked.step() <= 0.5
-    assert webhook.told == []
+    assert webhook.received == []
     hooked.step()
     assert [b["asset_id"] for b in webhook.bodies] == ["B", "B"]
     error, tries = hooked.rows(
@@ -137,7 +137,7 @@ def test_a_failure_is_tried_again_in_order_and_other_incidents_pass(
     webhook.answer = lambda body: (200, {})
     hooked.due_now()
     hooked.step()
-    assert webhook.told == ["opened", "escalated"] * 2
+    assert webhook.received == ["opened", "escalated"] * 2
     assert hooked.metrics.registry.get_sample_value(
         "notify_failures_total", {"receiver": "hook"}
     ) == 1.0  # fmt: skip
@@ -218,12 +218,12 @@ def test_one_that_never_finishes_is_reported(
     failing = hooked.metrics.failing.labels("hook")
     deadline = time.monotonic() + 8
     while not failing._value.get():
-        assert time.monotonic() < deadline, "nothing is said of it"
+        assert time.monotonic() < deadline, "nothing is logged of it"
         delivery.report_stuck()
         time.sleep(0.02)
     delivery.report_stuck()
-    said = [one.getMessage() for one in caplog.records if "not finished" in one.getMessage()]
-    assert said == ["hook has not finished one message for 0.1 s; it is waited for"]
+    logged = [one.getMessage() for one in caplog.records if "not finished" in one.getMessage()]
+    assert logged == ["hook has not finished one message for 0.1 s; it is waited for"]
     hooked.stop.set()
 
 
@@ -240,7 +240,7 @@ def test_what_was_told_while_the_database_was_away_is_not_told_again(
             hooked.step()
     hooked.step()
     hooked.step()
-    assert webhook.told == ["opened"]
+    assert webhook.received == ["opened"]
     assert hooked.waiting() == 0
 
 
@@ -280,7 +280,7 @@ def test_what_waited_too_long_is_given_up_and_old_records_go(
         connection.execute(text("UPDATE notifications SET created_at = now() - interval '8 days'"))
     hooked.read((1, "high"))
     hooked.step()
-    assert webhook.told == ["escalated"]
+    assert webhook.received == ["escalated"]
     outcomes = "SELECT outcome FROM notifications ORDER BY log_id"
     assert hooked.rows(outcomes) == [("expired",), ("sent",)]
     gone = drop_expired(hooked.engine, Retention(notifications=5))

@@ -41,7 +41,7 @@ def test_another_takes_over_from_one_that_is_killed_and_nothing_is_lost(
         second = hooked.start()
         try:
             hooked.read((0,), state="opened", asset="A")
-            wait_until(lambda: webhook.told == ["opened"], "the first change is told")
+            wait_until(lambda: webhook.received == ["opened"], "the first change is sent")
             webhook.delay = 30  # killed while the receiver has not answered
             hooked.read((1, "high"), asset="A")
             wait_until(lambda: len(webhook.times) == 2, "the second is under way")
@@ -52,7 +52,7 @@ def test_another_takes_over_from_one_that_is_killed_and_nothing_is_lost(
             wait_until(leads(second), "the second sender leads", 15)
             assert time.monotonic() - started < 10
             hooked.read((2, "critical"), asset="A")
-            wait_until(lambda: len(webhook.told) >= 3, "the rest is told")
+            wait_until(lambda: len(webhook.received) >= 3, "the rest is sent")
             assert second.stop() == 0
         finally:
             second.kill()
@@ -70,7 +70,7 @@ def test_only_one_of_several_sends(hooked: Stage, webhook: WebServer) -> None:
         wait_until(lambda: any(leads(one)() for one in senders), "one leads")
         for number in range(30):
             hooked.read((0,), state="opened", asset=f"A{number}")
-        wait_until(lambda: hooked.waiting() == 0, "all are told")
+        wait_until(lambda: hooked.waiting() == 0, "all are sent")
         assert sum(leads(one)() for one in senders) == 1
         assert [one.stop() for one in senders] == [0, 0, 0]
     finally:
@@ -94,7 +94,7 @@ def test_a_lost_database_session_ends_the_lead_and_it_is_taken_up_again(
         wait_until(lambda: sender.text.count("sending to") == 2, "it leads again", 20)
         assert "the lock is lost" in sender.text
         hooked.read((0,), state="opened")
-        wait_until(lambda: webhook.told == ["opened"], "it tells")
+        wait_until(lambda: webhook.received == ["opened"], "it sends")
         assert sender.stop() == 0
     finally:
         sender.kill()
@@ -110,7 +110,7 @@ def test_stop_finishes_what_is_under_way(hooked: Stage, webhook: WebServer) -> N
         assert sender.stop() == 0
     finally:
         sender.kill()
-    assert webhook.told == ["opened"]
+    assert webhook.received == ["opened"]
     assert hooked.waiting() == 1
 
 
@@ -123,11 +123,11 @@ def test_an_edit_is_taken_up_and_one_with_an_error_is_not(
         hooked.path.write_text("nonsense")
         wait_until(lambda: "stay in force" in sender.text, "the error is logged")
         hooked.read((0,), state="opened", asset="A")
-        wait_until(lambda: webhook.told == ["opened"], "the old route holds")
+        wait_until(lambda: webhook.received == ["opened"], "the old route holds")
         hooked.path.write_text(HOOK.format(url=second_webhook.url))
         wait_until(lambda: sender.text.count("sending to") == 2, "the edit is taken up")
         hooked.read((0,), state="opened", asset="B")
-        wait_until(lambda: second_webhook.told == ["opened"], "the new route holds")
+        wait_until(lambda: second_webhook.received == ["opened"], "the new route holds")
         assert sender.text.count("stay in force") == 1
         assert sender.stop() == 0
     finally:
@@ -139,7 +139,7 @@ def test_drain_sends_what_waits_and_says_who_does_not_take_it(
 ) -> None:
     hooked.read((0,), (1, "high"), state="opened")
     done = hooked.run("--drain")
-    assert (done.code, webhook.told) == (0, ["opened", "escalated"]), done.text
+    assert (done.code, webhook.received) == (0, ["opened", "escalated"]), done.text
     webhook.answer = lambda body: (500, {})
     hooked.read((2, "critical"))
     done = hooked.run("--drain")

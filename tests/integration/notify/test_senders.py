@@ -163,7 +163,7 @@ def test_alertmanager_is_told_again_though_it_forgot(
     stage.read((0,), state="opened", asset="BEFORE")
     stage.routes(ALERTS.format(url=alertmanager.url))
     stage.step("am")
-    # what stood before anybody was told, is told as well: it is the state
+    # what stood before anybody was notified is sent as well: it is the state
     assert labelled(alertmanager.alerts()) == [("BEFORE", "medium")]
     assert not stage.deliveries["am"].failed
 

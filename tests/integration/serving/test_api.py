@@ -36,7 +36,7 @@ def test_bentos_own_pages_keep_working(service: Service) -> None:
 
 
 def test_the_documentation_loads_nothing_from_elsewhere(api: httpx.Client) -> None:
-    """BentoML's own, which it stands for, tells Google who looks at it."""
+    """BentoML's own, which it stands for, reports to Google who looks at it."""
     page = api.get("/docs").text
     assert "swagger" in page
     assert "://" not in page

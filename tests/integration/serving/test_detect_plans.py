@@ -1,4 +1,4 @@
-"""Plain ``/detect`` heeds what people planned and said, as the bridge's calls do."""
+"""Plain ``/detect`` heeds what people planned and reported, as the bridge's calls do."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_a_maintenance_window_suppresses_within_its_span_until_it_is_deleted(
     assert "suppressed" not in metadata(service, item)
     made = http.post("/maintenance-windows", json=window).json()
     service.until(lambda: "suppressed" in metadata(service, item))
-    said = metadata(service, item)["suppressed"]
-    assert said == {"by": "maintenance", "window": made["id"], "reason": "oil"}
+    suppressed = metadata(service, item)["suppressed"]
+    assert suppressed == {"by": "maintenance", "window": made["id"], "reason": "oil"}
     later = {**item, "timestamp": "2026-01-01T07:00:00+00:00"}
     assert "suppressed" not in metadata(service, later)
     found = http.get("/incidents", params={"asset_id": item["asset_id"]}).json()["incidents"]
@@ -105,7 +105,7 @@ def test_a_false_alarm_raises_what_opens_and_withdrawn_does_not(
     before = metadata(service, item)["event"]["incident"]
     assert "affected_by_feedback" not in before
     body = {"asset_id": item["asset_id"], **SPAN, "verdict": "false_alarm"}
-    said = [http.post("/feedback", json=body).json() for _ in range(5)]
+    given = [http.post("/feedback", json=body).json() for _ in range(5)]
     needed = before["needed_log10_p"] - 2.0  # four of them reach the bound
 
     def incident() -> dict[str, Any]:
@@ -114,6 +114,6 @@ def test_a_false_alarm_raises_what_opens_and_withdrawn_does_not(
 
     service.until(lambda: incident().get("affected_by_feedback") is True)
     service.until(lambda: incident()["needed_log10_p"] == pytest.approx(needed))
-    for one in said:
+    for one in given:
         http.post(f"/feedback/{one['id']}/withdraw", json={})
     service.until(lambda: incident() == before)

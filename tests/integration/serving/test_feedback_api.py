@@ -98,8 +98,8 @@ def test_closing_with_a_verdict_is_feedback_and_reopening_withdraws_it(
     assert act(http, one, "close", body, **token)["feedback"]["id"] == closed["feedback"]["id"]
     assert len(http.get("/feedback", params={"incident": one}).json()["feedback"]) == 1
     act(http, one, "reopen", {"who": "BEN"})
-    [said] = http.get("/feedback", params={"incident": one}).json()["feedback"]
-    assert (said["withdrawn_by"], said["withdrawn_why"]) == ("BEN", "reopened")
+    [feedback] = http.get("/feedback", params={"incident": one}).json()["feedback"]
+    assert (feedback["withdrawn_by"], feedback["withdrawn_why"]) == ("BEN", "reopened")
     assert "feedback" not in act(http, one, "close", {"who": "BEN"})
     assert len(http.get("/feedback", params={"incident": one}).json()["feedback"]) == 1
 
@@ -121,8 +121,8 @@ def test_many_are_closed_with_one_verdict(http: httpx.Client, stored: Engine) ->
         "arguments": {"verdict": "expected"},
     })  # fmt: skip
     for one in ids:
-        [said] = http.get("/feedback", params={"incident": one}).json()["feedback"]
-        assert (said["verdict"], said["by_closing"]) == ("expected", True)
+        [feedback] = http.get("/feedback", params={"incident": one}).json()["feedback"]
+        assert (feedback["verdict"], feedback["by_closing"]) == ("expected", True)
 
 
 def test_the_same_key_gives_it_once_and_another_use_is_refused(
@@ -265,7 +265,7 @@ def test_status_shows_the_precision_of_what_people_judged(
 ) -> None:
     right, wrong = make(stored, many=2)
     give(http, right, "confirmed")
-    said = give(http, wrong, "false_alarm")
+    feedback = give(http, wrong, "false_alarm")
 
     def precision() -> dict[str, Any]:
         with service.client() as client:
@@ -279,7 +279,7 @@ def test_status_shows_the_precision_of_what_people_judged(
     assert counts["precision"] == counts["confirmed"] / (
         counts["confirmed"] + counts["false_alarms"]
     )
-    http.post(f"/feedback/{said['id']}/withdraw", json={})
+    http.post(f"/feedback/{feedback['id']}/withdraw", json={})
     fewer = counts["false_alarms"] - 1
     service.until(lambda: precision()["groups"]["g"]["false_alarms"] == fewer)
 
@@ -310,7 +310,9 @@ def test_closing_and_withdrawing_at_the_same_time_leave_one_verdict(
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(press, range(24))) <= {200, 409}
     incident = http.get(f"/incidents/{one}").json()
-    said = http.get("/feedback", params={"incident": one, "withdrawn": "false"}).json()["feedback"]
-    assert [row["verdict"] for row in said] == (
+    feedback = http.get("/feedback", params={"incident": one, "withdrawn": "false"}).json()[
+        "feedback"
+    ]
+    assert [row["verdict"] for row in feedback] == (
         ["confirmed"] if incident["state"] == "closed" else []
     )

@@ -324,12 +324,12 @@ def test_keys_have_names_and_a_proxy_is_believed_only_where_it_is_trusted(
     assert refused(post("acknowledge", "x"), 401)
     assert post("acknowledge", "o").json()["acknowledged_by"] == "panel"
     assert refused(post("unacknowledge", "o", {"who": "BEN"}), 422)["field"] == "who"
-    said = [
+    refusals = [
         (b"X-API-Key", b"o"),
         (b"X-Remote-User", "JÖRG".encode()),
         (b"X-Forwarded-For", b"10.1.2.3"),
     ]  # fmt: skip
-    answer = httpx.post(f"{url}/comment", json={"why": "mine"}, trust_env=False, headers=said)
+    answer = httpx.post(f"{url}/comment", json={"why": "mine"}, trust_env=False, headers=refusals)
     assert answer.status_code == 200, answer.text
     log = httpx.get(f"{url}/log", headers={"X-API-Key": "d"}, trust_env=False).json()["log"]
     assert [entry["who"] for entry in log] == ["system", "panel", "JÖRG"]

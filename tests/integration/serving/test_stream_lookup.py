@@ -36,8 +36,8 @@ def test_a_request_learns_nothing_of_the_others_streams(database_url: str, engin
         database = Database(lambda: make_engine(database_url), quick_s=30)
         await database.start()
         await database.opened.wait()
-        look_ups = StreamLookup(database)
-        found = await asyncio.gather(*(look_ups.known([item(asset)]) for asset in assets))
+        lookup = StreamLookup(database)
+        found = await asyncio.gather(*(lookup.known([item(asset)]) for asset in assets))
         await database.stop()
         return found
 

@@ -1,4 +1,4 @@
-"""Connections: the driver's options, the address, failures told apart."""
+"""Connections: the driver's options, the address, failures by their kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Failure(psycopg2.OperationalError):
 
 
 @pytest.mark.parametrize(
-    ("said", "code"),
+    ("text", "code"),
     [
         ("connection refused", "storage_unavailable"),
         ("server closed the connection unexpectedly", "storage_unavailable"),
@@ -33,11 +33,11 @@ class Failure(psycopg2.OperationalError):
     ],
 )
 def test_every_failure_to_connect_is_retriable_and_says_what_to_look_at(
-    said: str, code: str
+    text: str, code: str
 ) -> None:
-    error = translate(OperationalError("SELECT 1", None, Failure(said)), "the store")
+    error = translate(OperationalError("SELECT 1", None, Failure(text)), "the store")
     assert isinstance(error, StorageUnavailable)
-    assert (error.code, said.split()[0] in error.message) == (code, True)
+    assert (error.code, text.split()[0] in error.message) == (code, True)
     assert "the store" in error.message
 
 

@@ -33,7 +33,7 @@ MAIL = '[receivers.m]\ntype = "email"\nhost = "h"\nsender = "a@b"\nto = ["x@z"]\
 
 
 @pytest.mark.parametrize(
-    ("toml", "said"),
+    ("toml", "message"),
     [
         ("\nroutes = what", "line 2"),
         ("", "receivers: no [receivers.NAME] in it"),
@@ -82,12 +82,12 @@ MAIL = '[receivers.m]\ntype = "email"\nhost = "h"\nsender = "a@b"\nto = ["x@z"]\
         ),
     ],
 )
-def test_error_names_file_place_and_field(tmp_path: Path, toml: str, said: str) -> None:
+def test_error_names_file_place_and_field(tmp_path: Path, toml: str, message: str) -> None:
     path = written(tmp_path, toml)
     with pytest.raises(SettingsError) as caught:
         load(path, {})
     assert caught.value.message.startswith(f"NOTIFY_ROUTES: {path}: ")
-    assert said in caught.value.message
+    assert message in caught.value.message
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
@@ -119,9 +119,9 @@ def test_what_came_from_the_environment_is_in_no_message(tmp_path: Path, error: 
     toml = GOOD.replace("https://a.example/x", "${HOOK}") + '[receivers.b]\ntype = "webhook"\n'
     toml += 'url = "https://user:pw@b.example/secret"\nsecret = "literal-secret"'
     found = load(written(tmp_path, toml), {"HOOK": SECRET})
-    said = found.secrets.scrub(error + " literal-secret")
-    assert "***" in said
-    assert not any(word in said for word in ("hooks", "T0000", "very-secret", "literal"))
+    scrubbed = found.secrets.scrub(error + " literal-secret")
+    assert "***" in scrubbed
+    assert not any(word in scrubbed for word in ("hooks", "T0000", "very-secret", "literal"))
     assert found.shown == {"hook": "webhook ${HOOK}", "b": "webhook https://b.example"}
 
 

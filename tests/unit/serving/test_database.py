@@ -1,4 +1,4 @@
-"""The circuit breaker before the database, without one: what is down is said at once."""
+"""The circuit breaker before the database, without one: what is down fails at once."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ import pytest
 
 from serving.bundles import champion as module
 from serving.bundles.champion import Champion, ChampionFile
-from serving.bundles.leader_lock import LeaderLock
 
 
 def test_the_file_is_read_back_and_its_stamp_moves_with_each_write(tmp_path: Path) -> None:
@@ -25,21 +24,6 @@ def test_the_file_is_read_back_and_its_stamp_moves_with_each_write(tmp_path: Pat
 def test_a_damaged_file_is_as_none(tmp_path: Path) -> None:
     (tmp_path / "champion.json").write_text('{"version": "3')
     assert ChampionFile(tmp_path).read() == {}
-
-
-def test_one_of_two_leads_until_it_lets_go(tmp_path: Path) -> None:
-    first, second = (LeaderLock(tmp_path / "leader.lock") for _ in range(2))
-    assert first.held()
-    assert first.held()
-    assert not second.held()
-    first.release()
-    assert second.held()
-    second.release()
-
-
-def test_a_lock_that_cannot_be_made_leads_nobody(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    assert not LeaderLock(tmp_path / "file" / "leader.lock").held()
 
 
 def test_whoever_leads_has_the_file_written_again_and_again(

@@ -17,7 +17,6 @@ from models.bundles.bundle import Bundle
 from models.registry.base import CHAMPION, FileRegistry
 from serving.bundles.champion import Champion, ChampionFile
 from serving.bundles.follower import Follower
-from serving.bundles.leader_lock import LeaderLock
 from serving.bundles.manager import BundleManager
 
 
@@ -40,7 +39,7 @@ def champion(tmp_path: Path, registry: FileRegistry, poll_s: float) -> Champion:
     return Champion(home, Follower(lambda: registry, ChampionFile(home), poll_s).run)
 
 
-def keeper(tmp_path: Path, registry: FileRegistry, **options: Any) -> BundleManager:
+def manager(tmp_path: Path, registry: FileRegistry, **options: Any) -> BundleManager:
     return BundleManager(champion(tmp_path, registry, 0.05), no_warming, **options)
 
 
@@ -53,7 +52,7 @@ def test_it_follows_the_champion_and_survives_a_broken_one(
     (broken / "bundle.json").write_text("{}")
 
     async def scenario() -> None:
-        kept = keeper(tmp_path, registry)
+        kept = manager(tmp_path, registry)
         with pytest.raises(NoModel, match=r"python -m training\.fit"):
             kept.current()
         await kept.start()
@@ -186,7 +185,7 @@ def test_a_champion_that_cannot_be_loaded_holds_nobody_up(tmp_path: Path, bundle
     (broken / "bundle.json").write_text("{}")
 
     async def scenario() -> None:
-        kept = keeper(tmp_path, registry)
+        kept = manager(tmp_path, registry)
         await kept.start()
         await until(lambda: kept.bundle is not None)
         registry.set_alias(CHAMPION, registry.register(broken))
@@ -247,7 +246,7 @@ def test_the_packed_bundle_serves_until_there_is_a_champion(
     registry = FileRegistry(tmp_path / "registry")
 
     async def scenario() -> None:
-        kept = keeper(tmp_path, registry, packed=bundle_dir)
+        kept = manager(tmp_path, registry, packed=bundle_dir)
         await kept.start()
         await until(lambda: kept.bundle is not None)
         assert kept.source == "packed in the Bento"
@@ -284,13 +283,3 @@ def test_a_start_takes_the_champion_of_now_not_of_last_time(
     assert in_force == ["1", "2"]
     run(scenario)
     assert warmed.count("2") == 2  # once a start: what is loaded ahead is not loaded again
-
-
-def test_one_process_leads(tmp_path: Path) -> None:
-    first, second = LeaderLock(tmp_path / "lock"), LeaderLock(tmp_path / "lock")
-    assert first.held()
-    assert not second.held()
-    assert first.held()
-    first.release()
-    assert second.held()
-    second.release()

@@ -47,7 +47,7 @@ def ask(bundle: Bundle, tmp_path: Path) -> Any:
     def asked(method: str, path: str, **options: Any) -> httpx.Response:
         database = no_database()
         engine = ScoringEngine(LocalRunners(), ScoringPolicy(), inline=100)
-        core = DetectionService(
+        detection = DetectionService(
             Loaded(bundle),  # type: ignore[arg-type]
             engine,
             StreamLookup(database),
@@ -55,7 +55,7 @@ def ask(bundle: Bundle, tmp_path: Path) -> Any:
         )
         jobs = TrainingQueue(database, lambda: False, tmp_path, tmp_path, JobBounds())
         rest = Handlers(
-            core, database, jobs, RegistryClient(tmp_path), Limits(items=9),
+            detection, database, jobs, RegistryClient(tmp_path), Limits(items=9),
             DriftMonitor(database), PrecisionMonitor(database),
         )  # fmt: skip
         try:
