@@ -119,14 +119,13 @@ class App:
         jobs = TrainingQueue(
             database,
             champion.leadership.try_acquire,
-            settings.var_dir,
+            settings.var_dir / "jobs",
             settings.data_dir,
             JobBounds(settings.train_wait_s, settings.train_max_s, settings.train_queue_max),
         )
         housekeeping = Housekeeping(
-            champion.leadership.try_acquire,
-            champion.read,
-            settings.var_dir,
+            champion,
+            settings.var_dir / "jobs",
             settings.bundles_kept,
             settings.training_job_retention_days,
         )
@@ -198,10 +197,8 @@ class App:
 
     async def close(self) -> None:
         """Stop everything that was started, the database last."""
-        await self.timer.stop()
-        await self.housekeeping.stop()
-        await self.jobs.stop()
-        await self.detection.bundles.stop()
+        for part in (self.timer, self.housekeeping, self.jobs, self.detection.bundles):
+            await part.stop()
         self.detection.engine.close()
         await self.database.stop()
 

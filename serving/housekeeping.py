@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from models.bundles.atomic_files import folder_bytes, prune_folders
 from serving import metrics
 from serving.background import PeriodicWork
+from serving.bundles.champion import Champion
 from serving.training_queue import tidy
 
 log = logging.getLogger("bentoml.serving.housekeeping")
@@ -27,11 +26,10 @@ class Housekeeping(PeriodicWork):
 
     Parameters
     ----------
-    leads : callable
-        Whether this worker is the one that does it.
-    champion : callable
-        What is known of the bundle in force; its ``folder`` stays.
-    var_dir : Path
+    champion : Champion
+        Whose leader does it; the folder of the bundle in force stays.
+    jobs : Path
+        Folder of the training jobs' files.
     bundles_kept : int
         Bundles that stay besides.
     jobs_kept_days : int
@@ -41,34 +39,28 @@ class Housekeeping(PeriodicWork):
     failure = "files under VAR_DIR cannot be tidied up"
 
     def __init__(
-        self,
-        leads: Callable[[], bool],
-        champion: Callable[[], dict[str, Any]],
-        var_dir: Path,
-        bundles_kept: int,
-        jobs_kept_days: int,
+        self, champion: Champion, jobs: Path, bundles_kept: int, jobs_kept_days: int
     ) -> None:
         super().__init__(EVERY_S)
-        self._leads = leads
         self._champion = champion
-        self._bundles = var_dir / "bundles"
-        self._jobs = var_dir / "jobs"
+        self._jobs = jobs
         self._bundles_kept = bundles_kept
         self._jobs_kept_days = jobs_kept_days
 
     async def once(self) -> None:
         """Look, if this worker leads."""
-        if self._leads():
+        if self._champion.leadership.try_acquire():
             await asyncio.to_thread(self.tidy_up, time.time())
 
     def tidy_up(self, now: float) -> None:
         """Prune and measure, ``now`` being seconds since 1970."""
-        if self._bundles.is_dir():
-            folder = self._champion().get("folder")
-            gone = prune_folders(self._bundles, self._bundles_kept, {str(folder)}, now)
+        bundles = self._champion.home
+        if bundles.is_dir():
+            folder = str(self._champion.read().get("folder"))
+            gone = prune_folders(bundles, self._bundles_kept, {folder}, now)
             if gone:
-                log.info("bundles removed from %s: %s", self._bundles, ", ".join(gone))
-            metrics.FILES.labels("bundles").set(folder_bytes(self._bundles))
+                log.info("bundles removed from %s: %s", bundles, ", ".join(gone))
+            metrics.FILES.labels("bundles").set(folder_bytes(bundles))
         if self._jobs.is_dir():
             tidy(self._jobs, self._jobs_kept_days)
             metrics.FILES.labels("jobs").set(folder_bytes(self._jobs))

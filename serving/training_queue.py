@@ -77,7 +77,8 @@ class TrainingQueue(PeriodicWork):
     database : Database
     leads : callable
         Whether this worker is the one that starts processes.
-    var_dir, data_dir : Path
+    folder, data_dir : Path
+        Where jobs leave their files, and where data sets are.
     bounds : JobBounds
     """
 
@@ -87,14 +88,14 @@ class TrainingQueue(PeriodicWork):
         self,
         database: Database,
         leads: Callable[[], bool],
-        var_dir: Path,
+        folder: Path,
         data_dir: Path,
         bounds: JobBounds,
     ) -> None:
         super().__init__(ACCEPTED_S)
         self._database = database
         self._leads = leads
-        self._folder = var_dir / "jobs"
+        self._folder = folder
         self._data_dir = data_dir
         self._bounds = bounds
         self._owner = f"{socket.gethostname()}:{os.getpid()}"

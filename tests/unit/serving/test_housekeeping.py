@@ -8,9 +8,14 @@ from pathlib import Path
 
 from models.bundles.atomic_files import cached, prune_folders
 from serving import metrics
+from serving.bundles.champion import Champion
 from serving.housekeeping import Housekeeping
 
 NOW = time.time()
+
+
+async def nobody_follows() -> str:
+    return ""
 
 
 def used(folder: Path, hours_ago: float) -> None:
@@ -25,12 +30,13 @@ def test_bundles_that_nobody_used_lately_go_and_the_champion_stays(tmp_path: Pat
         used(tmp_path / "bundles" / f"{number}-abc", hours_ago=30 - number)
     for name, hours in ((".draft-new", 2), (".draft-old", 30), (".damaged-old", 30)):
         used(tmp_path / "bundles" / name, hours)
-    (tmp_path / "bundles" / "champion.json").write_text("{}")
-    house = Housekeeping(lambda: True, lambda: {"folder": "1-abc"}, tmp_path, 3, 90)
+    champion = Champion(tmp_path / "bundles", nobody_follows)
+    champion.write({"folder": "1-abc"})
+    house = Housekeeping(champion, tmp_path / "jobs", 3, 90)
     house.tidy_up(NOW)
     left = sorted(path.name for path in (tmp_path / "bundles").iterdir())
     assert left == [".draft-new", "1-abc", "5-abc", "6-abc", "7-abc", "champion.json"]
-    assert metrics.FILES.labels("bundles")._value.get() == 5 * 100 + 2
+    assert metrics.FILES.labels("bundles")._value.get() == 5 * 100 + len(b'{"folder": "1-abc"}')
     used(tmp_path / "bundles" / "8-abc", hours_ago=0)
     used(tmp_path / "bundles" / "5-abc", hours_ago=0.5)
     house.tidy_up(NOW)  # somebody may be about to load what was used within the hour
