@@ -52,7 +52,7 @@ def add_spark_arguments(made: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def spark_session(name: str, arguments: argparse.Namespace) -> Iterator[Any]:
-    """Open a session; it is closed at the end, unless it was there before.
+    """Open a session, closed at the end; one that was there before has our settings meanwhile.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def spark_session(name: str, arguments: argparse.Namespace) -> Iterator[Any]:
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
     before = SparkSession.getActiveSession()
     if before is not None:
-        with _translated():
+        with _translated(), _set(before, options):
             yield before
         return
     master = arguments.master
@@ -91,6 +91,20 @@ def spark_session(name: str, arguments: argparse.Namespace) -> Iterator[Any]:
             yield session
     finally:
         session.stop()
+
+
+@contextmanager
+def _set(session: Any, options: Mapping[str, str]) -> Iterator[None]:
+    """Give an open session our settings and ``--conf``, for a while; an executor's it keeps."""
+    ours = {k: v for k, v in _settings(None).items() if session.conf.isModifiable(k)}
+    kept = {key: session.conf.get(key, None) for key in {**ours, **options}}
+    try:
+        for key, value in {**ours, **options}.items():
+            session.conf.set(key, value)
+        yield
+    finally:
+        for key, value in kept.items():
+            session.conf.unset(key) if value is None else session.conf.set(key, value)
 
 
 @contextmanager
@@ -118,8 +132,9 @@ def _settings(master: str | None) -> dict[str, str]:
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # not Impala's INT96
         "spark.sql.caseSensitive": "true",  # current and Current are two features
         "spark.sql.sources.partitionOverwriteMode": "dynamic",
-        # It would put another sort, by the keys alone, above ours where a key is one value (no
-        # sensor): not stable once it spills to disk, so that a long stream lost its order.
+        # It would put another sort, by the keys alone, above ours where a key is one value (of a
+        # table `feature`, and `sensor_id` where there is none): not stable once it spills to disk,
+        # so that a long stream lost its order.
         "spark.sql.optimizer.excludedRules": f"{_OPTIMIZER}.FoldablePropagation",
         "spark.ui.enabled": "false",  # it has no key; --conf turns it on
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
