@@ -33,6 +33,11 @@ TOP_FEATURES: Final = 10
 StreamKey = tuple[str, str, str]
 
 
+def reopen_gap(reopen_gap_s: float, interval_s: float) -> float:
+    """Return for how many seconds after its end an incident may go on: REOPEN_GAP_S, or its own."""
+    return reopen_gap_s or max(GAP_S, GAP_INTERVALS * interval_s)
+
+
 @dataclass(frozen=True, slots=True)
 class Activity:
     """One reading of an event, out of its row of ``anomaly_detections``.
@@ -295,7 +300,7 @@ class Incident:
             return False
         if self.cleared_at is None:
             return not self.persistent
-        gap = timedelta(seconds=gap_s or max(GAP_S, GAP_INTERVALS * self._interval()))
+        gap = timedelta(seconds=reopen_gap(gap_s, self._interval()))
         return activity.timestamp - self.cleared_at <= gap
 
     def _interval(self) -> float:

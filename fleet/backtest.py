@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from config import Settings
-from db.incident_lifecycle import GAP_INTERVALS, GAP_S
+from db.incident_lifecycle import reopen_gap
 from db.queries.feedback import feedback_spans
 from db.session import open_engine, transaction
 from errors import DatasetError, InputError
@@ -261,8 +261,7 @@ class _Replay:
             if row["event_id"] != event:
                 event = row["event_id"]
                 bursts = [Burst(event) for _ in FACTORS]
-            interval = rates.interval_s if rates is not None else 0.0
-            gap = self._gap_s or max(GAP_S, GAP_INTERVALS * interval)
+            gap = reopen_gap(self._gap_s, rates.interval_s if rates is not None else 0.0)
             at, rarity = row["timestamp"], -row["log10_p"]
             for i, (burst, policy) in enumerate(zip(bursts, self._policies, strict=True)):
                 if row["suppressed"] is not None:
