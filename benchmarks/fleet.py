@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.pipeline import FEATURES, fit_bundle
+from benchmarks.pipeline import FEATURES, cpu_seconds, fit_bundle
 from datasets import Stream
 from models.bundles.bundle import Bundle
 from models.fitting.model_set_fit import fit_model_set
@@ -65,17 +65,10 @@ class Rate:
         return self.count / self.cpu_s
 
 
-def cpu(pid: int) -> float:
-    """CPU seconds of a process and all below it."""
-    parent = psutil.Process(pid)
-    held = [one.cpu_times() for one in [parent, *parent.children(recursive=True)]]
-    return float(sum(one.user + one.system for one in held))
-
-
 def timed(name: str, count: int, pid: int, work: Callable[[], object]) -> Rate:
-    began, before = time.perf_counter(), cpu(pid)
+    began, before = time.perf_counter(), cpu_seconds(pid)
     work()
-    return Rate(name, count, cpu(pid) - before, time.perf_counter() - began)
+    return Rate(name, count, cpu_seconds(pid) - before, time.perf_counter() - began)
 
 
 def streams_of(number: int, readings: int, seed: int = 5) -> list[Stream]:
@@ -187,7 +180,7 @@ def command(var_dir: Path, *arguments: str) -> tuple[float, float]:
                                stdout=subprocess.DEVNULL)  # fmt: skip
     while process.poll() is None:
         try:
-            used = max(used, cpu(process.pid))
+            used = max(used, cpu_seconds(process.pid))
             for one in psutil.Process(process.pid).children(recursive=True):
                 if "pyspark.daemon" in one.cmdline():
                     peak = max(peak, one.memory_info().rss / 2**20)

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, text
 
-from benchmarks.pipeline import bodies, cpu_seconds, fit_bundle, produce, scrape, wait_for
+from benchmarks.pipeline import bodies, count, cpu_seconds, fit_bundle, produce, scrape, wait_for
 from db.migrate import migrate
 from db.session import make_engine
 from runtime import run_command
@@ -108,13 +108,6 @@ class Bridge:
         return {s: now.get(f'bridge_stage_seconds_sum{{stage="{s}"}}', 0.0) for s in STAGES}
 
 
-def stored(engine: Engine) -> int:
-    """Records accounted for, over all topics."""
-    with engine.connect() as connection:
-        query = text("SELECT COALESCE(sum(next_offset), 0) FROM source_offsets")
-        return int(connection.execute(query).scalar_one())
-
-
 def disk(engine: Engine) -> tuple[float, float]:
     """Bytes of the detections with their indices, per row, and of the log written so far."""
     with engine.connect() as connection:
@@ -133,27 +126,26 @@ def disk(engine: Engine) -> tuple[float, float]:
 def measure(
     site: Site, number: int, workers: int, service: Service, args: argparse.Namespace
 ) -> dict[str, float]:
-    """One run: from the first batch of which all bridges have one, to the last row."""
+    """One run, without the first tenth of its readings: meanwhile the group of bridges settles."""
     topic = site.broker.topic("scale", PARTITIONS)
     records = bodies(np.random.default_rng(number), args.readings, args.streams, 0)
     produce(site.broker.bootstrap, topic, records)
-    done = stored(site.engine)
+    done = count(site.engine)
     with site.bridges(number, service, topic) as bridges:
         first = bridges[0].process
-        # until the group has settled and each bridge has been seen at work
-        wait_for(lambda: stored(site.engine) > done + args.readings // 10, first, 180)
+        wait_for(lambda: count(site.engine) > done + args.readings // 10, first, 180)
         pids = {
             "service": [service.processes()[0].pid],
             "bridges": [one.process.pid for one in bridges],
             "PostgreSQL": [site.server.pid],
             "Kafka": [site.broker.pid],
         }
-        begun, before = time.monotonic(), stored(site.engine)
+        begun, before = time.monotonic(), count(site.engine)
         cpu = {name: sum(map(cpu_seconds, ids)) for name, ids in pids.items()}
         stages = [one.stages() for one in bridges]
         machine = psutil.cpu_times()
         limit = max(120, args.readings / 50)
-        wait_for(lambda: stored(site.engine) >= done + args.readings, first, limit)
+        wait_for(lambda: count(site.engine) >= done + args.readings, first, limit)
         took, readings = time.monotonic() - begun, done + args.readings - before
         found = {
             name: 1e6 * (sum(map(cpu_seconds, ids)) - cpu[name]) / readings
@@ -195,7 +187,7 @@ def main() -> int:
                     print(f"{number} bridges, {workers} workers: {rows[-1]['rate']:.0f} readings/s",
                           file=sys.stderr)  # fmt: skip
         size, written = disk(site.engine)
-        per_reading = (written - before) / stored(site.engine)
+        per_reading = (written - before) / count(site.engine)
     show(rows)
     print(f"PostgreSQL: {size:,.0f} bytes per row with its indices, {per_reading:,.0f} bytes of"
           " write-ahead log per reading")  # fmt: skip
