@@ -31,7 +31,7 @@ from fleet.group_fit import (
     measures_of,
     unpack,
 )
-from fleet.spark import add_spark_arguments, ddl, per_stream, spark_session
+from fleet.spark import add_spark_arguments, ddl, kept, per_stream, spark_session
 from models.bundles.bundle import Rule
 from models.fitting.model_set_fit import FitReport
 from models.registry.promotion import load_champion
@@ -208,18 +208,13 @@ class GroupRow:
 
 def collected(frame: Any, scratch: Path) -> list[GroupRow]:
     """Fit all groups; their model sets go to disk one by one, so that memory stays small."""
-    from pyspark import StorageLevel
-
-    frame = frame.persist(StorageLevel.DISK_ONLY)
-    try:
+    with kept(frame) as frame:
         frame.count()  # all at once; what follows only fetches
         rows = []
         for place, row in enumerate(frame.toLocalIterator()):
             content = row["content"]
             folder = None if content is None else unpack(bytes(content), scratch / str(place))
             rows.append(GroupRow(row["name"], json.loads(row["about"]), folder))
-    finally:
-        frame.unpersist()
     # as a training on one machine orders them: by group, and within it by place
     order = {row.name: place for place, row in enumerate(rows)}
     return sorted(rows, key=lambda row: (row.about["group"], order[row.name]))

@@ -21,7 +21,7 @@ from db.queries.schedules import off_conditions, resets, windows
 from db.session import connect_args, database_url, open_engine, transaction
 from errors import InputError, NoModel, SettingsError
 from fleet.frames import KEYS, POSTGRESQL, History, parquet, stored, with_states
-from fleet.spark import add_spark_arguments, per_stream, shipping, spark_session, tasks
+from fleet.spark import add_spark_arguments, kept, per_stream, shipping, spark_session, tasks
 from fleet.stream_scoring import READING, SCHEMA, Plan, score_stream
 from models.registry.base import CHAMPION
 from models.scoring.suppression import Suppression
@@ -199,11 +199,9 @@ def write(session: Any, rows: Any, out: str, state_out: str | None) -> tuple[Any
 
     The states come last: where they are, everything else is.
     """
-    from pyspark import StorageLevel
     from pyspark.sql import functions as f
 
-    rows = rows.persist(StorageLevel.DISK_ONLY)
-    try:
+    with kept(rows) as rows:
         readings = rows.where("state is null").select("day", *READING)
         _by_day(readings, f"{out}/readings")
         days = readings.groupBy("day", *KEYS).agg(
@@ -223,8 +221,6 @@ def write(session: Any, rows: Any, out: str, state_out: str | None) -> tuple[Any
         ).first()  # fmt: skip
         worst = days.where("errors > 0").orderBy(f.desc("errors"), *KEYS)
         return totals, worst.limit(_MOST_NAMED + 1).collect()
-    finally:
-        rows.unpersist()
 
 
 def _by_day(frame: Any, path: str) -> None:

@@ -194,6 +194,18 @@ def shipping(session: Any, folder: Path) -> Iterator[str]:
         yield name
 
 
+@contextmanager
+def kept(frame: Any) -> Iterator[Any]:
+    """Keep on the workers' disks what a frame comes to, so that it is computed once."""
+    from pyspark import StorageLevel
+
+    frame = frame.persist(StorageLevel.DISK_ONLY)
+    try:
+        yield frame
+    finally:
+        frame.unpersist()
+
+
 @lru_cache(maxsize=2)
 def shipped(name: str, version: str) -> Bundle:
     """Load what :func:`shipping` sent: once per Python worker, which Spark uses for many tasks."""
