@@ -135,10 +135,10 @@ def scrape(port: int) -> dict[str, float]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and those below it, /proc only."""
+    """User and system time of a process and those below it, ended ones too, /proc only."""
     parent = psutil.Process(pid)
     times = [one.cpu_times() for one in [parent, *parent.children(recursive=True)]]
-    return float(sum(one.user + one.system for one in times))
+    return float(sum(sum(one[:4]) for one in times))
 
 
 def resident_mb(pid: int) -> float:
