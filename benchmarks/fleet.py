@@ -1,12 +1,14 @@
 """Spark beside one process: readings per second and core, fits per core-minute, memory per worker.
 
-    python -m benchmarks.fleet [--streams 8] [--readings 10000] [--long 5000000] [--groups 6]
+    python -m benchmarks.fleet [--streams 8] [--readings 40000] [--long 5000000] [--groups 6]
 
-One run, one bundle of three detectors at full size on 24 features. Rates are per second of CPU, the
-Java process included where there is one, so that other work on the machine moves them little: in
-one process as `training.backtest` scores, over HTTP as the bridge's batches (CPU of the service
-alone), and `fleet.score` with 1 and 2 tasks. Then fits of groups, the peak of a worker's resident
-memory on one long stream, and what a year of 10,000 streams at 1 Hz would cost, as arithmetic.
+One run, one bundle of three detectors at full size on 24 features. Rates are per second of CPU of
+all processes, the Java process included where there is one, so that other work on the machine moves
+them little: in one process as `training.backtest` scores, from arrays, results dropped; over HTTP
+as the bridge's batches (CPU of the service alone); `fleet.score` with 1 and 2 tasks from Parquet to
+the rows of its tables, warm, as in a history of many readings; and the whole command, with the
+start of Java and its workers and the tables written. Then fits of groups, the peak of a worker's
+resident memory on one long stream, and what a year of 10,000 streams at 1 Hz would cost.
 """
 
 from __future__ import annotations
@@ -151,11 +153,12 @@ def spark_rates(data: Path, bundle: Path, total: int) -> list[Rate]:
     """``fleet.score`` without the Parquet at its end, by 1 and by 2 tasks; warm."""
     from fleet.frames import parquet, with_states
     from fleet.score import parser, scored
-    from fleet.spark import shipping, spark_session
+    from fleet.spark import ship, spark_session
     from fleet.stream_scoring import Plan
 
     given = parser().parse_args(["--data", "-", "--out", "-", "--master", "local[2]"])
-    with spark_session("benchmark", given) as session, shipping(session, bundle) as name:
+    with spark_session("benchmark", given) as session:
+        name = ship(session, bundle)
         history = parquet(session, str(data))
         plan = Plan(name, "1", history.form, ScoringPolicy())
 
@@ -192,17 +195,36 @@ def command(var_dir: Path, *arguments: str) -> tuple[float, float]:
     return used, peak
 
 
+def whole(folder: Path, total: int) -> Rate:
+    """The command itself, on two cores."""
+    champion(folder / "var-score", folder / "bundle")
+    began = time.perf_counter()
+    given = ["--data", str(folder / "data.parquet"), "--out", str(folder / "scored")]
+    used, _ = command(folder / "var-score", "fleet.score", *given, "--master", "local[2]")
+    return Rate("the whole command", total, used, time.perf_counter() - began)
+
+
 def fits(folder: Path, groups: int, readings: int) -> list[Rate]:
-    """The same groups by ``training.fit``, one after another, and by ``fleet.fit``."""
-    pq.write_table(table_of(streams_of(groups, readings)), folder / "groups.parquet")
-    given = ["--data", str(folder / "groups.parquet"), "--group-by", "asset_id"]
-    found = []
+    """The same groups by ``training.fit``, one after another, and by ``fleet.fit``.
+
+    Each also with one group alone, which tells the start from what a group costs.
+    """
+    found, further = [], []
     for name, more in (("training.fit", ["--jobs", "1", "--no-native"]),
                        ("fleet.fit", ["--master", "local[1]"])):  # fmt: skip
-        began = time.perf_counter()
-        used, _ = command(folder / name, name, *given, *more)
-        found.append(Rate(name, groups, used, time.perf_counter() - began))
-    return found
+        done = []
+        for n in (1, groups):
+            path = folder / f"groups-{n}.parquet"
+            pq.write_table(table_of(streams_of(n, readings)), path)
+            given = ["--data", str(path), "--group-by", "asset_id"]
+            began = time.perf_counter()
+            used, _ = command(folder / f"{name}-{n}", name, *given, *more)
+            done.append(Rate(name, n, used, time.perf_counter() - began))
+        one, all_ = done
+        found.append(all_)
+        further.append(Rate(f"{name}, further groups", groups - 1, all_.cpu_s - one.cpu_s,
+                            all_.wall_s - one.wall_s))  # fmt: skip
+    return [*found, *further]
 
 
 def long_stream(folder: Path, readings: int) -> tuple[float, float]:
@@ -242,8 +264,8 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--streams", type=int, default=8)
-    parser.add_argument("--readings", type=int, default=10_000, help="of each stream")
-    parser.add_argument("--groups", type=int, default=6, help="to fit; 0: none")
+    parser.add_argument("--readings", type=int, default=40_000, help="of each stream")
+    parser.add_argument("--groups", type=int, default=6, help="to fit, two at least; 0: none")
     parser.add_argument("--group-readings", type=int, default=2_000)
     parser.add_argument(
         "--long", type=int, default=5_000_000, help="readings of one stream; 0: none"
@@ -259,15 +281,16 @@ def main() -> int:
         rates = [in_process(Bundle.load(folder / "bundle"), streams)]
         rates.append(service(stack, folder, folder / "bundle", streams))
         rates += spark_rates(folder / "data.parquet", folder / "bundle", total)
+        rates.append(whole(folder, total))
         show(console, "Scoring", "readings per core-second", rates, 1.0)
-        if args.groups:
+        if args.groups > 1:
             done = fits(folder, args.groups, args.group_readings)
             show(console, "Fitting", "fits per core-minute", done, 60.0)
         if args.long:
             peak, size = long_stream(folder, args.long)
             console.print(f"one stream of {args.long:,} readings: worker's peak {peak:.0f} MB,"
                           f" {size:.0f} bytes of results per reading")  # fmt: skip
-            year(console, rates[-1].per_core, size)
+            year(console, rates[-2].per_core, size)
     return 0
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -20,30 +17,17 @@ from rich.table import Table
 from config import Settings
 from datasets import FileFormat, Stream
 from errors import InputError, TrainingError
+from fleet.fitted_groups import GroupRow, assembled, collected, held_back
 from fleet.frames import History, column, parquet, with_states
-from fleet.group_fit import (
-    COLUMNS,
-    SET,
-    TWIN,
-    GroupPlan,
-    StoredSets,
-    fit_group,
-    measures_of,
-    unpack,
-)
-from fleet.spark import add_spark_arguments, ddl, kept, per_stream, spark_session
-from models.bundles.bundle import Rule
-from models.fitting.model_set_fit import FitReport
+from fleet.group_fit import COLUMNS, GroupPlan, fit_group
+from fleet.spark import add_spark_arguments, ddl, per_stream, spark_session
 from models.registry.promotion import load_champion
 from runtime import command_parser, run_command
 from training.cli.common import consoles, entry, policy_of, registry_of
 from training.cli.fit_arguments import add_fit_arguments, add_procedure_arguments, fit_options
 from training.cli.progress import ProgressDisplay
-from training.data.preparation import Prepared
 from training.data.sources import TrainingData, with_conditions
-from training.fitting.parallel_fit import Result, Task
-from training.fitting.power import Power
-from training.pipeline import Fitted, Request, conclude
+from training.pipeline import Request, conclude
 from training.publishing.mlflow_tracking import begun_run
 from training.publishing.publish import Published
 from training.reports.fit_report import number
@@ -76,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         help="one model set for each of its values: asset_id, sensor_id or any other column",
     )  # fmt: skip
     made.add_argument("--features", metavar="NAME,...", help="columns to use (all numbers)")
-    add_procedure_arguments(made, refuse="leave the group out", auto="if it is the first")
+    add_procedure_arguments(made, refuse="leave the group out", auto="if it is not worse")
     add_spark_arguments(made)
     add_fit_arguments(made)
     return made
@@ -116,7 +100,9 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         with begun_run(registry, about) as run_id:
             into = arguments.partitions or groups
             rows = collected(fitted(session, history, plan, into), Path(scratch))
-            done = assembled(rows, plan, about)
+            compares = arguments.promote == "auto" and champion.version is not None
+            held = held_back(session, history, plan, rows) if compares else {}
+            done = assembled(rows, plan, about, held)
             request = Request(
                 sample(history), options, group_by=by, promote=arguments.promote, native=False,
                 recipe=recipe, **settled,
@@ -183,111 +169,6 @@ def fitted(session: Any, history: History, plan: GroupPlan, into: int) -> Any:
 
     order = ["asset_id", "sensor_id", *history.form.order]
     return per_stream(frame, [by], order, into, work, ddl(COLUMNS))
-
-
-@dataclass(slots=True)
-class GroupRow:
-    """What a worker said of one group; ``folder`` holds its model sets."""
-
-    name: str
-    about: Mapping[str, Any]
-    folder: Path | None
-
-    @property
-    def notes(self) -> list[str]:
-        """Return what was found out, and why it could not be fitted."""
-        more = [f"{self.error}: left out"] if self.about["error"] else []
-        return [*self.about["notes"], *more, *self.about.get("result_notes", ())]
-
-    @property
-    def error(self) -> str:
-        """Return why it could not be fitted."""
-        error = str(self.about["error"])
-        return error if error.startswith("group ") else f"group {self.name!r}: {error}"
-
-
-def collected(frame: Any, scratch: Path) -> list[GroupRow]:
-    """Fit all groups; their model sets go to disk one by one, so that memory stays small."""
-    with kept(frame) as frame:
-        frame.count()  # all at once; what follows only fetches
-        rows = []
-        for place, row in enumerate(frame.toLocalIterator()):
-            content = row["content"]
-            folder = None if content is None else unpack(bytes(content), scratch / str(place))
-            rows.append(GroupRow(row["name"], json.loads(row["about"]), folder))
-    # as a training on one machine orders them: by group, and within it by place
-    order = {row.name: place for place, row in enumerate(rows)}
-    return sorted(rows, key=lambda row: (row.about["group"], order[row.name]))
-
-
-@dataclass(slots=True)
-class FittedElsewhere(Task):
-    """A task whose readings stayed where they were fitted."""
-
-    told: list[list[Any]] = field(default_factory=list)
-
-    def statistics(self) -> list[list[Any]]:
-        """Return what the worker counted."""
-        return self.told
-
-
-class StoredResults(Sequence[Result]):
-    """Results whose model sets are read as they are asked for."""
-
-    def __init__(self, rows: Sequence[GroupRow], sets: StoredSets, twins: StoredSets) -> None:
-        self._rows, self._sets, self._twins = rows, sets, twins
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, place: Any) -> Any:
-        row = self._rows[place]
-        about = row.about
-        return Result(
-            row.name, self._sets[row.name], FitReport(**about["report"]),
-            self._twins.get(row.name), about["power"] and Power.from_dict(about["power"]),
-            notes=list(about["result_notes"]),
-        )  # fmt: skip
-
-    def __iter__(self) -> Iterator[Result]:
-        return (self[place] for place in range(len(self)))
-
-
-def assembled(rows: Sequence[GroupRow], plan: GroupPlan, about: dict[str, Any]) -> Fitted:
-    """Return what was fitted, as a training on one machine hands it on.
-
-    Raises
-    ------
-    TrainingError
-        No group could be fitted; the first one's error.
-    """
-    good = [row for row in rows if row.folder is not None]
-    if not good:
-        raise TrainingError(rows[0].error)
-    folders = {row.name: row.folder for row in good if row.folder is not None}
-    sets, twins = StoredSets(folders, SET), StoredSets(folders, TWIN)
-    tasks = []
-    for row in good:
-        prepared = Prepared(list(row.about["features"]), [], [])
-        task = FittedElsewhere(row.name, prepared, plan.options, plan.policy)
-        task.told = row.about["statistics"]
-        tasks.append(task)
-    measured = {row.name: m for row in good if (m := measures_of(row.about)) is not None}
-    prints = [row.about["fingerprint"] for row in rows if row.about["fingerprint"]]
-    digest = hashlib.sha256("".join(one["sha256"] for one in prints).encode()).hexdigest()
-    fingerprint = {**about, "sha256": digest}
-    results = StoredResults(good, sets, twins)
-    return Fitted(tasks, results, sets, twins, measured, fingerprint, _rules(rows))
-
-
-def _rules(rows: Sequence[GroupRow]) -> list[Rule]:
-    """Return the rules of all groups: those of streams set apart within one come first."""
-    own: list[Rule] = []
-    apart: list[Rule] = []
-    for row in rows:
-        for rule in map(Rule.from_dict, row.about["rules"]):
-            (own if rule.group == row.about["group"] else apart).append(rule)
-    return apart + sorted(own, key=lambda rule: (rule.group, rule.asset_id, rule.sensor_id))
 
 
 def sample(history: History) -> TrainingData:

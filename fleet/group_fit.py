@@ -11,11 +11,9 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
-from zipfile import ZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -25,14 +23,14 @@ from datasets import Stream, without_repetitions
 from errors import AnomalyError, TrainingError
 from fleet import spark
 from fleet.frames import MARK
-from models.bundles.serialization import load_model_set, save_model_set
+from models.bundles.serialization import save_model_set
 from models.fitting.options import FitOptions
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from training.data.groups import NO_SENSOR, group_streams
 from training.data.sensors import split_by_sensors
 from training.data.sources import TrainingData
-from training.evaluation.summary import Measures, measure
+from training.evaluation.summary import measure
 from training.fitting.parallel_fit import Result, Task, one_thread, perform
 from training.pipeline import Request, tasks_of
 
@@ -69,24 +67,36 @@ def fit_group(plan: GroupPlan, value: str | None, table: pa.Table) -> pa.Table:
     name = value or NO_SENSOR
     rows = []
     try:
-        data = training_data(plan, name, table)
-        grouping = split_by_sensors(group_streams(data, plan.by))
-        request = Request(data, plan.options, group_by=plan.by, **plan.request)
-        tasks, notes = tasks_of(request, grouping, plan.policy, None)
-        about = {
-            "notes": [*data.notes, *grouping.notes, *notes],
-            "rules": [rule.to_dict() for rule in grouping.rules],
-            "fingerprint": data.fingerprint(),
-        }
+        tasks, about = arranged(plan, name, table)
         for task in tasks:
-            mine = {stream.asset_id for stream in task.prepared.streams}
-            task.streams_per_asset = float(max(plan.streams.get(asset, 1) for asset in mine))
             rows.append(_row(name, task, perform(task, None), about))
             about = {"notes": [], "rules": [], "fingerprint": None}  # told once
     except Exception as error:  # whatever it is, it is this group's alone
         told = error if isinstance(error, AnomalyError) else TrainingError(f"{error!r:.500}")
         rows.append(_failed(name, name, told))
     return pa.Table.from_pylist(rows, schema=spark.arrow(COLUMNS))
+
+
+def arranged(plan: GroupPlan, name: str, table: pa.Table) -> tuple[list[Task], dict[str, Any]]:
+    """Return the fits that a group's readings come to, and what was found out about them.
+
+    Raises
+    ------
+    TrainingError
+        The readings cannot be used.
+    """
+    data = training_data(plan, name, table)
+    grouping = split_by_sensors(group_streams(data, plan.by))
+    request = Request(data, plan.options, group_by=plan.by, **plan.request)
+    tasks, notes = tasks_of(request, grouping, plan.policy, None)
+    for task in tasks:
+        mine = {stream.asset_id for stream in task.prepared.streams}
+        task.streams_per_asset = float(max(plan.streams.get(asset, 1) for asset in mine))
+    return tasks, {
+        "notes": [*data.notes, *grouping.notes, *notes],
+        "rules": [rule.to_dict() for rule in grouping.rules],
+        "fingerprint": data.fingerprint(),
+    }
 
 
 def training_data(plan: GroupPlan, name: str, table: pa.Table) -> TrainingData:
@@ -168,38 +178,3 @@ def _packed(sets: Mapping[str, ModelSet | None]) -> bytes:
             if model_set is not None:
                 save_model_set(model_set, home / name)
         return Path(shutil.make_archive(str(home), "zip", home)).read_bytes()
-
-
-class StoredSets(Mapping[str, ModelSet]):
-    """Model sets on disk by group, each read when it is asked for.
-
-    Parameters
-    ----------
-    folders : of each group; ``part`` is SET or TWIN. Groups without it are not among the keys.
-    """
-
-    def __init__(self, folders: Mapping[str, Path], part: str) -> None:
-        self._folders = {n: f / part for n, f in folders.items() if (f / part).is_dir()}
-
-    def __getitem__(self, name: str) -> ModelSet:
-        found = load_model_set(self._folders[name])
-        found.group = name
-        return found
-
-    def __iter__(self) -> Any:
-        return iter(self._folders)
-
-    def __len__(self) -> int:
-        return len(self._folders)
-
-
-def unpack(content: bytes, folder: Path) -> Path:
-    """Write what a worker packed below ``folder``."""
-    with ZipFile(BytesIO(content)) as archive:
-        archive.extractall(folder)
-    return folder
-
-
-def measures_of(about: Mapping[str, Any]) -> Measures | None:
-    """Return the figures of a row."""
-    return None if about["measures"] is None else Measures(**about["measures"])

@@ -21,7 +21,7 @@ from db.queries.schedules import off_conditions, resets, windows
 from db.session import connect_args, database_url, open_engine, transaction
 from errors import InputError, NoModel, SettingsError
 from fleet.frames import KEYS, POSTGRESQL, History, parquet, stored, with_states
-from fleet.spark import add_spark_arguments, kept, per_stream, shipping, spark_session, tasks
+from fleet.spark import add_spark_arguments, kept, per_stream, ship, spark_session, tasks
 from fleet.stream_scoring import READING, SCHEMA, Plan, score_stream
 from models.registry.base import CHAMPION
 from models.scoring.suppression import Suppression
@@ -102,10 +102,9 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     folder, version = bundle_of(settings, arguments.bundle)
     planned = planned_of(settings, arguments)
     began = time.monotonic()
-    with ExitStack() as stack:
-        session = stack.enter_context(spark_session("fleet.score", arguments))
+    with spark_session("fleet.score", arguments) as session:
         history = _history(session, settings, arguments)
-        name = stack.enter_context(shipping(session, folder))
+        name = ship(session, folder)
         policy = policy_of(settings)
         plan = Plan(name, version, history.form, policy, arguments.criticality, **planned)
         for note in history.notes:
@@ -201,7 +200,8 @@ def write(session: Any, rows: Any, out: str, state_out: str | None) -> tuple[Any
     """
     from pyspark.sql import functions as f
 
-    with kept(rows) as rows:
+    with ExitStack() as stack:
+        rows = stack.enter_context(kept(rows))
         readings = rows.where("state is null").select("day", *READING)
         _by_day(readings, f"{out}/readings")
         days = readings.groupBy("day", *KEYS).agg(
@@ -209,6 +209,7 @@ def write(session: Any, rows: Any, out: str, state_out: str | None) -> tuple[Any
             f.count("incident").alias("incidents"), f.count("error").alias("errors"),
             *(f.first(name, ignorenulls=True).alias(name) for name in _TOLD),
         )  # fmt: skip
+        days = stack.enter_context(kept(days))
         _by_day(days, f"{out}/streams")
         # of all days that are there: a day that was scored anew has no old errors left
         failed = session.read.parquet(f"{out}/streams").where("errors > 0")

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import sys
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -176,22 +175,23 @@ def tasks(session: Any, arguments: argparse.Namespace) -> int:
     return arguments.partitions or 4 * int(session.sparkContext.defaultParallelism)
 
 
-@contextmanager
-def shipping(session: Any, folder: Path) -> Iterator[str]:
-    """Send a bundle's folder to every worker, once per machine; yield its name there.
+def ship(session: Any, folder: Path) -> str:
+    """Send a bundle's folder to every worker, once per machine; return its name there.
 
-    Without its hold-out twin, which scores nothing.
+    Without its hold-out twin, which scores nothing. What is sent stays until the session stops:
+    a worker that starts late fetches it, too.
     """
+    from pyspark import SparkFiles
+
     name = f"bundle-{uuid4()}"
-    with tempfile.TemporaryDirectory(prefix="fleet-") as home:
-        packed = Path(home) / "bundle.zip"
-        with zipfile.ZipFile(packed, "w") as archive:
-            for path in sorted(folder.rglob("*")):
-                inside = path.relative_to(folder)
-                if path.is_file() and inside.parts[0] != TWIN:
-                    archive.write(path, inside)
-        session.sparkContext.addArchive(f"{packed}#{name}")
-        yield name
+    packed = Path(SparkFiles.getRootDirectory()) / f"{name}.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            inside = path.relative_to(folder)
+            if path.is_file() and inside.parts[0] != TWIN:
+                archive.write(path, inside)
+    session.sparkContext.addArchive(f"{packed}#{name}")
+    return name
 
 
 @contextmanager
@@ -208,7 +208,7 @@ def kept(frame: Any) -> Iterator[Any]:
 
 @lru_cache(maxsize=2)
 def shipped(name: str, version: str) -> Bundle:
-    """Load what :func:`shipping` sent: once per Python worker, which Spark uses for many tasks."""
+    """Load what :func:`ship` sent: once per Python worker, which Spark uses for many tasks."""
     from pyspark import SparkFiles
 
     one_thread()

@@ -11,15 +11,16 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
-import numpy as np
 import orjson
 import pyarrow as pa
 
 from errors import AnomalyError, InputError
-from fleet.frames import Form
+from fleet.frames import KEYS, Form
+from fleet.reading_batches import Point, points_of
 from fleet.spark import arrow, ddl, shipped
 from models.detectors.base import MODEL_NAMES
 from models.scoring.decision import error_entry
@@ -27,7 +28,7 @@ from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import CHUNK, carried
 from models.scoring.suppression import Suppression
-from schemas import check_features, check_name
+from schemas import check_name
 
 #: Columns of scored readings, in order.
 READING: Final = {
@@ -42,9 +43,6 @@ COLUMNS: Final = {"day": "date", **READING, "state": "string"}
 SCHEMA: Final = ddl(COLUMNS)
 _ARROW: Final = arrow(COLUMNS)
 _JUDGED: Final = ("final_score", "log10_p", "threshold", "is_anomaly", "criticality")
-_ROWS = 4 * CHUNK
-
-Point = tuple[datetime | None, dict[str, float] | InputError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +79,20 @@ def score_stream(
     key : asset_id, sensor_id, feature; absent parts are ''.
     """
     run = _Run(plan, *(part or "" for part in key))
-    for points in _chunks(plan, run, batches):
-        run.take(points)
-        if len(run.rows) >= _ROWS:
-            yield run.flush()
-    run.finish()
-    yield run.flush()
+    for points in _chunks(run, points_of(plan.form, batches, run.name, run.begin)):
+        yield run.take(points)
+    yield from run.finish()
 
 
-def _chunks(plan: Plan, run: _Run, batches: Iterable[pa.RecordBatch]) -> Iterator[list[Point]]:
+def _chunks(run: _Run, points: Iterable[Point]) -> Iterator[list[Point]]:
     """Yield readings as the service would get them: CHUNK at a time, cut where a reset is due."""
-    waiting: list[Point] = []
-    for point in _unrepeated(_points(plan.form, run, batches)):
+    if not run.resets:
+        rest = iter(points)
+        while waiting := list(islice(rest, CHUNK)):
+            yield waiting
+        return
+    waiting = []
+    for point in points:
         if waiting and (len(waiting) >= CHUNK or run.reset_at(point[0]) != run.reset):
             yield waiting
             waiting = []
@@ -102,98 +102,11 @@ def _chunks(plan: Plan, run: _Run, batches: Iterable[pa.RecordBatch]) -> Iterato
         yield waiting
 
 
-def _unrepeated(points: Iterable[Point]) -> Iterator[Point]:
-    """Pass each reading once; as over Kafka, one of the same time and features is none."""
-    last: Point | None = None
-    for point in points:
-        if point[0] is None or point != last:
-            yield point
-        last = point
-
-
-def _points(form: Form, run: _Run, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:
-    """Decode batches; times must not fall, since everything that follows relies on it."""
-    decode = {"wide": _wide, "long": _long, "stored": _stored}[form.kind]
-    yield from decode(form, _readings_of(run, batches))
-
-
-def _readings_of(run: _Run, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Take the state off the first batch, and check the order of time in all."""
-    last = np.iinfo(np.int64).min
-    for batch in batches:
-        states = batch.column("state").drop_null().to_pylist()
-        if states:
-            batch = batch.filter(pa.compute.is_null(batch.column("state")))
-            run.begin(states)
-        known = batch.column("at").drop_null().cast(pa.int64()).to_numpy()
-        if len(known):
-            if known[0] < last or (np.diff(known) < 0).any():
-                raise AssertionError(f"readings of {run.name} are not in the order of time")
-            last = known[-1]
-        if len(batch):
-            yield batch
-
-
-def _times(batch: pa.RecordBatch) -> list[datetime | None]:
-    times = batch.column("at").to_numpy(zero_copy_only=False).astype("datetime64[us]").tolist()
-    return [None if at is None else at.replace(tzinfo=UTC) for at in times]
-
-
-def _wide(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:
-    names = form.names
-    for batch in batches:
-        columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in form.columns]
-        values = np.column_stack(columns).astype(np.float64, copy=False)
-        broken = set(np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist())
-        for i, (at, row) in enumerate(zip(_times(batch), values.tolist(), strict=True)):
-            if i not in broken:
-                yield at, dict(zip(names, row, strict=True))
-            else:
-                yield at, _checked({n: v for n, v in zip(names, row, strict=True) if v == v})
-
-
-def _stored(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:
-    for batch in batches:
-        for at, text in zip(_times(batch), batch.column("features").to_pylist(), strict=True):
-            yield at, _checked(orjson.loads(text))
-
-
-def _long(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:
-    """Join the rows of one time to one reading."""
-    at: datetime | None = None
-    held: dict[str, Any] = {}
-    twice: InputError | None = None
-    for batch in batches:
-        names, values = (batch.column(name).to_pylist() for name in form.columns)
-        for time, name, value in zip(_times(batch), names, values, strict=True):
-            if held and (time != at or time is None):
-                yield at, twice or _checked(held)
-                held, twice = {}, None
-            at = time
-            if name in held and held[name] != value:
-                twice = InputError(
-                    f"features.{name}: both {held[name]} and {value} at one time",
-                    code="bad_features", field=f"features.{name}",
-                )  # fmt: skip
-            if value is not None and value == value:
-                held[name] = value
-    if held:
-        yield at, twice or _checked(held)
-
-
-def _checked(features: dict[str, Any]) -> dict[str, float] | InputError:
-    try:
-        return check_features(features)
-    except InputError as error:
-        return error
-
-
 class _Run:
     """One stream on its way through a task."""
 
     def __init__(self, plan: Plan, asset: str, sensor: str, feature: str) -> None:
         self.name = " / ".join(part for part in (asset, sensor, feature) if part) or "''"
-        self.rows: list[tuple[Any, ...]] = []
         self.reset = 0
         self._plan = plan
         self._stream = (asset, sensor or None, feature or None)
@@ -205,7 +118,7 @@ class _Run:
             *plan.resets.get((asset, None), ()),
             *plan.resets.get((asset, sensor or None), ()),
         ]
-        self._resets = sorted(set(resets))
+        self.resets = sorted(set(resets))
         bundle = shipped(plan.bundle, plan.version)
         self._version = bundle.version
         try:
@@ -231,26 +144,19 @@ class _Run:
 
     def reset_at(self, at: datetime | None) -> int:
         """Return the number of the newest reset that a reading at ``at`` comes after."""
-        if not self._resets or at is None:
+        if at is None:
             return self.reset
-        place = bisect_right(self._resets, at, key=lambda one: one[0])
-        return max((number for _, number in self._resets[:place]), default=0)
+        place = bisect_right(self.resets, at, key=lambda one: one[0])
+        return max((number for _, number in self.resets[:place]), default=0)
 
-    def take(self, points: Sequence[Point]) -> None:
-        """Score the next readings, and note what became of each."""
+    def take(self, points: Sequence[Point]) -> pa.RecordBatch:
+        """Score the next readings; return what became of each."""
         good = [Reading(at, f) for at, f in points if at is not None and isinstance(f, dict)]
-        results = iter(self._scored(good))
-        for at, features in points:
-            if isinstance(features, InputError):
-                result = error_entry(features)
-            elif at is None:
-                result = error_entry(
-                    InputError("timestamp: is missing, or cannot be read as a time",
-                               code="bad_timestamp", field="timestamp")
-                )  # fmt: skip
-            else:
-                result = next(results)
-            self._note(at, result)
+        results = self._scored(good)
+        if len(good) < len(points):
+            scored = iter(results)
+            results = [_refused(at, features) or next(scored) for at, features in points]
+        return self._noted([at for at, _ in points], results)
 
     def _scored(self, good: list[Reading]) -> list[dict[str, Any]]:
         if self._failed is None and good:
@@ -274,33 +180,56 @@ class _Run:
                 return outcome.results
         return [error_entry(self._failed) for _ in good] if self._failed else []
 
-    def _note(self, at: datetime | None, result: Mapping[str, Any]) -> None:
-        metadata, error = result["metadata"], result.get("error") or {}
-        event = metadata.get("event") or {}
-        scores = {one["model_name"]: one["score"] for one in result.get("scores", ())}
-        self.rows.append(
-            (
-                None if at is None else at.date(), *self._stream, at, *map(result.get, _JUDGED),
-                *map(scores.get, MODEL_NAMES), event.get("id"),
-                event.get("incident", {}).get("why"),
-                (metadata.get("suppressed") or {}).get("by"), orjson.dumps(metadata).decode(),
-                self._version, error.get("code"), error.get("message", "")[:1000] or None, None,
-            )
+    def _noted(
+        self, times: Sequence[datetime | None], results: Sequence[Mapping[str, Any]]
+    ) -> pa.RecordBatch:
+        """Return the rows (n,) of readings and their results."""
+        votes: dict[str, list[float | None]] = {name: [None] * len(times) for name in MODEL_NAMES}
+        for i, result in enumerate(results):
+            for one in result.get("scores", ()):
+                votes[one["model_name"]][i] = one["score"]
+        metadata = [result["metadata"] for result in results]
+        events = [one.get("event") or {} for one in metadata]
+        errors = [result.get("error") or {} for result in results]
+        return self._batch(
+            len(times), timestamp=times, bundle_version=self._version, **votes,
+            **{name: [result.get(name) for result in results] for name in _JUDGED},
+            event_id=[event.get("id") for event in events],
+            incident=[event.get("incident", {}).get("why") for event in events],
+            suppressed=[(one.get("suppressed") or {}).get("by") for one in metadata],
+            metadata=list(map(orjson.dumps, metadata)),
+            error_code=[error.get("code") for error in errors],
+            error=[error.get("message", "")[:1000] or None for error in errors],
         )  # fmt: skip
 
-    def finish(self) -> None:
-        """Note the state for a run that goes on from here."""
+    def finish(self) -> Iterator[pa.RecordBatch]:
+        """Yield the row of the state for a run that goes on from here."""
         state = self._before
         if self._state is not None:
             window = [(r.timestamp.isoformat(), r.features) for r in self._window if r.timestamp]
             state = orjson.dumps({"state": self._state, "window": window}).decode()
         if state is not None:
-            nothing = (None,) * (len(READING) - 3)
-            self.rows.append((None, *self._stream, *nothing, state))
+            yield self._batch(1, state=state)
 
-    def flush(self) -> pa.RecordBatch:
-        """Return the rows so far, and forget them."""
-        columns = list(zip(*self.rows, strict=True)) if self.rows else [()] * len(COLUMNS)
-        arrays = [pa.array(c, kind.type) for c, kind in zip(columns, _ARROW, strict=True)]
-        self.rows = []
-        return pa.RecordBatch.from_arrays(arrays, schema=_ARROW)
+    def _batch(self, n: int, **given: Sequence[Any] | str | None) -> pa.RecordBatch:
+        """Return ``n`` rows of the stream; a text stands in each of them."""
+        given |= dict(zip(KEYS, self._stream, strict=True))
+        arrays = {}
+        for name, kind in zip(_ARROW.names, _ARROW.types, strict=True):
+            values = given.get(name)
+            if values is None or isinstance(values, str):
+                arrays[name] = pa.repeat(pa.scalar(values, kind), n)
+            else:
+                arrays[name] = pa.array(values, kind)
+        arrays["day"] = arrays["timestamp"].cast(pa.date32())
+        return pa.RecordBatch.from_arrays(list(arrays.values()), schema=_ARROW)
+
+
+def _refused(at: datetime | None, features: dict[str, float] | InputError) -> dict[str, Any] | None:
+    """Return the error entry of a reading that cannot be scored; None: it can."""
+    if isinstance(features, InputError):
+        return error_entry(features)
+    if at is None:
+        told = "timestamp: is missing, or cannot be read as a time"
+        return error_entry(InputError(told, code="bad_timestamp", field="timestamp"))
+    return None

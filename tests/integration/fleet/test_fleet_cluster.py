@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,8 @@ def test_half_a_million_readings_of_one_stream_pass_in_bounded_memory(
     normal = plant.cut(0, 600)
     names = normal.feature_names[:3]
     values = [part[:, :3] for part in normal.values]
-    model_set, _ = fit_model_set(values, normal.times(), names, TINIEST)
+    small = replace(TINIEST, models=("isolation_forest",))
+    model_set, _ = fit_model_set(values, normal.times(), names, small)
     Bundle({"default": model_set}).save(tmp_path / "bundle")
     champion(tmp_path, tmp_path / "bundle")
     n = 500_000

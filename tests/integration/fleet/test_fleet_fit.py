@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from fleet import fit
 from fleet.spark import one_thread
 from models.bundles.bundle import Bundle
 from models.registry.base import CHAMPION, open_registry
+from models.registry.promotion import VERDICT_TAG
 from training.simulate import simulate
 
 TINY = [
@@ -166,3 +168,29 @@ def test_no_group_that_can_be_fitted_is_an_error_that_names_one(
     assert fit.main(given) == 1
     assert "error: group 'PUMP_001': " in capsys.readouterr().err
     assert open_registry(None, "x", tmp_path).versions() == []
+
+
+def test_a_challenger_is_compared_as_a_training_on_one_machine_compares_it(
+    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLED", "false")
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "bento"))
+    monkeypatch.setenv("VAR_DIR", str(tmp_path / "one"))
+    whole = plant(tmp_path / "plant.parquet")
+    table = pq.read_table(whole)
+    early = pa.concat_tables([table.slice(0, 240), table.slice(400, 240)])
+    pq.write_table(early, tmp_path / "early.parquet")
+    small = ["--group-by", "type", "--models", "isolation_forest", "--folds", "2", "--trees", "10"]
+    one = [*small, "--jobs", "1", "--no-native"]
+    assert training.fit.main(["--data", str(tmp_path / "early.parquet"), *one]) == 0
+    shutil.copytree(tmp_path / "one", tmp_path / "fleet")
+    assert training.fit.main(["--data", str(whole), *one]) == 0
+    monkeypatch.setenv("VAR_DIR", str(tmp_path / "fleet"))
+    assert fit.main(["--data", str(whole), *small]) == 0
+    verdicts = []
+    for name in ("one", "fleet"):
+        registry = open_registry(None, "anomaly-detection", tmp_path / name)
+        (new,) = (one for one in registry.versions() if one["version"] == "2")
+        verdicts.append((registry.alias(CHAMPION), new["tags"][VERDICT_TAG]))
+    assert verdicts[0] == verdicts[1]
+    assert "its false-alarm rate" in verdicts[1][1]

@@ -1,0 +1,116 @@
+"""Decode one stream's record batches into readings, in a Spark worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from errors import InputError
+from fleet.frames import Form
+from schemas import check_features
+
+#: Time and features of a reading; None where the time cannot be read, an error for bad features.
+Point = tuple[datetime | None, dict[str, float] | InputError]
+
+
+def points_of(
+    form: Form, batches: Iterable[pa.RecordBatch], name: str, begin: Callable[[list[str]], None]
+) -> Iterator[Point]:
+    """Yield readings, each once; as over Kafka, one of the same time and features is none.
+
+    Parameters
+    ----------
+    batches : in the order of time, on which everything that follows relies.
+    name : of the stream, for people.
+    begin : is told the states that came with the readings, before the first of these.
+
+    Raises
+    ------
+    AssertionError
+        A time is before the last.
+    """
+    decode = {"wide": _wide, "long": _long, "stored": _stored}[form.kind]
+    last: Point = (None, {})
+    for point in decode(form, _ordered(batches, name, begin)):
+        if point[0] is None or point[0] != last[0] or point != last:
+            yield point
+        last = point
+
+
+def _ordered(
+    batches: Iterable[pa.RecordBatch], name: str, begin: Callable[[list[str]], None]
+) -> Iterator[pa.RecordBatch]:
+    """Take the state off the first batch, and check the order of time in all."""
+    last = np.iinfo(np.int64).min
+    for batch in batches:
+        states = batch.column("state").drop_null().to_pylist()
+        if states:
+            batch = batch.filter(pc.is_null(batch.column("state")))
+            begin(states)
+        known = batch.column("at").drop_null().cast(pa.int64()).to_numpy()
+        if len(known):
+            if known[0] < last or (np.diff(known) < 0).any():
+                raise AssertionError(f"readings of {name} are not in the order of time")
+            last = known[-1]
+        if len(batch):
+            yield batch
+
+
+def _times(batch: pa.RecordBatch) -> list[datetime | None]:
+    times = batch.column("at").to_numpy(zero_copy_only=False).astype("datetime64[us]").tolist()
+    return [None if at is None else at.replace(tzinfo=UTC) for at in times]
+
+
+def _wide(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:
+    names = form.names
+    for batch in batches:
+        columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in form.columns]
+        values = np.column_stack(columns).astype(np.float64, copy=False)
+        broken = set(np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist())
+        for i, (at, row) in enumerate(zip(_times(batch), values.tolist(), strict=True)):
+            if i not in broken:
+                yield at, dict(zip(names, row, strict=True))
+            else:
+                yield at, _checked({n: v for n, v in zip(names, row, strict=True) if v == v})
+
+
+def _stored(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:
+    for batch in batches:
+        for at, text in zip(_times(batch), batch.column("features").to_pylist(), strict=True):
+            yield at, _checked(orjson.loads(text))
+
+
+def _long(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:
+    """Join the rows of one time to one reading."""
+    at: datetime | None = None
+    held: dict[str, Any] = {}
+    twice: InputError | None = None
+    for batch in batches:
+        names, values = (batch.column(name).to_pylist() for name in form.columns)
+        for time, name, value in zip(_times(batch), names, values, strict=True):
+            if held and (time != at or time is None):
+                yield at, twice or _checked(held)
+                held, twice = {}, None
+            at = time
+            if name in held and held[name] != value:
+                twice = InputError(
+                    f"features.{name}: both {held[name]} and {value} at one time",
+                    code="bad_features", field=f"features.{name}",
+                )  # fmt: skip
+            if value is not None and value == value:
+                held[name] = value
+    if held:
+        yield at, twice or _checked(held)
+
+
+def _checked(features: dict[str, Any]) -> dict[str, float] | InputError:
+    try:
+        return check_features(features)
+    except InputError as error:
+        return error
