@@ -27,347 +27,314 @@ class Settings(BaseSettings):
     """All settings of service, bridge, training and maintenance. Times are in seconds."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", case_sensitive=False
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        case_sensitive=False,
+        use_attribute_docstrings=True,
     )
 
     # -- folders -----------------------------------------------------------------------------
-    var_dir: Path = Field(Path("var"), description="everything the embedded parts write")
-    data_dir: Path = Field(Path("data"), description="data sets that POST /train may name")
+    var_dir: Path = Path("var")
+    """everything the embedded parts write"""
+    data_dir: Path = Path("data")
+    """data sets that POST /train may name"""
 
     # -- service -----------------------------------------------------------------------------
-    service_name: str = Field("detection-anomalies-service", description="name in /health")
-    service_host: str = Field("0.0.0.0", description="address the service binds")
-    service_port: int = Field(8084, ge=1, le=65535, description="port the service binds")
-    service_url: str = Field("http://localhost:8084", description="where the bridge finds it")
-    service_cafile: Path | None = Field(
-        None, description="CA that signed the certificate of an https SERVICE_URL"
-    )
-    service_api_key: SecretStr | None = Field(None, description="the bridge's key")
-    api_keys: SecretStr = Field(
-        SecretStr(""),
-        description=(
-            "name:role:sha256-hex, comma separated; roles read, detect, operate, train; the name"
-            " may be left out; empty: open"
-        ),
-    )
-    allowed_hosts: str = Field(
-        "",
-        description=(
-            "the service's names, comma separated, for Host and for pages that may call it;"
-            " addresses and localhost pass. Empty: any, but none when bound to loopback"
-        ),
-    )
-    proxy_user_header: str = Field(
-        "",
-        description="header in which TRUSTED_PROXIES say who calls (X-Remote-User); empty: none",
-    )
-    trusted_proxies: str = Field(
-        "",
-        description=(
-            "addresses or networks whose PROXY_USER_HEADER is believed, and whose"
-            " X-Forwarded-Proto: https makes the page's cookie Secure"
-        ),
-    )
-    service_workers: int = Field(1, ge=1, le=64, description="API worker processes")
-    runner_mode: Literal["inprocess", "processes"] = Field(
-        "inprocess", description="runners inside the API process, or services of their own"
-    )
-    max_batch_items: int = Field(5000, ge=1, description="items in one /detect/batch")
-    max_features: int = Field(1000, ge=1, description="features in one reading")
-    max_history: int = Field(1000, ge=0, description="readings in one item's history")
-    max_body_bytes: int = Field(32 * 2**20, ge=1024, description="largest request body")
-    max_concurrency: int = Field(256, ge=1, description="requests in flight before 429")
-    use_stored_history: bool = Field(
-        True, description="/detect reads a stream's stored window and state"
-    )
-    journal_rest: JournalMode = Field("anomalies", description="what /detect stores")
-    train_wait_s: float = Field(300, gt=0, description="how long POST /train waits")
-    train_max_s: float = Field(21_600, gt=0, description="a training job is ended after this")
-    train_queue_max: int = Field(
-        20, ge=1, description="training jobs waiting at once, their data in the database; then 429"
-    )
-    champion_poll_s: float = Field(5, gt=0, description="how often the champion alias is read")
-    request_deadline_s: float = Field(30, gt=0, description="a detection not done by then: 503")
-    score_batch: int = Field(1024, ge=1, description="readings scored together at most")
-    score_inline: int = Field(
-        32, ge=0, description="batches up to this are scored in the event loop, larger in a thread"
-    )
-    lookup_timeout_s: float = Field(
-        1, gt=0, description="/detect waits no longer for the database, then goes on without it"
-    )
-    access_log: bool = Field(False, description="a log line for each request")
-    runner_urls: str = Field(
-        "",
-        description=(
-            "name=http://host:port, comma separated: runners elsewhere (RUNNER_MODE=processes)."
-            " The network between must be private: a runner runs whatever it is sent"
-        ),
-    )
-    runner_max_batch: int = Field(256, ge=1, description="calls a runner service takes together")
-    runner_max_latency_ms: int = Field(
-        1000, ge=1, description="a runner service refuses calls it cannot answer within this"
-    )
+    service_name: str = "detection-anomalies-service"
+    """name in /health"""
+    service_host: str = "0.0.0.0"
+    """address the service binds"""
+    service_port: int = Field(8084, ge=1, le=65535)
+    """port the service binds"""
+    service_url: str = "http://localhost:8084"
+    """where the bridge finds it"""
+    service_cafile: Path | None = None
+    """CA that signed the certificate of an https SERVICE_URL"""
+    service_api_key: SecretStr | None = None
+    """the bridge's key"""
+    api_keys: SecretStr = SecretStr("")
+    """name:role:sha256-hex, comma separated; roles read, detect, operate, train; the name may be
+    left out; empty: open"""
+    allowed_hosts: str = ""
+    """the service's names, comma separated, for Host and for pages that may call it; addresses and
+    localhost pass. Empty: any, but none when bound to loopback"""
+    proxy_user_header: str = ""
+    """header in which TRUSTED_PROXIES say who calls (X-Remote-User); empty: none"""
+    trusted_proxies: str = ""
+    """addresses or networks whose PROXY_USER_HEADER is believed, and whose X-Forwarded-Proto: https
+    makes the page's cookie Secure"""
+    service_workers: int = Field(1, ge=1, le=64)
+    """API worker processes"""
+    runner_mode: Literal["inprocess", "processes"] = "inprocess"
+    """runners inside the API process, or services of their own"""
+    max_batch_items: int = Field(5000, ge=1)
+    """items in one /detect/batch"""
+    max_features: int = Field(1000, ge=1)
+    """features in one reading"""
+    max_history: int = Field(1000, ge=0)
+    """readings in one item's history"""
+    max_body_bytes: int = Field(32 * 2**20, ge=1024)
+    """largest request body"""
+    max_concurrency: int = Field(256, ge=1)
+    """requests in flight before 429"""
+    use_stored_history: bool = True
+    """/detect reads a stream's stored window and state"""
+    journal_rest: JournalMode = "anomalies"
+    """what /detect stores"""
+    train_wait_s: float = Field(300, gt=0)
+    """how long POST /train waits"""
+    train_max_s: float = Field(21_600, gt=0)
+    """a training job is ended after this"""
+    train_queue_max: int = Field(20, ge=1)
+    """training jobs waiting at once, their data in the database; then 429"""
+    champion_poll_s: float = Field(5, gt=0)
+    """how often the champion alias is read"""
+    request_deadline_s: float = Field(30, gt=0)
+    """a detection not done by then: 503"""
+    score_batch: int = Field(1024, ge=1)
+    """readings scored together at most"""
+    score_inline: int = Field(32, ge=0)
+    """batches up to this are scored in the event loop, larger in a thread"""
+    lookup_timeout_s: float = Field(1, gt=0)
+    """/detect waits no longer for the database, then goes on without it"""
+    access_log: bool = False
+    """a log line for each request"""
+    runner_urls: str = ""
+    """name=http://host:port, comma separated: runners elsewhere (RUNNER_MODE=processes). The
+    network between must be private: a runner runs whatever it is sent"""
+    runner_max_batch: int = Field(256, ge=1)
+    """calls a runner service takes together"""
+    runner_max_latency_ms: int = Field(1000, ge=1)
+    """a runner service refuses calls it cannot answer within this"""
 
     # -- detection ---------------------------------------------------------------------------
-    budget_critical: float = Field(1e-2, gt=0, lt=1, description="false alarms per reading")
-    budget_high: float = Field(10**-2.5, gt=0, lt=1, description="false alarms per reading")
-    budget_medium: float = Field(1e-3, gt=0, lt=1, description="false alarms per reading")
-    budget_low: float = Field(1e-4, gt=0, lt=1, description="false alarms per reading")
-    incident_budget_critical: float = Field(
-        4, gt=0, description="false incidents per asset and month (30 days), all its streams"
-    )
-    incident_budget_high: float = Field(2, gt=0, description="false incidents per asset and month")
-    incident_budget_medium: float = Field(
-        1, gt=0, description="false incidents per asset and month"
-    )
-    incident_budget_low: float = Field(
-        0.25, gt=0, description="false incidents per asset and month"
-    )
-    incident_at_once_share: float = Field(
-        0.1,
-        ge=0,
-        le=1,
-        description=(
-            "share of these that may open at once, by one reading rare enough; 0: all wait until"
-            " the alarm has lasted"
-        ),
-    )
-    incident_fleet_budget: float | None = Field(
-        None,
-        gt=0,
-        description=(
-            "false incidents of the whole fleet per operator and day, shared out among FLEET_ASSETS"
-            " in proportion to their own budgets, which it only makes smaller; unset: no such bound"
-        ),
-    )
-    operator_positions: int = Field(
-        1, ge=1, le=1000, description="people who deal with alarms at any one time"
-    )
-    fleet_assets: str = Field(
-        "", description="assets that share INCIDENT_FLEET_BUDGET, such as critical=2,medium=80"
-    )
-    adaptation: bool = Field(True, description="let each stream's tail follow the stream")
-    event_silence_s: float = Field(7200, gt=0, description="an event ends after this silence")
-    reopen_gap_s: float = Field(
-        0,
-        ge=0,
-        description=(
-            "a new event joins an incident that cleared no longer ago; 0: the larger of 600 s and"
-            " 20 intervals of the stream"
-        ),
-    )
-    incident_at_once: Literal["low", "medium", "high", "critical"] = Field(
-        "critical",
-        description=(
-            "a reading that REST journals opens an incident from this severity on, where the"
-            " bundle has no rule of its own"
-        ),
-    )
-    incident_close_after_s: float = Field(
-        604_800, gt=0, description="cleared and acknowledged incidents are closed after this"
-    )
-    max_shelve_s: float = Field(
-        604_800, gt=0, le=366 * 86_400, description="an incident is shelved no longer"
-    )
-    feedback_raise: float = Field(
-        0.5,
-        ge=0,
-        le=6,
-        description=(
-            "each false alarm reported makes its asset's incidents ask for peaks so many decades"
-            " rarer; 0: it does not"
-        ),
-    )
-    feedback_raise_max: float = Field(2, ge=0, le=6, description="all of them together at most")
-    feedback_raise_days: int = Field(30, ge=1, le=3660, description="for so many days")
-    chatter_openings: int = Field(
-        3, ge=2, le=1000, description="a stream chatters that alarms so often ..."
-    )
-    chatter_span_s: float = Field(3600, gt=0, le=366 * 86_400, description="... within this")
-    accept_shift_after: int = Field(
-        0,
-        ge=0,
-        description=(
-            "readings in a row beyond p = 1e-2 after which a persistent shift is the new normal;"
-            " 0: never"
-        ),
-    )
-    persistent_after: int = Field(
-        1000,
-        ge=0,
-        le=1_000_000,
-        description=(
-            "readings of a shift after which its event is persistent and the stream judged from its"
-            " steady new level on; 0: never"
-        ),
-    )
+    budget_critical: float = Field(1e-2, gt=0, lt=1)
+    """false alarms per reading"""
+    budget_high: float = Field(10**-2.5, gt=0, lt=1)
+    """false alarms per reading"""
+    budget_medium: float = Field(1e-3, gt=0, lt=1)
+    """false alarms per reading"""
+    budget_low: float = Field(1e-4, gt=0, lt=1)
+    """false alarms per reading"""
+    incident_budget_critical: float = Field(4, gt=0)
+    """false incidents per asset and month (30 days), all its streams"""
+    incident_budget_high: float = Field(2, gt=0)
+    """false incidents per asset and month"""
+    incident_budget_medium: float = Field(1, gt=0)
+    """false incidents per asset and month"""
+    incident_budget_low: float = Field(0.25, gt=0)
+    """false incidents per asset and month"""
+    incident_at_once_share: float = Field(0.1, ge=0, le=1)
+    """share of these that may open at once, by one reading rare enough; 0: all wait until the alarm
+    has lasted"""
+    incident_fleet_budget: float | None = Field(None, gt=0)
+    """false incidents of the whole fleet per operator and day, shared out among FLEET_ASSETS in
+    proportion to their own budgets, which it only makes smaller; unset: no such bound"""
+    operator_positions: int = Field(1, ge=1, le=1000)
+    """people who deal with alarms at any one time"""
+    fleet_assets: str = ""
+    """assets that share INCIDENT_FLEET_BUDGET, such as critical=2,medium=80"""
+    adaptation: bool = True
+    """let each stream's tail follow the stream"""
+    event_silence_s: float = Field(7200, gt=0)
+    """an event ends after this silence"""
+    reopen_gap_s: float = Field(0, ge=0)
+    """a new event joins an incident that cleared no longer ago; 0: the larger of 600 s and 20
+    intervals of the stream"""
+    incident_at_once: Literal["low", "medium", "high", "critical"] = "critical"
+    """a reading that REST journals opens an incident from this severity on, where the bundle has no
+    rule of its own"""
+    incident_close_after_s: float = Field(604_800, gt=0)
+    """cleared and acknowledged incidents are closed after this"""
+    max_shelve_s: float = Field(604_800, gt=0, le=366 * 86_400)
+    """an incident is shelved no longer"""
+    feedback_raise: float = Field(0.5, ge=0, le=6)
+    """each false alarm reported makes its asset's incidents ask for peaks so many decades rarer; 0:
+    it does not"""
+    feedback_raise_max: float = Field(2, ge=0, le=6)
+    """all of them together at most"""
+    feedback_raise_days: int = Field(30, ge=1, le=3660)
+    """for so many days"""
+    chatter_openings: int = Field(3, ge=2, le=1000)
+    """a stream chatters that alarms so often ..."""
+    chatter_span_s: float = Field(3600, gt=0, le=366 * 86_400)
+    """... within this"""
+    accept_shift_after: int = Field(0, ge=0)
+    """readings in a row beyond p = 1e-2 after which a persistent shift is the new normal; 0:
+    never"""
+    persistent_after: int = Field(1000, ge=0, le=1_000_000)
+    """readings of a shift after which its event is persistent and the stream judged from its steady
+    new level on; 0: never"""
 
     # -- Kafka -------------------------------------------------------------------------------
-    kafka_bootstrap_servers: str = Field("localhost:9092", description="brokers, comma separated")
-    kafka_consumer_group: str = Field("detection-anomalies-service", description="group id")
-    kafka_auto_offset_reset: Literal["earliest", "latest"] = Field(
-        "earliest", description="where to start in a partition nobody has read"
-    )
-    kafka_topic_input_features: str = Field("extracted-features", description="readings in")
-    kafka_topic_output_anomalies: str = Field("anomalies-detected", description="anomalies out")
-    kafka_topic_dead_letter: str = Field(
-        "extracted-features-dead-letter", description="records that could not be scored"
-    )
-    kafka_publish: PublishMode = Field(
-        "anomalies",
-        description=(
-            "what is published: anomalies (each reading, as older readers expect), events,"
-            " incidents (openings and rises: take this where each message is a work order) or all"
-        ),
-    )
-    kafka_topic_incidents: str = Field(
-        "", description="incidents out, whole at every change, key = id, compacted; empty: none"
-    )
-    kafka_group_instance_id: str | None = Field(
-        None, description="static membership: unique per bridge, the same after its restart"
-    )
-    kafka_session_timeout_ms: int = Field(45_000, ge=1000, description="member lost after this")
-    kafka_heartbeat_interval_ms: int = Field(3000, ge=100, description="under a third of it")
-    kafka_metadata_max_age_ms: int = Field(30_000, ge=500, description="notice topic changes")
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="as the brokers' listener has it"
-    )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "PLAIN", description="with SASL_PLAINTEXT and SASL_SSL"
-    )
-    kafka_sasl_username: str | None = Field(None, description="with a SASL protocol")
-    kafka_sasl_password: SecretStr | None = Field(None, description="never logged")
-    kafka_ssl_cafile: Path | None = Field(None, description="who signed the brokers")
-    kafka_ssl_certfile: Path | None = Field(None, description="our certificate")
-    kafka_ssl_keyfile: Path | None = Field(None, description="our key")
-    kafka_ssl_password: SecretStr | None = Field(None, description="of our key")
-    kafka_ssl_check_hostname: bool = Field(True, description="brokers must be who they say")
+    kafka_bootstrap_servers: str = "localhost:9092"
+    """brokers, comma separated"""
+    kafka_consumer_group: str = "detection-anomalies-service"
+    """group id"""
+    kafka_auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+    """where to start in a partition nobody has read"""
+    kafka_topic_input_features: str = "extracted-features"
+    """readings in"""
+    kafka_topic_output_anomalies: str = "anomalies-detected"
+    """anomalies out"""
+    kafka_topic_dead_letter: str = "extracted-features-dead-letter"
+    """records that could not be scored"""
+    kafka_publish: PublishMode = "anomalies"
+    """what is published: anomalies (each reading, as older readers expect), events, incidents
+    (openings and rises: take this where each message is a work order) or all"""
+    kafka_topic_incidents: str = ""
+    """incidents out, whole at every change, key = id, compacted; empty: none"""
+    kafka_group_instance_id: str | None = None
+    """static membership: unique per bridge, the same after its restart"""
+    kafka_session_timeout_ms: int = Field(45_000, ge=1000)
+    """member lost after this"""
+    kafka_heartbeat_interval_ms: int = Field(3000, ge=100)
+    """under a third of it"""
+    kafka_metadata_max_age_ms: int = Field(30_000, ge=500)
+    """notice topic changes"""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """as the brokers' listener has it"""
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    """with SASL_PLAINTEXT and SASL_SSL"""
+    kafka_sasl_username: str | None = None
+    """with a SASL protocol"""
+    kafka_sasl_password: SecretStr | None = None
+    """never logged"""
+    kafka_ssl_cafile: Path | None = None
+    """who signed the brokers"""
+    kafka_ssl_certfile: Path | None = None
+    """our certificate"""
+    kafka_ssl_keyfile: Path | None = None
+    """our key"""
+    kafka_ssl_password: SecretStr | None = None
+    """of our key"""
+    kafka_ssl_check_hostname: bool = True
+    """brokers must be who they say"""
 
     # -- bridge ------------------------------------------------------------------------------
-    bridge_lanes: int = Field(
-        4, ge=1, le=64, description="batches in flight at once, each of other partitions"
-    )
-    bridge_batch_max: int = Field(2000, ge=1, le=50_000, description="records in one batch at most")
-    bridge_batch_age_ms: float = Field(10, ge=0, description="a record waits no longer for others")
-    bridge_batch_seconds: float = Field(4, gt=0, description="longer batches are made smaller")
-    bridge_buffer_mb: float = Field(64, gt=0, description="records fetched and not yet stored")
-    bridge_unreadable_tries: int = Field(
-        10, ge=1, description="to fetch damaged records before they are dead letters"
-    )
-    bridge_streams_mb: float = Field(
-        640,
-        gt=0,
-        description="streams remembered, all partitions together; others are read again when met",
-    )
-    bridge_outbox_days: float = Field(
-        7, gt=0, description="messages that their topic refuses wait no longer to be published"
-    )
-    bridge_score_timeout_s: float = Field(60, gt=0, description="for one answer of the service")
-    bridge_revoke_s: float = Field(5, gt=0, description="to finish a batch when partitions go")
-    bridge_stop_s: float = Field(20, gt=0, description="to finish in after SIGTERM")
-    bridge_future_s: float = Field(
-        3600, ge=0, description="how far a reading may lie after its record; by REST: after now"
-    )
-    bridge_silent_s: float = Field(3600, gt=0, description="a stream is silent after this")
-    bridge_metrics_port: int | None = Field(
-        None, ge=0, le=65535, description="Prometheus endpoint; unset: none"
-    )
-    refusal_pause: bool = Field(
-        True, description="pause when the set-up refuses nearly all streams"
-    )
-    refusal_window: int = Field(
-        1000, ge=1, description="records of each partition that the pause is judged on"
-    )
-    refusal_share: float = Field(
-        0.95, gt=0, le=1, description="share of the streams that must be refused for the pause"
-    )
-    refusal_retry_s: float = Field(300, gt=0, description="tries again this often")
+    bridge_lanes: int = Field(4, ge=1, le=64)
+    """batches in flight at once, each of other partitions"""
+    bridge_batch_max: int = Field(2000, ge=1, le=50_000)
+    """records in one batch at most"""
+    bridge_batch_age_ms: float = Field(10, ge=0)
+    """a record waits no longer for others"""
+    bridge_batch_seconds: float = Field(4, gt=0)
+    """longer batches are made smaller"""
+    bridge_buffer_mb: float = Field(64, gt=0)
+    """records fetched and not yet stored"""
+    bridge_unreadable_tries: int = Field(10, ge=1)
+    """to fetch damaged records before they are dead letters"""
+    bridge_streams_mb: float = Field(640, gt=0)
+    """streams remembered, all partitions together; others are read again when met"""
+    bridge_outbox_days: float = Field(7, gt=0)
+    """messages that their topic refuses wait no longer to be published"""
+    bridge_score_timeout_s: float = Field(60, gt=0)
+    """for one answer of the service"""
+    bridge_revoke_s: float = Field(5, gt=0)
+    """to finish a batch when partitions go"""
+    bridge_stop_s: float = Field(20, gt=0)
+    """to finish in after SIGTERM"""
+    bridge_future_s: float = Field(3600, ge=0)
+    """how far a reading may lie after its record; by REST: after now"""
+    bridge_silent_s: float = Field(3600, gt=0)
+    """a stream is silent after this"""
+    bridge_metrics_port: int | None = Field(None, ge=0, le=65535)
+    """Prometheus endpoint; unset: none"""
+    refusal_pause: bool = True
+    """pause when the set-up refuses nearly all streams"""
+    refusal_window: int = Field(1000, ge=1)
+    """records of each partition that the pause is judged on"""
+    refusal_share: float = Field(0.95, gt=0, le=1)
+    """share of the streams that must be refused for the pause"""
+    refusal_retry_s: float = Field(300, gt=0)
+    """tries again this often"""
 
     # -- notifications -----------------------------------------------------------------------
-    notify_routes: str = Field(
-        "", description="TOML file that says who is notified of incidents; empty: nobody"
-    )
-    notify_wait_days: float = Field(
-        7, gt=0, description="what a receiver does not take waits no longer, then is given up"
-    )
-    notify_retention_days: int = Field(
-        90, ge=1, description="how long it is remembered who was notified of what"
-    )
-    notify_metrics_port: int | None = Field(
-        None, ge=0, le=65535, description="Prometheus endpoint of the sender; unset: none"
-    )
+    notify_routes: str = ""
+    """TOML file that says who is notified of incidents; empty: nobody"""
+    notify_wait_days: float = Field(7, gt=0)
+    """what a receiver does not take waits no longer, then is given up"""
+    notify_retention_days: int = Field(90, ge=1)
+    """how long it is remembered who was notified of what"""
+    notify_metrics_port: int | None = Field(None, ge=0, le=65535)
+    """Prometheus endpoint of the sender; unset: none"""
 
     # -- MLflow ------------------------------------------------------------------------------
-    mlflow_tracking_uri: str | None = Field(None, description="unset: SQLite under VAR_DIR")
-    mlflow_experiment_name: str = Field("anomaly-detection", description="experiment and model")
-    mlflow_enabled: bool = Field(True, description="false: train and serve without MLflow")
+    mlflow_tracking_uri: str | None = None
+    """unset: SQLite under VAR_DIR"""
+    mlflow_experiment_name: str = "anomaly-detection"
+    """experiment and model"""
+    mlflow_enabled: bool = True
+    """false: train and serve without MLflow"""
 
     # -- PostgreSQL --------------------------------------------------------------------------
-    database_url: SecretStr | None = Field(None, description="wins over DATABASE_HOST")
-    database_host: str | None = Field(None, description="unset, with no URL: embedded")
-    database_port: int = Field(5432, ge=1, le=65535, description="port of the server")
-    database_name: str = Field("predictive_maintenance", description="name of the database")
-    database_user: str | None = Field(None, description="needed with DATABASE_HOST")
-    database_password: SecretStr | None = Field(None, description="never logged")
+    database_url: SecretStr | None = None
+    """wins over DATABASE_HOST"""
+    database_host: str | None = None
+    """unset, with no URL: embedded"""
+    database_port: int = Field(5432, ge=1, le=65535)
+    """port of the server"""
+    database_name: str = "predictive_maintenance"
+    """name of the database"""
+    database_user: str | None = None
+    """needed with DATABASE_HOST"""
+    database_password: SecretStr | None = None
+    """never logged"""
     database_sslmode: (
         Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None
-    ) = Field(None, description="TLS to PostgreSQL; unset: as the URL says")
-    database_sslrootcert: Path | None = Field(None, description="CA that signed the server's key")
-    database_sslcert: Path | None = Field(None, description="this client's certificate")
-    database_sslkey: Path | None = Field(None, description="this client's key")
-    database_pool_size: int = Field(5, ge=1, description="connections kept open per process")
-    database_pool_overflow: int = Field(10, ge=0, description="more of them under load")
-    database_pool_timeout_s: float = Field(10, gt=0, description="wait for a free connection")
-    database_pool_recycle_s: int = Field(1800, ge=1, description="oldest age of a connection")
-    database_connect_timeout_s: int = Field(5, ge=1, description="wait for the server")
-    database_statement_timeout_s: float = Field(60, gt=0, description="longest statement")
-    database_idle_timeout_s: float = Field(
-        20, gt=0, description="the server ends a transaction left idle this long (frozen client)"
-    )
-    database_partition: Literal["day", "month"] = Field(
-        "month", description="span of one partition of anomaly_detections"
-    )
-    database_partitions_ahead: int = Field(
-        3, ge=1, le=60, description="coming partitions that are kept ready"
-    )
-    database_pooler: bool = Field(
-        False,
-        description="PostgreSQL is reached by PgBouncer or its like (pool_mode transaction too)",
-    )
-    retention_days: int = Field(
-        0, ge=0, description="detections older than this go; 0: kept for ever"
-    )
-    dead_letter_retention_days: int = Field(
-        365, ge=0, description="dead letters, where RETENTION_DAYS is not shorter; 0: as that"
-    )
-    state_retention_days: int = Field(
-        365, ge=0, description="states of streams silent this long go; 0: kept for ever"
-    )
-    incident_retention_days: int = Field(
-        0, ge=0, description="incidents without activity this long go, unless open; 0: never"
-    )
-    training_job_retention_days: int = Field(
-        90, ge=0, description="jobs of POST /train that are older go; 0: kept for ever"
-    )
+    ) = None
+    """TLS to PostgreSQL; unset: as the URL says"""
+    database_sslrootcert: Path | None = None
+    """CA that signed the server's key"""
+    database_sslcert: Path | None = None
+    """this client's certificate"""
+    database_sslkey: Path | None = None
+    """this client's key"""
+    database_pool_size: int = Field(5, ge=1)
+    """connections kept open per process"""
+    database_pool_overflow: int = Field(10, ge=0)
+    """more of them under load"""
+    database_pool_timeout_s: float = Field(10, gt=0)
+    """wait for a free connection"""
+    database_pool_recycle_s: int = Field(1800, ge=1)
+    """oldest age of a connection"""
+    database_connect_timeout_s: int = Field(5, ge=1)
+    """wait for the server"""
+    database_statement_timeout_s: float = Field(60, gt=0)
+    """longest statement"""
+    database_idle_timeout_s: float = Field(20, gt=0)
+    """the server ends a transaction left idle this long (frozen client)"""
+    database_partition: Literal["day", "month"] = "month"
+    """span of one partition of anomaly_detections"""
+    database_partitions_ahead: int = Field(3, ge=1, le=60)
+    """coming partitions that are kept ready"""
+    database_pooler: bool = False
+    """PostgreSQL is reached by PgBouncer or its like (pool_mode transaction too)"""
+    retention_days: int = Field(0, ge=0)
+    """detections older than this go; 0: kept for ever"""
+    dead_letter_retention_days: int = Field(365, ge=0)
+    """dead letters, where RETENTION_DAYS is not shorter; 0: as that"""
+    state_retention_days: int = Field(365, ge=0)
+    """states of streams silent this long go; 0: kept for ever"""
+    incident_retention_days: int = Field(0, ge=0)
+    """incidents without activity this long go, unless open; 0: never"""
+    training_job_retention_days: int = Field(90, ge=0)
+    """jobs of POST /train that are older go; 0: kept for ever"""
 
     # -- training ----------------------------------------------------------------------------
-    train_stored_days: int = Field(
-        90,
-        ge=0,
-        description="days that --data postgresql reads without --since; 0: all",
-    )
-    train_stored_rows: int = Field(
-        2_000_000, ge=1, description="--data postgresql reads the newest so many readings at most"
-    )
-    bundles_kept: int = Field(
-        10, ge=2, description="newest bundles kept under VAR_DIR and in the Bento store"
-    )
+    train_stored_days: int = Field(90, ge=0)
+    """days that --data postgresql reads without --since; 0: all"""
+    train_stored_rows: int = Field(2_000_000, ge=1)
+    """--data postgresql reads the newest so many readings at most"""
+    bundles_kept: int = Field(10, ge=2)
+    """newest bundles kept under VAR_DIR and in the Bento store"""
 
     # -- logs --------------------------------------------------------------------------------
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="least severe level that is logged"
-    )
-    log_json: bool = Field(False, description="one JSON object per line")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """least severe level that is logged"""
+    log_json: bool = False
+    """one JSON object per line"""
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -53,6 +53,11 @@ def default(name: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def meaning(name: str) -> str:
+    """Return what the field does: the docstring below it, in one line."""
+    return " ".join((Settings.model_fields[name].description or "").split())
+
+
 def page() -> str:
     """Return ``docs/settings.md``."""
     lines = [PAGE]
@@ -61,8 +66,7 @@ def page() -> str:
         lines += ["| setting | default | what it does |", "|---|---|---|"]
         for name in names:
             value = f"`{default(name)}`" if default(name) else "(unset)"
-            what = Settings.model_fields[name].description
-            lines.append(f"| `{name.upper()}` | {value} | {what} |")
+            lines.append(f"| `{name.upper()}` | {value} | {meaning(name)} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -73,8 +77,7 @@ def example() -> str:
     for title, names in sections():
         lines.append(f"# -- {title}")
         for name in names:
-            what = Settings.model_fields[name].description
-            lines += [f"# {what}", f"# {name.upper()}={default(name)}"]
+            lines += [f"# {meaning(name)}", f"# {name.upper()}={default(name)}"]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
