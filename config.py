@@ -27,11 +27,7 @@ class Settings(BaseSettings):
     """All settings of service, bridge, training and maintenance. Times are in seconds."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
-        env_file_encoding="utf-8",
-        extra="ignore",
-        case_sensitive=False,
-        use_attribute_docstrings=True,
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", use_attribute_docstrings=True
     )
 
     # -- folders -----------------------------------------------------------------------------
