@@ -141,15 +141,8 @@ class Unavailable(AnomalyError):
     status = 503
     retriable = True
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        code: str | None = None,
-        field: str | None = None,
-        retry_after: float = 5.0,
-    ) -> None:
-        super().__init__(message, code=code, field=field)
+    def __init__(self, message: str, *, retry_after: float = 5.0, **about: str | None) -> None:
+        super().__init__(message, **about)
         self.retry_after = retry_after
 
 

@@ -23,6 +23,10 @@ TIME_UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 ROW = "row"
 #: Any run of blanks and tabs.
 BLANKS = " "
+#: Options that are fields as they are.
+_AS_GIVEN = (
+    "asset_id", "label", "time_format", "time_zone", "time_unit", "decimal", "encoding",
+)  # fmt: skip
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "space": BLANKS, "comma": ",", "semicolon": ";"}
 
 
@@ -153,17 +157,11 @@ def format_of(arguments: argparse.Namespace) -> FileFormat:
     delimiter = arguments.delimiter
     return FileFormat(
         columns=parse_roles(arguments.columns or ""),
-        asset_id=arguments.asset_id,
-        label=arguments.label,
         exclude=arguments.exclude or (),
-        time_format=arguments.time_format,
-        time_zone=arguments.time_zone,
-        time_unit=arguments.time_unit,
-        decimal=arguments.decimal,
         delimiter=_DELIMITERS.get(delimiter, delimiter) if delimiter else None,
-        encoding=arguments.encoding,
         null=[value.strip() for text in arguments.null for value in text.split(",")],
         header=not arguments.no_header,
+        **{name: getattr(arguments, name) for name in _AS_GIVEN},
     )
 
 

@@ -164,6 +164,16 @@ def open_engine(settings: Settings, kept: int = 0) -> Engine:
     return engine
 
 
+@contextmanager
+def opened(settings: Settings) -> Iterator[Engine]:
+    """Give an engine as :func:`open_engine` makes it; its connections are closed at the end."""
+    engine = open_engine(settings)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def _set_in_each_transaction(engine: Engine, values: Mapping[str, object]) -> None:
     """Set up transactions for a pooler: each gets another session, without connection options."""
     statement = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items())

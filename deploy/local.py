@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -288,13 +288,11 @@ def training(
         process.wait()
 
 
-def check(children: Children, sender: Child) -> None:
+def check(children: Iterable[Child], sender: Child | None = None) -> None:
     """Raise where a part of the system has ended; only the sender may, if it ends well."""
-    if sender.process.poll() not in (None, 0):
-        raise ChildError(f"replay ended with {sender.process.returncode}:\n{sender.tail()}")
     for child in children:
-        if child is not sender and child.process.poll() is not None:
-            raise ChildError(f"{child.name} ended on its own:\n{child.tail()}")
+        if child.process.poll() not in ((None, 0) if child is sender else (None,)):
+            raise ChildError(f"{child.name} ended with {child.process.returncode}:\n{child.tail()}")
 
 
 def addresses(settings: Settings, children: Children, keep: bool) -> None:
@@ -326,9 +324,7 @@ def addresses(settings: Settings, children: Children, keep: bool) -> None:
     console.print(f"  logs           {children.log_dir}")
     while keep:
         time.sleep(0.5)
-        for child in children:
-            if child.name in ("broker", "service", "bridge") and child.process.poll() is not None:
-                raise ChildError(f"{child.name} ended on its own:\n{child.tail()}")
+        check(child for child in children if child.name in ("broker", "service", "bridge"))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 
 from config import Settings
@@ -37,10 +38,6 @@ from training.evaluation.measures import Scored, judged_on
 from training.fitting.parallel_fit import Result, Task, run_tasks
 from training.reports.backtest_report import print_report
 
-COLUMNS = (
-    "asset_id", "timestamp", "final_score", "threshold", "is_anomaly", "criticality", *MODEL_NAMES,
-    "log10_p",
-)  # fmt: skip
 _FLEET = "fleet"
 
 
@@ -287,32 +284,29 @@ def write_scores(path: Path, scored: Sequence[Scored]) -> None:
     assets = [one.asset_id for one in scored]
     several = len(set(assets)) < len(assets)
     planned = any(one.suppressed is not None for one in scored)
-    more = [*(["suppressed"] if planned else []), *(["sensor_id"] if several else [])]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*COLUMNS, *more])
-        for one in scored:
-            times = one.timestamps.astype("datetime64[us]").astype(str)
-            nothing = np.full(len(times), np.nan)
-            rarity = nothing if one.log10_p is None else one.log10_p
-            detectors = [one.detectors.get(name, nothing) for name in MODEL_NAMES]
-            for i, time in enumerate(times):
-                final = one.final_score[i]
-                known = bool(np.isfinite(final))
-                row = [
-                    one.asset_id, f"{time}+00:00", _cell(final), _cell(one.threshold[i]),
-                    str(bool(one.is_anomaly[i])).lower(),
-                    criticality_of(float(final)) if known else "",
-                    *(_cell(values[i]) for values in detectors),
-                    _cell(rarity[i]),
-                ]  # fmt: skip
-                if planned:
-                    row.append(str(one.suppressed is not None and bool(one.suppressed[i])).lower())
-                writer.writerow([*row, one.sensor_id or ""] if several else row)
-
-
-def _cell(value: float) -> str:
-    return f"{value:.6g}" if np.isfinite(value) else ""
+    parts = []
+    for one in scored:
+        nothing = np.full(len(one.timestamps), np.nan)
+        columns: dict[str, Any] = {
+            "asset_id": one.asset_id,
+            "timestamp": [
+                f"{t}+00:00" for t in one.timestamps.astype("datetime64[us]").astype(str)
+            ],
+            "final_score": one.final_score,
+            "threshold": one.threshold,
+            "is_anomaly": np.where(one.is_anomaly, "true", "false"),
+            "criticality": [criticality_of(s) if s == s else "" for s in one.final_score.tolist()],
+            **{name: one.detectors.get(name, nothing) for name in MODEL_NAMES},
+            "log10_p": nothing if one.log10_p is None else one.log10_p,
+        }
+        if planned:
+            flags = False if one.suppressed is None else one.suppressed
+            columns["suppressed"] = np.where(flags, "true", "false")
+        if several:
+            columns["sensor_id"] = one.sensor_id or ""
+        parts.append(pd.DataFrame(columns, index=range(len(nothing))))
+    table = pd.concat(parts).replace([np.inf, -np.inf], np.nan)
+    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\r\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from config import Settings
 from datasets import add_format_arguments, format_of
@@ -24,8 +23,9 @@ from models.feature_drift import compare, recent_columns
 from models.registry.base import CHAMPION
 from models.registry.promotion import load_version
 from runtime import command_parser, run_command
-from training.cli.common import consoles, entry, registry_of
+from training.cli.common import consoles, entry, new_table, registry_of
 from training.cli.fit_arguments import count
+from training.data.groups import members_of
 from training.data.sources import TrainingData, load_data
 
 #: recent values of each feature and score, by group
@@ -118,19 +118,12 @@ def of_file(bundle: Bundle, data: TrainingData, last: int) -> Recent:
     """
 
     def recent(group: str) -> dict[str, list[float]]:
-        times, values = [], []
-        for i, stream in enumerate(data.streams):
-            try:
-                of = bundle.group_for(stream.asset_id, stream.sensor_id, data.feature_of(i))
-            except UnknownGroup:
-                continue
-            if of == group:
-                times.append(stream.timestamps)
-                values.append(stream.values)
-        if not values:
+        streams = [data.streams[i] for i in members_of(data, bundle, group)]
+        if not streams:
             return {}
-        newest = np.argsort(np.concatenate(times), kind="stable")[-last:]
-        chosen = np.concatenate(values)[newest]
+        times = np.concatenate([stream.timestamps for stream in streams])
+        newest = np.argsort(times, kind="stable")[-last:]
+        chosen = np.concatenate([stream.values for stream in streams])[newest]
         return {
             name: column[~np.isnan(column)].tolist()
             for name, column in zip(data.feature_names, chosen.T, strict=True)
@@ -143,18 +136,15 @@ def _stored(
     settings: Settings, bundle: Bundle, groups: Sequence[str], last: int
 ) -> dict[str, dict[str, dict[str, Any]]]:
     from db.queries.readings import recent_readings
-    from db.session import open_engine, transaction
+    from db.session import opened, transaction
 
-    engine = open_engine(settings)
+    with opened(settings) as engine:
 
-    def recent(group: str) -> dict[str, list[float]]:
-        with transaction(engine) as connection:
-            return recent_columns(recent_readings(connection, last, group))
+        def recent(group: str) -> dict[str, list[float]]:
+            with transaction(engine) as connection:
+                return recent_columns(recent_readings(connection, last, group))
 
-    try:
         return compared(bundle, groups, recent)
-    finally:
-        engine.dispose()
 
 
 def show(out: Console, found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
@@ -163,18 +153,9 @@ def show(out: Console, found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> 
         if not features:
             out.print(f"{group}: no recent readings to compare")
             continue
-        table = Table(title=f"Drift of group {group}", title_justify="left")
-        for name in (
-            "feature or score",
-            "PSI",
-            "expected by chance",
-            "state",
-            "readings",
-            "outside",
-        ):
-            table.add_column(
-                name, justify="left" if name in ("feature or score", "state") else "right"
-            )
+        texts = ("feature or score", "state")
+        columns = (texts[0], "PSI", "expected by chance", texts[1], "readings", "outside")
+        table = new_table(f"Drift of group {group}", columns, texts)
         for name in sorted(features, key=lambda name: -features[name]["psi"]):
             about = features[name]
             table.add_row(

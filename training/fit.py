@@ -127,21 +127,12 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
     form = format_of(arguments)
 
     def stored() -> TrainingData:
-        from db.session import open_engine
-        from training.data.postgres import Bounds, from_database
+        from training.data.postgres import stored_data
 
-        engine = open_engine(settings)
-        try:
-            return from_database(
-                engine,
-                arguments.since,
-                arguments.until,
-                bounds=Bounds.of(settings),
-                keep_events=arguments.keep_events,
-                keep_suppressed=arguments.keep_suppressed,
-            )
-        finally:
-            engine.dispose()
+        return stored_data(
+            settings, arguments.since, arguments.until,
+            keep_events=arguments.keep_events, keep_suppressed=arguments.keep_suppressed,
+        )  # fmt: skip
 
     recipe: dict[str, Any] = {
         "data": _named(arguments.data),

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from config import Settings
 from errors import BundleError, TrainingError
 from models.bundles.bundle import Bundle, Rule
@@ -30,8 +28,8 @@ from training.data.sources import TrainingData
 from training.evaluation.summary import Measures, measure
 from training.fitting.bundle_builder import build_bundle
 from training.fitting.parallel_fit import Result, Task, run_tasks
-from training.publishing.mlflow_tracking import begun_run
-from training.publishing.publish import Published, Trained, publish
+from training.publishing.mlflow_tracking import Trained, begun_run
+from training.publishing.publish import Published, publish
 
 
 @dataclass(slots=True)
@@ -347,10 +345,8 @@ def _fitted(
 
 def _unmeasured(data: TrainingData) -> list[str]:
     """Return a note on the columns in which no stream has a value."""
-    here = np.zeros(len(data.feature_names), bool)
-    for stream in data.streams:
-        here |= ~np.isnan(stream.values).all(axis=0)
-    gone = [name for name, known in zip(data.feature_names, here, strict=True) if not known]
+    known = zip(data.feature_names, data.measured(), strict=True)
+    gone = [name for name, measured in known if not measured]
     return [f"{', '.join(gone)}: nothing is measured: not used"] if gone else []
 
 

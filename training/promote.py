@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from config import Settings
 from datasets import FileFormat, add_format_arguments, format_of
@@ -21,14 +20,13 @@ from models.registry.bento_store import import_alias
 from models.registry.promotion import VERDICT_TAG, load_version, promote, roll_back
 from models.scoring.suppression import Suppression
 from runtime import command_parser, run_command
-from training.cli.common import consoles, entry, policy_of, registry_of
+from training.cli.common import consoles, entry, new_table, policy_of, registry_of
 from training.cli.fit_arguments import share
 from training.cli.progress import ProgressDisplay
 from training.data.groups import by_rules, group_streams
-from training.data.preparation import prepare
-from training.data.schedule_file import read_schedules, without_suppressed
+from training.data.schedule_file import read_schedules
 from training.data.sources import POSTGRESQL, TrainingData, load_data
-from training.fitting.parallel_fit import Task
+from training.pipeline import Request, tasks_of
 from training.publishing.comparison import Column, Comparison, compare, unseen
 from training.publishing.publish import held_out
 from training.reports.fit_report import number, print_versions
@@ -168,15 +166,10 @@ def _recent(
     """
 
     def stored() -> TrainingData:
-        from db.session import open_engine
-        from training.data.postgres import Bounds, from_database
+        from training.data.postgres import stored_data
 
-        engine = open_engine(settings)
-        try:
-            # judged on all there is: what alarms is the question
-            return from_database(engine, bounds=Bounds.of(settings), keep_events=True)
-        finally:
-            engine.dispose()
+        # judged on all there is: what alarms is the question
+        return stored_data(settings, keep_events=True)
 
     data = load_data(
         recipe["data"],
@@ -189,24 +182,14 @@ def _recent(
     )
     rules = challenger.rules
     grouping = by_rules(data, rules, only="") if rules and data.timed else group_streams(data)
-    options, policy = FitOptions(), policy_of(settings)
-    tasks = []
-    problem: TrainingError | None = None
     path = recipe.get("schedules")
-    suppression = read_schedules(Path(path)).training if path else Suppression()
-    for group, part in grouping.groups.items():
-        part, _ = without_suppressed(part, suppression, group)
-        try:
-            prepared = prepare(
-                part.streams, part.feature_names, missing=recipe.get("missing", "drop"),
-                holdout=recipe.get("holdout", 0.2), what=group, imputed=options.imputed,
-            )  # fmt: skip
-        except TrainingError as error:  # too small: it was not trained on either
-            problem = problem or error
-            continue
-        tasks.append(Task(group, prepared, options, policy))
-    if problem is not None and not tasks:
-        raise problem
+    request = Request(
+        data, FitOptions(), missing=recipe.get("missing", "drop"),
+        holdout=recipe.get("holdout", 0.2),
+        suppression=read_schedules(Path(path)).training if path else Suppression(),
+    )  # fmt: skip
+    # a group that is too small was not trained on either
+    tasks, _ = tasks_of(request, grouping, policy_of(settings), None)
     return held_out(tasks, data, whole)
 
 
@@ -222,10 +205,8 @@ def print_comparison(out: Console, found: Comparison, champion: str, version: st
     """
     if not found.comparable:
         return
-    table = Table(title="On held-out readings, at criticality medium", title_justify="left")
-    table.add_column("")
-    table.add_column(f"champion (version {champion})", justify="right")
-    table.add_column(f"challenger (version {version})", justify="right")
+    names = ("", f"champion (version {champion})", f"challenger (version {version})")
+    table = new_table("On held-out readings, at criticality medium", names, left=names[:1])
     columns = (found.champion, found.challenger)
     table.add_row("normal readings", *(f"{int(c.alarms['readings']):,}" for c in columns))
     table.add_row(

@@ -12,7 +12,7 @@ import argparse
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,12 +24,7 @@ Floats = NDArray[np.float64]
 FaultKind = Literal["bearing_wear", "cavitation", "sensor_stuck", "sudden_shift"]
 
 FEATURES: Final = ("vibration_rms", "kurtosis", "temperature", "current", "pressure", "flow")
-FAULT_KINDS: Final[tuple[FaultKind, ...]] = (
-    "bearing_wear",
-    "cavitation",
-    "sensor_stuck",
-    "sudden_shift",
-)
+FAULT_KINDS: Final[tuple[FaultKind, ...]] = get_args(FaultKind)
 
 # kind -> feature -> (level at half load, change from idle to full load, noise sd, own unit)
 _MACHINES: Final = {
@@ -254,15 +249,6 @@ def _inject(
             size = float(rng.choice([-1.0, 1.0]) * rng.uniform(8.0, 12.0))
             values[start:end, j] += size * sd[j]
     return Fault(kind, asset, start, end, guilty)
-
-
-def describe(plant: Plant) -> dict[str, Any]:
-    """Return counts for a log line or a report."""
-    return {
-        "assets": len(plant.asset_ids),
-        "readings": len(plant.timestamps) * len(plant.asset_ids),
-        "faults": len(plant.faults),
-    }
 
 
 def main(argv: list[str] | None = None) -> int:

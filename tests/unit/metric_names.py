@@ -56,12 +56,20 @@ def _in_file(file: Path) -> Iterator[Metric]:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prometheus_client")
         for alias in node.names
     }
+    # gauge = partial(Gauge, registry=...)
+    given = {
+        ast.unparse(node.targets[0]): ast.unparse(node.value.args[0])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func) == "partial"
+    }
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not node.args:
             continue
         kind = node.func.attr if isinstance(node.func, ast.Attribute) else None
-        if isinstance(node.func, ast.Name) and node.func.id in imported:
-            kind = node.func.id
+        if isinstance(node.func, ast.Name):
+            kind = node.func.id if node.func.id in imported else given.get(node.func.id)
         name = node.args[0]
         if kind in SUFFIXES and isinstance(name, ast.Constant) and isinstance(name.value, str):
             where = str(file.relative_to(ROOT))

@@ -6,9 +6,10 @@ import logging
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 from rich.console import Console
+from rich.table import Table
 
 from config import Settings, load_settings
 from models.registry.base import Registry, open_registry
@@ -36,6 +37,28 @@ def consoles() -> tuple[Console, Console]:
         width = None if file.isatty() else _WIDTH
         made.append(Console(file=file, width=width, highlight=False))
     return made[0], made[1]
+
+
+def listed(names: Sequence[str], at_most: int) -> str:
+    """Return names in a row; beyond ``at_most`` of them only how many more there are."""
+    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
+    return ", ".join(names[:at_most]) + more
+
+
+def new_table(title: str, columns: Sequence[str], left: Collection[str] = ()) -> Table:
+    """Make an empty table; numbers, which most columns hold, stand to the right.
+
+    Parameters
+    ----------
+    columns
+        Their names.
+    left
+        Those that hold text.
+    """
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name, justify="left" if name in left else "right")
+    return table
 
 
 @report_errors

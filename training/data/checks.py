@@ -47,10 +47,6 @@ class Finding:
     text: str
     rows: str = ""
 
-    def to_dict(self) -> dict[str, str]:
-        """Return it ready for JSON."""
-        return {"grade": self.grade, "kind": self.kind, "text": self.text, "rows": self.rows}
-
 
 def worst(grades: Sequence[str]) -> str:
     """Return the worst of some grades; High where there are none."""

@@ -14,6 +14,7 @@ A groups file is TOML, one table per group; the first that matches counts::
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from glob import escape
 from pathlib import Path
@@ -124,33 +125,39 @@ def for_group(data: TrainingData, bundle: Bundle, group: str) -> Grouping:
         )
     if not data.timed:
         return Grouping({group: data}, list(bundle.rules))
-    members = []
-    for i, stream in enumerate(data.streams):
-        try:
-            found = bundle.group_for(stream.asset_id, stream.sensor_id, data.feature_of(i))
-        except UnknownGroup:
-            continue
-        if found == group:
-            members.append(i)
+    members = members_of(data, bundle, group)
     if not members:
         raise TrainingError(f"group {group!r}: no stream of the data belongs to it", field="group")
     return Grouping({group: pick(data, members)}, list(bundle.rules))
 
 
+def members_of(data: TrainingData, bundle: Bundle, group: str) -> list[int]:
+    """Return the numbers of the streams that a bundle's rules put into a group.
+
+    Parameters
+    ----------
+    bundle
+        Its rules decide.
+    group
+        A stream that is in none of the bundle's is passed over.
+    """
+    members = []
+    for i, stream in enumerate(data.streams):
+        with suppress(UnknownGroup):
+            if bundle.group_for(stream.asset_id, stream.sensor_id, data.feature_of(i)) == group:
+                members.append(i)
+    return members
+
+
 def pick(data: TrainingData, members: Sequence[int]) -> TrainingData:
     """Return these streams alone, without the features that none of them has."""
-    streams = [data.streams[i] for i in members]
-    singles = [data.feature_of(i) for i in members]
-    here = np.zeros(len(data.feature_names), bool)
-    for stream in streams:
-        here |= ~np.isnan(stream.values).all(axis=0)
-    if not here.all() and here.any():
-        at = np.flatnonzero(here)
-        streams = [replace(stream, values=stream.values[:, at]) for stream in streams]
-        names = [data.feature_names[j] for j in at]
-    else:
-        names = data.feature_names
-    return replace(data, feature_names=names, streams=streams, single=singles)
+    part = data.subset(members)
+    here = part.measured()
+    if here.all() or not here.any():
+        return part
+    at = np.flatnonzero(here)
+    streams = [replace(stream, values=stream.values[:, at]) for stream in part.streams]
+    return replace(part, feature_names=[data.feature_names[j] for j in at], streams=streams)
 
 
 def read_rules(path: Path) -> list[Rule]:

@@ -25,7 +25,7 @@ from datasets import Stream
 from db.queries.feedback import feedback_spans
 from db.queries.readings import ReadingFilter, StoredReading, export_readings, start_of_newest
 from db.queries.schedules import off_conditions, windows
-from db.session import transaction
+from db.session import opened, transaction
 from errors import DatasetError
 from models.scoring.suppression import OffState, Suppression, Suppressor
 from training.data.judgements import EXPECTED, FAULT, HEALTHY, Judgements
@@ -105,6 +105,20 @@ def from_database(
             suppression=suppression,
             judgements=judgements,
         )
+
+
+def stored_data(
+    settings: Settings, start: datetime | None = None, end: datetime | None = None, **keep: bool
+) -> TrainingData:
+    """Read stored readings as the settings bound them.
+
+    Parameters
+    ----------
+    start, end, keep
+        As of :func:`from_database`.
+    """
+    with opened(settings) as engine:
+        return from_database(engine, start, end, bounds=Bounds.of(settings), **keep)
 
 
 def to_streams(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -87,10 +87,10 @@ class Quality:
                     "asset_id": stream.asset_id, "sensor_id": stream.sensor_id,
                     "grade": stream.grade, "readings": stream.readings,
                     "interval_s": stream.interval,
-                    "findings": [finding.to_dict() for finding in stream.findings],
+                    "findings": [asdict(finding) for finding in stream.findings],
                     "features": {
                         name: {"grade": stream.grade_of(name),
-                               "findings": [finding.to_dict() for finding in found]}
+                               "findings": [asdict(finding) for finding in found]}
                         for name, found in stream.features.items()
                     },
                 }

@@ -19,7 +19,7 @@ TOML, or JSON with the same keys, as ``GET /maintenance-windows`` and ``/off-con
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import UTC
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -133,15 +133,15 @@ def without_suppressed(
     """
     if not suppression or not data.timed:
         return data, []
-    streams, single, gone = [], [], 0
+    streams, members, gone = [], [], 0
     for i, stream in enumerate(data.streams):
         suppressor = suppression.of((stream.asset_id, stream.sensor_id), group)
         out = suppressed(stream, data.feature_names, suppressor)
         gone += int(out.sum())
         if not out.all():
             streams.append(stream.take(~out))
-            single.append(data.feature_of(i))
+            members.append(i)
     if not gone:
         return data, []
     note = f"{group}: {gone:,} readings of maintenance or machines that were off are left out"
-    return replace(data, streams=streams, single=single), [note]
+    return data.subset(members, streams), [note]

@@ -10,6 +10,7 @@ import numpy as np
 
 from datasets import Stream
 from models.bundles.bundle import DEFAULT, Rule
+from training.cli.common import listed
 from training.data.groups import Grouping, pick
 from training.data.preparation import MAX_MISSING, MIN_ROWS
 from training.data.sources import TrainingData
@@ -69,9 +70,10 @@ def split_by_sensors(grouping: Grouping, *, fixed: bool = False) -> Grouping:
         notes += _beyond(data, members, first)
         for sensors, others in lots[1:]:
             part = _only(data, others, sensors)
-            problem = f"{_names(part)}: lacks {_features(data, first - sensors)}, which others have"
+            assets = _assets(part.streams)
+            problem = f"{assets}: lacks {_features(data, first - sensors)}, which others have"
             if not sensors:
-                notes.append(f"{_names(part)}: hardly anything measured: left out")
+                notes.append(f"{assets}: hardly anything measured: left out")
             elif fixed or part.rows < MIN_ROWS:
                 why = "" if fixed else f" ({part.rows} readings are too few for a group)"
                 notes.append(f"{problem}: left out{why}; --features names what all have")
@@ -106,15 +108,9 @@ def _beyond(data: TrainingData, members: Sequence[int], sensors: Sensors) -> lis
     return [f"{_assets(having)}: {_features(data, more)} not used, since others lack it"]
 
 
-def _names(data: TrainingData) -> str:
-    return _assets(data.streams)
-
-
 def _assets(streams: Sequence[Stream]) -> str:
-    names = list(dict.fromkeys(stream.asset_id for stream in streams))
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return listed(list(dict.fromkeys(stream.asset_id for stream in streams)), 5)
 
 
 def _features(data: TrainingData, indexes: Sensors) -> str:
-    names = [data.feature_names[j] for j in sorted(indexes)]
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return listed([data.feature_names[j] for j in sorted(indexes)], 5)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from datasets import FileFormat, Stream, StreamKey, files_of, load_files, names_in
 from errors import DatasetError, TrainingError
@@ -64,6 +65,20 @@ class TrainingData:
     def feature_of(self, stream: int) -> str | None:
         """Return the one feature that a stream sends; None for readings of many."""
         return self.single[stream] if self.single else None
+
+    def subset(
+        self, members: Sequence[int], streams: Sequence[Stream] | None = None
+    ) -> TrainingData:
+        """Return some of the streams, by number; ``streams`` takes their place where given."""
+        chosen = [self.streams[i] for i in members] if streams is None else list(streams)
+        return replace(self, streams=chosen, single=[self.feature_of(i) for i in members])
+
+    def measured(self) -> npt.NDArray[np.bool_]:
+        """Return which features (d,) have a value in any stream."""
+        here = np.zeros(len(self.feature_names), bool)
+        for stream in self.streams:
+            here |= ~np.isnan(stream.values).all(axis=0)
+        return here
 
     @property
     def rows(self) -> int:

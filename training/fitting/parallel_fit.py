@@ -31,7 +31,7 @@ from training.cli.progress import ProgressDisplay, pump
 from training.data.preparation import MIN_ROWS, Prepared, without_labelled
 from training.data.ranges import range_of
 from training.evaluation.measures import Scored
-from training.fitting.power import Power, measure_power, score_with_points
+from training.fitting.power import HeldOut, Power, measure_power, score_with_points
 
 #: Columns of the statistics of features.
 FEATURE_STATISTICS = ("group", "feature", "n", "mean", "sd", "min", "p05", "median", "p95", "max")
@@ -216,23 +216,17 @@ def _judge(task: Task, result: Result, model_set: ModelSet, progress: Progress |
         for stream, cut in zip(prepared.streams, prepared.cut, strict=True)
         if cut < len(stream.timestamps)
     ]
-    streams, skip = [stream for stream, _ in chosen], [cut for _, cut in chosen]
-    names = prepared.feature_names
-
-    def set_of(stream: Stream) -> ModelSet:
-        return model_set
-
+    held = HeldOut(
+        lambda _: model_set, prepared.feature_names, [stream for stream, _ in chosen],
+        [cut for _, cut in chosen], task.policy, task.options.seed,
+    )  # fmt: skip
     result.scored, points = score_with_points(
-        set_of, names, streams, task.policy, skip, task.options.seed,
-        criticality=task.criticality, progress=progress, stage="held-out scoring",
+        held, criticality=task.criticality, progress=progress, stage="held-out scoring",
         suppression=task.suppression,
     )  # fmt: skip
     if not task.power:
         return
-    result.power = measure_power(
-        set_of, names, streams, result.scored, points, skip, task.policy,
-        seed=task.options.seed, progress=progress,
-    )  # fmt: skip
+    result.power = measure_power(held, result.scored, points, progress=progress)
     if result.power is None:
         result.notes.append(
             f"{task.name}: too few normal readings are held out in a row to inject faults into:"

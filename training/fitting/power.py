@@ -55,6 +55,7 @@ HALF: Final = 0.5
 #: Features that all trials are made on; of the others WATCH alone, for the time it takes.
 MAX_FEATURES: Final = 64
 _CANDIDATES = 3 * INJECTIONS  # points noted, of which the calmest are taken
+_MAX_STARTS = 10_000  # of each stream, among which points are drawn
 _STAGES = (0, 4, 12, SEEN)  # a fault that all budgets saw goes no further
 _BATCH = 200  # faults scored in one call: windows of 200 x SEEN readings are a few ten MB
 
@@ -157,70 +158,68 @@ def trial_name(trial: tuple[str, float]) -> str:
     return f"{kind} {size:g} sd" if size else kind
 
 
-def score_with_points(
-    model_set_of: Callable[[Stream], ModelSet],
-    names: Sequence[str],
-    streams: Sequence[Stream],
-    policy: ScoringPolicy,
-    skip: Sequence[int],
-    seed: int = 0,
-    **how: Any,
-) -> tuple[list[Scored], list[InjectionPoint]]:
-    """Score what follows ``skip``, and note the points where faults could begin.
-
-    ``how`` is handed on to :func:`training.fitting.stream_scores.score_streams`.
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Streams of which something was held out, and by what that is scored.
 
     Parameters
     ----------
-    model_set_of, names, streams, policy, skip
-        As of :func:`training.fitting.stream_scores.score_streams`.
-    seed
-        Of the choice of points.
+    model_set_of : the model set a stream is scored by.
+    names : columns of every stream's values.
+    skip : how many first readings of each stream are past.
+    policy : budgets, adaptation and the rest, as in the service.
+    seed : of points and faults.
+    """
+
+    model_set_of: Callable[[Stream], ModelSet]
+    names: Sequence[str]
+    streams: Sequence[Stream]
+    skip: Sequence[int]
+    policy: ScoringPolicy
+    seed: int = 0
+
+
+def score_with_points(held: HeldOut, **how: Any) -> tuple[list[Scored], list[InjectionPoint]]:
+    """Score what was held out, and note the points where faults could begin.
+
+    ``how`` is handed on to :func:`training.fitting.stream_scores.score_streams`.
     """
     points: list[InjectionPoint] = []
 
     def note(stream: int, at: int, state: dict[str, Any] | None, window: list[Reading]) -> None:
         points.append(InjectionPoint(stream, at, state, window))
 
-    stops = _candidates(streams, skip, seed)
     scored = score_streams(
-        model_set_of, names, streams, policy, skip=skip, stops=stops, note=note, **how
-    )
+        held.model_set_of, held.names, held.streams, held.policy, skip=held.skip,
+        stops=_candidates(held), note=note, **how,
+    )  # fmt: skip
     return scored, points
 
 
-def _candidates(streams: Sequence[Stream], skip: Sequence[int], seed: int) -> list[list[int]]:
+def _candidates(held: HeldOut) -> list[list[int]]:
     """Indexes after which SEEN readings follow, none of them labelled faulty, at random."""
     free = []
-    for i, (stream, past) in enumerate(zip(streams, skip, strict=True)):
+    for i, (stream, past) in enumerate(zip(held.streams, held.skip, strict=True)):
         starts = np.arange(past, len(stream.timestamps) - SEEN + 1)
         if stream.labels is not None and len(starts):
             faulty = np.concatenate([[0], np.cumsum(stream.labels == 1)])
             starts = starts[faulty[starts + SEEN] == faulty[starts]]
-        free += [(i, int(at)) for at in _thinned(starts)]
-    rng = np.random.default_rng([seed, len(free)])
+        thinned = starts[:: max(1, len(starts) // _MAX_STARTS)]
+        free += [(i, int(at)) for at in thinned]
+    rng = np.random.default_rng([held.seed, len(free)])
     chosen = rng.permutation(len(free))[:_CANDIDATES]
-    out: list[list[int]] = [[] for _ in streams]
+    out: list[list[int]] = [[] for _ in held.streams]
     for k in sorted(chosen.tolist()):
         out[free[k][0]].append(free[k][1])
     return out
 
 
-def _thinned(starts: NDArray[np.int64], max_rows: int = 10_000) -> NDArray[np.int64]:
-    return starts[:: max(1, len(starts) // max_rows)]
-
-
 def measure_power(
-    model_set_of: Callable[[Stream], ModelSet],
-    names: Sequence[str],
-    streams: Sequence[Stream],
+    held: HeldOut,
     scored: Sequence[Scored],
     points: Sequence[InjectionPoint],
-    skip: Sequence[int],
-    policy: ScoringPolicy,
     *,
     trials: Sequence[tuple[str, float]] = TRIALS,
-    seed: int = 0,
     progress: Progress | None = None,
     stage: str = "injected faults",
 ) -> Power | None:
@@ -229,14 +228,18 @@ def measure_power(
     Parameters
     ----------
     scored, points
-        As :func:`score_with_points` gave them for the same streams.
+        As :func:`score_with_points` gave them.
+    trials
+        Kinds and sizes of faults.
+    progress, stage
+        Where to report features done.
     """
-    calm = _calm_points(scored, points, skip, policy)
+    calm = _calm_points(held, scored, points)
     if not calm:
         return None
-    experiment = _Experiment(model_set_of, names, streams, scored, calm, skip, policy, seed)
-    power = Power(list(policy.budgets), injected=len(calm))
-    sets = [model_set_of(s) for s in streams]
+    experiment = _Experiment(held, scored, calm)
+    power = Power(list(held.policy.budgets), injected=len(calm))
+    sets, names = [held.model_set_of(s) for s in held.streams], held.names
     used = {name for one in sets for name in one.feature_names}
     standing = {n for one in sets if one.preprocessing.standing for n in
                 one.preprocessing.standing.names} - used  # fmt: skip
@@ -258,16 +261,13 @@ def measure_power(
 
 
 def _calm_points(
-    scored: Sequence[Scored],
-    points: Sequence[InjectionPoint],
-    skip: Sequence[int],
-    policy: ScoringPolicy,
+    held: HeldOut, scored: Sequence[Scored], points: Sequence[InjectionPoint]
 ) -> list[InjectionPoint]:
     """Return INJECTIONS points, the calmest first; where there are fewer, some occur twice."""
-    budget = policy.budgets["medium"]
+    budget = held.policy.budgets["medium"]
     alarms = []
     for point in points:
-        start = point.at - skip[point.stream]
+        start = point.at - held.skip[point.stream]
         p = scored[point.stream].p[start : start + SEEN]
         alarms.append(float((p <= budget).sum()) if np.isfinite(p).any() else np.inf)
     order = np.argsort(alarms, kind="stable")
@@ -299,31 +299,21 @@ class _Experiment:
     """The same points, signs and donors for every feature and trial."""
 
     def __init__(
-        self,
-        model_set_of: Callable[[Stream], ModelSet],
-        names: Sequence[str],
-        streams: Sequence[Stream],
-        scored: Sequence[Scored],
-        points: Sequence[InjectionPoint],
-        skip: Sequence[int],
-        policy: ScoringPolicy,
-        seed: int,
+        self, held: HeldOut, scored: Sequence[Scored], points: Sequence[InjectionPoint]
     ) -> None:
-        self.model_set_of = model_set_of
-        self.names = list(names)
-        self.streams = streams
+        self.held = held
         self.points = points
-        self.rng = np.random.default_rng([seed, 1])
-        self.budgets = np.array(list(policy.budgets.values()))
-        self.policy = _Silent(**{f.name: getattr(policy, f.name) for f in fields(policy)})
+        self.rng = np.random.default_rng([held.seed, 1])
+        self.budgets = np.array(list(held.policy.budgets.values()))
+        self.policy = _Silent(**{f.name: getattr(held.policy, f.name) for f in fields(held.policy)})
         self.signs = self.rng.choice((-1, 1), len(points)).tolist()
         self.times, self.before, self.calm, self.donors = [], [], [], []
         self.deviation: dict[int, Floats] = {}
         for point in points:
-            stream, past = streams[point.stream], skip[point.stream]
+            stream, past = held.streams[point.stream], held.skip[point.stream]
             part = stream.take(slice(point.at, point.at + SEEN))
             self.calm.append(part.values)
-            self.times.append([r.timestamp for r in readings_of(part, names)])
+            self.times.append([r.timestamp for r in readings_of(part, held.names)])
             start = point.at - past
             self.before.append(scored[point.stream].p[start : start + SEEN])
             other = self._elsewhere(len(stream.values), point.at)
@@ -369,7 +359,7 @@ class _Experiment:
             fault = Fault(kind, 0, SEEN, (j,), size, (self.signs[k],))
             values = inject(values, fault, self.deviation[point.stream], self.rng)
         readings = [
-            Reading(time, {n: v for n, v in zip(self.names, row, strict=True) if v == v})
+            Reading(time, {n: v for n, v in zip(self.held.names, row, strict=True) if v == v})
             for time, row in zip(self.times[k], values.tolist(), strict=True)
         ]
         seen = np.zeros(len(self.budgets), bool)
@@ -380,7 +370,7 @@ class _Experiment:
         """Score readings ``first`` to ``last - 1`` of each fault, and note who has seen it."""
         by_set: dict[int, tuple[ModelSet, list[_Run]]] = {}
         for run in runs:
-            model_set = self.model_set_of(self.streams[run.point.stream])
+            model_set = self.held.model_set_of(self.held.streams[run.point.stream])
             by_set.setdefault(id(model_set), (model_set, []))[1].append(run)
         for model_set, members in by_set.values():
             works = [self._work(run, first, last) for run in members]
@@ -396,7 +386,7 @@ class _Experiment:
                 run.seen |= news.any(axis=0)
 
     def _work(self, run: _Run, first: int, last: int) -> StreamWork:
-        stream = self.streams[run.point.stream]
+        stream = self.held.streams[run.point.stream]
         return StreamWork(stream.asset_id, stream.sensor_id, None, "medium", run.state,
                           run.window, run.readings[first:last])  # fmt: skip
 

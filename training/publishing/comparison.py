@@ -15,7 +15,7 @@ Four things are compared, at criticality medium:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from datasets import Stream
 from errors import AnomalyError
@@ -23,6 +23,7 @@ from models.bundles.bundle import Bundle
 from models.detectors.base import Progress
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
+from training.cli.common import listed
 from training.data.ranges import newer_from
 from training.data.sources import TrainingData
 from training.evaluation.measures import (
@@ -32,7 +33,7 @@ from training.evaluation.measures import (
     confusion,
     labelled_events,
 )
-from training.fitting.power import HALF, WATCH, Power, measure_power, score_with_points
+from training.fitting.power import HALF, WATCH, HeldOut, Power, measure_power, score_with_points
 
 #: a challenger may raise this many times the budget, or this many times the champion's rate
 BUDGET_SLACK = 2.0
@@ -136,7 +137,7 @@ def unseen(
     -------
     data, skip, why : ``why`` says why there are none; empty where there are.
     """
-    streams, pasts, single, ends = [], [], [], set()
+    members, pasts, ends = [], [], set()
     unknown = False
     for i, (stream, past) in enumerate(zip(data.streams, skip, strict=True)):
         ranges = [_set_for(b, data, i, stream, group).trained_on for b in bundles]
@@ -145,17 +146,16 @@ def unseen(
         unknown |= after is None
         if after is None or max(past, after) >= len(stream.timestamps):
             continue
-        streams.append(stream)
+        members.append(i)
         pasts.append(max(past, after))
-        single.append(data.feature_of(i))
     why = ""
-    if not streams and unknown:
+    if not members and unknown:
         why = "it is not recorded up to what time both were fitted"
-    elif not streams and ends:
+    elif not members and ends:
         why = f"none of the readings is newer than all that both were fitted on (until {max(ends)})"
-    elif not streams:
+    elif not members:
         why = "there are no held-out readings"
-    return replace(data, streams=streams, single=single), pasts, why
+    return data.subset(members), pasts, why
 
 
 def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, str]:
@@ -181,9 +181,8 @@ def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, 
     gone = lost(champion, challenger)
     if gone:
         return False, (
-            f"it no longer watches {', '.join(gone[:_MAX_NAMED])}"
-            f"{f' and {len(gone) - _MAX_NAMED} more' if len(gone) > _MAX_NAMED else ''}: the"
-            " champion sees a step of 6 sd there"
+            f"it no longer watches {listed(gone, _MAX_NAMED)}: the champion sees a step of 6 sd"
+            " there"
         )
     return True, "its false-alarm rate and the faults it finds are not worse than the champion's"
 
@@ -224,12 +223,11 @@ def _set_for(
 
 @dataclass(slots=True)
 class _Part:
-    """The streams of one of the challenger's groups, with their indexes among all."""
+    """The streams of one of the challenger's groups."""
 
     group: str
     data: TrainingData
     skip: list[int]
-    points: list[int]
 
 
 def _by_group(
@@ -240,16 +238,7 @@ def _by_group(
         name = group or challenger.group_for(stream.asset_id, stream.sensor_id, data.feature_of(i))
         found.setdefault(name, []).append(i)
     return [
-        _Part(
-            name,
-            replace(
-                data,
-                streams=[data.streams[i] for i in members],
-                single=[data.feature_of(i) for i in members],
-            ),
-            [skip[i] for i in members],
-            members,
-        )
+        _Part(name, data.subset(members), [skip[i] for i in members])
         for name, members in found.items()
     ]
 
@@ -274,15 +263,12 @@ def _fill(
         def set_of(stream: Stream, sets: dict[int, ModelSet] = sets) -> ModelSet:
             return sets[id(stream)]
 
-        names, streams = part.data.feature_names, part.data.streams
-        mine, points = score_with_points(
-            set_of, names, streams, policy, part.skip,
-            progress=progress, stage=f"{name}: held-out",
-        )  # fmt: skip
+        held = HeldOut(set_of, part.data.feature_names, part.data.streams, part.skip, policy)
+        mine, points = score_with_points(held, progress=progress, stage=f"{name}: held-out")
         scored += mine
         power = measure_power(
-            set_of, names, streams, mine, points, part.skip, policy,
-            trials=(WATCH,), progress=progress, stage=f"{name}: injected faults",
+            held, mine, points, trials=(WATCH,), progress=progress,
+            stage=f"{name}: injected faults",
         )  # fmt: skip
         if power is not None:
             shares = {f: power.watch(f) for f in power.shares}

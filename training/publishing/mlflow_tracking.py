@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import pandas as pd
 
 from models.bundles.bundle import Bundle
 from models.detectors.base import LSTM_AUTOENCODER
@@ -19,6 +18,7 @@ from models.registry.base import Registry
 from models.registry.mlflow_runs import BUNDLE_KIND, DETECTOR_KIND, GROUP_TAG, KIND_TAG, MODEL_TAG
 from models.registry.mlflow_setup import silent_mlflow
 from models.scoring.policy import ScoringPolicy
+from training.data.sources import TrainingData
 from training.evaluation import plots
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import FEATURE_STATISTICS, Result, Task
@@ -44,17 +44,29 @@ class TracksRuns(Protocol):
 
 
 @dataclass(slots=True)
-class Training:
-    """A finished training, as it is logged."""
+class Trained:
+    """A bundle on disk and all that is known of how it came about."""
 
     bundle: Bundle
-    fingerprint: Mapping[str, Any]
+    folder: Path
     tasks: Sequence[Task]
     results: Sequence[Result]
     measured: Mapping[str, Measures]
-    policy: ScoringPolicy
-    settings: Mapping[str, Any]  # of the command: what reproduces it
-    native: bool = True
+    fingerprint: dict[str, Any]
+    data: TrainingData
+    recipe: Mapping[str, Any]
+    run_id: str | None = None  # MLflow's, begun before the fit
+    carried: bool = False  # other groups of the champion at the start are part of it
+
+    def settings(self) -> dict[str, Any]:
+        """Return what reproduces it: the command, and the options that all groups share."""
+        first, *others = [task.options.to_dict() for task in self.tasks]
+        shared = {
+            k: v
+            for k, v in first.items()
+            if v not in ({}, None) and all(other[k] == v for other in others)
+        }
+        return {**{f"recipe.{k}": v for k, v in self.recipe.items()}, **shared}
 
 
 @contextmanager
@@ -92,20 +104,22 @@ def begun_run(
         raise
 
 
-def log_training(uri: str, run_id: str, training: Training) -> None:
-    """Log everything but the bundle itself, which the registry logs, to a run that was begun.
+def log_training(uri: str, training: Trained, policy: ScoringPolicy, native: bool) -> None:
+    """Log everything but the bundle itself, which the registry logs, to the run that was begun.
 
     Parameters
     ----------
     uri
         MLflow's tracking server or store.
-    run_id
-        Of the run that :func:`begun_run` began.
+    policy
+        Gives the budgets of the pictures.
+    native
+        Log the detectors in flavours of their own, too.
     """
     import mlflow
 
     mlflow.set_tracking_uri(uri)
-    with silent_mlflow(), mlflow.start_run(run_id=run_id) as run:
+    with silent_mlflow(), mlflow.start_run(run_id=training.run_id) as run:
         mlflow.set_tags(
             {
                 KIND_TAG: BUNDLE_KIND,
@@ -115,7 +129,7 @@ def log_training(uri: str, run_id: str, training: Training) -> None:
         )
         print_ = training.fingerprint
         mlflow.log_params(
-            _params({**training.settings, **{f"data.{k}": print_[k] for k in print_}})
+            _params({**training.settings(), **{f"data.{k}": print_[k] for k in print_}})
         )
         mlflow.log_dict(training.bundle.describe(), "bundle.json")
         first = next(iter(training.measured.values()), None)
@@ -127,32 +141,30 @@ def log_training(uri: str, run_id: str, training: Training) -> None:
         seconds = sum(r.report.seconds for r in training.results if r.report is not None)
         mlflow.log_metrics({"fit_seconds": seconds, "rows": float(print_["rows"])})
         many = len(training.results) > MAX_GROUPS
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            _feature_statistics(folder / "feature_statistics.csv", training.tasks)
-            mlflow.log_artifact(str(folder / "feature_statistics.csv"), "data")
-            _group_table(folder / "groups.csv", training)
-            mlflow.log_artifact(str(folder / "groups.csv"))
-            if any(result.power is not None for result in training.results):
-                _power_table(folder / "power.csv", training.results)
-                mlflow.log_artifact(str(folder / "power.csv"))
+        statistics = [row for task in training.tasks for row in task.statistics()]
+        _log_table(
+            "data/feature_statistics.csv", pd.DataFrame(statistics, columns=FEATURE_STATISTICS)
+        )
+        _log_table("groups.csv", _group_table(training))
+        if any(result.power is not None for result in training.results):
+            _log_table("power.csv", _power_table(training.results))
         for task, result in zip(training.tasks, training.results, strict=True):
             if not many:
-                _pictures(result, training)
-                _children(task, result, training, run.info.experiment_id)
+                _pictures(result, training, policy)
+                _children(task, result, training, run.info.experiment_id, native)
 
 
 def _params(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value)[:_MAX_PARAM] for name, value in values.items()}
 
 
-def _pictures(result: Result, training: Training) -> None:
+def _pictures(result: Result, training: Trained, policy: ScoringPolicy) -> None:
     import mlflow
 
     directory = f"pictures/{_plain(result.name)}" if len(training.results) > 1 else "pictures"
     if result.scored:
         found = training.measured[result.name]
-        budgets = {name: training.policy.threshold(name) for name in training.policy.budgets}
+        budgets = {name: policy.threshold(name) for name in policy.budgets}
         figures = {
             "score_distributions": plots.score_distributions(result.scored, budgets),
             "reliability": plots.reliability(found.reliability),
@@ -167,7 +179,9 @@ def _pictures(result: Result, training: Training) -> None:
         mlflow.log_figure(plots.loss_curves(history), f"{directory}/loss_curves.png")
 
 
-def _children(task: Task, result: Result, training: Training, experiment_id: str) -> None:
+def _children(
+    task: Task, result: Result, training: Trained, experiment_id: str, native: bool
+) -> None:
     import mlflow
 
     from training.publishing import mlflow_flavors
@@ -190,7 +204,7 @@ def _children(task: Task, result: Result, training: Training, experiment_id: str
             mlflow.log_metrics(_score_figures(result, name))
             if name == LSTM_AUTOENCODER:
                 _epochs(result)
-            if not training.native:
+            if not native:
                 mlflow.set_tag(NATIVE_TAG, "not asked for")
                 continue
             if name == LSTM_AUTOENCODER:
@@ -238,16 +252,13 @@ def _epochs(result: Result) -> None:
         mlflow.log_metrics({n: v[at] for n, v in history.items() if at < len(v)}, step=at + 1)
 
 
-def _feature_statistics(path: Path, tasks: Sequence[Task]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(FEATURE_STATISTICS)
-        for task in tasks:
-            writer.writerows(task.statistics())
+def _log_table(name: str, table: pd.DataFrame) -> None:
+    import mlflow
+
+    mlflow.log_text(table.to_csv(index=False), name)
 
 
-def _group_table(path: Path, training: Training) -> None:
-    columns: dict[str, None] = {}
+def _group_table(training: Trained) -> pd.DataFrame:
     lines = []
     for result in training.results:
         line: dict[str, Any] = {"group": result.name}
@@ -262,33 +273,29 @@ def _group_table(path: Path, training: Training) -> None:
             line |= result.power.flat()
             line["not_watched"] = "; ".join(result.power.not_watched)
         lines.append(line)
-        columns |= dict.fromkeys(line)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(columns))
-        writer.writeheader()
-        writer.writerows(lines)
+    return pd.DataFrame(lines, dtype=object)
 
 
-def _power_table(path: Path, results: Sequence[Result]) -> None:
+def _power_table(results: Sequence[Result]) -> pd.DataFrame:
     """Share of injected faults seen: a line per group, feature, fault and budget."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["group", "feature", "fault", "budget", "injected", "seen", "watched"])
-        for result in results:
-            power = result.power
-            if power is None:
-                continue
-            blind = set(power.not_watched)
-            for feature, trials in power.shares.items():
-                for trial, shares in trials.items():
-                    for budget, share in zip(power.budgets, shares, strict=True):
-                        writer.writerow([result.name, feature, trial, budget, power.injected,
-                                         share, feature not in blind])  # fmt: skip
-            for feature in power.not_used:
-                writer.writerow([result.name, feature, "", "", 0, 0.0, False])
+    lines: list[tuple[Any, ...]] = []
+    for result in results:
+        power = result.power
+        if power is None:
+            continue
+        blind = set(power.not_watched)
+        lines += [
+            (result.name, feature, trial, budget, power.injected, share, feature not in blind)
+            for feature, trials in power.shares.items()
+            for trial, shares in trials.items()
+            for budget, share in zip(power.budgets, shares, strict=True)
+        ]
+        lines += [(result.name, feature, "", "", 0, 0.0, False) for feature in power.not_used]
+    columns = ["group", "feature", "fault", "budget", "injected", "seen", "watched"]
+    return pd.DataFrame(lines, columns=columns)
 
 
-def _decisions(training: Training) -> dict[str, Any]:
+def _decisions(training: Trained) -> dict[str, Any]:
     """Return what each group's fit decided on its own data, and on what figures."""
     out: dict[str, Any] = {}
     for result in training.results:

@@ -8,7 +8,6 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,8 +24,9 @@ from models.scoring.policy import ScoringPolicy
 from training.cli.progress import ProgressDisplay
 from training.data.sources import TrainingData
 from training.evaluation.summary import Measures
-from training.fitting.parallel_fit import Result, Task
+from training.fitting.parallel_fit import Task
 from training.publishing.comparison import Comparison, compare, unseen
+from training.publishing.mlflow_tracking import Trained, log_training
 from training.unregistered import in_words, keep
 
 log = logging.getLogger(__name__)
@@ -46,22 +46,6 @@ class JobLostError(AnomalyError):
     """The job that a training is for is not ours any more: nothing may be promoted for it."""
 
     code = "job_lost"
-
-
-@dataclass(slots=True)
-class Trained:
-    """A bundle on disk and all that is known of how it came about."""
-
-    bundle: Bundle
-    folder: Path
-    tasks: Sequence[Task]
-    results: Sequence[Result]
-    measured: Mapping[str, Measures]
-    fingerprint: dict[str, Any]
-    data: TrainingData
-    recipe: Mapping[str, Any]
-    run_id: str | None = None  # MLflow's, begun before the fit
-    carried: bool = False  # other groups of the champion at the start are part of it
 
 
 @dataclass(slots=True)
@@ -156,7 +140,8 @@ def _registered(
     }
     example, output = example_frames(trained.bundle, trained.data, policy)
     try:
-        _log(trained, settings, policy, native)
+        if trained.run_id is not None:
+            log_training(settings.mlflow_uri(), trained, policy, native)
         return registry.register(
             trained.folder, run_id=trained.run_id, tags=tags, example=example, output_example=output
         )
@@ -179,25 +164,6 @@ def held_out_tag(measured: Mapping[str, Measures]) -> str:
             break
         kept[group] = figures
     return json.dumps(kept)
-
-
-def _log(trained: Trained, settings: Settings, policy: ScoringPolicy, native: bool) -> None:
-    if trained.run_id is None:
-        return
-    from training.publishing.mlflow_tracking import Training, log_training
-
-    command = {f"recipe.{k}": v for k, v in trained.recipe.items()}
-    first, *others = [task.options.to_dict() for task in trained.tasks]
-    options = {  # those that all groups share
-        k: v
-        for k, v in first.items()
-        if v not in ({}, None) and all(other[k] == v for other in others)
-    }
-    training = Training(
-        trained.bundle, trained.fingerprint, trained.tasks, trained.results, trained.measured,
-        policy, {**command, **options}, native,
-    )  # fmt: skip
-    log_training(settings.mlflow_uri(), trained.run_id, training)
 
 
 def _alias(

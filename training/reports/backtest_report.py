@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from models.scoring.policy import ScoringPolicy
+from training.cli.common import new_table
 from training.evaluation.incident_measures import incidents_line
 from training.evaluation.measures import (
     Scored,
@@ -78,12 +78,10 @@ def _events(console: Console, scored: Sequence[Scored]) -> None:
 
 
 def _assets(console: Console, scored: Sequence[Scored], policy: ScoringPolicy) -> None:
-    table = Table(title="Back-test", title_justify="left")
     labelled = any(one.labels is not None for one in scored)
     names = ["asset", "readings", "alarms per 1,000", "events"]
     names += ["F1", "false %", "missed %"] if labelled else []
-    for name in names:
-        table.add_column(name, justify="left" if name == "asset" else "right")
+    table = new_table("Back-test", names, left=names[:1])
     for one in scored[:_MAX_ASSETS]:
         known = int(np.isfinite(one.final_score).sum())
         alarms = int(one.is_anomaly.sum())
@@ -93,17 +91,11 @@ def _assets(console: Console, scored: Sequence[Scored], policy: ScoringPolicy) -
             number(1000 * alarms / known) if known else "-",
             str(len(alarm_events(one, policy.event_silence_s))),
         ]
-        labels = confusion([one]) if labelled else None
         if labelled:
-            cells += (
-                [
-                    number(labels["f1"], ".3f"),
-                    number(100 * labels["false_alarm_rate"], ".2f"),
-                    number(100 * labels["missed_alarm_rate"], ".2f"),
-                ]
-                if labels
-                else ["-"] * 3
-            )
+            labels = confusion([one]) or {}
+            rates = (labels.get("false_alarm_rate"), labels.get("missed_alarm_rate"))
+            cells.append(number(labels.get("f1"), ".3f"))
+            cells += [number(None if rate is None else 100 * rate, ".2f") for rate in rates]
         table.add_row(*cells)
     console.print(table)
     if len(scored) > _MAX_ASSETS:

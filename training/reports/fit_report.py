@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from models.scoring.policy import ScoringPolicy
+from training.cli.common import listed, new_table
 from training.evaluation.incident_measures import incidents_line
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Result
@@ -38,9 +38,9 @@ def print_fit(
     measured : {group: measures}
         Of the groups that had held-out readings.
     """
-    table = Table(title="Trained", title_justify="left")
-    for name in ("group", "streams", "readings", "features", "detectors", "drift", "seconds"):
-        table.add_column(name, justify="right" if name in _NUMBERS else "left")
+    texts = ("group", "detectors", "drift")
+    columns = ("group", "streams", "readings", "features", "detectors", "drift", "seconds")
+    table = new_table("Trained", columns, texts)
     for result in results:
         if result.model_set is None or result.report is None:
             continue
@@ -91,14 +91,12 @@ _MIN_EXPECTED = 10  # expected alarms from which on their number says something
 _MAX_VERDICTS = 6
 _MAX_FEATURES = 40  # rows of the table of injected faults
 _MAX_NAMED = 20
-_NUMBERS = ("streams", "readings", "features", "seconds")
 
 
 def _print_held_out(console: Console, measured: Mapping[str, Measures]) -> None:
-    table = Table(title="On held-out readings, at criticality medium", title_justify="left")
-    for name in ("group", "readings", "alarms per 1,000", "90 % interval", "faults found", "F1",
-                 "missed", "ROC"):  # fmt: skip
-        table.add_column(name, justify="left" if name == "group" else "right")
+    columns = ("group", "readings", "alarms per 1,000", "90 % interval", "faults found", "F1",
+               "missed", "ROC")  # fmt: skip
+    table = new_table("On held-out readings, at criticality medium", columns, left=columns[:1])
     for group, found in measured.items():
         alarms, labels = found.alarms, found.confusion or {}
         seen = sum(event["detected"] for event in found.events)
@@ -120,16 +118,12 @@ def print_power(console: Console, results: Sequence[Result]) -> None:
     found = [(r.name, r.power) for r in results if r.power is not None]
     if not found:
         return
-    table = Table(
-        title="Injected faults seen, at criticality medium (least seen first)",
-        title_justify="left",
-    )
-    table.add_column("group")
-    table.add_column("feature")
     still = any(trial_name(MOVES) in trials for _, p in found for trials in p.shares.values())
     columns = (*TRIALS, *([MOVES] if still else []))
-    for trial in columns:
-        table.add_column(trial_name(trial), justify="right")
+    table = new_table(
+        "Injected faults seen, at criticality medium (least seen first)",
+        ["group", "feature", *map(trial_name, columns)], left=("group", "feature"),
+    )  # fmt: skip
     rows = [
         (power.watch(feature), group, feature, power)
         for group, power in found
@@ -152,19 +146,16 @@ def watched(group: str, power: Power) -> str:
     remarks = []
     if blind:
         remarks.append(
-            f"{_listed(blind)}: NOT watched (a step of 6 sd, or any movement of what stood still,"
-            " is seen less than half the time)"
+            f"{listed(blind, _MAX_NAMED)}: NOT watched (a step of 6 sd, or any movement of what"
+            " stood still, is seen less than half the time)"
         )
     if unused:
-        remarks.append(f"{_listed(unused)}: NOT watched (not used by any detector)")
+        remarks.append(f"{listed(unused, _MAX_NAMED)}: NOT watched (not used by any detector)")
     if power.still:
-        remarks.append(f"{_listed(power.still)}: stood still in what was held out, so not measured")
+        remarks.append(
+            f"{listed(power.still, _MAX_NAMED)}: stood still in what was held out, so not measured"
+        )
     return f"{group}: " + ("; ".join(remarks) or f"all {len(power.shares)} features are watched")
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return ", ".join(names[:_MAX_NAMED]) + more
 
 
 def print_budgets(
@@ -182,13 +173,11 @@ def print_budgets(
     groups = [group for group, found in measured.items() if found.per_month]
     if not groups:
         return
-    table = Table(
-        title="False events to expect, per stream and month (30 days)", title_justify="left"
+    table = new_table(
+        "False events to expect, per stream and month (30 days)",
+        ["asset criticality", "budget per reading", "threshold", *groups[:6]],
+        left=["asset criticality"],
     )
-    for name in ("asset criticality", "budget per reading", "threshold"):
-        table.add_column(name, justify="left" if name == "asset criticality" else "right")
-    for group in groups[:6]:
-        table.add_column(group, justify="right")
     for name, budget in policy.budgets.items():
         cells = [number(measured[group].per_month[name], ".3g") for group in groups[:6]]
         table.add_row(name, f"{budget:.2g}", f"{policy.threshold(name):.2f}", *cells)
@@ -199,9 +188,8 @@ def print_budgets(
 
 def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> None:
     """Print the registry's versions, newest first."""
-    table = Table(title="Bundles", title_justify="left")
-    for name in ("version", "alias", "created", "groups", "trained on", "run"):
-        table.add_column(name)
+    columns = ("version", "alias", "created", "groups", "trained on", "run")
+    table = new_table("Bundles", columns, left=columns)
     for about in versions:
         tags = about["tags"]
         table.add_row(

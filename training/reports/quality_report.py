@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
+from training.cli.common import new_table
 from training.data.checks import HIGH, LOW, MEDIUM
 from training.data.quality import Quality, StreamQuality
 from training.data.sources import TrainingData
@@ -24,9 +24,8 @@ _COLOURS = {HIGH: "#2a7", MEDIUM: "#b80", LOW: "#c34"}
 
 def print_quality(console: Console, quality: Quality) -> None:
     """Print the grades by stream, then each finding with its rows, the worst first."""
-    table = Table(title=f"Data quality: {quality.grade}", title_justify="left")
-    for name in ("asset", "readings", "every", "grade", "features High / Medium / Low"):
-        table.add_column(name, justify="right" if name in ("readings", "every") else "left")
+    columns = ("asset", "readings", "every", "grade", "features High / Medium / Low")
+    table = new_table(f"Data quality: {quality.grade}", columns, left=(columns[0], *columns[3:]))
     for stream in quality.streams[:_MAX_STREAMS]:
         every = "-" if stream.interval is None else f"{stream.interval:g} s"
         table.add_row(stream.name, f"{stream.readings:,}", every, stream.grade, _counts(stream))

@@ -12,16 +12,15 @@ from sqlalchemy import Engine, text
 from config import Settings
 from db.feedback_actions import give_feedback
 from db.incident_recording import IncidentRules, record
+from db.queries.feedback import precision_by_group
 from db.queries.notifications import register
+from db.queries.reporting import recent_alarms, table_sizes
 from db.session import transaction
 from deploy.exporter import (
     Plant,
     look_at_incidents,
-    stored_alarms,
-    stored_feedback,
-    stored_incidents,
+    stored,
     stored_kpis,
-    stored_sizes,
 )
 from tests.integration.db.test_incidents import START, row
 
@@ -60,7 +59,7 @@ def test_alarms_of_the_last_hour_are_counted_by_the_assets_criticality(engine: E
                 INSERT,
                 {"id": uuid4(), "minutes": minutes, "anomaly": anomaly, "asset": asset, **source},
             )
-    assert stored_alarms(engine) == {"critical": (2, 1), "medium": (1, 0)}
+    assert stored(engine, recent_alarms) == {"critical": (2, 1), "medium": (1, 0)}
 
 
 def test_every_criticality_has_a_series_beside_its_budget(plant: Plant) -> None:
@@ -75,7 +74,7 @@ def test_incidents_are_counted_by_state(plant: Plant, engine: Engine) -> None:
     with transaction(engine) as connection:
         record(connection, [row(0, state="opened", asset=f"A{n}") for n in range(3)],
                IncidentRules(), "bridge")  # fmt: skip
-    plant.open_incidents(stored_incidents(engine))
+    look_at_incidents(plant, engine)
     states = ("open-unacknowledged", "shelved", "closed")
     assert [value(plant, "plant_incidents", state=one) for one in states] == [3, 0, None]
 
@@ -96,8 +95,8 @@ def test_kpis_come_with_their_limits_and_feedback_as_precision(
                      "client_token": None, "starts_at": None, "ends_at": None}  # fmt: skip
             about = UUID(one["metadata"]["event"]["id"])
             give_feedback(connection, given, incident_id=about)
-    plant.kpis(stored_kpis(engine, Settings()))
-    plant.feedback(stored_feedback(engine))
+    plant.kpis(stored(engine, stored_kpis, Settings()))
+    plant.feedback(stored(engine, precision_by_group))
     assert value(plant, "plant_alarm_kpi", figure="per_day") == pytest.approx(4 / 7)
     assert value(plant, "plant_alarm_kpi", figure="share_high_critical") == 1.0
     assert value(plant, "plant_alarm_kpi_limit", figure="per_day", limit="maximum") == 300
@@ -113,7 +112,7 @@ def test_every_table_that_grows_has_its_size(plant: Plant, engine: Engine) -> No
                  " SELECT gen_random_uuid(), 0, 'A', '{}' FROM generate_series(1, 50)")
         )  # fmt: skip
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
-    sizes = stored_sizes(engine)
+    sizes = stored(engine, table_sizes)
     assert set(sizes) == {
         "anomaly_detections", "anomaly_detections_default", "dead_letters", "outbox",
         "stream_states", "training_data", "training_jobs", "incidents", "incident_events",

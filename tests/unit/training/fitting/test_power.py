@@ -18,6 +18,7 @@ from training.fitting.power import (
     SEEN,
     TRIALS,
     WATCH,
+    HeldOut,
     Power,
     measure_power,
     score_with_points,
@@ -55,8 +56,8 @@ def model_set(streams: list[Stream]) -> ModelSet:
 
 def measured(model_set: ModelSet, streams: list[Stream]) -> Power | None:
     skip = [CUT] * len(streams)
-    scored, points = score_with_points(lambda _: model_set, NAMES, streams, POLICY, skip)
-    return measure_power(lambda _: model_set, NAMES, streams, scored, points, skip, POLICY)
+    held = HeldOut(lambda _: model_set, NAMES, streams, skip, POLICY)
+    return measure_power(held, *score_with_points(held))
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,7 @@ def test_nothing_is_injected_near_labelled_faults_or_without_room(
     labels[CUT + SEEN - 1 :: SEEN] = 1
     labelled = [Stream(s.asset_id, s.sensor_id, s.timestamps, s.values, labels) for s in streams]
     skip = [CUT, CUT]
-    _, points = score_with_points(lambda _: model_set, NAMES, labelled, POLICY, skip)
+    _, points = score_with_points(HeldOut(lambda _: model_set, NAMES, labelled, skip, POLICY))
     assert points == []
 
 
