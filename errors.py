@@ -141,7 +141,7 @@ class Unavailable(AnomalyError):
     status = 503
     retriable = True
 
-    def __init__(self, message: str, *, retry_after: float = 5.0, **about: str | None) -> None:
+    def __init__(self, message: str, *, retry_after: float = 5.0, **about: Any) -> None:
         super().__init__(message, **about)
         self.retry_after = retry_after
 

@@ -320,7 +320,7 @@ class _Experiment:
             self.donors.append(stream.values[other : other + SEEN])
             if point.stream not in self.deviation:
                 self.deviation[point.stream] = within(
-                    stream, names, model_set_of(stream).preprocessing.conditions
+                    stream, held.names, held.model_set_of(stream).preprocessing.conditions
                 )
 
     def _elsewhere(self, n: int, at: int) -> int:
