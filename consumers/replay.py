@@ -25,8 +25,8 @@ from config import Settings, load_settings
 from consumers.broker import clients, internals
 from consumers.sending import NEVER, reason
 from datasets import FileFormat, Reading, add_format_arguments, format_of, readings
-from db.queries.dead_letters import DeadLetterFilter, database_now, dead_letter_page
-from db.session import open_engine, transaction
+from db.queries.dead_letters import DeadLetterFilter, dead_letter_page
+from db.session import database_now, open_engine, transaction
 from errors import BrokerUnavailable, InputError
 from runtime import command_parser, configure_logging, report_errors, run_command
 from schemas import LookAlikes, parse_timestamp

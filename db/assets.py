@@ -45,7 +45,7 @@ _REMOVE = text("DELETE FROM assets WHERE asset_id = ANY(CAST(:ids AS text[])) RE
 def asset_criticalities(
     connection: Connection, asset_ids: Collection[str]
 ) -> dict[str, Criticality]:
-    """Criticality of each of these assets; ``medium`` where the table does not know it."""
+    """Return the criticality of each of these assets; ``medium`` where it is not listed."""
     found: dict[str, Criticality] = dict.fromkeys(asset_ids, DEFAULT)
     if found:
         rows = connection.execute(_CRITICALITIES, {"ids": list(found)})
@@ -56,7 +56,7 @@ def asset_criticalities(
 def list_assets(
     connection: Connection, criticality: Criticality | None = None
 ) -> dict[str, Criticality]:
-    """Every asset of the table, or those of one criticality, by name."""
+    """Return every asset of the table, or those of one criticality, by name."""
     rows = connection.execute(_LIST, {"criticality": criticality})
     return {row.asset_id: row.criticality for row in rows}
 
@@ -103,7 +103,7 @@ def remove_assets(connection: Connection, asset_ids: Collection[str]) -> list[st
 
 
 def read_csv(lines: TextIO) -> dict[str, Criticality]:
-    """Assets of a CSV with the columns ``asset_id`` and ``criticality``; others are ignored.
+    """Read a CSV with the columns ``asset_id`` and ``criticality``; others are ignored.
 
     Raises
     ------
@@ -215,7 +215,7 @@ _COMMANDS: dict[str, Callable[[Connection, argparse.Namespace], int]] = {
 
 @report_errors
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; 0 when done, 1 when something was not as asked."""
+    """Run the command; return 0 when done, 1 when something was not as asked."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")
     with transaction(open_migrated(load_settings())) as connection:

@@ -32,9 +32,8 @@ from db.partitions import (
     partition_name,
     spans,
 )
-from db.queries.dead_letters import database_now
 from db.retry import retried
-from db.session import in_transaction, transaction, try_lock
+from db.session import database_now, in_transaction, transaction, try_lock
 
 log = logging.getLogger(__name__)
 
@@ -99,14 +98,14 @@ def work_off(engine: Engine) -> list[str]:
 
 @contextmanager
 def _alone(engine: Engine) -> Iterator[bool]:
-    """Whether nobody else is at it; holds a transaction open meanwhile, which sees nothing."""
+    """Find out whether nobody else is at it; hold a transaction open meanwhile."""
     with transaction(engine) as connection:
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         yield try_lock(connection, BACKLOG_LOCK)
 
 
 def _prepare(connection: Connection, months: list[datetime]) -> tuple[datetime, list[_Draft]]:
-    """Empty drafts for the months' gaps between partitions, and when their copying begins."""
+    """Make empty drafts for the months' gaps; return when their copying begins, and them."""
     left_over = text("SELECT relname FROM pg_class WHERE relname LIKE :draft AND relkind = 'r'")
     for name in connection.execute(
         left_over, {"draft": _DRAFT.replace("_", r"\_") + "%"}
@@ -177,7 +176,7 @@ def _swap(engine: Engine, drafts: list[_Draft], since: datetime) -> list[str]:
 
 
 def _keep_only_the_rest(connection: Connection, drafts: list[_Draft]) -> None:
-    """TRUNCATE, not DELETE: the rows that are gone would be scanned by each ATTACH."""
+    """Empty the default partition by TRUNCATE: each ATTACH would scan rows that DELETE left."""
     elsewhere: list[str] = []
     values: dict[str, datetime] = {}
     for n, draft in enumerate(drafts):

@@ -74,7 +74,7 @@ def _as_text(value: Any) -> orjson.Fragment:
 
 
 def dump_json(value: Any) -> str:
-    """JSON text that PostgreSQL's jsonb accepts, whatever ``value`` holds."""
+    """Write JSON that PostgreSQL's jsonb accepts, whatever ``value`` holds."""
     try:
         out = encode_json(value)
     except TypeError:
@@ -86,7 +86,7 @@ def dump_json(value: Any) -> str:
 
 
 def clean_text(value: str) -> str:
-    """Text that a text column accepts: no NUL, no lone surrogates."""
+    """Make text that a text column accepts: no NUL, no lone surrogates."""
     return clean_surrogates(value.replace("\x00", "\ufffd"))
 
 
@@ -118,7 +118,7 @@ def _huge(value: int) -> str:
 
 
 def encode_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> bytes:
-    """Kafka headers, repeated names and null values included, as JSON bytes."""
+    """Write Kafka headers, repeated names and null values included, as JSON."""
     return orjson.dumps(
         [
             [clean_surrogates(key), None if value is None else base64.b64encode(value).decode()]
@@ -128,7 +128,7 @@ def encode_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> bytes:
 
 
 def clean_surrogates(value: str) -> str:
-    """Text that UTF-8 can hold; NUL stays."""
+    """Make text that UTF-8 can hold; NUL stays."""
     try:
         value.encode()
     except UnicodeEncodeError:

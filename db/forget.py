@@ -99,7 +99,7 @@ def forget(connection: Connection, name: str, topic: str = "") -> tuple[str, dic
 
 
 def _statement(table: str, columns: Sequence[str]) -> str:
-    """One UPDATE of every place of a table that names the person."""
+    """Write the UPDATE of all columns of a table that name the person."""
     sets = [f"{one} = CASE WHEN {one} = :name THEN :pseudonym ELSE {one} END" for one in columns]
     where = [f"{one} = :name" for one in columns]
     for one in _TEXTS.get(table, ()):
@@ -133,7 +133,7 @@ def _rewrite_changes(connection: Connection, values: dict[str, str]) -> int:
 
 @report_errors
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; 0 when done, 1 when the name is nowhere or the database cannot be had."""
+    """Run the command; return 0, or 1 when the name is nowhere or the database is away."""
     parser = argparse.ArgumentParser(
         prog="python -m db.forget",
         description="Put a pseudonym in a person's name's place: in who did what to incidents,"

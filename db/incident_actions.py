@@ -13,10 +13,10 @@ from sqlalchemy import Connection, text
 from db.fault_codes import check_fault_code
 from db.feedback_actions import feedback_of_closing, withdraw_closing
 from db.incident_lifecycle import Incident
-from db.queries.dead_letters import database_now
 from db.queries.feedback import closing_feedback
 from db.queries.incident_rows import SHOWN, lock_incidents, write
 from db.queries.rows import id_list, read_rows
+from db.session import database_now
 from errors import AnomalyError, Conflict, InputError, NotFound, PreconditionFailed
 from schemas import parse_timestamp
 
@@ -46,7 +46,7 @@ class Action:
 
     @property
     def what(self) -> str:
-        """How the log calls it."""
+        """Return what the log calls it."""
         return VERBS[self.verb][0]
 
 
@@ -142,7 +142,7 @@ def _read(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, dict[str, A
 
 
 def _done_before(connection: Connection, action: Action, ids: Sequence[UUID]) -> dict[UUID, Any]:
-    """By incident, who did what, and with what, under this token before."""
+    """Return by incident who did what, and with what, under this token before."""
     if action.token is None:
         return {}
     query = text("""

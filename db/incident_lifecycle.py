@@ -103,22 +103,22 @@ class Activity:
 
     @property
     def stream(self) -> StreamKey:
-        """Key of its stream."""
+        """Return the key of its stream."""
         return self.row["asset_id"], self.row["sensor_id"] or "", self.row["feature"] or ""
 
     @property
     def anomalous(self) -> bool:
-        """Whether it is an anomaly; an event's other readings only keep it going."""
+        """Return whether it is an anomaly; an event's other readings only keep it going."""
         return bool(self.row["is_anomaly"])
 
     @property
     def severity(self) -> str:
-        """How severe the reading is."""
+        """Return how severe the reading is."""
         return str(self.row["criticality"])
 
     @property
     def log10_p(self) -> float | None:
-        """How rare the reading is, where that is known."""
+        """Return how rare the reading is, where that is known."""
         p = self.row.get("p")
         return math.log10(p) if p else None
 
@@ -212,12 +212,12 @@ class Incident:
 
     @property
     def stream(self) -> StreamKey:
-        """Key of its stream."""
+        """Return the key of its stream."""
         return self.asset_id, self.sensor_id or "", self.feature or ""
 
     @property
     def quiet(self) -> bool:
-        """Whether nobody is notified of it now."""
+        """Return whether nobody is notified of it now."""
         return self.suppressed_by is not None or self.shelved_until is not None
 
     def row(self) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from db.incident_lifecycle import SYSTEM, Incident
-from db.queries.dead_letters import database_now
 from db.queries.incident_rows import bury, read_locked, write
 from db.queries.rows import id_list
-from db.session import try_lock
+from db.session import database_now, try_lock
 
 TIME_LOCK = 0x616E6F6D_0007
 #: Incidents changed in one transaction: nobody waits long for one of them.

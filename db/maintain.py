@@ -18,9 +18,8 @@ from config import Settings, load_settings
 from db.backlog import work_off
 from db.migrate import migrate
 from db.partitions import ensure_partitions
-from db.queries.dead_letters import database_now
 from db.retention import Retention, drop_expired
-from db.session import in_transaction, open_engine
+from db.session import database_now, in_transaction, open_engine
 from errors import AnomalyError
 from runtime import report_errors, run_command
 
@@ -105,7 +104,7 @@ def _days(text: str) -> int:
 
 @report_errors
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; 0 when all is done."""
+    """Run the command; return 0 when all is done."""
     parser = argparse.ArgumentParser(
         prog="python -m db.maintain",
         description="Make the partitions of anomaly_detections that are missing and drop what is "

@@ -153,7 +153,7 @@ def _checked(known: ScriptDirectory, connection: Connection) -> str | None:
 
 @report_errors
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; 0 when the schema is current."""
+    """Run the command; return 0 when the schema is current."""
     argparse.ArgumentParser(
         prog="python -m db.migrate",
         description="Bring the database to the current schema. Settings name the database "

@@ -102,7 +102,7 @@ def gaps(
 
 
 def list_partitions(connection: Connection) -> list[Partition]:
-    """All partitions but the default one."""
+    """List all partitions but the default one."""
     # pg_get_expr prints times in the session's zone.
     connection.execute(text("SET LOCAL timezone = 'UTC'"))
     rows = connection.execute(
@@ -209,7 +209,7 @@ def attach(connection: Connection, name: str, start: datetime, end: datetime) ->
 
 
 def _make(connection: Connection, start: datetime, end: datetime) -> str:
-    """One partition, filled from the default one before it is attached.
+    """Make one partition, filled from the default one before it is attached.
 
     Its indices are built by ATTACH, once the rows are in. They are few: a month of which the
     default partition holds many is moved by :mod:`db.backlog`.

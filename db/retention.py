@@ -17,10 +17,9 @@ from sqlalchemy import Connection, Engine, TextClause, text
 from config import Settings
 from db.incident_upkeep import drop_incidents
 from db.partitions import DEFAULT, drop_partitions
-from db.queries.dead_letters import database_now
 from db.queries.notifications import forget_absent
 from db.retry import retried
-from db.session import in_transaction, transaction
+from db.session import database_now, in_transaction, transaction
 
 #: Rows deleted in one transaction: short enough that nobody waits for it.
 CHUNK = 5000
@@ -43,7 +42,7 @@ class Retention:
 
     @classmethod
     def of(cls, settings: Settings) -> Retention:
-        """As the settings have it; RETENTION_DAYS, where shorter, holds for dead letters too."""
+        """Read the settings; RETENTION_DAYS, where shorter, holds for dead letters too."""
         days = settings.retention_days, settings.dead_letter_retention_days
         return cls(
             settings.retention_days,

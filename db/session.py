@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
@@ -185,7 +186,7 @@ def _set_in_each_transaction(engine: Engine, values: Mapping[str, object]) -> No
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction: committed when the block ends, rolled back when it raises.
+    """Open a transaction: committed when the block ends, rolled back when it raises.
 
     Raises
     ------
@@ -214,6 +215,12 @@ def in_transaction(
     """
     with transaction(engine) as connection:
         return call(connection, *args, **options)
+
+
+def database_now(connection: Connection) -> datetime:
+    """Return the server's clock, which ``created_at`` is read from."""
+    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    return now
 
 
 def try_lock(connection: Connection, key: int) -> bool:
@@ -247,7 +254,7 @@ def server_version(engine: Engine) -> str:
 
 @contextmanager
 def translated(url: URL) -> Iterator[None]:
-    """Errors of SQLAlchemy and psycopg2 inside the block leave it as the project's."""
+    """Have errors of SQLAlchemy and psycopg2 leave the block as the project's."""
     try:
         yield
     except (SQLAlchemyError, psycopg2.Error) as error:

@@ -28,12 +28,11 @@ from config import Settings, load_settings
 from db.alarm_kpis import alarm_kpis
 from db.incident_lifecycle import SEVERITIES
 from db.queries.alarm_load import Chatter
-from db.queries.dead_letters import database_now
 from db.queries.feedback import precision_by_group
 from db.queries.incidents import IncidentFilter, incident_counts
 from db.queries.notifications import Waiting, waiting
 from db.queries.reporting import recent_alarms, recent_openings, table_sizes
-from db.session import open_engine, transaction
+from db.session import database_now, open_engine, transaction
 from errors import AnomalyError
 from runtime import run_command, tls_context
 

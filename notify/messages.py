@@ -43,7 +43,7 @@ def stream(incident: dict[str, Any]) -> str:
 
 
 def clean(value: object) -> str:
-    """One line of printable text."""
+    """Make one line of printable text."""
     return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
 
 

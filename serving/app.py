@@ -149,7 +149,7 @@ class App:
 
     @property
     def limits(self) -> Limits:
-        """What one request may hold."""
+        """Return what one request may hold."""
         return Limits(
             self.settings.max_batch_items, self.settings.max_features, self.settings.max_history,
             self.settings.max_body_bytes, self.settings.bridge_future_s,
@@ -157,7 +157,7 @@ class App:
 
     @property
     def ready(self) -> bool:
-        """Whether a bundle is loaded and warm."""
+        """Return whether a bundle is loaded and warm."""
         return self.detection.bundles.bundle is not None
 
     async def detect(self, content: object) -> dict[str, Any]:

@@ -146,7 +146,7 @@ class AlarmLoad:
 
     @property
     def alarms(self) -> int:
-        """Alarms in all."""
+        """Count the alarms."""
         return sum(self.severities.values())
 
 

@@ -110,7 +110,7 @@ def _fit(row: Row) -> Row:
 
 @cache
 def encoders(model: type) -> dict[str, Encoder]:
-    """Column name -> how COPY's text format wants its value, for a table class."""
+    """Return by column how COPY's text format wants its value, for a table class."""
     table: Table = model.__table__  # type: ignore[attr-defined]
     return {
         column.name: _encoder(column)
@@ -204,7 +204,7 @@ def _copy(connection: Connection, model: type, rows: Iterable[Row]) -> int:
 
 
 def _unfit(columns: Mapping[str, Encoder], row: Row, error: Exception) -> InputError:
-    """Which column it was, found only once something is wrong."""
+    """Find the column at fault, once something is wrong."""
     for name, encode in columns.items():
         try:
             if row.get(name) is not None:

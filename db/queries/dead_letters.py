@@ -43,7 +43,7 @@ class StoredLetter:
 
     @property
     def cursor(self) -> Cursor:
-        """Where the next page begins."""
+        """Return where the next page begins."""
         return self.created_at, self.id
 
 
@@ -93,9 +93,3 @@ def dead_letter_page(
         )
         for row in connection.execute(query, {**values, "limit": limit})
     ]
-
-
-def database_now(connection: Connection) -> datetime:
-    """Return the server's clock, which ``created_at`` is read from."""
-    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
-    return now

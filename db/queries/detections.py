@@ -18,7 +18,7 @@ def detection_row(
     partition: int | None = None,
     offset: int | None = None,
 ) -> dict[str, Any]:
-    """Columns of one stored reading.
+    """Return the columns of one reading to store.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ class Cell(NamedTuple):
 
 
 def fleet_assets(connection: Connection) -> list[dict[str, Any]]:
-    """Assets that ever sent a reading, with the time of the last and when it was stored."""
+    """List the assets that ever sent a reading, with its time and when it was stored."""
     return read_rows(connection, _ASSETS, {"limit": MOST_ASSETS})
 
 

@@ -71,7 +71,7 @@ def history(
     offset: int = 0,
     cursor: str | None = None,
 ) -> Page:
-    """One page of stored detections, newest first, in a stable order under equal times.
+    """Read a page of stored detections, newest first, in a stable order under equal times.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def page_query(
 
 
 def get_detection(connection: Connection, detection_id: UUID) -> dict[str, Any] | None:
-    """One stored detection, or None."""
+    """Read one stored detection; None: there is none."""
     for part in walk(connection, slices(connection)):
         values = {"id": detection_id, **part.values()}
         row = read_row(connection, _BY_ID, values)
@@ -185,7 +185,7 @@ def _where(filters: HistoryFilter, part: Slice) -> tuple[str, dict[str, Any]]:
 def _total(
     connection: Connection, filters: HistoryFilter, parts: Sequence[Slice]
 ) -> tuple[int, bool]:
-    """How many rows match, and whether that is exact."""
+    """Count the rows that match; return whether that is exact, too."""
     counted = 0
     for part in walk(connection, parts):
         counted += _count(connection, filters, part, EXACT_TOTAL + 1 - counted)
@@ -198,7 +198,7 @@ def _total(
 
 
 def _count(connection: Connection, filters: HistoryFilter, part: Slice, limit: int) -> int:
-    """How many rows of a slice match, counted up to ``limit``."""
+    """Count the rows of a slice that match, up to ``limit``."""
     where, values = _where(filters, part)
     count = text(
         f"SELECT count(*) FROM (SELECT 1 FROM anomaly_detections WHERE {where} "  # noqa: S608

@@ -123,7 +123,7 @@ def _where(filters: IncidentFilter, but: str = "") -> tuple[str, dict[str, Any]]
 
 
 def get_incident(connection: Connection, incident_id: UUID) -> dict[str, Any] | None:
-    """One incident, or None."""
+    """Read one incident; None: there is none."""
     query = text(f"SELECT {SHOWN} FROM incidents WHERE id = :id")  # noqa: S608 (constants)
     return read_row(connection, query, {"id": incident_id})
 
@@ -131,7 +131,7 @@ def get_incident(connection: Connection, incident_id: UUID) -> dict[str, Any] | 
 def get_log(
     connection: Connection, incident_id: UUID, *, limit: int, after_id: int = 0
 ) -> list[dict[str, Any]]:
-    """Entries of an incident's log, oldest first.
+    """Read entries of an incident's log, oldest first.
 
     Parameters
     ----------

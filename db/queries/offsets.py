@@ -112,6 +112,6 @@ def advance(
 
 
 def has_earlier_account(connection: Connection, topic_id: UUID, topic: str) -> bool:
-    """Whether a topic of this name, but with another id, was accounted for before."""
+    """Return whether a topic of this name, but with another id, had an account."""
     values = {"topic": topic, "topic_id": topic_id}
     return bool(connection.execute(_EARLIER, values).scalar_one())

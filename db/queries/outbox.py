@@ -149,7 +149,7 @@ def _message(row: Any, content: Content) -> OutboxMessage:
 
 
 def may_publish(connection: Connection, sources: Collection[Source]) -> bool:
-    """Whether this transaction may publish from these sources; of incidents, one may at a time."""
+    """Return whether this transaction may publish these; one at a time may those of incidents."""
     return INCIDENT_SOURCE not in sources or try_lock(connection, INCIDENT_LOCK)
 
 
@@ -161,7 +161,7 @@ def delete_outbox(connection: Connection, ids: Sequence[int]) -> int:
 def orphaned_sources(
     connection: Connection, topic: str, current: UUID | None, age: float
 ) -> list[Source]:
-    """Partitions with messages waiting that no bridge owns: any bridge drains them.
+    """Find partitions with messages waiting that no bridge owns: any bridge drains them.
 
     Those of earlier topics of this name; and those of any other topic, once their messages have
     waited for ``age`` seconds in which nothing of the partition was accounted for. ``current`` is
@@ -187,7 +187,7 @@ def expire_outbox(connection: Connection, ids: Sequence[int], age: float) -> int
 
 
 def outbox_size(connection: Connection) -> int:
-    """How many messages wait in all."""
+    """Count all messages that wait."""
     return int(connection.execute(_SIZE).scalar_one())
 
 

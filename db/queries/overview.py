@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from db.queries.dead_letters import database_now
+from db.session import database_now
 
 #: Bytes of the key: as many as its digest has.
 KEY_BYTES: Final = 32

@@ -89,7 +89,7 @@ def export_readings(
 
 
 def start_of_newest(connection: Connection, which: ReadingFilter, wanted: int) -> datetime | None:
-    """From when on there are at most ``wanted`` readings, of those that were asked for.
+    """Find from when on there are at most ``wanted`` readings of those asked for.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def start_of_newest(connection: Connection, which: ReadingFilter, wanted: int) -
 def recent_readings(
     connection: Connection, limit: int, group: str | None = None
 ) -> list[tuple[dict[str, float], dict[str, float]]]:
-    """Features and scores of the newest ``limit`` readings that came over Kafka: for drift.
+    """Read features and scores of the newest readings that came over Kafka: for drift.
 
     Newest first. The scores are ``final_score`` and those of the detectors that took part.
 

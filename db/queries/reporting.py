@@ -10,9 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from db.queries.dead_letters import database_now
 from db.queries.rows import read_rows
 from db.queries.slices import WITHIN, Slice, slices, walk
+from db.session import database_now
 
 _OFFSETS = text("SELECT partition, next_offset FROM source_offsets WHERE topic_id = :topic")
 _STORED = text(f"""
@@ -76,13 +76,13 @@ class Counts:
 
 
 def stored_offsets(connection: Connection, topic_id: UUID | str) -> dict[int, int | None]:
-    """Offset up to which each claimed partition is accounted for; None: nothing stored yet."""
+    """Return up to where each claimed partition is accounted for; None: nothing stored yet."""
     rows = connection.execute(_OFFSETS, {"topic": topic_id})
     return {row.partition: row.next_offset for row in rows}
 
 
 def count_rows(connection: Connection, topic_id: UUID | str) -> Counts:
-    """How many detections and dead letters a topic has."""
+    """Count the detections and dead letters of a topic."""
     stored = sum(
         connection.execute(_STORED, {"topic": topic_id, **part.values()}).scalar_one()
         for part in walk(connection, slices(connection))
@@ -123,7 +123,7 @@ def incident_changes(connection: Connection, after_id: int) -> Sequence[Mapping[
 
 
 def dead_letter_reasons(connection: Connection, topic_id: UUID | str) -> dict[str, int]:
-    """Dead letters by reason, the most frequent first."""
+    """Count dead letters by reason, the most frequent first."""
     return {row.reason: row.n for row in connection.execute(_REASONS, {"topic": topic_id})}
 
 
@@ -141,7 +141,7 @@ def recent_openings(connection: Connection) -> dict[str, int]:
 
 
 def table_sizes(connection: Connection) -> dict[str, tuple[int, int]]:
-    """Rows, estimated, and bytes of each table that grows; the default partition is one."""
+    """Estimate rows, and bytes, of each table that grows; the default partition is one."""
     found = dict.fromkeys(("anomaly_detections", *_TABLES), (0, 0))
     rows = connection.execute(_SIZES, {"tables": list(_TABLES)})
     return found | {row.name: (int(row.rows), int(row.bytes)) for row in rows}

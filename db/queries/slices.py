@@ -43,11 +43,11 @@ class Slice:
     end: datetime | None = None
 
     def values(self) -> dict[str, object]:
-        """Parameters of :data:`WITHIN`."""
+        """Return the parameters of :data:`WITHIN`."""
         return {"slice_start": self.start or "-infinity", "slice_end": self.end or "infinity"}
 
     def overlaps(self, start: datetime | None, end: datetime | None) -> bool:
-        """Whether any time of ``start <= t < end`` is within."""
+        """Return whether any time of ``start <= t < end`` is within."""
         return not (
             (self.end is not None and start is not None and start >= self.end)
             or (self.start is not None and end is not None and end <= self.start)
@@ -93,7 +93,7 @@ def _inside(at: datetime, whole: Slice) -> bool:
 
 
 def walk(connection: Connection, parts: Sequence[Slice]) -> Iterator[Slice]:
-    """Each slice in turn; the locks taken for it are released before the next.
+    """Yield each slice; the locks taken for it are released before the next.
 
     Only for reading: what is written in between is undone.
     """

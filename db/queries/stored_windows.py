@@ -64,7 +64,7 @@ _EVENT_PEAK = text(f"""
 def event_criticalities(
     connection: Connection, key: StreamKey, event_id: str, since: datetime
 ) -> set[str]:
-    """Criticalities that an event's stored anomalies have had since it started.
+    """Return the criticalities that an event's stored anomalies have had.
 
     Parameters
     ----------

@@ -108,7 +108,7 @@ _SAVE = text("""
 
 
 def key_columns(keys: Iterable[StreamKey]) -> dict[str, Any]:
-    """Parameters ``assets``, ``sensors``, ``features`` for the queries that unnest them."""
+    """Return ``assets``, ``sensors``, ``features`` for the queries that unnest them."""
     listed = list(keys)
     return {
         "assets": [key[0] for key in listed],
@@ -143,7 +143,7 @@ def load_states(
 def newest_state_elsewhere(
     connection: Connection, topic_id: UUID, partition: int, before: Mapping[StreamKey, datetime]
 ) -> dict[StreamKey, StoredState]:
-    """For streams new to this partition: the newest state under another one.
+    """Return the newest state under another partition, of streams new to this one.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def newest_state_elsewhere(
 def unkeyed_streams(
     connection: Connection, topic_id: UUID, seen: Mapping[StreamKey, tuple[int, datetime]]
 ) -> set[StreamKey]:
-    """Which of these streams go on under other partitions of the topic, too.
+    """Find those of these streams that go on under other partitions of the topic, too.
 
     One that moved, as streams do when a topic gets more partitions, left nothing newer behind.
 
@@ -190,7 +190,7 @@ def newest_times(connection: Connection, keys: Iterable[StreamKey]) -> dict[Stre
 def newest_states(
     connection: Connection, keys: Iterable[StreamKey]
 ) -> dict[StreamKey, StoredState]:
-    """Each stream's newest state, whichever partition holds it: what ``/detect`` reads."""
+    """Return each stream's newest state, whichever partition holds it, for ``/detect``."""
     rows = connection.execute(_NEWEST, key_columns(keys))
     return {state.key: state for state in map(_stored, rows)}
 

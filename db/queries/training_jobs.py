@@ -110,7 +110,7 @@ def enqueue_job(connection: Connection, request: dict[str, Any], data: bytes | N
 
 
 def queued_jobs(connection: Connection) -> int:
-    """How many jobs wait for their turn."""
+    """Count the jobs that wait for their turn."""
     return int(connection.execute(_QUEUED).scalar_one())
 
 
@@ -205,7 +205,7 @@ def interrupt_stale_jobs(connection: Connection, *, stale_after_s: float = STALE
 
 
 def get_job(connection: Connection, job_id: UUID) -> Job | None:
-    """One job, or None."""
+    """Read one job; None: there is none."""
     row = connection.execute(_GET, {"id": job_id}).one_or_none()
     return None if row is None else _job(row)
 

@@ -40,7 +40,7 @@ class Job:
 
     @property
     def weight(self) -> int:
-        """Number of readings."""
+        """Count the readings."""
         return sum(len(work.readings) for work in self.works)
 
 

@@ -52,7 +52,7 @@ class Callers:
         return cls(header.strip().lower(), networks)
 
     def name(self, request: Request, given: str | None = None) -> str:
-        """Who calls: whom the trusted proxy names, else the key's name, else who they say.
+        """Name who calls: as the trusted proxy does, else the key, else as they do themselves.
 
         Parameters
         ----------

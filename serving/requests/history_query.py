@@ -26,7 +26,7 @@ class HistoryQuery(SpanQuery, frozen=True):
 
     @property
     def anomalous(self) -> bool | None:
-        """Which detections; None means both."""
+        """Return which detections are asked for; None means both."""
         return None if self.is_anomaly == "any" else self.is_anomaly
 
     def filters(self) -> HistoryFilter:

@@ -17,7 +17,7 @@ from serving.requests.suppression_bodies import (
     off_conditions,
     windows,
 )
-from serving.requests.wire import AssetId, Features, Instant, Name, convert, read_json
+from serving.requests.wire import AssetId, Features, Instant, Name, convert, placed, read_json
 
 _TIME = "2026-01-01T00:00:00+00:00"
 
@@ -184,7 +184,7 @@ def _readings(
         try:
             found.append(_reading(row, names, limits))
         except InputError as error:
-            found.append(_placed(error, f"{where}[{place}]"))
+            found.append(placed(error, f"{where}[{place}]"))
     return found
 
 
@@ -200,13 +200,6 @@ def _reading(row: Any, names: list[str] | None, limits: Limits) -> Reading:
         features = {name: value for name, value in features.items() if value is not None}
     features = check_features(features, "features", limits.features)
     return Reading(parse_timestamp(row[0]), features)
-
-
-def _placed(error: InputError, where: str) -> InputError:
-    """Say of a reading's error where in the body the reading is."""
-    field = f"{where}.{error.field}" if error.field else where
-    between = "." if error.field else ": "
-    return type(error)(f"{where}{between}{error.message}", code=error.code, field=field)
 
 
 def _names(names: list[str], where: str) -> list[str]:

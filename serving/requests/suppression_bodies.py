@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from errors import InputError
 from models.scoring.suppression import OPERATORS, MaintenanceWindow, OffCondition
-from serving.requests.wire import Instant, Name, Pattern, SignedBody, Who, given
+from serving.requests.wire import Instant, Name, Pattern, SignedBody, Who, given, placed
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -142,9 +142,7 @@ def _each(name: str, bodies: Iterable[S], make: Callable[[S], T]) -> tuple[T, ..
         try:
             found.append(make(body))
         except InputError as error:
-            where = f"{name}[{place}]"
-            field = f"{where}.{error.field}" if error.field else where
-            raise InputError(f"{where}.{error.message}", code=error.code, field=field) from None
+            raise placed(error, f"{name}[{place}]") from None
     return tuple(found)
 
 

@@ -329,6 +329,13 @@ def _options(node: inspect.Type, parts: list[str]) -> tuple[Any, ...]:
     return _options(node.item_type, parts[1:]) if isinstance(node, inspect.ListType) else ()
 
 
+def placed(error: InputError, where: str) -> InputError:
+    """Return the error of a part of a body with where in the body the part is."""
+    field = f"{where}.{error.field}" if error.field else where
+    between = "." if error.field else ": "
+    return type(error)(f"{where}{between}{error.message}", code=error.code, field=field)
+
+
 def given(body: Struct, *without: str) -> dict[str, Any]:
     """Return the fields of a body that were sent, save those named."""
     fields = msgspec.structs.asdict(body)

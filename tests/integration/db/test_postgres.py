@@ -17,7 +17,7 @@ from consumers.store import BatchCommit, BridgeStore
 from db import assets, encoding
 from db.encoding import dump_json
 from db.queries import copy, dead_letters, detections, history, offsets, outbox
-from db.session import AlreadyStored, transaction
+from db.session import AlreadyStored, database_now, transaction
 from db.tables import AnomalyDetection
 from errors import InputError
 from tests.integration.readings import START, TOPIC, result, row
@@ -138,7 +138,7 @@ def test_dead_letters_are_read_back_page_by_page(connection: Connection) -> None
     assert walk(dead_letters.DeadLetterFilter()) == {b"%d" % n for n in (0, 1, 2, 4, 5, 6, 7)}
     assert walk(dead_letters.DeadLetterFilter(reason="duplicate")) == {b"3"}
     assert walk(dead_letters.DeadLetterFilter(topic="in", asset_id="A")) == {b"1", b"5", b"7"}
-    now = dead_letters.database_now(connection)
+    now = database_now(connection)
     assert walk(dead_letters.DeadLetterFilter(until=now)) == set()
     assert len(walk(dead_letters.DeadLetterFilter(since=now))) == 7
 
