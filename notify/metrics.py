@@ -23,7 +23,7 @@ class Metrics:
         self.waiting = Gauge("notify_waiting", "changes due, not delivered", ["receiver"], **made)
         self.leader = Gauge("notify_leader", "1 while this process is the one that sends", **made)
 
-    def know(self, receivers: Iterable[str]) -> None:
+    def set_receivers(self, receivers: Iterable[str]) -> None:
         """Begin the series of these receivers, and end those of others."""
         self.failing.clear()
         self.waiting.clear()

@@ -112,7 +112,7 @@ class _Process:
                         raise
                 finally:
                     self._metrics.leader.set(0)
-                    self._metrics.know(())
+                    self._metrics.set_receivers(())
                     leader.release()
                 self._stop.wait(TICK_S)
             return 0
@@ -131,7 +131,7 @@ class _Process:
     ) -> int | tuple[Routes, dict[str, Sender]] | None:  # fmt: skip
         """Send until stopped (None), drained (the exit code) or the file changed (its routes)."""
         log.info("sending to %s", ", ".join(senders), extra={"action": "leading"})
-        self._metrics.know(senders)
+        self._metrics.set_receivers(senders)
         self._metrics.leader.set(1)
         with transaction(engine) as connection:
             register(connection, senders)

@@ -53,7 +53,7 @@ class Catalogue:
         if self._known is not None and time.monotonic() - self._known[0] < FRESH_S:
             return self._known[1]
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._remember(), name="ask for models")
+            self._task = asyncio.create_task(self._refresh(), name="ask for models")
         done, _ = await asyncio.wait({self._task}, timeout=patience_s)
         if done:
             return self._task.result()
@@ -102,7 +102,7 @@ class Catalogue:
                  for name in (CHAMPION, CHALLENGER)}  # fmt: skip
         return {name: version for name, version in found.items() if version is not None}
 
-    async def _remember(self) -> dict[str, Any]:
+    async def _refresh(self) -> dict[str, Any]:
         found = await self._look()
         self._known = time.monotonic(), found
         return found

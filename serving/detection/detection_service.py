@@ -54,7 +54,7 @@ class DetectionService:
         self.bundles.current()
         deadline = asyncio.get_running_loop().time() + self.deadline_s
         set_times(items)
-        known = await self.lookup.known(items)
+        known = await self.lookup.find(items)
         await self._settle_versions([s.state for s in known.stored.values()], deadline)
         bundle = self.bundles.current()
         planned = group_by_stream(items, known)

@@ -97,7 +97,7 @@ class StreamLookup:
             on_batch=metrics.BATCH.labels("look_up").observe,
         )
 
-    async def known(self, items: Sequence[Item | InputError]) -> StoredContext:
+    async def find(self, items: Sequence[Item | InputError]) -> StoredContext:
         """Look up what these items need; without the database the context is ``degraded``."""
         streams = frozenset(streams_to_look_up(items)) if self._use_stored else frozenset()
         known = StoredContext()

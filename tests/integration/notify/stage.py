@@ -55,7 +55,7 @@ class Stage:
         senders = make_all(routes, str(self.path))
         shared = Dependencies(self.engine, routes, self.metrics, self.stop, wait_days=7)
         self.deliveries = {name: Delivery(name, one, shared) for name, one in senders.items()}
-        self.metrics.know(senders)
+        self.metrics.set_receivers(senders)
         with transaction(self.engine) as connection:
             register(connection, senders)
 

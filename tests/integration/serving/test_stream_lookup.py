@@ -37,7 +37,7 @@ def test_a_request_learns_nothing_of_the_others_streams(database_url: str, engin
         await database.start()
         await database.opened.wait()
         lookup = StreamLookup(database)
-        found = await asyncio.gather(*(lookup.known([item(asset)]) for asset in assets))
+        found = await asyncio.gather(*(lookup.find([item(asset)]) for asset in assets))
         await database.stop()
         return found
 
