@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from kafka import KafkaConsumer
@@ -103,13 +104,13 @@ def _check(settings: Settings) -> int:
     try:
         return preflight.run(
             [
-                ("broker", preflight.broker_probe(settings)),
+                ("broker", partial(preflight.probe_broker, settings)),
                 *(
-                    ("topic", preflight.topic_probe(settings, topic, setting))
+                    ("topic", partial(preflight.probe_topic, settings, topic, setting))
                     for topic, setting in preflight.output_topics(settings).items()
                 ),
-                ("service", preflight.service_probe(settings, scorer)),
-                ("database", preflight.database_probe(lambda: open_engine(settings))),
+                ("service", partial(preflight.probe_service, settings, scorer)),
+                ("database", partial(preflight.probe_database, partial(open_engine, settings))),
             ]
         )
     finally:

@@ -6,6 +6,7 @@ import time
 from collections import Counter as Counts
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -19,58 +20,60 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        made: Any = {"registry": self.registry}
-        self.records = Counter("bridge_records", "records accounted for", **made)
-        self.detections = Counter("bridge_detections", "readings scored and stored", **made)
-        self.anomalies = Counter(
-            "bridge_anomalies", "anomalies stored, by severity", ["criticality"], **made
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        self.records = counter("bridge_records", "records accounted for")
+        self.detections = counter("bridge_detections", "readings scored and stored")
+        self.anomalies = counter(
+            "bridge_anomalies", "anomalies stored, by severity", ["criticality"]
         )
-        self.dead_letters = Counter("bridge_dead_letters", "by reason", ["reason"], **made)
-        self.published = Counter("bridge_published", "acknowledged messages", ["topic"], **made)
-        self.unpublishable = Counter(
+        self.dead_letters = counter("bridge_dead_letters", "by reason", ["reason"])
+        self.published = counter("bridge_published", "acknowledged messages", ["topic"])
+        self.unpublishable = counter(
             "bridge_unpublishable",
             "messages that no topic can take (too large), kept in the tables",
-            **made,
         )
-        self.refusing = Gauge(
-            "bridge_topic_refuses", "1 while a topic refuses what is to be published to it",
-            ["topic"], **made,
-        )  # fmt: skip
-        self.expired = Counter(
-            "bridge_outbox_expired", "messages refused for too long, kept in the tables",
-            ["topic"], **made,
-        )  # fmt: skip
-        self.lost = Counter(
-            "bridge_records_lost", "records the broker dropped before they were read", **made
+        self.refusing = gauge(
+            "bridge_topic_refuses",
+            "1 while a topic refuses what is to be published to it",
+            ["topic"],
         )
-        self.outbox = Gauge("bridge_outbox_rows", "rows waiting to be published", **made)
-        self.lag = Gauge("bridge_lag", "records not yet accounted for", ["partition"], **made)
-        self.silent = Gauge("bridge_streams_silent", "streams without a recent reading", **made)
-        self.unkeyed = Gauge("bridge_streams_spread", "streams seen on several partitions", **made)
-        self.streams = Gauge("bridge_streams", "streams cached", **made)
-        self.stream_bytes = Gauge(
-            "bridge_streams_bytes", "memory of these, approximately, in bytes", **made
+        self.expired = counter(
+            "bridge_outbox_expired", "messages refused for too long, kept in the tables", ["topic"]
         )
-        self.restarted = Counter(
-            "bridge_streams_restarted", "streams that began again, by reason", ["reason"], **made
+        self.lost = counter(
+            "bridge_records_lost", "records the broker dropped before they were read"
         )
-        self.plans_refused = Gauge(
-            "bridge_plans_refused", "windows and off conditions that the service refuses", **made
+        self.outbox = gauge("bridge_outbox_rows", "rows waiting to be published")
+        self.lag = gauge("bridge_lag", "records not yet accounted for", ["partition"])
+        self.silent = gauge("bridge_streams_silent", "streams without a recent reading")
+        self.unkeyed = gauge("bridge_streams_spread", "streams seen on several partitions")
+        self.streams = gauge("bridge_streams", "streams cached")
+        self.stream_bytes = gauge(
+            "bridge_streams_bytes", "memory of these, approximately, in bytes"
         )
-        self.buffered = Gauge("bridge_records_buffered", "records fetched, not stored", **made)
-        self.batch = Histogram(
-            "bridge_batch_records", "records per transaction",
-            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000), **made,
-        )  # fmt: skip
-        self.stage = Histogram(
-            "bridge_stage_seconds", "time of one batch in a stage", ["stage"],
-            buckets=_SECONDS, **made,
-        )  # fmt: skip
-        self.latency = Histogram(
-            "bridge_latency_seconds", "from a record's time stamp to its committed row",
-            buckets=_SECONDS, **made,
-        )  # fmt: skip
-        self.state = Gauge("bridge_state", "1 for the state in force", ["state", "why"], **made)
+        self.restarted = counter(
+            "bridge_streams_restarted", "streams that began again, by reason", ["reason"]
+        )
+        self.plans_refused = gauge(
+            "bridge_plans_refused", "windows and off conditions that the service refuses"
+        )
+        self.buffered = gauge("bridge_records_buffered", "records fetched, not stored")
+        self.batch = histogram(
+            "bridge_batch_records",
+            "records per transaction",
+            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000),
+        )
+        self.stage = histogram(
+            "bridge_stage_seconds", "time of one batch in a stage", ["stage"], buckets=_SECONDS
+        )
+        self.latency = histogram(
+            "bridge_latency_seconds",
+            "from a record's time stamp to its committed row",
+            buckets=_SECONDS,
+        )
+        self.state = gauge("bridge_state", "1 for the state in force", ["state", "why"])
         self._state = ("", "")
         self._server: Thread | None = None
         self.set_state("starting", "")
@@ -88,20 +91,15 @@ class Metrics:
         """Count a committed batch of ``consumers.processing.batch.BatchRecord``."""
         self.records.inc(len(items))
         self.batch.observe(len(items))
-        anomalies: Counts[str] = Counts()
-        refused: Counts[str] = Counts()
-        now = time.time()
-        for item in items:
-            if item.result is not None:
-                if item.result["is_anomaly"]:
-                    anomalies[item.result["criticality"]] += 1
-            elif item.rejection is not None:
-                refused[item.rejection.reason] += 1
-        self.detections.inc(sum(1 for item in items if item.result is not None))
+        results = [item.result for item in items if item.result is not None]
+        self.detections.inc(len(results))
+        anomalies = Counts(one["criticality"] for one in results if one["is_anomaly"])
         for severity, count in anomalies.items():
             self.anomalies.labels(severity).inc(count)
-        for reason, count in refused.items():
+        rejected = (item.rejection for item in items if item.result is None)
+        for reason, count in Counts(one.reason for one in rejected if one is not None).items():
             self.dead_letters.labels(reason).inc(count)
+        now = time.time()
         # the oldest and the newest stand for the batch: observing each record costs too much
         for item in (items[0], items[-1]):
             if item.record.timestamp and item.record.timestamp > 0:

@@ -25,25 +25,19 @@ MISSING = kafka_errors.UnknownTopicOrPartitionError.errno
 REFUSED = kafka_errors.TopicAuthorizationFailedError.errno
 
 
-def broker_probe(settings: Settings) -> Probe:
+def probe_broker(settings: Settings) -> str:
     """Look for the brokers and the input topic."""
-
-    def probe() -> str:
-        consumer = clients.connected(KafkaConsumer, settings)
-        try:
-            there = settings.kafka_topic_input_features in consumer.topics()
-        finally:
-            consumer.close()
-        state = "is there" if there else "does not exist yet (the bridge will wait for it)"
-        return (
-            f"{settings.kafka_bootstrap_servers}; "
-            f"topic {settings.kafka_topic_input_features} {state}"
-        )
-
-    return probe
+    consumer = clients.connected(KafkaConsumer, settings)
+    try:
+        there = settings.kafka_topic_input_features in consumer.topics()
+    finally:
+        consumer.close()
+    state = "is there" if there else "does not exist yet (the bridge will wait for it)"
+    topic = settings.kafka_topic_input_features
+    return f"{settings.kafka_bootstrap_servers}; topic {topic} {state}"
 
 
-def topic_probe(settings: Settings, topic: str, setting: str) -> Probe:
+def probe_topic(settings: Settings, topic: str, setting: str) -> str:
     """Check that an output topic can be written.
 
     Parameters
@@ -53,37 +47,25 @@ def topic_probe(settings: Settings, topic: str, setting: str) -> Probe:
     setting
         Names it in the error.
     """
-
-    def probe() -> str:
-        why = unwritable(settings).get(topic)
-        if why is not None:
-            raise BrokerUnavailable(f"topic {topic} ({setting}) {why}")
-        return f"{topic} can be written"
-
-    return probe
+    why = unwritable(settings).get(topic)
+    if why is not None:
+        raise BrokerUnavailable(f"topic {topic} ({setting}) {why}")
+    return f"{topic} can be written"
 
 
-def service_probe(settings: Settings, scorer: HttpScorer) -> Probe:
+def probe_service(settings: Settings, scorer: HttpScorer) -> str:
     """Ask for the service's health."""
-
-    def probe() -> str:
-        scorer.health()
-        return settings.service_url
-
-    return probe
+    scorer.health()
+    return settings.service_url
 
 
-def database_probe(open_engine: Callable[[], Engine]) -> Probe:
+def probe_database(open_engine: Callable[[], Engine]) -> str:
     """Ask for the database's version."""
-
-    def probe() -> str:
-        engine = open_engine()
-        try:
-            return f"PostgreSQL {server_version(engine)}"
-        finally:
-            engine.dispose()
-
-    return probe
+    engine = open_engine()
+    try:
+        return f"PostgreSQL {server_version(engine)}"
+    finally:
+        engine.dispose()
 
 
 def run(probes: Sequence[tuple[str, Probe]], write: Callable[[str], None] = print) -> int:

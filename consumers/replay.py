@@ -12,8 +12,10 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from consumers.broker import clients, internals
 from consumers.sending import NEVER, reason
 from datasets import FileFormat, Reading, add_format_arguments, format_of, readings
 from db.queries.dead_letters import DeadLetterFilter, dead_letter_page
-from db.session import database_now, open_engine, transaction
+from db.session import database_now, opened, transaction
 from errors import BrokerUnavailable, InputError
 from runtime import command_parser, configure_logging, report_errors, run_command
 from schemas import LookAlikes, parse_timestamp
@@ -79,12 +81,6 @@ def encode(reading: Reading, shift: timedelta, source: str) -> Message:
     return Message(reading.asset_id.encode(), orjson.dumps(document), [])
 
 
-def shift_to(moment: datetime, times: Iterable[datetime]) -> timedelta:
-    """Return what must be added so that the newest of ``times`` becomes ``moment``."""
-    newest = max(times, default=moment)
-    return moment - newest
-
-
 def send(
     messages: Iterable[Message],
     producer: Any,
@@ -125,7 +121,7 @@ def send(
                 if ahead > 0:
                     sleep(ahead)
             try:
-                waiting.append(_begin(producer, topic, message))
+                waiting.append(internals.send(producer, topic, message, message.timestamp_ms))
             except NEVER as error:
                 _report_refused(error)
             if len(waiting) >= IN_FLIGHT:
@@ -136,16 +132,6 @@ def send(
         return acknowledged, number - acknowledged
     except kafka_errors.KafkaError as error:
         raise BrokerUnavailable(f"sending to {topic}: {reason(error)}") from None
-
-
-def _begin(producer: Any, topic: str, message: Message) -> Any:
-    return producer.send(
-        topic,
-        key=message.key,
-        value=b"" if message.key is None and message.value is None else message.value,
-        headers=internals.sendable_headers(message.headers),
-        timestamp_ms=message.timestamp_ms,
-    )
 
 
 def _settle(futures: list[Any]) -> int:
@@ -179,12 +165,12 @@ def from_file(
     """
     shift = timedelta()
     if shift_to_now:
-        shift = shift_to(
-            datetime.now(UTC), (one.timestamp for one in _first(readings(path, form=form), limit))
-        )
+        now = datetime.now(UTC)
+        times = (one.timestamp for one in islice(readings(path, form=form), limit))
+        shift = now - max(times, default=now)
         print(f"times are moved by {shift.total_seconds():.6f} s", flush=True)
     empty, names = 0, LookAlikes()
-    for reading in _first(readings(path, form=form, say=_print_note), limit):
+    for reading in islice(readings(path, form=form, say=_print_note), limit):
         for sentence in names.meet(reading.asset_id, reading.sensor_id):
             log.warning("%s: %s", path.name, sentence)
         if reading.features:
@@ -231,13 +217,6 @@ def _print_note(note: str) -> None:
     print(f"note: {note}", flush=True)
 
 
-def _first(rows: Iterable[Reading], limit: int | None) -> Iterator[Reading]:
-    for number, row in enumerate(rows):
-        if limit is not None and number >= limit:
-            return
-        yield row
-
-
 def arguments() -> argparse.ArgumentParser:
     """Define the command line."""
     parser = command_parser("consumers.replay", __doc__, HELP)
@@ -280,8 +259,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> tuple[int, int]:
-    engine = None
-    try:
+    with ExitStack() as stack:
         if options.dead_letters:
             chosen = DeadLetterFilter(
                 topic=settings.kafka_topic_input_features,
@@ -290,20 +268,15 @@ def _run(settings: Settings, options: argparse.Namespace) -> tuple[int, int]:
                 since=_time(options.since, "--since"),
                 until=_time(options.until, "--until"),
             )
-            engine = open_engine(settings)
+            engine = stack.enter_context(opened(settings))
             messages = dead_letters(engine, chosen, options.limit)
         else:
             messages = from_file(
                 options.file, options.shift_to_now, options.limit, format_of(options)
             )
         producer = clients.make_producer(settings, linger_ms=20)
-        try:
-            return send(messages, producer, settings.kafka_topic_input_features, options.rate)
-        finally:
-            producer.close(timeout=10)
-    finally:
-        if engine is not None:
-            engine.dispose()
+        stack.callback(producer.close, timeout=10)
+        return send(messages, producer, settings.kafka_topic_input_features, options.rate)
 
 
 def _time(text: str | None, option: str) -> datetime | None:

@@ -81,12 +81,8 @@ class Schedules:
         """Select what goes into a request with readings between two times."""
         windows = [one for one in self._taken(self.windows) if _may_touch(one, first, last)]
         conditions = self._taken(self.off_conditions)
-        out: dict[str, Any] = {}
-        if windows:
-            out["maintenance_windows"] = windows
-        if conditions:
-            out["off_conditions"] = conditions
-        return out
+        plans = {"maintenance_windows": windows, "off_conditions": conditions}
+        return {name: found for name, found in plans.items() if found}
 
     def _taken(self, plans: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not self.refused:

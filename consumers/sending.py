@@ -10,11 +10,12 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from kafka import errors as kafka_errors
 
 from consumers.broker import internals
+from db.queries.outbox import OutboxMessage
 from errors import BrokerUnavailable, SettingsError
 
 FLUSH_SECONDS = 30.0
@@ -38,31 +39,7 @@ REFUSED = (
 )
 
 
-class Message(Protocol):
-    """What is sent; ``id`` names it in :class:`Settled`."""
-
-    @property
-    def id(self) -> int:
-        """Row of the outbox."""
-
-    @property
-    def target_topic(self) -> str:
-        """Topic to publish to."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Key of the record."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Body of the record."""
-
-    @property
-    def headers(self) -> list[tuple[str, bytes | None]]:
-        """Headers of the record."""
-
-
-Refused = tuple[Message, Exception]
+Refused = tuple[OutboxMessage, Exception]
 
 
 @dataclass(slots=True)
@@ -104,7 +81,7 @@ class Sending:
         self._producer: Any = None
         self._options: dict[str, Any] = {}
 
-    def send(self, messages: Sequence[Message]) -> Settled:
+    def send(self, messages: Sequence[OutboxMessage]) -> Settled:
         """Send all that can be sent; what became of each."""
         settled = Settled()
         for topic in dict.fromkeys(message.target_topic for message in messages):
@@ -113,7 +90,7 @@ class Sending:
                 self._send_to(topic, chosen, settled)
         return settled
 
-    def _send_to(self, topic: str, messages: Sequence[Message], settled: Settled) -> None:
+    def _send_to(self, topic: str, messages: Sequence[OutboxMessage], settled: Settled) -> None:
         self._ask(topic, settled)
         in_doubt = [] if topic in settled.closed else self._send(messages, settled)
         if in_doubt:
@@ -161,14 +138,16 @@ class Sending:
         except BrokerUnavailable as error:  # no producer can be made
             settled.failure = error
 
-    def _send(self, messages: Sequence[Message], settled: Settled) -> list[Refused]:
+    def _send(self, messages: Sequence[OutboxMessage], settled: Settled) -> list[Refused]:
         """Send and settle; those that were refused, be it with others or because of them."""
         if settled.failure is not None or not messages:
             return []
         futures = []
         for message in messages:
             try:
-                futures.append((message, self._begin(message)))
+                futures.append(
+                    (message, internals.send(self._ready(), message.target_topic, message))
+                )
             except NEVER as error:
                 missing = isinstance(error, ValueError) and not internals.knows_topic(
                     self._producer, message.target_topic
@@ -194,7 +173,7 @@ class Sending:
                 in_doubt.append((message, refused))
         return in_doubt
 
-    def _again(self, messages: Sequence[Message], settled: Settled) -> None:
+    def _again(self, messages: Sequence[OutboxMessage], settled: Settled) -> None:
         """Send what was refused together so that each is refused for itself.
 
         An idempotent producer of kafka-python fails all that follows a refused batch, for the
@@ -213,7 +192,7 @@ class Sending:
             self.forget()
             self._options = {}
 
-    def _refuse(self, message: Message, error: Exception, settled: Settled) -> None:
+    def _refuse(self, message: OutboxMessage, error: Exception, settled: Settled) -> None:
         if isinstance(error, TOO_LARGE):
             settled.never[message.id] = "it is larger than the topic takes"
         elif message.key is None:
@@ -221,17 +200,8 @@ class Sending:
         else:
             settled.refused[message.id] = f"refuses records ({reason(error)})"
 
-    def _begin(self, message: Message) -> Any:
-        return self._ready().send(
-            message.target_topic,
-            key=message.key,
-            # kafka-python sends no record that has neither key nor value
-            value=b"" if message.key is None and message.value is None else message.value,
-            headers=internals.sendable_headers(message.headers),
-        )
-
     def _settle(
-        self, message: Message, future: Any, seconds: float, settled: Settled
+        self, message: OutboxMessage, future: Any, seconds: float, settled: Settled
     ) -> Exception | None:
         """Note what became of one message; the error of one refused, perhaps with others."""
         try:

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from consumers.outbox_cache import OutboxCache
 from consumers.partition import Source
@@ -58,6 +58,9 @@ from db.queries.stream_states import (
 from db.session import transaction
 from errors import AnomalyError
 from schemas import parse_timestamp
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 CRITICALITY_SECONDS = 30.0
 #: Windows, conditions and resets are read again after this: they are applied within seconds.
@@ -132,6 +135,13 @@ class BridgeStore:
         self._schedules = Schedules()
         self._schedules_until = float("-inf")
 
+    def _ask(
+        self, query: Callable[Concatenate[Connection, P], T], *given: P.args, **more: P.kwargs
+    ) -> T:
+        """Run one query of ``db.queries`` in a transaction of its own."""
+        with transaction(self._engine) as connection:
+            return query(connection, *given, **more)
+
     def claim(self, topic_id: UUID, partition: int, topic: str) -> Claim:
         """Take a partition over.
 
@@ -142,18 +152,15 @@ class BridgeStore:
         topic
             The topic's name, by which an earlier topic is found.
         """
-        with transaction(self._engine) as connection:
-            return claim(connection, topic_id, partition, topic=topic, owner=self._owner)
+        return self._ask(claim, topic_id, partition, topic=topic, owner=self._owner)
 
     def replaces(self, topic_id: UUID, topic: str) -> bool:
         """Return whether an account of an earlier topic of this name exists."""
-        with transaction(self._engine) as connection:
-            return has_earlier_account(connection, topic_id, topic)
+        return self._ask(has_earlier_account, topic_id, topic)
 
     def read_claim(self, topic_id: UUID, partition: int) -> Claim | None:
         """Return the claim in force, or None when the partition was never claimed."""
-        with transaction(self._engine) as connection:
-            return read_claim(connection, topic_id, partition)
+        return self._ask(read_claim, topic_id, partition)
 
     def load_streams(
         self, topic_id: UUID, partition: int, firsts: Mapping[StreamKey, datetime]
@@ -198,31 +205,23 @@ class BridgeStore:
         seen : {key: (partition, last)}
             Where each is met now, and the newest time known of it there.
         """
-        with transaction(self._engine) as connection:
-            return unkeyed_streams(connection, topic_id, seen)
+        return self._ask(unkeyed_streams, topic_id, seen)
 
     def duplicates(
         self, candidates: Sequence[tuple[StreamKey, datetime]]
     ) -> dict[int, list[tuple[UUID, dict[str, float]]]]:
         """Return stored readings with the same stream and time, by index into ``candidates``."""
-        with transaction(self._engine) as connection:
-            return find_duplicates(connection, candidates)
+        return self._ask(find_duplicates, candidates)
 
     def criticalities(self, assets: Iterable[str]) -> dict[str, str]:
         """Return how much each asset matters; read again after half a minute."""
         now = time.monotonic()
         known = self._criticalities
-        answer: dict[str, str] = {}
-        missing = set()
-        for asset in assets:
-            until, criticality = known.get(asset, (0.0, ""))
-            if until < now:
-                missing.add(asset)
-            else:
-                answer[asset] = criticality
+        held = {one: known.get(one, (0.0, "")) for one in assets}
+        answer = {one: criticality for one, (until, criticality) in held.items() if until >= now}
+        missing = held.keys() - answer.keys()
         if missing:
-            with transaction(self._engine) as connection:
-                found = asset_criticalities(connection, missing)
+            found = self._ask(asset_criticalities, missing)
             if len(known) + len(found) > CRITICALITIES_KEPT:
                 known.clear()
             known.update({key: (now + CRITICALITY_SECONDS, one) for key, one in found.items()})
@@ -263,8 +262,7 @@ class BridgeStore:
         key = stream_key(asset_id, sensor_id)
         # late anomalies are part of it from before its start on
         since = parse_timestamp(event["started_at"]) - self._late
-        with transaction(self._engine) as connection:
-            found = event_criticalities(connection, key, event["id"], since)
+        found = self._ask(event_criticalities, key, event["id"], since)
         return max((SEVERITIES.index(one) for one in found), default=-1)
 
     def commit(self, batch: BatchCommit, before_commit: Callable[[], None] = lambda: None) -> None:
@@ -308,16 +306,12 @@ class BridgeStore:
         limit
             How many at most.
         """
-        with transaction(self._engine) as connection:
-            return next_outbox(
-                connection, sources, limit,
-                target=target, after=after, take_content=self._outbox.take,
-            )  # fmt: skip
+        take = self._outbox.take
+        return self._ask(next_outbox, sources, limit, target=target, after=after, take_content=take)
 
     def published(self, ids: Sequence[int]) -> None:
         """Delete messages that the broker acknowledged."""
-        with transaction(self._engine) as connection:
-            delete_outbox(connection, ids)
+        self._ask(delete_outbox, ids)
 
     def orphans(self, topic: str, current: UUID | None, age: float) -> list[Source]:
         """Return sources with waiting messages without an owner; see :func:`orphaned_sources`.
@@ -329,8 +323,7 @@ class BridgeStore:
         age
             Seconds without progress after which messages of other topics are nobody's.
         """
-        with transaction(self._engine) as connection:
-            return orphaned_sources(connection, topic, current, age)
+        return self._ask(orphaned_sources, topic, current, age)
 
     def publish_orphans(
         self,
@@ -363,10 +356,8 @@ class BridgeStore:
 
     def expire(self, ids: Sequence[int], age: float) -> int:
         """Drop those of the messages that waited for more than ``age`` seconds; how many."""
-        with transaction(self._engine) as connection:
-            return expire_outbox(connection, ids, age)
+        return self._ask(expire_outbox, ids, age)
 
     def outbox_size(self) -> int:
         """Count the messages that wait."""
-        with transaction(self._engine) as connection:
-            return outbox_size(connection)
+        return self._ask(outbox_size)

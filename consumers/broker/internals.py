@@ -62,6 +62,28 @@ def sendable_headers(
     return _Headers(one if one[1] is not None else _NullHeader(one) for one in headers)
 
 
+def send(producer: KafkaProducer, topic: str, message: Any, timestamp_ms: int | None = None) -> Any:
+    """Begin to send a message; return the future of its acknowledgement.
+
+    kafka-python sends no record that has neither key nor value: the value is empty then.
+
+    Parameters
+    ----------
+    message
+        Has ``key``, ``value`` and ``headers``.
+    timestamp_ms
+        Of the record; the time of sending when left out.
+    """
+    bare = message.key is None and message.value is None
+    return producer.send(
+        topic,
+        key=message.key,
+        value=b"" if bare else message.value,
+        headers=sendable_headers(message.headers),
+        timestamp_ms=timestamp_ms,
+    )
+
+
 def answered_since(producer: KafkaProducer, moment: float) -> bool:
     """Return whether a broker has answered about its topics since ``moment`` (`time.monotonic`)."""
     return bool(producer._metadata._last_successful_refresh_ms >= moment * 1000)

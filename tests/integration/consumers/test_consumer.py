@@ -134,7 +134,7 @@ class FakeProducer:
         self.sent: list[tuple[str, bytes]] = []
         self._failures = failures
 
-    def send(self, topic, key, value, headers):
+    def send(self, topic, key, value, headers, timestamp_ms):
         error = self._failures.pop(0) if self._failures else None
         if error is None:
             self.sent.append((topic, value))
@@ -276,7 +276,7 @@ def test_check_names_each_and_counts_failures(engine):
     def broken():
         raise BrokerUnavailable("Kafka at nowhere: refused")
 
-    probes = [("database", preflight.database_probe(lambda: engine)), ("broker", broken)]
+    probes = [("database", lambda: preflight.probe_database(lambda: engine)), ("broker", broken)]
     assert preflight.run(probes, said.append) == 1
     assert said[0].startswith("database  ok      PostgreSQL")
     assert said[1] == "broker    FAILED  Kafka at nowhere: refused"

@@ -14,7 +14,7 @@ from kafka.admin import KafkaAdminClient, UserScramCredentialUpsertion
 from config import Settings
 from consumers import bridge
 from consumers.broker import clients
-from consumers.preflight import broker_probe
+from consumers.preflight import probe_broker
 from errors import BrokerUnavailable, SettingsError
 from tests.fixtures.broker import Broker, free_port_pair, kafka_home
 from tests.fixtures.tools import in_ci
@@ -118,7 +118,7 @@ def ask(guarded: GuardedBroker) -> Callable[..., str]:
             kafka_security_protocol=protocol,
             **settings,
         )
-        return broker_probe(given)()
+        return probe_broker(given)
 
     return ask
 
@@ -153,7 +153,7 @@ def test_a_certificate_of_another_authority_is_refused(ask, authorities) -> None
 def test_a_wrong_protocol_is_said(guarded: GuardedBroker) -> None:
     where = f"127.0.0.1:{guarded.ports['SSL']}"
     with pytest.raises(BrokerUnavailable, match="KAFKA_SECURITY_PROTOCOL"):
-        broker_probe(Settings(_env_file=None, kafka_bootstrap_servers=where))()
+        probe_broker(Settings(_env_file=None, kafka_bootstrap_servers=where))
 
 
 def test_check_of_the_bridge_fails_with_the_setting_to_look_at(
