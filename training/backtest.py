@@ -284,29 +284,32 @@ def write_scores(path: Path, scored: Sequence[Scored]) -> None:
     assets = [one.asset_id for one in scored]
     several = len(set(assets)) < len(assets)
     planned = any(one.suppressed is not None for one in scored)
-    parts = []
-    for one in scored:
-        nothing = np.full(len(one.timestamps), np.nan)
-        columns: dict[str, Any] = {
-            "asset_id": one.asset_id,
-            "timestamp": [
-                f"{t}+00:00" for t in one.timestamps.astype("datetime64[us]").astype(str)
-            ],
-            "final_score": one.final_score,
-            "threshold": one.threshold,
-            "is_anomaly": np.where(one.is_anomaly, "true", "false"),
-            "criticality": [criticality_of(s) if s == s else "" for s in one.final_score.tolist()],
-            **{name: one.detectors.get(name, nothing) for name in MODEL_NAMES},
-            "log10_p": nothing if one.log10_p is None else one.log10_p,
-        }
-        if planned:
-            flags = False if one.suppressed is None else one.suppressed
-            columns["suppressed"] = np.where(flags, "true", "false")
-        if several:
-            columns["sensor_id"] = one.sensor_id or ""
-        parts.append(pd.DataFrame(columns, index=range(len(nothing))))
-    table = pd.concat(parts).replace([np.inf, -np.inf], np.nan)
-    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\r\n")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        for number, one in enumerate(scored):
+            nothing = np.full(len(one.timestamps), np.nan)
+            columns: dict[str, Any] = {
+                "asset_id": one.asset_id,
+                "timestamp": [
+                    f"{t}+00:00" for t in one.timestamps.astype("datetime64[us]").astype(str)
+                ],
+                "final_score": one.final_score,
+                "threshold": one.threshold,
+                "is_anomaly": np.where(one.is_anomaly, "true", "false"),
+                "criticality": [
+                    criticality_of(s) if s == s else "" for s in one.final_score.tolist()
+                ],
+                **{name: one.detectors.get(name, nothing) for name in MODEL_NAMES},
+                "log10_p": nothing if one.log10_p is None else one.log10_p,
+            }
+            if planned:
+                flags = False if one.suppressed is None else one.suppressed
+                columns["suppressed"] = np.where(flags, "true", "false")
+            if several:
+                columns["sensor_id"] = one.sensor_id or ""
+            table = pd.DataFrame(columns, index=range(len(nothing)))
+            table.replace([np.inf, -np.inf], np.nan).to_csv(
+                file, header=number == 0, index=False, float_format="%.6g", lineterminator="\r\n"
+            )
 
 
 if __name__ == "__main__":

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import pandas as pd
 
 from models.bundles.bundle import Bundle
 from models.detectors.base import LSTM_AUTOENCODER
@@ -141,10 +143,8 @@ def log_training(uri: str, training: Trained, policy: ScoringPolicy, native: boo
         seconds = sum(r.report.seconds for r in training.results if r.report is not None)
         mlflow.log_metrics({"fit_seconds": seconds, "rows": float(print_["rows"])})
         many = len(training.results) > MAX_GROUPS
-        statistics = [row for task in training.tasks for row in task.statistics()]
-        _log_table(
-            "data/feature_statistics.csv", pd.DataFrame(statistics, columns=FEATURE_STATISTICS)
-        )
+        rows = (row for task in training.tasks for row in task.statistics())
+        _log_table("data/feature_statistics.csv", chain([FEATURE_STATISTICS], rows))
         _log_table("groups.csv", _group_table(training))
         if any(result.power is not None for result in training.results):
             _log_table("power.csv", _power_table(training.results))
@@ -252,13 +252,19 @@ def _epochs(result: Result) -> None:
         mlflow.log_metrics({n: v[at] for n, v in history.items() if at < len(v)}, step=at + 1)
 
 
-def _log_table(name: str, table: pd.DataFrame) -> None:
+def _log_table(name: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Log a CSV file, written row by row: a fleet's tables are long."""
     import mlflow
 
-    mlflow.log_text(table.to_csv(index=False), name)
+    folder, _, file_name = name.rpartition("/")
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / file_name
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
+        mlflow.log_artifact(str(path), folder or None)
 
 
-def _group_table(training: Trained) -> pd.DataFrame:
+def _group_table(training: Trained) -> Iterator[Sequence[Any]]:
     lines = []
     for result in training.results:
         line: dict[str, Any] = {"group": result.name}
@@ -273,26 +279,26 @@ def _group_table(training: Trained) -> pd.DataFrame:
             line |= result.power.flat()
             line["not_watched"] = "; ".join(result.power.not_watched)
         lines.append(line)
-    return pd.DataFrame(lines, dtype=object)
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    yield columns
+    yield from ([line.get(name) for name in columns] for line in lines)
 
 
-def _power_table(results: Sequence[Result]) -> pd.DataFrame:
+def _power_table(results: Sequence[Result]) -> Iterator[Sequence[Any]]:
     """Share of injected faults seen: a line per group, feature, fault and budget."""
-    lines: list[tuple[Any, ...]] = []
+    yield "group", "feature", "fault", "budget", "injected", "seen", "watched"
     for result in results:
         power = result.power
         if power is None:
             continue
         blind = set(power.not_watched)
-        lines += [
-            (result.name, feature, trial, budget, power.injected, share, feature not in blind)
-            for feature, trials in power.shares.items()
-            for trial, shares in trials.items()
-            for budget, share in zip(power.budgets, shares, strict=True)
-        ]
-        lines += [(result.name, feature, "", "", 0, 0.0, False) for feature in power.not_used]
-    columns = ["group", "feature", "fault", "budget", "injected", "seen", "watched"]
-    return pd.DataFrame(lines, columns=columns)
+        for feature, trials in power.shares.items():
+            for trial, shares in trials.items():
+                for budget, share in zip(power.budgets, shares, strict=True):
+                    yield (result.name, feature, trial, budget, power.injected, share,
+                           feature not in blind)  # fmt: skip
+        for feature in power.not_used:
+            yield result.name, feature, "", "", 0, 0.0, False
 
 
 def _decisions(training: Trained) -> dict[str, Any]:
