@@ -273,14 +273,11 @@ class Incident:
     def opened(cls, activity: Activity) -> Incident:
         """Open the incident that an event becomes."""
         row, at = activity.row, activity.timestamp
+        same = ("asset_id", "sensor_id", "feature", "group_name", "asset_criticality")
         incident = cls(
+            **{name: row[name] for name in same},
             id=activity.event_id,
-            asset_id=row["asset_id"],
-            sensor_id=row["sensor_id"],
-            feature=row["feature"],
-            group_name=row["group_name"],
             kind=activity.kind,
-            asset_criticality=row["asset_criticality"],
             severity=activity.severity,
             opened_at=at,
             started_at=activity.started_at,

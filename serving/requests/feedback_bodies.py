@@ -25,6 +25,8 @@ from serving.requests.wire import (
 MOST_CODES = 1000
 #: The KPIs' period where none is asked for.
 DEFAULT_PERIOD = timedelta(days=30)
+#: Fields of a body whose column has another name.
+_COLUMNS = {"start": "starts_at", "end": "ends_at"}
 
 
 class IncidentFeedback(SignedBody, frozen=True, kw_only=True):
@@ -93,16 +95,7 @@ class TopQuery(PeriodQuery, frozen=True):
 
 def feedback_values(body: IncidentFeedback | SpanFeedback) -> dict[str, Any]:
     """Return the columns that a body gives."""
-    values: dict[str, Any] = {
-        "verdict": body.verdict,
-        "note": body.note,
-        "fault_code": body.fault_code,
-        "starts_at": body.start,
-        "ends_at": body.end,
-    }
-    if isinstance(body, SpanFeedback):
-        values |= {name: getattr(body, name) for name in ("asset_id", "sensor_id", "feature")}
-    return values
+    return {_COLUMNS.get(name, name): value for name, value in given(body, "who").items()}
 
 
 def fault_code_rows(body: FaultCodes) -> list[dict[str, str]]:
