@@ -52,6 +52,16 @@ def test_installed_packages_agree() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_demo_installs_what_it_needs_and_a_test_run_the_rest_after_it(tmp_path: Path) -> None:
+    def installed(target: str) -> list[str]:
+        done = run("make", "-n", target, f"VENV={tmp_path}", cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        return re.findall(r"pip install .* -e '(\S+)'", done.stdout)
+
+    assert installed("demo") == [".[embedded]"]
+    assert installed("test") == [".[embedded]", ".[embedded,spark,dev]"]
+
+
 def test_fixed_packages_are_declared_and_servers_are_not_in_the_base() -> None:
     base = names(PROJECT["project"]["dependencies"])
     extras = PROJECT["project"]["optional-dependencies"]
