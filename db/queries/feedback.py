@@ -128,7 +128,15 @@ def feedback_of_token(connection: Connection, token: str) -> dict[str, Any]:
 def get_feedback(
     connection: Connection, feedback_id: UUID, *, lock: bool = False
 ) -> dict[str, Any] | None:
-    """Read one, None for none; ``lock`` it until the transaction ends."""
+    """Read one, None for none; ``lock`` it until the transaction ends.
+
+    Parameters
+    ----------
+    connection : Connection
+    feedback_id : UUID
+    lock : bool
+        Whether others who change it wait until the transaction ends.
+    """
     return read_row(connection, _LOCK if lock else _ONE, {"id": feedback_id})
 
 

@@ -230,7 +230,15 @@ def publish(connection: Connection, rows: Iterable[dict[str, Any]], topic: str) 
 
 
 def bury(connection: Connection, ids: Iterable[UUID], topic: str) -> None:
-    """Note tombstones, so that a compacted topic forgets incidents that are gone."""
+    """Note tombstones, so that a compacted topic forgets incidents that are gone.
+
+    Parameters
+    ----------
+    connection : Connection
+    ids : iterable of UUID
+    topic : str
+        Where to.
+    """
     add_outbox(connection, (_message(one, None, topic) for one in ids))
 
 

@@ -80,7 +80,16 @@ def incident_page(
 def incident_query(
     filters: IncidentFilter, *, limit: int, cursor: str | None = None
 ) -> tuple[str, dict[str, Any]]:
-    """Build the SELECT of one page, and its parameters; it fetches one row more than that."""
+    """Build the SELECT of one page, and its parameters; it fetches one row more than that.
+
+    Parameters
+    ----------
+    filters : IncidentFilter
+    limit : int
+        Rows of the page.
+    cursor : str, optional
+        That came with the page before, of the same filters.
+    """
     where, values = _where(filters)
     if cursor is not None:
         at, last = decode_cursor(cursor, filters)

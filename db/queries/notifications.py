@@ -123,13 +123,28 @@ def due_changes(connection: Connection, receiver: str, limit: int) -> list[Chang
     """Read what is to be sent to a receiver now, in the order it happened.
 
     One change that is due brings the others of its incident along: they are sent in order.
+
+    Parameters
+    ----------
+    connection : Connection
+    receiver : str
+    limit : int
+        Changes at most.
     """
     values = {"receiver": receiver, "limit": limit}
     return [_change(row) for row in connection.execute(_DUE, values).mappings()]
 
 
 def recent_changes(connection: Connection, receiver: str, seconds: float) -> list[Change]:
-    """Read what a receiver was sent in the last ``seconds``."""
+    """Read what a receiver was sent in the last ``seconds``.
+
+    Parameters
+    ----------
+    connection : Connection
+    receiver : str
+    seconds : float
+        Back from now, by the server's clock.
+    """
     values = {"receiver": receiver, "seconds": seconds}
     return [_change(row) for row in connection.execute(_RECENT, values).mappings()]
 
@@ -170,7 +185,15 @@ def settle(connection: Connection, receiver: str, log_ids: Sequence[int], outcom
 
 
 def discard(connection: Connection, receiver: str, log_ids: Sequence[int]) -> None:
-    """Drop changes that no route sends to this receiver."""
+    """Drop changes that no route sends to this receiver.
+
+    Parameters
+    ----------
+    connection : Connection
+    receiver : str
+    log_ids : sequence of int
+        Of the changes.
+    """
     query = text(f"DELETE FROM notifications WHERE {_OF_CHANGES}")  # noqa: S608 (constants)
     connection.execute(query, {"receiver": receiver, "log_ids": log_ids})
 
@@ -241,7 +264,15 @@ def keep_up(connection: Connection, receiver: str, days: float) -> int:
 
 
 def set_problem(connection: Connection, receiver: str, problem: str | None) -> None:
-    """Note why a receiver cannot be reached; None: it can."""
+    """Note why a receiver cannot be reached; None: it can.
+
+    Parameters
+    ----------
+    connection : Connection
+    receiver : str
+    problem : str or None
+        For people.
+    """
     query = text("UPDATE notify_receivers SET problem = :problem WHERE name = :receiver")
     connection.execute(query, {"receiver": receiver, "problem": problem})
 

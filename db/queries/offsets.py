@@ -69,7 +69,15 @@ def claim(
 
 
 def read_claim(connection: Connection, topic_id: UUID, partition: int) -> Claim | None:
-    """Return the claim in force, whosever it is; None when nobody ever claimed the partition."""
+    """Return the claim in force, whosever it is; None when nobody ever claimed the partition.
+
+    Parameters
+    ----------
+    connection : Connection
+    topic_id : UUID
+        The topic's id in Kafka.
+    partition : int
+    """
     row = connection.execute(_READ, {"topic_id": topic_id, "partition": partition}).one_or_none()
     return None if row is None else Claim(row.epoch, row.next_offset)
 
@@ -112,6 +120,14 @@ def advance(
 
 
 def has_earlier_account(connection: Connection, topic_id: UUID, topic: str) -> bool:
-    """Return whether a topic of this name, but with another id, had an account."""
+    """Return whether a topic of this name, but with another id, had an account.
+
+    Parameters
+    ----------
+    connection : Connection
+    topic_id : UUID
+        The id that the name stands for now.
+    topic : str
+    """
     values = {"topic": topic, "topic_id": topic_id}
     return bool(connection.execute(_EARLIER, values).scalar_one())

@@ -182,7 +182,16 @@ def orphaned_sources(
 
 
 def expire_outbox(connection: Connection, ids: Sequence[int], age: float) -> int:
-    """Drop those of the messages that have waited for more than ``age`` seconds; how many."""
+    """Drop those of the messages that have waited for more than ``age`` seconds; how many.
+
+    Parameters
+    ----------
+    connection : Connection
+    ids : sequence of int
+        Of the messages.
+    age : float
+        Seconds.
+    """
     return connection.execute(_EXPIRE, {"ids": list(ids), "age": age}).rowcount if ids else 0
 
 

@@ -91,7 +91,15 @@ def windows(connection: Connection, since: datetime) -> list[dict[str, Any]]:
 def get_window(
     connection: Connection, window_id: UUID, *, lock: bool = False
 ) -> dict[str, Any] | None:
-    """Read one window, None for none; ``lock`` it until the transaction ends."""
+    """Read one window, None for none; ``lock`` it until the transaction ends.
+
+    Parameters
+    ----------
+    connection : Connection
+    window_id : UUID
+    lock : bool
+        Whether others who change it wait until the transaction ends.
+    """
     return read_row(connection, _LOCK if lock else _ONE, {"id": window_id})
 
 
@@ -140,7 +148,15 @@ def change_window(
 
 
 def delete_window(connection: Connection, window_id: UUID, who: str) -> bool:
-    """Delete a window, which is kept with who did it; whether it was there."""
+    """Delete a window, which is kept with who did it; whether it was there.
+
+    Parameters
+    ----------
+    connection : Connection
+    window_id : UUID
+    who : str
+        Noted with the window.
+    """
     return bool(connection.execute(_DELETE, {"id": window_id, "who": who}).rowcount)
 
 

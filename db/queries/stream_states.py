@@ -35,7 +35,14 @@ class StoredState:
 
 
 def stream_key(asset_id: str, sensor_id: str | None, feature: str | None = None) -> StreamKey:
-    """Return the key of a stream; absent parts are ``""``."""
+    """Return the key of a stream; absent parts are ``""``.
+
+    Parameters
+    ----------
+    asset_id : str
+    sensor_id, feature : str or None
+        None: the stream has none.
+    """
     return asset_id, sensor_id or "", feature or ""
 
 

@@ -211,7 +211,15 @@ class LocalRunners:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="detector")
 
     def call(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
-        """Answer the calls in their order."""
+        """Answer the calls in their order.
+
+        Parameters
+        ----------
+        bundle : Bundle
+        group : str
+            Whose models are called.
+        calls : sequence of DetectorCall
+        """
         for call in calls:
             _SIZES[call.detector].observe(len(call.x))
         if len(calls) > 1 and max(len(call.x) for call in calls) >= SIDE_BY_SIDE:
@@ -255,6 +263,14 @@ class RemoteRunners:
         """Send all calls at once; return their answers in order.
 
         Raises Unavailable when the runners do not answer in time.
+
+        Parameters
+        ----------
+        bundle : Bundle
+            One that was saved: runners know it by its folder.
+        group : str
+            Whose models are called.
+        calls : sequence of DetectorCall
         """
         round_ = asyncio.run_coroutine_threadsafe(self._all(bundle, group, calls), self._loop)
         try:

@@ -164,6 +164,14 @@ class ScheduleHandlers:
 def locked_window(connection: Connection, wanted: UUID, version: int | None) -> dict[str, Any]:
     """Return a window's row, locked until the transaction ends.
 
+    Parameters
+    ----------
+    connection : Connection
+    wanted : UUID
+        Of the window.
+    version : int or None
+        That the caller has seen; None: whichever.
+
     Raises
     ------
     NotFound, PreconditionFailed

@@ -78,7 +78,18 @@ class Pages:
     async def show(
         self, request: Request, template: str, status: int = 200, **content: Any
     ) -> Response:
-        """Render a template with what every screen has: who looks, and how things stand."""
+        """Render a template with what every screen has: who looks, and how things stand.
+
+        Parameters
+        ----------
+        request : Request
+        template : str
+            Its file's name.
+        status : int
+            Of the answer.
+        **content
+            What the template has besides.
+        """
         visitor = await self.visitor(request)
         # in a thread: a list of a thousand takes long enough for a detection to wait behind it
         text = await asyncio.to_thread(
@@ -140,7 +151,15 @@ def go(request: Request, where: str) -> Response:
 
 
 def message(kind: Literal["done", "failed"], text: str, about: str = "") -> dict[str, str]:
-    """Return what a screen says above all else; ``about`` names the one of many that it is of."""
+    """Return what a screen says above all else; ``about`` names the one of many that it is of.
+
+    Parameters
+    ----------
+    kind : {"done", "failed"}
+    text : str
+    about : str
+        The one of many that it is of; empty: of all.
+    """
     return {"kind": kind, "text": text, "about": about}
 
 

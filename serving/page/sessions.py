@@ -127,7 +127,17 @@ class Sessions:
         return self._recognise(request, await self._signer(), content, "")
 
     def keep(self, response: Response, request: Request, cookie: str | None) -> None:
-        """Have the browser keep the cookie, out of reach of scripts and other sites; "": none."""
+        """Have the browser keep the cookie, out of reach of scripts and other sites; "": none.
+
+        Parameters
+        ----------
+        response : Response
+            That sets it.
+        request : Request
+            In which the browser sent what it has.
+        cookie : str or None
+            Empty: none from now on; None: as it is.
+        """
         if cookie is None or cookie == request.cookies.get(COOKIE):
             return
         response.set_cookie(

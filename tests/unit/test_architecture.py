@@ -253,8 +253,8 @@ def test_the_customers_packages_are_declared_and_used() -> None:
 
 #: Where every public function of three or more parameters has a Parameters section.
 DOCUMENTED = [
-    "config", "errors", "runtime", "schemas", "service", "consumers", "datasets", "deploy",
-    "models", "training",
+    "config", "errors", "runtime", "schemas", "service", "consumers", "datasets", "db", "deploy",
+    "models", "notify", "serving", "training",
 ]  # fmt: skip
 
 
