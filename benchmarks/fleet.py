@@ -195,13 +195,14 @@ def command(var_dir: Path, *arguments: str) -> tuple[float, float]:
     return used, peak
 
 
-def whole(folder: Path, total: int) -> Rate:
-    """The command itself, on two cores."""
+def whole(folder: Path, total: int) -> tuple[Rate, float]:
+    """The command itself, on two cores; and bytes of results per reading."""
     champion(folder / "var-score", folder / "bundle")
     began = time.perf_counter()
     given = ["--data", str(folder / "data.parquet"), "--out", str(folder / "scored")]
     used, _ = command(folder / "var-score", "fleet.score", *given, "--master", "local[2]")
-    return Rate("the whole command", total, used, time.perf_counter() - began)
+    written = sum(p.stat().st_size for p in (folder / "scored/readings").rglob("*.parquet"))
+    return Rate("the whole command", total, used, time.perf_counter() - began), written / total
 
 
 def fits(folder: Path, groups: int, readings: int) -> list[Rate]:
@@ -227,8 +228,8 @@ def fits(folder: Path, groups: int, readings: int) -> list[Rate]:
     return [*found, *further]
 
 
-def long_stream(folder: Path, readings: int) -> tuple[float, float]:
-    """Peak MB of the worker on one stream, and bytes of results per reading.
+def long_stream(folder: Path, readings: int) -> float:
+    """Peak MB of the worker on one stream.
 
     Four features and one small detector: what a worker holds does not depend on the detectors, and
     millions of readings take a while.
@@ -247,9 +248,7 @@ def long_stream(folder: Path, readings: int) -> tuple[float, float]:
             writer.write_table(table_of([Stream("LONG", None, at, chunk.values)], names))
     out = folder / "long-out"
     given = ["--data", str(path), "--out", str(out), "--master", "local[1]"]
-    _, peak = command(folder / "var-long", "fleet.score", *given)
-    written = sum(p.stat().st_size for p in (out / "readings").rglob("*.parquet"))
-    return peak, written / readings
+    return command(folder / "var-long", "fleet.score", *given)[1]
 
 
 def champion(var_dir: Path, bundle: Path) -> None:
@@ -281,16 +280,17 @@ def main() -> int:
         rates = [in_process(Bundle.load(folder / "bundle"), streams)]
         rates.append(service(stack, folder, folder / "bundle", streams))
         rates += spark_rates(folder / "data.parquet", folder / "bundle", total)
-        rates.append(whole(folder, total))
+        rate = rates[-1].per_core
+        done, size = whole(folder, total)
+        rates.append(done)
         show(console, "Scoring", "readings per core-second", rates, 1.0)
         if args.groups > 1:
-            done = fits(folder, args.groups, args.group_readings)
-            show(console, "Fitting", "fits per core-minute", done, 60.0)
+            fitted = fits(folder, args.groups, args.group_readings)
+            show(console, "Fitting", "fits per core-minute", fitted, 60.0)
+        year(console, rate, size)
         if args.long:
-            peak, size = long_stream(folder, args.long)
-            console.print(f"one stream of {args.long:,} readings: worker's peak {peak:.0f} MB,"
-                          f" {size:.0f} bytes of results per reading")  # fmt: skip
-            year(console, rates[-2].per_core, size)
+            peak = long_stream(folder, args.long)
+            console.print(f"one stream of {args.long:,} readings: worker's peak {peak:.0f} MB")
     return 0
 
 

@@ -115,7 +115,8 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
             f" {session.sparkContext.master}, {into} tasks"
         )
         frame = with_states(session, history, arguments.state_in)
-        days, errors = write(session, scored(frame, plan, into), arguments.out, arguments.state_out)
+        rows = scored(frame, plan, into)
+        days, errors = write(session, rows, into, arguments.out, arguments.state_out)
         show(out, days, errors, arguments.out, time.monotonic() - began)
     return 0
 
@@ -193,10 +194,15 @@ def scored(frame: Any, plan: Plan, into: int) -> Any:
     return per_stream(frame, KEYS, plan.form.order, into, work, SCHEMA)
 
 
-def write(session: Any, rows: Any, out: str, state_out: str | None) -> tuple[Any, Any]:
+def write(session: Any, rows: Any, into: int, out: str, state_out: str | None) -> tuple[Any, Any]:
     """Write the tables; return those of this run's days and of all failed streams.
 
     The states come last: where they are, everything else is.
+
+    Parameters
+    ----------
+    rows : as :func:`scored` returns them; ``into`` is their number of tasks.
+    out, state_out : where tables and states go.
     """
     from pyspark.sql import functions as f
 
@@ -209,7 +215,7 @@ def write(session: Any, rows: Any, out: str, state_out: str | None) -> tuple[Any
             f.count("incident").alias("incidents"), f.count("error").alias("errors"),
             *(f.first(name, ignorenulls=True).alias(name) for name in _TOLD),
         )  # fmt: skip
-        days = stack.enter_context(kept(days))
+        days = stack.enter_context(kept(days.coalesce(into)))  # few rows: no 200 tasks
         _by_day(days, f"{out}/streams")
         # of all days that are there: a day that was scored anew has no old errors left
         failed = session.read.parquet(f"{out}/streams").where("errors > 0")
