@@ -370,6 +370,13 @@ def test_off_conditions_are_tried_added_changed_and_removed(
     assert html.unescape(messages(added)) == f"done From now on: {html.unescape(said)}, as ANNA"
     twice = page.post("/plant", data=who | OFF | {"do": "keep"})
     assert "0.5 is on the list already" in messages(twice)
+    with httpx.Client(base_url=page.base_url, trust_env=False) as other:
+        ben = {"form_token": named(other, "BEN"), "value": "9", "do": "keep"}
+        assert "as BEN" in messages(other.post("/plant", data=OFF | ben))
+    with transaction(stored) as connection:  # what stays is still its author's
+        assert [row["changed_by"] for row in off_conditions(connection)] == ["ANNA", "BEN"]
+        put_off_conditions(connection, off_conditions(connection)[:1], "CARL")
+        assert [row["changed_by"] for row in off_conditions(connection)] == ["ANNA"]
     before = {"before": hidden(page, "/plant", said, "before")}
     filled = page.post("/plant", data=who | before | {"list": "off", "do": "edit"}).text
     assert 'name="value" value="0.5"' in filled
