@@ -9,7 +9,9 @@ independent exceedances, so that ``p`` holds on average over training sets and n
 fitted parameters (for an exponential tail with k exceedances the predictive law is exactly a
 Pareto with shape 1/k; cf. Cox & Barndorff-Nielsen, Inference and Asymptotics, 1994). Where the
 fitted tail is bounded, the second half of the way to its end is replaced by a straight line, so
-that what lies beyond is still ranked.
+that what lies beyond is still ranked. A few readings far beyond all others, faults that nobody
+labelled, have no say in its shape: three of them among 8,640 would leave an alarm rate of a quarter
+of the budget.
 """
 
 from __future__ import annotations
@@ -30,11 +32,16 @@ Floats = NDArray[np.float64]
 #: The ``p`` of an answer is never below ten to this: nobody can know more. ``log10_p`` goes on, so
 #: that far and very far are distinguished.
 FLOOR: Final = -12.0
-#: The Pareto tail is fitted to this many readings where that is a share between these two: few
-#: readings need a large share to estimate a scale, many allow a small one, which is less biased.
-TAIL_READINGS: Final = 70
-LEAST_SHARE: Final = 0.05
+#: The Pareto tail is fitted to so many readings, a share between those below: few readings need a
+#: large share to estimate a scale, many allow a small one, which is less biased.
+TAIL_READINGS: Final = (70, 170)
+LEAST_SHARE: Final = 0.02
+USUAL_SHARE: Final = 0.05
 MOST_SHARE: Final = 0.2
+#: Share of the tail's readings, the highest, of which only the number counts where the highest of
+#: all is further off than in CHANCE of all samples.
+CENSORED: Final = 0.1
+CHANCE: Final = 0.01
 #: Exceedances no further apart than this belong to one cluster.
 APART: Final = 5
 _BODY = 64
@@ -201,7 +208,8 @@ def fit_tail(
         raise TrainingError("calibration: the detector gives the same magnitude for every reading")
     known = n / repeats
     if share is None:
-        share = min(max(TAIL_READINGS / known, LEAST_SHARE), MOST_SHARE)
+        few, many = (readings / known for readings in TAIL_READINGS)
+        share = min(max(few, min(many, USUAL_SHARE), LEAST_SHARE), MOST_SHARE)
     share = min(max(share, 10.0 / known), 0.5)
     start = float(np.quantile(pooled, 1.0 - share))
     if start >= pooled[-1]:  # few levels, the highest of them often: it is the tail
@@ -209,7 +217,7 @@ def fit_tail(
     excess = pooled[pooled > start] - start
     tau = cluster_size(series, start, apart)
     k_eff = max(len(excess) / repeats / tau, 2.0)
-    xi, beta = _fit_gpd(excess, k_eff)
+    xi, beta = _robust_gpd(excess, k_eff)
     tail_p = len(excess) / n
     # evenly in log10 p, so that the body is as fine near the tail as it is in the middle
     y = np.linspace(0.0, math.log10(tail_p), _BODY)[1:-1]
@@ -243,21 +251,41 @@ def cluster_size(series: list[Floats], start: float, apart: int = APART) -> floa
     return max(exceed / max(clusters, 1), 1.0)
 
 
-def _fit_gpd(excess: Floats, k_eff: float) -> tuple[float, float]:
+def _robust_gpd(excess: Floats, k_eff: float) -> tuple[float, float]:
+    """Return shape and scale of the tail above its start, not told by what does not belong to it.
+
+    A few readings far off, such as faults that nobody labelled, would decide on the shape and with
+    it on every threshold. Where the highest is further than that of one in a hundred samples would
+    be, by a tail of which the upper end is censored, that tail is taken.
+    """
+    xi, beta = _fit_gpd(excess, k_eff, CENSORED)
+    shape = max(xi + 1.0 / k_eff, 1e-6)
+    further = k_eff * (1.0 + shape * float(excess.max()) / beta) ** (-1.0 / shape)
+    return (xi, beta) if further < CHANCE else _fit_gpd(excess, k_eff)
+
+
+def _fit_gpd(excess: Floats, k_eff: float, censored: float = 0.0) -> tuple[float, float]:
     """Fit shape and scale by likelihood on a grid of shapes, shrunk to 0 by a normal prior.
 
-    The likelihood counts as ``k_eff`` independent readings; the scale is profiled out.
+    The likelihood counts as ``k_eff`` independent readings; the scale is profiled out. Of the
+    highest, the share ``censored`` of the excesses (n,), only how many they are counts.
     """
-    mean = float(excess.mean())
+    cut = float(np.quantile(excess, 1.0 - censored))
+    known = excess <= cut
+    share = float(known.mean())
+    clipped = np.minimum(excess, cut)
+    mean = float(clipped.mean()) / share
     best = (-math.inf, 0.0, mean)
     for xi in np.linspace(-0.2, 0.5, 29):
         betas = mean * (1.0 - xi) * np.linspace(0.7, 1.4, 15)
-        inside = 1.0 + xi * excess / betas[:, None]
+        inside = 1.0 + xi * clipped / betas[:, None]
         within = inside.min(axis=1) > 0.0
-        logs = np.log(inside[within]).mean(axis=1)
-        for beta, log in zip(betas[within].tolist(), logs.tolist(), strict=True):
-            rest = mean / beta if abs(xi) < 1e-9 else (1.0 + 1.0 / xi) * log
-            total = k_eff * (-math.log(beta) - rest) - 0.5 * (xi / SHAPE_PRIOR_SD) ** 2
+        logs = np.log(inside[within])
+        densities = logs[:, known].sum(axis=1) / len(excess)
+        beyond = logs.mean(axis=1)
+        for beta, density, log in zip(betas[within], densities, beyond, strict=True):
+            rest = share * mean / beta if abs(xi) < 1e-9 else density + log / xi
+            total = -k_eff * (share * math.log(beta) + rest) - 0.5 * (xi / SHAPE_PRIOR_SD) ** 2
             if total > best[0]:
-                best = (total, float(xi), beta)
+                best = (total, float(xi), float(beta))
     return best[1], best[2]

@@ -71,6 +71,22 @@ def test_achieved_rate_is_near_the_stated_probability(name):
         assert mean[2] > 6e-4
 
 
+@pytest.mark.parametrize("faults", [3, 5])
+def test_a_few_faults_in_training_do_not_decide_on_the_threshold(faults):
+    """Of magnitudes as the detectors have them; without a bound on their say it is at 0.2."""
+    rates, clean = [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        known, fresh = (
+            np.log1p((rng.normal(size=(n, 8)) ** 2).mean(axis=1)) for n in (8640, 200_000)
+        )
+        clean.append(float((fresh > fit_tail([known]).quantile(-3)).mean()))
+        known[rng.choice(8640, faults, replace=False)] += rng.uniform(1, 3, faults)
+        rates.append(float((fresh > fit_tail([known]).quantile(-3)).mean()))
+    assert 4e-4 < np.mean(rates) < 1.2e-3
+    assert 7e-4 < np.mean(clean) < 1.2e-3
+
+
 @pytest.mark.parametrize(("n", "least", "most"), [(400, 6e-4, 1.2e-3), (100, 2e-4, 1e-3)])
 def test_small_samples_do_not_promise_more_than_they_know(n, least, most):
     """The predictive tail keeps the rate, averaged over training sets; cautious where tiny.
