@@ -120,7 +120,10 @@ def start_of_newest(connection: Connection, which: ReadingFilter, wanted: int) -
 
 
 def recent_readings(
-    connection: Connection, limit: int, group: str | None = None
+    connection: Connection,
+    limit: int,
+    group: str | None = None,
+    start: datetime | None = None,
 ) -> list[tuple[dict[str, float], dict[str, float]]]:
     """Read features and scores of the newest readings that came over Kafka: for drift.
 
@@ -133,6 +136,8 @@ def recent_readings(
         Readings at most.
     group : str, optional
         Only those that it scored.
+    start : datetime, optional
+        None older than this.
     """
     condition = "" if group is None else "AND group_name = :group"
     query = text(
@@ -141,7 +146,7 @@ def recent_readings(
         "ORDER BY timestamp DESC, id DESC LIMIT :limit"
     )
     found: list[tuple[dict[str, float], dict[str, float]]] = []
-    for part in walk(connection, slices(connection)):
+    for part in walk(connection, slices(connection, start)):
         values = {"limit": limit - len(found), "group": group, **part.values()}
         found += map(_features_and_scores, connection.execute(query, values))
         if len(found) >= limit:

@@ -96,7 +96,10 @@ def unmet_ratio(cal: Calibration, unmet: list[Floats], how: AdaptationParams) ->
     how
         Parameters of the adaptive tail.
     """
-    tail = with_adaptation(cal, unmet, how).final if how.rate else fit_tail(unmet, apart=_APART)
+    if how.rate:
+        tail = with_adaptation(cal, unmet, how).final
+    else:
+        tail = fit_tail([adapted(cal, fast, None) for fast in unmet], apart=_APART)
     middle = cal.final.quantile(math.log10(0.5))
     usual = cal.final.quantile(GATE) - middle
     return max(1.0, (tail.quantile(GATE) - middle) / usual) if usual > 0.0 else 1.0

@@ -62,7 +62,10 @@ class Found:
         """Return the spread (d,) of what is constant in each condition but differs between them."""
         if self.conditions is None:
             return None
-        return _CONSTANT * robust_spread(np.concatenate(streams))
+        spread = robust_spread(np.concatenate(streams))
+        # a rare condition does not show in it, and yet it differs
+        spread = np.where(spread > 0.0, spread, self.conditions.center.std(axis=0))
+        return _CONSTANT * spread
 
 
 def find_conditions(

@@ -84,8 +84,8 @@ def when_off(condition: Mapping[str, Any]) -> str:
     """Say when machines are off: "machines of group PUMP, while current < 0.5 for 60 s"."""
     said = "machines of group {group_name}, while {feature} {operator} ".format(**condition)
     said += figure(condition["value"])
-    if condition["hold_s"]:
-        said += f" for {ago(condition['hold_s'])}"
+    if hold_s := condition["hold_s"]:
+        said += f" for {ago(hold_s) if hold_s >= 2 else f'{figure(hold_s)} s'}"
     if condition["run_up_s"]:
         said += f", and {ago(condition['run_up_s'])} of run-up after it"
     return said

@@ -106,6 +106,9 @@ def prepare(
     if rows < MIN_ROWS:
         raise TrainingError(f"{what}: {rows} readings are too few, at least {MIN_ROWS} needed")
     cut = _cut(kept, streams, holdout)
+    if holdout > 0.0 and sum(cut) == rows:
+        cut = _cut(kept, kept, holdout)
+        notes.append(f"{what}: the newest readings lack values: the newest without are held out")
     if sum(cut) < MIN_ROWS:
         cut = [len(s.timestamps) for s in kept]
         notes.append(f"{what}: too few readings to hold any out")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -33,6 +34,8 @@ from serving.requests.wire import convert, read_parameters
 Row = dict[str, Any]
 #: Newest readings of a group that a condition is tried on.
 TRIED: Final = 1000
+#: Days back that these are looked for: a name that nothing has must not read all of history.
+TRIED_DAYS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,11 @@ def _act(connection: Connection, form: Form, which: str) -> tuple[str, dict[str,
     listed, do = _LISTS[which], form.text("do")
     if do in ("replace", "shipped") and which == "codes":
         return _replace_codes(connection, form, do), {}
-    rows, before = listed.read(connection), form.text("before")
+    before = form.text("before")
+    given = {name: value for name in listed.names if (value := form.text(name))}
+    if do == "try":  # changes nothing and may take a while: without the lock
+        return _tried(connection, listed.entry(given)), {**given, "before": before}
+    rows = listed.read(connection)
     at = next((n for n, row in enumerate(rows) if mark(row) == before), None)
     if before is not None and at is None:
         raise PreconditionFailed("before: this entry was changed or removed since it was shown")
@@ -122,12 +129,14 @@ def _act(connection: Connection, form: Form, which: str) -> tuple[str, dict[str,
         return "", {**rows[at], "before": before}
     if at is not None and do == "remove":
         gone = rows.pop(at)
+        if which == "codes" and not rows:
+            raise InputError(
+                "this is the plant's only code: without any, the list that came with the program is"
+                " in force again (its own button does that)"
+            )
         listed.write(connection, rows, form.who)
         return f"No longer: {listed.says(gone)}", {}
-    given = {name: value for name in listed.names if (value := form.text(name))}
     row = listed.entry(given)
-    if do == "try":
-        return _tried(connection, row), {**given, "before": before}
     _insert(rows, row, at, listed)
     listed.write(connection, rows, form.who)
     return f"From now on: {listed.says(row)}", {}
@@ -158,11 +167,13 @@ def _tried(connection: Connection, row: Row) -> str:
     condition = Condition(**condition_wire(row))
     if set("*?[") & set(condition.group or ""):
         return f"It would say: {when_off(row)}. Only a group named in full is tried on readings."
-    readings = [features for features, _ in recent_readings(connection, TRIED, condition.group)]
+    start = datetime.now(UTC) - timedelta(days=TRIED_DAYS)
+    found = recent_readings(connection, TRIED, condition.group, start)
+    readings = [features for features, _ in found]
     known = [one[condition.feature] for one in readings if condition.feature in one]
     said = f"It would say: {when_off(row)}."
     if not readings:
-        return f"{said} No reading of a group of this name is stored."
+        return f"{said} No reading of the last {TRIED_DAYS} days is of a group of this name."
     if not known:
         return f"{said} None of the group's newest {len(readings)} readings has that feature."
     holds = sum(OPERATORS[condition.operator](value, condition.value) for value in known)

@@ -439,6 +439,10 @@ def test_fault_codes_become_the_plants_own_and_the_shipped_ones_come_back(
         codes, own = fault_codes(connection)
     assert own
     assert codes[-1] == {"code": "LEAK", "name": "A leak", "action": ""}
+    with transaction(stored) as connection:
+        put_fault_codes(connection, codes[-1:], "TEST")
+    only = {"before": hidden(page, "/plant", ">LEAK<", "before"), "do": "remove"}
+    assert "the plant's only code" in html.unescape(messages(page.post("/plant", data=who | only)))
     lines = "A1\tPump cavitates\tOpen the inlet\r\n\r\nB2; Belt slips\n"
     replaced = page.post("/plant", data=who | {"lines": lines, "do": "replace"})
     assert "these 2 fault codes" in messages(replaced)

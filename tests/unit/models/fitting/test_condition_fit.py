@@ -148,6 +148,28 @@ def test_named_conditions(asked: list[str], notes: list[str], count: int):
     assert (0 if made.conditions is None else len(made.conditions.low)) == count
 
 
+def test_a_named_condition_that_is_rare_is_fitted_and_scored_like_the_others():
+    """A washing mode in one of 400 readings: no spread shows it, and yet it is told apart."""
+    rng = np.random.default_rng(2)
+    at = np.arange(8_000) % 400 == 7
+    values = rng.normal(size=(8_000, 2)) + 40.0 * at[:, None]
+    streams = [np.column_stack([at.astype(float), values, 5.0 + 3.0 * at])]
+    names = ["washing", "flow", "power", "valve"]
+    options = replace(SVM, condition="washing", trim=0.0)
+    model_set, report = fit_model_set(streams, None, names, options)
+    assert report.figures["conditions"]["conditions"] == 2
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = streams[0][:40].tolist()
+    readings = [
+        Reading(start + timedelta(minutes=i), dict(zip(names, row, strict=True)))
+        for i, row in enumerate(rows)
+    ]
+    work = StreamWork("A", None, None, "medium", None, (), readings)
+    results = score(model_set, [work])[0].results
+    assert results[7]["final_score"] < 0.5
+    assert "unknown_condition" not in results[7]["metadata"]
+
+
 def test_ranges_pass_over_what_lies_between_and_far_away():
     rng = np.random.default_rng(6)
     two = [rng.normal(10, 0.1, 900), rng.normal(20, 0.1, 80)]

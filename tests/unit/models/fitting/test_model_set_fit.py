@@ -230,6 +230,8 @@ def test_the_tail_is_as_wide_as_streams_that_were_held_out_show(apart, least, mo
     report = fit_model_set(streams, None, list("abc"), SVM)[1]
     assert least <= report.figures["ensemble"]["unmet_ratio"] <= most
     assert any(said in note for note in report.notes)
+    still = fit_model_set(streams, None, list("abc"), replace(SVM, adaptation=0.0))[1]
+    assert least <= still.figures["ensemble"]["unmet_ratio"] <= most
     few = fit_model_set(streams[:4], None, list("abc"), SVM)[1]
     assert few.figures["ensemble"]["unmet_ratio"] == 1.0
     assert not any("held out whole" in note for note in few.notes)

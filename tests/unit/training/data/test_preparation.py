@@ -43,6 +43,16 @@ def test_readings_that_are_left_out_do_not_move_the_cut() -> None:
     assert apart.cut == [60, 150]
 
 
+def test_where_the_newest_lack_values_the_newest_without_are_held_out() -> None:
+    values = noise(400)
+    values[300:, 1] = np.nan
+    found = prepare([stream(values)], ["a", "b"], holdout=0.2, missing="drop")
+    assert (found.cut, len(found.streams[0].timestamps)) == ([240], 300)
+    assert found.notes[-1] == (
+        "data: the newest readings lack values: the newest without are held out"
+    )
+
+
 def test_all_is_trained_on_where_the_older_part_lacks_too_much() -> None:
     values = noise(200)
     values[:95, 1] = np.nan
