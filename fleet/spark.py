@@ -95,15 +95,24 @@ def spark_session(name: str, arguments: argparse.Namespace) -> Iterator[Any]:
 @contextmanager
 def _set(session: Any, options: Mapping[str, str]) -> Iterator[None]:
     """Give an open session our settings and ``--conf``, for a while; an executor's it keeps."""
+    from pyspark.errors import PySparkException
+
     ours = {k: v for k, v in _settings(None).items() if session.conf.isModifiable(k)}
-    kept = {key: session.conf.get(key, None) for key in {**ours, **options}}
+    kept: dict[str, str | None] = {}
     try:
         for key, value in {**ours, **options}.items():
-            session.conf.set(key, value)
+            before = session.conf.get(key, None)
+            try:
+                session.conf.set(key, value)
+            except PySparkException:
+                raise SettingsError(
+                    f"--conf {key}={value}: cannot be set in a Spark session that is open already"
+                ) from None
+            kept[key] = before
         yield
     finally:
-        for key, value in kept.items():
-            session.conf.unset(key) if value is None else session.conf.set(key, value)
+        for key, was in kept.items():
+            session.conf.unset(key) if was is None else session.conf.set(key, was)
 
 
 @contextmanager

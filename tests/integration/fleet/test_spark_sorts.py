@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from errors import SettingsError
 from fleet import fit
 from fleet.frames import parquet, with_states
 from fleet.group_fit import GroupPlan
@@ -49,6 +50,17 @@ def session(spark: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     finally:
         for name, value in before.items():
             spark.conf.set(name, value)
+
+
+def test_what_an_open_session_cannot_change_is_named_and_nothing_stays_changed(spark: Any) -> None:
+    before = {name: spark.conf.get(name) for name in (RULES, OVERWRITE, ADAPTIVE)}
+    given = [*GIVEN, f"--conf={ADAPTIVE}=false", "--conf=spark.executor.memory=4g"]
+    with (
+        pytest.raises(SettingsError, match=r"spark\.executor\.memory=4g: cannot be set"),
+        spark_session("test", parser().parse_args(given)),
+    ):
+        raise AssertionError("a session was taken")
+    assert {name: spark.conf.get(name) for name in before} == before
 
 
 def sorts(frame: Any) -> list[str]:
