@@ -120,7 +120,8 @@ class TrainingQueue(PeriodicWork):
         job = await self._wait(job_id, self._bounds.wait_s if wait else 0.0)
         if job.state == "succeeded":
             return 200, job.result or {}
-        if job.state in ("failed", "interrupted"):
+        # who waits while the service stops learns which job it is, to ask for it later
+        if job.state in ("failed", "interrupted") and not self.stopping.is_set():
             return 200, failed(job, training.options.get("model_names"))
         return 202, shown(job)
 

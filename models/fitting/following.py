@@ -5,9 +5,10 @@ also follows a fault that lasts for hours, and then no longer shows it. So both 
 serve, smoothing, adaptation and calibration, far beyond what was fitted on: on all that comes after
 the first two and the first three fifths of each stream, and, read backwards, on all that comes
 before the last ones. A little is enough where it holds the budget in half of these trials (one
-block out of the ordinary decides nothing) and sees more of what is injected, for 30 to 1,000
-readings, at a threshold that holds the budget there. A tail that alarms all the time has a
-threshold there that shows nothing, so what wanders further than a little is followed all the way.
+block out of the ordinary decides nothing) and sees no less of what is injected, for 30 to 1,000
+readings, at a threshold that holds the budget there: no less by more than chance. A tail that
+alarms all the time has a threshold there that shows nothing, so what wanders further than a little
+is followed all the way.
 Nor is a little enough where both trials forwards in time alarm more by it than chance makes so:
 what goes on and on goes further than any training shows.
 """
@@ -61,8 +62,8 @@ class Following:
 
 
 def a_little(rate: float) -> AdaptationParams:
-    """Return what a tail may follow where levels hold: at a third of the pace, never back."""
-    return AdaptationParams(0.3 * rate, least=1.0)
+    """Return what a tail may follow where levels hold: one decade, at a third of the pace."""
+    return AdaptationParams(0.3 * rate, least=1.0, most=1.0, furthest=1.0)
 
 
 def judge_following(
@@ -82,14 +83,19 @@ def judge_following(
         return None
     rate = AdaptationParams().rate
     both = (AdaptationParams(rate), a_little(rate))
-    found = np.array([_try(fold, horizon, shrinkage, both, slow, [seed, 5, k])
-                      for k, fold in enumerate(folds)])  # fmt: skip
-    power = found[:, :, 0].mean(axis=0)
-    surplus = np.sort(found[:, :, 1], axis=0)[(len(folds) - 1) // 2]
-    far, little = found[::2, :, 2].T  # alarms, forwards in time
+    trials = [_try(fold, horizon, shrinkage, both, slow, [seed, 5, k])
+              for k, fold in enumerate(folds)]  # fmt: skip
+    seen = np.concatenate([shares for shares, _, _ in trials], axis=1)
+    power = seen.mean(axis=1)
+    less = seen[0] - seen[1]
+    blind = less.mean() > _SURE * less.std() / math.sqrt(len(less))
+    alarms = np.array([counts for _, counts, _ in trials], np.float64)
+    readings = np.array([n for _, _, n in trials])[:, None]
+    surplus = np.sort(alarms / readings / BUDGET, axis=0)[(len(folds) - 1) // 2]
+    far, little = alarms[::2].T  # forwards in time
     goes_on = bool((little - far > _SURE * np.sqrt(little + far)).all())
     return Following(
-        bool(surplus[1] <= HOLDS and power[1] > power[0] and not goes_on),
+        bool(surplus[1] <= HOLDS and not blind and not goes_on),
         (float(power[0]), float(power[1])), (float(surplus[0]), float(surplus[1])),
     )  # fmt: skip
 
@@ -113,8 +119,14 @@ def _try(
     ways: Sequence[AdaptationParams],
     slow: bool,
     seed: list[int],
-) -> list[list[float]]:
-    """Power, surplus and number of alarms of each way to follow."""
+) -> tuple[Floats, list[int], int]:
+    """Try each way to follow on one fold.
+
+    Returns
+    -------
+    (seen, alarms, n) : share of the readings of each injected fault that alarm, (ways, faults);
+        alarms of each way on the n readings without them.
+    """
     known, other = fold
     score, spread = fit_distance(known, horizon, shrinkage)
     share = _KNOWN // len(known)
@@ -132,7 +144,7 @@ def _try(
                             slow, 1.0)  # fmt: skip
     stops = [{fault.start for fault in here} for here in faults]
     stops += [set()] * (len(calm) - len(stops))
-    out = []
+    shares, counts, n = [], [], sum(map(len, calm))
     for how in ways:
         cal = with_adaptation(fixed, fast, how)
         runs = [
@@ -140,16 +152,15 @@ def _try(
             for before, after, here in zip(near, calm, stops, strict=False)
         ]
         pooled = np.concatenate([u for u, _ in runs])
-        alarms = np.count_nonzero(pooled > cal.final.quantile(math.log10(BUDGET)))
+        counts.append(int(np.count_nonzero(pooled > cal.final.quantile(math.log10(BUDGET)))))
         line = max(cal.final.quantile(_MEDIUM), float(np.quantile(pooled, 1.0 - BUDGET)))
-        seen = [
+        shares.append([
             float(np.mean(_go_on(cal, how, states[fault.start], part)
                           > np.maximum(u[fault.start : fault.end], line)))
             for (u, states), here, parts in zip(runs, faults, changed, strict=False)
             for fault, part in zip(here, parts, strict=True)
-        ]  # fmt: skip
-        out.append([float(np.mean(seen)), alarms / len(pooled) / BUDGET, float(alarms)])
-    return out
+        ])  # fmt: skip
+    return np.array(shares), counts, n
 
 
 def _faults(n: int, d: int, rng: np.random.Generator) -> list[Fault]:

@@ -37,6 +37,13 @@ def test_it_tries_until_it_can_be_reached_and_says_why_not(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "PROBE_S", 0.0)
+    # whatever other tests have set up for logging
+    for name, value in {
+        "handlers": [caplog.handler],
+        "propagate": False,
+        "disabled": False,
+    }.items():
+        monkeypatch.setattr(module.log, name, value)
     tried: list[int] = []
 
     def opener() -> Engine:
