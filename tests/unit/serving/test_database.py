@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -37,13 +38,9 @@ def test_it_tries_until_it_can_be_reached_and_says_why_not(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "PROBE_S", 0.0)
-    # whatever other tests have set up for logging
-    for name, value in {
-        "handlers": [caplog.handler],
-        "propagate": False,
-        "disabled": False,
-    }.items():
-        monkeypatch.setattr(module.log, name, value)
+    alone = logging.Logger("database")  # nobody else's handlers and levels
+    alone.addHandler(caplog.handler)
+    monkeypatch.setattr(module, "log", alone)
     tried: list[int] = []
 
     def opener() -> Engine:
