@@ -21,8 +21,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.fitting.distance import Scoring, fit_distance
 from models.fitting.scaling import SHRINKAGE, robust_spread
-from models.fitting.tolerance import SMALL, Fold, Scoring, fit_distance, seen_by, with_steps
+from models.fitting.tolerance import SMALL, seen_by
+from models.fitting.trials import Fold
 from models.scoring.conditions import Conditions
 
 Floats = NDArray[np.float64]
@@ -344,7 +346,7 @@ def _compared(
     seen: list[list[bool]] = [[], []]
     surplus = []
     for number, (known, other) in enumerate(folds):
-        faulty = with_steps(other, SMALL, unit, np.random.default_rng([seed, number]))
+        faulty = SMALL.inject(other, unit, np.random.default_rng([seed, number]))
         own = _again(made, known)
         for way, conditions in enumerate((None, own)):
             score, _ = fit_distance(restate(conditions, known), 0, SHRINKAGE)

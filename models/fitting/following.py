@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.fitting.calibrate import fit_fixed, with_adaptation
-from models.fitting.injection import Fault, steps, with_step
-from models.fitting.tolerance import BUDGET, HOLDS, Fold, fit_distance
+from models.fitting.distance import fit_distance
+from models.fitting.trials import BUDGET, HOLDS, Fold, Steps, seen
 from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.calibration import Calibration
 
@@ -35,12 +35,11 @@ _SHARES: Final = (0.4, 0.6)  # of a stream that is known in a trial
 _LEAST: Final = 200  # readings of a stream that show it
 _KNOWN: Final = 10_000  # readings calibrated on, of all streams, the nearest
 _FRESH: Final = 15_000  # readings tried on, of all streams together
-_STREAMS: Final = 3  # streams that faults are injected into
 _SURE: Final = 2.0  # standard errors between alarms that are more and those that chance makes so
 _LEAD_IN: Final = 2_000  # readings gone through first, so that the tail is in its place
-_SIZES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-_LENGTHS: Final = (30, 300, 1_000)
-_COUNT: Final = 4  # faults of each size and length
+_FAULTS: Final = Steps(
+    (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), (30, 300, 1_000), count=4, streams=3, part=3
+)
 _MEDIUM: Final = -3.0  # log10 of the budget at which a fault is to be seen
 _NAME: Final = ("one_class_svm",)  # the distance stands for an unbounded detector
 
@@ -85,9 +84,9 @@ def judge_following(
     both = (AdaptationParams(rate), a_little(rate))
     trials = [_try(fold, horizon, shrinkage, both, slow, [seed, 5, k])
               for k, fold in enumerate(folds)]  # fmt: skip
-    seen = np.concatenate([shares for shares, _, _ in trials], axis=1)
-    power = seen.mean(axis=1)
-    less = seen[0] - seen[1]
+    shares = np.concatenate([one for one, _, _ in trials], axis=1)
+    power = shares.mean(axis=1)
+    less = shares[0] - shares[1]
     blind = less.mean() > _SURE * less.std() / math.sqrt(len(less))
     alarms = np.array([counts for _, counts, _ in trials], np.float64)
     readings = np.array([n for _, _, n in trials])[:, None]
@@ -131,18 +130,15 @@ def _try(
     score, spread = fit_distance(known, horizon, shrinkage)
     share = _KNOWN // len(known)
     near = [score(s[-share:]) for s in known]
-    many = max(_STREAMS, _FRESH // max(map(len, other)))
+    many = max(_FAULTS.streams, _FRESH // max(map(len, other)))
     calm = [score(s) for s in other[:many]]
-    tried = other[:_STREAMS]
-    rng = np.random.default_rng(seed)
-    faults = [_faults(s.shape[0], s.shape[1], rng) for s in tried]
-    changed = [
-        [score(with_step(s, fault, spread, rng)) for fault in here]
-        for s, here in zip(tried, faults, strict=True)
+    faulty = [
+        [(fault, score(part)) for fault, part in changed]
+        for changed in _FAULTS.inject(other, spread, np.random.default_rng(seed))
     ]
     fixed, fast = fit_fixed(_NAME, [s[None] for s in near], [np.zeros(len(s)) for s in near],
                             slow, 1.0)  # fmt: skip
-    stops = [{fault.start for fault in here} for here in faults]
+    stops = [{fault.start for fault, _ in changed} for changed in faulty]
     stops += [set()] * (len(calm) - len(stops))
     shares, counts, n = [], [], sum(map(len, calm))
     for how in ways:
@@ -154,22 +150,12 @@ def _try(
         pooled = np.concatenate([u for u, _ in runs])
         counts.append(int(np.count_nonzero(pooled > cal.final.quantile(math.log10(BUDGET)))))
         line = max(cal.final.quantile(_MEDIUM), float(np.quantile(pooled, 1.0 - BUDGET)))
-        shares.append([
-            float(np.mean(_go_on(cal, how, states[fault.start], part)
-                          > np.maximum(u[fault.start : fault.end], line)))
-            for (u, states), here, parts in zip(runs, faults, changed, strict=False)
-            for fault, part in zip(here, parts, strict=True)
-        ])  # fmt: skip
+        after = [
+            [(fault, _go_on(cal, how, states[fault.start], part)) for fault, part in changed]
+            for (_, states), changed in zip(runs, faulty, strict=False)
+        ]
+        shares.append([float(one.mean()) for one in seen([u for u, _ in runs], line, after)])
     return np.array(shares), counts, n
-
-
-def _faults(n: int, d: int, rng: np.random.Generator) -> list[Fault]:
-    """Return steps that last, of all sizes and lengths, none longer than a third of n readings."""
-    return [
-        fault
-        for length in _LENGTHS
-        for fault in steps(n, d, _SIZES, _COUNT, min(length, n // 3), rng)
-    ]
 
 
 def _fast(cal: Calibration, raw: Floats) -> list[float]:

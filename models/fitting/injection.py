@@ -7,8 +7,7 @@ share that is seen counts. No labels are needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -79,41 +78,3 @@ def inject(values: Floats, fault: Fault, spread: Floats, rng: np.random.Generato
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {fault.kind!r}")
     out[rows, columns] = part
     return out
-
-
-def with_step(values: Floats, fault: Fault, spread: Floats, rng: np.random.Generator) -> Floats:
-    """Return what :func:`inject` makes of the readings of a step alone, (length, d).
-
-    Parameters
-    ----------
-    values, fault, spread, rng
-        As of :func:`inject`.
-    """
-    return inject(values[fault.start : fault.end], replace(fault, start=0), spread, rng)
-
-
-def steps(
-    n: int, d: int, sizes: Sequence[float], count: int, length: int, rng: np.random.Generator
-) -> Iterator[Fault]:
-    """Yield ``count`` steps of each size at random times of (n, d) readings, in 1 to 3 features.
-
-    Parameters
-    ----------
-    n, d
-        Shape of the readings that they are for.
-    sizes
-        In standard deviations.
-    count
-        Steps of each size.
-    length
-        Readings that a step lasts.
-    rng
-        Draws times, features and signs.
-    """
-    for size in sizes:
-        for _ in range(count):
-            start = int(rng.integers(0, max(n - length, 1)))
-            width = int(rng.integers(1, min(3, d) + 1))
-            columns = tuple(int(c) for c in rng.choice(d, width, replace=False))
-            signs = tuple(int(s) for s in rng.choice((-1, 1), width))
-            yield Fault("step", start, min(length, n - start), columns, size, signs)

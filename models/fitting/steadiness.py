@@ -21,25 +21,16 @@ from numpy.typing import NDArray
 from models.detectors.covariance import RobustCovariance
 from models.detectors.forecast import fit_forecast, forecast
 from models.fitting.calibrate import ewma, smoothing
-from models.fitting.injection import steps, with_step
-from models.fitting.tolerance import (
-    BEHIND,
-    BUDGET,
-    HOLDS,
-    Fold,
-    fit_distance,
-    fit_rows,
-    later_blocks,
-)
+from models.fitting.distance import fit_distance, fit_rows
+from models.fitting.trials import BEHIND, BUDGET, HOLDS, Fold, Steps, later_blocks, try_smoothings
 from models.scoring.adaptation import CLIP
 from models.scoring.tail import fit_tail
 
 Floats = NDArray[np.float64]
 
-_SIZES: Final = (0.5, 1.0, 2.0)  # standard deviations: what a large step brings out says nothing
-_STEPS: Final = 20
-_LENGTH: Final = 100  # readings a weak fault lasts
-_STREAMS: Final = 5  # streams that steps are injected into
+_LENGTH: Final = 100  # readings a weak fault lasts, and the smoothed magnitude remembers
+#: What a large step brings out says nothing.
+_FAULTS: Final = Steps((0.5, 1.0, 2.0), (_LENGTH,), count=20, streams=5)
 _SWIFTNESS: Final = 0.4  # the slow magnitude is to see more than an average over some 1.4 readings
 _CLIP: Final = 10.0  # as the detector's
 _UNITS: Final = 3  # streams from which on some are held out
@@ -105,7 +96,7 @@ def forecast_surplus(streams: Sequence[Floats], shrinkage: float, lags: int) -> 
     ----------
     streams : list of (n_i, d)
     shrinkage
-        Of the correlation, see :func:`models.fitting.tolerance.fit_rows`.
+        Of the correlation, see :func:`models.fitting.distance.fit_rows`.
     lags
         Readings that a forecast looks back.
     """
@@ -114,7 +105,7 @@ def forecast_surplus(streams: Sequence[Floats], shrinkage: float, lags: int) -> 
         return None
     found = []
     for known, later in folds:
-        rows_of, _ = fit_rows(known, 0, shrinkage)
+        rows_of = fit_rows(known)[0](0, shrinkage)
         rows = [rows_of(s) for s in known]
         weights = fit_forecast(rows, lags, _CLIP)
         errors = [_errors(r, weights) for r in rows]
@@ -140,39 +131,24 @@ def _apart(streams: list[Floats]) -> list[Fold]:
     ]
 
 
-def _try(fold: Fold, horizon: int, shrinkage: float, seed: list[int]) -> list[list[float]]:
+def _try(fold: Fold, horizon: int, shrinkage: float, seed: list[int]) -> list[Floats]:
     """Power and surplus, each without and with the smoothed magnitude."""
     known, other = fold
-    rng = np.random.default_rng(seed)
-    score, spread = fit_distance(known, horizon, shrinkage)
-    tail = fit_tail([score(s) for s in known])
-    fast = [tail.decades(score(s)) for s in known]
+    distance, spread = fit_distance(known, horizon, shrinkage)
+    tail = fit_tail([distance(s) for s in known])
+
+    def score(values: Floats) -> Floats:
+        return tail.decades(distance(values))
+
+    fast = [score(s) for s in known]
     swift = [ewma(f, f[0], _SWIFTNESS) for f in fast]
     median, shift, gain, _ = smoothing(fast, swift)
 
-    def both(f: Floats) -> tuple[Floats, Floats]:
+    def both(f: Floats) -> Floats:
         swift = ewma(f, median, _SWIFTNESS)
-        return swift, np.maximum(swift, shift + gain * ewma(np.minimum(f, CLIP), median))
+        slow = ewma(np.minimum(f, CLIP), median)
+        return np.stack([swift, np.maximum(swift, shift + gain * slow)])
 
-    usual = [np.concatenate(parts) for parts in zip(*map(both, fast), strict=True)]
-    calm = [tail.decades(score(s)) for s in other]
-    quiet = [both(f) for f in calm]
-    surplus = []
-    for k in (0, 1):
-        values = np.concatenate([one[k] for one in quiet])
-        surplus.append(float(np.mean(values > np.quantile(usual[k], 1.0 - BUDGET))) / BUDGET)
-    lines = [np.quantile(np.concatenate([one[k] for one in quiet]), 1.0 - BUDGET) for k in (0, 1)]
-    seen: list[list[float]] = []
-    for values, f, before in list(zip(other, calm, quiet, strict=True))[:_STREAMS]:
-        for fault in steps(len(values), values.shape[1], _SIZES, _STEPS, _LENGTH, rng):
-            rows = slice(fault.start, fault.end)
-            part = tail.decades(score(with_step(values, fault, spread, rng)))
-            after = both(np.concatenate([f[: fault.start][-_LENGTH:], part]))
-            seen.append(
-                [
-                    float(np.mean(after[k][-len(part) :] > np.maximum(before[k][rows], lines[k])))
-                    for k in (0, 1)
-                ]
-            )
-    power = [float(p) for p in np.mean(seen, axis=0)]
-    return [power, surplus]
+    faulty = _FAULTS.inject(other, spread, np.random.default_rng(seed))
+    seen, surplus = try_smoothings(score, both, _LENGTH, fold, faulty)
+    return [np.mean([one.mean(axis=1) for one in seen], axis=0), surplus]

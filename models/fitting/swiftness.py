@@ -19,19 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.fitting.calibrate import ewma
-from models.fitting.injection import steps, with_step
-from models.fitting.tolerance import BUDGET, Fold, fit_distance, later_blocks
+from models.fitting.distance import fit_distance
+from models.fitting.trials import Fold, Steps, later_blocks, try_smoothings
 from models.scoring.tail import fit_tail
 
 Floats = NDArray[np.float64]
 
 #: Weights of the newest reading: half-lives of 0, 1/2, 1 and 2 readings.
 SWIFTNESSES: Final = (1.0, *(1.0 - 0.5 ** (1.0 / half) for half in (0.5, 1.0, 2.0)))
-_LENGTHS: Final = (1, 3, 10, 30, 100)
-_SIZES: Final = (1.0, 2.0, 4.0, 8.0)  # standard deviations
-_COUNT: Final = 30  # faults of each size and length in each stream's block
-_STREAMS: Final = 3  # streams that faults are injected into
-_BEFORE: Final = 30  # readings that an average remembers
+_FAULTS: Final = Steps((1.0, 2.0, 4.0, 8.0), (1, 3, 10, 30, 100), count=30, streams=3, part=3)
+_MEMORY: Final = 30  # readings that an average remembers
 
 
 def choose_swiftness(
@@ -65,24 +62,13 @@ def choose_swiftness(
 def _seen(fold: Fold, horizon: int, shrinkage: float, seed: list[int]) -> Floats:
     """Share of each fault's readings that alarm with each of SWIFTNESSES: (faults, weights)."""
     known, later = fold
-    rng = np.random.default_rng(seed)
     score, spread = fit_distance(known, horizon, shrinkage)
     tail = fit_tail([score(s) for s in known])
     usual = tail.quantile(math.log10(0.5))
-    raw = [tail.decades(score(s)) for s in later]
-    smooth = [[ewma(f, usual, weight) for f in raw] for weight in SWIFTNESSES]
-    lines = [float(np.quantile(np.concatenate(s), 1.0 - BUDGET)) for s in smooth]
-    out = []
-    for i, values in enumerate(later[:_STREAMS]):
-        n, d = values.shape
-        for length in _LENGTHS:
-            for fault in steps(n, d, _SIZES, _COUNT, min(length, n // 3), rng):
-                rows = slice(fault.start, fault.end)
-                part = tail.decades(score(with_step(values, fault, spread, rng)))
-                whole = np.concatenate([raw[i][: fault.start][-_BEFORE:], part])
-                out.append([
-                    (ewma(whole, usual, weight)[-len(part) :]
-                     > np.maximum(smooth[k][i][rows], lines[k])).mean()
-                    for k, weight in enumerate(SWIFTNESSES)
-                ])  # fmt: skip
-    return np.array(out)
+
+    def swift(raw: Floats) -> Floats:
+        return np.stack([ewma(raw, usual, weight) for weight in SWIFTNESSES])
+
+    faulty = _FAULTS.inject(later, spread, np.random.default_rng(seed))
+    seen, _ = try_smoothings(lambda v: tail.decades(score(v)), swift, _MEMORY, fold, faulty)
+    return np.array([one.mean(axis=1) for one in seen])
