@@ -187,7 +187,7 @@ class Settings(BaseSettings):
     """member lost after this"""
     kafka_heartbeat_interval_ms: int = Field(3000, ge=100)
     """under a third of it"""
-    kafka_metadata_max_age_ms: int = Field(30_000, ge=500)
+    kafka_metadata_max_age_ms: int = Field(5_000, ge=500)
     """notice topic changes"""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """as the brokers' listener has it"""
