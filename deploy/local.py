@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 from sqlalchemy import Engine
 
 from config import Settings, load_settings
@@ -39,7 +40,7 @@ from runtime import INTERRUPTED, die_with_parent, run_command
 
 PARTITIONS = 3
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False, emoji=False)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         console.print("\nstopped; no process is left", style="yellow")
         return INTERRUPTED
     except (AnomalyError, ChildError, TimeoutError) as error:
-        console.print(f"error: {error}", style="red", markup=False)
+        console.print(f"error: {error}", style="red")
         return 1
 
 
@@ -225,7 +226,7 @@ def replay(
 
 def step(words: str) -> None:
     """Print a heading."""
-    console.print(f"[bold green]>[/] {words}", markup=True)
+    console.print(Text.assemble((">", "bold green"), " ", words), soft_wrap=True)
 
 
 def environment(var: Path) -> dict[str, str]:

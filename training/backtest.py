@@ -35,7 +35,7 @@ from training.data.sources import TrainingData, load_data
 from training.data.splits import Cut, by_asset, parse_cut, prepared, training_sizes
 from training.evaluation import plots
 from training.evaluation.measures import Scored, judged_on
-from training.fitting.parallel_fit import Result, Task, run_tasks
+from training.fitting.parallel_fit import Result, Task, notes_of, run_tasks
 from training.reports.backtest_report import print_report
 
 _FLEET = "fleet"
@@ -106,7 +106,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         results, more = run_all(tasks, board, arguments.jobs)
     scored = in_order(data, cut, results, policy.threshold(arguments.criticality))
     write_scores(arguments.out, scored)
-    for note in dict.fromkeys([*data.notes, *notes, *more, *(n for r in results for n in r.notes)]):
+    for note in dict.fromkeys([*data.notes, *notes, *more, *notes_of(results)]):
         out.print(f"note: {note}")
     if not any(np.isfinite(one.final_score).any() for one in scored):
         raise TrainingError("no reading could be scored; see the notes")

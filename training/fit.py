@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -31,8 +30,6 @@ from training.data.sources import POSTGRESQL, SIMULATED, TrainingData, load_data
 from training.pipeline import Outcome, Request, train
 from training.reports.fit_report import print_budgets, print_fit, print_power
 from training.reports.quality_report import print_quality
-
-log = logging.getLogger(__name__)
 
 EPILOG = """\
 examples:
@@ -113,7 +110,6 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     )
     quality = assess(data)
     print_quality(err, replace(quality, notes=quality.notes[len(data.notes) :]))
-    log.info("data quality: %s", quality.grade)
     request = replace(request, quality=quality.to_dict())
     with ProgressDisplay(err) as board:
         outcome = train(request, settings, board)

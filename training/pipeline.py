@@ -27,7 +27,7 @@ from training.data.sensors import split_by_sensors
 from training.data.sources import TrainingData
 from training.evaluation.summary import Measures, measure
 from training.fitting.bundle_builder import build_bundle
-from training.fitting.parallel_fit import Result, Task, run_tasks
+from training.fitting.parallel_fit import Result, Task, notes_of, run_tasks
 from training.publishing.mlflow_tracking import Trained, begun_run
 from training.publishing.publish import Published, publish
 
@@ -144,7 +144,7 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
         *([champion.problem] if champion.problem else []),
     ]
     notes += grouping.notes + messages + failed + kept
-    notes += [note for result in results for note in result.notes]
+    notes += notes_of(results)
     return Outcome(trained, published, list(dict.fromkeys(notes)))
 
 

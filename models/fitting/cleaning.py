@@ -124,7 +124,10 @@ def _said(
             " filled with what the others lead to expect"
         )
     if gone:
-        notes.append(f"{gone:,} of {len(pooled):,} readings hold such values and were left out")
+        notes.append(
+            f"{gone:,} of {len(pooled):,} readings hold such values and were left out (rows: of"
+            " those fitted on; --null=VALUE reads a value as not measured)"
+        )
     return notes
 
 

@@ -31,11 +31,14 @@ def registry_of(settings: Settings) -> Registry:
 
 
 def consoles() -> tuple[Console, Console]:
-    """Return the consoles of results (standard output) and of notes (standard error)."""
+    """Return the consoles of results (standard output) and of notes (standard error).
+
+    What they print holds names of the plant: ``Pressure [bar]`` is no markup.
+    """
     made = []
     for file in (sys.stdout, sys.stderr):
         width = None if file.isatty() else _WIDTH
-        made.append(Console(file=file, width=width, highlight=False))
+        made.append(Console(file=file, width=width, highlight=False, markup=False, emoji=False))
     return made[0], made[1]
 
 
@@ -48,6 +51,8 @@ def listed(names: Sequence[str], at_most: int) -> str:
 def new_table(title: str, columns: Sequence[str], left: Collection[str] = ()) -> Table:
     """Make an empty table; numbers, which most columns hold, stand to the right.
 
+    A name that is too long goes on in the next line: cut short, several would look alike.
+
     Parameters
     ----------
     columns
@@ -57,7 +62,10 @@ def new_table(title: str, columns: Sequence[str], left: Collection[str] = ()) ->
     """
     table = Table(title=title, title_justify="left")
     for name in columns:
-        table.add_column(name, justify="left" if name in left else "right")
+        if name in left:
+            table.add_column(name, overflow="fold")
+        else:
+            table.add_column(name, justify="right")
     return table
 
 

@@ -53,7 +53,7 @@ class ProgressDisplay:
         self._tasks: dict[tuple[str, str], TaskID] = {}
         self._started: dict[tuple[str, str], float] = {}
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -27,6 +27,7 @@ from models.fitting.options import FitOptions
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.suppression import Suppression
+from training.cli.common import listed
 from training.cli.progress import ProgressDisplay, pump
 from training.data.preparation import MIN_ROWS, Prepared, without_labelled
 from training.data.ranges import range_of
@@ -35,6 +36,8 @@ from training.fitting.power import HeldOut, Power, measure_power, score_with_poi
 
 #: Columns of the statistics of features.
 FEATURE_STATISTICS = ("group", "feature", "n", "mean", "sd", "min", "p05", "median", "p95", "max")
+
+_MAX_NAMED = 5  # groups that lead a note
 
 _queue: Any = None  # in a worker: where its progress goes
 
@@ -150,6 +153,26 @@ def run_tasks(
         carrier.join()
         queue.close()
         queue.join_thread()
+
+
+def notes_of(results: Sequence[Result]) -> list[str]:
+    """Return each note once, led by the groups or assets it is about unless all share it."""
+    about: dict[str, dict[str, None]] = {}
+    for result in results:
+        for note in result.notes:
+            about.setdefault(note, {})[result.name] = None
+    return [
+        note
+        if len(names) == len(results) or note.startswith(tuple(_names_itself(names)))
+        else f"{listed(list(names), _MAX_NAMED)}: {note}"
+        for note, names in about.items()
+    ]
+
+
+def _names_itself(names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        yield f"{name}: "
+        yield f"group {name!r}"
 
 
 def cores() -> int:

@@ -75,7 +75,8 @@ def verdict(alarms: Mapping[str, float], budget: float) -> str:
     if alarms["low"] > budget:
         return (
             f"{achieved}: more than chance explains. Normal operation in the held-out part is not"
-            " all in the training part (a daily cycle, a season, drift): train on more"
+            " all in the training part (a daily cycle, a season, drift): train on more; or faults"
+            " lie there that nobody labelled"
         )
     if expected < _MIN_EXPECTED:
         return (

@@ -34,11 +34,11 @@ def print_quality(console: Console, quality: Quality) -> None:
         console.print(f"... and {len(quality.streams) - _MAX_STREAMS} more")
     lines = sentences(quality)
     for line in lines[:_MAX_FINDINGS]:
-        console.print(line, markup=False)
+        console.print(line)
     if len(lines) > _MAX_FINDINGS:
         console.print(f"... and {len(lines) - _MAX_FINDINGS} more findings (--json has them all)")
     for note in quality.notes:
-        console.print(f"note: {note}", markup=False)
+        console.print(f"note: {note}")
 
 
 def sentences(quality: Quality) -> list[str]:

@@ -13,7 +13,7 @@ from models.fitting.options import FitOptions
 from models.scoring.policy import ScoringPolicy
 from training.backtest import write_scores
 from training.data.preparation import Prepared
-from training.fitting.parallel_fit import Task, perform
+from training.fitting.parallel_fit import Result, Task, notes_of, perform
 
 OPTIONS = FitOptions(models=("one_class_svm",), folds=2)
 
@@ -50,3 +50,17 @@ def test_scores_on_disk_tell_far_from_very_far(tmp_path: Path) -> None:
     assert (near["final_score"], far["final_score"]) == ("1", "1")
     assert float(far["log10_p"]) < float(near["log10_p"]) < -5
     assert float(cells[50]["log10_p"]) == pytest.approx(float(np.log10(scored[0].p[50])), abs=1e-3)
+
+
+def test_a_note_names_the_group_it_is_about_unless_all_share_it() -> None:
+    pump = Result("pump", notes=["drift is tolerated", "levels hold", "pump: too few readings"])
+    motor = Result("motor", notes=["drift is not tolerated", "levels hold", "levels hold"])
+    assert notes_of([pump, motor]) == [
+        "pump: drift is tolerated",
+        "levels hold",
+        "pump: too few readings",
+        "motor: drift is not tolerated",
+    ]
+    assert notes_of([motor]) == ["drift is not tolerated", "levels hold"]
+    many = [Result(f"g{n}", notes=["rare"]) for n in range(7)]
+    assert notes_of([*many, pump])[0] == "g0, g1, g2, g3, g4 and 2 more: rare"
