@@ -15,9 +15,11 @@ from datasets.numbers import EXACT, Nulls, States, to_floats
 from datasets.roles import Roles
 from datasets.times import MADE_UP_START, Clock, joined
 from datasets.types import Floats, StreamKey, Times
+from datasets.unreadable import Unreadable
 from errors import DatasetError, InputError
 from schemas import check_name
 
+Rows = npt.NDArray[np.int64]
 _NUMERIC = (pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
 
 
@@ -49,7 +51,7 @@ class Chunk:
     values: Floats
     labels: Texts | None
     groups: Texts | None
-    rows: npt.NDArray[np.int64]
+    rows: Rows
 
 
 @dataclass(slots=True)
@@ -60,6 +62,12 @@ class Findings:
     blank: int = 0
     rounded: dict[str, None] = field(default_factory=dict)
     switches: dict[str, None] = field(default_factory=dict)
+    rows: Unreadable = field(
+        default_factory=lambda: Unreadable("rows left out, since they cannot be read")
+    )
+    values: Unreadable = field(
+        default_factory=lambda: Unreadable("values that cannot be read are taken for not measured")
+    )
 
     def notes(self) -> list[str]:
         """Return the notes."""
@@ -74,7 +82,7 @@ class Findings:
             out.append(f"{names}: whole numbers beyond 2^53 are rounded, as in any CSV reader")
         if self.switches:
             out.append(f"{', '.join(self.switches)}: read as 0 and 1")
-        return out
+        return [*out, *self.rows.notes(), *self.values.notes()]
 
 
 @dataclass(slots=True)
@@ -88,29 +96,60 @@ class ChunkReader:
     trim: bool = False
     found: Findings = field(default_factory=Findings)
 
-    def read(self, batch: Any, first: int) -> Chunk:
-        """Check a batch whose first row has the number ``first`` in its file.
+    def read(self, batch: Any, rows: Rows) -> Chunk:
+        """Check a batch whose rows (n,) have these numbers in their file.
+
+        What cannot be read is left out, as :mod:`datasets.unreadable` says.
 
         Raises
         ------
         InputError
             Names what is at fault.
         """
-        rows = np.arange(first, first + batch.num_rows)
+        total = int(rows[-1]) if len(rows) else 0
         blank = self._blank(batch)
         if blank is not None:
             self.found.blank += int(blank.sum())
             batch = batch.filter(pa.array(~blank))
             rows = rows[~blank]
-        keys, key = self._keys(batch, rows)
-        if self.roles.times:
-            times, local = self._times(batch, rows)
-        else:
-            times, local = np.full(batch.num_rows, MADE_UP_START), False
+        try:
+            keys, key, times, local = self._whose_and_when(batch, rows)
+        except DatasetError:
+            batch, rows = self._without_unreadable(batch, rows, total)
+            keys, key, times, local = self._whose_and_when(batch, rows)
+        values = self._values(batch, rows)
+        self.found.values.check(total)
         return Chunk(
-            keys, key, times, local, self._values(batch, rows),
+            keys, key, times, local, values,
             self._texts(batch, self.roles.label), self._texts(batch, self.roles.group), rows,
         )  # fmt: skip
+
+    def _whose_and_when(
+        self, batch: Any, rows: Rows
+    ) -> tuple[list[StreamKey], npt.NDArray[np.intp], Times, bool]:
+        keys, key = self._keys(batch, rows)
+        if self.roles.times:
+            return keys, key, *self._times(batch, rows)
+        return keys, key, np.full(batch.num_rows, MADE_UP_START), False
+
+    def _without_unreadable(self, batch: Any, rows: Rows, total: int) -> tuple[Any, Rows]:
+        """Leave out the rows whose asset or time is at fault: found by halves, left to right."""
+        try:
+            self._whose_and_when(batch, rows)
+            return batch, rows
+        except DatasetError as error:
+            if len(rows) == 1:
+                self.found.rows.add(int(rows[0]), error)
+                self.found.rows.check(total)
+                return batch.slice(0, 0), rows[:0]
+        half = len(rows) // 2
+        parts = [
+            self._without_unreadable(batch.slice(0, half), rows[:half], total),
+            self._without_unreadable(batch.slice(half), rows[half:], total),
+        ]
+        whole = pa.Table.from_batches([part for part, _ in parts]).combine_chunks().to_batches()
+        kept = whole[0] if whole else batch.slice(0, 0)
+        return kept, np.concatenate([numbers for _, numbers in parts])
 
     def _blank(self, batch: Any) -> npt.NDArray[np.bool_] | None:
         """Return which rows (n,) have no content, as spreadsheets leave at the end of a table."""
@@ -127,7 +166,7 @@ class ChunkReader:
                 return None
         return empty
 
-    def _keys(self, batch: Any, rows: npt.NDArray[np.int64]) -> tuple[list[StreamKey], Any]:
+    def _keys(self, batch: Any, rows: Rows) -> tuple[list[StreamKey], Any]:
         n = batch.num_rows
         assets, which = [self.roles.asset_name], np.zeros(n, np.intp)
         if self.roles.asset is not None:
@@ -147,7 +186,7 @@ class ChunkReader:
         return keys, index[key]
 
     def _ids(
-        self, batch: Any, index: int, name: str, rows: npt.NDArray[np.int64]
+        self, batch: Any, index: int, name: str, rows: Rows
     ) -> tuple[list[str | None], npt.NDArray[np.intp]]:
         encoded = _encoded(batch.column(f"c{index}"))
         codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
@@ -169,7 +208,7 @@ class ChunkReader:
             texts.append(text or None)
         return texts, codes.astype(np.intp)
 
-    def _times(self, batch: Any, rows: npt.NDArray[np.int64]) -> tuple[Times, bool]:
+    def _times(self, batch: Any, rows: Rows) -> tuple[Times, bool]:
         parts = [batch.column(f"c{index}") for index in self.roles.times]
         if pa.types.is_dictionary(parts[0].type):
             parts[0] = parts[0].dictionary_decode()
@@ -178,24 +217,31 @@ class ChunkReader:
             column = pc.utf8_trim_whitespace(column)
         return self.clock.parse(column, int(rows[0]) if len(rows) else 1)
 
-    def _values(self, batch: Any, rows: npt.NDArray[np.int64]) -> Floats:
+    def _values(self, batch: Any, rows: Rows) -> Floats:
         values = np.empty((batch.num_rows, len(self.roles.names)))
         for number, (index, name) in enumerate(
             zip(self.roles.features, self.roles.names, strict=True)
         ):
             values[:, number] = self._numbers(batch.column(f"c{index}"), name, rows)
         if not np.isfinite(values.sum()) and np.isinf(values).any():
-            row, number = np.argwhere(np.isinf(values))[0]
-            name = self.roles.names[number]
-            raise DatasetError(f"row {rows[row]}: {name} is not finite", field=name)
+            for row, number in np.argwhere(np.isinf(values)):
+                name = self.roles.names[number]
+                error = DatasetError(
+                    f"row {rows[row]}: {name} is not finite: --null={values[row, number]}",
+                    field=name,
+                )
+                self.found.values.add(int(rows[row]), error)
+            values[np.isinf(values)] = np.nan
         return values
 
-    def _numbers(self, column: Any, name: str, rows: npt.NDArray[np.int64]) -> Floats:
+    def _numbers(self, column: Any, name: str, rows: Rows) -> Floats:
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         kind = column.type
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            return to_floats(column, name, rows, self.decimal, self.nulls, self.found.states)
+            return to_floats(
+                column, name, rows, self.decimal, self.nulls, self.found.states, self.found.values
+            )
         if pa.types.is_boolean(kind):
             self.found.switches[name] = None
             column = column.cast(pa.int8())

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from datasets.columns import Chunk, ChunkReader
+from datasets.columns import Chunk, ChunkReader, Rows
 from datasets.format import BLANKS, FileFormat
 from datasets.layout import Layout, read_layout
 from datasets.numbers import Nulls, is_number
 from datasets.roles import Columns, Roles, find_roles
 from datasets.text import utf8
 from datasets.times import clock_of, joined
+from datasets.unreadable import Unreadable
 from errors import DatasetError, InputError
 
 CHUNK_ROWS: Final = 20_000
@@ -28,7 +29,6 @@ _CELLS: Final = 300
 _PARQUET: Final = (".parquet", ".pq", ".parq")
 _TEXT: Final = (".csv", ".tsv", ".txt", ".tab", ".dat", ".asc", ".prn")
 _PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
-_BAD_ROW: Final = re.compile(r"Expected (\d+) columns, got (\d+)")
 
 
 def is_parquet(path: Path) -> bool:
@@ -72,12 +72,16 @@ class OpenFile:
     zone: str | None
     counted: bool
     _reader: ChunkReader
+    _lines: Unreadable
     _notes: list[str] = field(default_factory=list)
 
     @property
     def notes(self) -> list[str]:
         """Return the notes on what was found out, replaced or left out so far."""
-        return [*self._notes, *self._reader.clock.notes, *self._reader.found.notes()]
+        return [
+            *self._notes, *self._reader.clock.notes, *self._lines.notes(),
+            *self._reader.found.notes(),
+        ]  # fmt: skip
 
 
 def open_file(
@@ -120,8 +124,9 @@ def open_file(
         notes = [*source.notes, *roles.notes]
     counted = not roles.times
     return OpenFile(
-        path, roles.names, _chunks(path, source, reader), clock.zone, counted, reader, notes
-    )
+        path, roles.names, _chunks(path, source, reader), clock.zone, counted, reader, source.lines,
+        notes,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +146,11 @@ class _Text:
         layout = self._layout
         self.trim = layout.trim
         self.notes = layout.notes
+        self.lines = Unreadable("lines left out, since they cannot be read")
         width = len(layout.names)
+        whole = [row for row in layout.rows if len(row) == width] or layout.rows
         cells: list[list[str]] = [
-            [row[index].strip() if index < len(row) else "" for row in layout.rows[:_CELLS]]
+            [row[index].strip() if index < len(row) else "" for row in whole[:_CELLS]]
             for index in range(width)
         ]
         self.columns = Columns(path.name, layout.names, cells, frozenset(), layout.decimal)
@@ -156,7 +163,16 @@ class _Text:
             for cell in self.columns.cells[index]
         )
 
-    def batches(self, selection: _ColumnSelection, skip: int = 0) -> Iterator[Any]:
+    def _odd(self, row: pa.csv.InvalidRow) -> str:
+        """Note a line that has another number of fields than the names have."""
+        number = row.number - self._layout.skip
+        self.lines.add(number, DatasetError(
+            f"row {number} has {row.actual_columns} fields, not {row.expected_columns} (a separator"
+            " within a text or a number, or a line cut short)"
+        ))  # fmt: skip
+        return "skip"
+
+    def batches(self, selection: _ColumnSelection) -> Iterator[Any]:
         layout = self._layout
         names = [f"c{index}" for index in range(len(layout.names))]
         types = {
@@ -169,9 +185,11 @@ class _Text:
             # one thread is as fast here, and one at work when the process ends would abort it
             read_options=pa.csv.ReadOptions(
                 block_size=4 << 20, use_threads=False, column_names=names,
-                skip_rows=layout.skip, skip_rows_after_names=skip,
+                skip_rows=layout.skip,
             ),
-            parse_options=pa.csv.ParseOptions(delimiter=layout.delimiter),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=layout.delimiter, invalid_row_handler=self._odd
+            ),
             convert_options=pa.csv.ConvertOptions(
                 column_types=types,
                 include_columns=[f"c{index}" for index in selection.used],
@@ -189,6 +207,7 @@ class _Parquet:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.notes: list[str] = []
+        self.lines = Unreadable("")
         with pa.parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
             head = next(file.iter_batches(_CELLS), None)
@@ -206,7 +225,7 @@ class _Parquet:
     def plain(self, index: int) -> bool:
         return True
 
-    def batches(self, selection: _ColumnSelection, skip: int = 0) -> Iterator[Any]:
+    def batches(self, selection: _ColumnSelection) -> Iterator[Any]:
         with pa.parquet.ParquetFile(self._path) as file:
             wanted = [file.schema_arrow.names[index] for index in selection.used]
             order = sorted(selection.used)
@@ -226,17 +245,29 @@ def _chunks(path: Path, source: Any, reader: ChunkReader) -> Iterator[Chunk]:
     done = 0
     with _named(path):
         while True:
+            passed = 0
             try:
-                for batch in source.batches(_ColumnSelection(roles.used(), numbers), done):
-                    for start in range(0, batch.num_rows, CHUNK_ROWS):
-                        piece = batch.slice(start, CHUNK_ROWS)
-                        yield reader.read(piece, done + 1)
+                for batch in source.batches(_ColumnSelection(roles.used(), numbers)):
+                    passed += batch.num_rows
+                    source.lines.check(passed + len(source.lines.rows))
+                    rest = batch.slice(max(0, batch.num_rows - (passed - done)))
+                    for start in range(0, rest.num_rows, CHUNK_ROWS):
+                        piece = rest.slice(start, CHUNK_ROWS)
+                        yield reader.read(piece, _numbers(done, piece.num_rows, source.lines))
                         done += piece.num_rows
+                source.lines.check(passed + len(source.lines.rows))
                 return
             except pa.ArrowInvalid as error:
                 if not numbers or "conversion error" not in str(error):
                     raise
                 numbers = frozenset()
+
+
+def _numbers(done: int, n: int, odd: Unreadable) -> Rows:
+    """Return the numbers (n,) of rows in their file, from how many came before; odd ones count."""
+    count = np.arange(done + 1, done + n + 1)
+    lines = np.sort(np.fromiter(odd.rows, np.int64, len(odd.rows)))
+    return count + np.searchsorted(lines - np.arange(len(lines)), count, side="right")
 
 
 @contextmanager
@@ -261,14 +292,6 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _plainly(message: str) -> str:
-    width = _BAD_ROW.search(message)
-    if width is not None:
-        row = re.search(r"Row #(\d+)", message)
-        where = f"row {row[1]}" if row else "a row"
-        return (
-            f"{where} has {width[2]} fields, not {width[1]} (a separator within a text or a number,"
-            " or a line cut short)"
-        )
     if "invalid UTF8" in message:
         return "holds text that is not UTF-8: --encoding names its encoding, as cp1252"
     return message

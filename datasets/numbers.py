@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.types import Floats
+from datasets.unreadable import Unreadable
 from errors import DatasetError
 
 _NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -74,6 +75,7 @@ class Nulls:
         self.numbers = [value for value in found if value is not None]
         if any(_value(value, ".") == 0 for value in given):
             self.numbers.append(0.0)
+        self.numbers += [float(v) for v in given if v.strip("+-").casefold() in ("inf", "infinity")]
 
     def blank(self, values: Floats) -> Floats:
         """Return ``values`` (n,) with NaN in place of the caller's codes."""
@@ -89,6 +91,7 @@ def to_floats(
     decimal: str,
     nulls: Nulls,
     states: States,
+    unreadable: Unreadable,
 ) -> Floats:
     """Convert a column of text to numbers (n,), NaN where nothing was measured.
 
@@ -100,11 +103,12 @@ def to_floats(
     decimal : its decimal sign.
     nulls : what else means "not measured".
     states : notes what was read as missing although it is a text.
+    unreadable : notes what is no number, and read as missing too.
 
     Raises
     ------
     DatasetError
-        Names the row, the column, the text and the options that help.
+        A switch's position among numbers; names the row, the column, the text and what helps.
     """
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
     plain = pc.replace_substring(text, ",", ".") if decimal == "," else text
@@ -115,11 +119,17 @@ def to_floats(
     values: Floats = numbers.to_numpy(zero_copy_only=False).copy()
     bad = np.flatnonzero(~good.to_numpy(zero_copy_only=False))
     known: dict[str, float] = {}
+    wrong: set[str] = set()
     for row, cell in zip(bad.tolist(), text.take(pa.array(bad)).to_pylist(), strict=True):
         if cell is None:
             continue
-        if cell not in known:
-            known[cell] = _read(cell, name, int(rows[row]), decimal, nulls)
+        try:
+            if cell in wrong or cell not in known:
+                known[cell] = _read(cell, name, int(rows[row]), decimal, nulls)
+        except DatasetError as error:
+            known[cell] = np.nan
+            wrong.add(cell)
+            unreadable.add(int(rows[row]), error)
         values[row] = known[cell]
         word = cell.casefold()
         if word in _STATES:

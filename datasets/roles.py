@@ -196,8 +196,8 @@ def _times(columns: Columns, form: FileFormat, roles: Roles) -> None:
     free = [p for p in range(len(columns.names)) if p not in (roles.asset, roles.sensor)]
     timed = [p for p in free if p in columns.timed or is_time(columns.filled(p)[:40])]
     named = [p for p in columns.like(_TIME) if p in free]
-    dates = [p for p in timed if p not in columns.timed and is_date(columns.filled(p))]
-    hours = [p for p in free if is_time_of_day(columns.filled(p))]
+    dates = [p for p in free if p in {*timed, *named} and is_date(columns.filled(p))]
+    hours = [p for p in free if p not in dates and is_time_of_day(columns.filled(p))]
     chosen = [p for p in named if p in timed and p not in dates]
     if len(dates) == 1 and len(hours) == 1 and set(timed) <= {*dates, *hours}:
         chosen = [dates[0], hours[0]]
@@ -205,6 +205,13 @@ def _times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         chosen = named
     elif not chosen:
         chosen = timed
+    if hours and len(dates) == 1 and chosen in ([], dates):
+        day, times = columns.names[dates[0]], [columns.names[p] for p in hours]
+        raise DatasetError(
+            f"column {day!r} holds dates only, and the time of day may be in"
+            f" {' or '.join(map(repr, times))}: --columns timestamp={day}+{times[0]} joins two",
+            field="timestamp",
+        )
     pair = len(dates) == 1 and chosen == [*dates, *hours] and len(hours) == 1
     if len(chosen) == 1 or pair:
         roles.times = tuple(chosen)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import numpy as np
@@ -36,8 +36,18 @@ _DAYS: Final = (
 _HOURS: Final = (
     "%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%H:%M:%S,%f", "%H.%M.%S", "%H.%M", "%H%M%S", "%H%M", "%H",
     "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S.%f %p", "%I:%M:%S%p", "%I:%M%p", "%H:%M:%S:%f",
+    "%I.%M.%S %p", "%I.%M.%S.%f %p", "%I.%M %p",
 )  # fmt: skip
 _BETWEEN: Final = (" ", "T", ", ", "_", "-", ":")
+_WHOLE: Final = ("%b %d %H:%M:%S %Y",)
+#: No count since 1970 has so many digits.
+_COMPACT: Final = re.compile(r"(19|20)\d{12}")
+#: What may stand before a date and after a time, as in RFC 2822 and C's ctime.
+_WEEKDAY: Final = re.compile(r"([A-Za-z]{3,9})(,? +)(?=\S)")
+_ZONE: Final = re.compile(r"( ?)(UTC|GMT|Z|[+-]\d\d:?\d\d)$")
+#: The end of a day, as it is often written.
+_MIDNIGHT: Final = r"([ T])24([:.]00)"
+_PLAIN: Final = re.compile(r"[+-]?\d*[.,]?\d*")
 _SAMPLE: Final = 40
 
 
@@ -79,9 +89,12 @@ class Clock:
                 " numbers since 1970, --time-unit row a count of readings",
                 field="timestamp",
             )
-        if self.kind == "format":
-            return _formatted(column, self.formats[0], first)
-        return _iso(column, first)
+        late = pc.fill_null(pc.match_substring_regex(column, _MIDNIGHT), False)
+        if pc.any(late).as_py():
+            column = pc.replace_substring_regex(column, _MIDNIGHT, r"\100\2")
+        read = partial(_formatted, form=self.formats[0]) if self.kind == "format" else _iso
+        times, local = read(column, first=first)
+        return times + late.to_numpy(zero_copy_only=False) * np.timedelta64(1, "D"), local
 
     def _counted(self, column: Any, first: int) -> Times:
         try:
@@ -143,7 +156,7 @@ def clock_of(
     if form.time_format is not None:
         return Clock("format", (form.time_format,), form.time_zone)
     cells = [" ".join(cells).strip() for cells in zip(*parts, strict=True)] if text else []
-    cells = [cell for cell in cells if cell]
+    cells = [re.sub(_MIDNIGHT, r"\g<1>00\2", cell) for cell in cells if cell]
     cells = cells[:: max(1, len(cells) // _SAMPLE)]
     if not cells or _all_iso(cells):
         return Clock("iso", (), form.time_zone)
@@ -164,43 +177,69 @@ def clock_of(
 
 
 def formats_of(cells: Sequence[str]) -> list[str]:
-    """Return the strptime formats that read all of some texts; empty where there is none."""
-    first = cells[0]
-    if not re.search(r"\d", first) or len(first) > 40:
-        return []
-    found = [form for form in _DAYS if _reads(form, first)]
-    for gap in _BETWEEN:
-        for at in (match.start() for match in re.finditer(re.escape(gap), first)):
-            days = [form for form in _DAYS if _reads(form, first[:at])]
-            hours = [f for f in _HOURS if _reads(f, first[at + len(gap) :].strip())] if days else []
-            found += [f"{day}{gap}{hour}" for day in days for hour in hours]
-    found = list(dict.fromkeys(found))
-    for cell in cells[1:]:
-        found = [f for f in found if _reads(f, cell)]
+    """Return the strptime formats that read texts, all but a tenth; empty where there is none."""
+    found = list(dict.fromkeys(form for cell in cells[:3] for form in _formats(cell)))
+    found = [form for form in found if _most(cells, partial(_reads, form))]
     # "1.2.2024" fits %d.%m.%Y only; two digits of a year fit both ends
     return [f for f in found if not ("%y" in f and any(_order(f) == _order(g) for g in found
                                                        if "%Y" in g))]  # fmt: skip
 
 
+def _formats(text: str) -> list[str]:
+    """Return the formats of one text: a weekday's name, date and time, a zone."""
+    if not re.search(r"\d", text) or len(text) > 60:
+        return []
+    before = after = ""
+    if (day := _WEEKDAY.match(text)) and (
+        name := next((form for form in ("%a", "%A") if _reads(form, day[1])), None)
+    ):
+        before, text = name + day[2], text[day.end() :]
+    if (zone := _ZONE.search(text)) and (found := _dates_and_times(text[: zone.start()])):
+        after = zone[1] + ("%z" if zone[2][0] in "+-" else zone[2])
+    else:
+        found = _dates_and_times(text)
+    return [f"{before}{form}{after}" for form in found]
+
+
+def _dates_and_times(text: str) -> list[str]:
+    if _COMPACT.fullmatch(text):
+        return ["%Y%m%d%H%M%S"]
+    found = [form for form in (*_DAYS, *_WHOLE) if _reads(form, text)]
+    for gap in _BETWEEN:
+        for at in (match.start() for match in re.finditer(re.escape(gap), text)):
+            left, right = text[:at], text[at + len(gap) :].strip()
+            days = [form for form in _DAYS if _reads(form, left)]
+            hours = [form for form in _HOURS if _reads(form, right)] if days else []
+            found += [f"{day}{gap}{hour}" for day in days for hour in hours]
+            if gap == " " and not days:  # the time of day comes first
+                hours = [form for form in _HOURS if ":" in form and _reads(form, left)]
+                days = [form for form in _DAYS if _reads(form, right)] if hours else []
+                found += [f"{hour}{gap}{day}" for day in days for hour in hours]
+    return found
+
+
+def _most(cells: Sequence[str], test: Callable[[str], bool]) -> bool:
+    """Return whether texts pass a test, all but a tenth; a single bad one is named when read."""
+    return sum(map(test, cells)) >= len(cells) - len(cells) // 10
+
+
 def is_time(cells: Sequence[str]) -> bool:
     """Return whether texts are dates with or without a time of day, and no plain numbers."""
-    if any(re.fullmatch(r"[+-]?[\d.,]+", c) and c.count(".") + c.count(",") < 2 for c in cells):
+    if not _most(cells, lambda cell: not _PLAIN.fullmatch(cell) or bool(_COMPACT.fullmatch(cell))):
         return False
     return bool(cells) and (_all_iso(cells) or bool(formats_of(cells)))
 
 
 def is_time_of_day(cells: Sequence[str]) -> bool:
     """Return whether texts are times without a date, as 18.00.00."""
-    return bool(cells) and all(
-        re.fullmatch(r"\d{1,2}[:.]\d{2}([:.]\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?", c) for c in cells
-    )
+    form = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?")
+    return bool(cells) and _most(cells, lambda cell: form.fullmatch(cell) is not None)
 
 
 def is_date(cells: Sequence[str]) -> bool:
     """Return whether texts are dates without a time of day."""
-    return bool(cells) and all(
-        re.fullmatch(r"\d{1,4}[./ -](\d{1,2}|[A-Za-z]{3})[./ -]\d{1,4}", c) for c in cells
-    )
+    found = formats_of(cells[:_SAMPLE])
+    return bool(found) and not any(re.search("%[HI]", form) for form in found)
 
 
 class LocalTime:
@@ -296,12 +335,15 @@ def _reads(form: str, text: str) -> bool:
 
 
 def _all_iso(cells: Sequence[str]) -> bool:
+    return _most(cells, _is_iso)
+
+
+def _is_iso(cell: str) -> bool:
     try:
-        for cell in cells:
-            parse_timestamp(cell)
+        parse_timestamp(cell)
+        return True
     except InputError:
         return False
-    return True
 
 
 def _order(form: str) -> str:
@@ -360,21 +402,27 @@ def _iso(column: Any, first: int) -> tuple[Times, bool]:
 
 def _formatted(column: Any, form: str, first: int) -> tuple[Times, bool]:
     text = pd.Series(pc.utf8_trim_whitespace(column).to_numpy(zero_copy_only=False))
-    try:
-        found = pd.to_datetime(text, format=form, utc="%z" in form)
-    except ValueError:
-        found = pd.to_datetime(text, format=form, errors="coerce", utc=True)
-        row = int(np.flatnonzero(found.isna())[0])
-        raise DatasetError(
-            f"row {first + row}: timestamp {text[row]!r:.60} does not follow {form}"
-            " (--time-format)",
-            field="timestamp",
-        ) from None
+    found = pd.Series(np.full(len(text), "NaT", "datetime64[us]"))
+    for each in (form, *_lesser(form)):
+        left = found.isna() & text.notna()
+        if not left.any():
+            break
+        more = pd.to_datetime(text[left], format=each, errors="coerce", utc=True)
+        found[left] = more.dt.tz_localize(None).astype("datetime64[us]")
     if found.isna().any():
         row = int(np.flatnonzero(found.isna())[0])
-        raise DatasetError(f"row {first + row}: timestamp is empty", field="timestamp")
-    naive = found.dt.tz_localize(None) if found.dt.tz is not None else found
-    return naive.to_numpy().astype("datetime64[us]"), "%z" not in form
+        problem = f"{text[row]!r:.60} does not follow {form} (--time-format)"
+        if not text[row]:
+            problem = "is empty"
+        raise DatasetError(f"row {first + row}: timestamp {problem}", field="timestamp")
+    return found.to_numpy(), not _ZONE.search(form.replace("%z", "Z"))
+
+
+def _lesser(form: str) -> list[str]:
+    """Return how the same program writes a time whose fraction, or time of day, is zero."""
+    parts = (r"[.,]%f", r"[:.]%S", r"[ T,_:-]+%[HI].*")
+    less = [re.sub(part, "", form) for part in parts] + [form.replace("%S", "%S.%f")]
+    return [each for each in less if each != form and "%f.%f" not in each]
 
 
 def _whole(found: Any, first: int) -> Times:

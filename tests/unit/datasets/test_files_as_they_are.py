@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -133,6 +134,49 @@ def test_what_spreadsheets_and_loggers_add_is_left_out(load: Load, top: str, bot
     same(load(top + table(values) + bottom), values)
 
 
+UNREADABLE = {
+    "a line cut short": ("", "A,2026-01-01 0", "lines left out.*row 200 has 2 fields, not 3"),
+    "a footer": ("", "(199 rows)", "lines left out.*row 200 has 1 fields"),
+    "totals": ("", "Total,,7.5", "rows left out.*row 200: timestamp is empty"),
+    "names again": ("", "asset_id,timestamp,f", "rows left out.*row 200: .*'timestamp'"),
+    "a comment": ("# mm/s", "", "lines left out.*row 1 has 1 fields"),
+    "a second line of names": ("-,UTC,10 bar", "", "rows left out.*row 1: timestamp"),
+    "no asset": (",2026-01-01,7", "", "rows left out.*row 1: asset_id"),
+}
+
+
+@pytest.mark.parametrize(("first", "last", "said"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_row_that_cannot_be_read_is_left_out_and_named(
+    tmp_path: Path, first: str, last: str, said: str
+) -> None:
+    good = [f"A,2026-01-01T{i // 60:02d}:{i % 60:02d}:00Z,{i}.5" for i in range(199)]
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(filter(None, ["asset_id,timestamp,f", first, *good, last])))
+    data = datasets.load(path)
+    stream = data.streams[0]
+    np.testing.assert_array_equal(stream.values[:, 0], np.arange(199) + 0.5)
+    assert stream.rows is not None
+    assert stream.rows[0] == 1 + bool(first)
+    assert any(re.search(said, note) for note in data.notes)
+    assert len(list(datasets.readings(path))) == 199
+    path.write_text("\n".join(filter(None, ["asset_id,timestamp,f", first, *good[:9], last])))
+    with pytest.raises(DatasetError, match=r"x\.csv: row"):  # one of ten is no accident
+        datasets.load(path)
+
+
+@pytest.mark.parametrize("cell", ["1e", "Stoerung", "<0.01", "-inf", "1e999", "12.3*"])
+def test_a_rare_value_that_cannot_be_read_is_not_measured_and_named(load: Load, cell: str) -> None:
+    values = [f"{i}.5" for i in range(200)]
+    values[149] = cell
+    text = "asset_id,timestamp,f\n" + "".join(
+        f"A,2026-01-01T{i // 60:02d}:{i % 60:02d}:00Z,{value}\n" for i, value in enumerate(values)
+    )
+    data = load(text)
+    assert np.flatnonzero(np.isnan(data.streams[0].values[:, 0])).tolist() == [149]
+    assert any("taken for not measured (1): row 150" in note for note in data.notes)
+    assert np.isnan(load(text, null=[cell]).streams[0].values[149, 0])
+
+
 def test_a_line_of_units_is_left_out_and_said(load: Load) -> None:
     values = readings()
     head, _, rest = table(values).partition("\r\n")
@@ -234,6 +278,21 @@ def test_day_and_month_are_told_apart_by_a_late_row_or_by_running_on(load: Load)
         assert data.streams[0].timestamps[-1] == np.datetime64("2026-01-20T23:00")
         data = load(table(values[:72], stamp=stamp, step_s=3600))  # 1 to 3 January only
         assert data.streams[0].timestamps[-1] == np.datetime64("2026-01-03T23:00")
+
+
+@pytest.mark.parametrize(("day", "hour"), [("%d.%m.%y", "%H:%M"), ("%Y%m%d", "%H:%M:%S"),
+                                           ("%A, %d %B %Y", "%H.%M")])  # fmt: skip
+def test_dates_and_times_of_day_in_two_columns(load: Load, day: str, hour: str) -> None:
+    times = [START + timedelta(minutes=i) for i in range(200)]
+    text = "asset_id;Date;Time;f\n" + "".join(
+        f"A;{t.strftime(day)};{t.strftime(hour)};{i}\n" for i, t in enumerate(times)
+    )
+    assert load(text).streams[0].timestamps.tolist() == times
+    three = (
+        text.replace("Time;f", "Time;f;shift").replace("\n", ";06:00\n").replace(";06:00", "", 1)
+    )
+    with pytest.raises(DatasetError, match=r"dates only.*--columns timestamp=Date\+Time"):
+        load(three)
 
 
 def test_a_format_can_be_named(load: Load) -> None:

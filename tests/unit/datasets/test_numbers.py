@@ -7,12 +7,17 @@ import pyarrow as pa
 import pytest
 
 from datasets.numbers import Nulls, is_number, missing, to_floats
+from datasets.unreadable import Unreadable
 from errors import DatasetError
 
 
 def read(cells: list[str | None], decimal: str = ".", null: tuple[str, ...] = ()) -> np.ndarray:
     rows = np.arange(1, len(cells) + 1)
-    return to_floats(pa.array(cells, pa.string()), "x", rows, decimal, Nulls(null, decimal), {})
+    odd = Unreadable("")
+    column = pa.array(cells, pa.string())
+    values = to_floats(column, "x", rows, decimal, Nulls(null, decimal), {}, odd)
+    odd.check(len(cells))
+    return values
 
 
 @pytest.mark.parametrize(
@@ -37,7 +42,7 @@ def test_what_says_that_nothing_was_measured_is_no_number(cell):
 def test_why_nothing_was_measured_is_noted_with_its_rows():
     states: dict = {}
     column = pa.array(["1", "Bad", "", "Bad"], pa.string())
-    to_floats(column, "x", np.arange(1, 5), ".", Nulls(), states)
+    to_floats(column, "x", np.arange(1, 5), ".", Nulls(), states, Unreadable(""))
     assert states == {("x", "Bad"): [2, 4]}
 
 

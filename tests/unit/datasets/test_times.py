@@ -28,11 +28,33 @@ def parsed(cells: list[str], **form: Any) -> np.ndarray:
         ("01/31/2026 01:00:00 PM", "2026-01-31T13:00:00"),
         ("31-Jan-26 12:00:00", "2026-01-31T12:00:00"),
         ("20260131 120000", "2026-01-31T12:00:00"),
+        ("20260131120000", "2026-01-31T12:00:00"),
+        ("2026-01-31 12:00:00 UTC", "2026-01-31T12:00:00"),
+        ("Sat, 31 Jan 2026 13:00:00 +0100", "2026-01-31T12:00:00"),
+        ("Sat Jan 31 12:00:00 2026", "2026-01-31T12:00:00"),
+        ("12:00 31.01.2026", "2026-01-31T12:00:00"),
+        ("31-Jan-26 01.00.00.500000 PM", "2026-01-31T13:00:00.5"),
     ],
 )
 def test_a_form_is_recognised_where_it_can_only_mean_one_thing(cell, utc):
     assert parsed([cell]).tolist() == [np.datetime64(utc, "us").tolist()]
     assert is_time([cell])
+
+
+@pytest.mark.parametrize("less", ["31.01.2026", "31.01.2026 00:00", "31.01.2026 00:00:00.000"])
+def test_a_time_of_which_a_part_is_zero_may_be_written_without_it(less):
+    hours = [f"30.01.2026 {hour:02d}:00:00" for hour in range(24)]
+    assert str(parsed([*hours, less])[-1]) == "2026-01-31T00:00:00.000000"
+
+
+@pytest.mark.parametrize("cell", ["30.01.2026 24:00", "2026-01-30T24:00:00"])
+def test_the_end_of_a_day_is_the_beginning_of_the_next(cell):
+    assert str(parsed([cell])[0]) == "2026-01-31T00:00:00.000000"
+
+
+def test_one_bad_time_does_not_hide_the_form_of_the_others():
+    with pytest.raises(DatasetError, match=r"row 12: timestamp 'Total' does not follow %d.%m.%Y"):
+        parsed([*(f"{day}.01.2026 12:00" for day in range(20, 31)), "Total"])
 
 
 def test_day_and_month_are_settled_by_all_of_the_times_or_asked_for():

@@ -1,0 +1,19 @@
+"""What cannot be read: left out and named while it is rare, refused when it is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from datasets.unreadable import Unreadable
+from errors import DatasetError
+
+
+def test_one_row_of_a_hundred_is_named_and_more_are_refused_by_the_first():
+    odd = Unreadable("rows left out")
+    assert odd.notes() == []
+    for row in (7, 3):
+        odd.add(row, DatasetError(f"row {row}: bad"))
+    odd.check(200)
+    assert odd.notes() == ["rows left out (2): row 3: bad; row 7: bad"]
+    with pytest.raises(DatasetError, match="row 3"):
+        odd.check(199)
