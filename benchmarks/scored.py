@@ -58,7 +58,8 @@ def run_series(
         work = StreamWork(asset, None, None, criticality, state, window, points)
         (outcome,) = score(model_set, [work], policy)
         state = outcome.state
-        window = [*window, *points][-model_set.window_length :] if model_set.window > 1 else []
+        kept = model_set.window_length
+        window = [*window, *points][-kept:] if kept else []
         for i, result in enumerate(outcome.results, start):
             run.score[i] = result["final_score"]
             run.rank[i] = -result["log10_p"]

@@ -136,7 +136,8 @@ class Activity:
             "timestamp": self.timestamp.isoformat(),
             "features": [
                 {"feature": one.get("feature"), "share": one.get("share"),
-                 "actual": one.get("value"), "expected": one.get("expected")}
+                 "actual": one.get("value"), "expected": one.get("expected"),
+                 **({"per": one["per"]} if one.get("per") else {})}
                 for one in explanation.get("features", ())[:TOP_FEATURES]
             ],
             "votes": explanation.get("votes", {}),

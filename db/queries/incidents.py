@@ -185,7 +185,7 @@ _READINGS = text(f"""
     SELECT id, timestamp, final_score, p, threshold, is_anomaly, criticality, features, event_id,
         (SELECT jsonb_object_agg(one ->> 'feature', one -> 'expected')
          FROM jsonb_array_elements(metadata -> 'explanation' -> 'features') AS one
-         WHERE one ->> 'feature' IS NOT NULL) AS expected
+         WHERE one ->> 'feature' IS NOT NULL AND one ->> 'per' IS NULL) AS expected
     FROM anomaly_detections
     WHERE stream_id = stream_key(:asset_id, :sensor_id, NULL) AND asset_id = :asset_id
       AND sensor_id IS NOT DISTINCT FROM :sensor_id AND feature IS NOT DISTINCT FROM :feature

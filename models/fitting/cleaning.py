@@ -67,6 +67,7 @@ def clean(
     Parameters
     ----------
     streams : list of (n_i, d)
+        NaN is a value that is not known.
     timestamps : list of (n_i,), or None
         Of their readings, where they are known.
     names : (d,)
@@ -92,7 +93,7 @@ def clean(
     parts, filled = impute(np.split(values, edges), imputed(len(usable)))
     bad = (mask[:, usable] & ~lacking).any(axis=1) | np.isnan(np.concatenate(parts)).any(axis=1)
     keep = np.split(~bad, edges)
-    notes = _said(pooled, mask, names, int(bad.sum()), filled)
+    notes = _said(pooled, mask, names, int((bad & ~np.isnan(pooled).any(axis=1)).sum()), filled)
     unusable = [name for j, name in enumerate(names) if j not in usable]
     notes += [f"{name}: mostly no measurement, not used" for name in unusable]
     left = [(i, part[k]) for i, (part, k) in enumerate(zip(parts, keep, strict=True)) if k.any()]
@@ -144,7 +145,7 @@ def _nulls(
     out = {}
     for j in usable if often else ():
         measured = pooled[~np.isin(pooled[:, j], list(often)), j]
-        low, high = measured.min(), measured.max()
+        low, high = np.nanmin(measured), np.nanmax(measured)
         found = tuple(sorted(code for code in often if code < low or code > high))
         if found:
             out[names[j]] = found

@@ -34,6 +34,7 @@ from models.fitting.calibrate import (
 )
 from models.fitting.cleaning import clean
 from models.fitting.condition_fit import find_conditions, restate
+from models.fitting.counter_rates import among, with_rates
 from models.fitting.cross_validation import (
     FEWEST_STREAMS,
     FoldResult,
@@ -48,6 +49,7 @@ from models.fitting.plan import FitPlan
 from models.fitting.scaling import check_training
 from models.fitting.trimming import without_faulty
 from models.scoring.calibration import Calibration, subset_key
+from models.scoring.counters import Counters
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
 
@@ -116,10 +118,12 @@ def fit_model_set(
     """
     began = time.perf_counter()
     options = options or FitOptions()
-    clean_data = clean(
+    rated = with_rates(
         check_training(values, feature_names, _LEAST_ROWS), timestamps, feature_names,
-        options.imputed,
+        options.counters,
     )  # fmt: skip
+    clean_data = clean(rated.streams, timestamps, rated.names, options.imputed)
+    clean_data = among(clean_data, rated)
     check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
     told = find_conditions(clean_data.streams, clean_data.names, options.condition, options.seed)
     clean_data.notes += told.notes
@@ -130,13 +134,14 @@ def fit_model_set(
     plan = FitPlan(streams, clean_data.timestamps, clean_data.names, options, clean_data,
                    told.conditions, told.least(received))  # fmt: skip
     if not plan.scales.kept:
-        return _of_standing(plan, streams, began)
+        return _of_standing(plan, streams, began, rated.counters)
     folds = plan.folds()
     options = plan.options  # without what the data are too short for
     apart = [] if plan.fleet else stream_folds(plan.lengths)
     short = _without_window(plan)
     jobs = [(plan, held) for held in folds] + [(short, held) for held in apart]
     (pre, detectors), found = _side_by_side(plan, jobs, progress, threads)
+    pre = replace(pre, counters=rated.counters)
     magnitudes = out_of_fold(plan.varied, found[: len(folds)])
     magnitudes.moved = plan.moved(streams)
     calibrations = calibrate(options.models, magnitudes, plan.adaptation, plan.slow, plan.swiftness)
@@ -176,7 +181,7 @@ def fit_model_set(
             report.notes.append(_PROMISED)
         bursts = fit_bursts(samples, plan.adaptation, plan.interval, streams_per_asset)
     pooled = np.concatenate(received)
-    columns = {n: pooled[:, j] for j, n in enumerate(plan.names)}
+    columns = _comparable(plan, pooled, rated.counters)
     columns |= score_columns(scores(cal, magnitudes, plan.adaptation))
     profile = make_profile(columns)
     report.seconds = round(time.perf_counter() - began, 3)
@@ -232,14 +237,22 @@ def _report(plan: FitPlan, streams: list[Floats]) -> FitReport:
     )  # fmt: skip
 
 
-def _of_standing(plan: FitPlan, streams: list[Floats], began: float) -> tuple[ModelSet, FitReport]:
+def _comparable(plan: FitPlan, pooled: Floats, counters: Counters | None) -> dict[str, Floats]:
+    """Return the columns (n,) to compare recent readings with: a counter is never as it was."""
+    counted = counters.names if counters else ()
+    return {n: pooled[:, j] for j, n in enumerate(plan.names) if n not in counted}
+
+
+def _of_standing(
+    plan: FitPlan, streams: list[Floats], began: float, counters: Counters | None
+) -> tuple[ModelSet, FitReport]:
     """Return a model set without detectors: all that can be judged is whether a feature moves."""
     report = _report(plan, streams)
     report.notes.append("no feature ever varied: no detector is fitted, movement is what is seen")
     report.seconds = round(time.perf_counter() - began, 3)
     pooled = np.concatenate(streams)
-    profile = make_profile({n: pooled[:, j] for j, n in enumerate(plan.names)})
-    pre = plan.preprocess(list(enumerate(plan.varied)))
+    profile = make_profile(_comparable(plan, pooled, counters))
+    pre = replace(plan.preprocess(list(enumerate(plan.varied))), counters=counters)
     model_set = ModelSet(
         pre, {}, {}, plan.adaptation, plan.options.to_dict(),
         datetime.now(UTC).isoformat(timespec="seconds"), asdict(report), profile,

@@ -41,6 +41,8 @@ class FitOptions:
         decided on the data (:mod:`models.fitting.tolerance`).
     condition : features whose values indicate operating conditions, each with its own normal;
         "auto": found on the data (:mod:`models.fitting.condition_fit`), "none": one normal for all.
+    counters : "auto": features that only rise are used as their rate per hour
+        (:mod:`models.fitting.counter_rates`); "none": as any other.
     decorrelate : whether features that follow one another are decorrelated.
     adaptation : "auto", or the step of the adaptive tail; 0: none.
     missing : readings that lack features: "refuse", "impute" (from those that are there, at most
@@ -62,6 +64,7 @@ class FitOptions:
     baseline: str | int = "auto"
     horizon: str | int = "auto"
     condition: str | Sequence[str] = "auto"
+    counters: str = "auto"
     decorrelate: bool = True
     adaptation: str | float = "auto"
     missing: str = "auto"
@@ -78,6 +81,8 @@ class FitOptions:
             raise TrainingError(f"models: {sorted(unknown)} not among {list(MODEL_NAMES)}")
         if self.drift not in ("auto", "normal", "fault"):
             raise TrainingError(f"drift: {self.drift!r} is not auto, normal or fault")
+        if self.counters not in ("auto", "none"):
+            raise TrainingError(f"counters: {self.counters!r} is not auto or none")
         if self.missing not in ("auto", "refuse", "impute"):
             raise TrainingError(f"missing: {self.missing!r} is not auto, refuse or impute")
         if self.horizon != "auto" and not (isinstance(self.horizon, int) and self.horizon >= 0):

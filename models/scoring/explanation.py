@@ -88,10 +88,18 @@ class Explainer:
         rest = 1.0 - np.sum(listed, axis=1)
         columns = (listed, sorted_by_share(received), sorted_by_share(_short(normal)),
                    sorted_by_share(_short(received - normal)))  # fmt: skip
+        counted = pre.counters.names if pre.counters else ()
         for at, metadata in enumerate(told):
             explanation = metadata["explanation"]
             explanation["features"] = [
-                {"feature": pre.names[j], "share": s, "value": v, "expected": e, "deviation": d}
+                {
+                    "feature": pre.names[j],
+                    "share": s,
+                    "value": v,
+                    "expected": e,
+                    "deviation": d,
+                    **({"per": "hour"} if pre.names[j] in counted else {}),
+                }
                 for j, s, v, e, d in zip(
                     order[at].tolist(), *(column[at] for column in columns), strict=True
                 )

@@ -49,8 +49,8 @@ class ModelSet:
 
     @property
     def window_length(self) -> int:
-        """How many past readings the caller should keep."""
-        return self.window - 1
+        """How many past readings the caller should keep; counters go on from one more."""
+        return self.window - 1 + (self.preprocessing.counters is not None)
 
     @property
     def median(self) -> float:

@@ -18,7 +18,7 @@ still mean features (Kessy, Lewin, Strimmer: Optimal whitening, Am. Stat. 2018).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Final
@@ -30,6 +30,7 @@ from errors import MissingFeatures
 from models.detectors.base import Array
 from models.scoring.conditional_mean import expected
 from models.scoring.conditions import Conditions
+from models.scoring.counters import Counters
 from models.scoring.garbage import Garbage
 from models.scoring.standing import Standing
 
@@ -63,6 +64,7 @@ class Preprocessing:
     standing : what to make of it when one of ``ignored`` moves; None: nothing.
     garbage : values of ``names`` that no sensor measured; None: all are taken as measured.
     nulls : feature -> the codes that stood for "not measured" in training: as good as missing.
+    counters : features that only rise, used as their rate; all else here is about that. None: none.
     conditions : operating conditions of ``names``; all else here is about readings as they would
         read in the usual one. None: there is one normal.
     """
@@ -83,6 +85,7 @@ class Preprocessing:
     garbage: Garbage | None = None
     nulls: Mapping[str, tuple[float, ...]] | None = None
     conditions: Conditions | None = None
+    counters: Counters | None = None
     known: frozenset[str] = field(init=False, repr=False)
     _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)
 
@@ -111,12 +114,21 @@ class Preprocessing:
         out = np.clip(out, -FURTHEST, FURTHEST)
         return out if self.mix is None else out @ self.mix
 
-    def row(self, features: Mapping[str, float]) -> tuple[list[float], list[str]]:
+    def row(
+        self, features: Mapping[str, float], excused: Collection[str] = ()
+    ) -> tuple[list[float], list[str]]:
         """Return one reading's values in order, and the names of those imputed.
 
         Imputed is what the features that are there lead to expect of those that are not, the
         median where they say nothing: constants of the bundle, so that a window read back from
         stored readings is the same. A median among readings of full load would be an anomaly.
+
+        Parameters
+        ----------
+        features
+            Those that are there.
+        excused
+            Features that may be absent whatever the policy: rates of counters that were sent.
 
         Raises
         ------
@@ -124,11 +136,12 @@ class Preprocessing:
             Naming the features, when the policy does not allow for them.
         """
         absent = [name for name in self.names if name not in features]
-        if absent and (self.missing != "impute" or len(absent) > self.max_imputed):
-            shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        lacking = [name for name in absent if name not in excused]
+        if lacking and (self.missing != "impute" or len(lacking) > self.max_imputed):
+            shown = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
             raise MissingFeatures(
-                f"features: {len(absent)} of {len(self.names)} missing: {shown}",
-                field=f"features.{absent[0]}",
+                f"features: {len(lacking)} of {len(self.names)} missing: {shown}",
+                field=f"features.{lacking[0]}",
             )
         if not absent:
             return [features[name] for name in self.names], absent
@@ -185,6 +198,7 @@ class Preprocessing:
             "garbage": None if self.garbage is None else self.garbage.to_dict(),
             "nulls": {name: list(codes) for name, codes in (self.nulls or {}).items()},
             "conditions": None if self.conditions is None else self.conditions.to_dict(),
+            "counters": None if self.counters is None else self.counters.to_dict(),
         }
 
     @classmethod
@@ -194,6 +208,7 @@ class Preprocessing:
         limits = data.get("limits") or {}
         standing, garbage = data.get("standing"), data.get("garbage")
         nulls, conditions = data.get("nulls") or {}, data.get("conditions")
+        counters = data.get("counters")
         return cls(
             names=tuple(data["names"]),
             ignored=tuple(data.get("ignored") or ()),
@@ -211,4 +226,5 @@ class Preprocessing:
             garbage=None if garbage is None else Garbage.from_dict(garbage),
             nulls={name: tuple(codes) for name, codes in nulls.items()},
             conditions=None if conditions is None else Conditions.from_dict(conditions),
+            counters=None if counters is None else Counters.from_dict(counters),
         )

@@ -225,7 +225,8 @@ def prepare(
     group
         Names the model set in errors.
     """
-    past = [] if state.window_ends else _past(pre, work.window)
+    window = () if state.window_ends else work.window
+    past = _past(pre, window)
     given = work.criticality
     each = [given] * len(work.readings) if isinstance(given, str) else given
     readings = list(map(PreparedReading, work.readings, each))
@@ -236,22 +237,23 @@ def prepare(
     usable = [r for r in readings if r.error is None]
     if pre.garbage is not None:
         _mark_garbage(pre, usable, received[len(past) :])
-    raw = received if pre.conditions is None else _restated(pre.conditions, usable, received)
-    if work.state is None:
-        _learn_past(pre, state, raw[: len(past)])
-    track = WindowIndex(len(past), width)
-    at = len(past)
     arrived = work.arrived or (None,) * len(readings)
     suppressor = Suppressor(
         work.maintenance, work.off_conditions, (work.asset_id, work.sensor_id), group
     )
+    steps = []
     for reading, when in zip(readings, arrived, strict=True):
-        if reading.error is not None:
-            continue
-        step = _step(state, reading, (gap_s, gap_factor), when, work.now)
-        _suppress(suppressor, state, reading, late=step is Step.LATE)
+        if reading.error is None:
+            steps.append(_step(state, reading, (gap_s, gap_factor), when, work.now))
+            _suppress(suppressor, state, reading, late=steps[-1] is Step.LATE)
+    if pre.counters is not None:
+        _count(pre, usable, steps, received[len(past) :], window[-1] if window else None)
+    raw = received if pre.conditions is None else _restated(pre.conditions, usable, received)
+    if work.state is None:
+        _learn_past(pre, state, raw[: len(past)])
+    track = WindowIndex(len(past), width)
+    for at, (reading, step) in enumerate(zip(usable, steps, strict=True), len(past)):
         _place(pre, state, reading, track, at, raw[at], step)
-        at += 1
     return _assemble(pre, work, readings, (raw, received), len(past), track, state)
 
 
@@ -292,6 +294,8 @@ def _step(
     if time is None:
         raise InputError("timestamp: a reading needs one", code="bad_timestamp", field="timestamp")
     step = state.clock.take(time, gap[0], arrived, now, gap[1])
+    if step is Step.LATE and state.clock.last is not None:
+        reading.behind_s = (state.clock.last - time).total_seconds()
     if step is Step.SET_BACK:
         reading.restarted = CLOCK_AHEAD
         for event in state.events.values():
@@ -324,6 +328,40 @@ def _mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: 
             readings[row].outside.append(name)
 
 
+def _count(
+    pre: Preprocessing,
+    readings: Sequence[PreparedReading],
+    steps: Sequence[Step],
+    received: Floats,
+    before: Reading | None,
+) -> None:
+    """Read the counters of readings, rows (n, d) of ``received``, by their rates.
+
+    Each rises from the newest reading of the window then, ``before`` at first.
+    """
+    for reading, step, row in zip(readings, steps, received, strict=True):
+        follows = before if step is Step.NEXT and not reading.resumed else None
+        features, excused = _rates(pre, reading.point, follows)
+        row[:], reading.imputed = pre.row(features, excused)
+        if pre.standing is not None:
+            reading.moved = pre.standing.moved(features)
+        if not (step is Step.LATE or reading.suppressed is not None or reading.outside):
+            before = reading.point
+
+
+def _rates(
+    pre: Preprocessing, point: Reading, before: Reading | None
+) -> tuple[dict[str, float], Collection[str]]:
+    """Return a reading's features with the counters' rates, and the counters that it has."""
+    assert pre.counters is not None  # noqa: S101
+    now = pre.measured(point.features)
+    last = {} if before is None else pre.measured(before.features)
+    passed = pre.interval or 0.0  # as in a window sent without times
+    if before is not None and before.timestamp is not None and point.timestamp is not None:
+        passed = (point.timestamp - before.timestamp).total_seconds()
+    return pre.counters.read(now, last, passed), now.keys() & pre.counters.names
+
+
 def _place(
     pre: Preprocessing,
     state: StreamState,
@@ -337,8 +375,6 @@ def _place(
     reading.warm = pre.baseline > 0 and not state.settled
     if step is Step.LATE:
         reading.mark, reading.late = LEFT_OUT, True
-        if state.clock.last is not None and reading.point.timestamp is not None:
-            reading.behind_s = (state.clock.last - reading.point.timestamp).total_seconds()
         return
     if reading.suppressed is not None:
         reading.mark, reading.gap = LEFT_OUT, step is not Step.NEXT
@@ -384,11 +420,18 @@ def _assemble(
 
 def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]]:
     """Return the window's rows; a reading that cannot be used cuts off all before it."""
+    rows: list[Sequence[float]] = []
+    if pre.counters is not None:
+        for before, point in zip((None, *window), window, strict=False):
+            try:
+                rows.append(pre.row(*_rates(pre, point, before if rows else None))[0])
+            except InputError:
+                rows.clear()
+        return rows
     try:
         return pre.picks(point.features for point in window)
     except KeyError:
         pass
-    rows: list[Sequence[float]] = []
     for point in window:
         try:
             rows.append(pre.row(point.features)[0])

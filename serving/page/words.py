@@ -69,11 +69,12 @@ def what_is_wrong(incident: Mapping[str, Any]) -> str:
     features = [one for one in incident["peak"].get("features", ()) if one.get("feature")]
     said = []
     for one in features[:NAMED]:
+        name = one["feature"] + (f" per {one['per']}" if one.get("per") else "")
         if one.get("expected") is None:
-            said.append(f"{one['feature']} {figure(one.get('actual'))}")
+            said.append(f"{name} {figure(one.get('actual'))}")
         else:
             actual, expected = pair(one.get("actual"), one["expected"])
-            said.append(f"{one['feature']} {actual}, expected {expected}")
+            said.append(f"{name} {actual}, expected {expected}")
     text = "; ".join(said)
     if incident["kind"] == "sensor_fault":
         return f"outside the physical limits: {text}" if text else "outside the physical limits"

@@ -112,6 +112,11 @@ PARAMETERS: tuple[Parameter, ...] = (
         " normal; auto: found on the data; none: one normal for all (auto)",
     ),
     Parameter(
+        "counters", None, "counters", str,
+        "auto: features that only rise, as hours of operation, are used as their rate per hour;"
+        " none: as any other (auto)",
+    ),
+    Parameter(
         "watch-still", None, "watch_still", int,
         "1: it is rare when a feature moves that stood still in training; 0: not watched (1)",
     ),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.fitting.condition_fit import MOST_RANGES, ranges
+from models.fitting.counter_rates import counts_up
 from models.scoring.garbage import row_ranges
 
 Floats = NDArray[np.float64]
@@ -33,8 +34,6 @@ _STUCK_TIMES: Final = 10
 _SPIKE: Final = 15.0
 _GAP: Final = 20.0
 _RARE: Final = 0.02
-#: Share of steps that do not go down, for a counter.
-_RISES: Final = 0.995
 _BLOCKS: Final = 24
 
 
@@ -51,15 +50,6 @@ class Finding:
 def worst(grades: Sequence[str]) -> str:
     """Return the worst of some grades; High where there are none."""
     return max(grades, key=_ORDER.index, default=HIGH)
-
-
-def counts_up(x: Floats) -> bool:
-    """Return whether readings are a counter's: they only rise, but for a rare restart."""
-    known = x[~np.isnan(x)]
-    if len(known) < _MIN_READINGS:
-        return False
-    steps = np.diff(known)
-    return bool((steps >= 0).mean() >= _RISES and (steps > 0).mean() >= 0.05 and steps.any())
 
 
 def of_sensor(x: Floats, garbage: NDArray[np.bool_], rows: Rows) -> list[Finding]:
@@ -171,8 +161,8 @@ def _counter(values: Floats) -> Finding:
     if np.unique(steps).tolist() == [1.0]:
         return Finding(LOW, "row_number", "counts the rows: it says nothing of the machine")
     rate = float(np.median(steps))
-    text = f"a counter, that only rises (by {rate:.3g} a reading): not used for detection"
-    return Finding(LOW, "counter", text)
+    text = f"a counter, that only rises (by {rate:.3g} a reading): its rate per hour is used"
+    return Finding(MEDIUM, "counter", text)
 
 
 def _quantised(values: Floats) -> list[Finding]:

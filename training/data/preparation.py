@@ -20,8 +20,8 @@ import numpy as np
 
 from datasets import Stream
 from errors import TrainingError
+from models.fitting.counter_rates import without_holes
 from models.fitting.imputation import impute
-from training.data.checks import counts_up
 
 #: a fit needs as many readings at least
 MIN_ROWS = 60
@@ -101,7 +101,6 @@ def prepare(
         Too few readings, or missing values under ``missing="refuse"``; named.
     """
     kept, names, notes = without_missing(streams, feature_names, missing, what, imputed)
-    kept, names = _without_counters(kept, names, notes, what)
     rows = sum(len(s.timestamps) for s in kept)
     if rows < MIN_ROWS:
         raise TrainingError(f"{what}: {rows} readings are too few, at least {MIN_ROWS} needed")
@@ -149,68 +148,24 @@ def impute_first(
     max_gap : features that a reading may lack.
     what : names the data in the note.
     """
-    first, filled = impute([s.values[:k] for s, k in zip(streams, cut, strict=True)], max_gap)
+    parts = [s.take(slice(k)) for s, k in zip(streams, cut, strict=True)]
+    values = without_holes([part.values for part in parts], [part.timestamps for part in parts])
+    values, _ = impute(values, max_gap)
+    filled = sum(
+        int((np.isnan(part.values).any(axis=1) & ~np.isnan(full).any(axis=1)).sum())
+        for part, full in zip(parts, values, strict=True)
+    )
     if not filled:
         return list(streams), []
-    out = []
-    for stream, part, k in zip(streams, first, cut, strict=True):
-        values = stream.values.copy()
-        values[:k] = part
-        out.append(replace(stream, values=values))
+    out = [
+        replace(stream, values=np.concatenate([full, stream.values[len(full) :]]))
+        for stream, full in zip(streams, values, strict=True)
+    ]
     note = (
         f"{what}: {filled} training readings lack a few values, which are filled with what the"
         " others lead to expect (--impute)"
     )
     return out, [note]
-
-
-def counters(parts: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
-    """Return the features that only rise in every stream (n, d) that is long enough to judge.
-
-    Hours of operation or energy used are larger tomorrow than ever in training: an alarm for good.
-    """
-    out = []
-    for column, name in enumerate(names):
-        long_enough = [
-            part[:, column] for part in parts if (~np.isnan(part[:, column])).sum() >= MIN_ROWS
-        ]
-        if long_enough and all(counts_up(x) for x in long_enough):
-            out.append(name)
-    return out
-
-
-def note_on_counters(gone: Sequence[str], names: Sequence[str], what: str) -> str:
-    """Return the note on features left out since they only rise.
-
-    Parameters
-    ----------
-    gone
-        The features that only rise.
-    names
-        All features.
-    what
-        Names the data in the note.
-
-    Raises
-    ------
-    TrainingError
-        No other is left.
-    """
-    if len(gone) == len(names):
-        raise TrainingError(f"{what}: every feature only rises, as counters do: no other is left")
-    verb = "is a counter that only rises" if len(gone) == 1 else "are counters that only rise"
-    return f"{what}: {', '.join(gone)} {verb}: not used for detection"
-
-
-def _without_counters(
-    streams: list[Stream], names: list[str], notes: list[str], what: str
-) -> tuple[list[Stream], list[str]]:
-    gone = counters([s.values for s in streams], names)
-    if not gone:
-        return streams, names
-    notes.append(note_on_counters(gone, names, what))
-    use = [j for j, name in enumerate(names) if name not in gone]
-    return [replace(s, values=s.values[:, use]) for s in streams], [names[j] for j in use]
 
 
 def without_missing(

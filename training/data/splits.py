@@ -15,9 +15,7 @@ from training.data.preparation import (
     MAX_MISSING,
     MIN_ROWS,
     Prepared,
-    counters,
     impute_first,
-    note_on_counters,
 )  # fmt: skip
 
 #: ISO 8601's short form of a day from 1970 on; twenty million rows of an asset are no cut
@@ -97,10 +95,6 @@ def prepared(
     if len(use) < len(names):
         gone = [names[j] for j in range(len(names)) if j not in use]
         notes.append(f"{what}: {', '.join(gone)}: mostly missing before the cut, not used")
-    rising = counters([part[:, use] for part in parts], [names[j] for j in use])
-    if rising:
-        notes.append(note_on_counters(rising, [names[j] for j in use], what))
-        use = [j for j in use if names[j] not in rising]
     out, cuts = [], []
     for stream, k in zip(streams, cut, strict=True):
         values = stream.values[:, use]

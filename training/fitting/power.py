@@ -16,7 +16,7 @@ budgets have seen it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from models.fitting.condition_fit import restate
 from models.fitting.injection import Fault, inject
 from models.fitting.scaling import robust_spread
 from models.scoring.conditions import Conditions
+from models.scoring.counters import Counters
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
@@ -307,21 +308,21 @@ class _Experiment:
         self.budgets = np.array(list(held.policy.budgets.values()))
         self.policy = _Silent(**{f.name: getattr(held.policy, f.name) for f in fields(held.policy)})
         self.signs = self.rng.choice((-1, 1), len(points)).tolist()
-        self.times, self.before, self.calm, self.donors = [], [], [], []
+        self.parts, self.before, self.calm, self.donors = [], [], [], []
         self.deviation: dict[int, Floats] = {}
+        rated: dict[int, Stream] = {}
         for point in points:
-            stream, past = held.streams[point.stream], held.skip[point.stream]
-            part = stream.take(slice(point.at, point.at + SEEN))
-            self.calm.append(part.values)
-            self.times.append([r.timestamp for r in readings_of(part, held.names)])
-            start = point.at - past
-            self.before.append(scored[point.stream].p[start : start + SEEN])
+            i, stream = point.stream, held.streams[point.stream]
+            if i not in rated:
+                pre = held.model_set_of(stream).preprocessing
+                rated[i] = _rated(stream, held.names, pre.counters)
+                self.deviation[i] = within(rated[i], held.names, pre.conditions)
+            self.parts.append(stream.take(slice(max(point.at - 1, 0), point.at + SEEN)))
+            self.calm.append(rated[i].values[point.at : point.at + SEEN])
+            start = point.at - held.skip[i]
+            self.before.append(scored[i].p[start : start + SEEN])
             other = self._elsewhere(len(stream.values), point.at)
-            self.donors.append(stream.values[other : other + SEEN])
-            if point.stream not in self.deviation:
-                self.deviation[point.stream] = within(
-                    stream, held.names, held.model_set_of(stream).preprocessing.conditions
-                )
+            self.donors.append(rated[i].values[other : other + SEEN])
 
     def _elsewhere(self, n: int, at: int) -> int:
         """Draw another index of the stream, as far away as its length allows."""
@@ -358,13 +359,19 @@ class _Experiment:
         else:
             fault = Fault(kind, 0, SEEN, (j,), size, (self.signs[k],))
             values = inject(values, fault, self.deviation[point.stream], self.rng)
-        readings = [
-            Reading(time, {n: v for n, v in zip(self.held.names, row, strict=True) if v == v})
-            for time, row in zip(self.times[k], values.tolist(), strict=True)
-        ]
+        readings = list(readings_of(self._as_sent(k, values), self.held.names))
         seen = np.zeros(len(self.budgets), bool)
         return _Run((j, trial_name(trial)), point, readings, self.before[k], point.state,
                     point.window, seen)  # fmt: skip
+
+    def _as_sent(self, k: int, values: Floats) -> Stream:
+        """Return readings as a stream sends them: its counters go on from where they stood."""
+        part = self.parts[k]
+        counters = self.held.model_set_of(part).preprocessing.counters
+        after = part.take(slice(len(part.values) - SEEN, None))
+        if counters is not None and len(part.values) > SEEN:
+            values = counters.counted(values, part.timestamps, self.held.names, part.values[0])
+        return replace(after, values=values)
 
     def _advance(self, runs: Sequence[_Run], first: int, last: int) -> None:
         """Score readings ``first`` to ``last - 1`` of each fault, and note who has seen it."""
@@ -389,6 +396,12 @@ class _Experiment:
         stream = self.held.streams[run.point.stream]
         return StreamWork(stream.asset_id, stream.sensor_id, None, "medium", run.state,
                           run.window, run.readings[first:last])  # fmt: skip
+
+
+def _rated(stream: Stream, names: Sequence[str], counters: Counters | None) -> Stream:
+    if counters is None:
+        return stream
+    return replace(stream, values=counters.rates(stream.values, stream.timestamps, names))
 
 
 def within(stream: Stream, names: Sequence[str], conditions: Conditions | None = None) -> Floats:

@@ -77,7 +77,8 @@ def plants() -> list[tuple[list[Stream], list[str], int]]:
     )
     times = pumps.timestamps.astype("datetime64[us]")
     named = zip(pumps.asset_ids, pumps.values, strict=True)
-    found = [([Stream(a, "S1", times, v) for a, v in named], pumps.feature_names, 120)]
+    members = [Stream(a, "S1", times, _with_counter(v)) for a, v in named]
+    found = [(members, [*pumps.feature_names, "energy"], 120)]
     if not SHARED.is_dir():
         if in_ci():
             pytest.fail(f"SKAB and C-MAPSS are missing: {SHARED}")
@@ -88,6 +89,12 @@ def plants() -> list[tuple[list[Stream], list[str], int]]:
         streams = [Stream(f"{prefix}_{s.name}", None, s.timestamps, s.values) for s in series]
         found.append((streams, series[0].features, fitted))
     return found
+
+
+def _with_counter(values: np.ndarray) -> np.ndarray:
+    """Readings (n, d) and a counter that is set back once, (n, d + 1)."""
+    energy = np.cumsum(np.abs(values[:, 0]) * np.linspace(0.9, 1.1, 7)[np.arange(len(values)) % 7])
+    return np.column_stack([values, np.where(np.arange(len(values)) < 200, energy, energy - 50)])
 
 
 @pytest.fixture(scope="module")

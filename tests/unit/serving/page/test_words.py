@@ -37,6 +37,8 @@ def test_what_is_wrong_names_two_features_with_what_was_expected() -> None:
     rest = [{"feature": name, "actual": 1, "expected": 2} for name in "xyz"]
     assert what_is_wrong(incident([one])) == "vibration_rms 2.3, expected 1.9"
     assert what_is_wrong(incident([one, *rest])).count(";") == 1
+    counted = {"feature": "energy", "actual": 0.0, "expected": 51.2, "per": "hour"}
+    assert what_is_wrong(incident([counted])) == "energy per hour 0, expected 51"
     assert what_is_wrong(incident([])) == "score 0.83, no feature stands out"
     unknown = {"feature": "x", "actual": 3.0, "expected": None}
     assert what_is_wrong(incident([unknown])) == "x 3"

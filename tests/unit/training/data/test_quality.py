@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 
 from datasets import Stream
-from errors import TrainingError
 from training import inspect
 from training.data.preparation import prepare
 from training.data.quality import Quality, assess
@@ -78,7 +77,7 @@ def test_ordinary_data_are_high_and_nothing_is_found(seed: int) -> None:
         (changed(put([9], 65535)), "Medium", "garbage", "10"),
         (changed(put(slice(0, 300), np.nan)), "Medium", "missing", "1-300"),
         (changed(put(slice(0, 1500), np.nan)), "Low", "missing", "1-1500"),
-        (12_000 + np.arange(N) / 60 + 0.001, "Low", "counter", ""),
+        (12_000 + np.arange(N) / 60 + 0.001, "Medium", "counter", ""),
         (np.arange(N) + 5.0, "Low", "row_number", ""),
         (np.round(daily() / 6), "Medium", "quantised", ""),
         ((np.arange(N) // 40 % 2).astype(float), "High", "two_levels", ""),
@@ -152,15 +151,17 @@ def test_many_findings_are_bounded_on_the_console() -> None:
     assert "and 40 more findings" in console.export_text()
 
 
-def test_counters_are_not_trained_on() -> None:
-    made = data(daily(), 100 + np.arange(N) / 60)
-    found = prepare(made.streams, made.feature_names)
-    assert found.feature_names == ["f0"]
-    assert "f1 is a counter that only rises: not used for detection" in found.notes[0]
-    found = prepared(made.streams, [2000], made.feature_names, "P1")
-    assert found.feature_names == ["f0"]
-    with pytest.raises(TrainingError, match="every feature only rises"):
-        prepare(data(np.arange(N) / 7).streams, ["f0"])
+def test_holes_of_counters_are_filled_between_their_readings() -> None:
+    hours = 100 + np.arange(N) / 60
+    counted = hours.copy()
+    counted[500:520] = np.nan
+    made = data(daily(), counted)
+    found = prepare(made.streams, made.feature_names, imputed=lambda width: 1)
+    assert found.feature_names == ["f0", "f1"]
+    assert found.streams[0].values[:2000, 1] == pytest.approx(hours[:2000])
+    assert "20 training readings lack a few values" in found.notes[0]
+    found = prepared(made.streams, [2000], made.feature_names, "P1", lambda width: 1)
+    assert found.streams[0].values[:2000, 1] == pytest.approx(hours[:2000])
 
 
 def write(path: Path, low: bool) -> None:

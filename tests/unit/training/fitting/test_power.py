@@ -145,3 +145,18 @@ def test_the_deviation_is_robust_and_the_streams_own() -> None:
     sd = within(stream, NAMES)
     assert sd[:2] == pytest.approx([1.0, 1.0], rel=0.1)
     assert sd[2] > 0
+
+
+def test_faults_of_a_counter_are_in_its_rate() -> None:
+    rng = np.random.default_rng(6)
+    times = np.datetime64("2026-01-01", "us") + np.arange(900) * np.timedelta64(1, "m")
+    values = rng.normal(size=(900, 2))
+    values[:, 1] = np.cumsum(50.0 + values[:, 1])
+    stream = Stream("A", None, times, values)
+    names = ["near", "energy"]
+    counted = fit_model_set([values[:CUT]], [times[:CUT]], names, TINIEST)[0]
+    held = HeldOut(lambda _: counted, names, [stream], [CUT], POLICY)
+    found = measure_power(held, *score_with_points(held))
+    assert found is not None
+    assert found.share("energy", WATCH) >= 0.9
+    assert found.share("energy", ("step", 3.0)) > found.share("energy", ("stuck", 0.0))

@@ -1,0 +1,202 @@
+"""Find the counters of training data; their rates (:mod:`models.scoring.counters`) are used.
+
+A feature is a counter where it only rises, but for a rare restart, in every stream that is long
+enough to tell. A rate that is not known is a missing value: of the first reading of a stream, after
+a gap, where a counter fell. Without times there are no rates, and a counter is not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import TrainingError
+from models.fitting.cleaning import Cleaned
+from models.fitting.plan import median_interval
+from models.scoring.counters import Counters, Times, rate_per_hour
+from models.scoring.garbage import learn_garbage
+from models.scoring.policy import ScoringPolicy
+
+Floats = NDArray[np.float64]
+
+#: Readings from which on a stream tells whether a feature is a counter.
+LEAST: Final = 60
+#: Share of steps that do not go down, for a counter, and how often it rises at least.
+_RISES: Final = 0.995
+_OFTEN: Final = 20
+#: Share of the readings up to which a rate may be unknown.
+_UNKNOWN: Final = 0.5
+#: Share of steps that go down up to which garbage may be to blame.
+_PERHAPS: Final = 0.25
+
+
+@dataclass(slots=True)
+class Rated:
+    """Training data with the rates of counters.
+
+    Parameters
+    ----------
+    streams : list of (n_i, d), of the features that can be used; NaN is a rate not known.
+    names : d features used; ``unusable`` counters that are not.
+    counters : None where there are none.
+    nulls : counter -> codes that stand for "not measured".
+    notes : what was found.
+    """
+
+    streams: list[Floats]
+    names: list[str]
+    unusable: list[str] = field(default_factory=list)
+    counters: Counters | None = None
+    nulls: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def counts_up(x: Floats) -> bool:
+    """Return whether readings are a counter's: they only rise, but for a rare restart.
+
+    Twenty times at least, and ten times as often as they fall: chance does not do that.
+    """
+    known = x[~np.isnan(x)]
+    if len(known) < LEAST:
+        return False
+    steps = np.diff(known)
+    up, down = int((steps > 0).sum()), int((steps < 0).sum())
+    return up >= _OFTEN and up >= 10 * down and down <= (1.0 - _RISES) * len(steps)
+
+
+def counters_among(streams: Sequence[Floats], names: Sequence[str]) -> list[str]:
+    """Return the features that only rise in all streams (n, d) long enough to judge, or rest."""
+    out = []
+    for column, name in enumerate(names):
+        known = [x[~np.isnan(x)] for x in (stream[:, column] for stream in streams)]
+        moving = [x for x in known if len(x) >= LEAST and np.ptp(x) > 0.0]
+        if moving and all(map(counts_up, moving)):
+            out.append(name)
+    return out
+
+
+def without_holes(streams: Sequence[Floats], times: Sequence[Times]) -> list[Floats]:
+    """Fill the holes of counters in streams (n_i, d): they went on between two readings."""
+    holes = [np.isnan(stream).any(axis=0) for stream in streams]
+    lacking = np.flatnonzero(np.any(holes, axis=0)).tolist() if holes else []
+    out = [stream.copy() for stream in streams] if lacking else list(streams)
+    names = [str(column) for column in lacking]
+    for column in map(int, counters_among([s[:, lacking] for s in out], names)):
+        for stream, at in zip(out, times, strict=True):
+            hole = np.isnan(stream[:, column])
+            if not hole.all():
+                x = at.astype("datetime64[us]").astype(np.float64)
+                stream[hole, column] = np.interp(x[hole], x[~hole], stream[~hole, column])
+    return out
+
+
+def with_rates(
+    streams: list[Floats],
+    timestamps: Sequence[Times] | None,
+    names: Sequence[str],
+    asked: str = "auto",
+) -> Rated:
+    """Find the counters and read them by their rates.
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+    timestamps : list of (n_i,), or None
+    names : d features
+    asked : "none": every feature is taken as it is.
+
+    Raises
+    ------
+    TrainingError
+        No feature is left: all are counters, and there are no times.
+    """
+    made = Rated(streams, list(names))
+    found = [] if asked == "none" else _counters(made)
+    interval = None if timestamps is None else median_interval(timestamps)
+    used: dict[str, Floats] = {}
+    unfit: dict[str, str] = {}
+    if timestamps is not None:
+        made.streams = without_holes(made.streams, timestamps)
+    for name in found:
+        column = made.names.index(name)
+        if timestamps is None or interval is None:
+            unfit[name] = "has no rate without times"
+            continue
+        if all((np.diff(stream[:, column]) == 1.0).all() for stream in made.streams):
+            unfit[name] = "counts the rows"
+            continue
+        for stream, times in zip(made.streams, timestamps, strict=True):
+            pause = np.diff(times, prepend=times[:1]) > ScoringPolicy.gap_factor * _span(interval)
+            rates = rate_per_hour(stream[:, column], times)
+            stream[:, column] = np.where(pause, np.nan, rates)
+        used[name] = np.concatenate([stream[:, column] for stream in made.streams])
+        if np.isnan(used[name]).mean() > _UNKNOWN:
+            unfit[name] = "has no known rate at most readings"
+            del used[name]
+    if used:
+        made.counters = Counters.of(list(used), list(used.values()))
+        made.notes.append(
+            f"{', '.join(used)}: a counter, that only rises: its rate per hour is used"
+            " (--counters none: its value)"
+        )
+    return _without(made, unfit)
+
+
+def _span(seconds: float) -> np.timedelta64:
+    return np.timedelta64(int(1e6 * seconds), "us")
+
+
+def _counters(made: Rated) -> list[str]:
+    """Find the counters; what no sensor measured, and looks like falls, becomes holes in them."""
+    pooled = np.concatenate(made.streams)
+    few = [j for j in range(len(made.names)) if (np.diff(pooled[:, j]) < 0).mean() <= _PERHAPS]
+    if not few:
+        return []
+    garbage = learn_garbage(pooled[:, few])
+    parts = [np.where(garbage.mask(s[:, few]), np.nan, s[:, few]) for s in made.streams]
+    found = counters_among(parts, [made.names[j] for j in few])
+    made.streams = [stream.copy() for stream in made.streams] if found else made.streams
+    for at, j in enumerate(few):
+        if made.names[j] not in found:
+            continue
+        for stream, part in zip(made.streams, parts, strict=True):
+            stream[:, j] = part[:, at]
+        if garbage.codes[at]:
+            made.nulls[made.names[j]] = garbage.codes[at]
+    return found
+
+
+def _without(made: Rated, unfit: Mapping[str, str]) -> Rated:
+    """Leave out the counters that have no rate, by name and reason."""
+    use = [j for j, name in enumerate(made.names) if name not in unfit]
+    if not use:
+        name, why = next(iter(unfit.items()))
+        raise TrainingError(f"data: every feature only rises, as a counter does: {name} {why}")
+    notes = [
+        f"{name}: a counter, that only rises and {why}: not used" for name, why in unfit.items()
+    ]
+    return replace(
+        made, streams=[stream[:, use] for stream in made.streams] if unfit else made.streams,
+        names=[made.names[j] for j in use], unusable=list(unfit), notes=[*made.notes, *notes],
+    )  # fmt: skip
+
+
+def among(cleaned: Cleaned, rated: Rated) -> Cleaned:
+    """Return what cleaning found, but nothing of counters: no bounds hold what goes on rising."""
+    counters = rated.counters.names if rated.counters else ()
+    at = [cleaned.names.index(name) for name in counters if name in cleaned.names]
+    low, high = cleaned.garbage.low.copy(), cleaned.garbage.high.copy()
+    low[at], high[at] = -np.inf, np.inf
+    codes = [() if j in at else one for j, one in enumerate(cleaned.garbage.codes)]
+    others = {name: one for name, one in cleaned.nulls.items() if name not in counters}
+    return replace(
+        cleaned,
+        garbage=replace(cleaned.garbage, low=low, high=high, codes=tuple(codes)),
+        nulls={**others, **{name: rated.nulls[name] for name in counters if name in rated.nulls}},
+        unusable=[*rated.unusable, *cleaned.unusable],
+        notes=[*rated.notes, *cleaned.notes],
+    )

@@ -1,0 +1,110 @@
+"""Which features are counters, and what a fit makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from errors import TrainingError
+from models.fitting.counter_rates import Rated, counters_among, counts_up, with_rates, without_holes
+from models.fitting.model_set_fit import FitOptions
+
+N = 600
+MINUTE = np.timedelta64(60, "s")
+TIMES = np.datetime64("2026-01-01", "us") + np.arange(N) * MINUTE
+NOISE = np.random.default_rng(0).normal(50.0, 1.0, N)
+HOURS = 12_000 + np.arange(N) / 60
+
+
+def rated(*columns: np.ndarray, times: np.ndarray | None = TIMES, asked: str = "auto") -> Rated:
+    names = ["noise", "a", "b"][: 1 + len(columns)]
+    given = None if times is None else [times]
+    return with_rates([np.column_stack([NOISE, *columns])], given, names, asked)
+
+
+def test_a_counter_only_rises_and_may_restart() -> None:
+    x = np.arange(500.0)
+    assert counts_up(x)
+    assert counts_up(np.concatenate([x, x]))
+    assert not counts_up(NOISE)
+    assert not counts_up(np.full(500, 1.0))
+
+
+def test_one_that_rises_seldom_is_one_and_a_level_that_shifts_is_not() -> None:
+    assert counts_up(np.floor(np.arange(3000) / 60))
+    assert not counts_up(np.repeat([1.0, 2.0, 3.0, 4.0], 100))
+    assert not counts_up(np.cumsum(np.random.default_rng(1).choice([-1, 0, 1], 3000)))
+
+
+def test_a_machine_that_rests_does_not_decide() -> None:
+    runs, rests = HOURS[:, None], np.full((N, 1), 7.0)
+    assert counters_among([runs, rests, runs[:10]], ["a"]) == ["a"]
+    assert counters_among([rests], ["a"]) == []
+    assert counters_among([runs, NOISE[:, None]], ["a"]) == []
+
+
+def test_its_rate_is_taken_but_where_it_is_not_known() -> None:
+    energy = 5 * HOURS
+    energy[100:] -= 50_000  # set back
+    times = TIMES.copy()
+    times[300:] += 60 * MINUTE  # a gap
+    found = rated(energy, times=times)
+    (stream,) = found.streams
+    assert np.flatnonzero(np.isnan(stream[:, 1])).tolist() == [0, 100, 300]
+    assert np.nanmin(stream[:, 1]) == pytest.approx(5.0)
+    assert found.counters is not None
+    assert found.counters.names == ("a",)
+    assert found.counters.usual[0] == pytest.approx(5.0)
+    assert found.notes == [
+        "a: a counter, that only rises: its rate per hour is used (--counters none: its value)"
+    ]
+    assert np.array_equal(stream[:, 0], NOISE)
+
+
+@pytest.mark.parametrize("code", [-999.0, 65535.0])
+def test_error_codes_do_not_hide_a_counter(code: float) -> None:
+    hours = HOURS.copy()
+    hours[50:500:9] = code
+    found = rated(hours)
+    assert found.counters is not None
+    assert found.nulls == {"a": (code,)}
+    assert found.streams[0][1:, 1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda: rated(HOURS, times=None), "has no rate without times"),
+        (lambda: rated(np.arange(N) + 5.0), "counts the rows"),
+        (lambda: rated(HOURS, times=np.repeat(TIMES[::3], 3)), "has no known rate"),
+    ],
+)
+def test_one_without_a_rate_is_not_used(change: Callable[[], Rated], why: str) -> None:
+    found = change()
+    assert found.names == ["noise"]
+    assert found.unusable == ["a"]
+    assert found.counters is None
+    assert why in found.notes[0]
+
+
+def test_it_can_be_switched_off_and_others_stay_as_they_are() -> None:
+    found = rated(HOURS, asked="none")
+    assert found.counters is None
+    assert np.array_equal(found.streams[0][:, 1], HOURS)
+    assert rated(NOISE[::-1]).notes == []
+    with pytest.raises(TrainingError, match="counters: 'off' is not auto or none"):
+        FitOptions(counters="off")
+    with pytest.raises(TrainingError, match=r"every feature only rises.*has no rate without times"):
+        with_rates([HOURS[:, None]], None, ["a"])
+
+
+def test_holes_of_a_counter_lie_between_its_readings() -> None:
+    hours = HOURS.copy()
+    hours[100:110] = np.nan
+    noise = NOISE.copy()
+    noise[5] = np.nan
+    (filled,) = without_holes([np.column_stack([noise, hours])], [TIMES])
+    assert filled[:, 1] == pytest.approx(HOURS)
+    assert np.isnan(filled[5, 0])
