@@ -188,7 +188,7 @@ class ChunkReader:
     def _ids(
         self, batch: Any, index: int, name: str, rows: Rows
     ) -> tuple[list[str | None], npt.NDArray[np.intp]]:
-        encoded = _encoded(batch.column(f"c{index}"))
+        encoded = _encoded(batch.column(f"c{index}"), name)
         codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
         texts: list[str | None] = []
         for number, value in enumerate([*encoded.dictionary.to_pylist(), None]):
@@ -260,7 +260,8 @@ class ChunkReader:
     def _texts(self, batch: Any, index: int | None) -> Texts | None:
         if index is None:
             return None
-        encoded = _encoded(batch.column(f"c{index}"))
+        name = "label" if index == self.roles.label else "group"
+        encoded = _encoded(batch.column(f"c{index}"), name)
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
         values = [_text(value) for value in encoded.dictionary.to_pylist()]
         return Texts(codes, [value.strip() if self.trim else value for value in values])
@@ -308,7 +309,9 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _encoded(column: Any) -> Any:
+def _encoded(column: Any, name: str) -> Any:
+    if pa.types.is_nested(column.type):
+        raise DatasetError(f"column {name!r} holds {column.type}, no names", field=name)
     if pa.types.is_dictionary(column.type):
         return column
     if pa.types.is_floating(column.type):

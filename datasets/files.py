@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from datasets.columns import Chunk, ChunkReader, Rows
 from datasets.format import BLANKS, FileFormat
-from datasets.layout import Layout, read_layout
+from datasets.layout import Layout, decimal_sign, read_layout
 from datasets.numbers import Nulls, is_number
 from datasets.roles import Columns, Roles, find_roles
 from datasets.text import utf8
@@ -108,7 +108,7 @@ def open_file(
     """
     form = form or FileFormat()
     with _named(path):
-        source = _Parquet(path) if is_parquet(path) else _Text(path, form)
+        source = _Parquet(path, form) if is_parquet(path) else _Text(path, form)
         roles = find_roles(source.columns, form, wanted, group, asset)
         clock = clock_of(
             form,
@@ -204,7 +204,7 @@ class _Parquet:
 
     trim = False
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, form: FileFormat) -> None:
         self._path = path
         self.notes: list[str] = []
         self.lines = Unreadable("")
@@ -216,11 +216,13 @@ class _Parquet:
         cells: list[list[str]] = [[] for _ in schema.names]
         for index in range(len(schema.names)):
             if pa.types.is_nested(schema.types[index]) or pa.types.is_binary(schema.types[index]):
-                cells[index] = ["<not a number>"]
+                cells[index] = [f"<{schema.types[index]}>"] * (0 if head is None else head.num_rows)
                 continue
             values = [] if head is None else head.column(index).to_pylist()
             cells[index] = ["" if v is None else str(v).strip() for v in values]
-        self.columns = Columns(path.name, list(schema.names), cells, frozenset(timed))
+        texts = [i for i, kind in enumerate(schema.types) if _is_text(kind)]
+        decimal = form.decimal or decimal_sign(path, {c for i in texts for c in cells[i]}, ";")
+        self.columns = Columns(path.name, list(schema.names), cells, frozenset(timed), decimal)
 
     def plain(self, index: int) -> bool:
         return True
@@ -230,7 +232,24 @@ class _Parquet:
             wanted = [file.schema_arrow.names[index] for index in selection.used]
             order = sorted(selection.used)
             for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
-                yield batch.rename_columns([f"c{index}" for index in order])
+                yield pa.RecordBatch.from_arrays(
+                    [_as_text(column) for column in batch.columns],
+                    names=[f"c{index}" for index in order],
+                )
+
+
+def _is_text(kind: Any) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _as_text(column: Any) -> Any:
+    """Return a column of any kind of text as the plain one."""
+    other = _is_text(column.type) and not pa.types.is_dictionary(column.type)
+    return column.cast(pa.string()) if other else column
 
 
 def _times(batch: Any, roles: Roles) -> Any:
@@ -287,7 +306,7 @@ def _named(path: Path) -> Iterator[None]:
         raise DatasetError(f"{path.name}: {error.message}", field=error.field) from None
     except InputError as error:
         raise DatasetError(f"{path.name}: {error.message}", field=error.field) from None
-    except (OSError, EOFError, pa.ArrowInvalid) as error:
+    except (OSError, EOFError, pa.ArrowException) as error:
         raise DatasetError(f"{path.name}: {_plainly(str(error))}") from None
 
 

@@ -66,6 +66,10 @@ def _numbers(
         return {text: int(value == fault) for text, value in numbers.items()}
     if values == {-1.0}:
         return dict.fromkeys(numbers, UNKNOWN)
+    if 0.0 not in values and values - {1.0, -1.0}:
+        shown = ", ".join(f"{value:g}" for value in sorted(values)[:5])
+        notes.append(f"{name}: {shown}, but no 0, which means normal: its labels are not used")
+        return dict.fromkeys(numbers, UNKNOWN)
     unknown = -1.0 in values and 0.0 in values
     graded = values - ({0.0, -1.0} if unknown else {0.0})
     grades = ", ".join(f"{v:g}" for v in sorted(graded)[:9])

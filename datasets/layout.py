@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -64,6 +64,7 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
         raise DatasetError(f"{path.name}: is empty")
     try:
         text = start.decode(encoding, errors="strict" if whole else "ignore").lstrip("\ufeff")
+        text = text.rstrip("\0\x1a")  # a logger that lost its power, an end of file as of DOS
     except UnicodeDecodeError as error:
         raise DatasetError(
             f"{path.name}: is no {encoding} ({error.reason} at byte {error.start}): --encoding",
@@ -99,7 +100,8 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     if form.header and len(rows) > 1 and _units(rows[0]) and not _units(rows[1]):
         notes.append(f"the line after the names is no reading, left out: {', '.join(rows[0])[:80]}")
         rows, skip = rows[1:], skip + 1
-    decimal = form.decimal or _decimal(path, rows, delimiter)
+    cells = {cell.strip() for row in rows for cell in row}
+    decimal = form.decimal or decimal_sign(path, cells, delimiter)
     if decimal == "," and form.decimal is None:
         notes.append("numbers are read with decimal commas")
     return Layout(names, rows, skip, delimiter, decimal, encoding, trim, notes)
@@ -162,19 +164,33 @@ def _units(row: Sequence[str]) -> bool:
     return len(cells) > 1 and not figures and not all(missing(cell) for cell in cells)
 
 
-def _decimal(path: Path, rows: Sequence[Sequence[str]], delimiter: str) -> str:
-    """Return the decimal sign; in a file separated by commas, 1,234 in quotes may be a thousand."""
-    cells = {cell.strip() for row in rows for cell in row if "," in cell}
+def decimal_sign(path: Path, cells: Collection[str], delimiter: str) -> str:
+    """Return the decimal sign of some cells; between commas, 1,234 in quotes may be a thousand.
+
+    Parameters
+    ----------
+    path
+        Of the file, for messages.
+    cells
+        Texts, numbers among them.
+    delimiter
+        What separates them.
+
+    Raises
+    ------
+    DatasetError
+        They can be read in two ways.
+    """
     commas = {cell for cell in cells if _DECIMAL_COMMA.fullmatch(cell)}
     if not commas:
         return "."
-    cells = {cell.strip() for row in rows for cell in row if "." in cell}
     points = {cell for cell in cells if _DECIMAL_POINT.fullmatch(cell)}
     sure = {cell for cell in commas if not _THOUSANDS.fullmatch(cell)}
-    if points and sure:
+    plain = delimiter == "," or any(not _THOUSANDS.fullmatch(c.replace(".", ",")) for c in points)
+    if points and (sure or not plain):
         raise DatasetError(
-            f"{path.name}: holds both {min(sure)!r} and {min(points)!r}: --decimal says which sign"
-            " is the decimal one",
+            f"{path.name}: holds both {min(sure or commas)!r} and {min(points)!r}: --decimal says"
+            " which sign is the decimal one",
             field="decimal",
         )
     if points:

@@ -10,7 +10,7 @@ from typing import Final
 
 from datasets.format import ROW, FileFormat, names_in
 from datasets.numbers import is_number, missing
-from datasets.times import is_date, is_time, is_time_of_day
+from datasets.time_formats import is_date, is_time, is_time_of_day
 from errors import DatasetError
 from schemas import check_name
 
@@ -85,7 +85,9 @@ class Columns:
     def once(self, name: str) -> None:
         """Raise where several columns have this name."""
         if self.names.count(name) > 1:
-            raise DatasetError(f"column {name!r} appears twice", field=name)
+            raise DatasetError(
+                f"column {name!r} appears twice: --exclude {name!r} leaves both out", field=name
+            )
 
     def like(self, known: frozenset[str]) -> list[int]:
         """Return the columns whose names, without case and signs, are among ``known``."""
@@ -129,7 +131,7 @@ def find_roles(
         roles.group = columns.index(group)
     excluded = names_in(form.exclude, columns.names, "exclude") if form.exclude else []
     if wanted is None:
-        taken = {*roles.used(), *(columns.names.index(name) for name in excluded)}
+        taken = {*roles.used(), *(i for i, name in enumerate(columns.names) if name in excluded)}
         roles.features = _features(columns, taken, roles.notes)
     else:
         given = names_in(wanted, columns.names, "" if not isinstance(wanted, str) else "features")
@@ -137,10 +139,31 @@ def find_roles(
     roles.names = [columns.names[index] for index in roles.features]
     for name in roles.names:
         columns.once(name)
+    _check_long(columns, roles, excluded)
     if not roles.names:
         why = "".join(f"; {note}" for note in roles.notes)[:300]
         raise DatasetError(f"no feature column{why}", field="features")
     return roles
+
+
+def _check_long(columns: Columns, roles: Roles, excluded: Sequence[str]) -> None:
+    """Refuse a long table, whose rows of one time are distinguished by a column of names."""
+    keys = [p for p in (roles.asset, roles.sensor, *roles.times) if p is not None]
+    rows = list(zip(*(columns.cells[p] for p in keys), strict=True))
+    if not roles.times or 3 * len(set(rows)) > 2 * len(rows):
+        return
+    for index, name in enumerate(columns.names):
+        cells = columns.cells[index]
+        kinds = set(cells)
+        if index in roles.used() or name in excluded or not 1 < len(kinds) <= len(rows) / 3:
+            continue
+        if len(set(zip(rows, cells, strict=True))) == len(rows):
+            raise DatasetError(
+                f"column {name!r} ({', '.join(sorted(kinds)[:3])}) distinguishes readings of one"
+                f" time, as in a long table: --columns sensor_id={name} makes each of them a sensor"
+                f" (then --group-by sensor_id), --exclude {name} takes them for one",
+                field=name,
+            )
 
 
 def _asset(columns: Columns, form: FileFormat, asset: str | None, roles: Roles) -> None:

@@ -70,6 +70,8 @@ def encoding_of(start: bytes) -> str:
             return name
     if start[1:200:2].count(0) > len(start[1:200:2]) // 2:
         return "utf-16-le"
+    if start[0:200:2].count(0) > len(start[0:200:2]) // 2:
+        return "utf-16-be"
     try:
         codecs.getincrementaldecoder("utf-8")("strict").decode(start)
         return "utf-8"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.format import ROW, TIME_UNITS, FileFormat
+from datasets.time_formats import SAMPLE, ZONE, all_iso, day_order, formats_of, reads
 from datasets.types import Times
 from errors import DatasetError, InputError
 from schemas import parse_timestamp
@@ -24,31 +24,8 @@ MADE_UP_START: Final = np.datetime64("2000-01-01", "us")
 MADE_UP_STEP: Final = np.timedelta64(60, "s")
 _HOUR: Final = np.timedelta64(3600, "s")
 
-_ORDERS: Final = (
-    "%d %m %Y", "%Y %m %d", "%d %b %Y", "%d %b %y", "%d %m %y", "%b %d %Y", "%m %d %Y", "%m %d %y",
-)  # fmt: skip
-_DAYS: Final = (
-    # between points the day comes first wherever people write it so
-    *(order.replace(" ", ".") for order in _ORDERS[:-2]),
-    *(order.replace(" ", sign) for sign in "-/ " for order in _ORDERS),
-    "%Y%m%d", "%d%b%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y",
-)  # fmt: skip
-_HOURS: Final = (
-    "%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%H:%M:%S,%f", "%H.%M.%S", "%H.%M", "%H%M%S", "%H%M", "%H",
-    "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S.%f %p", "%I:%M:%S%p", "%I:%M%p", "%H:%M:%S:%f",
-    "%I.%M.%S %p", "%I.%M.%S.%f %p", "%I.%M %p",
-)  # fmt: skip
-_BETWEEN: Final = (" ", "T", ", ", "_", "-", ":")
-_WHOLE: Final = ("%b %d %H:%M:%S %Y",)
-#: No count since 1970 has so many digits.
-_COMPACT: Final = re.compile(r"(19|20)\d{12}")
-#: What may stand before a date and after a time, as in RFC 2822 and C's ctime.
-_WEEKDAY: Final = re.compile(r"([A-Za-z]{3,9})(,? +)(?=\S)")
-_ZONE: Final = re.compile(r"( ?)(UTC|GMT|Z|[+-]\d\d:?\d\d)$")
 #: The end of a day, as it is often written.
 _MIDNIGHT: Final = r"([ T])24([:.]00)"
-_PLAIN: Final = re.compile(r"[+-]?\d*[.,]?\d*")
-_SAMPLE: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +77,17 @@ class Clock:
         try:
             numbers = pc.utf8_trim_whitespace(column) if _is_text(column) else column
             ticks = numbers.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-            whole = None
-            if self.kind == "ns" or self.kind == "us":  # floats hold no ns of today
-                whole = numbers.cast(pa.int64()).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
             raise DatasetError(
-                f"rows from {first}: a timestamp is no number, but --time-unit says so",
+                f"row {first}: timestamp {_shown(column)!r} is no number, but --time-unit says so",
                 field="timestamp",
             ) from None
+        whole = None
+        try:
+            if self.kind in ("ns", "us"):  # floats hold no ns of today
+                whole = numbers.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid:
+            pass  # 1.7e18, as good as a float is
         if np.isnan(ticks).any():
             row = first + int(np.flatnonzero(np.isnan(ticks))[0])
             raise DatasetError(f"row {row}: timestamp is empty", field="timestamp")
@@ -157,16 +137,16 @@ def clock_of(
         return Clock("format", (form.time_format,), form.time_zone)
     cells = [" ".join(cells).strip() for cells in zip(*parts, strict=True)] if text else []
     cells = [re.sub(_MIDNIGHT, r"\g<1>00\2", cell) for cell in cells if cell]
-    cells = cells[:: max(1, len(cells) // _SAMPLE)]
-    if not cells or _all_iso(cells):
+    cells = cells[:: max(1, len(cells) // SAMPLE)]
+    if not cells or all_iso(cells):
         return Clock("iso", (), form.time_zone)
     formats = formats_of(cells)
     if not formats:
         return Clock("iso", (), form.time_zone)  # which names the row at fault
     notes = []
-    if len({_order(f) for f in formats}) > 1:
+    if len({day_order(f) for f in formats}) > 1:
         formats = _settle(formats, everything)
-        if len({_order(f) for f in formats}) > 1:
+        if len({day_order(f) for f in formats}) > 1:
             raise DatasetError(
                 f"times such as {cells[0]!r} may be read as {' or '.join(formats[:3])}:"
                 " --time-format says which",
@@ -174,72 +154,6 @@ def clock_of(
             )
     notes.append(f"times such as {cells[0]!r} are read as {formats[0]}")
     return Clock("format", tuple(formats[:1]), form.time_zone, notes)
-
-
-def formats_of(cells: Sequence[str]) -> list[str]:
-    """Return the strptime formats that read texts, all but a tenth; empty where there is none."""
-    found = list(dict.fromkeys(form for cell in cells[:3] for form in _formats(cell)))
-    found = [form for form in found if _most(cells, partial(_reads, form))]
-    # "1.2.2024" fits %d.%m.%Y only; two digits of a year fit both ends
-    return [f for f in found if not ("%y" in f and any(_order(f) == _order(g) for g in found
-                                                       if "%Y" in g))]  # fmt: skip
-
-
-def _formats(text: str) -> list[str]:
-    """Return the formats of one text: a weekday's name, date and time, a zone."""
-    if not re.search(r"\d", text) or len(text) > 60:
-        return []
-    before = after = ""
-    if (day := _WEEKDAY.match(text)) and (
-        name := next((form for form in ("%a", "%A") if _reads(form, day[1])), None)
-    ):
-        before, text = name + day[2], text[day.end() :]
-    if (zone := _ZONE.search(text)) and (found := _dates_and_times(text[: zone.start()])):
-        after = zone[1] + ("%z" if zone[2][0] in "+-" else zone[2])
-    else:
-        found = _dates_and_times(text)
-    return [f"{before}{form}{after}" for form in found]
-
-
-def _dates_and_times(text: str) -> list[str]:
-    if _COMPACT.fullmatch(text):
-        return ["%Y%m%d%H%M%S"]
-    found = [form for form in (*_DAYS, *_WHOLE) if _reads(form, text)]
-    for gap in _BETWEEN:
-        for at in (match.start() for match in re.finditer(re.escape(gap), text)):
-            left, right = text[:at], text[at + len(gap) :].strip()
-            days = [form for form in _DAYS if _reads(form, left)]
-            hours = [form for form in _HOURS if _reads(form, right)] if days else []
-            found += [f"{day}{gap}{hour}" for day in days for hour in hours]
-            if gap == " " and not days:  # the time of day comes first
-                hours = [form for form in _HOURS if ":" in form and _reads(form, left)]
-                days = [form for form in _DAYS if _reads(form, right)] if hours else []
-                found += [f"{hour}{gap}{day}" for day in days for hour in hours]
-    return found
-
-
-def _most(cells: Sequence[str], test: Callable[[str], bool]) -> bool:
-    """Return whether texts pass a test, all but a tenth; a single bad one is named when read."""
-    return sum(map(test, cells)) >= len(cells) - len(cells) // 10
-
-
-def is_time(cells: Sequence[str]) -> bool:
-    """Return whether texts are dates with or without a time of day, and no plain numbers."""
-    if not _most(cells, lambda cell: not _PLAIN.fullmatch(cell) or bool(_COMPACT.fullmatch(cell))):
-        return False
-    return bool(cells) and (_all_iso(cells) or bool(formats_of(cells)))
-
-
-def is_time_of_day(cells: Sequence[str]) -> bool:
-    """Return whether texts are times without a date, as 18.00.00."""
-    form = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?")
-    return bool(cells) and _most(cells, lambda cell: form.fullmatch(cell) is not None)
-
-
-def is_date(cells: Sequence[str]) -> bool:
-    """Return whether texts are dates without a time of day."""
-    found = formats_of(cells[:_SAMPLE])
-    return bool(found) and not any(re.search("%[HI]", form) for form in found)
 
 
 class LocalTime:
@@ -321,33 +235,11 @@ def _is_text(column: Any) -> bool:
 
 
 def _plain(column: Any) -> str:
-    shown = next((str(v) for v in column.to_pylist() if v is not None), "nothing")
-    return f"{column.type} such as {shown:.40}"
+    return f"{column.type} such as {_shown(column):.40}"
 
 
-@lru_cache(maxsize=4096)
-def _reads(form: str, text: str) -> bool:
-    try:
-        datetime.strptime(text, form)
-        return True
-    except ValueError:
-        return False
-
-
-def _all_iso(cells: Sequence[str]) -> bool:
-    return _most(cells, _is_iso)
-
-
-def _is_iso(cell: str) -> bool:
-    try:
-        parse_timestamp(cell)
-        return True
-    except InputError:
-        return False
-
-
-def _order(form: str) -> str:
-    return "".join(c for c in form.replace("%b", "%m").replace("%B", "%m") if c in "dmYy").lower()
+def _shown(column: Any) -> str:
+    return next((str(v) for v in column.to_pylist() if v is not None), "nothing")
 
 
 def _settle(formats: Sequence[str], columns: Iterable[Any]) -> list[str]:
@@ -358,10 +250,10 @@ def _settle(formats: Sequence[str], columns: Iterable[Any]) -> list[str]:
         cells = {c.strip() for c in pc.unique(column).to_pylist() if c is not None and c.strip()}
         days = {re.split(r"[ T,_]", c)[0]: c for c in cells}  # one of each day says it all
         for cell in days.values():
-            left = [f for f in left if _reads(f, cell)] or left
+            left = [f for f in left if reads(f, cell)] or left
         if len(shown) < 20_000:
             shown += [c for c in column.to_pylist() if c is not None and c.strip()]
-        if len({_order(f) for f in left}) == 1:
+        if len({day_order(f) for f in left}) == 1:
             return left
     smooth = []
     read = [pd.to_datetime(pd.Series(shown).str.strip(), format=f, errors="coerce") for f in left]
@@ -415,7 +307,7 @@ def _formatted(column: Any, form: str, first: int) -> tuple[Times, bool]:
         if not text[row]:
             problem = "is empty"
         raise DatasetError(f"row {first + row}: timestamp {problem}", field="timestamp")
-    return found.to_numpy(), not _ZONE.search(form.replace("%z", "Z"))
+    return found.to_numpy(), not ZONE.search(form.replace("%z", "Z"))
 
 
 def _lesser(form: str) -> list[str]:

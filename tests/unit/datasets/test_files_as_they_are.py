@@ -227,6 +227,7 @@ AT = "asset_id,timestamp,f\nA,2026-01-01,"
 TWO_WAYS = {
     f'{AT}"1,234"\n': "'1,234' may be a thousand or a fraction.*--decimal",
     "asset_id;timestamp;f\nA;2026-01-01;1,5\nA;2026-01-02;1.5\n": "'1,5' and '1.5'.*--decimal",
+    "asset_id;timestamp;f;g\nA;2026-01-01;1,500;2.500\n": "'1,500' and '2.500'.*--decimal",
     "timestamp,f\n2026-01-01,1\n": "'asset_id' is missing.*--asset-id NAME.*--columns asset_id=",
     "asset_id,f\nA,1\n": "'timestamp' is missing.*--columns timestamp=.*--time-unit row",
     "asset_id,timestamp,f\nA,1767225600,1\n": "--time-unit s, ms, us or ns",
@@ -246,6 +247,32 @@ def test_what_can_be_read_in_two_ways_is_refused_with_the_option(
     with pytest.raises(DatasetError, match=said) as caught:
         load(text)
     assert "\n" not in caught.value.message
+
+
+def test_a_long_table_is_refused_with_what_helps(load: Load) -> None:
+    text = "asset_id,timestamp,tag,value\n" + "".join(
+        f"A,2026-01-01T00:{i:02d}:00Z,{tag},{i}\n" for i in range(20) for tag in ("p", "t")
+    )
+    with pytest.raises(
+        DatasetError, match=r"'tag' \(p, t\) .*--columns sensor_id=tag.*--exclude tag"
+    ):
+        load(text)
+    assert len(load(text, columns={"sensor_id": "tag"}).streams) == 2
+    assert load(text, exclude="tag").feature_names == ["value"]
+
+
+def test_a_column_that_appears_twice_can_be_left_out(load: Load) -> None:
+    text = "asset_id,timestamp,f,g,g\nA,2026-01-01,1,2,3\n"
+    with pytest.raises(DatasetError, match="'g' appears twice: --exclude 'g'"):
+        load(text)
+    assert load(text, exclude="g").feature_names == ["f"]
+
+
+def test_what_a_power_cut_leaves_at_the_end_is_no_reading(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    rows = "".join(f"A,2026-01-01T{i // 60:02d}:{i % 60:02d}:00Z,{i}\n" for i in range(200))
+    path.write_bytes(f"asset_id,timestamp,f\n{rows}".encode() + bytes(512))
+    assert len(datasets.load(path).streams[0].values) == 200
 
 
 def test_text_and_times_are_no_features_and_that_is_said(load: Load) -> None:
@@ -455,6 +482,30 @@ def test_a_broken_archive_is_refused_by_name(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(table(readings(5000)).encode())[:-2000])
     with pytest.raises(DatasetError, match=r"plant\.csv\.gz"):
         datasets.load(path)
+
+
+def test_texts_of_a_parquet_file_are_read_as_those_of_a_csv(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    good = {
+        "asset_id": pa.array(["A", "A"], pa.string_view()),
+        "timestamp": pa.array(["2026-01-01", "2026-01-02"], pa.string_view()),
+        "f": ["1,25", "2,5"],
+    }
+    pa.parquet.write_table(pa.table(good), path)
+    assert datasets.load(path).streams[0].values[:, 0].tolist() == [1.25, 2.5]
+    for column in ("asset_id", "timestamp", "label"):
+        pa.parquet.write_table(pa.table({**good, column: [{"x": "A"}, {"x": "A"}]}), path)
+        with pytest.raises(DatasetError, match=rf"x\.parquet: column '{column}' holds struct"):
+            datasets.load(path)
+
+
+def test_dates_and_times_of_day_of_a_parquet_file_are_joined(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pa.parquet.write_table(
+        pa.table({"asset_id": ["A"], "Date": pa.array([START.date()]),
+                  "Time": pa.array([34_200], pa.time32("s")), "f": [1.0]}), path
+    )  # fmt: skip
+    assert datasets.load(path).streams[0].timestamps.tolist() == [datetime(2026, 1, 1, 9, 30)]
 
 
 def test_parquet_columns_are_read_as_the_same_csv_would_be(tmp_path: Path) -> None:

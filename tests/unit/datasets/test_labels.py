@@ -17,6 +17,8 @@ from datasets.labels import UNKNOWN, read_labels
         ({"0": 5, "1": 2, "3": 1}, {"0": 0, "1": 1, "3": 1}),  # graded
         ({"-1": 3, "0": 5, "1": 2}, {"-1": UNKNOWN, "0": 0, "1": 1}),
         ({"-1": 4}, {"-1": UNKNOWN}),
+        ({"1": 9, "2": 1}, {"1": UNKNOWN, "2": UNKNOWN}),  # which of them is normal?
+        ({"0.1": 9, "0.7": 1}, {"0.1": UNKNOWN, "0.7": UNKNOWN}),
         ({"Normal": 9, "Bearing": 1}, {"Normal": 0, "Bearing": 1}),
         ({"true": 1, "false": 9}, {"true": 1, "false": 0}),
         ({"pump": 4, "valve": 5}, {"pump": UNKNOWN, "valve": UNKNOWN}),  # no word means normal

@@ -57,7 +57,8 @@ def test_a_large_file_is_only_sampled(tmp_path):
 @pytest.mark.parametrize(
     ("encoding", "found"),
     [("utf-8", "utf-8"), ("utf-8-sig", "utf-8-sig"), ("utf-16", "utf-16"),
-     ("utf-16-le", "utf-16-le"), ("cp1252", "cp1252"), ("cp850", "cp850")],
+     ("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be"),
+     ("cp1252", "cp1252"), ("cp850", "cp850")],
 )  # fmt: skip
 def test_the_encoding_is_known_by_its_mark_or_by_what_makes_words(encoding, found):
     assert encoding_of(TEXT.encode(encoding)) == found

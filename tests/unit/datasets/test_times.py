@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from datasets.format import FileFormat
-from datasets.times import LocalTime, clock_of, clocks_went_back, formats_of, is_time
+from datasets.time_formats import formats_of, is_time
+from datasets.times import LocalTime, clock_of, clocks_went_back
 from errors import DatasetError
 
 
@@ -67,7 +68,10 @@ def test_day_and_month_are_settled_by_all_of_the_times_or_asked_for():
 
 @pytest.mark.parametrize(
     ("unit", "cell", "utc"),
-    [("s", "1769860800.5", "2026-01-31T12:00:00.5"), ("ms", "1769860800000", "2026-01-31T12:00:00"),
+    [("us", "1769860800000000.0", "2026-01-31T12:00:00"),
+     ("ns", "1.769860800e18", "2026-01-31T12:00:00"),
+     ("s", "1769860800.5", "2026-01-31T12:00:00.5"),
+     ("ms", "1769860800000", "2026-01-31T12:00:00"),
      ("ns", "1769860800000000001", "2026-01-31T12:00:00"), ("row", "2", "2000-01-01T00:02:00")],
 )  # fmt: skip
 def test_numbers_are_read_in_the_unit_that_is_named(unit, cell, utc):
@@ -79,6 +83,8 @@ def test_another_unit_than_the_numbers_have_is_noticed():
         parsed(["1769860800000"], time_unit="s")
     with pytest.raises(DatasetError, match=r"row 1: .*--time-unit s, ms, us or ns"):
         parsed(["1769860800"])
+    with pytest.raises(DatasetError, match="row 1: timestamp 'soon' is no number"):
+        parsed(["soon"], time_unit="ms")
 
 
 def test_words_are_no_times():

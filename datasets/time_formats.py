@@ -1,0 +1,130 @@
+"""Find out which format dates and times of day have, as people and programs write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import lru_cache, partial
+from typing import Final
+
+from errors import InputError
+from schemas import parse_timestamp
+
+_ORDERS: Final = (
+    "%d %m %Y", "%Y %m %d", "%d %b %Y", "%d %b %y", "%d %m %y", "%b %d %Y", "%m %d %Y", "%m %d %y",
+)  # fmt: skip
+_DAYS: Final = (
+    # between points the day comes first wherever people write it so
+    *(order.replace(" ", ".") for order in _ORDERS[:-2]),
+    *(order.replace(" ", sign) for sign in "-/ " for order in _ORDERS),
+    "%Y%m%d", "%d%b%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y",
+)  # fmt: skip
+_HOURS: Final = (
+    "%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%H:%M:%S,%f", "%H.%M.%S", "%H.%M", "%H%M%S", "%H%M", "%H",
+    "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S.%f %p", "%I:%M:%S%p", "%I:%M%p", "%H:%M:%S:%f",
+    "%I.%M.%S %p", "%I.%M.%S.%f %p", "%I.%M %p",
+)  # fmt: skip
+_BETWEEN: Final = (" ", "T", ", ", "_", "-", ":")
+_WHOLE: Final = ("%b %d %H:%M:%S %Y",)
+#: No count since 1970 has so many digits.
+_COMPACT: Final = re.compile(r"(19|20)\d{12}")
+#: What may stand before a date and after a time, as in RFC 2822 and C's ctime.
+_WEEKDAY: Final = re.compile(r"([A-Za-z]{3,9})(,? +)(?=\S)")
+ZONE: Final = re.compile(r"( ?)(UTC|GMT|Z|[+-]\d\d:?\d\d)$")
+_PLAIN: Final = re.compile(r"[+-]?\d*[.,]?\d*")
+SAMPLE: Final = 40
+
+
+def formats_of(cells: Sequence[str]) -> list[str]:
+    """Return the strptime formats that read texts, all but a tenth; empty where there is none."""
+    found = list(dict.fromkeys(form for cell in cells[:3] for form in _formats(cell)))
+    found = [form for form in found if _most(cells, partial(reads, form))]
+    # "1.2.2024" fits %d.%m.%Y only; two digits of a year fit both ends
+    return [f for f in found if not ("%y" in f and any(day_order(f) == day_order(g) for g in found
+                                                       if "%Y" in g))]  # fmt: skip
+
+
+def _formats(text: str) -> list[str]:
+    """Return the formats of one text: a weekday's name, date and time, a zone."""
+    if not re.search(r"\d", text) or len(text) > 60:
+        return []
+    before = after = ""
+    if (day := _WEEKDAY.match(text)) and (
+        name := next((form for form in ("%a", "%A") if reads(form, day[1])), None)
+    ):
+        before, text = name + day[2], text[day.end() :]
+    if (zone := ZONE.search(text)) and (found := _dates_and_times(text[: zone.start()])):
+        after = zone[1] + ("%z" if zone[2][0] in "+-" else zone[2])
+    else:
+        found = _dates_and_times(text)
+    return [f"{before}{form}{after}" for form in found]
+
+
+def _dates_and_times(text: str) -> list[str]:
+    if _COMPACT.fullmatch(text):
+        return ["%Y%m%d%H%M%S"]
+    found = [form for form in (*_DAYS, *_WHOLE) if reads(form, text)]
+    for gap in _BETWEEN:
+        for at in (match.start() for match in re.finditer(re.escape(gap), text)):
+            left, right = text[:at], text[at + len(gap) :].strip()
+            days = [form for form in _DAYS if reads(form, left)]
+            hours = [form for form in _HOURS if reads(form, right)] if days else []
+            found += [f"{day}{gap}{hour}" for day in days for hour in hours]
+            if gap == " " and not days:  # the time of day comes first
+                hours = [form for form in _HOURS if ":" in form and reads(form, left)]
+                days = [form for form in _DAYS if reads(form, right)] if hours else []
+                found += [f"{hour}{gap}{day}" for day in days for hour in hours]
+    return found
+
+
+def _most(cells: Sequence[str], test: Callable[[str], bool]) -> bool:
+    """Return whether texts pass a test, all but a tenth; a single bad one is named when read."""
+    return sum(map(test, cells)) >= len(cells) - len(cells) // 10
+
+
+def is_time(cells: Sequence[str]) -> bool:
+    """Return whether texts are dates with or without a time of day, and no plain numbers."""
+    if not _most(cells, lambda cell: not _PLAIN.fullmatch(cell) or bool(_COMPACT.fullmatch(cell))):
+        return False
+    return bool(cells) and (all_iso(cells) or bool(formats_of(cells)))
+
+
+def is_time_of_day(cells: Sequence[str]) -> bool:
+    """Return whether texts are times without a date, as 18.00.00."""
+    form = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?")
+    return bool(cells) and _most(cells, lambda cell: form.fullmatch(cell) is not None)
+
+
+def is_date(cells: Sequence[str]) -> bool:
+    """Return whether texts are dates without a time of day."""
+    found = formats_of(cells[:SAMPLE])
+    return bool(found) and not any(re.search("%[HI]", form) for form in found)
+
+
+@lru_cache(maxsize=4096)
+def reads(form: str, text: str) -> bool:
+    """Return whether a strptime format reads a text."""
+    try:
+        datetime.strptime(text, form)
+        return True
+    except ValueError:
+        return False
+
+
+def all_iso(cells: Sequence[str]) -> bool:
+    """Return whether texts are ISO 8601, all but a tenth."""
+    return _most(cells, _is_iso)
+
+
+def _is_iso(cell: str) -> bool:
+    try:
+        parse_timestamp(cell)
+        return True
+    except InputError:
+        return False
+
+
+def day_order(form: str) -> str:
+    """Return in which order a format has day, month and year, as dmy."""
+    return "".join(c for c in form.replace("%b", "%m").replace("%B", "%m") if c in "dmYy").lower()
