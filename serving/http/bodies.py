@@ -45,7 +45,12 @@ async def read_body(request: Request, limit: int) -> bytes:
     InputError
         See :func:`unpacked`.
     """
-    declared = request.headers.get("content-length", "")
+    declared = encoding = b""
+    for name, value in request.scope["headers"]:
+        if name == b"content-length":
+            declared = value
+        elif name == b"content-encoding":
+            encoding = encoding + b", " + value if encoding else value
     if declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)
     parts: list[bytes] = []
@@ -54,10 +59,10 @@ async def read_body(request: Request, limit: int) -> bytes:
         size += len(part)
         if size > limit:
             raise _too_large(limit)
-        parts.append(part)
+        if part:  # the stream ends with an empty one
+            parts.append(part)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
-    encoding = request.headers.get("content-encoding")
-    return body if encoding is None else unpacked(body, encoding, limit)
+    return unpacked(body, encoding.decode("latin-1"), limit) if encoding else body
 
 
 def unpacked(body: bytes, encoding: str, limit: int) -> bytes:

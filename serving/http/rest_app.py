@@ -1,4 +1,4 @@
-"""Serve the REST API as an ASGI application: Starlette's router over guarded endpoints.
+"""Serve the REST API as an ASGI application: guarded endpoints, by path or by Starlette's router.
 
 No middleware: an endpoint does all that has to be done around a handler, in 10 us.
 """
@@ -103,7 +103,8 @@ class KeyGuard:
 
     async def admit(self, request: Request, role: Role) -> None:
         """See :class:`Guard`."""
-        request.state.key_name = self._keys.check(request.headers, role)
+        if self._keys:
+            request.state.key_name = self._keys.check(request.headers, role)
 
     async def refuse(self, _: Request, error: AnomalyError) -> Response:
         """See :class:`Guard`."""
@@ -127,7 +128,8 @@ class RestApp:
         self._origins = origins
         self._gate = Gate(max_concurrency)
         unknown = self._endpoint("unknown", {}, self._guard)
-        self._router = Router(redirect_slashes=False, default=unknown)
+        self._templates = Router(redirect_slashes=False, default=unknown)
+        self._fixed: dict[str, Endpoint] = {}
 
     def serve(self, calls: list[Call], pages: tuple[list[Call], Guard] | None = None) -> None:
         """Take up these calls, in whatever order.
@@ -139,21 +141,22 @@ class RestApp:
         pages : (list of Call, Guard), optional
             For people, who are let in another way.
         """
-        self._router.routes[:] = self._routes(calls, self._guard)
+        endpoints = self._endpoints(calls, self._guard)
         if pages is not None:
-            self._router.routes.extend(self._routes(*pages))
+            endpoints |= self._endpoints(*pages)
+        # looked up: Starlette's router would try one path after the other
+        self._fixed = {path: one for path, one in endpoints.items() if "{" not in path}
+        self._templates.routes[:] = [
+            Route(path, one) for path, one in endpoints.items() if "{" in path
+        ]
 
-    def _routes(self, calls: list[Call], guard: Guard) -> list[Route]:
+    def _endpoints(self, calls: list[Call], guard: Guard) -> dict[str, Endpoint]:
         by_path: dict[str, dict[str, Call]] = {}
         for call in calls:
             by_path.setdefault(call.path, {})[call.method] = call
-        # fixed paths before the templates that they fit, and first those that readings come by:
-        # the router tries one after the other, at half a microsecond each
-        order = sorted(by_path, key=lambda path: ("{" in path, not path.startswith(PREFIX)))
-        return [
-            Route(path, self._endpoint(label(path), by_path[path], guard), name=label(path))
-            for path in order
-        ]
+        return {
+            path: self._endpoint(label(path), methods, guard) for path, methods in by_path.items()
+        }
 
     def _endpoint(self, name: str, calls: Mapping[str, Call], guard: Guard) -> Endpoint:
         return Endpoint(name, calls, guard, self._origins, self._gate)
@@ -162,8 +165,8 @@ class RestApp:
         """Answer one request."""
         path = scope["path"]
         if path.endswith("/") and len(path) > 1 and not path.endswith("//"):
-            scope["path"] = path[:-1]  # both ways answer, without a redirect
-        await self._router(scope, receive, send)
+            path = scope["path"] = path[:-1]  # both ways answer, without a redirect
+        await self._fixed.get(path, self._templates)(scope, receive, send)
 
 
 def label(path: str) -> str:

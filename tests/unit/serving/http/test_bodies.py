@@ -53,6 +53,13 @@ def test_what_cannot_be_unpacked_says_so(body: bytes, encoding: str, status: int
     assert caught.value.status == status
 
 
+def test_two_encodings_in_headers_of_their_own_are_not_one() -> None:
+    asked = request(body=gzip.compress(b"x"), content_encoding="gzip")
+    asked.scope["headers"] *= 2
+    with pytest.raises(InputError, match="'gzip, gzip' is not understood"):
+        asyncio.run(read_body(asked, 100))
+
+
 def test_a_query_is_read_once_per_name() -> None:
     assert read_query(request(query="a=1&b=%20x&c=")) == {"a": "1", "b": " x", "c": ""}
     with pytest.raises(InputError, match="a: given twice"):
