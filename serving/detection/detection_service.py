@@ -127,9 +127,16 @@ _READINGS = {
 
 
 def _count(results: Sequence[dict[str, Any]]) -> None:
-    refused = sum("error" in result for result in results)
-    anomalous = sum(bool(result.get("is_anomaly")) for result in results)
-    not_scored = sum("not_scored" in r["metadata"] for r in results if r.get("scores") == [])
+    refused = anomalous = not_scored = 0
+    for result in results:
+        if "error" in result:
+            refused += 1
+            continue
+        metadata = result["metadata"]
+        anomalous += result["is_anomaly"]
+        not_scored += "not_scored" in metadata
+        if "event" in metadata:
+            _count_persistent(metadata["event"], result["timestamp"])
     for outcome, number in (
         ("refused", refused),
         ("anomaly", anomalous),
@@ -138,9 +145,6 @@ def _count(results: Sequence[dict[str, Any]]) -> None:
     ):
         if number:
             _READINGS[outcome].inc(number)
-    for result in results:
-        if event := result.get("metadata", {}).get("event"):
-            _count_persistent(event, result["timestamp"])
 
 
 def _count_persistent(event: dict[str, Any], at: str | None) -> None:

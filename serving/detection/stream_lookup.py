@@ -100,10 +100,9 @@ class StreamLookup:
     async def find(self, items: Sequence[Item | InputError]) -> StoredContext:
         """Look up what these items need; without the database the context is ``degraded``."""
         streams = frozenset(streams_to_look_up(items)) if self._use_stored else frozenset()
-        known = StoredContext()
-        known.criticality, missing = self._kept(assets_to_look_up(items))
+        criticality, missing = self._kept(assets_to_look_up(items))
+        known = StoredContext({}, criticality, self._plans.suppression, self._plans.false_alarms)
         plans = time.monotonic() - self._planned_at > PLANS_S
-        known.suppression, known.false_alarms = self._plans.suppression, self._plans.false_alarms
         if not (streams or missing or plans):
             return known
         try:

@@ -101,8 +101,11 @@ def decode(kind: type[T], body: bytes, **options: Any) -> T:
 
 def decode_right(kind: type[T], body: bytes) -> T | None:
     """Decode what is right; None where something is not."""
+    if b"\\" in body and _NUL in body:  # one byte is sought ten times as fast as six
+        return None
     try:
-        return None if _NUL in body else _decoder(kind).decode(body)  # type: ignore[arg-type]
+        found: T = _decoder(kind).decode(body)  # type: ignore[arg-type]
+        return found
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
