@@ -29,9 +29,9 @@ from models.fitting.steadiness import forecast_surplus, judge_steadiness
 from models.fitting.swiftness import SWIFTNESSES, choose_swiftness
 from models.fitting.tolerance import Trial, choose_horizon, choose_shrinkage
 from models.scoring.adaptation import AdaptationParams
-from models.scoring.baseline import IMPOSSIBLE, skipped_mean
+from models.scoring.baseline import skipped_mean
 from models.scoring.conditions import Conditions
-from models.scoring.preprocessing import BASELINE_READINGS, Preprocessing
+from models.scoring.preprocessing import BASELINE_READINGS, IMPOSSIBLE, Preprocessing
 from models.scoring.standing import Standing, fit_standing
 from models.scoring.stream_state import WIDEST_BASELINE
 

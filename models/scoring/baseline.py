@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.scoring.preprocessing import Preprocessing
+from models.scoring.preprocessing import IMPOSSIBLE, Preprocessing
 
 Floats = NDArray[np.float64]
 Halves = NDArray[np.float16]
@@ -30,8 +30,6 @@ Bools = NDArray[np.bool_]
 ROOM: Final = 1024
 #: ... but never fewer than this many a feature, or there is no median to speak of.
 LEAST_KEPT: Final = 5
-#: No level lies so many of the group's spreads from its centre; an error code does.
-IMPOSSIBLE: Final = 1000.0
 #: A value counts that lies within so many robust deviations of the shortest half's middle, or
 #: within as many of the group's spreads, which coarse or two-valued readings need.
 NEAR: Final = 3.0

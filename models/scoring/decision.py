@@ -158,13 +158,13 @@ class StreamScorer:
             "window": reading.mark,
         }
         self._flags(metadata, reading, cal, log10_p)
-        if judged:
+        state = self.stream.state
+        if not judged:
+            metadata["not_scored"] = True
+        elif anomalous or state.events:
             self._event(metadata, reading, anomalous, m)
             self._incident(metadata, reading, cal, anomalous, log10_p)
-        else:
-            metadata["not_scored"] = True
-        stretch = self.stream.state.settling.stretch
-        if log10_p < GATE or stretch.balance or self.stream.near is not None:
+        if log10_p < GATE or state.settling.stretch.balance or self.stream.near is not None:
             self._levels(metadata, reading, row, m, beyond=judged and log10_p < GATE)
         if reading.ended:
             _name(metadata, reading.ended)
@@ -172,7 +172,7 @@ class StreamScorer:
         if anomalous:
             self._explain(metadata, reading, cal, at, row, window, scores)
         if cal is not None and log10_p > GATE and self._teaches(reading):
-            self.stream.state.learn_level(self.stream.raw[row])
+            state.learn_level(self.stream.raw[row])
         time = reading.point.timestamp
         return {
             "asset_id": work.asset_id,
@@ -249,8 +249,6 @@ class StreamScorer:
         if reading.late and not (anomalous and recent):
             return  # it can raise an alarm, but not end one: that is for what is newest
         state, events = self.stream.state, self.stream.state.events
-        if not anomalous and not events:
-            return
         kind = SENSOR_FAULT if reading.outside else ANOMALY
         if not events and kind == ANOMALY and self._placing(state):
             return  # it is the persistent event that it belongs to
@@ -355,7 +353,8 @@ class StreamScorer:
         for name in cal.detectors:
             log10_p = self.scored.log10_p[name][at]
             if self.how is not None:
-                log10_p = min(-quantiles.relative(-log10_p, cal), 0.0)
+                log10_p = -quantiles.relative(-log10_p, cal)
+                log10_p = log10_p if log10_p < 0.0 else 0.0
             score = score_of(log10_p)
             votes.append(
                 {
@@ -363,7 +362,7 @@ class StreamScorer:
                     "score": score,
                     "threshold": threshold,
                     "is_anomaly": score >= threshold,
-                    "p": 10.0 ** max(log10_p, FLOOR),
+                    "p": 10.0 ** (log10_p if log10_p > FLOOR else FLOOR),
                     "criticality": criticality_of(score),
                 }
             )

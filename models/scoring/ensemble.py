@@ -7,7 +7,7 @@ stream remembers comes with the work and goes back with the outcome.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -49,8 +49,13 @@ class StreamOutcome:
     """Outcome of one stream's work; ``results`` holds one entry per reading."""
 
     results: list[dict[str, Any]]
-    state: dict[str, Any]
+    make_state: Callable[[], dict[str, Any]]
     window_length: int
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What to send with the stream's next work; made when asked for, since many never ask."""
+        return self.make_state()
 
 
 def run(
@@ -208,13 +213,13 @@ def _calibrated(
 def _outcome(
     model_set: ModelSet, stream: PreparedStream, results: list[dict[str, Any]]
 ) -> StreamOutcome:
-    state = stream.state.to_dict(model_set.version, model_set.preprocessing)
+    state = partial(stream.state.to_dict, model_set.version, model_set.preprocessing)
     return StreamOutcome(results, state, model_set.window_length)
 
 
 def _refused(model_set: ModelSet, work: StreamWork, error: AnomalyError) -> StreamOutcome:
     entries = [error_entry(error) for _ in work.readings]
-    return StreamOutcome(entries, work.state or {}, model_set.window_length)
+    return StreamOutcome(entries, lambda: work.state or {}, model_set.window_length)
 
 
 def missing(model_set: ModelSet, features: Mapping[str, float]) -> MissingFeatures | None:

@@ -40,6 +40,8 @@ Floats = NDArray[np.float64]
 BASELINE_READINGS: Final = 20
 #: Scaled values are clipped here, so that no square overflows.
 FURTHEST: Final = 1e6
+#: No level lies so many of the group's spreads from its centre; an error code does.
+IMPOSSIBLE: Final = 1000.0
 
 
 def _nothing(features: Mapping[str, float]) -> tuple[float, ...]:
@@ -87,10 +89,15 @@ class Preprocessing:
     conditions: Conditions | None = None
     counters: Counters | None = None
     known: frozenset[str] = field(init=False, repr=False)
+    possible: tuple[Floats, Floats] = field(init=False, repr=False, compare=False)
     _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "known", frozenset((*self.names, *self.ignored)))
+        with np.errstate(over="ignore"):
+            furthest = IMPOSSIBLE * self.spread
+            bounds = self.center - furthest, self.center + furthest
+        object.__setattr__(self, "possible", bounds)  # where a level can lie
         pick = itemgetter(*self.names) if self.names else _nothing  # it is pickled
         object.__setattr__(self, "_pick", pick)
 
@@ -110,8 +117,9 @@ class Preprocessing:
     def scaled(self, values: Array) -> Floats:
         """Scale readings ``(n, d)`` in own units to rows ``(n, d)``."""
         with np.errstate(over="ignore"):
-            out: Floats = (np.asarray(values, np.float64) - self.center) / self.scale
-        out = np.clip(out, -FURTHEST, FURTHEST)
+            out: Floats = np.asarray(values, np.float64) - self.center
+            out /= self.scale
+        out.clip(-FURTHEST, FURTHEST, out)
         return out if self.mix is None else out @ self.mix
 
     def row(

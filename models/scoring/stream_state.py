@@ -107,7 +107,10 @@ class StreamState:
         """Let the level follow one normal reading (d,): a mean at first, then smoothed."""
         if self.seen < _SETTLED:
             self.seen += 1
-        self.level = self.level + max(1.0 / self.seen, ALPHA) * (row - self.level)
+        step = row - self.level
+        step *= max(1.0 / self.seen, ALPHA)
+        step += self.level
+        self.level = step
 
     def learn_past(self, rows: NDArray[np.float64]) -> None:
         """Learn readings (n, d) in order, at once, as :meth:`learn_level` does."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -47,7 +48,6 @@ APART: Final = 5
 _BODY = 64
 #: Standard deviation of the shape's normal prior around 0.
 SHAPE_PRIOR_SD: Final = 0.1
-_LEVELS = ((0.9, "critical"), (0.7, "high"), (0.5, "medium"))
 
 
 def score_of(log10_p: float) -> float:
@@ -56,6 +56,7 @@ def score_of(log10_p: float) -> float:
     return 0.0 if score < 0.0 else 1.0 if score > 1.0 else round(score, 6)
 
 
+@lru_cache(maxsize=64)
 def threshold_of(budget: float) -> float:
     """Return the score at which a false-alarm budget (probability per reading) is spent."""
     return score_of(math.log10(budget))
@@ -63,10 +64,9 @@ def threshold_of(budget: float) -> float:
 
 def criticality_of(score: float) -> str:
     """Return how severe a reading of this score is: critical, high, medium or low."""
-    for cut, name in _LEVELS:
-        if score >= cut:
-            return name
-    return "low"
+    if score < 0.5:
+        return "low"
+    return "medium" if score < 0.7 else "high" if score < 0.9 else "critical"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +18,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from errors import AnomalyError, InputError
-from models.scoring.baseline import IMPOSSIBLE
 from models.scoring.clock import Step
 from models.scoring.conditions import Conditions
 from models.scoring.preprocessing import Preprocessing
@@ -30,6 +30,8 @@ Floats = NDArray[np.float64]
 CLOCK_AHEAD: Final = "clock_ahead"
 BAD_STATE: Final = "bad_state"
 RESET: Final = "reset"
+
+_FEATURES = attrgetter("features")
 
 ADDED: Final = "added"
 RESTARTED: Final = "restarted"
@@ -241,11 +243,12 @@ def prepare(
     suppressor = Suppressor(
         work.maintenance, work.off_conditions, (work.asset_id, work.sensor_id), group
     )
-    steps = []
+    suppresses, steps = bool(suppressor), []
     for reading, when in zip(readings, arrived, strict=True):
         if reading.error is None:
             steps.append(_step(state, reading, (gap_s, gap_factor), when, work.now))
-            _suppress(suppressor, state, reading, late=steps[-1] is Step.LATE)
+            if suppresses or state.off.suppressed:
+                _suppress(suppressor, state, reading, late=steps[-1] is Step.LATE)
     if pre.counters is not None:
         _count(pre, usable, steps, received[len(past) :], window[-1] if window else None)
     raw = received if pre.conditions is None else _restated(pre.conditions, usable, received)
@@ -274,8 +277,7 @@ def _learn_past(pre: Preprocessing, state: StreamState, rows: Floats) -> None:
     """Return what a new stream's window (n, d) shows of it."""
     if not pre.baseline:
         if len(rows):
-            furthest = IMPOSSIBLE * pre.spread
-            state.learn_past(np.clip(rows, pre.center - furthest, pre.center + furthest))
+            state.learn_past(rows.clip(*pre.possible))
         return
     for row in rows:
         if not state.settled:
@@ -429,7 +431,7 @@ def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]
                 rows.clear()
         return rows
     try:
-        return pre.picks(point.features for point in window)
+        return pre.picks(map(_FEATURES, window))
     except KeyError:
         pass
     for point in window:

@@ -223,4 +223,4 @@ def refused(work: StreamWork, error: InputError) -> StreamOutcome:
     results: list[dict[str, Any]] = [
         {"error": error.entry(), "metadata": {"window": "left_out"}} for _ in work.readings
     ]
-    return StreamOutcome(results=results, state=work.state or {}, window_length=0)
+    return StreamOutcome(results, lambda: work.state or {}, window_length=0)

@@ -117,7 +117,7 @@ def test_results_go_back_to_their_items_with_the_callers_metadata() -> None:
     planned = group_by_stream(items, StoredContext())
 
     results = [{"n": n, "metadata": {"group": "g"}} for n in (1, 2)]
-    answers = reassemble(items, planned, [StreamOutcome(results, {}, 0)])
+    answers = reassemble(items, planned, [StreamOutcome(results, dict, 0)])
     assert [a.get("n") for a in answers] == [2, None, 1]
     assert answers[1]["error"]["code"] == "c"
     assert answers[0]["metadata"] == {"group": "g", "mine": 1, "caller": {"group": 2}}
