@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -255,6 +254,8 @@ def _settle(formats: Sequence[str], columns: Iterable[Any]) -> list[str]:
             shown += [c for c in column.to_pylist() if c is not None and c.strip()]
         if len({day_order(f) for f in left}) == 1:
             return left
+    import pandas as pd  # here: most files need none of its 40 MB
+
     smooth = []
     read = [pd.to_datetime(pd.Series(shown).str.strip(), format=f, errors="coerce") for f in left]
     if all(times.equals(read[0]) for times in read):  # the first of January, however it is read
@@ -293,6 +294,8 @@ def _iso(column: Any, first: int) -> tuple[Times, bool]:
 
 
 def _formatted(column: Any, form: str, first: int) -> tuple[Times, bool]:
+    import pandas as pd
+
     text = pd.Series(pc.utf8_trim_whitespace(column).to_numpy(zero_copy_only=False))
     found = pd.Series(np.full(len(text), "NaT", "datetime64[us]"))
     for each in (form, *_lesser(form)):

@@ -25,10 +25,10 @@ from fleet.spark import (
     ddl,
     per_stream,
     ship,
-    shipped,
     spark_session,
     tasks,
 )
+from fleet.spark_worker import shipped
 from fleet.what_if import Exposure, Fault, draw, show, what_if
 from models.scoring.incidents import Burst
 from models.scoring.policy import ScoringPolicy

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from datasets import Stream, without_repetitions
 from errors import AnomalyError, TrainingError
-from fleet import spark
+from fleet import spark, spark_worker
 from fleet.frames import MARK
 from models.bundles.serialization import save_model_set
 from models.fitting.options import FitOptions
@@ -62,7 +62,7 @@ class GroupPlan:
 
 def fit_group(plan: GroupPlan, value: str | None, table: pa.Table) -> pa.Table:
     """Fit the model set, or sets, of one group; ``table`` holds its readings, stream by stream."""
-    spark.one_thread()
+    spark_worker.one_thread()
     one_thread()
     name = value or NO_SENSOR
     rows = []

@@ -11,7 +11,6 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -19,16 +18,17 @@ from uuid import uuid4
 import pyarrow as pa
 
 from errors import AnomalyError, InputError, SettingsError
-from models.bundles.bundle import TWIN, Bundle
+from fleet.spark_worker import ENVIRONMENT
+from models.bundles.bundle import TWIN
 
 log = logging.getLogger(__name__)
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-#: One thread per task of whatever would start its own: Spark gives each core a task.
-ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
-                     "NUMBA_NUM_THREADS")  # fmt: skip
-#: A line of a worker's traceback that names one of our errors.
-_OURS: Final = re.compile(r"^errors\.\w+: (.+)$", re.MULTILINE)
+#: The line of a worker's traceback that names one of our errors, or any other.
+_RAISED: Final = tuple(
+    re.compile(line, re.MULTILINE)
+    for line in (r"^errors\.\w+: (.+)$", r"^([\w.]+(?:Error|Exception|Warning): .+)$")
+)
 _NEEDED: Final = "pip install 'detection-anomalies-service[spark]', and Java 17 or newer"
 
 
@@ -125,9 +125,9 @@ def _translated() -> Iterator[None]:
         yield
     except (PySparkException, Py4JError) as error:
         said = str(error)
-        ours = _OURS.search(said)
+        raised = next(filter(None, (line.search(said) for line in _RAISED)), None)
         log.debug("Spark failed", exc_info=error)
-        told = ours[1] if ours else next(iter(said.splitlines()), repr(error))
+        told = raised[1] if raised else next(iter(said.splitlines()), repr(error))
         raise AnomalyError(f"Spark: {told[:500]}") from None
 
 
@@ -149,7 +149,7 @@ def _settings(master: str | None) -> dict[str, str]:
         "spark.log.level": "ERROR",
         # where the code is not installed, workers of this machine find it as this process does
         "spark.executorEnv.PYTHONPATH": str(ROOT),
-        **{f"spark.executorEnv.{name}": "1" for name in ONE_THREAD},
+        **{f"spark.executorEnv.{name}": value for name, value in ENVIRONMENT.items()},
     }
     if master is not None:
         found["spark.master"] = master
@@ -213,25 +213,6 @@ def kept(frame: Any) -> Iterator[Any]:
         yield frame
     finally:
         frame.unpersist()
-
-
-@lru_cache(maxsize=2)
-def shipped(name: str, version: str) -> Bundle:
-    """Load what :func:`ship` sent: once per Python worker, which Spark uses for many tasks."""
-    from pyspark import SparkFiles
-
-    one_thread()
-    return Bundle.load(Path(SparkFiles.get(name)), version)
-
-
-@lru_cache(maxsize=1)
-def one_thread() -> None:
-    """Keep BLAS and Numba of this worker to one thread, whatever its environment says."""
-    import numba
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1)
-    numba.set_num_threads(1)
 
 
 def per_stream(

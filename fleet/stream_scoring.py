@@ -21,7 +21,8 @@ import pyarrow as pa
 from errors import AnomalyError, InputError
 from fleet.frames import KEYS, Form
 from fleet.reading_batches import Point, points_of
-from fleet.spark import arrow, ddl, shipped
+from fleet.spark import arrow, ddl
+from fleet.spark_worker import shipped
 from models.detectors.base import MODEL_NAMES
 from models.scoring.decision import error_entry
 from models.scoring.ensemble import Reading, StreamWork, score

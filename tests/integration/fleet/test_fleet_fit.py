@@ -16,7 +16,7 @@ import pytest
 
 import training.fit
 from fleet import fit
-from fleet.spark import one_thread
+from fleet.spark_worker import one_thread
 from models.bundles.bundle import Bundle
 from models.registry.base import CHAMPION, open_registry
 from models.registry.promotion import VERDICT_TAG

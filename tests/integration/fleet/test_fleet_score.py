@@ -19,9 +19,11 @@ import pytest
 
 from benchmarks.data import read_cmapss, read_skab
 from datasets import Stream
+from errors import AnomalyError
 from fleet import score
 from fleet.frames import parquet, with_states
-from fleet.spark import ship, shipped
+from fleet.spark import ship, spark_session
+from fleet.spark_worker import shipped
 from models.bundles.bundle import Bundle, Rule
 from models.fitting.model_set_fit import fit_model_set
 from models.registry.base import CHAMPION, open_registry
@@ -359,3 +361,13 @@ def test_a_bundle_is_loaded_once_per_worker(spark, fleet):
     workers = {row["pid"] for row in found}
     assert len(workers) < len(found)
     assert sum(row["loaded"] for row in found) == len(workers)
+
+
+def test_whatever_a_worker_raises_is_named(spark):
+    def broken(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield from (batch.slice(0, 1 // 0) for batch in batches)
+
+    given = score.parser().parse_args(["--data", "-", "--out", "-"])
+    told = pytest.raises(AnomalyError, match=r"^Spark: ZeroDivisionError: ")
+    with told, spark_session("tests", given) as session:
+        session.range(1).mapInArrow(broken, "id long").collect()
