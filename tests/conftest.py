@@ -6,10 +6,8 @@ serve`. A server that cannot be started fails the test; nothing is skipped silen
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,17 +33,3 @@ pytest_plugins = [
     for path in sorted((Path(__file__).parent / "fixtures").glob("*.py"))
     if path.stem != "__init__"
 ]
-
-
-@pytest.fixture(autouse=True)
-def _loggers_as_they_were() -> Iterator[None]:
-    """Put back the level of every logger that a test's command has set up for its own process."""
-    loggers = [
-        one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)
-    ]
-    before = [(one, one.level, one.propagate, one.disabled) for one in loggers]
-    yield
-    for one, level, propagate, disabled in before:
-        one.propagate, one.disabled = propagate, disabled
-        if one.level != level:
-            one.setLevel(level)

@@ -74,7 +74,7 @@ def test_a_loss_is_said_once_however_often_the_group_gives_the_partition(engine,
 
     def ask(assigned: AssignedPartition, start: Start | None = None) -> Claim:
         claims.ask(assigned, start)
-        ((same, claim, _),) = wait_until(claims.answers, "an answer", 20)
+        ((same, claim, _),) = wait_until(claims.answers, "an answer")
         assert same is assigned
         assert claim is not None
         assigned.set_claim(claim)
@@ -191,7 +191,7 @@ def test_outbox_is_published_in_order_and_only_what_failed_is_sent_again(engine)
     part = publisher(store, producer, Metrics())
     part.start()
     part.notify()
-    wait_until(lambda: store.outbox_size() == 0, "all published", 20)
+    wait_until(lambda: store.outbox_size() == 0, "all published")
     part.stop(5)
     assert [value for _, value in producer.sent] == [b"0", b"1", b"2"]
 
@@ -212,7 +212,7 @@ def test_a_commit_ends_the_wait_for_the_database(engine, monkeypatch):
     assert outage.asked.wait(20)
     waiting(store, 1)
     part.notify()
-    wait_until(lambda: store.outbox_size() == 0, "published", 20)
+    wait_until(lambda: store.outbox_size() == 0, "published")
     part.stop(5)
 
 
@@ -226,7 +226,7 @@ def test_message_too_large_leaves_the_outbox_and_is_said(engine, caplog):
     )
     part.start()
     part.notify()
-    wait_until(lambda: store.outbox_size() == 0, "the outbox is empty", 20)
+    wait_until(lambda: store.outbox_size() == 0, "the outbox is empty")
     part.stop(5)
     assert "cannot be published to out: " in caplog.text
     assert metrics.registry.get_sample_value("bridge_unpublishable_total") == 1

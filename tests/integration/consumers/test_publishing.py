@@ -110,17 +110,17 @@ def test_a_topic_that_refuses_holds_up_no_other_and_gets_all_once_it_is_mended(
     sent = stage.produce(plant(300, bad_every=10))
     bridge = stage.bridge()
     stage.wait_accounted(sent)
-    wait_until(lambda: waiting(stage, stage.anomalies) == 0, "anomalies are published", 30)
+    wait_until(lambda: waiting(stage, stage.anomalies) == 0, "anomalies are published")
     letters = stage.sql("SELECT count(*) FROM dead_letters WHERE reason <> 'duplicate'")[0][0]
     assert letters > 0
-    wait_until(lambda: "waiting" in bridge.text(), "the refusal is said", 30)
+    wait_until(lambda: "waiting" in bridge.text(), "the refusal is said")
     assert waiting(stage, dead) == letters
     assert f"topic {dead}" in bridge.text()
     if fault == "missing":
         strict.create(dead, 1)
     else:
         strict.acl(dead, see=fault.endswith("write"), lift=True)
-    wait_until(lambda: waiting(stage, dead) == 0, "dead letters are published", 60)
+    wait_until(lambda: waiting(stage, dead) == 0, "dead letters are published")
     bridge.signal(15)
     assert bridge.wait() == 0
     counts = published(stage)
@@ -252,11 +252,11 @@ def test_a_missing_topic_of_incidents_is_named_and_holds_up_nobody(stage, strict
     sent = stage.produce(plant(100))
     bridge = stage.bridge()
     stage.wait_accounted(sent)
-    wait_until(lambda: waiting(stage, stage.anomalies) == 0, "anomalies are published", 30)
+    wait_until(lambda: waiting(stage, stage.anomalies) == 0, "anomalies are published")
     incidents = stage.sql("SELECT count(*) FROM incidents")[0][0]
     assert waiting(stage, changed) >= incidents > 0
     strict.create(changed, 1)
-    wait_until(lambda: waiting(stage, changed) == 0, "incidents are published", 60)
+    wait_until(lambda: waiting(stage, changed) == 0, "incidents are published")
     bridge.signal(15)
     assert bridge.wait() == 0
     assert len({record.key for record in stage.consume(changed)}) == incidents

@@ -49,7 +49,7 @@ def test_another_takes_over_from_one_that_is_killed_and_nothing_is_lost(
             first.kill()
             webhook.delay = 0
             started = time.monotonic()
-            wait_until(leads(second), "the second sender leads", 15)
+            wait_until(leads(second), "the second sender leads")
             assert time.monotonic() - started < 10
             hooked.read((2, "critical"), asset="A")
             wait_until(lambda: len(webhook.received) >= 3, "the rest is sent")
@@ -91,7 +91,7 @@ def test_a_lost_database_session_ends_the_lead_and_it_is_taken_up_again(
                 WHERE locktype = 'advisory' AND objid = :objid
                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
             """), {"objid": SENDER_LOCK & 0xFFFF_FFFF})  # fmt: skip
-        wait_until(lambda: sender.text.count("sending to") == 2, "it leads again", 20)
+        wait_until(lambda: sender.text.count("sending to") == 2, "it leads again")
         assert "the lock is lost" in sender.text
         hooked.read((0,), state="opened")
         wait_until(lambda: webhook.received == ["opened"], "it sends")

@@ -33,6 +33,7 @@ from serving.requests.training_request import parse_training
 from serving.training_queue import JobBounds, TrainingQueue
 from tests.fixtures.own_postgres import OwnPostgres
 from tests.fixtures.training import small_plant
+from tests.fixtures.waiting import DEADLINE
 from training import rest_job
 from training.cli.common import registry_of
 from training.fit import parser
@@ -101,7 +102,7 @@ def run_service(
         )
         for database in databases:
             await database.start()
-            await asyncio.wait_for(database.opened.wait(), 20)
+            await asyncio.wait_for(database.opened.wait(), DEADLINE)
         await leader.start()
         try:
             return await use(front, leader)

@@ -13,6 +13,7 @@ import pytest
 from dateutil.rrule import rrulestr
 
 from errors import InputError
+from models.scoring import suppression
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.suppression import (
     MaintenanceWindow,
@@ -276,6 +277,7 @@ def test_a_row_that_cannot_be_used_costs_no_other_and_is_logged_once(caplog):
             {**bad, "id": 4, "alarms": False}]  # fmt: skip
     off = {"feature": "speed", "operator": "<", "value": 1.0, "hold_s": 0.0, "run_up_s": 0.0,
            "group_name": "g"}  # fmt: skip
+    suppression._log_once.cache_clear()
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
             found = Suppression.from_rows(rows, [{**off, "operator": "~"}, off], "alarms")
