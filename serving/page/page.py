@@ -19,14 +19,14 @@ from serving.page.health_line import HealthLine
 from serving.page.pages import PageGuard, Pages
 from serving.page.sessions import Sessions
 from serving.page.static_files import StaticFiles
-from serving.page.views.asset_views import AssetViews, asset_pages
-from serving.page.views.fleet_views import FleetViews, fleet_pages
-from serving.page.views.incident_views import IncidentViews, incident_pages
-from serving.page.views.kpi_views import KpiViews, kpi_pages
-from serving.page.views.maintenance_views import MaintenanceViews, maintenance_pages
-from serving.page.views.model_views import ModelViews, model_pages
-from serving.page.views.plant_views import PlantViews, plant_pages
-from serving.page.views.session_views import SessionViews, session_pages
+from serving.page.views.asset_views import AssetViews
+from serving.page.views.fleet_views import FleetViews
+from serving.page.views.incident_views import IncidentViews
+from serving.page.views.kpi_views import KpiViews
+from serving.page.views.maintenance_views import MaintenanceViews
+from serving.page.views.model_views import ModelViews
+from serving.page.views.plant_views import PlantViews
+from serving.page.views.session_views import SessionViews
 from serving.swim_lanes import SwimLanes
 
 
@@ -60,20 +60,34 @@ def build(
     sessions = Sessions(keys, callers, database)
     pages = Pages(sessions, HealthLine(database, parts.bundles), static)
     forms = FormReader(pages, callers)
-    incidents = IncidentViews(
-        pages, forms, database, parts.effects,
-        topic=settings.kafka_topic_incidents, max_shelve_s=settings.max_shelve_s,
-    )  # fmt: skip
-    models = ModelViews(pages, forms, database, parts.catalogue, parts.bundles, parts.drift)
-    kpis = KpiViews(pages, database, settings.operator_positions, parts.chatter)
+    stands_on = pages, forms, database
+    effects, topic = parts.effects, settings.kafka_topic_incidents
+    session = SessionViews(pages, forms, sessions)
+    incidents = IncidentViews(*stands_on, effects, topic, settings.max_shelve_s)
+    asset, maintenance = AssetViews(*stands_on), MaintenanceViews(*stands_on)
+    plant = PlantViews(*stands_on)
+    kpis = KpiViews(*stands_on, settings.operator_positions, parts.chatter)
+    models = ModelViews(*stands_on, parts.catalogue, parts.bundles, parts.drift)
     calls = [
-        *session_pages(SessionViews(pages, forms, sessions), static),
-        *incident_pages(incidents),
-        *fleet_pages(FleetViews(pages, parts.lanes)),
-        *asset_pages(AssetViews(pages, forms, database)),
-        *maintenance_pages(MaintenanceViews(pages, forms, database)),
-        *plant_pages(PlantViews(pages, forms, database)),
-        *kpi_pages(kpis),
-        *model_pages(models),
+        Call("/login", "GET", None, session.ask),
+        Call("/login", "POST", None, session.log_in),
+        Call("/logout", "POST", None, session.log_out),
+        Call("/working", "GET", None, session.health),
+        Call("/static/{version}/{name:name}", "GET", None, static.serve),
+        Call("/", "GET", "read", incidents.list_all),
+        Call("/", "POST", "operate", incidents.act_on_many),
+        Call("/incidents.csv", "GET", "read", incidents.spreadsheet),
+        Call("/incidents/{id}", "GET", "read", incidents.show),
+        Call("/incidents/{id}", "POST", "operate", incidents.act_on_one),
+        Call("/fleet", "GET", "read", FleetViews(pages, parts.lanes).fleet),
+        Call("/assets/{id:name}", "GET", "read", asset.show),
+        Call("/assets/{id:name}", "POST", "operate", asset.act),
+        Call("/maintenance", "GET", "read", maintenance.show),
+        Call("/maintenance", "POST", "operate", maintenance.act),
+        Call("/plant", "GET", "read", plant.show),
+        Call("/plant", "POST", "operate", plant.act),
+        Call("/kpis", "GET", "read", kpis.kpis),
+        Call("/models", "GET", "read", models.show),
+        Call("/models", "POST", "train", models.act),
     ]
     return calls, PageGuard(pages)

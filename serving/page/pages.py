@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
@@ -22,6 +23,8 @@ from serving.page.health_line import HealthLine
 from serving.page.sessions import Sessions, Visitor
 from serving.page.static_files import StaticFiles
 
+#: What a screen reports above all else, each made by :func:`message`.
+Messages = Sequence[dict[str, str]]
 TEMPLATES = Path(__file__).parent / "templates"
 HEADERS: Final = {
     "content-security-policy": (

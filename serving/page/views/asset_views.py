@@ -16,14 +16,13 @@ from db.queries.incidents import IncidentFilter, incident_page, incident_reading
 from db.queries.schedules import request_reset, windows
 from errors import InputError
 from schemas import moved
-from serving.database import Database
 from serving.http.paths import path_asset
-from serving.http.rest_app import Call
 from serving.http.schedule_handlers import RECENT
-from serving.page.forms import Form, FormReader
-from serving.page.pages import Pages, given_query
+from serving.page.forms import Form
+from serving.page.pages import Messages, given_query
 from serving.page.series import series
 from serving.page.views.maintenance_views import concerns
+from serving.page.views.screen import Screen
 from serving.requests.incident_bodies import AssetBody, read_span
 from serving.requests.suppression_bodies import StreamReset
 from serving.requests.wire import convert
@@ -36,40 +35,22 @@ SPAN: Final = timedelta(hours=24)
 FEATURES: Final = 8
 
 
-class AssetViews:
-    """The screen.
+class AssetViews(Screen):
+    """The screen."""
 
-    Parameters
-    ----------
-    pages : Pages
-    forms : FormReader
-    database : Database
-    """
-
-    def __init__(self, pages: Pages, forms: FormReader, database: Database) -> None:
-        self._pages = pages
-        self._forms = forms
-        self._database = database
-
-    async def show(self, request: Request) -> Response:
+    async def show(self, request: Request, messages: Messages = ()) -> Response:
         """Show an asset."""
-        return await self._show(request, [])
+        asset, query = path_asset(request, "/assets/"), given_query(request)
+        found = await self.database.run(_asset, asset, query)
+        return await self.pages.show(request, "asset.html", messages=messages, query=query, **found)
 
     async def act(self, request: Request) -> Response:
-        """Say how much it matters, or have its streams start anew."""
+        """Say how much it matters, or have its streams start again."""
         asset = path_asset(request, "/assets/")
-        messages = await self._forms.attempt(
-            request,
-            lambda form: self._database.run(lambda connection: _act(connection, asset, form)),
+        messages = await self.forms.attempt(
+            request, lambda form: self.database.run(_act, asset, form)
         )
-        return await self._show(request, messages)
-
-    async def _show(self, request: Request, messages: list[dict[str, str]]) -> Response:
-        asset, query = path_asset(request, "/assets/"), given_query(request)
-        found = await self._database.run(lambda connection: _asset(connection, asset, query))
-        return await self._pages.show(
-            request, "asset.html", messages=messages, query=query, **found
-        )
+        return await self.show(request, messages)
 
 
 def _asset(connection: Connection, asset: str, query: dict[str, str]) -> dict[str, Any]:
@@ -137,11 +118,3 @@ def _act(connection: Connection, asset: str, form: Form) -> str:
     body = convert(AssetBody, {"criticality": form.text("criticality"), "why": why})
     set_assets(connection, {asset: body.criticality}, form.who, body.why)
     return f"Its criticality is {body.criticality}"
-
-
-def asset_pages(views: AssetViews) -> list[Call]:
-    """Return the addresses."""
-    return [
-        Call("/assets/{id:name}", "GET", "read", views.show),
-        Call("/assets/{id:name}", "POST", "operate", views.act),
-    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -10,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from errors import AnomalyError, InputError
-from serving.http.rest_app import Call
 from serving.page.lanes import LANE_WORDS, marks, rows
 from serving.page.pages import Pages, given_query
 from serving.swim_lanes import SwimLanes
@@ -21,6 +21,7 @@ FIRST: Final = "24"
 MARKS: Final = 6
 
 
+@dataclass(frozen=True, slots=True)
 class FleetViews:
     """The screen.
 
@@ -30,9 +31,8 @@ class FleetViews:
     lanes : SwimLanes
     """
 
-    def __init__(self, pages: Pages, lanes: SwimLanes) -> None:
-        self._pages = pages
-        self._lanes = lanes
+    pages: Pages
+    lanes: SwimLanes
 
     async def fleet(self, request: Request) -> Response:
         """Show every asset's lane."""
@@ -44,17 +44,12 @@ class FleetViews:
                 raise InputError(f"hours: is none of {', '.join(SPANS)}", field="hours")
             hours = query.get("hours", FIRST)
             end = datetime.now(UTC)
-            fleet = await self._lanes.fleet(end - timedelta(hours=int(hours)), end, SPANS[hours])
+            fleet = await self.lanes.fleet(end - timedelta(hours=int(hours)), end, SPANS[hours])
             shown = await asyncio.to_thread(rows, fleet, wrong_only=wrong_only)
         except AnomalyError as error:
             status, problem = error.status, error.message
-        return await self._pages.show(
+        return await self.pages.show(
             request, "fleet.html", status, fleet=fleet, rows=shown, problem=problem,
             hours=hours, spans=SPANS, wrong_only=wrong_only, words=LANE_WORDS,
             marks=marks(fleet, MARKS) if fleet else [],
         )  # fmt: skip
-
-
-def fleet_pages(views: FleetViews) -> list[Call]:
-    """Return the address."""
-    return [Call("/fleet", "GET", "read", views.fleet)]

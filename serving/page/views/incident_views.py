@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -26,14 +26,13 @@ from db.queries.incidents import (
 )
 from errors import AnomalyError, InputError, NotFound, StorageUnavailable
 from schemas import moved
-from serving.database import Database
 from serving.http.feedback_handlers import Effects
 from serving.http.incident_handlers import csv_response
 from serving.http.paths import path_id
-from serving.http.rest_app import Call
-from serving.page.forms import Form, FormReader
-from serving.page.pages import Pages, failed, given_query, message
+from serving.page.forms import Form
+from serving.page.pages import Messages, failed, given_query, message
 from serving.page.series import incident_series
+from serving.page.views.screen import Screen
 from serving.requests.incident_bodies import BODIES, read_filters, read_if_match, read_token
 from serving.requests.wire import convert, read_parameters
 
@@ -58,14 +57,12 @@ class LogPage(Struct, frozen=True):
     log_before: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
 
-class IncidentViews:
+@dataclass(frozen=True, slots=True)
+class IncidentViews(Screen):
     """The screens.
 
     Parameters
     ----------
-    pages : Pages
-    forms : FormReader
-    database : Database
     effects : Effects
         What closing with a verdict changes.
     topic : str
@@ -73,54 +70,17 @@ class IncidentViews:
     max_shelve_s : float
     """
 
-    def __init__(
-        self,
-        pages: Pages,
-        forms: FormReader,
-        database: Database,
-        effects: Effects,
-        *,
-        topic: str,
-        max_shelve_s: float,
-    ) -> None:
-        self._pages = pages
-        self._forms = forms
-        self._database = database
-        self._effects = effects
-        self._topic = topic
-        self._spans = {name: s for name, s in SPANS.items() if s <= max_shelve_s}
-        self._max_shelve_s = max_shelve_s
+    effects: Effects
+    topic: str
+    max_shelve_s: float
 
-    async def listing(self, request: Request) -> Response:
+    @property
+    def spans(self) -> dict[str, int]:
+        """Return for how long an incident may be shelved: seconds, by what they are called."""
+        return {name: s for name, s in SPANS.items() if s <= self.max_shelve_s}
+
+    async def list_all(self, request: Request, messages: Messages = ()) -> Response:
         """Show the incidents of one state."""
-        return await self._list(request, [])
-
-    async def spreadsheet(self, request: Request) -> Response:
-        """Answer with the incidents of the list as CSV, as the REST API makes it."""
-        query = {**given_query(request), "format": "csv"}
-        if query.get("state") == EVERY:
-            del query["state"]
-        filters, limit, cursor, _ = read_filters(query)
-        rows, following = await self._database.run(
-            lambda connection: incident_page(connection, filters, limit=limit, cursor=cursor)
-        )
-        return csv_response(rows, following)
-
-    async def act_on_many(self, request: Request) -> Response:
-        """Do one thing to those that were picked, and tell of each that it failed for."""
-        messages = await self._attempt(request, None)
-        return await self._list(request, messages)
-
-    async def one(self, request: Request) -> Response:
-        """Show one incident."""
-        return await self._show(request, [])
-
-    async def act_on_one(self, request: Request) -> Response:
-        """Do one thing to one incident."""
-        messages = await self._attempt(request, path_id(request, "incident"))
-        return await self._show(request, messages)
-
-    async def _list(self, request: Request, messages: list[dict[str, str]]) -> Response:
         query = given_query(request)
         state = query.pop("state", FIRST)
         query.pop("format", None)  # a page is a page
@@ -129,47 +89,60 @@ class IncidentViews:
         status = 200
         try:
             filters, limit, cursor, _ = read_filters(wanted)
-            content |= await self._database.run(
-                lambda connection: _page(connection, filters, limit, cursor)
-            )
+            content = await self.database.run(_page, filters, limit, cursor)
         except InputError as error:
             status, messages = error.status, [*messages, failed(error)]
         except StorageUnavailable as error:
             status = error.status
         filters_given = {k: v for k, v in query.items() if k not in ("cursor", "limit")}
-        return await self._pages.show(
+        return await self.pages.show(
             request, "incidents.html", status, state=state, query=filters_given,
-            messages=messages, spans=self._spans, readable=status == 200, **content,
+            messages=messages, spans=self.spans, readable=status == 200, **content,
         )  # fmt: skip
 
-    async def _show(self, request: Request, messages: list[dict[str, str]]) -> Response:
+    async def spreadsheet(self, request: Request) -> Response:
+        """Answer with the incidents of the list as CSV, as the REST API makes it."""
+        query = {**given_query(request), "format": "csv"}
+        if query.get("state") == EVERY:
+            del query["state"]
+        filters, limit, cursor, _ = read_filters(query)
+        rows, following = await self.database.run(
+            incident_page, filters, limit=limit, cursor=cursor
+        )
+        return csv_response(rows, following)
+
+    async def act_on_many(self, request: Request) -> Response:
+        """Do one thing to those that were picked, and report each that it failed for."""
+        return await self.list_all(request, await self._attempt(request, None))
+
+    async def show(self, request: Request, messages: Messages = ()) -> Response:
+        """Show one incident."""
         wanted = path_id(request, "incident")
         query = {k: v for k, v in given_query(request).items() if k == "log_before"}
         page = read_parameters(LogPage, query)
-        found = await self._database.run(
-            lambda connection: _incident(connection, wanted, page.log_before)
-        )
-        return await self._pages.show(
-            request, "incident.html", messages=messages, spans=self._spans, **found
+        found = await self.database.run(_incident, wanted, page.log_before)
+        return await self.pages.show(
+            request, "incident.html", messages=messages, spans=self.spans, **found
         )
 
+    async def act_on_one(self, request: Request) -> Response:
+        """Do one thing to one incident."""
+        return await self.show(request, await self._attempt(request, path_id(request, "incident")))
+
     async def _attempt(self, request: Request, only: UUID | None) -> list[dict[str, str]]:
-        """Do what a form asks for; what is to be told of it."""
-        form = await self._forms.read(request)
+        """Do what a form asks for; return what there is to report of it."""
+        form = await self.forms.read(request)
         try:
             verb, targets = _asked(form, only)
             action = Action(verb, form.who, _arguments(verb, form), read_token(form.text("once")))
-            outcome = await self._database.run(
-                lambda connection: perform(
-                    connection, action, targets, topic=self._topic,
-                    max_shelve_s=self._max_shelve_s,
-                )
-            )  # fmt: skip
+            outcome = await self.database.run(
+                perform, action, targets, topic=self.topic, max_shelve_s=self.max_shelve_s
+            )
         except AnomalyError as error:
             return [failed(error)]
         messages = _outcome(action, outcome, len(targets))
         for row in outcome.feedback.values():  # what closing with a verdict changes
-            effects = await self._database.run(partial(self._effects.of, row=row))
+            effects = await self.database.run(self.effects.of, row)
             messages.append(message("done", effects["says"]))
         if outcome.warning:
             messages.append(message("failed", outcome.warning))
@@ -265,14 +238,3 @@ def _name(incident: dict[str, Any] | None) -> str:
     if incident is not None:
         parts = (incident["asset_id"], incident["sensor_id"], incident["feature"])
     return " · ".join(filter(None, parts))
-
-
-def incident_pages(views: IncidentViews) -> list[Call]:
-    """Return the addresses."""
-    return [
-        Call("/", "GET", "read", views.listing),
-        Call("/", "POST", "operate", views.act_on_many),
-        Call("/incidents.csv", "GET", "read", views.spreadsheet),
-        Call("/incidents/{id}", "GET", "read", views.one),
-        Call("/incidents/{id}", "POST", "operate", views.act_on_one),
-    ]

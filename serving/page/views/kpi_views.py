@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,32 +13,27 @@ from starlette.responses import Response
 from db.alarm_kpis import alarm_kpis
 from db.queries.alarm_load import Chatter, top_chattering, top_standing
 from errors import AnomalyError
-from serving.database import Database
-from serving.http.rest_app import Call
-from serving.page.pages import Pages, given_query
+from serving.page.pages import given_query
+from serving.page.views.screen import Screen
 from serving.requests.feedback_bodies import PeriodQuery, read_period
 from serving.requests.wire import read_parameters
 
 TOP = 10
 
 
-class KpiViews:
+@dataclass(frozen=True, slots=True)
+class KpiViews(Screen):
     """The screen.
 
     Parameters
     ----------
-    pages : Pages
-    database : Database
     positions : int
         Operators who share the alarms.
     chatter : Chatter
     """
 
-    def __init__(self, pages: Pages, database: Database, positions: int, chatter: Chatter) -> None:
-        self._pages = pages
-        self._database = database
-        self._positions = positions
-        self._chatter = chatter
+    positions: int
+    chatter: Chatter
 
     async def kpis(self, request: Request) -> Response:
         """Show the KPIs of a period."""
@@ -46,10 +42,10 @@ class KpiViews:
         status, problem = 200, None
         try:
             start, end = read_period(read_parameters(PeriodQuery, query), datetime.now(UTC))
-            found = await self._database.run(lambda connection: self._read(connection, start, end))
+            found = await self.database.run(self._read, start, end)
         except AnomalyError as error:
             status, problem = error.status, error.message
-        return await self._pages.show(
+        return await self.pages.show(
             request, "kpis.html", status, query=query, found=found, problem=problem
         )
 
@@ -57,13 +53,8 @@ class KpiViews:
         span: dict[str, Any] = {"start": start, "end": end, "limit": TOP}
         return {
             "kpis": alarm_kpis(
-                connection, start, end, positions=self._positions, chatter=self._chatter
+                connection, start, end, positions=self.positions, chatter=self.chatter
             ),
-            "chattering": top_chattering(connection, **span, chatter=self._chatter),
+            "chattering": top_chattering(connection, **span, chatter=self.chatter),
             "standing": top_standing(connection, **span),
         }
-
-
-def kpi_pages(views: KpiViews) -> list[Call]:
-    """Return the address."""
-    return [Call("/kpis", "GET", "read", views.kpis)]

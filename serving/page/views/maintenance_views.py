@@ -23,11 +23,10 @@ from db.queries.schedules import (
     windows,
 )
 from errors import AnomalyError, InputError, NotFound
-from serving.database import Database
-from serving.http.rest_app import Call
 from serving.http.schedule_handlers import OCCURRENCES, RECENT, columns, locked_window
-from serving.page.forms import Form, FormReader
-from serving.page.pages import Pages, failed, message
+from serving.page.forms import Form
+from serving.page.pages import Messages, failed, message
+from serving.page.views.screen import Screen
 from serving.requests.incident_bodies import read_if_match
 from serving.requests.suppression_bodies import NewWindow, window
 from serving.requests.wire import convert, given
@@ -53,49 +52,43 @@ class _Done:
     preview: list[tuple[datetime, datetime]] | None = None
 
 
-class MaintenanceViews:
-    """The screen.
+class MaintenanceViews(Screen):
+    """The screen."""
 
-    Parameters
-    ----------
-    pages : Pages
-    forms : FormReader
-    database : Database
-    """
-
-    def __init__(self, pages: Pages, forms: FormReader, database: Database) -> None:
-        self._pages = pages
-        self._forms = forms
-        self._database = database
-
-    async def show(self, request: Request) -> Response:
-        """Show what is muted."""
-        return await self._show(request, [], _Done())
-
-    async def act(self, request: Request) -> Response:
-        """Preview, plan or change a window, end it, or take it away."""
-        form = await self._forms.read(request)
-        try:
-            done = await self._database.run(lambda connection: _act(connection, form))
-        except AnomalyError as error:
-            return await self._show(request, [failed(error)], _Done(typed=_typed(form)))
-        said = [message("done", f"{done.says}, as {form.who}")] if done.says else []
-        return await self._show(request, said, done)
-
-    async def _show(
-        self, request: Request, messages: list[dict[str, str]], done: _Done
+    async def show(
+        self, request: Request, messages: Messages = (), done: _Done | None = None
     ) -> Response:
-        now = datetime.now(UTC)
+        """Show what is muted.
+
+        Parameters
+        ----------
+        request : Request
+        messages : sequence of dict
+            What is reported above all else.
+        done : _Done, optional
+            What became of the form that was sent.
+        """
+        done = done or _Done()
         content: dict[str, Any] = {"windows": [], "shelved": [], "suppressed": []}
         status = 200
         try:
-            content = await self._database.run(lambda connection: _muted(connection, now))
+            content = await self.database.run(_muted, datetime.now(UTC))
         except AnomalyError as error:
             status = error.status
-        return await self._pages.show(
+        return await self.pages.show(
             request, "maintenance.html", status, messages=messages, given=done.typed,
             preview=done.preview, rules=RULES, readable=status == 200, **content,
         )  # fmt: skip
+
+    async def act(self, request: Request) -> Response:
+        """Preview, plan or change a window, end it, or take it away."""
+        form = await self.forms.read(request)
+        try:
+            done = await self.database.run(_act, form)
+        except AnomalyError as error:
+            return await self.show(request, [failed(error)], _Done(typed=_typed(form)))
+        said = [message("done", f"{done.says}, as {form.who}")] if done.says else []
+        return await self.show(request, said, done)
 
 
 def _muted(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -174,14 +167,6 @@ def _body(form: Form) -> dict[str, Any]:
     if not (body["alarms"] or body["training"]):
         raise InputError("alarms: the window has no effect at all", field="alarms")
     return found
-
-
-def maintenance_pages(views: MaintenanceViews) -> list[Call]:
-    """Return the addresses."""
-    return [
-        Call("/maintenance", "GET", "read", views.show),
-        Call("/maintenance", "POST", "operate", views.act),
-    ]
 
 
 def concerns(row: dict[str, Any], asset_id: str) -> bool:

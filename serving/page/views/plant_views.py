@@ -22,10 +22,9 @@ from db.queries.readings import recent_readings
 from db.queries.schedules import condition_wire, off_conditions, put_off_conditions
 from errors import AnomalyError, InputError, PreconditionFailed
 from models.scoring.suppression import OPERATORS
-from serving.database import Database
-from serving.http.rest_app import Call
-from serving.page.forms import Form, FormReader
-from serving.page.pages import Pages, failed, message
+from serving.page.forms import Form
+from serving.page.pages import Messages, failed, message
+from serving.page.views.screen import Screen
 from serving.page.words import mark, when_off
 from serving.requests.feedback_bodies import MOST_CODES, FaultCode, FaultCodes, fault_code_rows
 from serving.requests.suppression_bodies import MOST, Condition, off_condition_row
@@ -54,54 +53,50 @@ class _List:
     most: int
 
 
-class PlantViews:
-    """The screen.
-
-    Parameters
-    ----------
-    pages : Pages
-    forms : FormReader
-    database : Database
-    """
-
-    def __init__(self, pages: Pages, forms: FormReader, database: Database) -> None:
-        self._pages = pages
-        self._forms = forms
-        self._database = database
-
-    async def show(self, request: Request) -> Response:
-        """Show both lists."""
-        return await self._show(request, [])
+class PlantViews(Screen):
+    """The screen."""
 
     async def act(self, request: Request) -> Response:
         """Try, add, change or remove an entry, or replace the fault codes."""
-        form = await self._forms.read(request)
+        form = await self.forms.read(request)
         which = "off" if form.text("list") == "off" else "codes"
         typed = {name: form.text(name) for name in (*_LISTS[which].names, "before")}
         try:
-            said, typed = await self._database.run(partial(_act, form=form, which=which))
+            said, typed = await self.database.run(_act, form, which)
         except AnomalyError as error:
-            return await self._show(request, [failed(error)], {which: typed})
+            return await self.show(request, [failed(error)], {which: typed})
         if form.text("do") == "try":
-            return await self._show(request, [], {which: typed}, said)
-        told = [message("done", f"{said}, as {form.who}")] if said else []
-        return await self._show(request, told, {which: typed})
+            return await self.show(request, (), {which: typed}, said)
+        messages = [message("done", f"{said}, as {form.who}")] if said else []
+        return await self.show(request, messages, {which: typed})
 
-    async def _show(
+    async def show(
         self,
         request: Request,
-        messages: list[dict[str, str]],
+        messages: Messages = (),
         typed: dict[str, dict[str, Any]] | None = None,
         tried: str | None = None,
     ) -> Response:
+        """Show both lists.
+
+        Parameters
+        ----------
+        request : Request
+        messages : sequence of dict
+            What is reported above all else.
+        typed : dict, optional
+            What stays in the form of each list.
+        tried : str, optional
+            What a condition was found to mean.
+        """
         content: dict[str, Any] = {"off": [], "codes": [], "own": False}
         status = 200
         try:
-            content = await self._database.run(_lists)
+            content = await self.database.run(_lists)
         except AnomalyError as error:
             status = error.status
         typed = {"off": {}, "codes": {}, **(typed or {})}
-        return await self._pages.show(
+        return await self.pages.show(
             request, "plant.html", status, messages=messages, typed=typed, tried=tried,
             operators=list(OPERATORS), readable=status == 200, **content,
         )  # fmt: skip
@@ -211,11 +206,3 @@ _LISTS: Final = {
         ("code",), ("code", "name", "action"), MOST_CODES,
     ),
 }  # fmt: skip
-
-
-def plant_pages(views: PlantViews) -> list[Call]:
-    """Return the addresses."""
-    return [
-        Call("/plant", "GET", "read", views.show),
-        Call("/plant", "POST", "operate", views.act),
-    ]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from errors import AnomalyError
-from serving.http.rest_app import Call
 from serving.page.forms import FormReader
 from serving.page.pages import SCREENS, Pages, given_query, go
 from serving.page.sessions import Sessions
-from serving.page.static_files import StaticFiles
 
 HOME: Final = "/"
 
 
+@dataclass(frozen=True, slots=True)
 class SessionViews:
     """The screens.
 
@@ -27,44 +27,43 @@ class SessionViews:
     sessions : Sessions
     """
 
-    def __init__(self, pages: Pages, forms: FormReader, sessions: Sessions) -> None:
-        self._pages = pages
-        self._forms = forms
-        self._sessions = sessions
+    pages: Pages
+    forms: FormReader
+    sessions: Sessions
 
     async def ask(self, request: Request) -> Response:
         """Show the form for a key, or for a name on an open service."""
         after = _inside(given_query(request).get("next"))
-        return await self._pages.show(request, "login.html", after=after, problem=None)
+        return await self.pages.show(request, "login.html", after=after, problem=None)
 
     async def log_in(self, request: Request) -> Response:
         """Take a key, or a name, and go on to where the visitor was."""
-        form = await self._forms.read(request, named=False)
+        form = await self.forms.read(request, named=False)
         after = _inside(form.text("next"))
         try:
-            if self._sessions.open:
-                visitor = await self._sessions.renamed(request, form.text("who") or "")
+            if self.sessions.open:
+                visitor = await self.sessions.renamed(request, form.text("who") or "")
                 cookie = visitor.cookie
             else:
-                cookie = await self._sessions.log_in(form.text("key") or "")
+                cookie = await self.sessions.log_in(form.text("key") or "")
         except AnomalyError as error:
-            return await self._pages.show(
+            return await self.pages.show(
                 request, "login.html", error.status, after=after, problem=error.message
             )
         response = go(request, after)
-        self._sessions.keep(response, request, cookie)
+        self.sessions.keep(response, request, cookie)
         return response
 
     async def log_out(self, request: Request) -> Response:
         """Have the browser forget the session."""
-        await self._forms.read(request, named=False)
+        await self.forms.read(request, named=False)
         response = go(request, "/login")
-        self._sessions.keep(response, request, "")
+        self.sessions.keep(response, request, "")
         return response
 
     async def health(self, request: Request) -> Response:
         """Show the line alone, for the screens that ask for it every few seconds."""
-        return await self._pages.show(request, "health.html")
+        return await self.pages.show(request, "health.html")
 
 
 def _inside(where: str | None) -> str:
@@ -73,14 +72,3 @@ def _inside(where: str | None) -> str:
     text = where or HOME
     fits = any(text.startswith(path) for path in screens) and "\\" not in text
     return text if fits and "\n" not in text and "\r" not in text else HOME
-
-
-def session_pages(views: SessionViews, static: StaticFiles) -> list[Call]:
-    """Return the addresses; these are open to everybody."""
-    return [
-        Call("/login", "GET", None, views.ask),
-        Call("/login", "POST", None, views.log_in),
-        Call("/logout", "POST", None, views.log_out),
-        Call("/working", "GET", None, views.health),
-        Call("/static/{version}/{name:name}", "GET", None, static.serve),
-    ]
