@@ -33,7 +33,6 @@ from serving.detection.journal import Journal
 from serving.detection.runners import LocalRunners, RemoteRunners, Runners
 from serving.detection.scoring_engine import ScoringEngine
 from serving.detection.stream_lookup import StreamLookup
-from serving.drift_monitor import DriftMonitor
 from serving.housekeeping import Housekeeping
 from serving.http.body_reader import BodyReader
 from serving.http.callers import Callers
@@ -47,9 +46,9 @@ from serving.http.openapi import document
 from serving.http.rest_app import Call, Guard
 from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
 from serving.incident_timer import IncidentTimer
+from serving.monitors import DriftMonitor, PrecisionMonitor
 from serving.page.page import Parts
 from serving.page.page import build as build_page
-from serving.precision_monitor import PrecisionMonitor
 from serving.requests.detect import Limits, parse_batch, parse_item
 from serving.swim_lanes import SwimLanes
 from serving.training_queue import JobBounds, TrainingQueue

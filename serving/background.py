@@ -1,16 +1,14 @@
-"""Work beside the requests: again and again until a stop, or when what is known is old."""
+"""Work beside the requests, again and again until a stop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from errors import AnomalyError, StorageUnavailable
-from serving.database import Database
+from errors import StorageUnavailable
 
 log = logging.getLogger("bentoml.serving.background")
 
@@ -60,37 +58,3 @@ class PeriodicWork(ABC):
             except Exception:
                 log.exception("%s", self.failure)
             await asyncio.sleep(self._every_s)
-
-
-class Monitor:
-    """Keep something known for those who never wait: what is old is looked up in the background.
-
-    Parameters
-    ----------
-    database : Database
-    subject : str
-        For the log.
-    fresh_s : float
-        Seconds after which what is known is old.
-    """
-
-    def __init__(self, database: Database, subject: str, fresh_s: float) -> None:
-        self._database = database
-        self._subject = subject
-        self._fresh_s = fresh_s
-        self._looked = float("-inf")
-        self._task: asyncio.Task[None] | None = None
-
-    def refresh(self, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begin a look where the last is old and over, and the database there."""
-        idle = self._task is None or self._task.done()
-        old = time.monotonic() - self._looked > self._fresh_s
-        if idle and old and self._database.available:
-            self._looked = time.monotonic()
-            self._task = asyncio.create_task(self._try(look), name=self._subject)
-
-    async def _try(self, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        try:
-            await look()
-        except AnomalyError as error:
-            log.info("%s cannot be looked up: %s", self._subject, error.message)

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine
 
 from db.session import probe, transaction
 from errors import AnomalyError, SettingsError, StorageUnavailable
+from serving.background import end_tasks
 
 log = logging.getLogger("bentoml.serving.database")
 
@@ -82,9 +83,7 @@ class Database:
 
     async def stop(self) -> None:
         """Close all connections."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks([self._task])
         for pool in (self._quick, self._slow, self._probe):
             pool.shutdown(wait=False, cancel_futures=True)
         if self._engine is not None:

@@ -8,7 +8,6 @@ the registry read again touches ``recheck`` beside the file.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from models.bundles.atomic_files import write_text_atomically
+from serving.background import PeriodicWork
 from serving.bundles.leader_lock import LeaderLock
 
 log = logging.getLogger("bentoml.serving.champion")
@@ -67,7 +67,7 @@ class ChampionFile:
         self.recheck.touch()
 
 
-class Champion(ChampionFile):
+class Champion(ChampionFile, PeriodicWork):
     """The file, and seeing to it, where this worker leads, that somebody writes it.
 
     Parameters
@@ -77,23 +77,22 @@ class Champion(ChampionFile):
         Keeps the file up to date; where it returns, the text says why it ended.
     """
 
+    failure = "following the champion failed"
+
     def __init__(self, home: Path, follow: Callable[[], Awaitable[str]]) -> None:
-        super().__init__(home)
+        ChampionFile.__init__(self, home)
+        PeriodicWork.__init__(self, AGAIN_S)
         self.leadership = LeaderLock(home / "leader.lock")
         self._follow = follow
 
-    async def lead(self) -> None:
-        """Have the file kept up to date while this worker is the leader; never returns."""
-        while True:
-            try:
-                if self.leadership.try_acquire():
-                    ended = await self._follow()
-                    log.warning("%s; it is started again", ended)
-                    self.write({**self.read(), "problem": ended})
-            except Exception:
-                log.exception("following the champion failed")
-            await asyncio.sleep(AGAIN_S)
-
-    def close(self) -> None:
+    async def stop(self) -> None:
         """Let another worker lead."""
+        await super().stop()
         self.leadership.release()
+
+    async def once(self) -> None:
+        """Have the file kept up to date while this worker is the leader."""
+        if self.leadership.try_acquire():
+            ended = await self._follow()
+            log.warning("%s; it is started again", ended)
+            self.write({**self.read(), "problem": ended})

@@ -26,6 +26,7 @@ from models.bundles.atomic_files import write_text_atomically
 from models.registry.base import CHAMPION, Registry, open_registry
 from models.registry.mlflow_setup import without_login
 from runtime import child_environment, configure_logging
+from serving.background import end_tasks
 from serving.bundles.champion import WATCH_S, ChampionFile
 from serving.bundles.registry_client import ANSWER, ANSWER_S, FETCH_S, QUESTION, questions_folder
 
@@ -88,11 +89,8 @@ class Follower:
         except TimeoutError:
             return f"the registry did not answer within {ANSWER_S:g} s"
         finally:
-            fetching = [self._fetching[1]] if self._fetching is not None else []
-            tasks = [listening, *self._answering, *fetching]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            fetching = self._fetching[1] if self._fetching is not None else None
+            await end_tasks([listening, *self._answering, fetching])
 
     async def _pause(self) -> None:
         until = time.monotonic() + self._poll_s

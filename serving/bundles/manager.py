@@ -19,6 +19,7 @@ from errors import AnomalyError, NoModel, Unavailable
 from models.bundles.bundle import Bundle
 from runtime import settle_memory
 from serving import metrics
+from serving.background import PeriodicWork, end_tasks
 from serving.bundles.champion import WATCH_S, Champion
 
 log = logging.getLogger("bentoml.serving.bundles")
@@ -36,7 +37,7 @@ FOREIGN_S = 5.0
 FAILED_S = 60.0
 
 
-class BundleManager:
+class BundleManager(PeriodicWork):
     """Hold the bundle in force and follow the champion.
 
     Parameters
@@ -49,12 +50,15 @@ class BundleManager:
         A bundle that came with the Bento; serves until there is a champion.
     """
 
+    failure = "watching the champion failed"
+
     def __init__(
         self,
         champion: Champion,
         warm: Callable[[Bundle], Awaitable[None]],
         packed: Path | None = None,
     ) -> None:
+        super().__init__(WATCH_S)
         self._champion = champion
         self._warm = warm
         self._packed = packed
@@ -62,7 +66,7 @@ class BundleManager:
         self._foreign: dict[str, float] = {}
         self._failed: dict[str, float] = {}
         self._folder: str | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._begun = False
         self._loading = asyncio.Lock()
         self._prepared: tuple[tuple[Path, str | None], asyncio.Task[Bundle]] | None = None
         self._look_task: asyncio.Task[None] | None = None
@@ -92,18 +96,14 @@ class BundleManager:
     async def start(self) -> None:
         """Load the last champion or the packed bundle in the background, then follow."""
         self._champion.home.mkdir(parents=True, exist_ok=True)
-        self._tasks = [
-            asyncio.create_task(self._watch(), name="watch champion.json"),
-            asyncio.create_task(self._champion.lead(), name="poll the champion"),
-        ]
+        await self._champion.start()
+        await super().start()
 
     async def stop(self) -> None:
         """Stop following; the bundle stays for requests in flight."""
-        tasks = [*self._tasks, *filter(None, [self._look_task])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._champion.close()
+        await super().stop()
+        await end_tasks([self._look_task])
+        await self._champion.stop()
 
     async def ensure_versions(self, versions: Iterable[str], deadline: float) -> None:
         """Switch first, where one of the versions that made these states is champion by now.
@@ -194,17 +194,13 @@ class BundleManager:
 
     # -- following -----------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
-        try:
+    async def once(self) -> None:
+        """Load what is at hand, then look at ``champion.json`` from time to time."""
+        if self._begun:
+            await self._look()
+        else:
+            self._begun = True
             await self._begin()
-        except Exception:
-            log.exception("the bundle at hand cannot be loaded")
-        while True:
-            await asyncio.sleep(WATCH_S)
-            try:
-                await self._look()
-            except Exception:
-                log.exception("watching the champion failed")
 
     async def _begin(self) -> None:
         """Load the champion as named within a moment, or as it last was; else the packed bundle."""

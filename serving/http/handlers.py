@@ -14,12 +14,11 @@ from models.detectors.base import MODEL_NAMES
 from serving.bundles.registry_client import RegistryClient
 from serving.database import Database
 from serving.detection.detection_service import DetectionService
-from serving.drift_monitor import DriftMonitor
 from serving.http.bodies import JsonResponse, read_body, read_query
 from serving.http.openapi import DOCS_PAGE
 from serving.http.paths import path_id
 from serving.http.rest_app import PREFIX, Call
-from serving.precision_monitor import PrecisionMonitor
+from serving.monitors import DriftMonitor, PrecisionMonitor
 from serving.requests.detect import Item, Limits, parse_batch, parse_item
 from serving.requests.history_query import HistoryQuery, parse_query
 from serving.requests.stream_request import Streams, parse_streams

@@ -10,10 +10,10 @@ from serving.auth import Keys
 from serving.bundles.catalogue import Catalogue
 from serving.bundles.manager import BundleManager
 from serving.database import Database
-from serving.drift_monitor import DriftMonitor
 from serving.http.callers import Callers
 from serving.http.feedback_handlers import Effects
 from serving.http.rest_app import Call
+from serving.monitors import DriftMonitor
 from serving.page.forms import FormReader
 from serving.page.health_line import HealthLine
 from serving.page.pages import PageGuard, Pages

@@ -12,8 +12,8 @@ from db.queries.training_jobs import list_jobs
 from errors import AnomalyError
 from serving.bundles.catalogue import Catalogue
 from serving.bundles.manager import BundleManager
-from serving.drift_monitor import DriftMonitor
 from serving.http.model_handlers import Promotion
+from serving.monitors import DriftMonitor
 from serving.page.forms import Form
 from serving.page.pages import Messages
 from serving.page.views.screen import Screen

@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from errors import StorageUnavailable
-from serving.background import Monitor, PeriodicWork, end_tasks
-from tests.fixtures.asgi import no_database
+from serving.background import PeriodicWork, end_tasks
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -67,27 +66,3 @@ def test_ending_waits_for_what_a_task_does_last() -> None:
         assert done == ["tidied up"]
 
     run(scenario)
-
-
-@pytest.mark.parametrize(("fresh_s", "looks"), [(60.0, 1), (-1.0, 2)])
-def test_a_monitor_looks_again_once_what_is_known_is_old(fresh_s: float, looks: int) -> None:
-    database = no_database()
-    monitor = Monitor(database, "weather", fresh_s)
-    found: list[int] = []
-
-    async def look() -> None:
-        found.append(len(found))
-
-    async def scenario() -> None:
-        monitor.refresh(look)
-        await asyncio.sleep(0)
-        assert not found  # without the database nobody looks
-        database._down = False
-        for _ in range(2):
-            monitor.refresh(look)
-            monitor.refresh(look)  # one look at a time
-            assert monitor._task is not None
-            await monitor._task
-
-    run(scenario)
-    assert len(found) == looks

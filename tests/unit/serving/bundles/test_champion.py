@@ -41,11 +41,10 @@ def test_whoever_leads_has_the_file_written_again_and_again(
     async def scenario() -> None:
         champion = Champion(tmp_path, follow)
         champion.write({"version": "3"})
-        leading = asyncio.create_task(champion.lead())
+        await champion.start()
         while len(begun) < 3:
             await asyncio.sleep(0)
-        leading.cancel()
+        await champion.stop()
         assert champion.read() == {"version": "3", "problem": "it hangs"}
-        champion.close()
 
     asyncio.run(asyncio.wait_for(scenario(), 20))

@@ -102,13 +102,12 @@ def test_one_that_hangs_ends_and_is_followed_by_another(
             return ended
 
         champion = Champion(tmp_path / "bundles", follow)
-        leading = asyncio.create_task(champion.lead())
+        await champion.start()
         await hung.wait()
         await until(lambda: "did not answer" in champion.read().get("problem", ""))
         await until(lambda: champion.read().get("version") == "1")
         assert "problem" not in champion.read()
-        await end(leading)
-        champion.close()
+        await champion.stop()
 
     run(scenario)
 
@@ -131,7 +130,7 @@ def test_mlflow_is_asked_by_one_process_that_may_die(
     async def scenario() -> None:
         champion = Champion(tmp_path / "bundles", run_process)
         client = RegistryClient(champion.home)
-        leading = asyncio.create_task(champion.lead())
+        await champion.start()
         assert (await client.ask("runs", limit=5))["runs"] == []
         [first] = children()
         assert mlflow_uri not in " ".join(first.cmdline())
@@ -141,8 +140,7 @@ def test_mlflow_is_asked_by_one_process_that_may_die(
         assert (champion.home / champion.read()["folder"] / "bundle.json").is_file()
         [second] = children()
         assert second.pid != first.pid
-        await end(leading)
-        champion.close()
+        await champion.stop()
         assert children() == []
 
     run(scenario)

@@ -226,16 +226,14 @@ def test_who_asks_while_the_alias_is_being_read_is_answered_by_a_later_look(
         distant = SlowRegistry(tmp_path / "registry", "alias")
         distant.arrived.clear()
         leader = champion(tmp_path, distant, 3600)
-        leading = asyncio.create_task(leader.lead())
+        await leader.start()
         await until(distant.asked.is_set)
         registry.set_alias(CHAMPION, registry.register(bundle_dir))
         other = ChampionFile(home)  # of a worker that does not lead
         other.ask_again()
         distant.arrived.set()
         await until(lambda: other.read().get("version") == "2")
-        leading.cancel()
-        await asyncio.gather(leading, return_exceptions=True)
-        leader.close()
+        await leader.stop()
 
     run(scenario)
 

@@ -17,10 +17,9 @@ from serving.detection.journal import Journal
 from serving.detection.runners import LocalRunners
 from serving.detection.scoring_engine import ScoringEngine
 from serving.detection.stream_lookup import StreamLookup
-from serving.drift_monitor import DriftMonitor
 from serving.http.handlers import Handlers, calls, describe
 from serving.http.rest_app import PREFIX
-from serving.precision_monitor import PrecisionMonitor
+from serving.monitors import DriftMonitor, PrecisionMonitor
 from serving.requests.detect import Limits
 from serving.training_queue import JobBounds, TrainingQueue
 from tests.fixtures.asgi import answer, no_database
