@@ -1,4 +1,23 @@
-"""``python -m db.assets``: which asset matters how much."""
+"""Rate how much each asset matters: ``python -m db.assets``.
+
+The criticality of an asset sets its budget of false alarms: the more it matters, the earlier it
+alarms, and the more false alarms are accepted. An asset that is not listed is medium. The score of
+a reading does not depend on it, only the alarm threshold.
+
+  critical  alarms from score 0.3 (one false alarm in 100 readings)
+  high                        0.4 (one in 316)
+  medium                      0.5 (one in 1,000)
+  low                         0.7 (one in 10,000)
+
+For example:
+  python -m db.assets set critical TURBINE_001 TURBINE_002
+  python -m db.assets import assets.csv     # columns asset_id, criticality; - is stdin
+  python -m db.assets list --criticality critical
+  python -m db.assets list > assets.csv     # the same CSV back
+  python -m db.assets remove TURBINE_002    # medium again
+
+A running bridge follows within a minute. Settings name the database (DATABASE_URL).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +25,7 @@ import argparse
 import csv
 import logging
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -139,33 +158,20 @@ def _criticality(value: str) -> Criticality:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_parser(
-        "db.assets",
-        "Rate how much each asset matters.\n\n"
-        "The criticality of an asset sets its budget of false alarms: the more it matters, the\n"
-        "earlier it alarms, and the more false alarms are accepted. An asset that is not listed\n"
-        "is medium. The score of a reading does not depend on it, only the alarm threshold.\n\n"
-        "  critical  alarms from score 0.3 (one false alarm in 100 readings)\n"
-        "  high                        0.4 (one in 316)\n"
-        "  medium                      0.5 (one in 1,000)\n"
-        "  low                         0.7 (one in 10,000)\n",
-        "examples:\n"
-        "  python -m db.assets set critical TURBINE_001 TURBINE_002\n"
-        "  python -m db.assets import assets.csv     # columns asset_id, criticality; - is stdin\n"
-        "  python -m db.assets list --criticality critical\n"
-        "  python -m db.assets list > assets.csv     # the same CSV back\n"
-        "  python -m db.assets remove TURBINE_002    # medium again\n\n"
-        "A running bridge follows within a minute. Settings name the database (DATABASE_URL).",
-    )
+    parser = command_parser("db.assets", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="print the table as CSV")
+    listing.set_defaults(run=_list)
     listing.add_argument("--criticality", choices=CRITICALITIES, help="only these")
     setting = commands.add_parser("set", help="add assets, or change them")
+    setting.set_defaults(run=_set)
     setting.add_argument("criticality", choices=CRITICALITIES)
     setting.add_argument("asset_id", nargs="+")
     importing = commands.add_parser("import", help="set all of a CSV, or none if a line is bad")
+    importing.set_defaults(run=_import)
     importing.add_argument("file", help="a path, or - for standard input")
     removing = commands.add_parser("remove", help="forget assets; they are medium again")
+    removing.set_defaults(run=_remove)
     removing.add_argument("asset_id", nargs="+")
     return parser
 
@@ -205,21 +211,14 @@ def _remove(connection: Connection, arguments: argparse.Namespace) -> int:
     return 1 if unknown else 0
 
 
-_COMMANDS: dict[str, Callable[[Connection, argparse.Namespace], int]] = {
-    "list": _list,
-    "set": _set,
-    "import": _import,
-    "remove": _remove,
-}
-
-
 @report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0 when done, 1 when something was not as asked."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")
     with transaction(open_migrated(load_settings())) as connection:
-        return _COMMANDS[arguments.command](connection, arguments)
+        code: int = arguments.run(connection, arguments)
+        return code
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""``python -m db.forget NAME``: a person's name goes, what they did stays.
+"""Put a pseudonym in a person's name's place: ``python -m db.forget NAME``.
 
-A pseudonym takes the name's place wherever it says who did something, and in notes. It is drawn
-at random and kept nowhere else, so that nobody can find the name again.
+In who did what to incidents, maintenance, feedback and assets, and in notes. What was done stays,
+and the pseudonym shows that it was one person. It is drawn at random and kept nowhere else, so that
+nobody can find the name again: it cannot be undone. Take the name out of API_KEYS too.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import re
 import secrets
@@ -24,7 +24,7 @@ from db.migrate import open_migrated
 from db.queries.incident_rows import SHOWN, publish
 from db.session import transaction
 from errors import InputError
-from runtime import report_errors, run_command
+from runtime import command_parser, report_errors, run_command
 from schemas import check_name
 
 #: Columns that hold a name and nothing else, and columns of free text, by table.
@@ -134,12 +134,7 @@ def _rewrite_changes(connection: Connection, values: dict[str, str]) -> int:
 @report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 1 when the name is nowhere or the database is away."""
-    parser = argparse.ArgumentParser(
-        prog="python -m db.forget",
-        description="Put a pseudonym in a person's name's place: in who did what to incidents,"
-        " maintenance, feedback and assets, and in notes. What was done stays, and the pseudonym"
-        " shows that it was one person. It cannot be undone. Take the name out of API_KEYS too.",
-    )
+    parser = command_parser("db.forget", __doc__)
     parser.add_argument("name", help="as it was logged")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")

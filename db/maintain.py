@@ -1,7 +1,8 @@
-"""``python -m db.maintain``: partitions made, rows past their retention dropped.
+"""Maintain the database where no bridge does, daily by cron: ``python -m db.maintain``.
 
-The bridge does the same while it runs (:class:`Maintenance`); the command is for a database that
-no bridge is at, and for cron.
+Makes the partitions of anomaly_detections that are missing and drops what is past its retention
+(RETENTION_DAYS and its sisters). A running bridge does so by itself. It is safe while everything
+runs, and twice.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from db.partitions import ensure_partitions
 from db.retention import Retention, drop_expired
 from db.session import database_now, in_transaction, open_engine
 from errors import AnomalyError
-from runtime import report_errors, run_command
+from runtime import command_parser, report_errors, run_command
 
 log = logging.getLogger(__name__)
 
@@ -105,12 +106,7 @@ def _days(text: str) -> int:
 @report_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return 0 when all is done."""
-    parser = argparse.ArgumentParser(
-        prog="python -m db.maintain",
-        description="Make the partitions of anomaly_detections that are missing and drop what is "
-        "past its retention (RETENTION_DAYS and its sisters). A running bridge does so by itself; "
-        "run it daily where there is none. It is safe while everything runs, and twice.",
-    )
+    parser = command_parser("db.maintain", __doc__)
     parser.add_argument(
         "--retention-days",
         type=_days,

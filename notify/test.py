@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import uuid
@@ -14,7 +13,7 @@ from db.queries.notifications import Change
 from errors import AnomalyError, InputError, SettingsError
 from notify.routes import Route, Routes, load
 from notify.senders import Sender, make_all
-from runtime import configure_logging, run_command
+from runtime import command_parser, configure_logging, run_command
 
 WHO = "notify.test"
 
@@ -80,7 +79,7 @@ def send(routes: Routes, path: str, name: str) -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; 0: all were reached, 1: one was not, 2: the file is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m notify.test", description=__doc__)
+    parser = command_parser("notify.test", __doc__)
     parser.add_argument("route", nargs="?", help="a route of the file that NOTIFY_ROUTES names")
     parser.add_argument("--list", action="store_true", help="show the routes")
     options = parser.parse_args(argv)

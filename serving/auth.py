@@ -5,12 +5,17 @@ stored. Whatever is done with a key is logged under its name (without one: its r
 its hash). Roles form a ladder, ``read < detect < operate < train``: a key may do all that the roles
 below its own may. With no keys configured every call is open. Health and probes are open always.
 
-``python -m serving.auth ROLE NAME`` makes a key and its entry.
+``python -m serving.auth ROLE NAME`` makes an access key for the REST API, and its entry for
+API_KEYS. Nothing is stored: the caller gets the key, the service the hash.
+
+roles: read (status, history), detect (read, and scoring: the bridge's), operate (detect, and what
+people do: incidents, assets), train (operate, and training). A caller sends 'Authorization: Bearer
+KEY' or 'X-API-Key: KEY'; the bridge's key is its SERVICE_API_KEY. A key that is lost or leaked:
+take its entry out of API_KEYS and restart the service.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import hmac
 import ipaddress
@@ -21,7 +26,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 from errors import AccessDenied, SettingsError
-from runtime import run_command
+from runtime import command_parser, run_command
 
 Role = Literal["read", "detect", "operate", "train"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -157,18 +162,7 @@ def is_public(host: str) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print a new key and its entry, or the entry of the key on standard input."""
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.auth",
-        description="Make an access key for the REST API, and its entry for API_KEYS. Nothing is"
-        " stored: the caller gets the key, the service the hash.",
-        epilog="roles: read (status, history), detect (read, and scoring: the bridge's), operate"
-        " (detect, and what people do: incidents, assets), train (operate, and training). What is"
-        " done with a key is logged under its NAME. Several entries stand in API_KEYS with"
-        " commas between. A caller"
-        " sends 'Authorization: Bearer KEY' or 'X-API-Key: KEY'; the bridge's key is its"
-        " SERVICE_API_KEY. A key that is lost or leaked: take its entry out of API_KEYS and"
-        " restart the service.",
-    )
+    parser = command_parser("serving.auth", __doc__)
     parser.add_argument("role", nargs="?", choices=ROLES, default="detect", help="default: detect")
     parser.add_argument("name", nargs="?", default="", help="whose key it is; default: none")
     parser.add_argument(
