@@ -23,6 +23,9 @@ CRITICALITIES: tuple[Criticality, ...] = ("critical", "high", "medium", "low")
 
 MAX_NAME = 255
 
+#: asset_id, sensor_id, feature; absent parts are "".
+StreamKey = tuple[str, str, str]
+
 #: Keys of a result's ``metadata`` that are ours, also where a result happens not to carry them.
 RESERVED_METADATA: Final = frozenset(
     {
@@ -117,6 +120,33 @@ def check_name(value: object, field: str) -> str:
             f"{field}: lone surrogates are not text", code="bad_name", field=field
         ) from None
     return value
+
+
+def stream_key(asset_id: str, sensor_id: str | None, feature: str | None = None) -> StreamKey:
+    """Return the key of a stream; absent parts are ``""``.
+
+    Parameters
+    ----------
+    asset_id : str
+    sensor_id, feature : str or None
+        None: the stream has none.
+    """
+    return asset_id, sensor_id or "", feature or ""
+
+
+def has_nul(content: Any) -> bool:
+    """Return whether a text in what JSON holds has a NUL, which PostgreSQL cannot hold."""
+    left = [content]
+    while left:  # not by recursion: the nesting is the sender's choice
+        one = left.pop()
+        if isinstance(one, str) and "\x00" in one:
+            return True
+        if isinstance(one, dict):
+            left += one.keys()
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+    return False
 
 
 #: What a person does not see in a name: spaces, control and format characters.

@@ -32,9 +32,10 @@ from benchmarks.serving_data import bridge_body, items, make_bundle, past
 from db.embedded import embedded_url
 from db.queries.copy import insert_detections
 from db.queries.detections import detection_row
-from db.queries.stream_states import StoredState, save_states, stream_key
+from db.queries.stream_states import StoredState, save_states
 from db.session import make_engine, transaction
 from runtime import run_command
+from schemas import stream_key
 
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX = "/api/v1/anomalies"

@@ -17,7 +17,7 @@ from consumers.broker import internals
 from consumers.metrics import Metrics
 from consumers.outage import Outage
 from consumers.outbox_publisher import Outlet, Publisher
-from consumers.partition import PartitionTable, Source
+from consumers.partition import PartitionTable
 from consumers.polling.claims import Claims
 from consumers.polling.monitor import ConsumerMonitor
 from consumers.polling.poll_loop import PollLoop, PollSettings
@@ -33,7 +33,8 @@ from consumers.sending import Sending
 from consumers.store import BridgeStore
 from consumers.stream_cache import CacheBudget, UnkeyedStreams
 from consumers.table_partitions import MakePartitions, TablePartitionMaintainer
-from db.queries.outbox import INCIDENT_SOURCE, Target
+from consumers.threads import PartThread
+from db.queries.outbox import INCIDENT_SOURCE, Source, Target
 from errors import AnomalyError
 from schemas import LookAlikes
 
@@ -96,13 +97,13 @@ class Bridge:
     def start(self) -> None:
         """Start every thread."""
         self._started = time.monotonic()
-        for part in (*self._parts(), *self.workers):
+        for part in self._threads():
             part.start()
         self.condition.started()
         log.info("bridge started", extra={"action": "started"})
 
-    def _parts(self) -> list[Claims | Publisher | TablePartitionMaintainer]:
-        return [self.claims, *self.publishers, self.maintainer]
+    def _threads(self) -> list[PartThread]:
+        return [self.claims, *self.publishers, self.maintainer, *self.workers]
 
     def step(self) -> None:
         """Poll once; see :meth:`PollLoop.step`."""
@@ -114,8 +115,7 @@ class Bridge:
 
     def defect(self) -> str | None:
         """Return the name of a thread that ended unasked, which only a defect does, or None."""
-        threads = [*(part.thread for part in self._parts()), *self.workers]
-        ended = [thread.name for thread in threads if thread.died]
+        ended = [thread.name for thread in self._threads() if thread.died]
         ended += ["metrics"] if self.metrics.died else []
         return ended[0] if ended else None
 

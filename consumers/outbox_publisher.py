@@ -19,11 +19,10 @@ from dataclasses import dataclass
 
 from consumers.metrics import Metrics
 from consumers.outage import Outage
-from consumers.partition import Source
 from consumers.sending import Sending, Settled
 from consumers.store import BridgeStore
 from consumers.threads import PartThread
-from db.queries.outbox import OutboxMessage, Target
+from db.queries.outbox import OutboxMessage, Source, Target
 from errors import AnomalyError, BrokerUnavailable
 
 log = logging.getLogger("consumers.bridge")
@@ -62,7 +61,7 @@ class Outlet:
         return self.target if isinstance(self.target, str) else "other topics"
 
 
-class Publisher:
+class Publisher(PartThread):
     """Drains one target's outbox, of the partitions that this bridge owns and of those nobody owns.
 
     Parameters
@@ -82,6 +81,7 @@ class Publisher:
         outage: Outage,
         store_outage: Outage,
     ) -> None:
+        super().__init__(f"publisher of {outlet}", self._publish_all)
         self._store = store
         self._sending = sending
         self._outlet = outlet
@@ -92,18 +92,12 @@ class Publisher:
         self._topic_outage = Outage(f"publishing to {outlet}", lambda *_: None)
         self._work = threading.Event()
         self._hurry = threading.Event()  # the end is near: wait no longer for the broker
-        self._stop = threading.Event()
         self._idle = False  # nothing of ours was waiting when last looked
         self._next_orphans = 0.0
         self._done: list[int] = []  # acknowledged; their rows may still be there
         self._settled = Settled()
         self._after = 0  # what waits up to this id was refused when last tried
         self._refused_until = 0.0
-        self.thread = PartThread(f"publisher of {outlet}", self._run)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self.thread.start()
 
     def notify(self) -> None:
         """Look for messages: there may be some."""
@@ -129,15 +123,15 @@ class Publisher:
         """Publish what is waiting, but no longer than ``seconds``."""
         deadline = time.monotonic() + seconds
         self.hurry()
-        while not self.idle and time.monotonic() < deadline and self.thread.is_alive():
+        while not self.idle and time.monotonic() < deadline and self.is_alive():
             time.sleep(0.01)
-        self._stop.set()
+        self.stopping.set()
         self._work.set()
-        self.thread.stop(max(0.1, deadline - time.monotonic()))
+        super().stop(max(0.1, deadline - time.monotonic()))
         self._sending.close(1.0)
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
+    def _publish_all(self) -> None:
+        while not self.stopping.is_set():
             self._work.wait(1.0)
             self._work.clear()
             try:
@@ -153,7 +147,7 @@ class Publisher:
 
     def _again_after(self, seconds: float, sooner: threading.Event) -> None:
         if self._hurry.is_set():
-            self._stop.wait(min(seconds, 0.2))
+            self.stopping.wait(min(seconds, 0.2))
         else:
             sooner.wait(seconds)
         self._work.set()
@@ -164,7 +158,7 @@ class Publisher:
         if again:
             self._after = 0
         if again or not self._settled.closed:
-            while not self._stop.is_set() and self._drain_once():
+            while not self.stopping.is_set() and self._drain_once():
                 pass
             self._drain_orphans()
         if again and self._after == 0:
@@ -193,7 +187,7 @@ class Publisher:
         self._next_orphans = now + self._outlet.orphans_every
         self._metrics.outbox.set(self._store.outbox_size())
         orphans, after = self._outlet.orphans(), 0
-        while orphans and not self._stop.is_set():
+        while orphans and not self.stopping.is_set():
             messages = self._store.publish_orphans(
                 orphans, self._outlet.target, after, CHUNK, self._publish
             )

@@ -16,9 +16,7 @@ from kafka import TopicPartition
 from consumers.records.parsing import Record
 from consumers.stream_cache import StreamCache
 from db.queries.offsets import Claim
-
-#: A partition as the database names it: topic id and number.
-Source = tuple[UUID, int]
+from db.queries.outbox import Source
 
 
 class PartitionStatus(Enum):

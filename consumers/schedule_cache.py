@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from consumers.stream_cache import StreamKey
-from schemas import parse_timestamp
+from schemas import StreamKey, parse_timestamp
 
 log = logging.getLogger("consumers.bridge")
 

@@ -10,57 +10,34 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from consumers.outbox_cache import OutboxCache
-from consumers.partition import Source
 from consumers.schedule_cache import Schedules
-from consumers.stream_cache import CachedStream, StreamKey
+from consumers.stream_cache import CachedStream
 from consumers.window import Window, encode_row
 from db.assets import asset_criticalities
 from db.incident_lifecycle import SEVERITIES
 from db.incident_recording import IncidentRules, record
+from db.queries import (
+    feedback,
+    incidents,
+    offsets,
+    outbox,
+    schedules,
+    stored_windows,
+    stream_states,
+)
 from db.queries.copy import add_outbox, insert_dead_letters, insert_detections
-from db.queries.feedback import false_alarms
-from db.queries.incidents import closed_persistent
-from db.queries.offsets import Claim, advance, claim, has_earlier_account, read_claim
-from db.queries.outbox import (
-    OutboxMessage,
-    Target,
-    delete_outbox,
-    expire_outbox,
-    may_publish,
-    next_outbox,
-    orphaned_sources,
-    outbox_size,
-)
-from db.queries.schedules import (
-    WINDOW_DAYS,
-    condition_wire,
-    off_conditions,
-    resets,
-    window_wire,
-    windows,
-)
-from db.queries.stored_windows import event_criticalities, find_duplicates, stored_windows
-from db.queries.stream_states import (
-    StoredState,
-    load_states,
-    newest_state_elsewhere,
-    newest_times,
-    save_states,
-    stream_key,
-    unkeyed_streams,
-)
-from db.session import transaction
+from db.queries.offsets import Claim, OffsetAdvance
+from db.queries.outbox import OutboxMessage, Source, Target
+from db.queries.stream_states import StoredState, newest_state_elsewhere
+from db.session import in_transaction, transaction
 from errors import AnomalyError
-from schemas import parse_timestamp
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from schemas import StreamKey, parse_timestamp, stream_key
 
 CRITICALITY_SECONDS = 30.0
 #: Windows, conditions and resets are read again after this: they are applied within seconds.
@@ -76,17 +53,6 @@ class FencedError(AnomalyError):
     """
 
     code = "claim_lost"
-
-
-@dataclass(frozen=True, slots=True)
-class OffsetAdvance:
-    """One partition's compare-and-set."""
-
-    topic_id: UUID
-    partition: int
-    epoch: int
-    expected: int | None
-    new: int
 
 
 @dataclass(slots=True)
@@ -135,13 +101,6 @@ class BridgeStore:
         self._schedules = Schedules()
         self._schedules_until = float("-inf")
 
-    def _ask(
-        self, query: Callable[Concatenate[Connection, P], T], *given: P.args, **more: P.kwargs
-    ) -> T:
-        """Run one query of ``db.queries`` in a transaction of its own."""
-        with transaction(self._engine) as connection:
-            return query(connection, *given, **more)
-
     def claim(self, topic_id: UUID, partition: int, topic: str) -> Claim:
         """Take a partition over.
 
@@ -152,15 +111,17 @@ class BridgeStore:
         topic
             The topic's name, by which an earlier topic is found.
         """
-        return self._ask(claim, topic_id, partition, topic=topic, owner=self._owner)
+        return in_transaction(
+            self._engine, offsets.claim, topic_id, partition, topic=topic, owner=self._owner
+        )
 
     def replaces(self, topic_id: UUID, topic: str) -> bool:
         """Return whether an account of an earlier topic of this name exists."""
-        return self._ask(has_earlier_account, topic_id, topic)
+        return in_transaction(self._engine, offsets.has_earlier_account, topic_id, topic)
 
     def read_claim(self, topic_id: UUID, partition: int) -> Claim | None:
         """Return the claim in force, or None when the partition was never claimed."""
-        return self._ask(read_claim, topic_id, partition)
+        return in_transaction(self._engine, offsets.read_claim, topic_id, partition)
 
     def load_streams(
         self, topic_id: UUID, partition: int, firsts: Mapping[StreamKey, datetime]
@@ -174,11 +135,11 @@ class BridgeStore:
             partition takes over the newest state elsewhere that lies before it.
         """
         with transaction(self._engine) as connection:
-            own = load_states(connection, topic_id, partition, firsts)
-            windows = stored_windows(connection, own)
+            own = stream_states.load_states(connection, topic_id, partition, firsts)
+            windows = stored_windows.stored_windows(connection, own)
             new = {key: first for key, first in firsts.items() if key not in own}
             elsewhere = newest_state_elsewhere(connection, topic_id, partition, new) if new else {}
-            newest = newest_times(connection, firsts)
+            newest = stream_states.newest_times(connection, firsts)
         found = {}
         for key in firsts:
             stored = own.get(key) or elsewhere.get(key)
@@ -205,13 +166,13 @@ class BridgeStore:
         seen : {key: (partition, last)}
             Where each is met now, and the newest time known of it there.
         """
-        return self._ask(unkeyed_streams, topic_id, seen)
+        return in_transaction(self._engine, stream_states.unkeyed_streams, topic_id, seen)
 
     def duplicates(
         self, candidates: Sequence[tuple[StreamKey, datetime]]
     ) -> dict[int, list[tuple[UUID, dict[str, float]]]]:
         """Return stored readings with the same stream and time, by index into ``candidates``."""
-        return self._ask(find_duplicates, candidates)
+        return in_transaction(self._engine, stored_windows.find_duplicates, candidates)
 
     def criticalities(self, assets: Iterable[str]) -> dict[str, str]:
         """Return how much each asset matters; read again after half a minute."""
@@ -221,7 +182,7 @@ class BridgeStore:
         answer = {one: criticality for one, (until, criticality) in held.items() if until >= now}
         missing = held.keys() - answer.keys()
         if missing:
-            found = self._ask(asset_criticalities, missing)
+            found = in_transaction(self._engine, asset_criticalities, missing)
             if len(known) + len(found) > CRITICALITIES_KEPT:
                 known.clear()
             known.update({key: (now + CRITICALITY_SECONDS, one) for key, one in found.items()})
@@ -236,18 +197,15 @@ class BridgeStore:
             return known
         with transaction(self._engine) as connection:
             # a recurring window may concern readings of any age, another one those that come late
-            found = windows(connection, datetime.now(UTC) - timedelta(days=WINDOW_DAYS))
-            conditions = off_conditions(connection)
-            asked = resets(connection, known.newest_reset)
-            alarms = false_alarms(connection, self._feedback_days)
-            closed = closed_persistent(connection)
-        fresh = known.renewed(
-            [window_wire(row) for row in found if row["suppresses_alarms"]],
-            [condition_wire(row) for row in conditions],
-            asked,
-            alarms,
-            closed,
-        )
+            since = datetime.now(UTC) - timedelta(days=schedules.WINDOW_DAYS)
+            planned = schedules.windows(connection, since)
+            fresh = known.renewed(
+                [schedules.window_wire(row) for row in planned if row["suppresses_alarms"]],
+                [schedules.condition_wire(row) for row in schedules.off_conditions(connection)],
+                schedules.resets(connection, known.newest_reset),
+                feedback.false_alarms(connection, self._feedback_days),
+                incidents.closed_persistent(connection),
+            )
         self._schedules, self._schedules_until = fresh, now + SCHEDULE_SECONDS
         return fresh
 
@@ -262,7 +220,9 @@ class BridgeStore:
         key = stream_key(asset_id, sensor_id)
         # late anomalies are part of it from before its start on
         since = parse_timestamp(event["started_at"]) - self._late
-        found = self._ask(event_criticalities, key, event["id"], since)
+        found = in_transaction(
+            self._engine, stored_windows.event_criticalities, key, event["id"], since
+        )
         return max((SEVERITIES.index(one) for one in found), default=-1)
 
     def commit(self, batch: BatchCommit, before_commit: Callable[[], None] = lambda: None) -> None:
@@ -277,15 +237,12 @@ class BridgeStore:
             insert_detections(connection, batch.detections)
             insert_dead_letters(connection, batch.dead_letters)
             for source in sorted(batch.states):
-                save_states(connection, batch.states[source])
+                stream_states.save_states(connection, batch.states[source])
             news = record(connection, batch.detections, self._incidents, "bridge")
             alarms = [batch.news[row["id"]] for row in news if row["id"] in batch.news]
             add_outbox(connection, [*batch.outbox, *alarms])
             for move in sorted(batch.moves, key=lambda m: (m.topic_id, m.partition)):
-                if not advance(
-                    connection, move.topic_id, move.partition,
-                    epoch=move.epoch, expected=move.expected, new=move.new,
-                ):  # fmt: skip
+                if not offsets.advance(connection, move):
                     raise FencedError(f"partition {move.partition} is not at {move.expected}")
             before_commit()
         self._outbox.put([*batch.outbox, *alarms])
@@ -306,12 +263,19 @@ class BridgeStore:
         limit
             How many at most.
         """
-        take = self._outbox.take
-        return self._ask(next_outbox, sources, limit, target=target, after=after, take_content=take)
+        return in_transaction(
+            self._engine,
+            outbox.next_outbox,
+            sources,
+            limit,
+            target=target,
+            after=after,
+            take_content=self._outbox.take,
+        )
 
     def published(self, ids: Sequence[int]) -> None:
         """Delete messages that the broker acknowledged."""
-        self._ask(delete_outbox, ids)
+        in_transaction(self._engine, outbox.delete_outbox, ids)
 
     def orphans(self, topic: str, current: UUID | None, age: float) -> list[Source]:
         """Return sources with waiting messages without an owner; see :func:`orphaned_sources`.
@@ -323,7 +287,7 @@ class BridgeStore:
         age
             Seconds without progress after which messages of other topics are nobody's.
         """
-        return self._ask(orphaned_sources, topic, current, age)
+        return in_transaction(self._engine, outbox.orphaned_sources, topic, current, age)
 
     def publish_orphans(
         self,
@@ -345,19 +309,19 @@ class BridgeStore:
             Sends messages; returns the ids that are done.
         """
         with transaction(self._engine) as connection:
-            if not may_publish(connection, sources):
+            if not outbox.may_publish(connection, sources):
                 return []
-            messages = next_outbox(
+            messages = outbox.next_outbox(
                 connection, sources, limit, target=target, after=after, skip_locked=True
             )
             if messages:
-                delete_outbox(connection, publish(messages))
+                outbox.delete_outbox(connection, publish(messages))
             return messages
 
     def expire(self, ids: Sequence[int], age: float) -> int:
         """Drop those of the messages that waited for more than ``age`` seconds; how many."""
-        return self._ask(expire_outbox, ids, age)
+        return in_transaction(self._engine, outbox.expire_outbox, ids, age)
 
     def outbox_size(self) -> int:
         """Count the messages that wait."""
-        return self._ask(outbox_size)
+        return in_transaction(self._engine, outbox.outbox_size)

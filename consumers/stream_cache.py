@@ -19,8 +19,7 @@ import orjson
 from cachetools import TTLCache
 
 from consumers.window import Row, Window
-
-StreamKey = tuple[str, str, str]  # asset_id, sensor_id, feature; absent parts are ''
+from schemas import StreamKey
 
 #: Bytes of a stream besides state, window and names, as measured: Python's objects, dict entries.
 OVERHEAD: Final = 1200

@@ -8,7 +8,6 @@ partition, so nothing is lost.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -31,7 +30,7 @@ def now_utc() -> datetime:
     return datetime.now(UTC)
 
 
-class TablePartitionMaintainer:
+class TablePartitionMaintainer(PartThread):
     """Calls ``make`` every ten minutes of the clock, the first time at once.
 
     Parameters
@@ -47,21 +46,11 @@ class TablePartitionMaintainer:
     def __init__(
         self, make: MakePartitions, outage: Outage, clock: Callable[[], datetime] = now_utc
     ) -> None:
+        super().__init__("maintainer", self._maintain)
         self._make = make
         self._outage = outage
         self._clock = clock
         self._made_at: datetime | None = None
-        self._stop = threading.Event()
-        self.thread = PartThread("maintainer", self._run)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self.thread.start()
-
-    def stop(self, seconds: float) -> None:
-        """Begin nothing more; what is under way is rolled back when the process ends."""
-        self._stop.set()
-        self.thread.stop(seconds)
 
     def step(self) -> float:
         """Make what is due; return the seconds until the next look."""
@@ -82,6 +71,6 @@ class TablePartitionMaintainer:
             )  # fmt: skip
         return LOOK_SECONDS
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._stop.wait(self.step())
+    def _maintain(self) -> None:
+        while not self.stopping.is_set():
+            self.stopping.wait(self.step())

@@ -18,28 +18,33 @@ class PartThread(threading.Thread):
         Names the part in the log.
     work : callable
         Runs until the part is stopped; anything that it raises is a defect.
+
+    Attributes
+    ----------
+    stopping : Event
+        Set once the part is to end.
     """
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
         super().__init__(name=name, daemon=True)
-        self._work = work
-        self._may_end = False
+        self._part = work
+        self.stopping = threading.Event()
         self.failure: BaseException | None = None
 
     def run(self) -> None:
         """Do the work; log what ends it."""
         try:
-            self._work()
+            self._part()
         except BaseException as error:
             log.exception("%s ends: a defect", self.name, extra={"action": "defect"})
             self.failure = error
 
     def stop(self, seconds: float) -> None:
         """Allow the thread to end; wait for that up to ``seconds``."""
-        self._may_end = True
+        self.stopping.set()
         self.join(max(0.0, seconds))
 
     @property
     def died(self) -> bool:
         """Whether it ended though nobody stopped it."""
-        return self.ident is not None and not self._may_end and not self.is_alive()
+        return self.ident is not None and not self.stopping.is_set() and not self.is_alive()

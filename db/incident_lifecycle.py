@@ -17,7 +17,7 @@ from uuid import UUID
 
 from db.encoding import JsonText
 from errors import InputError
-from schemas import parse_timestamp
+from schemas import StreamKey, parse_timestamp, stream_key
 
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 #: Who changes an incident when no person does.
@@ -29,8 +29,6 @@ GAP_INTERVALS: Final = 20
 RECENT: Final = 6
 #: Features that the peak names.
 TOP_FEATURES: Final = 10
-
-StreamKey = tuple[str, str, str]
 
 
 def reopen_gap(reopen_gap_s: float, interval_s: float) -> float:
@@ -104,7 +102,7 @@ class Activity:
     @property
     def stream(self) -> StreamKey:
         """Return the key of its stream."""
-        return self.row["asset_id"], self.row["sensor_id"] or "", self.row["feature"] or ""
+        return stream_key(self.row["asset_id"], self.row["sensor_id"], self.row["feature"])
 
     @property
     def anomalous(self) -> bool:
@@ -214,7 +212,7 @@ class Incident:
     @property
     def stream(self) -> StreamKey:
         """Return the key of its stream."""
-        return self.asset_id, self.sensor_id or "", self.feature or ""
+        return stream_key(self.asset_id, self.sensor_id, self.feature)
 
     @property
     def quiet(self) -> bool:

@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from config import Settings
-from db.incident_lifecycle import SEVERITIES, Activity, Incident, StreamKey
+from db.incident_lifecycle import SEVERITIES, Activity, Incident
 from db.queries.incident_rows import event_incidents, lock_concerned, write
+from schemas import StreamKey
 
 Row = Mapping[str, Any]
 

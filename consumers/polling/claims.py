@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,9 +17,9 @@ from consumers.broker import internals
 from consumers.metrics import Metrics
 from consumers.outage import Outage
 from consumers.partition import AssignedPartition, PartitionStatus
-from consumers.store import BatchCommit, BridgeStore, FencedError, OffsetAdvance
+from consumers.store import BatchCommit, BridgeStore, FencedError
 from consumers.threads import PartThread
-from db.queries.offsets import Claim
+from db.queries.offsets import Claim, OffsetAdvance
 from errors import AnomalyError
 
 log = logging.getLogger("consumers.bridge")
@@ -50,7 +49,7 @@ class Answer(NamedTuple):
     replaces_topic: bool = False
 
 
-class Claims:
+class Claims(PartThread):
     """A thread that claims partitions (status ``claiming``) or reads their claims (``doubtful``).
 
     Parameters
@@ -60,18 +59,13 @@ class Claims:
     """
 
     def __init__(self, store: BridgeStore, outage: Outage, metrics: Metrics) -> None:
+        super().__init__("claims", self._claim_all)
         self._store = store
         self._outage = outage
         self._metrics = metrics
         self._todo: queue.SimpleQueue[tuple[AssignedPartition, Start | None] | None]
         self._todo = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._stop = threading.Event()
-        self.thread = PartThread("claims", self._run)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self.thread.start()
 
     def ask(self, assigned: AssignedPartition, start: Start | None = None) -> None:
         """Have a partition claimed or its claim read; with ``start``, have that stored first."""
@@ -84,16 +78,15 @@ class Claims:
             found.append(self._done.get())
         return found
 
-    def stop(self) -> None:
+    def stop(self, seconds: float = 0.0) -> None:
         """Begin nothing more."""
-        self._stop.set()
         self._todo.put(None)
-        self.thread.stop(0.0)
+        super().stop(seconds)
 
-    def _run(self) -> None:
+    def _claim_all(self) -> None:
         while (asked := self._todo.get()) is not None:
             assigned, start = asked
-            while not self._stop.is_set() and assigned.status in (
+            while not self.stopping.is_set() and assigned.status in (
                 PartitionStatus.CLAIMING,
                 PartitionStatus.DOUBTFUL,
             ):
@@ -103,7 +96,7 @@ class Claims:
                     break
                 except AnomalyError as error:
                     start = None  # whether it was stored is not known
-                    self._stop.wait(self._outage.record_failure(error))
+                    self.stopping.wait(self._outage.record_failure(error))
 
     def _answer(self, assigned: AssignedPartition, start: Start | None) -> Answer:
         topic, partition = assigned.topic_partition

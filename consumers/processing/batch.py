@@ -21,11 +21,11 @@ import orjson
 from consumers.partition import AssignedPartition
 from consumers.records.parsing import Reading, Record, Rejection, kafka_time, parse
 from consumers.schedule_cache import Schedules
-from consumers.stream_cache import CachedStream, StreamKey
+from consumers.stream_cache import CachedStream
 from consumers.window import Row, encode_row, pack_rows
 from db.queries.copy import detection_id
 from errors import Unavailable
-from schemas import merge_metadata
+from schemas import StreamKey, merge_metadata
 
 
 @dataclass(slots=True, eq=False)

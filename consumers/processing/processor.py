@@ -28,8 +28,8 @@ from consumers.processing.rejection_breaker import (
 from consumers.schedule_cache import Schedules
 from consumers.scoring_client import BatchRefusedError, Scorer
 from consumers.store import BridgeStore, FencedError
-from consumers.stream_cache import CacheBudget, StreamKey, UnkeyedStreams
-from schemas import LookAlikes
+from consumers.stream_cache import CacheBudget, UnkeyedStreams
+from schemas import LookAlikes, StreamKey
 
 log = logging.getLogger("consumers.bridge")
 

@@ -8,8 +8,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from consumers.records.parsing import Rejection
-from consumers.stream_cache import StreamKey
 from errors import AnomalyError
+from schemas import StreamKey
 
 log = logging.getLogger("consumers.bridge")
 

@@ -10,6 +10,7 @@ import orjson
 from consumers.records import framing
 from consumers.records.framing import ForeignFramingError
 from errors import InputError
+from schemas import has_nul
 
 BOM = b"\xef\xbb\xbf"
 MAX_DEPTH = 64  # of a record; what is stored must be encoded again by libraries with limits
@@ -39,7 +40,7 @@ def decode(body: bytes | None) -> dict[str, Any]:
     # A repeated key is caught by counting: only a mismatch pays for the slow, exact parse.
     if body.count(b'":') != _count_keys(document):
         _refuse_repeated_keys(body)
-    if (b"\\u0000" in body or b"\x00" in body) and _has_nul(document):
+    if (b"\\u0000" in body or b"\x00" in body) and has_nul(document):
         raise InputError("a text holds a NUL character", code="nul_character")
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(document) > MAX_DEPTH:
         raise InputError(f"nested deeper than {MAX_DEPTH}", code="too_deep")
@@ -81,22 +82,6 @@ def _refuse_repeated_keys(body: bytes) -> None:
         raise
     except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON: {str(error)[:200]}", code="not_json") from None
-
-
-def _has_nul(value: Any) -> bool:
-    """Any text with a NUL in it; iterative, since the nesting is the sender's choice."""
-    todo = [value]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, str):
-            if "\x00" in item:
-                return True
-        elif isinstance(item, dict):
-            todo.extend(item)
-            todo.extend(item.values())
-        elif isinstance(item, list):
-            todo.extend(item)
-    return False
 
 
 def _depth(value: Any) -> int:

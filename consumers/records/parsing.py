@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from consumers.records.decoding import decode
 from consumers.records.framing import ForeignFramingError, of_document
 from errors import InputError
-from schemas import check_features, check_name, parse_timestamp
+from schemas import StreamKey, check_features, check_name, parse_timestamp, stream_key
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -59,9 +59,9 @@ class Reading:
     local: bool = False
 
     @property
-    def stream(self) -> tuple[str, str, str]:
-        """The stream's key inside its partition: absent parts are ``''``."""
-        return (self.asset_id, self.sensor_id or "", self.feature or "")
+    def stream(self) -> StreamKey:
+        """The stream's key inside its partition."""
+        return stream_key(self.asset_id, self.sensor_id, self.feature)
 
 
 @dataclass(slots=True)

@@ -12,11 +12,12 @@ import orjson
 from sqlalchemy import Connection, text
 
 from db.encoding import dump_json
-from db.incident_lifecycle import COLUMNS, Incident, StreamKey
+from db.incident_lifecycle import COLUMNS, Incident
 from db.queries.copy import add_outbox
 from db.queries.outbox import INCIDENT_SOURCE
 from db.queries.rows import id_list, read_rows
 from db.queries.stream_states import key_columns
+from schemas import StreamKey
 
 #: Streams that may open an incident are locked by these; so few that a flood locks no more.
 OPENING_LOCK = 0x616E6F6D

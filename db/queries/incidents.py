@@ -9,13 +9,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from db.incident_lifecycle import SYSTEM, StreamKey
+from db.incident_lifecycle import SYSTEM
 from db.incident_tables import STATES
 from db.queries.cursors import cut_page, decode_cursor
 from db.queries.incident_rows import SHOWN
 from db.queries.rows import conditions, read_row, read_rows
 from db.queries.slices import WITHIN, after, slices, walk
-from schemas import moved
+from schemas import StreamKey, moved
 
 #: Incidents of a state are counted up to here.
 MOST_COUNTED = 10_000

@@ -6,7 +6,7 @@ COMMIT only, so a claim by the partition's new owner never waits for an old one'
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -18,6 +18,29 @@ class Claim:
 
     epoch: int
     next_offset: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetAdvance:
+    """A compare-and-set of one partition's account.
+
+    Parameters
+    ----------
+    topic_id : UUID
+    partition : int
+    epoch : int
+        Of the claim that the caller holds.
+    expected : int or None
+        The stored offset, as the caller knows it; None: nothing stored yet.
+    new : int
+        The offset of the next record.
+    """
+
+    topic_id: UUID
+    partition: int
+    epoch: int
+    expected: int | None
+    new: int
 
 
 _CLAIM = text("""
@@ -82,25 +105,8 @@ def read_claim(connection: Connection, topic_id: UUID, partition: int) -> Claim 
     return None if row is None else Claim(row.epoch, row.next_offset)
 
 
-def advance(
-    connection: Connection,
-    topic_id: UUID,
-    partition: int,
-    *,
-    epoch: int,
-    expected: int | None,
-    new: int,
-) -> bool:
+def advance(connection: Connection, move: OffsetAdvance) -> bool:
     """Move the account on, if it is still ours and stands where we think.
-
-    Parameters
-    ----------
-    epoch : int
-        Of the claim that the caller holds.
-    expected : int or None
-        The stored offset, as the caller knows it; None: nothing stored yet.
-    new : int
-        The offset of the next record.
 
     Returns
     -------
@@ -110,12 +116,11 @@ def advance(
     Raises
     ------
     ValueError
-        ``new`` lies before ``expected``.
+        The new offset lies before the expected one.
     """
-    if expected is not None and new < expected:
-        raise ValueError(f"offset would go back from {expected} to {new}")
-    values = {"topic_id": topic_id, "partition": partition, "epoch": epoch, "expected": expected}
-    result = connection.execute(_ADVANCE, {**values, "new": new})
+    if move.expected is not None and move.new < move.expected:
+        raise ValueError(f"offset would go back from {move.expected} to {move.new}")
+    result = connection.execute(_ADVANCE, asdict(move))
     return result.rowcount == 1
 
 

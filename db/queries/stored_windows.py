@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, text
 
 from db.queries.rows import as_floats
 from db.queries.slices import WITHIN, Slice, after, slices, walk
-from db.queries.stream_states import StoredState, StreamKey, key_columns
+from db.queries.stream_states import StoredState, key_columns
+from schemas import StreamKey
 
 #: One past reading of a window: when, and its features as received.
 Reading = tuple[datetime, dict[str, float]]

@@ -1,7 +1,7 @@
 """Streams: their keys and their stored states.
 
 A stream's key is ``(asset_id, sensor_id, feature)`` with ``""`` for an absent part; see
-:func:`stream_key`.
+:func:`schemas.stream_key`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from db.encoding import dump_json
-
-StreamKey = tuple[str, str, str]
+from schemas import StreamKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +31,6 @@ class StoredState:
     bundle_version: str | None
     #: when the oldest reading of its window was, or some time before that; None: not known
     window_start: datetime | None = None
-
-
-def stream_key(asset_id: str, sensor_id: str | None, feature: str | None = None) -> StreamKey:
-    """Return the key of a stream; absent parts are ``""``.
-
-    Parameters
-    ----------
-    asset_id : str
-    sensor_id, feature : str or None
-        None: the stream has none.
-    """
-    return asset_id, sensor_id or "", feature or ""
 
 
 _KEYS = """

@@ -21,11 +21,12 @@ from db.assets import asset_criticalities
 from db.queries.feedback import false_alarms
 from db.queries.schedules import WINDOW_DAYS, off_conditions, windows
 from db.queries.stored_windows import stored_windows
-from db.queries.stream_states import StoredState, newest_states, stream_key
-from db.queries.stream_states import StreamKey as DatabaseKey
+from db.queries.stream_states import StoredState, newest_states
 from errors import InputError, StorageUnavailable
 from models.scoring.ensemble import Reading
 from models.scoring.suppression import Suppression
+from schemas import StreamKey as DatabaseKey
+from schemas import stream_key
 from serving import metrics
 from serving.batching import Batcher
 from serving.database import Database

@@ -17,7 +17,14 @@ import orjson
 from msgspec import Meta, Struct, inspect
 
 from errors import InputError
-from schemas import CRITICALITIES, MAX_NAME, check_features, check_name, parse_timestamp
+from schemas import (
+    CRITICALITIES,
+    MAX_NAME,
+    check_features,
+    check_name,
+    has_nul,
+    parse_timestamp,
+)
 
 T = TypeVar("T")
 
@@ -207,21 +214,6 @@ def read_parameters(kind: type[T], given: dict[str, str]) -> T:
         if read is None or (type(read) is int and not value.isdigit()):
             raise InputError(f"{name}: {value!r:.40} is not understood", field=name)
     return found
-
-
-def has_nul(content: Any) -> bool:
-    """Return whether a text in what JSON holds has a NUL."""
-    left = [content]
-    while left:  # not by recursion, which ends before JSON's own depth does
-        one = left.pop()
-        if isinstance(one, str) and "\x00" in one:
-            return True
-        if isinstance(one, dict):
-            left += one.keys()
-            left += one.values()
-        elif isinstance(one, list):
-            left += one
-    return False
 
 
 @functools.cache

@@ -13,8 +13,9 @@ from sqlalchemy import Engine, make_url, text
 
 from db.queries.copy import insert_detections
 from db.queries.detections import detection_row
-from db.queries.stream_states import StoredState, save_states, stream_key
+from db.queries.stream_states import StoredState, save_states
 from db.session import transaction
+from schemas import stream_key
 from tests.fixtures.postgres import run_admin
 from tests.fixtures.service import MakeService, Service
 from training.simulate import Plant

@@ -19,6 +19,7 @@ from schemas import (
     NameMemo,
     check_features,
     check_name,
+    has_nul,
     merge_metadata,
     parse_timestamp,
 )
@@ -215,3 +216,12 @@ def test_a_flood_of_names_leaves_the_known_ones_quick_to_check() -> None:
     check_features(features)
     assert check_features(features) is features
     assert sum(map(len, schemas._PASSED)) <= NameMemo.MAX
+
+
+def test_nul_is_found_at_any_depth() -> None:
+    deep: Any = "\x00"
+    for _ in range(5000):
+        deep = [deep]
+    assert has_nul(deep)
+    assert has_nul({"a\x00": 1})
+    assert not has_nul({"a": ["b", {"c": None}]})

@@ -53,7 +53,7 @@ def test_a_thread_that_returns_is_a_defect_too(in_process, monkeypatch):
     monkeypatch.setattr(Claims, "_run", lambda self: None)
     again = in_process()
     assert made._bridge.defect() is None
-    again._bridge.claims.thread.join(10)
+    again._bridge.claims.join(10)
     assert again._bridge.defect() == "claims"
 
 

@@ -18,11 +18,11 @@ from consumers.partition import AssignedPartition
 from consumers.polling.claims import Claims, Start
 from consumers.replay import Message, dead_letters
 from consumers.sending import Sending
-from consumers.store import BatchCommit, BridgeStore, FencedError, OffsetAdvance
+from consumers.store import BatchCommit, BridgeStore, FencedError
 from consumers.stream_cache import StreamCache
 from db.encoding import encode_headers
 from db.queries.dead_letters import DeadLetterFilter
-from db.queries.offsets import Claim
+from db.queries.offsets import Claim, OffsetAdvance
 from db.queries.outbox import OutboxMessage
 from errors import AnomalyError, BrokerUnavailable, StorageUnavailable, Unavailable
 from tests.fixtures.waiting import wait_until

@@ -20,13 +20,14 @@ from db.queries import readings as stored
 from db.queries.history import HistoryFilter
 from db.queries.slices import PARTITIONS, Slice, slices
 from db.session import make_engine, transaction
+from schemas import stream_key
 from tests.fixtures.postgres import database_on, run_admin
 from tests.integration.readings import TOPIC, row
 
 DAYS = 400
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 TODAY = FIRST + timedelta(days=DAYS - 1)
-KEY = stream_states.stream_key("A", "S")
+KEY = stream_key("A", "S")
 BRIDGES = 10
 #: A query may touch so many tables and indices: 16 partitions, the default one, the parent.
 FEW = (PARTITIONS + 2) * 14
@@ -180,7 +181,7 @@ def test_ten_bridges_at_once_have_room_in_the_lock_table(crowded: Engine) -> Non
             batch = [row(n, timestamp=(TODAY + timedelta(minutes=n)).isoformat(), topic_id=topic,
                          partition=number) for n in range(50)]  # fmt: skip
             copy.insert_detections(connection, batch)
-            offsets.advance(connection, topic, number, epoch=1, expected=None, new=50)
+            offsets.advance(connection, offsets.OffsetAdvance(topic, number, 1, None, 50))
             held = locks(connection)
             together.wait()
             return held

@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from config import Settings
-from consumers.store import BatchCommit, BridgeStore, OffsetAdvance
+from consumers.store import BatchCommit, BridgeStore
 from db.leadership import Leadership
 from db.maintain import Maintenance
 from db.migrate import migrate
 from db.queries.history import HistoryFilter, history
+from db.queries.offsets import OffsetAdvance
 from db.queries.readings import ReadingFilter, export_readings
 from db.queries.stream_states import StoredState
 from db.session import open_engine, transaction

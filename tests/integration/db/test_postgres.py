@@ -71,15 +71,15 @@ def test_claim_fences_the_earlier_owner(connection: Connection) -> None:
     assert offsets.read_claim(connection, TOPIC, 3) is None
     first = offsets.claim(connection, TOPIC, 3, topic="t", owner="a")
     assert first == offsets.Claim(1, None)
-    assert offsets.advance(connection, TOPIC, 3, epoch=1, expected=None, new=10)
+    assert offsets.advance(connection, offsets.OffsetAdvance(TOPIC, 3, 1, None, 10))
     second = offsets.claim(connection, TOPIC, 3, owner="b")
     assert second == offsets.Claim(2, 10)
-    assert not offsets.advance(connection, TOPIC, 3, epoch=1, expected=10, new=20)
-    assert not offsets.advance(connection, TOPIC, 3, epoch=2, expected=None, new=20)
-    assert offsets.advance(connection, TOPIC, 3, epoch=2, expected=10, new=20)
+    assert not offsets.advance(connection, offsets.OffsetAdvance(TOPIC, 3, 1, 10, 20))
+    assert not offsets.advance(connection, offsets.OffsetAdvance(TOPIC, 3, 2, None, 20))
+    assert offsets.advance(connection, offsets.OffsetAdvance(TOPIC, 3, 2, 10, 20))
     assert offsets.read_claim(connection, TOPIC, 3) == offsets.Claim(2, 20)
     with pytest.raises(ValueError, match="back from 20 to 5"):
-        offsets.advance(connection, TOPIC, 3, epoch=2, expected=20, new=5)
+        offsets.advance(connection, offsets.OffsetAdvance(TOPIC, 3, 2, 20, 5))
 
 
 def test_dead_letter_keeps_every_byte(connection: Connection) -> None:

@@ -165,7 +165,7 @@ def test_a_frozen_owner_does_not_hold_the_partition(database_url: str, engine: E
 
     def freeze_with_the_row_locked() -> None:
         with transaction(frozen) as connection:
-            assert offsets.advance(connection, topic, 0, epoch=1, expected=None, new=10)
+            assert offsets.advance(connection, offsets.OffsetAdvance(topic, 0, 1, None, 10))
             with transaction(engine) as successor:
                 assert offsets.claim(successor, topic, 0) == offsets.Claim(2, None)
 

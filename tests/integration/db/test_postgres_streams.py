@@ -11,10 +11,11 @@ from sqlalchemy import Connection
 
 from db.queries import copy, detections, stored_windows, stream_states
 from db.queries import readings as readings_queries
+from schemas import StreamKey, stream_key
 from tests.integration.readings import OTHER, START, TOPIC, result, row
 
 
-def state(key: stream_states.StreamKey, minute: int, *, topic: UUID = TOPIC, **more: Any) -> Any:
+def state(key: StreamKey, minute: int, *, topic: UUID = TOPIC, **more: Any) -> Any:
     return stream_states.StoredState(
         key=key,
         topic_id=topic,
@@ -28,9 +29,9 @@ def state(key: stream_states.StreamKey, minute: int, *, topic: UUID = TOPIC, **m
 
 def test_states_are_upserted_and_loaded_by_key(connection: Connection) -> None:
     keys = [
-        stream_states.stream_key("A", None),
-        stream_states.stream_key("A", "S"),
-        stream_states.stream_key("A", "S", "f"),
+        stream_key("A", None),
+        stream_key("A", "S"),
+        stream_key("A", "S", "f"),
     ]
     stream_states.save_states(connection, [state(key, 1) for key in keys])
     stream_states.save_states(
@@ -54,7 +55,7 @@ def test_keys_that_join_to_the_same_text_stay_apart(connection: Connection) -> N
 def test_a_new_stream_takes_over_the_newest_state_before_its_reading(
     connection: Connection,
 ) -> None:
-    key = stream_states.stream_key("A", "S")
+    key = stream_key("A", "S")
     stream_states.save_states(connection, [state(key, 5)])
     stream_states.save_states(connection, [state(key, 9, topic=OTHER)])
     stream_states.save_states(connection, [state(key, 7, topic=OTHER, partition=1)])
@@ -84,12 +85,12 @@ def test_window_is_by_offset_without_left_out_back_to_the_restart(connection: Co
         row(1, topic_id=OTHER, minute=9),
     ]
     copy.insert_detections(connection, rows)
-    key = stream_states.stream_key("A", "S")
+    key = stream_key("A", "S")
 
     def minutes(found: list[stored_windows.Reading]) -> list[float]:
         return [(at - START).total_seconds() / 60 for at, _ in found]
 
-    def windows(most: int, *keys: stream_states.StreamKey) -> Any:
+    def windows(most: int, *keys: StreamKey) -> Any:
         states = {one: replace(state(one, 60), window_length=most) for one in keys}
         return stored_windows.stored_windows(connection, states)
 
@@ -107,7 +108,7 @@ def test_window_is_by_offset_without_left_out_back_to_the_restart(connection: Co
 def test_duplicates_are_found_in_any_partition_but_not_from_rest(connection: Connection) -> None:
     copy.insert_detections(connection, [row(1), row(2, feature="rms")])
     copy.insert_detections(connection, [detections.detection_row(result(3), row_id=uuid4())])
-    key = stream_states.stream_key("A", "S")
+    key = stream_key("A", "S")
     at = [START + timedelta(minutes=minute) for minute in range(5)]
     found = stored_windows.find_duplicates(
         connection,
@@ -123,7 +124,7 @@ def test_an_events_criticalities_are_those_of_its_anomalies(connection: Connecti
     copy.insert_detections(
         connection, [row(1), row(2, **high), row(3, sensor_id="T", **high), row(4, **high)]
     )
-    key = stream_states.stream_key("A", "S")
+    key = stream_key("A", "S")
     assert stored_windows.event_criticalities(connection, key, "e1", START) == {"high"}
     later = START + timedelta(minutes=5)
     assert stored_windows.event_criticalities(connection, key, "e1", later) == set()
@@ -140,7 +141,7 @@ def test_export_streams_kafka_readings_in_order(connection: Connection) -> None:
 
 
 def test_unkeyed_streams_are_those_of_other_partitions_of_the_topic(connection: Connection) -> None:
-    here, there, far = (stream_states.stream_key(name, "S") for name in ("here", "there", "far"))
+    here, there, far = (stream_key(name, "S") for name in ("here", "there", "far"))
     stream_states.save_states(connection, [state(here, 1)])
     stream_states.save_states(connection, [state(there, 1, partition=3)])
     stream_states.save_states(connection, [state(far, 1, topic=OTHER, partition=3)])

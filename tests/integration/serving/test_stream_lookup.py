@@ -8,8 +8,9 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from db.queries.stream_states import StoredState, save_states, stream_key
+from db.queries.stream_states import StoredState, save_states
 from db.session import make_engine, transaction
+from schemas import stream_key
 from serving.database import Database
 from serving.detection.planning import StoredContext
 from serving.detection.stream_lookup import StreamLookup

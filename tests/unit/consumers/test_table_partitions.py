@@ -67,6 +67,6 @@ def test_the_thread_ends_when_it_is_stopped():
     part, _, asked = maintainer([[]])
     part.start()
     part.stop(10.0)
-    assert not part.thread.is_alive()
-    assert not part.thread.died
+    assert not part.is_alive()
+    assert not part.died
     assert asked in ([], [START])  # stopped before or after its first look

@@ -18,7 +18,6 @@ from serving.requests.wire import (
     convert,
     decode,
     given,
-    has_nul,
     read_json,
     read_parameters,
 )
@@ -84,13 +83,7 @@ def test_an_escaped_backslash_before_u0000_is_no_nul() -> None:
     assert decode(Body, rb'{"asset_id":"a\\u0000"}').asset_id == "a\\u0000"
 
 
-def test_nul_is_found_at_any_depth_and_may_be_left_to_others() -> None:
-    deep: Any = "\x00"
-    for _ in range(5000):
-        deep = [deep]
-    assert has_nul(deep)
-    assert has_nul({"a\x00": 1})
-    assert not has_nul({"a": ["b", {"c": None}]})
+def test_nul_may_be_left_to_others() -> None:
     convert(Body, {"asset_id": "A", "several": [{"name": "a\x00"}]}, nul=True)
 
 
