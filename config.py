@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from errors import SettingsError
+from schemas import CRITICALITIES
 
 PublishMode = Literal["anomalies", "events", "incidents", "all"]
 JournalMode = Literal["anomalies", "all", "none"]
@@ -370,12 +370,7 @@ class Settings(BaseSettings):
 
     def budgets(self) -> dict[str, float]:
         """False-alarm budget (probability per reading) by criticality of the asset."""
-        return {
-            "critical": self.budget_critical,
-            "high": self.budget_high,
-            "medium": self.budget_medium,
-            "low": self.budget_low,
-        }
+        return {name: getattr(self, f"budget_{name}") for name in CRITICALITIES}
 
     def policy(self) -> dict[str, Any]:
         """Return the arguments of the ``ScoringPolicy`` by which service and training judge."""
@@ -396,11 +391,8 @@ class Settings(BaseSettings):
 
         All are made smaller by one factor where the fleet's would exceed its own budget.
         """
-        own = {
-            "critical": self.incident_budget_critical,
-            "high": self.incident_budget_high,
-            "medium": self.incident_budget_medium,
-            "low": self.incident_budget_low,
+        own: dict[str, float] = {
+            name: getattr(self, f"incident_budget_{name}") for name in CRITICALITIES
         }
         if self.incident_fleet_budget is None:
             return own
@@ -412,28 +404,6 @@ class Settings(BaseSettings):
         """Return the number of assets by criticality."""
         found = re.findall(r"(\w+)\s*=\s*(\d+)", self.fleet_assets)
         return {criticality: int(count) for criticality, count in found}
-
-    def external_database_url(self) -> str | None:
-        """SQLAlchemy URL of the configured server, or None when the embedded one is meant."""
-        if self.database_url is not None:
-            url = self.database_url.get_secret_value()
-            for prefix in ("postgres://", "postgresql://"):
-                if url.startswith(prefix):
-                    return "postgresql+psycopg2://" + url[len(prefix) :]
-            return url
-        if not self.database_host:
-            return None
-        login = quote(self.database_user or "", safe="")
-        if self.database_password is not None:
-            login += ":" + quote(self.database_password.get_secret_value(), safe="")
-        host, name = self.database_host, quote(self.database_name, safe="")
-        if host.startswith("/"):  # the folder of a unix socket
-            where = f"/{name}?host={quote(host, safe='')}&port={self.database_port}"
-        elif ":" in host:  # IPv6
-            where = f"[{host}]:{self.database_port}/{name}"
-        else:
-            where = f"{host}:{self.database_port}/{name}"
-        return f"postgresql+psycopg2://{login}@{where}"
 
     def mlflow_uri(self) -> str:
         """Return the tracking URI in force: as configured, else a SQLite file under VAR_DIR."""

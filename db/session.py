@@ -66,26 +66,46 @@ def database_url(settings: Settings) -> URL:
     SettingsError
         DATABASE_URL cannot be parsed or is not PostgreSQL, or embedding is not installed.
     """
-    configured = settings.external_database_url()
-    if configured is None:
+    if settings.database_url is None and not settings.database_host:
         url = embedded_url(settings.var_dir / "postgres", settings.database_name)
         log.info("store: embedded PostgreSQL under %s", settings.var_dir / "postgres")
         return url
     try:
-        url = make_url(configured)
+        url = configured_url(settings)
     except (ArgumentError, ValueError):
         # The original message repeats the URL with its password.
         raise SettingsError(
             "DATABASE_URL: cannot be parsed as postgresql://user:password@host:port/name",
             field="DATABASE_URL",
         ) from None
-    if url.get_backend_name() != "postgresql":
+    if url.get_backend_name() not in ("postgresql", "postgres"):
         raise SettingsError(
             f"DATABASE_URL: {url.get_backend_name()!r} is not postgresql", field="DATABASE_URL"
         )
     url = url.set(drivername="postgresql+psycopg2")
     log.info("store: %s", describe(url))
     return url
+
+
+def configured_url(settings: Settings) -> URL:
+    """Return DATABASE_URL as it is given, else the URL that DATABASE_HOST and its sisters make.
+
+    Raises
+    ------
+    ArgumentError, ValueError
+        DATABASE_URL cannot be parsed.
+    """
+    if settings.database_url is not None:
+        return make_url(settings.database_url.get_secret_value())
+    host, port, password = settings.database_host or "", settings.database_port, None
+    if settings.database_password is not None:
+        password = settings.database_password.get_secret_value()
+    url = URL.create(
+        "postgresql", settings.database_user, password, database=settings.database_name
+    )
+    if host.startswith("/"):  # the folder of a unix socket
+        return url.set(query={"host": host, "port": str(port)})
+    return url.set(host=host, port=port)
 
 
 def parameters(settings: Settings) -> dict[str, object]:

@@ -7,20 +7,18 @@ minutes and keeps nothing. A look that fails leaves the last values and counts a
 
 from __future__ import annotations
 
-import argparse
 import heapq
-import json
 import logging
 import signal
 import sys
 import threading
-import urllib.request
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
+import httpx
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 from sqlalchemy import Connection, Engine
 
@@ -32,14 +30,11 @@ from db.queries.feedback import precision_by_group
 from db.queries.incidents import IncidentFilter, incident_counts
 from db.queries.notifications import Waiting, waiting
 from db.queries.reporting import recent_alarms, recent_openings, table_sizes
-from db.session import database_now, open_engine, transaction
+from db.session import database_now, in_transaction, open_engine, transaction
 from errors import AnomalyError
-from runtime import run_command, tls_context
+from runtime import command_parser, run_command, tls_context
 
 log = logging.getLogger("exporter")
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 Look = Callable[[], None]
 #: What is looked at: alarms, incidents, KPIs, feedback and tables in the database, the service.
@@ -178,14 +173,6 @@ class Plant:
         return True
 
 
-def stored(
-    engine: Engine, query: Callable[Concatenate[Connection, P], T], *given: P.args, **more: P.kwargs
-) -> T:
-    """Run one query of ``db`` in a transaction of its own."""
-    with transaction(engine) as connection:
-        return query(connection, *given, **more)
-
-
 def look_at_incidents(plant: Plant, engine: Engine) -> None:
     """Look at what is open, what opened, and who has not been notified."""
     with transaction(engine) as connection:
@@ -217,15 +204,12 @@ def service_status(url: str, key: str | None, cafile: Path | None = None) -> dic
     cafile
         Authority of its certificate, in place of those of the system.
     """
-    headers = {"X-API-Key": key} if key else {}
-    request = urllib.request.Request(f"{url}/api/v1/anomalies/status", headers=headers)  # noqa: S310
-    direct = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}),
-        urllib.request.HTTPSHandler(context=tls_context(cafile, "SERVICE_CAFILE")),
-    )
-    with direct.open(request, timeout=30) as answer:
-        found: dict[str, Any] = json.load(answer)
-        return found
+    answer = httpx.get(
+        f"{url}/api/v1/anomalies/status", headers={"X-API-Key": key} if key else {}, timeout=30,
+        verify=tls_context(cafile, "SERVICE_CAFILE"), trust_env=False,
+    )  # fmt: skip
+    found: dict[str, Any] = answer.raise_for_status().json()
+    return found
 
 
 def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
@@ -242,11 +226,11 @@ def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
     """
     key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
     return {
-        "alarms": lambda: plant.alarms(stored(engine, recent_alarms)),
+        "alarms": lambda: plant.alarms(in_transaction(engine, recent_alarms)),
         "incidents": lambda: look_at_incidents(plant, engine),
-        "kpis": lambda: plant.kpis(stored(engine, stored_kpis, settings)),
-        "feedback": lambda: plant.feedback(stored(engine, precision_by_group)),
-        "store": lambda: plant.store(stored(engine, table_sizes)),
+        "kpis": lambda: plant.kpis(in_transaction(engine, stored_kpis, settings)),
+        "feedback": lambda: plant.feedback(in_transaction(engine, precision_by_group)),
+        "store": lambda: plant.store(in_transaction(engine, table_sizes)),
         "model": lambda: plant.model(
             service_status(settings.service_url, key, settings.service_cafile)
         ),
@@ -255,7 +239,7 @@ def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the exporter; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.exporter", description=__doc__)
+    parser = command_parser("deploy.exporter", __doc__)
     parser.add_argument("--port", type=int, default=9109, help="Prometheus endpoint (9109)")
     parser.add_argument("--every", type=float, default=300, help="seconds between looks (300)")
     args = parser.parse_args(argv)

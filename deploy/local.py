@@ -15,12 +15,12 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 from rich.console import Console
 from rich.text import Text
 from sqlalchemy import Engine
@@ -170,13 +170,11 @@ def wait_until_ready(flow: Flow, engine: Engine, url: str) -> None:
     url
         Of the service.
     """
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def ready() -> bool:
         try:
-            with direct.open(f"{url}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
+            return httpx.get(f"{url}/readyz", timeout=2, trust_env=False).status_code == 200
+        except httpx.HTTPError:
             return False
 
     flow.service.wait_ready(ready, within=120)

@@ -35,7 +35,6 @@ _ADD = text(f"""
 """)  # noqa: S608 (constants)
 _OF_TOKEN = text(f"SELECT {_COLUMNS} FROM feedback WHERE client_token = :token")  # noqa: S608
 _ONE = text(f"SELECT {_COLUMNS} FROM feedback WHERE id = :id")  # noqa: S608
-_LOCK = text(f"SELECT {_COLUMNS} FROM feedback WHERE id = :id FOR UPDATE")  # noqa: S608
 _OF_CLOSING = text(f"""
     SELECT {_COLUMNS} FROM feedback
     WHERE incident_id = ANY(CAST(:ids AS uuid[])) AND by_closing AND withdrawn_at IS NULL
@@ -125,19 +124,9 @@ def feedback_of_token(connection: Connection, token: str) -> dict[str, Any]:
     return dict(connection.execute(_OF_TOKEN, {"token": token}).mappings().one())
 
 
-def get_feedback(
-    connection: Connection, feedback_id: UUID, *, lock: bool = False
-) -> dict[str, Any] | None:
-    """Read one, None for none; ``lock`` it until the transaction ends.
-
-    Parameters
-    ----------
-    connection : Connection
-    feedback_id : UUID
-    lock : bool
-        Whether others who change it wait until the transaction ends.
-    """
-    return read_row(connection, _LOCK if lock else _ONE, {"id": feedback_id})
+def get_feedback(connection: Connection, feedback_id: UUID) -> dict[str, Any] | None:
+    """Read one, None for none."""
+    return read_row(connection, _ONE, {"id": feedback_id})
 
 
 def closing_feedback(
@@ -215,14 +204,12 @@ def false_alarms(
     return {row.asset_id: row.n for row in connection.execute(_FALSE_ALARMS, values)}
 
 
-def precision_by_group(
-    connection: Connection, days: int = PRECISION_DAYS
-) -> dict[str, tuple[int, int]]:
-    """Count confirmed incidents and false alarms by group, given in the last ``days``.
+def precision_by_group(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Count confirmed incidents and false alarms by group, given in the last 90 days.
 
     The group is empty where nothing stored has one.
     """
-    rows = connection.execute(_PRECISION, {"days": days})
+    rows = connection.execute(_PRECISION, {"days": PRECISION_DAYS})
     return {row.name: (row.confirmed, row.false_alarms) for row in rows}
 
 

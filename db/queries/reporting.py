@@ -127,10 +127,10 @@ def dead_letter_reasons(connection: Connection, topic_id: UUID | str) -> dict[st
     return {row.reason: row.n for row in connection.execute(_REASONS, {"topic": topic_id})}
 
 
-def recent_alarms(connection: Connection, hours: int = 1) -> dict[str, tuple[int, int]]:
-    """Count readings and anomalies of the last hours that came from a topic, per criticality."""
+def recent_alarms(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Count readings and anomalies of the last hour that came from a topic, per criticality."""
     # The server's clock, and a constant: the planner prunes partitions by nothing else.
-    since = database_now(connection) - timedelta(hours=hours)
+    since = database_now(connection) - timedelta(hours=1)
     rows = connection.execute(_ALARMS, Slice(since).values())
     return {row.name: (row.readings, row.anomalies) for row in rows}
 

@@ -30,7 +30,6 @@ _WINDOWS = text(f"""
     WHERE deleted_at IS NULL AND (rrule IS NOT NULL OR ends_at > :since)
     ORDER BY starts_at, id LIMIT {MOST_WINDOWS}
 """)  # noqa: S608
-_ONE = text(f"SELECT {_WINDOW} FROM maintenance_windows WHERE id = :id AND deleted_at IS NULL")  # noqa: S608
 _ADD = text(f"""
     INSERT INTO maintenance_windows (id, {", ".join(_FIELDS)}, created_by)
     VALUES (:id, {", ".join(f":{name}" for name in _FIELDS)}, :who) RETURNING {_WINDOW}
@@ -40,7 +39,9 @@ _CHANGE = text(f"""
         version = version + 1, changed_at = now(), changed_by = :who
     WHERE id = :id AND deleted_at IS NULL RETURNING {_WINDOW}
 """)  # noqa: S608
-_LOCK = text(f"{_ONE.text} FOR UPDATE")
+_LOCK = text(f"""
+    SELECT {_WINDOW} FROM maintenance_windows WHERE id = :id AND deleted_at IS NULL FOR UPDATE
+""")  # noqa: S608
 _ONE_ADDS = text("LOCK TABLE maintenance_windows IN SHARE ROW EXCLUSIVE MODE")
 _COUNT = text(f"""
     SELECT count(*) FROM maintenance_windows WHERE deleted_at IS NULL
@@ -88,19 +89,9 @@ def windows(connection: Connection, since: datetime) -> list[dict[str, Any]]:
     return read_rows(connection, _WINDOWS, {"since": since})
 
 
-def get_window(
-    connection: Connection, window_id: UUID, *, lock: bool = False
-) -> dict[str, Any] | None:
-    """Read one window, None for none; ``lock`` it until the transaction ends.
-
-    Parameters
-    ----------
-    connection : Connection
-    window_id : UUID
-    lock : bool
-        Whether others who change it wait until the transaction ends.
-    """
-    return read_row(connection, _LOCK if lock else _ONE, {"id": window_id})
+def lock_window(connection: Connection, window_id: UUID) -> dict[str, Any] | None:
+    """Read one window, locked until the transaction ends; None: there is none."""
+    return read_row(connection, _LOCK, {"id": window_id})
 
 
 def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> dict[str, Any]:

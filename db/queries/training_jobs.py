@@ -139,7 +139,7 @@ def claim_job(
     """
     if not try_lock(connection, JOB_LOCK):
         return None
-    interrupt_stale_jobs(connection, stale_after_s=stale_after_s)
+    connection.execute(_INTERRUPT, {"stale": stale_after_s})
     values = {"owner": owner, "datasets": None if datasets is None else list(datasets)}
     row = connection.execute(_CLAIM, values).one_or_none()
     return None if row is None else _job(row)
@@ -197,11 +197,6 @@ def finish_job(
     if ended:
         connection.execute(_FORGET, {"id": job_id})
     return ended
-
-
-def interrupt_stale_jobs(connection: Connection, *, stale_after_s: float = STALE_S) -> int:
-    """Mark running jobs whose heartbeat stopped; how many."""
-    return connection.execute(_INTERRUPT, {"stale": stale_after_s}).rowcount
 
 
 def get_job(connection: Connection, job_id: UUID) -> Job | None:

@@ -19,7 +19,7 @@ from db.queries.schedules import (
     change_window,
     condition_wire,
     delete_window,
-    get_window,
+    lock_window,
     put_off_conditions,
     request_reset,
     window_fields,
@@ -177,7 +177,7 @@ def locked_window(connection: Connection, wanted: UUID, version: int | None) -> 
     NotFound, PreconditionFailed
         There is none, or it has another version (None: any will do).
     """
-    found = get_window(connection, wanted, lock=True)
+    found = lock_window(connection, wanted)
     if found is None:
         raise NotFound(f"no maintenance window {wanted}")
     if version is not None and found["version"] != version:

@@ -29,7 +29,6 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert settings.kafka_publish == "anomalies"
     assert settings.mlflow_experiment_name == "anomaly-detection"
     assert settings.database_name == "predictive_maintenance"
-    assert settings.external_database_url() is None
     assert settings.mlflow_uri().startswith("sqlite:////")
     assert settings.budgets() == pytest.approx(
         {"critical": 1e-2, "high": 10**-2.5, "medium": 1e-3, "low": 1e-4}
@@ -80,25 +79,6 @@ def test_database_host_without_user_names_the_setting(monkeypatch: pytest.Monkey
     monkeypatch.setenv("DATABASE_HOST", "db.plant")
     with pytest.raises(SettingsError, match="DATABASE_USER"):
         load_settings()
-
-
-def test_database_url_is_assembled_with_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_HOST", "db.plant")
-    monkeypatch.setenv("DATABASE_USER", "an@na")
-    monkeypatch.setenv("DATABASE_PASSWORD", "p:/w")
-    assert load_settings().external_database_url() == (
-        "postgresql+psycopg2://an%40na:p%3A%2Fw@db.plant:5432/predictive_maintenance"
-    )
-
-
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
-def test_database_url_wins_and_gets_the_driver(
-    monkeypatch: pytest.MonkeyPatch, scheme: str
-) -> None:
-    monkeypatch.setenv("DATABASE_HOST", "other")
-    monkeypatch.setenv("DATABASE_USER", "u")
-    monkeypatch.setenv("DATABASE_URL", f"{scheme}://u:p@h/d")
-    assert load_settings().external_database_url() == "postgresql+psycopg2://u:p@h/d"
 
 
 @pytest.mark.parametrize("name", ["/Shared/x", "it's", "a:b", " ", "", "x" * 251, "a\nb"])

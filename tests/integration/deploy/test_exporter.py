@@ -15,11 +15,10 @@ from db.incident_recording import IncidentRules, record
 from db.queries.feedback import precision_by_group
 from db.queries.notifications import register
 from db.queries.reporting import recent_alarms, table_sizes
-from db.session import transaction
+from db.session import in_transaction, transaction
 from deploy.exporter import (
     Plant,
     look_at_incidents,
-    stored,
     stored_kpis,
 )
 from tests.integration.db.test_incidents import START, row
@@ -59,7 +58,7 @@ def test_alarms_of_the_last_hour_are_counted_by_the_assets_criticality(engine: E
                 INSERT,
                 {"id": uuid4(), "minutes": minutes, "anomaly": anomaly, "asset": asset, **source},
             )
-    assert stored(engine, recent_alarms) == {"critical": (2, 1), "medium": (1, 0)}
+    assert in_transaction(engine, recent_alarms) == {"critical": (2, 1), "medium": (1, 0)}
 
 
 def test_every_criticality_has_a_series_beside_its_budget(plant: Plant) -> None:
@@ -95,8 +94,8 @@ def test_kpis_come_with_their_limits_and_feedback_as_precision(
                      "client_token": None, "starts_at": None, "ends_at": None}  # fmt: skip
             about = UUID(one["metadata"]["event"]["id"])
             give_feedback(connection, given, incident_id=about)
-    plant.kpis(stored(engine, stored_kpis, Settings()))
-    plant.feedback(stored(engine, precision_by_group))
+    plant.kpis(in_transaction(engine, stored_kpis, Settings()))
+    plant.feedback(in_transaction(engine, precision_by_group))
     assert value(plant, "plant_alarm_kpi", figure="per_day") == pytest.approx(4 / 7)
     assert value(plant, "plant_alarm_kpi", figure="share_high_critical") == 1.0
     assert value(plant, "plant_alarm_kpi_limit", figure="per_day", limit="maximum") == 300
@@ -112,7 +111,7 @@ def test_every_table_that_grows_has_its_size(plant: Plant, engine: Engine) -> No
                  " SELECT gen_random_uuid(), 0, 'A', '{}' FROM generate_series(1, 50)")
         )  # fmt: skip
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
-    sizes = stored(engine, table_sizes)
+    sizes = in_transaction(engine, table_sizes)
     assert set(sizes) == {
         "anomaly_detections", "anomaly_detections_default", "dead_letters", "outbox",
         "stream_states", "training_data", "training_jobs", "incidents", "incident_events",

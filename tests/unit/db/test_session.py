@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from config import Settings
-from db.session import connect_args, describe, translate
+from db.session import connect_args, database_url, describe, translate
 from errors import StorageUnavailable
 
 
@@ -74,7 +74,26 @@ def test_parts_of_the_address_reach_the_driver_as_they_are(
         database_password=SecretStr("p/:@%"),
         database_name="a/b ä",
     )
-    url = make_url(settings.external_database_url() or "")
+    url = database_url(settings)
     assert (url.username, url.password, url.database) == ("u@x", "p/:@%", "a/b ä")
     assert (url.host, url.port) == ((host, port) if asked is None else (None, None))
     assert url.query.get("host") == asked
+
+
+def test_the_parts_of_the_address_are_escaped_in_its_text() -> None:
+    settings = Settings(
+        database_url=None, database_host="db.plant", database_user="an@na",
+        database_password=SecretStr("p:/w"),
+    )  # fmt: skip
+    assert database_url(settings).render_as_string(hide_password=False) == (
+        "postgresql+psycopg2://an%40na:p%3A%2Fw@db.plant:5432/predictive_maintenance"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_database_url_wins_and_gets_the_driver(scheme: str) -> None:
+    settings = Settings(
+        database_url=SecretStr(f"{scheme}://u:p@h/d"), database_host="other", database_user="u"
+    )
+    url = database_url(settings).render_as_string(hide_password=False)
+    assert url == "postgresql+psycopg2://u:p@h/d"
