@@ -15,14 +15,7 @@ from sqlalchemy import Connection
 
 from db.fault_codes import check_fault_code
 from db.incident_lifecycle import Incident
-from db.queries.feedback import (
-    add_feedback,
-    closing_feedback,
-    feedback_of_token,
-    get_feedback,
-    group_of,
-    withdraw_feedback,
-)
+from db.queries import feedback
 from db.queries.incident_rows import lock_incidents, write
 from errors import Conflict, InputError, NotFound
 
@@ -63,8 +56,8 @@ def give_feedback(
         raise InputError("end: lies before start", field="end")
     if incident is None:
         values = {**values, "incident_id": None, "group_name": None}
-        values["group_name"] = group_of(connection, values)
-    made = add_feedback(connection, values)
+        values["group_name"] = feedback.group_of(connection, values)
+    made = feedback.add_feedback(connection, values)
     if made is None:
         return _repeated(connection, values), warning
     if incident is not None:
@@ -76,7 +69,7 @@ def give_feedback(
 
 
 def _repeated(connection: Connection, values: dict[str, Any]) -> dict[str, Any]:
-    before = feedback_of_token(connection, values["client_token"])
+    before = feedback.feedback_of_token(connection, values["client_token"])
     # an incident's own span moves on while it lasts
     span = () if values["incident_id"] is not None else ("starts_at", "ends_at")
     if any(before[name] != values[name] for name in (*_SAME, *span)):
@@ -107,7 +100,7 @@ def feedback_of_closing(connection: Connection, closed: Sequence[Incident]) -> N
     """Add what closing these incidents says, for those that have a verdict."""
     for incident in closed:
         if incident.verdict is not None:
-            feedback = {
+            given = {
                 **_of_incident(incident),
                 "verdict": incident.verdict,
                 "fault_code": incident.fault_code,
@@ -115,7 +108,7 @@ def feedback_of_closing(connection: Connection, closed: Sequence[Incident]) -> N
                 "created_by": incident.closed_by,
                 "by_closing": True,
             }
-            add_feedback(connection, feedback)
+            feedback.add_feedback(connection, given)
 
 
 def withdraw_closing(connection: Connection, reopened: Sequence[Incident], who: str) -> None:
@@ -128,9 +121,10 @@ def withdraw_closing(connection: Connection, reopened: Sequence[Incident], who: 
     who : str
         Noted with each.
     """
-    feedback = closing_feedback(connection, [one.id for one in reopened])
-    if feedback:
-        withdraw_feedback(connection, [row["id"] for row in feedback.values()], who, "reopened")
+    given = feedback.closing_feedback(connection, [one.id for one in reopened])
+    if given:
+        ids = [row["id"] for row in given.values()]
+        feedback.withdraw_feedback(connection, ids, who, "reopened")
 
 
 def withdraw(
@@ -153,15 +147,15 @@ def withdraw(
     ------
     NotFound
     """
-    known = get_feedback(connection, feedback_id)
+    known = feedback.get_feedback(connection, feedback_id)
     if known is None:
         raise NotFound(f"no feedback {feedback_id}")
     # the incident is locked first, as by whoever closes or reopens it
     about = known["incident_id"]
     found = lock_incidents(connection, [about]) if about is not None else []
-    rows = withdraw_feedback(connection, [feedback_id], who, why)
+    rows = feedback.withdraw_feedback(connection, [feedback_id], who, why)
     if not rows:
-        again = get_feedback(connection, feedback_id)
+        again = feedback.get_feedback(connection, feedback_id)
         if again is None:
             raise NotFound(f"no feedback {feedback_id}")
         return again

@@ -15,14 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine
 
-from db.queries.reporting import (
-    anomalies_between,
-    count_rows,
-    dead_letter_reasons,
-    incident_changes,
-    last_log_entry,
-    stored_offsets,
-)
+from db.queries import reporting
 from db.session import transaction
 from deploy.truth import Alarm
 
@@ -34,7 +27,7 @@ _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "w
 def claimed(engine: Engine, topic_id: str) -> int:
     """Count the partitions of the topic that a bridge has claimed."""
     with transaction(engine) as connection:
-        return len(stored_offsets(connection, topic_id))
+        return len(reporting.stored_offsets(connection, topic_id))
 
 
 @dataclass
@@ -81,7 +74,7 @@ def watch(
         Seconds without any change after which `TimeoutError` is raised.
     """
     with transaction(engine) as connection:
-        tally = Tally(last_entry=last_log_entry(connection))
+        tally = Tally(last_entry=reporting.last_log_entry(connection))
     with Live(_status(tally, None), console=console, refresh_per_second=8) as live:
         while True:
             sent = expected()
@@ -103,16 +96,16 @@ def _look(engine: Engine, topic_id: str, tally: Tally) -> list[Text]:
     """Count what is new; return a line for each change of an incident."""
     with transaction(engine) as connection:
         # Offsets first: below them every row of this topic is committed, so none is missed.
-        for partition, upto in stored_offsets(connection, topic_id).items():
+        for partition, upto in reporting.stored_offsets(connection, topic_id).items():
             if upto is None:
                 continue
             start = tally.read_upto.get(partition, 0)
-            for row in anomalies_between(connection, topic_id, partition, start, upto):
+            for row in reporting.anomalies_between(connection, topic_id, partition, start, upto):
                 _count(row, tally)
             tally.read_upto[partition] = upto
         # Entries are numbered before they are committed: a lower number may come to light later.
-        changes = incident_changes(connection, tally.last_entry)
-        counts = count_rows(connection, topic_id)
+        changes = reporting.incident_changes(connection, tally.last_entry)
+        counts = reporting.count_rows(connection, topic_id)
     if (counts.stored, counts.dead) != (tally.stored, tally.dead):
         tally.last_change = time.monotonic()
     tally.stored, tally.dead = counts.stored, counts.dead
@@ -196,7 +189,7 @@ def summary(engine: Engine, topic_id: str, tally: Tally, sent: int, seconds: flo
     table.add_section()
     table.add_row("all", "", *_row(tally, set(assets)), style="bold")
     with transaction(engine) as connection:
-        reasons = dead_letter_reasons(connection, topic_id)
+        reasons = reporting.dead_letter_reasons(connection, topic_id)
     caption = f"{sent} sent = {tally.stored} stored + {tally.dead} dead letters"
     if reasons:
         caption += " (" + ", ".join(f"{n} {reason}" for reason, n in reasons.items()) + ")"

@@ -25,15 +25,8 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy import Connection
 
-from db.queries.training_jobs import (
-    Job,
-    claim_job,
-    enqueue_job,
-    finish_job,
-    get_job,
-    heartbeat_job,
-    queued_jobs,
-)
+from db.queries import training_jobs
+from db.queries.training_jobs import Job
 from errors import AnomalyError, Busy, NotFound
 from models.detectors.base import MODEL_NAMES
 from runtime import child_environment
@@ -130,16 +123,16 @@ class TrainingQueue(PeriodicWork):
         return shown(await self._get(job_id))
 
     async def _get(self, job_id: UUID) -> Job:
-        job = await self._database.run(get_job, job_id)
+        job = await self._database.run(training_jobs.get_job, job_id)
         if job is None:
             raise NotFound(f"no training job {job_id}")
         return job
 
     def _enqueue(self, connection: Connection, request: dict[str, Any], data: bytes | None) -> UUID:
-        waiting = queued_jobs(connection)
+        waiting = training_jobs.queued_jobs(connection)
         if waiting >= self._bounds.queued:
             raise Busy(f"{waiting} training jobs wait already (TRAIN_QUEUE_MAX)", retry_after=60)
-        return enqueue_job(connection, request, data)
+        return training_jobs.enqueue_job(connection, request, data)
 
     async def _wait(self, job_id: UUID, seconds: float) -> Job:
         loop = asyncio.get_running_loop()
@@ -160,7 +153,9 @@ class TrainingQueue(PeriodicWork):
         """Run what is queued, one job after the other, if this worker leads."""
         while self._leads() and self._database.available:
             found = await asyncio.to_thread(data_sets, self._data_dir)
-            job = await self._database.run(claim_job, owner=self._owner, datasets=found)
+            job = await self._database.run(
+                training_jobs.claim_job, owner=self._owner, datasets=found
+            )
             if job is None:
                 return
             await self._run(job)
@@ -211,7 +206,7 @@ class TrainingQueue(PeriodicWork):
     async def _beat(self, job: Job) -> bool:
         """Return whether the job is still ours, as far as is known."""
         try:
-            return await self._database.run(heartbeat_job, job.id, self._owner)
+            return await self._database.run(training_jobs.heartbeat_job, job.id, self._owner)
         except AnomalyError as error:
             log.warning("training job %s: %s", job.id, error.message)
             return True
@@ -221,8 +216,8 @@ class TrainingQueue(PeriodicWork):
         problem = {"code": "training_failed", "message": reason, "field": None}
 
         def finish(connection: Connection) -> Job | None:
-            finish_job(connection, job.id, self._owner, error=problem)
-            return get_job(connection, job.id)
+            training_jobs.finish_job(connection, job.id, self._owner, error=problem)
+            return training_jobs.get_job(connection, job.id)
 
         ended = await self._database.run(finish)
         if ended is not None and ended.error is not None:

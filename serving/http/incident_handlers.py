@@ -15,13 +15,7 @@ from starlette.responses import Response
 
 from db.assets import get_asset, set_assets
 from db.incident_actions import Action, Outcome, perform
-from db.queries.incidents import (
-    get_incident,
-    get_log,
-    incident_counts,
-    incident_page,
-    incident_readings,
-)
+from db.queries import incidents
 from errors import NotFound
 from serving.database import Database
 from serving.http.bodies import JsonResponse, printable, read_query, versioned_response
@@ -44,15 +38,7 @@ from serving.requests.incident_bodies import (
     read_token,
 )
 from serving.requests.wire import given, read_parameters
-from serving.responses.incident_answers import (
-    Asset,
-    BulkAnswer,
-    ChangedIncident,
-    Incident,
-    Incidents,
-    Log,
-    Readings,
-)
+from serving.responses import incident_answers as answers
 
 log = logging.getLogger("bentoml.serving.incidents")
 
@@ -93,11 +79,11 @@ class IncidentHandlers:
         query = read_query(request)
         filters, limit, cursor, as_csv = read_filters(query)
         rows, following = await self.database.run(
-            incident_page, filters, limit=limit, cursor=cursor
+            incidents.incident_page, filters, limit=limit, cursor=cursor
         )
         if as_csv:
             return csv_response(rows, following)
-        counts, exact = await self.database.run(incident_counts, filters)
+        counts, exact = await self.database.run(incidents.incident_counts, filters)
         content = {
             "incidents": rows,
             "counts": counts,
@@ -119,7 +105,7 @@ class IncidentHandlers:
         limit = query.limit
         found = await self._find(request)
         entries = await self.database.run(
-            get_log, found["id"], limit=limit + 1, after_id=query.cursor
+            incidents.get_log, found["id"], limit=limit + 1, after_id=query.cursor
         )
         more = len(entries) > limit
         entries = entries[:limit]
@@ -132,7 +118,7 @@ class IncidentHandlers:
         start, end, limit = read_span(read_query(request))
         found = await self._find(request)
         readings = await self.database.run(
-            incident_readings, found, start=start, end=end, limit=limit
+            incidents.incident_readings, found, start=start, end=end, limit=limit
         )
         return JsonResponse({"readings": readings, "truncated": len(readings) == limit})
 
@@ -195,7 +181,7 @@ class IncidentHandlers:
 
     async def _find(self, request: Request) -> dict[str, Any]:
         wanted = path_id(request, "incident")
-        found = await self.database.run(get_incident, wanted)
+        found = await self.database.run(incidents.get_incident, wanted)
         if found is None:
             raise NotFound(f"no incident {wanted}")
         return found
@@ -245,27 +231,29 @@ SUMMARIES = {
 
 def incident_calls(rest: IncidentHandlers) -> list[Call]:
     """Return the calls of incidents and assets."""
-    incidents, one = f"{ROOM}/incidents", f"{ROOM}/incidents/{{id}}"
+    several, one = f"{ROOM}/incidents", f"{ROOM}/incidents/{{id}}"
     asset = f"{ROOM}/assets/{{id:name}}"
     verbs = [
         Call(f"{one}/{verb}", "POST", "operate", rest.verb(verb), SUMMARIES[verb], body=body,
-             answers={200: ChangedIncident}, errors=(409, 412),
+             answers={200: answers.ChangedIncident}, errors=(409, 412),
              headers=("If-Match", "Idempotency-Key"))
         for verb, body in BODIES.items()
     ]  # fmt: skip
     return [
-        Call(incidents, "GET", "read", rest.incidents, "Incidents, newest activity first",
-             query=IncidentsQuery, answers={200: Incidents}),
-        Call(f"{incidents}/bulk", "POST", "operate", rest.bulk,
+        Call(several, "GET", "read", rest.incidents, "Incidents, newest activity first",
+             query=IncidentsQuery, answers={200: answers.Incidents}),
+        Call(f"{several}/bulk", "POST", "operate", rest.bulk,
              "One verb on up to 1,000 incidents; one that cannot be changed costs no other",
-             body=Bulk, answers={200: BulkAnswer}, headers=("Idempotency-Key",)),
-        Call(one, "GET", "read", rest.incident, "One incident", answers={200: Incident}),
+             body=Bulk, answers={200: answers.BulkAnswer}, headers=("Idempotency-Key",)),
+        Call(one, "GET", "read", rest.incident, "One incident", answers={200: answers.Incident}),
         Call(f"{one}/log", "GET", "read", rest.incident_log, "Who did what, and when",
-             query=LogQuery, answers={200: Log}),
+             query=LogQuery, answers={200: answers.Log}),
         Call(f"{one}/readings", "GET", "read", rest.incident_readings,
-             "Its stream's readings, for a chart", query=ReadingsQuery, answers={200: Readings}),
+             "Its stream's readings, for a chart", query=ReadingsQuery,
+             answers={200: answers.Readings}),
         *verbs,
-        Call(asset, "GET", "read", rest.asset, "How much an asset matters", answers={200: Asset}),
+        Call(asset, "GET", "read", rest.asset, "How much an asset matters",
+             answers={200: answers.Asset}),
         Call(asset, "PUT", "operate", rest.set_asset, "Say how much an asset matters",
-             body=AssetBody, answers={200: Asset}),
+             body=AssetBody, answers={200: answers.Asset}),
     ]  # fmt: skip

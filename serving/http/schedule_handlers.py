@@ -13,20 +13,7 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from db.queries.schedules import (
-    WINDOW_COLUMNS,
-    add_window,
-    change_window,
-    condition_wire,
-    delete_window,
-    lock_window,
-    put_off_conditions,
-    request_reset,
-    window_fields,
-    window_wire,
-    windows,
-)
-from db.queries.schedules import off_conditions as read_off_conditions
+from db.queries import schedules
 from errors import InputError, NotFound, PreconditionFailed
 from models.scoring.suppression import MaintenanceWindow
 from serving.database import Database
@@ -45,14 +32,7 @@ from serving.requests.suppression_bodies import (
     window,
 )
 from serving.requests.wire import given, read_parameters
-from serving.responses.schedule_answers import (
-    ConditionTable,
-    Deleted,
-    Occurrences,
-    Reset,
-    Window,
-    Windows,
-)
+from serving.responses import schedule_answers as answers
 
 log = logging.getLogger("bentoml.serving.schedules")
 
@@ -80,7 +60,7 @@ class ScheduleHandlers:
         ended = read_parameters(WindowsQuery, read_query(request)).ended
         now = datetime.now(UTC)
         since = datetime(1, 1, 2, tzinfo=UTC) if ended else now - RECENT
-        rows = await self.database.run(windows, since)
+        rows = await self.database.run(schedules.windows, since)
         return JsonResponse({"maintenance_windows": [shown(row) for row in rows]})
 
     async def preview(self, request: Request) -> Response:
@@ -93,7 +73,7 @@ class ScheduleHandlers:
         """Plan a window."""
         body, who = await self.bodies.read(request, NewWindow)
         values = columns(window(given(body, "who")))
-        row = await self.database.run(add_window, values, who)
+        row = await self.database.run(schedules.add_window, values, who)
         log.info("maintenance window %s added by %s", row["id"], who, extra={"action": "window"})
         return versioned_response(shown(row), 201)
 
@@ -106,8 +86,8 @@ class ScheduleHandlers:
 
         def change(connection: Connection) -> dict[str, Any]:
             before = locked_window(connection, wanted, version)
-            values = columns(window({**window_fields(before), **changes}))
-            row = change_window(connection, wanted, values, who)
+            values = columns(window({**schedules.window_fields(before), **changes}))
+            row = schedules.change_window(connection, wanted, values, who)
             assert row is not None  # noqa: S101
             return row
 
@@ -123,7 +103,7 @@ class ScheduleHandlers:
 
         def delete(connection: Connection) -> None:
             locked_window(connection, wanted, version)
-            delete_window(connection, wanted, who)
+            schedules.delete_window(connection, wanted, who)
 
         await self.database.run(delete)
         log.info("maintenance window %s deleted by %s", wanted, who, extra={"action": "window"})
@@ -131,8 +111,8 @@ class ScheduleHandlers:
 
     async def off_conditions(self, _: Request) -> Response:
         """List the conditions under which machines are off."""
-        rows = await self.database.run(read_off_conditions)
-        return JsonResponse({"off_conditions": [condition_wire(row) for row in rows]})
+        rows = await self.database.run(schedules.off_conditions)
+        return JsonResponse({"off_conditions": [schedules.condition_wire(row) for row in rows]})
 
     async def put_off_conditions(self, request: Request) -> Response:
         """Replace the table of off conditions, or leave it if one is wrong."""
@@ -140,12 +120,12 @@ class ScheduleHandlers:
         rows = off_condition_rows(body.off_conditions)
 
         def put(connection: Connection) -> list[dict[str, Any]]:
-            put_off_conditions(connection, rows, who)
-            return read_off_conditions(connection)
+            schedules.put_off_conditions(connection, rows, who)
+            return schedules.off_conditions(connection)
 
         kept = await self.database.run(put)
         log.info("%d off conditions set by %s", len(kept), who, extra={"action": "off"})
-        return JsonResponse({"off_conditions": [condition_wire(row) for row in kept]})
+        return JsonResponse({"off_conditions": [schedules.condition_wire(row) for row in kept]})
 
     async def reset(self, request: Request) -> Response:
         """Ask that an asset's streams start again."""
@@ -153,7 +133,7 @@ class ScheduleHandlers:
         body, who = await self.bodies.read(request, StreamReset)
         sensor, reason = body.sensor_id, body.reason
         token = read_token(request.headers.get("idempotency-key"))
-        row = await self.database.run(request_reset, asset, sensor, who, reason, token)
+        row = await self.database.run(schedules.request_reset, asset, sensor, who, reason, token)
         if (row["asset_id"], row["sensor_id"]) != (asset, sensor):
             raise InputError("Idempotency-Key: was used for another reset", field="idempotency-key")
         log.info("reset of %s, sensor %s, asked for by %s", asset, sensor, who,
@@ -177,7 +157,7 @@ def locked_window(connection: Connection, wanted: UUID, version: int | None) -> 
     NotFound, PreconditionFailed
         There is none, or it has another version (None: any will do).
     """
-    found = lock_window(connection, wanted)
+    found = schedules.lock_window(connection, wanted)
     if found is None:
         raise NotFound(f"no maintenance window {wanted}")
     if version is not None and found["version"] != version:
@@ -191,14 +171,14 @@ def locked_window(connection: Connection, wanted: UUID, version: int | None) -> 
 
 def columns(window: MaintenanceWindow) -> dict[str, Any]:
     """Return a checked window as its table's columns."""
-    return {column: getattr(window, name) for name, column in WINDOW_COLUMNS.items()}
+    return {column: getattr(window, name) for name, column in schedules.WINDOW_COLUMNS.items()}
 
 
 def shown(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a window as it is answered: as it was sent, with who and its version."""
     changed = row["changed_at"]
     return {
-        **window_wire(row),
+        **schedules.window_wire(row),
         "version": row["version"],
         "created_at": row["created_at"].isoformat(),
         "created_by": row["created_by"],
@@ -214,22 +194,23 @@ def schedule_calls(rest: ScheduleHandlers) -> list[Call]:
     return [
         Call(several, "GET", "read", rest.windows,
              "Windows that are to come, recur or ended within a week",
-             query=WindowsQuery, answers={200: Windows}),
+             query=WindowsQuery, answers={200: answers.Windows}),
         Call(several, "POST", "operate", rest.add_window, "Plan a window",
-             body=NewWindow, answers={201: Window}, errors=(409,)),
+             body=NewWindow, answers={201: answers.Window}, errors=(409,)),
         Call(f"{several}/preview", "POST", "read", rest.preview,
              "When a window would be in force next; plans nothing",
-             body=NewWindow, answers={200: Occurrences}),
+             body=NewWindow, answers={200: answers.Occurrences}),
         Call(one, "PATCH", "operate", rest.change_window, "Change a window",
-             body=WindowChange, answers={200: Window}, errors=(412,), headers=("If-Match",)),
+             body=WindowChange, answers={200: answers.Window}, errors=(412,),
+             headers=("If-Match",)),
         Call(one, "DELETE", "operate", rest.delete_window, "Delete a window",
-             answers={200: Deleted}, errors=(412,), headers=("If-Match",)),
+             answers={200: answers.Deleted}, errors=(412,), headers=("If-Match",)),
         Call(conditions, "GET", "read", rest.off_conditions, "When the machine is off",
-             answers={200: ConditionTable}),
+             answers={200: answers.ConditionTable}),
         Call(conditions, "PUT", "operate", rest.put_off_conditions,
              "Replace the table of off conditions", body=OffConditions,
-             answers={200: ConditionTable}),
+             answers={200: answers.ConditionTable}),
         Call(f"{ROOM}/streams/{{id:name}}/reset", "POST", "operate", rest.reset,
              "Start an asset's streams again after an overhaul", body=StreamReset,
-             answers={202: Reset}, headers=("Idempotency-Key",)),
+             answers={202: answers.Reset}, headers=("Idempotency-Key",)),
     ]  # fmt: skip

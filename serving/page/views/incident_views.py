@@ -16,14 +16,8 @@ from starlette.responses import Response
 
 from db.fault_codes import fault_codes
 from db.incident_actions import Action, Outcome, perform
-from db.queries.incidents import (
-    IncidentFilter,
-    get_incident,
-    incident_counts,
-    incident_page,
-    incident_readings,
-    newest_log,
-)
+from db.queries import incidents
+from db.queries.incidents import IncidentFilter
 from errors import AnomalyError, InputError, NotFound, StorageUnavailable
 from schemas import moved
 from serving.http.feedback_handlers import Effects
@@ -107,7 +101,7 @@ class IncidentViews(Screen):
             del query["state"]
         filters, limit, cursor, _ = read_filters(query)
         rows, following = await self.database.run(
-            incident_page, filters, limit=limit, cursor=cursor
+            incidents.incident_page, filters, limit=limit, cursor=cursor
         )
         return csv_response(rows, following)
 
@@ -152,13 +146,13 @@ class IncidentViews(Screen):
 def _page(
     connection: Connection, filters: IncidentFilter, limit: int, cursor: str | None
 ) -> dict[str, Any]:
-    rows, following = incident_page(connection, filters, limit=limit, cursor=cursor)
-    counts, exact = incident_counts(connection, filters)
+    rows, following = incidents.incident_page(connection, filters, limit=limit, cursor=cursor)
+    counts, exact = incidents.incident_counts(connection, filters)
     return {"rows": rows, "counts": counts, "exact": exact, "following": following}
 
 
 def _incident(connection: Connection, wanted: UUID, log_before: int | None) -> dict[str, Any]:
-    incident = get_incident(connection, wanted)
+    incident = incidents.get_incident(connection, wanted)
     if incident is None:
         raise NotFound(f"no incident {wanted}")
     around = IncidentFilter(
@@ -166,9 +160,11 @@ def _incident(connection: Connection, wanted: UUID, log_before: int | None) -> d
         start=moved(incident["started_at"], -NEAR),
         end=moved(incident["last_activity_at"], NEAR),
     )
-    near, _ = incident_page(connection, around, limit=NEIGHBOURS + 1)
-    readings = incident_readings(connection, incident, start=None, end=None, limit=READINGS)
-    log = newest_log(connection, wanted, limit=LOG + 1, before_id=log_before)
+    near, _ = incidents.incident_page(connection, around, limit=NEIGHBOURS + 1)
+    readings = incidents.incident_readings(
+        connection, incident, start=None, end=None, limit=READINGS
+    )
+    log = incidents.newest_log(connection, wanted, limit=LOG + 1, before_id=log_before)
     return {
         "incident": incident,
         "log": log[-LOG:],

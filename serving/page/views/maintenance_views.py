@@ -14,14 +14,8 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from db.queries import schedules
 from db.queries.incidents import IncidentFilter, incident_page
-from db.queries.schedules import (
-    add_window,
-    change_window,
-    delete_window,
-    window_fields,
-    windows,
-)
 from errors import AnomalyError, InputError, NotFound
 from serving.http.schedule_handlers import OCCURRENCES, RECENT, columns, locked_window
 from serving.page.forms import Form
@@ -92,7 +86,7 @@ class MaintenanceViews(Screen):
 
 
 def _muted(connection: Connection, now: datetime) -> dict[str, Any]:
-    found = [_planned(row, now) for row in windows(connection, now - RECENT)]
+    found = [_planned(row, now) for row in schedules.windows(connection, now - RECENT)]
     listed = {
         state: incident_page(connection, IncidentFilter(states=(state,)), limit=LISTED)[0]
         for state in ("shelved", "suppressed")
@@ -106,7 +100,7 @@ def _muted(connection: Connection, now: datetime) -> dict[str, Any]:
 def _planned(row: dict[str, Any], now: datetime) -> dict[str, Any]:
     """Return a window's row, when it is in force, and why it never is where plain SQL made it."""
     try:
-        planned = window(window_fields(row))
+        planned = window(schedules.window_fields(row))
     except InputError as error:
         return {"row": row, "next": [], "on": False, "refused": error.message}
     spans, on = planned.upcoming(now, SHOWN), planned.covers(now)
@@ -121,27 +115,27 @@ def _act(connection: Connection, form: Form) -> _Done:
         return _act_on_row(connection, form.who, row, do)
     planned = window(_body(form))
     if do == "add":
-        add_window(connection, columns(planned), form.who)
+        schedules.add_window(connection, columns(planned), form.who)
         return _Done("The window is planned")
     if do == "change" and row is not None:
-        change_window(connection, row["id"], columns(planned), form.who)
+        schedules.change_window(connection, row["id"], columns(planned), form.who)
         return _Done("The window is changed")
     return _Done("", _typed(form), planned.upcoming(datetime.now(UTC), OCCURRENCES))
 
 
 def _act_on_row(connection: Connection, who: str, row: dict[str, Any], do: str) -> _Done:
-    fields = window_fields(row)
+    fields = schedules.window_fields(row)
     if do == "edit":
         rule = "repeat" if fields.pop("rrule") in RULES else "rrule"
         return _Done(typed={**fields, rule: row["rrule"], "id": row["id"],
                             "version": row["version"]})  # fmt: skip
     if do == "delete":
-        delete_window(connection, row["id"], who)
+        schedules.delete_window(connection, row["id"], who)
         return _Done("The window is taken away: its readings count again, in training as well")
     if row["rrule"] is not None:
         raise InputError("end: a window that repeats is changed or taken away", field="end")
     ended = window({**fields, "end": datetime.now(UTC)})
-    change_window(connection, row["id"], columns(ended), who)
+    schedules.change_window(connection, row["id"], columns(ended), who)
     return _Done("The window is ended: what went before stays muted")
 
 
@@ -171,7 +165,7 @@ def _body(form: Form) -> dict[str, Any]:
 
 def concerns(row: dict[str, Any], asset_id: str) -> bool:
     """Return whether a window may be about an asset, whichever its sensors."""
-    fields = {**window_fields(row), "sensor_id": None, "group": None}
+    fields = {**schedules.window_fields(row), "sensor_id": None, "group": None}
     try:
         return window(fields).concerns(asset_id, None, "")
     except InputError:  # the page of all windows says why
