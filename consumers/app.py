@@ -35,7 +35,6 @@ from consumers.stream_cache import CacheBudget, UnkeyedStreams
 from consumers.table_partitions import MakePartitions, TablePartitionMaintainer
 from consumers.threads import PartThread
 from db.queries.outbox import INCIDENT_SOURCE, Source, Target
-from errors import AnomalyError
 from schemas import LookAlikes
 
 log = logging.getLogger("consumers.bridge")
@@ -108,10 +107,6 @@ class Bridge:
     def step(self) -> None:
         """Poll once; see :meth:`PollLoop.step`."""
         self.poll_loop.step()
-
-    def broker_failed(self, error: AnomalyError) -> float:
-        """Record that polling failed; return the seconds to wait."""
-        return self.broker_outage.record_failure(error)
 
     def defect(self) -> str | None:
         """Return the name of a thread that ended unasked, which only a defect does, or None."""

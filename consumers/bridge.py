@@ -215,7 +215,8 @@ def _drive(
             except kafka_errors.KafkaError as error:
                 if clients.is_fatal(error):
                     raise clients.translated(error, settings) from None
-                stopping.wait(bridge.broker_failed(clients.translated(error, settings)))
+                failure = clients.translated(error, settings)
+                stopping.wait(bridge.broker_outage.record_failure(failure))
             if (ended := bridge.defect()) is not None:
                 log.critical(
                     "thread %s has ended: a defect; stopping", ended, extra={"action": "defect"}

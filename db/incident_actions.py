@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from db.fault_codes import check_fault_code
 from db.feedback_actions import feedback_of_closing, withdraw_closing
-from db.incident_lifecycle import Incident
+from db.incident_lifecycle import UNSHELVED, Incident
 from db.queries.feedback import closing_feedback
 from db.queries.incident_rows import SHOWN, lock_incidents, write
 from db.queries.rows import id_list, read_rows
@@ -69,6 +69,10 @@ class _Context:
     action: Action
     now: datetime
     max_shelve_s: float
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        return self.action.arguments
 
     def change(self, incident: Incident, **values: Any) -> bool:
         """Set columns, in the name of who acts."""
@@ -200,13 +204,9 @@ def _acknowledge(incident: Incident, context: _Context) -> bool:
     return context.change(incident, acknowledged_at=context.now, acknowledged_by=who)
 
 
-def _unacknowledge(incident: Incident, context: _Context) -> bool:
-    return context.change(incident, acknowledged_at=None, acknowledged_by=None)
-
-
 def _shelve(incident: Incident, context: _Context) -> bool:
     _open(incident, "shelve")
-    given = context.action.arguments
+    given = context.given
     longest = context.now + timedelta(seconds=context.max_shelve_s)
     until = given.get("until")
     if until is None:
@@ -227,17 +227,13 @@ def _shelve(incident: Incident, context: _Context) -> bool:
     )
 
 
-def _unshelve(incident: Incident, context: _Context) -> bool:
-    return context.change(incident, shelved_until=None, shelved_by=None, shelve_reason=None)
-
-
 def _close(incident: Incident, context: _Context) -> bool:
     _open(incident, "close")
-    given = context.action.arguments
+    given = context.given
     return context.change(
         incident, closed_at=context.now, closed_by=context.action.who,
         verdict=given.get("verdict"), fault_code=given.get("fault_code"), note=given.get("why"),
-        shelved_until=None, shelved_by=None, shelve_reason=None,
+        **UNSHELVED,
     )  # fmt: skip
 
 
@@ -249,29 +245,21 @@ def _reopen(incident: Incident, context: _Context) -> bool:
     )
 
 
-def _assign(incident: Incident, context: _Context) -> bool:
-    return context.change(incident, assignee=context.action.arguments.get("assignee"))
-
-
-def _ticket(incident: Incident, context: _Context) -> bool:
-    return context.change(incident, ticket=context.action.arguments.get("ticket"))
-
-
-def _comment(incident: Incident, context: _Context) -> bool:
-    return incident.comment(
-        context.action.who, context.action.arguments["why"], context.action.token
-    )
-
-
 #: Verb -> how the log calls it, and what it does.
 VERBS: dict[str, tuple[str, Callable[[Incident, _Context], bool]]] = {
     "acknowledge": ("acknowledged", _acknowledge),
-    "unacknowledge": ("unacknowledged", _unacknowledge),
+    "unacknowledge": (
+        "unacknowledged",
+        lambda one, by: by.change(one, acknowledged_at=None, acknowledged_by=None),
+    ),
     "shelve": ("shelved", _shelve),
-    "unshelve": ("unshelved", _unshelve),
+    "unshelve": ("unshelved", lambda one, by: by.change(one, **UNSHELVED)),
     "close": ("closed", _close),
     "reopen": ("reopened", _reopen),
-    "assign": ("assigned", _assign),
-    "ticket": ("ticket set", _ticket),
-    "comment": ("commented", _comment),
+    "assign": ("assigned", lambda one, by: by.change(one, assignee=by.given.get("assignee"))),
+    "ticket": ("ticket set", lambda one, by: by.change(one, ticket=by.given.get("ticket"))),
+    "comment": (
+        "commented",
+        lambda one, by: one.comment(by.action.who, by.given["why"], by.action.token),
+    ),
 }

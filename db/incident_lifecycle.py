@@ -22,6 +22,8 @@ from schemas import StreamKey, parse_timestamp, stream_key
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 #: Who changes an incident when no person does.
 SYSTEM: Final = "system"
+#: The columns of an incident that is not shelved.
+UNSHELVED: Final[dict[str, Any]] = dict.fromkeys(("shelved_until", "shelved_by", "shelve_reason"))
 #: REOPEN_GAP_S of 0: the larger of so many seconds and so many intervals of the stream.
 GAP_S: Final = 600.0
 GAP_INTERVALS: Final = 20

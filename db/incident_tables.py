@@ -11,14 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Index,
-    UniqueConstraint,
-    Uuid,
-    text,
-)
+import sqlalchemy as sa
 from sqlmodel import Field, SQLModel, Text
 
 from db.tables import (
@@ -31,7 +24,7 @@ from db.tables import (
     partial_index,
 )
 
-_NEWEST = (text("last_activity_at DESC"), text("id DESC"))
+_NEWEST = (sa.text("last_activity_at DESC"), sa.text("id DESC"))
 STATES = (
     "open-unacknowledged", "open-acknowledged", "cleared-unacknowledged", "cleared-acknowledged",
     "shelved", "suppressed", "closed",
@@ -54,11 +47,11 @@ class IncidentRow(SQLModel, table=True):
 
     __tablename__ = "incidents"
     __table_args__ = (
-        Index("ix_incident_activity", *_NEWEST),
-        Index("ix_incident_state", "state", *_NEWEST),
-        Index("ix_incident_asset", "asset_id", *_NEWEST),
+        sa.Index("ix_incident_activity", *_NEWEST),
+        sa.Index("ix_incident_state", "state", *_NEWEST),
+        sa.Index("ix_incident_asset", "asset_id", *_NEWEST),
         partial_index("ix_incident_assignee", "assignee", *_NEWEST, where="assignee IS NOT NULL"),
-        Index("ix_incident_stream", "stream_key", "kind", text("seq DESC")),
+        sa.Index("ix_incident_stream", "stream_key", "kind", sa.text("seq DESC")),
         partial_index("ix_incident_open", "stream_key", where="cleared_at IS NULL"),
         partial_index("ix_incident_shelved", "shelved_until", where="shelved_until IS NOT NULL"),
         partial_index("ix_incident_settled", "updated_at", where="state = 'cleared-acknowledged'"),
@@ -67,19 +60,19 @@ class IncidentRow(SQLModel, table=True):
         ),
         partial_index(
             "ix_incident_persistent",
-            text("closed_at DESC"),
+            sa.text("closed_at DESC"),
             where="persistent AND closed_at IS NOT NULL",
         ),
     )
 
     id: UUID = Field(primary_key=True)
     seq: int | None = identity(primary_key=False)
-    version: int = Field(sa_type=BigInteger)
-    revision: int = Field(sa_type=BigInteger)
+    version: int = Field(sa_type=sa.BigInteger)
+    revision: int = Field(sa_type=sa.BigInteger)
     asset_id: str = Field(sa_type=Text)
     sensor_id: str | None = optional_text()
     feature: str | None = optional_text()
-    stream_key: UUID | None = computed(Uuid, "stream_key(asset_id, sensor_id, feature)")
+    stream_key: UUID | None = computed(sa.Uuid, "stream_key(asset_id, sensor_id, feature)")
     group_name: str | None = optional_text()
     kind: str = Field(sa_type=Text)
     asset_criticality: str | None = optional_text()
@@ -88,8 +81,8 @@ class IncidentRow(SQLModel, table=True):
     started_at: datetime
     last_activity_at: datetime
     cleared_at: datetime | None = None
-    readings: int = Field(sa_type=BigInteger)
-    anomalies: int = Field(sa_type=BigInteger)
+    readings: int = Field(sa_type=sa.BigInteger)
+    anomalies: int = Field(sa_type=sa.BigInteger)
     peak: dict[str, Any] = json_column()
     recent: list[float] = json_column()
     bundle_version: str | None = optional_text()
@@ -118,10 +111,10 @@ class IncidentEvent(SQLModel, table=True):
     """An event that became an incident or joined one."""
 
     __tablename__ = "incident_events"
-    __table_args__ = (Index("ix_incident_event", "incident_id"),)
+    __table_args__ = (sa.Index("ix_incident_event", "incident_id"),)
 
     event_id: UUID = Field(primary_key=True)
-    incident_id: UUID = foreign_key(Uuid, "incidents.id")
+    incident_id: UUID = foreign_key(sa.Uuid, "incidents.id")
     started_at: datetime
     cleared_at: datetime | None = None
 
@@ -131,17 +124,17 @@ class IncidentLogEntry(SQLModel, table=True):
 
     __tablename__ = "incident_log"
     __table_args__ = (
-        UniqueConstraint("incident_id", "client_token", name="uq_incident_log_token"),
-        Index("ix_incident_log", "incident_id", "id"),
+        sa.UniqueConstraint("incident_id", "client_token", name="uq_incident_log_token"),
+        sa.Index("ix_incident_log", "incident_id", "id"),
         partial_index("ix_incident_log_opened", "occurred_at", where="what = 'opened'"),
         partial_index("ix_incident_log_joined", "occurred_at", where="what = 'joined'"),
     )
 
     id: int | None = identity()
-    incident_id: UUID = foreign_key(Uuid, "incidents.id")
+    incident_id: UUID = foreign_key(sa.Uuid, "incidents.id")
     at: datetime = Field(sa_column_kwargs=NOW)
     occurred_at: datetime
-    version: int = Field(sa_type=BigInteger)
+    version: int = Field(sa_type=sa.BigInteger)
     who: str = Field(sa_type=Text)
     what: str = Field(sa_type=Text)
     why: str | None = optional_text()
@@ -155,12 +148,12 @@ class MaintenanceWindow(SQLModel, table=True):
 
     __tablename__ = "maintenance_windows"
     __table_args__ = (
-        CheckConstraint("ends_at > starts_at", name="ck_maintenance_window_span"),
-        Index("ix_maintenance_window_end", "ends_at"),
+        sa.CheckConstraint("ends_at > starts_at", name="ck_maintenance_window_span"),
+        sa.Index("ix_maintenance_window_end", "ends_at"),
     )
 
     id: UUID = Field(primary_key=True)
-    version: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "1"})
+    version: int = Field(sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "1"})
     asset_pattern: str | None = optional_text()
     sensor_pattern: str | None = optional_text()
     group_pattern: str | None = optional_text()
@@ -184,7 +177,7 @@ class OffCondition(SQLModel, table=True):
 
     __tablename__ = "off_conditions"
     __table_args__ = (
-        UniqueConstraint("group_name", "feature", "operator", "value", name="uq_off_condition"),
+        sa.UniqueConstraint("group_name", "feature", "operator", "value", name="uq_off_condition"),
     )
 
     id: int | None = identity()
@@ -216,10 +209,10 @@ class Feedback(SQLModel, table=True):
 
     __tablename__ = "feedback"
     __table_args__ = (
-        UniqueConstraint("client_token", name="uq_feedback_token"),
-        CheckConstraint("ends_at >= starts_at", name="ck_feedback_span"),
-        Index("ix_feedback_asset", "asset_id", "starts_at"),
-        Index("ix_feedback_created", "created_at"),
+        sa.UniqueConstraint("client_token", name="uq_feedback_token"),
+        sa.CheckConstraint("ends_at >= starts_at", name="ck_feedback_span"),
+        sa.Index("ix_feedback_asset", "asset_id", "starts_at"),
+        sa.Index("ix_feedback_created", "created_at"),
         partial_index("ix_feedback_in_force", "created_at", where="withdrawn_at IS NULL"),
         partial_index("ix_feedback_incident", "incident_id", where="incident_id IS NOT NULL"),
     )
@@ -230,7 +223,7 @@ class Feedback(SQLModel, table=True):
     feature: str | None = optional_text()
     group_name: str | None = optional_text()
     incident_id: UUID | None = foreign_key(
-        Uuid, "incidents.id", on_delete="SET NULL", nullable=True
+        sa.Uuid, "incidents.id", on_delete="SET NULL", nullable=True
     )
     starts_at: datetime
     ends_at: datetime
@@ -251,8 +244,8 @@ class StreamReset(SQLModel, table=True):
 
     __tablename__ = "stream_resets"
     __table_args__ = (
-        UniqueConstraint("client_token", name="uq_stream_reset_token"),
-        Index("ix_stream_reset_asset", "asset_id", "id"),
+        sa.UniqueConstraint("client_token", name="uq_stream_reset_token"),
+        sa.Index("ix_stream_reset_asset", "asset_id", "id"),
     )
 
     id: int | None = identity()
@@ -290,10 +283,10 @@ class Notification(SQLModel, table=True):
         partial_index(
             "ix_notification_settled", "receiver", "settled_at", where="settled_at IS NOT NULL"
         ),
-        Index("ix_notification_created", "created_at"),
+        sa.Index("ix_notification_created", "created_at"),
     )
 
-    log_id: int = foreign_key(BigInteger, "incident_log.id", primary_key=True)
+    log_id: int = foreign_key(sa.BigInteger, "incident_log.id", primary_key=True)
     receiver: str = Field(primary_key=True, sa_type=Text)
     incident_id: UUID
     created_at: datetime = Field(sa_column_kwargs=NOW)

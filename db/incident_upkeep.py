@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from db.incident_lifecycle import SYSTEM, Incident
+from db.incident_lifecycle import SYSTEM, UNSHELVED, Incident
 from db.queries.incident_rows import bury, read_locked, write
 from db.queries.rows import id_list
 from db.session import database_now, try_lock
@@ -87,10 +87,7 @@ def _clear(incident: Incident, silence_s: float) -> None:
 
 
 def _unshelve(incident: Incident) -> None:
-    incident.change(
-        "unshelved", SYSTEM, why="its time is up",
-        shelved_until=None, shelved_by=None, shelve_reason=None,
-    )  # fmt: skip
+    incident.change("unshelved", SYSTEM, why="its time is up", **UNSHELVED)
 
 
 def drop_incidents(connection: Connection, before: datetime, topic: str = "") -> int:

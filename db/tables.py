@@ -11,48 +11,36 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Computed,
-    ForeignKey,
-    Identity,
-    Index,
-    PrimaryKeyConstraint,
-    UniqueConstraint,
-    Uuid,
-    text,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, Text
 
-NOW = {"server_default": text("now()")}
-_NEWEST_FIRST = (text("timestamp DESC"), text("id DESC"))
+NOW = {"server_default": sa.text("now()")}
+_NEWEST_FIRST = (sa.text("timestamp DESC"), sa.text("id DESC"))
 _ANOMALIES = "is_anomaly"
 
 
 def json_column(name: str | None = None, *, nullable: bool = False) -> Any:
     """Make a jsonb column, optionally under a name that Python or SQLModel reserves."""
-    column: Column[Any] = Column(name, JSONB, nullable=nullable) if name else Column(JSONB)
+    column: sa.Column[Any] = sa.Column(name, JSONB, nullable=nullable) if name else sa.Column(JSONB)
     column.nullable = nullable
     return Field(default=None, sa_column=column)
 
 
 def optional_text() -> Any:
-    """Make a text column that may be NULL."""
+    """Make a sa.text column that may be NULL."""
     return Field(default=None, sa_type=Text)
 
 
 def computed(kind: Any, expression: str) -> Any:
     """Make a column that PostgreSQL derives from the row's others."""
-    return Field(default=None, sa_column=Column(kind, Computed(expression, persisted=True)))
+    return Field(default=None, sa_column=sa.Column(kind, sa.Computed(expression, persisted=True)))
 
 
 def identity(*, primary_key: bool = True) -> Any:
     """Make a number that PostgreSQL counts up."""
-    column: Column[Any] = Column(
-        BigInteger, Identity(always=True), primary_key=primary_key, nullable=False
+    column: sa.Column[Any] = sa.Column(
+        sa.BigInteger, sa.Identity(always=True), primary_key=primary_key, nullable=False
     )
     return Field(default=None, sa_column=column)
 
@@ -72,13 +60,13 @@ def foreign_key(kind: Any, target: str, *, on_delete: str = "CASCADE", **options
         As of a column.
     """
     options = {"nullable": False, **options}
-    column: Column[Any] = Column(kind, ForeignKey(target, ondelete=on_delete), **options)
+    column: sa.Column[Any] = sa.Column(kind, sa.ForeignKey(target, ondelete=on_delete), **options)
     return Field(default=None, sa_column=column)
 
 
-def partial_index(name: str, *columns: Any, where: str) -> Index:
+def partial_index(name: str, *columns: Any, where: str) -> sa.Index:
     """Make an index of the rows that ``where`` holds for."""
-    return Index(name, *columns, postgresql_where=text(where))
+    return sa.Index(name, *columns, postgresql_where=sa.text(where))
 
 
 class AnomalyDetection(SQLModel, table=True):
@@ -91,8 +79,8 @@ class AnomalyDetection(SQLModel, table=True):
 
     __tablename__ = "anomaly_detections"
     __table_args__ = (
-        PrimaryKeyConstraint("id", "timestamp"),
-        UniqueConstraint(
+        sa.PrimaryKeyConstraint("id", "timestamp"),
+        sa.UniqueConstraint(
             "topic_id", "partition", "source_offset", "timestamp", name="uq_detection_source"
         ),
         partial_index(
@@ -100,17 +88,17 @@ class AnomalyDetection(SQLModel, table=True):
             "topic_id",
             "partition",
             "stream_id",
-            text("COALESCE(feature, ''::text)"),
-            text("source_offset DESC"),
+            sa.text("COALESCE(feature, ''::sa.text)"),
+            sa.text("source_offset DESC"),
             where="window_mark IN ('added', 'restarted')",
         ),
-        Index("ix_detection_time", *_NEWEST_FIRST),
+        sa.Index("ix_detection_time", *_NEWEST_FIRST),
         partial_index("ix_detection_anomaly", *_NEWEST_FIRST, where=_ANOMALIES),
-        Index("ix_detection_asset", "asset_id", *_NEWEST_FIRST),
+        sa.Index("ix_detection_asset", "asset_id", *_NEWEST_FIRST),
         partial_index("ix_detection_asset_anomaly", "asset_id", *_NEWEST_FIRST, where=_ANOMALIES),
-        Index("ix_detection_stream", "stream_id", *_NEWEST_FIRST),
+        sa.Index("ix_detection_stream", "stream_id", *_NEWEST_FIRST),
         partial_index("ix_detection_stream_anomaly", "stream_id", *_NEWEST_FIRST, where=_ANOMALIES),
-        Index("ix_detection_sensor", "sensor_id", *_NEWEST_FIRST),
+        sa.Index("ix_detection_sensor", "sensor_id", *_NEWEST_FIRST),
         partial_index(
             "ix_detection_criticality", "criticality", *_NEWEST_FIRST, where="criticality <> 'low'"
         ),
@@ -128,7 +116,7 @@ class AnomalyDetection(SQLModel, table=True):
     asset_id: str = Field(sa_type=Text)
     sensor_id: str | None = optional_text()
     feature: str | None = optional_text()
-    stream_id: UUID | None = computed(Uuid, "stream_key(asset_id, sensor_id, NULL::text)")
+    stream_id: UUID | None = computed(sa.Uuid, "stream_key(asset_id, sensor_id, NULL::sa.text)")
     final_score: float
     p: float | None = None
     threshold: float | None = None
@@ -144,7 +132,7 @@ class AnomalyDetection(SQLModel, table=True):
     bundle_version: str | None = optional_text()
     topic_id: UUID | None = None
     partition: int | None = None
-    source_offset: int | None = Field(default=None, sa_type=BigInteger)
+    source_offset: int | None = Field(default=None, sa_type=sa.BigInteger)
     created_at: datetime = Field(sa_column_kwargs=NOW)
 
 
@@ -157,16 +145,16 @@ class DeadLetter(SQLModel, table=True):
 
     __tablename__ = "dead_letters"
     __table_args__ = (
-        UniqueConstraint("topic_id", "partition", "source_offset", name="uq_dead_letter_source"),
-        Index("ix_dead_letter_created", "created_at"),
-        Index("ix_dead_letter_reason", "reason", "created_at"),
-        Index("ix_dead_letter_asset", "asset_id", "created_at"),
+        sa.UniqueConstraint("topic_id", "partition", "source_offset", name="uq_dead_letter_source"),
+        sa.Index("ix_dead_letter_created", "created_at"),
+        sa.Index("ix_dead_letter_reason", "reason", "created_at"),
+        sa.Index("ix_dead_letter_asset", "asset_id", "created_at"),
     )
 
     id: UUID = Field(primary_key=True)
     topic_id: UUID
     partition: int
-    source_offset: int = Field(sa_type=BigInteger)
+    source_offset: int = Field(sa_type=sa.BigInteger)
     topic: str | None = optional_text()
     reason: str = Field(sa_type=Text)
     message: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
@@ -185,16 +173,16 @@ class StreamState(SQLModel, table=True):
 
     __tablename__ = "stream_states"
     __table_args__ = (
-        PrimaryKeyConstraint("topic_id", "partition", "stream_key"),
-        Index("ix_state_stream", "stream_key"),
-        Index("ix_state_asset", "asset_id"),
+        sa.PrimaryKeyConstraint("topic_id", "partition", "stream_key"),
+        sa.Index("ix_state_stream", "stream_key"),
+        sa.Index("ix_state_asset", "asset_id"),
         # No indexed column changes on an update: with room on the page it stays a HOT update.
         {"postgresql_with": {"fillfactor": 50}},
     )
 
     topic_id: UUID
     partition: int
-    stream_key: UUID | None = computed(Uuid, "stream_key(asset_id, sensor_id, feature)")
+    stream_key: UUID | None = computed(sa.Uuid, "stream_key(asset_id, sensor_id, feature)")
     asset_id: str = Field(sa_type=Text)
     sensor_id: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
     feature: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
@@ -213,8 +201,8 @@ class SourceOffset(SQLModel, table=True):
 
     topic_id: UUID = Field(primary_key=True)
     partition: int = Field(primary_key=True)
-    epoch: int = Field(sa_type=BigInteger)
-    next_offset: int | None = Field(default=None, sa_type=BigInteger)
+    epoch: int = Field(sa_type=sa.BigInteger)
+    next_offset: int | None = Field(default=None, sa_type=sa.BigInteger)
     topic: str | None = optional_text()
     owner: str | None = optional_text()
     claimed_at: datetime = Field(sa_column_kwargs=NOW)
@@ -225,12 +213,12 @@ class OutboxRow(SQLModel, table=True):
     """A message that must be published; the row goes once the broker has acknowledged it."""
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_target", "target_topic", "topic_id", "partition", "id"),)
+    __table_args__ = (sa.Index("ix_outbox_target", "target_topic", "topic_id", "partition", "id"),)
 
     id: int | None = identity()
     topic_id: UUID
     partition: int
-    source_offset: int | None = Field(default=None, sa_type=BigInteger)
+    source_offset: int | None = Field(default=None, sa_type=sa.BigInteger)
     target_topic: str = Field(sa_type=Text)
     key: bytes | None = None
     value: bytes | None = None
@@ -254,7 +242,7 @@ class TrainingJob(SQLModel, table=True):
     """A training run asked for over REST; ``heartbeat_at`` separates a dead one from a slow one."""
 
     __tablename__ = "training_jobs"
-    __table_args__ = (Index("ix_training_job_state", "state", "created_at"),)
+    __table_args__ = (sa.Index("ix_training_job_state", "state", "created_at"),)
 
     id: UUID = Field(primary_key=True)
     state: str = Field(sa_type=Text)
@@ -274,7 +262,7 @@ class TrainingData(SQLModel, table=True):
 
     __tablename__ = "training_data"
 
-    job_id: UUID = foreign_key(Uuid, "training_jobs.id", primary_key=True)
+    job_id: UUID = foreign_key(sa.Uuid, "training_jobs.id", primary_key=True)
     content: bytes
 
 
@@ -282,7 +270,7 @@ class PageKey(SQLModel, table=True):
     """What signs the cookies of the operator's page: one row, so that all replicas know it."""
 
     __tablename__ = "page_keys"
-    __table_args__ = (CheckConstraint("id = 1"),)
+    __table_args__ = (sa.CheckConstraint("id = 1"),)
 
     id: int = Field(primary_key=True)
     key: bytes

@@ -152,12 +152,18 @@ def _presented(headers: Mapping[str, str]) -> str:
     return headers.get("x-api-key", "")
 
 
+def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an IP address; None: it is a name."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
 def is_public(host: str) -> bool:
     """Return whether a bound address can be reached from other machines."""
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host != "localhost"
+    address = address_of(host)
+    return host != "localhost" if address is None else not address.is_loopback
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -35,7 +35,7 @@ class Lane:
     """One asset: by step its state, worst score and the severity of what alarms; None: nothing."""
 
     asset_id: str
-    last_at: datetime | None
+    last_timestamp: datetime | None
     states: list[str]
     scores: list[float | None]
     severities: list[str | None]
@@ -43,28 +43,12 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Lanes of the steps ``start + n * step_s``, ``steps`` of them."""
+    """The assets' lanes in steps ``start + n * step_s``, as the REST API answers them."""
 
     start: datetime
+    end: datetime
     step_s: int
-    steps: int
-    lanes: list[Lane]
-
-    @property
-    def end(self) -> datetime:
-        """Return the end of the last step."""
-        return self.start + timedelta(seconds=self.step_s * self.steps)
-
-    def wire(self) -> dict[str, Any]:
-        """Return it as the REST API answers it."""
-        return {
-            "start": self.start, "end": self.end, "step_s": self.step_s,
-            "assets": [
-                {"asset_id": lane.asset_id, "last_timestamp": lane.last_at,
-                 "states": lane.states, "scores": lane.scores, "severities": lane.severities}
-                for lane in self.lanes
-            ],
-        }  # fmt: skip
+    assets: list[Lane]
 
 
 class SwimLanes:
@@ -163,7 +147,8 @@ class SwimLanes:
                 here.scores[at - first] = cell.score
                 if cell.alarming is not None:
                     here.severities[at - first] = criticality_of(cell.alarming)
-        return Fleet(_time(first * step_s), step_s, steps, [lanes[n] for n in sorted(lanes)])
+        start, end = _time(first * step_s), _time((last + 1) * step_s)
+        return Fleet(start, end, step_s, [lanes[name] for name in sorted(lanes)])
 
 
 def _time(epoch: int) -> datetime:

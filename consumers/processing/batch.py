@@ -43,6 +43,13 @@ class BatchRecord:
     stored: bool = False  # a row of it exists already: only the offset moves on
 
     @property
+    def source(self) -> dict[str, Any]:
+        """Columns that name the record."""
+        topic_id, partition = self.partition.source
+        offset = self.record.offset
+        return {"topic_id": topic_id, "partition": partition, "source_offset": offset}
+
+    @property
     def id(self) -> Any:
         """Id of the row that it becomes."""
         return detection_id(*self.partition.source, self.record.offset)

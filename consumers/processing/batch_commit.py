@@ -126,9 +126,7 @@ def _add_detection(commit: BatchCommit, item: BatchRecord, targets: Targets) -> 
         if reading.feature is not None:
             message["feature"] = reading.feature
         outgoing = {
-            "topic_id": topic_id,
-            "partition": partition,
-            "source_offset": record.offset,
+            **item.source,
             "target_topic": targets.anomalies,
             "key": reading.asset_id.encode(),
             "value": encode_json(message),
@@ -143,14 +141,11 @@ def _add_dead_letter(commit: BatchCommit, item: BatchRecord, targets: Targets) -
     rejection, record = item.rejection, item.record
     if rejection is None:
         return
-    topic_id, partition = item.partition.source
-    topic = item.partition.topic_partition.topic
+    topic, partition = item.partition.topic_partition
     commit.dead_letters.append(
         {
             "id": item.id,
-            "topic_id": topic_id,
-            "partition": partition,
-            "source_offset": record.offset,
+            **item.source,
             "topic": topic,
             "reason": rejection.reason,
             "message": rejection.message,
@@ -168,9 +163,7 @@ def _add_dead_letter(commit: BatchCommit, item: BatchRecord, targets: Targets) -
     headers = dead_letter_headers(record.headers, rejection, topic, partition, record.offset)
     commit.outbox.append(
         {
-            "topic_id": topic_id,
-            "partition": partition,
-            "source_offset": record.offset,
+            **item.source,
             "target_topic": targets.dead_letters,
             "key": record.key,
             "value": record.value,

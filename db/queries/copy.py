@@ -15,16 +15,7 @@ from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Connection,
-    Float,
-    Integer,
-    LargeBinary,
-    Table,
-    Uuid,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel.sql.sqltypes import UTCDateTime
 
@@ -67,7 +58,7 @@ def _fed(topic_id: UUID, partition: int) -> Any:
     return hashlib.sha1(NAMESPACE.bytes + front, usedforsecurity=False)
 
 
-def insert_detections(connection: Connection, rows: Iterable[Row]) -> int:
+def insert_detections(connection: sa.Connection, rows: Iterable[Row]) -> int:
     """Store scored readings; absent columns are NULL, ``created_at`` is the server's now.
 
     Parameters
@@ -89,7 +80,7 @@ def insert_detections(connection: Connection, rows: Iterable[Row]) -> int:
     return _copy(connection, AnomalyDetection, rows)
 
 
-def insert_dead_letters(connection: Connection, rows: Iterable[Row]) -> int:
+def insert_dead_letters(connection: sa.Connection, rows: Iterable[Row]) -> int:
     """Store records that could not be scored. ``id`` is :func:`detection_id` of the record.
 
     ``headers`` comes from :func:`db.encoding.encode_headers`. Names are cut at 255 characters.
@@ -97,7 +88,7 @@ def insert_dead_letters(connection: Connection, rows: Iterable[Row]) -> int:
     return _copy(connection, DeadLetter, (_fit(row) for row in rows))
 
 
-def add_outbox(connection: Connection, rows: Iterable[Row]) -> int:
+def add_outbox(connection: sa.Connection, rows: Iterable[Row]) -> int:
     """Note messages to publish: ``topic_id, partition, target_topic, key, value, headers``."""
     return _copy(connection, OutboxRow, rows)
 
@@ -111,7 +102,7 @@ def _fit(row: Row) -> Row:
 @cache
 def encoders(model: type) -> dict[str, Encoder]:
     """Return by column how COPY's text format wants its value, for a table class."""
-    table: Table = model.__table__  # type: ignore[attr-defined]
+    table: sa.Table = model.__table__  # type: ignore[attr-defined]
     return {
         column.name: _encoder(column)
         for column in table.columns
@@ -119,7 +110,7 @@ def encoders(model: type) -> dict[str, Encoder]:
     }
 
 
-def _encoder(column: Column[Any]) -> Encoder:
+def _encoder(column: sa.Column[Any]) -> Encoder:
     if column.name == "topic_id":
         return _topic
     return next((encode for kind, encode in _ENCODERS if isinstance(column.type, kind)), _text)
@@ -164,11 +155,11 @@ def _time(value: Any) -> str:
 #: Type of a column -> how its value is written; all others as text.
 _ENCODERS: tuple[tuple[type, Encoder], ...] = (
     (JSONB, _json),
-    (Boolean, lambda value: "t" if value else "f"),
-    (Float, lambda value: repr(float(value))),
-    (Integer, lambda value: str(int(value))),
-    (LargeBinary, _binary),
-    (Uuid, str),
+    (sa.Boolean, lambda value: "t" if value else "f"),
+    (sa.Float, lambda value: repr(float(value))),
+    (sa.Integer, lambda value: str(int(value))),
+    (sa.LargeBinary, _binary),
+    (sa.Uuid, str),
     (UTCDateTime, _time),
 )
 
@@ -181,7 +172,7 @@ def _line(columns: Mapping[str, Encoder], row: Row) -> str:
     return "\t".join(parts)
 
 
-def _copy(connection: Connection, model: type, rows: Iterable[Row]) -> int:
+def _copy(connection: sa.Connection, model: type, rows: Iterable[Row]) -> int:
     columns = encoders(model)
     lines: list[str] = []
     for row in rows:

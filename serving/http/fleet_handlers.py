@@ -46,7 +46,7 @@ class FleetHandlers:
         start = query.start or moved(end, -SPAN)
         if start >= end:
             raise InputError("start_date: does not lie before the end", field="start_date")
-        return JsonResponse((await self.lanes.fleet(start, end, query.step)).wire())
+        return JsonResponse(await self.lanes.fleet(start, end, query.step))
 
 
 def fleet_calls(rest: FleetHandlers) -> list[Call]:

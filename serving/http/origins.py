@@ -10,14 +10,13 @@ that nobody gave the service. An address cannot be pointed elsewhere, so address
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import MutableMapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from errors import AccessDenied
-from serving.auth import is_public
+from serving.auth import address_of, is_public
 
 #: Methods that change nothing; a foreign page cannot read their answers.
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -94,7 +93,7 @@ class Origins:
         if self._any_host or not host:  # no browser leaves it out
             return True
         name = _parts(host.decode("latin-1")).hostname or ""
-        return name in self._names or name == "localhost" or _is_address(name)
+        return name in self._names or name == "localhost" or address_of(name) is not None
 
     def _is_foreign(self, host: bytes, origin: bytes, site: bytes) -> bool:
         page, own = _url(origin.decode("latin-1")), _parts(host.decode("latin-1"))
@@ -137,11 +136,3 @@ def _port(parts: SplitResult, default: int) -> int:
         return parts.port or default
     except ValueError:
         return -1
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

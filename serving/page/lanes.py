@@ -44,7 +44,7 @@ class Row:
 
 def rows(fleet: Fleet, *, wrong_only: bool) -> list[Row]:
     """Return the lanes as rows, in the order of their names."""
-    found = (_row(lane, fleet) for lane in fleet.lanes)
+    found = (_row(lane, fleet) for lane in fleet.assets)
     return [row for row in found if row.worst is not None or not wrong_only]
 
 
@@ -52,7 +52,7 @@ def _row(lane: Lane, fleet: Fleet) -> Row:
     kinds = [
         severity or state for severity, state in zip(lane.severities, lane.states, strict=True)
     ]
-    share = 100 / fleet.steps
+    share = 100 / len(kinds)
     runs, at = [], 0
     for kind, group in groupby(kinds):
         length = sum(1 for _ in group)

@@ -109,13 +109,13 @@ def ago(seconds: float | None) -> str:
     whole = int(seconds)
     if whole < 120:
         return f"{whole} s"
-    for unit, size, smaller in (("min", 60, None), ("h", 3600, "min"), ("d", 86_400, "h")):
-        limit = {"min": 7200, "h": 172_800}.get(unit, math.inf)
-        if whole < limit:
-            count, rest = divmod(whole, size)
-            part = rest // (60 if smaller == "min" else 3600) if smaller else 0
-            return f"{count} {unit}" + (f" {part} {smaller}" if part else "")
-    raise AssertionError
+    if whole < 7200:
+        return f"{whole // 60} min"
+    unit, size, smaller, part = "h", 3600, "min", 60
+    if whole >= 172_800:
+        unit, size, smaller, part = "d", 86_400, "h", 3600
+    rest = whole % size // part
+    return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
 
 
 def utc(at: datetime | float | str | None) -> str:

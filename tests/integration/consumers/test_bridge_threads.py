@@ -50,7 +50,7 @@ def test_a_thread_that_dies_ends_the_bridge_with_1_and_its_name(
 
 def test_a_thread_that_returns_is_a_defect_too(in_process, monkeypatch):
     made = in_process()
-    monkeypatch.setattr(Claims, "_run", lambda self: None)
+    monkeypatch.setattr(Claims, "_claim_all", lambda self: None)
     again = in_process()
     assert made._bridge.defect() is None
     again._bridge.claims.join(10)

@@ -62,8 +62,8 @@ def test_lanes_have_the_steps_of_their_span_and_steps_that_are_over_are_read_onc
     end = LONG_AGO + timedelta(hours=3)
     for _ in range(2):
         fleet = asyncio.run(lanes.fleet(LONG_AGO + timedelta(minutes=5), end, STEP))
-        assert (fleet.start, fleet.end, fleet.steps) == (LONG_AGO, end, 3)
-        a, silent = fleet.lanes
+        assert (fleet.start, fleet.end, fleet.step_s) == (LONG_AGO, end, STEP)
+        a, silent = fleet.assets
         assert (a.states, a.scores) == (["normal", "silent", "anomaly"], [0.2, None, 0.95])
         assert a.severities == [None, None, "critical"]
         assert silent.states == ["silent"] * 3

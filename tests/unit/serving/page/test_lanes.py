@@ -11,7 +11,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def fleet(*lanes: Lane) -> Fleet:
-    return Fleet(START, 1800, len(lanes[0].states), list(lanes))
+    steps = len(lanes[0].states)
+    return Fleet(START, START + steps * timedelta(seconds=1800), 1800, list(lanes))
 
 
 def lane(asset: str, states: str, severities: dict[int, str] | None = None) -> Lane:
