@@ -155,20 +155,22 @@ class Bridge:
         log.info("bridge stopped", extra={"action": "stopped"})
 
 
-@dataclass(frozen=True, slots=True)
 class _Shared:
     """What several parts use, made before any of them."""
 
-    settings: Settings
-    consumer: KafkaConsumer
-    store: BridgeStore
-    metrics: Metrics
-    condition: BridgeCondition
-    store_outage: Outage
-    broker_outage: Outage
-    table: PartitionTable
-    unkeyed: UnkeyedStreams
-    budget: CacheBudget
+    def __init__(
+        self, settings: Settings, consumer: KafkaConsumer, store: BridgeStore, metrics: Metrics
+    ) -> None:
+        self.settings = settings
+        self.consumer = consumer
+        self.store = store
+        self.condition = condition = BridgeCondition(metrics)
+        self.metrics = metrics
+        self.store_outage = Outage("database", condition.update)
+        self.broker_outage = Outage("broker", condition.update)
+        self.table = PartitionTable()
+        self.unkeyed = UnkeyedStreams(settings.bridge_silent_s)
+        self.budget = CacheBudget(int(settings.bridge_streams_mb * 2**20))
 
 
 def build(
@@ -192,15 +194,8 @@ def build(
     make_partitions : callable
         Makes the table partitions of a time; see :class:`TablePartitionMaintainer`.
     """
-    condition = BridgeCondition(metrics)
-    shared = _Shared(
-        settings, consumer, store, metrics, condition,
-        store_outage=Outage("database", condition.update),
-        broker_outage=Outage("broker", condition.update),
-        table=PartitionTable(),
-        unkeyed=UnkeyedStreams(settings.bridge_silent_s),
-        budget=CacheBudget(int(settings.bridge_streams_mb * 2**20)),
-    )  # fmt: skip
+    shared = _Shared(settings, consumer, store, metrics)
+    condition = shared.condition
     publishers = _publishers(shared, make_producer)
     scorers = [make_scorer() for _ in range(settings.bridge_lanes)]
     deps = _dependencies(shared, publishers)

@@ -28,8 +28,8 @@ from consumers.broker import clients, internals
 from consumers.sending import NEVER, reason
 from datasets import FileFormat, Reading, add_format_arguments, format_of, readings
 from db.queries.dead_letters import DeadLetterFilter, dead_letter_page
-from db.session import database_now, opened, transaction
-from errors import BrokerUnavailable, InputError
+from db.session import database_now, in_transaction, opened
+from errors import BrokerUnavailable
 from runtime import command_parser, configure_logging, report_errors, run_command
 from schemas import LookAlikes, parse_timestamp
 
@@ -181,36 +181,23 @@ def from_file(
         print(f"{empty} rows without any value are left out", flush=True)
 
 
-def dead_letters(
-    engine: Engine, chosen: DeadLetterFilter, limit: int | None = None
-) -> Iterator[Message]:
+def dead_letters(engine: Engine, chosen: DeadLetterFilter) -> Iterator[Message]:
     """Yield dead letters as they came, oldest first, read page by page.
 
     Those put aside while this runs are not among them, so what fails again is not sent again.
-
-    Parameters
-    ----------
-    chosen
-        Which ones.
-    limit
-        How many at most; None: all.
     """
     if chosen.until is None:
-        with transaction(engine) as connection:
-            chosen = replace(chosen, until=database_now(connection))
-    left, after = limit, None
-    while left is None or left > 0:
-        size = PAGE if left is None else min(PAGE, left)
-        with transaction(engine) as connection:
-            page = dead_letter_page(connection, chosen, limit=size, after=after)
+        chosen = replace(chosen, until=in_transaction(engine, database_now))
+    after = None
+    while True:
+        page = in_transaction(engine, dead_letter_page, chosen, limit=PAGE, after=after)
         for letter in page:
             stamp = letter.kafka_timestamp
             at = None if stamp is None else round(stamp.timestamp() * 1000)
             yield Message(letter.key, letter.value, letter.headers, at)
-        if len(page) < size:
+        if len(page) < PAGE:
             return
         after = page[-1].cursor
-        left = None if left is None else left - len(page)
 
 
 def _print_note(note: str) -> None:
@@ -260,16 +247,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(settings: Settings, options: argparse.Namespace) -> tuple[int, int]:
     with ExitStack() as stack:
+        messages: Iterable[Message]
         if options.dead_letters:
             chosen = DeadLetterFilter(
                 topic=settings.kafka_topic_input_features,
                 reason=options.reason,
                 asset_id=options.asset,
-                since=_time(options.since, "--since"),
-                until=_time(options.until, "--until"),
+                since=options.since and parse_timestamp(options.since, "--since"),
+                until=options.until and parse_timestamp(options.until, "--until"),
             )
             engine = stack.enter_context(opened(settings))
-            messages = dead_letters(engine, chosen, options.limit)
+            messages = islice(dead_letters(engine, chosen), options.limit)
         else:
             messages = from_file(
                 options.file, options.shift_to_now, options.limit, format_of(options)
@@ -277,15 +265,6 @@ def _run(settings: Settings, options: argparse.Namespace) -> tuple[int, int]:
         producer = clients.make_producer(settings, linger_ms=20)
         stack.callback(producer.close, timeout=10)
         return send(messages, producer, settings.kafka_topic_input_features, options.rate)
-
-
-def _time(text: str | None, option: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return parse_timestamp(text, option)
-    except InputError as error:
-        raise InputError(error.message, field=option) from None
 
 
 if __name__ == "__main__":

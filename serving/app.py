@@ -37,12 +37,11 @@ from serving.housekeeping import Housekeeping
 from serving.http.body_reader import BodyReader
 from serving.http.callers import Callers
 from serving.http.feedback_handlers import Effects, FeedbackHandlers, feedback_calls
-from serving.http.fleet_handlers import FleetHandlers, fleet_calls
 from serving.http.handlers import Handlers, calls, document_calls
 from serving.http.incident_handlers import IncidentHandlers, incident_calls
-from serving.http.kpi_handlers import KpiHandlers, kpi_calls
 from serving.http.model_handlers import ModelHandlers, model_calls
 from serving.http.openapi import document
+from serving.http.overview_handlers import OverviewHandlers, overview_calls
 from serving.http.rest_app import Call, Guard
 from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
 from serving.incident_timer import IncidentTimer
@@ -128,7 +127,14 @@ class App:
             settings.bundles_kept,
             settings.training_job_retention_days,
         )
-        timer = IncidentTimer(database, clockwork(settings))
+        timer = IncidentTimer(
+            database,
+            Clockwork(
+                settings.event_silence_s,
+                settings.incident_close_after_s,
+                settings.kafka_topic_incidents,
+            ),
+        )
         shown = Parts(
             database,
             bundles,
@@ -177,13 +183,15 @@ class App:
             self.detection, database, self.jobs, self.registry, limits, shown.drift,
             PrecisionMonitor(database),
         )  # fmt: skip
+        overview = OverviewHandlers(
+            database, shown.lanes, settings.operator_positions, shown.chatter
+        )
         number = own_version()
         listed = [
-            *kpi_calls(KpiHandlers(database, settings.operator_positions, shown.chatter)),
+            *overview_calls(overview),
             *incident_calls(incidents),
             *feedback_calls(FeedbackHandlers(database, bodies, shown.effects, topic)),
             *schedule_calls(ScheduleHandlers(database, bodies)),
-            *fleet_calls(FleetHandlers(shown.lanes)),
             *model_calls(ModelHandlers(shown.catalogue, database, bodies)),
             *calls(rest, name=settings.service_name, version=number),
         ]
@@ -208,13 +216,6 @@ def encoded(content: object) -> bytes:
         return orjson.dumps(content)
     except orjson.JSONEncodeError as error:
         raise InputError(f"what was sent is not JSON: {error}", code="bad_json") from None
-
-
-def clockwork(settings: Settings) -> Clockwork:
-    """Return what time alone does to incidents."""
-    return Clockwork(
-        settings.event_silence_s, settings.incident_close_after_s, settings.kafka_topic_incidents
-    )
 
 
 def runners(remote: dict[str, Any], by_url: frozenset[str], timeout: float) -> Runners:

@@ -29,12 +29,9 @@ class IncidentTimer(PeriodicWork):
 
     async def once(self) -> None:
         """Change all that is due, chunk by chunk."""
-        while await self._chunk():
-            pass
-
-    async def _chunk(self) -> bool:
-        """Change a chunk; return whether there may be more to do."""
-        done = await self._database.run(keep_time, self._clockwork)
-        for what, count in (done or {}).items():
-            metrics.INCIDENTS.labels(what).inc(count)
-        return CHUNK in (done or {}).values()
+        while True:
+            done = await self._database.run(keep_time, self._clockwork)
+            for what, count in (done or {}).items():
+                metrics.INCIDENTS.labels(what).inc(count)
+            if done is None or CHUNK not in done.values():
+                return

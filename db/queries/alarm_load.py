@@ -5,11 +5,11 @@ An alarm is an incident's opening, at its readings' time. All of it is SQL on pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from db.queries.rows import read_rows
 
@@ -113,6 +113,13 @@ _MOST_STANDING = text(f"""
     ) e
 """)  # noqa: S608 (constants)
 
+Ranking = Literal["count", "chattering", "standing"]
+_TOP: Final[dict[Ranking, TextClause]] = {
+    "count": _COUNT,
+    "chattering": _CHATTERING,
+    "standing": _STANDING,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Chatter:
@@ -167,65 +174,43 @@ def alarm_load(
     span = {"start": start, "end": end}
     bounds = {"begins": FLOOD_BEGINS * positions, "ends": FLOOD_ENDS * positions}
     floods = connection.execute(_FLOODS, {**span, **bounds}).one()
-    chattering = top_chattering(connection, start, end, 1, chatter or Chatter())
+    chatter = chatter or Chatter()
+    chattering = top(connection, "chattering", start, end, 1, chatter)
     return AlarmLoad(
         severities={row.severity: row.n for row in connection.execute(_SEVERITIES, span)},
         peak=int(floods.peak),
         flood_s=float(floods.flood_s),
         floods=floods.floods,
-        top=top_count(connection, start, end, 10),
+        top=top(connection, "count", start, end, 10, chatter),
         chattering=chattering[0]["streams"] if chattering else 0,
         standing=int(connection.execute(_MOST_STANDING, span).scalar_one()),
     )
 
 
-def top_count(
-    connection: Connection, start: datetime, end: datetime, limit: int
+def top(
+    connection: Connection,
+    by: Ranking,
+    start: datetime,
+    end: datetime,
+    limit: int,
+    chatter: Chatter,
 ) -> list[dict[str, Any]]:
-    """Return the streams with the most alarms, each with how many.
+    """Return what makes most of the load of a period.
+
+    By ``count`` the streams with the most alarms, each with how many; by ``chattering`` the streams
+    that chatter, each with how many ``times`` (``streams`` is all of them); by ``standing`` the
+    incidents that stood for over 24 hours, the oldest first.
 
     Parameters
     ----------
     connection : Connection
+    by : {"count", "chattering", "standing"}
     start, end : datetime
         Of the period; ``end`` is not included.
     limit : int
-        Streams at most.
-    """
-    return read_rows(connection, _COUNT, {"start": start, "end": end, "limit": limit})
-
-
-def top_chattering(
-    connection: Connection, start: datetime, end: datetime, limit: int, chatter: Chatter
-) -> list[dict[str, Any]]:
-    """Return the streams that chatter, each with how many ``times``; ``streams`` is all of them.
-
-    Parameters
-    ----------
-    connection : Connection
-    start, end : datetime
-        Of the period; ``end`` is not included.
-    limit : int
-        Streams at most.
+        Streams or incidents at most.
     chatter : Chatter
         When a stream chatters.
     """
-    values = {"start": start, "end": end, "limit": limit, "openings": chatter.openings,
-              "span_s": chatter.span_s}  # fmt: skip
-    return read_rows(connection, _CHATTERING, values)
-
-
-def top_standing(
-    connection: Connection, start: datetime, end: datetime, limit: int
-) -> list[dict[str, Any]]:
-    """Return the incidents that stood for over 24 hours in the period, the oldest first.
-
-    Parameters
-    ----------
-    connection : Connection
-    start, end : datetime
-        Of the period; ``end`` is not included.
-    limit : int
-        Incidents at most.
-    """
-    return read_rows(connection, _STANDING, {"start": start, "end": end, "limit": limit})
+    values = {"start": start, "end": end, "limit": limit, **asdict(chatter)}
+    return read_rows(connection, _TOP[by], values)

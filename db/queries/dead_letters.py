@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from db.encoding import decode_headers
-from db.queries.rows import conditions
+from db.queries.rows import conditions, equal
 
 #: Cursor after a letter: its ``(created_at, id)``.
 Cursor = tuple[datetime, UUID]
@@ -48,9 +48,7 @@ class StoredLetter:
 
 
 _CONDITIONS = {
-    "topic": "topic = :topic",
-    "reason": "reason = :reason",
-    "asset_id": "asset_id = :asset_id",
+    **equal("topic", "reason", "asset_id"),
     "since": "created_at >= :since",
     "until": "created_at < :until",
 }

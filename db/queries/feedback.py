@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, text
 
 from db.queries.cursors import cut_page, decode_cursor
-from db.queries.rows import conditions, id_list, read_row, read_rows
+from db.queries.rows import conditions, equal, id_list, read_row, read_rows
 from db.queries.slices import WITHIN, after, slices, walk
 
 VERDICTS: Final = ("confirmed", "false_alarm", "expected", "unsure")
@@ -103,10 +103,7 @@ class FeedbackFilter:
 
 
 _CONDITIONS: Final = {
-    "asset_id": "asset_id = :asset_id",
-    "sensor_id": "sensor_id = :sensor_id",
-    "incident_id": "incident_id = :incident_id",
-    "verdict": "verdict = :verdict",
+    **equal("asset_id", "sensor_id", "incident_id", "verdict"),
     "withdrawn": "(withdrawn_at IS NOT NULL) = :withdrawn",
     "start": "ends_at >= :start",
     "end": "starts_at <= :end",

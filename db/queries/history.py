@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from db.partitions import COLUMNS
 from db.queries.cursors import cut_page, decode_cursor
-from db.queries.rows import conditions, read_row, read_rows
+from db.queries.rows import conditions, equal, read_row, read_rows
 from db.queries.slices import WITHIN, Slice, after, slices, walk
 from errors import InputError
 
@@ -48,11 +48,9 @@ class Page:
 
 
 _CONDITIONS = {
-    "asset_id": "asset_id = :asset_id",
-    "sensor_id": "sensor_id = :sensor_id",
+    **equal("asset_id", "sensor_id", "criticality"),
     "start": "timestamp >= :start",
     "end": "timestamp <= :end",
-    "criticality": "criticality = :criticality",
 }
 # Alone in place of the two names: both together would make the planner multiply what is one fact.
 _STREAM = "stream_id = stream_key(:asset_id, :sensor_id, NULL)"

@@ -13,7 +13,7 @@ from db.incident_lifecycle import SYSTEM
 from db.incident_tables import STATES
 from db.queries.cursors import cut_page, decode_cursor
 from db.queries.incident_rows import SHOWN
-from db.queries.rows import conditions, read_row, read_rows
+from db.queries.rows import conditions, equal, read_row, read_rows
 from db.queries.slices import WITHIN, after, slices, walk
 from schemas import StreamKey, moved
 
@@ -40,11 +40,9 @@ class IncidentFilter:
 
 _CONDITIONS = {
     "states": "state = ANY(CAST(:states AS text[]))",
-    "asset_id": "asset_id = :asset_id",
-    "sensor_id": "sensor_id = :sensor_id",
+    **equal("asset_id", "sensor_id", "assignee"),
     "group": "group_name = :group",
     "criticality": "severity = :criticality",
-    "assignee": "assignee = :assignee",
     "start": "last_activity_at >= :start",
     "end": "started_at <= :end",
 }

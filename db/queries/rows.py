@@ -51,6 +51,11 @@ def conditions(
     return [known[name] for name in values], values
 
 
+def equal(*names: str) -> dict[str, str]:
+    """Return the conditions of filters whose column has their name and their value."""
+    return {name: f"{name} = :{name}" for name in names}
+
+
 def id_list(ids: Iterable[UUID]) -> list[str]:
     """Return ids as the parameter of ``CAST(... AS uuid[])``."""
     return [str(one) for one in ids]

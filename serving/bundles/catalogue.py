@@ -72,7 +72,8 @@ class Catalogue:
         wanted = version or found.get(CHALLENGER)
         if wanted is None:
             raise NotFound("there is no challenger: name a version", field="version")
-        if wanted not in found.values() and wanted not in await self._versions():
+        known = (one["version"] for one in await self._registry.ask("versions"))
+        if wanted not in found.values() and wanted not in known:
             raise NotFound(f"no version {wanted!r:.80}", field="version")
         if found.get(CHAMPION) == wanted:
             raise Conflict(f"version {wanted} is the champion already", code="champion_already")
@@ -94,25 +95,18 @@ class Catalogue:
         self._champion.ask_again()
         return done
 
-    async def _versions(self) -> list[str]:
-        return [one["version"] for one in await self._registry.ask("versions")]
-
     async def _aliases(self) -> dict[str, str]:
         found = {name: await self._registry.ask("alias", name=name)
                  for name in (CHAMPION, CHALLENGER)}  # fmt: skip
         return {name: version for name, version in found.items() if version is not None}
 
     async def _refresh(self) -> dict[str, Any]:
-        found = await self._look()
-        self._known = time.monotonic(), found
-        return found
-
-    async def _look(self) -> dict[str, Any]:
         versions = (await self._registry.ask("versions"))[:MOST_VERSIONS]
         shown: dict[str, Any] = {"versions": [_shown(one) for one in versions]}
         for name in (CHAMPION, CHALLENGER):
             found = next((one for one in versions if name in one["aliases"]), None)
             shown[name] = None if found is None else await self._described(found)
+        self._known = time.monotonic(), shown
         return shown
 
     async def _described(self, version: dict[str, Any]) -> dict[str, Any]:

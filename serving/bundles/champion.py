@@ -37,7 +37,8 @@ class ChampionFile:
     def read(self) -> dict[str, Any]:
         """Read the pointer file, as far as known.
 
-        Its keys are ``version, folder, coming, checked_at, problem``.
+        Its keys are ``version, folder, coming, problem`` and ``checked_at``: when the alias was
+        last begun to be read, as ``time.time_ns()``.
         """
         try:
             pointer: dict[str, Any] = json.loads(self._pointer.read_text(encoding="utf-8"))
@@ -56,10 +57,6 @@ class ChampionFile:
         except FileNotFoundError:
             return None
         return stat.st_mtime_ns, stat.st_ino
-
-    def checked_at(self) -> int | None:
-        """Return when the alias was last begun to be read, as ``time.time_ns()``."""
-        return self.read().get("checked_at")
 
     def ask_again(self) -> None:
         """Have the alias read again soon."""

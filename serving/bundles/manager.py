@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cachetools import TTLCache
+
 from errors import AnomalyError, NoModel, Unavailable
 from models.bundles.bundle import Bundle
 from runtime import settle_memory
@@ -63,8 +65,8 @@ class BundleManager(PeriodicWork):
         self._warm = warm
         self._packed = packed
         self._seen: tuple[int, int] | None = None
-        self._foreign: dict[str, float] = {}
-        self._failed: dict[str, float] = {}
+        self._foreign: TTLCache[str, bool] = TTLCache(1000, FOREIGN_S)
+        self._failed: TTLCache[str, bool] = TTLCache(1000, FAILED_S)
         self._folder: str | None = None
         self._begun = False
         self._loading = asyncio.Lock()
@@ -122,7 +124,7 @@ class BundleManager(PeriodicWork):
             ``bundle_loading``: one is champion and not loaded yet.
         """
         awaited = self._awaited(self._champion.read())
-        unknown = {v for v in versions if v == awaited or not self._is_foreign(v)}
+        unknown = {v for v in versions if v == awaited or v not in self._foreign}
         if not unknown:
             return
         loop = asyncio.get_running_loop()
@@ -144,16 +146,14 @@ class BundleManager(PeriodicWork):
                     code="bundle_loading",
                     retry_after=2,
                 )
-            if len(self._foreign) > 1000:
-                self._foreign.clear()
-            self._foreign[version] = time.monotonic()
+            self._foreign[version] = True
 
     async def _ask_champion(self, until: float) -> bool:
         """Return whether the leader read the alias again in time; the pointer holds its answer."""
         asked = time.time_ns()
         self._champion.ask_again()
         loop = asyncio.get_running_loop()
-        while (self._champion.checked_at() or 0) < asked:
+        while self._champion.read().get("checked_at", 0) < asked:
             if loop.time() >= until:
                 return False
             await asyncio.sleep(0.02)
@@ -162,15 +162,9 @@ class BundleManager(PeriodicWork):
     def _awaited(self, pointer: dict[str, Any]) -> str | None:
         """Return the version to be in force here: the champion, unless it cannot be loaded."""
         version = pointer.get("coming")
-        if version is None and not self._has_failed(pointer.get("folder") or ""):
+        if version is None and pointer.get("folder") not in self._failed:
             version = pointer.get("version")
         return version
-
-    def _is_foreign(self, version: str) -> bool:
-        return time.monotonic() - self._foreign.get(version, -FOREIGN_S) < FOREIGN_S
-
-    def _has_failed(self, folder: str) -> bool:
-        return time.monotonic() - self._failed.get(folder, -FAILED_S) < FAILED_S
 
     def _is_older(self, version: str, pointer: dict[str, Any]) -> bool:
         """Return whether a version is not newer than those known, while the registry is silent.
@@ -226,26 +220,24 @@ class BundleManager(PeriodicWork):
 
     async def _look(self) -> None:
         async with self._loading:
-            await self._look_once()
-
-    async def _look_once(self) -> None:
-        seen = self._champion.stamp()
-        if seen is None or seen == self._seen:
-            return
-        self._seen = seen
-        pointer = self._champion.read()
-        if bool(pointer.get("problem")) != bool(self._registry_problem):
-            self._registry_since = now() if pointer.get("problem") else None
-        self._registry_problem = pointer.get("problem")
-        folder, version = pointer.get("folder"), pointer.get("version")
-        if not folder:
-            return
-        if self.bundle is not None and self._folder == folder:
-            self.problem = None
-            return
-        if self._has_failed(folder):
-            return
-        await self._load(self._champion.home / folder, str(version), f"champion, version {version}")
+            seen = self._champion.stamp()
+            if seen is None or seen == self._seen:
+                return
+            self._seen = seen
+            pointer = self._champion.read()
+            if bool(pointer.get("problem")) != bool(self._registry_problem):
+                self._registry_since = now() if pointer.get("problem") else None
+            self._registry_problem = pointer.get("problem")
+            folder, version = pointer.get("folder"), pointer.get("version")
+            if not folder:
+                return
+            if self.bundle is not None and self._folder == folder:
+                self.problem = None
+                return
+            if folder in self._failed:
+                return
+            source = f"champion, version {version}"
+            await self._load(self._champion.home / folder, str(version), source)
 
     def _prepare(self, folder: Path, version: str | None) -> asyncio.Task[Bundle]:
         """Return the task that loads and warms a bundle, the one begun before if it is the same."""
@@ -269,7 +261,7 @@ class BundleManager(PeriodicWork):
             known = isinstance(error, AnomalyError)
             log.error("bundle %s cannot be loaded: %s", folder, error, exc_info=not known)
             self.problem = f"{source} cannot be loaded: {error}"
-            self._failed[folder.name] = time.monotonic()
+            self._failed[folder.name] = True
             return
         finally:
             self._prepared = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from db.queries.alarm_load import Ranking
 from db.queries.feedback import FeedbackFilter
 from errors import InputError
 from serving.requests.incident_bodies import VerbBody, Verdict
@@ -89,7 +90,7 @@ class PeriodQuery(SpanQuery, frozen=True):
 class TopQuery(PeriodQuery, frozen=True):
     """By what, of which period, and how many."""
 
-    by: Literal["count", "chattering", "standing"] = "count"
+    by: Ranking = "count"
     limit: Annotated[int, Meta(ge=1, le=1000)] = 10
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from db.queries.alarm_load import Ranking
 from serving.requests.feedback_bodies import FaultCode
 from serving.requests.incident_bodies import Verdict
 from serving.requests.wire import AssetId, Instant, Name
@@ -114,7 +115,7 @@ class Kpis(Struct):
 class Top(Struct):
     """What makes most of the load."""
 
-    by: Literal["count", "chattering", "standing"]
+    by: Ranking
     start: Instant
     end: Instant
     top: list[TopStream]

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from db.alarm_kpis import alarm_kpis
-from db.queries.alarm_load import Chatter, top_chattering, top_standing
+from db.queries.alarm_load import Chatter, top
 from errors import AnomalyError
 from serving.page.pages import given_query
 from serving.page.views.screen import Screen
@@ -50,11 +50,10 @@ class KpiViews(Screen):
         )
 
     def _read(self, connection: Connection, start: datetime, end: datetime) -> dict[str, Any]:
-        span: dict[str, Any] = {"start": start, "end": end, "limit": TOP}
         return {
             "kpis": alarm_kpis(
                 connection, start, end, positions=self.positions, chatter=self.chatter
             ),
-            "chattering": top_chattering(connection, **span, chatter=self.chatter),
-            "standing": top_standing(connection, **span),
+            "chattering": top(connection, "chattering", start, end, TOP, self.chatter),
+            "standing": top(connection, "standing", start, end, TOP, self.chatter),
         }

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from db.alarm_kpis import ACCEPTABLE, EXCEEDED, MANAGEABLE, alarm_kpis
-from db.queries.alarm_load import Chatter, top_chattering, top_count, top_standing
+from db.queries.alarm_load import Chatter, top
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = START + timedelta(days=10)
@@ -108,7 +108,7 @@ def test_chattering_counts_returns_within_the_span(connection: Connection) -> No
     opening(connection, 10, "seldom", joined=(15.0, 600.0))
     for minute in (100, 110, 120, 130):
         opening(connection, minute, "again")
-    found = top_chattering(connection, START, END, 10, Chatter(3, 3600))
+    found = top(connection, "chattering", START, END, 10, Chatter(3, 3600))
     assert [(one["asset_id"], one["times"], one["streams"]) for one in found] == [
         ("again", 2, 2), ("often", 1, 2),
     ]  # fmt: skip
@@ -132,7 +132,7 @@ def test_standing_is_the_most_at_one_time(connection: Connection) -> None:
     found = figures(connection)["standing"]
     assert (found["value"], found["verdict"]) == (5, EXCEEDED)
     assert figures(connection, end=START + timedelta(days=1.2))["standing"]["value"] == 4
-    later = top_standing(connection, START + timedelta(days=5), END, 10)
+    later = top(connection, "standing", START + timedelta(days=5), END, 10, Chatter())
     assert [one["asset_id"] for one in later] == ["fifth", "open"]
 
 
@@ -147,7 +147,7 @@ def test_top_ten_and_shares_of_severity(connection: Connection) -> None:
     assert [found[f"share_{name}"]["verdict"] for name in ("low", "medium", "high_critical")] == [
         EXCEEDED, ACCEPTABLE, EXCEEDED,
     ]  # fmt: skip
-    assert [one["alarms"] for one in top_count(connection, START, END, 2)] == [6, 1]
+    assert [one["alarms"] for one in top(connection, "count", START, END, 2, Chatter())] == [6, 1]
     # what opened before and after is none of the period's
     opening(connection, -1)
     opening(connection, 14_400)

@@ -10,12 +10,11 @@ import pytest
 from serving.http.body_reader import BodyReader
 from serving.http.callers import Callers
 from serving.http.feedback_handlers import Effects, FeedbackHandlers, feedback_calls
-from serving.http.fleet_handlers import FleetHandlers, fleet_calls
 from serving.http.handlers import Handlers, calls
 from serving.http.incident_handlers import IncidentHandlers, incident_calls
-from serving.http.kpi_handlers import KpiHandlers, kpi_calls
 from serving.http.model_handlers import ModelHandlers, model_calls
 from serving.http.openapi import document
+from serving.http.overview_handlers import OverviewHandlers, overview_calls
 from serving.http.rest_app import Call
 from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
 from serving.requests.detect import Item, Limits, parse_item
@@ -32,9 +31,8 @@ def listed() -> list[Call]:
         *calls(Handlers(*[NOTHING] * 7), name="x", version="1"),
         *incident_calls(IncidentHandlers(NOTHING, BODIES, EFFECTS, "", 1.0)),
         *feedback_calls(FeedbackHandlers(NOTHING, BODIES, EFFECTS, "")),
-        *kpi_calls(KpiHandlers(NOTHING, 1, NOTHING)),
+        *overview_calls(OverviewHandlers(NOTHING, NOTHING, 1, NOTHING)),
         *schedule_calls(ScheduleHandlers(NOTHING, BODIES)),
-        *fleet_calls(FleetHandlers(NOTHING)),
         *model_calls(ModelHandlers(NOTHING, NOTHING, BODIES)),
     ]
 

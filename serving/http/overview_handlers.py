@@ -1,40 +1,64 @@
-"""Alarm KPIs, and which streams and incidents make most of the load, over REST."""
+"""The whole plant over a period, over REST: lanes of the fleet, alarm KPIs, what makes the load."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
 from db.alarm_kpis import alarm_kpis
-from db.queries.alarm_load import Chatter, top_chattering, top_count, top_standing
+from db.queries.alarm_load import Chatter, top
+from errors import InputError
+from schemas import moved
 from serving.database import Database
 from serving.http.bodies import JsonResponse, read_query
 from serving.http.rest_app import ROOM, Call
 from serving.requests.feedback_bodies import PeriodQuery, TopQuery, read_period
-from serving.requests.wire import read_parameters
+from serving.requests.wire import SpanQuery, read_parameters
 from serving.responses.feedback_answers import Kpis, Top
+from serving.responses.fleet_answers import FleetLanes
+from serving.swim_lanes import LEAST_STEP_S, SwimLanes
+
+#: The span of the lanes without ``start_date``.
+SPAN = timedelta(hours=24)
+
+
+class FleetQuery(SpanQuery, frozen=True):
+    """Which span, in steps of how many seconds; the last 24 hours without."""
+
+    step: Annotated[int, Meta(ge=LEAST_STEP_S, le=86_400)] = 1800
 
 
 @dataclass(frozen=True, slots=True)
-class KpiHandlers:
+class OverviewHandlers:
     """The handlers.
 
     Parameters
     ----------
     database : Database
+    lanes : SwimLanes
     positions : int
         Operators who share the alarms.
     chatter : Chatter
     """
 
     database: Database
+    lanes: SwimLanes
     positions: int
     chatter: Chatter
+
+    async def fleet(self, request: Request) -> Response:
+        """Show the worst score and the state of every asset, step by step."""
+        query = read_parameters(FleetQuery, read_query(request))
+        end = query.end or datetime.now(UTC)
+        start = query.start or moved(end, -SPAN)
+        if start >= end:
+            raise InputError("start_date: does not lie before the end", field="start_date")
+        return JsonResponse(await self.lanes.fleet(start, end, query.step))
 
     async def alarm_kpis(self, request: Request) -> Response:
         """Show the KPIs of a period."""
@@ -49,21 +73,18 @@ class KpiHandlers:
         """Show what makes most of the load."""
         query = read_parameters(TopQuery, read_query(request))
         start, end = read_period(query, datetime.now(UTC))
-        span: dict[str, Any] = {"start": start, "end": end, "limit": query.limit}
-        ask = {
-            "count": partial(top_count, **span),
-            "chattering": partial(top_chattering, **span, chatter=self.chatter),
-            "standing": partial(top_standing, **span),
-        }[query.by]
-        rows = await self.database.run(ask)
+        rows = await self.database.run(top, query.by, start, end, query.limit, self.chatter)
         for row in rows:
             row.pop("streams", None)
         return JsonResponse({"by": query.by, "start": start, "end": end, "top": rows})
 
 
-def kpi_calls(rest: KpiHandlers) -> list[Call]:
+def overview_calls(rest: OverviewHandlers) -> list[Call]:
     """Return the calls."""
     return [
+        Call(f"{ROOM}/fleet", "GET", "read", rest.fleet,
+             "Worst score and state of every asset, step by step",
+             query=FleetQuery, answers={200: FleetLanes}),
         Call(f"{ROOM}/alarm-kpis", "GET", "read", rest.alarm_kpis,
              "Alarms per operator, floods, chattering, standing ones, with limits",
              query=PeriodQuery, answers={200: Kpis}),
