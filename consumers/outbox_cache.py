@@ -19,7 +19,7 @@ class OutboxCache:
     """Contents of committed messages, each given out once; safe to share between threads.
 
     What does not fit, was dropped or was given out before is read from the database: which
-    messages wait, and in which order, only its rows say.
+    messages wait, and in which order, only its rows hold.
 
     Parameters
     ----------

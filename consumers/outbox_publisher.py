@@ -1,4 +1,4 @@
-"""Publishing what the database says must be published, at least once, in the order stored.
+"""Publish what the database holds for it, at least once, in the order stored.
 
 Each target topic has a thread and a producer of its own, so that one which is slow, missing or
 refuses holds up nobody else, and scoring goes on whatever the broker does. A message's row goes

@@ -1,7 +1,7 @@
 """Give and withdraw feedback; both are noted in the log of the incident it is about.
 
 Feedback is never overwritten. Of several about one incident the newest that is not withdrawn
-counts. What closing an incident with a verdict says is feedback too, which reopening withdraws.
+counts. Closing an incident with a verdict is feedback too, which reopening withdraws.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _of_incident(
 
 
 def feedback_of_closing(connection: Connection, closed: Sequence[Incident]) -> None:
-    """Add what closing these incidents says, for those that have a verdict."""
+    """Add closing these incidents as feedback, for those that have a verdict."""
     for incident in closed:
         if incident.verdict is not None:
             given = {

@@ -65,7 +65,7 @@ class Activity:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Activity | None:
-        """Read what a row has to say; None: it belongs to no event.
+        """Read a row as a reading of an event; None: it belongs to none.
 
         Raises
         ------
@@ -383,7 +383,7 @@ class Incident:
             self.peak = peak | ({"affected_by_feedback": True} if affected else {})
 
     def goes_on_beneath(self, event_id: UUID, activity: Activity) -> None:
-        """Go on while another event comes on top, whose readings say if this one is over."""
+        """Go on while another event comes on top, whose readings show if this one is over."""
         self.touched = True
         if activity.beneath[event_id] == "cleared":
             self.end_event(event_id, activity.timestamp)

@@ -205,7 +205,7 @@ class FaultCode(SQLModel, table=True):
 
 
 class Feedback(SQLModel, table=True):
-    """What a person says about a span of an asset; withdrawn, never changed."""
+    """A person's verdict about a span of an asset; withdrawn, never changed."""
 
     __tablename__ = "feedback"
     __table_args__ = (

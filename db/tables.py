@@ -73,7 +73,7 @@ class AnomalyDetection(SQLModel, table=True):
     """One scored reading. Partitioned by ``timestamp``, hence its keys.
 
     ``topic_id``, ``partition`` and ``source_offset`` name the record it came from; they are NULL
-    for rows that REST journalled. ``window_mark`` says whether the reading is part of the
+    for rows that REST journalled. ``window_mark`` is whether the reading is part of the
     stream's window.
     """
 

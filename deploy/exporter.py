@@ -137,7 +137,7 @@ class Plant:
             self.bytes.labels(table).set(size)
 
     def model(self, status: Mapping[str, Any]) -> None:
-        """Store what ``/status`` says; the oldest detector of each group counts."""
+        """Store what ``/status`` shows; the oldest detector of each group counts."""
         self.trained.clear()
         for group, models in (status.get("groups") or {"default": status["models"]}).items():
             times = [m["trained_at"] for m in models.values() if m.get("trained_at")]

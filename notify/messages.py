@@ -78,7 +78,7 @@ def _features(incident: dict[str, Any]) -> str:
     )
 
 
-def plain(changes: Sequence[Change], link: str | None, most: int = 1000) -> str:
+def plain(changes: Sequence[Change], link: str | None, max_lines: int = 1000) -> str:
     """Write one change in full, or several a line each.
 
     Parameters
@@ -86,14 +86,14 @@ def plain(changes: Sequence[Change], link: str | None, most: int = 1000) -> str:
     changes : sequence of Change
     link : str or None
         Address of an incident, with ``{id}`` in it.
-    most : int
+    max_lines : int
         Lines of a summary at most.
     """
     if len(changes) == 1:
         return "\n".join(f"{name}: {value}" for name, value in facts(changes[0], link))
-    lines = [f"{_time(one.at)}  {title(one)}" for one in changes[:most]]
-    if len(changes) > most:
-        lines.append(f"... and {len(changes) - most} more")
+    lines = [f"{_time(one.at)}  {title(one)}" for one in changes[:max_lines]]
+    if len(changes) > max_lines:
+        lines.append(f"... and {len(changes) - max_lines} more")
     return "\n".join(lines)
 
 

@@ -83,7 +83,7 @@ def _time(value: str, name: str) -> time:
     try:
         found = time.fromisoformat(value)
         if found.tzinfo is not None:
-            raise ValueError("time_zone says it")
+            raise ValueError("time_zone has it")
         return found
     except ValueError:
         raise ValueError(f"{name}: {value!r} is no time of day, like '22:00'") from None
@@ -215,7 +215,7 @@ class Secrets:
                 raise LookupError(f"{at}: ${{{name}}} is not set in the environment")
             self._add(self._environment[name].strip())
         filled = _VARIABLE.sub(lambda match: self._environment[match[1]].strip(), value)
-        if at.split(".")[0] in _SECRET:  # though the file says it itself
+        if at.split(".")[0] in _SECRET:  # though the file holds it itself
             self._add(filled)
         return filled
 
@@ -234,7 +234,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """What the file says; ``shown`` describes each receiver, without its secrets."""
+    """The file's content; ``shown`` describes each receiver, without its secrets."""
 
     routes: dict[str, Route]
     receivers: dict[str, AnyReceiver]

@@ -1,4 +1,4 @@
-"""One sender for each type of receiver: it delivers, or says why not.
+"""One sender for each type of receiver: it delivers, or raises why not.
 
 A sender raises :class:`~errors.Unavailable` when the receiver cannot be reached now,
 :class:`Refused` when it answers but does not take this message, :class:`Ended` when it wants no
@@ -40,7 +40,7 @@ KEPT_INTERVALS: Final = 4
 ALERTS_PER_POST: Final = 500
 #: What has ended is sent again for so long (seconds), as Prometheus does (15 minutes there).
 RESOLVED_S: Final = 300.0
-#: A receiver is not waited for longer than this, whatever its Retry-After says.
+#: A receiver is not waited for longer than this, whatever its Retry-After asks.
 LONGEST_RETRY_AFTER_S: Final = 86_400.0
 #: Lines of a summary for a chat, whose messages are short.
 CHAT_LINES: Final = 30
@@ -148,7 +148,7 @@ def _seconds(retry_after: str) -> float:
 
 
 class WebhookSender(_WebSender):
-    """POST each change, signed as https://www.standardwebhooks.com says."""
+    """POST each change, signed as https://www.standardwebhooks.com has it."""
 
     def __init__(self, receiver: routes.Webhook, link: str | None) -> None:
         super().__init__(receiver, link)

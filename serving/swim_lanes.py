@@ -19,15 +19,15 @@ from serving.database import Database
 
 SILENT: Final = "silent"
 #: Steps of one answer at most.
-MOST_STEPS: Final = 500
-LEAST_STEP_S: Final = 60
+MAX_STEPS: Final = 500
+MIN_STEP_S: Final = 60
 #: Readings arrive late: a step is read again until so long after its end.
 LATE_S: Final = 600.0
 #: What changes still is read again after so long, what is over after so much longer.
 FRESH_S: Final = 5.0
 KEPT_S: Final = 600.0
 #: Cells that are kept, some 100 bytes each.
-MOST_KEPT: Final = 200_000
+MAX_KEPT: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,10 @@ class SwimLanes:
         StorageUnavailable
         """
         first, last = (int(at.timestamp()) // step_s for at in (start, end - timedelta.resolution))
-        if step_s < LEAST_STEP_S or last - first >= MOST_STEPS:
+        if step_s < MIN_STEP_S or last - first >= MAX_STEPS:
             raise InputError(
                 f"step: {step_s} s make {last - first + 1} steps of this span; at most"
-                f" {MOST_STEPS} of at least {LEAST_STEP_S} s are answered",
+                f" {MAX_STEPS} of at least {MIN_STEP_S} s are answered",
                 field="step",
             )
         try:
@@ -125,7 +125,7 @@ class SwimLanes:
         """Drop what was read longest ago, where too much is kept."""
         held = sum(len(cells) for _, cells in self._kept.values())
         for key in sorted(self._kept, key=lambda key: self._kept[key][0]):
-            if held <= MOST_KEPT:
+            if held <= MAX_KEPT:
                 return
             held -= len(self._kept.pop(key)[1])
 

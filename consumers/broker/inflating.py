@@ -18,7 +18,7 @@ _ERRORS = (zlib.error, zstandard.ZstdError, RuntimeError, snappy.UncompressError
 
 
 class InflateError(ValueError):
-    """The bytes are not what the batch says they are."""
+    """The bytes are not what the batch claims."""
 
 
 def chunks(codec: int, data: bytes, max_bytes: int) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """Kafka's record batches (format 2) -> records, one by one and bounded in memory.
 
 Whatever the log holds gives something back, so that its reader distinguishes a hole from a loss:
-a :class:`FetchedRecord`, one that says why it cannot be read, or :class:`Nothing` for offsets
+a :class:`FetchedRecord`, one that holds why it cannot be read, or :class:`Nothing` for offsets
 that hold no record (markers and aborted records of transactions, what compaction removed).
 """
 
@@ -123,7 +123,7 @@ class Batch:
         return bool(calc_crc32c(memoryview(self.raw)[_CHECKED_FROM:]) == self._crc)
 
     def records(self) -> Iterator[FetchedRecord]:
-        """Its records; the last ones say that they cannot be read, if so."""
+        """Its records; the last ones hold why they cannot be read, if so."""
         expected, made = self.base, 0
         try:
             for record in self._parse():
@@ -144,7 +144,7 @@ class Batch:
         first, last
             Offsets that are given up, both included.
         why
-            What is wrong, as the dead letter says it.
+            What is wrong, as the dead letter has it.
         retry
             Whether other bytes may come when it is fetched again.
         """
@@ -162,7 +162,7 @@ class Batch:
         first, last
             Offsets wanted, both included; others of the batch are accounted for.
         why
-            What is wrong, as the dead letter says it.
+            What is wrong, as the dead letter has it.
         """
         found: list[FetchedRecord] = []
         size = 0

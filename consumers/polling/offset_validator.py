@@ -103,7 +103,7 @@ class OffsetValidator:
     def unreadable(self, assigned: AssignedPartition, error: Exception) -> float:
         """Return the seconds to wait before a broker is asked again that cannot read its own log.
 
-        No bytes came that could be put aside, and nothing says where the next record begins.
+        No bytes came that could be put aside, and nothing shows where the next record begins.
         """
         return self._damage(assigned).outage.record_failure(_unreadable(assigned, str(error)))
 

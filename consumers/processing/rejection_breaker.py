@@ -44,7 +44,7 @@ class RejectionBreaker:
     share : float
         Of the streams in the windows, more than this must be rejected, each in most of its records.
     max_age : float
-        Seconds after which a partition that is quiet has no say.
+        Seconds after which a partition that is quiet no longer counts.
     max_logged : int
         Streams known to be logged; beyond that all are forgotten.
     clock : callable

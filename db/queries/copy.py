@@ -42,7 +42,7 @@ def detection_id(topic_id: UUID, partition: int, offset: int) -> UUID:
     Parameters
     ----------
     topic_id : UUID
-        The topic's id in Kafka, which a topic made again does not share.
+        The topic's id in Kafka, which a recreated topic does not share.
     partition, offset : int
         Of the record.
     """

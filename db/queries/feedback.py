@@ -18,7 +18,7 @@ VERDICTS: Final = ("confirmed", "false_alarm", "expected", "unsure")
 #: Days over which the precision of incidents is computed.
 PRECISION_DAYS: Final = 90
 #: Readings of a span are counted up to here.
-MOST_COUNTED: Final = 1_000_000
+MAX_COUNTED: Final = 1_000_000
 
 _COLUMNS: Final = (
     "id, asset_id, sensor_id, feature, group_name, incident_id, starts_at, ends_at, verdict,"
@@ -217,13 +217,13 @@ def feedback_spans(connection: Connection, start: datetime | None) -> Sequence[A
 
 def count_readings(connection: Connection, row: dict[str, Any]) -> int:
     """Count the stored readings that came over Kafka and that feedback is about, to a million."""
-    left = MOST_COUNTED
+    left = MAX_COUNTED
     for part in walk(connection, slices(connection, row["starts_at"], after(row["ends_at"]))):
         values = {**_stream(row), **part.values(), "left": left}
         left -= int(connection.execute(_COUNT, values).scalar_one())
         if left <= 0:
             break
-    return MOST_COUNTED - left
+    return MAX_COUNTED - left
 
 
 def group_of(connection: Connection, row: dict[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from db.queries.slices import WITHIN, slices, walk
 #: States of a step, in order of precedence; a step without a reading has none of them.
 STATES: Final = ("anomaly", "maintenance", "off", "warming_up", "normal")
 #: Assets that are listed at most.
-MOST_ASSETS: Final = 5000
+MAX_ASSETS: Final = 5000
 
 #: Room for the aggregates of 1,000 assets by 50 steps (12 MB). With the usual 4 MB the server sorts
 #: the rows instead, their metadata with them: 3.8 s instead of 1.6 s for 1.44 million readings.
@@ -55,7 +55,7 @@ class Cell(NamedTuple):
 
 def fleet_assets(connection: Connection) -> list[dict[str, Any]]:
     """List the assets that ever sent a reading, with its time and when it was stored."""
-    return read_rows(connection, _ASSETS, {"limit": MOST_ASSETS})
+    return read_rows(connection, _ASSETS, {"limit": MAX_ASSETS})
 
 
 def asset_streams(connection: Connection, asset_id: str) -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ def _state(row: Any) -> str:
 
 
 def _worse(one: Cell, other: Cell) -> Cell:
-    """Join what two slices say of one step."""
+    """Join what two slices hold of one step."""
     alarming = [score for score in (one.alarming, other.alarming) if score is not None]
     return Cell(
         one.at,

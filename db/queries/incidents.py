@@ -18,7 +18,7 @@ from db.queries.slices import WITHIN, after, slices, walk
 from schemas import StreamKey, moved
 
 #: Incidents of a state are counted up to here.
-MOST_COUNTED = 10_000
+MAX_COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +108,14 @@ def incident_counts(connection: Connection, filters: IncidentFilter) -> tuple[di
     where, values = _where(filters, but="states")
     query = text(
         f"SELECT count(*) FROM (SELECT 1 FROM incidents WHERE {_ONE_STATE} "  # noqa: S608
-        f"AND {where} LIMIT {MOST_COUNTED + 1}) AS found"
+        f"AND {where} LIMIT {MAX_COUNTED + 1}) AS found"
     )
     counts = {
         state: int(connection.execute(query, {**values, "state": state}).scalar_one())
         for state in STATES
     }
-    exact = all(count <= MOST_COUNTED for count in counts.values())
-    return {state: min(count, MOST_COUNTED) for state, count in counts.items()}, exact
+    exact = all(count <= MAX_COUNTED for count in counts.values())
+    return {state: min(count, MAX_COUNTED) for state, count in counts.items()}, exact
 
 
 def _where(filters: IncidentFilter, but: str = "") -> tuple[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ from db.queries.rows import id_list, read_rows
 #: Held by the one process that sends.
 SENDER_LOCK = 0x616E6F6D_0009
 #: Incidents that are read for a receiver that is sent all that stand, at most.
-MOST_STANDING = 10_000
+MAX_STANDING = 10_000
 
 _NOT_PAST = "state", "version"
 _PAST = ", ".join(name for name in SHOWN.split(", ") if name not in _NOT_PAST)
@@ -62,7 +62,7 @@ _RECENT = text(f"""
 """)  # noqa: S608 (constants)
 _STANDING = text(f"""
     SELECT {SHOWN} FROM incidents WHERE state IN ('open-unacknowledged', 'open-acknowledged')
-    ORDER BY last_activity_at DESC LIMIT {MOST_STANDING}
+    ORDER BY last_activity_at DESC LIMIT {MAX_STANDING}
 """)  # noqa: S608 (constants)
 _OF_INCIDENTS = """
     receiver = :receiver AND settled_at IS NULL AND incident_id = ANY(CAST(:incidents AS uuid[]))

@@ -13,7 +13,7 @@ from db.queries.rows import read_row, read_rows
 from errors import Conflict
 
 #: Windows that are listed or sent at most.
-MOST_WINDOWS: Final = 1000
+MAX_WINDOWS: Final = 1000
 #: Windows that ended longer ago (days) concern no reading that is still to come.
 WINDOW_DAYS: Final = 400
 #: Fields of a window, and the table's columns.
@@ -28,7 +28,7 @@ _WINDOW = f"id, version, {', '.join(_FIELDS)}, created_at, created_by, changed_a
 _WINDOWS = text(f"""
     SELECT {_WINDOW} FROM maintenance_windows
     WHERE deleted_at IS NULL AND (rrule IS NOT NULL OR ends_at > :since)
-    ORDER BY starts_at, id LIMIT {MOST_WINDOWS}
+    ORDER BY starts_at, id LIMIT {MAX_WINDOWS}
 """)  # noqa: S608
 _ADD = text(f"""
     INSERT INTO maintenance_windows (id, {", ".join(_FIELDS)}, created_by)
@@ -111,9 +111,9 @@ def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> d
         ``too_many``: more are never read, so that this one would not come into force.
     """
     connection.execute(_ONE_ADDS)
-    if connection.execute(_COUNT).scalar_one() >= MOST_WINDOWS:
+    if connection.execute(_COUNT).scalar_one() >= MAX_WINDOWS:
         raise Conflict(
-            f"{MOST_WINDOWS} windows are planned, recur or ended within {WINDOW_DAYS} days: delete"
+            f"{MAX_WINDOWS} windows are planned, recur or ended within {WINDOW_DAYS} days: delete"
             " some, or let a pattern stand for many assets",
             code="too_many",
         )

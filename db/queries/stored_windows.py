@@ -17,7 +17,7 @@ from schemas import StreamKey
 #: One past reading of a window: when, and its features as received.
 Reading = tuple[datetime, dict[str, float]]
 
-# A LATERAL with LIMIT keeps the planner at one index probe per stream, whatever its statistics say.
+# A LATERAL with LIMIT keeps the planner at one index probe per stream, whatever its statistics are.
 _WINDOW = text(f"""
     SELECT k.n, d.timestamp, d.features, d.window_mark FROM unnest(
         CAST(:topics AS uuid[]), CAST(:partitions AS integer[]), CAST(:assets AS text[]),

@@ -18,7 +18,7 @@ TAGS: Final = ("source", "groups", "content_version", "verdict", "promoted_at", 
                "previous_champion")  # fmt: skip
 #: One look at the registry answers all within this time.
 FRESH_S: Final = 10.0
-MOST_VERSIONS: Final = 200
+MAX_VERSIONS: Final = 200
 
 
 class Catalogue:
@@ -101,7 +101,7 @@ class Catalogue:
         return {name: version for name, version in found.items() if version is not None}
 
     async def _refresh(self) -> dict[str, Any]:
-        versions = (await self._registry.ask("versions"))[:MOST_VERSIONS]
+        versions = (await self._registry.ask("versions"))[:MAX_VERSIONS]
         shown: dict[str, Any] = {"versions": [_shown(one) for one in versions]}
         for name in (CHAMPION, CHALLENGER):
             found = next((one for one in versions if name in one["aliases"]), None)

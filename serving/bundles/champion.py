@@ -71,7 +71,7 @@ class Champion(ChampionFile, PeriodicWork):
     ----------
     home : Path
     follow : async callable
-        Keeps the file up to date; where it returns, the text says why it ended.
+        Keeps the file up to date; where it returns, the text is why it ended.
     """
 
     failure = "following the champion failed"

@@ -169,7 +169,7 @@ class BundleManager(PeriodicWork):
     def _is_older(self, version: str, pointer: dict[str, Any]) -> bool:
         """Return whether a version is not newer than those known, while the registry is silent.
 
-        A registry that is known to be out of reach cannot hold up what it has nothing to say on.
+        A registry that is known to be out of reach cannot hold up what it knows nothing about.
         """
         known = (self.current().version, pointer.get("version"), pointer.get("coming"))
         numbers = [int(v) for v in known if isinstance(v, str) and v.isdecimal()]

@@ -13,7 +13,7 @@ from serving.requests.wire import decode
 
 
 class Signed(Protocol):
-    """A body that may say who sent it."""
+    """A body that may name its sender."""
 
     @property
     def who(self) -> str | None:

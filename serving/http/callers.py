@@ -19,7 +19,7 @@ class Callers:
     Parameters
     ----------
     header : str
-        Where a trusted proxy says who it has let in; empty: nowhere.
+        Where a trusted proxy names whom it has let in; empty: nowhere.
     proxies : list of networks
         Whose headers are believed; from anybody else they are passed over.
     """
@@ -80,8 +80,8 @@ class Callers:
         """
         scheme = request.url.scheme
         if self._trusts(request.scope.get("client")):
-            told = ",".join(request.headers.getlist("x-forwarded-proto"))
-            scheme = told.rpartition(",")[2].strip().lower() or scheme
+            forwarded = ",".join(request.headers.getlist("x-forwarded-proto"))
+            scheme = forwarded.rpartition(",")[2].strip().lower() or scheme
         return scheme == "https"
 
     def _named_by_proxy(self, request: Request) -> str | None:

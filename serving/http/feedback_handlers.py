@@ -50,22 +50,22 @@ class Effects:
 
     Parameters
     ----------
-    step, most : float
+    step, maximum : float
         Decades by which a false alarm, and all of an asset's, raise what opens incidents.
     days : int
         For so long.
     """
 
     step: float
-    most: float
+    maximum: float
     days: int
 
     def of(self, connection: Connection, row: dict[str, Any]) -> dict[str, Any]:
         """Describe it for one row, as things stand now."""
         asset = row["asset_id"]
         alarms = false_alarms(connection, self.days, [asset]).get(asset, 0)
-        raised = raised_by(alarms, self.step, self.most)
-        threshold = {"false_alarms": alarms, "raised_by": raised, "at_most": self.most,
+        raised = raised_by(alarms, self.step, self.maximum)
+        threshold = {"false_alarms": alarms, "raised_by": raised, "at_most": self.maximum,
                      "days": self.days}  # fmt: skip
         if row["withdrawn_at"] is not None:
             says = f"withdrawn: nothing is changed by it; incidents of {asset} ask {raised:g} more"
@@ -77,7 +77,7 @@ class Effects:
         if row["verdict"] == "false_alarm":
             says += (
                 f"; {alarms} false alarms of the last {self.days} days make incidents of {asset}"
-                f" ask for peaks {raised:g} decades rarer (at most {self.most:g}), from now on"
+                f" ask for peaks {raised:g} decades rarer (at most {self.maximum:g}), from now on"
             )
         return {"training": training, "readings": readings, "incident_threshold": threshold,
                 "says": says}  # fmt: skip

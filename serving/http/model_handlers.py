@@ -61,7 +61,7 @@ class ModelHandlers:
         return JsonResponse(await self.catalogue.models())
 
     async def promote(self, request: Request) -> Response:
-        """Make a version champion, whatever a comparison says."""
+        """Make a version champion, whatever a comparison found."""
         body, who = await self.bodies.read(request, Promotion)
         done = await self.catalogue.promote(body.version, f"{who}: {body.why or 'no reason given'}")
         log.info("version %s promoted by %s", done["champion"], who, extra={"action": "promote"})

@@ -21,7 +21,7 @@ from serving.requests.feedback_bodies import PeriodQuery, TopQuery, read_period
 from serving.requests.wire import SpanQuery, read_parameters
 from serving.responses.feedback_answers import Kpis, Top
 from serving.responses.fleet_answers import FleetLanes
-from serving.swim_lanes import LEAST_STEP_S, SwimLanes
+from serving.swim_lanes import MIN_STEP_S, SwimLanes
 
 #: The span of the lanes without ``start_date``.
 SPAN = timedelta(hours=24)
@@ -30,7 +30,7 @@ SPAN = timedelta(hours=24)
 class FleetQuery(SpanQuery, frozen=True):
     """Which span, in steps of how many seconds; the last 24 hours without."""
 
-    step: Annotated[int, Meta(ge=LEAST_STEP_S, le=86_400)] = 1800
+    step: Annotated[int, Meta(ge=MIN_STEP_S, le=86_400)] = 1800
 
 
 @dataclass(frozen=True, slots=True)

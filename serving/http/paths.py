@@ -12,7 +12,7 @@ from schemas import check_name
 
 
 def path_id(request: Request, what: str, name: str = "id") -> UUID:
-    """Read the id called ``name`` out of the path; ``what`` says of what, in the error.
+    """Read the id called ``name`` out of the path; ``what`` names its kind in errors.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from serving.page.sessions import Visitor, check_form
 
 #: The largest form: 1,000 incidents and a note.
 BODY_BYTES: Final = 256 * 1024
-MOST_FIELDS: Final = 2000
+MAX_FIELDS: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,9 @@ class FormReader:
         visitor = await self._pages.visitor(request)
         body = (await read_body(request, BODY_BYTES)).decode("utf-8", "replace")
         try:
-            pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+            pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=MAX_FIELDS)
         except ValueError:
-            raise InputError(f"the form has more than {MOST_FIELDS} fields") from None
+            raise InputError(f"the form has more than {MAX_FIELDS} fields") from None
         fields: dict[str, list[str]] = {}
         for name, value in pairs:
             if "\x00" in name + value:
@@ -94,7 +94,7 @@ class FormReader:
     async def attempt(
         self, request: Request, act: Callable[[Form], Awaitable[str]]
     ) -> list[dict[str, str]]:
-        """Do what a form asks for; return what is said of it."""
+        """Do what a form asks for; return the report of it."""
         form = await self.read(request)
         try:
             return [message("done", f"{await act(form)}, as {form.who}")]

@@ -1,4 +1,4 @@
-"""What every screen says first: that all works, or which part does not, and since when."""
+"""What every screen shows first: that all works, or which part does not, and since when."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from errors import AnomalyError
 from serving.bundles.manager import BundleManager
 from serving.database import Database
 
-#: Readings that stay away for longer are worth a look; slower plants see it said, in grey.
+#: Readings that stay away for longer are worth a look; slower plants see it, in grey.
 QUIET_S: Final = 600.0
 #: One look answers all who ask within this time.
 FRESH_S: Final = 1.0
@@ -31,7 +31,7 @@ NO_REGISTRY: Final = "The model registry is out of order: scoring goes on with t
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A part that does not work: which, what that means, since when, and what it said."""
+    """A part that does not work: which, what that means, since when, and its message."""
 
     what: str
     since: datetime

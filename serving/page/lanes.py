@@ -10,7 +10,7 @@ from schemas import CRITICALITIES
 from serving.page.words import ago
 from serving.swim_lanes import SILENT, Fleet, Lane
 
-#: What a state is called; how often each occurred is said beside the lane.
+#: What a state is called; how often each occurred stands beside the lane.
 LANE_WORDS: Final = {
     "anomaly": "anomalies", "maintenance": "in maintenance", "off": "switched off",
     "warming_up": "warming up", SILENT: "no data", "normal": "well",
@@ -24,7 +24,7 @@ class Run:
     left: float
     width: float
     kind: str
-    says: str
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,10 @@ def _row(lane: Lane, fleet: Fleet) -> Row:
         if kind != "normal":  # the lane's own colour
             worst = max((s for s in lane.scores[at : at + length] if s is not None), default=None)
             runs.append(Run(round(at * share, 2), round(length * share, 2), kind,
-                            _says(kind, worst, length * fleet.step_s)))  # fmt: skip
+                            _title(kind, worst, length * fleet.step_s)))  # fmt: skip
         at += length
-    told = [kind for kind, state in zip(kinds, lane.states, strict=True) if state != SILENT]
+    seen_kinds = [kind for kind, state in zip(kinds, lane.states, strict=True) if state != SILENT]
+    now = seen_kinds[-1] if seen_kinds else None
     seen = [one for one in lane.severities if one is not None]
     spent = {
         state: ago(lane.states.count(state) * fleet.step_s)
@@ -69,13 +70,13 @@ def _row(lane: Lane, fleet: Fleet) -> Row:
         if state != "normal" and state in lane.states
     }
     return Row(
-        lane.asset_id, runs, told[-1] if told and told[-1] in CRITICALITIES else None,
+        lane.asset_id, runs, now if now in CRITICALITIES else None,
         min(seen, key=CRITICALITIES.index, default=None),
         max((s for s in lane.scores if s is not None), default=None), spent,
     )  # fmt: skip
 
 
-def _says(kind: str, worst: float | None, seconds: int) -> str:
+def _title(kind: str, worst: float | None, seconds: int) -> str:
     if kind in CRITICALITIES:
         return f"{kind}, score {worst:.2f}, {ago(seconds)}"
     return f"{LANE_WORDS[kind]}, {ago(seconds)}"

@@ -154,7 +154,7 @@ def go(request: Request, where: str) -> Response:
 
 
 def message(kind: Literal["done", "failed"], text: str, about: str = "") -> dict[str, str]:
-    """Return what a screen says above all else; ``about`` names the one of many that it is of.
+    """Return what a screen reports above all else, perhaps about one of many.
 
     Parameters
     ----------
@@ -167,11 +167,11 @@ def message(kind: Literal["done", "failed"], text: str, about: str = "") -> dict
 
 
 def failed(error: AnomalyError, about: str = "") -> dict[str, str]:
-    """Return what a screen says of an error; who comes second does not know of any If-Match."""
-    said = error.message
+    """Return what a screen reports of an error; who comes second does not know of any If-Match."""
+    text = error.message
     if isinstance(error, PreconditionFailed):
-        said = f"somebody was faster: {said.partition(': ')[2] or said}"
-    return message("failed", said, about)
+        text = f"somebody was faster: {text.partition(': ')[2] or text}"
+    return message("failed", text, about)
 
 
 def given_query(request: Request) -> dict[str, str]:

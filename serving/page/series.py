@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 #: Rows of a chart; of more readings, the worst of each few are kept.
-MOST_ROWS: Final = 300
+MAX_ROWS: Final = 300
 #: Features that get a panel of their own.
 PANELS: Final = 4
 
@@ -32,11 +32,11 @@ def incident_series(
 def series(readings: Sequence[Mapping[str, Any]], features: Sequence[str]) -> dict[str, Any]:
     """Build score, threshold and these features, each beside what was expected of it."""
     kept = thin(readings)
-    told = [one for one in features if any((r.get("expected") or {}).get(one) is not None
+    known = [one for one in features if any((r.get("expected") or {}).get(one) is not None
                                            for r in kept)]  # fmt: skip
     names, panels = ["score", "threshold"], [[0, 1]]
     for one in features:
-        columns = [one, f"{one}, expected"] if one in told else [one]
+        columns = [one, f"{one}, expected"] if one in known else [one]
         panels.append(list(range(len(names), len(names) + len(columns))))
         names += columns
     rows = []
@@ -46,7 +46,7 @@ def series(readings: Sequence[Mapping[str, Any]], features: Sequence[str]) -> di
         expected = reading.get("expected") or {}
         for one in features:
             row.append(reading["features"].get(one))
-            if one in told:
+            if one in known:
                 row.append(expected.get(one))
         rows.append(row)
     return {"names": names, "panels": panels, "rows": rows, "shade": [],
@@ -55,7 +55,7 @@ def series(readings: Sequence[Mapping[str, Any]], features: Sequence[str]) -> di
 
 def thin(readings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Keep the worst of each few readings, in time order, where there are too many."""
-    size = -(-len(readings) // MOST_ROWS) or 1
+    size = -(-len(readings) // MAX_ROWS) or 1
     parts = (readings[at : at + size] for at in range(0, len(readings), size))
     return [max(part, key=lambda one: one["final_score"]) for part in parts]
 

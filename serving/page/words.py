@@ -1,4 +1,4 @@
-"""Figures, times and incidents in words, as a person says them. Pure."""
+"""Figures, times and incidents in words, as a person writes them. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def figure(value: object, digits: int = 4) -> str:
 
 
 def pair(actual: object, expected: object) -> tuple[str, str]:
-    """Write two numbers as briefly as tells how far apart they are."""
+    """Write two numbers as briefly as shows how far apart they are."""
     if not (isinstance(actual, int | float) and isinstance(expected, int | float)):
         return figure(actual), figure(expected)
     apart, largest = actual - expected, max(abs(actual), abs(expected))
@@ -65,35 +65,35 @@ def pair(actual: object, expected: object) -> tuple[str, str]:
 
 
 def what_is_wrong(incident: Mapping[str, Any]) -> str:
-    """Say of an incident what its peak was: "vibration_rms 2.3, expected 1.9"."""
+    """Describe an incident by its peak: "vibration_rms 2.3, expected 1.9"."""
     features = [one for one in incident["peak"].get("features", ()) if one.get("feature")]
-    said = []
+    parts = []
     for one in features[:NAMED]:
         name = one["feature"] + (f" per {one['per']}" if one.get("per") else "")
         if one.get("expected") is None:
-            said.append(f"{name} {figure(one.get('actual'))}")
+            parts.append(f"{name} {figure(one.get('actual'))}")
         else:
             actual, expected = pair(one.get("actual"), one["expected"])
-            said.append(f"{name} {actual}, expected {expected}")
-    text = "; ".join(said)
+            parts.append(f"{name} {actual}, expected {expected}")
+    text = "; ".join(parts)
     if incident["kind"] == "sensor_fault":
         return f"outside the physical limits: {text}" if text else "outside the physical limits"
     return text or f"score {figure(incident['peak'].get('score'), 3)}, no feature stands out"
 
 
 def when_off(condition: Mapping[str, Any]) -> str:
-    """Say when machines are off: "machines of group PUMP, while current < 0.5 for 60 s"."""
-    said = "machines of group {group_name}, while {feature} {operator} ".format(**condition)
-    said += figure(condition["value"])
+    """Describe when machines are off: "machines of group PUMP, while current < 0.5 for 60 s"."""
+    text = "machines of group {group_name}, while {feature} {operator} ".format(**condition)
+    text += figure(condition["value"])
     if hold_s := condition["hold_s"]:
-        said += f" for {ago(hold_s) if hold_s >= 2 else f'{figure(hold_s)} s'}"
+        text += f" for {ago(hold_s) if hold_s >= 2 else f'{figure(hold_s)} s'}"
     if condition["run_up_s"]:
-        said += f", and {ago(condition['run_up_s'])} of run-up after it"
-    return said
+        text += f", and {ago(condition['run_up_s'])} of run-up after it"
+    return text
 
 
 def mark(row: Mapping[str, Any]) -> str:
-    """Return what tells a row as it was shown from the same row changed since."""
+    """Return a mark of a row as it was shown, which the row changed since does not have."""
     return hashlib.sha256(repr(sorted(row.items())).encode("utf-8", "replace")).hexdigest()[:32]
 
 

@@ -23,7 +23,7 @@ from serving.requests.wire import (
     read_parameters,
 )
 
-MOST_CODES = 1000
+MAX_CODES = 1000
 #: The KPIs' period where none is asked for.
 DEFAULT_PERIOD = timedelta(days=30)
 #: Fields of a body whose column has another name.
@@ -68,7 +68,7 @@ class FaultCode(Struct, forbid_unknown_fields=True, frozen=True):
 class FaultCodes(SignedBody, frozen=True, kw_only=True):
     """The plant's list; empty: the shipped one again."""
 
-    fault_codes: Annotated[list[FaultCode], Meta(max_length=MOST_CODES)]
+    fault_codes: Annotated[list[FaultCode], Meta(max_length=MAX_CODES)]
 
 
 class FeedbackQuery(SpanQuery, frozen=True, rename={"incident_id": "incident"}):

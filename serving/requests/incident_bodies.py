@@ -27,9 +27,9 @@ from serving.requests.wire import (
     read_parameters,
 )
 
-MOST_BULK = 1000
-MOST_ROWS = 1000
-MOST_CSV_ROWS = 10_000
+MAX_BULK = 1000
+MAX_ROWS = 1000
+MAX_CSV_ROWS = 10_000
 
 Verdict = Literal["confirmed", "false_alarm", "expected", "unsure"]
 assert Verdict.__args__ == VERDICTS  # type: ignore[attr-defined] # noqa: S101
@@ -89,7 +89,7 @@ class Bulk(SignedBody, frozen=True, kw_only=True):
     """One action on many incidents."""
 
     action: Action
-    incidents: Annotated[list[Target], Meta(min_length=1, max_length=MOST_BULK)]
+    incidents: Annotated[list[Target], Meta(min_length=1, max_length=MAX_BULK)]
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
@@ -122,7 +122,7 @@ class IncidentsQuery(SpanQuery, frozen=True, rename={"states": "state"}):
     group: Name | None = None
     criticality: Annotated[Criticality | None, Meta(description="how severe it is")] = None
     assignee: Name | None = None
-    limit: Annotated[int, Meta(ge=1, le=MOST_CSV_ROWS)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_CSV_ROWS)] | None = None
     cursor: str | None = None
     format: Literal["json", "csv"] = "json"
 
@@ -177,9 +177,9 @@ def read_filters(parameters: dict[str, str]) -> tuple[IncidentFilter, int, str |
     filters = IncidentFilter(**{**given(query, "limit", "cursor", "format"), "states": states})
     as_csv = query.format == "csv"
     if query.limit is None:
-        return filters, MOST_CSV_ROWS if as_csv else 100, query.cursor, as_csv
-    if query.limit > MOST_ROWS and not as_csv:
-        raise InputError(f"limit: {query.limit} is not between 1 and {MOST_ROWS}", field="limit")
+        return filters, MAX_CSV_ROWS if as_csv else 100, query.cursor, as_csv
+    if query.limit > MAX_ROWS and not as_csv:
+        raise InputError(f"limit: {query.limit} is not between 1 and {MAX_ROWS}", field="limit")
     return filters, query.limit, query.cursor, as_csv
 
 

@@ -15,7 +15,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 #: Of one request or table; more are a sign that each machine got its own instead of a pattern.
-MOST: Final = 1000
+MAX_PLANS: Final = 1000
 Operator = Literal["<", "<=", ">", ">=", "==", "!="]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, examples=["weekly cleaning"])]
 Rule = Annotated[
@@ -74,8 +74,8 @@ class Condition(Struct, frozen=True, forbid_unknown_fields=True):
     group: Name | None = None
 
 
-Windows = Annotated[list[StreamWindow], Meta(max_length=MOST)]
-Conditions = Annotated[list[Condition], Meta(max_length=MOST)]
+Windows = Annotated[list[StreamWindow], Meta(max_length=MAX_PLANS)]
+Conditions = Annotated[list[Condition], Meta(max_length=MAX_PLANS)]
 
 
 class OffConditions(SignedBody, frozen=True, kw_only=True):

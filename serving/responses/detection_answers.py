@@ -38,7 +38,7 @@ class Error(Struct):
 
 
 class ModelScore(Struct):
-    """What one detector says."""
+    """What one detector found."""
 
     model_name: Model
     score: Score

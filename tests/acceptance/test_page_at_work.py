@@ -249,7 +249,7 @@ def test_an_asset_is_made_critical_and_starts_anew_after_an_overhaul(
         form = page.locator("form", has=page.locator("[value=reset]"))
         form.get_by_label("because").fill("new bearings")
         form.get_by_role("button").click()
-        expect(page.locator(".message.done")).to_contain_text("start anew with their next reading")
+        expect(page.locator(".message.done")).to_contain_text("restart with their next reading")
     known = open_plant.api.get("/assets/PUMP_042").json()
     assert (known["criticality"], known["reason"]) == ("critical", "no spare pump")
     with transaction(engine) as connection:

@@ -1,4 +1,4 @@
-"""One asset: its streams over time, its incidents and windows, how much it matters, a new start."""
+"""One asset: its streams over time, its incidents and windows, how much it matters, a restart."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class AssetViews(Screen):
         return await self.pages.show(request, "asset.html", messages=messages, query=query, **found)
 
     async def act(self, request: Request) -> Response:
-        """Say how much it matters, or have its streams start again."""
+        """Say how much it matters, or restart its streams."""
         asset = path_asset(request, "/assets/")
         messages = await self.forms.attempt(
             request, lambda form: self.database.run(_act, asset, form)
@@ -114,7 +114,7 @@ def _act(connection: Connection, asset: str, form: Form) -> str:
         given = {"sensor_id": form.text("sensor_id"), "reason": why}
         reset = convert(StreamReset, given)
         request_reset(connection, asset, reset.sensor_id, form.who, reset.reason, None)
-        return "Its streams start anew with their next reading"
+        return "Its streams restart with their next reading"
     body = convert(AssetBody, {"criticality": form.text("criticality"), "why": why})
     set_assets(connection, {asset: body.criticality}, form.who, body.why)
     return f"Its criticality is {body.criticality}"

@@ -1,6 +1,6 @@
 """What is muted: maintenance windows with their next occurrences, shelved and suppressed ones.
 
-One form plans, changes and previews windows; what was typed comes back with what is said of it.
+One form plans, changes and previews windows; what was typed comes back with the report of it.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _TYPED: Final = (*_FIELDS, "repeat", "rrule", "alarms", "training", "id", "versi
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What became of a form: what is said, what stays in it, and when its window would mute."""
+    """What became of a form: the report, what stays in it, and when its window would mute."""
 
-    says: str = ""
+    report: str = ""
     typed: dict[str, Any] = field(default_factory=dict)
     preview: list[tuple[datetime, datetime]] | None = None
 
@@ -81,8 +81,8 @@ class MaintenanceViews(Screen):
             done = await self.database.run(_act, form)
         except AnomalyError as error:
             return await self.show(request, [failed(error)], _Done(typed=_typed(form)))
-        said = [message("done", f"{done.says}, as {form.who}")] if done.says else []
-        return await self.show(request, said, done)
+        messages = [message("done", f"{done.report}, as {form.who}")] if done.report else []
+        return await self.show(request, messages, done)
 
 
 def _muted(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -168,5 +168,5 @@ def concerns(row: dict[str, Any], asset_id: str) -> bool:
     fields = {**schedules.window_fields(row), "sensor_id": None, "group": None}
     try:
         return window(fields).concerns(asset_id, None, "")
-    except InputError:  # the page of all windows says why
+    except InputError:  # the page of all windows shows why
         return False

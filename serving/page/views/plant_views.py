@@ -1,4 +1,4 @@
-"""What the plant says of itself: when its machines are off, and its fault codes.
+"""What the plant sets: when its machines are off, and its fault codes.
 
 Each is a list that REST replaces as a whole; here one entry at a time is changed, under a lock, and
 only if it is still as it was shown.
@@ -26,8 +26,8 @@ from serving.page.forms import Form
 from serving.page.pages import Messages, failed, message
 from serving.page.views.screen import Screen
 from serving.page.words import mark, when_off
-from serving.requests.feedback_bodies import MOST_CODES, FaultCode, FaultCodes, fault_code_rows
-from serving.requests.suppression_bodies import MOST, Condition, off_condition_row
+from serving.requests.feedback_bodies import MAX_CODES, FaultCode, FaultCodes, fault_code_rows
+from serving.requests.suppression_bodies import MAX_PLANS, Condition, off_condition_row
 from serving.requests.wire import convert, read_parameters
 
 Row = dict[str, Any]
@@ -47,10 +47,10 @@ class _List:
     read: Callable[[Connection], list[Row]]
     write: Callable[[Connection, list[Row], str], None]
     entry: Callable[[dict[str, str]], Row]
-    says: Callable[[Row], str]
+    name: Callable[[Row], str]
     key: tuple[str, ...]
     names: tuple[str, ...]
-    most: int
+    max_entries: int
 
 
 class PlantViews(Screen):
@@ -62,12 +62,12 @@ class PlantViews(Screen):
         which = "off" if form.text("list") == "off" else "codes"
         typed = {name: form.text(name) for name in (*_LISTS[which].names, "before")}
         try:
-            said, typed = await self.database.run(_act, form, which)
+            report, typed = await self.database.run(_act, form, which)
         except AnomalyError as error:
             return await self.show(request, [failed(error)], {which: typed})
         if form.text("do") == "try":
-            return await self.show(request, (), {which: typed}, said)
-        messages = [message("done", f"{said}, as {form.who}")] if said else []
+            return await self.show(request, (), {which: typed}, report)
+        messages = [message("done", f"{report}, as {form.who}")] if report else []
         return await self.show(request, messages, {which: typed})
 
     async def show(
@@ -108,7 +108,7 @@ def _lists(connection: Connection) -> dict[str, Any]:
 
 
 def _act(connection: Connection, form: Form, which: str) -> tuple[str, dict[str, Any]]:
-    """Do what a button asks for; what is said of it, and what the form holds then."""
+    """Do what a button asks for; return the report of it, and what the form holds then."""
     listed, do = _LISTS[which], form.text("do")
     if do in ("replace", "shipped") and which == "codes":
         return _replace_codes(connection, form, do), {}
@@ -130,11 +130,11 @@ def _act(connection: Connection, form: Form, which: str) -> tuple[str, dict[str,
                 " in force again (its own button does that)"
             )
         listed.write(connection, rows, form.who)
-        return f"No longer: {listed.says(gone)}", {}
+        return f"No longer: {listed.name(gone)}", {}
     row = listed.entry(given)
     _insert(rows, row, at, listed)
     listed.write(connection, rows, form.who)
-    return f"From now on: {listed.says(row)}", {}
+    return f"From now on: {listed.name(row)}", {}
 
 
 def _insert(rows: list[Row], row: Row, at: int | None, listed: _List) -> None:
@@ -143,8 +143,8 @@ def _insert(rows: list[Row], row: Row, at: int | None, listed: _List) -> None:
         if n != at and all(other[name] == row[name] for name in listed.key):
             name = listed.key[-1]
             raise InputError(f"{name}: {row[name]!r:.80} is on the list already", field=name)
-    if at is None and len(rows) >= listed.most:
-        raise InputError(f"the list is full: it has {listed.most} entries")
+    if at is None and len(rows) >= listed.max_entries:
+        raise InputError(f"the list is full: it has {listed.max_entries} entries")
     if at is None:
         rows.append(row)
     else:
@@ -166,13 +166,13 @@ def _tried(connection: Connection, row: Row) -> str:
     found = recent_readings(connection, TRIED, condition.group, start)
     readings = [features for features, _ in found]
     known = [one[condition.feature] for one in readings if condition.feature in one]
-    said = f"It would say: {when_off(row)}."
+    meaning = f"It would say: {when_off(row)}."
     if not readings:
-        return f"{said} No reading of the last {TRIED_DAYS} days is of a group of this name."
+        return f"{meaning} No reading of the last {TRIED_DAYS} days is of a group of this name."
     if not known:
-        return f"{said} None of the group's newest {len(readings)} readings has that feature."
+        return f"{meaning} None of the group's newest {len(readings)} readings has that feature."
     holds = sum(OPERATORS[condition.operator](value, condition.value) for value in known)
-    return f"{said} Of the group's newest {len(known)} readings {holds} are so."
+    return f"{meaning} Of the group's newest {len(known)} readings {holds} are so."
 
 
 def _replace_codes(connection: Connection, form: Form, do: str) -> str:
@@ -197,12 +197,12 @@ _LISTS: Final = {
     "off": _List(
         partial(off_conditions, lock=True), put_off_conditions, _off_entry, when_off,
         ("group_name", "feature", "operator", "value"),
-        ("group_name", "feature", "operator", "value", "hold_s", "run_up_s"), MOST,
+        ("group_name", "feature", "operator", "value", "hold_s", "run_up_s"), MAX_PLANS,
     ),
     "codes": _List(
         lambda connection: fault_codes(connection, lock=True)[0], put_fault_codes,
         lambda given: msgspec.structs.asdict(convert(FaultCode, given)),
         lambda row: f"fault code {row['code']}, {row['name']}",
-        ("code",), ("code", "name", "action"), MOST_CODES,
+        ("code",), ("code", "name", "action"), MAX_CODES,
     ),
 }  # fmt: skip

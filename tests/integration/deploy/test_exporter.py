@@ -175,7 +175,7 @@ def test_the_series_of_drift_are_bounded_and_the_largest_are_shown(plant: Plant)
     assert value(plant, "model_features_shifted", group="g0") == 24
 
 
-def test_openings_of_the_last_hour_and_who_was_not_told(plant: Plant, engine: Engine) -> None:
+def test_openings_of_the_last_hour_and_who_was_not_notified(plant: Plant, engine: Engine) -> None:
     now = datetime.now(UTC)
     with transaction(engine) as connection:
         register(connection, ["shift"])

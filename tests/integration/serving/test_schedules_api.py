@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from db.queries.schedules import MOST_WINDOWS, add_window, delete_window, windows
+from db.queries.schedules import MAX_WINDOWS, add_window, delete_window, windows
 from db.session import make_engine, transaction
 from errors import Conflict
 from tests.fixtures.service import Service
@@ -54,13 +54,13 @@ def test_a_window_that_would_never_be_read_is_refused(database_url):
                "suppresses_alarms": True, "excluded_from_training": True}  # fmt: skip
     engine = make_engine(database_url)
     with transaction(engine) as connection:
-        for _ in range(MOST_WINDOWS):
+        for _ in range(MAX_WINDOWS):
             last = add_window(connection, fields, "ANNA")
         with pytest.raises(Conflict, match="1000 windows"):
             add_window(connection, fields, "ANNA")
         assert delete_window(connection, last["id"], "ANNA")
         assert add_window(connection, fields, "ANNA")
-        assert len(windows(connection, now)) == MOST_WINDOWS
+        assert len(windows(connection, now)) == MAX_WINDOWS
     engine.dispose()
 
 

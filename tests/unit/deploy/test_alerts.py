@@ -56,7 +56,7 @@ TROUBLE = {
     "TopicRefuses": {'bridge_topic_refuses{topic="anomalies-detected"}': "1"},
     "Unpublishable": {"bridge_unpublishable_total": "0+1"},
     "ReceiverFails": {'notify_failing{receiver="shift"}': "1"},
-    "NobodyIsTold": {'plant_notifications_oldest_seconds{receiver="shift"}': "0+60"},
+    "NotificationsOverdue": {'plant_notifications_oldest_seconds{receiver="shift"}': "0+60"},
     "DeadLetters": {'bridge_dead_letters_total{reason="bad_json"}': "0+20"},
     "SilentStreams": {"bridge_streams_silent": "3"},
     "SpreadStreams": {"bridge_streams_spread": "3"},

@@ -47,7 +47,7 @@ def test_html_escapes_all_that_an_incident_holds() -> None:
 
 def test_several_changes_are_a_line_each_up_to_a_bound() -> None:
     several = [change(asset_id=name) for name in "ABC"]
-    lines = messages.plain(several, LINK, most=2).split("\n")
+    lines = messages.plain(several, LINK, max_lines=2).split("\n")
     assert len(lines) == 3
     assert lines[0].startswith(f"{AT:%Y-%m-%d %H:%M:%S} UTC  [high] A: opened")
     assert lines[2] == "... and 1 more"

@@ -86,7 +86,7 @@ def test_the_step_that_is_under_way_is_read_again(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_was_read_longest_ago_is_dropped_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(swim_lanes, "MOST_KEPT", 2)
+    monkeypatch.setattr(swim_lanes, "MAX_KEPT", 2)
     cells = {"A": {at(LONG_AGO) + n: Cell(0, 0.1, "normal", None) for n in range(4)}}
     stored = Stored(monkeypatch, cells)
     lanes = SwimLanes(stored)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ def test_equal_steps_are_one_run_and_what_is_well_is_none() -> None:
     assert [(run.kind, run.left, run.width) for run in row.runs] == [
         ("off", 25.0, 25.0), ("high", 50.0, 25.0), ("silent", 75.0, 12.5),
     ]  # fmt: skip
-    assert row.runs[1].says == "high, score 0.83, 60 min"
+    assert row.runs[1].title == "high, score 0.83, 60 min"
     assert row.spent == {"anomaly": "60 min", "off": "60 min", "silent": "30 min"}
     assert (row.now, row.worst, row.score) == (None, "high", 0.83)
 

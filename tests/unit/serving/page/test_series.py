@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from serving.page.series import MOST_ROWS, incident_series, series, thin
+from serving.page.series import MAX_ROWS, incident_series, series, thin
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ def reading(minute: int, score: float = 0.1, **expected: float) -> dict[str, Any
 def test_too_many_rows_keep_the_worst_of_each_few() -> None:
     readings = [reading(n, 0.99 if n == 501 else 0.1) for n in range(1000)]
     kept = thin(readings)
-    assert len(kept) <= MOST_ROWS
+    assert len(kept) <= MAX_ROWS
     assert readings[501] in kept
     assert [one["timestamp"] for one in kept] == sorted(one["timestamp"] for one in kept)
     assert thin([]) == []

@@ -12,7 +12,7 @@ from db.queries.incidents import IncidentFilter
 from errors import InputError
 from serving.requests.incident_bodies import (
     BODIES,
-    MOST_CSV_ROWS,
+    MAX_CSV_ROWS,
     Shelve,
     read_bulk,
     read_filters,
@@ -69,7 +69,7 @@ def test_filters_limit_and_form_of_a_list() -> None:
     }
     start = datetime(2026, 1, 1, tzinfo=UTC)
     filters = IncidentFilter(states=("shelved", "closed"), start=start)
-    assert read_filters(query) == (filters, MOST_CSV_ROWS, "c", True)
+    assert read_filters(query) == (filters, MAX_CSV_ROWS, "c", True)
     assert read_filters({"limit": "5"})[1] == 5
 
 
