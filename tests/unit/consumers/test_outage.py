@@ -35,3 +35,7 @@ def test_an_answer_asked_for_before_the_trouble_does_not_end_it():
 
 def test_trouble_waits_at_least_as_long_as_asked():
     assert Outage("service", lambda *_: None).record_failure(Unavailable("busy"), 42.0) == 42.0
+
+
+def test_retry_after_of_the_service_is_kept():
+    assert Outage("x", lambda *_: None).record_failure(Unavailable("busy"), asked=3.0) == 3.0

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
+from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from consumers.broker.internals import BRIDGE_METADATA
-from consumers.polling.claims import Start, find_start
+from consumers.metrics import Metrics
+from consumers.outage import Outage
+from consumers.partition import AssignedPartition
+from consumers.polling.claims import Claims, Start, find_start
+from consumers.store import BridgeStore
+from consumers.stream_cache import StreamCache
+from db.queries.offsets import Claim
 from tests.fixtures.partitions import FakeConsumer, claiming
+from tests.fixtures.waiting import wait_until
+
+TOPIC = UUID(int=1)
 
 
 @pytest.mark.parametrize(
@@ -40,3 +52,31 @@ def test_an_offset_that_only_a_bridge_committed_to_the_group_is_no_start(reset, 
     consumer = FakeConsumer(2, 10, OffsetAndMetadata(8, BRIDGE_METADATA, -1))
     assert find_start(consumer, claiming(), False, reset, 1.0) == Start(2)
     assert "no account" in caplog.text
+
+
+def test_a_loss_is_logged_once_however_often_the_group_gives_the_partition(engine, caplog):
+    store, metrics = BridgeStore(engine, "one"), Metrics()
+    claims = Claims(store, Outage("database", lambda *_: None), metrics)
+    claims.start()
+
+    def ask(assigned: AssignedPartition, start: Start | None = None) -> Claim:
+        claims.ask(assigned, start)
+        ((same, claim, _),) = wait_until(claims.answers, "an answer")
+        assert same is assigned
+        assert claim is not None
+        assigned.set_claim(claim)
+        return claim
+
+    first, second = (
+        AssignedPartition(TopicPartition("in", 0), TOPIC, StreamCache()) for _ in range(2)
+    )
+    start = Start(7, lost=(0, 7))
+    ask(first)
+    ask(second)  # the group gives it once more
+    assert ask(first, start).epoch == 3  # too late for its account: nothing logged, claimed again
+    assert ask(second, start).epoch == 4
+    assert ask(second, start).next_offset == 7
+    assert ask(second).next_offset == 7
+    claims.stop()
+    assert caplog.text.count("7 records are lost") == 1
+    assert metrics.registry.get_sample_value("bridge_records_lost_total") == 7
