@@ -133,7 +133,7 @@ def test_each_output_topic_has_a_publisher_and_what_an_earlier_set_up_left_has_o
     assert outlets[2].target == frozenset({"anomalies", "dead", incidents} - {""})
     assert {one.age for one in outlets} == {2 * 86_400}
     assert outlets[0].orphans() == []
-    assert assembled.store.asked == ("extracted-features", TOPIC_ID, 2 * 86_400)
+    assert list(assembled.store.asked) == ["extracted-features", TOPIC_ID, 2 * 86_400]
     if incidents:  # no partition's owner publishes them
         assert (outlets[3].sources(), outlets[3].orphans()) == ((), [INCIDENT_SOURCE])
 
