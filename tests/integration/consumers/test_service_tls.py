@@ -11,8 +11,8 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.error import URLError
 
+import httpx
 import pytest
 
 from config import Settings
@@ -81,7 +81,7 @@ def test_another_authority_is_refused_and_the_setting_named(url: str, tmp_path: 
         with pytest.raises(Unavailable, match="SERVICE_CAFILE"):
             scorer.health()
         scorer.close()
-        with pytest.raises(URLError, match="certificate verify failed"):
+        with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
             service_status(url, None, cafile)
 
 

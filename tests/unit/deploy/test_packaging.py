@@ -90,48 +90,11 @@ def test_all_that_the_project_itself_installs_is_pinned() -> None:
         assert wanted.specifier.contains(version), f"constraints.txt pins {wanted.name} {version}"
 
 
-def test_image_requirements_are_up_to_date() -> None:
-    text = lock.TARGET.read_text()
-    known = lock.hashes(text)
-    assert list(known) == lock.wanted(), "run python -m deploy.image.lock"
-    assert all(known.values()), "each pin has the hash of each of its files"
-    assert text == lock.render(lock.wanted(), known)
-
-
-def test_lock_asks_the_index_for_new_pins_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, *_ = lock.wanted()
-    pinned = f"{first} \\\n    --hash=sha256:{'0' * 64}"
-    target = tmp_path / "requirements.txt"
-    target.write_text(lock.TARGET.read_text().replace(f"{first} \\", f"{pinned} \\"))
-    asked: list[str] = []
-
-    def none_of(pins: list[str]) -> dict[str, list[str]]:
-        asked.extend(pins)
-        return {}
-
-    monkeypatch.setattr(lock, "ask_index", none_of)
-    monkeypatch.setattr(lock, "TARGET", target)
-    monkeypatch.setattr(lock, "ROOT", tmp_path)
-    monkeypatch.setattr(lock, "wanted", lambda: [first, "none-such==1.0"])
-    assert lock.main() == 1
-    assert asked == ["none-such==1.0"]
-
-
 def test_image_requirements_hold_neither_servers_nor_tools_nor_cuda() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     pinned = set(lock.pins(lock.TARGET))
     assert not pinned & names(extras["embedded"] + ["pytest", "ruff", "mypy", "hypothesis"])
     assert not CUDA.search(lock.TARGET.read_text())
-
-
-def test_lock_names_the_package_that_has_no_pin(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    text = (ROOT / "constraints.txt").read_text()
-    (tmp_path / "constraints.txt").write_text(text.replace("orjson==", "not-orjson=="))
-    with pytest.raises(LookupError, match="orjson"):
-        lock.wanted(tmp_path)
 
 
 @pytest.fixture(scope="module")

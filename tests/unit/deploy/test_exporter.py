@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from prometheus_client import generate_latest
 from sqlalchemy import Engine, text
@@ -17,10 +22,17 @@ from db.queries.notifications import register
 from db.queries.reporting import recent_alarms, table_sizes
 from db.session import in_transaction, transaction
 from deploy.exporter import (
+    WHAT,
     Plant,
     look_at_incidents,
+    looks,
+    main,
+    service_status,
     stored_kpis,
 )
+from deploy.processes import free_port, port_is_free
+from tests.fixtures.answering import Answering
+from tests.fixtures.waiting import wait_until
 from tests.integration.db.test_incidents import START, row
 
 BUDGETS = {"critical": 1e-2, "medium": 1e-3}
@@ -192,3 +204,84 @@ def test_openings_of_the_last_hour_and_who_was_not_notified(plant: Plant, engine
     oldest = value(plant, "plant_notifications_oldest_seconds", receiver="shift")
     assert oldest is not None
     assert 300 <= oldest < 360
+
+
+STATUS = "/api/v1/anomalies/status"
+
+
+def test_the_service_is_asked_with_the_key_and_past_any_proxy(
+    answering: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    answering.answers[STATUS] = (200, {"models": {}})
+    assert service_status(answering.url, "mine") == {"models": {}}
+    assert service_status(answering.url, None) == {"models": {}}
+    assert [headers.get("x-api-key") for _, headers, _ in answering.asked] == ["mine", None]
+    answering.answers[STATUS] = (401, {})
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        service_status(answering.url, None)
+
+
+def test_every_look_looks_and_one_that_fails_stops_no_other(
+    plant: Plant, engine: Engine, answering: Answering
+) -> None:
+    settings = Settings(service_url=answering.url, service_api_key="mine")
+    assert tuple(looks(plant, settings, engine)) == WHAT
+    found = {what: plant.look(what, look) for what, look in looks(plant, settings, engine).items()}
+    assert found == {**dict.fromkeys(WHAT, True), "model": False}  # it answers 503
+    answering.answers[STATUS] = (
+        200, {"models": {"one_class_svm": {"trained_at": "2026-01-01T00:00:00+00:00"}}},
+    )  # fmt: skip
+    assert plant.look("model", looks(plant, settings, engine)["model"])
+    assert value(plant, "model_trained_timestamp_seconds", group="default") == 1767225600
+    assert answering.asked[-1][1]["x-api-key"] == "mine"
+    assert value(plant, "plant_readings", asset_criticality="critical") == 0
+    assert value(plant, "plant_incidents", state="shelved") == 0
+    assert value(plant, "plant_alarm_kpi_limit", figure="per_day", limit="maximum") == 300
+    assert (value(plant, "store_bytes", table="outbox") or 0) > 0
+
+
+def test_the_command_serves_its_metrics_until_it_is_ended(
+    tmp_path: Path, answering: Answering, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("SERVICE_URL", answering.url)
+    monkeypatch.setenv("VAR_DIR", str(tmp_path))
+    port = free_port()
+    shown: list[str] = []
+
+    def looked() -> bool:
+        if not port_is_free(port):
+            shown.append(httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text)
+        return bool(shown) and 'exporter_failures_total{what="model"} 1.0' in shown[-1]
+
+    def look_and_end() -> None:
+        try:
+            wait_until(looked, "the last look is done")
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    person = threading.Thread(target=look_and_end)
+    person.start()
+    try:
+        assert main(["--port", str(port), "--every", "600"]) == 0
+    finally:
+        person.join()
+        signal.signal(signal.SIGTERM, before)
+    for what in set(WHAT) - {"model"}:
+        assert f'exporter_looked_timestamp_seconds{{what="{what}"}}' in shown[-1]
+    assert port_is_free(port)
+
+
+def test_a_bad_setting_is_one_line_and_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "LOUD")
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main([]) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err.startswith("error: LOG_LEVEL")
