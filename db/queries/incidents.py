@@ -136,7 +136,13 @@ def get_incident(connection: Connection, incident_id: UUID) -> dict[str, Any] | 
 
 
 def get_log(
-    connection: Connection, incident_id: UUID, *, limit: int, after_id: int = 0
+    connection: Connection,
+    incident_id: UUID,
+    *,
+    limit: int,
+    after_id: int = 0,
+    before_id: int | None = None,
+    newest: bool = False,
 ) -> list[dict[str, Any]]:
     """Read entries of an incident's log, oldest first.
 
@@ -146,37 +152,20 @@ def get_log(
     incident_id : UUID
     limit : int
         Entries at most.
-    after_id : int
-        Id of the last entry that was read before; 0: from the first on.
+    after_id, before_id : int, optional
+        Ids of the entries between which they are.
+    newest : bool
+        Where there are more, the last of them, not the first.
     """
-    query = text("""
+    query = text(f"""
         SELECT id, at, occurred_at, version, who, what, why, before, after FROM incident_log
-        WHERE incident_id = :incident AND id > :after ORDER BY id LIMIT :limit
-    """)
-    values = {"incident": incident_id, "after": after_id, "limit": limit}
-    return read_rows(connection, query, values)
-
-
-def newest_log(
-    connection: Connection, incident_id: UUID, *, limit: int, before_id: int | None = None
-) -> list[dict[str, Any]]:
-    """Return the newest entries of an incident's log, or of those before one; oldest first.
-
-    Parameters
-    ----------
-    connection : Connection
-    incident_id : UUID
-    limit : int
-    before_id : int, optional
-        The entry before which they are.
-    """
-    query = text("""
-        SELECT id, occurred_at, who, what, why, before, after FROM incident_log
-        WHERE incident_id = :incident AND id < COALESCE(:before, 9223372036854775807)
-        ORDER BY id DESC LIMIT :limit
-    """)
-    values = {"incident": incident_id, "before": before_id, "limit": limit}
-    return read_rows(connection, query, values)[::-1]
+        WHERE incident_id = :incident AND id > :after
+          AND id < COALESCE(:before, 9223372036854775807)
+        ORDER BY id {"DESC" if newest else "ASC"} LIMIT :limit
+    """)  # noqa: S608 (constants)
+    values = {"incident": incident_id, "after": after_id, "before": before_id, "limit": limit}
+    found = read_rows(connection, query, values)
+    return found[::-1] if newest else found
 
 
 _READINGS = text(f"""

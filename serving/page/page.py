@@ -20,11 +20,10 @@ from serving.page.pages import PageGuard, Pages
 from serving.page.sessions import Sessions
 from serving.page.static_files import StaticFiles
 from serving.page.views.asset_views import AssetViews
-from serving.page.views.fleet_views import FleetViews
 from serving.page.views.incident_views import IncidentViews
-from serving.page.views.kpi_views import KpiViews
 from serving.page.views.maintenance_views import MaintenanceViews
 from serving.page.views.model_views import ModelViews
+from serving.page.views.overview_views import OverviewViews
 from serving.page.views.plant_views import PlantViews
 from serving.page.views.session_views import SessionViews
 from serving.swim_lanes import SwimLanes
@@ -66,7 +65,7 @@ def build(
     incidents = IncidentViews(*stands_on, effects, topic, settings.max_shelve_s)
     asset, maintenance = AssetViews(*stands_on), MaintenanceViews(*stands_on)
     plant = PlantViews(*stands_on)
-    kpis = KpiViews(*stands_on, settings.operator_positions, parts.chatter)
+    overview = OverviewViews(*stands_on, parts.lanes, settings.operator_positions, parts.chatter)
     models = ModelViews(*stands_on, parts.catalogue, parts.bundles, parts.drift)
     calls = [
         Call("/login", "GET", None, session.ask),
@@ -79,14 +78,14 @@ def build(
         Call("/incidents.csv", "GET", "read", incidents.spreadsheet),
         Call("/incidents/{id}", "GET", "read", incidents.show),
         Call("/incidents/{id}", "POST", "operate", incidents.act_on_one),
-        Call("/fleet", "GET", "read", FleetViews(pages, parts.lanes).fleet),
+        Call("/fleet", "GET", "read", overview.fleet),
         Call("/assets/{id:name}", "GET", "read", asset.show),
         Call("/assets/{id:name}", "POST", "operate", asset.act),
         Call("/maintenance", "GET", "read", maintenance.show),
         Call("/maintenance", "POST", "operate", maintenance.act),
         Call("/plant", "GET", "read", plant.show),
         Call("/plant", "POST", "operate", plant.act),
-        Call("/kpis", "GET", "read", kpis.kpis),
+        Call("/kpis", "GET", "read", overview.kpis),
         Call("/models", "GET", "read", models.show),
         Call("/models", "POST", "train", models.act),
     ]

@@ -100,17 +100,10 @@ class AssetBody(VerbBody, frozen=True, kw_only=True):
 
 
 BODIES: dict[str, type[VerbBody]] = {
-    "acknowledge": VerbBody,
-    "unacknowledge": VerbBody,
-    "shelve": Shelve,
-    "unshelve": VerbBody,
-    "close": Close,
-    "reopen": VerbBody,
-    "assign": Assign,
-    "ticket": Ticket,
-    "comment": Comment,
-}
-assert BODIES.keys() == VERBS.keys() == set(Action.__args__)  # type: ignore[attr-defined] # noqa: S101
+    **dict.fromkeys(VERBS, VerbBody),
+    "shelve": Shelve, "close": Close, "assign": Assign, "ticket": Ticket, "comment": Comment,
+}  # fmt: skip
+assert BODIES.keys() == set(Action.__args__)  # type: ignore[attr-defined] # noqa: S101
 
 
 class IncidentsQuery(SpanQuery, frozen=True, rename={"states": "state"}):

@@ -232,7 +232,7 @@ def test_the_plants_fault_codes_are_what_closing_offers(
         expect(section.get_by_role("row", name="BEARING")).to_be_visible()
 
 
-def test_an_asset_is_made_critical_and_starts_anew_after_an_overhaul(
+def test_an_asset_is_made_critical_and_restarts_after_an_overhaul(
     browser: Browser, open_plant: ShownPlant
 ) -> None:
     engine = make_engine(open_plant.scene.environment["DATABASE_URL"])
@@ -244,7 +244,7 @@ def test_an_asset_is_made_critical_and_starts_anew_after_an_overhaul(
         form.get_by_label("because").fill("no spare pump")
         form.get_by_role("button").click()
         expect(page.get_by_role("region", name="How much it matters")).to_contain_text(
-            "critical, said ANNA"
+            "critical, set by ANNA"
         )
         form = page.locator("form", has=page.locator("[value=reset]"))
         form.get_by_label("because").fill("new bearings")

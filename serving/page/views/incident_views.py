@@ -164,7 +164,7 @@ def _incident(connection: Connection, wanted: UUID, log_before: int | None) -> d
     readings = incidents.incident_readings(
         connection, incident, start=None, end=None, limit=READINGS
     )
-    log = incidents.newest_log(connection, wanted, limit=LOG + 1, before_id=log_before)
+    log = incidents.get_log(connection, wanted, limit=LOG + 1, before_id=log_before, newest=True)
     return {
         "incident": incident,
         "log": log[-LOG:],

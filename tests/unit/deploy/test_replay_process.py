@@ -23,7 +23,7 @@ def test_the_command_is_one_that_the_replay_takes(
     assert command[:3] == [sys.executable, "-m", replay.__name__]
     args = replay.arguments().parse_args(command[3:])
     assert args.shift_to_now
-    assert (args.file, args.rate or 0.0, args.limit) == (file, rate, limit)
+    assert (args.file, args.rate, args.limit) == (file, rate or None, limit)
 
 
 def ended(folder: Path, program: str) -> Child:

@@ -32,6 +32,9 @@ def test_waiting_ends_with_an_error_that_names_the_address(
     answering: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ask, "PATIENCE_S", 0)
+    answering.answers["/busy"] = (202, {})
+    with pytest.raises(TimeoutError, match="/busy"):
+        ask.wait(f"{answering.url}/busy")
     with pytest.raises(TimeoutError, match=r"/readyz did not answer 200"):
         ask.wait(f"{answering.url}/readyz")
 

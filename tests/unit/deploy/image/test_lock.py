@@ -60,7 +60,7 @@ def test_closure_follows_extras_and_leaves_other_platforms_out() -> None:
     assert {"sqlalchemy", "typing-extensions"} <= set(plain)
     assert "psycopg2-binary" not in plain
     extra = "postgresql-psycopg2binary"
-    both = lock.closure(["sqlalchemy", f"SQLAlchemy[{extra}]", 'none-such; os_name == "nt"'])
+    both = lock.closure([f"SQLAlchemy[{extra}]", "sqlalchemy", 'none-such; os_name == "nt"'])
     assert "psycopg2-binary" in both
     assert both["sqlalchemy"] == {extra}
     assert "none-such" not in both

@@ -1,38 +1,48 @@
-"""The fleet over time."""
+"""The whole plant over a period: its fleet's lanes, and its alarm KPIs beside those of ISA-18.2."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from db.alarm_kpis import alarm_kpis
+from db.queries.alarm_load import Chatter, top
 from errors import AnomalyError, InputError
 from serving.page.lanes import LANE_WORDS, marks, rows
-from serving.page.pages import Pages, given_query
+from serving.page.pages import given_query
+from serving.page.views.screen import Screen
+from serving.requests.feedback_bodies import PeriodQuery, read_period
+from serving.requests.wire import read_parameters
 from serving.swim_lanes import SwimLanes
 
 #: Span in hours -> seconds of a step: about fifty steps, which a lane of a phone still shows.
 SPANS: Final = {"6": 600, "24": 1800, "72": 5400, "168": 14_400, "720": 57_600}
 FIRST: Final = "24"
 MARKS: Final = 6
+TOP: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class FleetViews:
-    """The screen.
+class OverviewViews(Screen):
+    """The screens.
 
     Parameters
     ----------
-    pages : Pages
     lanes : SwimLanes
+    positions : int
+        Operators who share the alarms.
+    chatter : Chatter
     """
 
-    pages: Pages
     lanes: SwimLanes
+    positions: int
+    chatter: Chatter
 
     async def fleet(self, request: Request) -> Response:
         """Show every asset's lane."""
@@ -53,3 +63,25 @@ class FleetViews:
             hours=hours, spans=SPANS, wrong_only=wrong_only, words=LANE_WORDS,
             marks=marks(fleet, MARKS) if fleet else [],
         )  # fmt: skip
+
+    async def kpis(self, request: Request) -> Response:
+        """Show the KPIs of a period."""
+        query = given_query(request)
+        found: dict[str, Any] = {}
+        status, problem = 200, None
+        try:
+            start, end = read_period(read_parameters(PeriodQuery, query), datetime.now(UTC))
+            found = await self.database.run(self._kpis, start, end)
+        except AnomalyError as error:
+            status, problem = error.status, error.message
+        return await self.pages.show(
+            request, "kpis.html", status, query=query, found=found, problem=problem
+        )
+
+    def _kpis(self, connection: Connection, start: datetime, end: datetime) -> dict[str, Any]:
+        loads = {
+            name: top(connection, name, start, end, TOP, self.chatter)
+            for name in ("chattering", "standing")
+        }
+        kpis = alarm_kpis(connection, start, end, positions=self.positions, chatter=self.chatter)
+        return {"kpis": kpis, **loads}
