@@ -91,7 +91,9 @@ def test_changes_of_incidents_are_shown_once_each_as_they_are_stored(
         return None
 
     tally = watch(engine, str(TOPIC), expected, lambda: None, console)
-    lines = [line.split() for line in console.export_text().splitlines() if "P1" in line]
+    shown = console.export_text()
+    assert "OLD" not in shown  # it was there before
+    lines = [line.split() for line in shown.splitlines() if "P1" in line]
     assert [line[3] for line in lines] == ["opened", "escalated", "cleared"]
     assert lines[0][4:] == ["medium", "rms", "4.25,", "expected", "1"]
     assert lines[1][4] == "critical"
