@@ -9,8 +9,8 @@ block out of the ordinary decides nothing) and sees no less of what is injected,
 readings, at a threshold that holds the budget there: no less by more than chance. A tail that
 alarms all the time has a threshold there that shows nothing, so what wanders further than a little
 is followed all the way.
-Nor is a little enough where both trials forwards in time alarm more by it than chance makes so:
-what goes on and on goes further than any training shows.
+Nor is a little enough where the trials forwards in time together, or both of those backwards, alarm
+more by it than chance makes so: what goes on and on goes further than any training shows.
 """
 
 from __future__ import annotations
@@ -91,12 +91,18 @@ def judge_following(
     alarms = np.array([counts for _, counts, _ in trials], np.float64)
     readings = np.array([n for _, _, n in trials])[:, None]
     surplus = np.sort(alarms / readings / BUDGET, axis=0)[(len(folds) - 1) // 2]
-    far, little = alarms[::2].T  # forwards in time
-    goes_on = bool((little - far > _SURE * np.sqrt(little + far)).all())
+    # forwards in time, as it will serve, the trials count together
+    goes_on = _more(alarms[::2].sum(axis=0)) or all(map(_more, alarms[1::2]))
     return Following(
         bool(surplus[1] <= HOLDS and not blind and not goes_on),
         (float(power[0]), float(power[1])), (float(surplus[0]), float(surplus[1])),
     )  # fmt: skip
+
+
+def _more(alarms: Floats) -> bool:
+    """Whether a little alarms more often than all the way, (2,) = (far, little), beyond chance."""
+    far, little = alarms
+    return bool(little - far > _SURE * math.sqrt(little + far))
 
 
 def _folds(streams: list[Floats]) -> list[Fold]:

@@ -175,6 +175,18 @@ def test_a_tail_follows_as_far_as_it_may_only_where_the_levels_go_on_and_on():
     assert still.little
 
 
+@pytest.mark.parametrize(("begin", "end"), [(0.42, 0.58), (0.05, 0.37)])
+def test_levels_that_wandered_gently_once_are_followed_as_far_as_may_be(begin, end):
+    """The first is news to one trial forwards in time, the second to both of those backwards."""
+    at = np.arange(4000) / 4000
+    wave = 0.7 * np.sin(np.pi * (at - begin) / (end - begin)) * ((at > begin) & (at < end))
+    values = np.random.default_rng(0).normal(size=(4000, 3)) + wave[:, None]
+    found = judge_following([values], 0, 0.1, slow=True)
+    assert found is not None
+    assert found.surplus[1] < 3
+    assert not found.little
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_streams_of_which_each_goes_on_somewhere_are_followed_as_far_as_may_be(seed):
     """Even where a trial on what little was seen of it alarms within the budget."""
