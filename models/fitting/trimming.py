@@ -38,12 +38,15 @@ Mask = NDArray[np.bool_]
 _WIDTH: Final = 9  # readings averaged over
 _ABOVE: Final = 0.8  # quantile above which a stretch is an event
 _APART: Final = 5  # readings below it that part two events
-_LEAST: Final = 30  # events that show how far normal ones go
+_LEAST: Final = 30  # events that show how far normal ones go; half when the highest are out
 _CENSORED: Final = 0.75  # quantile of the events above which only their number counts
 _CHANCE: Final = 0.01  # of a clean training set to lose anything
 _TIMES: Final = 5  # events that can be a cycle
 _REGULAR: Final = 0.1  # of the shortest interval that they may be off
 _STEADY: Final = 0.25  # of a feature's deviation that is there without what may be left out
+_CORE: Final = (
+    0.25  # of how far normal events go, above which an event that is too long is left out
+)
 _ROUNDS: Final = 8
 
 
@@ -120,7 +123,7 @@ def _beyond(
     out = [np.zeros(len(h), bool) for h in heights]
     peaks = np.array([heights[i][a:b].max() - start for i, a, b in events])
     usual = np.array([found[i][a:b].mean() < 0.5 for i, a, b in events], bool)
-    if usual.sum() < _LEAST:
+    if len(events) < _LEAST or usual.sum() < _LEAST // 2:
         return out
     if line is None:
         line = _furthest(peaks[usual])
@@ -128,9 +131,12 @@ def _beyond(
     high = [at for at in np.argsort(-peaks).tolist() if peaks[at] > line]
     regular = {i for i in range(len(heights)) if _cycle([events[at][1] for at in high
                                                          if events[at][0] == i])}  # fmt: skip
-    for at in high:
-        i, a, b = events[at]
-        if b - a <= left and i not in regular:
+    chosen = [events[at] for at in high if events[at][0] not in regular]
+    if np.isfinite(line) and sum(b - a for _, a, b in chosen) > left:  # without their surroundings
+        inner = [a + np.flatnonzero(heights[i][a:b] > start + _CORE * line) for i, a, b in chosen]
+        chosen = [(e[0], w[0], w[-1] + 1) for e, w in zip(chosen, inner, strict=True)]
+    for i, a, b in chosen:
+        if b - a <= left:
             left -= b - a
             out[i][a:b] = True
     return out

@@ -36,7 +36,9 @@ Mask = NDArray[np.bool_]
 #: signed numbers in 16, 24, 32 and 64 bits; runs of nines; the null of well logs.
 CODES: Final = np.array(
     sorted(
-        [float(2**bits - 1) for bits in (16, 24, 31, 32, 63, 64)]
+        # a register with all bits set, also as it is scaled on the way: 327.67
+        [code / k for code in (65535.0, 32767.0, -32768.0) for k in (10.0, 100.0, 1000.0)]
+        + [float(2**bits - 1) for bits in (16, 24, 31, 32, 63, 64)]
         + [float(2**15 - 1), -float(2**15), -float(2**31), -float(2**63), -999.25, -9999.25]
         + [sign * (10.0**digits - 1) for sign in (1, -1) for digits in (3, 4, 5, 6)]
         + [sign * (10.0**digits - 0.1) for sign in (1, -1) for digits in (3, 4)]

@@ -86,7 +86,7 @@ def of_times(times: NDArray[np.datetime64], rows: Rows) -> tuple[float | None, l
     n = len(times)
     found = []
     if n < _MIN_READINGS:
-        found.append(Finding(LOW, "too_few", f"{n} readings are too few to train on"))
+        found.append(Finding(LOW, "too_few", f"{n} readings are too few to train on alone"))
     elif n < _FEW_READINGS:
         found.append(Finding(MEDIUM, "too_few", f"{n} readings: too few to promise a rare budget"))
     steps = np.diff(times).astype("timedelta64[us]").astype(np.float64) / 1e6
@@ -226,6 +226,13 @@ def _levels(values: Floats, rows: Rows) -> list[Finding]:
     if levels.std() > 2 * within and left.std() < 0.3 * levels.std():
         text = "drifts over the whole length: a trend, or a cycle longer than the data"
         return [Finding(MEDIUM, "long_cycle", text)]
+    levels = levels - np.median(levels)
+    if levels.std() > 2 * within and (np.diff(levels > 0) != 0).sum() <= 3:
+        text = (
+            f"the level wanders: over the data {levels.std() / within:.1f} times as far as within a"
+            f" {n}th of it; faults smaller than that may pass for it"
+        )
+        return [Finding(MEDIUM, "wanders", text)]
     return _modes(values)
 
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from training.cli.common import new_table
-from training.data.checks import HIGH, LOW, MEDIUM
+from training.cli.common import listed, new_table
+from training.data.checks import HIGH, LOW, MEDIUM, Finding
 from training.data.quality import Quality, StreamQuality
 from training.data.sources import TrainingData
 from training.evaluation.plots import MAX_POINTS, new_figure
 
 _MAX_STREAMS = 30
 _MAX_FINDINGS = 60
+_MAX_NAMES = 5
 _MAX_PICTURES = 20
 _COLOURS = {HIGH: "#2a7", MEDIUM: "#b80", LOW: "#c34"}
 
@@ -42,13 +43,16 @@ def print_quality(console: Console, quality: Quality) -> None:
 
 
 def sentences(quality: Quality) -> list[str]:
-    """Return one line per finding, the worst first."""
+    """Return one line per finding, the worst first; streams of which the same is true share one."""
     order = {LOW: 0, MEDIUM: 1, HIGH: 2}
     found = sorted(quality.findings(), key=lambda item: order[item[2].grade])
+    streams: dict[tuple[str, str, Finding], list[str]] = {}
+    for stream, feature, finding in found:
+        streams.setdefault((finding.grade, feature, finding), []).append(stream.name)
     return [
-        f"{finding.grade}: {stream.name}{f', {feature}' if feature else ''}: {finding.text}"
+        f"{grade}: {listed(names, _MAX_NAMES)}{f', {feature}' if feature else ''}: {finding.text}"
         + (f" (rows {finding.rows})" if finding.rows else "")
-        for stream, feature, finding in found
+        for (grade, feature, finding), names in streams.items()
     ]
 
 

@@ -249,6 +249,12 @@ def test_what_can_be_read_in_two_ways_is_refused_with_the_option(
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.filterwarnings("error")
+def test_many_values_near_the_limits_of_a_float_are_read_without_a_word(load: Load) -> None:
+    text = "asset_id,timestamp,f\n" + "".join(f"A,2026-01-{i:02d},1e308\n" for i in range(1, 29))
+    assert load(text).notes == []
+
+
 def test_a_long_table_is_refused_with_what_helps(load: Load) -> None:
     text = "asset_id,timestamp,tag,value\n" + "".join(
         f"A,2026-01-01T00:{i:02d}:00Z,{tag},{i}\n" for i in range(20) for tag in ("p", "t")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from benchmarks.noise import KINDS
 from benchmarks.plants import dirty
@@ -36,6 +37,21 @@ def test_faults_are_found_whole_and_little_else(share):
     assert found[~truth].mean() < 0.05
     assert np.concatenate(faulty(train, share / 2)).mean() <= share / 2
     assert not np.concatenate(faulty(train, 0.0)).any()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_tenth_of_faults_hides_itself_among_few_events_neither(seed):
+    """Slow readings have some forty events in 3,000; without the highest fewer than thirty."""
+    random = np.random.default_rng(seed)
+    load = lfilter([0.44], [1.0, -0.9], random.normal(size=3000))
+    values = load[:, None] * [1.0, 2.0, 3.0] + random.normal(size=(3000, 3))
+    truth = np.zeros(3000, bool)
+    for start in range(100, 2900, 300):
+        truth[start + int(random.integers(200)) :][:30] = True
+    values[truth, 0] += 12.0
+    found = faulty([values], 0.15)[0]
+    assert found[truth].mean() > 0.9
+    assert found[~truth].mean() < 0.1
 
 
 def test_a_way_to_operate_is_none_of_them():

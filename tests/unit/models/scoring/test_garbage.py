@@ -35,7 +35,7 @@ def test_a_few_garbage_values_are_found_and_nothing_else(value: float, readings:
 
 
 @pytest.mark.parametrize("share", [0.02, 0.2, 0.45, 0.7, 0.95])
-@pytest.mark.parametrize("value", [-999, -200, -9999, 65535])
+@pytest.mark.parametrize("value", [-999, -200, -9999, 65535, 327.67, -3276.8, 6553.5])
 def test_codes_in_bulk_are_found(value: float, share: float) -> None:
     values = plant()
     hit = np.random.default_rng(1).random(3000) < share

@@ -53,10 +53,15 @@ def test_good_readings_have_no_finding():
         (np.round(NOISE / 3), "quantised", MEDIUM),
         (NOISE + np.where(ROWS // 7 % 2, 40.0, 0.0), "modes", HIGH),
         (np.where(ROWS % 3 == 0, np.nan, NOISE), "missing", MEDIUM),
+        (np.cumsum(np.random.default_rng(0).normal(size=N)), "wanders", MEDIUM),
     ],
 )
 def test_each_fault_is_found_and_graded(x, kind, grade):
     assert kinds(x)[kind] == grade
+
+
+def test_a_cycle_that_comes_back_often_does_not_wander():
+    assert kinds(NOISE + 30 * np.sin(ROWS * 2 * np.pi / (N / 5))) == {}
 
 
 def test_garbage_is_named_and_hides_nothing_behind_it():

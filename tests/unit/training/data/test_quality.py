@@ -16,7 +16,7 @@ from training.data.preparation import prepare
 from training.data.quality import Quality, assess
 from training.data.sources import TrainingData
 from training.data.splits import prepared
-from training.reports.quality_report import print_quality, write_page
+from training.reports.quality_report import print_quality, sentences, write_page
 
 N = 2400
 START = np.datetime64("2026-01-01", "us")
@@ -149,6 +149,14 @@ def test_many_findings_are_bounded_on_the_console() -> None:
     console = Console(record=True, width=120)
     print_quality(console, assess(data(*flat)))
     assert "and 40 more findings" in console.export_text()
+
+
+def test_what_is_true_of_many_assets_is_said_once() -> None:
+    times = START + np.arange(20) * np.timedelta64(60, "s")
+    short = [Stream(f"T{i:03d}", None, times, np.ones((20, 1))) for i in range(500)]
+    lines = sentences(assess(TrainingData(["f"], short, "x")))
+    assert "Low: T000, T001, T002, T003, T004 and 495 more: 20 readings are too few" in lines[0]
+    assert len(lines) == 2  # all constant, too
 
 
 def test_holes_of_counters_are_filled_between_their_readings() -> None:
