@@ -166,10 +166,12 @@ class _Text:
     def _odd(self, row: pa.csv.InvalidRow) -> str:
         """Note a line that has another number of fields than the names have."""
         number = row.number - self._layout.skip
-        self.lines.add(number, DatasetError(
+        error = DatasetError(
             f"row {number} has {row.actual_columns} fields, not {row.expected_columns} (a separator"
-            " within a text or a number, or a line cut short)"
-        ))  # fmt: skip
+            " within a text or a number, a quote that does not close, or a line cut short)"
+        )
+        for line in range(row.text.count("\n") + 1):  # such a quote takes all that follows
+            self.lines.add(number + line, error)
         return "skip"
 
     def batches(self, selection: _ColumnSelection) -> Iterator[Any]:

@@ -168,6 +168,13 @@ def _join(
     notes: list[str] = []
     times: Times = one(lambda number: chunks[number].times)
     local = all(chunks[number].local for number, _ in pieces)
+    rows = one(lambda number: chunks[number].rows)
+    order = slice(None)
+    if local and 2 * (np.diff(times) < np.timedelta64(0)).sum() > len(times):
+        order = slice(
+            None, None, -1
+        )  # the newest first: what the clock did is seen in time's order
+    times, rows = times[order], rows[order]
     if file.counted:
         times = MADE_UP_START + np.arange(len(times)) * MADE_UP_STEP
     elif local and zone is not None:
@@ -176,21 +183,16 @@ def _join(
         # before that, the clock was an hour ahead of the one that goes on
         times = np.concatenate([times[:at] - _HOUR, times[at:]])
         notes.append(
-            f"{key[0]}: the clock goes back by an hour at row {_row(pieces, chunks, at)}: the"
+            f"{key[0]}: the clock goes back by an hour at row {rows[at]}: the"
             " readings before it are taken as an hour earlier (--time-zone NAME says it exactly)"
         )
     stream = Stream(
-        key[0], key[1], times, one(lambda number: chunks[number].values),
-        None if labels is None else one(lambda number: labels[number]),
-        one(lambda number: chunks[number].rows),
+        key[0], key[1], times, one(lambda number: chunks[number].values)[order],
+        None if labels is None else one(lambda number: labels[number])[order], rows,
     )  # fmt: skip
     if (times[1:] < times[:-1]).any():
         stream = stream.take(np.argsort(times, kind="stable"))
     return stream, notes
-
-
-def _row(pieces: list[tuple[int, Rows]], chunks: Sequence[Chunk], at: int) -> int:
-    return int(np.concatenate([chunks[n].rows[rows] for n, rows in pieces])[at])
 
 
 def _whole_times(

@@ -179,9 +179,10 @@ def _asset(columns: Columns, form: FileFormat, asset: str | None, roles: Roles) 
     roles.asset_name = form.asset_id or asset or ""
     if not roles.asset_name:
         has = ", ".join(filter(None, columns.names))[:300]
+        one = "" if len(columns.names) > 1 else " (or --delimiter what separates its columns)"
         raise DatasetError(
             f"column 'asset_id' is missing; it has {has}: --asset-id NAME says which asset it is,"
-            " --columns asset_id=COLUMN which column names it",
+            f" --columns asset_id=COLUMN which column names it{one}",
             field="asset_id",
         )
     if form.asset_id is None:

@@ -146,7 +146,10 @@ def _readable(start: bytes, page: str) -> bool:
 
 def _zipped(path: Path) -> IO[bytes]:
     with zipfile.ZipFile(path) as archive:  # stays open as long as its member is
-        members = [name for name in archive.namelist() if not name.endswith("/")]
+        members = [
+            name for name in archive.namelist()
+            if not name.endswith("/") and not name.startswith("__MACOSX/")
+        ]  # fmt: skip
         if len(members) != 1:
             raise DatasetError(f"{path.name}: holds {len(members)} files, not one: unpack it first")
         return archive.open(members[0])

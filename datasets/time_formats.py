@@ -13,10 +13,11 @@ from schemas import parse_timestamp
 
 _ORDERS: Final = (
     "%d %m %Y", "%Y %m %d", "%d %b %Y", "%d %b %y", "%d %m %y", "%b %d %Y", "%m %d %Y", "%m %d %y",
+    "%y %m %d",
 )  # fmt: skip
 _DAYS: Final = (
     # between points the day comes first wherever people write it so
-    *(order.replace(" ", ".") for order in _ORDERS[:-2]),
+    *(order.replace(" ", ".") for order in _ORDERS[:-3]),
     *(order.replace(" ", sign) for sign in "-/ " for order in _ORDERS),
     "%Y%m%d", "%d%b%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y",
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -258,6 +259,11 @@ def _settle(formats: Sequence[str], columns: Iterable[Any]) -> list[str]:
 
     smooth = []
     read = [pd.to_datetime(pd.Series(shown).str.strip(), format=f, errors="coerce") for f in left]
+    soon = datetime.now(UTC).year + 1
+    past = [not (times.dt.year > soon).any() for times in read]
+    if any(past):  # a year of two digits in the wrong place
+        left = [form for form, fits in zip(left, past, strict=True) if fits]
+        read = [times for times, fits in zip(read, past, strict=True) if fits]
     if all(times.equals(read[0]) for times in read):  # the first of January, however it is read
         return left[:1]
     for form, times in zip(left, read, strict=True):

@@ -164,6 +164,13 @@ def test_a_row_that_cannot_be_read_is_left_out_and_named(
         datasets.load(path)
 
 
+def test_a_quote_that_does_not_close_loses_nothing_silently(load: Load) -> None:
+    rows = [f"A,2026-01-01T{i // 60:02d}:{i % 60:02d}:00Z,{i}\n" for i in range(400)]
+    rows[300] = '"' + rows[300]
+    with pytest.raises(DatasetError, match=r"row 301 has 1 fields, not 3 .*a quote that does not"):
+        load("asset_id,timestamp,f\n" + "".join(rows))
+
+
 @pytest.mark.parametrize("cell", ["1e", "Stoerung", "<0.01", "-inf", "1e999", "12.3*"])
 def test_a_rare_value_that_cannot_be_read_is_not_measured_and_named(load: Load, cell: str) -> None:
     values = [f"{i}.5" for i in range(200)]
@@ -548,6 +555,16 @@ def test_a_local_hour_that_comes_twice_is_told_apart_by_the_zone(load: Load) -> 
     assert set(np.diff(guessed.streams[0].timestamps).tolist()) == {timedelta(minutes=10)}
     assert guessed.streams[0].values[:, 0].tolist() == list(range(24))
     assert sum("goes back by an hour at row 13" in note for note in guessed.notes) == 1
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", None])
+def test_the_newest_first_is_as_good_as_the_oldest(load: Load, zone: str | None) -> None:
+    hours = [f"2026-10-25 {h:02d}:{m:02d}" for h in (0, 1, 2, 2, 3, 4) for m in range(0, 60, 10)]
+    rows = [f"A,{hour},{i}\n" for i, hour in enumerate(hours)]
+    up, down = (load("asset_id,timestamp,f\n" + "".join(part), time_zone=zone).streams[0]
+                for part in (rows, rows[::-1]))  # fmt: skip
+    np.testing.assert_array_equal(up.timestamps, down.timestamps)
+    np.testing.assert_array_equal(up.values, down.values)
 
 
 def test_local_times_row_by_row_agree_with_the_whole_file(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_compression_is_known_by_the_first_bytes(tmp_path, compress):
 
 
 def test_an_archive_holds_one_file(tmp_path):
-    with open_bytes(zipped(tmp_path / "one.zip", ["a.csv"])) as file:
+    with open_bytes(zipped(tmp_path / "one.zip", ["a.csv", "__MACOSX/._a.csv"])) as file:
         assert file.read() == TEXT.encode()
     with pytest.raises(DatasetError, match="holds 2 files, not one"):
         open_bytes(zipped(tmp_path / "two.zip", ["a.csv", "b.csv"]))

@@ -42,6 +42,14 @@ def test_a_form_is_recognised_where_it_can_only_mean_one_thing(cell, utc):
     assert is_time([cell])
 
 
+def test_a_year_of_two_digits_may_come_first():
+    hours = [f"24/03/{day:02d} {hour:02d}:00" for day in (5, 6) for hour in range(24)]
+    assert str(parsed(hours)[-1]).startswith("2024-03-06T23")
+    assert str(parsed(["31/01/24 10:00"])[0]).startswith("2024-01-31")  # 2031 is yet to come
+    with pytest.raises(DatasetError, match="--time-format says which"):
+        parsed(["24/03/05 10:00", "24/03/05 11:00"])
+
+
 @pytest.mark.parametrize("less", ["31.01.2026", "31.01.2026 00:00", "31.01.2026 00:00:00.000"])
 def test_a_time_of_which_a_part_is_zero_may_be_written_without_it(less):
     hours = [f"30.01.2026 {hour:02d}:00:00" for hour in range(24)]
