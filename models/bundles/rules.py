@@ -8,10 +8,12 @@ that share it with the stream are tried.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
-from typing import Any, Final
+from typing import Any, ClassVar, Final
+
+from models.scoring.stored import Stored
 
 _WILD: Final = re.compile(r"[*?\[]")
 
@@ -24,39 +26,19 @@ _Entry = tuple[int, "Rule", Callable[[str], Any], Callable[[str], Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Stored):
     """State which streams a group is for: patterns (``*``, ``?``) on ids; the first match counts.
 
     ``feature`` names the one feature of streams of the single-feature shape; a rule without it
     is for grouped readings only.
     """
 
+    KEYS: ClassVar = ("group", "asset_id", "sensor_id", "feature")
+
     group: str
     asset_id: str = "*"
     sensor_id: str = "*"
     feature: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON.
-
-        The keys are those of stored bundles, whatever the attributes are called.
-        """
-        return {
-            "group": self.group,
-            "asset_id": self.asset_id,
-            "sensor_id": self.sensor_id,
-            "feature": self.feature,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Rule:
-        """Read what :meth:`to_dict` returned; a pattern that is absent matches all."""
-        return cls(
-            data["group"],
-            data.get("asset_id", "*"),
-            data.get("sensor_id", "*"),
-            data.get("feature"),
-        )
 
 
 class RuleIndex:

@@ -43,7 +43,6 @@ class FitOptions:
         "auto": found on the data (:mod:`models.fitting.condition_fit`), "none": one normal for all.
     counters : "auto": features that only rise are used as their rate per hour
         (:mod:`models.fitting.counter_rates`); "none": as any other.
-    decorrelate : whether features that follow one another are decorrelated.
     adaptation : "auto", or the step of the adaptive tail; 0: none.
     missing : readings that lack features: "refuse", "impute" (from those that are there, at most
         ``max_imputed``), or "auto": impute a tenth of the features, at least one of five.
@@ -65,7 +64,6 @@ class FitOptions:
     horizon: str | int = "auto"
     condition: str | Sequence[str] = "auto"
     counters: str = "auto"
-    decorrelate: bool = True
     adaptation: str | float = "auto"
     missing: str = "auto"
     max_imputed: int = 0

@@ -90,7 +90,7 @@ class FitPlan:
         self.fleet = fault
         self.horizon, self.trials = self._horizon(varied)
         self.shrinkage = SHRINKAGE
-        if self.drift_mode == "normal" and self.scales.kept and options.decorrelate:
+        if self.drift_mode == "normal" and self.scales.kept:
             self.shrinkage = choose_shrinkage(varied, self.horizon, options.seed)
         self.baseline = self._baseline(varied)
         self.steadiness = None
@@ -332,21 +332,19 @@ class FitPlan:
         scale = spread
         if self.drift_mode == "normal":
             scale = np.hypot(spread, self.scales.drift * self.horizon)
-        mix = None
-        if self.options.decorrelate:
-            rows = (flat - np.median(flat, axis=0)) / scale
-            mix = decorrelation(rows, spread / scale, self.together, self.shrinkage)
+        rows = (flat - np.median(flat, axis=0)) / scale
+        mix = decorrelation(rows, spread / scale, self.together, self.shrinkage)
         limits = {name: (pair[0], pair[1]) for name, pair in self.options.limits.items()}
         imputed = self.options.imputed(len(self.scales.kept))
         dropped = tuple(self.names[j] for j in self.scales.dropped)
         cleaned = self.cleaned
         return Preprocessing(
             tuple(self.names[j] for j in self.scales.kept),
-            (*dropped, *(cleaned.unusable if cleaned else ())),
             np.median(pooled, axis=0), scale, spread, mix, self.drift_mode, self.baseline,
-            self.interval, "impute" if imputed else "refuse", imputed, limits, self.standing,
+            self.interval, (*dropped, *(cleaned.unusable if cleaned else ())),
+            "impute" if imputed else "refuse", imputed, limits, self.standing,
             cleaned.garbage.of(self.scales.kept) if cleaned else None,
-            cleaned.nulls if cleaned else None,
+            cleaned.nulls if cleaned else {},
             self.conditions.of(self.scales.kept) if self.conditions else None,
         )  # fmt: skip
 

@@ -29,11 +29,11 @@ about 0.6 decades in all.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from models.scoring.calibration import Calibration
+from models.scoring.stored import Stored
 
 #: ``log10 p`` beyond which a reading teaches nothing.
 GATE: Final = -2.0
@@ -66,7 +66,7 @@ _FIRST = 10.0  # the first step is a 2 * _FIRST-th of the stretch
 
 
 @dataclass(frozen=True, slots=True)
-class AdaptationParams:
+class AdaptationParams(Stored):
     """How far and how fast a tail may follow its stream; part of a model set.
 
     Parameters
@@ -76,6 +76,8 @@ class AdaptationParams:
     least, most : bounds of the stretch; ``furthest`` that of the offset, in decades.
     start : readings in which a new stream finds its place.
     """
+
+    KEYS: ClassVar = ("rate", "pace", "least", "most", "furthest", "start")
 
     rate: float = 0.005
     pace: float = 0.6
@@ -90,19 +92,6 @@ class AdaptationParams:
     def __post_init__(self) -> None:
         object.__setattr__(self, "log_least", math.log(self.least))
         object.__setattr__(self, "log_most", math.log(self.most))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return {key: getattr(self, key) for key in _KEYS}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> AdaptationParams:
-        """Read what :meth:`to_dict` returned; a key that is absent has its default."""
-        return cls(**{key: data[key] for key in _KEYS if key in data})
-
-
-#: Of stored bundles: these stay, whatever else a release adds.
-_KEYS: Final = ("rate", "pace", "least", "most", "furthest", "start")
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ their exact mean.
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -52,6 +53,7 @@ def skipped_mean(values: Floats) -> tuple[Floats, Bools]:
     return level, near.all(axis=0)
 
 
+@dataclass(slots=True, eq=False)
 class FirstReadings:
     """The first readings of one stream, until there are as many as a baseline needs.
 
@@ -62,12 +64,9 @@ class FirstReadings:
     sums : (d,) of all of them, exactly, in own units.
     """
 
-    __slots__ = ("count", "kept", "sums")
-
-    def __init__(self, count: int, kept: Halves, sums: Floats) -> None:
-        self.count = count
-        self.kept = kept
-        self.sums = sums
+    count: int
+    kept: Halves
+    sums: Floats
 
     @classmethod
     def none(cls, width: int) -> FirstReadings:

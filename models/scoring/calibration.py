@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.detectors.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAMES, Array
+from models.scoring.stored import Stored
 from models.scoring.tail import Tail
 
 Floats = NDArray[np.float64]
@@ -41,7 +42,7 @@ def subsets(detectors: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(Stored):
     """From raw magnitudes of one subset of detectors to one probability.
 
     Parameters
@@ -56,6 +57,11 @@ class Calibration:
     swiftness : weight of the newest reading in the swift magnitude; 1: it is the fast one.
     local : whether the adaptive stretch acts up to the gate only.
     """
+
+    KEYS: ClassVar = (
+        "detectors", "tails", "fast", "shift", "gain", "median", "final", "fixed", "gate", "high",
+        "middle", "swiftness", "local",
+    )  # fmt: skip
 
     detectors: tuple[str, ...]
     tails: Mapping[str, Tail]
@@ -78,43 +84,6 @@ class Calibration:
     def combined(self, decades: Floats) -> Floats:
         """Return the fast magnitude ``(n,)`` from each detector's decades ``(k, n)``."""
         return self.fast.decades(combine(self.detectors, decades))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return {
-            "detectors": list(self.detectors),
-            "tails": {name: tail.to_dict() for name, tail in self.tails.items()},
-            "fast": self.fast.to_dict(),
-            "shift": self.shift,
-            "gain": self.gain,
-            "median": self.median,
-            "final": self.final.to_dict(),
-            "fixed": self.fixed.to_dict(),
-            "gate": self.gate,
-            "high": self.high,
-            "middle": self.middle,
-            "swiftness": self.swiftness,
-            "local": self.local,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
-        """Read what :meth:`to_dict` returned."""
-        return cls(
-            tuple(data["detectors"]),
-            {name: Tail.from_dict(tail) for name, tail in data["tails"].items()},
-            Tail.from_dict(data["fast"]),
-            data["shift"],
-            data["gain"],
-            data["median"],
-            Tail.from_dict(data["final"]),
-            Tail.from_dict(data["fixed"]),
-            data["gate"],
-            data["high"],
-            data["middle"],
-            data.get("swiftness", 1.0),
-            data.get("local", False),
-        )
 
 
 def combine(detectors: Sequence[str], decades: Floats) -> Floats:

@@ -20,6 +20,7 @@ the time is set back (and the window starts again): what was learnt of the value
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
@@ -42,6 +43,7 @@ class Step(Enum):
     SET_BACK = "set back"
 
 
+@dataclass(slots=True)
 class StreamClock:
     """The time of one stream's newest reading, and whether it can be believed.
 
@@ -54,15 +56,12 @@ class StreamClock:
     late : late readings in a row that contradict ``last``; ``newest`` the newest one's time.
     """
 
-    __slots__ = ("before", "last", "late", "newest", "since", "steps")
-
-    def __init__(self, last: datetime | None = None) -> None:
-        self.last = last
-        self.before: datetime | None = None
-        self.since = 0
-        self.late = 0
-        self.newest: datetime | None = None
-        self.steps: list[float] = []
+    last: datetime | None = None
+    before: datetime | None = None
+    since: int = 0
+    late: int = 0
+    newest: datetime | None = None
+    steps: list[float] = field(default_factory=list)
 
     def gap(self, gap_s: float | None, factor: float | None) -> float | None:
         """Seconds from which on a pause of this stream is a gap.

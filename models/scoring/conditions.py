@@ -14,12 +14,14 @@ result says so: a new way to operate, or a fault that looks like one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.scoring.stored import Stored
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -30,7 +32,7 @@ _FAR: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Conditions:
+class Conditions(Stored):
     """The operating conditions of one group.
 
     Parameters
@@ -41,6 +43,8 @@ class Conditions:
     center, spread : (k, d) of each condition, own units.
     usual : the condition that most training readings were in.
     """
+
+    KEYS: ClassVar = ("names", "indicators", "low", "high", "center", "spread", "usual")
 
     names: tuple[str, ...]
     indicators: tuple[str, ...]
@@ -104,22 +108,3 @@ class Conditions:
         names = tuple(self.names[j] for j in columns)
         center, spread = self.center[:, columns], self.spread[:, columns]
         return Conditions(names, self.indicators, self.low, self.high, center, spread, self.usual)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return {
-            "names": list(self.names),
-            "indicators": list(self.indicators),
-            "low": self.low.tolist(),
-            "high": self.high.tolist(),
-            "center": self.center.tolist(),
-            "spread": self.spread.tolist(),
-            "usual": self.usual,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Conditions:
-        """Read what :meth:`to_dict` returned."""
-        arrays = {k: np.array(data[k], np.float64) for k in ("low", "high", "center", "spread")}
-        names, indicators = tuple(data["names"]), tuple(data["indicators"])
-        return cls(names, indicators, usual=int(data["usual"]), **arrays)

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.scoring.stored import Stored
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
@@ -30,7 +32,7 @@ _ROUNDING: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(Stored):
     """Features that only rise.
 
     Parameters
@@ -38,6 +40,8 @@ class Counters:
     names : k of a reading's features.
     usual, largest : (k,) middle and largest rate of each in training, per hour.
     """
+
+    KEYS: ClassVar = ("names", "usual", "largest")
 
     names: tuple[str, ...]
     usual: tuple[float, ...]
@@ -111,17 +115,6 @@ class Counters:
             risen = np.maximum(np.nan_to_num(out[:, column]), 0.0) * hours
             out[:, column] = first[column] + np.cumsum(risen)
         return out
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return {
-            "names": list(self.names), "usual": list(self.usual), "largest": list(self.largest),
-        }  # fmt: skip
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Counters:
-        """Read what :meth:`to_dict` returned."""
-        return cls(tuple(data["names"]), tuple(data["usual"]), tuple(data["largest"]))
 
 
 def rate_per_hour(values: Floats, times: Times) -> Floats:

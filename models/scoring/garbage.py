@@ -22,12 +22,14 @@ share): that is an operating mode or a fault, and for the detectors to judge.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.scoring.stored import Stored
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -59,7 +61,7 @@ _DISTINCT: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Garbage:
+class Garbage(Stored):
     """What is garbage in each of d columns; made by :func:`learn_garbage`.
 
     Parameters
@@ -98,7 +100,7 @@ class Garbage:
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Garbage:
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_dict` returned."""
         return cls(
             np.array([-np.inf if v is None else v for v in data["low"]], np.float64),

@@ -16,12 +16,14 @@ with the event.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
+
+from models.scoring.stored import Stored
 
 #: False incidents per asset and month (30 days) by criticality of the asset.
 INCIDENT_BUDGETS: Final = {"critical": 4.0, "high": 2.0, "medium": 1.0, "low": 0.25}
@@ -62,7 +64,7 @@ class OpeningRule:
 
 
 @dataclass(frozen=True, slots=True)
-class BurstRates:
+class BurstRates(Stored):
     """Rates of normal bursts by the rarity of their peak.
 
     Parameters
@@ -73,7 +75,14 @@ class BurstRates:
     interval_s : seconds between the group's readings.
     streams : of one asset; they share its budget.
     known : ``log10`` of the least rate that the sample shows; rarer ones are extrapolated.
+
+    Raises
+    ------
+    ValueError
+        They belong to other levels or rates.
     """
+
+    KEYS: ClassVar = ("single", "on_delay", "lasting", "interval_s", "streams", "known")
 
     single: tuple[float, ...]
     on_delay: int
@@ -84,6 +93,10 @@ class BurstRates:
     _rules: dict[tuple[float, ...], OpeningRule] = field(
         default_factory=dict, repr=False, compare=False
     )
+
+    def __post_init__(self) -> None:
+        if [len(row) for row in (self.single, *self.lasting)] != [len(RATES)] * (1 + len(LEVELS)):
+            raise ValueError("incidents: not as many figures as levels and rates")
 
     def rule(self, level: float, budget: float, at_once: float, raised: float = 0.0) -> OpeningRule:
         """Return the rule that keeps a budget.
@@ -139,35 +152,6 @@ class BurstRates:
         """``log10`` of bursts per reading of one stream."""
         return math.log10(budget * self.interval_s / (MONTH_S * self.streams))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return {
-            "single": list(self.single),
-            "on_delay": self.on_delay,
-            "lasting": [list(row) for row in self.lasting],
-            "interval_s": self.interval_s,
-            "streams": self.streams,
-            "known": self.known,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> BurstRates:
-        """Read what :meth:`to_dict` returned.
-
-        Raises
-        ------
-        ValueError
-            It belongs to other levels or rates.
-        """
-        single = tuple(map(float, data["single"]))
-        lasting = tuple(tuple(map(float, row)) for row in data["lasting"])
-        if [len(row) for row in (single, *lasting)] != [len(RATES)] * (1 + len(LEVELS)):
-            raise ValueError("incidents: not as many figures as levels and rates")
-        return cls(
-            single, int(data["on_delay"]), lasting,
-            float(data["interval_s"]), float(data["streams"]), float(data["known"]),
-        )  # fmt: skip
-
 
 def _at(rate: float, rarities: Sequence[float]) -> float:
     """Return the rarity exceeded at a rate, given those at RATES.
@@ -193,6 +177,7 @@ def raised_by(false_alarms: int, step: float = RAISE, most: float = MOST_RAISED)
     return min(step * false_alarms, most)
 
 
+@dataclass(slots=True)
 class Burst:
     """State of an event on its way to an incident.
 
@@ -204,21 +189,11 @@ class Burst:
     opened : when the event's incident opened (ISO 8601); None: it has not.
     """
 
-    __slots__ = ("event", "hits", "opened", "peak", "quiet")
-
-    def __init__(
-        self,
-        event: str,
-        hits: int = 0,
-        quiet: int = 0,
-        peak: float = 0.0,
-        opened: str | None = None,
-    ) -> None:
-        self.event = event
-        self.hits = hits
-        self.quiet = quiet
-        self.peak = peak
-        self.opened = opened
+    event: str
+    hits: int = 0
+    quiet: int = 0
+    peak: float = 0.0
+    opened: str | None = None
 
     def take(
         self, rarity: float, counts: bool, at: datetime, rule: OpeningRule | None

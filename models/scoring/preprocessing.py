@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from models.scoring.conditions import Conditions
 from models.scoring.counters import Counters
 from models.scoring.garbage import Garbage
 from models.scoring.standing import Standing
+from models.scoring.stored import Stored
 
 Floats = NDArray[np.float64]
 
@@ -49,18 +50,18 @@ def _nothing(features: Mapping[str, float]) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Preprocessing:
+class Preprocessing(Stored):
     """Turn readings into rows for the detectors.
 
     Parameters
     ----------
     names : features used, in the detectors' order.
-    ignored : features known from training but not among ``names``, since they hardly ever moved.
     center, scale, spread : (d,) median, divisor and robust standard deviation, own units.
     mix : (d, d) decorrelates the scaled features; None: they are left as they are.
     drift_mode : "normal" or "fault".
     baseline : readings that a stream's own baseline is the mean of; 0: none.
     interval : median seconds between readings; None if trained without times.
+    ignored : features known from training but not among ``names``, since they hardly ever moved.
     missing : "refuse" or "impute"; ``max_imputed`` features a reading at most.
     limits : feature -> (min, max) that are physically possible, either may be None.
     standing : what to make of it when one of ``ignored`` moves; None: nothing.
@@ -71,8 +72,13 @@ class Preprocessing:
         read in the usual one. None: there is one normal.
     """
 
+    KEYS: ClassVar = (
+        "names", "center", "scale", "spread", "mix", "drift_mode", "baseline", "interval",
+        "ignored", "missing", "max_imputed", "limits", "standing", "garbage", "nulls", "conditions",
+        "counters",
+    )  # fmt: skip
+
     names: tuple[str, ...]
-    ignored: tuple[str, ...]
     center: Floats
     scale: Floats
     spread: Floats
@@ -80,12 +86,13 @@ class Preprocessing:
     drift_mode: str
     baseline: int
     interval: float | None
+    ignored: tuple[str, ...] = ()
     missing: str = "refuse"
     max_imputed: int = 0
-    limits: Mapping[str, tuple[float | None, float | None]] | None = None
+    limits: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     standing: Standing | None = None
     garbage: Garbage | None = None
-    nulls: Mapping[str, tuple[float, ...]] | None = None
+    nulls: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     conditions: Conditions | None = None
     counters: Counters | None = None
     known: frozenset[str] = field(init=False, repr=False)
@@ -169,7 +176,7 @@ class Preprocessing:
     def outside(self, features: Mapping[str, float]) -> list[str]:
         """Return the features whose value is physically impossible."""
         out = []
-        for name, (least, most) in (self.limits or {}).items():
+        for name, (least, most) in self.limits.items():
             value = features.get(name)
             if value is not None and (
                 (least is not None and value < least) or (most is not None and value > most)
@@ -183,56 +190,3 @@ class Preprocessing:
         if not nulls or not any(features.get(name) in codes for name, codes in nulls.items()):
             return features
         return {k: v for k, v in features.items() if v not in nulls.get(k, ())}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON.
-
-        The keys are those of stored bundles, whatever the attributes are called.
-        """
-        return {
-            "names": list(self.names),
-            "ignored": list(self.ignored),
-            "center": self.center.tolist(),
-            "scale": self.scale.tolist(),
-            "spread": self.spread.tolist(),
-            "mix": None if self.mix is None else self.mix.tolist(),
-            "drift_mode": self.drift_mode,
-            "baseline": self.baseline,
-            "interval": self.interval,
-            "missing": self.missing,
-            "max_imputed": self.max_imputed,
-            "limits": {name: list(pair) for name, pair in (self.limits or {}).items()},
-            "standing": None if self.standing is None else self.standing.to_dict(),
-            "garbage": None if self.garbage is None else self.garbage.to_dict(),
-            "nulls": {name: list(codes) for name, codes in (self.nulls or {}).items()},
-            "conditions": None if self.conditions is None else self.conditions.to_dict(),
-            "counters": None if self.counters is None else self.counters.to_dict(),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
-        """Read what :meth:`to_dict` returned; what later releases added may be absent."""
-        mix = data.get("mix")
-        limits = data.get("limits") or {}
-        standing, garbage = data.get("standing"), data.get("garbage")
-        nulls, conditions = data.get("nulls") or {}, data.get("conditions")
-        counters = data.get("counters")
-        return cls(
-            names=tuple(data["names"]),
-            ignored=tuple(data.get("ignored") or ()),
-            center=np.array(data["center"], np.float64),
-            scale=np.array(data["scale"], np.float64),
-            spread=np.array(data["spread"], np.float64),
-            mix=None if mix is None else np.array(mix, np.float64),
-            drift_mode=data["drift_mode"],
-            baseline=int(data["baseline"]),
-            interval=data["interval"],
-            missing=data.get("missing", "refuse"),
-            max_imputed=int(data.get("max_imputed", 0)),
-            limits={name: (pair[0], pair[1]) for name, pair in limits.items()},
-            standing=None if standing is None else Standing.from_dict(standing),
-            garbage=None if garbage is None else Garbage.from_dict(garbage),
-            nulls={name: tuple(codes) for name, codes in nulls.items()},
-            conditions=None if conditions is None else Conditions.from_dict(conditions),
-            counters=None if counters is None else Counters.from_dict(counters),
-        )

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.scoring.stored import Stored
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +28,7 @@ _KEPT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Stored):
     """Features that hardly ever moved in training; made by :func:`fit_standing`.
 
     Parameters
@@ -37,6 +39,8 @@ class Standing:
     counts : (k,) how many those were; more than ``moves`` holds where it was thinned out.
     readings : training readings.
     """
+
+    KEYS: ClassVar = ("names", "usual", "moves", "counts", "readings")
 
     names: tuple[str, ...]
     usual: tuple[float, ...]
@@ -80,27 +84,6 @@ class Standing:
         k = beyond * (self.counts[at] / max(len(moves), 1))
         rarity = -np.log10((k + 0.5) / (self.readings + 1.0))
         return np.where(away > _rounding(self.usual[at]), rarity, 0.0)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return {
-            "names": list(self.names),
-            "usual": list(self.usual),
-            "moves": [list(one) for one in self.moves],
-            "counts": list(self.counts),
-            "readings": self.readings,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Standing:
-        """Read what :meth:`to_dict` returned."""
-        return cls(
-            tuple(data["names"]),
-            tuple(data["usual"]),
-            tuple(tuple(one) for one in data["moves"]),
-            tuple(data["counts"]),
-            data["readings"],
-        )
 
 
 def fit_standing(values: Floats, names: Sequence[str]) -> Standing | None:

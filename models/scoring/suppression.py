@@ -16,7 +16,7 @@ import logging
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -200,6 +200,7 @@ class OffCondition:
         return None if value is None else OPERATORS[self.operator](value, self.value)
 
 
+@dataclass(slots=True)
 class OffState:
     """State of a stream's machine being off.
 
@@ -210,13 +211,10 @@ class OffState:
     suppressed : whether the newest reading was suppressed, whatever by.
     """
 
-    __slots__ = ("by", "since", "suppressed", "until")
-
-    def __init__(self) -> None:
-        self.since: dict[str, float] = {}
-        self.until = 0.0
-        self.by = ""
-        self.suppressed = False
+    since: dict[str, float] = field(default_factory=dict)
+    until: float = 0.0
+    by: str = ""
+    suppressed: bool = False
 
     def to_list(self) -> list[Any] | None:
         """Return it ready for JSON; None: there is nothing to remember."""

@@ -20,13 +20,14 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from errors import TrainingError
 from models.detectors.base import Array
+from models.scoring.stored import Stored
 
 Floats = NDArray[np.float64]
 
@@ -70,7 +71,7 @@ def criticality_of(score: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
+class Tail(Stored):
     """Exceedance probability of a magnitude.
 
     Parameters
@@ -81,6 +82,8 @@ class Tail:
     xi : predictive shape of the tail; below 0 it ends somewhere.
     n_eff : readings in the calibration sample, counted as independent ones.
     """
+
+    KEYS: ClassVar = ("x", "y", "beta", "xi", "n_eff")
 
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -160,18 +163,6 @@ class Tail:
         middle = self.quantile(math.log10(0.5))
         x = tuple(v if v <= middle else middle + ratio * (v - middle) for v in self.x)
         return replace(self, x=x, beta=self.beta * ratio)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return {
-            "x": list(self.x), "y": list(self.y),
-            "beta": self.beta, "xi": self.xi, "n_eff": self.n_eff,
-        }  # fmt: skip
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Tail:
-        """Read what :meth:`to_dict` returned."""
-        return cls(tuple(data["x"]), tuple(data["y"]), data["beta"], data["xi"], data["n_eff"])
 
 
 _LOG10_E = math.log10(math.e)

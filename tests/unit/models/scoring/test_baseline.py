@@ -12,7 +12,7 @@ from models.scoring.preprocessing import Preprocessing
 def preprocessing(baseline: int = 20, width: int = 2) -> Preprocessing:
     ones = np.ones(width)
     names = tuple(f"f{i}" for i in range(width))
-    return Preprocessing(names, (), 0.0 * ones, ones, ones, None, "fault", baseline, 60.0)
+    return Preprocessing(names, 0.0 * ones, ones, ones, None, "fault", baseline, 60.0)
 
 
 def test_readings_that_agree_have_their_exact_mean():

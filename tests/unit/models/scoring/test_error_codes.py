@@ -99,7 +99,7 @@ def test_a_window_of_garbage_makes_no_state_that_is_refused(pumps):
 def preprocessing(width: int, baseline: int = 20) -> Preprocessing:
     names = tuple(f"f{i}" for i in range(width))
     one = np.ones(width)
-    return Preprocessing(names, (), 0 * one, one, one, None, "fault", baseline, 60.0)
+    return Preprocessing(names, 0 * one, one, one, None, "fault", baseline, 60.0)
 
 
 def test_the_level_of_clean_readings_is_their_mean():

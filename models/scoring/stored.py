@@ -1,0 +1,71 @@
+"""Store the parts of a model set as JSON, and read them back: one definition for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+
+class Stored:
+    """Base of a dataclass that is stored as a JSON object.
+
+    Attributes
+    ----------
+    KEYS : fields that are stored, under their names. Bundles keep these, whatever else a release
+        adds: a key that is absent has the field's default, one that is not known is passed over.
+    """
+
+    __slots__ = ()
+    KEYS: ClassVar[tuple[str, ...]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return {key: _plain(getattr(self, key)) for key in self.KEYS}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_dict` returned.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A key is absent that has no default, or a value is of the wrong kind.
+        """
+        kinds = _kinds(cls)  # type: ignore[arg-type]
+        return cls(**{key: _read(data[key], kinds[key]) for key in cls.KEYS if key in data})
+
+
+@lru_cache(maxsize=64)
+def _kinds(of: type) -> dict[str, Any]:
+    return get_type_hints(of)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Stored):
+        return value.to_dict()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+
+
+def _read(value: Any, kind: Any) -> Any:
+    if isinstance(kind, UnionType):
+        kind = next(one for one in get_args(kind) if one is not NoneType)
+        if value is None:
+            return None
+    if isinstance(kind, type) and issubclass(kind, Stored):
+        return kind.from_dict(value)
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is np.ndarray:
+        return np.array(value, np.float64)
+    if origin is tuple:
+        return tuple(_read(one, inner[0]) for one in value)
+    if origin is Mapping:
+        return {key: _read(one, inner[1]) for key, one in value.items()}
+    return int(value) if kind is int else value
