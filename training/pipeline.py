@@ -29,7 +29,7 @@ from training.evaluation.summary import Measures, measure
 from training.fitting.bundle_builder import build_bundle
 from training.fitting.parallel_fit import Result, Task, notes_of, run_tasks
 from training.publishing.mlflow_tracking import Trained, begun_run
-from training.publishing.publish import Published, publish
+from training.publishing.publish import Publication, Published
 
 
 @dataclass(slots=True)
@@ -188,11 +188,10 @@ def conclude(
                 "group": None if request.data.timed else fitted.tasks[0].name,
             },
         )
-        published = publish(
-            trained, registry, settings, policy_of(settings), board,
-            champion=champion, promote_mode=request.promote, native=request.native,
-            confirm=request.confirm,
-        )  # fmt: skip
+        published = Publication(
+            trained, registry, settings, board, champion, request.promote, request.native,
+            request.confirm,
+        ).publish()  # fmt: skip
     return trained, published, [f"group {g!r}: its former model set is carried over" for g in kept]
 
 

@@ -21,6 +21,7 @@ from models.registry.bento_store import Imported, import_alias, import_version
 from models.registry.promotion import Champion, challenge, load_champion, promote
 from models.registry.pyfunc import BundleModel
 from models.scoring.policy import ScoringPolicy
+from training.cli.common import policy_of
 from training.cli.progress import ProgressDisplay
 from training.data.sources import TrainingData
 from training.evaluation.summary import Measures
@@ -63,95 +64,165 @@ class Published:
     stored: Imported | None
 
 
-def publish(
-    trained: Trained,
-    registry: Registry,
-    settings: Settings,
-    policy: ScoringPolicy,
-    board: ProgressDisplay,
-    *,
-    champion: Champion,
-    promote_mode: str = "auto",
-    native: bool = True,
-    confirm: Callable[[], None] = lambda: None,
-) -> Published:
-    """Log, register, set the alias under the rule, import into the Bento store.
+@dataclass(slots=True)
+class Publication:
+    """A trained bundle on its way into the registry, and the rule by which it becomes champion.
 
     Parameters
     ----------
-    champion : Champion
-        As it was when the training began; one promoted since then is what is compared with.
-    confirm : callable
-        Called just before an alias moves.
-
-    Raises
-    ------
-    JobLostError
-        As ``confirm`` raises it; no alias moved.
-    Unavailable
-        MLflow failed: the message says where the bundle is kept, and how to go on.
+    trained, registry, settings, board : the bundle, where it goes, and where progress is shown.
+    champion : as it was when the training began; one promoted since then is what is compared with.
+    mode : "auto", "true" or "false": whether to promote it.
+    native : log the detectors in MLflow's own flavours, too.
+    confirm : called just before an alias moves; what it raises ends the publication.
     """
-    version = _registered(trained, registry, settings, policy, native)
-    cache = settings.var_dir / "bundles"
-    try:
-        alias, message, found = _alias(trained, registry, policy, board, version, champion,
-                                       cache, promote_mode, confirm)  # fmt: skip
-    except JobLostError:
-        raise
-    except Exception as error:
-        raise Unavailable(
-            f"version {version} is registered, but whether it shall be champion could not be"
-            f" settled: {in_words(error)}; python -m training.promote --version {version} does it"
-        ) from error
-    stored = _imported(registry, settings, version, alias)
-    return Published(version, trained.run_id, alias, message, found, stored)
 
+    trained: Trained
+    registry: Registry
+    settings: Settings
+    board: ProgressDisplay
+    champion: Champion
+    mode: str = "auto"
+    native: bool = True
+    confirm: Callable[[], None] = lambda: None
 
-def _imported(registry: Registry, settings: Settings, version: str, alias: str) -> Imported | None:
-    """Import it into the Bento store; None when that failed, which undoes no training.
+    @property
+    def policy(self) -> ScoringPolicy:
+        """Return the policy that the bundle is judged by."""
+        return policy_of(self.settings)
 
-    A Bento packs, and falls back on, the champion; never what was merely trained last.
-    """
-    cache = settings.var_dir / "bundles"
-    stored = None
-    try:
-        stored = import_version(registry, version, cache, kept=settings.bundles_kept)
-        if alias == CHALLENGER:
-            import_alias(registry, CHAMPION, cache)
-    except Exception as error:  # MLflow, BentoML and the disk raise what they like
-        reason = error.message if isinstance(error, AnomalyError) else f"{error!r:.300}"
-        log.warning(
-            "version %s is registered and %s, but could not be imported into the Bento store"
-            " (that matters for the next 'bentoml build' only): %s", version, alias, reason,
-        )  # fmt: skip
-    return stored
+    @property
+    def cache(self) -> Path:
+        """Return the folder of the bundles fetched from the registry."""
+        return self.settings.var_dir / "bundles"
 
+    def publish(self) -> Published:
+        """Log, register, set the alias under the rule, import into the Bento store.
 
-def _registered(
-    trained: Trained, registry: Registry, settings: Settings, policy: ScoringPolicy, native: bool
-) -> str:
-    """Log and register; a failure of MLflow, whichever it is, must not cost the fit."""
-    tags = {
-        "groups": str(len(trained.bundle.groups)),
-        "source": trained.data.source,
-        "content_version": trained.bundle.version,
-        "recipe": json.dumps(dict(trained.recipe)),
-        "held_out": held_out_tag(trained.measured),
-    }
-    example, output = example_frames(trained.bundle, trained.data, policy)
-    try:
-        if trained.run_id is not None:
-            log_training(settings.mlflow_uri(), trained, policy, native)
-        return registry.register(
-            trained.folder, run_id=trained.run_id, tags=tags, example=example, output_example=output
-        )
-    except Exception as error:
-        home = keep(trained.folder, trained.bundle.version, tags, example, settings.var_dir)
-        raise Unavailable(
-            f"the fit is done, but it could not be registered: {in_words(error)}; the bundle is"
-            f" kept: python -m training.promote --register {shlex.quote(str(home))}",
-            code="registry_unavailable",
-        ) from error
+        Raises
+        ------
+        JobLostError
+            As ``confirm`` raises it; no alias moved.
+        Unavailable
+            MLflow failed: the message says where the bundle is kept, and how to go on.
+        """
+        version = self._registered()
+        try:
+            alias, message, found = self._alias(version)
+        except JobLostError:
+            raise
+        except Exception as error:
+            raise Unavailable(
+                f"version {version} is registered, but whether it shall be champion could not be"
+                f" settled: {in_words(error)}; python -m training.promote --version {version}"
+                " does it"
+            ) from error
+        stored = self._imported(version, alias)
+        return Published(version, self.trained.run_id, alias, message, found, stored)
+
+    def _imported(self, version: str, alias: str) -> Imported | None:
+        """Import it into the Bento store; None when that failed, which undoes no training.
+
+        A Bento packs, and falls back on, the champion; never what was merely trained last.
+        """
+        stored = None
+        try:
+            kept = self.settings.bundles_kept
+            stored = import_version(self.registry, version, self.cache, kept=kept)
+            if alias == CHALLENGER:
+                import_alias(self.registry, CHAMPION, self.cache)
+        except Exception as error:  # MLflow, BentoML and the disk raise what they like
+            reason = error.message if isinstance(error, AnomalyError) else f"{error!r:.300}"
+            log.warning(
+                "version %s is registered and %s, but could not be imported into the Bento store"
+                " (that matters for the next 'bentoml build' only): %s", version, alias, reason,
+            )  # fmt: skip
+        return stored
+
+    def _registered(self) -> str:
+        """Log and register; a failure of MLflow, whichever it is, must not cost the fit."""
+        trained, var_dir = self.trained, self.settings.var_dir
+        tags = {
+            "groups": str(len(trained.bundle.groups)),
+            "source": trained.data.source,
+            "content_version": trained.bundle.version,
+            "recipe": json.dumps(dict(trained.recipe)),
+            "held_out": held_out_tag(trained.measured),
+        }
+        example, output = example_frames(trained.bundle, trained.data, self.policy)
+        try:
+            if trained.run_id is not None:
+                log_training(self.settings.mlflow_uri(), trained, self.policy, self.native)
+            return self.registry.register(
+                trained.folder, run_id=trained.run_id, tags=tags, example=example,
+                output_example=output,
+            )  # fmt: skip
+        except Exception as error:
+            home = keep(trained.folder, trained.bundle.version, tags, example, var_dir)
+            raise Unavailable(
+                f"the fit is done, but it could not be registered: {in_words(error)}; the bundle is"
+                f" kept: python -m training.promote --register {shlex.quote(str(home))}",
+                code="registry_unavailable",
+            ) from error
+
+    def _alias(self, version: str) -> tuple[str, str, Comparison | None]:
+        """Set champion or challenger; return which, why, and the comparison where one was made.
+
+        The champion may be another than when the training began, and another again once the two
+        are compared: the verdict counts only for the one that it was given on.
+        """
+        current = load_champion(self.registry, self.cache, self.champion)
+        while True:
+            alias, verdict, message, found = self._verdict(current)
+            still = load_champion(self.registry, self.cache, current)
+            if still is current:
+                break
+            current = still
+        self.confirm()
+        (promote if alias == CHAMPION else challenge)(self.registry, version, verdict)
+        return alias, message, found
+
+    def _verdict(self, champion: Champion) -> tuple[str, str, str, Comparison | None]:
+        """Return alias, verdict, message and comparison against one champion."""
+        before, moved = champion.version, champion.version != self.champion.version
+        if before is None:
+            return CHAMPION, "the first bundle", "the first bundle: champion at once", None
+        now = f"version {before}" + (", promoted meanwhile" if moved else "")
+        if self.mode == "true":
+            why = "promoted on request"
+            return CHAMPION, why, f"{why}, replacing {now}", None
+        if self.mode == "false":
+            why = "kept back on request"
+            return CHALLENGER, why, f"kept as challenger on request; {HOW}", None
+        if moved and self.trained.carried:
+            why = f"its other groups are those of the champion before {now}"
+            return CHALLENGER, why, f"stays challenger: {why}; {HOW}", None
+        found, why = None, "the champion cannot be loaded"
+        if champion.bundle is not None:
+            found, why = self._compared(champion.bundle)
+        if found is not None and found.better:
+            return CHAMPION, found.reason, f"promoted, replacing {now}: {found.reason}", found
+        if found is not None and found.comparable:
+            return CHALLENGER, found.reason, f"stays challenger: {found.reason}; {HOW}", found
+        message = f"stays challenger, not comparable with the champion, {now}: {why}; {HOW}"
+        return CHALLENGER, f"not comparable: {why}", message, found
+
+    def _compared(self, champion: Bundle) -> tuple[Comparison | None, str]:
+        trained = self.trained
+        data, skip = held_out(trained.tasks, trained.data)
+        if not data.streams:
+            return None, "there are no held-out readings"
+        try:
+            group = None if trained.data.timed else trained.tasks[0].name
+            twins = champion.twin(), trained.bundle.twin()
+            # a bundle of a release that recorded nothing was fitted without its newest ones, too
+            data, skip, why = unseen(data, skip, twins, group, strict=False)
+            if why:
+                return None, why
+            found = compare(*twins, data, skip, self.policy, self.board.part(""), group)
+        except AnomalyError as error:
+            return None, error.message
+        return found, found.reason
 
 
 def held_out_tag(measured: Mapping[str, Measures]) -> str:
@@ -164,88 +235,6 @@ def held_out_tag(measured: Mapping[str, Measures]) -> str:
             break
         kept[group] = figures
     return json.dumps(kept)
-
-
-def _alias(
-    trained: Trained,
-    registry: Registry,
-    policy: ScoringPolicy,
-    board: ProgressDisplay,
-    version: str,
-    champion: Champion,
-    cache: Path,
-    mode: str,
-    confirm: Callable[[], None],
-) -> tuple[str, str, Comparison | None]:
-    """Set champion or challenger; return which, why, and the comparison where one was made.
-
-    The champion may be another than when the training began, and another again once the two are
-    compared: the verdict counts only for the one that it was given on.
-    """
-    current = load_champion(registry, cache, champion)
-    while True:
-        alias, verdict, message, found = _verdict(
-            trained, policy, board, current, current.version != champion.version, mode
-        )
-        still = load_champion(registry, cache, current)
-        if still is current:
-            break
-        current = still
-    confirm()
-    (promote if alias == CHAMPION else challenge)(registry, version, verdict)
-    return alias, message, found
-
-
-def _verdict(
-    trained: Trained,
-    policy: ScoringPolicy,
-    board: ProgressDisplay,
-    champion: Champion,
-    moved: bool,
-    mode: str,
-) -> tuple[str, str, str, Comparison | None]:
-    """Return alias, verdict, message and comparison against one champion (new, if ``moved``)."""
-    before = champion.version
-    if before is None:
-        return CHAMPION, "the first bundle", "the first bundle: champion at once", None
-    now = f"version {before}" + (", promoted meanwhile" if moved else "")
-    if mode == "true":
-        why = "promoted on request"
-        return CHAMPION, why, f"{why}, replacing {now}", None
-    if mode == "false":
-        why = "kept back on request"
-        return CHALLENGER, why, f"kept as challenger on request; {HOW}", None
-    if moved and trained.carried:
-        why = f"its other groups are those of the champion before {now}"
-        return CHALLENGER, why, f"stays challenger: {why}; {HOW}", None
-    found, why = None, "the champion cannot be loaded"
-    if champion.bundle is not None:
-        found, why = _compared(trained, champion.bundle, policy, board)
-    if found is not None and found.better:
-        return CHAMPION, found.reason, f"promoted, replacing {now}: {found.reason}", found
-    if found is not None and found.comparable:
-        return CHALLENGER, found.reason, f"stays challenger: {found.reason}; {HOW}", found
-    message = f"stays challenger, not comparable with the champion, {now}: {why}; {HOW}"
-    return CHALLENGER, f"not comparable: {why}", message, found
-
-
-def _compared(
-    trained: Trained, champion: Bundle, policy: ScoringPolicy, board: ProgressDisplay
-) -> tuple[Comparison | None, str]:
-    data, skip = held_out(trained.tasks, trained.data)
-    if not data.streams:
-        return None, "there are no held-out readings"
-    try:
-        group = None if trained.data.timed else trained.tasks[0].name
-        twins = champion.twin(), trained.bundle.twin()
-        # a bundle of a release that recorded nothing was fitted without its newest readings, too
-        data, skip, why = unseen(data, skip, twins, group, strict=False)
-        if why:
-            return None, why
-        found = compare(*twins, data, skip, policy, board.part(""), group)
-    except AnomalyError as error:
-        return None, error.message
-    return found, found.reason
 
 
 def held_out(
