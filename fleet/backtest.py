@@ -15,7 +15,7 @@ import pyarrow.parquet
 from config import Settings
 from db.incident_lifecycle import reopen_gap
 from db.queries.feedback import feedback_spans
-from db.session import open_engine, transaction
+from db.session import opened, transaction
 from errors import DatasetError, InputError
 from fleet.frames import KEYS, POSTGRESQL
 from fleet.score import bundle_of, whole
@@ -23,6 +23,7 @@ from fleet.spark import (
     add_spark_arguments,
     arrow,
     ddl,
+    first_line,
     per_stream,
     ship,
     spark_session,
@@ -116,12 +117,8 @@ def faults_of(settings: Settings, wanted: str | None) -> list[Fault]:
     if wanted is None:
         return []
     if wanted == POSTGRESQL:
-        engine = open_engine(settings)
-        try:
-            with transaction(engine) as connection:
-                spans = feedback_spans(connection, None)
-        finally:
-            engine.dispose()
+        with opened(settings) as engine, transaction(engine) as connection:
+            spans = feedback_spans(connection, None)
         return [
             Fault(s.asset_id, s.starts_at, s.ends_at) for s in spans if s.verdict == "confirmed"
         ]
@@ -154,8 +151,8 @@ def exposure_of(session: Any, scores: str) -> Exposure:
     try:
         days = session.read.parquet(f"{scores}/streams").where("readings > errors")
     except PySparkException as error:
-        said = str(error).splitlines()[0][:300]
-        raise DatasetError(f"--scores: {scores}: nothing that fleet.score wrote: {said}") from None
+        why = first_line(error)
+        raise DatasetError(f"--scores: {scores}: nothing that fleet.score wrote: {why}") from None
     found = days.agg(
         f.countDistinct("asset_id", "day").alias("asset_days"),
         f.countDistinct("day").alias("days"), f.min("day").alias("first"),
@@ -184,13 +181,13 @@ def incidents(
     from pyspark.sql import functions as f
 
     readings = session.read.parquet(f"{arguments.scores}/readings").where("event_id is not null")
-    told = [
+    known = [
         f.get_json_object("metadata", f"$.{key}").alias(key)
         for key in ("group", "asset_criticality")
     ]
     blank = [f.coalesce(key, f.lit("")).alias(key) for key in KEYS]
     frame = readings.select(
-        *blank, "timestamp", "event_id", "log10_p", "is_anomaly", "suppressed", *told
+        *blank, "timestamp", "event_id", "log10_p", "is_anomaly", "suppressed", *known
     )
 
     def work(

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from rich.console import Console
-from rich.table import Table
 
 from config import Settings
 from datasets import FileFormat, Stream
@@ -23,14 +22,14 @@ from fleet.group_fit import COLUMNS, GroupPlan, fit_group
 from fleet.spark import add_spark_arguments, ddl, per_stream, spark_session
 from models.registry.promotion import load_champion
 from runtime import command_parser, run_command
-from training.cli.common import consoles, entry, policy_of, registry_of
+from training.cli.common import consoles, entry, new_table, policy_of, registry_of
 from training.cli.fit_arguments import add_fit_arguments, add_procedure_arguments, fit_options
 from training.cli.progress import ProgressDisplay
 from training.data.sources import TrainingData, with_conditions
 from training.pipeline import Request, conclude
 from training.publishing.mlflow_tracking import begun_run
 from training.publishing.publish import Published
-from training.reports.fit_report import number
+from training.reports.fit_report import number, print_published
 
 _MOST = 20
 _UNKNOWN = {"rate": float("nan"), "readings": 0}
@@ -191,9 +190,8 @@ def show(
 ) -> None:
     """Print the groups that alarm most on held-out readings, and where the bundle is."""
     good = [(row.name, row.about) for row in rows if row.folder is not None]
-    table = Table(title=f"Fitted {len(good):,} of {len(rows):,} groups", title_justify="left")
-    for name in ("group", "streams", "readings", "seconds", "held out", "alarms per 1,000"):
-        table.add_column(name, justify="left" if name == "group" else "right")
+    columns = ("group", "streams", "readings", "seconds", "held out", "alarms per 1,000")
+    table = new_table(f"Fitted {len(good):,} of {len(rows):,} groups", columns, columns[:1])
     figures = [(n, a["report"], (a["measures"] or {"alarms": _UNKNOWN})["alarms"]) for n, a in good]
     figures.sort(key=lambda one: -np.nan_to_num(one[2]["rate"], nan=-1.0))
     for name, report, alarms in figures[:_MOST]:
@@ -202,8 +200,7 @@ def show(
     out.print(table)
     if len(good) > _MOST:
         out.print(f"... and {len(good) - _MOST:,} that alarm less: groups.csv in MLflow")
-    where = "MLflow" if settings.mlflow_enabled else "the file registry"
-    out.print(f"bundle {bundle}: version {published.version} in {where}, {published.message}")
+    print_published(out, settings, bundle, published)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from datasets import RESERVED, names_in
 from errors import DatasetError
+from fleet.spark import first_line
 from schemas import check_name
 
 KEYS: Final = ("asset_id", "sensor_id", "feature")
@@ -86,8 +87,8 @@ def parquet(
     try:
         frame = session.read.parquet(path)
     except PySparkException as error:
-        said = str(error).splitlines()[0][:300]
-        raise DatasetError(f"{path}: no Parquet files that can be read: {said}") from None
+        why = first_line(error)
+        raise DatasetError(f"{path}: no Parquet files that can be read: {why}") from None
     types = dict(frame.dtypes)
     for name in ("asset_id", "timestamp", *others):
         if name not in types:
@@ -175,8 +176,8 @@ def with_states(session: Any, history: History, path: str | None) -> Any:
         keys = [f.coalesce(key, f.lit("")).alias(key) for key in KEYS]
         states = session.read.parquet(path).select(*keys, "state")
     except PySparkException as error:
-        said = str(error).splitlines()[0][:300]
-        raise DatasetError(f"--state-in: {path}: no states of a run before: {said}") from None
+        why = first_line(error)
+        raise DatasetError(f"--state-in: {path}: no states of a run before: {why}") from None
     return frame.unionByName(states, allowMissingColumns=True)
 
 

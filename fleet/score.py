@@ -13,12 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 from rich.console import Console
-from rich.table import Table
 
 from config import Settings
 from db.assets import list_assets
 from db.queries.schedules import off_conditions, resets, windows
-from db.session import connect_args, database_url, open_engine, transaction
+from db.session import connect_args, database_url, opened, transaction
 from errors import InputError, NoModel, SettingsError
 from fleet.frames import KEYS, POSTGRESQL, History, parquet, stored, with_states
 from fleet.spark import add_spark_arguments, kept, per_stream, ship, spark_session, tasks
@@ -27,10 +26,10 @@ from models.registry.base import CHAMPION
 from models.scoring.suppression import Suppression
 from runtime import command_parser, run_command
 from schemas import CRITICALITIES, parse_timestamp
-from training.cli.common import consoles, entry, policy_of, registry_of
+from training.cli.common import consoles, entry, new_table, policy_of, registry_of
 from training.data.schedule_file import read_schedules
 
-#: What is counted of a stream's day, and what is told of it.
+#: What is counted of a stream's day, and what is said of it.
 COUNTS = ("readings", "anomalies", "incidents", "errors")
 _TOLD = ("bundle_version", "error_code", "error")
 _MOST_NAMED = 10
@@ -145,19 +144,16 @@ def planned_of(settings: Settings, arguments: argparse.Namespace) -> dict[str, A
         return {}
     if wanted != POSTGRESQL:
         return {"suppression": read_schedules(Path(wanted)).alarms}
-    engine, asked = open_engine(settings), defaultdict(list)
-    try:
-        with transaction(engine) as connection:
-            for row in resets(connection, None):
-                asked[row["asset_id"], row["sensor_id"]].append((row["requested_at"], row["id"]))
-            planned = windows(connection, _EVER), off_conditions(connection)
-            return {
-                "suppression": Suppression.from_rows(*planned, "suppresses_alarms"),
-                "criticality": list_assets(connection),
-                "resets": dict(asked),
-            }
-    finally:
-        engine.dispose()
+    asked = defaultdict(list)
+    with opened(settings) as engine, transaction(engine) as connection:
+        for row in resets(connection, None):
+            asked[row["asset_id"], row["sensor_id"]].append((row["requested_at"], row["id"]))
+        planned = windows(connection, _EVER), off_conditions(connection)
+        return {
+            "suppression": Suppression.from_rows(*planned, "suppresses_alarms"),
+            "criticality": list_assets(connection),
+            "resets": dict(asked),
+        }
 
 
 def _history(session: Any, settings: Settings, arguments: argparse.Namespace) -> History:
@@ -241,9 +237,7 @@ def whole(frame: Any, path: str) -> None:
 
 def show(out: Console, totals: Any, errors: Sequence[Any], where: str, seconds: float) -> None:
     """Print the table at the end, and the streams that failed."""
-    table = Table(title="Scored", title_justify="left")
-    for name in ("streams", "days", *COUNTS, "seconds", "readings/s"):
-        table.add_column(name, justify="right")
+    table = new_table("Scored", ("streams", "days", *COUNTS, "seconds", "readings/s"))
     counts = [totals[name] or 0 for name in ("streams", "days", *COUNTS)]
     rate = (totals["readings"] or 0) / max(seconds, 1e-9)
     table.add_row(*(f"{count:,}" for count in counts), f"{seconds:.1f}", f"{rate:,.0f}")

@@ -124,11 +124,10 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JError) as error:
-        said = str(error)
-        raised = next(filter(None, (line.search(said) for line in _RAISED)), None)
+        raised = next(filter(None, (line.search(str(error)) for line in _RAISED)), None)
         log.debug("Spark failed", exc_info=error)
-        told = raised[1] if raised else next(iter(said.splitlines()), repr(error))
-        raise AnomalyError(f"Spark: {told[:500]}") from None
+        why = raised[1][:500] if raised else first_line(error)
+        raise AnomalyError(f"Spark: {why}") from None
 
 
 _OPTIMIZER = "org.apache.spark.sql.catalyst.optimizer"
@@ -156,6 +155,11 @@ def _settings(master: str | None) -> dict[str, str]:
         if master.startswith("local"):  # nothing outside this machine has business with it
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     return found
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error of Spark's, whose others are a stack of Java's."""
+    return next(iter(str(error).splitlines()), repr(error))[:300]
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
-from rich.table import Table
 
 from models.scoring.policy import ScoringPolicy
+from training.cli.common import new_table
 from training.evaluation import plots
 from training.reports.fit_report import number
 
@@ -93,10 +93,6 @@ def show(
     out: Console, rows: Sequence[Mapping[str, Any]], exposure: Exposure, operators: int
 ) -> None:
     """Print a row per budget, and how the one that is set stands to ISA-18.2."""
-    table = Table(
-        title=f"{exposure.asset_days / _MONTH_DAYS:.3g} asset-months, {exposure.days} days,"
-        f" {operators} operators", title_justify="left",
-    )  # fmt: skip
     names = {
         "budget": "budget_per_asset_month",
         "incidents per asset-month": "incidents_per_asset_month",
@@ -104,8 +100,11 @@ def show(
         "worst day": "worst_day", "worst 10 min": "worst_10_min", "in flood %": "flood_percent",
         "faults found": "faults_found", "median lead, h": "median_lead_h",
     }  # fmt: skip
-    for name in names:
-        table.add_column(name, justify="right")
+    title = (
+        f"{exposure.asset_days / _MONTH_DAYS:.3g} asset-months, {exposure.days} days,"
+        f" {operators} operators"
+    )
+    table = new_table(title, list(names))
     for row in rows:
         table.add_row(*(number(row[name], ".3g") for name in names.values()))
     out.print(table)

@@ -97,9 +97,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     cut = parse_cut(arguments.train_until)
     data = load_data(arguments.data, features=arguments.features, form=format_of(arguments))
     options = fit_options(arguments)
-    schedules = Schedules()
-    if arguments.schedules is not None:
-        schedules = read_schedules(arguments.schedules)
+    schedules = read_schedules(arguments.schedules)
     tasks, notes = tasks_of(data, cut, options, arguments.fleet, schedules)
     tasks = [replace(t, policy=policy, criticality=arguments.criticality) for t in tasks]
     with ProgressDisplay(err) as board:

@@ -25,10 +25,10 @@ from training.cli.fit_arguments import (
 )
 from training.cli.progress import ProgressDisplay
 from training.data.quality import assess
-from training.data.schedule_file import Schedules, read_schedules
+from training.data.schedule_file import read_schedules
 from training.data.sources import POSTGRESQL, SIMULATED, TrainingData, load_data, with_conditions
 from training.pipeline import Outcome, Request, train
-from training.reports.fit_report import print_budgets, print_fit, print_power
+from training.reports.fit_report import print_budgets, print_fit, print_power, print_published
 from training.reports.quality_report import print_quality
 
 EPILOG = """\
@@ -138,9 +138,7 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
         "seed": options.seed,
         "quick": arguments.quick,
     }
-    schedules = Schedules()
     if arguments.schedules is not None:
-        schedules = read_schedules(arguments.schedules)
         recipe["schedules"] = str(arguments.schedules.absolute())
     data = load_data(
         arguments.data, seed=options.seed, quick=arguments.quick,
@@ -159,7 +157,7 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
         jobs=arguments.jobs,
         native=not (arguments.no_native or arguments.quick),
         recipe=recipe,
-        suppression=schedules.training,
+        suppression=read_schedules(arguments.schedules).training,
     )
 
 
@@ -182,9 +180,7 @@ def show(out: Console, settings: Settings, outcome: Outcome) -> None:
     print_fit(out, policy, trained.results, trained.measured)
     print_power(out, trained.results)
     print_budgets(out, policy, trained.measured)
-    where = "MLflow" if settings.mlflow_enabled else "the file registry"
-    out.print(f"bundle {trained.bundle.version}: version {published.version} in {where},"
-              f" {published.message}")  # fmt: skip
+    print_published(out, settings, trained.bundle.version, published)
     stored = published.stored
     if stored is not None:
         kept = "imported into" if stored.fresh else "already in"

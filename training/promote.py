@@ -18,7 +18,6 @@ from models.fitting.options import FitOptions
 from models.registry.base import CHALLENGER, CHAMPION, Registry
 from models.registry.bento_store import import_alias
 from models.registry.promotion import VERDICT_TAG, load_version, promote, roll_back
-from models.scoring.suppression import Suppression
 from runtime import command_parser, run_command
 from training.cli.common import consoles, entry, new_table, policy_of, registry_of
 from training.cli.fit_arguments import share
@@ -182,11 +181,11 @@ def _recent(
     )
     rules = challenger.rules
     grouping = by_rules(data, rules, only="") if rules and data.timed else group_streams(data)
-    path = recipe.get("schedules")
+    path = Path(recipe["schedules"]) if recipe.get("schedules") else None
     request = Request(
         data, FitOptions(), missing=recipe.get("missing", "drop"),
         holdout=recipe.get("holdout", 0.2),
-        suppression=read_schedules(Path(path)).training if path else Suppression(),
+        suppression=read_schedules(path).training,
     )  # fmt: skip
     # a group that is too small was not trained on either
     tasks, _ = tasks_of(request, grouping, policy_of(settings), None)

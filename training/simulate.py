@@ -9,8 +9,8 @@ false events and explanations can be measured. Everything is seeded.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -25,6 +25,8 @@ FaultKind = Literal["bearing_wear", "cavitation", "sensor_stuck", "sudden_shift"
 
 FEATURES: Final = ("vibration_rms", "kurtosis", "temperature", "current", "pressure", "flow")
 FAULT_KINDS: Final[tuple[FaultKind, ...]] = get_args(FaultKind)
+_START: Final = np.datetime64("2026-01-01", "us")
+_AUTOCORRELATION: Final = 0.7  # of the noise, from one reading to the next
 
 # kind -> feature -> (level at half load, change from idle to full load, noise sd, own unit)
 _MACHINES: Final = {
@@ -81,7 +83,7 @@ class Plant:
         """Return readings ``start`` to ``end`` of every asset, without faults not wholly inside."""
         stop = len(self.timestamps) if end is None else end
         kept = [
-            Fault(f.kind, f.asset_id, f.start - start, f.end - start, f.features)
+            replace(f, start=f.start - start, end=f.end - start)
             for f in self.faults
             if f.start >= start and f.end <= stop
         ]
@@ -117,8 +119,6 @@ def simulate(
     first_fault: int = 0,
     kinds: tuple[FaultKind, ...] = FAULT_KINDS,
     machines: tuple[str, ...] = ("PUMP", "MOTOR"),
-    autocorrelation: float = 0.7,
-    start: datetime = datetime(2026, 1, 1, tzinfo=UTC),
 ) -> Plant:
     """Simulate a plant.
 
@@ -131,18 +131,16 @@ def simulate(
     ramp : how far every feature wanders, in noise sd, from the first to the last reading.
     faults : faults injected into each asset, evenly distributed after reading ``first_fault``.
     kinds : fault kinds to draw from, in turn.
-    autocorrelation : of the noise, from one reading to the next, in [0, 1).
     """
-    step = timedelta(seconds=interval_s)
-    origin = np.datetime64(start.astimezone(UTC).replace(tzinfo=None), "us")
-    timestamps = origin + np.arange(readings) * np.timedelta64(step)
+    step = np.timedelta64(timedelta(seconds=interval_s))
+    timestamps = _START + np.arange(readings) * step
     plant = Plant([], timestamps, [], [])
     kind_at = 0
     for i in range(assets):
         rng = np.random.default_rng([seed, i])
         machine = machines[i % len(machines)]
         asset = f"{machine}_{i + 1:03d}"
-        values, noise_sd = _normal(rng, machine, readings, interval_s, ramp, autocorrelation)
+        values, noise_sd = _normal(rng, machine, readings, interval_s, ramp)
         labels = np.zeros(readings, np.int8)
         room = (readings - first_fault) / max(faults, 1)
         for k in range(faults):
@@ -159,12 +157,7 @@ def simulate(
 
 
 def _normal(
-    rng: np.random.Generator,
-    machine: str,
-    n: int,
-    interval_s: float,
-    ramp: float,
-    autocorrelation: float,
+    rng: np.random.Generator, machine: str, n: int, interval_s: float, ramp: float
 ) -> tuple[Floats, Floats]:
     """Return normal readings (n, 6) of one asset and each feature's noise sd."""
     t = np.arange(n) * interval_s
@@ -181,7 +174,7 @@ def _normal(
         level *= 1 + rng.normal(0, 0.01)
         drive = heat if name == "temperature" else load
         wander = ramp * rng.choice([-1.0, 1.0]) * np.linspace(0, 1, n)
-        noise = ar1(rng, n, autocorrelation)
+        noise = ar1(rng, n, _AUTOCORRELATION)
         values[:, j] = level + gain * (drive - 0.5) + sd * (noise + 0.7 * season + wander)
         sds[j] = sd
     return values, sds

@@ -212,15 +212,7 @@ class MlflowRegistry:
     @translated
     def alias(self, name: str) -> str | None:
         """Return the version of an alias, or None."""
-        if self._absent():
-            return None
-        try:
-            aliases = self.client.get_registered_model(self.name).aliases
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            raise
-        version = aliases.get(name)
+        version = (self._aliases() or {}).get(name)
         return None if version is None else str(version)
 
     @translated
@@ -271,14 +263,9 @@ class MlflowRegistry:
     @translated
     def versions(self) -> list[dict[str, Any]]:
         """List the versions, newest first."""
-        if self._absent():
+        aliases = self._aliases()
+        if aliases is None:
             return []
-        try:
-            aliases = self.client.get_registered_model(self.name).aliases
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return []
-            raise
         found: list[ModelVersion] = []
         page: str | None = None
         while True:
@@ -307,6 +294,18 @@ class MlflowRegistry:
         if self._absent():
             return {"enabled": True, "runs": [], "next_page": None}
         return translated(training_runs)(self.client, self.name, limit, page, model_name)
+
+    def _aliases(self) -> dict[str, Any] | None:
+        """Return the versions by alias; None: nothing was ever registered."""
+        if self._absent():
+            return None
+        try:
+            found: dict[str, Any] = self.client.get_registered_model(self.name).aliases
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+        return found
 
     def _absent(self) -> bool:
         # opening a SQLite file makes it, and several processes would make its tables at once

@@ -17,6 +17,8 @@ Bools = NDArray[np.bool_]
 
 #: A single trusted value counts as at most so many of its scales away from the level.
 _MOST: Final = 4.0
+#: Share of an anomaly that the features to blame for it hold.
+GUILTY: Final = 0.8
 
 
 def expected(z: Floats, mix: Floats | None, trusted: Bools) -> Floats:
@@ -61,8 +63,8 @@ def _alike(z: Floats, precision: Floats, trusted: Bools) -> Floats:
     return out
 
 
-def trustworthy(shares: Floats, guilty: float = 0.8) -> Bools:
-    """In each row all but the fewest features that hold the share ``guilty``, at least half.
+def trustworthy(shares: Floats) -> Bools:
+    """In each row all but the fewest features that hold the share GUILTY, at least half.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def trustworthy(shares: Floats, guilty: float = 0.8) -> Bools:
     order = np.argsort(-shares, axis=1, kind="stable")
     sorted_shares = np.take_along_axis(shares, order, axis=1)
     held = np.cumsum(sorted_shares, axis=1) - sorted_shares
-    blamed = held < guilty
+    blamed = held < GUILTY
     blamed[:, max(shares.shape[1] // 2, 1) :] = False
     out = np.empty(shares.shape, bool)
     np.put_along_axis(out, order, ~blamed, axis=1)

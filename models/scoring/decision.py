@@ -82,9 +82,9 @@ class CalibratedScores:
             self.by[i] = cal
 
 
-def error_entry(error: AnomalyError, mark: str = LEFT_OUT) -> dict[str, Any]:
+def error_entry(error: AnomalyError) -> dict[str, Any]:
     """Return what takes the place of a result that could not be had."""
-    return {"error": error.entry(), "metadata": {"window": mark}}
+    return {"error": error.entry(), "metadata": {"window": LEFT_OUT}}
 
 
 class StreamScorer:

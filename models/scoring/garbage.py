@@ -58,6 +58,7 @@ RARE: Final = 0.01
 #: Equal values from which on a number is repeated on purpose; distinct ones that make a body.
 _REPEATED: Final = 5
 _DISTINCT: Final = 20
+_NAMED: Final = 5  # values of a column, and stretches of rows, that are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,18 +238,16 @@ def _reach(widths: Floats) -> int:
     return int(wide[0]) if len(wide) else len(gaps)
 
 
-def row_ranges(rows: Sequence[int] | NDArray[Any], most: int = 5) -> str:
-    """Row numbers for people: ``3, 17-28 and 40 more``; at most ``most`` stretches."""
+def row_ranges(rows: Sequence[int] | NDArray[Any]) -> str:
+    """Row numbers for people: ``3, 17-28 and 40 more``; a few stretches at most."""
     at = np.unique(np.asarray(rows, np.int64))
     parts = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)
-    shown = [str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts[:most]]
-    left = sum(map(len, parts[most:]))
+    shown = [str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts[:_NAMED]]
+    left = sum(map(len, parts[_NAMED:]))
     return ", ".join(shown) + (f" and {left} more" if left else "")
 
 
-def describe(
-    values: Floats, mask: Mask, names: Sequence[str], rows: NDArray[np.int64] | None = None
-) -> list[str]:
+def describe(values: Floats, mask: Mask, names: Sequence[str]) -> list[str]:
     """Return a sentence for each garbage value of each column: value, how often, in which rows.
 
     Parameters
@@ -256,19 +255,16 @@ def describe(
     values, mask : (n, d)
         Readings, and which of them are garbage.
     names : d names
-    rows : (n,), optional
-        Row numbers; counted from 1 when absent.
     """
-    numbers = np.arange(1, len(values) + 1) if rows is None else rows
     out = []
     for column, name in enumerate(names):
         here = values[mask[:, column], column]
-        at = numbers[mask[:, column]]
+        at = np.flatnonzero(mask[:, column]) + 1
         found, counts = np.unique(here, return_counts=True)
-        for value in found[np.argsort(-counts, kind="stable")][:5]:
+        for value in found[np.argsort(-counts, kind="stable")][:_NAMED]:
             own = at[here == value]
             where = f"row{'s' if len(own) > 1 else ''} {row_ranges(own)}"
             out.append(f"{name}: {value:.6g} is no measurement ({len(own):,} readings, {where})")
-        if len(found) > 5:
-            out.append(f"{name}: {len(found) - 5:,} further values are no measurement")
+        if len(found) > _NAMED:
+            out.append(f"{name}: {len(found) - _NAMED:,} further values are no measurement")
     return out

@@ -169,9 +169,7 @@ _LOG10_E = math.log10(math.e)
 _END = 0.5  # share of the way to a tail's end that is left where it goes on as a straight line
 
 
-def fit_tail(
-    series: list[Floats], share: float | None = None, *, apart: int = APART, repeats: int = 1
-) -> Tail:
+def fit_tail(series: list[Floats], *, apart: int = APART, repeats: int = 1) -> Tail:
     """Fit body and tail to magnitudes of normal readings.
 
     Parameters
@@ -179,8 +177,6 @@ def fit_tail(
     series : list of (n_i,) arrays
         Out-of-fold magnitudes in time order, one array per stream: the order shows how many
         independent exceedances there are.
-    share : float, optional
-        Share of the sample that is the tail; by its size if not given.
     apart : int
         Readings without an exceedance that part two clusters.
     repeats : int
@@ -198,9 +194,8 @@ def fit_tail(
     if not np.isfinite(pooled).all() or pooled[0] == pooled[-1]:
         raise TrainingError("calibration: the detector gives the same magnitude for every reading")
     known = n / repeats
-    if share is None:
-        few, many = (readings / known for readings in TAIL_READINGS)
-        share = min(max(few, min(many, USUAL_SHARE), LEAST_SHARE), MOST_SHARE)
+    few, many = (readings / known for readings in TAIL_READINGS)
+    share = min(max(few, min(many, USUAL_SHARE), LEAST_SHARE), MOST_SHARE)
     share = min(max(share, 10.0 / known), 0.5)
     start = float(np.quantile(pooled, 1.0 - share))
     if start >= pooled[-1]:  # few levels, the highest of them often: it is the tail

@@ -55,14 +55,16 @@ class Schedules:
     alarms: Suppression = field(default_factory=Suppression)
 
 
-def read_schedules(path: Path) -> Schedules:
-    """Read a file of windows and conditions.
+def read_schedules(path: Path | None) -> Schedules:
+    """Read a file of windows and conditions; without a file there are none.
 
     Raises
     ------
     TrainingError
         Names the file, the entry and the field at fault.
     """
+    if path is None:
+        return Schedules()
     content = read_document(path)
     kinds: dict[str, type[Any]] = {
         "maintenance_windows": MaintenanceWindow, "off_conditions": OffCondition,

@@ -27,6 +27,7 @@ COLOURS = {
 }
 #: a timeline has no more points than pixels; peaks are kept
 MAX_POINTS = 3000
+MAX_PANELS = 8
 
 
 def new_figure(width: float = 9, height: float = 4.5) -> Figure:
@@ -110,19 +111,12 @@ def roc_pr(found: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def timeline(scored: Sequence[Scored], title: str, max_streams: int = 8) -> Figure:
+def timeline(scored: Sequence[Scored], title: str) -> Figure:
     """Draw final score and threshold over time, one panel per stream; labelled faults are shaded.
 
-    With more than ``max_streams`` streams, those with the most alarms are shown.
-
-    Parameters
-    ----------
-    title
-        Above all panels.
-    max_streams
-        Panels at most.
+    With more than MAX_PANELS streams, those with the most alarms are shown.
     """
-    chosen = sorted(scored, key=lambda one: -int(one.is_anomaly.sum()))[:max_streams]
+    chosen = sorted(scored, key=lambda one: -int(one.is_anomaly.sum()))[:MAX_PANELS]
     order = {id(one): at for at, one in enumerate(scored)}
     chosen.sort(key=lambda one: order[id(one)])
     figure = new_figure(10, 0.8 + 1.5 * max(1, len(chosen)))

@@ -8,12 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
+from config import Settings
 from models.scoring.policy import ScoringPolicy
 from training.cli.common import listed, new_table
 from training.evaluation.incident_measures import incidents_line
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Result
 from training.fitting.power import MOVES, TRIALS, Power, trial_name
+from training.publishing.publish import Published
 
 
 def number(value: float | None, form: str = ".4g") -> str:
@@ -185,6 +187,22 @@ def print_budgets(
     console.print(table)
     if len(groups) > 6:
         console.print(f"... and {len(groups) - 6} more groups: see the table in MLflow")
+
+
+def print_published(console: Console, settings: Settings, bundle: str, done: Published) -> None:
+    """Print where a bundle went.
+
+    Parameters
+    ----------
+    settings
+        Say whether the registry is MLflow.
+    bundle
+        Version of its content.
+    done
+        What came of publishing it.
+    """
+    where = "MLflow" if settings.mlflow_enabled else "the file registry"
+    console.print(f"bundle {bundle}: version {done.version} in {where}, {done.message}")
 
 
 def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> None:

@@ -20,6 +20,7 @@ _MAX_STREAMS = 30
 _MAX_FINDINGS = 60
 _MAX_NAMES = 5
 _MAX_PICTURES = 20
+_MAX_DRAWN = 12  # features of a picture
 _COLOURS = {HIGH: "#2a7", MEDIUM: "#b80", LOW: "#c34"}
 
 
@@ -93,10 +94,10 @@ def write_page(path: Path, quality: Quality, data: TrainingData) -> None:
     path.write_text("\n".join(parts) + "</html>\n", encoding="utf-8")
 
 
-def _picture(data: TrainingData, number: int, max_features: int = 12) -> bytes:
+def _picture(data: TrainingData, number: int) -> bytes:
     """Draw the first features of a stream over time, as PNG."""
     stream = data.streams[number]
-    names = data.feature_names[:max_features]
+    names = data.feature_names[:_MAX_DRAWN]
     figure = new_figure(10, 0.6 + 1.1 * len(names))
     panels = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
     step = max(1, len(stream.timestamps) // MAX_POINTS)
