@@ -209,10 +209,9 @@ class ChunkReader:
         return texts, codes.astype(np.intp)
 
     def _times(self, batch: Any, rows: Rows) -> tuple[Times, bool]:
-        parts = [batch.column(f"c{index}") for index in self.roles.times]
-        if pa.types.is_dictionary(parts[0].type):
-            parts[0] = parts[0].dictionary_decode()
-        column = parts[0] if len(parts) == 1 else joined(parts[0], parts[1])
+        column = times_of(batch, self.roles)
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
         if self.trim and pa.types.is_string(column.type):
             column = pc.utf8_trim_whitespace(column)
         return self.clock.parse(column, int(rows[0]) if len(rows) else 1)
@@ -267,6 +266,12 @@ class ChunkReader:
         return Texts(codes, [value.strip() if self.trim else value for value in values])
 
 
+def times_of(batch: Any, roles: Roles) -> Any:
+    """Return a batch's times: a column, or a date and a time of day joined."""
+    parts = [batch.column(f"c{index}") for index in roles.times]
+    return parts[0] if len(parts) == 1 else joined(*parts)
+
+
 def _where(rows: Sequence[int]) -> str:
     if len(rows) == 1:
         return f"row {rows[0]}"
@@ -293,14 +298,13 @@ def id_text(value: Any, field: str, row: int) -> str | None:
     """
     if value is None or value != value:
         return None
-    if not isinstance(value, float):
-        return str(value)
-    if value.is_integer() and abs(value) <= EXACT:
-        return str(int(value))
-    raise DatasetError(
-        f"row {row}: {field} {value!r} is a float that is no exact whole number: write ids as text",
-        field=field,
-    )
+    if isinstance(value, float) and not (value.is_integer() and abs(value) <= EXACT):
+        raise DatasetError(
+            f"row {row}: {field} {value!r} is a float that is no exact whole number: write ids as"
+            " text",
+            field=field,
+        )
+    return _text(value)
 
 
 def _text(value: Any) -> str:

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from datasets.columns import Chunk, ChunkReader, Rows
+from datasets.columns import Chunk, ChunkReader, Rows, times_of
 from datasets.format import BLANKS, FileFormat
 from datasets.layout import Layout, decimal_sign, read_layout
 from datasets.numbers import Nulls, is_number
-from datasets.roles import Columns, Roles, find_roles
+from datasets.roles import Columns, find_roles
 from datasets.text import utf8
-from datasets.times import clock_of, joined
+from datasets.times import clock_of
 from datasets.unreadable import Unreadable
 from errors import DatasetError, InputError
 
@@ -114,10 +114,7 @@ def open_file(
             form,
             [source.columns.cells[index] for index in roles.times],
             not source.columns.timed.intersection(roles.times),
-            (
-                _times(batch, roles)
-                for batch in source.batches(_ColumnSelection(roles.used(), frozenset()))
-            ),
+            (times_of(batch, roles) for batch in source.batches(roles.used())),
         )
         decimal = source.columns.decimal
         reader = ChunkReader(roles, clock, decimal, Nulls(form.null, decimal), source.trim)
@@ -127,14 +124,6 @@ def open_file(
         path, roles.names, _chunks(path, source, reader), clock.zone, counted, reader, source.lines,
         notes,
     )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _ColumnSelection:
-    """Which columns are read, and which of them as numbers straight away."""
-
-    used: Sequence[int]
-    numbers: frozenset[int]
 
 
 class _Text:
@@ -174,13 +163,11 @@ class _Text:
             self.lines.add(number + line, error)
         return "skip"
 
-    def batches(self, selection: _ColumnSelection) -> Iterator[Any]:
+    def batches(self, used: Sequence[int], numbers: frozenset[int] = frozenset()) -> Iterator[Any]:
+        """Yield batches of the columns in use, some of them read as numbers straight away."""
         layout = self._layout
         names = [f"c{index}" for index in range(len(layout.names))]
-        types = {
-            f"c{index}": pa.float64() if index in selection.numbers else pa.string()
-            for index in selection.used
-        }
+        types = {f"c{index}": pa.float64() if index in numbers else pa.string() for index in used}
         text = utf8(self._path, layout.encoding, layout.delimiter == BLANKS)
         with text, pa.csv.open_csv(
             text,
@@ -194,7 +181,7 @@ class _Text:
             ),
             convert_options=pa.csv.ConvertOptions(
                 column_types=types,
-                include_columns=[f"c{index}" for index in selection.used],
+                include_columns=[f"c{index}" for index in used],
                 decimal_point=layout.decimal,
             ),
         ) as reader:  # fmt: skip
@@ -229,10 +216,10 @@ class _Parquet:
     def plain(self, index: int) -> bool:
         return True
 
-    def batches(self, selection: _ColumnSelection) -> Iterator[Any]:
+    def batches(self, used: Sequence[int], numbers: frozenset[int] = frozenset()) -> Iterator[Any]:
         with pa.parquet.ParquetFile(self._path) as file:
-            wanted = [file.schema_arrow.names[index] for index in selection.used]
-            order = sorted(selection.used)
+            wanted = [file.schema_arrow.names[index] for index in used]
+            order = sorted(used)
             for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
                 yield pa.RecordBatch.from_arrays(
                     [_as_text(column) for column in batch.columns],
@@ -254,11 +241,6 @@ def _as_text(column: Any) -> Any:
     return column.cast(pa.string()) if other else column
 
 
-def _times(batch: Any, roles: Roles) -> Any:
-    parts = [batch.column(f"c{index}") for index in roles.times]
-    return parts[0] if len(parts) == 1 else joined(*parts)
-
-
 def _chunks(path: Path, source: Any, reader: ChunkReader) -> Iterator[Chunk]:
     """Read numbers as such; from the first cell on that is none, read text and convert it."""
     roles = reader.roles
@@ -268,7 +250,7 @@ def _chunks(path: Path, source: Any, reader: ChunkReader) -> Iterator[Chunk]:
         while True:
             passed = 0
             try:
-                for batch in source.batches(_ColumnSelection(roles.used(), numbers)):
+                for batch in source.batches(roles.used(), numbers):
                     passed += batch.num_rows
                     source.lines.check(passed + len(source.lines.rows))
                     rest = batch.slice(max(0, batch.num_rows - (passed - done)))

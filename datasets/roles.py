@@ -46,6 +46,7 @@ class Roles:
     features: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    excluded: set[int] = field(default_factory=set)
 
     def used(self) -> list[int]:
         """Return the indices of all columns that are read, in the file's order."""
@@ -122,16 +123,16 @@ def find_roles(
     """
     for name in filter(None, columns.names):
         check_name(name, "column")
-    roles = Roles()
+    excluded = names_in(form.exclude, columns.names, "exclude") if form.exclude else []
+    roles = Roles(excluded={i for i, name in enumerate(columns.names) if name in excluded})
     _asset(columns, form, asset, roles)
     roles.sensor = _named(columns, form, "sensor_id", _SENSOR, roles)
     _times(columns, form, roles)
     _label(columns, form, roles)
     if group is not None:
         roles.group = columns.index(group)
-    excluded = names_in(form.exclude, columns.names, "exclude") if form.exclude else []
     if wanted is None:
-        taken = {*roles.used(), *(i for i, name in enumerate(columns.names) if name in excluded)}
+        taken = {*roles.used(), *roles.excluded}
         roles.features = _features(columns, taken, roles.notes)
     else:
         given = names_in(wanted, columns.names, "" if not isinstance(wanted, str) else "features")
@@ -195,10 +196,9 @@ def _named(
     given = form.role(role)
     if given is not None:
         return columns.index(given, f"columns {role}")
-    if form.exclude and role in names_in(form.exclude, columns.names, "exclude"):
-        return None
     if role in columns.names:
-        return columns.index(role)
+        index = columns.names.index(role)
+        return None if index in roles.excluded else columns.index(role)
     found = [p for p in columns.like(known) if columns.filled(p)]
     if len(found) != 1:
         return None
@@ -274,10 +274,7 @@ def _label(columns: Columns, form: FileFormat, roles: Roles) -> None:
         p for p in columns.like(_LABEL)
         if {c.casefold() for c in columns.filled(p)} <= {"0", "1", "0.0", "1.0", "true", "false"}
     ]  # fmt: skip
-    found = exact or known
-    if form.exclude:
-        out = names_in(form.exclude, columns.names, "exclude")
-        found = [p for p in found if columns.names[p] not in out]
+    found = [p for p in exact or known if p not in roles.excluded]
     if len(found) == 1:
         roles.label = found[0]
         if columns.names[found[0]] != "label":

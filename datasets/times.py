@@ -60,7 +60,7 @@ class Clock:
             return _whole(found, first), column.type.tz is None
         if self.kind in (ROW, *TIME_UNITS):
             return self._counted(column, first), False
-        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        if not _is_text(column):
             raise DatasetError(
                 f"column 'timestamp' holds {_plain(column)}: --time-unit s, ms, us or ns reads"
                 " numbers since 1970, --time-unit row a count of readings",
@@ -88,9 +88,7 @@ class Clock:
                 whole = numbers.cast(pa.int64()).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
             pass  # 1.7e18, as good as a float is
-        if np.isnan(ticks).any():
-            row = first + int(np.flatnonzero(np.isnan(ticks))[0])
-            raise DatasetError(f"row {row}: timestamp is empty", field="timestamp")
+        _refuse_empty(np.isnan(ticks), first)
         if self.kind == ROW:
             steps = np.round(ticks * MADE_UP_STEP.astype("timedelta64[us]").astype(int))
             made_up: Times = MADE_UP_START + steps.astype("timedelta64[us]")
@@ -326,9 +324,13 @@ def _lesser(form: str) -> list[str]:
     return [each for each in less if each != form and "%f.%f" not in each]
 
 
+def _refuse_empty(empty: Any, first: int) -> None:
+    if empty.any():
+        row = first + int(np.flatnonzero(empty)[0])
+        raise DatasetError(f"row {row}: timestamp is empty", field="timestamp")
+
+
 def _whole(found: Any, first: int) -> Times:
-    if found.null_count:
-        row = found.is_null().index(True).as_py()
-        raise DatasetError(f"row {first + row}: timestamp is empty", field="timestamp")
+    _refuse_empty(found.is_null().to_numpy(zero_copy_only=False), first)
     times: Times = found.cast(pa.int64()).to_numpy(zero_copy_only=False).view("datetime64[us]")
     return times

@@ -125,14 +125,15 @@ def fit_model_set(
     clean_data = clean(rated.streams, timestamps, rated.names, options.imputed)
     clean_data = among(clean_data, rated)
     check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
-    told = find_conditions(clean_data.streams, clean_data.names, options.condition, options.seed)
-    clean_data.notes += told.notes
+    found = find_conditions(clean_data.streams, clean_data.names, options.condition, options.seed)
+    clean_data.notes += found.notes
     if options.drift != "fault":
-        clean_data = without_faulty(clean_data, options.trim, told.conditions)
+        clean_data = without_faulty(clean_data, options.trim, found.conditions)
     received = check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
-    streams = restate(told.conditions, received)
-    plan = FitPlan(streams, clean_data.timestamps, clean_data.names, options, clean_data,
-                   told.conditions, told.least(received))  # fmt: skip
+    streams = restate(found.conditions, received)
+    plan = FitPlan(
+        replace(clean_data, streams=streams), options, found.conditions, found.least(received)
+    )
     if not plan.scales.kept:
         return _of_standing(plan, streams, began, rated.counters)
     folds = plan.folds()
@@ -140,21 +141,21 @@ def fit_model_set(
     apart = [] if plan.fleet else stream_folds(plan.lengths)
     short = _without_window(plan)
     jobs = [(plan, held) for held in folds] + [(short, held) for held in apart]
-    (pre, detectors), found = _side_by_side(plan, jobs, progress, threads)
+    (pre, detectors), fold_results = _side_by_side(plan, jobs, progress, threads)
     pre = replace(pre, counters=rated.counters)
-    magnitudes = out_of_fold(plan.varied, found[: len(folds)])
+    magnitudes = out_of_fold(plan.varied, fold_results[: len(folds)])
     magnitudes.moved = plan.moved(streams)
     calibrations = calibrate(options.models, magnitudes, plan.adaptation, plan.slow, plan.swiftness)
     strange: Sample | None = None
     ratio = 1.0
     if apart:
-        unmet = out_of_fold(plan.varied, found[len(folds) :])
+        unmet = out_of_fold(plan.varied, fold_results[len(folds) :])
         unmet.moved = magnitudes.moved
         calibrations, strange, ratio = _for_unmet(calibrations, unmet, short)
     cal = calibrations[subset_key(_in_order(options.models), False)]
     report = _report(plan, streams)
-    if told.figures:
-        report.figures["conditions"] = told.figures
+    if found.figures:
+        report.figures["conditions"] = found.figures
     if strange:
         alike = ratio <= MOST_WIDER
         much = "that much" if alike else f"{MOST_WIDER - 1.0:.0%}"
@@ -233,7 +234,7 @@ def _report(plan: FitPlan, streams: list[Floats]) -> FitReport:
     """Return what the plan says; figures are added."""
     return FitReport(
         sum(map(len, streams)), len(streams), 0.0, plan.drift_mode, plan.baseline, plan.horizon,
-        [*plan.notes, *plan.scales.notes, *plan.decided()],
+        [*plan.data.notes, *plan.scales.notes, *plan.decided()],
     )  # fmt: skip
 
 

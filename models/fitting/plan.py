@@ -51,38 +51,30 @@ class FitPlan:
 
     Parameters
     ----------
-    streams : list of (n_i, d)
-        Normal readings, checked.
-    timestamps : list of (n_i,) datetime64, or None
-    names : d features
+    data : normal readings without garbage, as they would read in the usual operating condition.
     options : FitOptions
-    cleaned : what was left out of the streams before; None: nothing.
-    conditions : where the streams are as they would read in the usual one of these; None: one.
+    conditions : that the readings are of; None: there is one normal.
     least : (d,) spread of what is constant in each of them but differs between them.
     """
 
     def __init__(
         self,
-        streams: list[Floats],
-        timestamps: Sequence[Times] | None,
-        names: Sequence[str],
+        data: Cleaned,
         options: FitOptions,
-        cleaned: Cleaned | None = None,
         conditions: Conditions | None = None,
         least: Floats | None = None,
     ) -> None:
         self.options = options
-        self.cleaned = cleaned
+        self.data = data
         self.conditions = conditions
-        self.notes = cleaned.notes if cleaned else []
-        self.names = tuple(names)
+        streams, self.names = data.streams, tuple(data.names)
         self.lengths = [len(s) for s in streams]
         fate = "any other value is rare" if options.watch_still else "not used"
-        self.scales: Scales = fit_scales(streams, names, fate, least)
+        self.scales: Scales = fit_scales(streams, self.names, fate, least)
         self.standing = self._standing(streams)
         self.varied = varied = [s[:, self.scales.kept] for s in streams]
         self.together = step_correlation(varied) if self.scales.kept else np.zeros((0, 0))
-        self.interval = median_interval(timestamps)
+        self.interval = median_interval(data.timestamps)
         fault = drift_is_fault(streams)
         self.drift_mode = options.drift
         if options.drift == "auto":
@@ -337,14 +329,12 @@ class FitPlan:
         limits = {name: (pair[0], pair[1]) for name, pair in self.options.limits.items()}
         imputed = self.options.imputed(len(self.scales.kept))
         dropped = tuple(self.names[j] for j in self.scales.dropped)
-        cleaned = self.cleaned
         return Preprocessing(
             tuple(self.names[j] for j in self.scales.kept),
             np.median(pooled, axis=0), scale, spread, mix, self.drift_mode, self.baseline,
-            self.interval, (*dropped, *(cleaned.unusable if cleaned else ())),
+            self.interval, (*dropped, *self.data.unusable),
             "impute" if imputed else "refuse", imputed, limits, self.standing,
-            cleaned.garbage.of(self.scales.kept) if cleaned else None,
-            cleaned.nulls if cleaned else {},
+            self.data.garbage.of(self.scales.kept), self.data.nulls,
             self.conditions.of(self.scales.kept) if self.conditions else None,
         )  # fmt: skip
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models.bundles.bundle import Bundle
+from models.fitting.cleaning import clean
 from models.fitting.following import judge_following
 from models.fitting.model_set_fit import FitOptions, fit_model_set
 from models.fitting.plan import FitPlan
@@ -199,10 +200,10 @@ def test_streams_of_which_each_goes_on_somewhere_are_followed_as_far_as_may_be(s
 
 def test_an_adaptation_that_was_asked_for_is_taken_and_none_is_tried():
     names = list("abcd")
-    asked = FitPlan([walk(1500)], None, names, FitOptions(adaptation=0.002))
+    asked = FitPlan(clean([walk(1500)], None, names), FitOptions(adaptation=0.002))
     assert asked.following is None
     assert asked.adaptation.rate == 0.002
-    assert FitPlan([walk(1500)], None, names, FitOptions()).following is not None
+    assert FitPlan(clean([walk(1500)], None, names), FitOptions()).following is not None
 
 
 def test_a_forecast_is_used_only_where_it_holds():

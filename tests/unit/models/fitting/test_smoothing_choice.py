@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import lfilter
 
+from models.fitting.cleaning import clean
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
 from models.fitting.steadiness import judge_steadiness
@@ -61,7 +62,7 @@ def test_what_breaks_the_budget_either_way_is_smoothed_for_only_if_that_shows_mo
 
 
 def test_a_plan_says_what_was_chosen_and_on_what_figures():
-    plan = FitPlan([bursts()], None, list("abcd"), FitOptions())
+    plan = FitPlan(clean([bursts()], None, list("abcd")), FitOptions())
     assert plan.swiftness == choose_swiftness([bursts()], plan.horizon, plan.shrinkage)[0]
     (said,) = [note for note in plan.decided() if note.startswith("the newest reading weighs")]
     assert f"{plan.swiftness:.2f}" in said
