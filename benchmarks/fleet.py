@@ -136,9 +136,9 @@ def service(stack: ExitStack, folder: Path, bundle: Path, streams: Sequence[Stre
                         "readings": {"names": FEATURES, "rows": rows},
                     }  # fmt: skip
                     body = orjson.dumps({"streams": [one], "echo": False})
-                    said = orjson.loads(client.post("/detect/streams", content=body).content)
-                    state = said["streams"][0]["state"]
-                    window = rows[-said["streams"][0]["window_length"] :]
+                    answer = orjson.loads(client.post("/detect/streams", content=body).content)
+                    state = answer["streams"][0]["state"]
+                    window = rows[-answer["streams"][0]["window_length"] :]
 
         client = stack.enter_context(made.client())
         run([streams[0].take(slice(_BATCH))])

@@ -181,9 +181,9 @@ def openings(
         if entry is not None:
             if burst is None or burst.event != entry["id"]:
                 burst = Burst(entry["id"])
-            said = burst.take(rarity, rarity >= level, now, rule)
-            if "why" in said:
-                out.append((at, said["why"]))
+            incident = burst.take(rarity, rarity >= level, now, rule)
+            if "why" in incident:
+                out.append((at, incident["why"]))
         at += 1
     return out
 

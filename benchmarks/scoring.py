@@ -130,8 +130,8 @@ def start(detectors: list[Detector]) -> tuple[float, float]:
         for detector in detectors:
             detector.save(Path(folder))
         command = [sys.executable, "-c", _LOAD, folder]
-        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    imported, loaded = map(float, told.split())
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    imported, loaded = map(float, printed.split())
     return imported, loaded
 
 

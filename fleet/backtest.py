@@ -229,18 +229,20 @@ class _Replay:
             at, rarity = row["timestamp"], -row["log10_p"]
             for i, (burst, policy) in enumerate(zip(bursts, self._policies, strict=True)):
                 if row["suppressed"] is not None:
-                    burst.begin_anew()
+                    burst.restart()
                     continue
                 rule = policy.opening_rule(rates, row["asset_criticality"])
-                said = burst.take(rarity, row["is_anomaly"], at, rule)
+                incident = burst.take(rarity, row["is_anomaly"], at, rule)
                 last = held[i]
-                if "why" in said and (last is None or (at - last["last_at"]).total_seconds() > gap):
+                if "why" in incident and (
+                    last is None or (at - last["last_at"]).total_seconds() > gap
+                ):
                     last = held[i] = {
-                        "factor": FACTORS[i], "event_id": event, "why": said["why"],
+                        "factor": FACTORS[i], "event_id": event, "why": incident["why"],
                         "opened_at": at, "peak_log10_p": -rarity,
                     }  # fmt: skip
                     found.append(last)
-                if last is not None and said["opens"]:
+                if last is not None and incident["opens"]:
                     last["last_at"] = at
                     last["peak_log10_p"] = min(last["peak_log10_p"], -rarity)
         return found

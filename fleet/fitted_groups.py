@@ -35,7 +35,7 @@ MOST_COMPARED: Final = 200_000
 
 @dataclass(slots=True)
 class GroupRow:
-    """What a worker said of one group; ``folder`` holds its model sets."""
+    """What a worker reported of one group; ``folder`` holds its model sets."""
 
     name: str
     about: Mapping[str, Any]
@@ -108,11 +108,11 @@ class StoredSets(Mapping[str, ModelSet]):
 class FittedElsewhere(Task):
     """A task whose readings stayed where they were fitted."""
 
-    told: list[list[Any]] = field(default_factory=list)
+    counted: list[list[Any]] = field(default_factory=list)
 
     def statistics(self) -> list[list[Any]]:
         """Return what the worker counted."""
-        return self.told
+        return self.counted
 
 
 class StoredResults(Sequence[Result]):
@@ -195,7 +195,7 @@ def assembled(
     for row in good:
         prepared = held.get(row.name) or Prepared(list(row.about["features"]), [], [])
         task = FittedElsewhere(row.name, prepared, plan.options, plan.policy)
-        task.told = row.about["statistics"]
+        task.counted = row.about["statistics"]
         tasks.append(task)
     measured = {row.name: m for row in good if (m := row.measures) is not None}
     prints = [row.about["fingerprint"] for row in rows if row.about["fingerprint"]]

@@ -70,10 +70,10 @@ def fit_group(plan: GroupPlan, value: str | None, table: pa.Table) -> pa.Table:
         tasks, about = arranged(plan, name, table)
         for task in tasks:
             rows.append(_row(name, task, perform(task, None), about))
-            about = {"notes": [], "rules": [], "fingerprint": None}  # told once
+            about = {"notes": [], "rules": [], "fingerprint": None}  # reported once
     except Exception as error:  # whatever it is, it is this group's alone
-        told = error if isinstance(error, AnomalyError) else TrainingError(f"{error!r:.500}")
-        rows.append(_failed(name, name, told))
+        ours = error if isinstance(error, AnomalyError) else TrainingError(f"{error!r:.500}")
+        rows.append(_failed(name, name, ours))
     return pa.Table.from_pylist(rows, schema=spark.arrow(COLUMNS))
 
 
@@ -148,7 +148,7 @@ def _row(group: str, task: Task, result: Result, about: Mapping[str, Any]) -> di
         if found.curves is not None:
             found.curves = {k: found.curves[k] for k in ("roc_auc", "average_precision")}
         measures = asdict(found)
-    told = {
+    report = {
         **about,
         "group": group,
         "error": None,
@@ -160,15 +160,15 @@ def _row(group: str, task: Task, result: Result, about: Mapping[str, Any]) -> di
         "result_notes": result.notes,
     }
     content = _packed({SET: result.model_set, TWIN: result.twin})
-    return {"name": task.name, "about": json.dumps(told, default=float), "content": content}
+    return {"name": task.name, "about": json.dumps(report, default=float), "content": content}
 
 
 def _failed(
     group: str, name: str, error: AnomalyError, about: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    told = {"notes": [], "rules": [], "fingerprint": None, **(about or {})}
-    told |= {"group": group, "error": error.message}
-    return {"name": name, "about": json.dumps(told, default=float), "content": None}
+    report = {"notes": [], "rules": [], "fingerprint": None, **(about or {})}
+    report |= {"group": group, "error": error.message}
+    return {"name": name, "about": json.dumps(report, default=float), "content": None}
 
 
 def _packed(sets: Mapping[str, ModelSet | None]) -> bytes:

@@ -28,7 +28,7 @@ def points_of(
     ----------
     batches : in the order of time, on which everything that follows relies.
     name : of the stream, for people.
-    begin : is told the states that came with the readings, before the first of these.
+    begin : called with the states that came with the readings, before the first of these.
 
     Raises
     ------

@@ -29,7 +29,7 @@ from schemas import CRITICALITIES, parse_timestamp
 from training.cli.common import consoles, entry, new_table, policy_of, registry_of
 from training.data.schedule_file import read_schedules
 
-#: What is counted of a stream's day, and what is said of it.
+#: What is counted of a stream's day, and what else its row holds.
 COUNTS = ("readings", "anomalies", "incidents", "errors")
 _TOLD = ("bundle_version", "error_code", "error")
 _MOST_NAMED = 10
@@ -213,7 +213,7 @@ def write(session: Any, rows: Any, into: int, out: str, state_out: str | None) -
         )  # fmt: skip
         days = stack.enter_context(kept(days.coalesce(into)))  # few rows: no 200 tasks
         _by_day(days, f"{out}/streams")
-        # of all days that are there: a day that was scored anew has no old errors left
+        # of all days that are there: a day that was scored again has no old errors left
         failed = session.read.parquet(f"{out}/streams").where("errors > 0")
         whole(failed.coalesce(1), f"{out}/errors")
         if state_out is not None:

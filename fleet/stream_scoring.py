@@ -231,6 +231,6 @@ def _refused(at: datetime | None, features: dict[str, float] | InputError) -> di
     if isinstance(features, InputError):
         return error_entry(features)
     if at is None:
-        told = "timestamp: is missing, or cannot be read as a time"
-        return error_entry(InputError(told, code="bad_timestamp", field="timestamp"))
+        message = "timestamp: is missing, or cannot be read as a time"
+        return error_entry(InputError(message, code="bad_timestamp", field="timestamp"))
     return None

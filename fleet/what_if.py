@@ -110,12 +110,12 @@ def show(
     out.print(table)
     (own,) = (row for row in rows if row["factor"] == 1.0)
     daily = own["alarms_per_operator_day"]
-    said = "acceptable" if daily <= ACCEPTABLE else "manageable, not comfortable"
+    verdict = "acceptable" if daily <= ACCEPTABLE else "manageable, not comfortable"
     if daily > MANAGEABLE or own["flood_percent"] > 1:
-        said = "more than is manageable"
+        verdict = "more than is manageable"
     out.print(f"ISA-18.2, per operator: {ACCEPTABLE} alarms a day are very likely acceptable,"
               f" {MANAGEABLE} the most that is manageable; more than {FLOOD} in 10 minutes are a"
-              f" flood, below 1 % of the time. As set: {said}")  # fmt: skip
+              f" flood, below 1 % of the time. As set: {verdict}")  # fmt: skip
 
 
 def draw(

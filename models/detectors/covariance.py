@@ -144,21 +144,21 @@ def missing_variance(rows: F64) -> F64:
     return np.maximum(0.0, 1.0 - robust_std(rows - np.median(rows, axis=0)) ** 2)
 
 
-def thin_out(rows: F64, most: int, seed: int) -> F64:
-    """Return at most ``most`` of ``rows``, in order: one drawn from each of equal stretches.
+def thin_out(rows: F64, limit: int, seed: int) -> F64:
+    """Return at most ``limit`` of ``rows``, in order: one drawn from each of equal stretches.
 
     Parameters
     ----------
     rows : (n, d)
-    most
+    limit
         Rows at most.
     seed
         Of the draw.
     """
-    if len(rows) <= most:
+    if len(rows) <= limit:
         return rows
-    edges = np.linspace(0, len(rows), most + 1)
-    draw = np.random.default_rng(seed).uniform(size=most)
+    edges = np.linspace(0, len(rows), limit + 1)
+    draw = np.random.default_rng(seed).uniform(size=limit)
     places = (edges[:-1] + draw * np.diff(edges)).astype(np.int64)
     chosen: F64 = rows[np.minimum(places, len(rows) - 1)]
     return chosen

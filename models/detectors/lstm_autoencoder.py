@@ -210,13 +210,13 @@ class LSTMAutoencoder(Detector):
     def explain(self, x: Array) -> NDArray[np.float64]:
         """Return each feature's share in the error; see :meth:`Detector.explain`."""
         readings, ends = self._unroll(x)
-        told = self._reconstruct(readings, ends)
-        parts = self._correlation.contributions(readings[ends] - told)
+        reconstruction = self._reconstruct(readings, ends)
+        parts = self._correlation.contributions(readings[ends] - reconstruction)
         if self._weights_ahead is None:
             return shares(parts)
         ahead = forecast(readings, ends, self._weights_ahead)
         more = self._forecast_errors.contributions(readings[ends] - ahead)
-        own = whitened_error(readings, ends, told, self._correlation.whitening)
+        own = whitened_error(readings, ends, reconstruction, self._correlation.whitening)
         new = whitened_error(readings, ends, ahead, self._forecast_errors.whitening)
         largest = np.maximum(np.maximum(own, new), 1e-300)
         own, new = (own / largest) ** 2, (new / largest) ** 2
@@ -258,8 +258,8 @@ class LSTMAutoencoder(Detector):
     def _magnitude(
         self, readings: NDArray[np.float64], ends: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        told = self._reconstruct(readings, ends)
-        own = whitened_error(readings, ends, told, self._correlation.whitening)
+        reconstruction = self._reconstruct(readings, ends)
+        own = whitened_error(readings, ends, reconstruction, self._correlation.whitening)
         if self._weights_ahead is None:
             return own
         ahead = forecast(readings, ends, self._weights_ahead)

@@ -47,8 +47,8 @@ class Network(nn.Module):  # type: ignore[misc]
         _, (hidden, _) = self.encoder(windows.clamp(-self.clip, self.clip))  # (1, n, h)
         code = self.code(hidden[0])  # (n, c)
         steps = code.unsqueeze(1).expand(-1, windows.shape[1], -1)  # (n, w, c)
-        told, _ = self.decoder(steps)  # (n, w, h), last reading first
-        return self.out(told).flip(1)  # (n, w, d)
+        decoded, _ = self.decoder(steps)  # (n, w, h), last reading first
+        return self.out(decoded).flip(1)  # (n, w, d)
 
 
 class _Adam(torch.optim.Adam):  # type: ignore[misc]
@@ -208,10 +208,10 @@ def _batches(source: Any, ends: Ends, plan: Plan) -> Iterator[Any]:
         yield source[last[:, None] + back]
 
 
-def _mixed_loss(told: Any, windows: Any, focus: float) -> Any:
+def _mixed_loss(reconstruction: Any, windows: Any, focus: float) -> Any:
     """Huber loss, a share ``focus`` of it on the last reading, the one that is judged."""
-    whole = nn.functional.huber_loss(told, windows)
-    last = nn.functional.huber_loss(told[:, -1], windows[:, -1])
+    whole = nn.functional.huber_loss(reconstruction, windows)
+    last = nn.functional.huber_loss(reconstruction[:, -1], windows[:, -1])
     return (1 - focus) * whole + focus * last
 
 

@@ -66,6 +66,6 @@ def split(lengths: list[int], window: int) -> tuple[Ends, Ends]:
     return np.concatenate(training), np.concatenate(validation)
 
 
-def thin(ends: Ends, most: int) -> Ends:
-    """Return at most ``most`` of ``ends``, evenly spaced."""
-    return ends[:: -(-len(ends) // max(1, most)) or 1]
+def thin(ends: Ends, limit: int) -> Ends:
+    """Return at most ``limit`` of ``ends``, evenly spaced."""
+    return ends[:: -(-len(ends) // max(1, limit)) or 1]

@@ -84,5 +84,5 @@ def _expected(
     here = ~pattern
     z = np.clip((rows[:, here] - level[here]) / spread[here], -_MOST, _MOST)
     link = np.linalg.solve(precision[np.ix_(pattern, pattern)], precision[np.ix_(pattern, here)])
-    told: Floats = level[pattern] - spread[pattern] * (z @ link.T)
-    return told
+    filled: Floats = level[pattern] - spread[pattern] * (z @ link.T)
+    return filled

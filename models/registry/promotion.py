@@ -53,8 +53,8 @@ def load_champion(registry: Registry, cache: Path, known: Champion | None = None
     try:
         return Champion(version, load_version(registry, version, cache))
     except AnomalyError as error:  # it must not keep a better one from being trained
-        told = f"the champion, version {version}, cannot be loaded: {error.message}"
-        return Champion(version, problem=told)
+        problem = f"the champion, version {version}, cannot be loaded: {error.message}"
+        return Champion(version, problem=problem)
 
 
 def promote(registry: Registry, version: str, why: str) -> str | None:

@@ -313,10 +313,10 @@ class StreamScorer:
                 None, anomalous=True, kind=ANOMALY, magnitude=m, at=at, silence_s=0.0, stream=stream
             )
             assert event is not None  # noqa: S101
-        said = metadata.pop("event", None) or event.entry("opened")
+        alarm = metadata.pop("event", None) or event.entry("opened")
         settled = state.settle(level, at, self.model_set.median, event)
-        entry = settled.entry(said["state"])
-        entry["incident"] = {**said.get("incident", {}), **entry["incident"]}
+        entry = settled.entry(alarm["state"])
+        entry["incident"] = {**alarm.get("incident", {}), **entry["incident"]}
         _name(metadata, [entry, *others])
         self.moved = True
 
@@ -336,13 +336,13 @@ class StreamScorer:
         if burst is None or burst.event != event["id"]:
             burst = Burst(event["id"])
         if reading.suppressed is not None:
-            said = event["incident"] = burst.begin_anew()
+            incident = event["incident"] = burst.restart()
         else:
-            said = event["incident"] = burst.take(-log10_p, anomalous, at, self.opening)
-            if self.raised and ("why" in said or not said["opens"]):
-                said["affected_by_feedback"] = True  # by what people said before
-        if "why" in said and cal is not None and cal.final.extrapolated(-burst.peak):
-            said["extrapolated"] = True
+            incident = event["incident"] = burst.take(-log10_p, anomalous, at, self.opening)
+            if self.raised and ("why" in incident or not incident["opens"]):
+                incident["affected_by_feedback"] = True  # by what people reported before
+        if "why" in incident and cal is not None and cal.final.extrapolated(-burst.peak):
+            incident["extrapolated"] = True
         state.burst = burst if state.events else None
 
     def _votes(self, cal: Calibration | None, at: int) -> list[dict[str, Any]]:

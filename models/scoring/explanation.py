@@ -71,7 +71,7 @@ class Explainer:
     def _describe(self, shares: Floats) -> None:
         """Return the features by share; those not at fault decide what is expected of each."""
         pre = self._pre
-        told, *arrays = zip(*self._targets, strict=True)
+        targets, *arrays = zip(*self._targets, strict=True)
         rows, received, levels = (np.stack(part) for part in arrays[:3])
         with np.errstate(over="ignore"):
             z = np.clip((rows - levels) / pre.scale, -FURTHEST, FURTHEST)
@@ -89,7 +89,7 @@ class Explainer:
         columns = (listed, sorted_by_share(received), sorted_by_share(_short(normal)),
                    sorted_by_share(_short(received - normal)))  # fmt: skip
         counted = pre.counters.names if pre.counters else ()
-        for at, metadata in enumerate(told):
+        for at, metadata in enumerate(targets):
             explanation = metadata["explanation"]
             explanation["features"] = [
                 {

@@ -162,7 +162,7 @@ def _at(rate: float, rarities: Sequence[float]) -> float:
     return inside + max(RATES[-1] - rate, 0.0)
 
 
-def raised_by(false_alarms: int, step: float = RAISE, most: float = MOST_RAISED) -> float:
+def raised_by(false_alarms: int, step: float = RAISE, limit: float = MOST_RAISED) -> float:
     """Return the decades more that an asset's incidents ask after so many false alarms.
 
     Parameters
@@ -171,10 +171,10 @@ def raised_by(false_alarms: int, step: float = RAISE, most: float = MOST_RAISED)
         Reported of the asset lately.
     step
         Decades that each adds.
-    most
+    limit
         Decades that they add together at most.
     """
-    return min(step * false_alarms, most)
+    return min(step * false_alarms, limit)
 
 
 @dataclass(slots=True)
@@ -209,7 +209,7 @@ class Burst:
         """
         if not counts:
             self.quiet += 1
-            return self._said()
+            return self._opening()
         if self.quiet > APART:
             self.hits, self.peak = 0, 0.0
         self.quiet = 0
@@ -217,15 +217,15 @@ class Burst:
         self.peak = max(self.peak, rarity)
         why = self._why(rule) if self.opened is None else None
         if why is None:
-            return self._said()
+            return self._opening()
         self.opened = at.isoformat()
-        said = {**self._said(), "why": why, "peak_log10_p": round(-self.peak, 3)}
+        opening = {**self._opening(), "why": why, "peak_log10_p": round(-self.peak, 3)}
         if rule is not None:
             needed = rule.at_once if why == AT_ONCE_WHY else rule.peak
-            said["needed_log10_p"] = round(-needed, 3)
-        return said
+            opening["needed_log10_p"] = round(-needed, 3)
+        return opening
 
-    def _said(self) -> dict[str, Any]:
+    def _opening(self) -> dict[str, Any]:
         """Return whether the event has an incident, and since when."""
         return {"opens": self.opened is not None, "at": self.opened}
 
@@ -236,10 +236,10 @@ class Burst:
             return AT_ONCE_WHY
         return LASTING_WHY if self.hits >= rule.on_delay and self.peak >= rule.peak else None
 
-    def begin_anew(self) -> dict[str, Any]:
+    def restart(self) -> dict[str, Any]:
         """Forget the burst: what is suppressed opens nothing, now or later."""
         self.hits, self.quiet, self.peak = 0, 0, 0.0
-        return self._said()
+        return self._opening()
 
     def to_list(self) -> list[Any]:
         """Return it ready for JSON, exactly."""

@@ -168,10 +168,10 @@ class Preprocessing(Stored):
             values = self.conditions.restated(received[None], place)[0]
         with np.errstate(over="ignore"):
             z = np.where(here, (values - self.center) / self.scale, 0.0)
-        told = self.center + self.scale * expected(z[None], self.mix, here[None])[0]
+        imputed = self.center + self.scale * expected(z[None], self.mix, here[None])[0]
         if self.conditions is not None:
-            told = self.conditions.original(told[None], place)[0]
-        return np.where(here, received, told).tolist(), absent
+            imputed = self.conditions.original(imputed[None], place)[0]
+        return np.where(here, received, imputed).tolist(), absent
 
     def outside(self, features: Mapping[str, float]) -> list[str]:
         """Return the features whose value is physically impossible."""

@@ -61,12 +61,12 @@ class StreamState:
         smoothing's length) and where they have been of late (d,), own units.
     reset : the newest reset that was applied; 0: none.
     window_ends : whether the window known so far is of the time before it.
-    told : whether unknown features were already reported.
+    unknown_features_reported : whether they were, since they are reported once.
     """
 
     __slots__ = (
         "burst", "clock", "count", "events", "first", "follower", "level", "off", "reset", "seen",
-        "settling", "sums", "told", "window_ends",
+        "settling", "sums", "unknown_features_reported", "window_ends",
     )  # fmt: skip
 
     def __init__(self, follower: AdaptiveTail, width: int) -> None:
@@ -83,7 +83,7 @@ class StreamState:
         self.level: NDArray[np.float64] = np.zeros(width)
         self.reset = 0
         self.window_ends = False
-        self.told = False
+        self.unknown_features_reported = False
 
     @property
     def settled(self) -> bool:
@@ -118,7 +118,7 @@ class StreamState:
         self.seen = min(self.seen + len(rows), _SETTLED)
         self.level = left * self.level + weights @ rows
 
-    def begin_anew(self, reset: int, median: float) -> list[dict[str, Any]]:
+    def restart(self, reset: int, median: float) -> list[dict[str, Any]]:
         """Apply a reset: baseline, levels, tail, window and events start again, the time goes on.
 
         Returns
@@ -193,7 +193,7 @@ class StreamState:
             out["levels"] = levels
         if self.reset:
             out["reset"] = [self.reset, self.window_ends]
-        if self.told:
+        if self.unknown_features_reported:
             out["told"] = True
         return out
 
@@ -244,7 +244,7 @@ class StreamState:
         if data.get("incident"):
             self.burst = Burst.from_list(data["incident"])
         self.off = OffState.from_list(data.get("off"))
-        self.told = bool(data.get("told", False))
+        self.unknown_features_reported = bool(data.get("told", False))
         if data.get("reset"):
             number, ends = data["reset"]
             self.reset, self.window_ends = _count(number), bool(ends)

@@ -126,7 +126,7 @@ class MaintenanceWindow:
             return False
         return any(begin <= at < end for begin, end in _spans(self, at.astimezone(UTC).date()))
 
-    def upcoming(self, since: datetime, most: int) -> list[tuple[datetime, datetime]]:
+    def upcoming(self, since: datetime, limit: int) -> list[tuple[datetime, datetime]]:
         """Return its next spans (UTC) that are not over at ``since``, at most so many.
 
         Of a rule only the two years after ``since``, or after its start where that is still to
@@ -136,7 +136,7 @@ class MaintenanceWindow:
             return [(self.start, self.end)] if self.end > since else []
         now = self._local(max(since, self.start))
         spans = self._between(now - _DAY, now + _HORIZON)
-        return list(islice((span for span in spans if span[1] > since), most))
+        return list(islice((span for span in spans if span[1] > since), limit))
 
     def _local(self, at: datetime) -> datetime:
         return at.astimezone(_zone(self.time_zone)).replace(tzinfo=None)
@@ -285,10 +285,10 @@ class Suppressor:
         off = self._off(OffState.from_list(state.to_list()) if late else state, at, features)
         for window in self._windows:
             if window.covers(at):
-                said: dict[str, Any] = {"by": MAINTENANCE, "window": window.id}
+                why: dict[str, Any] = {"by": MAINTENANCE, "window": window.id}
                 if window.reason:
-                    said["reason"] = window.reason
-                return said
+                    why["reason"] = window.reason
+                return why
         return off
 
     def _off(

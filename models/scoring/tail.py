@@ -238,7 +238,7 @@ def cluster_size(series: list[Floats], start: float, apart: int = APART) -> floa
 
 
 def _robust_gpd(excess: Floats, k_eff: float) -> tuple[float, float]:
-    """Return shape and scale of the tail above its start, not told by what does not belong to it.
+    """Return shape and scale of the tail above its start, whatever does not belong to it.
 
     A few readings far off, such as faults that nobody labelled, would decide on the shape and with
     it on every threshold. Where the highest is further than that of one in a hundred samples would

@@ -232,8 +232,8 @@ def prepare(
     given = work.criticality
     each = [given] * len(work.readings) if isinstance(given, str) else given
     readings = list(map(PreparedReading, work.readings, each))
-    told = (_values(pre, state, reading) for reading in readings)
-    values = past + [row for row in told if row is not None]
+    new = (_values(pre, state, reading) for reading in readings)
+    values = past + [row for row in new if row is not None]
     size = (len(values), len(pre.names))
     received = np.fromiter(chain.from_iterable(values), np.float64, size[0] * size[1]).reshape(size)
     usable = [r for r in readings if r.error is None]
@@ -447,9 +447,9 @@ def _values(
 ) -> Sequence[float] | None:
     """Return one reading's values in order; None, with the error noted, where they are missing."""
     features = pre.measured(reading.point.features)
-    if len(features) > len(pre.names) and not state.told:
+    if len(features) > len(pre.names) and not state.unknown_features_reported:
         reading.unknown = sorted(features.keys() - pre.known)
-        state.told = bool(reading.unknown)
+        state.unknown_features_reported = bool(reading.unknown)
     if pre.limits:
         reading.outside = pre.outside(features)
     if pre.standing is not None:

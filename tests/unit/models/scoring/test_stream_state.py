@@ -58,7 +58,7 @@ def test_what_no_service_gave_out_is_refused(model_set, readings, wrong):
 def test_a_reset_forgets_all_but_the_time(model_set, readings):
     state = read(model_set, one(model_set, readings[:720]).state)
     last = state.clock.last
-    state.begin_anew(7, model_set.median)
+    state.restart(7, model_set.median)
     assert (state.reset, state.window_ends, state.count, state.seen) == (7, True, 0, 0)
     assert state.clock.last == last
     assert not state.events
