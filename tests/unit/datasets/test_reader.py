@@ -1,0 +1,103 @@
+"""Streams and readings of a file: in order, each once, at the time that it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.format import FileFormat
+from datasets.reader import load, readings, without_repetitions
+from datasets.types import Stream
+from errors import DatasetError
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def act(text: str) -> Path:
+        path = tmp_path / "plant.csv"
+        path.write_text(text)
+        return path
+
+    return act
+
+
+def times(*minutes: int) -> np.ndarray:
+    return np.datetime64("2026-01-01T00:00", "us") + np.array(minutes, "timedelta64[m]")
+
+
+def test_a_reading_counts_once_whatever_its_zeros_and_gaps_are_written_as() -> None:
+    values = np.array([[0.0, np.nan], [-0.0, -np.nan], [1.0, 2.0], [1.0, 3.0]])
+    stream = Stream("A", None, times(0, 0, 1, 1), values, rows=np.array([1, 2, 3, 4]))
+    kept = without_repetitions(stream)
+    assert kept.rows is not None
+    assert kept.rows.tolist() == [1, 3, 4]  # of one time, but other values: both stay
+    assert without_repetitions(kept) is kept
+
+
+def test_rows_out_of_order_are_sorted_and_know_their_number(write: Write) -> None:
+    path = write(
+        "asset_id,timestamp,rms\nA,2026-01-01T00:02,3\nB,2026-01-01T00:00,9\nA,2026-01-01T00:01,2\n"
+    )
+    first, second = load(path).streams
+    assert (first.asset_id, second.asset_id) == ("A", "B")
+    assert first.values[:, 0].tolist() == [2.0, 3.0]
+    assert first.rows is not None
+    assert first.rows.tolist() == [3, 1]
+    assert [reading.features["rms"] for reading in readings(path)] == [3.0, 9.0, 2.0]
+
+
+def test_the_whole_file_and_row_after_row_agree(write: Write) -> None:
+    path = write(
+        "asset_id,timestamp,rms,label\n"
+        "A,2026-01-01T00:00,1,ok\nA,2026-01-01T00:01,,fault\nA,2026-01-01T00:02,3,\n"
+    )
+    notes: list[str] = []
+    rows = list(readings(path, say=notes.append))
+    (stream,) = load(path).streams
+    assert stream.labels is not None
+    assert stream.labels.tolist() == [0, 1, -1]
+    assert [row.label for row in rows] == [0, 1, None]
+    assert [row.features for row in rows] == [{"rms": 1.0}, {}, {"rms": 3.0}]
+    assert [np.datetime64(row.timestamp.replace(tzinfo=None)) for row in rows] == list(
+        stream.timestamps
+    )
+    assert any("no label" in note for note in notes)
+
+
+def test_counted_rows_are_a_minute_apart_in_each_stream(write: Write) -> None:
+    path = write("asset_id,rms\nA,1\nB,2\nA,3\n")
+    form = FileFormat(time_unit="row")
+    minutes = {s.asset_id: np.diff(s.timestamps) for s in load(path, form=form).streams}
+    assert minutes["A"].tolist() == np.array([1], "timedelta64[m]").astype("O").tolist()
+    assert len(minutes["B"]) == 0
+    begin = [row.timestamp.minute for row in readings(path, form=form)]
+    assert begin == [0, 0, 1]
+
+
+def test_a_clock_set_back_at_night_is_noticed_with_its_row(write: Write) -> None:
+    local = [f"2026-10-25T02:{minute:02}" for minute in range(0, 60, 10)]
+    rows = "".join(f"A,{at},{i}\n" for i, at in enumerate([*local, *local]))
+    data = load(write(f"asset_id,timestamp,rms\n{rows}"))
+    (stream,) = data.streams
+    steps = np.diff(stream.timestamps)
+    assert (steps == np.timedelta64(10, "m")).all()
+    assert any("goes back by an hour at row 7" in note for note in data.notes)
+
+
+def test_a_group_is_one_for_all_of_a_stream(write: Write) -> None:
+    head = "asset_id,timestamp,rms,hall\nA,2026-01-01T00:00,1,north\nB,2026-01-01T00:00,1,south\n"
+    data = load(write(head), group="hall")
+    assert data.groups == {("A", None): "north", ("B", None): "south"}
+    assert data.feature_names == ["rms"]
+    with pytest.raises(DatasetError, match="'hall' changes within the stream A"):
+        load(write(head + "A,2026-01-01T00:01,1,south\n"), group="hall")
+
+
+def test_a_file_of_names_alone_is_refused(write: Write) -> None:
+    with pytest.raises(DatasetError, match=r"plant\.csv: holds no rows"):
+        load(write("asset_id,timestamp,rms\n"), ["rms"])

@@ -1,0 +1,111 @@
+"""Which column of a file is what: by its name, by what it holds, or as the caller names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from datasets.format import FileFormat
+from datasets.roles import Columns, Roles, find_roles
+from errors import DatasetError
+
+TIMES = ["2026-01-01T00:00:00", "2026-01-01T00:01:00"]
+
+
+def roles(
+    given: dict[str, list[str]], wanted: Any = None, asset: str | None = None, **form: Any
+) -> Roles:
+    """Roles of columns by name; a name may have blanks behind it, so that it occurs twice."""
+    names = [name.rstrip() for name in given]
+    known = Columns("plant.csv", names, list(given.values()))
+    return find_roles(known, FileFormat(**form), wanted, None, asset)
+
+
+PLANT = {
+    "asset_id": ["A", "B"], "sensor_id": ["S1", ""], "timestamp": TIMES, "rms": ["1.5", ""],
+    "temp": ["20", "21"], "state": ["running", "idle"], "label": ["0", "1"],
+}  # fmt: skip
+
+
+def test_columns_of_the_usual_names_have_their_usual_roles() -> None:
+    found = roles(PLANT)
+    assert (found.asset, found.sensor, found.times, found.label) == (0, 1, (2,), 6)
+    assert (found.features, found.names) == ([3, 4], ["rms", "temp"])
+    assert found.used() == [0, 1, 2, 3, 4, 6]
+    assert found.notes == ["column 'state' holds no number (idle, running): left out"]
+
+
+def test_other_names_are_recognised_and_reported() -> None:
+    found = roles({"Asset": ["A"], "Zeitstempel": TIMES[:1], "rms": ["1"], "is_anomaly": ["0"]})
+    assert (found.asset, found.times, found.label, found.names) == (0, (1,), 3, ["rms"])
+    assert found.notes == [
+        "column 'Asset' is read as asset_id",
+        "column 'Zeitstempel' is read as timestamp",
+        "column 'is_anomaly' is read as label",
+    ]
+
+
+def test_a_date_and_a_time_of_day_are_one_time() -> None:
+    found = roles({"Day": ["31.01.2026"], "Hour": ["12:00:05"], "rms": ["1"]}, asset="A")
+    assert found.times == (0, 1)
+    assert found.asset_name == "A"
+    assert "columns 'Day' and 'Hour' are read as timestamp" in found.notes
+
+
+def test_two_columns_that_may_each_be_the_time_are_asked_about() -> None:
+    both = {"started": TIMES, "ended": TIMES, "rms": ["1", "2"]}
+    with pytest.raises(DatasetError, match="'started', 'ended' may each be it"):
+        roles(both, asset="A")
+    assert roles(both, asset="A", columns={"timestamp": "ended"}).times == (1,)
+
+
+def test_what_the_caller_names_goes_first() -> None:
+    found = roles(
+        {"unit": ["A"], "asset_id": ["7"], "t": TIMES[:1], "rms": ["1"], "y": ["0"]},
+        columns={"asset_id": "unit", "timestamp": "t"}, label="y",
+    )  # fmt: skip
+    assert (found.asset, found.times, found.label) == (0, (2,), 4)
+    assert found.names == ["asset_id", "rms"]
+
+
+def test_what_is_left_out_has_no_role_at_all() -> None:
+    found = roles(PLANT, exclude="sensor_id,temp,label")
+    assert (found.sensor, found.label, found.names) == (None, None, ["rms"])
+
+
+def test_features_are_those_wanted_in_that_order() -> None:
+    assert roles(PLANT, "temp,rms").features == [4, 3]
+    with pytest.raises(DatasetError, match="--features: column 'flow' is missing"):
+        roles(PLANT, "flow")
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "index", "row_id"])
+def test_a_number_of_the_row_is_no_feature(name: str) -> None:
+    found = roles({name: ["0", "1"], "timestamp": TIMES, "rms": ["1", "2"]}, asset="A")
+    assert found.names == ["rms"]
+    assert any("numbers the rows" in note for note in found.notes)
+
+
+def test_a_column_called_index_that_does_not_count_is_a_feature() -> None:
+    found = roles({"index": ["3", "1"], "timestamp": TIMES, "rms": ["1", "2"]}, asset="A")
+    assert found.names == ["index", "rms"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "form", "problem"),
+    [
+        ({"timestamp": TIMES, "rms": ["1"]}, {}, "'asset_id' is missing"),
+        ({"asset_id": ["A"], "rms": ["1"]}, {}, "'timestamp' is missing"),
+        ({**PLANT, "rms ": ["2"]}, {}, "'rms' appears twice"),
+        (PLANT, {"asset_id": "X"}, "--asset-id is for files"),
+        (PLANT, {"columns": {"timestamp": "rms+temp+state"}}, "joins two columns at most"),
+        ({"asset_id": ["A"], "timestamp": TIMES, "state": ["on fire"]}, {}, "no feature column"),
+        ({**PLANT, "": ["7", "9"]}, {}, "column 8 has no name"),
+    ],
+)
+def test_what_cannot_be_settled_is_refused_with_its_column(
+    columns: dict[str, list[str]], form: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(DatasetError, match=problem):
+        roles(columns, **form)
