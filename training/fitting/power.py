@@ -367,7 +367,8 @@ class _Experiment:
     def _as_sent(self, k: int, values: Floats) -> Stream:
         """Return readings as a stream sends them: its counters go on from where they stood."""
         part = self.parts[k]
-        counters = self.held.model_set_of(part).preprocessing.counters
+        stream = self.held.streams[self.points[k].stream]
+        counters = self.held.model_set_of(stream).preprocessing.counters
         after = part.take(slice(len(part.values) - SEEN, None))
         if counters is not None and len(part.values) > SEEN:
             values = counters.counted(values, part.timestamps, self.held.names, part.values[0])
