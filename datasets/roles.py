@@ -140,14 +140,14 @@ def find_roles(
     roles.names = [columns.names[index] for index in roles.features]
     for name in roles.names:
         columns.once(name)
-    _check_long(columns, roles, excluded)
+    _check_long(columns, roles)
     if not roles.names:
         why = "".join(f"; {note}" for note in roles.notes)[:300]
         raise DatasetError(f"no feature column{why}", field="features")
     return roles
 
 
-def _check_long(columns: Columns, roles: Roles, excluded: Sequence[str]) -> None:
+def _check_long(columns: Columns, roles: Roles) -> None:
     """Refuse a long table, whose rows of one time are distinguished by a column of names."""
     keys = [p for p in (roles.asset, roles.sensor, *roles.times) if p is not None]
     rows = list(zip(*(columns.cells[p] for p in keys), strict=True))
@@ -156,7 +156,8 @@ def _check_long(columns: Columns, roles: Roles, excluded: Sequence[str]) -> None
     for index, name in enumerate(columns.names):
         cells = columns.cells[index]
         kinds = set(cells)
-        if index in roles.used() or name in excluded or not 1 < len(kinds) <= len(rows) / 3:
+        taken = index in roles.used() or index in roles.excluded
+        if taken or not 1 < len(kinds) <= len(rows) / 3:
             continue
         if len(set(zip(rows, cells, strict=True))) == len(rows):
             raise DatasetError(
