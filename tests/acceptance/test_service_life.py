@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 import sys
 import threading
@@ -128,6 +129,13 @@ def is_training(service: Service) -> bool:
     return False
 
 
+def in_hand(service: Service) -> float:
+    text = httpx.get(service.url + "/metrics", trust_env=False, timeout=60).text
+    found = re.search(r"^anomaly_requests_in_hand (\S+)", text, re.MULTILINE)
+    assert found, text
+    return float(found[1])
+
+
 def it_finishes_what_is_in_flight(service: Service, engine: Engine) -> None:
     names = status(service)["models"]["isolation_forest"]["feature_names"]
     items = [
@@ -141,19 +149,17 @@ def it_finishes_what_is_in_flight(service: Service, engine: Engine) -> None:
         answers.append(call(service, "POST", "/detect/batch", "detect", json=items).status_code)
 
     def train() -> None:
-        trained.append(call(service, "POST", "/train", "train", json=training(20_000)))
+        trained.append(call(service, "POST", "/train", "train", json=training(40_000)))
 
     waiting = threading.Thread(target=train)
     waiting.start()
     service.until(lambda: is_training(service))
+    before = in_hand(service)
     workers = [threading.Thread(target=work) for _ in range(3)]
     for worker in workers:
         worker.start()
-    service.until(
-        lambda: (
-            "anomaly_requests_in_hand" in httpx.get(service.url + "/metrics", trust_env=False).text
-        )
-    )
+    # all have arrived; one that is answered already counts too
+    service.until(lambda: in_hand(service) - before + len(answers) >= len(workers))
     service.stop()
     for worker in [waiting, *workers]:
         worker.join(30)

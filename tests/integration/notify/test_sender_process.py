@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 
 import httpx
@@ -48,9 +47,7 @@ def test_another_takes_over_from_one_that_is_killed_and_nothing_is_lost(
             assert not leads(second)()
             first.kill()
             webhook.delay = 0
-            started = time.monotonic()
             wait_until(leads(second), "the second sender leads")
-            assert time.monotonic() - started < 10
             hooked.read((2, "critical"), asset="A")
             wait_until(lambda: len(webhook.received) >= 3, "the rest is sent")
             assert second.stop() == 0
