@@ -40,7 +40,7 @@ def house(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1000)
 def test_the_tasks_of_the_readme(tmp_path: Path, house: Path) -> None:
     assert shutil.which("curl"), "install curl"
     var, port = tmp_path / "var", free_port()
@@ -69,7 +69,7 @@ def test_the_tasks_of_the_readme(tmp_path: Path, house: Path) -> None:
                 stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
             try:
-                code = shell.wait(timeout=540)
+                code = shell.wait(timeout=900)
             finally:
                 if shell.poll() is None:
                     os.killpg(shell.pid, signal.SIGKILL)

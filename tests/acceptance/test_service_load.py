@@ -1,6 +1,6 @@
 """Mixed traffic at concurrency 64: no 5xx but deliberate ones, and the same scores throughout.
 
-A minute of it; LOAD_SECONDS makes it shorter or longer.
+Half a minute of it; LOAD_SECONDS makes it shorter or longer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from training.simulate import Plant
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 CONCURRENCY = 64
-SECONDS = float(os.environ.get("LOAD_SECONDS", "60"))
+SECONDS = float(os.environ.get("LOAD_SECONDS", "30"))
 
 
 def reading(plant: Plant, asset: int, place: int) -> dict[str, Any]:

@@ -317,7 +317,8 @@ def test_a_damaged_batch_is_waited_for_and_no_other_partition_waits(in_process, 
         rest = sum(1 for place, _ in stage.sent if place[0] != at)
         bridge.run_until(lambda: "cannot be read" in caplog.text, "the damage is said")
         bridge.run_until(lambda: stage.accounted() == rest, "the other partitions go on")
-        assert bridge.value("bridge_state", state="paused", why="unreadable") == 1
+        paused = {"state": "paused", "why": "unreadable"}
+        bridge.run_until(lambda: bridge.value("bridge_state", **paused) == 1, "the metric says so")
     bridge.finish(sent)
     assert "works again" in caplog.text
 
