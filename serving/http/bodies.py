@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from errors import AnomalyError, InputError, TooLarge, Unavailable
@@ -54,13 +54,16 @@ async def read_body(request: Request, limit: int) -> bytes:
     if declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)
     parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
+    size, more = 0, True
+    while more:  # as Starlette's stream does, which the event loop has to keep an account of
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
         if size > limit:
             raise _too_large(limit)
-        if part:  # the stream ends with an empty one
-            parts.append(part)
+        more = message.get("more_body", False)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
     return unpacked(body, encoding.decode("latin-1"), limit) if encoding else body
 

@@ -216,6 +216,9 @@ def read_parameters(kind: type[T], given: dict[str, str]) -> T:
     return found
 
 
+_type_info = functools.cache(inspect.type_info)
+
+
 @functools.cache
 def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     return msgspec.json.Decoder(kind, dec_hook=_custom)
@@ -279,7 +282,7 @@ def _explained(kind: Any, error: str, content: Any, shape: str, unknown: str) ->
     value = at(content, field)
     if message == _NOT_A_TIME:
         parse_timestamp(value, field)
-    options = _options(inspect.type_info(kind), _parts(field))
+    options = _options(_type_info(kind), _parts(field))
     if options:
         message = f"{value!r:.80} is none of {', '.join(map(str, options))}"
     return _refused(field, value, message)
