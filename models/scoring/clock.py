@@ -97,13 +97,16 @@ class StreamClock:
             return self._late(at, gap_s, arrived, now)
         passed = (at - self.last).total_seconds() if self.last is not None else 0.0
         if passed > 0:
-            self.steps = [*self.steps[1 - _PACE :], passed]
-        if passed > _leap(gap_s):
+            self.steps.append(passed)
+            if len(self.steps) > _PACE:
+                del self.steps[0]
+        gap = gap_s is not None and passed > gap_s
+        if gap or passed > LEAP_S:
             self.before, self.since = self.last, 0
         self.last = at
         self.since += 1
         self.late, self.newest = 0, None
-        return Step.GAP if gap_s is not None and passed > gap_s else Step.NEXT
+        return Step.GAP if gap else Step.NEXT
 
     def _late(
         self, at: datetime, gap_s: float | None, arrived: datetime | None, now: datetime | None
@@ -137,7 +140,7 @@ class StreamClock:
 
     def to_list(self) -> list[Any]:
         """Return it ready for JSON; without ``last``, which others read by itself."""
-        return [self.since, _text(self.before), self.late, _text(self.newest), self.steps]
+        return [self.since, _text(self.before), self.late, _text(self.newest), list(self.steps)]
 
     def read(self, data: Any) -> None:
         """Take over what :meth:`to_list` gave.

@@ -167,7 +167,7 @@ class StreamScorer:
         if log10_p < GATE or state.settling.stretch.balance or self.stream.near is not None:
             self._levels(metadata, reading, row, m, beyond=judged and log10_p < GATE)
         if reading.ended:
-            _name(metadata, reading.ended)
+            _name(metadata, list(reading.ended))
         scores = self._votes(cal, at)
         if anomalous:
             self._explain(metadata, reading, cal, at, row, window, scores)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -79,32 +80,29 @@ class StreamWork:
 
 
 class PreparedReading:
-    """What preparation found out about one reading."""
+    """What preparation found out about one reading; most readings are as the class says."""
 
-    __slots__ = ("behind_s", "condition", "criticality", "ended", "error", "gap", "imputed", "late",
-                 "mark", "moved", "outside", "point", "restarted", "resumed", "suppressed", "unfit",
-                 "unknown", "warm", "windowed")  # fmt: skip
+    mark = ADDED
+    error: AnomalyError | None = None
+    gap = False  # the first after a pause
+    restarted: str | None = None  # why the stream starts again with it
+    suppressed: dict[str, Any] | None = None  # why its alarms are none
+    ended: Sequence[dict[str, Any]] = ()  # events that a reset or a person ends, as entries
+    resumed = False  # the first that is not suppressed any more
+    late = False  # older than the stream's last
+    behind_s = 0.0  # a late one: seconds before the stream's last
+    warm = False  # scored before the stream's baseline was known
+    windowed = False  # has a full window
+    imputed: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+    condition = 0  # of operation, that it is in or nearest to
+    unfit: Sequence[str] = ()  # indicators of the condition that fit none
+    outside: Sequence[str] = ()
+    moved: Mapping[str, float] = MappingProxyType({})  # decades of what stood still in training
 
     def __init__(self, point: Reading, criticality: str) -> None:
         self.point = point
         self.criticality = criticality  # of the asset
-        self.mark = ADDED
-        self.error: AnomalyError | None = None
-        self.gap = False  # the first after a pause
-        self.restarted: str | None = None  # why the stream starts again with it
-        self.suppressed: dict[str, Any] | None = None  # why its alarms are none
-        self.ended: list[dict[str, Any]] = []  # events that a reset or a person ends, as entries
-        self.resumed = False  # the first that is not suppressed any more
-        self.late = False  # older than the stream's last
-        self.behind_s = 0.0  # a late one: seconds before the stream's last
-        self.warm = False  # scored before the stream's baseline was known
-        self.windowed = False  # has a full window
-        self.imputed: list[str] = []
-        self.unknown: list[str] = []
-        self.condition = 0  # of operation, that it is in or nearest to
-        self.unfit: list[str] = []  # indicators of the condition that fit none
-        self.outside: list[str] = []
-        self.moved: dict[str, float] = {}  # decades of what stood still in training
 
 
 @dataclass(slots=True)
@@ -269,7 +267,7 @@ def _restated(
     for reading, place in zip(readings, at[first:].tolist(), strict=True):
         reading.condition = place
     for row, column in np.argwhere(off[first:]).tolist() if off.any() else ():
-        readings[row].unfit.append(conditions.indicators[column])
+        readings[row].unfit = [*readings[row].unfit, conditions.indicators[column]]
     return conditions.restated(received, at)
 
 
@@ -327,7 +325,7 @@ def _mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: 
     for row, column in np.argwhere(found).tolist() if found.any() else ():
         name = pre.names[column]
         if name not in readings[row].imputed:
-            readings[row].outside.append(name)
+            readings[row].outside = [*readings[row].outside, name]
 
 
 def _count(
@@ -446,7 +444,9 @@ def _values(
     pre: Preprocessing, state: StreamState, reading: PreparedReading
 ) -> Sequence[float] | None:
     """Return one reading's values in order; None, with the error noted, where they are missing."""
-    features = pre.measured(reading.point.features)
+    features = reading.point.features
+    if pre.nulls:
+        features = pre.measured(features)
     if len(features) > len(pre.names) and not state.unknown_features_reported:
         reading.unknown = sorted(features.keys() - pre.known)
         state.unknown_features_reported = bool(reading.unknown)
