@@ -261,6 +261,8 @@ def _chunks(path: Path, source: Any, reader: ChunkReader) -> Iterator[Chunk]:
                 source.lines.check(passed + len(source.lines.rows))
                 return
             except pa.ArrowInvalid as error:
+                if "out of sync" in str(error):
+                    raise DatasetError(f"a quote after row {done:,} does not close") from None
                 if not numbers or "conversion error" not in str(error):
                     raise
                 numbers = frozenset()

@@ -290,6 +290,8 @@ def _iso(column: Any, first: int) -> tuple[Times, bool]:
             hint = "" if ";" in error.message else "; --time-format says how it is to be read"
             if text.strip().replace(".", "", 1).isdigit():
                 hint = ": --time-unit s, ms, us or ns reads numbers since 1970"
+                if 20_000 < float(text) < 80_000:
+                    hint = ": a spreadsheet's number of a day? save that column as date and time"
             raise DatasetError(
                 f"row {first + row}: {error.message}{hint}", field="timestamp"
             ) from None

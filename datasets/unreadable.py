@@ -30,7 +30,15 @@ class Unreadable:
     rows: dict[int, DatasetError] = field(default_factory=dict)
 
     def add(self, row: int, error: DatasetError) -> None:
-        """Note a row; the first error of one counts."""
+        """Note a row; the first error of one counts.
+
+        Raises
+        ------
+        DatasetError
+            At once where the text has several lines: a quote that does not close took rows with it.
+        """
+        if r"\n" in error.message:
+            raise error
         self.rows.setdefault(row, error)
 
     def check(self, read: int) -> None:

@@ -169,6 +169,13 @@ def test_a_quote_that_does_not_close_loses_nothing_silently(load: Load) -> None:
     rows[300] = '"' + rows[300]
     with pytest.raises(DatasetError, match=r"row 301 has 1 fields, not 3 .*a quote that does not"):
         load("asset_id,timestamp,f\n" + "".join(rows))
+    rows[300], rows[350] = 'A,2026-01-01T05:00:00Z,"1\n', '2"\n'  # fifty rows in one value
+    with pytest.raises(DatasetError, match="row 301: column 'f' holds"):
+        load("asset_id,timestamp,f\n" + "".join(rows))
+    rows[300], rows[350] = '"' + rows[0], rows[1]
+    many = [row.strip() + "0" * 90 + "\n" for row in rows * 200]  # several of Arrow's blocks
+    with pytest.raises(DatasetError, match="does not close"):
+        load("asset_id,timestamp,f\n" + "".join(many))
 
 
 @pytest.mark.parametrize("cell", ["1e", "Stoerung", "<0.01", "-inf", "1e999", "12.3*"])
