@@ -11,6 +11,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before any library that reads them is imported.
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -22,6 +23,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Started in the background by a shell, the suite inherits SIGINT as ignored; what is tested here
 # ends on SIGINT whatever was inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples in each run, wherever it is; none is held to a time on a busy machine.
+# `pytest --hypothesis-profile=default` draws others.
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 # All of them before any is imported: they import one another, in whatever order.
 pytest.register_assert_rewrite("tests.fixtures")

@@ -18,8 +18,6 @@ from tests.fixtures.service import PREFIX, Service
 
 QUIET = settings(
     max_examples=150,
-    deadline=None,
-    derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
 )

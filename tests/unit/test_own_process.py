@@ -7,6 +7,8 @@ import os
 import signal
 from pathlib import Path
 
+from hypothesis import settings
+
 NAME = "LEFT_BEHIND"
 known = logging.getLogger("tests.known")
 
@@ -33,3 +35,8 @@ def test_the_next_finds_nothing_of_it() -> None:
     assert logging.getLogger("tests.new").isEnabledFor(logging.WARNING)
     held = [*known.handlers, *logging.root.handlers]
     assert not any(type(one) is logging.NullHandler for one in held)
+
+
+def test_drawn_examples_are_the_same_in_each_run_and_none_is_held_to_a_time() -> None:
+    assert settings().derandomize
+    assert settings().deadline is None

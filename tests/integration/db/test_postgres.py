@@ -164,8 +164,6 @@ values_of_any_kind = st.recursive(
 @given(st.dictionaries(st.text(st.characters(), max_size=6), values_of_any_kind, max_size=4))
 @settings(
     max_examples=80,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_whatever_a_caller_sends_as_metadata_is_stored(

@@ -38,7 +38,7 @@ def test_json_that_stays_text_is_cleaned_like_all_else(beside: object) -> None:
 
 
 @given(any_value)
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_dump_json_makes_strict_json_of_anything(value: Any) -> None:
     out = dump_json(value)
     back = json.loads(out, parse_constant=refuse)
@@ -78,7 +78,6 @@ def test_dump_json_survives_depth_and_size() -> None:
 
 
 @given(st.lists(st.tuples(any_text, st.none() | st.binary(max_size=8)), max_size=4))
-@settings(deadline=None, derandomize=True)
 def test_headers_come_back_with_every_byte(headers: list[tuple[str, bytes | None]]) -> None:
     back = decode_headers(encode_headers(headers))
     assert [value for _, value in back] == [value for _, value in headers]
@@ -93,7 +92,6 @@ def test_headers_absent_are_none() -> None:
 
 
 @given(any_text)
-@settings(deadline=None, derandomize=True)
 def test_clean_text_is_storable_and_changes_nothing_else(value: str) -> None:
     cleaned = clean_text(value)
     assert "\x00" not in cleaned

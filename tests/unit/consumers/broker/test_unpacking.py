@@ -251,7 +251,7 @@ def test_what_compaction_removed_from_a_batch_is_no_hole() -> None:
     assert found[-1] == Nothing(19, 12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 2**32), st.sampled_from(sorted(CODECS.values())))
 def test_any_damage_leaves_every_offset_accounted_for(seed: int, codec: int) -> None:
     """Whatever bytes change behind the length: each offset of the good batches comes, in order."""
