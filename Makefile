@@ -64,7 +64,7 @@ format: $(STAMP)  ## let ruff rewrite the layout
 settings: $(STAMP)  ## write docs/settings.md and .env.example from config.py
 	@$(BIN)/python -m deploy.document_settings
 
-docs: $(STAMP)  ## build the documentation as a site, links checked (build/site/README.html)
+docs: $(STAMP)  ## build the documentation as a site, links checked (build/site/index.html)
 	@$(PIP) -e '.[docs]' && NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q -f deploy/mkdocs.yml
 	@echo "open build/site/index.html"
 

@@ -150,7 +150,8 @@ def clock_of(
                 " --time-format says which",
                 field="timestamp",
             )
-    notes.append(f"times such as {cells[0]!r} are read as {formats[0]}")
+    zone = form.time_zone or "UTC (--time-zone names another)"
+    notes.append(f"times such as {cells[0]!r} are read as {formats[0]} in {zone}")
     return Clock("format", tuple(formats[:1]), form.time_zone, notes)
 
 

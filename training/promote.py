@@ -12,7 +12,7 @@ from rich.console import Console
 
 from config import Settings
 from datasets import FileFormat, add_format_arguments, format_of
-from errors import NotFound, TrainingError
+from errors import NotFound, TrainingError, UnknownGroup
 from models.bundles.bundle import Bundle
 from models.fitting.options import FitOptions
 from models.registry.base import CHALLENGER, CHAMPION, Registry
@@ -144,12 +144,16 @@ def _compared(
         raise TrainingError(f"it is not known what version {version} was trained on: give --data")
     data, skip = _recent(settings, recipe, bundles[1], arguments.holdout is None)
     group = None if data.timed else recipe.get("group") or bundles[1].default_group
-    data, skip, why = unseen(data, skip, bundles, group)
+    try:
+        data, skip, why = unseen(data, skip, bundles, group)
+    except UnknownGroup as error:
+        why = f"one of them is made for other streams: {error.message}"
+    else:
+        why = why and f"{why}; give newer ones with --data"
     if why:
         recorded = f"; when it was trained: {tags[VERDICT_TAG]}" if VERDICT_TAG in tags else ""
         columns = [Column(bundle.version) for bundle in bundles]
-        why = f"{why}; give newer ones with --data{recorded}"
-        return Comparison(columns[0], columns[1], 0.0, False, False, why)
+        return Comparison(columns[0], columns[1], 0.0, False, False, why + recorded)
     with ProgressDisplay(err) as board:
         return compare(
             bundles[0], bundles[1], data, skip, policy_of(settings), board.part(""), group

@@ -118,9 +118,9 @@ class Bundle:
             )
         if not self.rules:
             return self.default_group
+        sensor = "" if sensor_id is None else f", sensor {sensor_id!r}"
         raise UnknownGroup(
-            f"no model group is made for asset {asset_id!r}, sensor {sensor_id!r}",
-            field="asset_id",
+            f"no model group is made for asset {asset_id!r}{sensor}", field="asset_id"
         )
 
     def model_set(self, group: str) -> ModelSet:

@@ -91,7 +91,9 @@ class MaintenanceWindow:
             if getattr(self, name).tzinfo is None:
                 raise InputError(f"{name}: {getattr(self, name)} has no offset", field=name)
         if self.end <= self.start:
-            raise InputError(f"end: {self.end} does not lie after the start", field="end")
+            end = self.end.astimezone(UTC)
+            raise InputError(f"end: {end:%Y-%m-%d %H:%M:%S} UTC does not lie after the start",
+                             field="end")  # fmt: skip
         _zone(self.time_zone)
         if self.rrule is not None:
             if self.end - self.start > _LONGEST:

@@ -167,8 +167,10 @@ def message(kind: Literal["done", "failed"], text: str, about: str = "") -> dict
 
 
 def failed(error: AnomalyError, about: str = "") -> dict[str, str]:
-    """Return what a screen reports of an error; who comes second does not know of any If-Match."""
-    text = error.message
+    """Return what a screen reports of an error: a field by its label, and no If-Match."""
+    text, name = error.message, error.field or ""
+    if name in words.FIELD_WORDS:
+        text = f"{words.FIELD_WORDS[name]}: {text.removeprefix(f'{name}: ')}"
     if isinstance(error, PreconditionFailed):
         text = f"somebody was faster: {text.partition(': ')[2] or text}"
     return message("failed", text, about)

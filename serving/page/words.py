@@ -32,6 +32,12 @@ DETECTOR_WORDS: Final = {
     "one_class_svm": "one-class SVM",
     "lstm_autoencoder": "LSTM autoencoder",
 }
+#: What the forms call a field, where REST's name for it says little to a person.
+FIELD_WORDS: Final = {
+    "start": "From", "start_date": "From", "end": "To", "end_date": "To", "rrule": "Rule",
+    "time_zone": "Clock of", "value": "Than the value", "hold_s": "For at least",
+    "run_up_s": "While running up", "why": "Because",
+}  # fmt: skip
 #: Features that one line of the list names.
 NAMED: Final = 2
 #: By how much of itself rounding may change a difference.

@@ -68,6 +68,7 @@ Features = Annotated[
 #: How JSON writes NUL, which PostgreSQL cannot hold; an escaped backslash may come before it.
 _NUL = b"\\u0000"
 _NOT_A_TIME = "not a time"
+_NUMBER = re.compile(r"Expected `(int|float)[ |a-z]*`, got `str`")
 _FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.S)
 
 
@@ -282,6 +283,8 @@ def _explained(kind: Any, error: str, content: Any, shape: str, unknown: str) ->
     value = at(content, field)
     if message == _NOT_A_TIME:
         parse_timestamp(value, field)
+    if wanted := _NUMBER.fullmatch(message):
+        message = "is no whole number" if wanted[1] == "int" else "is no number such as 1.5"
     options = _options(_type_info(kind), _parts(field))
     if options:
         message = f"{value!r:.80} is none of {', '.join(map(str, options))}"

@@ -276,6 +276,7 @@ def test_enter_in_a_field_of_the_list_presses_nothing(
         before = busy_plant.incidents()
         page.get_by_label("because").fill("a reason")
         page.get_by_label("because").press("Enter")
+        page.locator("[name=incident]").last.press("Enter")  # the first button is the first row's
         page.wait_for_timeout(300)
         assert [one["version"] for one in busy_plant.incidents()] == [
             one["version"] for one in before
@@ -361,6 +362,9 @@ def test_a_challenger_is_promoted_and_rolled_back(browser: Browser, busy_plant: 
         expect(page.locator(".message.done")).to_have_text(said)
         assert registry.alias(CHAMPION) == before
         busy_plant.service.until(lambda: in_force(busy_plant) == before)
+        page.goto("/models")
+        again = page.get_by_role("button", name=f"Promote version {challenger} again")
+        expect(again).to_be_visible(timeout=20_000)
 
 
 def in_force(plant: ShownPlant) -> str:

@@ -55,6 +55,11 @@
     if (event.target.matches("[data-all], [name=incident]")) picked();
   });
 
+  // Enter on a tick box would press the form's first button that is not disabled: the first row's.
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches("[type=checkbox]")) event.preventDefault();
+  });
+
   // A list that is replaced keeps what was ticked, typed and focused, and where the reader was.
   let kept = null;
   const key = (field) => `${field.name}|${field.type === "checkbox" ? field.value.split(":")[0] : ""}`;

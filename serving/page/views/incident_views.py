@@ -219,7 +219,8 @@ def _outcome(action: Action, outcome: Outcome, asked: int) -> list[dict[str, str
     """Tell what was done, and of each incident why not."""
     messages = []
     if outcome.affected:
-        many = f"{outcome.affected} incidents" if asked > 1 else "The incident"
+        plural = "" if outcome.affected == 1 else "s"
+        many = f"{outcome.affected} incident{plural}" if asked > 1 else "The incident"
         done = {"commented": "noted"}.get(action.what, action.what)
         messages.append(message("done", f"{many} {done}, as {action.who}"))
     elif not outcome.errors:

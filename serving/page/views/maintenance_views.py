@@ -133,7 +133,9 @@ def _act_on_row(connection: Connection, who: str, row: dict[str, Any], do: str) 
         schedules.delete_window(connection, row["id"], who)
         return _Done("The window is taken away: its readings count again, in training as well")
     if row["rrule"] is not None:
-        raise InputError("end: a window that repeats is changed or taken away", field="end")
+        raise InputError(
+            "a window that repeats does not end: change it or take it away", field="do"
+        )
     ended = window({**fields, "end": datetime.now(UTC)})
     schedules.change_window(connection, row["id"], columns(ended), who)
     return _Done("The window is ended: what went before stays muted")

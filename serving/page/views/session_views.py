@@ -68,7 +68,7 @@ class SessionViews:
 
 def _inside(where: str | None) -> str:
     """Return a screen of this page to go on to: no other address is followed."""
-    screens = [path for path, _ in SCREENS if path != HOME] + ["/incidents/", "/assets/"]
+    screens = [path for path, _ in SCREENS if path != HOME] + ["/?", "/incidents/", "/assets/"]
     text = where or HOME
     fits = any(text.startswith(path) for path in screens) and "\\" not in text
     return text if fits and "\n" not in text and "\r" not in text else HOME

@@ -18,6 +18,7 @@ from db.fault_codes import fault_codes, put_fault_codes
 from db.incident_tables import STATES
 from db.queries.schedules import off_conditions, put_off_conditions
 from db.session import make_engine, transaction
+from serving.page.words import FIELD_WORDS
 from tests.fixtures.postgres import run_admin
 from tests.fixtures.service import MakeService, Service, free_port
 from tests.integration.serving.test_incidents_api import make
@@ -107,6 +108,9 @@ def test_states_have_their_tabs_and_counts(page: httpx.Client, stored: Engine) -
     assert asset in text
     closed = page.get("/", params={"asset_id": asset, "state": "closed"}).text
     assert "No incident of this state fits these filters" in closed
+    assert "names are compared as a whole" not in closed
+    pattern = page.get("/", params={"asset_id": "TABS *"}).text
+    assert "names are compared as a whole" in pattern
 
 
 def test_a_wrong_filter_is_named_and_the_frame_stays(page: httpx.Client) -> None:
@@ -153,6 +157,23 @@ def test_odd_fields_of_forms_are_named(
     assert "unexpected" not in said
 
 
+def test_whoever_gives_a_name_stays_where_they_were(page: httpx.Client) -> None:
+    for where in ("/?state=closed&asset_id=A", "/assets/A?sensor_id=S1"):
+        shown = page.get(where).text
+        found = re.search(r'name="next" value="([^"]*)"', shown)
+        assert found is not None
+        form = {"form_token": token(shown), "next": html.unescape(found[1])}
+        answer = page.post("/login", data=form | {"who": "ANNA"})
+        assert answer.url.raw_path.decode() == where
+        page.cookies.clear()
+
+
+def test_no_other_site_is_gone_on_to(page: httpx.Client) -> None:
+    for where in ("//evil.example/?x", "https://evil.example/", "/\\evil.example", "?state=all"):
+        form = {"who": "ANNA", "form_token": token(page.get("/login").text), "next": where}
+        assert page.post("/login", data=form).url == page.base_url.join("/")
+
+
 def test_a_script_is_sent_on_to_an_address_of_any_text(page: httpx.Client) -> None:
     form = {"who": "ANNA", "form_token": token(page.get("/login").text), "next": "/fleet?x=é日\x01"}
     answer = page.post("/login", data=form, headers={"hx-request": "true"})
@@ -193,14 +214,14 @@ def test_in_bulk_each_failure_is_told(page: httpx.Client, stored: Engine) -> Non
     assert "closed" in messages(page.post(f"/incidents/{ids[1]}", data=closing))
     picked = {"incident": [f"{ids[0]}:1", f"{ids[1]}:2", f"{ids[2]}:7", f"{UUID(int=7)}:1"]}
     said = messages(page.post("/", data={**picked, "verb": "acknowledge", "form_token": form}))
-    assert "done 1 incidents acknowledged, as ANNA" in said
+    assert "done 1 incident acknowledged, as ANNA" in said
     assert f"failed {assets[1]}: incident {ids[1]} was closed by ANNA: reopen it" in said
     assert f"failed {assets[2]}: somebody was faster" in said
     assert f"failed no incident {UUID(int=7)}" in said
     nothing = messages(page.post("/", data={"verb": "acknowledge", "form_token": form}))
     assert nothing == "failed nothing was picked: tick the incidents first"
     unreasoned = {**picked, "verb": "shelve", "seconds": "60", "form_token": form}
-    assert "why" in messages(page.post("/", data=unreasoned))
+    assert messages(page.post("/", data=unreasoned)) == "failed Because: is missing"
 
 
 def test_the_second_is_told_who_won(service: Service, stored: Engine) -> None:
@@ -328,7 +349,10 @@ def test_a_window_is_changed_where_it_is_as_it_was_shown(page: httpx.Client) -> 
         assert messages(page.post("/maintenance", data=who | one | {"do": do})) == told
     now = {"version": "2"}
     early = page.post("/maintenance", data=who | one | now | {"do": "end"})
-    assert "does not lie after the start" in messages(early)
+    assert re.search(r"failed To: 20\d\d-.* UTC does not lie after the start", messages(early))
+    assert messages(page.post("/maintenance", data=who | {"do": "add"})) == (
+        "failed From: is missing"
+    )
     gone = page.post("/maintenance", data=who | one | now | {"do": "delete"})
     assert "taken away" in messages(gone)
     assert reason not in gone.text
@@ -338,7 +362,7 @@ def test_a_window_is_changed_where_it_is_as_it_was_shown(page: httpx.Client) -> 
 
 def test_a_window_in_force_is_ended_and_one_that_repeats_is_not(page: httpx.Client) -> None:
     who = {"form_token": named(page)}
-    for rule, said in (("", "done The window is ended"), ("FREQ=DAILY", "failed end: a window")):
+    for rule, said in (("", "done The window is ended"), ("FREQ=DAILY", "failed a window")):
         reason = f"window {uuid4()}"
         window = {"start": "2020-01-01T10:00", "end": "2020-12-01T12:00", "rrule": rule,
                   "reason": reason, "alarms": "yes", "do": "add"}  # fmt: skip
@@ -398,7 +422,8 @@ def test_off_conditions_are_tried_added_changed_and_removed(
 @pytest.mark.parametrize(
     ("fields", "named_field"),
     [
-        (OFF | {"value": "much"}, "value"), (OFF | {"value": "nan"}, "value"),
+        (OFF | {"value": "much"}, "value"), (OFF | {"value": "0,5"}, "value"),
+        (OFF | {"value": "nan"}, "value"),
         (OFF | {"value": ""}, "value"), (OFF | {"operator": "~"}, "operator"),
         (OFF | {"group_name": ""}, "group"), (OFF | {"feature": "f" * 300}, "feature"),
         (OFF | {"hold_s": "-1"}, "hold_s"), (OFF | {"run_up_s": "1e99"}, "run_up_s"),
@@ -411,7 +436,9 @@ def test_what_is_wrong_with_an_entry_is_named_and_stays_typed(
     page: httpx.Client, fields: dict[str, str], named_field: str
 ) -> None:
     answer = page.post("/plant", data=fields | {"do": "keep", "form_token": named(page)})
-    assert messages(answer).startswith(f"failed {named_field}: ")
+    label = FIELD_WORDS.get(named_field, named_field)
+    assert messages(answer).startswith(f"failed {label}: ")
+    assert "Expected `float`, got `str`" not in answer.text
     typed = max(fields.values(), key=len)
     assert html.escape(typed) in answer.text
 
@@ -587,6 +614,17 @@ def test_a_session_ends_with_its_key(make_service: MakeService, database_url: st
         other.stop()
 
 
+def cleared(database_url: str) -> None:
+    """Make an incident that is over, and that nobody looked at."""
+    engine = make_engine(database_url)
+    [one] = make(engine)
+    with transaction(engine) as connection:
+        connection.execute(
+            text("UPDATE incidents SET cleared_at = last_activity_at WHERE id = :id"), {"id": one}
+        )
+    engine.dispose()
+
+
 def test_the_page_is_up_while_the_database_is_down(
     make_service: MakeService, postgres_server: str, database_url: str
 ) -> None:
@@ -594,6 +632,9 @@ def test_the_page_is_up_while_the_database_is_down(
     name = make_url(database_url).database
     with visit(service) as page:
         service.until(lambda: "No reading has arrived yet" in page.get("/").text)
+        assert "See what cleared" not in page.get("/").text
+        cleared(database_url)
+        assert "See what cleared before anybody looked: 1" in page.get("/").text
         run_admin(
             postgres_server,
             f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",

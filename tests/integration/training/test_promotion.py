@@ -141,6 +141,21 @@ def test_other_features_are_not_comparable_and_stay_challenger(
     assert "python -m training.promote --force" in second.message
 
 
+def test_a_champion_for_other_assets_is_not_comparable_and_stays(
+    settings: Settings, data: TrainingData, plant: TrainingData, file: Path, command: Command
+) -> None:
+    run(Request(data, TINIEST, group_by="asset_id", recipe={"data": str(file)}), settings)
+    mine = [replace(s, asset_id=f"MY {s.asset_id}") for s in plant.streams]
+    save(file, Dataset(plant.feature_names, mine))
+    learnt = replace(data, streams=[s.take(slice(300)) for s in mine])
+    assert fit(settings, learnt, file).published.alias == CHALLENGER
+    code, printed = command(promote)
+    assert code == promote.EXIT_NOT_PROMOTED, printed
+    said = "not comparable: one of them is made for other streams: no model group is made for asset"
+    assert f"{said} 'MY " in " ".join(printed.split())
+    assert registry_of(settings).alias(CHAMPION) == "1"
+
+
 def test_list_promote_and_roll_back(
     settings: Settings, data: TrainingData, file: Path, command: Command
 ) -> None:

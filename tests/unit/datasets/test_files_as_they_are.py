@@ -549,6 +549,16 @@ def test_parquet_columns_are_read_as_the_same_csv_would_be(tmp_path: Path) -> No
     assert any("beyond 2^53" in note for note in one.notes)
 
 
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [(None, "%d.%m.%Y %H:%M in UTC (--time-zone names another)"),
+     ("Europe/Berlin", "%d.%m.%Y %H:%M in Europe/Berlin")],
+)  # fmt: skip
+def test_a_note_says_in_which_zone_times_are_read(load: Load, zone: str | None, said: str) -> None:
+    text = "asset_id,timestamp,f\nA,20.11.2026 06:01,1\nA,20.11.2026 06:02,2\n"
+    assert any(note.endswith(said) for note in load(text, time_zone=zone).notes)
+
+
 def test_a_local_hour_that_comes_twice_is_told_apart_by_the_zone(load: Load) -> None:
     local = [f"2026-10-25 0{h}:{m:02d}:00" for h in (1, 2) for m in range(0, 60, 10)]
     local += [f"2026-10-25 0{h}:{m:02d}:00" for h in (2, 3) for m in range(0, 60, 10)]
