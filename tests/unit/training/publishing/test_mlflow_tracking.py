@@ -94,12 +94,13 @@ def test_a_group_that_could_not_be_measured_has_a_line_all_the_same(
 
 
 def test_what_was_seen_of_injected_faults_is_a_line_each() -> None:
-    shares = {"x": {"step 6 sd": [0.25, 0.75], "stuck": [0.5, 1.0]}, "y": {"step 6 sd": [0.5, 1.0]}}
+    shares = {"x": {"step 6 sd": [0.25, 0.75], "stuck": [0.5, 1.0]}, "y": {"step 6 sd": [0.5, 0.4]}}
     power = Power(["low", "medium"], shares, 20, ["idle"])
     head, *lines = tracking._power_table([Result("a"), Result("b", power=power)])
     assert head[-1] == "watched"
     assert len(lines) == 3 * 2 + 1
     assert lines[1] == ("b", "x", "step 6 sd", "medium", 20, 0.75, True)
+    assert lines[-2] == ("b", "y", "step 6 sd", "medium", 20, 0.4, False)
     assert lines[-1] == ("b", "idle", "", "", 0, 0.0, False)
 
 

@@ -147,7 +147,7 @@ def test_what_is_held_out_has_the_columns_of_all_groups() -> None:
     b = stream("B", np.arange(3.0)[:, None])
     all_seen = stream("C", np.arange(2.0)[:, None])
     tasks = [task("a", ["x", "y"], [a], [3]), task("b", ["z"], [b, all_seen], [1, 2])]
-    whole = TrainingData(["x", "y", "z"], [a, b, all_seen], "a file", single=[None] * 3)
+    whole = TrainingData(["z", "x", "y"], [a, b, all_seen], "a file", single=[None] * 3)
     found, skip = held_out(tasks, whole)
     assert found.feature_names == ["x", "y", "z"]
     assert [s.asset_id for s in found.streams] == ["A", "B"]  # of C nothing is held out
