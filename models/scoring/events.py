@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+
+from models.scoring.state_values import FINITE, check
 
 ANOMALY: Final = "anomaly"
 SENSOR_FAULT: Final = "sensor_fault"
@@ -81,9 +82,7 @@ class Event:
             if not isinstance(text, str):
                 raise ValueError(f"event: {text!r:.40} is not text")
         datetime.fromisoformat(started_at)
-        for number in (peak, last, quiet):
-            if isinstance(number, bool) or not abs(number) < math.inf:
-                raise ValueError(f"event: {number!r:.40} is not a finite number")
+        check("event", (peak, last, quiet), FINITE)
         return cls(id, kind, started_at, float(peak), float(last), int(quiet))
 
 

@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from models.scoring.state_values import check
 from models.scoring.stored import Stored
 
 #: False incidents per asset and month (30 days) by criticality of the asset.
@@ -259,7 +260,5 @@ class Burst:
             raise ValueError("incident: event and opening are not text")
         if opened is not None:
             datetime.fromisoformat(opened)
-        for number in (hits, quiet, peak):
-            if isinstance(number, bool) or not 0 <= number < 1e300:
-                raise ValueError(f"incident: {number!r:.40} is not a number of readings or a peak")
+        check("incident", (hits, quiet, peak), (0, 1e300))
         return cls(event, int(hits), int(quiet), float(peak), opened)

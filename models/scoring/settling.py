@@ -18,7 +18,6 @@ decorrelated rows. Nothing here depends on the budget, so the score does not eit
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.scoring.events import LEAST_QUIET, QUIET, Event
+from models.scoring.state_values import TIMES, check, pack, unpack
 
 Floats = NDArray[np.float64]
 Level32 = NDArray[np.float32]
@@ -109,7 +109,8 @@ class Stretch:
         """Return it ready for JSON, exactly; None: it is empty."""
         if self.sums is None and self.first is None:
             return None
-        return [self.count, self.balance, self.scatter, _packed(self.sums), _packed(self.first)]
+        halves = pack(self.sums, "<f4"), pack(self.first, "<f4")
+        return [self.count, self.balance, self.scatter, *halves]
 
     @classmethod
     def from_list(cls, data: Any, width: int) -> Stretch:
@@ -123,11 +124,10 @@ class Stretch:
         if data is None:
             return cls()
         count, balance, scatter, sums, first = list(data)[:5]
-        for number, most in ((count, 2**31), (balance, 2**31), (scatter, 1e300)):
-            if isinstance(number, bool) or not 0 <= number < most:
-                raise ValueError(f"levels: {number!r:.40} is not a number of readings")
-        halves = _unpacked(sums, width), _unpacked(first, width)
-        return cls(int(count), *halves, float(scatter), int(balance))
+        check("levels", (count, balance), (0, 2**31))
+        check("levels", (scatter,), (0, 1e300))
+        sums, first = (None if one is None else unpack(one, "<f4", width) for one in (sums, first))
+        return cls(int(count), sums, first, float(scatter), int(balance))
 
 
 @dataclass(slots=True, eq=False)
@@ -182,7 +182,7 @@ class Level:
     def to_list(self) -> list[Any]:
         """Return it ready for JSON, exactly."""
         event = None if self.event is None else self.event.to_list()
-        return [_packed(self.at), self.since, event, self.opened, self.away, self.left]
+        return [pack(self.at, "<f4"), self.since, event, self.opened, self.away, self.left]
 
     @classmethod
     def from_list(cls, data: Any, width: int) -> Level:
@@ -194,14 +194,12 @@ class Level:
             It is not that.
         """
         packed, since, event, opened, away, left = list(data)[:6]
-        at = _unpacked(packed, width)
-        if at is None:
+        if packed is None:
             raise ValueError("levels: a level is missing")
+        at = unpack(packed, "<f4", width)
         for text in (since, opened or since):
             datetime.fromisoformat(text)
-        for number in (away, left):
-            if isinstance(number, bool) or not abs(number) < 1e15:
-                raise ValueError(f"levels: {number!r:.40} is not a number of readings or a time")
+        check("levels", (away, left), TIMES)
         kept = None if event is None else Event.from_list(event)
         return cls(at, since, kept, opened, int(away), float(left))
 
@@ -312,16 +310,3 @@ class Settling:
         stretch, levels = list(data)[:2]
         known = [Level.from_list(one, width) for one in levels][:MOST_LEVELS]
         return cls(known, Stretch.from_list(stretch, width))
-
-
-def _packed(values: Level32 | None) -> str | None:
-    return None if values is None else base64.b64encode(values.astype("<f4").tobytes()).decode()
-
-
-def _unpacked(text: str | None, width: int) -> Level32 | None:
-    if text is None:
-        return None
-    values = np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
-    if not np.isfinite(values).all():
-        raise ValueError("levels: not finite")
-    return values.reshape(width)

@@ -7,7 +7,6 @@ known is passed over.
 
 from __future__ import annotations
 
-import base64
 import math
 import zlib
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from models.scoring.events import Event
 from models.scoring.incidents import Burst
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.settling import Level, Level32, Settling, Stretch
+from models.scoring.state_values import pack, unpack
 from models.scoring.suppression import OffState
 
 FORMAT: Final = 2
@@ -183,12 +183,12 @@ class StreamState:
         if (off := self.off.to_list()) is not None:
             out["off"] = off
         if pre.baseline and self.settled:
-            out["baseline"] = [_fingerprint(pre), self.count, _packed(self.sums)]
+            out["baseline"] = [_fingerprint(pre), self.count, pack(self.sums, "<f8")]
         elif pre.baseline and self.first.count:
-            kept = base64.b64encode(self.first.kept.astype("<f2").tobytes()).decode()
-            out["first"] = [units(pre), self.first.count, kept, _packed(self.first.sums)]
+            kept, sums = pack(self.first.kept, "<f2"), pack(self.first.sums, "<f8")
+            out["first"] = [units(pre), self.first.count, kept, sums]
         elif self.seen and len(self.level) <= WIDEST_BASELINE:
-            out["level"] = [_fingerprint(pre), self.seen, _packed(self.level)]
+            out["level"] = [_fingerprint(pre), self.seen, pack(self.level, "<f8")]
         if levels := self.settling.to_list():
             out["levels"] = levels
         if self.reset:
@@ -257,7 +257,8 @@ class StreamState:
         if pre.baseline:
             self._read_baseline(data.get("baseline"), data.get("first"), pre)
         elif (level := data.get("level")) and level[0] == _fingerprint(pre):
-            self.seen, self.level = min(_count(level[1]), _SETTLED), _unpacked(level[2], pre)
+            self.seen = min(_count(level[1]), _SETTLED)
+            self.level = unpack(level[2], "<f8", len(pre.names))
 
     def _leave_levels(self, settling: Settling) -> None:
         """Go on with the newest persistent event as with any: another bundle has other levels."""
@@ -269,30 +270,17 @@ class StreamState:
         self.burst = Burst(last.event.id, opened=last.opened)
 
     def _read_baseline(self, baseline: Any, first: Any, pre: Preprocessing) -> None:
+        width = len(pre.names)
         if baseline and baseline[0] == _fingerprint(pre):
-            count, sums = _count(baseline[1]), _unpacked(baseline[2], pre)
+            count, sums = _count(baseline[1]), unpack(baseline[2], "<f8", width)
             if count >= pre.baseline:
                 self.count, self.sums = count, sums
             else:  # once, the sums of a baseline just begun were stored
                 self.first = FirstReadings.alike(count, sums / count, pre)
         elif first and first[0] == units(pre):
-            kept = np.frombuffer(base64.b64decode(first[2]), "<f2").astype(np.float16)
-            if not np.isfinite(kept).all():
-                raise ValueError("not finite")
             count = _count(first[1])
-            kept = kept.reshape(-(-count // group_size(pre)), len(pre.names))
-            self.first = FirstReadings(count, kept, _unpacked(first[3], pre))
-
-
-def _packed(values: NDArray[np.float64]) -> str:
-    return base64.b64encode(values.astype("<f8").tobytes()).decode()
-
-
-def _unpacked(text: str, pre: Preprocessing) -> NDArray[np.float64]:
-    values = np.frombuffer(base64.b64decode(text), "<f8").astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("not finite")
-    return values.reshape(len(pre.names))
+            kept = unpack(first[2], "<f2", -(-count // group_size(pre)), width)
+            self.first = FirstReadings(count, kept, unpack(first[3], "<f8", width))
 
 
 def _fingerprint(pre: Preprocessing) -> int:

@@ -27,6 +27,7 @@ from zoneinfo import ZoneInfo
 from dateutil.rrule import rrule, rrulestr
 
 from errors import InputError
+from models.scoring.state_values import TIMES, check
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -237,9 +238,7 @@ class OffState:
         if data is None:
             return state
         suppressed, until, by, since = list(data)[:4]
-        for number in (until, *since.values()):
-            if isinstance(number, bool) or not abs(number) < 1e15:
-                raise ValueError(f"off: {number!r:.40} is not a time")
+        check("off", (until, *since.values()), TIMES)
         if not isinstance(suppressed, bool) or not isinstance(by, str):
             raise ValueError("off: not a stream's memory of its machine")
         state.suppressed, state.until, state.by = suppressed, float(until), by

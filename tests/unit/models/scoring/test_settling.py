@@ -318,3 +318,9 @@ def test_what_grows_evenly_never_settles() -> None:
     stretch, half = Stretch(), AFTER // 2
     rows = np.arange(1, 40 * half)[:, None] * np.full((1, 3), 0.01)
     assert all(stretch.take(row, True, half, np.zeros(3)) is None for row in rows)
+
+
+@pytest.mark.parametrize("half", ["", "AAAA", 7])
+def test_a_stretch_that_no_service_gave_out_is_refused(half: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        Stretch.from_list([3, 1, 0.5, half, None], 2)
