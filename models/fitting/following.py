@@ -24,23 +24,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.fitting.calibrate import fit_fixed, with_adaptation
-from models.fitting.distance import fit_distance
+from models.fitting.distance import Scoring, fit_distance
 from models.fitting.trials import BUDGET, HOLDS, Fold, Steps, seen
 from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.calibration import Calibration
 
 Floats = NDArray[np.float64]
 
+#: Standard errors between alarms that are more and those that chance makes so.
+SURE: Final = 2.0
+#: log10 of the budget at which a fault is to be seen.
+MEDIUM: Final = -3.0
 _SHARES: Final = (0.4, 0.6)  # of a stream that is known in a trial
 _LEAST: Final = 200  # readings of a stream that show it
 _KNOWN: Final = 10_000  # readings calibrated on, of all streams, the nearest
 _FRESH: Final = 15_000  # readings tried on, of all streams together
-_SURE: Final = 2.0  # standard errors between alarms that are more and those that chance makes so
 _LEAD_IN: Final = 2_000  # readings gone through first, so that the tail is in its place
 _FAULTS: Final = Steps(
     (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), (30, 300, 1_000), count=4, streams=3, part=3
 )
-_MEDIUM: Final = -3.0  # log10 of the budget at which a fault is to be seen
 _NAME: Final = ("one_class_svm",)  # the distance stands for an unbounded detector
 
 
@@ -77,17 +79,19 @@ def judge_following(
     horizon, shrinkage : as decided by :mod:`models.fitting.tolerance`.
     slow : whether the smoothed magnitude has a say, by :mod:`models.fitting.steadiness`.
     """
-    folds = _folds([s for s in streams if len(s) >= _LEAST])
+    folds = far_folds(streams)
     if not folds:
         return None
     rate = AdaptationParams().rate
     both = (AdaptationParams(rate), a_little(rate))
-    trials = [_try(fold, horizon, shrinkage, both, slow, [seed, 5, k])
-              for k, fold in enumerate(folds)]  # fmt: skip
+    trials = [
+        try_far(fold, fit_distance(fold[0], horizon, shrinkage), both, slow, [seed, 5, k])
+        for k, fold in enumerate(folds)
+    ]
     shares = np.concatenate([one for one, _, _ in trials], axis=1)
     power = shares.mean(axis=1)
     less = shares[0] - shares[1]
-    blind = less.mean() > _SURE * less.std() / math.sqrt(len(less))
+    blind = less.mean() > SURE * less.std() / math.sqrt(len(less))
     alarms = np.array([counts for _, counts, _ in trials], np.float64)
     readings = np.array([n for _, _, n in trials])[:, None]
     surplus = np.sort(alarms / readings / BUDGET, axis=0)[(len(folds) - 1) // 2]
@@ -102,11 +106,12 @@ def judge_following(
 def _more(alarms: Floats) -> bool:
     """Whether a little alarms more often than all the way, (2,) = (far, little), beyond chance."""
     far, little = alarms
-    return bool(little - far > _SURE * math.sqrt(little + far))
+    return bool(little - far > SURE * math.sqrt(little + far))
 
 
-def _folds(streams: list[Floats]) -> list[Fold]:
-    """(known, other) of all streams, forwards and backwards in time."""
+def far_folds(streams: Sequence[Floats]) -> list[Fold]:
+    """Cut streams (n_i, d) that are long enough: (known, other), forwards and backwards in time."""
+    streams = [s for s in streams if len(s) >= _LEAST]
     out: list[Fold] = []
     for share in _SHARES if streams else ():
         for way in (1, -1):
@@ -117,23 +122,37 @@ def _folds(streams: list[Floats]) -> list[Fold]:
     return out
 
 
-def _try(
+def try_far(
     fold: Fold,
-    horizon: int,
-    shrinkage: float,
+    fitted: tuple[Scoring, Floats],
     ways: Sequence[AdaptationParams],
     slow: bool,
     seed: list[int],
+    budget: float = math.log10(BUDGET),
 ) -> tuple[Floats, list[int], int]:
     """Try each way to follow on one fold.
+
+    Parameters
+    ----------
+    fold
+        Readings known, and those to try it on.
+    fitted
+        What scores them, fitted on the former, and each feature's spread (d,) there.
+    ways
+        To follow.
+    slow
+        Whether the smoothed magnitude has a say.
+    seed
+        Of the faults injected.
+    budget
+        As log10: what alarms are counted by.
 
     Returns
     -------
     (seen, alarms, n) : share of the readings of each injected fault that alarm, (ways, faults);
         alarms of each way on the n readings without them.
     """
-    known, other = fold
-    score, spread = fit_distance(known, horizon, shrinkage)
+    (known, other), (score, spread) = fold, fitted
     share = _KNOWN // len(known)
     near = [score(s[-share:]) for s in known]
     many = max(_FAULTS.streams, _FRESH // max(map(len, other)))
@@ -154,8 +173,8 @@ def _try(
             for before, after, here in zip(near, calm, stops, strict=False)
         ]
         pooled = np.concatenate([u for u, _ in runs])
-        counts.append(int(np.count_nonzero(pooled > cal.final.quantile(math.log10(BUDGET)))))
-        line = max(cal.final.quantile(_MEDIUM), float(np.quantile(pooled, 1.0 - BUDGET)))
+        counts.append(int(np.count_nonzero(pooled > cal.final.quantile(budget))))
+        line = max(cal.final.quantile(MEDIUM), float(np.quantile(pooled, 1.0 - BUDGET)))
         after = [
             [(fault, _go_on(cal, how, states[fault.start], part)) for fault, part in changed]
             for (_, states), changed in zip(runs, faulty, strict=False)

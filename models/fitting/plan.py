@@ -15,6 +15,7 @@ from models.fitting.cleaning import Cleaned
 from models.fitting.cross_validation import Part, make_folds, training_parts
 from models.fitting.following import Following, a_little, judge_following
 from models.fitting.options import FitOptions
+from models.fitting.quickness import Basis, Way, choose_pace
 from models.fitting.scaling import (
     SHRINKAGE,
     Scales,
@@ -81,9 +82,7 @@ class FitPlan:
             self.drift_mode = "fault" if fault else "normal"
         self.fleet = fault
         self.horizon, self.trials = self._horizon(varied)
-        self.shrinkage = SHRINKAGE
-        if self.drift_mode == "normal" and self.scales.kept:
-            self.shrinkage = choose_shrinkage(varied, self.horizon, options.seed)
+        self.shrinkage = self._shrinkage(self.horizon)
         self.baseline = self._baseline(varied)
         self.steadiness = None
         self.forecast: float | None = None
@@ -93,7 +92,6 @@ class FitPlan:
             decided = (varied, self.horizon, self.shrinkage)
             swiftness, self.swift_power = choose_swiftness(*decided, options.seed)
             self.steadiness = judge_steadiness(*decided, options.seed)
-        self.lags = self._lags(varied)
         steady = self.steadiness is not None and self.steadiness.steady
         self.slow = self.steadiness is None or self.steadiness.slow
         self.following: Following | None = None
@@ -102,6 +100,8 @@ class FitPlan:
             self.following = judge_following(
                 varied, self.horizon, self.shrinkage, self.slow, options.seed
             )
+        self.paces = self._paces()
+        self.lags = self._lags(varied)
         # smoothing makes alarms last: where levels wander and the slow magnitude follows them, in
         # false ones, too
         few = steady or (not self.slow and self._little())
@@ -109,6 +109,29 @@ class FitPlan:
         self.adaptation = self._adaptation()
         # the first readings of each stream, for folds that hold these out
         self.first = [self._first(s) for s in streams] if self.baseline else []
+
+    def _shrinkage(self, horizon: int) -> float:
+        if self.drift_mode == "normal" and self.scales.kept:
+            return choose_shrinkage(self.varied, horizon, self.options.seed)
+        return SHRINKAGE
+
+    def _paces(self) -> tuple[Way, Way] | None:
+        """Take the pace and the allowance that hold the budget far out; return what came of it."""
+        if self.following is None or self.following.little:
+            return None
+        usual = Basis(self.horizon, self.shrinkage, self.slow)
+        free = self.options.horizon == "auto" and self.horizon > 0
+        bare = self._without_allowance if free else None
+        found = choose_pace(self.varied, usual, bare, self.options.seed)
+        if found is not None:
+            basis = found[1].basis
+            self.horizon, self.shrinkage, self.slow = basis.horizon, basis.shrinkage, basis.slow
+        return found
+
+    def _without_allowance(self) -> Basis:
+        shrinkage = self._shrinkage(0)
+        steadiness = judge_steadiness(self.varied, 0, shrinkage, self.options.seed)
+        return Basis(0, shrinkage, steadiness is None or steadiness.slow)
 
     def _lags(self, varied: list[Floats]) -> int:
         """Return how many readings the forecast looks back on; 0 without the window detector."""
@@ -191,6 +214,7 @@ class FitPlan:
             f" and with it; {found.power[0]:.0%} and {found.power[1]:.0%} of small steps seen)",
             *self._swift(),
             *self._follows(),
+            *self._quickly(),
             *self._forecast(),
         ]
 
@@ -213,6 +237,21 @@ class FitPlan:
             f" alarms on far readings where the budget allows one, {tried.power[1]:.0%} of lasting"
             f" steps seen (as far as it may: {tried.surplus[0]:.1f} and {tried.power[0]:.0%})"
         ]
+
+    def _quickly(self) -> list[str]:
+        if self.paces is None:
+            return []
+        usual, chosen = self.paces
+        note = (
+            f"at the usual pace {usual.surplus:.1f} alarms far out where the budget allows one,"
+            f" {usual.power:.0%} of lasting steps seen"
+        )
+        if chosen is not usual:
+            note += (
+                f"; the tail follows at {chosen.times:g} times it, drift tolerated as over"
+                f" {self.horizon} readings: {chosen.surplus:.1f} and {chosen.power:.0%}"
+            )
+        return [note]
 
     def _little(self) -> bool:
         """Return whether the data say that the tail need follow the stream a little only."""
@@ -254,7 +293,7 @@ class FitPlan:
             return AdaptationParams(rate, most=1.5, furthest=1.0, start=0)
         if isinstance(asked, str) and self._little():
             return a_little(rate)
-        return AdaptationParams(rate)
+        return AdaptationParams(rate * (self.paces[1].times if self.paces else 1.0))
 
     def folds(self) -> list[list[Part]]:
         """Choose what each fold of the calibration holds out.

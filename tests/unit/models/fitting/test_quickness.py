@@ -1,0 +1,45 @@
+"""How quickly a tail follows is told by readings far from those that were fitted on."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.signal import lfilter
+
+from models.fitting.quickness import PACES, Basis, choose_pace
+from models.fitting.trials import HOLDS
+
+WIDE, BARE = Basis(800, 0.1, slow=False), Basis(0, 0.1, slow=False)
+
+
+def wandering(much: float, n: int, d: int) -> np.ndarray:
+    """Readings (n, d) whose levels walk, by so much a reading, under what lasts a few readings."""
+    random = np.random.default_rng(4)
+    noise = lfilter([0.7], [1, -0.7], random.normal(size=(n, d)), axis=0)
+    rows: np.ndarray = noise + np.cumsum(random.normal(0, much, (n, d)), axis=0)
+    return rows
+
+
+def test_a_pace_that_holds_is_left_as_it_is() -> None:
+    asked: list[int] = []
+
+    def bare() -> Basis:
+        asked.append(1)
+        return BARE
+
+    found = choose_pace([wandering(0.0, 1500, 2)], WIDE, bare)
+    assert found is not None
+    usual, chosen = found
+    assert chosen is usual
+    assert (usual.basis, usual.times) == (WIDE, 1.0)
+    assert asked == [], "without an allowance nothing was tried"
+    assert choose_pace([wandering(0.0, 150, 2)], WIDE, bare) is None, "too few to judge"
+
+
+def test_levels_that_go_further_than_known_are_followed_more_quickly() -> None:
+    found = choose_pace([wandering(0.06, 3000, 3)], BARE, None)
+    assert found is not None
+    usual, chosen = found
+    assert usual.fails
+    assert chosen.surplus <= HOLDS
+    assert chosen.times in PACES
+    assert chosen.power > 0.4
