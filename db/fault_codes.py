@@ -41,7 +41,9 @@ def fault_codes(connection: Connection, *, lock: bool = False) -> tuple[list[dic
     return (own, True) if own else ([dict(one) for one in shipped_codes()], False)
 
 
-def put_fault_codes(connection: Connection, codes: Sequence[dict[str, str]], who: str) -> None:
+def put_fault_codes(
+    connection: Connection, codes: Sequence[dict[str, str]], who: str
+) -> tuple[list[dict[str, Any]], bool]:
     """Replace the plant's list; an empty one brings the shipped one back.
 
     Parameters
@@ -50,12 +52,18 @@ def put_fault_codes(connection: Connection, codes: Sequence[dict[str, str]], who
     codes : sequence of dict
         ``code``, ``name`` and ``action`` of each, in the order to show them.
     who : str
+
+    Returns
+    -------
+    list of dict, bool
+        As of :func:`fault_codes`.
     """
     connection.execute(_LOCK)
     connection.execute(_DROP)
     if codes:
         rows = [{**one, "position": position, "who": who} for position, one in enumerate(codes)]
         connection.execute(_ADD, rows)
+    return fault_codes(connection)
 
 
 def check_fault_code(connection: Connection, code: str | None) -> str | None:

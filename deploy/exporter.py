@@ -28,7 +28,7 @@ from db.incident_lifecycle import SEVERITIES
 from db.queries.alarm_load import Chatter
 from db.queries.feedback import precision_by_group
 from db.queries.incidents import IncidentFilter, incident_counts
-from db.queries.notifications import Waiting, waiting
+from db.queries.notifications import waiting
 from db.queries.reporting import recent_alarms, recent_openings, table_sizes
 from db.session import database_now, in_transaction, open_engine, transaction
 from errors import AnomalyError
@@ -86,23 +86,6 @@ class Plant:
         for what in WHAT:  # a series from the start: the first failure is an increase
             self.failures.labels(what)
         self.looked = gauge("exporter_looked_timestamp_seconds", "last look", ["what"])
-
-    def open_incidents(self, counts: Mapping[str, int]) -> None:
-        """``{state: how many}``; every state but ``closed`` has a series."""
-        for state, count in counts.items():
-            if state != "closed":
-                self.incidents.labels(state).set(count)
-
-    def openings(self, counts: Mapping[str, int]) -> None:
-        """``{severity: how many}`` of the last hour; every severity has a series."""
-        for severity in SEVERITIES:
-            self.opened.labels(severity).set(counts.get(severity, 0))
-
-    def notifications(self, found: Mapping[str, Waiting]) -> None:
-        """Store how long each receiver has waited for what is due."""
-        self.undelivered.clear()
-        for receiver, about in found.items():
-            self.undelivered.labels(receiver).set(about.oldest_s)
 
     def kpis(self, figures: Mapping[str, Mapping[str, Any]]) -> None:
         """Store the alarm KPIs with their limits; a share of no alarms has no series."""
@@ -174,11 +157,18 @@ class Plant:
 
 
 def look_at_incidents(plant: Plant, engine: Engine) -> None:
-    """Look at what is open, what opened, and who has not been notified."""
+    """Look at what is open, what opened within the hour, and how long receivers have waited."""
     with transaction(engine) as connection:
-        plant.open_incidents(incident_counts(connection, IncidentFilter())[0])
-        plant.openings(recent_openings(connection))
-        plant.notifications(waiting(connection))
+        states, _ = incident_counts(connection, IncidentFilter())
+        opened = recent_openings(connection)
+        receivers = waiting(connection)
+    for state in states.keys() - {"closed"}:
+        plant.incidents.labels(state).set(states[state])
+    for severity in SEVERITIES:
+        plant.opened.labels(severity).set(opened.get(severity, 0))
+    plant.undelivered.clear()
+    for receiver, about in receivers.items():
+        plant.undelivered.labels(receiver).set(about.oldest_s)
 
 
 def stored_kpis(connection: Connection, settings: Settings) -> dict[str, dict[str, Any]]:

@@ -173,7 +173,7 @@ def off_conditions(connection: Connection, *, lock: bool = False) -> list[dict[s
 
 def put_off_conditions(
     connection: Connection, conditions: Sequence[Mapping[str, Any]], who: str
-) -> None:
+) -> list[dict[str, Any]]:
     """Replace the table of machine-off conditions; one that stays is still its author's.
 
     Parameters
@@ -183,6 +183,11 @@ def put_off_conditions(
         ``group_name, feature, operator, value, hold_s, run_up_s`` of each; none empties the table.
     who : str
         Noted with each that is new.
+
+    Returns
+    -------
+    list of dict
+        The table as it is then.
     """
     author = {_key(row): row for row in off_conditions(connection, lock=True)}
     connection.execute(_DROP_CONDITIONS)
@@ -190,6 +195,7 @@ def put_off_conditions(
     rows = [{**one, **(author.get(_key(one)) or new)} for one in conditions]
     if rows:
         connection.execute(_ADD_CONDITION, rows)
+    return off_conditions(connection)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:

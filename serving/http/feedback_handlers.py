@@ -68,17 +68,19 @@ class Effects:
         threshold = {"false_alarms": alarms, "raised_by": raised, "at_most": self.maximum,
                      "days": self.days}  # fmt: skip
         if row["withdrawn_at"] is not None:
-            says = f"withdrawn: nothing is changed by it; incidents of {asset} ask {raised:g} more"
-            return {"training": "none", "readings": 0, "incident_threshold": threshold,
-                    "says": f"{says} decades"}  # fmt: skip
-        training, says = _TRAINING[row["verdict"]]
-        readings = count_readings(connection, row)
-        says = f"{readings} stored readings of the span {says}"
-        if row["verdict"] == "false_alarm":
-            says += (
-                f"; {alarms} false alarms of the last {self.days} days make incidents of {asset}"
-                f" ask for peaks {raised:g} decades rarer (at most {self.maximum:g}), from now on"
-            )
+            training, readings = "none", 0
+            says = "withdrawn: nothing is changed by it;"
+            says += f" incidents of {asset} ask {raised:g} more decades"
+        else:
+            training, says = _TRAINING[row["verdict"]]
+            readings = count_readings(connection, row)
+            says = f"{readings} stored readings of the span {says}"
+            if row["verdict"] == "false_alarm":
+                says += (
+                    f"; {alarms} false alarms of the last {self.days} days make incidents of"
+                    f" {asset} ask for peaks {raised:g} decades rarer (at most {self.maximum:g}),"
+                    " from now on"
+                )
         return {"training": training, "readings": readings, "incident_threshold": threshold,
                 "says": says}  # fmt: skip
 
@@ -159,12 +161,7 @@ class FeedbackHandlers:
         """Replace the plant's fault codes."""
         body, who = await self.bodies.read(request, FaultCodes, optional=False)
         rows = fault_code_rows(body)
-
-        def put(connection: Connection) -> tuple[list[dict[str, Any]], bool]:
-            put_fault_codes(connection, rows, who)
-            return fault_codes(connection)
-
-        kept = await self.database.run(put)
+        kept = await self.database.run(put_fault_codes, rows, who)
         log.info("%d fault codes put by %s", len(rows), who, extra={"action": "fault_codes"})
         return JsonResponse(listed(*kept))
 

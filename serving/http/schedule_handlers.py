@@ -118,12 +118,7 @@ class ScheduleHandlers:
         """Replace the table of off conditions, or leave it if one is wrong."""
         body, who = await self.bodies.read(request, OffConditions)
         rows = off_condition_rows(body.off_conditions)
-
-        def put(connection: Connection) -> list[dict[str, Any]]:
-            schedules.put_off_conditions(connection, rows, who)
-            return schedules.off_conditions(connection)
-
-        kept = await self.database.run(put)
+        kept = await self.database.run(schedules.put_off_conditions, rows, who)
         log.info("%d off conditions set by %s", len(kept), who, extra={"action": "off"})
         return JsonResponse({"off_conditions": [schedules.condition_wire(row) for row in kept]})
 
@@ -138,7 +133,7 @@ class ScheduleHandlers:
             raise InputError("Idempotency-Key: was used for another reset", field="idempotency-key")
         log.info("reset of %s, sensor %s, asked for by %s", asset, sensor, who,
                  extra={"action": "reset"})  # fmt: skip
-        return JsonResponse({**row, "requested_at": row["requested_at"].isoformat()}, 202)
+        return JsonResponse(row, 202)
 
 
 def locked_window(connection: Connection, wanted: UUID, version: int | None) -> dict[str, Any]:
@@ -176,15 +171,8 @@ def columns(window: MaintenanceWindow) -> dict[str, Any]:
 
 def shown(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a window as it is answered: as it was sent, with who and its version."""
-    changed = row["changed_at"]
-    return {
-        **schedules.window_wire(row),
-        "version": row["version"],
-        "created_at": row["created_at"].isoformat(),
-        "created_by": row["created_by"],
-        "changed_at": changed.isoformat() if changed else None,
-        "changed_by": row["changed_by"],
-    }
+    about = ("version", "created_at", "created_by", "changed_at", "changed_by")
+    return {**schedules.window_wire(row), **{name: row[name] for name in about}}
 
 
 def schedule_calls(rest: ScheduleHandlers) -> list[Call]:

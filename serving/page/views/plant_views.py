@@ -45,7 +45,7 @@ class _List:
     """
 
     read: Callable[[Connection], list[Row]]
-    write: Callable[[Connection, list[Row], str], None]
+    write: Callable[[Connection, list[Row], str], object]
     entry: Callable[[dict[str, str]], Row]
     name: Callable[[Row], str]
     key: tuple[str, ...]

@@ -73,7 +73,7 @@ class Publishing:
         self.publisher.start()
         self.publisher.notify()
         yield
-        self.publisher.stop(5)
+        self.publisher.stop(30)
         assert not self.publisher.is_alive()
         assert not self.publisher.died
 
@@ -124,6 +124,7 @@ def test_a_message_too_large_leaves_the_outbox_and_is_logged(engine: Engine, cap
         part.until_waiting(0)
     assert "cannot be published to out: " in caplog.text
     assert part.value("bridge_unpublishable_total") == 1
+    assert part.producer.sent == [("out", b"1")]  # its row is gone: it is not tried again
 
 
 def test_a_refused_message_waits_and_the_others_pass_it_by(engine: Engine, monkeypatch):

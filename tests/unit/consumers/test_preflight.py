@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from config import Settings
 from consumers import preflight
 from errors import BrokerUnavailable
 
 
 def test_check_names_each_and_counts_failures(engine):
-    said: list[str] = []
+    lines: list[str] = []
 
     def broken():
         raise BrokerUnavailable("Kafka at nowhere: refused")
 
     probes = [("database", lambda: preflight.probe_database(lambda: engine)), ("broker", broken)]
-    assert preflight.run(probes, said.append) == 1
-    assert said[0].startswith("database  ok      PostgreSQL")
-    assert said[1] == "broker    FAILED  Kafka at nowhere: refused"
-    assert preflight.run(probes[:1], said.append) == 0
+    assert preflight.run(probes, lines.append) == 1
+    assert lines[0].startswith("database  ok      PostgreSQL")
+    assert lines[1] == "broker    FAILED  Kafka at nowhere: refused"
+    assert preflight.run(probes[:1], lines.append) == 0
 
 
 def test_the_topics_that_are_written_are_named_by_their_settings():
@@ -27,3 +31,43 @@ def test_the_topics_that_are_written_are_named_by_their_settings():
     }  # fmt: skip
     settings = Settings(_env_file=None, kafka_topic_incidents="incidents")
     assert preflight.output_topics(settings)["incidents"] == "KAFKA_TOPIC_INCIDENTS"
+
+
+class Admin:
+    """Shows the configuration of brokers and topics as a test has it; what is absent is refused."""
+
+    def __init__(self, **values: str) -> None:
+        self.values = {name.replace("__", "."): value for name, value in values.items()}
+
+    def describe_cluster(self) -> dict[str, Any]:
+        return {"brokers": [{"broker_id": 1}]}
+
+    def describe_configs(self, asked: list[Any], config_filter: str) -> dict[str, Any]:
+        values = {name: {"value": value} for name, value in self.values.items()}
+        return {asked[0].resource_type.name.lower(): {asked[0].name: values}}
+
+
+THERE = {"error_code": 0}
+
+
+@pytest.mark.parametrize(
+    ("described", "admin", "keyed", "why"),
+    [
+        (THERE, Admin(), False, None),  # neither rights nor configuration are shown
+        (None, Admin(), False, "does not exist"),
+        (None, Admin(auto__create__topics__enable="false"), False, "does not exist"),
+        (None, Admin(auto__create__topics__enable="true"), False, None),
+        ({"error_code": preflight.MISSING}, Admin(), False, "does not exist"),
+        ({"error_code": preflight.REFUSED}, Admin(), False, "may not be seen"),
+        ({**THERE, "authorized_operations": ["READ"]}, Admin(), False, "may not be written"),
+        ({**THERE, "authorized_operations": ["READ", "WRITE"]}, Admin(), False, None),
+        (THERE, Admin(cleanup__policy="compact,delete"), False, "is compacted"),
+        (THERE, Admin(cleanup__policy="compact,delete"), True, None),
+        (THERE, Admin(cleanup__policy="delete"), False, None),
+    ],
+)
+def test_a_topic_that_cannot_be_written_is_named_with_the_reason(
+    described: dict[str, Any] | None, admin: Admin, keyed: bool, why: str | None
+):
+    found = preflight._why(admin, "out", described, keyed=keyed)
+    assert found is None if why is None else found is not None and found.startswith(why)
