@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,8 @@ def from_file(
         shift = now - max(times, default=now)
         print(f"times are moved by {shift.total_seconds():.6f} s", flush=True)
     empty, names = 0, LookAlikes()
-    for reading in islice(readings(path, form=form, say=_print_note), limit):
+    noted = partial(print, "note:", flush=True)
+    for reading in islice(readings(path, form=form, say=noted), limit):
         for sentence in names.meet(reading.asset_id, reading.sensor_id):
             log.warning("%s: %s", path.name, sentence)
         if reading.features:
@@ -198,10 +200,6 @@ def dead_letters(engine: Engine, chosen: DeadLetterFilter) -> Iterator[Message]:
         if len(page) < PAGE:
             return
         after = page[-1].cursor
-
-
-def _print_note(note: str) -> None:
-    print(f"note: {note}", flush=True)
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -147,18 +147,12 @@ def withdraw(
     ------
     NotFound
     """
-    known = feedback.get_feedback(connection, feedback_id)
-    if known is None:
-        raise NotFound(f"no feedback {feedback_id}")
     # the incident is locked first, as by whoever closes or reopens it
-    about = known["incident_id"]
+    about = feedback.get_feedback(connection, feedback_id)["incident_id"]
     found = lock_incidents(connection, [about]) if about is not None else []
     rows = feedback.withdraw_feedback(connection, [feedback_id], who, why)
     if not rows:
-        again = feedback.get_feedback(connection, feedback_id)
-        if again is None:
-            raise NotFound(f"no feedback {feedback_id}")
-        return again
+        return feedback.get_feedback(connection, feedback_id)
     for incident in found:
         cleared = {"verdict": None, "fault_code": None} if rows[0]["by_closing"] else {}
         what = f"feedback withdrawn: {rows[0]['verdict']}"

@@ -143,11 +143,10 @@ class TrainingQueue(PeriodicWork):
             left = until - loop.time()
             if job.finished_at is not None or left <= 0 or self.stopping.is_set():
                 return job
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(min(pause, left)):
                     await self.stopping.wait()
-            except TimeoutError:
-                pause = min(pause * 1.5, 1.0)
+            pause = min(pause * 1.5, 1.0)
 
     async def once(self) -> None:
         """Run what is queued, one job after the other, if this worker leads."""

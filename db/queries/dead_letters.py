@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from db.encoding import decode_headers
-from db.queries.rows import conditions, equal
+from db.queries.rows import as_bytes, conditions, equal, read_rows
 
 #: Cursor after a letter: its ``(created_at, id)``.
 Cursor = tuple[datetime, UUID]
@@ -79,15 +79,8 @@ def dead_letter_page(
         f"FROM dead_letters WHERE {' AND '.join(parts) or 'TRUE'} "
         "ORDER BY created_at, id LIMIT :limit"
     )
+    read = {"key": as_bytes, "value": as_bytes, "headers": decode_headers}
     return [
-        StoredLetter(
-            id=row.id,
-            reason=row.reason,
-            key=None if row.key is None else bytes(row.key),
-            value=None if row.value is None else bytes(row.value),
-            headers=decode_headers(row.headers),
-            kafka_timestamp=row.kafka_timestamp,
-            created_at=row.created_at,
-        )
-        for row in connection.execute(query, {**values, "limit": limit})
+        StoredLetter(**{**row, **{name: how(row[name]) for name, how in read.items()}})
+        for row in read_rows(connection, query, {**values, "limit": limit})
     ]

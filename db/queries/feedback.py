@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, text
 
 from db.queries.cursors import cut_page, decode_cursor
-from db.queries.rows import conditions, equal, id_list, read_row, read_rows
+from db.queries.rows import conditions, equal, find_row, id_list, read_row, read_rows
 from db.queries.slices import WITHIN, after, slices, walk
 
 VERDICTS: Final = ("confirmed", "false_alarm", "expected", "unsure")
@@ -121,9 +121,14 @@ def feedback_of_token(connection: Connection, token: str) -> dict[str, Any]:
     return dict(connection.execute(_OF_TOKEN, {"token": token}).mappings().one())
 
 
-def get_feedback(connection: Connection, feedback_id: UUID) -> dict[str, Any] | None:
-    """Read one, None for none."""
-    return read_row(connection, _ONE, {"id": feedback_id})
+def get_feedback(connection: Connection, feedback_id: UUID) -> dict[str, Any]:
+    """Read one.
+
+    Raises
+    ------
+    NotFound
+    """
+    return find_row(connection, _ONE, feedback_id, "feedback")
 
 
 def closing_feedback(

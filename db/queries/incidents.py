@@ -13,7 +13,7 @@ from db.incident_lifecycle import SYSTEM
 from db.incident_tables import STATES
 from db.queries.cursors import cut_page, decode_cursor
 from db.queries.incident_rows import SHOWN
-from db.queries.rows import conditions, equal, read_row, read_rows
+from db.queries.rows import conditions, equal, find_row, read_rows
 from db.queries.slices import WITHIN, after, slices, walk
 from schemas import StreamKey, moved
 
@@ -129,10 +129,15 @@ def _where(filters: IncidentFilter, but: str = "") -> tuple[str, dict[str, Any]]
     return " AND ".join(parts) or "TRUE", values
 
 
-def get_incident(connection: Connection, incident_id: UUID) -> dict[str, Any] | None:
-    """Read one incident; None: there is none."""
+def get_incident(connection: Connection, incident_id: UUID) -> dict[str, Any]:
+    """Read one incident.
+
+    Raises
+    ------
+    NotFound
+    """
     query = text(f"SELECT {SHOWN} FROM incidents WHERE id = :id")  # noqa: S608 (constants)
-    return read_row(connection, query, {"id": incident_id})
+    return find_row(connection, query, incident_id, "incident")
 
 
 def get_log(

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from db.encoding import decode_headers
+from db.queries.rows import as_bytes
 from db.session import try_lock
 
 Source = tuple[UUID, int]
@@ -135,7 +136,7 @@ def _key(row: Any) -> MessageKey:
 
 
 def _message(row: Any, content: Content) -> OutboxMessage:
-    key, value, headers = map(_bytes, content)
+    key, value, headers = map(as_bytes, content)
     return OutboxMessage(
         id=row.id,
         topic_id=row.topic_id,
@@ -198,7 +199,3 @@ def expire_outbox(connection: Connection, ids: Sequence[int], age: float) -> int
 def outbox_size(connection: Connection) -> int:
     """Count all messages that wait."""
     return int(connection.execute(_SIZE).scalar_one())
-
-
-def _bytes(value: bytes | memoryview | None) -> bytes | None:
-    return None if value is None else bytes(value)

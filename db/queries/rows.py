@@ -8,6 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause
 
+from errors import NotFound
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -43,6 +45,29 @@ def read_row(
     return None if row is None else dict(row)
 
 
+def find_row(connection: Connection, query: TextClause, wanted: UUID, what: str) -> dict[str, Any]:
+    """Run a query for the row of an ``:id``; return it.
+
+    Parameters
+    ----------
+    connection : Connection
+    query : TextClause
+    wanted : UUID
+        The id.
+    what : str
+        Of what it is the id, for the error.
+
+    Raises
+    ------
+    NotFound
+        There is none.
+    """
+    row = read_row(connection, query, {"id": wanted})
+    if row is None:
+        raise NotFound(f"no {what} {wanted}")
+    return row
+
+
 def conditions(
     filters: DataclassInstance, known: Mapping[str, str]
 ) -> tuple[list[str], dict[str, Any]]:
@@ -59,6 +84,11 @@ def equal(*names: str) -> dict[str, str]:
 def id_list(ids: Iterable[UUID]) -> list[str]:
     """Return ids as the parameter of ``CAST(... AS uuid[])``."""
     return [str(one) for one in ids]
+
+
+def as_bytes(value: bytes | memoryview | None) -> bytes | None:
+    """Return a bytea's content."""
+    return None if value is None else bytes(value)
 
 
 def as_floats(features: Mapping[str, Any]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, text
 
-from db.queries.rows import read_row, read_rows
+from db.queries.rows import find_row, read_row, read_rows
 from errors import Conflict
 
 #: Windows that are listed or sent at most.
@@ -89,9 +89,14 @@ def windows(connection: Connection, since: datetime) -> list[dict[str, Any]]:
     return read_rows(connection, _WINDOWS, {"since": since})
 
 
-def lock_window(connection: Connection, window_id: UUID) -> dict[str, Any] | None:
-    """Read one window, locked until the transaction ends; None: there is none."""
-    return read_row(connection, _LOCK, {"id": window_id})
+def lock_window(connection: Connection, window_id: UUID) -> dict[str, Any]:
+    """Read one window, locked until the transaction ends.
+
+    Raises
+    ------
+    NotFound
+    """
+    return find_row(connection, _LOCK, window_id, "maintenance window")
 
 
 def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> dict[str, Any]:
@@ -123,8 +128,8 @@ def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> d
 
 def change_window(
     connection: Connection, window_id: UUID, values: Mapping[str, Any], who: str
-) -> dict[str, Any] | None:
-    """Give a window these values; its row, None: there is none.
+) -> dict[str, Any]:
+    """Give a window, which is locked, these values; its row.
 
     Parameters
     ----------
@@ -135,7 +140,8 @@ def change_window(
     who : str
         Noted with the window.
     """
-    return read_row(connection, _CHANGE, {**values, "id": window_id, "who": who})
+    given = {**values, "id": window_id, "who": who}
+    return dict(connection.execute(_CHANGE, given).mappings().one())
 
 
 def delete_window(connection: Connection, window_id: UUID, who: str) -> bool:

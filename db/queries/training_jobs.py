@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Row, text
 
 from db.encoding import dump_json
+from db.queries.rows import as_bytes
 from db.session import try_lock
 
 JobState = Literal["queued", "running", "succeeded", "failed", "interrupted"]
@@ -117,7 +118,7 @@ def queued_jobs(connection: Connection) -> int:
 def job_data(connection: Connection, job_id: UUID) -> bytes | None:
     """Return the readings that came with a job; None when there are none, or no more."""
     found = connection.execute(_DATA, {"id": job_id}).scalar_one_or_none()
-    return None if found is None else bytes(found)
+    return as_bytes(found)
 
 
 def claim_job(

@@ -16,7 +16,6 @@ from starlette.responses import Response
 from db.assets import get_asset, set_assets
 from db.incident_actions import Action, Outcome, perform
 from db.queries import incidents
-from errors import NotFound
 from serving.database import Database
 from serving.http.bodies import JsonResponse, printable, read_query, versioned_response
 from serving.http.body_reader import BodyReader
@@ -180,11 +179,7 @@ class IncidentHandlers:
         )
 
     async def _find(self, request: Request) -> dict[str, Any]:
-        wanted = path_id(request, "incident")
-        found = await self.database.run(incidents.get_incident, wanted)
-        if found is None:
-            raise NotFound(f"no incident {wanted}")
-        return found
+        return await self.database.run(incidents.get_incident, path_id(request, "incident"))
 
 
 _PAGING = ("limit", "cursor", "format")

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from db.queries import schedules
-from errors import InputError, NotFound, PreconditionFailed
+from errors import InputError, PreconditionFailed
 from models.scoring.suppression import MaintenanceWindow
 from serving.database import Database
 from serving.http.bodies import JsonResponse, read_query, versioned_response
@@ -87,9 +87,7 @@ class ScheduleHandlers:
         def change(connection: Connection) -> dict[str, Any]:
             before = locked_window(connection, wanted, version)
             values = columns(window({**schedules.window_fields(before), **changes}))
-            row = schedules.change_window(connection, wanted, values, who)
-            assert row is not None  # noqa: S101
-            return row
+            return schedules.change_window(connection, wanted, values, who)
 
         row = await self.database.run(change)
         log.info("maintenance window %s changed by %s", wanted, who, extra={"action": "window"})
@@ -153,8 +151,6 @@ def locked_window(connection: Connection, wanted: UUID, version: int | None) -> 
         There is none, or it has another version (None: any will do).
     """
     found = schedules.lock_window(connection, wanted)
-    if found is None:
-        raise NotFound(f"no maintenance window {wanted}")
     if version is not None and found["version"] != version:
         by = found["changed_by"] or found["created_by"]
         raise PreconditionFailed(

@@ -18,7 +18,7 @@ from db.fault_codes import fault_codes
 from db.incident_actions import Action, Outcome, perform
 from db.queries import incidents
 from db.queries.incidents import IncidentFilter
-from errors import AnomalyError, InputError, NotFound, StorageUnavailable
+from errors import AnomalyError, InputError, StorageUnavailable
 from schemas import moved
 from serving.http.feedback_handlers import Effects
 from serving.http.incident_handlers import csv_response
@@ -153,8 +153,6 @@ def _page(
 
 def _incident(connection: Connection, wanted: UUID, log_before: int | None) -> dict[str, Any]:
     incident = incidents.get_incident(connection, wanted)
-    if incident is None:
-        raise NotFound(f"no incident {wanted}")
     around = IncidentFilter(
         asset_id=incident["asset_id"],
         start=moved(incident["started_at"], -NEAR),

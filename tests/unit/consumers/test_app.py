@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -190,6 +191,17 @@ def test_a_thread_that_ends_unasked_is_named_and_a_stop_ends_all(
     assert assembled.consumer.committed_offsets[assigned.topic_partition].offset == 7
     assert assembled.consumer.left
     assert all(scorer.closed for scorer in assembled.scorers)
+
+
+def test_metrics_that_are_no_longer_answered_are_a_defect(
+    assembled: Assembled, monkeypatch: pytest.MonkeyPatch
+):
+    assert assembled.bridge.defect() is None
+    ended = threading.Thread(target=int)
+    ended.start()
+    ended.join()
+    monkeypatch.setattr(assembled.metrics, "_server", ended)
+    assert assembled.bridge.defect() == "metrics"
 
 
 def test_what_its_topic_refuses_is_unpublished(assembled: Assembled):

@@ -71,3 +71,20 @@ def test_a_topic_that_cannot_be_written_is_named_with_the_reason(
 ):
     found = preflight._why(admin, "out", described, keyed=keyed)
     assert found is None if why is None else found is not None and found.startswith(why)
+
+
+def test_what_cannot_be_written_is_logged_and_what_cannot_be_asked_shows_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    settings = Settings(_env_file=None, kafka_topic_dead_letter="dead")
+    monkeypatch.setattr(preflight, "unwritable", lambda _: {"dead": "does not exist"})
+    preflight.log_unwritable(settings)
+    assert "topic dead (KAFKA_TOPIC_DEAD_LETTER) does not exist" in caplog.text
+
+    def away(_: Settings) -> dict[str, str]:
+        raise BrokerUnavailable("away")
+
+    caplog.clear()
+    monkeypatch.setattr(preflight, "unwritable", away)
+    preflight.log_unwritable(settings)
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]

@@ -101,6 +101,7 @@ def test_a_topic_deleted_meanwhile_is_closed_and_what_was_acknowledged_stays_so(
 def test_a_broker_that_does_not_answer_is_asked_about_no_other_topic():
     producer = FakeProducer()
     producer.unknown["out"], producer.answers = kafka_errors.KafkaTimeoutError("metadata"), False
+    producer.unknown["other"] = kafka_errors.TopicAuthorizationFailedError()  # if it were asked
     settled = Sending(lambda: producer).send([message(1), message(2, "other")])
     assert settled.failure is not None
     assert settled.failure.message.startswith("publishing to out: ")

@@ -201,8 +201,9 @@ def test_an_event_is_as_severe_as_its_worst_stored_anomaly(engine):
         insert_detections(connection, found)
     assert store.event_level("A", "S", event) == 2
     assert store.event_level("A", "S", {**event, "id": "another"}) == -1
-    late = {"id": "e", "started_at": (START + timedelta(minutes=20)).isoformat()}
-    assert store.event_level("A", "S", late) == -1  # its late anomalies lie no further back
+    for minutes, level in ((5, 2), (20, -1)):  # late anomalies lie ten minutes back at most
+        late = {"id": "e", "started_at": (START + timedelta(minutes=minutes)).isoformat()}
+        assert store.event_level("A", "S", late) == level
 
 
 def test_what_is_stored_is_committed_only_after_the_last_word(engine):
