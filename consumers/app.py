@@ -208,10 +208,16 @@ def build(
     assignment = Assignment(
         consumer, shared.table, workers, settings.bridge_revoke_s, shared.budget
     )
+    polling = PollSettings(
+        topic=settings.kafka_topic_input_features,
+        reset=settings.kafka_auto_offset_reset,
+        buffer_records=2 * settings.bridge_batch_max * settings.bridge_lanes,
+        buffer_bytes=int(settings.bridge_buffer_mb * 2**20),
+        unreadable_tries=settings.bridge_unreadable_tries,
+    )
     poll_loop = PollLoop(
-        consumer, shared.table, assignment, claims, metrics, monitor, _poll_settings(settings),
-        condition.update,
-    )  # fmt: skip
+        consumer, shared.table, assignment, claims, metrics, monitor, polling, condition.update
+    )
     # its outage pauses nothing
     maintainer = TablePartitionMaintainer(make_partitions, Outage("partitions", lambda *_: None))
     return Bridge(
@@ -257,16 +263,6 @@ def _dependencies(shared: _Shared, publishers: list[Publisher]) -> Dependencies:
         setup_retry=settings.refusal_retry_s,
         stored=publish,
         misconfigured=condition.misconfigured,
-    )
-
-
-def _poll_settings(settings: Settings) -> PollSettings:
-    return PollSettings(
-        topic=settings.kafka_topic_input_features,
-        reset=settings.kafka_auto_offset_reset,
-        buffer_records=2 * settings.bridge_batch_max * settings.bridge_lanes,
-        buffer_bytes=int(settings.bridge_buffer_mb * 2**20),
-        unreadable_tries=settings.bridge_unreadable_tries,
     )
 
 

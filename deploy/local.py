@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; the exit code."""
     args = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = load_settings()
         if args.data is not None:
@@ -192,7 +192,7 @@ def replay(
     file: Path,
     began: float,
 ) -> int:
-    """Replay the file and watch what is found; ``began``: when the demo did, monotonic seconds.
+    """Replay the file and watch what is found.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def replay(
         The command line: rate, limit, keep.
     flow
         What runs already.
-    replay_file
+    file
         Wide CSV or Parquet.
     began
         When the demo began (`time.monotonic`).
@@ -304,22 +304,21 @@ def addresses(settings: Settings, children: Children, keep: bool) -> None:
     keep
         Let the addresses answer until Ctrl-C.
     """
-    mlflow_url = f"http://127.0.0.1:{free_port()}"
-    url = children.env["SERVICE_URL"]
+    url, models = children.env["SERVICE_URL"], settings.mlflow_uri()
     if not keep:
         console.print('everything stops now; `make demo ARGS="--keep"` leaves it serving:')
     else:
-        port = mlflow_url.rsplit(":", 1)[1]
-        mlflow = str(Path(sys.executable).with_name("mlflow"))
+        port, mlflow = free_port(), str(Path(sys.executable).with_name("mlflow"))
         # not in the command line: it may hold a password
-        store = {"MLFLOW_BACKEND_STORE_URI": settings.mlflow_uri()}
-        ui = children.start("mlflow", mlflow, "server", "--host", "127.0.0.1", "--port", port,
+        store = {"MLFLOW_BACKEND_STORE_URI": models}
+        ui = children.start("mlflow", mlflow, "server", "--host", "127.0.0.1", "--port", str(port),
                             "--workers", "1", **store)  # fmt: skip
-        ui.wait_ready(lambda: not port_is_free(int(port)), within=120)
+        ui.wait_ready(lambda: not port_is_free(port), within=120)
+        models = f"http://127.0.0.1:{port}"
     console.print(f"  the page       {url}/")
     console.print(f"  API docs       {url}/api/v1/anomalies/docs")
     console.print(f"  history query  {url}/api/v1/anomalies/?limit=10")
-    console.print(f"  MLflow         {mlflow_url if keep else settings.mlflow_uri()}")
+    console.print(f"  MLflow         {models}")
     console.print(f"  logs           {children.log_dir}")
     while keep:
         time.sleep(0.5)

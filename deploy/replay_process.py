@@ -34,11 +34,14 @@ def sent(sender: Child) -> int | None:
     """Return the number that ``consumers.replay`` reports in its last line; None while it sends."""
     if sender.process.poll() is None:
         return None
-    found = re.search(r"^sent (\d+) records$", sender.log.read_text(), re.MULTILINE)
-    return int(found[1]) if found else 0
+    return int(_reported(sender, r"^sent (\d+) records$"))
 
 
 def shift_of(sender: Child) -> timedelta:
     """Return what ``consumers.replay`` reports to have added to the times of the file."""
-    found = re.search(r"^times are moved by (-?[\d.]+) s$", sender.log.read_text(), re.MULTILINE)
-    return timedelta(seconds=float(found[1])) if found else timedelta()
+    return timedelta(seconds=float(_reported(sender, r"^times are moved by (-?[\d.]+) s$")))
+
+
+def _reported(sender: Child, pattern: str) -> str:
+    found = re.search(pattern, sender.log.read_text(), re.MULTILINE)
+    return found[1] if found else "0"

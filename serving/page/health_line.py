@@ -44,7 +44,6 @@ class Health:
 
     problems: list[Problem]
     overview: Overview | None
-    looked_at: datetime
     bundle_version: str | None
 
     @property
@@ -109,7 +108,7 @@ class HealthLine:
             since, detail = status["problem_since"], status["problem"]
             found.append(self._problem(NO_REGISTRY, since, detail))
         self._since = {one.what: one.since for one in found}
-        return Health(found, seen, datetime.now(UTC), status["bundle_version"])
+        return Health(found, seen, status["bundle_version"])
 
     def _problem(self, what: str, since: object, detail: str) -> Problem:
         """Describe a problem; where nobody knows since when, since it was first seen here."""

@@ -47,12 +47,11 @@ class OverviewViews(Screen):
     async def fleet(self, request: Request) -> Response:
         """Show every asset's lane."""
         query = given_query(request)
-        hours, wrong_only, problem = FIRST, query.get("only") == "wrong", None
+        hours, wrong_only, problem = query.get("hours", FIRST), query.get("only") == "wrong", None
         fleet, shown, status = None, [], 200
         try:
-            if query.get("hours", FIRST) not in SPANS:
+            if hours not in SPANS:
                 raise InputError(f"hours: is none of {', '.join(SPANS)}", field="hours")
-            hours = query.get("hours", FIRST)
             end = datetime.now(UTC)
             fleet = await self.lanes.fleet(end - timedelta(hours=int(hours)), end, SPANS[hours])
             shown = await asyncio.to_thread(rows, fleet, wrong_only=wrong_only)
@@ -60,8 +59,8 @@ class OverviewViews(Screen):
             status, problem = error.status, error.message
         return await self.pages.show(
             request, "fleet.html", status, fleet=fleet, rows=shown, problem=problem,
-            hours=hours, spans=SPANS, wrong_only=wrong_only, words=LANE_WORDS,
-            marks=marks(fleet, MARKS) if fleet else [],
+            hours=hours if hours in SPANS else FIRST, spans=SPANS, wrong_only=wrong_only,
+            words=LANE_WORDS, marks=marks(fleet, MARKS) if fleet else [],
         )  # fmt: skip
 
     async def kpis(self, request: Request) -> Response:
