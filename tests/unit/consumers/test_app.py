@@ -149,6 +149,8 @@ def test_each_worker_has_a_client_of_its_own_and_a_commit_wakes_every_publisher(
     bridge.workers[0]._deps.stored()
     assert all(publisher._work.is_set() for publisher in bridge.publishers)
     assert bridge.workers[0]._deps is bridge.workers[1]._deps
+    # each worker's next batch waits in the buffers while it scores one
+    assert bridge.poll_loop._backpressure._max_records == 2 * 2 * 2000
 
 
 def test_it_is_drained_once_its_partitions_and_its_outbox_are(assembled: Assembled):

@@ -178,11 +178,12 @@ def test_messages_without_an_owner_are_published_too(engine: Engine, owned: bool
     assert (("out", b"reading") in part.producer.sent) == owned
 
 
-def test_stopping_publishes_what_waits(engine: Engine):
+def test_stopping_publishes_what_waits_chunk_by_chunk(engine: Engine, monkeypatch):
+    monkeypatch.setattr(outbox_publisher, "CHUNK", 2)
     part = Publishing(engine, FakeProducer())
     part.publisher.start()
-    part.put(b"0", b"1")
+    part.put(*(b"%d" % n for n in range(7)))
     part.publisher.notify()
-    part.publisher.stop(20)
+    part.publisher.stop(30)
     assert part.store.outbox_size() == 0
     assert part.producer.closed

@@ -206,6 +206,24 @@ def test_an_event_is_as_severe_as_its_worst_stored_anomaly(engine):
         assert store.event_level("A", "S", late) == level
 
 
+def test_of_the_readings_to_publish_only_those_that_change_an_incident_are(engine):
+    store = BridgeStore(engine, "one")
+    event = {"id": str(uuid4()), "kind": "anomaly", "started_at": START.isoformat()}
+    opening, same, worse = (
+        row(n, is_anomaly=True, criticality=level, metadata={"event": {**event, "state": state}})
+        for n, (level, state) in enumerate(
+            (("medium", "opened"), ("medium", "ongoing"), ("high", "ongoing"))
+        )
+    )
+    news = {
+        one["id"]: {"topic_id": TOPIC, "partition": 0, "target_topic": "out", "value": value}
+        for one, value in ((opening, b"opened"), (same, b"same"), (worse, b"escalated"))
+    }
+    store.commit(BatchCommit(detections=[opening, same, worse], news=news))
+    found = store.waiting([(TOPIC, 0)], "out", 0, 10)
+    assert [message.value for message in found] == [b"opened", b"escalated"]
+
+
 def test_what_is_stored_is_committed_only_after_the_last_word(engine):
     """What is called before the COMMIT may still call it off."""
     store = BridgeStore(engine, "one")
