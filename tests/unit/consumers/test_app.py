@@ -12,6 +12,7 @@ from consumers.app import Bridge, BridgeCondition, build
 from consumers.metrics import Metrics
 from consumers.processing.rejection_breaker import MisconfigurationError
 from db.queries.outbox import INCIDENT_SOURCE
+from errors import StorageUnavailable
 from tests.fixtures.partitions import TOPIC_ID, FakeConsumer, ready
 from tests.fixtures.producer import FakeProducer
 from tests.fixtures.workers import FakeScorer, FakeStore
@@ -106,6 +107,12 @@ def test_outages_show_together_and_the_state_returns_with_the_last():
     condition.update("database", None)
     condition.update("never away", None)
     assert value("bridge_state", NO_OUTAGE) == 1
+
+
+def test_partitions_that_cannot_be_made_yet_pause_nothing(assembled: Assembled):
+    assembled.bridge.condition.started()
+    assembled.bridge.maintainer._outage.record_failure(StorageUnavailable("away"))
+    assert assembled.state(**NO_OUTAGE) == 1
 
 
 def test_why_most_records_are_rejected_is_kept():

@@ -15,7 +15,7 @@ from consumers.store import BatchCommit, BridgeStore, FencedError
 from db.encoding import encode_headers
 from db.queries.copy import insert_detections
 from db.queries.offsets import OffsetAdvance
-from db.queries.outbox import OutboxMessage
+from db.queries.outbox import INCIDENT_SOURCE, OutboxMessage
 from db.queries.schedules import add_window, request_reset
 from db.queries.stream_states import StoredState
 from db.session import transaction
@@ -98,6 +98,24 @@ def test_orphans_of_a_recreated_topic_are_found_and_locked(engine):
     assert inside.is_set()
     assert seen == []
     assert store.outbox_size() == 0
+
+
+def test_while_one_bridge_publishes_incidents_no_other_does_not_even_the_next_ones(engine):
+    store, topic_id = BridgeStore(engine, "one"), INCIDENT_SOURCE[0]
+    rows = [
+        {"topic_id": topic_id, "partition": 0, "target_topic": "out", "value": value}
+        for value in (b"older", b"newer")
+    ]
+    store.commit(BatchCommit(outbox=rows))
+    overtaking: list[OutboxMessage] = []
+
+    def meanwhile(messages):
+        overtaking.extend(store.publish_orphans([INCIDENT_SOURCE], "out", 0, 1, lambda _: []))
+        return [message.id for message in messages]
+
+    assert len(store.publish_orphans([INCIDENT_SOURCE], "out", 0, 1, meanwhile)) == 1
+    assert overtaking == []
+    assert store.outbox_size() == 1
 
 
 def test_messages_of_a_topic_that_is_gone_are_anyones_once_nothing_has_moved_for_long(engine):
