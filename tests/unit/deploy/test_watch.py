@@ -78,7 +78,9 @@ def test_changes_of_incidents_are_shown_once_each_as_they_are_stored(
         incident_row(120, "critical", state="cleared", asset="P1", anomalous=False),
     ]
     with transaction(engine) as connection:
-        record(connection, [incident_row(0, state="opened", asset="OLD")], IncidentRules(), "rest")
+        record(
+            connection, [incident_row(0, state="opened", asset="OLD")], IncidentRules(), "bridge"
+        )
     store(engine, [row(0)], 1)
     steps = iter([*changes, None])
 
