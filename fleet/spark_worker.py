@@ -9,6 +9,8 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+
 from models.bundles.bundle import Bundle
 
 #: One thread per task of whatever would start its own: Spark gives each core a task.
@@ -43,12 +45,18 @@ def one_thread() -> None:
 
 
 def without_pandas() -> None:
-    """Spare a worker that nobody else uses the 40 MB of pandas, which Arrow loads if it can."""
+    """Spare a worker that nobody else uses the 40 MB of pandas, which Arrow loads if it can.
+
+    Arrow looks for it once; what else may need it, such as a fit, still finds it afterwards.
+    """
     if _ONLY_OURS in os.environ and "pandas" not in sys.modules:
-        sys.meta_path.insert(0, _NoPandas())
+        barred = _NoPandas()
+        sys.meta_path.insert(0, barred)
+        pa.array([None])
+        sys.meta_path.remove(barred)
 
 
 class _NoPandas(MetaPathFinder):
     def find_spec(self, name: str, *_: object) -> None:
         if name == "pandas":
-            raise ModuleNotFoundError("not needed in a worker that scores", name=name)
+            raise ModuleNotFoundError("Arrow needs no pandas here", name=name)

@@ -18,6 +18,7 @@ from fleet.spark_worker import without_pandas
 without_pandas()
 pa.array(["Arrow looks for pandas"])
 print(pa.default_memory_pool().backend_name, "pandas" in sys.modules)
+import pandas  # a fit in the same worker still can
 """
 
 
