@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -15,7 +15,9 @@ from training.evaluation.incident_measures import incidents_line
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Result
 from training.fitting.power import MOVES, TRIALS, Power, trial_name
-from training.publishing.publish import Published
+
+if TYPE_CHECKING:  # a worker of Spark's that scores imports this and has no pandas
+    from training.publishing.publish import Published
 
 
 def number(value: float | None, form: str = ".4g") -> str:
