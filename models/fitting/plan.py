@@ -366,7 +366,8 @@ class FitPlan:
         rows = (flat - np.median(flat, axis=0)) / scale
         mix = decorrelation(rows, spread / scale, self.together, self.shrinkage)
         limits = {name: (pair[0], pair[1]) for name, pair in self.options.limits.items()}
-        imputed = self.options.imputed(len(self.scales.kept))
+        # of those that come in, constant ones too, as when the readings were prepared; one is left
+        imputed = min(self.options.imputed(len(self.names)), max(len(self.scales.kept) - 1, 0))
         dropped = tuple(self.names[j] for j in self.scales.dropped)
         return Preprocessing(
             tuple(self.names[j] for j in self.scales.kept),

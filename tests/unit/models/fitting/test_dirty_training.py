@@ -34,7 +34,10 @@ def plant(n: int = 3000, seed: int = 0) -> np.ndarray:
 def results(model_set: ModelSet, values: np.ndarray, names: list[str] = NAMES) -> list[dict]:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     readings = [
-        Reading(start + timedelta(minutes=i), dict(zip(names, row, strict=True)))
+        Reading(
+            start + timedelta(minutes=i),
+            {name: value for name, value in zip(names, row, strict=True) if value == value},
+        )
         for i, row in enumerate(values.tolist())
     ]
     return score(model_set, [StreamWork("P1", None, None, "medium", None, (), readings)])[0].results
@@ -87,6 +90,15 @@ def test_a_code_that_stood_for_not_measured_is_a_missing_value_live():
     found = results(model_set, fresh)[60]
     assert found["metadata"]["imputed"] == ["flow"]
     assert not found["is_anomaly"]
+
+
+def test_a_constant_column_counts_among_those_of_which_a_reading_may_lack_a_few():
+    values = np.column_stack([plant(), plant(seed=1)[:, :1], np.full(3000, 7.0)])
+    names = [*NAMES, "speed", "valve"]
+    model_set, _ = fit_model_set([values], None, names, SVM)
+    fresh = np.column_stack([plant(100, seed=3), plant(100, seed=4)[:, :1], np.full(100, 7.0)])
+    fresh[60, 1] = np.nan
+    assert results(model_set, fresh, names)[60]["metadata"]["imputed"] == ["temp"]
 
 
 def test_a_sensor_that_stood_still_in_training_and_moves_is_a_fault():
