@@ -145,7 +145,7 @@ def test_topic_grows_and_loses_its_beginning(one_scene, scoring, one_broker):
     wait_until(lambda: "records are lost" in bridge.text(), "the loss is said")
     lost = sum(max(0, at - read.get(partition, 0)) for partition, at in cut.items())
     one_broker.grow(stage.topic, 5)
-    grown = stage.produce([(None, reading(f"NEW{n}", n)) for n in range(60)])
+    grown = stage.produce([(b"%d" % n, reading(f"NEW{n}", n)) for n in range(60)])
     stage.wait_accounted(sent - lost + grown)
     said = [int(line.split()[-4]) for line in bridge.text().splitlines() if "are lost" in line]
     assert sum(said) == lost

@@ -538,7 +538,8 @@ def closed(closed_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder: Path = tmp_path_factory.mktemp("closed")
     service = Service(folder, closed_url, API_KEYS=",".join(KEYS))
     service.start(ready=False)
-    service.until(lambda: httpx.get(service.url + "/login", trust_env=False).status_code == 200)
+    # connected to the database, which holds what signs a session
+    service.until(lambda: "form_token" in httpx.get(service.url + "/login", trust_env=False).text)
     yield service
     service.stop()
 
