@@ -19,7 +19,7 @@ export PYTHONPATH := $(CURDIR)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format settings coverage soak quality screenshots clean docs
+.PHONY: help setup demo test check quick lint format settings coverage soak quality screenshots clean docs
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,7 +49,10 @@ demo: $(BASE)  ## train, start everything, replay a plant, show what is found (A
 test: $(STAMP)  ## the whole suite: unit, integration, acceptance (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "not soak" $(ARGS)
 
-check: lint  ## before every commit: ruff, mypy and the quick unit tests (under a minute)
+check: $(STAMP)  ## before every commit: ruff, mypy and the quick unit tests, side by side
+	@$(MAKE) --no-print-directory -j2 --output-sync=target lint quick
+
+quick: $(STAMP)
 	@$(BIN)/python -m pytest -q -m "not slow and not soak" tests/unit $(ARGS)
 
 lint: $(STAMP)  ## ruff and mypy

@@ -13,6 +13,8 @@ from scipy.stats import spearmanr
 from models.detectors.base import Detector
 from tests.unit.detector_makers import FEATURES, MAKERS, STREAMS, UNBOUNDED, WINDOW, material
 
+pytestmark = pytest.mark.slow  # fits models
+
 
 @pytest.fixture(scope="module", params=MAKERS)
 def detector(request: pytest.FixtureRequest) -> Detector:

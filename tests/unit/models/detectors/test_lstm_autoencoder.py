@@ -15,6 +15,8 @@ from models.detectors.lstm_autoencoder import LSTMAutoencoder
 from models.detectors.lstm_network import Network, _rate, build, export, restore
 from models.detectors.lstm_training import split
 
+pytestmark = pytest.mark.slow  # fits models
+
 WINDOW, FEATURES = 12, 3
 
 

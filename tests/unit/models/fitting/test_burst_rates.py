@@ -23,6 +23,8 @@ from models.scoring.calibration import subset_key
 from models.scoring.incidents import APART, BurstRates
 from training.simulate import ar1, simulate
 
+pytestmark = pytest.mark.slow  # fits models
+
 READINGS = 100_000
 
 

@@ -17,6 +17,8 @@ from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
 
+pytestmark = pytest.mark.slow  # fits models
+
 NAMES = ["speed", "flow", "power", "heat", "hum"]
 SVM = FitOptions(models=("one_class_svm",), folds=3)
 #: (conditions, features): what each feature reads, and how much it scatters

@@ -18,6 +18,8 @@ from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from training.simulate import simulate
 
+pytestmark = pytest.mark.slow  # fits models
+
 NAMES = ["vib", "temp", "flow"]
 SVM = FitOptions(models=("one_class_svm",), folds=3)
 

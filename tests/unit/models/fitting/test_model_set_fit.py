@@ -18,6 +18,8 @@ from models.scoring.ensemble import Reading, StreamWork, score
 from tests.fixtures.bundle import QUICK, points
 from training.fitting.bundle_builder import content_version
 
+pytestmark = pytest.mark.slow  # fits models
+
 SVM = FitOptions(models=("one_class_svm",), folds=3)
 
 

@@ -14,6 +14,8 @@ from models.scoring.ensemble import StreamWork, score
 from training.fitting.stream_scores import readings_of
 from training.simulate import simulate
 
+pytestmark = pytest.mark.slow  # fits models
+
 SVM = FitOptions(models=("one_class_svm",), folds=3)
 
 

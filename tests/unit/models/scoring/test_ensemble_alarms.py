@@ -14,6 +14,8 @@ from tests.fixtures.bundle import points
 from tests.unit.ensemble_scoring import one
 from training.simulate import simulate
 
+pytestmark = pytest.mark.slow  # fits models
+
 
 def test_one_fault_is_one_event_with_one_identity(model_set, plant):
     for i, fault in enumerate(plant.faults):

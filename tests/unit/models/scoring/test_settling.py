@@ -21,6 +21,8 @@ from models.scoring.settling import MOST_LEVELS, WIDEST, Level, Settling, Stretc
 from models.scoring.stream_replay import carried
 from training.simulate import simulate
 
+pytestmark = pytest.mark.slow  # fits models
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STORED = Path(__file__).parents[3] / "fixtures" / "stored_scores"
 SEED = 3

@@ -26,6 +26,8 @@ from training.fitting.power import (
     within,
 )
 
+pytestmark = pytest.mark.slow  # fits models
+
 NAMES = ["near", "level", "still"]
 POLICY = ScoringPolicy()
 CUT = 600
