@@ -63,12 +63,9 @@ class MaintenanceViews(Screen):
             What became of the form that was sent.
         """
         done = done or _Done()
-        content: dict[str, Any] = {"windows": [], "shelved": [], "suppressed": []}
-        status = 200
-        try:
-            content = await self.database.run(_muted, datetime.now(UTC))
-        except AnomalyError as error:
-            status = error.status
+        content, status = await self.content(
+            _muted, datetime.now(UTC), without={"windows": [], "shelved": [], "suppressed": []}
+        )
         return await self.pages.show(
             request, "maintenance.html", status, messages=messages, given=done.typed,
             preview=done.preview, rules=RULES, readable=status == 200, **content,

@@ -89,12 +89,7 @@ class PlantViews(Screen):
         tried : str, optional
             What a condition was found to mean.
         """
-        content: dict[str, Any] = {"off": [], "codes": [], "own": False}
-        status = 200
-        try:
-            content = await self.database.run(_lists)
-        except AnomalyError as error:
-            status = error.status
+        content, status = await self.content(_lists, without={"off": [], "codes": [], "own": False})
         typed = {"off": {}, "codes": {}, **(typed or {})}
         return await self.pages.show(
             request, "plant.html", status, messages=messages, typed=typed, tried=tried,
