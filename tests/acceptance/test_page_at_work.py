@@ -268,8 +268,7 @@ def test_what_a_role_may_not_do_is_not_offered_and_is_refused(
     service.start(ready=False)
     try:
         with visit(browser, service.url) as page:
-            # alive comes before connected to the database, which holds what signs a session
-            service.until(lambda: "Access key" in page.request.get("/login").text())
+            service.wait_login()
             page.goto("/plant")
             expect(page.get_by_label("Access key")).to_be_visible()
             log_in(page, "ANNA")

@@ -538,8 +538,7 @@ def closed(closed_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder: Path = tmp_path_factory.mktemp("closed")
     service = Service(folder, closed_url, API_KEYS=",".join(KEYS))
     service.start(ready=False)
-    # connected to the database, which holds what signs a session
-    service.until(lambda: "form_token" in httpx.get(service.url + "/login", trust_env=False).text)
+    service.wait_login()
     yield service
     service.stop()
 
@@ -591,13 +590,11 @@ def test_a_session_ends_with_its_key(make_service: MakeService, database_url: st
     )
     with visit(service) as page:
         # behind a proxy that ends TLS, no browser sends the cookie in the clear
-        service.until(lambda: page.get("/login").text.count("form_token") > 0)
-        page.cookies.clear()
+        service.wait_login()
         over_tls = page.get("/login", headers={"x-forwarded-proto": "https"})
         assert "; secure" in over_tls.headers["set-cookie"].lower()
         page.cookies.clear()
         assert "; secure" not in page.get("/login").headers["set-cookie"].lower()
-        service.until(lambda: page.get("/login").text.count("form_token") > 0)
         log_in(page, "anna-key")
         assert page.get("/").url.path == "/"
         cookie = dict(page.cookies)
@@ -606,7 +603,7 @@ def test_a_session_ends_with_its_key(make_service: MakeService, database_url: st
     other.start(ready=False)
     try:
         with visit(other) as page:
-            other.until(lambda: page.get("/login").text.count("form_token") > 0)
+            other.wait_login()
             page.cookies.update(cookie)
             assert page.get("/").url.path == "/login"
             page.cookies.clear()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine
@@ -12,20 +11,10 @@ from sqlalchemy import Engine
 from consumers import replay
 from consumers.replay import Message, dead_letters, main
 from consumers.store import BatchCommit, BridgeStore
-from db.encoding import encode_headers
 from db.queries.dead_letters import DeadLetterFilter
+from tests.fixtures.dead_letters import letter
 
 TOPIC = UUID(int=1)
-
-
-def letter(
-    offset: int, reason: str = "not_json", asset: str | None = None, **changes: Any
-) -> dict[str, Any]:
-    return {
-        "id": uuid4(), "topic_id": TOPIC, "partition": 0, "source_offset": offset, "topic": "in",
-        "reason": reason, "message": "no", "key": b"k", "value": b"\x00\xff", "asset_id": asset,
-        "headers": encode_headers([("h", None), ("h", b"\x00")]), **changes,
-    }  # fmt: skip
 
 
 def test_dead_letters_are_chosen_by_reason_and_asset(engine):

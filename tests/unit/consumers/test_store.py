@@ -12,13 +12,13 @@ from sqlalchemy import text
 
 from consumers import store as module
 from consumers.store import BatchCommit, BridgeStore, FencedError
-from db.encoding import encode_headers
 from db.queries.copy import insert_detections
 from db.queries.offsets import OffsetAdvance
 from db.queries.outbox import INCIDENT_SOURCE, OutboxMessage
 from db.queries.schedules import add_window, request_reset
 from db.queries.stream_states import StoredState
 from db.session import transaction
+from tests.fixtures.dead_letters import letter
 from tests.integration.readings import OTHER, START, row
 from tests.integration.readings import TOPIC as STORED
 
@@ -60,16 +60,6 @@ def test_a_topic_recreated_under_its_name_is_known(engine):
     assert not store.replaces(TOPIC, "in")
     assert store.replaces(UUID(int=2), "in")
     assert not store.replaces(UUID(int=2), "other")
-
-
-def letter(
-    offset: int, reason: str = "not_json", asset: str | None = None, **changes: Any
-) -> dict[str, Any]:
-    return {
-        "id": uuid4(), "topic_id": TOPIC, "partition": 0, "source_offset": offset, "topic": "in",
-        "reason": reason, "message": "no", "key": b"k", "value": b"\x00\xff", "asset_id": asset,
-        "headers": encode_headers([("h", None), ("h", b"\x00")]), **changes,
-    }  # fmt: skip
 
 
 def waiting(store: BridgeStore, number: int) -> None:
