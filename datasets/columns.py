@@ -222,15 +222,16 @@ class ChunkReader:
             zip(self.roles.features, self.roles.names, strict=True)
         ):
             values[:, number] = self._numbers(batch.column(f"c{index}"), name, rows)
-        if np.isinf(values).any():
-            for row, number in np.argwhere(np.isinf(values)):
+        infinite = np.isinf(values)
+        if infinite.any():
+            for row, number in np.argwhere(infinite):
                 name = self.roles.names[number]
                 error = DatasetError(
                     f"row {rows[row]}: {name} is not finite: --null={values[row, number]}",
                     field=name,
                 )
                 self.found.values.add(int(rows[row]), error)
-            values[np.isinf(values)] = np.nan
+            values[infinite] = np.nan
         return values
 
     def _numbers(self, column: Any, name: str, rows: Rows) -> Floats:

@@ -44,9 +44,8 @@ _CHANCE: Final = 0.01  # of a clean training set to lose anything
 _TIMES: Final = 5  # events that can be a cycle
 _REGULAR: Final = 0.1  # of the shortest interval that they may be off
 _STEADY: Final = 0.25  # of a feature's deviation that is there without what may be left out
-_CORE: Final = (
-    0.25  # of how far normal events go, above which an event that is too long is left out
-)
+#: Of how far normal events go: above it, an event that is too long is left out.
+_CORE: Final = 0.25
 _ROUNDS: Final = 8
 
 
