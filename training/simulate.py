@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.arrays import Floats, Times
 from runtime import run_command
 
-Floats = NDArray[np.float64]
 FaultKind = Literal["bearing_wear", "cavitation", "sensor_stuck", "sudden_shift"]
 
 FEATURES: Final = ("vibration_rms", "kurtosis", "temperature", "current", "pressure", "flow")
@@ -65,7 +65,7 @@ class Plant:
     """The plant that :func:`simulate` returns; lists hold one entry per asset."""
 
     asset_ids: list[str]
-    timestamps: NDArray[np.datetime64]  # (n,) the same for all, UTC
+    timestamps: Times  # (n,) the same for all, UTC
     values: list[Floats]  # (n, 6) in the order of FEATURES
     labels: list[NDArray[np.int8]]  # (n,) 1 while a fault is present
     faults: list[Fault] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Plant:
         """Return the names of the features."""
         return list(FEATURES)
 
-    def times(self) -> list[NDArray[np.datetime64]]:
+    def times(self) -> list[Times]:
         """Return the timestamps once per asset, as ``fit_model_set`` takes them."""
         return [self.timestamps for _ in self.asset_ids]
 

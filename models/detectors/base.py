@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import BundleError, InputError, TrainingError
+from models.arrays import Floats
 
 Array = NDArray[np.floating[Any]]
 
@@ -76,7 +77,7 @@ class Detector(ABC):
         """
 
     @abstractmethod
-    def score(self, x: Array) -> NDArray[np.float64]:
+    def score(self, x: Array) -> Floats:
         """Return the raw magnitude of each row ``(n, d)`` or window ``(n, w, d)``, as ``(n,)``.
 
         Raises
@@ -86,7 +87,7 @@ class Detector(ABC):
         """
 
     @abstractmethod
-    def explain(self, x: Array) -> NDArray[np.float64]:
+    def explain(self, x: Array) -> Floats:
         """Return each feature's share of the magnitude: ``(n, d)``, non-negative, rows sum to 1."""
 
     @abstractmethod
@@ -108,7 +109,7 @@ class Detector(ABC):
         self.score(x)
         self.explain(x)
 
-    def stack(self, streams: list[Array]) -> NDArray[np.float64]:
+    def stack(self, streams: list[Array]) -> Floats:
         """Stack all rows of ``streams``, as a copy; set ``n_features``.
 
         Raises
@@ -186,15 +187,15 @@ class Detector(ABC):
             raise InputError(f"{self.name}: value {x[where]} at {where} is not a finite number")
 
 
-def shares(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+def shares(parts: Floats) -> Floats:
     """Divide non-negative ``parts`` (n, d) by their row sums; a row of zeros becomes uniform."""
     largest = parts.max(axis=1, keepdims=True)
     parts = np.where(largest > 0, parts / np.where(largest > 0, largest, 1.0), 1.0)
-    result: NDArray[np.float64] = parts / parts.sum(axis=1, keepdims=True)
+    result: Floats = parts / parts.sum(axis=1, keepdims=True)
     return result
 
 
-def bounded(x: Array, limit: float) -> NDArray[np.float64]:
+def bounded(x: Array, limit: float) -> Floats:
     """Copy as C-contiguous float64, clipped to ``[-limit, limit]`` so that squares stay finite."""
     copy = np.array(x, dtype=np.float64, order="C")
     return np.clip(copy, -limit, limit, out=copy)

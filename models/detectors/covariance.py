@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.detectors.kernels import affine
-
-F64 = NDArray[np.float64]
 
 _MOST_ROWS = 50_000  # more would not change a covariance, only the memory it takes
 _CLIP = 4.0  # standard deviations beyond which a value is an outlier of the fitted data
@@ -45,13 +43,13 @@ class RobustCovariance:
         Directions in which many features move together, scaled to unit variance; ``k`` may be 0.
     """
 
-    centre: F64
-    precision: F64
-    whitening: F64
-    common: F64
+    centre: Floats
+    precision: Floats
+    whitening: Floats
+    common: Floats
 
     @classmethod
-    def of(cls, deviations: F64, missing_variance: F64, *, centred: bool = False) -> Self:
+    def of(cls, deviations: Floats, missing_variance: Floats, *, centred: bool = False) -> Self:
         """Estimate the covariance of deviations.
 
         Scales come from the 90th percentile of absolute values and correlations from values
@@ -89,11 +87,11 @@ class RobustCovariance:
             common=np.ascontiguousarray(common),
         )
 
-    def whiten(self, x: F64) -> F64:
+    def whiten(self, x: Floats) -> Floats:
         """Return ``x`` (n, d) in coordinates of unit covariance, (n, d)."""
         return affine(x, self.centre, self.whitening)
 
-    def contributions(self, deviations: F64, *, whitened: bool = False) -> F64:
+    def contributions(self, deviations: Floats, *, whitened: bool = False) -> Floats:
         """Squared deviation of each feature from what the others lead to expect: (n, d).
 
         In variances of that difference: ``(P e)_k^2 / P_kk``, the reconstruction-based
@@ -104,10 +102,10 @@ class RobustCovariance:
         largest = np.abs(deviations).max(axis=1, keepdims=True)
         unit = deviations / np.maximum(largest, 1e-300)
         pull = unit @ (self.whitening if whitened else self.precision)
-        squares: F64 = pull**2 / np.diag(self.precision)
+        squares: Floats = pull**2 / np.diag(self.precision)
         return squares
 
-    def views(self) -> F64:
+    def views(self) -> Floats:
         """Matrix (d, d + k): each feature's contribution (signed), then the common movements.
 
         The two views of statistical process monitoring: what breaks the correlation shows in
@@ -116,7 +114,7 @@ class RobustCovariance:
         alone = self.precision / np.sqrt(np.diag(self.precision))
         return np.ascontiguousarray(np.concatenate([alone, self.common], axis=1))
 
-    def arrays(self) -> dict[str, F64]:
+    def arrays(self) -> dict[str, Floats]:
         """Return what :meth:`from_arrays` needs."""
         return {
             "centre": self.centre,
@@ -131,20 +129,20 @@ class RobustCovariance:
         return cls(**{key: arrays[key] for key in ("centre", "precision", "whitening", "common")})
 
 
-def robust_std(deviations: F64) -> F64:
+def robust_std(deviations: Floats) -> Floats:
     """Return the standard deviation per feature (d,), winsorised at 0.5 and 99.5 %."""
     low, high = np.quantile(deviations, (0.005, 0.995), axis=0)
-    usual: F64 = np.clip(deviations, low, high).std(axis=0)
+    usual: Floats = np.clip(deviations, low, high).std(axis=0)
     return np.maximum(usual, _SMALLEST)
 
 
-def missing_variance(rows: F64) -> F64:
+def missing_variance(rows: Floats) -> Floats:
     """Return the variance (d,) by which each feature of scaled ``rows`` stays below its unit."""
     rows = rows[:: -(-len(rows) // _MOST_ROWS)]
     return np.maximum(0.0, 1.0 - robust_std(rows - np.median(rows, axis=0)) ** 2)
 
 
-def thin_out(rows: F64, limit: int, seed: int) -> F64:
+def thin_out(rows: Floats, limit: int, seed: int) -> Floats:
     """Return at most ``limit`` of ``rows``, in order: one drawn from each of equal stretches.
 
     Parameters
@@ -160,5 +158,5 @@ def thin_out(rows: F64, limit: int, seed: int) -> F64:
     edges = np.linspace(0, len(rows), limit + 1)
     draw = np.random.default_rng(seed).uniform(size=limit)
     places = (edges[:-1] + draw * np.diff(edges)).astype(np.int64)
-    chosen: F64 = rows[np.minimum(places, len(rows) - 1)]
+    chosen: Floats = rows[np.minimum(places, len(rows) - 1)]
     return chosen

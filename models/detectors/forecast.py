@@ -13,15 +13,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.detectors.kernels import F64, I64, compiled
 
 #: Weights are shrunk as by so many readings of noise of unit variance (Hoerl, Kennard 1970).
 _RIDGE = 30.0
 
 
-def fit_forecast(streams: Sequence[NDArray[np.float64]], lags: int, clip: float) -> F64:
+def fit_forecast(streams: Sequence[Floats], lags: int, clip: float) -> F64:
     """Fit weights (lags, d, d) that forecast a reading from the ``lags`` before it, newest first.
 
     Parameters

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import TrainingError
+from models.arrays import Floats
 from models.detectors.base import (
     ISOLATION_FOREST,
     Array,
@@ -101,7 +102,7 @@ class IsolationForest(Detector):
             progress(self.name, 1, 1, {})
         return self
 
-    def coordinates(self, x: Array) -> NDArray[np.float64]:
+    def coordinates(self, x: Array) -> Floats:
         """Return readings (n, d) as the trees see them, (n, d + k)."""
         return affine(bounded(x, _FURTHEST), self._correlation.centre, self._views)
 
@@ -121,17 +122,17 @@ class IsolationForest(Detector):
         self._offset = float(forest.offset_)
         self._leaf = np.ascontiguousarray(self._expected[:, 2**levels - 1 :])
 
-    def score(self, x: Array) -> NDArray[np.float64]:
+    def score(self, x: Array) -> Floats:
         """Return PyOD's anomaly score of each row of ``x`` (n, d); see :meth:`Detector.score`."""
         depths = forest_depths(
             self._single(x), self._feature, self._threshold, self._leaf, self._levels
         )
         if self._norm == 0.0:
             return np.full(len(depths), 0.5 + self._offset)
-        score: NDArray[np.float64] = np.exp2(depths / -self._norm) + self._offset
+        score: Floats = np.exp2(depths / -self._norm) + self._offset
         return score
 
-    def explain(self, x: Array) -> NDArray[np.float64]:
+    def explain(self, x: Array) -> Floats:
         """Return each feature's share in shortening the path; see :meth:`Detector.explain`.
 
         A cut that leads from a node to a child holding far fewer training readings shortens the
@@ -181,13 +182,13 @@ class IsolationForest(Detector):
         return self.coordinates(self.check(x)).astype(np.float32)
 
 
-def _proportion(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _proportion(x: Floats) -> Floats:
     """Rows of ``x`` divided by their largest absolute value."""
-    result: NDArray[np.float64] = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), 1e-300)
+    result: Floats = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), 1e-300)
     return result
 
 
-def _path_length(samples: NDArray[Any]) -> NDArray[np.float64]:
+def _path_length(samples: NDArray[Any]) -> Floats:
     """Mean depth of a random search tree of ``samples`` leaves (Liu 2008, equation 1)."""
     n = samples.astype(np.float64)
     out = np.where(n == 2, 1.0, 0.0)
@@ -201,7 +202,7 @@ def _lay_out(
     columns: NDArray[Any],
     feature: NDArray[np.int32],
     threshold: NDArray[np.float32],
-    expected: NDArray[np.float64],
+    expected: Floats,
 ) -> None:
     """Write one scikit-learn tree into the rows of a complete tree, breadth first.
 

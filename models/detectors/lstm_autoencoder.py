@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import TrainingError
+from models.arrays import Floats
 from models.detectors.base import (
     LSTM_AUTOENCODER,
     Array,
@@ -182,12 +183,12 @@ class LSTMAutoencoder(Detector):
 
     def _fit_forecast(
         self,
-        streams: list[NDArray[np.float64]],
-        rows: NDArray[np.float64],
+        streams: list[Floats],
+        rows: Floats,
         ends: NDArray[np.int64],
     ) -> None:
         """Fit the forecast's weights and the covariance of its errors on ``rows[ends]``."""
-        self._weights_ahead: NDArray[np.float64] | None = None
+        self._weights_ahead: Floats | None = None
         if not self.lags:
             return
         self._weights_ahead = fit_forecast(streams, self.lags, self.clip)
@@ -199,7 +200,7 @@ class LSTMAutoencoder(Detector):
         code = min(8, max(2, features // 2)) if self.code is None else self.code
         return Plan(**{**self.params, "code": code})
 
-    def score(self, x: Array) -> NDArray[np.float64]:
+    def score(self, x: Array) -> Floats:
         """Return the scaled error of the last reading per window; see :meth:`Detector.score`.
 
         A view in which neighbouring windows overlap by all but one reading, as
@@ -207,7 +208,7 @@ class LSTMAutoencoder(Detector):
         """
         return self._magnitude(*self._unroll(x))
 
-    def explain(self, x: Array) -> NDArray[np.float64]:
+    def explain(self, x: Array) -> Floats:
         """Return each feature's share in the error; see :meth:`Detector.explain`."""
         readings, ends = self._unroll(x)
         reconstruction = self._reconstruct(readings, ends)
@@ -255,9 +256,7 @@ class LSTMAutoencoder(Detector):
         detector.warm()
         return detector
 
-    def _magnitude(
-        self, readings: NDArray[np.float64], ends: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def _magnitude(self, readings: Floats, ends: NDArray[np.int64]) -> Floats:
         reconstruction = self._reconstruct(readings, ends)
         own = whitened_error(readings, ends, reconstruction, self._correlation.whitening)
         if self._weights_ahead is None:
@@ -265,23 +264,19 @@ class LSTMAutoencoder(Detector):
         ahead = forecast(readings, ends, self._weights_ahead)
         new = whitened_error(readings, ends, ahead, self._forecast_errors.whitening)
         # log(1 + 5 (own^2 + new^2)) without squaring what may have no square
-        magnitude: NDArray[np.float64] = 2.0 * np.log(np.hypot(1.0, _WEIGHT * np.hypot(own, new)))
+        magnitude: Floats = 2.0 * np.log(np.hypot(1.0, _WEIGHT * np.hypot(own, new)))
         return magnitude
 
-    def _reconstruct(
-        self, readings: NDArray[np.float64], ends: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+    def _reconstruct(self, readings: Floats, ends: NDArray[np.int64]) -> NDArray[np.float32]:
         weights = (self._weights[key] for key in _KERNEL)
         return reconstruct_last(readings, ends, self.window, self.clip, *weights)
 
-    def _errors(
-        self, readings: NDArray[np.float64], ends: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def _errors(self, readings: Floats, ends: NDArray[np.int64]) -> Floats:
         """Return reading minus reconstruction at each window's end: (n, d)."""
-        errors: NDArray[np.float64] = readings[ends] - self._reconstruct(readings, ends)
+        errors: Floats = readings[ends] - self._reconstruct(readings, ends)
         return errors
 
-    def _unroll(self, x: Array) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def _unroll(self, x: Array) -> tuple[Floats, NDArray[np.int64]]:
         """Windows (n, w, d) as readings (m, d) and the row at which each window ends."""
         x = np.asarray(x)
         if x.ndim == 3 and x.shape[1:] == (self.window, self.n_features) and len(x) > 1:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from errors import TrainingError
+from models.arrays import Floats
 from models.detectors.base import (
     ONE_CLASS_SVM,
     Array,
@@ -113,7 +113,7 @@ class OneClassSVM(Detector):
             progress(self.name, 1, 1, {"support_vectors": float(self._vectors.shape[1])})
         return self
 
-    def coordinates(self, x: Array) -> NDArray[np.float64]:
+    def coordinates(self, x: Array) -> Floats:
         """Return readings (n, d) as the kernel sees them, (n, d)."""
         return self._correlation.whiten(bounded(x, _FURTHEST))
 
@@ -127,23 +127,23 @@ class OneClassSVM(Detector):
         self._log_weight = np.log(dual[held] / self._total)
         self._rho = float(-machine.intercept_[0])
 
-    def score(self, x: Array) -> NDArray[np.float64]:
+    def score(self, x: Array) -> Floats:
         """Return ``log(1 + 10 E)`` of the energy E per row (n, d); see :meth:`Detector.score`."""
         energy = self.energy(x)
         return np.log1p(energy / _LEAST) if self.log else energy
 
-    def energy(self, x: Array) -> NDArray[np.float64]:
+    def energy(self, x: Array) -> Floats:
         """Return ``-log`` of the weighted kernel sum of each row (n, d): (n,), at least 0."""
         whitened = self.coordinates(self.check(x))
         found = kernel_magnitude(whitened, self._vectors, self._log_weight, self.width)
         return np.maximum(found, 0.0) if self.log else found
 
-    def decision(self, x: Array) -> NDArray[np.float64]:
+    def decision(self, x: Array) -> Floats:
         """Return PyOD's ``OCSVM.decision_function``: positive outside, <= ``rho``."""
-        decision: NDArray[np.float64] = self._rho - self._total * np.exp(-self.energy(x))
+        decision: Floats = self._rho - self._total * np.exp(-self.energy(x))
         return decision
 
-    def explain(self, x: Array) -> NDArray[np.float64]:
+    def explain(self, x: Array) -> Floats:
         """Return each feature's share in the contributions; see :meth:`Detector.explain`.
 
         Taken of the deviation from the mean of the support vectors, weighted as the kernel sum
@@ -178,6 +178,6 @@ class OneClassSVM(Detector):
         return detector
 
 
-def _scale(rows: NDArray[np.float64]) -> float:
+def _scale(rows: Floats) -> float:
     variance = float(rows.var())
     return 1.0 / (rows.shape[1] * variance) if variance > 0 else 1.0

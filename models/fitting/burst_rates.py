@@ -21,9 +21,9 @@ from functools import reduce
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from errors import TrainingError
+from models.arrays import Floats
 from models.fitting.calibrate import adapted
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.calibration import Calibration
@@ -39,8 +39,6 @@ from models.scoring.incidents import (
 )
 from models.scoring.policy import BUDGETS
 from models.scoring.tail import Tail, fit_tail
-
-Floats = NDArray[np.float64]
 
 #: On-delays to choose from, in anomalies.
 DELAYS: Final = (3, 6, 12)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.fitting.cross_validation import OutOfFold
 from models.scoring.adaptation import (
     ALPHA,
@@ -22,8 +22,6 @@ from models.scoring.adaptation import (
 )
 from models.scoring.calibration import Calibration, combine, subset_key, subsets
 from models.scoring.tail import Tail, fit_tail, score_of
-
-Floats = NDArray[np.float64]
 
 #: The smoothed magnitude is stretched by at most this to meet the fast one.
 _MOST_GAIN = 10.0

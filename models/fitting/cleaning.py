@@ -15,14 +15,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from errors import TrainingError
+from models.arrays import Bools, Floats, Times
 from models.fitting.imputation import impute
 from models.scoring.garbage import Garbage, describe, learn_garbage
-
-Floats = NDArray[np.float64]
-Times = NDArray[np.datetime64]
 
 #: A feature that is garbage in more of the readings is not used.
 MOST: Final = 0.5
@@ -104,7 +101,7 @@ def clean(
     )  # fmt: skip
 
 
-def _lacking(values: Floats, codes: Sequence[tuple[float, ...]]) -> NDArray[np.bool_]:
+def _lacking(values: Floats, codes: Sequence[tuple[float, ...]]) -> Bools:
     """Return which of ``values`` (n, d) are a code that stands for "not measured" there."""
     out = np.zeros(values.shape, bool)
     for j, known in enumerate(codes):
@@ -113,9 +110,7 @@ def _lacking(values: Floats, codes: Sequence[tuple[float, ...]]) -> NDArray[np.b
     return out
 
 
-def _said(
-    pooled: Floats, mask: NDArray[np.bool_], names: Sequence[str], gone: int, filled: int
-) -> list[str]:
+def _said(pooled: Floats, mask: Bools, names: Sequence[str], gone: int, filled: int) -> list[str]:
     if not mask.any():
         return []
     notes = describe(pooled, mask, names)

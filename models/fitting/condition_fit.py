@@ -19,16 +19,13 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats, Indices
 from models.fitting.distance import Scoring, fit_distance
 from models.fitting.scaling import SHRINKAGE, robust_spread
 from models.fitting.tolerance import SMALL, seen_by
 from models.fitting.trials import Fold
 from models.scoring.conditions import Conditions
-
-Floats = NDArray[np.float64]
-Labels = NDArray[np.intp]
 
 #: A hole between two ranges: so many of the bins, each of the hundredth part of a feature's middle
 #: 90 %, that hold at most a thousandth of the readings each.
@@ -181,7 +178,7 @@ def _search(streams: Sequence[Floats], names: Sequence[str]) -> Conditions | Non
     return _fit(streams, names, list(chosen), np.array(boxes)) if chosen else None
 
 
-def _joint(pooled: Floats, chosen: dict[int, Floats]) -> tuple[Labels, list[Floats]]:
+def _joint(pooled: Floats, chosen: dict[int, Floats]) -> tuple[Indices, list[Floats]]:
     """Return which combination of ranges each reading (n,) is in, -1: none; and each, (c, 2)."""
     if not chosen:
         return np.full(len(pooled), -1), []
@@ -195,15 +192,15 @@ def _joint(pooled: Floats, chosen: dict[int, Floats]) -> tuple[Labels, list[Floa
     return labels, [np.array([each[at[k]] for each, at in spans]) for k in range(len(keys))]
 
 
-def _range_of(values: Floats, each: Floats) -> Labels:
+def _range_of(values: Floats, each: Floats) -> Indices:
     at = np.searchsorted(each[:, 0], values, side="right") - 1
     return np.where((at >= 0) & (values <= each[at, 1]), at, -1)
 
 
-def _visited(labels: Sequence[Labels], count: int) -> list[int]:
+def _visited(labels: Sequence[Indices], count: int) -> list[int]:
     """Return the conditions that streams come back to again and again."""
     entered, left = np.zeros(count, int), np.zeros(count, int)
-    pieces: list[Labels] = []
+    pieces: list[Indices] = []
     for one in labels:
         known = one[one >= 0]
         changes = np.diff(known) != 0
@@ -217,7 +214,7 @@ def _visited(labels: Sequence[Labels], count: int) -> list[int]:
     return np.flatnonzero(enough & (entered >= _RETURNS) & (left >= _RETURNS)).tolist()
 
 
-def _unexplained(values: Floats, labels: Labels) -> Floats:
+def _unexplained(values: Floats, labels: Indices) -> Floats:
     """Return the share of each feature's variance (d,) that is left within conditions."""
     total = robust_spread(values)
     varied = total > 0

@@ -12,16 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from errors import TrainingError
+from models.arrays import Floats, Times
 from models.fitting.cleaning import Cleaned
 from models.fitting.plan import median_interval
-from models.scoring.counters import Counters, Times, rate_per_hour
+from models.scoring.counters import Counters, rate_per_hour
 from models.scoring.garbage import learn_garbage
 from models.scoring.policy import ScoringPolicy
-
-Floats = NDArray[np.float64]
 
 #: Readings from which on a stream tells whether a feature is a counter.
 LEAST: Final = 60

@@ -12,13 +12,11 @@ from typing import Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.detectors.base import Array, Detector
 from models.scoring.baseline import first_level
 from models.scoring.preprocessing import Preprocessing
-
-Floats = NDArray[np.float64]
 
 #: Streams from which on some are held out whole: of fewer, what is left to fit on says more about
 #: having too few than of the streams to come.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.fitting.scaling import (
     decorrelation,
     drift_per_reading,
@@ -18,8 +18,6 @@ from models.fitting.scaling import (
     step_correlation,
 )
 from models.scoring.preprocessing import FURTHEST
-
-Floats = NDArray[np.float64]
 
 #: What turns readings (n, d) into rows (n, d) or magnitudes (n,).
 Scoring = Callable[[Floats], Floats]

@@ -21,15 +21,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.fitting.calibrate import fit_fixed, with_adaptation
 from models.fitting.distance import Scoring, fit_distance
 from models.fitting.trials import BUDGET, HOLDS, Fold, Steps, seen
 from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.calibration import Calibration
-
-Floats = NDArray[np.float64]
 
 #: Standard errors between alarms that are more and those that chance makes so.
 SURE: Final = 2.0

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from models.arrays import Bools, Floats
 
 #: A single value counts as at most so many deviations away from the level.
 _MOST: Final = 4.0
@@ -78,7 +77,7 @@ def _medians(values: Floats) -> Floats:
 
 
 def _expected(
-    rows: Floats, pattern: NDArray[np.bool_], level: Floats, spread: Floats, precision: Floats
+    rows: Floats, pattern: Bools, level: Floats, spread: Floats, precision: Floats
 ) -> Floats:
     """Return the expected values (n, m) of rows (n, d) that lack the same m features."""
     here = ~pattern

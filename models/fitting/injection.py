@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from models.arrays import Floats
 
 #: step: another level; spike: one reading; drift: a slope up to the size; stuck: the value of the
 #: first reading; noise: so many times the scatter; swap: two features exchanged, in units of sd.

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats, Times
 from models.detectors.base import (
     ISOLATION_FOREST,
     LSTM_AUTOENCODER,
@@ -52,9 +52,6 @@ from models.scoring.calibration import Calibration, subset_key
 from models.scoring.counters import Counters
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
-
-Floats = NDArray[np.float64]
-Times = NDArray[np.datetime64]
 
 _LEAST_ROWS = 60
 _COPIES = 6  # of the data that one fit holds at its peak

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from errors import TrainingError
+from models.arrays import Floats, Times
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector, Progress
 from models.fitting.cleaning import Cleaned
 from models.fitting.cross_validation import Part, make_folds, training_parts
@@ -35,9 +35,6 @@ from models.scoring.conditions import Conditions
 from models.scoring.preprocessing import BASELINE_READINGS, IMPOSSIBLE, Preprocessing
 from models.scoring.standing import Standing, fit_standing
 from models.scoring.stream_state import WIDEST_BASELINE
-
-Floats = NDArray[np.float64]
-Times = NDArray[np.datetime64]
 
 _MANY_ROWS = 3_000
 #: Readings a forecast looks back on.

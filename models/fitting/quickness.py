@@ -19,15 +19,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.detectors.one_class_svm import OneClassSVM
 from models.fitting.distance import Scoring, fit_rows
 from models.fitting.following import MEDIUM, SURE, far_folds, try_far
 from models.fitting.trials import HOLDS, Fold
 from models.scoring.adaptation import AdaptationParams
-
-Floats = NDArray[np.float64]
 
 #: Times the usual pace.
 PACES: Final = (2.0, 4.0, 8.0)

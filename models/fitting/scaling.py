@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from errors import TrainingError
+from models.arrays import Floats
 from models.detectors.base import Array
-
-Floats = NDArray[np.float64]
 
 _BLOCK = 50
 _FLEET = 3

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.detectors.covariance import RobustCovariance
 from models.detectors.forecast import fit_forecast, forecast
 from models.fitting.calibrate import ewma, smoothing
@@ -25,8 +25,6 @@ from models.fitting.distance import fit_distance, fit_rows
 from models.fitting.trials import BEHIND, BUDGET, HOLDS, Fold, Steps, later_blocks, try_smoothings
 from models.scoring.adaptation import CLIP
 from models.scoring.tail import fit_tail
-
-Floats = NDArray[np.float64]
 
 _LENGTH: Final = 100  # readings a weak fault lasts, and the smoothed magnitude remembers
 #: What a large step brings out says nothing.

@@ -16,14 +16,12 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.fitting.calibrate import ewma
 from models.fitting.distance import fit_distance
 from models.fitting.trials import Fold, Steps, later_blocks, try_smoothings
 from models.scoring.tail import fit_tail
-
-Floats = NDArray[np.float64]
 
 #: Weights of the newest reading: half-lives of 0, 1/2, 1 and 2 readings.
 SWIFTNESSES: Final = (1.0, *(1.0 - 0.5 ** (1.0 / half) for half in (0.5, 1.0, 2.0)))

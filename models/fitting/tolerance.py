@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.fitting.calibrate import ewma
 from models.fitting.distance import Scoring, distance, fit_rows
 from models.fitting.scaling import SHRINKAGE
@@ -38,8 +38,6 @@ from models.fitting.trials import (
     later_blocks,
     try_smoothings,
 )
-
-Floats = NDArray[np.float64]
 
 #: Readings over which drift seen in training is carried on.
 LADDER: Final = (0, 50, 100, 200, 400, 800)

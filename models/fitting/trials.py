@@ -13,13 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Bools, Floats
 from models.fitting.distance import Scoring
 from models.fitting.injection import Fault, inject
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 #: Alarms per reading that are judged by: rarer ones could not be counted in a block.
 BUDGET: Final = 1e-2

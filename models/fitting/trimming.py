@@ -22,8 +22,8 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Bools, Floats
 from models.fitting.cleaning import Cleaned
 from models.fitting.condition_fit import restate
 from models.fitting.distance import fit_distance
@@ -31,9 +31,6 @@ from models.fitting.scaling import SHRINKAGE, drift_is_fault, fit_scales, robust
 from models.scoring.conditions import Conditions
 from models.scoring.garbage import row_ranges
 from models.scoring.tail import SHAPE_PRIOR_SD
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 _WIDTH: Final = 9  # readings averaged over
 _ABOVE: Final = 0.8  # quantile above which a stretch is an event
@@ -84,7 +81,7 @@ def without_faulty(data: Cleaned, most: float, conditions: Conditions | None = N
     )
 
 
-def faulty(streams: Sequence[Floats], most: float) -> list[Mask]:
+def faulty(streams: Sequence[Floats], most: float) -> list[Bools]:
     """Return which readings (n_i,) of each stream belong to faults that nobody labelled.
 
     Parameters
@@ -111,8 +108,8 @@ def faulty(streams: Sequence[Floats], most: float) -> list[Mask]:
 
 
 def _beyond(
-    heights: list[Floats], found: list[Mask], line: float | None, most: float
-) -> list[Mask]:
+    heights: list[Floats], found: list[Bools], line: float | None, most: float
+) -> list[Bools]:
     """Return the readings of the events that are higher than ``line``, the highest first.
 
     Without a line it is that of the events that are not yet ``found``.
@@ -179,7 +176,7 @@ def _furthest(peaks: Floats) -> float:
     return best[1]
 
 
-def _events(above: Mask) -> list[tuple[int, int]]:
+def _events(above: Bools) -> list[tuple[int, int]]:
     """Return the stretches of ``above`` (n,), joined where few readings part them."""
     at = np.flatnonzero(above)
     if not len(at):

@@ -21,11 +21,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Bools, Floats
 from models.scoring.preprocessing import IMPOSSIBLE, Preprocessing
 
-Floats = NDArray[np.float64]
 Halves = NDArray[np.float16]
-Bools = NDArray[np.bool_]
 
 #: Values kept at most: 2 KB of 16-bit numbers.
 ROOM: Final = 1024

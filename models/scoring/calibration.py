@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.detectors.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAMES, Array
 from models.scoring.stored import Stored
 from models.scoring.tail import Tail
-
-Floats = NDArray[np.float64]
 
 BOUNDED: Final = frozenset({ISOLATION_FOREST})
 #: Decades from which a bounded detector counts: below, it would add more noise than knowledge.

@@ -10,10 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from models.arrays import Bools, Floats
 
 #: A single trusted value counts as at most so many of its scales away from the level.
 _MOST: Final = 4.0

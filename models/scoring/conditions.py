@@ -19,13 +19,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Bools, Floats, Indices
 from models.scoring.stored import Stored
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Places = NDArray[np.intp]
 
 #: Deviations beyond which a feature says no more about how far a condition is.
 _FAR: Final = 10.0
@@ -59,7 +55,7 @@ class Conditions(Stored):
         """Return where the indicators are in a row."""
         return [self.names.index(name) for name in self.indicators]
 
-    def place(self, values: Floats) -> tuple[Places, Bools]:
+    def place(self, values: Floats) -> tuple[Indices, Bools]:
         """Find the condition (n,) of each reading (n, d), or the nearest.
 
         Returns
@@ -83,7 +79,7 @@ class Conditions(Stored):
             z = np.abs(row[here] - self.center[:, here]) / self.spread[:, here]
         return int(np.minimum(z, _FAR).sum(axis=1).argmin())
 
-    def restated(self, values: Floats, at: Places) -> Floats:
+    def restated(self, values: Floats, at: Indices) -> Floats:
         """Return readings (n, d) of the conditions (n,) as they would read in the usual one."""
         usual = self.usual
         with np.errstate(over="ignore"):
@@ -91,7 +87,7 @@ class Conditions(Stored):
         out: Floats = self.center[usual] + z
         return np.where((at == usual)[:, None], values, out)  # not even rounded
 
-    def original(self, values: Floats, at: Places) -> Floats:
+    def original(self, values: Floats, at: Indices) -> Floats:
         """Return what :meth:`restated` made (n, d) of as it reads in the conditions (n,)."""
         usual = self.usual
         with np.errstate(over="ignore"):

@@ -15,12 +15,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats, Times
 from models.scoring.stored import Stored
-
-Floats = NDArray[np.float64]
-Times = NDArray[np.datetime64]
 
 #: A leap counts as so many times the largest rate of training: it is in the window afterwards.
 LEAP: Final = 10.0

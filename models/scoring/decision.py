@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from errors import AnomalyError
+from models.arrays import Bools
 from models.detectors.base import LSTM_AUTOENCODER, Array
 from models.scoring.adaptation import GATE, AdaptationParams
 from models.scoring.calibration import Calibration
@@ -24,8 +24,6 @@ from models.scoring.stream_state import StreamState
 from models.scoring.tail import FLOOR, criticality_of, score_of
 from models.scoring.windows import LEFT_OUT, PreparedReading, PreparedStream
 from schemas import REPEATED_HOUR_S
-
-Floats = NDArray[np.float64]
 
 #: At a level that no training knows the tail follows the stream as far as it may.
 AT_A_LEVEL: Final = AdaptationParams()
@@ -56,7 +54,7 @@ class CalibratedScores:
             [None] * n,
         )
 
-    def put(self, mask: NDArray[np.bool_], cal: Calibration, raw: Mapping[str, Array]) -> None:
+    def put(self, mask: Bools, cal: Calibration, raw: Mapping[str, Array]) -> None:
         """Calibrate the rows of ``mask``, whose raw magnitudes are given.
 
         Parameters

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from errors import AnomalyError, InputError, MissingFeatures
 from models.detectors.base import LSTM_AUTOENCODER, Array, Detector
@@ -22,8 +21,6 @@ from models.scoring.explanation import Explainer
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.windows import BAD_STATE, RESET, PreparedStream, Reading, StreamWork, prepare
-
-Floats = NDArray[np.float64]
 
 __all__ = [
     "DetectorCall",

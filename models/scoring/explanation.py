@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.detectors.base import Array
 from models.scoring.conditional_mean import expected, trustworthy
 from models.scoring.preprocessing import FURTHEST, Preprocessing
-
-Floats = NDArray[np.float64]
 
 #: Features listed at most; the rest of the share is given as ``others``.
 MOST: Final = 30

@@ -29,10 +29,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Bools, Floats, Indices
 from models.scoring.stored import Stored
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 #: Codes that devices and historians send for "no measurement": all bits set and the limits of
 #: signed numbers in 16, 24, 32 and 64 bits; runs of nines; the null of well logs.
@@ -77,9 +75,9 @@ class Garbage(Stored):
     high: Floats
     codes: tuple[tuple[float, ...], ...]
 
-    def mask(self, values: Floats) -> Mask:
+    def mask(self, values: Floats) -> Bools:
         """Return which of ``values`` (n, d) are garbage; never a NaN."""
-        found: Mask = (
+        found: Bools = (
             (values < self.low) | (values > self.high) | (np.abs(values) >= HUGE)
         ) & (values != 0)  # fmt: skip
         for column, codes in enumerate(self.codes):
@@ -135,7 +133,7 @@ class _Column:
     """The distinct values of a column, ascending, without its codes; how often each occurs."""
 
     distinct: Floats
-    counts: NDArray[np.intp]
+    counts: Indices
     codes: set[float]
 
     @classmethod
@@ -247,7 +245,7 @@ def row_ranges(rows: Sequence[int] | NDArray[Any]) -> str:
     return ", ".join(shown) + (f" and {left} more" if left else "")
 
 
-def describe(values: Floats, mask: Mask, names: Sequence[str]) -> list[str]:
+def describe(values: Floats, mask: Bools, names: Sequence[str]) -> list[str]:
     """Return a sentence for each garbage value of each column: value, how often, in which rows.
 
     Parameters

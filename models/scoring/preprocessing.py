@@ -24,9 +24,9 @@ from operator import itemgetter
 from typing import Any, ClassVar, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from errors import MissingFeatures
+from models.arrays import Floats
 from models.detectors.base import Array
 from models.scoring.conditional_mean import expected
 from models.scoring.conditions import Conditions
@@ -34,8 +34,6 @@ from models.scoring.counters import Counters
 from models.scoring.garbage import Garbage
 from models.scoring.standing import Standing
 from models.scoring.stored import Stored
-
-Floats = NDArray[np.float64]
 
 #: Readings whose mean is a stream's baseline.
 BASELINE_READINGS: Final = 20

@@ -27,10 +27,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.scoring.events import LEAST_QUIET, QUIET, Event
 from models.scoring.state_values import TIMES, check, pack, unpack
 
-Floats = NDArray[np.float64]
 Level32 = NDArray[np.float32]
 
 #: Readings of a shift until the stream settles: its level is then known to a quarter of a standard

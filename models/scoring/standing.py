@@ -15,11 +15,9 @@ from operator import itemgetter
 from typing import Any, ClassVar, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.scoring.stored import Stored
-
-Floats = NDArray[np.float64]
 
 #: Closer to the usual value than this share of it is rounding, not movement.
 _ROUNDING: Final = 1e-6

@@ -14,9 +14,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from errors import InputError
+from models.arrays import Floats
 from models.scoring.adaptation import ALPHA, AdaptiveTail
 from models.scoring.baseline import FirstReadings, group_size, units
 from models.scoring.clock import StreamClock
@@ -36,7 +36,7 @@ _SETTLED: Final = math.ceil(1.0 / ALPHA)
 
 
 @lru_cache(maxsize=256)
-def _weights(seen: int, n: int) -> tuple[float, NDArray[np.float64]]:
+def _weights(seen: int, n: int) -> tuple[float, Floats]:
     """Return the weights of the level and of each reading (n,) after ``n`` smoothing steps."""
     steps = np.maximum(1.0 / np.minimum(np.arange(seen + 1, seen + n + 1), _SETTLED), ALPHA)
     left = np.append(np.cumprod((1.0 - steps)[::-1])[::-1], 1.0)
@@ -78,9 +78,9 @@ class StreamState:
         self.settling = Settling()
         self.first = FirstReadings.none(width)
         self.count = 0
-        self.sums: NDArray[np.float64] = np.zeros(width)
+        self.sums: Floats = np.zeros(width)
         self.seen = 0
-        self.level: NDArray[np.float64] = np.zeros(width)
+        self.level: Floats = np.zeros(width)
         self.reset = 0
         self.window_ends = False
         self.unknown_features_reported = False
@@ -90,12 +90,12 @@ class StreamState:
         """Whether the baseline is known."""
         return self.count > 0
 
-    def offset(self, pre: Preprocessing) -> NDArray[np.float64]:
+    def offset(self, pre: Preprocessing) -> Floats:
         """Return the baseline's distance from the group's centre, scaled: (d,)."""
-        offset: NDArray[np.float64] = pre.scaled((self.sums / self.count)[None])[0]
+        offset: Floats = pre.scaled((self.sums / self.count)[None])[0]
         return offset
 
-    def learn_baseline(self, row: NDArray[np.float64], pre: Preprocessing) -> None:
+    def learn_baseline(self, row: Floats, pre: Preprocessing) -> None:
         """Count one reading (d,) for the baseline, which is known once there are enough."""
         self.first.add(row, pre)
         if self.first.count >= pre.baseline:
@@ -103,7 +103,7 @@ class StreamState:
             self.sums = self.count * self.first.level(pre)
             self.first = FirstReadings.none(len(row))
 
-    def learn_level(self, row: NDArray[np.float64]) -> None:
+    def learn_level(self, row: Floats) -> None:
         """Let the level follow one normal reading (d,): a mean at first, then smoothed."""
         if self.seen < _SETTLED:
             self.seen += 1
@@ -112,7 +112,7 @@ class StreamState:
         step += self.level
         self.level = step
 
-    def learn_past(self, rows: NDArray[np.float64]) -> None:
+    def learn_past(self, rows: Floats) -> None:
         """Learn readings (n, d) in order, at once, as :meth:`learn_level` does."""
         left, weights = _weights(self.seen, len(rows))
         self.seen = min(self.seen + len(rows), _SETTLED)
@@ -159,7 +159,7 @@ class StreamState:
         self.events.clear()
         return level
 
-    def normal(self, pre: Preprocessing) -> NDArray[np.float64]:
+    def normal(self, pre: Preprocessing) -> Floats:
         """Return where the stream is when nothing is wrong, as far as is known: (d,), own units."""
         if pre.baseline and self.settled:
             return self.sums / self.count

@@ -23,13 +23,11 @@ from functools import lru_cache
 from typing import ClassVar, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from errors import TrainingError
+from models.arrays import Floats
 from models.detectors.base import Array
 from models.scoring.stored import Stored
-
-Floats = NDArray[np.float64]
 
 #: The ``p`` of an answer is never below ten to this: nobody can know more. ``log10_p`` goes on, so
 #: that far and very far are distinguished.

@@ -16,16 +16,14 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
 from errors import AnomalyError, InputError
+from models.arrays import Floats
 from models.scoring.clock import Step
 from models.scoring.conditions import Conditions
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
 from models.scoring.suppression import MaintenanceWindow, OffCondition, Suppressor
-
-Floats = NDArray[np.float64]
 
 #: Why a stream starts again: its time had run ahead, or its state could not be read.
 CLOCK_AHEAD: Final = "clock_ahead"

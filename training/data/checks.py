@@ -13,11 +13,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Bools, Floats, Times
 from models.fitting.condition_fit import MOST_RANGES, ranges
 from models.fitting.counter_rates import counts_up
 from models.scoring.garbage import row_ranges
 
-Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 HIGH, MEDIUM, LOW = "High", "Medium", "Low"
@@ -52,7 +52,7 @@ def worst(grades: Sequence[str]) -> str:
     return max(grades, key=_ORDER.index, default=HIGH)
 
 
-def of_sensor(x: Floats, garbage: NDArray[np.bool_], rows: Rows) -> list[Finding]:
+def of_sensor(x: Floats, garbage: Bools, rows: Rows) -> list[Finding]:
     """Return all findings on one sensor; garbage is looked at first and then left out.
 
     Parameters
@@ -81,7 +81,7 @@ def of_sensor(x: Floats, garbage: NDArray[np.bool_], rows: Rows) -> list[Finding
     return found
 
 
-def of_times(times: NDArray[np.datetime64], rows: Rows) -> tuple[float | None, list[Finding]]:
+def of_times(times: Times, rows: Rows) -> tuple[float | None, list[Finding]]:
     """Return a stream's usual interval in seconds, and findings on its times."""
     n = len(times)
     found = []
@@ -123,7 +123,7 @@ def _rates(steps: Floats, usual: float, odd: float) -> str:
     return f"irregular sampling: {odd:.0%} of the steps are not {_span(usual)}"
 
 
-def _missing(absent: NDArray[np.bool_], rows: Rows) -> list[Finding]:
+def _missing(absent: Bools, rows: Rows) -> list[Finding]:
     share = float(absent.mean()) if len(absent) else 1.0
     if not share:
         return []
@@ -132,7 +132,7 @@ def _missing(absent: NDArray[np.bool_], rows: Rows) -> list[Finding]:
     return [Finding(grade, "missing", f"missing in {share:.2%} of the readings", where)]
 
 
-def _garbage(x: Floats, garbage: NDArray[np.bool_], rows: Rows) -> list[Finding]:
+def _garbage(x: Floats, garbage: Bools, rows: Rows) -> list[Finding]:
     values, counts = np.unique(x[garbage], return_counts=True)
     grade = LOW if garbage.mean() > 0.5 else MEDIUM
     out = []

@@ -11,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from models.arrays import Times
+
 #: Where spans overlap the later of these holds: what is not to be learnt is stronger.
 NOTHING: Final = 0
 HEALTHY: Final = 1
@@ -49,7 +51,7 @@ class Judgements:
     def of(
         self,
         stream: tuple[str, str | None, str | None],
-        times: npt.NDArray[np.datetime64],
+        times: Times,
     ) -> npt.NDArray[np.int8]:
         """Return the verdicts on a stream's readings (n,)."""
         asset, sensor, feature = stream

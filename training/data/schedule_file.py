@@ -26,10 +26,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from datasets import Stream
 from errors import InputError, TrainingError
+from models.arrays import Bools
 from models.scoring.suppression import (
     MaintenanceWindow,
     OffCondition,
@@ -102,7 +102,7 @@ def _entry(kind: type[T], entry: Any, number: str) -> T:
     return msgspec.convert(given, kind)
 
 
-def suppressed(stream: Stream, names: list[str], suppressor: Suppressor) -> npt.NDArray[np.bool_]:
+def suppressed(stream: Stream, names: list[str], suppressor: Suppressor) -> Bools:
     """Return which readings (n,) of a stream are suppressed.
 
     Parameters

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from datasets import FileFormat, Stream, StreamKey, files_of, load_files, names_in
 from errors import DatasetError, TrainingError
+from models.arrays import Bools
 from models.fitting.options import FitOptions
 from schemas import LookAlikes
 
@@ -73,7 +73,7 @@ class TrainingData:
         chosen = [self.streams[i] for i in members] if streams is None else list(streams)
         return replace(self, streams=chosen, single=[self.feature_of(i) for i in members])
 
-    def measured(self) -> npt.NDArray[np.bool_]:
+    def measured(self) -> Bools:
         """Return which features (d,) have a value in any stream."""
         here = np.zeros(len(self.feature_names), bool)
         for stream in self.streams:

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+from models.arrays import Bools, Floats, Times
 
 MONTH_S = 30 * 86_400.0
 _DRAWS = 400  # of the bootstrap: its ends move by less than a tenth of their distance
@@ -26,16 +25,16 @@ class Scored:
 
     asset_id: str
     sensor_id: str | None
-    timestamps: npt.NDArray[np.datetime64]  # (n,)
+    timestamps: Times  # (n,)
     final_score: Floats  # (n,)
     p: Floats  # (n,)
     threshold: Floats  # (n,)
-    is_anomaly: Flags  # (n,)
+    is_anomaly: Bools  # (n,)
     detectors: Mapping[str, Floats] = field(default_factory=dict)  # name -> (n,)
     labels: npt.NDArray[np.int8] | None = None  # (n,)
     log10_p: Floats | None = None  # (n,), unbounded: distinguishes far from very far
     incidents: tuple[int, ...] = ()  # indices of the readings at which incidents open
-    suppressed: Flags | None = None  # (n,), where any is of maintenance or a machine that was off
+    suppressed: Bools | None = None  # (n,), where any is of maintenance or a machine that was off
 
 
 def judged_on(one: Scored) -> Scored:
@@ -76,7 +75,7 @@ def alarm_rate(scored: Sequence[Scored]) -> dict[str, float]:
     }
 
 
-def normal(one: Scored) -> Flags:
+def normal(one: Scored) -> Bools:
     """Return the readings (n,) that a false-alarm budget is about.
 
     Not those labelled 1, which are meant to alarm, nor the rest of an alarm that began among
@@ -207,9 +206,7 @@ def confirmed_faults(scored: Sequence[Scored]) -> tuple[int, int]:
     return found, of
 
 
-def _around(
-    times: npt.NDArray[np.datetime64], start: int, last: int, first: int | None
-) -> dict[str, float | None]:
+def _around(times: Times, start: int, last: int, first: int | None) -> dict[str, float | None]:
     if first is None:
         return dict.fromkeys(("delay_readings", "delay_s", "lead_readings", "lead_s"))
     second = np.timedelta64(1, "s")
@@ -221,7 +218,7 @@ def _around(
     }
 
 
-def runs(flags: Flags) -> list[tuple[int, int]]:
+def runs(flags: Bools) -> list[tuple[int, int]]:
     """Return begin and end (exclusive) of each run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from models.arrays import Floats, Indices
 from training.evaluation.measures import Scored, runs
 
 COLOURS = {
@@ -44,7 +44,7 @@ def save(figure: Figure, path: Path) -> None:
 
 def score_distributions(scored: Sequence[Scored], thresholds: Mapping[str, float]) -> Figure:
     """Draw histograms of the final score and each detector's, with the thresholds in force."""
-    series: dict[str, list[npt.NDArray[np.float64]]] = {"final": []}
+    series: dict[str, list[Floats]] = {"final": []}
     for one in scored:
         series["final"].append(one.final_score)
         for name, values in one.detectors.items():
@@ -144,7 +144,7 @@ def _panel(axes: Any, one: Scored) -> None:
     axes.tick_params(labelsize=7)
 
 
-def _kept(values: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+def _kept(values: Floats) -> Indices:
     """Return the indices of at most MAX_POINTS points: the highest of each stretch."""
     if len(values) <= MAX_POINTS:
         return np.arange(len(values))

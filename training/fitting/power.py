@@ -21,9 +21,9 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datasets import Stream
+from models.arrays import Bools, Floats
 from models.detectors.base import Progress
 from models.fitting.condition_fit import restate
 from models.fitting.injection import Fault, inject
@@ -36,8 +36,6 @@ from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import carried
 from training.evaluation.measures import Scored
 from training.fitting.stream_scores import readings_of, score_streams
-
-Floats = NDArray[np.float64]
 
 #: Readings within which a fault is to be seen.
 SEEN: Final = 30
@@ -293,7 +291,7 @@ class _Run:
     before: Floats  # (SEEN,) p without the fault
     state: dict[str, Any] | None
     window: list[Reading]
-    seen: NDArray[np.bool_]  # (budgets,)
+    seen: Bools  # (budgets,)
 
 
 class _Experiment:
