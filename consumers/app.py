@@ -20,21 +20,19 @@ from consumers.outbox_publisher import Outlet, Publisher
 from consumers.partition import PartitionTable
 from consumers.polling.claims import Claims
 from consumers.polling.monitor import ConsumerMonitor
-from consumers.polling.poll_loop import PollLoop, PollSettings
+from consumers.polling.poll_loop import PollLoop
 from consumers.polling.rebalance import Assignment
-from consumers.processing.batch import ParseLimits
-from consumers.processing.batch_commit import Targets
 from consumers.processing.local_time import RepeatedHour
-from consumers.processing.processor import BatchSettings, Dependencies
+from consumers.processing.processor import Dependencies
 from consumers.processing.rejection_breaker import MisconfigurationError, RejectionBreaker
 from consumers.processing.worker import PartitionWorker
 from consumers.scoring_client import HttpScorer
 from consumers.sending import Sending
 from consumers.store import BridgeStore
 from consumers.stream_cache import CacheBudget, UnkeyedStreams
-from consumers.table_partitions import MakePartitions, TablePartitionMaintainer
+from consumers.table_partitions import TablePartitionMaintainer
 from consumers.threads import PartThread
-from db.queries.outbox import INCIDENT_SOURCE, Source, Target
+from db.queries.outbox import INCIDENT_SOURCE, Source, Target, orphaned_sources
 from schemas import LookAlikes
 
 log = logging.getLogger("consumers.bridge")
@@ -155,24 +153,6 @@ class Bridge:
         log.info("bridge stopped", extra={"action": "stopped"})
 
 
-class _Shared:
-    """What several parts use, made before any of them."""
-
-    def __init__(
-        self, settings: Settings, consumer: KafkaConsumer, store: BridgeStore, metrics: Metrics
-    ) -> None:
-        self.settings = settings
-        self.consumer = consumer
-        self.store = store
-        self.condition = condition = BridgeCondition(metrics)
-        self.metrics = metrics
-        self.store_outage = Outage("database", condition.update)
-        self.broker_outage = Outage("broker", condition.update)
-        self.table = PartitionTable()
-        self.unkeyed = UnkeyedStreams(settings.bridge_silent_s)
-        self.budget = CacheBudget(int(settings.bridge_streams_mb * 2**20))
-
-
 def build(
     settings: Settings,
     consumer: KafkaConsumer,
@@ -181,9 +161,9 @@ def build(
     *,
     make_producer: Callable[..., Any],
     make_scorer: Callable[[], HttpScorer],
-    make_partitions: MakePartitions,
+    make_partitions: Callable[[], list[str]],
 ) -> Bridge:
-    """Assemble a bridge: shared state first, then publishers, workers and the poll loop.
+    """Assemble a bridge: what its parts share first, then publishers, workers and the poll loop.
 
     Parameters
     ----------
@@ -192,100 +172,68 @@ def build(
     make_scorer : callable
         Makes a client of the service; each worker has its own.
     make_partitions : callable
-        Makes the table partitions of a time; see :class:`TablePartitionMaintainer`.
+        Makes the table partitions that are due; see :class:`TablePartitionMaintainer`.
     """
-    shared = _Shared(settings, consumer, store, metrics)
-    condition = shared.condition
-    publishers = _publishers(shared, make_producer)
-    scorers = [make_scorer() for _ in range(settings.bridge_lanes)]
-    deps = _dependencies(shared, publishers)
-    workers = [PartitionWorker(number, deps, scorer) for number, scorer in enumerate(scorers)]
-    claims = Claims(store, shared.store_outage, metrics)
-    monitor = ConsumerMonitor(
-        consumer, settings.kafka_topic_input_features, metrics, shared.broker_outage,
-        shared.unkeyed, settings.bridge_silent_s,
-    )  # fmt: skip
-    assignment = Assignment(
-        consumer, shared.table, workers, settings.bridge_revoke_s, shared.budget
-    )
-    polling = PollSettings(
-        topic=settings.kafka_topic_input_features,
-        reset=settings.kafka_auto_offset_reset,
-        buffer_records=2 * settings.bridge_batch_max * settings.bridge_lanes,
-        buffer_bytes=int(settings.bridge_buffer_mb * 2**20),
-        unreadable_tries=settings.bridge_unreadable_tries,
-    )
-    poll_loop = PollLoop(
-        consumer, shared.table, assignment, claims, metrics, monitor, polling, condition.update
-    )
-    # its outage pauses nothing
-    maintainer = TablePartitionMaintainer(make_partitions, Outage("partitions", lambda *_: None))
-    return Bridge(
-        consumer, shared.table, assignment, poll_loop, monitor, workers, claims, publishers,
-        maintainer, scorers, shared.broker_outage, condition, metrics,
-    )  # fmt: skip
-
-
-def _dependencies(shared: _Shared, publishers: list[Publisher]) -> Dependencies:
-    settings, condition = shared.settings, shared.condition
+    condition, table = BridgeCondition(metrics), PartitionTable()
+    store_outage = Outage("database", condition.update)
+    broker_outage = Outage("broker", condition.update)
+    unkeyed = UnkeyedStreams(settings.bridge_silent_s)
+    budget = CacheBudget(int(settings.bridge_streams_mb * 2**20))
+    publishers = [
+        Publisher(
+            store, Sending(make_producer), outlet, metrics,
+            Outage(f"publishing to {outlet}", condition.update), store_outage,
+        )
+        for outlet in _outlets(settings, consumer, store, table)
+    ]  # fmt: skip
 
     def publish() -> None:
         for publisher in publishers:
             publisher.notify()
 
-    return Dependencies(
-        store=shared.store,
-        metrics=shared.metrics,
-        breaker=RejectionBreaker(
-            settings.refusal_window,
-            settings.refusal_pause,
-            settings.refusal_share,
-            settings.refusal_retry_s,
-        ),
-        unkeyed=shared.unkeyed,
-        cache_budget=shared.budget,
-        names=LookAlikes(),
-        repeated_hour=RepeatedHour(),
-        targets=Targets(
-            settings.kafka_topic_output_anomalies,
-            settings.kafka_topic_dead_letter,
-            settings.kafka_publish,
-        ),
-        limits=ParseLimits(settings.bridge_future_s, settings.max_features),
-        batching=BatchSettings(
-            settings.bridge_batch_max,
-            settings.bridge_batch_age_ms / 1000,
-            settings.bridge_batch_seconds,
-        ),
-        service_outage=Outage("service", condition.update),
-        store_outage=shared.store_outage,
-        setup_outage=Outage("set-up", condition.update),
-        setup_retry=settings.refusal_retry_s,
-        stored=publish,
+    breaker = RejectionBreaker(
+        settings.refusal_window, settings.refusal_pause, settings.refusal_share,
+        settings.refusal_retry_s,
+    )  # fmt: skip
+    deps = Dependencies(
+        settings, store, metrics, breaker, unkeyed, budget, LookAlikes(), RepeatedHour(),
+        service_outage=Outage("service", condition.update), store_outage=store_outage,
+        setup_outage=Outage("set-up", condition.update), stored=publish,
         misconfigured=condition.misconfigured,
+    )  # fmt: skip
+    scorers = [make_scorer() for _ in range(settings.bridge_lanes)]
+    workers = [PartitionWorker(number, deps, scorer) for number, scorer in enumerate(scorers)]
+    claims = Claims(store, store_outage, metrics)
+    monitor = ConsumerMonitor(
+        consumer, settings.kafka_topic_input_features, metrics, broker_outage, unkeyed,
+        settings.bridge_silent_s,
+    )  # fmt: skip
+    assignment = Assignment(consumer, table, workers, settings.bridge_revoke_s, budget)
+    poll_loop = PollLoop(
+        consumer, table, assignment, claims, metrics, monitor, settings, condition.update
     )
+    maintainer = TablePartitionMaintainer(make_partitions, Outage("partitions"))
+    return Bridge(
+        consumer, table, assignment, poll_loop, monitor, workers, claims, publishers, maintainer,
+        scorers, broker_outage, condition, metrics,
+    )  # fmt: skip
 
 
-def _publishers(shared: _Shared, make_producer: Callable[..., Any]) -> list[Publisher]:
+def _outlets(
+    settings: Settings, consumer: KafkaConsumer, store: BridgeStore, table: PartitionTable
+) -> list[Outlet]:
     """Make one per output topic, and one for what an earlier set-up left for other topics."""
-    settings, condition = shared.settings, shared.condition
     topics = {settings.kafka_topic_output_anomalies, settings.kafka_topic_dead_letter}
     incidents = settings.kafka_topic_incidents
     age = settings.bridge_outbox_days * 86400
 
     def orphans() -> list[Source]:
         topic = settings.kafka_topic_input_features
-        return shared.store.orphans(topic, internals.topic_id(shared.consumer, topic), age)
+        return store.run(orphaned_sources, topic, internals.topic_id(consumer, topic), age)
 
     targets: list[Target] = [*sorted(topics), frozenset({*topics, incidents} - {""})]
-    outlets = [Outlet(target, shared.table.sources, orphans, age) for target in targets]
+    outlets = [Outlet(target, table.sources, orphans, age) for target in targets]
     if incidents:
         # changed by REST and the timer too, so no partition's owner publishes them
         outlets.append(Outlet(incidents, tuple, lambda: [INCIDENT_SOURCE], age, 0.0))
-    return [
-        Publisher(
-            shared.store, Sending(make_producer), outlet, shared.metrics,
-            Outage(f"publishing to {outlet}", condition.update), shared.store_outage,
-        )
-        for outlet in outlets
-    ]  # fmt: skip
+    return outlets

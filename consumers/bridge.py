@@ -178,7 +178,7 @@ def _run(settings: Settings, drain: bool) -> int:
             settings, consumer, store, metrics,
             make_producer=lambda **options: clients.make_producer(settings, **options),
             make_scorer=lambda: _scorer(settings),
-            make_partitions=lambda _: maintenance.run(),
+            make_partitions=maintenance.run,
         )  # fmt: skip
         return _drive(bridge, consumer, settings, stopping, drain)
     finally:
@@ -187,7 +187,7 @@ def _run(settings: Settings, drain: bool) -> int:
 
 def _until(stopping: threading.Event, what: str, attempt: Callable[[], T]) -> T | None:
     """Try until it works; return None when the bridge is stopped before that."""
-    outage = Outage(what, lambda *_: None)
+    outage = Outage(what)
     while not stopping.is_set():
         try:
             made = attempt()

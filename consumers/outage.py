@@ -31,7 +31,7 @@ class Outage:
         Called with ``what`` and the reason's code when an outage starts, None when it ends.
     """
 
-    def __init__(self, what: str, listener: StateListener) -> None:
+    def __init__(self, what: str, listener: StateListener = lambda *_: None) -> None:
         self._what = what
         self._listener = listener
         self._lock = threading.Lock()

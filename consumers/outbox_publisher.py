@@ -22,6 +22,7 @@ from consumers.outage import Outage
 from consumers.sending import Sending, Settled
 from consumers.store import BridgeStore
 from consumers.threads import PartThread
+from db.queries import outbox
 from db.queries.outbox import OutboxMessage, Source, Target
 from errors import AnomalyError, BrokerUnavailable
 
@@ -89,7 +90,7 @@ class Publisher(PartThread):
         self._outage = outage
         self._store_outage = store_outage
         # the messages wait, the bridge does not: its state stays as it is
-        self._topic_outage = Outage(f"publishing to {outlet}", lambda *_: None)
+        self._topic_outage = Outage(f"publishing to {outlet}")
         self._work = threading.Event()
         self._hurry = threading.Event()  # the end is near: wait no longer for the broker
         self._idle = False  # nothing of ours was waiting when last looked
@@ -185,7 +186,7 @@ class Publisher(PartThread):
         if now < self._next_orphans or self._after:
             return
         self._next_orphans = now + self._outlet.orphans_every
-        self._metrics.outbox.set(self._store.outbox_size())
+        self._metrics.outbox.set(self._store.run(outbox.outbox_size))
         orphans, after = self._outlet.orphans(), 0
         while orphans and not self.stopping.is_set():
             messages = self._store.publish_orphans(
@@ -199,7 +200,7 @@ class Publisher(PartThread):
     def _forget_done(self) -> None:
         """Delete the rows of what was acknowledged; first of all when that failed before."""
         if self._done:
-            self._store.published(self._done)
+            self._store.run(outbox.delete_outbox, self._done)
             self._done = []
 
     def _publish(self, messages: list[OutboxMessage]) -> Sequence[int]:
@@ -239,7 +240,7 @@ class Publisher(PartThread):
         """Have refused messages wait and others pass them by; expire those that waited too long."""
         refused, closed = self._settled.refused, self._settled.closed
         targets = {message.id: message.target_topic for message in messages}
-        expired = self._store.expire(list(refused), self._outlet.age)
+        expired = self._store.run(outbox.expire_outbox, list(refused), self._outlet.age)
         topics = ", ".join(sorted({targets[one] for one in refused}))
         why = Counter(refused.values()).most_common(1)[0][0]
         error = BrokerUnavailable(f"topic {topics} {why}", code="topic_refuses")

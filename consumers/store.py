@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from consumers.outbox_cache import OutboxCache
 from consumers.schedule_cache import Schedules
@@ -39,6 +39,8 @@ from db.session import in_transaction, transaction
 from errors import AnomalyError
 from schemas import StreamKey, parse_timestamp, stream_key
 
+P = ParamSpec("P")
+R = TypeVar("R")
 CRITICALITY_SECONDS = 30.0
 #: Windows, conditions and resets are read again after this: they are applied within seconds.
 SCHEDULE_SECONDS = 2.0
@@ -101,6 +103,12 @@ class BridgeStore:
         self._schedules = Schedules()
         self._schedules_until = float("-inf")
 
+    def run(
+        self, call: Callable[Concatenate[Connection, P], R], *args: P.args, **options: P.kwargs
+    ) -> R:
+        """Run ``call(connection, ...)`` in a transaction of its own."""
+        return in_transaction(self._engine, call, *args, **options)
+
     def claim(self, topic_id: UUID, partition: int, topic: str) -> Claim:
         """Take a partition over.
 
@@ -111,17 +119,7 @@ class BridgeStore:
         topic
             The topic's name, by which an earlier topic is found.
         """
-        return in_transaction(
-            self._engine, offsets.claim, topic_id, partition, topic=topic, owner=self._owner
-        )
-
-    def replaces(self, topic_id: UUID, topic: str) -> bool:
-        """Return whether an account of an earlier topic of this name exists."""
-        return in_transaction(self._engine, offsets.has_earlier_account, topic_id, topic)
-
-    def read_claim(self, topic_id: UUID, partition: int) -> Claim | None:
-        """Return the claim in force, or None when the partition was never claimed."""
-        return in_transaction(self._engine, offsets.read_claim, topic_id, partition)
+        return self.run(offsets.claim, topic_id, partition, topic=topic, owner=self._owner)
 
     def load_streams(
         self, topic_id: UUID, partition: int, firsts: Mapping[StreamKey, datetime]
@@ -166,13 +164,13 @@ class BridgeStore:
         seen : {key: (partition, last)}
             Where each is met now, and the newest time known of it there.
         """
-        return in_transaction(self._engine, stream_states.unkeyed_streams, topic_id, seen)
+        return self.run(stream_states.unkeyed_streams, topic_id, seen)
 
     def duplicates(
         self, candidates: Sequence[tuple[StreamKey, datetime]]
     ) -> dict[int, list[tuple[UUID, dict[str, float]]]]:
         """Return stored readings with the same stream and time, by index into ``candidates``."""
-        return in_transaction(self._engine, stored_windows.find_duplicates, candidates)
+        return self.run(stored_windows.find_duplicates, candidates)
 
     def criticalities(self, assets: Iterable[str]) -> dict[str, str]:
         """Return how much each asset matters; read again after half a minute."""
@@ -182,7 +180,7 @@ class BridgeStore:
         answer = {one: criticality for one, (until, criticality) in held.items() if until >= now}
         missing = held.keys() - answer.keys()
         if missing:
-            found = in_transaction(self._engine, asset_criticalities, missing)
+            found = self.run(asset_criticalities, missing)
             if len(known) + len(found) > CRITICALITIES_KEPT:
                 known.clear()
             known.update({key: (now + CRITICALITY_SECONDS, one) for key, one in found.items()})
@@ -220,9 +218,7 @@ class BridgeStore:
         key = stream_key(asset_id, sensor_id)
         # late anomalies are part of it from before its start on
         since = parse_timestamp(event["started_at"]) - self._late
-        found = in_transaction(
-            self._engine, stored_windows.event_criticalities, key, event["id"], since
-        )
+        found = self.run(stored_windows.event_criticalities, key, event["id"], since)
         return max((SEVERITIES.index(one) for one in found), default=-1)
 
     def commit(self, batch: BatchCommit, before_commit: Callable[[], None] = lambda: None) -> None:
@@ -263,8 +259,7 @@ class BridgeStore:
         limit
             How many at most.
         """
-        return in_transaction(
-            self._engine,
+        return self.run(
             outbox.next_outbox,
             sources,
             limit,
@@ -272,22 +267,6 @@ class BridgeStore:
             after=after,
             take_content=self._outbox.take,
         )
-
-    def published(self, ids: Sequence[int]) -> None:
-        """Delete messages that the broker acknowledged."""
-        in_transaction(self._engine, outbox.delete_outbox, ids)
-
-    def orphans(self, topic: str, current: UUID | None, age: float) -> list[Source]:
-        """Return sources with waiting messages without an owner; see :func:`orphaned_sources`.
-
-        Parameters
-        ----------
-        topic, current
-            The input topic, and the id that it has now; None: not known.
-        age
-            Seconds without progress after which messages of other topics are nobody's.
-        """
-        return in_transaction(self._engine, outbox.orphaned_sources, topic, current, age)
 
     def publish_orphans(
         self,
@@ -317,11 +296,3 @@ class BridgeStore:
             if messages:
                 outbox.delete_outbox(connection, publish(messages))
             return messages
-
-    def expire(self, ids: Sequence[int], age: float) -> int:
-        """Drop those of the messages that waited for more than ``age`` seconds; how many."""
-        return in_transaction(self._engine, outbox.expire_outbox, ids, age)
-
-    def outbox_size(self) -> int:
-        """Count the messages that wait."""
-        return in_transaction(self._engine, outbox.outbox_size)

@@ -22,8 +22,6 @@ log = logging.getLogger("consumers.bridge")
 EVERY = timedelta(minutes=10)
 LOOK_SECONDS = 60.0
 
-MakePartitions = Callable[[datetime], list[str]]
-
 
 def now_utc() -> datetime:
     """Return the time of this machine, aware UTC."""
@@ -36,7 +34,7 @@ class TablePartitionMaintainer(PartThread):
     Parameters
     ----------
     make : callable
-        Makes the partitions of the time given and those after it; returns the new ones' names.
+        Makes the partitions of now and those after it; returns the new ones' names.
     outage : Outage
         Of making them.
     clock : callable
@@ -44,7 +42,7 @@ class TablePartitionMaintainer(PartThread):
     """
 
     def __init__(
-        self, make: MakePartitions, outage: Outage, clock: Callable[[], datetime] = now_utc
+        self, make: Callable[[], list[str]], outage: Outage, clock: Callable[[], datetime] = now_utc
     ) -> None:
         super().__init__("maintainer", self._maintain)
         self._make = make
@@ -59,7 +57,7 @@ class TablePartitionMaintainer(PartThread):
             return LOOK_SECONDS
         started = time.monotonic()
         try:
-            made = self._make(now)
+            made = self._make()
         except AnomalyError as error:
             return self._outage.record_failure(error)
         self._outage.record_success()

@@ -19,7 +19,7 @@ from consumers.outage import Outage
 from consumers.partition import AssignedPartition, PartitionStatus
 from consumers.store import BatchCommit, BridgeStore, FencedError
 from consumers.threads import PartThread
-from db.queries.offsets import Claim, OffsetAdvance
+from db.queries.offsets import Claim, OffsetAdvance, has_earlier_account, read_claim
 from errors import AnomalyError
 
 log = logging.getLogger("consumers.bridge")
@@ -101,7 +101,7 @@ class Claims(PartThread):
     def _answer(self, assigned: AssignedPartition, start: Start | None) -> Answer:
         topic, partition = assigned.topic_partition
         if assigned.status is PartitionStatus.DOUBTFUL:
-            return Answer(assigned, self._store.read_claim(assigned.topic_id, partition))
+            return Answer(assigned, self._store.run(read_claim, assigned.topic_id, partition))
         if start is not None:
             try:
                 return Answer(assigned, self._store_start(assigned, start))
@@ -109,7 +109,7 @@ class Claims(PartThread):
                 pass  # the group gave it once more meanwhile, or someone else has it: claim again
         claim = self._store.claim(assigned.topic_id, partition, topic)
         new = claim.next_offset is None
-        replaces = new and self._store.replaces(assigned.topic_id, topic)
+        replaces = new and self._store.run(has_earlier_account, assigned.topic_id, topic)
         return Answer(assigned, claim, replaces)
 
     def _store_start(self, assigned: AssignedPartition, start: Start) -> Claim:

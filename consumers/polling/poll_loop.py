@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
+from config import Settings
 from consumers.broker import clients, internals
 from consumers.broker.fetching import Element
 from consumers.metrics import Metrics
@@ -32,17 +32,6 @@ log = logging.getLogger("consumers.bridge")
 
 POLL_SECONDS = 0.05
 HOUSEKEEPING_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class PollSettings:
-    """Settings of the poll loop; the buffer's are over all partitions."""
-
-    topic: str
-    reset: str
-    buffer_records: int
-    buffer_bytes: int
-    unreadable_tries: int
 
 
 class PollLoop:
@@ -66,7 +55,7 @@ class PollLoop:
         claims: Claims,
         metrics: Metrics,
         monitor: ConsumerMonitor,
-        settings: PollSettings,
+        settings: Settings,
         listener: StateListener,
     ) -> None:
         self._consumer = consumer
@@ -74,13 +63,18 @@ class PollLoop:
         self._assignment = assignment
         self._claims = claims
         self._monitor = monitor
-        self._validator = OffsetValidator(consumer, metrics, listener, settings.unreadable_tries)
+        self._validator = OffsetValidator(
+            consumer, metrics, listener, settings.bridge_unreadable_tries
+        )
         self._listener = listener
         self._outages: dict[TopicPartition, Outage] = {}
         # claimed; to ask Kafka about at that time
         self._waiting: dict[AssignedPartition, tuple[float, Answer]] = {}
-        self._settings = settings
-        self._backpressure = Backpressure(consumer, settings.buffer_records, settings.buffer_bytes)
+        self._topic = settings.kafka_topic_input_features
+        self._reset = settings.kafka_auto_offset_reset
+        # over all partitions
+        records = 2 * settings.bridge_batch_max * settings.bridge_lanes
+        self._backpressure = Backpressure(consumer, records, int(settings.bridge_buffer_mb * 2**20))
         self._next_housekeeping = 0.0
         self._subscribed = False
 
@@ -99,7 +93,7 @@ class PollLoop:
             self._truncated(error.divergent_offsets)
         except kafka_errors.CorruptRecordError as error:
             self._unreadable(error)
-        for assigned in self._assignment.add_expected(self._settings.topic):
+        for assigned in self._assignment.add_expected(self._topic):
             self._claims.ask(assigned)
         self._take_answers()
         self._retry_starts()
@@ -113,10 +107,10 @@ class PollLoop:
 
     def _subscribe(self) -> None:
         """Join the group once the topic exists: not every broker notifies an early member."""
-        exists = bool(self._consumer.partitions_for_topic(self._settings.topic))
+        exists = bool(self._consumer.partitions_for_topic(self._topic))
         self._monitor.note_topic(exists)
         if exists:
-            self._consumer.subscribe([self._settings.topic], listener=self._assignment)
+            self._consumer.subscribe([self._topic], listener=self._assignment)
             self._subscribed = True
         else:
             time.sleep(POLL_SECONDS)
@@ -211,7 +205,7 @@ class PollLoop:
         assigned = answer.assigned
         try:
             start = find_start(
-                self._consumer, assigned, answer.replaces_topic, self._settings.reset, ASK_SECONDS
+                self._consumer, assigned, answer.replaces_topic, self._reset, ASK_SECONDS
             )
         except kafka_errors.KafkaError as error:
             due = time.monotonic() + self._record_failure(assigned, error)

@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from config import Settings
 from consumers.partition import AssignedPartition
 from consumers.records.parsing import Reading, Record, Rejection, kafka_time, parse
 from consumers.schedule_cache import Schedules
@@ -70,22 +71,15 @@ class StreamBatch:
     published: tuple[str, int] = ("", -1)  # event id and severity, once this is committed
 
 
-@dataclass(frozen=True, slots=True)
-class ParseLimits:
-    """Bounds of a record: how far its time may lie ahead, and how many features it may have."""
-
-    future_seconds: float
-    max_features: int
-
-
 def parse_records(
-    taken: Sequence[tuple[AssignedPartition, Sequence[Record]]], limits: ParseLimits
+    taken: Sequence[tuple[AssignedPartition, Sequence[Record]]], settings: Settings
 ) -> list[BatchRecord]:
     """Parse every record."""
+    future_s, max_features = settings.bridge_future_s, settings.max_features
     items = []
     for assigned, records in taken:
         for record in records:
-            found = parse(record, limits.future_seconds, limits.max_features)
+            found = parse(record, future_s, max_features)
             if isinstance(found, Reading):
                 items.append(BatchRecord(assigned, record, reading=found))
             else:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from config import PublishMode
+from config import PublishMode, Settings
 from consumers.processing.batch import BatchRecord, StreamBatch
 from consumers.records.parsing import dead_letter_headers, kafka_time
 from consumers.store import BatchCommit
@@ -22,19 +21,10 @@ from schemas import parse_timestamp
 EventLevel = Callable[[str, str | None, Mapping[str, Any]], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """Output topics, and which results are published."""
-
-    anomalies: str
-    dead_letters: str
-    publish: PublishMode
-
-
 def build(
     items: Iterable[BatchRecord],
     streams: Iterable[StreamBatch],
-    targets: Targets,
+    settings: Settings,
     event_level: EventLevel,
 ) -> BatchCommit:
     """Build the transaction of one batch, whose records all have a result or a rejection.
@@ -45,14 +35,14 @@ def build(
         All records of the batch, each partition's in the order of its offsets.
     streams
         What was scored, with the states to store.
-    targets
-        Where messages go, and which results are published.
+    settings
+        Say where messages go, and which results are published.
     event_level
         Asked for events that this bridge has not seen to open.
     """
     commit = BatchCommit()
     streams = list(streams)
-    if targets.publish == "events":
+    if settings.kafka_publish == "events":
         for stream in streams:
             _choose_events(stream, event_level)
     moves: dict[Any, OffsetAdvance] = {}
@@ -65,9 +55,9 @@ def build(
         if item.stored:
             continue
         if item.result is not None:
-            _add_detection(commit, item, targets)
+            _add_detection(commit, item, settings)
         elif item.rejection is not None:
-            _add_dead_letter(commit, item, targets)
+            _add_dead_letter(commit, item, settings)
         else:
             raise RuntimeError(f"record {item.record.offset} has neither result nor rejection")
     commit.moves = list(moves.values())
@@ -107,7 +97,7 @@ def _wanted(item: BatchRecord, publish: PublishMode) -> bool:
     return bool(item.result and item.result["is_anomaly"])
 
 
-def _add_detection(commit: BatchCommit, item: BatchRecord, targets: Targets) -> None:
+def _add_detection(commit: BatchCommit, item: BatchRecord, settings: Settings) -> None:
     result, reading, record = item.result, item.reading, item.record
     if result is None or reading is None:
         return
@@ -120,14 +110,14 @@ def _add_detection(commit: BatchCommit, item: BatchRecord, targets: Targets) -> 
         offset=record.offset,
     )
     commit.detections.append(row)
-    candidate = targets.publish == "incidents" and row["event_id"] and row["is_anomaly"]
-    if candidate or _wanted(item, targets.publish):
+    candidate = settings.kafka_publish == "incidents" and row["event_id"] and row["is_anomaly"]
+    if candidate or _wanted(item, settings.kafka_publish):
         message = {**result, "detection_id": str(row["id"])}
         if reading.feature is not None:
             message["feature"] = reading.feature
         outgoing = {
             **item.source,
-            "target_topic": targets.anomalies,
+            "target_topic": settings.kafka_topic_output_anomalies,
             "key": reading.asset_id.encode(),
             "value": encode_json(message),
         }
@@ -137,7 +127,7 @@ def _add_detection(commit: BatchCommit, item: BatchRecord, targets: Targets) -> 
             commit.outbox.append(outgoing)
 
 
-def _add_dead_letter(commit: BatchCommit, item: BatchRecord, targets: Targets) -> None:
+def _add_dead_letter(commit: BatchCommit, item: BatchRecord, settings: Settings) -> None:
     rejection, record = item.rejection, item.record
     if rejection is None:
         return
@@ -164,7 +154,7 @@ def _add_dead_letter(commit: BatchCommit, item: BatchRecord, targets: Targets) -
     commit.outbox.append(
         {
             **item.source,
-            "target_topic": targets.dead_letters,
+            "target_topic": settings.kafka_topic_dead_letter,
             "key": record.key,
             "value": record.value,
             "headers": encode_headers(headers),

@@ -13,12 +13,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from config import Settings
 from consumers.metrics import Metrics
 from consumers.outage import Outage
 from consumers.partition import PartitionStatus
 from consumers.processing import batch as steps
 from consumers.processing import batch_commit
-from consumers.processing.batch import BatchRecord, ParseLimits, StreamBatch
+from consumers.processing.batch import BatchRecord, StreamBatch
 from consumers.processing.local_time import RepeatedHour
 from consumers.processing.rejection_breaker import (
     Judgement,
@@ -43,38 +44,18 @@ RESTARTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class BatchSettings:
-    """How batches are cut.
-
-    Parameters
-    ----------
-    max_records : int
-        Records in one batch.
-    max_age : float
-        Seconds that a record waits for a batch to fill.
-    target_seconds : float
-        Seconds that a batch may take; beyond that the next is half as large.
-    """
-
-    max_records: int
-    max_age: float
-    target_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Dependencies:
     """What all workers share.
 
     Parameters
     ----------
-    setup_retry : float
-        Seconds before a batch is tried again that was rejected for the set-up.
     stored : callable
         Called after each commit, and when one may have taken effect.
     misconfigured : callable
         Called when the set-up has nearly all records rejected.
     """
 
+    settings: Settings
     store: BridgeStore
     metrics: Metrics
     breaker: RejectionBreaker
@@ -82,13 +63,9 @@ class Dependencies:
     cache_budget: CacheBudget
     names: LookAlikes
     repeated_hour: RepeatedHour
-    targets: batch_commit.Targets
-    limits: ParseLimits
-    batching: BatchSettings
     service_outage: Outage
     store_outage: Outage
     setup_outage: Outage
-    setup_retry: float
     stored: Callable[[], None]
     misconfigured: Callable[[MisconfigurationError], None]
 
@@ -210,7 +187,7 @@ class BatchProcessor:
 
     def _commit(self, items: list[BatchRecord], streams: list[StreamBatch]) -> None:
         deps = self._deps
-        commit = batch_commit.build(items, streams, deps.targets, deps.store.event_level)
+        commit = batch_commit.build(items, streams, deps.settings, deps.store.event_level)
         if any(item.partition.status is PartitionStatus.GONE for item in items):
             raise FencedError("revoked meanwhile")
         with deps.metrics.timed("commit"):

@@ -55,7 +55,7 @@ class PartitionWorker(PartThread):
         self._wake = threading.Condition()
         self._partitions: list[AssignedPartition] = []
         self._stopping = False
-        self._limit = deps.batching.max_records
+        self._limit = deps.settings.bridge_batch_max
         self._turn = 0
         self._in_flight: frozenset[AssignedPartition] = frozenset()
         self._poison_records = PoisonRecords()
@@ -120,7 +120,7 @@ class PartitionWorker(PartThread):
                 ]
                 if ready:
                     waited = time.monotonic() - min(assigned.oldest for assigned in ready)
-                    left = self._deps.batching.max_age - waited
+                    left = self._deps.settings.bridge_batch_age_ms / 1000 - waited
                     if left <= 0 or sum(one.buffered for one in ready) >= self._limit:
                         taken = self._cut(ready)
                         self._in_flight = frozenset(assigned for assigned, _ in taken)
@@ -150,7 +150,7 @@ class PartitionWorker(PartThread):
         """Try one batch, once; return the seconds to wait before the next."""
         deps = self._deps
         with deps.metrics.timed("parse"):
-            items = steps.parse_records(taken, deps.limits)
+            items = steps.parse_records(taken, deps.settings)
         try:
             try:
                 started = time.monotonic()
@@ -176,11 +176,11 @@ class PartitionWorker(PartThread):
 
     def _adapt_limit(self, count: int, seconds: float) -> None:
         """Adapt the size of batches to the time that one may take."""
-        batching = self._deps.batching
-        if seconds > batching.target_seconds:
+        settings = self._deps.settings
+        if seconds > settings.bridge_batch_seconds:
             self._limit = max(1, min(self._limit, count) // 2)
-        elif count >= self._limit and seconds < batching.target_seconds / 2:
-            self._limit = min(batching.max_records, self._limit * 2)
+        elif count >= self._limit and seconds < settings.bridge_batch_seconds / 2:
+            self._limit = min(settings.bridge_batch_max, self._limit * 2)
 
     # -- when it fails --------------------------------------------------------------------------
 
@@ -236,7 +236,7 @@ class PartitionWorker(PartThread):
     def _neighbour_is_scored(self, item: BatchRecord) -> bool:
         """Return whether the service takes another record, alone; its answer is not used."""
         others = [record for record in item.partition.head(20) if record is not item.record]
-        candidates = steps.parse_records([(item.partition, others)], self._deps.limits)
+        candidates = steps.parse_records([(item.partition, others)], self._deps.settings)
         own = item.reading.stream if item.reading else None
         for other in candidates:
             if other.reading is None or other.reading.stream == own:
@@ -254,9 +254,10 @@ class PartitionWorker(PartThread):
         self._in_flight = frozenset()  # a rebalance must not wait for a batch that is not stored
         deps.setup_outage.record_failure(error)
         deps.misconfigured(error)
-        before, until = self._version(), time.monotonic() + deps.setup_retry
+        retry_s = deps.settings.refusal_retry_s
+        before, until = self._version(), time.monotonic() + retry_s
         while time.monotonic() < until and not self._stopping:
-            self._pause(min(2.0, deps.setup_retry))
+            self._pause(min(2.0, retry_s))
             if self._version() != before:
                 break
         return 0.0

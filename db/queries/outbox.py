@@ -43,14 +43,15 @@ Content = tuple[bytes | None, bytes | None, bytes | None]
 TakeContent = Callable[[MessageKey], Content | None]
 
 _HEAD = "id, topic_id, partition, source_offset, target_topic"
-_CONTENT = "key, value, headers"
-_CONTENTS = text(f"SELECT id, {_CONTENT} FROM outbox WHERE id = ANY(CAST(:ids AS bigint[]))")  # noqa: S608
+_CONTENTS = text(
+    "SELECT id, key, value, headers FROM outbox WHERE id = ANY(CAST(:ids AS bigint[]))"
+)
 _OF_SOURCES = """
     (topic_id, partition) IN
     (SELECT * FROM unnest(CAST(:topics AS uuid[]), CAST(:partitions AS integer[])))
 """
 _OF_TARGET = "target_topic = :target"
-_OF_OTHERS = "NOT (target_topic = ANY(CAST(:others AS text[])))"
+_OF_OTHERS = "NOT (target_topic = ANY(CAST(:target AS text[])))"
 _DELETE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[]))")
 _ORPHANED = text("""
     SELECT DISTINCT o.topic_id, o.partition FROM outbox o
@@ -70,20 +71,20 @@ _SIZE = text("SELECT count(*) FROM outbox")
 
 def next_outbox(
     connection: Connection,
-    sources: Collection[Source] | None,
+    sources: Collection[Source],
     limit: int,
     *,
-    target: Target | None = None,
+    target: Target = frozenset(),
     after: int = 0,
     skip_locked: bool = False,
-    take_content: TakeContent | None = None,
+    take_content: TakeContent = lambda _: None,
 ) -> list[OutboxMessage]:
     """Return the oldest messages waiting, in the order they were stored.
 
     Parameters
     ----------
-    sources : collection of (topic_id, partition), optional
-        Only messages of these; None: all.
+    sources : collection of (topic_id, partition)
+        Only messages of these.
     limit : int
     target : str or frozenset of str, optional
         Only messages to this topic, or to none of these.
@@ -96,28 +97,22 @@ def next_outbox(
     take_content : callable, optional
         Gives what is in memory of a message's content; only the others' is read.
     """
-    values: dict[str, object] = {"limit": limit, "after": after}
-    conditions = ["id > :after"]
-    if sources is not None:
-        if not sources:
-            return []
-        conditions.append(_OF_SOURCES)
-        values["topics"] = [str(topic) for topic, _ in sources]
-        values["partitions"] = [partition for _, partition in sources]
-    if isinstance(target, str):
-        conditions.append(_OF_TARGET)
-        values["target"] = target
-    elif target is not None:
-        conditions.append(_OF_OTHERS)
-        values["others"] = sorted(target)
-    columns = f"{_HEAD}, {_CONTENT}" if take_content is None else _HEAD
+    if not sources:
+        return []
+    one = isinstance(target, str)
+    values = {
+        "limit": limit,
+        "after": after,
+        "topics": [str(topic) for topic, _ in sources],
+        "partitions": [partition for _, partition in sources],
+        "target": target if one else sorted(target),
+    }
     query = text(
-        f"SELECT {columns} FROM outbox WHERE {' AND '.join(conditions)} "  # noqa: S608 (constants)
-        f"ORDER BY id LIMIT :limit{' FOR UPDATE SKIP LOCKED' if skip_locked else ''}"
+        f"SELECT {_HEAD} FROM outbox WHERE id > :after AND {_OF_SOURCES}"  # noqa: S608 (constants)
+        f" AND {_OF_TARGET if one else _OF_OTHERS}"
+        f" ORDER BY id LIMIT :limit{' FOR UPDATE SKIP LOCKED' if skip_locked else ''}"
     )
     rows = connection.execute(query, values).all()
-    if take_content is None:
-        return [_message(row, (row.key, row.value, row.headers)) for row in rows]
     contents = {
         row.id: content
         for row in rows

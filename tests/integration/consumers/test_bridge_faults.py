@@ -229,15 +229,13 @@ def test_partitions_are_made_at_the_start_and_ten_minutes_later():
     made: list[datetime] = []
     failures = [StorageUnavailable("away")]
 
-    def make(now: datetime) -> list[str]:
+    def make() -> list[str]:
         if failures:
             raise failures.pop()
-        made.append(now)
+        made.append(clock[0])
         return []
 
-    maintainer = TablePartitionMaintainer(
-        make, Outage("partitions", lambda *_: None), lambda: clock[0]
-    )
+    maintainer = TablePartitionMaintainer(make, Outage("partitions"), lambda: clock[0])
     assert maintainer.step() < 1  # tried again soon
     assert maintainer.step() == 60
     assert made == clock

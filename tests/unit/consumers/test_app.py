@@ -11,6 +11,7 @@ from config import Settings
 from consumers.app import Bridge, BridgeCondition, build
 from consumers.metrics import Metrics
 from consumers.processing.rejection_breaker import MisconfigurationError
+from db.queries import outbox
 from db.queries.outbox import INCIDENT_SOURCE
 from errors import StorageUnavailable
 from tests.fixtures.partitions import TOPIC_ID, FakeConsumer, ready
@@ -26,11 +27,11 @@ class QuietStore(FakeStore):
     def waiting(self, *_: Any) -> list[Any]:
         return []
 
-    def outbox_size(self) -> int:
-        return 0
-
-    def orphans(self, topic: str, current: Any, age: float) -> list[Any]:
-        self.asked = topic, current, age
+    def run(self, call: Any, *given: Any) -> Any:
+        if call is outbox.outbox_size:
+            return 0
+        assert call is outbox.orphaned_sources
+        self.asked = given
         return []
 
     def publish_orphans(self, *_: Any) -> list[Any]:
@@ -79,7 +80,7 @@ class Assembled:
 
         self.bridge: Bridge = build(
             Settings(_env_file=None, **settings), consumer, store, self.metrics,
-            make_producer=make_producer, make_scorer=make_scorer, make_partitions=lambda _: [],
+            make_producer=make_producer, make_scorer=make_scorer, make_partitions=list,
         )  # fmt: skip
 
     def state(self, **labels: str) -> float | None:

@@ -18,6 +18,7 @@ from consumers.outage import Outage
 from consumers.outbox_publisher import Outlet, Publisher
 from consumers.sending import Sending
 from consumers.store import BatchCommit, BridgeStore
+from db.queries import outbox
 from db.queries.outbox import INCIDENT_SOURCE, OutboxMessage
 from errors import AnomalyError, StorageUnavailable
 from tests.fixtures.producer import FakeProducer
@@ -78,7 +79,7 @@ class Publishing:
         assert not self.publisher.died
 
     def until_waiting(self, number: int) -> None:
-        wait_until(lambda: self.store.outbox_size() == number, f"{number} wait")
+        wait_until(lambda: self.store.run(outbox.outbox_size) == number, f"{number} wait")
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
@@ -185,5 +186,5 @@ def test_stopping_publishes_what_waits_chunk_by_chunk(engine: Engine, monkeypatc
     part.put(*(b"%d" % n for n in range(7)))
     part.publisher.notify()
     part.publisher.stop(30)
-    assert part.store.outbox_size() == 0
+    assert part.store.run(outbox.outbox_size) == 0
     assert part.producer.closed

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from consumers import store as module
 from consumers.store import BatchCommit, BridgeStore, FencedError
+from db.queries import offsets, outbox
 from db.queries.copy import insert_detections
 from db.queries.offsets import OffsetAdvance
 from db.queries.outbox import INCIDENT_SOURCE, OutboxMessage
@@ -36,7 +37,7 @@ def test_claim_fences_every_earlier_epoch(engine):
     with pytest.raises(FencedError):
         new.commit(BatchCommit(moves=[OffsetAdvance(TOPIC, 0, second.epoch, None, 7)]))
     new.commit(BatchCommit(moves=[OffsetAdvance(TOPIC, 0, second.epoch, 5, 7)]))
-    claim = new.read_claim(TOPIC, 0)
+    claim = new.run(offsets.read_claim, TOPIC, 0)
     assert claim is not None
     assert claim.next_offset == 7
 
@@ -57,9 +58,9 @@ def test_lost_claim_of_one_partition_stores_nothing_of_the_batch(engine):
 def test_a_topic_recreated_under_its_name_is_known(engine):
     store = BridgeStore(engine, "one")
     store.claim(TOPIC, 0, "in")
-    assert not store.replaces(TOPIC, "in")
-    assert store.replaces(UUID(int=2), "in")
-    assert not store.replaces(UUID(int=2), "other")
+    assert not store.run(offsets.has_earlier_account, TOPIC, "in")
+    assert store.run(offsets.has_earlier_account, UUID(int=2), "in")
+    assert not store.run(offsets.has_earlier_account, UUID(int=2), "other")
 
 
 def waiting(store: BridgeStore, number: int) -> None:
@@ -74,8 +75,8 @@ def test_orphans_of_a_recreated_topic_are_found_and_locked(engine):
     store = BridgeStore(engine, "one")
     store.claim(TOPIC, 0, "in")
     waiting(store, 2)
-    assert store.orphans("in", UUID(int=2), 3600) == [(TOPIC, 0)]
-    assert store.orphans("in", TOPIC, 3600) == []
+    assert store.run(outbox.orphaned_sources, "in", UUID(int=2), 3600) == [(TOPIC, 0)]
+    assert store.run(outbox.orphaned_sources, "in", TOPIC, 3600) == []
     inside = threading.Event()
     seen: list[OutboxMessage] = []
 
@@ -87,7 +88,7 @@ def test_orphans_of_a_recreated_topic_are_found_and_locked(engine):
     assert len(store.publish_orphans([(TOPIC, 0)], "out", 0, 10, slowly)) == 2
     assert inside.is_set()
     assert seen == []
-    assert store.outbox_size() == 0
+    assert store.run(outbox.outbox_size) == 0
 
 
 def test_while_one_bridge_publishes_incidents_no_other_does_not_even_the_next_ones(engine):
@@ -105,7 +106,7 @@ def test_while_one_bridge_publishes_incidents_no_other_does_not_even_the_next_on
 
     assert len(store.publish_orphans([INCIDENT_SOURCE], "out", 0, 1, meanwhile)) == 1
     assert overtaking == []
-    assert store.outbox_size() == 1
+    assert store.run(outbox.outbox_size) == 1
 
 
 def test_messages_of_a_topic_that_is_gone_are_anyones_once_nothing_has_moved_for_long(engine):
@@ -114,16 +115,18 @@ def test_messages_of_a_topic_that_is_gone_are_anyones_once_nothing_has_moved_for
     store.claim(TOPIC, 0, "another")
     waiting(store, 2)
     for current in (UUID(int=2), None):
-        assert store.orphans("in", current, 3600) == []
+        assert store.run(outbox.orphaned_sources, "in", current, 3600) == []
     aged = "UPDATE {} SET {} = now() - interval '2 hours'"
     with engine.begin() as connection:
         connection.execute(text(aged.format("outbox", "created_at")))
-    assert store.orphans("in", None, 3600) == []  # its account still moves
+    assert store.run(outbox.orphaned_sources, "in", None, 3600) == []  # its account still moves
     with engine.begin() as connection:
         connection.execute(text(aged.format("source_offsets", "updated_at")))
     for current in (UUID(int=2), None):
-        assert store.orphans("in", current, 3600) == [(TOPIC, 0)]
-    assert store.orphans("in", TOPIC, 3600) == []  # it is ours: drained as every partition of ours
+        assert store.run(outbox.orphaned_sources, "in", current, 3600) == [(TOPIC, 0)]
+    assert (
+        store.run(outbox.orphaned_sources, "in", TOPIC, 3600) == []
+    )  # it is ours: drained as every partition of ours
 
 
 def test_criticalities_of_more_assets_than_are_kept(engine):

@@ -26,14 +26,14 @@ def maintainer(
 ) -> tuple[TablePartitionMaintainer, Clock, list]:
     clock, asked = Clock(), []
 
-    def make(at: datetime) -> list[str]:
-        asked.append(at)
+    def make() -> list[str]:
+        asked.append(clock.now)
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    made = TablePartitionMaintainer(make, Outage("partitions", lambda *_: None), clock)
+    made = TablePartitionMaintainer(make, Outage("partitions"), clock)
     return made, clock, asked
 
 

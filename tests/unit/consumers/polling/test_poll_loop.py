@@ -11,6 +11,7 @@ import pytest
 from kafka import TopicPartition
 from kafka import errors as kafka_errors
 
+from config import Settings
 from consumers.broker import internals
 from consumers.broker.unpacking import FetchedRecord
 from consumers.metrics import Metrics
@@ -19,12 +20,13 @@ from consumers.partition import AssignedPartition, PartitionStatus, PartitionTab
 from consumers.polling import poll_loop as module
 from consumers.polling.claims import Answer, Start
 from consumers.polling.monitor import ConsumerMonitor
-from consumers.polling.poll_loop import PollLoop, PollSettings
+from consumers.polling.poll_loop import PollLoop
 from consumers.polling.rebalance import Assignment
 from consumers.stream_cache import CacheBudget, UnkeyedStreams
 from db.queries.offsets import Claim
 from tests.fixtures.partitions import FakeConsumer, FakeWorker, offsets
 
+SETTINGS = Settings(_env_file=None, kafka_topic_input_features="in", bridge_unreadable_tries=3)
 AT = [TopicPartition("in", number) for number in range(2)]
 
 
@@ -63,7 +65,7 @@ class Loop:
         claims: Any = self.claims
         self.poll_loop = PollLoop(
             self.consumer, self.table, self.assignment, claims, metrics, monitor,
-            PollSettings("in", "earliest", 1000, 10**6, unreadable_tries=3),
+            SETTINGS,
             lambda what, code: self.codes.append((what, code)),
         )  # fmt: skip
 

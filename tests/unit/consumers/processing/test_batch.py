@@ -9,10 +9,10 @@ from uuid import UUID
 import orjson
 import pytest
 
+from config import Settings
 from consumers.partition import AssignedPartition
 from consumers.processing import batch, batch_commit
-from consumers.processing.batch import BatchRecord, ParseLimits, StreamBatch
-from consumers.processing.batch_commit import Targets
+from consumers.processing.batch import BatchRecord, StreamBatch
 from consumers.processing.processor import update_cache
 from consumers.store import BatchCommit
 from consumers.stream_cache import CachedStream
@@ -21,7 +21,11 @@ from tests.fixtures.partitions import FakeRecord, ready
 from tests.fixtures.records import reading
 from tests.fixtures.scoring import score_stream
 
-TARGETS = Targets("out", "dead", "anomalies")
+SETTINGS = Settings(
+    _env_file=None, kafka_topic_output_anomalies="out", kafka_topic_dead_letter="dead",
+    max_features=100,
+)  # fmt: skip
+EVENTS = SETTINGS.model_copy(update={"kafka_publish": "events"})
 
 
 @pytest.fixture
@@ -34,12 +38,12 @@ def run(
     bodies: list[bytes],
     first: int = 10,
     stored: Any = None,
-    targets: Targets = TARGETS,
+    settings: Settings = SETTINGS,
     level: int = -1,
 ) -> BatchCommit:
     """A batch through every step, scored by the stub; its commit."""
     records = [FakeRecord(first + n, body) for n, body in enumerate(bodies)]
-    items = batch.parse_records([(assigned, records)], ParseLimits(3600, 100))
+    items = batch.parse_records([(assigned, records)], SETTINGS)
     cached, missing = batch.look_up_streams(items)
     cached |= {(at, key): CachedStream() for at, keys in missing.items() for key in keys}
     streams = batch.group_by_stream(items, cached)
@@ -49,7 +53,7 @@ def run(
         sent = orjson.loads(body)["streams"]
         batch.apply_response(streams, {"streams": [score_stream(one) for one in sent]})
     batch.resolve_in_batch_duplicates(items)
-    commit = batch_commit.build(items, streams, targets, lambda *_: level)
+    commit = batch_commit.build(items, streams, settings, lambda *_: level)
     update_cache(streams)
     assigned.advance(commit.moves[0].new, 0.0)
     return commit
@@ -87,7 +91,7 @@ def test_repetition_of_a_refused_reading_shares_its_reason(assigned):
 def test_only_readings_not_newer_than_the_last_are_looked_up(assigned):
     run(assigned, [reading("A", 5)])
     records = [FakeRecord(11, reading("A", 5)), FakeRecord(12, reading("A", 6))]
-    items = batch.parse_records([(assigned, records)], ParseLimits(3600, 100))
+    items = batch.parse_records([(assigned, records)], SETTINGS)
     streams = batch.group_by_stream(items, batch.look_up_streams(items)[0])
     assert [item.record.offset for item in batch.possible_duplicates(streams)] == [11]
     streams[0].cached.unkeyed = True
@@ -125,18 +129,19 @@ def test_messages_carry_the_id_of_their_row(assigned):
 
 
 def test_publish_all_sends_every_result(assigned):
-    commit = run(assigned, [reading("A", n) for n in range(5)], targets=Targets("o", "d", "all"))
+    every = SETTINGS.model_copy(update={"kafka_publish": "all"})
+    commit = run(assigned, [reading("A", n) for n in range(5)], settings=every)
     assert len(commit.outbox) == 5
 
 
 @pytest.mark.parametrize(("level", "published"), [(-1, [0, 2, 3]), (1, [2, 3])])
 def test_publish_events_sends_openings_and_rises(assigned, level, published):
     items, streams = _event_batch(assigned, ["medium", "medium", "high", "critical", "high"])
-    commit = batch_commit.build(items, streams, Targets("out", "dead", "events"), lambda *_: level)
+    commit = batch_commit.build(items, streams, EVENTS, lambda *_: level)
     assert [row["source_offset"] - 10 for row in commit.outbox] == published
     update_cache(streams)
     items, streams = _event_batch(assigned, ["critical"], first=20)
-    again = batch_commit.build(items, streams, Targets("out", "dead", "events"), lambda *_: level)
+    again = batch_commit.build(items, streams, EVENTS, lambda *_: level)
     assert again.outbox == []
 
 
@@ -145,7 +150,7 @@ def _event_batch(
 ) -> tuple[list[BatchRecord], list[StreamBatch]]:
     """Readings of one event that this bridge did not see open."""
     records = [FakeRecord(first + n, reading("A", first + n)) for n in range(len(severities))]
-    items = batch.parse_records([(assigned, records)], ParseLimits(3600, 100))
+    items = batch.parse_records([(assigned, records)], SETTINGS)
     held, _ = batch.look_up_streams(items)
     streams = batch.group_by_stream(items, {(assigned, ("A", "S1", "")): CachedStream(), **held})
     batch.build_request(streams, {})
@@ -163,9 +168,7 @@ def _event_batch(
 
 
 def test_answer_that_does_not_fit_the_request_is_refused(assigned):
-    items = batch.parse_records(
-        [(assigned, [FakeRecord(10, reading("A", 0))])], ParseLimits(3600, 100)
-    )
+    items = batch.parse_records([(assigned, [FakeRecord(10, reading("A", 0))])], SETTINGS)
     streams = batch.group_by_stream(items, {(assigned, ("A", "S1", "")): CachedStream()})
     batch.build_request(streams, {})
     answers: list[dict[str, Any]] = [{}, {"streams": []}, {"streams": [{"results": []}]}]
@@ -178,24 +181,20 @@ def test_stream_refused_as_a_whole_keeps_its_state_and_window(assigned):
     run(assigned, [reading("A", n) for n in range(4)])
     cached = assigned.cache.get(("A", "S1", ""))
     state, window = cached.state, orjson.dumps(cached.window.packed())
-    items = batch.parse_records(
-        [(assigned, [FakeRecord(14, reading("A", 9))])], ParseLimits(3600, 100)
-    )
+    items = batch.parse_records([(assigned, [FakeRecord(14, reading("A", 9))])], SETTINGS)
     streams = batch.group_by_stream(items, batch.look_up_streams(items)[0])
     batch.build_request(streams, {})
     error = {"error": {"code": "no_group", "message": "none"}, "metadata": {"window": "left_out"}}
     answer = {"results": [error], "state": orjson.loads(state), "window_length": 0}
     batch.apply_response(streams, {"streams": [answer]})
-    commit = batch_commit.build(items, streams, TARGETS, lambda *_: -1)
+    commit = batch_commit.build(items, streams, SETTINGS, lambda *_: -1)
     update_cache(streams)
     assert commit.states == {}
     assert (cached.state, orjson.dumps(cached.window.packed())) == (state, window)
 
 
 def test_criticality_of_the_asset_travels(assigned):
-    items = batch.parse_records(
-        [(assigned, [FakeRecord(10, reading("A", 0))])], ParseLimits(3600, 100)
-    )
+    items = batch.parse_records([(assigned, [FakeRecord(10, reading("A", 0))])], SETTINGS)
     streams = batch.group_by_stream(items, {(assigned, ("A", "S1", "")): CachedStream()})
     body = batch.build_request(streams, {"A": "critical"})
     assert orjson.loads(body or b"")["streams"][0]["criticality"] == "critical"

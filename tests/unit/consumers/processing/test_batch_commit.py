@@ -6,20 +6,24 @@ from typing import Any
 
 import pytest
 
-from config import PublishMode
+from config import PublishMode, Settings
 from consumers.partition import AssignedPartition
-from consumers.processing.batch import BatchRecord, ParseLimits, parse_records
-from consumers.processing.batch_commit import Targets, build
+from consumers.processing.batch import BatchRecord, parse_records
+from consumers.processing.batch_commit import build
 from consumers.records.parsing import Rejection
 from consumers.store import BatchCommit
 from tests.fixtures.partitions import FakeRecord, ready
 from tests.fixtures.records import reading
 
+SETTINGS = Settings(
+    _env_file=None, kafka_topic_output_anomalies="out", kafka_topic_dead_letter="dead"
+)
+
 
 def item(assigned: AssignedPartition, offset: int, **result: Any) -> BatchRecord:
     """A record with a result, of the event that ``event`` names."""
     records = [FakeRecord(offset, reading("A", offset))]
-    (one,) = parse_records([(assigned, records)], ParseLimits(3600, 100))
+    (one,) = parse_records([(assigned, records)], SETTINGS)
     event = result.pop("event", None)
     assert one.reading is not None
     one.result = {
@@ -36,7 +40,8 @@ def rejected(assigned: AssignedPartition, offset: int, reason: str) -> BatchReco
 
 
 def commit_of(*items: BatchRecord, publish: PublishMode = "anomalies") -> BatchCommit:
-    return build(items, [], Targets("out", "dead", publish), lambda *_: -1)
+    settings = SETTINGS.model_copy(update={"kafka_publish": publish})
+    return build(items, [], settings, lambda *_: -1)
 
 
 def test_each_partition_moves_once_past_its_last_record() -> None:

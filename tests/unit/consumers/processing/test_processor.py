@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from config import Settings
 from consumers.partition import AssignedPartition
-from consumers.processing.batch import BatchRecord, ParseLimits, parse_records
+from consumers.processing.batch import BatchRecord, parse_records
 from consumers.processing.processor import BatchProcessor
 from consumers.schedule_cache import Schedules
 from consumers.scoring_client import BatchRefusedError
@@ -18,9 +19,11 @@ from serving.requests.detect import Limits
 from serving.requests.stream_request import parse_streams
 from tests.fixtures.workers import Plant
 
+SETTINGS = Settings(_env_file=None)
+
 
 def batch(assigned: AssignedPartition) -> list[BatchRecord]:
-    return parse_records([(assigned, assigned.head(assigned.buffered))], ParseLimits(3600, 100))
+    return parse_records([(assigned, assigned.head(assigned.buffered))], SETTINGS)
 
 
 @pytest.fixture

@@ -204,7 +204,7 @@ def test_a_set_up_that_has_all_rejected_waits_for_another_bundle(plant):
 
 
 def test_slow_batches_become_smaller_and_quick_ones_grow_again():
-    plant = Plant(records=8, seconds=0.0)
+    plant = Plant(records=8, seconds=1e-9)
     one = plant.give(0, *"AAAAAAAAAAAAAAAA")
     for _ in range(3):
         plant.worker.step()
