@@ -8,7 +8,7 @@ changes of state, ``revision`` every write.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -25,10 +25,11 @@ from db.tables import (
 )
 
 _NEWEST = (sa.text("last_activity_at DESC"), sa.text("id DESC"))
-STATES = (
+State = Literal[
     "open-unacknowledged", "open-acknowledged", "cleared-unacknowledged", "cleared-acknowledged",
     "shelved", "suppressed", "closed",
-)  # fmt: skip
+]  # fmt: skip
+STATES: tuple[State, ...] = get_args(State)
 STATE_EXPRESSION = """
     CASE
         WHEN closed_at IS NOT NULL THEN 'closed'

@@ -8,16 +8,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
+from msgspec import Meta
 from sqlalchemy import Connection
 
-from db.queries.fleet import Cell, fleet_assets, fleet_cells
+from db.queries.fleet import Cell, CellState, fleet_assets, fleet_cells
 from errors import InputError
 from models.scoring.tail import criticality_of
+from schemas import Criticality
 from serving.database import Database
+from serving.requests.wire import AssetId, Instant
+from serving.responses.detection_answers import Score
 
 SILENT: Final = "silent"
+Step = CellState | Literal["silent"]
 #: Steps of one answer at most.
 MAX_STEPS: Final = 500
 MIN_STEP_S: Final = 60
@@ -31,24 +36,24 @@ MAX_KEPT: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class AssetLane:
     """One asset: by step its state, worst score and the severity of what alarms; None: nothing."""
 
-    asset_id: str
-    last_timestamp: datetime | None
-    states: list[str]
-    scores: list[float | None]
-    severities: list[str | None]
+    asset_id: AssetId
+    last_timestamp: Instant | None
+    states: Annotated[list[Step], Meta(examples=[["normal", "anomaly", "silent"]])]
+    scores: Annotated[list[Score | None], Meta(examples=[[0.1, 0.83, None]])]
+    severities: Annotated[list[Criticality | None], Meta(examples=[[None, "high", None]])]
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
-    """The assets' lanes in steps ``start + n * step_s``, as the REST API answers them."""
+class FleetLanes:
+    """Every asset in steps ``start + n * step_s``; the span is widened to whole steps."""
 
-    start: datetime
-    end: datetime
-    step_s: int
-    assets: list[Lane]
+    start: Instant
+    end: Instant
+    step_s: Annotated[int, Meta(examples=[1800])]
+    assets: list[AssetLane]
 
 
 class SwimLanes:
@@ -64,7 +69,7 @@ class SwimLanes:
         self._kept: dict[tuple[int, int], tuple[float, list[tuple[str, Cell]]]] = {}
         self._lock = asyncio.Lock()
 
-    async def fleet(self, start: datetime, end: datetime, step_s: int) -> Fleet:
+    async def fleet(self, start: datetime, end: datetime, step_s: int) -> FleetLanes:
         """Return the lanes of a span, widened to whole steps.
 
         Parameters
@@ -129,13 +134,17 @@ class SwimLanes:
                 return
             held -= len(self._kept.pop(key)[1])
 
-    def _lanes(self, step_s: int, first: int, last: int, assets: Iterable[dict[str, Any]]) -> Fleet:
+    def _lanes(
+        self, step_s: int, first: int, last: int, assets: Iterable[dict[str, Any]]
+    ) -> FleetLanes:
         steps = last - first + 1
-        lanes: dict[str, Lane] = {}
+        lanes: dict[str, AssetLane] = {}
 
-        def lane(name: str, last_at: datetime | None = None) -> Lane:
+        def lane(name: str, last_at: datetime | None = None) -> AssetLane:
             if name not in lanes:
-                lanes[name] = Lane(name, last_at, [SILENT] * steps, [None] * steps, [None] * steps)
+                lanes[name] = AssetLane(
+                    name, last_at, [SILENT] * steps, [None] * steps, [None] * steps
+                )
             return lanes[name]
 
         for asset in assets:
@@ -148,7 +157,7 @@ class SwimLanes:
                 if cell.alarming is not None:
                     here.severities[at - first] = criticality_of(cell.alarming)
         start, end = _time(first * step_s), _time((last + 1) * step_s)
-        return Fleet(start, end, step_s, [lanes[name] for name in sorted(lanes)])
+        return FleetLanes(start, end, step_s, [lanes[name] for name in sorted(lanes)])
 
 
 def _time(epoch: int) -> datetime:

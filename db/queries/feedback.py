@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, text
@@ -14,7 +14,7 @@ from db.queries.cursors import cut_page, decode_cursor
 from db.queries.rows import conditions, equal, find_row, id_list, read_row, read_rows
 from db.queries.slices import WITHIN, after, slices, walk
 
-VERDICTS: Final = ("confirmed", "false_alarm", "expected", "unsure")
+Verdict = Literal["confirmed", "false_alarm", "expected", "unsure"]
 #: Days over which the precision of incidents is computed.
 PRECISION_DAYS: Final = 90
 #: Readings of a span are counted up to here.

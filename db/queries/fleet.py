@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from sqlalchemy import Connection, text
 
@@ -11,7 +11,8 @@ from db.queries.rows import read_rows
 from db.queries.slices import WITHIN, slices, walk
 
 #: States of a step, in order of precedence; a step without a reading has none of them.
-STATES: Final = ("anomaly", "maintenance", "off", "warming_up", "normal")
+CellState = Literal["anomaly", "maintenance", "off", "warming_up", "normal"]
+STATES: Final[tuple[CellState, ...]] = get_args(CellState)
 #: Assets that are listed at most.
 MAX_ASSETS: Final = 5000
 
@@ -49,7 +50,7 @@ class Cell(NamedTuple):
 
     at: int
     score: float
-    state: str
+    state: CellState
     alarming: float | None
 
 
@@ -89,7 +90,7 @@ def fleet_cells(
     return {asset: [cells[at] for at in sorted(cells)] for asset, cells in sorted(found.items())}
 
 
-def _state(row: Any) -> str:
+def _state(row: Any) -> CellState:
     if row.anomalies:
         return "anomaly"
     if row.suppressed:

@@ -20,8 +20,7 @@ from serving.http.rest_app import ROOM, Call
 from serving.requests.feedback_bodies import PeriodQuery, TopQuery, read_period
 from serving.requests.wire import SpanQuery, read_parameters
 from serving.responses.feedback_answers import Kpis, Top
-from serving.responses.fleet_answers import FleetLanes
-from serving.swim_lanes import MIN_STEP_S, SwimLanes
+from serving.swim_lanes import MIN_STEP_S, FleetLanes, SwimLanes
 
 #: The span of the lanes without ``start_date``.
 SPAN = timedelta(hours=24)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from schemas import CRITICALITIES
 from serving.page.words import ago
-from serving.swim_lanes import SILENT, Fleet, Lane
+from serving.swim_lanes import SILENT, AssetLane, FleetLanes, Step
 
 #: What a state is called; how often each occurred stands beside the lane.
 LANE_WORDS: Final = {
@@ -39,16 +39,16 @@ class Row:
     now: str | None
     worst: str | None
     score: float | None
-    spent: dict[str, str]
+    spent: dict[Step, str]
 
 
-def rows(fleet: Fleet, *, wrong_only: bool) -> list[Row]:
+def rows(fleet: FleetLanes, *, wrong_only: bool) -> list[Row]:
     """Return the lanes as rows, in the order of their names."""
     found = (_row(lane, fleet) for lane in fleet.assets)
     return [row for row in found if row.worst is not None or not wrong_only]
 
 
-def _row(lane: Lane, fleet: Fleet) -> Row:
+def _row(lane: AssetLane, fleet: FleetLanes) -> Row:
     kinds = [
         severity or state for severity, state in zip(lane.severities, lane.states, strict=True)
     ]
@@ -82,6 +82,6 @@ def _title(kind: str, worst: float | None, seconds: int) -> str:
     return f"{LANE_WORDS[kind]}, {ago(seconds)}"
 
 
-def marks(fleet: Fleet, count: int) -> list[Any]:
+def marks(fleet: FleetLanes, count: int) -> list[Any]:
     """Return times that divide the span evenly, for the axis."""
     return [fleet.start + (fleet.end - fleet.start) * at / count for at in range(count)]

@@ -9,9 +9,9 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from db.queries.alarm_load import Ranking
-from db.queries.feedback import FeedbackFilter
+from db.queries.feedback import FeedbackFilter, Verdict
 from errors import InputError
-from serving.requests.incident_bodies import VerbBody, Verdict
+from serving.requests.incident_bodies import VerbBody
 from serving.requests.wire import (
     AssetId,
     Instant,

@@ -8,8 +8,8 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from db.queries.alarm_load import Ranking
+from db.queries.feedback import Verdict
 from serving.requests.feedback_bodies import FaultCode
-from serving.requests.incident_bodies import Verdict
 from serving.requests.wire import AssetId, Instant, Name
 from serving.responses.detection_answers import Person, Total
 

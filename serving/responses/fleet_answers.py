@@ -1,36 +1,13 @@
-"""Answers about the fleet and the models."""
+"""Answers about the models."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from schemas import Criticality
-from serving.requests.wire import AssetId, Instant
-from serving.responses.detection_answers import Score, Version
+from serving.responses.detection_answers import Version
 from serving.responses.training_answers import Job
-
-Step = Literal["anomaly", "maintenance", "off", "warming_up", "normal", "silent"]
-
-
-class AssetLane(Struct):
-    """One asset: by step its state, its worst score, and how severe what alarms is."""
-
-    asset_id: AssetId
-    last_timestamp: Instant | None
-    states: Annotated[list[Step], Meta(examples=[["normal", "anomaly", "silent"]])]
-    scores: Annotated[list[Score | None], Meta(examples=[[0.1, 0.83, None]])]
-    severities: Annotated[list[Criticality | None], Meta(examples=[[None, "high", None]])]
-
-
-class FleetLanes(Struct):
-    """Every asset in steps ``start + n * step_s``; the span is widened to whole steps."""
-
-    start: Instant
-    end: Instant
-    step_s: Annotated[int, Meta(examples=[1800])]
-    assets: list[AssetLane]
 
 
 class RegisteredVersion(Struct):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from db.incident_tables import State
+from db.queries.feedback import Verdict
 from schemas import Criticality
-from serving.requests.incident_bodies import Verdict
 from serving.requests.wire import AssetId, Features, Instant, Name
 from serving.responses.detection_answers import Chance, Person, Score, Threshold, Total, Version
 from serving.responses.feedback_answers import GivenFeedback
 
-State = Literal[
-    "open-unacknowledged", "open-acknowledged", "cleared-unacknowledged", "cleared-acknowledged",
-    "shelved", "suppressed", "closed",
-]  # fmt: skip
 Revision = Annotated[int, Meta(ge=0, examples=[2])]
 
 

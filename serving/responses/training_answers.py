@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from db.queries.training_jobs import JobState
 from serving.requests.wire import Instant
 from serving.responses.detection_answers import Model, Problem, Version
 
@@ -33,7 +34,7 @@ class Job(Struct):
     """A training job."""
 
     job: UUID
-    state: Literal["queued", "running", "succeeded", "failed", "interrupted"]
+    state: JobState
     ahead: Annotated[int | None, Meta(examples=[1], description="jobs queued before it")] = None
     progress: Annotated[
         dict[str, Any] | None,

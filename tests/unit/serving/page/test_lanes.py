@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from schemas import Criticality
 from serving.page.lanes import marks, rows
-from serving.swim_lanes import Fleet, Lane
+from serving.swim_lanes import AssetLane, FleetLanes, Step
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def fleet(*lanes: Lane) -> Fleet:
+def fleet(*lanes: AssetLane) -> FleetLanes:
     steps = len(lanes[0].states)
-    return Fleet(START, START + steps * timedelta(seconds=1800), 1800, list(lanes))
+    return FleetLanes(START, START + steps * timedelta(seconds=1800), 1800, list(lanes))
 
 
-def lane(asset: str, states: str, severities: dict[int, str] | None = None) -> Lane:
+def lane(asset: str, states: str, severities: dict[int, Criticality] | None = None) -> AssetLane:
     """``n`` normal, ``a`` anomaly, ``o`` off, ``.`` silent."""
-    words = {"n": "normal", "a": "anomaly", "o": "off", ".": "silent"}
+    words: dict[str, Step] = {"n": "normal", "a": "anomaly", "o": "off", ".": "silent"}
     told = severities or {}
     found = [words[one] for one in states]
     scores = [None if one == "silent" else 0.83 if one == "anomaly" else 0.1 for one in found]
-    return Lane(asset, START, found, scores, [told.get(at) for at in range(len(states))])
+    return AssetLane(asset, START, found, scores, [told.get(at) for at in range(len(states))])
 
 
 def test_equal_steps_are_one_run_and_what_is_well_is_none() -> None:
