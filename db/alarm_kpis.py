@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from config import Settings
 from db.incident_lifecycle import SEVERITIES
-from db.queries.alarm_load import TEN_MINUTES, AlarmLoad, Chatter, alarm_load
+from db.queries.alarm_load import TEN_MINUTES, AlarmLoad, alarm_load
 
 SOURCES: Final = (
     "ANSI/ISA-18.2 (IEC 62682), as commonly quoted: alarms per operator and day, hour and ten"
@@ -40,12 +41,7 @@ _LESS_THAN: Final = ("flood_share",)
 
 
 def alarm_kpis(
-    connection: Connection,
-    start: datetime,
-    end: datetime,
-    *,
-    positions: int = 1,
-    chatter: Chatter | None = None,
+    connection: Connection, start: datetime, end: datetime, settings: Settings
 ) -> dict[str, Any]:
     """Return the figures of ``start <= t < end``, each with its limits and a verdict.
 
@@ -53,12 +49,10 @@ def alarm_kpis(
     ----------
     connection : Connection
     start, end : datetime
-    positions : int
-        Operators who share the alarms.
-    chatter : Chatter, optional
-        When a stream chatters.
+    settings : Settings
+        How many operators share the alarms, and when a stream chatters.
     """
-    load = alarm_load(connection, start, end, positions=positions, chatter=chatter)
+    load, positions = alarm_load(connection, start, end, settings), settings.operator_positions
     seconds = (end - start).total_seconds()
     values = _values(load, seconds, positions)
     top = [{**one, "share": one["alarms"] / load.alarms} for one in load.top]

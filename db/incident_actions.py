@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from config import Settings
 from db.fault_codes import check_fault_code
 from db.feedback_actions import feedback_of_closing, withdraw_closing
 from db.incident_lifecycle import UNSHELVED, Incident
@@ -86,9 +87,7 @@ def perform(
     connection: Connection,
     action: Action,
     targets: Sequence[tuple[UUID, int | None]],
-    *,
-    topic: str,
-    max_shelve_s: float,
+    settings: Settings,
 ) -> Outcome:
     """Act on incidents, each with the version that its caller has seen (None: whichever).
 
@@ -101,15 +100,13 @@ def perform(
     action : Action
     targets : sequence of (UUID, int or None)
         Incidents, each with the version that was seen.
-    topic : str
-        Where changed incidents are published; empty: nowhere.
-    max_shelve_s : float
-        The longest that one may be shelved.
+    settings : Settings
+        How long one may be shelved, and where changed ones are published.
     """
     ids = [one for one, _ in targets]
     found = {one.id: one for one in lock_incidents(connection, ids)}
     done = _done_before(connection, action, ids)
-    context = _Context(action, database_now(connection), max_shelve_s)
+    context = _Context(action, database_now(connection), settings.max_shelve_s)
     outcome = Outcome()
     outcome.warning = check_fault_code(connection, action.arguments.get("fault_code"))
     changed: list[Incident] = []
@@ -127,7 +124,7 @@ def perform(
                 changed.append(incident)
         except AnomalyError as error:
             outcome.errors[incident_id] = error
-    write(connection, found.values(), topic)
+    write(connection, found.values(), settings.kafka_topic_incidents)
     if action.verb == "close":
         feedback_of_closing(connection, changed)
         outcome.feedback = closing_feedback(connection, list(found))

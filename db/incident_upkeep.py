@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from config import Settings
 from db.incident_lifecycle import SYSTEM, UNSHELVED, Incident
 from db.queries.incident_rows import bury, read_locked, write
 from db.queries.rows import id_list
@@ -40,30 +40,19 @@ _EXPIRED = text(f"""
 """)  # noqa: S608 (constants)
 
 
-@dataclass(frozen=True, slots=True)
-class Clockwork:
-    """How long each waits, in seconds, and where changed incidents are published (empty: nowhere).
-
-    A stream's silence is measured by when its readings were stored, not by their own time: history
-    that is sent again is not silent.
-    """
-
-    silence_s: float
-    close_after_s: float
-    topic: str = ""
-
-
-def keep_time(connection: Connection, clockwork: Clockwork) -> Counter[str] | None:
+def keep_time(connection: Connection, settings: Settings) -> Counter[str] | None:
     """Change what is due, a chunk of each; how many by what was done.
 
-    None: another process is at it.
+    None: another process is at it. A stream's silence is measured by when its readings were stored,
+    not by their own time: history that is sent again is not silent.
     """
     if not try_lock(connection, TIME_LOCK):
         return None
     now = database_now(connection)
-    values = {"silence_s": clockwork.silence_s, "close_after_s": clockwork.close_after_s}
+    silence_s = settings.event_silence_s
+    values = {"silence_s": silence_s, "close_after_s": settings.incident_close_after_s}
     changes: dict[str, Callable[[Incident], object]] = {
-        "cleared": lambda one: _clear(one, clockwork.silence_s),
+        "cleared": lambda one: _clear(one, silence_s),
         "unshelved": _unshelve,
         "closed": lambda one: one.change("closed", SYSTEM, closed_at=now, closed_by=SYSTEM),
     }
@@ -73,7 +62,7 @@ def keep_time(connection: Connection, clockwork: Clockwork) -> Counter[str] | No
         found = read_locked(connection, ids)
         for incident in found:
             change(incident)
-        write(connection, found, clockwork.topic)
+        write(connection, found, settings.kafka_topic_incidents)
         done[what] = len(found)
     return done
 

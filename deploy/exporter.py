@@ -25,7 +25,6 @@ from sqlalchemy import Connection, Engine
 from config import Settings, load_settings
 from db.alarm_kpis import alarm_kpis
 from db.incident_lifecycle import SEVERITIES
-from db.queries.alarm_load import Chatter
 from db.queries.feedback import precision_by_group
 from db.queries.incidents import IncidentFilter, incident_counts
 from db.queries.notifications import waiting
@@ -174,10 +173,7 @@ def look_at_incidents(plant: Plant, engine: Engine) -> None:
 def stored_kpis(connection: Connection, settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the figures of the last seven days."""
     end = database_now(connection)
-    found = alarm_kpis(
-        connection, end - timedelta(days=KPI_DAYS), end, positions=settings.operator_positions,
-        chatter=Chatter(settings.chatter_openings, settings.chatter_span_s),
-    )  # fmt: skip
+    found = alarm_kpis(connection, end - timedelta(days=KPI_DAYS), end, settings)
     figures: dict[str, dict[str, Any]] = found["figures"]
     return figures
 

@@ -16,9 +16,7 @@ import orjson
 
 from config import Settings
 from db.incident_recording import IncidentRules
-from db.incident_upkeep import Clockwork
 from db.migrate import open_migrated
-from db.queries.alarm_load import Chatter
 from errors import InputError
 from models.scoring.policy import ScoringPolicy
 from serving.auth import Keys
@@ -36,7 +34,7 @@ from serving.detection.stream_lookup import StreamLookup
 from serving.housekeeping import Housekeeping
 from serving.http.body_reader import BodyReader
 from serving.http.callers import Callers
-from serving.http.feedback_handlers import Effects, FeedbackHandlers, feedback_calls
+from serving.http.feedback_handlers import FeedbackHandlers, feedback_calls
 from serving.http.handlers import Handlers, calls, document_calls
 from serving.http.incident_handlers import IncidentHandlers, incident_calls
 from serving.http.model_handlers import ModelHandlers, model_calls
@@ -50,7 +48,7 @@ from serving.page.page import Parts
 from serving.page.page import build as build_page
 from serving.requests.detect import Limits, parse_batch, parse_item
 from serving.swim_lanes import SwimLanes
-from serving.training_queue import JobBounds, TrainingQueue
+from serving.training_queue import TrainingQueue
 
 log = logging.getLogger("bentoml.serving")
 
@@ -114,38 +112,10 @@ class App:
             Journal(database, settings.journal_rest, IncidentRules.of(settings)),
             settings.request_deadline_s,
         )
-        jobs = TrainingQueue(
-            database,
-            champion.leadership.try_acquire,
-            settings.var_dir / "jobs",
-            settings.data_dir,
-            JobBounds(settings.train_wait_s, settings.train_max_s, settings.train_queue_max),
-        )
-        housekeeping = Housekeeping(
-            champion,
-            settings.var_dir / "jobs",
-            settings.bundles_kept,
-            settings.training_job_retention_days,
-        )
-        timer = IncidentTimer(
-            database,
-            Clockwork(
-                settings.event_silence_s,
-                settings.incident_close_after_s,
-                settings.kafka_topic_incidents,
-            ),
-        )
-        shown = Parts(
-            database,
-            bundles,
-            Catalogue(registry, champion),
-            SwimLanes(database),
-            DriftMonitor(database),
-            Chatter(settings.chatter_openings, settings.chatter_span_s),
-            Effects(
-                settings.feedback_raise, settings.feedback_raise_max, settings.feedback_raise_days
-            ),
-        )
+        jobs = TrainingQueue(database, champion.leadership.try_acquire, settings)
+        housekeeping, timer = Housekeeping(champion, settings), IncidentTimer(database, settings)
+        catalogue = Catalogue(registry, champion)
+        shown = Parts(database, bundles, catalogue, SwimLanes(database), DriftMonitor(database))
         parts = cls(settings, detection, database, jobs, registry, housekeeping, timer, shown)
         on_sigterm(jobs.stopping)
         for part in (database, bundles, jobs, housekeeping, timer):
@@ -177,20 +147,16 @@ class App:
         """Return the calls of the REST API."""
         settings, shown = self.settings, self.shown
         database, limits = self.database, self.limits
-        bodies, topic = BodyReader(callers, limits.body_bytes), settings.kafka_topic_incidents
-        incidents = IncidentHandlers(database, bodies, shown.effects, topic, settings.max_shelve_s)
+        bodies = BodyReader(callers, limits.body_bytes)
         rest = Handlers(
             self.detection, database, self.jobs, self.registry, limits, shown.drift,
             PrecisionMonitor(database),
         )  # fmt: skip
-        overview = OverviewHandlers(
-            database, shown.lanes, settings.operator_positions, shown.chatter
-        )
         number = own_version()
         listed = [
-            *overview_calls(overview),
-            *incident_calls(incidents),
-            *feedback_calls(FeedbackHandlers(database, bodies, shown.effects, topic)),
+            *overview_calls(OverviewHandlers(database, shown.lanes, settings)),
+            *incident_calls(IncidentHandlers(database, bodies, settings)),
+            *feedback_calls(FeedbackHandlers(database, bodies, settings)),
             *schedule_calls(ScheduleHandlers(database, bodies)),
             *model_calls(ModelHandlers(shown.catalogue, database, bodies)),
             *calls(rest, name=settings.service_name, version=number),

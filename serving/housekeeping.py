@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from pathlib import Path
 
+from config import Settings
 from models.bundles.atomic_files import folder_bytes, prune_folders
 from serving import metrics
 from serving.background import PeriodicWork
 from serving.bundles.champion import Champion
-from serving.training_queue import tidy
+from serving.training_queue import jobs_folder, tidy
 
 log = logging.getLogger("bentoml.serving.housekeeping")
 
@@ -28,24 +28,16 @@ class Housekeeping(PeriodicWork):
     ----------
     champion : Champion
         Whose leader does it; the folder of the bundle in force stays.
-    jobs : Path
-        Folder of the training jobs' files.
-    bundles_kept : int
-        Bundles that stay besides.
-    jobs_kept_days : int
-        Days that a job's files stay; 0: for ever.
+    settings : Settings
+        How many bundles stay besides, and for how long the files of jobs.
     """
 
     failure = "files under VAR_DIR cannot be tidied up"
 
-    def __init__(
-        self, champion: Champion, jobs: Path, bundles_kept: int, jobs_kept_days: int
-    ) -> None:
+    def __init__(self, champion: Champion, settings: Settings) -> None:
         super().__init__(EVERY_S)
         self._champion = champion
-        self._jobs = jobs
-        self._bundles_kept = bundles_kept
-        self._jobs_kept_days = jobs_kept_days
+        self._settings = settings
 
     async def once(self) -> None:
         """Look, if this worker leads."""
@@ -57,10 +49,11 @@ class Housekeeping(PeriodicWork):
         bundles = self._champion.home
         if bundles.is_dir():
             folder = str(self._champion.read().get("folder"))
-            gone = prune_folders(bundles, self._bundles_kept, {folder}, now)
+            gone = prune_folders(bundles, self._settings.bundles_kept, {folder}, now)
             if gone:
                 log.info("bundles removed from %s: %s", bundles, ", ".join(gone))
             metrics.FILES.labels("bundles").set(folder_bytes(bundles))
-        if self._jobs.is_dir():
-            tidy(self._jobs, self._jobs_kept_days)
-            metrics.FILES.labels("jobs").set(folder_bytes(self._jobs))
+        jobs = jobs_folder(self._settings)
+        if jobs.is_dir():
+            tidy(jobs, self._settings.training_job_retention_days)
+            metrics.FILES.labels("jobs").set(folder_bytes(jobs))

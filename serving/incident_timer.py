@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from db.incident_upkeep import CHUNK, Clockwork, keep_time
+from config import Settings
+from db.incident_upkeep import CHUNK, keep_time
 from serving import metrics
 from serving.background import PeriodicWork
 from serving.database import Database
@@ -16,21 +17,21 @@ class IncidentTimer(PeriodicWork):
     Parameters
     ----------
     database : Database
-    clockwork : Clockwork
+    settings : Settings
     every_s : float
     """
 
     failure = "incidents are not kept up with time"
 
-    def __init__(self, database: Database, clockwork: Clockwork, every_s: float = EVERY_S) -> None:
+    def __init__(self, database: Database, settings: Settings, every_s: float = EVERY_S) -> None:
         super().__init__(every_s)
         self._database = database
-        self._clockwork = clockwork
+        self._settings = settings
 
     async def once(self) -> None:
         """Change all that is due, chunk by chunk."""
         while True:
-            done = await self._database.run(keep_time, self._clockwork)
+            done = await self._database.run(keep_time, self._settings)
             for what, count in (done or {}).items():
                 metrics.INCIDENTS.labels(what).inc(count)
             if done is None or CHUNK not in done.values():

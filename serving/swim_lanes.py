@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from msgspec import Meta
 from sqlalchemy import Connection
@@ -22,7 +22,7 @@ from serving.requests.wire import AssetId, Instant
 from serving.responses.detection_answers import Score
 
 SILENT: Final = "silent"
-Step = CellState | Literal["silent"]
+Step = Literal[CellState, "silent"]
 #: Steps of one answer at most.
 MAX_STEPS: Final = 500
 MIN_STEP_S: Final = 60
@@ -155,7 +155,8 @@ class SwimLanes:
                 here.states[at - first] = cell.state
                 here.scores[at - first] = cell.score
                 if cell.alarming is not None:
-                    here.severities[at - first] = criticality_of(cell.alarming)
+                    severity = cast("Criticality", criticality_of(cell.alarming))
+                    here.severities[at - first] = severity
         start, end = _time(first * step_s), _time((last + 1) * step_s)
         return FleetLanes(start, end, step_s, [lanes[name] for name in sorted(lanes)])
 

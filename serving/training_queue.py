@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,6 +24,7 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy import Connection
 
+from config import Settings
 from db.queries import training_jobs
 from db.queries.training_jobs import Job
 from errors import AnomalyError, Busy, NotFound
@@ -43,25 +43,6 @@ TERM_S = 10.0
 LOG_TAIL = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class JobBounds:
-    """Limits of a training job.
-
-    Parameters
-    ----------
-    wait_s : float
-        How long ``POST /train`` waits.
-    longest_s : float
-        A training that is not done by then is ended.
-    queued : int
-        Jobs that may wait at once.
-    """
-
-    wait_s: float = 300.0
-    longest_s: float = 21_600.0
-    queued: int = 20
-
-
 class TrainingQueue(PeriodicWork):
     """Queue training jobs, run them where this worker leads, and wait for them.
 
@@ -70,27 +51,17 @@ class TrainingQueue(PeriodicWork):
     database : Database
     leads : callable
         Whether this worker is the one that starts processes.
-    folder, data_dir : Path
-        Where jobs leave their files, and where data sets are.
-    bounds : JobBounds
+    settings : Settings
     """
 
     failure = "a training job could not be started"
 
-    def __init__(
-        self,
-        database: Database,
-        leads: Callable[[], bool],
-        folder: Path,
-        data_dir: Path,
-        bounds: JobBounds,
-    ) -> None:
+    def __init__(self, database: Database, leads: Callable[[], bool], settings: Settings) -> None:
         super().__init__(ACCEPTED_S)
         self._database = database
         self._leads = leads
-        self._folder = folder
-        self._data_dir = data_dir
-        self._bounds = bounds
+        self._settings = settings
+        self._folder = jobs_folder(settings)
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         #: set when the service is to stop: whoever waits is answered at once
         self.stopping = asyncio.Event()
@@ -105,12 +76,12 @@ class TrainingQueue(PeriodicWork):
         request = dict(training.options)
         if training.dataset is not None:
             request["dataset"] = training.dataset
-            path = self._data_dir / training.dataset
+            path = self._settings.data_dir / training.dataset
             if not await asyncio.to_thread(path.is_file):
                 raise NotFound(f"no data set {training.dataset!r}", field="dataset")
         data = await asyncio.to_thread(packed, training)
         job_id = await self._database.run(self._enqueue, request, data)
-        job = await self._wait(job_id, self._bounds.wait_s if wait else 0.0)
+        job = await self._wait(job_id, self._settings.train_wait_s if wait else 0.0)
         if job.state == "succeeded":
             return 200, job.result or {}
         # who waits while the service stops learns which job it is, to ask for it later
@@ -130,7 +101,7 @@ class TrainingQueue(PeriodicWork):
 
     def _enqueue(self, connection: Connection, request: dict[str, Any], data: bytes | None) -> UUID:
         waiting = training_jobs.queued_jobs(connection)
-        if waiting >= self._bounds.queued:
+        if waiting >= self._settings.train_queue_max:
             raise Busy(f"{waiting} training jobs wait already (TRAIN_QUEUE_MAX)", retry_after=60)
         return training_jobs.enqueue_job(connection, request, data)
 
@@ -151,7 +122,7 @@ class TrainingQueue(PeriodicWork):
     async def once(self) -> None:
         """Run what is queued, one job after the other, if this worker leads."""
         while self._leads() and self._database.available:
-            found = await asyncio.to_thread(data_sets, self._data_dir)
+            found = await asyncio.to_thread(data_sets, self._settings.data_dir)
             job = await self._database.run(
                 training_jobs.claim_job, owner=self._owner, datasets=found
             )
@@ -187,12 +158,13 @@ class TrainingQueue(PeriodicWork):
 
     async def _watch(self, job: Job, process: asyncio.subprocess.Process) -> str | None:
         """Wait for the process; return why it was ended here, or None when it ended by itself."""
-        deadline = time.monotonic() + self._bounds.longest_s
+        longest_s = self._settings.train_max_s
+        deadline = time.monotonic() + longest_s
         while process.returncode is None:
             left = deadline - time.monotonic()
             if left <= 0:
                 await end(process)
-                return f"the training took longer than {self._bounds.longest_s:g} s (TRAIN_MAX_S)"
+                return f"the training took longer than {longest_s:g} s (TRAIN_MAX_S)"
             try:
                 async with asyncio.timeout(min(BEAT_S, left)):
                     await process.wait()
@@ -260,6 +232,11 @@ def packed(training: Training) -> bytes | None:
     content = io.BytesIO()
     np.savez(content, values=training.values, names=names)
     return content.getvalue()
+
+
+def jobs_folder(settings: Settings) -> Path:
+    """Return where jobs leave their files."""
+    return settings.var_dir / "jobs"
 
 
 def data_sets(folder: Path) -> list[str]:

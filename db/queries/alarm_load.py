@@ -5,12 +5,13 @@ An alarm is an incident's opening, at its readings' time. All of it is SQL on pa
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, TextClause, text
 
+from config import Settings
 from db.queries.rows import read_rows
 
 TEN_MINUTES: Final = timedelta(minutes=10)
@@ -122,14 +123,6 @@ _TOP: Final[dict[Ranking, TextClause]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Chatter:
-    """A stream chatters that alarms so often within a span."""
-
-    openings: int = 3
-    span_s: float = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
 class AlarmLoad:
     """What happened in a period.
 
@@ -158,30 +151,27 @@ class AlarmLoad:
 
 
 def alarm_load(
-    connection: Connection,
-    start: datetime,
-    end: datetime,
-    *,
-    positions: int = 1,
-    chatter: Chatter | None = None,
+    connection: Connection, start: datetime, end: datetime, settings: Settings
 ) -> AlarmLoad:
-    """Measure the load of ``start <= t < end``.
+    """Measure the load of ``start <= t < end``; floods are found by each operator's share.
 
     Parameters
     ----------
-    positions : operators who share the alarms; floods are found by each one's share.
+    start, end : datetime
+    settings : Settings
+        How many operators there are, and when a stream chatters.
     """
+    positions = settings.operator_positions
     span = {"start": start, "end": end}
     bounds = {"begins": FLOOD_BEGINS * positions, "ends": FLOOD_ENDS * positions}
     floods = connection.execute(_FLOODS, {**span, **bounds}).one()
-    chatter = chatter or Chatter()
-    chattering = top(connection, "chattering", start, end, 1, chatter)
+    chattering = top(connection, "chattering", start, end, 1, settings)
     return AlarmLoad(
         severities={row.severity: row.n for row in connection.execute(_SEVERITIES, span)},
         peak=int(floods.peak),
         flood_s=float(floods.flood_s),
         floods=floods.floods,
-        top=top(connection, "count", start, end, 10, chatter),
+        top=top(connection, "count", start, end, 10, settings),
         chattering=chattering[0]["streams"] if chattering else 0,
         standing=int(connection.execute(_MOST_STANDING, span).scalar_one()),
     )
@@ -193,7 +183,7 @@ def top(
     start: datetime,
     end: datetime,
     limit: int,
-    chatter: Chatter,
+    settings: Settings,
 ) -> list[dict[str, Any]]:
     """Return what makes most of the load of a period.
 
@@ -209,8 +199,9 @@ def top(
         Of the period; ``end`` is not included.
     limit : int
         Streams or incidents at most.
-    chatter : Chatter
+    settings : Settings
         When a stream chatters.
     """
-    values = {"start": start, "end": end, "limit": limit, **asdict(chatter)}
+    chatter = {"openings": settings.chatter_openings, "span_s": settings.chatter_span_s}
+    values = {"start": start, "end": end, "limit": limit, **chatter}
     return read_rows(connection, _TOP[by], values)

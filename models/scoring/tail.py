@@ -28,7 +28,6 @@ from errors import TrainingError
 from models.arrays import Floats
 from models.detectors.base import Array
 from models.scoring.stored import Stored
-from schemas import Criticality
 
 #: The ``p`` of an answer is never below ten to this: nobody can know more. ``log10_p`` goes on, so
 #: that far and very far are distinguished.
@@ -62,7 +61,7 @@ def threshold_of(budget: float) -> float:
     return score_of(math.log10(budget))
 
 
-def criticality_of(score: float) -> Criticality:
+def criticality_of(score: float) -> str:
     """Return how severe a reading of this score is: critical, high, medium or low."""
     if score < 0.5:
         return "low"

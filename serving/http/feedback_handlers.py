@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from config import Settings
 from db.fault_codes import fault_codes, put_fault_codes
 from db.feedback_actions import give_feedback, withdraw
 from db.queries.feedback import count_readings, false_alarms, feedback_page
@@ -44,45 +45,36 @@ _TRAINING = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
-    """Describe what feedback changes.
+def effects(connection: Connection, row: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Describe what one row of feedback changes, as things stand now.
 
     Parameters
     ----------
-    step, maximum : float
-        Decades by which a false alarm, and all of an asset's, raise what opens incidents.
-    days : int
-        For so long.
+    connection : Connection
+    row : dict
+    settings : Settings
+        By how many decades a false alarm raises what opens incidents, and for how long.
     """
-
-    step: float
-    maximum: float
-    days: int
-
-    def of(self, connection: Connection, row: dict[str, Any]) -> dict[str, Any]:
-        """Describe it for one row, as things stand now."""
-        asset = row["asset_id"]
-        alarms = false_alarms(connection, self.days, [asset]).get(asset, 0)
-        raised = raised_by(alarms, self.step, self.maximum)
-        threshold = {"false_alarms": alarms, "raised_by": raised, "at_most": self.maximum,
-                     "days": self.days}  # fmt: skip
-        if row["withdrawn_at"] is not None:
-            training, readings = "none", 0
-            says = "withdrawn: nothing is changed by it;"
-            says += f" incidents of {asset} ask {raised:g} more decades"
-        else:
-            training, says = _TRAINING[row["verdict"]]
-            readings = count_readings(connection, row)
-            says = f"{readings} stored readings of the span {says}"
-            if row["verdict"] == "false_alarm":
-                says += (
-                    f"; {alarms} false alarms of the last {self.days} days make incidents of"
-                    f" {asset} ask for peaks {raised:g} decades rarer (at most {self.maximum:g}),"
-                    " from now on"
-                )
-        return {"training": training, "readings": readings, "incident_threshold": threshold,
-                "says": says}  # fmt: skip
+    asset, days = row["asset_id"], settings.feedback_raise_days
+    alarms = false_alarms(connection, days, [asset]).get(asset, 0)
+    maximum = settings.feedback_raise_max
+    raised = raised_by(alarms, settings.feedback_raise, maximum)
+    threshold = {"false_alarms": alarms, "raised_by": raised, "at_most": maximum, "days": days}
+    if row["withdrawn_at"] is not None:
+        training, readings = "none", 0
+        says = "withdrawn: nothing is changed by it;"
+        says += f" incidents of {asset} ask {raised:g} more decades"
+    else:
+        training, says = _TRAINING[row["verdict"]]
+        readings = count_readings(connection, row)
+        says = f"{readings} stored readings of the span {says}"
+        if row["verdict"] == "false_alarm":
+            says += (
+                f"; {alarms} false alarms of the last {days} days make incidents of {asset} ask"
+                f" for peaks {raised:g} decades rarer (at most {maximum:g}), from now on"
+            )
+    return {"training": training, "readings": readings, "incident_threshold": threshold,
+            "says": says}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +85,12 @@ class FeedbackHandlers:
     ----------
     database : Database
     bodies : BodyReader
-    effects : Effects
-    topic : str
-        Where changed incidents are published; empty: nowhere.
+    settings : Settings
     """
 
     database: Database
     bodies: BodyReader
-    effects: Effects
-    topic: str
+    settings: Settings
 
     async def feedback(self, request: Request) -> Response:
         """List feedback, newest first."""
@@ -131,8 +120,9 @@ class FeedbackHandlers:
         }
 
         def give(connection: Connection) -> dict[str, Any]:
-            row, warning = give_feedback(connection, values, topic=self.topic, **about)
-            return shown(row, self.effects.of(connection, row), warning)
+            topic = self.settings.kafka_topic_incidents
+            row, warning = give_feedback(connection, values, topic=topic, **about)
+            return shown(row, effects(connection, row, self.settings), warning)
 
         made = await self.database.run(give)
         log.info("%s says of %s: %s", made["created_by"], made["asset_id"], made["verdict"],
@@ -145,8 +135,9 @@ class FeedbackHandlers:
         body, who = await self.bodies.read(request, Withdrawal)
 
         def change(connection: Connection) -> dict[str, Any]:
-            row = withdraw(connection, wanted, who, body.why, self.topic)
-            return shown(row, self.effects.of(connection, row))
+            topic = self.settings.kafka_topic_incidents
+            row = withdraw(connection, wanted, who, body.why, topic)
+            return shown(row, effects(connection, row, self.settings))
 
         changed = await self.database.run(change)
         log.info("feedback %s withdrawn by %s", wanted, who, extra={"action": "feedback"})
@@ -176,7 +167,7 @@ def shown(
     row : dict
         Of the feedback.
     effects : dict
-        What :meth:`Effects.of` says of it.
+        What :func:`effects` says of it.
     warning : str, optional
         About its fault code.
     """

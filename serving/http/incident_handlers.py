@@ -13,13 +13,14 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
+from config import Settings
 from db.assets import get_asset, set_assets
 from db.incident_actions import Action, Outcome, perform
 from db.queries import incidents
 from serving.database import Database
 from serving.http.bodies import JsonResponse, printable, read_query, versioned_response
 from serving.http.body_reader import BodyReader
-from serving.http.feedback_handlers import Effects, shown
+from serving.http.feedback_handlers import effects, shown
 from serving.http.paths import path_asset, path_id
 from serving.http.rest_app import ROOM, Call
 from serving.requests.incident_bodies import (
@@ -60,18 +61,12 @@ class IncidentHandlers:
     ----------
     database : Database
     bodies : BodyReader
-    effects : Effects
-        What closing with a verdict changes.
-    topic : str
-        Where changed incidents are published; empty: nowhere.
-    max_shelve_s : float
+    settings : Settings
     """
 
     database: Database
     bodies: BodyReader
-    effects: Effects
-    topic: str
-    max_shelve_s: float
+    settings: Settings
 
     async def incidents(self, request: Request) -> Response:
         """List incidents, as JSON or CSV."""
@@ -142,8 +137,8 @@ class IncidentHandlers:
         row = outcome.feedback.get(incident_id)
         if row is None:
             return {"warning": outcome.warning} if outcome.warning else {}
-        effects = await self.database.run(self.effects.of, row)
-        return {"feedback": shown(row, effects, outcome.warning)}
+        changes = await self.database.run(effects, row, self.settings)
+        return {"feedback": shown(row, changes, outcome.warning)}
 
     async def bulk(self, request: Request) -> Response:
         """Act on many incidents."""
@@ -174,9 +169,7 @@ class IncidentHandlers:
         return JsonResponse(changed)
 
     async def _perform(self, action: Action, targets: list[tuple[UUID, int | None]]) -> Outcome:
-        return await self.database.run(
-            perform, action, targets, topic=self.topic, max_shelve_s=self.max_shelve_s
-        )
+        return await self.database.run(perform, action, targets, self.settings)
 
     async def _find(self, request: Request) -> dict[str, Any]:
         return await self.database.run(incidents.get_incident, path_id(request, "incident"))

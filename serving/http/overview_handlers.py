@@ -10,8 +10,9 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from config import Settings
 from db.alarm_kpis import alarm_kpis
-from db.queries.alarm_load import Chatter, top
+from db.queries.alarm_load import top
 from errors import InputError
 from schemas import moved
 from serving.database import Database
@@ -40,15 +41,12 @@ class OverviewHandlers:
     ----------
     database : Database
     lanes : SwimLanes
-    positions : int
-        Operators who share the alarms.
-    chatter : Chatter
+    settings : Settings
     """
 
     database: Database
     lanes: SwimLanes
-    positions: int
-    chatter: Chatter
+    settings: Settings
 
     async def fleet(self, request: Request) -> Response:
         """Show the worst score and the state of every asset, step by step."""
@@ -63,16 +61,13 @@ class OverviewHandlers:
         """Show the KPIs of a period."""
         query = read_parameters(PeriodQuery, read_query(request))
         start, end = read_period(query, datetime.now(UTC))
-        found = await self.database.run(
-            alarm_kpis, start, end, positions=self.positions, chatter=self.chatter
-        )
-        return JsonResponse(found)
+        return JsonResponse(await self.database.run(alarm_kpis, start, end, self.settings))
 
     async def top(self, request: Request) -> Response:
         """Show what makes most of the load."""
         query = read_parameters(TopQuery, read_query(request))
         start, end = read_period(query, datetime.now(UTC))
-        rows = await self.database.run(top, query.by, start, end, query.limit, self.chatter)
+        rows = await self.database.run(top, query.by, start, end, query.limit, self.settings)
         for row in rows:
             row.pop("streams", None)
         return JsonResponse({"by": query.by, "start": start, "end": end, "top": rows})

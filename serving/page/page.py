@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from config import Settings
-from db.queries.alarm_load import Chatter
 from serving.auth import Keys
 from serving.bundles.catalogue import Catalogue
 from serving.bundles.manager import BundleManager
 from serving.database import Database
 from serving.http.callers import Callers
-from serving.http.feedback_handlers import Effects
 from serving.http.rest_app import Call
 from serving.monitors import DriftMonitor
 from serving.page.forms import FormReader
@@ -38,8 +36,6 @@ class Parts:
     catalogue: Catalogue
     lanes: SwimLanes
     drift: DriftMonitor
-    chatter: Chatter
-    effects: Effects
 
 
 def build(
@@ -60,12 +56,11 @@ def build(
     pages = Pages(sessions, HealthLine(database, parts.bundles), static)
     forms = FormReader(pages, callers)
     stands_on = pages, forms, database
-    effects, topic = parts.effects, settings.kafka_topic_incidents
     session = SessionViews(pages, forms, sessions)
-    incidents = IncidentViews(*stands_on, effects, topic, settings.max_shelve_s)
+    incidents = IncidentViews(*stands_on, settings)
     asset, maintenance = AssetViews(*stands_on), MaintenanceViews(*stands_on)
     plant = PlantViews(*stands_on)
-    overview = OverviewViews(*stands_on, parts.lanes, settings.operator_positions, parts.chatter)
+    overview = OverviewViews(*stands_on, parts.lanes, settings)
     models = ModelViews(*stands_on, parts.catalogue, parts.bundles, parts.drift)
     calls = [
         Call("/login", "GET", None, session.ask),

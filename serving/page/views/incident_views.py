@@ -14,13 +14,14 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from config import Settings
 from db.fault_codes import fault_codes
 from db.incident_actions import Action, Outcome, perform
 from db.queries import incidents
 from db.queries.incidents import IncidentFilter
 from errors import AnomalyError, InputError, StorageUnavailable
 from schemas import moved
-from serving.http.feedback_handlers import Effects
+from serving.http.feedback_handlers import effects
 from serving.http.incident_handlers import csv_response
 from serving.http.paths import path_id
 from serving.page.forms import Form
@@ -57,21 +58,15 @@ class IncidentViews(Screen):
 
     Parameters
     ----------
-    effects : Effects
-        What closing with a verdict changes.
-    topic : str
-        Where changed incidents are published; empty: nowhere.
-    max_shelve_s : float
+    settings : Settings
     """
 
-    effects: Effects
-    topic: str
-    max_shelve_s: float
+    settings: Settings
 
     @property
     def spans(self) -> dict[str, int]:
         """Return for how long an incident may be shelved: seconds, by what they are called."""
-        return {name: s for name, s in SPANS.items() if s <= self.max_shelve_s}
+        return {name: s for name, s in SPANS.items() if s <= self.settings.max_shelve_s}
 
     async def list_all(self, request: Request, messages: Messages = ()) -> Response:
         """Show the incidents of one state."""
@@ -129,15 +124,13 @@ class IncidentViews(Screen):
         try:
             verb, targets = _asked(form, only)
             action = Action(verb, form.who, _arguments(verb, form), read_token(form.text("once")))
-            outcome = await self.database.run(
-                perform, action, targets, topic=self.topic, max_shelve_s=self.max_shelve_s
-            )
+            outcome = await self.database.run(perform, action, targets, self.settings)
         except AnomalyError as error:
             return [failed(error)]
         messages = _outcome(action, outcome, len(targets))
         for row in outcome.feedback.values():  # what closing with a verdict changes
-            effects = await self.database.run(self.effects.of, row)
-            messages.append(message("done", effects["says"]))
+            changes = await self.database.run(effects, row, self.settings)
+            messages.append(message("done", changes["says"]))
         if outcome.warning:
             messages.append(message("failed", outcome.warning))
         return messages

@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from config import Settings
 from db.alarm_kpis import alarm_kpis
-from db.queries.alarm_load import Chatter, top
+from db.queries.alarm_load import top
 from errors import AnomalyError, InputError
 from serving.page.lanes import LANE_WORDS, marks, rows
 from serving.page.pages import given_query
@@ -35,14 +36,11 @@ class OverviewViews(Screen):
     Parameters
     ----------
     lanes : SwimLanes
-    positions : int
-        Operators who share the alarms.
-    chatter : Chatter
+    settings : Settings
     """
 
     lanes: SwimLanes
-    positions: int
-    chatter: Chatter
+    settings: Settings
 
     async def fleet(self, request: Request) -> Response:
         """Show every asset's lane."""
@@ -79,8 +77,7 @@ class OverviewViews(Screen):
 
     def _kpis(self, connection: Connection, start: datetime, end: datetime) -> dict[str, Any]:
         loads = {
-            name: top(connection, name, start, end, TOP, self.chatter)
+            name: top(connection, name, start, end, TOP, self.settings)
             for name in ("chattering", "standing")
         }
-        kpis = alarm_kpis(connection, start, end, positions=self.positions, chatter=self.chatter)
-        return {"kpis": kpis, **loads}
+        return {"kpis": alarm_kpis(connection, start, end, self.settings), **loads}

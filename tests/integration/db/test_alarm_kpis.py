@@ -11,9 +11,11 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, text
 
+from config import Settings
 from db.alarm_kpis import ACCEPTABLE, EXCEEDED, MANAGEABLE, alarm_kpis
-from db.queries.alarm_load import Chatter, top
+from db.queries.alarm_load import top
 
+SETTINGS = Settings(_env_file=None)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = START + timedelta(days=10)
 
@@ -48,7 +50,9 @@ def opening(
 
 
 def figures(connection: Connection, end: datetime = END, **options: Any) -> dict[str, Any]:
-    found: dict[str, Any] = alarm_kpis(connection, START, end, **options)["figures"]
+    found: dict[str, Any] = alarm_kpis(connection, START, end, Settings(_env_file=None, **options))[
+        "figures"
+    ]
     return found
 
 
@@ -66,7 +70,7 @@ def test_the_load_is_shared_by_the_operators(connection: Connection) -> None:
     for minute in range(0, 14_400, 6):  # 240 a day
         opening(connection, minute, f"A{minute % 500}")
     one = figures(connection)
-    two = figures(connection, positions=2)
+    two = figures(connection, operator_positions=2)
     for name, value in (("per_day", 240.0), ("per_hour", 10.0), ("per_10_minutes", 10 / 6)):
         assert one[name]["value"] == pytest.approx(value)
         assert one[name]["verdict"] == MANAGEABLE
@@ -80,7 +84,7 @@ def test_a_flood_begins_with_more_than_ten_in_ten_minutes_however_they_lie(
 ) -> None:
     for k in range(many):  # across a round ten minutes
         opening(connection, 27 + k * 0.9, f"A{k}")
-    found = alarm_kpis(connection, START, END)
+    found = alarm_kpis(connection, START, END, SETTINGS)
     assert (found["floods"], found["figures"]["peak_10_minutes"]["value"]) == (floods, many)
 
 
@@ -88,17 +92,17 @@ def test_a_flood_lasts_until_fewer_than_five(connection: Connection) -> None:
     for k in range(11):  # at 0, 30 s .. 5 min
         opening(connection, k / 2)
     # the 11th comes at 5:00; the 7th of them leaves at 13:00, when 4 are left
-    found = alarm_kpis(connection, START, END)
+    found = alarm_kpis(connection, START, END, SETTINGS)
     assert found["flood_s"] == pytest.approx(8 * 60)
     assert found["figures"]["flood_share"]["value"] == pytest.approx(480 / 864_000)
     for k in range(30):  # one each 2 minutes: five in ten minutes keep it going
         opening(connection, 7 + 2 * k)
-    longer = alarm_kpis(connection, START, END)
+    longer = alarm_kpis(connection, START, END, SETTINGS)
     assert longer["floods"] == 1
     # the last at 65 min; with the second last but four gone at 67 min there are 4
     assert longer["flood_s"] == pytest.approx((67 - 5) * 60)
-    assert figures(connection, positions=2)["flood_share"]["value"] == 0.0
-    cut = alarm_kpis(connection, START, START + timedelta(minutes=15))
+    assert figures(connection, operator_positions=2)["flood_share"]["value"] == 0.0
+    cut = alarm_kpis(connection, START, START + timedelta(minutes=15), SETTINGS)
     assert cut["flood_s"] == pytest.approx(600)
     assert cut["figures"]["flood_share"]["verdict"] == EXCEEDED
 
@@ -108,7 +112,7 @@ def test_chattering_counts_returns_within_the_span(connection: Connection) -> No
     opening(connection, 10, "seldom", joined=(15.0, 600.0))
     for minute in (100, 110, 120, 130):
         opening(connection, minute, "again")
-    found = top(connection, "chattering", START, END, 10, Chatter(3, 3600))
+    found = top(connection, "chattering", START, END, 10, SETTINGS)
     assert [(one["asset_id"], one["times"], one["streams"]) for one in found] == [
         ("again", 2, 2), ("often", 1, 2),
     ]  # fmt: skip
@@ -116,8 +120,8 @@ def test_chattering_counts_returns_within_the_span(connection: Connection) -> No
         "what": "streams that chatter", "value": 2.0, "acceptable": 0, "maximum": 0,
         "verdict": EXCEEDED,
     }  # fmt: skip
-    assert figures(connection, chatter=Chatter(5, 3600))["chattering"]["value"] == 0
-    assert figures(connection, chatter=Chatter(3, 60))["chattering"]["value"] == 0
+    assert figures(connection, chatter_openings=5)["chattering"]["value"] == 0
+    assert figures(connection, chatter_span_s=60)["chattering"]["value"] == 0
 
 
 def test_standing_is_the_most_at_one_time(connection: Connection) -> None:
@@ -132,7 +136,7 @@ def test_standing_is_the_most_at_one_time(connection: Connection) -> None:
     found = figures(connection)["standing"]
     assert (found["value"], found["verdict"]) == (5, EXCEEDED)
     assert figures(connection, end=START + timedelta(days=1.2))["standing"]["value"] == 4
-    later = top(connection, "standing", START + timedelta(days=5), END, 10, Chatter())
+    later = top(connection, "standing", START + timedelta(days=5), END, 10, SETTINGS)
     assert [one["asset_id"] for one in later] == ["fifth", "open"]
 
 
@@ -147,11 +151,11 @@ def test_top_ten_and_shares_of_severity(connection: Connection) -> None:
     assert [found[f"share_{name}"]["verdict"] for name in ("low", "medium", "high_critical")] == [
         EXCEEDED, ACCEPTABLE, EXCEEDED,
     ]  # fmt: skip
-    assert [one["alarms"] for one in top(connection, "count", START, END, 2, Chatter())] == [6, 1]
+    assert [one["alarms"] for one in top(connection, "count", START, END, 2, SETTINGS)] == [6, 1]
     # what opened before and after is none of the period's
     opening(connection, -1)
     opening(connection, 14_400)
-    assert alarm_kpis(connection, START, END)["alarms"] == 100
+    assert alarm_kpis(connection, START, END, SETTINGS)["alarms"] == 100
 
 
 def test_floods_equal_a_count_minute_by_minute(connection: Connection) -> None:
@@ -168,7 +172,7 @@ def test_floods_equal_a_count_minute_by_minute(connection: Connection) -> None:
         floods += begins
         flood = (flood or begins) and n >= 5
         lasted += flood
-    found = alarm_kpis(connection, START, START + timedelta(days=1))
+    found = alarm_kpis(connection, START, START + timedelta(days=1), SETTINGS)
     assert (found["floods"], found["flood_s"]) == (floods, lasted)
     assert found["figures"]["peak_10_minutes"]["value"] == peak
     assert floods > 1
@@ -196,7 +200,7 @@ def test_a_hundred_thousand_openings_are_quick(connection: Connection) -> None:
     end, took = START + timedelta(days=30), []
     for _ in range(3):
         began = time.perf_counter()
-        found = alarm_kpis(connection, START, end)
+        found = alarm_kpis(connection, START, end, SETTINGS)
         took.append(time.perf_counter() - began)
     assert found["alarms"] == 100_000
     print(f"KPIs over 100,000 openings: {min(took):.2f} s")

@@ -8,18 +8,23 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
+from config import Settings
 from db.feedback_actions import give_feedback
 from db.forget import forget, main
 from db.incident_actions import Action, perform
 from db.incident_recording import record
-from db.incident_upkeep import Clockwork, keep_time
+from db.incident_upkeep import keep_time
 from db.queries.feedback import false_alarms
 from db.retention import Retention, drop_expired
 from db.session import transaction
 from errors import InputError
 from tests.integration.db.test_incidents import RULES, START, row, shown, whats
 
-CLOCKWORK = Clockwork(silence_s=7200, close_after_s=3600, topic="incidents")
+SETTINGS = Settings(
+    _env_file=None, event_silence_s=7200, incident_close_after_s=3600,
+    kafka_topic_incidents="incidents", max_shelve_s=1e6,
+)  # fmt: skip
+UNPUBLISHED = SETTINGS.model_copy(update={"kafka_topic_incidents": ""})
 
 
 def age(connection: Connection, **intervals: str) -> None:
@@ -33,7 +38,7 @@ def age(connection: Connection, **intervals: str) -> None:
 def act(connection: Connection, verb: str, who: str = "ANNA", **arguments: Any) -> None:
     ids = connection.execute(text("SELECT id FROM incidents")).scalars()
     action = Action(verb, who, arguments)
-    done = perform(connection, action, [(one, None) for one in ids], topic="", max_shelve_s=1e6)
+    done = perform(connection, action, [(one, None) for one in ids], UNPUBLISHED)
     assert not done.errors
 
 
@@ -44,9 +49,9 @@ def incident(connection: Connection) -> Connection:
 
 
 def test_silence_clears_at_the_streams_own_time(incident: Connection) -> None:
-    assert keep_time(incident, CLOCKWORK) == {"cleared": 0, "unshelved": 0, "closed": 0}
+    assert keep_time(incident, SETTINGS) == {"cleared": 0, "unshelved": 0, "closed": 0}
     age(incident, seen_at="2 hours 1 second")
-    assert keep_time(incident, CLOCKWORK) == {"cleared": 1, "unshelved": 0, "closed": 0}
+    assert keep_time(incident, SETTINGS) == {"cleared": 1, "unshelved": 0, "closed": 0}
     cleared = incident.execute(text("SELECT cleared_at FROM incidents")).scalar_one()
     assert cleared == START + timedelta(seconds=60 + 7200)
     assert whats(incident) == ["opened", "escalated", "cleared"]
@@ -61,15 +66,15 @@ def test_silence_clears_at_the_streams_own_time(incident: Connection) -> None:
 def test_a_suppressed_stream_that_stopped_is_listed_again(incident: Connection) -> None:
     record(incident, [row(61, suppressed="w")], RULES, "bridge")
     age(incident, seen_at="3 hours")
-    keep_time(incident, CLOCKWORK)
+    keep_time(incident, SETTINGS)
     assert shown(incident)[0][1] == "cleared-unacknowledged"
 
 
 def test_shelving_ends_by_itself(incident: Connection) -> None:
     act(incident, "shelve", why="swap", seconds=60)
-    assert keep_time(incident, CLOCKWORK) == {"cleared": 0, "unshelved": 0, "closed": 0}
+    assert keep_time(incident, SETTINGS) == {"cleared": 0, "unshelved": 0, "closed": 0}
     age(incident, shelved_until="1 second")
-    assert keep_time(incident, CLOCKWORK) == {"cleared": 0, "unshelved": 1, "closed": 0}
+    assert keep_time(incident, SETTINGS) == {"cleared": 0, "unshelved": 1, "closed": 0}
     assert shown(incident)[0][1] == "open-unacknowledged"
     assert whats(incident)[-2:] == ["shelved", "unshelved"]
 
@@ -77,19 +82,19 @@ def test_shelving_ends_by_itself(incident: Connection) -> None:
 def test_what_is_cleared_and_acknowledged_is_closed_as_system(incident: Connection) -> None:
     record(incident, [row(62, anomalous=False, state="cleared")], RULES, "bridge")
     age(incident, updated_at="2 hours")
-    assert keep_time(incident, CLOCKWORK) == {"cleared": 0, "unshelved": 0, "closed": 0}
+    assert keep_time(incident, SETTINGS) == {"cleared": 0, "unshelved": 0, "closed": 0}
     act(incident, "acknowledge")
-    assert keep_time(incident, CLOCKWORK) == {"cleared": 0, "unshelved": 0, "closed": 0}
+    assert keep_time(incident, SETTINGS) == {"cleared": 0, "unshelved": 0, "closed": 0}
     age(incident, updated_at="2 hours")
-    assert keep_time(incident, CLOCKWORK) == {"cleared": 0, "unshelved": 0, "closed": 1}
+    assert keep_time(incident, SETTINGS) == {"cleared": 0, "unshelved": 0, "closed": 1}
     closed = incident.execute(text("SELECT closed_by, state FROM incidents")).one()
     assert tuple(closed) == ("system", "closed")
 
 
 def test_one_process_keeps_time(engine: Engine) -> None:
     with transaction(engine) as first, transaction(engine) as second:
-        assert keep_time(first, CLOCKWORK) is not None
-        assert keep_time(second, CLOCKWORK) is None
+        assert keep_time(first, SETTINGS) is not None
+        assert keep_time(second, SETTINGS) is None
 
 
 def test_retention_drops_what_is_over_and_leaves_a_tombstone(engine: Engine) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from config import Settings
 from db.incident_actions import Action, perform
 from db.incident_recording import record
 from db.queries.notifications import register
@@ -73,9 +74,8 @@ class Stage:
             found = text("SELECT id FROM incidents WHERE asset_id = :asset")
             ids = connection.execute(found, {"asset": asset}).scalars()
             action = Action(verb, "ANNA", arguments)
-            done = perform(
-                connection, action, [(one, None) for one in ids], topic="", max_shelve_s=1e6
-            )
+            targets = [(one, None) for one in ids]
+            done = perform(connection, action, targets, Settings(_env_file=None))
         assert not done.errors
 
     def rows(self, query: str, **values: Any) -> list[tuple[Any, ...]]:

@@ -30,7 +30,7 @@ from errors import Busy
 from models.registry.base import CHAMPION
 from serving.database import Database
 from serving.requests.training_request import parse_training
-from serving.training_queue import JobBounds, TrainingQueue
+from serving.training_queue import TrainingQueue
 from tests.fixtures.own_postgres import OwnPostgres
 from tests.fixtures.training import small_plant
 from tests.fixtures.waiting import DEADLINE
@@ -86,18 +86,24 @@ def _yes() -> bool:
     return True
 
 
+def given(tmp_path: Path, n: int, bounds: dict[str, Any]) -> Settings:
+    return Settings(
+        _env_file=None, var_dir=tmp_path / f"var{n}", data_dir=tmp_path / f"data{n}", **bounds
+    )
+
+
 def run_service(
     engine: Engine,
     tmp_path: Path,
-    bounds: JobBounds,
     use: Callable[[TrainingQueue, TrainingQueue], Awaitable[R]],
+    **bounds: Any,
 ) -> R:
     """A replica that takes requests, and another one, on another host, that leads."""
 
     async def scene() -> R:
         databases = [Database(lambda: engine) for _ in range(2)]
         front, leader = (
-            TrainingQueue(database, leads, tmp_path / f"var{n}", tmp_path / f"data{n}", bounds)
+            TrainingQueue(database, leads, given(tmp_path, n, bounds))
             for n, (database, leads) in enumerate(zip(databases, (bool, _yes), strict=True))
         )
         for database in databases:
@@ -130,7 +136,7 @@ def test_the_data_of_a_request_reach_whichever_replica_trains(
     async def use(front: TrainingQueue, leader: TrainingQueue) -> tuple[int, dict[str, Any]]:
         return await front.train(parse_training(orjson.dumps(matrix())), wait=True)
 
-    status, answer = run_service(engine, tmp_path, JobBounds(wait_s=120), use)
+    status, answer = run_service(engine, tmp_path, use, train_wait_s=120)
     assert status == 200
     assert answer["isolation_forest"]["status"] == "success", answer
     assert not (tmp_path / "var0").exists()
@@ -145,8 +151,7 @@ def test_a_training_that_takes_too_long_is_ended_and_says_so(
     async def use(front: TrainingQueue, leader: TrainingQueue) -> tuple[int, dict[str, Any]]:
         return await front.train(parse_training(orjson.dumps(matrix())), wait=True)
 
-    bounds = JobBounds(wait_s=60, longest_s=0.3)
-    status, answer = run_service(engine, tmp_path, bounds, use)
+    status, answer = run_service(engine, tmp_path, use, train_wait_s=60, train_max_s=0.3)
     assert status == 200
     assert "longer than 0.3 s (TRAIN_MAX_S)" in answer["isolation_forest"]["message"]
     assert not (tmp_path / "var1" / "registry" / "aliases" / "champion").exists()
@@ -163,7 +168,7 @@ def test_a_full_queue_is_busy(engine: Engine, tmp_path: Path) -> None:
         with pytest.raises(Busy, match="TRAIN_QUEUE_MAX"):
             await front.train(parse_training(orjson.dumps(matrix(20))), wait=False)
 
-    run_service(engine, tmp_path, JobBounds(queued=2), use)
+    run_service(engine, tmp_path, use, train_queue_max=2)
 
 
 def test_a_data_set_is_trained_on_where_it_lies(engine: Engine) -> None:

@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+from config import Settings
 from models.bundles.atomic_files import cached, prune_folders
 from serving import metrics
 from serving.bundles.champion import Champion
@@ -32,7 +33,7 @@ def test_bundles_that_nobody_used_lately_go_and_the_champion_stays(tmp_path: Pat
         used(tmp_path / "bundles" / name, hours)
     champion = Champion(tmp_path / "bundles", nobody_follows)
     champion.write({"folder": "1-abc"})
-    house = Housekeeping(champion, tmp_path / "jobs", 3, 90)
+    house = Housekeeping(champion, Settings(_env_file=None, var_dir=tmp_path, bundles_kept=3))
     house.tidy_up(NOW)
     left = sorted(path.name for path in (tmp_path / "bundles").iterdir())
     assert left == [".draft-new", "1-abc", "5-abc", "6-abc", "7-abc", "champion.json"]

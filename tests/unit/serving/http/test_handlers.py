@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from config import Settings
 from models.bundles.bundle import Bundle
 from models.detectors.base import MODEL_NAMES
 from models.scoring.policy import ScoringPolicy
@@ -21,7 +22,7 @@ from serving.http.handlers import Handlers, calls, describe
 from serving.http.rest_app import PREFIX
 from serving.monitors import DriftMonitor, PrecisionMonitor
 from serving.requests.detect import Limits
-from serving.training_queue import JobBounds, TrainingQueue
+from serving.training_queue import TrainingQueue
 from tests.fixtures.asgi import answer, no_database
 from training.simulate import Plant
 
@@ -52,7 +53,8 @@ def ask(bundle: Bundle, tmp_path: Path) -> Any:
             StreamLookup(database),
             Journal(database, "all"),
         )
-        jobs = TrainingQueue(database, lambda: False, tmp_path, tmp_path, JobBounds())
+        settings = Settings(_env_file=None, var_dir=tmp_path, data_dir=tmp_path)
+        jobs = TrainingQueue(database, lambda: False, settings)
         rest = Handlers(
             detection, database, jobs, RegistryClient(tmp_path), Limits(items=9),
             DriftMonitor(database), PrecisionMonitor(database),

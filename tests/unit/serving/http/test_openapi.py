@@ -9,7 +9,7 @@ import pytest
 
 from serving.http.body_reader import BodyReader
 from serving.http.callers import Callers
-from serving.http.feedback_handlers import Effects, FeedbackHandlers, feedback_calls
+from serving.http.feedback_handlers import FeedbackHandlers, feedback_calls
 from serving.http.handlers import Handlers, calls
 from serving.http.incident_handlers import IncidentHandlers, incident_calls
 from serving.http.model_handlers import ModelHandlers, model_calls
@@ -23,15 +23,14 @@ from serving.requests.wire import decode
 NOTHING: Any = None  # no call is answered here
 LIMITS = Limits(items=7, features=5, history=3)
 BODIES = BodyReader(Callers.parse("", ""), 1)
-EFFECTS = Effects(0.5, 2.0, 30)
 
 
 def listed() -> list[Call]:
     return [
         *calls(Handlers(*[NOTHING] * 7), name="x", version="1"),
-        *incident_calls(IncidentHandlers(NOTHING, BODIES, EFFECTS, "", 1.0)),
-        *feedback_calls(FeedbackHandlers(NOTHING, BODIES, EFFECTS, "")),
-        *overview_calls(OverviewHandlers(NOTHING, NOTHING, 1, NOTHING)),
+        *incident_calls(IncidentHandlers(NOTHING, BODIES, NOTHING)),
+        *feedback_calls(FeedbackHandlers(NOTHING, BODIES, NOTHING)),
+        *overview_calls(OverviewHandlers(NOTHING, NOTHING, NOTHING)),
         *schedule_calls(ScheduleHandlers(NOTHING, BODIES)),
         *model_calls(ModelHandlers(NOTHING, NOTHING, BODIES)),
     ]
