@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from benchmarks.report import OURS, Row
 from benchmarks.scored import as_points
 from datasets import Stream
+from models.detectors.covariance import robust_spread
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
-from models.fitting.scaling import robust_spread
 from models.scoring.ensemble import StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy

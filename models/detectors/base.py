@@ -47,6 +47,8 @@ class Detector(ABC):
     ----------
     name : str
         One of :data:`MODEL_NAMES`.
+    ONCE : mapping
+        Parameters that files of former releases lack, and what they were then.
     window : int
         Readings a score looks at, the scored one included; 1 for a point detector.
     n_features : int
@@ -54,6 +56,7 @@ class Detector(ABC):
     """
 
     name: ClassVar[str]
+    ONCE: ClassVar[Mapping[str, Any]] = {}
     window: int = 1
     n_features: int = 0
 
@@ -153,7 +156,7 @@ class Detector(ABC):
             content = io.BytesIO((folder / f"{cls.name}.npz").read_bytes())
             with np.load(content, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
-            detector = cls(**facts["params"])
+            detector = cls(**{**cls.ONCE, **facts["params"]})
             detector.n_features = int(facts["n_features"])
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise BundleError(f"{cls.name}: cannot be read from {folder}: {error}") from error

@@ -13,7 +13,8 @@ not make a tolerated drift significant again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -105,6 +106,7 @@ class RobustCovariance:
         squares: Floats = pull**2 / np.diag(self.precision)
         return squares
 
+    @cached_property
     def views(self) -> Floats:
         """Matrix (d, d + k): each feature's contribution (signed), then the common movements.
 
@@ -114,26 +116,26 @@ class RobustCovariance:
         alone = self.precision / np.sqrt(np.diag(self.precision))
         return np.ascontiguousarray(np.concatenate([alone, self.common], axis=1))
 
-    def arrays(self) -> dict[str, Floats]:
-        """Return what :meth:`from_arrays` needs."""
-        return {
-            "centre": self.centre,
-            "precision": self.precision,
-            "whitening": self.whitening,
-            "common": self.common,
-        }
+    def arrays(self, prefix: str = "") -> dict[str, Floats]:
+        """Return what :meth:`from_arrays` needs, with a prefix before each name."""
+        return {prefix + one.name: getattr(self, one.name) for one in fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any]) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, Any], prefix: str = "") -> Self:
         """Read back what :meth:`arrays` returned."""
-        return cls(**{key: arrays[key] for key in ("centre", "precision", "whitening", "common")})
+        return cls(**{one.name: arrays[prefix + one.name] for one in fields(cls)})
+
+
+def robust_spread(values: Floats) -> Floats:
+    """Return the standard deviation per feature (d,), winsorised at 0.5 and 99.5 %."""
+    low, high = np.quantile(values, (0.005, 0.995), axis=0)
+    spread: Floats = np.clip(values, low, high).std(axis=0)
+    return spread
 
 
 def robust_std(deviations: Floats) -> Floats:
-    """Return the standard deviation per feature (d,), winsorised at 0.5 and 99.5 %."""
-    low, high = np.quantile(deviations, (0.005, 0.995), axis=0)
-    usual: Floats = np.clip(deviations, low, high).std(axis=0)
-    return np.maximum(usual, _SMALLEST)
+    """Return the spread per feature (d,) of deviations (n, d), which is never nothing."""
+    return np.maximum(robust_spread(deviations), _SMALLEST)
 
 
 def missing_variance(rows: Floats) -> Floats:

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import TrainingError
 from models.arrays import Floats
-from models.detectors.base import (
-    ISOLATION_FOREST,
-    Array,
-    Detector,
-    Progress,
-    bounded,
-    shares,
-    whole_number,
-)
-from models.detectors.covariance import RobustCovariance, missing_variance, thin_out
+from models.detectors.base import ISOLATION_FOREST, Array, bounded, shares, whole_number
+from models.detectors.covariance import thin_out
 from models.detectors.kernels import affine, forest_depths, forest_gains
+from models.detectors.point import PointDetector
 
 # Beyond float32 a cast would warn; every cut lies far inside.
 _FURTHEST = 1e30
 
 
-class IsolationForest(Detector):
+class IsolationForest(PointDetector):
     """Score a reading by how few random cuts isolate it.
 
     Cuts follow axes, and no single sensor is an axis along which a fault stands out. The forest
@@ -66,28 +57,18 @@ class IsolationForest(Detector):
     """
 
     name = ISOLATION_FOREST
+    ARRAYS = ("feature", "threshold", "expected")
+    FIGURES = ("levels", "norm", "offset")
 
     def __init__(self, *, n_trees: int = 100, max_samples: int = 256, seed: int = 0) -> None:
         self.n_trees = whole_number("n_trees", n_trees, 1, 10_000)
         self.max_samples = whole_number("max_samples", max_samples, 2, 4096)
         self.seed = whole_number("seed", seed, 0, 2**32 - 1)
 
-    def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
-        """Fit on normal data; see :meth:`Detector.fit`.
-
-        Raises
-        ------
-        TrainingError
-            If there are fewer than two readings, or a value is not finite.
-        """
+    def _fitted(self, rows: Floats) -> Any:
         # Imported here: a process that only scores then needs neither PyOD nor scikit-learn.
         from pyod.models.iforest import IForest
 
-        rows = self.stack(streams)
-        if len(rows) < 2:
-            raise TrainingError(f"{self.name}: needs at least 2 readings, got {len(rows)}")
-        self._correlation = RobustCovariance.of(rows, missing_variance(rows))
-        self._views = self._correlation.views()
         # Trees look at no more rows than this; PyOD would score all the others as well.
         rows = thin_out(rows, max(1000, self.n_trees * self.max_samples), self.seed)
         library = IForest(
@@ -95,16 +76,11 @@ class IsolationForest(Detector):
             max_samples=min(self.max_samples, len(rows)),
             random_state=self.seed,
         )
-        library.fit(self.coordinates(rows))
-        self._adopt(library)
-        self.warm()
-        if progress is not None:
-            progress(self.name, 1, 1, {})
-        return self
+        return library.fit(self.coordinates(rows))
 
     def coordinates(self, x: Array) -> Floats:
         """Return readings (n, d) as the trees see them, (n, d + k)."""
-        return affine(bounded(x, _FURTHEST), self._correlation.centre, self._views)
+        return affine(bounded(x, _FURTHEST), self._correlation.centre, self._correlation.views)
 
     def _adopt(self, library: Any) -> None:
         """Take over the trees of a fitted PyOD ``IForest``."""
@@ -120,13 +96,16 @@ class IsolationForest(Detector):
             _lay_out(tree, columns, self._feature[i], self._threshold[i], self._expected[i])
         self._norm = len(trees) * float(_path_length(np.array([forest.max_samples_]))[0])
         self._offset = float(forest.offset_)
-        self._leaf = np.ascontiguousarray(self._expected[:, 2**levels - 1 :])
+
+    def warm(self) -> None:
+        """Lay out the last level, which scores are read from; see :meth:`Detector.warm`."""
+        self._leaf = np.ascontiguousarray(self._expected[:, 2**self._levels - 1 :])
+        super().warm()
 
     def score(self, x: Array) -> Floats:
         """Return PyOD's anomaly score of each row of ``x`` (n, d); see :meth:`Detector.score`."""
-        depths = forest_depths(
-            self._single(x), self._feature, self._threshold, self._leaf, self._levels
-        )
+        place = self.coordinates(self.check(x)).astype(np.float32)
+        depths = forest_depths(place, self._feature, self._threshold, self._leaf, self._levels)
         if self._norm == 0.0:
             return np.full(len(depths), 0.5 + self._offset)
         score: Floats = np.exp2(depths / -self._norm) + self._offset
@@ -151,35 +130,6 @@ class IsolationForest(Detector):
         part = (gap[:, :, None] * self._correlation.common) ** 2  # (n, d, k)
         part /= np.maximum(part.sum(axis=1, keepdims=True), 1e-300)
         return shares(credit[:, :d] + (part * credit[:, None, d:]).sum(axis=2))
-
-    def save(self, folder: Path) -> None:
-        """Write the trees; see :meth:`Detector.save`."""
-        arrays = {
-            "feature": self._feature,
-            "threshold": self._threshold,
-            "expected": self._expected,
-            **self._correlation.arrays(),
-        }
-        self.write(folder, arrays, levels=self._levels, norm=self._norm, offset=self._offset)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read the trees; see :meth:`Detector.load`."""
-        detector, arrays, facts = cls.read(folder)
-        detector._correlation = RobustCovariance.from_arrays(arrays)
-        detector._views = detector._correlation.views()
-        detector._feature = arrays["feature"]
-        detector._threshold = arrays["threshold"]
-        detector._expected = arrays["expected"]
-        detector._levels = int(facts["levels"])
-        detector._norm = float(facts["norm"])
-        detector._offset = float(facts["offset"])
-        detector._leaf = np.ascontiguousarray(detector._expected[:, 2**detector._levels - 1 :])
-        detector.warm()
-        return detector
-
-    def _single(self, x: Array) -> NDArray[np.float32]:
-        return self.coordinates(self.check(x)).astype(np.float32)
 
 
 def _proportion(x: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from models.detectors.base import (
 from models.detectors.covariance import RobustCovariance, missing_variance
 from models.detectors.forecast import fit_forecast, forecast
 from models.detectors.lstm_kernel import reconstruct_last, whitened_error
-from models.detectors.lstm_training import Plan, split, thin
+from models.detectors.lstm_training import Ends, split, thin
 
 _KERNEL = (
     "encoder_in",
@@ -109,6 +109,7 @@ class LSTMAutoencoder(Detector):
     """
 
     name = LSTM_AUTOENCODER
+    ONCE: ClassVar = {"lags": 0}
 
     def __init__(
         self,
@@ -171,22 +172,15 @@ class LSTMAutoencoder(Detector):
 
         single = np.empty(rows.shape, np.float32)  # filled in place: rows may be many
         np.clip(rows, -self.clip, self.clip, out=single, casting="same_kind")
-        plan = self.plan(self.n_features)
-        self._weights, self.history = train(single, training, validation, plan, report)
+        self._weights, self.history = train(single, training, validation, self, report)
         ends = thin(np.sort(np.concatenate([training, validation])), _MOST_ERRORS)
-        self._correlation = RobustCovariance.of(
-            self._errors(rows, ends), missing_variance(rows), centred=True
-        )
+        errors = rows[ends] - self._reconstruct(rows, ends)
+        self._correlation = RobustCovariance.of(errors, missing_variance(rows), centred=True)
         self._fit_forecast([np.asarray(s, np.float64) for s in streams], rows, ends)
         self.warm()
         return self
 
-    def _fit_forecast(
-        self,
-        streams: list[Floats],
-        rows: Floats,
-        ends: NDArray[np.int64],
-    ) -> None:
+    def _fit_forecast(self, streams: list[Floats], rows: Floats, ends: Ends) -> None:
         """Fit the forecast's weights and the covariance of its errors on ``rows[ends]``."""
         self._weights_ahead: Floats | None = None
         if not self.lags:
@@ -195,10 +189,9 @@ class LSTMAutoencoder(Detector):
         errors = rows[ends] - forecast(rows, ends, self._weights_ahead)
         self._forecast_errors = RobustCovariance.of(errors, np.zeros(rows.shape[1]), centred=True)
 
-    def plan(self, features: int) -> Plan:
-        """Return how a network for ``features`` features is trained."""
-        code = min(8, max(2, features // 2)) if self.code is None else self.code
-        return Plan(**{**self.params, "code": code})
+    def code_of(self, features: int) -> int:
+        """Return the width of the code for so many features."""
+        return min(8, max(2, features // 2)) if self.code is None else self.code
 
     def score(self, x: Array) -> Floats:
         """Return the scaled error of the last reading per window; see :meth:`Detector.score`.
@@ -206,22 +199,23 @@ class LSTMAutoencoder(Detector):
         A view in which neighbouring windows overlap by all but one reading, as
         ``sliding_window_view`` makes, is recognised and costs less; the scores are the same.
         """
-        return self._magnitude(*self._unroll(x))
+        sizes = [size for _, _, size in self._guesses(*self._unroll(x))]
+        if len(sizes) == 1:
+            return sizes[0]
+        # log(1 + 5 (own^2 + new^2)) without squaring what may have no square
+        magnitude: Floats = 2.0 * np.log(np.hypot(1.0, _WEIGHT * np.hypot(*sizes)))
+        return magnitude
 
     def explain(self, x: Array) -> Floats:
         """Return each feature's share in the error; see :meth:`Detector.explain`."""
         readings, ends = self._unroll(x)
-        reconstruction = self._reconstruct(readings, ends)
-        parts = self._correlation.contributions(readings[ends] - reconstruction)
-        if self._weights_ahead is None:
-            return shares(parts)
-        ahead = forecast(readings, ends, self._weights_ahead)
-        more = self._forecast_errors.contributions(readings[ends] - ahead)
-        own = whitened_error(readings, ends, reconstruction, self._correlation.whitening)
-        new = whitened_error(readings, ends, ahead, self._forecast_errors.whitening)
-        largest = np.maximum(np.maximum(own, new), 1e-300)
-        own, new = (own / largest) ** 2, (new / largest) ** 2
-        return shares(own[:, None] * shares(parts) + new[:, None] * shares(more))
+        found = self._guesses(readings, ends)
+        parts = [shares(errors.contributions(readings[ends] - guess)) for guess, errors, _ in found]
+        if len(parts) == 1:
+            return parts[0]
+        largest = np.maximum(np.maximum(found[0][2], found[1][2]), 1e-300)
+        own, new = ((size / largest) ** 2 for _, _, size in found)
+        return shares(own[:, None] * parts[0] + new[:, None] * parts[1])
 
     def network(self) -> Any:
         """Return the fitted network as a PyTorch module, in evaluation mode."""
@@ -234,8 +228,7 @@ class LSTMAutoencoder(Detector):
         arrays = {**self._weights, **self._correlation.arrays()}
         if self._weights_ahead is not None:
             arrays[_FORECAST + "weights"] = self._weights_ahead
-            held = self._forecast_errors.arrays()
-            arrays |= {_FORECAST + key: held[key] for key in held}
+            arrays |= self._forecast_errors.arrays(_FORECAST)
         self.write(folder, arrays, history=self.history)
 
     @classmethod
@@ -246,37 +239,33 @@ class LSTMAutoencoder(Detector):
         detector._weights = {key: arrays[key] for key in (*_KERNEL, "decoder_hidden")}
         detector.history = facts["history"]
         detector._weights_ahead = arrays.get(_FORECAST + "weights")
-        if detector._weights_ahead is None:
-            detector.lags = 0
-        else:
-            own = {
-                k.removeprefix(_FORECAST): v for k, v in arrays.items() if k.startswith(_FORECAST)
-            }
-            detector._forecast_errors = RobustCovariance.from_arrays(own)
+        if detector._weights_ahead is not None:
+            detector._forecast_errors = RobustCovariance.from_arrays(arrays, _FORECAST)
         detector.warm()
         return detector
 
-    def _magnitude(self, readings: Floats, ends: NDArray[np.int64]) -> Floats:
-        reconstruction = self._reconstruct(readings, ends)
-        own = whitened_error(readings, ends, reconstruction, self._correlation.whitening)
-        if self._weights_ahead is None:
-            return own
-        ahead = forecast(readings, ends, self._weights_ahead)
-        new = whitened_error(readings, ends, ahead, self._forecast_errors.whitening)
-        # log(1 + 5 (own^2 + new^2)) without squaring what may have no square
-        magnitude: Floats = 2.0 * np.log(np.hypot(1.0, _WEIGHT * np.hypot(own, new)))
-        return magnitude
+    def _guesses(self, readings: Floats, ends: Ends) -> list[tuple[Any, RobustCovariance, Floats]]:
+        """Return what is expected of the newest readings: reconstruction, and forecast if any.
 
-    def _reconstruct(self, readings: Floats, ends: NDArray[np.int64]) -> NDArray[np.float32]:
+        Returns
+        -------
+        (guess, errors, size) : (n, d), the normal errors' covariance, and these errors' size (n,)
+        """
+        own = (self._reconstruct(readings, ends), self._correlation)
+        guesses: list[tuple[Any, RobustCovariance]] = [own]
+        if self._weights_ahead is not None:
+            ahead = forecast(readings, ends, self._weights_ahead)
+            guesses.append((ahead, self._forecast_errors))
+        return [
+            (guess, errors, whitened_error(readings, ends, guess, errors.whitening))
+            for guess, errors in guesses
+        ]
+
+    def _reconstruct(self, readings: Floats, ends: Ends) -> NDArray[np.float32]:
         weights = (self._weights[key] for key in _KERNEL)
         return reconstruct_last(readings, ends, self.window, self.clip, *weights)
 
-    def _errors(self, readings: Floats, ends: NDArray[np.int64]) -> Floats:
-        """Return reading minus reconstruction at each window's end: (n, d)."""
-        errors: Floats = readings[ends] - self._reconstruct(readings, ends)
-        return errors
-
-    def _unroll(self, x: Array) -> tuple[Floats, NDArray[np.int64]]:
+    def _unroll(self, x: Array) -> tuple[Floats, Ends]:
         """Windows (n, w, d) as readings (m, d) and the row at which each window ends."""
         x = np.asarray(x)
         if x.ndim == 3 and x.shape[1:] == (self.window, self.n_features) and len(x) > 1:

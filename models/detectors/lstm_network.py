@@ -8,14 +8,17 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.detectors.lstm_training import Ends, Plan
+from models.detectors.lstm_training import Ends, draw, epoch_windows
+
+if TYPE_CHECKING:
+    from models.detectors.lstm_autoencoder import LSTMAutoencoder
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -59,11 +62,12 @@ class _Adam(torch.optim.Adam):  # type: ignore[misc]
     step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
 
 
-def build(features: int, plan: Plan) -> Network:
+def build(features: int, plan: LSTMAutoencoder) -> Network:
     """Return an untrained network; the global random state is left as it was."""
     with _seeding, torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
-        network = Network(features=features, hidden=plan.hidden, code=plan.code, clip=plan.clip)
+        code = plan.code_of(features)
+        network = Network(features=features, hidden=plan.hidden, code=code, clip=plan.clip)
     with torch.no_grad():
         for lstm in (network.encoder, network.decoder):
             # Open forget gates let gradients reach the start of the window from the first
@@ -108,7 +112,7 @@ def train(
     rows: NDArray[np.float32],
     training: Ends,
     validation: Ends,
-    plan: Plan,
+    plan: LSTMAutoencoder,
     report: Callable[[int, dict[str, float]], None],
 ) -> tuple[Weights, list[dict[str, float]]]:
     """Train on windows, each given by the row that it ends at.
@@ -123,22 +127,23 @@ def train(
     training, validation : (n,)
         Rows at which windows end.
     plan
-        Sizes, epochs, seed and device.
+        The detector: its sizes, epochs, seed and device.
     report
         Called with epoch and figures after each epoch.
     """
     device = _device(plan.device)
-    draw = np.random.default_rng(plan.seed)
+    order = np.random.default_rng(plan.seed)
     source = torch.from_numpy(rows)
     noise = torch.Generator().manual_seed(plan.seed)
     network = build(rows.shape[1], plan).to(device)
     optimiser = _Adam(network.parameters(), lr=plan.learning_rate, fused=True)
-    steps = plan.epochs * -(-plan.windows(len(training)) // plan.batch_size)
+    windows = epoch_windows(len(training), plan.max_windows)
+    steps = plan.epochs * -(-windows // plan.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
     best, waited, weights = np.inf, 0, export(network)
     history: list[dict[str, float]] = []
     for epoch in range(1, plan.epochs + 1):
-        ends = plan.draw(training, draw)
+        ends = draw(training, plan.max_windows, order)
         train_loss = _learn(network, source, ends, plan, optimiser, schedule, noise)
         val_loss = _loss(network, source, validation, plan)
         figures = {"epoch": float(epoch), "train_loss": train_loss, "val_loss": val_loss}
@@ -166,7 +171,7 @@ def _learn(
     network: Network,
     source: Any,
     ends: Ends,
-    plan: Plan,
+    plan: LSTMAutoencoder,
     optimiser: Any,
     schedule: Any,
     noise: Any,
@@ -190,7 +195,7 @@ def _learn(
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def _loss(network: Network, source: Any, ends: Ends, plan: Plan) -> float:
+def _loss(network: Network, source: Any, ends: Ends, plan: LSTMAutoencoder) -> float:
     """Mean loss over the windows that end at ``ends``."""
     network.eval()
     total = 0.0
@@ -200,7 +205,7 @@ def _loss(network: Network, source: Any, ends: Ends, plan: Plan) -> float:
     return total / max(1, len(ends))
 
 
-def _batches(source: Any, ends: Ends, plan: Plan) -> Iterator[Any]:
+def _batches(source: Any, ends: Ends, plan: LSTMAutoencoder) -> Iterator[Any]:
     """Windows (b, w, d) of ``source`` (m, d) that end at ``ends``."""
     back = torch.arange(1 - plan.window, 1)
     for first in range(0, len(ends), plan.batch_size):
@@ -221,21 +226,24 @@ def _device(wanted: str) -> Any:
     return torch.device(wanted)
 
 
+#: PyTorch's names of the arrays that are kept, which lie the other way round.
+_KEPT = {
+    "encoder_in": "encoder.weight_ih_l0", "encoder_bias": "encoder.bias_ih_l0",
+    "encoder_hidden": "encoder.weight_hh_l0",
+    "code_weight": "code.weight", "code_bias": "code.bias",
+    "decoder_in": "decoder.weight_ih_l0", "decoder_bias": "decoder.bias_ih_l0",
+    "decoder_hidden": "decoder.weight_hh_l0",
+    "out_weight": "out.weight", "out_bias": "out.bias",
+}  # fmt: skip
+#: A second bias of each LSTM, which is added to the first.
+_ADDED = {"encoder_bias": "encoder.bias_hh_l0", "decoder_bias": "decoder.bias_hh_l0"}
+
+
 def export(network: Network) -> Weights:
     """Return the weights as the kernel takes them: transposed, an LSTM's two biases added."""
     state = {key: value.detach().cpu().numpy() for key, value in network.state_dict().items()}
-    arrays = {
-        "encoder_in": state["encoder.weight_ih_l0"].T,
-        "encoder_bias": state["encoder.bias_ih_l0"] + state["encoder.bias_hh_l0"],
-        "encoder_hidden": state["encoder.weight_hh_l0"].T,
-        "code_weight": state["code.weight"].T,
-        "code_bias": state["code.bias"],
-        "decoder_in": state["decoder.weight_ih_l0"].T,
-        "decoder_bias": state["decoder.bias_ih_l0"] + state["decoder.bias_hh_l0"],
-        "decoder_hidden": state["decoder.weight_hh_l0"].T,
-        "out_weight": state["out.weight"].T,
-        "out_bias": state["out.bias"],
-    }
+    arrays = {ours: state[theirs].T for ours, theirs in _KEPT.items()}
+    arrays |= {ours: arrays[ours] + state[theirs] for ours, theirs in _ADDED.items()}
     return {key: np.array(value, np.float32, order="C") for key, value in arrays.items()}
 
 
@@ -245,23 +253,7 @@ def restore(weights: Weights, clip: float) -> Network:
     network = Network(
         features=features, hidden=gates // 4, code=len(weights["code_bias"]), clip=clip
     )
-    tensors = {key: torch.from_numpy(value.T.copy()) for key, value in weights.items()}
-    zero = torch.zeros(gates)
-    network.load_state_dict(
-        {
-            "encoder.weight_ih_l0": tensors["encoder_in"],
-            "encoder.weight_hh_l0": tensors["encoder_hidden"],
-            "encoder.bias_ih_l0": tensors["encoder_bias"],
-            "encoder.bias_hh_l0": zero,
-            "code.weight": tensors["code_weight"],
-            "code.bias": tensors["code_bias"],
-            "decoder.weight_ih_l0": tensors["decoder_in"],
-            "decoder.weight_hh_l0": tensors["decoder_hidden"],
-            "decoder.bias_ih_l0": tensors["decoder_bias"],
-            "decoder.bias_hh_l0": zero,
-            "out.weight": tensors["out_weight"],
-            "out.bias": tensors["out_bias"],
-        }
-    )
+    tensors = {theirs: torch.from_numpy(weights[ours].T.copy()) for ours, theirs in _KEPT.items()}
+    network.load_state_dict({**tensors, **dict.fromkeys(_ADDED.values(), torch.zeros(gates))})
     network.eval()
     return network

@@ -1,8 +1,6 @@
-"""Plan the training of the LSTM autoencoder: its figures, and which windows are held out."""
+"""Choose the windows that the LSTM autoencoder is trained on, and those that are held out."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,35 +10,27 @@ Ends = NDArray[np.int64]
 _LEAST_WINDOWS = 500  # an epoch on little data goes over it several times; more only overfits
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """One training; the fields are explained in ``LSTMAutoencoder``, ``code`` being decided."""
+def epoch_windows(training: int, most: int) -> int:
+    """Return how many windows an epoch has, out of ``training`` different ones."""
+    return min(training * _times(training), most)
 
-    window: int
-    hidden: int
-    code: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    patience: int
-    focus: float
-    denoise: float
-    clip: float
-    max_windows: int
-    lags: int
-    device: str
-    seed: int
 
-    def windows(self, training: int) -> int:
-        """Return how many windows an epoch has, out of ``training`` different ones."""
-        return min(training * _times(training), self.max_windows)
+def draw(training: Ends, most: int, random: np.random.Generator) -> Ends:
+    """Draw the windows of one epoch: all, in a new order, but at most so many.
 
-    def draw(self, training: Ends, random: np.random.Generator) -> Ends:
-        """Draw the windows of one epoch: all, in a new order, but at most ``max_windows``."""
-        drawn: Ends = np.concatenate(
-            [random.permutation(training) for _ in range(_times(len(training)))]
-        )
-        return drawn[: self.max_windows]
+    Parameters
+    ----------
+    training : (n,)
+        The rows that windows end at.
+    most
+        Windows of an epoch.
+    random
+        Of the order.
+    """
+    drawn: Ends = np.concatenate(
+        [random.permutation(training) for _ in range(_times(len(training)))]
+    )
+    return drawn[:most]
 
 
 def _times(training: int) -> int:

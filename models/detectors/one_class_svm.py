@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
-from errors import TrainingError
 from models.arrays import Floats
-from models.detectors.base import (
-    ONE_CLASS_SVM,
-    Array,
-    Detector,
-    Progress,
-    bounded,
-    number,
-    shares,
-    whole_number,
-)
-from models.detectors.covariance import RobustCovariance, missing_variance, thin_out
+from models.detectors.base import ONE_CLASS_SVM, Array, bounded, number, shares, whole_number
+from models.detectors.covariance import thin_out
 from models.detectors.kernels import kernel_gaps, kernel_magnitude
+from models.detectors.point import PointDetector
 
 # Squares of this still fit a float64; every finite reading gets a finite magnitude.
 _FURTHEST = 1e150
 _LEAST = 0.1  # energy that counts as none
 
 
-class OneClassSVM(Detector):
+class OneClassSVM(PointDetector):
     """Score the distance from the normal cloud, as the support vectors describe it.
 
     Sees readings outside the cloud whatever its shape. Takes no notice of time. Distances are
@@ -72,6 +62,9 @@ class OneClassSVM(Detector):
     """
 
     name = ONE_CLASS_SVM
+    ONCE: ClassVar = {"log": False}
+    ARRAYS = ("vectors", "log_weight")
+    FIGURES = ("width", "total", "rho")
 
     def __init__(
         self,
@@ -88,30 +81,17 @@ class OneClassSVM(Detector):
         self.max_rows = whole_number("max_rows", max_rows, 2, 100_000)
         self.seed = whole_number("seed", seed, 0, 2**32 - 1)
 
-    def fit(self, streams: list[Array], *, progress: Progress | None = None) -> Self:
-        """Fit on normal data; see :meth:`Detector.fit`.
-
-        Raises
-        ------
-        TrainingError
-            If there are fewer than two readings, or a value is not finite.
-        """
+    def _fitted(self, rows: Floats) -> Any:
         # Imported here: a process that only scores then needs neither PyOD nor scikit-learn.
         from pyod.models.ocsvm import OCSVM
 
-        rows = self.stack(streams)
-        if len(rows) < 2:
-            raise TrainingError(f"{self.name}: needs at least 2 readings, got {len(rows)}")
-        self._correlation = RobustCovariance.of(rows, missing_variance(rows))
         chosen = self.coordinates(thin_out(rows, self.max_rows, self.seed))
-        self.width = self.gamma if isinstance(self.gamma, float) else _scale(chosen)
-        library = OCSVM(nu=self.nu, gamma=self.width)
-        library.fit(chosen)
-        self._adopt(library)
-        self.warm()
-        if progress is not None:
-            progress(self.name, 1, 1, {"support_vectors": float(self._vectors.shape[1])})
-        return self
+        self._width = self.gamma if isinstance(self.gamma, float) else _scale(chosen)
+        return OCSVM(nu=self.nu, gamma=self._width).fit(chosen)
+
+    def figures(self) -> dict[str, float]:
+        """Return the number of support vectors."""
+        return {"support_vectors": float(self._vectors.shape[1])}
 
     def coordinates(self, x: Array) -> Floats:
         """Return readings (n, d) as the kernel sees them, (n, d)."""
@@ -135,7 +115,7 @@ class OneClassSVM(Detector):
     def energy(self, x: Array) -> Floats:
         """Return ``-log`` of the weighted kernel sum of each row (n, d): (n,), at least 0."""
         whitened = self.coordinates(self.check(x))
-        found = kernel_magnitude(whitened, self._vectors, self._log_weight, self.width)
+        found = kernel_magnitude(whitened, self._vectors, self._log_weight, self._width)
         return np.maximum(found, 0.0) if self.log else found
 
     def decision(self, x: Array) -> Floats:
@@ -151,31 +131,8 @@ class OneClassSVM(Detector):
         (:meth:`RobustCovariance.contributions`).
         """
         whitened = self.coordinates(self.check(x))
-        gaps = kernel_gaps(whitened, self._vectors, self._log_weight, self.width)
+        gaps = kernel_gaps(whitened, self._vectors, self._log_weight, self._width)
         return shares(self._correlation.contributions(gaps, whitened=True))
-
-    def save(self, folder: Path) -> None:
-        """Write the support vectors; see :meth:`Detector.save`."""
-        arrays = {
-            "vectors": self._vectors,
-            "log_weight": self._log_weight,
-            **self._correlation.arrays(),
-        }
-        self.write(folder, arrays, width=self.width, total=self._total, rho=self._rho)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read the support vectors; see :meth:`Detector.load`."""
-        detector, arrays, facts = cls.read(folder)
-        detector._correlation = RobustCovariance.from_arrays(arrays)
-        detector._vectors = arrays["vectors"]
-        detector._log_weight = arrays["log_weight"]
-        detector.width = float(facts["width"])
-        detector._total = float(facts["total"])
-        detector._rho = float(facts["rho"])
-        detector.log = bool(facts["params"].get("log", False))
-        detector.warm()
-        return detector
 
 
 def _scale(rows: Floats) -> float:

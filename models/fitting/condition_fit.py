@@ -21,8 +21,9 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Floats, Indices
+from models.detectors.covariance import robust_spread
 from models.fitting.distance import Scoring, fit_distance
-from models.fitting.scaling import SHRINKAGE, robust_spread
+from models.fitting.scaling import SHRINKAGE
 from models.fitting.tolerance import SMALL, seen_by
 from models.fitting.trials import Fold
 from models.scoring.conditions import Conditions

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 
 from models.arrays import Floats
+from models.detectors.covariance import robust_spread
 from models.fitting.scaling import (
     decorrelation,
     drift_per_reading,
-    robust_spread,
     step_correlation,
 )
 from models.scoring.preprocessing import FURTHEST

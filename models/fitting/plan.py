@@ -11,6 +11,7 @@ import numpy as np
 from errors import TrainingError
 from models.arrays import Floats, Times
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector, Progress
+from models.detectors.covariance import robust_spread
 from models.fitting.cleaning import Cleaned
 from models.fitting.cross_validation import Part, make_folds, training_parts
 from models.fitting.following import Following, a_little, judge_following
@@ -23,7 +24,6 @@ from models.fitting.scaling import (
     decorrelation,
     drift_is_fault,
     fit_scales,
-    robust_spread,
     step_correlation,
 )
 from models.fitting.steadiness import forecast_surplus, judge_steadiness

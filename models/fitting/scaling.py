@@ -11,6 +11,7 @@ import numpy as np
 from errors import TrainingError
 from models.arrays import Floats
 from models.detectors.base import Array
+from models.detectors.covariance import robust_spread
 
 _BLOCK = 50
 _FLEET = 3
@@ -68,13 +69,6 @@ def check_training(values: Sequence[Array], names: Sequence[str], least: int) ->
     if rows < least:
         raise TrainingError(f"data: {rows} readings are too few, at least {least} are needed")
     return [a for a in arrays if len(a)]
-
-
-def robust_spread(values: Floats) -> Floats:
-    """Return the standard deviation of each column of (n, d), winsorised at 0.5 and 99.5 %."""
-    low, high = np.quantile(values, (0.005, 0.995), axis=0)
-    spread: Floats = np.clip(values, low, high).std(axis=0)
-    return spread
 
 
 def fit_scales(

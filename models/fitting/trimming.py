@@ -24,10 +24,11 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats
+from models.detectors.covariance import robust_spread
 from models.fitting.cleaning import Cleaned
 from models.fitting.condition_fit import restate
 from models.fitting.distance import fit_distance
-from models.fitting.scaling import SHRINKAGE, drift_is_fault, fit_scales, robust_spread
+from models.fitting.scaling import SHRINKAGE, drift_is_fault, fit_scales
 from models.scoring.conditions import Conditions
 from models.scoring.garbage import row_ranges
 from models.scoring.tail import SHAPE_PRIOR_SD

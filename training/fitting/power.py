@@ -25,9 +25,9 @@ import numpy as np
 from datasets import Stream
 from models.arrays import Bools, Floats
 from models.detectors.base import Progress
+from models.detectors.covariance import robust_spread
 from models.fitting.condition_fit import restate
 from models.fitting.injection import Fault, inject
-from models.fitting.scaling import robust_spread
 from models.scoring.conditions import Conditions
 from models.scoring.counters import Counters
 from models.scoring.ensemble import Reading, StreamWork, score

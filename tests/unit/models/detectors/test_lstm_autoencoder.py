@@ -70,7 +70,7 @@ def test_kernel_equals_pytorch_for_other_sizes(features: int, hidden: int, code:
 
 def test_weights_survive_export_and_restore() -> None:
     model = LSTMAutoencoder(window=6, hidden=8, code=2)
-    network = build(3, model.plan(3)).eval()
+    network = build(3, model).eval()
     twin = restore(export(network), network.clip)
     x = torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

@@ -26,7 +26,7 @@ def test_decision_equals_pyod_on_random_and_extreme_readings(
     rows = cloud(n, d, seed=1)
     svm = OneClassSVM(nu=nu, gamma=gamma, max_rows=1000).fit([rows])
     chosen = svm.coordinates(thin_out(rows, 1000, 0))
-    library = OCSVM(nu=nu, gamma=svm.width).fit(chosen)
+    library = OCSVM(nu=nu, gamma=svm._width).fit(chosen)
     near = cloud(300, d, seed=2)
     x = np.concatenate([rows[:50], near, near * 3, near * 1e6, np.zeros((1, d))])
     expected = library.decision_function(svm.coordinates(x))
@@ -51,12 +51,12 @@ def test_the_order_of_readings_is_the_librarys_and_goes_on_where_that_ends() -> 
 def test_gaps_are_those_from_the_mean_of_the_vectors_by_their_part_in_the_sum() -> None:
     svm = OneClassSVM(max_rows=300).fit([cloud(300, 5, seed=1)])
     x = np.concatenate([cloud(50, 5, seed=2), 1e3 * cloud(50, 5, seed=3), np.zeros((1, 5))])
-    energy = svm.width * ((svm._vectors[None] - x[:, :, None]) ** 2).sum(1) - svm._log_weight
+    energy = svm._width * ((svm._vectors[None] - x[:, :, None]) ** 2).sum(1) - svm._log_weight
     weight = np.exp(energy.min(1, keepdims=True) - energy)
     means = (weight / weight.sum(1, keepdims=True)) @ svm._vectors.T
-    found = kernel_gaps(x, svm._vectors, svm._log_weight, svm.width)
+    found = kernel_gaps(x, svm._vectors, svm._log_weight, svm._width)
     np.testing.assert_allclose(found, x - means, rtol=1e-9, atol=1e-12)
-    alone = kernel_gaps(x[3:4], svm._vectors, svm._log_weight, svm.width)
+    alone = kernel_gaps(x[3:4], svm._vectors, svm._log_weight, svm._width)
     np.testing.assert_array_equal(alone[0], found[3])
 
 
