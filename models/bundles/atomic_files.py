@@ -6,18 +6,20 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from errors import BundleError
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 
 
-def folder_digest(folder: Path) -> str:
-    """Return a SHA-256 over the names and bytes of all files below ``folder``, in order of name."""
+def folder_digest(folder: Path, without: str = "") -> str:
+    """Return a SHA-256 over names and bytes of all files below ``folder`` but those of a name."""
     whole = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != without):
         name = path.relative_to(folder).as_posix().encode()
         content = hashlib.sha256(path.read_bytes()).digest()
         whole.update(len(name).to_bytes(4, "big") + name + content)
@@ -59,6 +61,37 @@ def commit_dir(draft: Path, final: Path) -> bool:
             return False
         raise
     return True
+
+
+def fetched(
+    final: Path, digest: str | None, download: Callable[[Path], Path], damaged: str
+) -> Path:
+    """Return ``final``, downloaded unless a whole copy is there.
+
+    Parameters
+    ----------
+    final
+        The folder.
+    digest
+        Of its content; None: it is not known.
+    download
+        Copies it below a draft folder, and returns the copy.
+    damaged
+        What is said where the copy has another digest.
+
+    Raises
+    ------
+    BundleError
+        The copy is damaged.
+    """
+    if cached(final, digest):
+        return final
+    with draft_folder(final.parent) as draft:
+        copy = download(draft)
+        if digest is not None and folder_digest(copy) != digest:
+            raise BundleError(damaged)
+        commit_dir(copy, final)
+    return final
 
 
 def cached(final: Path, digest: str | None) -> bool:

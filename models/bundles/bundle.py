@@ -30,6 +30,7 @@ from errors import BundleError, UnknownGroup
 from models.bundles.atomic_files import draft_folder, folder_digest
 from models.bundles.rules import Rule, RuleIndex
 from models.bundles.serialization import (
+    MODEL_SET,
     describe,
     load_model_set,
     read_json,
@@ -44,6 +45,8 @@ FORMAT: Final = 1
 DEFAULT: Final = "default"
 #: Folder in a bundle's own of its hold-out twin.
 TWIN: Final = "twin"
+#: What differs between two fits of the same data and is no part of what was learnt.
+_INCIDENTAL: Final = ("trained_at", "figures", "trained_on", "power")
 
 
 @dataclass
@@ -190,16 +193,15 @@ class Bundle:
                     name = f"{i:04d}"
                     save_model_set(self.model_set(group), draft / "groups" / name)
                     index[group] = {**self.index[group], "folder": name}
+                rules = [rule.to_dict() for rule in self.rules]
                 if self.version == "unsaved":
-                    rules = json.dumps([rule.to_dict() for rule in self.rules])
-                    whole = folder_digest(draft / "groups") + rules
-                    self.version = hashlib.sha256(whole.encode()).hexdigest()[:12]
+                    self.version = _content_version(rules, draft / "groups", index)
                     self._stamp()
                 content = {
                     "format": FORMAT,
                     "version": self.version,
                     "created_at": self.created_at,
-                    "rules": [rule.to_dict() for rule in self.rules],
+                    "rules": rules,
                     "groups": index,
                 }
                 write_json(draft / "bundle.json", content)
@@ -235,3 +237,20 @@ class Bundle:
     def _stamp(self) -> None:
         for group, model_set in self.sets.items():
             model_set.group, model_set.version = group, self.version
+
+
+def _content_version(
+    rules: list[dict[str, Any]], groups: Path, index: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Return twelve hex digits of a SHA-256 over what was learnt, without when it was.
+
+    The same data, options and seed give the same version.
+    """
+    parts: list[Any] = [rules]
+    for group in sorted(index):
+        home = groups / index[group]["folder"]
+        about = read_json(home / MODEL_SET)
+        for name in _INCIDENTAL:
+            about.pop(name, None)
+        parts.append([group, about, folder_digest(home, without=MODEL_SET)])
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from errors import BundleError
 from models.detectors.base import MODEL_NAMES
@@ -14,6 +14,9 @@ from models.scoring.calibration import Calibration
 from models.scoring.incidents import BurstRates
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
+
+#: The file of a model set that holds all but its detectors.
+MODEL_SET: Final = "model_set.json"
 
 
 def describe(model_set: ModelSet) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def save_model_set(model_set: ModelSet, folder: Path) -> None:
         "trained_on": model_set.trained_on,
         "power": model_set.power,
     }
-    write_json(folder / "model_set.json", content)
+    write_json(folder / MODEL_SET, content)
 
 
 def load_model_set(folder: Path) -> ModelSet:
@@ -63,7 +66,7 @@ def load_model_set(folder: Path) -> ModelSet:
     ------
     BundleError
     """
-    content = read_json(folder / "model_set.json")
+    content = read_json(folder / MODEL_SET)
     try:
         return ModelSet(
             Preprocessing.from_dict(content["preprocessing"]),

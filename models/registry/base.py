@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 from errors import BundleError, NotFound
 from models.bundles.atomic_files import (
-    cached,
     commit_dir,
     draft_folder,
+    fetched,
     folder_digest,
     write_text_atomically,
 )
@@ -191,16 +191,13 @@ class FileRegistry:
     def fetch(self, version: str, into: Path) -> Path:
         """Copy a version below ``into``; return its folder."""
         digest = self._about(version)["digest"]
-        final = into / f"{version}-{digest[:12]}"
-        if cached(final, digest):
-            return final
-        with draft_folder(into) as draft:
-            copy = draft / "bundle"
-            shutil.copytree(self.root / "versions" / version / "bundle", copy)
-            if folder_digest(copy) != digest:
-                raise BundleError(f"version {version} is damaged: its files changed")
-            commit_dir(copy, final)
-        return final
+
+        def download(draft: Path) -> Path:
+            home = self.root / "versions" / version
+            return Path(shutil.copytree(home / "bundle", draft / "bundle"))
+
+        damaged = f"version {version} is damaged: its files changed"
+        return fetched(into / f"{version}-{digest[:12]}", digest, download, damaged)
 
     def versions(self) -> list[dict[str, Any]]:
         """List the versions, newest first."""

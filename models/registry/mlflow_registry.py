@@ -17,8 +17,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from filelock import FileLock
 
-from errors import BundleError, InputError, NotFound, Unavailable
-from models.bundles.atomic_files import cached, commit_dir, draft_folder, folder_digest
+from errors import InputError, NotFound, Unavailable
+from models.bundles.atomic_files import fetched, folder_digest
 from models.registry.mlflow_model import log_model
 from models.registry.mlflow_setup import set_up_mlflow, silent_mlflow, without_login
 
@@ -243,22 +243,17 @@ class MlflowRegistry:
         """Copy a version below ``into``; return its folder."""
         found = self._version(version)
         digest = found.tags.get(DIGEST_TAG)
-        final = into / f"{version}-{(digest or found.run_id or 'unknown')[:12]}"
-        if cached(final, digest):
-            return final
         # not by ``models:/name/version``: MLflow would look that up in the process-wide registry,
         # whatever URIs it is given beside it
         place = self.client.get_model_version_download_uri(self.name, version)
-        with draft_folder(into) as draft:
-            copy = Path(
-                mlflow.artifacts.download_artifacts(
-                    f"{place}/data/bundle", dst_path=str(draft), tracking_uri=self.uri
-                )
-            )
-            if digest is not None and folder_digest(copy) != digest:
-                raise BundleError(f"version {version} came damaged from MLflow")
-            commit_dir(copy, final)
-        return final
+
+        def download(draft: Path) -> Path:
+            uri = f"{place}/data/bundle"
+            download = mlflow.artifacts.download_artifacts
+            return Path(download(uri, dst_path=str(draft), tracking_uri=self.uri))
+
+        final = into / f"{version}-{(digest or found.run_id or 'unknown')[:12]}"
+        return fetched(final, digest, download, f"version {version} came damaged from MLflow")
 
     @translated
     def versions(self) -> list[dict[str, Any]]:
