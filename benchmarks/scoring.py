@@ -72,7 +72,7 @@ def pairs(
     sampled = forest.coordinates(thin_out(train, forest.n_trees * forest.max_samples, forest.seed))
     iforest = IForest(n_estimators=100, max_samples=256, random_state=forest.seed).fit(sampled)
     chosen = svm.coordinates(thin_out(train, svm.max_rows, svm.seed))
-    ocsvm = OCSVM(nu=svm.nu, gamma=svm.width).fit(chosen)
+    ocsvm = OCSVM(nu=svm.nu, gamma=svm._width).fit(chosen)
     network = lstm.network()
 
     def forward(x: Any) -> Call:

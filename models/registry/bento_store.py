@@ -35,12 +35,7 @@ class Imported:
 
 
 def import_version(
-    registry: Registry,
-    version: str,
-    cache: Path,
-    home: Path | None = None,
-    *,
-    kept: int | None = None,
+    registry: Registry, version: str, cache: Path, *, kept: int | None = None
 ) -> Imported:
     """Import a version of the registry (see :func:`import_alias`).
 
@@ -54,16 +49,16 @@ def import_version(
         raise NotFound(f"no version {version!r} in the registry")
     folder = registry.fetch(version, cache)
     labels = {"registry_version": version, "run_id": about.get("run_id") or "none"}
-    imported = import_folder(folder, version, labels, home)
+    imported = import_folder(folder, version, labels)
     if kept is not None:
-        prune(kept, home)
+        prune(kept)
         champion = registry.alias(CHAMPION)
         needed = {path.name for path in cache.glob(f"{champion}-*")} | {folder.name}
         prune_folders(cache, kept, needed, time.time())
     return imported
 
 
-def import_alias(registry: Registry, alias: str, cache: Path, home: Path | None = None) -> Imported:
+def import_alias(registry: Registry, alias: str, cache: Path) -> Imported:
     """Import the version that ``alias`` points at.
 
     Parameters
@@ -74,8 +69,6 @@ def import_alias(registry: Registry, alias: str, cache: Path, home: Path | None 
         ``champion`` or ``challenger``.
     cache : Path
         Folder the bundle is fetched into (``VAR_DIR/bundles``).
-    home : Path, optional
-        Another BentoML home than the one in force (``BENTOML_HOME``, else ``~/bentoml``).
 
     Raises
     ------
@@ -85,15 +78,14 @@ def import_alias(registry: Registry, alias: str, cache: Path, home: Path | None 
     version = registry.alias(alias)
     if version is None:
         raise NotFound(f"the alias {alias!r} points at no version: train a bundle first")
-    return import_version(registry, version, cache, home)
+    return import_version(registry, version, cache)
 
 
-def import_folder(
-    folder: Path, version: str, labels: dict[str, str], home: Path | None = None
-) -> Imported:
+def import_folder(folder: Path, version: str, labels: dict[str, str]) -> Imported:
     """Copy a bundle's folder into the store as ``<MODEL_NAME>:v<version>-<digest>``.
 
-    Makes that ``:latest``, which is what a Bento packs.
+    Makes that ``:latest``, which is what a Bento packs. The store is BentoML's own
+    (``BENTOML_HOME``, else ``~/bentoml``).
 
     Parameters
     ----------
@@ -103,32 +95,28 @@ def import_folder(
         The registry's.
     labels
         Notes on the model in the store.
-    home
-        The store; BentoML's own when left out.
     """
     set_up_mlflow()
     import bentoml  # late: a second and a half that only an import into the store needs
     from bentoml.exceptions import BentoMLException
     from bentoml.exceptions import NotFound as TagNotFound
 
-    tag = f"{MODEL_NAME}:v{version}-{folder_digest(folder)[:12]}"
-    options = _options(home)
+    digest = folder_digest(folder)
+    tag = f"{MODEL_NAME}:v{version}-{digest[:12]}"
     try:
-        return _latest(bentoml.models.get(tag, **options), fresh=False)
+        return _latest(bentoml.models.get(tag), fresh=False)
     except TagNotFound:
         pass
     try:
-        with bentoml.models.create(
-            tag, labels=labels, metadata={"digest": folder_digest(folder)}, **options
-        ) as model:
+        with bentoml.models.create(tag, labels=labels, metadata={"digest": digest}) as model:
             shutil.copytree(folder, model.path, dirs_exist_ok=True)
     except BentoMLException as error:
         try:  # another process imported the same version in between
-            found = bentoml.models.get(tag, **options)
+            found = bentoml.models.get(tag)
         except TagNotFound:
             raise BundleError(f"the Bento store refused the bundle: {error}") from error
         return _latest(found, fresh=False)
-    return _latest(bentoml.models.get(tag, **options), fresh=True)
+    return _latest(bentoml.models.get(tag), fresh=True)
 
 
 def _latest(model: Any, fresh: bool) -> Imported:
@@ -142,28 +130,19 @@ def _latest(model: Any, fresh: bool) -> Imported:
     return Imported(str(model.tag), path, fresh)
 
 
-def stored(home: Path | None = None) -> list[dict[str, Any]]:
-    """Return the bundles in the store, newest first: ``tag, path, labels, created_at``."""
+def stored() -> list[Any]:
+    """Return BentoML's models of the bundles in its store, newest first."""
     set_up_mlflow()
     import bentoml
 
     try:
-        found = bentoml.models.list(MODEL_NAME, **_options(home))
+        found = bentoml.models.list(MODEL_NAME)
     except bentoml.exceptions.NotFound:
         return []
-    found = sorted(found, key=lambda model: model.creation_time, reverse=True)
-    return [
-        {
-            "tag": str(model.tag),
-            "path": Path(model.path),
-            "labels": dict(model.info.labels),
-            "created_at": model.creation_time.isoformat(),
-        }
-        for model in found
-    ]
+    return sorted(found, key=lambda model: model.creation_time, reverse=True)
 
 
-def prune(kept: int, home: Path | None = None) -> list[str]:
+def prune(kept: int) -> list[str]:
     """Delete all but the newest bundles from the store; the tags that went.
 
     ``:latest`` stays, and what a Bento was built with: it is served from the store.
@@ -172,22 +151,11 @@ def prune(kept: int, home: Path | None = None) -> list[str]:
     import bentoml
 
     needed = {str(model.tag) for bento in bentoml.bentos.list() for model in bento.info.all_models}
-    options = _options(home)
     try:
-        needed.add(str(bentoml.models.get(f"{MODEL_NAME}:latest", **options).tag))
+        needed.add(str(bentoml.models.get(f"{MODEL_NAME}:latest").tag))
     except bentoml.exceptions.NotFound:
         return []
-    gone = [one["tag"] for one in stored(home)[kept:] if one["tag"] not in needed]
+    gone = [tag for one in stored()[kept:] if (tag := str(one.tag)) not in needed]
     for tag in gone:
-        bentoml.models.delete(tag, **options)
+        bentoml.models.delete(tag)
     return gone
-
-
-def _options(home: Path | None) -> dict[str, Any]:
-    if home is None:
-        return {}
-    from bentoml._internal.models.model import ModelStore
-
-    place = home / "models"
-    place.mkdir(parents=True, exist_ok=True)
-    return {"_model_store": ModelStore(str(place))}

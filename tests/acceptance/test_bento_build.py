@@ -34,9 +34,12 @@ def environment(tmp_path_factory: pytest.TempPathFactory, bundle_dir: Path) -> d
     code = (
         "import sys; from pathlib import Path\n"
         "from models.registry.bento_store import import_folder\n"
-        "import_folder(Path(sys.argv[1]), '1', {}, Path(sys.argv[2]))\n"
+        "import_folder(Path(sys.argv[1]), '1', {})\n"
     )
-    subprocess.run([sys.executable, "-c", code, bundle_dir, home], cwd=ROOT, check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-c", code, bundle_dir], cwd=ROOT, check=True, timeout=60,
+        env={**os.environ, "BENTOML_HOME": str(home)},
+    )  # fmt: skip
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     return {
         **kept,

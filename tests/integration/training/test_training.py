@@ -18,7 +18,15 @@ from errors import InputError, TrainingError
 from models.bundles.bundle import Bundle
 from models.registry.base import CHAMPION
 from models.registry.bento_store import MODEL_NAME, stored
-from tests.fixtures.training import TINIEST, TINY, TrainedOnce, run, settings_for, small_plant
+from tests.fixtures.training import (
+    TINIEST,
+    TINY,
+    TrainedOnce,
+    run,
+    settings_for,
+    small_plant,
+    use_bento_home,
+)
 from training.cli.common import registry_of
 from training.data.sources import TrainingData
 from training.pipeline import Request
@@ -225,13 +233,15 @@ def test_nothing_in_the_registered_model_is_pickled(
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pt", ".pth"))]
 
 
-def test_the_bento_store_holds_the_champion_with_its_labels(trained_once: TrainedOnce) -> None:
-    kept = stored(trained_once.settings.var_dir / "bento")
-    assert len(kept) == 1
-    assert kept[0]["tag"].startswith(f"{MODEL_NAME}:v1-")
-    assert kept[0]["labels"]["registry_version"] == "1"
-    assert kept[0]["labels"]["run_id"] == trained_once.outcome.published.run_id
-    assert Bundle.load(kept[0]["path"]).version == trained_once.outcome.trained.bundle.version
+def test_the_bento_store_holds_the_champion_with_its_labels(
+    trained_once: TrainedOnce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_bento_home(trained_once.settings.var_dir / "bento", monkeypatch)
+    (kept,) = stored()
+    assert str(kept.tag).startswith(f"{MODEL_NAME}:v1-")
+    assert kept.info.labels["registry_version"] == "1"
+    assert kept.info.labels["run_id"] == trained_once.outcome.published.run_id
+    assert Bundle.load(Path(kept.path)).version == trained_once.outcome.trained.bundle.version
 
 
 def test_the_same_seed_gives_the_same_bundle(
