@@ -30,13 +30,11 @@ from consumers.metrics import Metrics
 from consumers.outage import Outage
 from consumers.scoring_client import HttpScorer
 from consumers.store import BridgeStore
-from db.incident_recording import IncidentRules
 from db.maintain import Maintenance
 from db.migrate import migrate
 from db.session import open_engine
 from errors import BrokerUnavailable, SettingsError, StorageUnavailable
 from runtime import command_parser, configure_logging, run_command, settle_memory
-from schemas import REPEATED_HOUR_S
 
 log = logging.getLogger("consumers.bridge")
 
@@ -170,12 +168,8 @@ def _run(settings: Settings, drain: bool) -> int:
         preflight.log_unwritable(settings)
         owner = settings.kafka_group_instance_id or f"{socket.gethostname()}:{os.getpid()}"
         maintenance = Maintenance(engine, settings)
-        late_s = max(settings.event_silence_s, REPEATED_HOUR_S)
-        store = BridgeStore(
-            engine, owner, IncidentRules.of(settings), late_s, settings.feedback_raise_days
-        )
         bridge = build(
-            settings, consumer, store, metrics,
+            settings, consumer, BridgeStore(engine, owner, settings), metrics,
             make_producer=lambda **options: clients.make_producer(settings, **options),
             make_scorer=lambda: _scorer(settings),
             make_partitions=maintenance.run,

@@ -15,13 +15,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
+from config import Settings
 from consumers.outbox_cache import OutboxCache
 from consumers.schedule_cache import Schedules
 from consumers.stream_cache import CachedStream
 from consumers.window import Window, encode_row
 from db.assets import asset_criticalities
 from db.incident_lifecycle import SEVERITIES
-from db.incident_recording import IncidentRules, record
+from db.incident_recording import record
 from db.queries import (
     feedback,
     incidents,
@@ -37,7 +38,7 @@ from db.queries.outbox import OutboxMessage, Source, Target
 from db.queries.stream_states import StoredState, newest_state_elsewhere
 from db.session import in_transaction, transaction
 from errors import AnomalyError
-from schemas import StreamKey, parse_timestamp, stream_key
+from schemas import REPEATED_HOUR_S, StreamKey, parse_timestamp, stream_key
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,7 +46,6 @@ CRITICALITY_SECONDS = 30.0
 #: Windows, conditions and resets are read again after this: they are applied within seconds.
 SCHEDULE_SECONDS = 2.0
 CRITICALITIES_KEPT = 100_000
-DEFAULT_RULES = IncidentRules()
 
 
 class FencedError(AnomalyError):
@@ -78,25 +78,14 @@ class BridgeStore:
     engine : Engine
     owner : str
         Names this bridge in the table of offsets.
-    incidents : IncidentRules
-    late_s : float
-        How far before an event's start its late anomalies lie at most.
-    feedback_days : int
-        Days for which a reported false alarm counts.
+    settings : Settings
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        owner: str,
-        incidents: IncidentRules = DEFAULT_RULES,
-        late_s: float = 7200.0,
-        feedback_days: int = 30,
-    ) -> None:
-        self._feedback_days = feedback_days
-        self._incidents = incidents
+    def __init__(self, engine: Engine, owner: str, settings: Settings) -> None:
+        self._settings = settings
         self._engine = engine
-        self._late = timedelta(seconds=late_s)
+        # how far before an event's start its late anomalies lie at most
+        self._late = timedelta(seconds=max(settings.event_silence_s, REPEATED_HOUR_S))
         self._owner = owner
         self._outbox = OutboxCache()
         self._criticalities: dict[str, tuple[float, str]] = {}
@@ -198,10 +187,10 @@ class BridgeStore:
             since = datetime.now(UTC) - timedelta(days=schedules.WINDOW_DAYS)
             planned = schedules.windows(connection, since)
             fresh = known.renewed(
-                [schedules.window_wire(row) for row in planned if row["suppresses_alarms"]],
+                [schedules.window_wire(row) for row in planned if row["alarms"]],
                 [schedules.condition_wire(row) for row in schedules.off_conditions(connection)],
                 schedules.resets(connection, known.newest_reset),
-                feedback.false_alarms(connection, self._feedback_days),
+                feedback.false_alarms(connection, self._settings.feedback_raise_days),
                 incidents.closed_persistent(connection),
             )
         self._schedules, self._schedules_until = fresh, now + SCHEDULE_SECONDS
@@ -234,7 +223,7 @@ class BridgeStore:
             insert_dead_letters(connection, batch.dead_letters)
             for source in sorted(batch.states):
                 stream_states.save_states(connection, batch.states[source])
-            news = record(connection, batch.detections, self._incidents, "bridge")
+            news = record(connection, batch.detections, self._settings, "bridge")
             alarms = [batch.news[row["id"]] for row in news if row["id"] in batch.news]
             add_outbox(connection, [*batch.outbox, *alarms])
             for move in sorted(batch.moves, key=lambda m: (m.topic_id, m.partition)):

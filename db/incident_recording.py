@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
@@ -17,36 +16,10 @@ from schemas import StreamKey
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class IncidentRules:
-    """What holds for incidents besides what the service decides.
-
-    Parameters
-    ----------
-    reopen_gap_s : float
-        A new event joins an incident that cleared no longer ago; 0: the larger of 600 s and 20
-        of the stream's intervals.
-    at_once : str
-        Severity from which a reading that REST journalled opens an incident, where the bundle
-        does not know how rare it must be.
-    topic : str
-        Where changed incidents are published; empty: nowhere.
-    """
-
-    reopen_gap_s: float = 0.0
-    at_once: str = "critical"
-    topic: str = ""
-
-    @classmethod
-    def of(cls, settings: Settings) -> IncidentRules:
-        """Read them out of the settings."""
-        return cls(settings.reopen_gap_s, settings.incident_at_once, settings.kafka_topic_incidents)
-
-
 def record(
     connection: Connection,
     rows: Iterable[Row],
-    rules: IncidentRules,
+    settings: Settings,
     source: Literal["bridge", "rest"],
 ) -> list[Row]:
     """Write down what these readings mean for incidents.
@@ -56,7 +29,7 @@ def record(
     rows : iterable of dict
         Rows of ``anomaly_detections``, each stream's in the order they were scored.
     source : {"bridge", "rest"}
-        REST's readings end no event, and open an incident only beyond ``rules.at_once``.
+        REST's readings end no event, and open an incident only beyond INCIDENT_AT_ONCE.
 
     Returns
     -------
@@ -69,10 +42,10 @@ def record(
         found = [activity for activity in found if activity.anomalous]
     if not found:
         return []
-    recording = _Recording(connection, found, rules, source == "bridge")
+    recording = _Recording(connection, found, settings, source == "bridge")
     for activity in found:
         recording.take(activity)
-    write(connection, recording.incidents, rules.topic)
+    write(connection, recording.incidents, settings.kafka_topic_incidents)
     return recording.news
 
 
@@ -80,12 +53,12 @@ class _Recording:
     """The incidents that a batch of readings concerns, and what it does to them."""
 
     def __init__(
-        self, connection: Connection, found: Sequence[Activity], rules: IncidentRules, live: bool
+        self, connection: Connection, found: Sequence[Activity], settings: Settings, live: bool
     ) -> None:
         streams = list(dict.fromkeys(activity.stream for activity in found))
         events = {activity.event_id for activity in found}
         kinds = {activity.kind for activity in found}
-        self._rules = rules
+        self._settings = settings
         self._live = live
         self.incidents = lock_concerned(connection, streams, events, kinds)
         self.news: list[Row] = []
@@ -139,7 +112,9 @@ class _Recording:
     def _opens_at_once(self, activity: Activity) -> bool:
         """Tell whether one reading alone is rare enough: the service knows, else its severity."""
         if activity.why in (None, "event"):
-            return SEVERITIES.index(activity.severity) >= SEVERITIES.index(self._rules.at_once)
+            return SEVERITIES.index(activity.severity) >= SEVERITIES.index(
+                self._settings.incident_at_once
+            )
         return activity.why == "at_once"
 
     def _begin(self, activity: Activity) -> Incident | None:
@@ -151,7 +126,7 @@ class _Recording:
             one for one in self._of_stream.get(activity.stream, ()) if one.kind == activity.kind
         ]
         last = same[-1] if same else None
-        if last is not None and last.joinable(activity, self._rules.reopen_gap_s):
+        if last is not None and last.joinable(activity, self._settings.reopen_gap_s):
             if not severe and last.cleared_at is not None:
                 return None
             last.join(activity)

@@ -11,7 +11,6 @@ import argparse
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from sqlalchemy import Engine
 
@@ -19,7 +18,7 @@ from config import Settings, load_settings
 from db.backlog import work_off
 from db.migrate import migrate
 from db.partitions import ensure_partitions
-from db.retention import Retention, drop_expired
+from db.retention import drop_expired
 from db.session import database_now, in_transaction, open_engine
 from errors import AnomalyError
 from runtime import command_parser, report_errors, run_command
@@ -81,18 +80,18 @@ class Maintenance:
         made = keep_partitions(self._engine, self._settings)
         now = self._clock()
         if self._dropped_at is None or now - self._dropped_at >= DAY_S:
-            gone = drop_expired(self._engine, Retention.of(self._settings))
+            gone = drop_expired(self._engine, self._settings)
             if gone.partitions or any(gone.rows.values()):
                 log.info("%s", str(gone).replace("\n", "; "))
             self._dropped_at = now
         return made
 
 
-def _maintain(engine: Engine, settings: Settings, retention: Retention) -> str:
+def _maintain(engine: Engine, settings: Settings) -> str:
     migrate(engine)
     made = keep_partitions(engine, settings)
-    gone = drop_expired(engine, retention)
-    days = retention.detections
+    gone = drop_expired(engine, settings)
+    days = settings.retention_days
     kept = f"kept for {days} days" if days else "kept for ever (RETENTION_DAYS)"
     return f"partitions made: {', '.join(made) or 'none missing'}\ndetections are {kept}\n{gone}"
 
@@ -116,11 +115,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")
     settings = load_settings()
-    retention = Retention.of(settings)
     days = arguments.retention_days
     if days is not None:
-        retention = replace(retention, detections=days, dead_letters=days)
-    print(_maintain(open_engine(settings), settings, retention))
+        given = {"retention_days": days, "dead_letter_retention_days": days}
+        settings = settings.model_copy(update=given)
+    print(_maintain(open_engine(settings), settings))
     return 0
 
 

@@ -28,33 +28,6 @@ BLOCKS = 2000
 _JOB_AGE = "state <> 'running' AND COALESCE(finished_at, created_at) < :before"
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """Days for which each is kept; 0: for ever. Tombstones of incidents go to their topic."""
-
-    detections: int = 0
-    dead_letters: int = 0
-    states: int = 0
-    training_jobs: int = 0
-    incidents: int = 0
-    incidents_topic: str = ""
-    notifications: int = 0
-
-    @classmethod
-    def of(cls, settings: Settings) -> Retention:
-        """Read the settings; RETENTION_DAYS, where shorter, holds for dead letters too."""
-        days = settings.retention_days, settings.dead_letter_retention_days
-        return cls(
-            settings.retention_days,
-            min((one for one in days if one), default=0),
-            settings.state_retention_days,
-            settings.training_job_retention_days,
-            settings.incident_retention_days,
-            settings.kafka_topic_incidents,
-            settings.notify_retention_days,
-        )
-
-
 @dataclass(slots=True)
 class Gone:
     """What was dropped: partitions by name, other rows by their table."""
@@ -70,7 +43,13 @@ class Gone:
         )
 
 
-def drop_expired(engine: Engine, kept: Retention) -> Gone:
+def dead_letter_days(settings: Settings) -> int:
+    """Return for how long dead letters are kept; RETENTION_DAYS, where shorter, is theirs too."""
+    days = settings.retention_days, settings.dead_letter_retention_days
+    return min(filter(None, days), default=0)
+
+
+def drop_expired(engine: Engine, settings: Settings) -> Gone:
     """Drop what is older than its retention.
 
     Whole partitions of detections go by the time stamps they hold, unless many of their rows
@@ -87,28 +66,28 @@ def drop_expired(engine: Engine, kept: Retention) -> Gone:
     def before(days: int) -> datetime:
         return now - timedelta(days=days)
 
-    gone = Gone()
-    if kept.detections:
-        oldest = before(kept.detections)
+    gone, days = Gone(), settings.retention_days
+    if days:
+        oldest = before(days)
         gone.partitions, mixed = drop_partitions(engine, oldest)
         gone.rows[DEFAULT] = _thin(engine, DEFAULT, oldest)
         for name in mixed:
             gone.rows[name] = _sweep(engine, name, "created_at < :before", oldest)
-    if kept.dead_letters:
-        gone.rows["dead_letters"] = _thin(engine, "dead_letters", before(kept.dead_letters))
+    if letters := dead_letter_days(settings):
+        gone.rows["dead_letters"] = _thin(engine, "dead_letters", before(letters))
     for table, days, condition in (
-        ("stream_states", kept.states, "updated_at < :before"),
-        ("training_jobs", kept.training_jobs, _JOB_AGE),
+        ("stream_states", settings.state_retention_days, "updated_at < :before"),
+        ("training_jobs", settings.training_job_retention_days, _JOB_AGE),
     ):
         if days:
             gone.rows[table] = _sweep(engine, table, condition, before(days))
-    if kept.incidents:
-        oldest = before(kept.incidents)
-        drop = partial(in_transaction, engine, drop_incidents, oldest, kept.incidents_topic)
+    if settings.incident_retention_days:
+        oldest, topic = before(settings.incident_retention_days), settings.kafka_topic_incidents
+        drop = partial(in_transaction, engine, drop_incidents, oldest, topic)
         gone.rows["incidents"] = _until_none(drop)
         gone.rows["feedback"] = _thin(engine, "feedback", oldest)
-    if kept.notifications:
-        oldest = before(kept.notifications)
+    if settings.notify_retention_days:
+        oldest = before(settings.notify_retention_days)
         gone.rows["notifications"] = _thin(engine, "notifications", oldest)
         gone.rows["notify_receivers"] = in_transaction(engine, forget_absent, oldest)
     return gone

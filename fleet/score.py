@@ -150,7 +150,7 @@ def planned_of(settings: Settings, arguments: argparse.Namespace) -> dict[str, A
             asked[row["asset_id"], row["sensor_id"]].append((row["requested_at"], row["id"]))
         planned = windows(connection, _EVER), off_conditions(connection)
         return {
-            "suppression": Suppression.from_rows(*planned, "suppresses_alarms"),
+            "suppression": Suppression.from_rows(*planned, "alarms"),
             "criticality": list_assets(connection),
             "resets": dict(asked),
         }

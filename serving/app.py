@@ -15,7 +15,6 @@ from typing import Any, Self
 import orjson
 
 from config import Settings
-from db.incident_recording import IncidentRules
 from db.migrate import open_migrated
 from errors import InputError
 from models.scoring.policy import ScoringPolicy
@@ -46,7 +45,7 @@ from serving.incident_timer import IncidentTimer
 from serving.monitors import DriftMonitor, PrecisionMonitor
 from serving.page.page import Parts
 from serving.page.page import build as build_page
-from serving.requests.detect import Limits, parse_batch, parse_item
+from serving.requests.detect import parse_batch, parse_item
 from serving.swim_lanes import SwimLanes
 from serving.training_queue import TrainingQueue
 
@@ -108,8 +107,8 @@ class App:
         detection = DetectionService(
             bundles,
             scoring,
-            StreamLookup(database, settings.use_stored_history, settings.feedback_raise_days),
-            Journal(database, settings.journal_rest, IncidentRules.of(settings)),
+            StreamLookup(database, settings),
+            Journal(database, settings),
             settings.request_deadline_s,
         )
         jobs = TrainingQueue(database, champion.leadership.try_acquire, settings)
@@ -123,33 +122,24 @@ class App:
         return parts
 
     @property
-    def limits(self) -> Limits:
-        """Return what one request may hold."""
-        return Limits(
-            self.settings.max_batch_items, self.settings.max_features, self.settings.max_history,
-            self.settings.max_body_bytes, self.settings.bridge_future_s,
-        )  # fmt: skip
-
-    @property
     def ready(self) -> bool:
         """Return whether a bundle is loaded and warm."""
         return self.detection.bundles.bundle is not None
 
     async def detect(self, content: object) -> dict[str, Any]:
         """Score one reading, as a composed BentoML service sends it."""
-        return await self.detection.detect_one(parse_item(encoded(content), self.limits))
+        return await self.detection.detect_one(parse_item(encoded(content), self.settings))
 
     async def detect_batch(self, content: object) -> list[dict[str, Any]]:
         """Score many readings, as a composed BentoML service sends them."""
-        return await self.detection.detect(parse_batch(encoded(content), self.limits))
+        return await self.detection.detect(parse_batch(encoded(content), self.settings))
 
     def calls(self, *, secured: bool, callers: Callers) -> list[Call]:
         """Return the calls of the REST API."""
         settings, shown = self.settings, self.shown
-        database, limits = self.database, self.limits
-        bodies = BodyReader(callers, limits.body_bytes)
+        database, bodies = self.database, BodyReader(callers, settings.max_body_bytes)
         rest = Handlers(
-            self.detection, database, self.jobs, self.registry, limits, shown.drift,
+            self.detection, database, self.jobs, self.registry, settings, shown.drift,
             PrecisionMonitor(database),
         )  # fmt: skip
         number = own_version()
@@ -161,7 +151,7 @@ class App:
             *model_calls(ModelHandlers(shown.catalogue, database, bodies)),
             *calls(rest, name=settings.service_name, version=number),
         ]
-        described = document(listed, version=number, secured=secured, limits=limits)
+        described = document(listed, version=number, secured=secured, settings=settings)
         return [*document_calls(described), *listed]
 
     def pages(self, keys: Keys, callers: Callers) -> tuple[list[Call], Guard]:

@@ -23,19 +23,20 @@ WINDOW_COLUMNS: Final = {
     "reason": "reason", "alarms": "suppresses_alarms", "training": "excluded_from_training",
 }  # fmt: skip
 
-_FIELDS = tuple(WINDOW_COLUMNS.values())
-_WINDOW = f"id, version, {', '.join(_FIELDS)}, created_at, created_by, changed_at, changed_by"
+_NAMED = ", ".join(f'{column} AS "{name}"' for name, column in WINDOW_COLUMNS.items())
+_WINDOW = f"id, version, {_NAMED}, created_at, created_by, changed_at, changed_by"
 _WINDOWS = text(f"""
     SELECT {_WINDOW} FROM maintenance_windows
     WHERE deleted_at IS NULL AND (rrule IS NOT NULL OR ends_at > :since)
     ORDER BY starts_at, id LIMIT {MAX_WINDOWS}
 """)  # noqa: S608
 _ADD = text(f"""
-    INSERT INTO maintenance_windows (id, {", ".join(_FIELDS)}, created_by)
-    VALUES (:id, {", ".join(f":{name}" for name in _FIELDS)}, :who) RETURNING {_WINDOW}
+    INSERT INTO maintenance_windows (id, {", ".join(WINDOW_COLUMNS.values())}, created_by)
+    VALUES (:id, {", ".join(f":{name}" for name in WINDOW_COLUMNS)}, :who) RETURNING {_WINDOW}
 """)  # noqa: S608
 _CHANGE = text(f"""
-    UPDATE maintenance_windows SET {", ".join(f"{name} = :{name}" for name in _FIELDS)},
+    UPDATE maintenance_windows SET
+        {", ".join(f"{column} = :{name}" for name, column in WINDOW_COLUMNS.items())},
         version = version + 1, changed_at = now(), changed_by = :who
     WHERE id = :id AND deleted_at IS NULL RETURNING {_WINDOW}
 """)  # noqa: S608
@@ -53,7 +54,7 @@ _DELETE = text("""
     WHERE id = :id AND deleted_at IS NULL
 """)
 _CONDITIONS = text("""
-    SELECT group_name, feature, operator, value, hold_s, run_up_s, changed_at, changed_by
+    SELECT group_name AS "group", feature, operator, value, hold_s, run_up_s, changed_at, changed_by
     FROM off_conditions ORDER BY id
 """)
 _LOCK_CONDITIONS = text("LOCK TABLE off_conditions IN SHARE ROW EXCLUSIVE MODE")
@@ -61,10 +62,10 @@ _DROP_CONDITIONS = text("DELETE FROM off_conditions")
 _ADD_CONDITION = text("""
     INSERT INTO off_conditions
         (group_name, feature, operator, value, hold_s, run_up_s, changed_at, changed_by)
-    VALUES (:group_name, :feature, :operator, :value, :hold_s, :run_up_s,
+    VALUES (:group, :feature, :operator, :value, :hold_s, :run_up_s,
             COALESCE(:changed_at, now()), :changed_by)
 """)
-_CONDITION: Final = ("group_name", "feature", "operator", "value", "hold_s", "run_up_s")
+_CONDITION: Final = ("group", "feature", "operator", "value", "hold_s", "run_up_s")
 _RESETS = text("""
     SELECT id, asset_id, sensor_id, requested_at FROM stream_resets
     WHERE CAST(:since AS timestamptz) IS NULL
@@ -106,7 +107,7 @@ def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> d
     ----------
     connection : Connection
     values : mapping
-        Columns of the table, those of :data:`WINDOW_COLUMNS`.
+        Fields of the window, those of :data:`WINDOW_COLUMNS`.
     who : str
         Noted with the window.
 
@@ -136,7 +137,7 @@ def change_window(
     connection : Connection
     window_id : UUID
     values : mapping
-        Columns of the table, all of :data:`WINDOW_COLUMNS`.
+        Fields of the window, all of :data:`WINDOW_COLUMNS`.
     who : str
         Noted with the window.
     """
@@ -159,15 +160,12 @@ def delete_window(connection: Connection, window_id: UUID, who: str) -> bool:
 
 def window_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a window's row as the fields of a window that has not got an id."""
-    return {name: row[column] for name, column in WINDOW_COLUMNS.items()}
+    return {name: row[name] for name in WINDOW_COLUMNS}
 
 
 def window_wire(row: Mapping[str, Any]) -> dict[str, Any]:
     """Turn a window's row into what ``/detect/streams`` takes."""
-    fields = window_fields(row)
-    wire = {"id": str(row["id"]), **fields}
-    wire |= {name: fields[name].isoformat() for name in ("start", "end")}
-    return {name: value for name, value in wire.items() if value is not None}
+    return {name: row[name] for name in ("id", *WINDOW_COLUMNS) if row[name] is not None}
 
 
 def off_conditions(connection: Connection, *, lock: bool = False) -> list[dict[str, Any]]:
@@ -186,7 +184,7 @@ def put_off_conditions(
     ----------
     connection : Connection
     conditions : sequence of mapping
-        ``group_name, feature, operator, value, hold_s, run_up_s`` of each; none empties the table.
+        ``group, feature, operator, value, hold_s, run_up_s`` of each; none empties the table.
     who : str
         Noted with each that is new.
 
@@ -210,8 +208,7 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def condition_wire(row: Mapping[str, Any]) -> dict[str, Any]:
     """Turn a condition's row into what ``/detect/streams`` takes."""
-    names = ("feature", "operator", "value", "hold_s", "run_up_s")
-    return {"group": row["group_name"], **{name: row[name] for name in names}}
+    return {name: row[name] for name in _CONDITION}
 
 
 def resets(connection: Connection, since: datetime | None) -> list[dict[str, Any]]:

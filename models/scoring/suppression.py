@@ -16,7 +16,7 @@ import logging
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -366,7 +366,7 @@ class Suppression:
         windows, conditions
             The rows.
         effect
-            The column that a window must have set.
+            What a window must be planned for, ``alarms`` or ``training``.
         """
         refused: list[str] = []
         planned = _usable(_window_of, (row for row in windows if row[effect]), refused)
@@ -375,17 +375,12 @@ class Suppression:
 
 
 def _window_of(row: Mapping[str, Any]) -> MaintenanceWindow:
-    return MaintenanceWindow(
-        str(row["id"]), row["starts_at"], row["ends_at"], row["rrule"], row["time_zone"],
-        row["asset_pattern"], row["sensor_pattern"], row["group_pattern"], row["reason"],
-    )  # fmt: skip
+    known = {one.name: row[one.name] for one in fields(MaintenanceWindow)}
+    return MaintenanceWindow(**known | {"id": str(row["id"])})
 
 
 def _condition_of(row: Mapping[str, Any]) -> OffCondition:
-    return OffCondition(
-        row["feature"], row["operator"], row["value"], row["hold_s"], row["run_up_s"],
-        row["group_name"],
-    )  # fmt: skip
+    return OffCondition(**{one.name: row[one.name] for one in fields(OffCondition)})
 
 
 def _usable(

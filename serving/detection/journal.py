@@ -14,8 +14,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
-from config import JournalMode
-from db.incident_recording import IncidentRules, record
+from config import Settings
+from db.incident_recording import record
 from db.queries.copy import insert_detections
 from db.queries.detections import detection_row
 from errors import AnomalyError, StorageUnavailable
@@ -26,7 +26,6 @@ from serving.database import Database, OutcomeUnknownError
 log = logging.getLogger("bentoml.serving.journal")
 
 Rows = list[dict[str, Any]]
-DEFAULT_RULES = IncidentRules()
 
 
 class Journal:
@@ -35,17 +34,14 @@ class Journal:
     Parameters
     ----------
     database : Database
-    mode : {"anomalies", "all", "none"}
-    incidents : IncidentRules
-        How its anomalies join incidents, or open some.
+    settings : Settings
+        What is stored, and how its anomalies join incidents, or open some.
     """
 
-    def __init__(
-        self, database: Database, mode: JournalMode, incidents: IncidentRules = DEFAULT_RULES
-    ) -> None:
+    def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
-        self._mode = mode
-        self._incidents = incidents
+        self._mode = settings.journal_rest
+        self._settings = settings
         self._batcher: Batcher[Rows, bool] = Batcher(
             self._together,
             max_weight=2000,
@@ -91,7 +87,7 @@ class Journal:
 
     def _insert(self, connection: Connection, rows: Rows) -> None:
         insert_detections(connection, rows)
-        record(connection, rows, self._incidents, "rest")
+        record(connection, rows, self._settings, "rest")
 
     async def _together(self, batches: list[Rows]) -> list[bool | BaseException]:
         rows = [row for batch in batches for row in batch]

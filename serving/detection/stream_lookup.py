@@ -17,6 +17,7 @@ from typing import Any
 from cachetools import LRUCache
 from sqlalchemy import Connection
 
+from config import Settings
 from db.assets import asset_criticalities
 from db.queries.feedback import false_alarms
 from db.queries.schedules import WINDOW_DAYS, off_conditions, windows
@@ -74,20 +75,16 @@ class StreamLookup:
     Parameters
     ----------
     database : Database
-    use_stored_history : bool
-        Whether states and windows are read at all.
-    feedback_days : int
-        False alarms count for so long after people reported them.
+    settings : Settings
+        Whether states and windows are read at all, and for how long false alarms count.
     """
 
-    def __init__(
-        self, database: Database, use_stored_history: bool = True, feedback_days: int = 30
-    ) -> None:
+    def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
-        self._feedback_days = feedback_days
+        self._feedback_days = settings.feedback_raise_days
         self._plans = Plans()
         self._planned_at = float("-inf")
-        self._use_stored = use_stored_history
+        self._use_stored = settings.use_stored_history
         self._criticality: LRUCache[str, tuple[float, str]] = LRUCache(CRITICALITIES_KEPT)
         self._windows = Windows()
         self._batcher: Batcher[_Wanted, _Found] = Batcher(
@@ -232,6 +229,6 @@ def read_plans(connection: Connection, feedback_days: int) -> Plans:
     """Read maintenance windows, machine-off conditions and false alarms."""
     since = datetime.now(UTC) - timedelta(days=WINDOW_DAYS)
     planned, off = windows(connection, since), off_conditions(connection)
-    suppression = Suppression.from_rows(planned, off, "suppresses_alarms")
+    suppression = Suppression.from_rows(planned, off, "alarms")
     metrics.PLANS_REFUSED.set(len(suppression.refused))
     return Plans(suppression, false_alarms(connection, feedback_days))

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from config import Settings
 from db.queries.history import get_detection, history
 from errors import InputError, NotFound
 from models.detectors.base import MODEL_NAMES
@@ -19,7 +20,7 @@ from serving.http.openapi import DOCS_PAGE
 from serving.http.paths import path_id
 from serving.http.rest_app import PREFIX, Call
 from serving.monitors import DriftMonitor, PrecisionMonitor
-from serving.requests.detect import Item, Limits, parse_batch, parse_item
+from serving.requests.detect import Item, parse_batch, parse_item
 from serving.requests.history_query import HistoryQuery, parse_query
 from serving.requests.stream_request import Streams, parse_streams
 from serving.requests.training_request import RunsQuery, TrainingBody, TrainQuery, parse_training
@@ -49,7 +50,7 @@ class Handlers:
     jobs : TrainingQueue
     registry : RegistryClient
         Training runs.
-    limits : Limits
+    settings : Settings
     drift : DriftMonitor
         Whether the plant has moved away from the model.
     precision : PrecisionMonitor
@@ -60,30 +61,30 @@ class Handlers:
     database: Database
     jobs: TrainingQueue
     registry: RegistryClient
-    limits: Limits
+    settings: Settings
     drift: DriftMonitor
     precision: PrecisionMonitor
 
     async def detect(self, request: Request) -> Response:
         """Answer ``POST /detect``."""
-        body = await read_body(request, self.limits.body_bytes)
-        return JsonResponse(await self.detection.detect_one(parse_item(body, self.limits)))
+        body = await read_body(request, self.settings.max_body_bytes)
+        return JsonResponse(await self.detection.detect_one(parse_item(body, self.settings)))
 
     async def detect_batch(self, request: Request) -> Response:
         """Answer ``POST /detect/batch``."""
-        body = await read_body(request, self.limits.body_bytes)
-        return JsonResponse(await self.detection.detect(parse_batch(body, self.limits)))
+        body = await read_body(request, self.settings.max_body_bytes)
+        return JsonResponse(await self.detection.detect(parse_batch(body, self.settings)))
 
     async def detect_streams(self, request: Request) -> Response:
         """Answer ``POST /detect/streams``."""
-        body = await read_body(request, self.limits.body_bytes)
-        streams, echo = parse_streams(body, self.limits)
+        body = await read_body(request, self.settings.max_body_bytes)
+        streams, echo = parse_streams(body, self.settings)
         return JsonResponse(await self.detection.detect_streams(streams, echo))
 
     async def train(self, request: Request) -> Response:
         """Answer ``POST /train``."""
         wait = read_parameters(TrainQuery, read_query(request)).wait
-        body = await read_body(request, self.limits.body_bytes)
+        body = await read_body(request, self.settings.max_body_bytes)
         status, answer = await self.jobs.train(parse_training(body), wait)
         return JsonResponse(answer, status)
 

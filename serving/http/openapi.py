@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 import orjson
 
+from config import Settings
 from serving.http.rest_app import PREFIX, Call
-from serving.requests.detect import Item, Limits
+from serving.requests.detect import Item
 from serving.requests.stream_request import ReadingBody
 from serving.requests.wire import Instant
 from serving.responses.detection_answers import (
@@ -76,15 +77,15 @@ _ERRORS: dict[int, tuple[str, str, str | None]] = {
 }
 
 
-def document(calls: Sequence[Call], *, version: str, secured: bool, limits: Limits) -> bytes:
+def document(calls: Sequence[Call], *, version: str, secured: bool, settings: Settings) -> bytes:
     """Describe those calls that have a summary.
 
     Parameters
     ----------
     secured : bool
         Whether a caller needs a key.
-    limits : Limits
-        Those in force.
+    settings : Settings
+        What a request may hold.
     """
     listed = [call for call in calls if call.summary]
     kinds = {
@@ -98,7 +99,7 @@ def document(calls: Sequence[Call], *, version: str, secured: bool, limits: Limi
         every, schema_hook=_CUSTOM.__getitem__, ref_template=_REF
     )
     schemas = dict(zip(every, described, strict=True))
-    _limit(components, schemas, limits)
+    _limit(components, schemas, settings)
     paths: Json = {}
     for call in listed:
         path = re.sub(r"{(\w+):name}", r"{\1}", call.path)
@@ -125,15 +126,15 @@ def document(calls: Sequence[Call], *, version: str, secured: bool, limits: Limi
     )
 
 
-def _limit(components: Json, schemas: dict[Any, Json], limits: Limits) -> None:
-    """Add the limits in force, which are settings."""
+def _limit(components: Json, schemas: dict[Any, Json], settings: Settings) -> None:
+    """Add what a request may hold, which are settings."""
     item = components["Item"]["properties"]
-    item["features"]["maxProperties"] = limits.features
+    item["features"]["maxProperties"] = settings.max_features
     history = item["history"]["anyOf"][0]
-    history["maxItems"] = limits.history
-    history["items"]["maxProperties"] = limits.features
+    history["maxItems"] = settings.max_history
+    history["items"]["maxProperties"] = settings.max_features
     if list[Item] in schemas:
-        schemas[list[Item]]["maxItems"] = limits.items
+        schemas[list[Item]]["maxItems"] = settings.max_batch_items
 
 
 def _operation(call: Call, schemas: dict[Any, Json], components: Json, secured: bool) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,6 @@ from starlette.responses import Response
 
 from db.queries import schedules
 from errors import InputError, PreconditionFailed
-from models.scoring.suppression import MaintenanceWindow
 from serving.database import Database
 from serving.http.bodies import JsonResponse, read_query, versioned_response
 from serving.http.body_reader import BodyReader
@@ -72,7 +71,7 @@ class ScheduleHandlers:
     async def add_window(self, request: Request) -> Response:
         """Plan a window."""
         body, who = await self.bodies.read(request, NewWindow)
-        values = columns(window(given(body, "who")))
+        values = asdict(window(given(body, "who")))
         row = await self.database.run(schedules.add_window, values, who)
         log.info("maintenance window %s added by %s", row["id"], who, extra={"action": "window"})
         return versioned_response(shown(row), 201)
@@ -86,7 +85,7 @@ class ScheduleHandlers:
 
         def change(connection: Connection) -> dict[str, Any]:
             before = locked_window(connection, wanted, version)
-            values = columns(window({**schedules.window_fields(before), **changes}))
+            values = asdict(window({**schedules.window_fields(before), **changes}))
             return schedules.change_window(connection, wanted, values, who)
 
         row = await self.database.run(change)
@@ -160,15 +159,10 @@ def locked_window(connection: Connection, wanted: UUID, version: int | None) -> 
     return found
 
 
-def columns(window: MaintenanceWindow) -> dict[str, Any]:
-    """Return a checked window as its table's columns."""
-    return {column: getattr(window, name) for name, column in schedules.WINDOW_COLUMNS.items()}
-
-
 def shown(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a window as it is answered: as it was sent, with who and its version."""
-    about = ("version", "created_at", "created_by", "changed_at", "changed_by")
-    return {**schedules.window_wire(row), **{name: row[name] for name in about}}
+    left_out = {name for name in schedules.WINDOW_COLUMNS if row[name] is None}
+    return {name: value for name, value in row.items() if name not in left_out}
 
 
 def schedule_calls(rest: ScheduleHandlers) -> list[Call]:

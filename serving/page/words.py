@@ -89,7 +89,7 @@ def what_is_wrong(incident: Mapping[str, Any]) -> str:
 
 def when_off(condition: Mapping[str, Any]) -> str:
     """Describe when machines are off: "machines of group PUMP, while current < 0.5 for 60 s"."""
-    text = "machines of group {group_name}, while {feature} {operator} ".format(**condition)
+    text = "machines of group {group}, while {feature} {operator} ".format(**condition)
     text += figure(condition["value"])
     if hold_s := condition["hold_s"]:
         text += f" for {ago(hold_s) if hold_s >= 2 else f'{figure(hold_s)} s'}"

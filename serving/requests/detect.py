@@ -5,7 +5,6 @@ A reading with a history of 30 readings of 24 features is decoded and checked in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ import msgspec
 import orjson
 from msgspec import Meta, Struct
 
+from config import Settings
 from errors import InputError, TooLarge
 from schemas import Criticality, check_numbers
 from serving.requests.wire import (
@@ -27,22 +27,28 @@ from serving.requests.wire import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one request may hold (settings ``MAX_*``), and how far a time may lie ahead."""
+def latest_time(settings: Settings) -> datetime:
+    """Return the furthest time ahead that a reading may have now."""
+    try:
+        return datetime.now(UTC) + timedelta(seconds=settings.bridge_future_s)
+    except OverflowError:  # so far ahead is any time
+        return datetime.max.replace(tzinfo=UTC)
 
-    items: int = 5000
-    features: int = 1000
-    history: int = 1000
-    body_bytes: int = 32 * 2**20
-    future_s: float = 3600.0
 
-    def latest(self) -> datetime:
-        """Return the furthest time ahead that a reading may have now."""
-        try:
-            return datetime.now(UTC) + timedelta(seconds=self.future_s)
-        except OverflowError:  # so far ahead is any time
-            return datetime.max.replace(tzinfo=UTC)
+def check_count(count: int, what: str, settings: Settings) -> None:
+    """Refuse more than one request may hold.
+
+    Parameters
+    ----------
+    count : int
+    what : str
+        Names them in the error: items or readings.
+    settings : Settings
+    """
+    most = settings.max_batch_items
+    if count > most:
+        text = f"{count} {what}, at most {most} (MAX_BATCH_ITEMS)"
+        raise TooLarge(text, code="too_many_items")
 
 
 class Item(Struct):
@@ -60,7 +66,7 @@ class Item(Struct):
     metadata: dict[str, Any] | None = None
 
 
-def parse_item(body: bytes, limits: Limits) -> Item:
+def parse_item(body: bytes, settings: Settings) -> Item:
     """Read the body of ``/detect``.
 
     Raises
@@ -69,11 +75,11 @@ def parse_item(body: bytes, limits: Limits) -> Item:
         With the field at fault.
     """
     item = decode(Item, body, shape="not_an_object")
-    _check(item, limits, limits.latest())
+    _check(item, settings, latest_time(settings))
     return item
 
 
-def parse_batch(body: bytes, limits: Limits) -> list[Item | InputError]:
+def parse_batch(body: bytes, settings: Settings) -> list[Item | InputError]:
     """Read the body of ``/detect/batch``; a bad item leaves its error in its place.
 
     Raises
@@ -86,29 +92,26 @@ def parse_batch(body: bytes, limits: Limits) -> list[Item | InputError]:
         items = read_json(body)
     if not isinstance(items, list):
         raise InputError("the body must be a JSON list of items", code="not_a_list")
-    if len(items) > limits.items:
-        raise TooLarge(
-            f"{len(items)} items, at most {limits.items} (MAX_BATCH_ITEMS)", code="too_many_items"
-        )
-    latest = limits.latest()
-    return [_one(entry, place, limits, latest) for place, entry in enumerate(items)]
+    check_count(len(items), "items", settings)
+    latest = latest_time(settings)
+    return [_one(entry, place, settings, latest) for place, entry in enumerate(items)]
 
 
-def _one(entry: Any, place: int, limits: Limits, latest: datetime) -> Item | InputError:
+def _one(entry: Any, place: int, settings: Settings, latest: datetime) -> Item | InputError:
     try:
         item = entry if type(entry) is Item else convert(Item, entry, shape="not_an_object")
-        _check(item, limits, latest)
+        _check(item, settings, latest)
     except InputError as error:
         error.field = f"[{place}].{error.field}" if error.field else f"[{place}]"
         return error
     return item
 
 
-def _check(item: Item, limits: Limits, latest: datetime) -> None:
+def _check(item: Item, settings: Settings, latest: datetime) -> None:
     """Check what its type does not say: limits in force, names of features, depth, future."""
-    check_numbers(item.features, "features", limits.features)
+    check_numbers(item.features, "features", settings.max_features)
     if item.history is not None:
-        _check_history(item.history, limits)
+        _check_history(item.history, settings)
     if item.metadata:
         item.metadata = _encodable(item.metadata)
     # stored, it would stay on top of "newest first", and in every count since a date, for as long
@@ -138,14 +141,14 @@ def _encodable(metadata: dict[str, Any]) -> dict[str, Any]:
         ) from None
 
 
-def _check_history(history: list[dict[str, float]], limits: Limits) -> None:
-    if len(history) > limits.history:
+def _check_history(history: list[dict[str, float]], settings: Settings) -> None:
+    if len(history) > settings.max_history:
         raise TooLarge(
-            f"history: {len(history)} readings, at most {limits.history} (MAX_HISTORY)",
+            f"history: {len(history)} readings, at most {settings.max_history} (MAX_HISTORY)",
             code="history_too_long",
             field="history",
         )
     names = list(map(tuple, history))
     alike = bool(names) and names.count(names[0]) == len(names)  # nearly always
     for place, features in enumerate(history[:1] if alike else history):
-        check_numbers(features, f"history[{place}]", limits.features)
+        check_numbers(features, f"history[{place}]", settings.max_features)

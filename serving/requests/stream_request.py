@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from config import Settings
 from errors import InputError, TooLarge
 from models.scoring.windows import Reading, StreamWork
 from schemas import Criticality, check_features, check_name, parse_timestamp
-from serving.requests.detect import Limits
+from serving.requests.detect import check_count
 from serving.requests.suppression_bodies import (
     Conditions,
     Windows,
@@ -111,7 +112,7 @@ class Stream:
     readings: list[Reading | InputError]
 
 
-def parse_streams(body: bytes, limits: Limits) -> tuple[list[Stream], bool]:
+def parse_streams(body: bytes, settings: Settings) -> tuple[list[Stream], bool]:
     """Read the body of ``/detect/streams``; return the streams and ``echo``.
 
     Raises
@@ -122,31 +123,27 @@ def parse_streams(body: bytes, limits: Limits) -> tuple[list[Stream], bool]:
     # by way of orjson: a state's numbers beyond 64 bits become floats, and rows are read faster
     content = convert(Streams, read_json(body), nul=True)
     streams = [
-        _stream(one, f"streams[{place}]", limits, content)
+        _stream(one, f"streams[{place}]", settings, content)
         for place, one in enumerate(content.streams)
     ]
     planned = tuple(w for w in windows(content.maintenance_windows or ()) if w.alarms)
     conditions = off_conditions(content.off_conditions or ())
     for stream in streams:
         stream.work.maintenance, stream.work.off_conditions = planned, conditions
-    total = sum(len(stream.readings) for stream in streams)
-    if total > limits.items:
-        raise TooLarge(
-            f"{total} readings, at most {limits.items} (MAX_BATCH_ITEMS)", code="too_many_items"
-        )
+    check_count(sum(len(stream.readings) for stream in streams), "readings", settings)
     return streams, content.echo
 
 
-def _stream(one: StreamBody, where: str, limits: Limits, content: Streams) -> Stream:
+def _stream(one: StreamBody, where: str, settings: Settings, content: Streams) -> Stream:
     for name in ("asset_id", "sensor_id", "feature"):
         if (value := getattr(one, name)) is not None:
             check_name(value, f"{where}.{name}")
     window = []
-    for reading in _readings(one.window, f"{where}.window", limits, limits.history):
+    for reading in _readings(one.window, f"{where}.window", settings, settings.max_history):
         if isinstance(reading, InputError):
             raise reading
         window.append(reading)
-    readings = _readings(one.readings, f"{where}.readings", limits, limits.items)
+    readings = _readings(one.readings, f"{where}.readings", settings, settings.max_batch_items)
     if one.arrived is not None and len(one.arrived) != len(readings):
         field = f"{where}.arrived"
         raise InputError(f"{field}: must be a list of {len(readings)} times", field=field)
@@ -170,7 +167,7 @@ def _stream(one: StreamBody, where: str, limits: Limits, content: Streams) -> St
 
 
 def _readings(
-    content: Readings | None, where: str, limits: Limits, most: int
+    content: Readings | None, where: str, settings: Settings, most: int
 ) -> list[Reading | InputError]:
     """Check readings in either form."""
     if content is None:
@@ -182,23 +179,23 @@ def _readings(
     found: list[Reading | InputError] = []
     for place, row in enumerate(rows):
         try:
-            found.append(_reading(row, names, limits))
+            found.append(_reading(row, names, settings))
         except InputError as error:
             found.append(placed(error, f"{where}[{place}]"))
     return found
 
 
-def _reading(row: Any, names: list[str] | None, limits: Limits) -> Reading:
+def _reading(row: Any, names: list[str] | None, settings: Settings) -> Reading:
     if names is None:
         one = convert(ReadingBody, row, nul=True)
-        features = check_features(one.features, "features", limits.features)
+        features = check_features(one.features, "features", settings.max_features)
         return Reading(one.timestamp, features)
     if not isinstance(row, list) or len(row) != len(names) + 1:
         raise InputError(f"must be a time and {len(names)} values")
     features = dict(zip(names, row[1:], strict=True))
     if None in row:  # of a feature that this reading does not have
         features = {name: value for name, value in features.items() if value is not None}
-    features = check_features(features, "features", limits.features)
+    features = check_features(features, "features", settings.max_features)
     return Reading(parse_timestamp(row[0]), features)
 
 

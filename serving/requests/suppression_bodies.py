@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -123,14 +124,13 @@ def off_condition_row(body: Condition) -> dict[str, Any]:
     one = OffCondition(**given(body))
     if one.group is None:
         raise InputError("group: is missing; whose machine is off?", field="group")
-    return {"group_name": one.group, "feature": one.feature, "operator": one.operator,
-            "value": one.value, "hold_s": one.hold_s, "run_up_s": one.run_up_s}  # fmt: skip
+    return asdict(one)
 
 
 def off_condition_rows(bodies: Iterable[Condition]) -> list[dict[str, Any]]:
     """Return the rows of the whole table; the error names the one at fault, its field and value."""
     rows = list(_each("off_conditions", bodies, off_condition_row))
-    names = ("group_name", "feature", "operator", "value")
+    names = ("group", "feature", "operator", "value")
     if len({tuple(row[name] for name in names) for row in rows}) < len(rows):
         raise InputError("off_conditions: one occurs twice", field="off_conditions")
     return rows

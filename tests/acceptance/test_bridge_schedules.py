@@ -74,15 +74,15 @@ def test_maintenance_and_machine_off_reach_the_rows(one_scene, make_service, pla
     with transaction(engine) as connection:
         window = add_window(
             connection,
-            {"asset_pattern": "PUMP_001", "sensor_pattern": None, "group_pattern": None,
-             "starts_at": start, "ends_at": start + timedelta(minutes=5), "rrule": None,
-             "time_zone": "UTC", "reason": "oil change", "suppresses_alarms": True,
-             "excluded_from_training": True},
+            {"asset_id": "PUMP_001", "sensor_id": None, "group": None,
+             "start": start, "end": start + timedelta(minutes=5), "rrule": None,
+             "time_zone": "UTC", "reason": "oil change", "alarms": True,
+             "training": True},
             "ANNA",
         )  # fmt: skip
         put_off_conditions(
             connection,
-            [{"group_name": "default", "feature": "flow", "operator": ">", "value": 1e6,
+            [{"group": "default", "feature": "flow", "operator": ">", "value": 1e6,
               "hold_s": 0.0, "run_up_s": 0.0}],
             "ANNA",
         )  # fmt: skip

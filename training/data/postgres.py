@@ -196,7 +196,7 @@ def to_streams(
 def _suppression(connection: Connection, start: datetime | None) -> Suppression:
     since = start or datetime(1, 1, 2, tzinfo=UTC)
     planned, off = windows(connection, since), off_conditions(connection)
-    return Suppression.from_rows(planned, off, "excluded_from_training")
+    return Suppression.from_rows(planned, off, "training")
 
 
 class _Growing:

@@ -5,7 +5,7 @@ One form plans, changes and previews windows; what was typed comes back with the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from db.queries import schedules
 from db.queries.incidents import IncidentFilter, incident_page
 from errors import AnomalyError, InputError, NotFound
-from serving.http.schedule_handlers import OCCURRENCES, RECENT, columns, locked_window
+from serving.http.schedule_handlers import OCCURRENCES, RECENT, locked_window
 from serving.page.forms import Form
 from serving.page.pages import Messages, failed, message
 from serving.page.views.screen import Screen
@@ -89,7 +89,7 @@ def _muted(connection: Connection, now: datetime) -> dict[str, Any]:
         for state in ("shelved", "suppressed")
     }
     return {
-        "windows": sorted(found, key=lambda one: (not one["on"], one["row"]["starts_at"])),
+        "windows": sorted(found, key=lambda one: (not one["on"], one["row"]["start"])),
         **listed,
     }
 
@@ -112,10 +112,10 @@ def _act(connection: Connection, form: Form) -> _Done:
         return _act_on_row(connection, form.who, row, do)
     planned = window(_body(form))
     if do == "add":
-        schedules.add_window(connection, columns(planned), form.who)
+        schedules.add_window(connection, asdict(planned), form.who)
         return _Done("The window is planned")
     if do == "change" and row is not None:
-        schedules.change_window(connection, row["id"], columns(planned), form.who)
+        schedules.change_window(connection, row["id"], asdict(planned), form.who)
         return _Done("The window is changed")
     return _Done("", _typed(form), planned.upcoming(datetime.now(UTC), OCCURRENCES))
 
@@ -134,7 +134,7 @@ def _act_on_row(connection: Connection, who: str, row: dict[str, Any], do: str) 
             "a window that repeats does not end: change it or take it away", field="do"
         )
     ended = window({**fields, "end": datetime.now(UTC)})
-    schedules.change_window(connection, row["id"], columns(ended), who)
+    schedules.change_window(connection, row["id"], asdict(ended), who)
     return _Done("The window is ended: what went before stays muted")
 
 

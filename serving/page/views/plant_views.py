@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from db.fault_codes import fault_codes, put_fault_codes
 from db.queries.readings import recent_readings
-from db.queries.schedules import condition_wire, off_conditions, put_off_conditions
+from db.queries.schedules import off_conditions, put_off_conditions
 from errors import AnomalyError, InputError, PreconditionFailed
 from models.scoring.suppression import OPERATORS
 from serving.page.forms import Form
@@ -146,27 +146,21 @@ def _insert(rows: list[Row], row: Row, at: int | None, listed: _List) -> None:
         rows[at] = row
 
 
-def _off_entry(given: dict[str, str]) -> Row:
-    group = {"group": given["group_name"]} if "group_name" in given else {}
-    rest = {name: value for name, value in given.items() if name != "group_name"}
-    return off_condition_row(read_parameters(Condition, rest | group))
-
-
 def _tried(connection: Connection, row: Row) -> str:
     """Say what a condition means, and what it would have meant of late."""
-    condition = Condition(**condition_wire(row))
-    if set("*?[") & set(condition.group or ""):
+    feature = row["feature"]
+    if set("*?[") & set(row["group"]):
         return f"It would say: {when_off(row)}. Only a group named in full is tried on readings."
     start = datetime.now(UTC) - timedelta(days=TRIED_DAYS)
-    found = recent_readings(connection, TRIED, condition.group, start)
+    found = recent_readings(connection, TRIED, row["group"], start)
     readings = [features for features, _ in found]
-    known = [one[condition.feature] for one in readings if condition.feature in one]
+    known = [one[feature] for one in readings if feature in one]
     meaning = f"It would say: {when_off(row)}."
     if not readings:
         return f"{meaning} No reading of the last {TRIED_DAYS} days is of a group of this name."
     if not known:
         return f"{meaning} None of the group's newest {len(readings)} readings has that feature."
-    holds = sum(OPERATORS[condition.operator](value, condition.value) for value in known)
+    holds = sum(OPERATORS[row["operator"]](value, row["value"]) for value in known)
     return f"{meaning} Of the group's newest {len(known)} readings {holds} are so."
 
 
@@ -190,9 +184,10 @@ def _replace_codes(connection: Connection, form: Form, do: str) -> str:
 
 _LISTS: Final = {
     "off": _List(
-        partial(off_conditions, lock=True), put_off_conditions, _off_entry, when_off,
-        ("group_name", "feature", "operator", "value"),
-        ("group_name", "feature", "operator", "value", "hold_s", "run_up_s"), MAX_PLANS,
+        partial(off_conditions, lock=True), put_off_conditions,
+        lambda given: off_condition_row(read_parameters(Condition, given)), when_off,
+        ("group", "feature", "operator", "value"),
+        ("group", "feature", "operator", "value", "hold_s", "run_up_s"), MAX_PLANS,
     ),
     "codes": _List(
         lambda connection: fault_codes(connection, lock=True)[0], put_fault_codes,

@@ -25,6 +25,7 @@ from errors import StorageUnavailable
 from tests.fixtures.broker import Broker
 from tests.fixtures.inprocess import refusal
 from tests.fixtures.records import plant, reading
+from tests.fixtures.settings import SETTINGS
 from tests.fixtures.waiting import wait_until
 
 CUT = """
@@ -83,7 +84,7 @@ def test_commit_whose_answer_is_lost_took_effect_and_is_not_done_again(in_proces
 
 def test_account_taken_over_while_a_batch_is_scored_stores_nothing_of_it(in_process, engine):
     """As by a bridge that believes the partition its own; the group says that it is still ours."""
-    other, passed = BridgeStore(engine, "other"), []
+    other, passed = BridgeStore(engine, "other", SETTINGS), []
 
     def take_over(point: str) -> None:
         if point == "before_score":

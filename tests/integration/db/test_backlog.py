@@ -13,8 +13,9 @@ from config import Settings
 from db import backlog
 from db.maintain import Maintenance, keep_partitions
 from db.partitions import ensure_partitions, list_partitions
-from db.retention import Retention, drop_expired
+from db.retention import drop_expired
 from db.session import transaction
+from tests.fixtures.settings import keeping
 from tests.integration.db.test_maintain import counts, names, store
 
 MANY = 200
@@ -96,7 +97,9 @@ def test_a_copy_that_was_interrupted_is_begun_anew(
         with pytest.raises(ZeroDivisionError):
             backlog.work_off(engine)
     assert counts(engine) == {"default": 400}
-    assert drop_expired(engine, Retention(detections=30)).partitions == []  # a draft is no leftover
+    assert (
+        drop_expired(engine, keeping(retention_days=30)).partitions == []
+    )  # a draft is no leftover
     assert backlog.work_off(engine) == ["anomaly_detections_20190501_20190601"]
     assert counts(engine) == {"20190501_20190601": 400}
 

@@ -15,9 +15,10 @@ from db.incident_actions import Action, perform
 from db.incident_recording import record
 from db.incident_upkeep import keep_time
 from db.queries.feedback import false_alarms
-from db.retention import Retention, drop_expired
+from db.retention import drop_expired
 from db.session import transaction
 from errors import InputError
+from tests.fixtures.settings import keeping
 from tests.integration.db.test_incidents import RULES, START, row, shown, whats
 
 SETTINGS = Settings(
@@ -105,7 +106,9 @@ def test_retention_drops_what_is_over_and_leaves_a_tombstone(engine: Engine) -> 
         record(connection, [row(0, state="opened", asset="open")], RULES, "bridge")
         age(connection, updated_at="40 days")
         record(connection, [row(0, state="opened", asset="young")], RULES, "bridge")
-    gone = drop_expired(engine, Retention(incidents=30, incidents_topic="incidents"))
+    gone = drop_expired(
+        engine, keeping(incident_retention_days=30, kafka_topic_incidents="incidents")
+    )
     assert gone.rows["incidents"] == 1
     with transaction(engine) as connection:
         left = connection.execute(text("SELECT asset_id FROM incidents ORDER BY seq")).scalars()
@@ -164,8 +167,8 @@ def test_retention_drops_old_feedback_with_the_incidents(engine: Engine) -> None
             text("UPDATE feedback SET created_at = now() - interval '31 days'"
                  " WHERE asset_id = 'old'")
         )  # fmt: skip
-    assert "feedback" not in drop_expired(engine, Retention()).rows
-    assert drop_expired(engine, Retention(incidents=30)).rows["feedback"] == 1
+    assert "feedback" not in drop_expired(engine, keeping()).rows
+    assert drop_expired(engine, keeping(incident_retention_days=30)).rows["feedback"] == 1
     with transaction(engine) as connection:
         left = connection.execute(text("SELECT asset_id FROM feedback")).scalars()
         assert list(left) == ["young"]
@@ -178,7 +181,7 @@ def test_feedback_outlives_its_incident(engine: Engine) -> None:
         act(connection, "close", verdict="false_alarm")
         assert false_alarms(connection, 30) == {"A": 1}
         age(connection, updated_at="40 days")
-    assert drop_expired(engine, Retention(incidents=30)).rows["incidents"] == 1
+    assert drop_expired(engine, keeping(incident_retention_days=30)).rows["incidents"] == 1
     with transaction(engine) as connection:
         kept = connection.execute(text("SELECT incident_id, asset_id FROM feedback")).one()
         assert tuple(kept) == (None, "A")

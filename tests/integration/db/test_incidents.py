@@ -13,14 +13,15 @@ from sqlalchemy.exc import DBAPIError
 
 from config import Settings
 from db.incident_actions import Action, perform
-from db.incident_recording import IncidentRules, record
+from db.incident_recording import record
 from db.incident_upkeep import keep_time
 from db.queries.incidents import closed_persistent
 from db.queries.outbox import INCIDENT_SOURCE, may_publish, orphaned_sources
 from db.session import transaction
+from tests.fixtures.settings import SETTINGS, given
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-RULES = IncidentRules()
+RULES = SETTINGS
 
 
 def row(
@@ -193,21 +194,21 @@ def test_a_flood_of_opening_events_holds_few_locks(engine: Engine) -> None:
 
 
 def test_a_changed_incident_goes_to_its_topic_whole(connection: Connection) -> None:
-    record(connection, EVENT, IncidentRules(topic="incidents"), "bridge")
+    record(connection, EVENT, given(kafka_topic_incidents="incidents"), "bridge")
     found = connection.execute(text("SELECT target_topic, key, value FROM outbox")).one()
     incident = connection.execute(text("SELECT id::text FROM incidents")).scalar_one()
     assert (found.target_topic, bytes(found.key).decode()) == ("incidents", incident)
     assert b'"state":"cleared-unacknowledged"' in bytes(found.value)
     # a reading that changes no state is no message
     record(connection, [row(10, event=9, state="opened"), row(11, event=9)],
-           IncidentRules(topic="incidents"), "bridge")  # fmt: skip
-    record(connection, [row(12, event=9)], IncidentRules(topic="incidents"), "bridge")
+           given(kafka_topic_incidents="incidents"), "bridge")  # fmt: skip
+    record(connection, [row(12, event=9)], given(kafka_topic_incidents="incidents"), "bridge")
     assert connection.execute(text("SELECT count(*) FROM outbox")).scalar_one() == 2
 
 
 def test_messages_left_for_a_topic_of_another_name_find_a_publisher(engine: Engine) -> None:
     with transaction(engine) as connection:
-        record(connection, EVENT, IncidentRules(topic="renamed since"), "bridge")
+        record(connection, EVENT, given(kafka_topic_incidents="renamed since"), "bridge")
     with transaction(engine) as connection:
         assert orphaned_sources(connection, "input", None, 3600.0) == []
         assert orphaned_sources(connection, "input", None, 0.0) == [INCIDENT_SOURCE]

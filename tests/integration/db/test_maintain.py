@@ -13,16 +13,16 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from config import Settings
 from db import maintain, partitions, retention
 from db.partitions import Partition, ensure_partitions, gaps, list_partitions, spans
 from db.queries.copy import insert_dead_letters, insert_detections
 from db.queries.stream_states import StoredState, save_states
 from db.queries.training_jobs import claim_job, enqueue_job, list_jobs
-from db.retention import Gone, Retention, drop_expired
+from db.retention import Gone, dead_letter_days, drop_expired
 from db.retry import retried
 from db.session import transaction
 from errors import StorageUnavailable
+from tests.fixtures.settings import given, keeping
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 TOPIC = uuid4()
@@ -183,7 +183,7 @@ def test_a_lock_that_is_not_to_be_had_is_storage_unavailable(
 LATELY = datetime.now(UTC)
 MONTH_AGO = LATELY - timedelta(days=100)
 MONTH = next(f"{start:%Y%m%d}_{end:%Y%m%d}" for start, end in spans(MONTH_AGO, "month", 0))
-KEPT_30 = Retention(detections=30, dead_letters=30)
+KEPT_30 = keeping(retention_days=30, dead_letter_retention_days=30)
 
 
 def test_retention_drops_by_time_stamp_and_replays_by_age(engine: Engine) -> None:
@@ -197,7 +197,7 @@ def test_retention_drops_by_time_stamp_and_replays_by_age(engine: Engine) -> Non
     assert gone.rows["anomaly_detections_default"] == 1
     assert counts(engine) == {"default": 2, names(engine)[0]: 1}
     assert len(names(engine)) == 1
-    assert drop_expired(engine, Retention()) == Gone()
+    assert drop_expired(engine, keeping()) == Gone()
     assert drop_expired(engine, KEPT_30).rows["anomaly_detections_default"] == 0
 
 
@@ -270,7 +270,7 @@ def test_states_of_silent_streams_go_and_live_ones_stay(engine: Engine) -> None:
             [StoredState((f"A{n}", "", ""), TOPIC, 0, {}, None, 0, None) for n in range(9)],
         )
     age(engine, "stream_states", "updated_at", 400, "asset_id < 'A5'")
-    assert drop_expired(engine, Retention(states=365)).rows == {"stream_states": 5}
+    assert drop_expired(engine, keeping(state_retention_days=365)).rows == {"stream_states": 5}
     with transaction(engine) as connection:
         left = connection.execute(text("SELECT count(*) FROM stream_states")).scalar_one()
     assert left == 4
@@ -282,7 +282,9 @@ def test_ended_jobs_go_with_their_data_and_a_running_one_stays(engine: Engine) -
         claim_job(connection, "owner")
         enqueue_job(connection, {}, data=b"never taken")
     age(engine, "training_jobs", "created_at", 100, "TRUE")
-    assert drop_expired(engine, Retention(training_jobs=90)).rows == {"training_jobs": 1}
+    assert drop_expired(engine, keeping(training_job_retention_days=90)).rows == {
+        "training_jobs": 1
+    }
     with transaction(engine) as connection:
         assert [job.id for job in list_jobs(connection)] == [running]
         left = connection.execute(text("SELECT job_id FROM training_data")).scalars().all()
@@ -291,7 +293,7 @@ def test_ended_jobs_go_with_their_data_and_a_running_one_stays(engine: Engine) -
 
 def test_dead_letters_are_kept_no_longer_than_detections() -> None:
     def kept(**settings: Any) -> int:
-        return Retention.of(Settings(_env_file=None, **settings)).dead_letters
+        return dead_letter_days(given(**settings))
 
     assert kept() == 365
     assert kept(retention_days=30) == 30

@@ -21,6 +21,7 @@ from db.queries.readings import ReadingFilter, export_readings
 from db.queries.stream_states import StoredState
 from db.session import open_engine, transaction
 from errors import StorageUnavailable
+from tests.fixtures.settings import SETTINGS
 from tests.fixtures.tools import needs
 from tests.integration.readings import row
 
@@ -81,7 +82,7 @@ def test_many_bridges_and_readers_share_three_sessions(engine: Engine) -> None:
     now = datetime.now(UTC)
 
     def bridge(number: int) -> int:
-        store, topic = BridgeStore(engine, f"bridge {number}"), UUID(int=number + 1)
+        store, topic = BridgeStore(engine, f"bridge {number}", SETTINGS), UUID(int=number + 1)
         claim = store.claim(topic, 0, "topic")
         for batch in range(BATCHES):
             first = 100 * batch

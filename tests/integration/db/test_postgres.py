@@ -20,6 +20,7 @@ from db.queries import copy, dead_letters, detections, history, offsets, outbox
 from db.session import AlreadyStored, database_now, transaction
 from db.tables import AnomalyDetection
 from errors import InputError
+from tests.fixtures.settings import SETTINGS
 from tests.integration.readings import START, TOPIC, result, row
 
 
@@ -245,7 +246,7 @@ def test_only_what_is_not_in_memory_is_read(connection: Connection) -> None:
 
 
 def test_a_store_publishes_from_memory_what_it_has_committed(engine: Engine) -> None:
-    ours, other = BridgeStore(engine, "a"), BridgeStore(engine, "b")
+    ours, other = BridgeStore(engine, "a", SETTINGS), BridgeStore(engine, "b", SETTINGS)
     ours.commit(BatchCommit(outbox=[message(1, b"one"), message(2, b"two")]))
     with engine.begin() as connection:  # the rows say what waits, not what it says
         connection.execute(text("UPDATE outbox SET value = 'changed'"))

@@ -64,12 +64,12 @@ def test_stored_readings_are_scored_with_what_people_planned(
     assert middle is not None
     store(engine, plant, 2)
     window: dict[str, Any] = {
-        "asset_pattern": plant.asset_ids[0], "sensor_pattern": None, "group_pattern": None,
-        "starts_at": start + timedelta(minutes=100), "ends_at": start + timedelta(minutes=160),
-        "rrule": None, "time_zone": "UTC", "reason": "oil", "suppresses_alarms": True,
-        "excluded_from_training": True,
+        "asset_id": plant.asset_ids[0], "sensor_id": None, "group": None,
+        "start": start + timedelta(minutes=100), "end": start + timedelta(minutes=160),
+        "rrule": None, "time_zone": "UTC", "reason": "oil", "alarms": True,
+        "training": True,
     }  # fmt: skip
-    condition = {"group_name": "default", "feature": "current", "operator": "<", "value": 17.0,
+    condition = {"group": "default", "feature": "current", "operator": "<", "value": 17.0,
                  "hold_s": 60.0, "run_up_s": 0.0}  # fmt: skip
     with transaction(engine) as connection:
         set_assets(connection, {plant.asset_ids[1]: "critical"})
@@ -88,7 +88,7 @@ def test_stored_readings_are_scored_with_what_people_planned(
         score.main(["--data", "postgresql", "--out", str(out), "--until", until.isoformat()]) == 0
     )
     table = pq.read_table(out / "readings").sort_by("timestamp").to_pylist()
-    planned = MaintenanceWindow(str(made["id"]), window["starts_at"], window["ends_at"],
+    planned = MaintenanceWindow(str(made["id"]), window["start"], window["end"],
                                 asset_id=plant.asset_ids[0], reason="oil")  # fmt: skip
     off = OffCondition("current", "<", 17.0, 60.0)
     for asset, criticality in ((0, "medium"), (1, "critical")):

@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import text
 
 from db.queries.incident_rows import SHOWN
-from db.retention import Retention, drop_expired
+from db.retention import drop_expired
 from db.session import transaction
 from notify.delivery import Delivery
 from notify.senders import sign
 from tests.fixtures.receivers import WebServer
+from tests.fixtures.settings import keeping
 from tests.fixtures.waiting import wait_until
 from tests.integration.notify.stage import HOOK, Stage
 from tests.unit.notify.test_documentation import documented
@@ -283,7 +284,7 @@ def test_what_waited_too_long_is_given_up_and_old_records_go(
     assert webhook.received == ["escalated"]
     outcomes = "SELECT outcome FROM notifications ORDER BY log_id"
     assert hooked.rows(outcomes) == [("expired",), ("sent",)]
-    gone = drop_expired(hooked.engine, Retention(notifications=5))
+    gone = drop_expired(hooked.engine, keeping(notify_retention_days=5))
     assert gone.rows == {"notifications": 1, "notify_receivers": 0}
     assert hooked.rows(outcomes) == [("sent",)]
 
@@ -292,13 +293,17 @@ def test_a_receiver_that_is_told_stays_known(hooked: Stage) -> None:
     with transaction(hooked.engine) as connection:
         connection.execute(text("UPDATE notify_receivers SET seen_at = now() - interval '6 days'"))
     hooked.step()
-    assert drop_expired(hooked.engine, Retention(notifications=5)).rows["notify_receivers"] == 0
+    assert (
+        drop_expired(hooked.engine, keeping(notify_retention_days=5)).rows["notify_receivers"] == 0
+    )
 
 
 def test_receivers_that_no_sender_knows_any_more_are_noted_nothing(hooked: Stage) -> None:
     with transaction(hooked.engine) as connection:
         connection.execute(text("UPDATE notify_receivers SET seen_at = now() - interval '6 days'"))
-    assert drop_expired(hooked.engine, Retention(notifications=5)).rows["notify_receivers"] == 1
+    assert (
+        drop_expired(hooked.engine, keeping(notify_retention_days=5)).rows["notify_receivers"] == 1
+    )
     hooked.read((0,), state="opened")
     assert hooked.waiting() == 0
 

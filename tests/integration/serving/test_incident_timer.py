@@ -7,12 +7,13 @@ import asyncio
 from sqlalchemy import Engine, text
 
 from config import Settings
-from db.incident_recording import IncidentRules, record
+from db.incident_recording import record
 from db.incident_upkeep import CHUNK
 from db.session import make_engine, transaction
 from serving import metrics
 from serving.database import Database
 from serving.incident_timer import IncidentTimer
+from tests.fixtures.settings import SETTINGS
 from tests.integration.db.test_incidents import row
 
 
@@ -20,7 +21,7 @@ def test_all_that_is_due_is_done_chunk_by_chunk(database_url: str, engine: Engin
     many = CHUNK + 20
     with transaction(engine) as connection:
         rows = [row(0, state="opened", asset=f"A{n}") for n in range(many)]
-        record(connection, rows, IncidentRules(), "bridge")
+        record(connection, rows, SETTINGS, "bridge")
         connection.execute(text("UPDATE incidents SET seen_at = now() - interval '3 hours'"))
     before = metrics.INCIDENTS.labels("cleared")._value.get()
 

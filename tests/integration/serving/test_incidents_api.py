@@ -15,10 +15,11 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
-from db.incident_recording import IncidentRules, record
+from db.incident_recording import record
 from db.queries.copy import insert_detections
 from db.session import make_engine, transaction
 from tests.fixtures.service import Service
+from tests.fixtures.settings import SETTINGS
 from tests.integration.db.test_incidents import row
 
 ROOT = "/api/v1"
@@ -50,7 +51,7 @@ def make(engine: Engine, asset: str | None = None, many: int = 1) -> list[str]:
         insert_detections(
             connection, ({**one, "event_id": one["metadata"]["event"]["id"]} for one in rows)
         )
-        record(connection, rows, IncidentRules(), "bridge")
+        record(connection, rows, SETTINGS, "bridge")
     return list(dict.fromkeys(one["metadata"]["event"]["id"] for one in rows))
 
 
@@ -113,7 +114,7 @@ def test_who_was_faster_is_said(http: httpx.Client, stored: Engine) -> None:
         asset = connection.execute(
             text("SELECT asset_id FROM incidents WHERE id = :id"), {"id": one}
         ).scalar_one()
-        record(connection, [row(20, "high", asset=asset, event=asset)], IncidentRules(), "bridge")
+        record(connection, [row(20, "high", asset=asset, event=asset)], SETTINGS, "bridge")
     act(http, one, "comment", {"why": "grease was low"})
     assert act(http, one, "close", {"who": "BEN"}, **{"If-Match": "2"})["closed_by"] == "BEN"
 

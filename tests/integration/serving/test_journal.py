@@ -13,6 +13,7 @@ from config import JournalMode
 from db.session import make_engine, transaction
 from serving.database import Database
 from serving.detection.journal import Journal
+from tests.fixtures.settings import given
 
 
 def result(asset: str, *, anomalous: bool, **metadata: Any) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def keep(url: str, mode: JournalMode, *batches: list[dict[str, Any]]) -> None:
         database = Database(lambda: make_engine(url), quick_s=30)
         await database.start()
         await database.opened.wait()
-        journal = Journal(database, mode)
+        journal = Journal(database, given(journal_rest=mode))
         await asyncio.gather(*(journal.store(batch) for batch in batches))
         await database.stop()
 
@@ -98,7 +99,7 @@ def test_what_is_said_to_be_stored_is_what_is_stored(
         await database.start()
         await database.opened.wait()
         event.listen(own, "begin" if late.startswith("b") else "commit", wait)
-        await Journal(database, "all").store([one])
+        await Journal(database, given(journal_rest="all")).store([one])
         assert blocked.is_set()
         go_on.set()
         await asyncio.to_thread(database._quick.shutdown, True)  # the late thread has ended
@@ -129,7 +130,7 @@ def test_a_connection_lost_in_the_commit_leaves_the_outcome_open(
         await database.start()
         await database.opened.wait()
         event.listen(own, "commit", lose)
-        await Journal(database, "all").store([one])
+        await Journal(database, given(journal_rest="all")).store([one])
         event.remove(own, "commit", lose)
         await database.stop()
 

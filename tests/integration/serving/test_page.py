@@ -376,7 +376,7 @@ def test_a_window_in_force_is_ended_and_one_that_repeats_is_not(page: httpx.Clie
             assert "over" in ended.text[ended.text.index(reason) - 400 :]
 
 
-OFF = {"list": "off", "group_name": "default", "feature": "current", "operator": "<",
+OFF = {"list": "off", "group": "default", "feature": "current", "operator": "<",
        "value": "0.5", "hold_s": "60"}  # fmt: skip
 
 
@@ -425,7 +425,7 @@ def test_off_conditions_are_tried_added_changed_and_removed(
         (OFF | {"value": "much"}, "value"), (OFF | {"value": "0,5"}, "value"),
         (OFF | {"value": "nan"}, "value"),
         (OFF | {"value": ""}, "value"), (OFF | {"operator": "~"}, "operator"),
-        (OFF | {"group_name": ""}, "group"), (OFF | {"feature": "f" * 300}, "feature"),
+        (OFF | {"group": ""}, "group"), (OFF | {"feature": "f" * 300}, "feature"),
         (OFF | {"hold_s": "-1"}, "hold_s"), (OFF | {"run_up_s": "1e99"}, "run_up_s"),
         ({"list": "codes", "code": "", "name": "x"}, "code"),
         ({"list": "codes", "code": "X", "name": ""}, "name"),

@@ -48,10 +48,10 @@ def test_a_window_is_planned_listed_changed_and_deleted(http):
 
 
 def test_a_window_that_would_never_be_read_is_refused(database_url):
-    fields = dict.fromkeys(("asset_pattern", "sensor_pattern", "group_pattern", "rrule", "reason"))
+    fields = dict.fromkeys(("asset_id", "sensor_id", "group", "rrule", "reason"))
     now = datetime.now(UTC)
-    fields |= {"starts_at": now, "ends_at": now + timedelta(hours=1), "time_zone": "UTC",
-               "suppresses_alarms": True, "excluded_from_training": True}  # fmt: skip
+    fields |= {"start": now, "end": now + timedelta(hours=1), "time_zone": "UTC",
+               "alarms": True, "training": True}  # fmt: skip
     engine = make_engine(database_url)
     with transaction(engine) as connection:
         for _ in range(MAX_WINDOWS):

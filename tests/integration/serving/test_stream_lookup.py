@@ -15,6 +15,7 @@ from serving.database import Database
 from serving.detection.planning import StoredContext
 from serving.detection.stream_lookup import StreamLookup
 from serving.requests.detect import Item
+from tests.fixtures.settings import SETTINGS
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -37,7 +38,7 @@ def test_a_request_learns_nothing_of_the_others_streams(database_url: str, engin
         database = Database(lambda: make_engine(database_url), quick_s=30)
         await database.start()
         await database.opened.wait()
-        lookup = StreamLookup(database)
+        lookup = StreamLookup(database, SETTINGS)
         found = await asyncio.gather(*(lookup.find([item(asset)]) for asset in assets))
         await database.stop()
         return found

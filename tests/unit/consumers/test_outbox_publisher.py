@@ -22,6 +22,7 @@ from db.queries import outbox
 from db.queries.outbox import INCIDENT_SOURCE, OutboxMessage
 from errors import AnomalyError, StorageUnavailable
 from tests.fixtures.producer import FakeProducer
+from tests.fixtures.settings import SETTINGS
 from tests.fixtures.waiting import wait_until
 
 TOPIC = UUID(int=1)
@@ -51,7 +52,7 @@ class Publishing:
         age: float = 3600.0,
         sources: tuple[tuple[UUID, int], ...] = ((TOPIC, 0),),
     ) -> None:
-        self.store, self.metrics = BridgeStore(engine, "one"), Metrics()
+        self.store, self.metrics = BridgeStore(engine, "one", SETTINGS), Metrics()
         self.producer = producer
         self.codes: list[str | None] = []
         quiet = Outage("publishing", lambda _, code: self.codes.append(code))

@@ -13,12 +13,13 @@ from consumers.replay import Message, dead_letters, main
 from consumers.store import BatchCommit, BridgeStore
 from db.queries.dead_letters import DeadLetterFilter
 from tests.fixtures.dead_letters import letter
+from tests.fixtures.settings import SETTINGS
 
 TOPIC = UUID(int=1)
 
 
 def test_dead_letters_are_chosen_by_reason_and_asset(engine):
-    store = BridgeStore(engine, "one")
+    store = BridgeStore(engine, "one", SETTINGS)
     letters = [letter(n, asset=f"A{n % 2}") for n in range(6)]
     letters += [letter(6, "duplicate"), letter(7, "no_group", "A0"), letter(8, topic="other")]
     store.commit(BatchCommit(dead_letters=letters))
@@ -34,7 +35,7 @@ def test_pages_of_dead_letters_follow_one_another_and_those_put_aside_meanwhile_
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(replay, "PAGE", 2)
-    store = BridgeStore(engine, "one")
+    store = BridgeStore(engine, "one", SETTINGS)
     store.commit(BatchCommit(dead_letters=[letter(n, value=b"%d" % n) for n in range(5)]))
     found = []
     for message in dead_letters(engine, DeadLetterFilter("in")):

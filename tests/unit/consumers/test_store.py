@@ -20,6 +20,7 @@ from db.queries.schedules import add_window, request_reset
 from db.queries.stream_states import StoredState
 from db.session import transaction
 from tests.fixtures.dead_letters import letter
+from tests.fixtures.settings import SETTINGS, given
 from tests.integration.readings import OTHER, START, row
 from tests.integration.readings import TOPIC as STORED
 
@@ -27,7 +28,7 @@ TOPIC = UUID(int=1)
 
 
 def test_claim_fences_every_earlier_epoch(engine):
-    old, new = BridgeStore(engine, "old"), BridgeStore(engine, "new")
+    old, new = BridgeStore(engine, "old", SETTINGS), BridgeStore(engine, "new", SETTINGS)
     first = old.claim(TOPIC, 0, "in")
     second = new.claim(TOPIC, 0, "in")
     assert (first.next_offset, second.epoch) == (None, first.epoch + 1)
@@ -43,7 +44,7 @@ def test_claim_fences_every_earlier_epoch(engine):
 
 
 def test_lost_claim_of_one_partition_stores_nothing_of_the_batch(engine):
-    store = BridgeStore(engine, "one")
+    store = BridgeStore(engine, "one", SETTINGS)
     mine = store.claim(TOPIC, 0, "in")
     batch = BatchCommit(
         moves=[OffsetAdvance(TOPIC, 0, mine.epoch, None, 1), OffsetAdvance(TOPIC, 1, 9, None, 1)],
@@ -56,7 +57,7 @@ def test_lost_claim_of_one_partition_stores_nothing_of_the_batch(engine):
 
 
 def test_a_topic_recreated_under_its_name_is_known(engine):
-    store = BridgeStore(engine, "one")
+    store = BridgeStore(engine, "one", SETTINGS)
     store.claim(TOPIC, 0, "in")
     assert not store.run(offsets.has_earlier_account, TOPIC, "in")
     assert store.run(offsets.has_earlier_account, UUID(int=2), "in")
@@ -72,7 +73,7 @@ def waiting(store: BridgeStore, number: int) -> None:
 
 
 def test_orphans_of_a_recreated_topic_are_found_and_locked(engine):
-    store = BridgeStore(engine, "one")
+    store = BridgeStore(engine, "one", SETTINGS)
     store.claim(TOPIC, 0, "in")
     waiting(store, 2)
     assert store.run(outbox.orphaned_sources, "in", UUID(int=2), 3600) == [(TOPIC, 0)]
@@ -92,7 +93,7 @@ def test_orphans_of_a_recreated_topic_are_found_and_locked(engine):
 
 
 def test_while_one_bridge_publishes_incidents_no_other_does_not_even_the_next_ones(engine):
-    store, topic_id = BridgeStore(engine, "one"), INCIDENT_SOURCE[0]
+    store, topic_id = BridgeStore(engine, "one", SETTINGS), INCIDENT_SOURCE[0]
     rows = [
         {"topic_id": topic_id, "partition": 0, "target_topic": "out", "value": value}
         for value in (b"older", b"newer")
@@ -111,7 +112,7 @@ def test_while_one_bridge_publishes_incidents_no_other_does_not_even_the_next_on
 
 def test_messages_of_a_topic_that_is_gone_are_anyones_once_nothing_has_moved_for_long(engine):
     """Its name was changed in the settings, or it was deleted: no bridge owns it any more."""
-    store = BridgeStore(engine, "one")
+    store = BridgeStore(engine, "one", SETTINGS)
     store.claim(TOPIC, 0, "another")
     waiting(store, 2)
     for current in (UUID(int=2), None):
@@ -130,7 +131,7 @@ def test_messages_of_a_topic_that_is_gone_are_anyones_once_nothing_has_moved_for
 
 
 def test_criticalities_of_more_assets_than_are_kept(engine):
-    store = BridgeStore(engine, "one")
+    store = BridgeStore(engine, "one", SETTINGS)
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO assets VALUES ('A7', 'critical'), ('A99999', 'low')"))
     for first in (0, 40_000, 80_000, 0):  # known ones and new ones, past the bound and again
@@ -142,13 +143,13 @@ def test_criticalities_of_more_assets_than_are_kept(engine):
 
 
 def test_criticalities_are_asked_for_again_once_they_are_old(engine, monkeypatch):
-    store = BridgeStore(engine, "one")
+    store = BridgeStore(engine, "one", SETTINGS)
     assert store.criticalities(["A"]) == {"A": "medium"}
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO assets VALUES ('A', 'critical')"))
     assert store.criticalities(["A"]) == {"A": "medium"}
     monkeypatch.setattr(module, "CRITICALITY_SECONDS", -1.0)
-    forgetful = BridgeStore(engine, "two")
+    forgetful = BridgeStore(engine, "two", SETTINGS)
     assert forgetful.criticalities(["A"]) == {"A": "critical"}
     with engine.begin() as connection:
         connection.execute(text("UPDATE assets SET criticality = 'low'"))
@@ -162,7 +163,10 @@ def saved(store: BridgeStore, key: tuple[str, str, str], topic: UUID, minute: in
 
 
 def test_a_stream_is_loaded_with_its_state_and_window_or_takes_over_what_lies_before_it(engine):
-    store, key, new, ahead = BridgeStore(engine, "one"), *(("A", s, "") for s in ("S", "N", "F"))
+    store, key, new, ahead = (
+        BridgeStore(engine, "one", SETTINGS),
+        *(("A", s, "") for s in ("S", "N", "F")),
+    )
     store.commit(BatchCommit(detections=[row(n, metadata={}) for n in range(3)]))
     saved(store, key, STORED, 2)
     saved(store, new, OTHER, 1)
@@ -178,16 +182,16 @@ def test_a_stream_is_loaded_with_its_state_and_window_or_takes_over_what_lies_be
 
 
 def test_what_people_plan_is_read_again_after_a_while_and_resets_are_added_up(engine, monkeypatch):
-    store, now = BridgeStore(engine, "one"), datetime.now(UTC)
+    store, now = BridgeStore(engine, "one", SETTINGS), datetime.now(UTC)
     window: dict[str, Any] = {
-        "starts_at": now, "ends_at": now + timedelta(hours=1), "rrule": None, "time_zone": "UTC",
-        "asset_pattern": "A*", "sensor_pattern": None, "group_pattern": None, "reason": None,
-        "suppresses_alarms": True, "excluded_from_training": True,
+        "start": now, "end": now + timedelta(hours=1), "rrule": None, "time_zone": "UTC",
+        "asset_id": "A*", "sensor_id": None, "group": None, "reason": None,
+        "alarms": True, "training": True,
     }  # fmt: skip
     assert store.schedules().windows == []
     with transaction(engine) as connection:
         add_window(connection, window, "ANNA")
-        add_window(connection, {**window, "suppresses_alarms": False}, "ANNA")
+        add_window(connection, {**window, "alarms": False}, "ANNA")
         first = request_reset(connection, "A", None, "ANNA")
     assert store.schedules().windows == []  # of two seconds ago at most
     monkeypatch.setattr(store, "_schedules_until", 0.0)
@@ -202,7 +206,7 @@ def test_what_people_plan_is_read_again_after_a_while_and_resets_are_added_up(en
 
 
 def test_an_event_is_as_severe_as_its_worst_stored_anomaly(engine):
-    store = BridgeStore(engine, "one", late_s=600)
+    store = BridgeStore(engine, "one", given(event_silence_s=3600))
     event = {"id": "e", "started_at": START.isoformat()}
     found = [
         {**row(n, is_anomaly=True, criticality=level), "event_id": "e"}
@@ -212,13 +216,13 @@ def test_an_event_is_as_severe_as_its_worst_stored_anomaly(engine):
         insert_detections(connection, found)
     assert store.event_level("A", "S", event) == 2
     assert store.event_level("A", "S", {**event, "id": "another"}) == -1
-    for minutes, level in ((5, 2), (20, -1)):  # late anomalies lie ten minutes back at most
+    for minutes, level in ((50, 2), (70, -1)):  # late anomalies lie an hour back at most
         late = {"id": "e", "started_at": (START + timedelta(minutes=minutes)).isoformat()}
         assert store.event_level("A", "S", late) == level
 
 
 def test_of_the_readings_to_publish_only_those_that_change_an_incident_are(engine):
-    store = BridgeStore(engine, "one")
+    store = BridgeStore(engine, "one", SETTINGS)
     event = {"id": str(uuid4()), "kind": "anomaly", "started_at": START.isoformat()}
     opening, same, worse = (
         row(n, is_anomaly=True, criticality=level, metadata={"event": {**event, "state": state}})
@@ -237,7 +241,7 @@ def test_of_the_readings_to_publish_only_those_that_change_an_incident_are(engin
 
 def test_what_is_stored_is_committed_only_after_the_last_word(engine):
     """What is called before the COMMIT may still call it off."""
-    store = BridgeStore(engine, "one")
+    store = BridgeStore(engine, "one", SETTINGS)
 
     def called_off() -> None:
         raise FencedError("revoked meanwhile")

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 
 from config import Settings
 from db.feedback_actions import give_feedback
-from db.incident_recording import IncidentRules, record
+from db.incident_recording import record
 from db.queries.feedback import precision_by_group
 from db.queries.notifications import register
 from db.queries.reporting import recent_alarms, table_sizes
@@ -32,6 +32,7 @@ from deploy.exporter import (
 )
 from deploy.processes import free_port, port_is_free
 from tests.fixtures.answering import Answering
+from tests.fixtures.settings import SETTINGS
 from tests.fixtures.waiting import wait_until
 from tests.integration.db.test_incidents import START, row
 
@@ -84,7 +85,7 @@ def test_every_criticality_has_a_series_beside_its_budget(plant: Plant) -> None:
 def test_incidents_are_counted_by_state(plant: Plant, engine: Engine) -> None:
     with transaction(engine) as connection:
         record(connection, [row(0, state="opened", asset=f"A{n}") for n in range(3)],
-               IncidentRules(), "bridge")  # fmt: skip
+               SETTINGS, "bridge")  # fmt: skip
     look_at_incidents(plant, engine)
     states = ("open-unacknowledged", "shelved", "closed")
     assert [value(plant, "plant_incidents", state=one) for one in states] == [3, 0, None]
@@ -100,7 +101,7 @@ def test_kpis_come_with_their_limits_and_feedback_as_precision(
             {**row(0, "high", state="opened", asset=asset), "timestamp": now.isoformat()}
             for asset, _ in names
         ]
-        record(connection, rows, IncidentRules(), "bridge")
+        record(connection, rows, SETTINGS, "bridge")
         for one, (_, verdict) in zip(rows, names, strict=True):
             given = {"verdict": verdict, "fault_code": None, "note": None, "created_by": "ANNA",
                      "client_token": None, "starts_at": None, "ends_at": None}  # fmt: skip
@@ -194,7 +195,7 @@ def test_openings_of_the_last_hour_and_who_was_not_notified(plant: Plant, engine
         for asset, severity, age_s in (("A", "high", 60), ("B", "high", 90), ("C", "low", 7200)):
             at = (now - START).total_seconds() - age_s
             found = row(at, severity, state="opened", asset=asset)
-            record(connection, [found], IncidentRules(), "bridge")
+            record(connection, [found], SETTINGS, "bridge")
         connection.execute(
             text("UPDATE notifications SET created_at = now() - interval '5 minutes'")
         )

@@ -10,10 +10,11 @@ from rich.console import Console
 from sqlalchemy import Engine, text
 
 from db.encoding import encode_headers
-from db.incident_recording import IncidentRules, record
+from db.incident_recording import record
 from db.queries.copy import insert_dead_letters, insert_detections
 from db.session import transaction
 from deploy.watch import Tally, claimed, summary, watch
+from tests.fixtures.settings import SETTINGS
 from tests.integration.db.test_incidents import row as incident_row
 from tests.integration.readings import OTHER, TOPIC, row
 
@@ -78,9 +79,7 @@ def test_changes_of_incidents_are_shown_once_each_as_they_are_stored(
         incident_row(120, "critical", state="cleared", asset="P1", anomalous=False),
     ]
     with transaction(engine) as connection:
-        record(
-            connection, [incident_row(0, state="opened", asset="OLD")], IncidentRules(), "bridge"
-        )
+        record(connection, [incident_row(0, state="opened", asset="OLD")], SETTINGS, "bridge")
     store(engine, [row(0)], 1)
     steps = iter([*changes, None])
 
@@ -89,7 +88,7 @@ def test_changes_of_incidents_are_shown_once_each_as_they_are_stored(
         if change is None:
             return 1
         with transaction(engine) as connection:
-            record(connection, [change], IncidentRules(), "bridge")
+            record(connection, [change], SETTINGS, "bridge")
         return None
 
     tally = watch(engine, str(TOPIC), expected, lambda: None, console)

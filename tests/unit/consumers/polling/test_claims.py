@@ -17,6 +17,7 @@ from consumers.store import BridgeStore
 from consumers.stream_cache import StreamCache
 from db.queries.offsets import Claim
 from tests.fixtures.partitions import FakeConsumer, claiming
+from tests.fixtures.settings import SETTINGS
 from tests.fixtures.waiting import wait_until
 
 TOPIC = UUID(int=1)
@@ -55,7 +56,7 @@ def test_an_offset_that_only_a_bridge_committed_to_the_group_is_no_start(reset, 
 
 
 def test_a_loss_is_logged_once_however_often_the_group_gives_the_partition(engine, caplog):
-    store, metrics = BridgeStore(engine, "one"), Metrics()
+    store, metrics = BridgeStore(engine, "one", SETTINGS), Metrics()
     claims = Claims(store, Outage("database", lambda *_: None), metrics)
     claims.start()
 

@@ -15,7 +15,6 @@ from consumers.schedule_cache import Schedules
 from consumers.scoring_client import BatchRefusedError
 from consumers.store import FencedError
 from errors import InputError, StorageUnavailable
-from serving.requests.detect import Limits
 from serving.requests.stream_request import parse_streams
 from tests.fixtures.workers import Plant
 
@@ -118,7 +117,7 @@ def test_plans_that_the_service_refuses_are_left_out_and_the_others_sent(
     def judge(body: bytes) -> dict[str, Any]:
         bodies.append(body)
         try:
-            (stream, *_), _ = parse_streams(body, Limits())
+            (stream, *_), _ = parse_streams(body, SETTINGS)
         except InputError as error:
             raise BatchRefusedError(error.message, field=error.field) from None
         taken.append(([w.id for w in stream.work.maintenance], len(stream.work.off_conditions)))

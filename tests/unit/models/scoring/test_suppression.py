@@ -268,15 +268,15 @@ def test_training_asks_the_same_function():
 
 def test_a_row_that_cannot_be_used_costs_no_other_and_is_logged_once(caplog):
     usual = {
-        "starts_at": at("2026-01-01T00:02:00Z"), "ends_at": at("2026-01-01T00:04:00Z"),
-        "rrule": None, "time_zone": "UTC", "asset_pattern": "A", "sensor_pattern": None,
-        "group_pattern": None, "reason": None, "alarms": True,
+        "start": at("2026-01-01T00:02:00Z"), "end": at("2026-01-01T00:04:00Z"),
+        "rrule": None, "time_zone": "UTC", "asset_id": "A", "sensor_id": None,
+        "group": None, "reason": None, "alarms": True, "training": True,
     }  # fmt: skip
     bad = {**usual, "rrule": "FREQ=NEVER"}
     rows = [{**bad, "id": 1}, {**usual, "id": 2, "time_zone": "Mars"}, {**usual, "id": 3},
             {**bad, "id": 4, "alarms": False}]  # fmt: skip
     off = {"feature": "speed", "operator": "<", "value": 1.0, "hold_s": 0.0, "run_up_s": 0.0,
-           "group_name": "g"}  # fmt: skip
+           "group": "g"}  # fmt: skip
     suppression._log_once.cache_clear()
     with caplog.at_level(logging.ERROR):
         for _ in range(2):

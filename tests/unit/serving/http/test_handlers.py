@@ -21,9 +21,9 @@ from serving.detection.stream_lookup import StreamLookup
 from serving.http.handlers import Handlers, calls, describe
 from serving.http.rest_app import PREFIX
 from serving.monitors import DriftMonitor, PrecisionMonitor
-from serving.requests.detect import Limits
 from serving.training_queue import TrainingQueue
 from tests.fixtures.asgi import answer, no_database
+from tests.fixtures.settings import SETTINGS, given
 from training.simulate import Plant
 
 
@@ -50,13 +50,13 @@ def ask(bundle: Bundle, tmp_path: Path) -> Any:
         detection = DetectionService(
             Loaded(bundle),  # type: ignore[arg-type]
             engine,
-            StreamLookup(database),
-            Journal(database, "all"),
+            StreamLookup(database, SETTINGS),
+            Journal(database, given(journal_rest="all")),
         )
-        settings = Settings(_env_file=None, var_dir=tmp_path, data_dir=tmp_path)
+        settings = Settings(_env_file=None, var_dir=tmp_path, data_dir=tmp_path, max_batch_items=9)
         jobs = TrainingQueue(database, lambda: False, settings)
         rest = Handlers(
-            detection, database, jobs, RegistryClient(tmp_path), Limits(items=9),
+            detection, database, jobs, RegistryClient(tmp_path), settings,
             DriftMonitor(database), PrecisionMonitor(database),
         )  # fmt: skip
         try:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from config import Settings
 from serving.http.body_reader import BodyReader
 from serving.http.callers import Callers
 from serving.http.feedback_handlers import FeedbackHandlers, feedback_calls
@@ -17,11 +18,11 @@ from serving.http.openapi import document
 from serving.http.overview_handlers import OverviewHandlers, overview_calls
 from serving.http.rest_app import Call
 from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
-from serving.requests.detect import Item, Limits, parse_item
+from serving.requests.detect import Item, parse_item
 from serving.requests.wire import decode
 
 NOTHING: Any = None  # no call is answered here
-LIMITS = Limits(items=7, features=5, history=3)
+LIMITS = Settings(_env_file=None, max_batch_items=7, max_features=5, max_history=3)
 BODIES = BodyReader(Callers.parse("", ""), 1)
 
 
@@ -39,7 +40,7 @@ def listed() -> list[Call]:
 @pytest.fixture(scope="module")
 def shown() -> dict[str, Any]:
     described: dict[str, Any] = orjson.loads(
-        document(listed(), version="1", secured=True, limits=LIMITS)
+        document(listed(), version="1", secured=True, settings=LIMITS)
     )
     return described
 
@@ -74,10 +75,10 @@ def test_every_answer_has_an_example_and_every_reference_an_end(shown: dict[str,
 
 def test_limits_are_those_in_force(shown: dict[str, Any]) -> None:
     item = shown["components"]["schemas"]["Item"]["properties"]
-    assert item["features"]["maxProperties"] == LIMITS.features
-    assert item["history"]["anyOf"][0]["maxItems"] == LIMITS.history
+    assert item["features"]["maxProperties"] == LIMITS.max_features
+    assert item["history"]["anyOf"][0]["maxItems"] == LIMITS.max_history
     batch = shown["paths"]["/api/v1/anomalies/detect/batch"]["post"]["requestBody"]
-    assert batch["content"]["application/json"]["schema"]["maxItems"] == LIMITS.items
+    assert batch["content"]["application/json"]["schema"]["maxItems"] == LIMITS.max_batch_items
 
 
 def test_the_shown_item_is_one_that_detect_takes(shown: dict[str, Any]) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from config import Settings
 from errors import InputError, TooLarge
 from models.scoring.windows import Reading
-from serving.requests.detect import Limits, parse_batch, parse_item
+from serving.requests.detect import parse_batch, parse_item
 from serving.requests.history_query import parse_query
 from serving.requests.stream_request import parse_streams
 
-LIMITS = Limits(items=3, features=2, history=2)
+LIMITS = Settings(_env_file=None, max_batch_items=3, max_features=2, max_history=2)
 
 
 def body(content: Any) -> bytes:
@@ -213,13 +214,17 @@ def test_a_time_that_lies_ahead_is_refused_beyond_the_settings_allowance() -> No
     now = datetime.now(UTC)
     for ahead, limits in (
         (3500, LIMITS),
-        (9, Limits(future_s=10)),
-        (-1, Limits(future_s=0)),
-        (10**9, Limits(future_s=1e15)),
+        (9, Settings(_env_file=None, bridge_future_s=10)),
+        (-1, Settings(_env_file=None, bridge_future_s=0)),
+        (10**9, Settings(_env_file=None, bridge_future_s=1e15)),
     ):
         at = now + timedelta(seconds=ahead)
         assert parse_item(body({**GOOD, "timestamp": at.isoformat()}), limits).timestamp == at
-    for ahead, limits in ((3700, LIMITS), (60, Limits(future_s=10)), (3 * 10**9, LIMITS)):
+    for ahead, limits in (
+        (3700, LIMITS),
+        (60, Settings(_env_file=None, bridge_future_s=10)),
+        (3 * 10**9, LIMITS),
+    ):
         at = now + timedelta(seconds=ahead)
         with pytest.raises(InputError, match="ahead of now") as refused:
             parse_item(body({**GOOD, "timestamp": at.isoformat()}), limits)

@@ -7,12 +7,12 @@ from typing import Any
 import orjson
 import pytest
 
+from config import Settings
 from errors import InputError, TooLarge
 from models.scoring.windows import Reading
-from serving.requests.detect import Limits
 from serving.requests.stream_request import Stream, parse_streams
 
-LIMITS = Limits(items=4, features=3, history=2)
+LIMITS = Settings(_env_file=None, max_batch_items=4, max_features=3, max_history=2)
 T = "2026-01-01T00:00:00+00:00"
 
 
