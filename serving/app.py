@@ -33,14 +33,14 @@ from serving.detection.stream_lookup import StreamLookup
 from serving.housekeeping import Housekeeping
 from serving.http.body_reader import BodyReader
 from serving.http.callers import Callers
-from serving.http.feedback_handlers import FeedbackHandlers, feedback_calls
-from serving.http.handlers import Handlers, calls, document_calls
-from serving.http.incident_handlers import IncidentHandlers, incident_calls
-from serving.http.model_handlers import ModelHandlers, model_calls
+from serving.http.feedback_handlers import FeedbackHandlers
+from serving.http.handlers import Handlers, document_calls
+from serving.http.incident_handlers import IncidentHandlers
+from serving.http.model_handlers import ModelHandlers
 from serving.http.openapi import document
-from serving.http.overview_handlers import OverviewHandlers, overview_calls
-from serving.http.rest_app import Call, Guard
-from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
+from serving.http.overview_handlers import OverviewHandlers
+from serving.http.rest_app import Call, Guard, declared
+from serving.http.schedule_handlers import ScheduleHandlers
 from serving.incident_timer import IncidentTimer
 from serving.monitors import DriftMonitor, PrecisionMonitor
 from serving.page.page import Parts
@@ -138,19 +138,20 @@ class App:
         """Return the calls of the REST API."""
         settings, shown = self.settings, self.shown
         database, bodies = self.database, BodyReader(callers, settings.max_body_bytes)
-        rest = Handlers(
-            self.detection, database, self.jobs, self.registry, settings, shown.drift,
-            PrecisionMonitor(database),
-        )  # fmt: skip
         number = own_version()
-        listed = [
-            *overview_calls(OverviewHandlers(database, shown.lanes, settings)),
-            *incident_calls(IncidentHandlers(database, bodies, settings)),
-            *feedback_calls(FeedbackHandlers(database, bodies, settings)),
-            *schedule_calls(ScheduleHandlers(database, bodies)),
-            *model_calls(ModelHandlers(shown.catalogue, database, bodies)),
-            *calls(rest, name=settings.service_name, version=number),
-        ]
+        incidents = IncidentHandlers(database, bodies, settings)
+        rest = declared(
+            OverviewHandlers(database, shown.lanes, settings),
+            incidents,
+            FeedbackHandlers(database, bodies, settings),
+            ScheduleHandlers(database, bodies),
+            ModelHandlers(shown.catalogue, database, bodies),
+            Handlers(
+                self.detection, database, self.jobs, self.registry, settings, shown.drift,
+                PrecisionMonitor(database), number,
+            ),
+        )  # fmt: skip
+        listed = [*rest, *incidents.verbs()]
         described = document(listed, version=number, secured=secured, settings=settings)
         return [*document_calls(described), *listed]
 

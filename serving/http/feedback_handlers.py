@@ -19,7 +19,7 @@ from serving.database import Database
 from serving.http.bodies import JsonResponse, read_query
 from serving.http.body_reader import BodyReader
 from serving.http.paths import path_id
-from serving.http.rest_app import ROOM, Call
+from serving.http.rest_app import route
 from serving.requests.feedback_bodies import (
     FaultCodes,
     FeedbackQuery,
@@ -92,6 +92,7 @@ class FeedbackHandlers:
     bodies: BodyReader
     settings: Settings
 
+    @route("GET", "/feedback", "read", query=FeedbackQuery, answer=FeedbackPage)
     async def feedback(self, request: Request) -> Response:
         """List feedback, newest first."""
         filters, limit, cursor = read_feedback_query(read_query(request))
@@ -100,12 +101,17 @@ class FeedbackHandlers:
         )
         return JsonResponse({"feedback": rows, "limit": limit, "next_cursor": following})
 
+    @route("POST", "/feedback", "operate", body=SpanFeedback, answer=GivenFeedback, status=201,
+           errors=(409,), headers=("Idempotency-Key",))  # fmt: skip
     async def give(self, request: Request) -> Response:
-        """Give feedback about a span of an asset."""
+        """Say what a span of an asset was; answers what that changes."""
         return await self._give(request, SpanFeedback)
 
+    @route("POST", "/incidents/{id}/feedback", "operate", body=IncidentFeedback,
+           answer=GivenFeedback, status=201, errors=(409,),
+           headers=("Idempotency-Key",))  # fmt: skip
     async def give_about_incident(self, request: Request) -> Response:
-        """Give feedback about an incident."""
+        """Say what an incident was; answers what that changes."""
         wanted = path_id(request, "incident")
         return await self._give(request, IncidentFeedback, incident_id=wanted)
 
@@ -129,8 +135,9 @@ class FeedbackHandlers:
                  extra={"action": "feedback"})  # fmt: skip
         return JsonResponse(made, 201)
 
+    @route("POST", "/feedback/{id}/withdraw", "operate", body=Withdrawal, answer=GivenFeedback)
     async def withdraw(self, request: Request) -> Response:
-        """Withdraw feedback."""
+        """Undo feedback."""
         wanted = path_id(request, "feedback")
         body, who = await self.bodies.read(request, Withdrawal)
 
@@ -143,13 +150,15 @@ class FeedbackHandlers:
         log.info("feedback %s withdrawn by %s", wanted, who, extra={"action": "feedback"})
         return JsonResponse(changed)
 
+    @route("GET", "/fault-codes", "read", query=NoQuery, answer=CodeList)
     async def fault_codes(self, request: Request) -> Response:
         """List the fault codes in force."""
         read_parameters(NoQuery, read_query(request))
         return JsonResponse(listed(*await self.database.run(fault_codes)))
 
+    @route("PUT", "/fault-codes", "operate", body=FaultCodes, answer=CodeList)
     async def put_fault_codes(self, request: Request) -> Response:
-        """Replace the plant's fault codes."""
+        """Replace the plant's fault codes; none: the shipped list again."""
         body, who = await self.bodies.read(request, FaultCodes, optional=False)
         rows = fault_code_rows(body)
         kept = await self.database.run(put_fault_codes, rows, who)
@@ -177,25 +186,3 @@ def shown(
 def listed(codes: list[dict[str, Any]], own: bool) -> dict[str, Any]:
     """Return the list of fault codes, and whether it is the plant's own or the shipped one."""
     return {"fault_codes": codes, "source": "plant" if own else "shipped"}
-
-
-def feedback_calls(rest: FeedbackHandlers) -> list[Call]:
-    """Return the calls."""
-    codes = f"{ROOM}/fault-codes"
-    return [
-        Call(f"{ROOM}/incidents/{{id}}/feedback", "POST", "operate", rest.give_about_incident,
-             "Say what an incident was; answers what that changes", body=IncidentFeedback,
-             answers={201: GivenFeedback}, errors=(409,), headers=("Idempotency-Key",)),
-        Call(f"{ROOM}/feedback", "GET", "read", rest.feedback, "Feedback, newest first",
-             query=FeedbackQuery, answers={200: FeedbackPage}),
-        Call(f"{ROOM}/feedback", "POST", "operate", rest.give,
-             "Say what a span of an asset was; answers what that changes", body=SpanFeedback,
-             answers={201: GivenFeedback}, errors=(409,), headers=("Idempotency-Key",)),
-        Call(f"{ROOM}/feedback/{{id}}/withdraw", "POST", "operate", rest.withdraw, "Undo feedback",
-             body=Withdrawal, answers={200: GivenFeedback}),
-        Call(codes, "GET", "read", rest.fault_codes, "The fault codes in force",
-             query=NoQuery, answers={200: CodeList}),
-        Call(codes, "PUT", "operate", rest.put_fault_codes,
-             "Replace the plant's fault codes; none: the shipped list again",
-             body=FaultCodes, answers={200: CodeList}),
-    ]  # fmt: skip

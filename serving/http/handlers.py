@@ -18,7 +18,7 @@ from serving.detection.detection_service import DetectionService
 from serving.http.bodies import JsonResponse, read_body, read_query
 from serving.http.openapi import DOCS_PAGE
 from serving.http.paths import path_id
-from serving.http.rest_app import PREFIX, Call
+from serving.http.rest_app import PREFIX, Call, route
 from serving.monitors import DriftMonitor, PrecisionMonitor
 from serving.requests.detect import Item, parse_batch, parse_item
 from serving.requests.history_query import HistoryQuery, parse_query
@@ -64,36 +64,45 @@ class Handlers:
     settings: Settings
     drift: DriftMonitor
     precision: PrecisionMonitor
+    version: str
 
+    @route("POST", "/anomalies/detect", "detect", body=Item, answer=Result, also="/detect")
     async def detect(self, request: Request) -> Response:
-        """Answer ``POST /detect``."""
+        """Score one reading."""
         body = await read_body(request, self.settings.max_body_bytes)
         return JsonResponse(await self.detection.detect_one(parse_item(body, self.settings)))
 
+    @route("POST", "/anomalies/detect/batch", "detect", body=list[Item],
+           answer=list[ResultOrError], also="/detect_batch")  # fmt: skip
     async def detect_batch(self, request: Request) -> Response:
-        """Answer ``POST /detect/batch``."""
+        """Score many readings; a bad one costs only itself."""
         body = await read_body(request, self.settings.max_body_bytes)
         return JsonResponse(await self.detection.detect(parse_batch(body, self.settings)))
 
+    @route("POST", "/anomalies/detect/streams", "detect", body=Streams, answer=StreamsAnswer)
     async def detect_streams(self, request: Request) -> Response:
-        """Answer ``POST /detect/streams``."""
+        """Score streams with their states; store nothing."""
         body = await read_body(request, self.settings.max_body_bytes)
         streams, echo = parse_streams(body, self.settings)
         return JsonResponse(await self.detection.detect_streams(streams, echo))
 
+    @route("POST", "/anomalies/train", "train", query=TrainQuery, body=TrainingBody,
+           answers={200: TrainAnswer, 202: Job}, errors=(404,))  # fmt: skip
     async def train(self, request: Request) -> Response:
-        """Answer ``POST /train``."""
+        """Train a bundle."""
         wait = read_parameters(TrainQuery, read_query(request)).wait
         body = await read_body(request, self.settings.max_body_bytes)
         status, answer = await self.jobs.train(parse_training(body), wait)
         return JsonResponse(answer, status)
 
+    @route("GET", "/anomalies/train/{job}", "read", answer=Job)
     async def train_job(self, request: Request) -> Response:
-        """Answer ``GET /train/{job}``."""
+        """Show a training job."""
         return JsonResponse(await self.jobs.show(path_id(request, "job", "job")))
 
+    @route("GET", "/anomalies/status", "read", answer=Status)
     async def status(self, _: Request) -> Response:
-        """Answer ``GET /status``."""
+        """Show what is loaded."""
         bundles = self.detection.bundles
         content: dict[str, Any] = {
             "ready": bundles.bundle is not None,
@@ -105,8 +114,9 @@ class Handlers:
         }
         return JsonResponse(content)
 
+    @route("GET", "/anomalies", "read", query=HistoryQuery, answer=Page)
     async def anomalies(self, request: Request) -> Response:
-        """Answer ``GET /``, the history of detections."""
+        """List stored detections, newest first."""
         query = parse_query(read_query(request))
         page = await self.database.run(
             history, query.filters(), limit=query.limit, offset=query.offset, cursor=query.cursor
@@ -123,16 +133,18 @@ class Handlers:
             content["total_is_exact"] = False
         return JsonResponse(content)
 
+    @route("GET", "/anomalies/{id}", "read", answer=StoredResult)
     async def anomaly(self, request: Request) -> Response:
-        """Answer ``GET /{detection}``."""
+        """Show one stored detection."""
         wanted = path_id(request, "detection")
         found = await self.database.run(get_detection, wanted)
         if found is None:
             raise NotFound(f"no detection {wanted}")
         return JsonResponse(found)
 
+    @route("GET", "/anomalies/metrics", "read", query=RunsQuery, answer=Runs)
     async def runs(self, request: Request) -> Response:
-        """Answer ``GET /metrics``, the training runs."""
+        """List training runs out of MLflow."""
         query = read_parameters(RunsQuery, read_query(request))
         try:
             found = await self.registry.ask(
@@ -141,6 +153,12 @@ class Handlers:
         except InputError:
             raise InputError("page: not a next_page of this service", field="page") from None
         return JsonResponse(found)
+
+    @route("GET", "/anomalies/health", None, answer=Health, also="/health")
+    async def health(self, _: Request) -> Response:
+        """Tell that the process is alive."""
+        name = self.settings.service_name
+        return JsonResponse({"status": "healthy", "service": name, "version": self.version})
 
 
 def describe(bundle: dict[str, Any] | None) -> dict[str, Any]:
@@ -164,50 +182,6 @@ def _models(group: dict[str, Any]) -> dict[str, Any]:
     }
     models = group.get("models", group)
     return {name: {**untrained, **models.get(name, {})} for name in MODEL_NAMES}
-
-
-def calls(rest: Handlers, *, name: str, version: str) -> list[Call]:
-    """List the contract's calls, and BentoML's two methods.
-
-    Parameters
-    ----------
-    name, version : str
-        For ``/health``.
-    """
-    health = {"status": "healthy", "service": name, "version": version}
-
-    async def show_health(_: Request) -> Response:
-        return JsonResponse(health)
-
-    return [
-        Call(f"{PREFIX}/detect", "POST", "detect", rest.detect, "Score one reading",
-             body=Item, answers={200: Result}),
-        Call(f"{PREFIX}/detect/batch", "POST", "detect", rest.detect_batch,
-             "Score many readings; a bad one costs only itself",
-             body=list[Item], answers={200: list[ResultOrError]}),
-        Call(f"{PREFIX}/detect/streams", "POST", "detect", rest.detect_streams,
-             "Score streams with their states; stores nothing",
-             body=Streams, answers={200: StreamsAnswer}),
-        Call(f"{PREFIX}/train", "POST", "train", rest.train, "Train a bundle",
-             query=TrainQuery, body=TrainingBody, answers={200: TrainAnswer, 202: Job},
-             errors=(404,)),
-        Call(f"{PREFIX}/train/{{job}}", "GET", "read", rest.train_job, "A training job",
-             answers={200: Job}),
-        Call(f"{PREFIX}/status", "GET", "read", rest.status, "What is loaded",
-             answers={200: Status}),
-        Call(f"{PREFIX}/metrics", "GET", "read", rest.runs, "Training runs out of MLflow",
-             query=RunsQuery, answers={200: Runs}),
-        Call(f"{PREFIX}/health", "GET", None, show_health, "Is the process alive",
-             answers={200: Health}),
-        Call(PREFIX, "GET", "read", rest.anomalies, "Stored detections, newest first",
-             query=HistoryQuery, answers={200: Page}),
-        Call("/health", "GET", None, show_health),
-        # BentoML's clients call its methods here; these are the same calls
-        Call("/detect", "POST", "detect", rest.detect),
-        Call("/detect_batch", "POST", "detect", rest.detect_batch),
-        Call(f"{PREFIX}/{{id}}", "GET", "read", rest.anomaly, "One stored detection",
-             answers={200: StoredResult}),
-    ]  # fmt: skip
 
 
 def document_calls(documentation: bytes) -> list[Call]:

@@ -22,7 +22,7 @@ from serving.http.bodies import JsonResponse, printable, read_query, versioned_r
 from serving.http.body_reader import BodyReader
 from serving.http.feedback_handlers import effects, shown
 from serving.http.paths import path_asset, path_id
-from serving.http.rest_app import ROOM, Call
+from serving.http.rest_app import ROOM, Call, route
 from serving.requests.incident_bodies import (
     BODIES,
     AssetBody,
@@ -68,8 +68,9 @@ class IncidentHandlers:
     bodies: BodyReader
     settings: Settings
 
+    @route("GET", "/incidents", "read", query=IncidentsQuery, answer=answers.Incidents)
     async def incidents(self, request: Request) -> Response:
-        """List incidents, as JSON or CSV."""
+        """List incidents, newest activity first."""
         query = read_query(request)
         filters, limit, cursor, as_csv = read_filters(query)
         rows, following = await self.database.run(
@@ -89,12 +90,14 @@ class IncidentHandlers:
             content["counts_are_exact"] = False
         return JsonResponse(content)
 
+    @route("GET", "/incidents/{id}", "read", answer=answers.Incident)
     async def incident(self, request: Request) -> Response:
         """Show one incident."""
         return versioned_response(await self._find(request))
 
+    @route("GET", "/incidents/{id}/log", "read", query=LogQuery, answer=answers.Log)
     async def incident_log(self, request: Request) -> Response:
-        """Show who did what to an incident."""
+        """Show who did what, and when."""
         query = read_parameters(LogQuery, read_query(request))
         limit = query.limit
         found = await self._find(request)
@@ -107,8 +110,9 @@ class IncidentHandlers:
             {"log": entries, "next_cursor": str(entries[-1]["id"]) if more else None}
         )
 
+    @route("GET", "/incidents/{id}/readings", "read", query=ReadingsQuery, answer=answers.Readings)
     async def incident_readings(self, request: Request) -> Response:
-        """Show the readings of an incident's stream."""
+        """Show its stream's readings, for a chart."""
         start, end, limit = read_span(read_query(request))
         found = await self._find(request)
         readings = await self.database.run(
@@ -132,6 +136,15 @@ class IncidentHandlers:
 
         return handle
 
+    def verbs(self) -> list[Call]:
+        """Return the calls by which people act on one incident."""
+        return [
+            Call(f"{ROOM}/incidents/{{id}}/{verb}", "POST", "operate", self.verb(verb),
+                 SUMMARIES[verb], body=body, answers={200: answers.ChangedIncident},
+                 errors=(409, 412), headers=("If-Match", "Idempotency-Key"))
+            for verb, body in BODIES.items()
+        ]  # fmt: skip
+
     async def _feedback(self, outcome: Outcome, incident_id: UUID) -> dict[str, Any]:
         """Show the feedback that closing gave, with what it changes."""
         row = outcome.feedback.get(incident_id)
@@ -140,8 +153,10 @@ class IncidentHandlers:
         changes = await self.database.run(effects, row, self.settings)
         return {"feedback": shown(row, changes, outcome.warning)}
 
+    @route("POST", "/incidents/bulk", "operate", body=Bulk, answer=answers.BulkAnswer,
+           headers=("Idempotency-Key",))  # fmt: skip
     async def bulk(self, request: Request) -> Response:
-        """Act on many incidents."""
+        """Apply one verb to up to 1,000 incidents; one that cannot be changed costs no other."""
         bulk, body = read_bulk(await self.bodies.content(request))
         who = self.bodies.callers.name(request, bulk.who or body.who)
         targets = [(one.id, one.version) for one in bulk.incidents]
@@ -150,13 +165,15 @@ class IncidentHandlers:
         errors = [{"id": one, **printable(error.entry())} for one, error in outcome.errors.items()]
         return JsonResponse({"affected": outcome.affected, "errors": errors})
 
+    @route("GET", "/assets/{id:name}", "read", answer=answers.Asset)
     async def asset(self, request: Request) -> Response:
         """Show how much an asset matters."""
         name = path_asset(request, f"{ROOM}/assets/")
         return JsonResponse(await self.database.run(get_asset, name))
 
+    @route("PUT", "/assets/{id:name}", "operate", body=AssetBody, answer=answers.Asset)
     async def set_asset(self, request: Request) -> Response:
-        """Set how much an asset matters."""
+        """Say how much an asset matters."""
         name = path_asset(request, f"{ROOM}/assets/")
         body, who = await self.bodies.read(request, AssetBody)
 
@@ -215,33 +232,3 @@ SUMMARIES = {
     "ticket": "The id of a ticket elsewhere; null undoes it",
     "comment": "Note something",
 }
-
-
-def incident_calls(rest: IncidentHandlers) -> list[Call]:
-    """Return the calls of incidents and assets."""
-    several, one = f"{ROOM}/incidents", f"{ROOM}/incidents/{{id}}"
-    asset = f"{ROOM}/assets/{{id:name}}"
-    verbs = [
-        Call(f"{one}/{verb}", "POST", "operate", rest.verb(verb), SUMMARIES[verb], body=body,
-             answers={200: answers.ChangedIncident}, errors=(409, 412),
-             headers=("If-Match", "Idempotency-Key"))
-        for verb, body in BODIES.items()
-    ]  # fmt: skip
-    return [
-        Call(several, "GET", "read", rest.incidents, "Incidents, newest activity first",
-             query=IncidentsQuery, answers={200: answers.Incidents}),
-        Call(f"{several}/bulk", "POST", "operate", rest.bulk,
-             "One verb on up to 1,000 incidents; one that cannot be changed costs no other",
-             body=Bulk, answers={200: answers.BulkAnswer}, headers=("Idempotency-Key",)),
-        Call(one, "GET", "read", rest.incident, "One incident", answers={200: answers.Incident}),
-        Call(f"{one}/log", "GET", "read", rest.incident_log, "Who did what, and when",
-             query=LogQuery, answers={200: answers.Log}),
-        Call(f"{one}/readings", "GET", "read", rest.incident_readings,
-             "Its stream's readings, for a chart", query=ReadingsQuery,
-             answers={200: answers.Readings}),
-        *verbs,
-        Call(asset, "GET", "read", rest.asset, "How much an asset matters",
-             answers={200: answers.Asset}),
-        Call(asset, "PUT", "operate", rest.set_asset, "Say how much an asset matters",
-             body=AssetBody, answers={200: answers.Asset}),
-    ]  # fmt: skip

@@ -15,7 +15,7 @@ from serving.bundles.catalogue import Catalogue
 from serving.database import Database
 from serving.http.bodies import JsonResponse, read_query
 from serving.http.body_reader import BodyReader
-from serving.http.rest_app import PREFIX, ROOM, Call
+from serving.http.rest_app import route
 from serving.requests.incident_bodies import VerbBody
 from serving.requests.wire import NoQuery, SignedBody, read_parameters
 from serving.responses.fleet_answers import Jobs, Models, Promoted
@@ -55,18 +55,21 @@ class ModelHandlers:
     database: Database
     bodies: BodyReader
 
+    @route("GET", "/models", "read", query=NoQuery, answer=Models)
     async def models(self, request: Request) -> Response:
-        """List the versions."""
+        """List versions, champion and challenger with their figures."""
         read_parameters(NoQuery, read_query(request))
         return JsonResponse(await self.catalogue.models())
 
+    @route("POST", "/models/promote", "train", body=Promotion, answer=Promoted, errors=(404, 409))
     async def promote(self, request: Request) -> Response:
-        """Make a version champion, whatever a comparison found."""
+        """Make a version champion without comparing it."""
         body, who = await self.bodies.read(request, Promotion)
         done = await self.catalogue.promote(body.version, f"{who}: {body.why or 'no reason given'}")
         log.info("version %s promoted by %s", done["champion"], who, extra={"action": "promote"})
         return JsonResponse(done)
 
+    @route("POST", "/models/rollback", "train", body=Rollback, answer=Promoted, errors=(404,))
     async def roll_back(self, request: Request) -> Response:
         """Make the champion before champion again."""
         _, who = await self.bodies.read(request, Rollback)
@@ -75,25 +78,9 @@ class ModelHandlers:
                  extra={"action": "rollback"})  # fmt: skip
         return JsonResponse(done)
 
+    @route("GET", "/anomalies/train", "read", query=JobsQuery, answer=Jobs)
     async def jobs(self, request: Request) -> Response:
-        """List training jobs."""
+        """List training jobs, newest first."""
         limit = read_parameters(JobsQuery, read_query(request)).limit
         found = await self.database.run(list_jobs, limit)
         return JsonResponse({"jobs": [shown(job) for job in found]})
-
-
-def model_calls(rest: ModelHandlers) -> list[Call]:
-    """Return the calls."""
-    return [
-        Call(f"{ROOM}/models", "GET", "read", rest.models,
-             "Versions, champion and challenger with their figures",
-             query=NoQuery, answers={200: Models}),
-        Call(f"{ROOM}/models/promote", "POST", "train", rest.promote,
-             "Make a version champion without comparing it", body=Promotion,
-             answers={200: Promoted}, errors=(404, 409)),
-        Call(f"{ROOM}/models/rollback", "POST", "train", rest.roll_back,
-             "Make the champion before champion again", body=Rollback,
-             answers={200: Promoted}, errors=(404,)),
-        Call(f"{PREFIX}/train", "GET", "read", rest.jobs, "Training jobs, newest first",
-             query=JobsQuery, answers={200: Jobs}),
-    ]  # fmt: skip

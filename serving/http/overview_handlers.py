@@ -17,7 +17,7 @@ from errors import InputError
 from schemas import moved
 from serving.database import Database
 from serving.http.bodies import JsonResponse, read_query
-from serving.http.rest_app import ROOM, Call
+from serving.http.rest_app import route
 from serving.requests.feedback_bodies import PeriodQuery, TopQuery, read_period
 from serving.requests.wire import SpanQuery, read_parameters
 from serving.responses.feedback_answers import Kpis, Top
@@ -48,6 +48,7 @@ class OverviewHandlers:
     lanes: SwimLanes
     settings: Settings
 
+    @route("GET", "/fleet", "read", query=FleetQuery, answer=FleetLanes)
     async def fleet(self, request: Request) -> Response:
         """Show the worst score and the state of every asset, step by step."""
         query = read_parameters(FleetQuery, read_query(request))
@@ -57,12 +58,14 @@ class OverviewHandlers:
             raise InputError("start_date: does not lie before the end", field="start_date")
         return JsonResponse(await self.lanes.fleet(start, end, query.step))
 
+    @route("GET", "/alarm-kpis", "read", query=PeriodQuery, answer=Kpis)
     async def alarm_kpis(self, request: Request) -> Response:
-        """Show the KPIs of a period."""
+        """Show alarms per operator, floods, chattering, standing ones, with limits."""
         query = read_parameters(PeriodQuery, read_query(request))
         start, end = read_period(query, datetime.now(UTC))
         return JsonResponse(await self.database.run(alarm_kpis, start, end, self.settings))
 
+    @route("GET", "/incidents/top", "read", query=TopQuery, answer=Top)
     async def top(self, request: Request) -> Response:
         """Show what makes most of the load."""
         query = read_parameters(TopQuery, read_query(request))
@@ -71,17 +74,3 @@ class OverviewHandlers:
         for row in rows:
             row.pop("streams", None)
         return JsonResponse({"by": query.by, "start": start, "end": end, "top": rows})
-
-
-def overview_calls(rest: OverviewHandlers) -> list[Call]:
-    """Return the calls."""
-    return [
-        Call(f"{ROOM}/fleet", "GET", "read", rest.fleet,
-             "Worst score and state of every asset, step by step",
-             query=FleetQuery, answers={200: FleetLanes}),
-        Call(f"{ROOM}/alarm-kpis", "GET", "read", rest.alarm_kpis,
-             "Alarms per operator, floods, chattering, standing ones, with limits",
-             query=PeriodQuery, answers={200: Kpis}),
-        Call(f"{ROOM}/incidents/top", "GET", "read", rest.top, "What makes most of the load",
-             query=TopQuery, answers={200: Top}),
-    ]  # fmt: skip

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 from prometheus_client import Counter, Histogram
@@ -66,6 +66,54 @@ class Call:
     answers: Mapping[int, Any] = field(default_factory=dict)
     errors: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
+
+
+H = TypeVar("H", bound=Callable[..., Awaitable[Response]])
+
+
+def route(
+    method: str,
+    path: str,
+    role: Role | None,
+    *,
+    answer: Any = None,
+    status: int = 200,
+    also: str | None = None,
+    **about: Any,
+) -> Callable[[H], H]:
+    """Declare what a method answers; the first line of its docstring is the call's summary.
+
+    Parameters
+    ----------
+    method, path, role
+        Of the call, below ``/api/v1``.
+    answer, status
+        What it answers, where that is one type.
+    also : str, optional
+        Another path of the same call, for BentoML's clients, which call its methods there.
+    about
+        The other fields of a :class:`Call`.
+    """
+
+    def declare(handler: H) -> H:
+        summary = (handler.__doc__ or "").partition("\n")[0].removesuffix(".")
+        about.setdefault("answers", {status: answer})
+        calls = [Call(ROOM + path, method, role, handler, summary, **about)]
+        calls += [Call(also, method, role, handler)] if also else []
+        handler.calls = calls  # type: ignore[attr-defined]
+        return handler
+
+    return declare
+
+
+def declared(*rooms: object) -> list[Call]:
+    """Return the calls that the methods of these objects were declared to answer."""
+    return [
+        replace(call, handler=getattr(room, name))
+        for room in rooms
+        for name, method in vars(type(room)).items()
+        for call in getattr(method, "calls", ())
+    ]
 
 
 class NameConvertor(Convertor[str]):

@@ -19,7 +19,7 @@ from serving.database import Database
 from serving.http.bodies import JsonResponse, read_query, versioned_response
 from serving.http.body_reader import BodyReader
 from serving.http.paths import path_asset, path_id
-from serving.http.rest_app import ROOM, Call
+from serving.http.rest_app import ROOM, route
 from serving.requests.incident_bodies import read_if_match, read_token
 from serving.requests.suppression_bodies import (
     NewWindow,
@@ -54,20 +54,25 @@ class ScheduleHandlers:
     database: Database
     bodies: BodyReader
 
+    @route("GET", "/maintenance-windows", "read", query=WindowsQuery, answer=answers.Windows)
     async def windows(self, request: Request) -> Response:
-        """List the windows that are planned."""
+        """List windows that are to come, recur or ended within a week."""
         ended = read_parameters(WindowsQuery, read_query(request)).ended
         now = datetime.now(UTC)
         since = datetime(1, 1, 2, tzinfo=UTC) if ended else now - RECENT
         rows = await self.database.run(schedules.windows, since)
         return JsonResponse({"maintenance_windows": [shown(row) for row in rows]})
 
+    @route("POST", "/maintenance-windows/preview", "read", body=NewWindow,
+           answer=answers.Occurrences)  # fmt: skip
     async def preview(self, request: Request) -> Response:
-        """Show when a window would be in force next, planning nothing."""
+        """Show when a window would be in force next; plan nothing."""
         body, _ = await self.bodies.read(request, NewWindow)
         spans = window(given(body, "who")).upcoming(datetime.now(UTC), OCCURRENCES)
         return JsonResponse({"occurrences": [{"start": a, "end": b} for a, b in spans]})
 
+    @route("POST", "/maintenance-windows", "operate", body=NewWindow, answer=answers.Window,
+           status=201, errors=(409,))  # fmt: skip
     async def add_window(self, request: Request) -> Response:
         """Plan a window."""
         body, who = await self.bodies.read(request, NewWindow)
@@ -76,8 +81,10 @@ class ScheduleHandlers:
         log.info("maintenance window %s added by %s", row["id"], who, extra={"action": "window"})
         return versioned_response(shown(row), 201)
 
+    @route("PATCH", "/maintenance-windows/{id}", "operate", body=WindowChange,
+           answer=answers.Window, errors=(412,), headers=("If-Match",))  # fmt: skip
     async def change_window(self, request: Request) -> Response:
-        """Change a window, all of whose other fields stay."""
+        """Change a window; its other fields stay."""
         wanted = path_id(request, "maintenance window")
         version = read_if_match(request.headers.get("if-match"))
         body, who = await self.bodies.read(request, WindowChange)
@@ -92,6 +99,8 @@ class ScheduleHandlers:
         log.info("maintenance window %s changed by %s", wanted, who, extra={"action": "window"})
         return versioned_response(shown(row))
 
+    @route("DELETE", "/maintenance-windows/{id}", "operate", answer=answers.Deleted, errors=(412,),
+           headers=("If-Match",))  # fmt: skip
     async def delete_window(self, request: Request) -> Response:
         """Delete a window."""
         wanted = path_id(request, "maintenance window")
@@ -106,11 +115,13 @@ class ScheduleHandlers:
         log.info("maintenance window %s deleted by %s", wanted, who, extra={"action": "window"})
         return JsonResponse({"id": str(wanted), "deleted": True})
 
+    @route("GET", "/off-conditions", "read", answer=answers.ConditionTable)
     async def off_conditions(self, _: Request) -> Response:
-        """List the conditions under which machines are off."""
+        """Show when the machine is off."""
         rows = await self.database.run(schedules.off_conditions)
         return JsonResponse({"off_conditions": [schedules.condition_wire(row) for row in rows]})
 
+    @route("PUT", "/off-conditions", "operate", body=OffConditions, answer=answers.ConditionTable)
     async def put_off_conditions(self, request: Request) -> Response:
         """Replace the table of off conditions, or leave it if one is wrong."""
         body, who = await self.bodies.read(request, OffConditions)
@@ -119,8 +130,10 @@ class ScheduleHandlers:
         log.info("%d off conditions set by %s", len(kept), who, extra={"action": "off"})
         return JsonResponse({"off_conditions": [schedules.condition_wire(row) for row in kept]})
 
+    @route("POST", "/streams/{id:name}/reset", "operate", body=StreamReset, answer=answers.Reset,
+           status=202, headers=("Idempotency-Key",))  # fmt: skip
     async def reset(self, request: Request) -> Response:
-        """Ask that an asset's streams start again."""
+        """Start an asset's streams again after an overhaul."""
         asset = path_asset(request, f"{ROOM}/streams/", "/reset")
         body, who = await self.bodies.read(request, StreamReset)
         sensor, reason = body.sensor_id, body.reason
@@ -163,32 +176,3 @@ def shown(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a window as it is answered: as it was sent, with who and its version."""
     left_out = {name for name in schedules.WINDOW_COLUMNS if row[name] is None}
     return {name: value for name, value in row.items() if name not in left_out}
-
-
-def schedule_calls(rest: ScheduleHandlers) -> list[Call]:
-    """Return the calls."""
-    several, conditions = f"{ROOM}/maintenance-windows", f"{ROOM}/off-conditions"
-    one = f"{several}/{{id}}"
-    return [
-        Call(several, "GET", "read", rest.windows,
-             "Windows that are to come, recur or ended within a week",
-             query=WindowsQuery, answers={200: answers.Windows}),
-        Call(several, "POST", "operate", rest.add_window, "Plan a window",
-             body=NewWindow, answers={201: answers.Window}, errors=(409,)),
-        Call(f"{several}/preview", "POST", "read", rest.preview,
-             "When a window would be in force next; plans nothing",
-             body=NewWindow, answers={200: answers.Occurrences}),
-        Call(one, "PATCH", "operate", rest.change_window, "Change a window",
-             body=WindowChange, answers={200: answers.Window}, errors=(412,),
-             headers=("If-Match",)),
-        Call(one, "DELETE", "operate", rest.delete_window, "Delete a window",
-             answers={200: answers.Deleted}, errors=(412,), headers=("If-Match",)),
-        Call(conditions, "GET", "read", rest.off_conditions, "When the machine is off",
-             answers={200: answers.ConditionTable}),
-        Call(conditions, "PUT", "operate", rest.put_off_conditions,
-             "Replace the table of off conditions", body=OffConditions,
-             answers={200: answers.ConditionTable}),
-        Call(f"{ROOM}/streams/{{id:name}}/reset", "POST", "operate", rest.reset,
-             "Start an asset's streams again after an overhaul", body=StreamReset,
-             answers={202: answers.Reset}, headers=("Idempotency-Key",)),
-    ]  # fmt: skip

@@ -18,8 +18,8 @@ from serving.detection.journal import Journal
 from serving.detection.runners import LocalRunners
 from serving.detection.scoring_engine import ScoringEngine
 from serving.detection.stream_lookup import StreamLookup
-from serving.http.handlers import Handlers, calls, describe
-from serving.http.rest_app import PREFIX
+from serving.http.handlers import Handlers, describe
+from serving.http.rest_app import PREFIX, declared
 from serving.monitors import DriftMonitor, PrecisionMonitor
 from serving.training_queue import TrainingQueue
 from tests.fixtures.asgi import answer, no_database
@@ -53,14 +53,16 @@ def ask(bundle: Bundle, tmp_path: Path) -> Any:
             StreamLookup(database, SETTINGS),
             Journal(database, given(journal_rest="all")),
         )
-        settings = Settings(_env_file=None, var_dir=tmp_path, data_dir=tmp_path, max_batch_items=9)
+        settings = Settings(
+            _env_file=None, var_dir=tmp_path, data_dir=tmp_path, max_batch_items=9, service_name="x"
+        )
         jobs = TrainingQueue(database, lambda: False, settings)
         rest = Handlers(
             detection, database, jobs, RegistryClient(tmp_path), settings,
-            DriftMonitor(database), PrecisionMonitor(database),
+            DriftMonitor(database), PrecisionMonitor(database), "1",
         )  # fmt: skip
         try:
-            return answer(calls(rest, name="x", version="1"), method, path, **options)
+            return answer(declared(rest), method, path, **options)
         finally:
             engine.close()
 

@@ -10,14 +10,14 @@ import pytest
 from config import Settings
 from serving.http.body_reader import BodyReader
 from serving.http.callers import Callers
-from serving.http.feedback_handlers import FeedbackHandlers, feedback_calls
-from serving.http.handlers import Handlers, calls
-from serving.http.incident_handlers import IncidentHandlers, incident_calls
-from serving.http.model_handlers import ModelHandlers, model_calls
+from serving.http.feedback_handlers import FeedbackHandlers
+from serving.http.handlers import Handlers
+from serving.http.incident_handlers import IncidentHandlers
+from serving.http.model_handlers import ModelHandlers
 from serving.http.openapi import document
-from serving.http.overview_handlers import OverviewHandlers, overview_calls
-from serving.http.rest_app import Call
-from serving.http.schedule_handlers import ScheduleHandlers, schedule_calls
+from serving.http.overview_handlers import OverviewHandlers
+from serving.http.rest_app import Call, declared
+from serving.http.schedule_handlers import ScheduleHandlers
 from serving.requests.detect import Item, parse_item
 from serving.requests.wire import decode
 
@@ -27,14 +27,13 @@ BODIES = BodyReader(Callers.parse("", ""), 1)
 
 
 def listed() -> list[Call]:
-    return [
-        *calls(Handlers(*[NOTHING] * 7), name="x", version="1"),
-        *incident_calls(IncidentHandlers(NOTHING, BODIES, NOTHING)),
-        *feedback_calls(FeedbackHandlers(NOTHING, BODIES, NOTHING)),
-        *overview_calls(OverviewHandlers(NOTHING, NOTHING, NOTHING)),
-        *schedule_calls(ScheduleHandlers(NOTHING, BODIES)),
-        *model_calls(ModelHandlers(NOTHING, NOTHING, BODIES)),
-    ]
+    incidents = IncidentHandlers(NOTHING, BODIES, NOTHING)
+    rooms = (
+        Handlers(*[NOTHING] * 8), incidents, FeedbackHandlers(NOTHING, BODIES, NOTHING),
+        OverviewHandlers(NOTHING, NOTHING, NOTHING), ScheduleHandlers(NOTHING, BODIES),
+        ModelHandlers(NOTHING, NOTHING, BODIES),
+    )  # fmt: skip
+    return [*declared(*rooms), *incidents.verbs()]
 
 
 @pytest.fixture(scope="module")
