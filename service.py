@@ -222,24 +222,12 @@ class Api:
             return {"error": error.entry()}
 
 
-def exit_on_sigterm() -> None:
-    """End by way of ``atexit`` at SIGTERM.
-
-    uvicorn, having finished, sends itself the signal once more; without this the process would die
-    of it and leave an embedded PostgreSQL behind.
-    """
-    if bentoml.server_context.worker_index is not None:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-
-
-def end_with_parent() -> None:
-    """End with a killed ``bentoml serve``; workers left over would hold the next one's port."""
-    if bentoml.server_context.worker_index is not None:
-        die_with_parent()
-
-
-exit_on_sigterm()
-end_with_parent()
+if bentoml.server_context.worker_index is not None:
+    # End by way of ``atexit``: uvicorn, having finished, sends itself the signal once more; the
+    # process would die of it and leave an embedded PostgreSQL behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Workers that outlive a killed ``bentoml serve`` would hold the next one's port.
+    die_with_parent()
 for _name, _dependency in runner_dependencies().items():
     setattr(Api, _name, _dependency)
 if packed_bundle() is not None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -24,6 +23,7 @@ from db.partitions import (
     MANY,
     TABLE,
     WHOLE_ROWS,
+    Partition,
     attach,
     changing,
     gaps,
@@ -50,18 +50,6 @@ _MONTHS = text(f"""
     WHERE timestamp >= '1000-01-01Z' AND timestamp < '9999-12-01Z'
     GROUP BY 1 HAVING count(*) >= :many ORDER BY 1
 """)  # noqa: S608 (constants)
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A table that will be the partition of ``start <= timestamp < end``."""
-
-    table: str
-    start: datetime
-    end: datetime
-
-    def bounds(self) -> dict[str, Any]:
-        return {"start": self.start, "end": self.end}
 
 
 def work_off(engine: Engine) -> list[str]:
@@ -104,7 +92,7 @@ def _alone(engine: Engine) -> Iterator[bool]:
         yield try_lock(connection, BACKLOG_LOCK)
 
 
-def _prepare(connection: Connection, months: list[datetime]) -> tuple[datetime, list[_Draft]]:
+def _prepare(connection: Connection, months: list[datetime]) -> tuple[datetime, list[Partition]]:
     """Make empty drafts for the months' gaps; return when their copying begins, and them."""
     left_over = text("SELECT relname FROM pg_class WHERE relname LIKE :draft AND relkind = 'r'")
     for name in connection.execute(
@@ -116,21 +104,21 @@ def _prepare(connection: Connection, months: list[datetime]) -> tuple[datetime, 
     for month in months:
         for whole in spans(month, "month", 0):
             for start, end in gaps(*whole, taken):
-                draft = _Draft(f"{_DRAFT}{start:%Y%m%d}_{end:%Y%m%d}", start, end)
+                draft = Partition(f"{_DRAFT}{start:%Y%m%d}_{end:%Y%m%d}", start, end)
                 # With its indices: ATTACH takes them over, and has nothing to build.
-                create = f"CREATE TABLE {draft.table} (LIKE {TABLE} INCLUDING ALL)"
+                create = f"CREATE TABLE {draft.name} (LIKE {TABLE} INCLUDING ALL)"
                 connection.execute(text(f"{create} WITH ({WHOLE_ROWS})"))
                 # With the bound as a constraint, ATTACH need not scan the rows either.
                 check = "ADD CONSTRAINT within CHECK (timestamp >= :start AND timestamp < :end)"
-                connection.execute(text(f"ALTER TABLE {draft.table} {check}"), draft.bounds())
+                connection.execute(text(f"ALTER TABLE {draft.name} {check}"), draft.bounds())
                 drafts.append(draft)
     return database_now(connection), drafts
 
 
-def _copy_aside(engine: Engine, draft: _Draft) -> None:
+def _copy_aside(engine: Engine, draft: Partition) -> None:
     copy = text(f"""
         WITH copied AS (
-            INSERT INTO {draft.table} ({COLUMNS})
+            INSERT INTO {draft.name} ({COLUMNS})
             SELECT {COLUMNS} FROM {DEFAULT}
             WHERE timestamp >= :start AND timestamp < :end
               AND (timestamp, id) > (:at, CAST(:last AS uuid))
@@ -153,7 +141,7 @@ def _one(connection: Connection, query: Any, values: dict[str, Any]) -> Row[Any]
     return found
 
 
-def _swap(engine: Engine, drafts: list[_Draft], since: datetime) -> list[str]:
+def _swap(engine: Engine, drafts: list[Partition], since: datetime) -> list[str]:
     """Copy what came meanwhile, empty the default partition of it, attach the drafts."""
     with changing(engine) as connection:
         taken = list_partitions(connection)
@@ -163,10 +151,10 @@ def _swap(engine: Engine, drafts: list[_Draft], since: datetime) -> list[str]:
         for draft in drafts:
             connection.execute(
                 text(f"""
-                    INSERT INTO {draft.table} ({COLUMNS})
+                    INSERT INTO {draft.name} ({COLUMNS})
                     SELECT {COLUMNS} FROM {DEFAULT} d
                     WHERE timestamp >= :start AND timestamp < :end AND created_at >= :since
-                      AND NOT EXISTS (SELECT 1 FROM {draft.table} c
+                      AND NOT EXISTS (SELECT 1 FROM {draft.name} c
                                       WHERE c.id = d.id AND c.timestamp = d.timestamp)
                 """),  # noqa: S608 (names made here, values bound)
                 {**draft.bounds(), "since": since},
@@ -175,7 +163,7 @@ def _swap(engine: Engine, drafts: list[_Draft], since: datetime) -> list[str]:
         return [_attach(connection, draft) for draft in drafts]
 
 
-def _keep_only_the_rest(connection: Connection, drafts: list[_Draft]) -> None:
+def _keep_only_the_rest(connection: Connection, drafts: list[Partition]) -> None:
     """Empty the default partition by TRUNCATE: each ATTACH would scan rows that DELETE left."""
     elsewhere: list[str] = []
     values: dict[str, datetime] = {}
@@ -189,9 +177,9 @@ def _keep_only_the_rest(connection: Connection, drafts: list[_Draft]) -> None:
     connection.execute(text(back))
 
 
-def _attach(connection: Connection, draft: _Draft) -> str:
+def _attach(connection: Connection, draft: Partition) -> str:
     name = partition_name(draft.start, draft.end)
-    connection.execute(text(f"ALTER TABLE {draft.table} RENAME TO {name}"))
+    connection.execute(text(f"ALTER TABLE {draft.name} RENAME TO {name}"))
     attach(connection, name, draft.start, draft.end)
     connection.execute(text(f"ALTER TABLE {name} DROP CONSTRAINT within"))
     return name

@@ -49,11 +49,15 @@ COLUMNS = ", ".join(
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One partition: readings with ``start <= timestamp < end``."""
+    """One partition, or what will be one: readings with ``start <= timestamp < end``."""
 
     name: str
     start: datetime
     end: datetime
+
+    def bounds(self) -> dict[str, object]:
+        """Return both ends as a query's values."""
+        return {"start": self.start, "end": self.end}
 
 
 def spans(now: datetime, unit: Unit, ahead: int) -> Iterator[tuple[datetime, datetime]]:

@@ -150,6 +150,12 @@ class AlarmLoad:
         return sum(self.severities.values())
 
 
+def openings(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
+    """Count the alarms of ``start <= t < end`` by their severity when they opened."""
+    rows = connection.execute(_SEVERITIES, {"start": start, "end": end})
+    return {row.severity: row.n for row in rows}
+
+
 def alarm_load(
     connection: Connection, start: datetime, end: datetime, settings: Settings
 ) -> AlarmLoad:
@@ -167,7 +173,7 @@ def alarm_load(
     floods = connection.execute(_FLOODS, {**span, **bounds}).one()
     chattering = top(connection, "chattering", start, end, 1, settings)
     return AlarmLoad(
-        severities={row.severity: row.n for row in connection.execute(_SEVERITIES, span)},
+        severities=openings(connection, start, end),
         peak=int(floods.peak),
         flood_s=float(floods.flood_s),
         floods=floods.floods,

@@ -16,7 +16,7 @@ from db.incident_lifecycle import COLUMNS, Incident
 from db.queries.copy import add_outbox
 from db.queries.outbox import INCIDENT_SOURCE
 from db.queries.rows import id_list, read_rows
-from db.queries.stream_states import key_columns
+from db.queries.stream_states import KEYS, key_columns
 from schemas import StreamKey
 
 #: Streams that may open an incident are locked by these; so few that a flood locks no more.
@@ -33,19 +33,15 @@ _KNOWN = text("""
 _LOCK_STREAMS = text("""
     SELECT pg_advisory_xact_lock(:space, b) FROM unnest(CAST(:buckets AS integer[])) AS b
 """)
-_KEYS = """
-    unnest(CAST(:assets AS text[]), CAST(:sensors AS text[]), CAST(:features AS text[]))
-        AS k(asset_id, sensor_id, feature)
-"""
 _LOCK_CONCERNED = text(f"""
     SELECT i.id FROM incidents i WHERE i.id IN (
         SELECT incident_id FROM incident_events WHERE event_id = ANY(CAST(:events AS uuid[]))
         UNION
-        SELECT o.id FROM {_KEYS}
+        SELECT o.id FROM {KEYS}
         JOIN incidents o ON o.stream_key = stream_key(k.asset_id, k.sensor_id, k.feature)
             AND o.cleared_at IS NULL
         UNION
-        SELECT n.id FROM {_KEYS} CROSS JOIN unnest(CAST(:kinds AS text[])) AS m(kind)
+        SELECT n.id FROM {KEYS} CROSS JOIN unnest(CAST(:kinds AS text[])) AS m(kind)
         CROSS JOIN LATERAL (
             SELECT id FROM incidents
             WHERE stream_key = stream_key(k.asset_id, k.sensor_id, k.feature) AND kind = m.kind

@@ -9,17 +9,17 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from db.session import database_now
-
 #: Bytes of the key: as many as its digest has.
 KEY_BYTES: Final = 32
 
-_STORED = text("SELECT max(updated_at) FROM source_offsets WHERE next_offset IS NOT NULL")
-_FOUND = text("SELECT max(last_activity_at) FROM incidents")
-_OPEN = text("""
-    SELECT count(*) FROM (
-        SELECT 1 FROM incidents WHERE state = :state LIMIT 1000
-    ) AS found
+_OVERVIEW = text("""
+    SELECT now() AS now,
+        (SELECT max(updated_at) FROM source_offsets WHERE next_offset IS NOT NULL) AS stored_at,
+        (SELECT max(last_activity_at) FROM incidents) AS found_at,
+        (SELECT count(*) FROM (
+            SELECT 1 FROM incidents WHERE state = 'open-unacknowledged' LIMIT 1000) a) AS unseen,
+        (SELECT count(*) FROM (
+            SELECT 1 FROM incidents WHERE state = 'open-acknowledged' LIMIT 1000) b) AS seen
 """)
 _ADD_KEY = text("INSERT INTO page_keys (id, key) VALUES (1, :key) ON CONFLICT (id) DO NOTHING")
 _KEY = text("SELECT key FROM page_keys")
@@ -41,13 +41,7 @@ class Overview:
 
 def overview(connection: Connection) -> Overview:
     """Look: four index reads."""
-    return Overview(
-        database_now(connection),
-        connection.execute(_STORED).scalar_one(),
-        connection.execute(_FOUND).scalar_one(),
-        connection.execute(_OPEN, {"state": "open-unacknowledged"}).scalar_one(),
-        connection.execute(_OPEN, {"state": "open-acknowledged"}).scalar_one(),
-    )
+    return Overview(*connection.execute(_OVERVIEW).one())
 
 
 def page_key(connection: Connection) -> bytes:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from db.queries.alarm_load import openings
 from db.queries.rows import read_rows
 from db.queries.slices import WITHIN, Slice, slices, walk
 from db.session import database_now
@@ -44,11 +45,6 @@ _ALARMS = text(f"""
     WHERE {WITHIN} AND topic_id IS NOT NULL
     GROUP BY 1
 """)  # noqa: S608 (constants)
-_OPENINGS = text("""
-    SELECT after ->> 'severity' AS severity, count(*) AS n FROM incident_log
-    WHERE what = 'opened' AND occurred_at > now() - interval '1 hour' AND occurred_at <= now()
-    GROUP BY 1
-""")
 #: The default partition by itself: what lies in it belongs to no month that has one.
 _SIZES = text("""
     SELECT CASE WHEN i.inhparent IS NULL OR c.relname = 'anomaly_detections_default'
@@ -136,8 +132,9 @@ def recent_alarms(connection: Connection) -> dict[str, tuple[int, int]]:
 
 
 def recent_openings(connection: Connection) -> dict[str, int]:
-    """Count the incidents that opened in the last hour, by severity then."""
-    return {row.severity: row.n for row in connection.execute(_OPENINGS)}
+    """Count the incidents that opened within the hour, by severity."""
+    now = database_now(connection)
+    return openings(connection, now - timedelta(hours=1), now)
 
 
 def table_sizes(connection: Connection) -> dict[str, tuple[int, int]]:

@@ -33,8 +33,10 @@ class StoredState:
     window_start: datetime | None = None
 
 
-_KEYS = """
+#: The streams of :func:`key_columns`.
+KEYS = """
     unnest(CAST(:assets AS text[]), CAST(:sensors AS text[]), CAST(:features AS text[]))
+        AS k(asset_id, sensor_id, feature)
 """
 _SAME = """
     s.stream_key = stream_key(k.asset_id, k.sensor_id, k.feature)
@@ -46,7 +48,7 @@ _STATE = """
 """
 
 _LOAD = text(f"""
-    SELECT {_STATE} FROM {_KEYS} AS k(asset_id, sensor_id, feature)
+    SELECT {_STATE} FROM {KEYS}
     JOIN stream_states s ON {_SAME} AND s.topic_id = :topic_id AND s.partition = :partition
 """)  # noqa: S608 (constants)
 
@@ -65,7 +67,7 @@ _ELSEWHERE = text(f"""
 """)  # noqa: S608 (constants)
 
 _NEWEST = text(f"""
-    SELECT DISTINCT ON (s.stream_key) {_STATE} FROM {_KEYS} AS k(asset_id, sensor_id, feature)
+    SELECT DISTINCT ON (s.stream_key) {_STATE} FROM {KEYS}
     JOIN stream_states s ON {_SAME}
     ORDER BY s.stream_key, s.last_timestamp DESC NULLS LAST, s.updated_at DESC
 """)  # noqa: S608 (constants)
@@ -81,7 +83,7 @@ _UNKEYED = text(f"""
 
 _NEWEST_TIME = text(f"""
     SELECT k.asset_id, k.sensor_id, k.feature, max(s.last_timestamp) AS newest
-    FROM {_KEYS} AS k(asset_id, sensor_id, feature)
+    FROM {KEYS}
     JOIN stream_states s ON {_SAME} AND s.last_timestamp IS NOT NULL
     GROUP BY k.asset_id, k.sensor_id, k.feature
 """)  # noqa: S608 (constants)

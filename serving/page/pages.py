@@ -133,9 +133,8 @@ class PageGuard:
         if visitor.role is None:
             raise AccessDenied("log in with your access key")
         if not visitor.may(role):
-            error = AccessDenied(f"your key has the role {visitor.role}; this needs {role}")
-            error.status = 403
-            raise error
+            text = f"your key has the role {visitor.role}; this needs {role}"
+            raise AccessDenied(text, status=403)
 
     async def refuse(self, request: Request, error: AnomalyError) -> Response:
         """See :class:`serving.http.rest_app.Guard`."""

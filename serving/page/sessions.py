@@ -189,9 +189,8 @@ def check_form(visitor: Visitor, token: str) -> None:
     if not visitor.form_token or not hmac.compare_digest(
         visitor.form_token.encode(), token.encode()
     ):
-        error = AccessDenied(
+        raise AccessDenied(
             "this form is from another visit, or the browser keeps no cookies: load the page again",
             code="stale_form",
+            status=403,
         )
-        error.status = 403
-        raise error
