@@ -191,12 +191,9 @@ def build(
         for publisher in publishers:
             publisher.notify()
 
-    breaker = RejectionBreaker(
-        settings.refusal_window, settings.refusal_pause, settings.refusal_share,
-        settings.refusal_retry_s,
-    )  # fmt: skip
     deps = Dependencies(
-        settings, store, metrics, breaker, unkeyed, budget, LookAlikes(), RepeatedHour(),
+        settings, store, metrics, RejectionBreaker(settings), unkeyed, budget, LookAlikes(),
+        RepeatedHour(),
         service_outage=Outage("service", condition.update), store_outage=store_outage,
         setup_outage=Outage("set-up", condition.update), stored=publish,
         misconfigured=condition.misconfigured,
@@ -204,10 +201,7 @@ def build(
     scorers = [make_scorer() for _ in range(settings.bridge_lanes)]
     workers = [PartitionWorker(number, deps, scorer) for number, scorer in enumerate(scorers)]
     claims = Claims(store, store_outage, metrics)
-    monitor = ConsumerMonitor(
-        consumer, settings.kafka_topic_input_features, metrics, broker_outage, unkeyed,
-        settings.bridge_silent_s,
-    )  # fmt: skip
+    monitor = ConsumerMonitor(consumer, metrics, broker_outage, unkeyed, settings)
     assignment = Assignment(consumer, table, workers, settings.bridge_revoke_s, budget)
     poll_loop = PollLoop(
         consumer, table, assignment, claims, metrics, monitor, settings, condition.update

@@ -16,7 +16,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import TypeVar
 
 from kafka import KafkaConsumer
@@ -98,31 +97,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _check(settings: Settings) -> int:
-    scorer = _scorer(settings)
+    scorer = HttpScorer(settings)
     try:
-        return preflight.run(
-            [
-                ("broker", partial(preflight.probe_broker, settings)),
-                *(
-                    ("topic", partial(preflight.probe_topic, settings, topic, setting))
-                    for topic, setting in preflight.output_topics(settings).items()
-                ),
-                ("service", partial(preflight.probe_service, settings, scorer)),
-                ("database", partial(preflight.probe_database, partial(open_engine, settings))),
-            ]
-        )
+        return preflight.run(preflight.probes(settings, scorer))
     finally:
         scorer.close()
-
-
-def _scorer(settings: Settings) -> HttpScorer:
-    key = settings.service_api_key
-    return HttpScorer(
-        settings.service_url,
-        key.get_secret_value() if key else None,
-        settings.bridge_score_timeout_s,
-        settings.service_cafile,
-    )
 
 
 def connections(settings: Settings) -> int:
@@ -171,7 +150,7 @@ def _run(settings: Settings, drain: bool) -> int:
         bridge = build(
             settings, consumer, BridgeStore(engine, owner, settings), metrics,
             make_producer=lambda **options: clients.make_producer(settings, **options),
-            make_scorer=lambda: _scorer(settings),
+            make_scorer=lambda: HttpScorer(settings),
             make_partitions=maintenance.run,
         )  # fmt: skip
         return _drive(bridge, consumer, settings, stopping, drain)

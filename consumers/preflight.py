@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource
-from sqlalchemy import Engine
 
 from config import Settings
 from consumers.broker import clients
 from consumers.scoring_client import HttpScorer
-from db.session import server_version
+from db.session import opened, server_version
 from errors import AnomalyError, BrokerUnavailable
 
 log = logging.getLogger("consumers.bridge")
@@ -59,13 +59,23 @@ def probe_service(settings: Settings, scorer: HttpScorer) -> str:
     return settings.service_url
 
 
-def probe_database(open_engine: Callable[[], Engine]) -> str:
+def probe_database(settings: Settings) -> str:
     """Ask for the database's version."""
-    engine = open_engine()
-    try:
+    with opened(settings) as engine:
         return f"PostgreSQL {server_version(engine)}"
-    finally:
-        engine.dispose()
+
+
+def probes(settings: Settings, scorer: HttpScorer) -> list[tuple[str, Probe]]:
+    """List what is looked at, each with its name."""
+    return [
+        ("broker", partial(probe_broker, settings)),
+        *(
+            ("topic", partial(probe_topic, settings, *one))
+            for one in output_topics(settings).items()
+        ),
+        ("service", partial(probe_service, settings, scorer)),
+        ("database", partial(probe_database, settings)),
+    ]
 
 
 def run(probes: Sequence[tuple[str, Probe]], write: Callable[[str], None] = print) -> int:

@@ -9,13 +9,13 @@ nothing over there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
 import msgspec
 import orjson
 
+from config import Settings
 from db.encoding import JsonObject, JsonText
 from errors import AnomalyError, Busy, NoModel, Unavailable
 from runtime import tls_context
@@ -100,36 +100,24 @@ class HttpScorer:
 
     Parameters
     ----------
-    url : str
-        Where the service listens, without the API's prefix.
-    api_key : str, optional
-        Sent as a bearer token and as ``X-API-Key``.
-    timeout : float
-        Seconds for one answer.
-    cafile : Path, optional
-        Authority of the service's certificate, in place of those of the system.
+    settings : Settings
+        Where the service listens, its key, how long it may take, whom it is trusted by.
     transport : httpx.BaseTransport, optional
         In place of the network, for tests.
     """
 
-    def __init__(
-        self,
-        url: str,
-        api_key: str | None = None,
-        timeout: float = 60.0,
-        cafile: Path | None = None,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
         headers = {"content-type": "application/json"}
-        if api_key:
-            headers |= {"authorization": f"Bearer {api_key}", "x-api-key": api_key}
-        self._url = url.rstrip("/")
+        if settings.service_api_key:
+            key = settings.service_api_key.get_secret_value()
+            headers |= {"authorization": f"Bearer {key}", "x-api-key": key}
+        self._url = settings.service_url.rstrip("/")
         self._client = httpx.Client(
             base_url=self._url,
             headers=headers,
-            timeout=httpx.Timeout(timeout, connect=5.0),
+            timeout=httpx.Timeout(settings.bridge_score_timeout_s, connect=5.0),
             transport=transport,
-            verify=tls_context(cafile, "SERVICE_CAFILE"),
+            verify=tls_context(settings.service_cafile, "SERVICE_CAFILE"),
             trust_env=False,  # a proxy for the internet is not the way to a neighbour
         )
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 import heapq
 import logging
 import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,9 +27,8 @@ from db.queries.feedback import precision_by_group
 from db.queries.incidents import IncidentFilter, incident_counts
 from db.queries.notifications import waiting
 from db.queries.reporting import recent_alarms, recent_openings, table_sizes
-from db.session import database_now, in_transaction, open_engine, transaction
-from errors import AnomalyError
-from runtime import command_parser, run_command, tls_context
+from db.session import database_now, in_transaction, opened, transaction
+from runtime import command_parser, report_errors, run_command, tls_context
 
 log = logging.getLogger("exporter")
 
@@ -178,22 +175,16 @@ def stored_kpis(connection: Connection, settings: Settings) -> dict[str, dict[st
     return figures
 
 
-def service_status(url: str, key: str | None, cafile: Path | None = None) -> dict[str, Any]:
-    """Ask the service for ``/status``, directly: no proxy is the way to a neighbour.
-
-    Parameters
-    ----------
-    url
-        The service's, without the API's prefix.
-    key
-        Sent as ``X-API-Key``.
-    cafile
-        Authority of its certificate, in place of those of the system.
-    """
+def service_status(settings: Settings) -> dict[str, Any]:
+    """Ask the service for ``/status``, directly: no proxy is the way to a neighbour."""
+    key = settings.service_api_key
     answer = httpx.get(
-        f"{url}/api/v1/anomalies/status", headers={"X-API-Key": key} if key else {}, timeout=30,
-        verify=tls_context(cafile, "SERVICE_CAFILE"), trust_env=False,
-    )  # fmt: skip
+        f"{settings.service_url}/api/v1/anomalies/status",
+        headers={"X-API-Key": key.get_secret_value()} if key else {},
+        timeout=30,
+        verify=tls_context(settings.service_cafile, "SERVICE_CAFILE"),
+        trust_env=False,
+    )
     found: dict[str, Any] = answer.raise_for_status().json()
     return found
 
@@ -210,19 +201,17 @@ def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
     engine
         The database.
     """
-    key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
     return {
         "alarms": lambda: plant.alarms(in_transaction(engine, recent_alarms)),
         "incidents": lambda: look_at_incidents(plant, engine),
         "kpis": lambda: plant.kpis(in_transaction(engine, stored_kpis, settings)),
         "feedback": lambda: plant.feedback(in_transaction(engine, precision_by_group)),
         "store": lambda: plant.store(in_transaction(engine, table_sizes)),
-        "model": lambda: plant.model(
-            service_status(settings.service_url, key, settings.service_cafile)
-        ),
+        "model": lambda: plant.model(service_status(settings)),
     }
 
 
+@report_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the exporter; the exit code."""
     parser = command_parser("deploy.exporter", __doc__)
@@ -231,25 +220,20 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    try:
-        settings = load_settings()
-        logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
-        engine = open_engine(settings)
-    except AnomalyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    settings = load_settings()
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
     plant = Plant(settings.budgets())
-    server, thread = start_http_server(args.port, registry=plant.registry)
-    try:
-        while True:
-            for what, look in looks(plant, settings, engine).items():
-                plant.look(what, look)
-            if stop.wait(args.every):
-                return 0
-    finally:
-        server.shutdown()
-        thread.join()
-        engine.dispose()
+    with opened(settings) as engine:
+        server, thread = start_http_server(args.port, registry=plant.registry)
+        try:
+            while True:
+                for what, look in looks(plant, settings, engine).items():
+                    plant.look(what, look)
+                if stop.wait(args.every):
+                    return 0
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 if __name__ == "__main__":

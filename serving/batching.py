@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Generic, TypeVar
 
 from errors import Busy, Unavailable
@@ -30,6 +30,7 @@ class _Waiting(Generic[T, R]):
     deadline: float | None
 
 
+@dataclass(eq=False)
 class Batcher(Generic[T, R]):
     """Gather items of concurrent callers and work on them together.
 
@@ -48,25 +49,17 @@ class Batcher(Generic[T, R]):
         Called with the weight of each batch.
     """
 
-    def __init__(
-        self,
-        work: Callable[[list[T]], Awaitable[Sequence[R | BaseException]]],
-        *,
-        max_weight: int,
-        max_waiting: int,
-        parallel: int = 1,
-        on_batch: Callable[[int], None] | None = None,
-    ) -> None:
-        self._work = work
-        self._max_weight = max_weight
-        self._max_waiting = max_waiting
-        self._parallel = parallel
-        self._on_batch = on_batch
-        self._light: deque[_Waiting[T, R]] = deque()
-        self._heavy: deque[_Waiting[T, R]] = deque()
-        self._waiting_weight = 0
-        self._running = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+    work: Callable[[list[T]], Awaitable[Sequence[R | BaseException]]]
+    _: KW_ONLY
+    max_weight: int
+    max_waiting: int
+    parallel: int = 1
+    on_batch: Callable[[int], None] | None = None
+    _light: deque[_Waiting[T, R]] = field(default_factory=deque, init=False)
+    _heavy: deque[_Waiting[T, R]] = field(default_factory=deque, init=False)
+    _waiting_weight: int = field(default=0, init=False)
+    _running: int = field(default=0, init=False)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def submit(self, item: T, *, weight: int = 1, deadline: float | None = None) -> R:
         """Hand in one item and wait for its result.
@@ -84,18 +77,18 @@ class Batcher(Generic[T, R]):
         Unavailable
             ``deadline``.
         """
-        if self._waiting_weight and self._waiting_weight + weight > self._max_waiting:
+        if self._waiting_weight and self._waiting_weight + weight > self.max_waiting:
             raise Busy("too many readings wait to be scored", retry_after=1)
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(item, weight, future, deadline)
         (self._light if weight <= LIGHT else self._heavy).append(waiting)
         self._waiting_weight += weight
-        if self._running < self._parallel:
+        if self._running < self.parallel:
             self._start()
         return await future
 
     def _start(self) -> None:
-        while self._running < self._parallel and (self._light or self._heavy):
+        while self._running < self.parallel and (self._light or self._heavy):
             self._running += 1
             task = asyncio.get_running_loop().create_task(self._run())
             # the loop keeps weak references only
@@ -111,7 +104,7 @@ class Batcher(Generic[T, R]):
 
     def _take(self) -> list[_Waiting[T, R]]:
         batch: list[_Waiting[T, R]] = []
-        room = self._max_weight
+        room = self.max_weight
         # one heavy item a round even when light ones never cease
         if self._heavy:
             room -= self._pop(self._heavy, batch)
@@ -136,10 +129,10 @@ class Batcher(Generic[T, R]):
         return waiting.weight
 
     async def _answer(self, batch: list[_Waiting[T, R]]) -> None:
-        if self._on_batch is not None:
-            self._on_batch(sum(w.weight for w in batch))
+        if self.on_batch is not None:
+            self.on_batch(sum(w.weight for w in batch))
         try:
-            results = await self._work([w.item for w in batch])
+            results = await self.work([w.item for w in batch])
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(batch)} items, {len(results)} results")
         except Exception as error:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from kafka import KafkaConsumer, TopicPartition
 
+from config import Settings
 from consumers.broker import internals
 from consumers.metrics import Metrics
 from consumers.outage import Outage
@@ -26,31 +27,23 @@ class ConsumerMonitor:
     Parameters
     ----------
     consumer : KafkaConsumer
-    topic : str
-        The input topic.
     metrics : Metrics
     outage : Outage
         The broker's.
     unkeyed : UnkeyedStreams
-    silent_seconds : float
-        A stream without a reading for so long counts as silent.
+    settings : Settings
     """
 
     def __init__(
-        self,
-        consumer: KafkaConsumer,
-        topic: str,
-        metrics: Metrics,
-        outage: Outage,
-        unkeyed: UnkeyedStreams,
-        silent_seconds: float,
-    ) -> None:
+        self, consumer: KafkaConsumer, metrics: Metrics, outage: Outage, unkeyed: UnkeyedStreams,
+        settings: Settings,
+    ) -> None:  # fmt: skip
         self._consumer = consumer
-        self._topic = topic
+        self._topic = settings.kafka_topic_input_features
         self._metrics = metrics
         self._outage = outage
         self._unkeyed = unkeyed
-        self._silent_seconds = silent_seconds
+        self._silent_seconds = settings.bridge_silent_s
         self._heard = time.monotonic()
         self._committed: dict[TopicPartition, int] = {}
         self._measured: set[str] = set()  # partitions that have a gauge of their lag

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
@@ -18,6 +19,7 @@ from consumers.processing.worker import PartitionWorker
 from consumers.stream_cache import CacheBudget
 
 
+@dataclass(eq=False)
 class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     """Follows the group.
 
@@ -34,28 +36,21 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         Makes the stream cache of each partition.
     """
 
-    def __init__(
-        self,
-        consumer: KafkaConsumer,
-        table: PartitionTable,
-        workers: Sequence[PartitionWorker],
-        revoke_seconds: float,
-        budget: CacheBudget,
-    ) -> None:
-        self._consumer = consumer
-        self._table = table
-        self._workers = workers
-        self._revoke_seconds = revoke_seconds
-        self._budget = budget
-        self._unnamed: set[TopicPartition] = set()  # assigned; the topic's id is not known yet
-        self._assigned_once = False
+    consumer: KafkaConsumer
+    table: PartitionTable
+    workers: Sequence[PartitionWorker]
+    revoke_seconds: float
+    budget: CacheBudget
+    #: assigned; the topic's id is not known yet
+    _unnamed: set[TopicPartition] = field(default_factory=set, init=False)
+    _assigned_once: bool = field(default=False, init=False)
 
     # -- on kafka-python's thread ---------------------------------------------------------------
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Keep new partitions from being read before they are claimed."""
         for topic_partition in assigned:
-            internals.pause_until_claimed(self._consumer, topic_partition)
+            internals.pause_until_claimed(self.consumer, topic_partition)
             self.expect(topic_partition)
         self._assigned_once = True
 
@@ -65,11 +60,11 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         leaving = self._release(revoked)
         for assigned in leaving:
             assigned.leave()
-        deadline = time.monotonic() + self._revoke_seconds
-        while any(worker.is_processing(leaving) for worker in self._workers) and (
+        deadline = time.monotonic() + self.revoke_seconds
+        while any(worker.is_processing(leaving) for worker in self.workers) and (
             time.monotonic() < deadline
         ):
-            await internals.sleep_in_listener(self._consumer, 0.01)
+            await internals.sleep_in_listener(self.consumer, 0.01)
         # the poll loop may have begun to claim one again meanwhile
         self.drop([*leaving, *self._release(revoked)])
 
@@ -79,14 +74,14 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     def _release(self, released: Sequence[TopicPartition]) -> list[AssignedPartition]:
         self._unnamed -= set(released)
-        return [found for at in released if (found := self._table.get(at)) is not None]
+        return [found for at in released if (found := self.table.get(at)) is not None]
 
     # -- for the poll loop ----------------------------------------------------------------------
 
     def worker(self, assigned: AssignedPartition) -> PartitionWorker:
         """Return the worker of a partition."""
         number: int = assigned.topic_partition.partition
-        return self._workers[number % len(self._workers)]
+        return self.workers[number % len(self.workers)]
 
     def expect(self, topic_partition: TopicPartition) -> None:
         """Note that a partition was assigned, or is to be claimed as if newly assigned."""
@@ -96,32 +91,32 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         """Add the expected partitions to the table, once the topic's id is known."""
         if not self._unnamed:
             return []
-        topic_id = internals.topic_id(self._consumer, topic)
+        topic_id = internals.topic_id(self.consumer, topic)
         if topic_id is None:
-            internals.refresh_metadata(self._consumer)
+            internals.refresh_metadata(self.consumer)
             return []
         added = []
         for topic_partition in list(self._unnamed):
             self._unnamed.discard(topic_partition)
-            added.append(AssignedPartition(topic_partition, topic_id, self._budget.partition()))
-            self._table.add(added[-1])
+            added.append(AssignedPartition(topic_partition, topic_id, self.budget.partition()))
+            self.table.add(added[-1])
         return added
 
     def drop(self, partitions: Iterable[AssignedPartition]) -> None:
         """Store nothing of these partitions any more."""
         for assigned in partitions:
             assigned.drop()
-            self._table.remove(assigned)
-            for worker in self._workers:
+            self.table.remove(assigned)
+            for worker in self.workers:
                 worker.remove(assigned)
 
     def settled(self) -> bool:
         """Return whether each partition that the group has given us is being worked off."""
-        partitions = list(self._table)
+        partitions = list(self.table)
         return (
             self._assigned_once
             and not self._unnamed
-            and internals.is_stable(self._consumer)
+            and internals.is_stable(self.consumer)
             and all(assigned.status is PartitionStatus.READY for assigned in partitions)
-            and set(self._consumer.assignment()) == {one.topic_partition for one in partitions}
+            and set(self.consumer.assignment()) == {one.topic_partition for one in partitions}
         )

@@ -7,6 +7,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from cachetools import LRUCache
+
+from config import Settings
 from consumers.records.parsing import Rejection
 from errors import AnomalyError
 from schemas import StreamKey
@@ -17,6 +20,9 @@ log = logging.getLogger("consumers.bridge")
 SETUP_REASONS = frozenset({"no_group", "missing_features"})
 
 #: A stream, and why the service rejected its record; None for a result.
+#: Streams known to be logged.
+MAX_LOGGED = 50_000
+
 Judgement = tuple[StreamKey, str | None]
 #: Judgements of a batch by partition, in order.
 Judged = Mapping[int, Sequence[Judgement]]
@@ -37,39 +43,22 @@ class RejectionBreaker:
 
     Parameters
     ----------
-    window : int
-        How many answers count of each partition; with fewer in all nothing is judged.
-    enabled : bool
-        False: never raises.
-    share : float
-        Of the streams in the windows, more than this must be rejected, each in most of its records.
-    max_age : float
-        Seconds after which a partition that is quiet no longer counts.
-    max_logged : int
-        Streams known to be logged; beyond that all are forgotten.
+    settings : Settings
+        How many answers count of each partition (with fewer in all nothing is judged), of how many
+        streams more than this must be rejected, each in most of its records, and after how many
+        seconds a partition that is quiet no longer counts.
     clock : callable
         Seconds, monotonic.
     """
 
-    def __init__(
-        self,
-        window: int,
-        enabled: bool,
-        share: float = 0.95,
-        max_age: float = 300.0,
-        max_logged: int = 50_000,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._windows: dict[int, deque[Judgement]] = {}
         self._noted: dict[int, float] = {}  # when a partition's window was last added to
-        self._max_age = max_age
         self._clock = clock
-        self._framings: deque[str | None] = deque(maxlen=window)
-        self._window = window
-        self._enabled = enabled
-        self._share = share
-        self._max_logged = max_logged
-        self._logged: set[tuple[StreamKey, str]] = set()
+        self._settings = settings
+        self._window = settings.refusal_window
+        self._framings: deque[str | None] = deque(maxlen=self._window)
+        self._logged: LRUCache[tuple[StreamKey, str], bool] = LRUCache(MAX_LOGGED)
 
     def check(self, judged: Judged) -> None:
         """Check a batch before it is stored.
@@ -80,7 +69,7 @@ class RejectionBreaker:
             With these, nearly all streams of the window are rejected for one reason of the set-up.
         """
         reasons = {reason for batch in judged.values() for _, reason in batch}
-        if not self._enabled or SETUP_REASONS.isdisjoint(reasons):
+        if not self._settings.refusal_pause or SETUP_REASONS.isdisjoint(reasons):
             return
         self._forget_quiet()
         windows = {**self._windows, **{one: self._after(one, judged[one]) for one in judged}}
@@ -93,7 +82,7 @@ class RejectionBreaker:
             reason for (stream, reason), count in refused.items() if 2 * count > records[stream]
         )
         reason, count = next(iter(streams.most_common(1)), (None, 0))
-        if count and (count == len(records) or count > self._share * len(records)):
+        if count and (count == len(records) or count > self._settings.refusal_share * len(records)):
             raise MisconfigurationError(
                 f"{count} of the {len(records)} streams of the last {len(last)} records were "
                 f"refused as {reason}: does the bundle fit the topic? REFUSAL_PAUSE=false goes on "
@@ -108,7 +97,7 @@ class RejectionBreaker:
     def _forget_quiet(self) -> None:
         now = self._clock()
         for partition, at in list(self._noted.items()):
-            if now - at > self._max_age:
+            if now - at > self._settings.refusal_retry_s:
                 self._noted.pop(partition, None)
                 self._windows.pop(partition, None)
 
@@ -123,7 +112,7 @@ class RejectionBreaker:
         MisconfigurationError
             With these, most records of the window are in one recognised foreign format.
         """
-        if not self._enabled:
+        if not self._settings.refusal_pause:
             return
         last = deque(self._framings, maxlen=self._window)
         last.extend(framings)
@@ -149,9 +138,7 @@ class RejectionBreaker:
             return
         if (stream, rejection.reason) in self._logged:
             return
-        if len(self._logged) >= self._max_logged:
-            self._logged.clear()
-        self._logged.add((stream, rejection.reason))
+        self._logged[stream, rejection.reason] = True
         asset, sensor, feature = stream
         log.warning(
             "asset %s, sensor %s%s: %s; its records become dead letters until that is mended, then "

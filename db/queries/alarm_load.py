@@ -151,7 +151,14 @@ class AlarmLoad:
 
 
 def openings(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
-    """Count the alarms of ``start <= t < end`` by their severity when they opened."""
+    """Count alarms by their severity when they opened.
+
+    Parameters
+    ----------
+    connection : Connection
+    start, end : datetime
+        Of the period; ``end`` is not included.
+    """
     rows = connection.execute(_SEVERITIES, {"start": start, "end": end})
     return {row.severity: row.n for row in rows}
 

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, text
 
+from db.incident_tables import Feedback
 from db.queries.cursors import cut_page, decode_cursor
 from db.queries.rows import conditions, equal, find_row, id_list, read_row, read_rows
 from db.queries.slices import WITHIN, after, slices, walk
@@ -20,15 +21,12 @@ PRECISION_DAYS: Final = 90
 #: Readings of a span are counted up to here.
 MAX_COUNTED: Final = 1_000_000
 
-_COLUMNS: Final = (
-    "id, asset_id, sensor_id, feature, group_name, incident_id, starts_at, ends_at, verdict,"
-    " fault_code, note, by_closing, created_at, created_by, withdrawn_at, withdrawn_by,"
-    " withdrawn_why"
+_NAMES: Final = tuple(Feedback.__table__.columns.keys())  # type: ignore[attr-defined]
+_COLUMNS: Final = ", ".join(name for name in _NAMES if name != "client_token")
+_GIVEN: Final = tuple(
+    name for name in _NAMES if name != "created_at" and not name.startswith("withdrawn")
 )
-_GIVEN: Final = (
-    "id", "asset_id", "sensor_id", "feature", "group_name", "incident_id", "starts_at", "ends_at",
-    "verdict", "fault_code", "note", "by_closing", "created_by", "client_token",
-)  # fmt: skip
+
 _ADD = text(f"""
     INSERT INTO feedback ({", ".join(_GIVEN)}) VALUES ({", ".join(f":{name}" for name in _GIVEN)})
     ON CONFLICT (client_token) DO NOTHING RETURNING {_COLUMNS}

@@ -16,11 +16,10 @@ from typing import Any
 from errors import InputError
 from models.scoring.ensemble import Reading, StreamOutcome, StreamWork
 from models.scoring.suppression import Suppression
-from schemas import merge_metadata
+from schemas import StreamKey, merge_metadata
 from serving.requests.detect import Item
 
 #: (asset_id, sensor_id or ''): the stream an item belongs to.
-StreamKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class StoredContext:
 
 def key_of(item: Item) -> StreamKey:
     """Return the key of the item's stream."""
-    return item.asset_id, item.sensor_id or ""
+    return item.asset_id, item.sensor_id or "", ""
 
 
 def streams_to_look_up(items: Sequence[Item | InputError]) -> set[StreamKey]:

@@ -12,6 +12,7 @@ import base64
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -232,6 +233,7 @@ class LocalRunners:
         return [compute(bundle, group, call.detector, call.method, call.x) for call in calls]
 
 
+@dataclass(frozen=True, slots=True)
 class RemoteRunners:
     """Send detector calls to runner services, through BentoML's proxies.
 
@@ -247,17 +249,10 @@ class RemoteRunners:
         Seconds for one round of calls.
     """
 
-    def __init__(
-        self,
-        score: Mapping[str, Callable[[list[dict[str, Any]]], Awaitable[list[dict[str, Any]]]]],
-        loop: asyncio.AbstractEventLoop,
-        as_text: frozenset[str] = frozenset(),
-        timeout: float = 30.0,
-    ) -> None:
-        self._score = score
-        self._loop = loop
-        self._as_text = as_text
-        self._timeout = timeout
+    score: Mapping[str, Callable[[list[dict[str, Any]]], Awaitable[list[dict[str, Any]]]]]
+    loop: asyncio.AbstractEventLoop
+    as_text: frozenset[str] = frozenset()
+    timeout: float = 30.0
 
     def call(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
         """Send all calls at once; return their answers in order.
@@ -272,9 +267,9 @@ class RemoteRunners:
             Whose models are called.
         calls : sequence of DetectorCall
         """
-        round_ = asyncio.run_coroutine_threadsafe(self._all(bundle, group, calls), self._loop)
+        round_ = asyncio.run_coroutine_threadsafe(self._all(bundle, group, calls), self.loop)
         try:
-            return round_.result(self._timeout)
+            return round_.result(self.timeout)
         except TimeoutError:
             round_.cancel()
             raise Unavailable("the runners did not answer in time", code="runner_slow") from None
@@ -283,7 +278,7 @@ class RemoteRunners:
         return await asyncio.gather(*(self._one(folder_of(bundle), group, c) for c in calls))
 
     async def _one(self, name: str, group: str, call: DetectorCall) -> Array:
-        text = call.detector in self._as_text
+        text = call.detector in self.as_text
         content = {
             "bundle": name,
             "group": group,
@@ -293,7 +288,7 @@ class RemoteRunners:
         }
         for attempt in range(TRIES):
             try:
-                (answer,) = await self._score[call.detector]([content])
+                (answer,) = await self.score[call.detector]([content])
                 break
             except Exception as error:
                 if attempt == TRIES - 1:

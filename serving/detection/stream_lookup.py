@@ -26,15 +26,13 @@ from db.queries.stream_states import StoredState, newest_states
 from errors import InputError, StorageUnavailable
 from models.scoring.ensemble import Reading
 from models.scoring.suppression import Suppression
-from schemas import StreamKey as DatabaseKey
-from schemas import stream_key
+from schemas import StreamKey
 from serving import metrics
 from serving.batching import Batcher
 from serving.database import Database
 from serving.detection.planning import (
     StoredContext,
     StoredStream,
-    StreamKey,
     assets_to_look_up,
     streams_to_look_up,
 )
@@ -209,17 +207,17 @@ def look_up(
         Read plans too, with the false alarms of so many days.
     """
     found: dict[StreamKey, StoredStream] = {}
-    missing: dict[DatabaseKey, StoredState] = {}
-    states = newest_states(connection, [stream_key(*key) for key in streams]) if streams else {}
+    missing: dict[StreamKey, StoredState] = {}
+    states = newest_states(connection, streams) if streams else {}
     for key, state in states.items():
-        window = windows_kept.get(key[:2], state)
+        window = windows_kept.get(key, state)
         if window is None:
             missing[key] = state
-        found[key[0], key[1]] = StoredStream(state.state, window or ())
+        found[key] = StoredStream(state.state, window or ())
     for key, readings in stored_windows(connection, missing).items():
         window = [Reading(at, features) for at, features in readings]
-        windows_kept.put(key[:2], states[key], window)
-        found[key[0], key[1]] = StoredStream(states[key].state, window)
+        windows_kept.put(key, states[key], window)
+        found[key] = StoredStream(states[key].state, window)
     criticality = asset_criticalities(connection, list(assets)) if assets else {}
     plans = None if plans_of is None else read_plans(connection, plans_of)
     return _Found(found, dict(criticality), plans)

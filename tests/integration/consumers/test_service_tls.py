@@ -20,6 +20,7 @@ from consumers.bridge import check_pool
 from consumers.scoring_client import HttpScorer
 from deploy.exporter import service_status
 from errors import SettingsError, Unavailable
+from tests.fixtures.settings import given
 from tests.integration.tls import Certificates, certificates
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -69,27 +70,30 @@ def dead_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bridge_and_exporter_trust_the_authority_that_the_setting_names(
     url: str, signed: Certificates
 ) -> None:
-    scorer = HttpScorer(url, cafile=signed.authority)
+    scorer = HttpScorer(given(service_url=url, service_cafile=signed.authority))
     scorer.health()
     scorer.close()
-    assert service_status(url, None, signed.authority)["status"] == "healthy"
+    assert (
+        service_status(given(service_url=url, service_cafile=signed.authority))["status"]
+        == "healthy"
+    )
 
 
 def test_another_authority_is_refused_and_the_setting_named(url: str, tmp_path: Path) -> None:
     for cafile in (None, certificates(tmp_path / "other").authority):
-        scorer = HttpScorer(url, cafile=cafile)
+        scorer = HttpScorer(given(service_url=url, service_cafile=cafile))
         with pytest.raises(Unavailable, match="SERVICE_CAFILE"):
             scorer.health()
         scorer.close()
         with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
-            service_status(url, None, cafile)
+            service_status(given(service_url=url, service_cafile=cafile))
 
 
 def test_an_authority_that_cannot_be_read_is_a_wrong_setting(tmp_path: Path) -> None:
     (tmp_path / "no.pem").write_text("nonsense")
     for name in ("missing.pem", "no.pem"):
         with pytest.raises(SettingsError, match="SERVICE_CAFILE") as refused:
-            HttpScorer("https://service", cafile=tmp_path / name)
+            HttpScorer(given(service_url="https://service", service_cafile=tmp_path / name))
         assert name in refused.value.message
 
 

@@ -11,13 +11,14 @@ from consumers import preflight
 from errors import BrokerUnavailable
 
 
-def test_check_names_each_and_counts_failures(engine):
+def test_check_names_each_and_counts_failures(database_url):
     lines: list[str] = []
+    settings = Settings(_env_file=None, database_url=database_url)
 
     def broken():
         raise BrokerUnavailable("Kafka at nowhere: refused")
 
-    probes = [("database", lambda: preflight.probe_database(lambda: engine)), ("broker", broken)]
+    probes = [("database", lambda: preflight.probe_database(settings)), ("broker", broken)]
     assert preflight.run(probes, lines.append) == 1
     assert lines[0].startswith("database  ok      PostgreSQL")
     assert lines[1] == "broker    FAILED  Kafka at nowhere: refused"

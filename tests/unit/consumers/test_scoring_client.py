@@ -5,10 +5,12 @@ from __future__ import annotations
 import httpx
 import orjson
 import pytest
+from pydantic import SecretStr
 
 from consumers.scoring_client import BatchRefusedError, HttpScorer
 from db.encoding import JsonObject, JsonText, encode_json
 from errors import Busy, NoModel, Unavailable
+from tests.fixtures.settings import given
 
 
 def scorer(*answers: httpx.Response | Exception) -> HttpScorer:
@@ -21,7 +23,8 @@ def scorer(*answers: httpx.Response | Exception) -> HttpScorer:
             raise answer
         return answer
 
-    return HttpScorer("http://service", "key", transport=httpx.MockTransport(handle))
+    settings = given(service_url="http://service", service_api_key=SecretStr("key"))
+    return HttpScorer(settings, transport=httpx.MockTransport(handle))
 
 
 def rejection(status: int, code: str = "x", **headers: str) -> httpx.Response:

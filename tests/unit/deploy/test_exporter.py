@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from prometheus_client import generate_latest
+from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
 from config import Settings
@@ -32,7 +33,7 @@ from deploy.exporter import (
 )
 from deploy.processes import free_port, port_is_free
 from tests.fixtures.answering import Answering
-from tests.fixtures.settings import SETTINGS
+from tests.fixtures.settings import SETTINGS, given
 from tests.fixtures.waiting import wait_until
 from tests.integration.db.test_incidents import START, row
 
@@ -216,12 +217,13 @@ def test_the_service_is_asked_with_the_key_and_past_any_proxy(
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)
     answering.answers[STATUS] = (200, {"models": {}})
-    assert service_status(answering.url, "mine") == {"models": {}}
-    assert service_status(answering.url, None) == {"models": {}}
+    keyed = given(service_url=answering.url, service_api_key=SecretStr("mine"))
+    assert service_status(keyed) == {"models": {}}
+    assert service_status(given(service_url=answering.url)) == {"models": {}}
     assert [headers.get("x-api-key") for _, headers, _ in answering.asked] == ["mine", None]
     answering.answers[STATUS] = (401, {})
     with pytest.raises(httpx.HTTPStatusError, match="401"):
-        service_status(answering.url, None)
+        service_status(given(service_url=answering.url))
 
 
 def test_every_look_looks_and_one_that_fails_stops_no_other(

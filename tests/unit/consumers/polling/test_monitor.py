@@ -15,6 +15,7 @@ from consumers.polling import monitor as module
 from consumers.polling.monitor import ConsumerMonitor
 from consumers.stream_cache import CachedStream, UnkeyedStreams
 from tests.fixtures.partitions import FakeConsumer, FakeRecord, claiming, ready
+from tests.fixtures.settings import given
 
 
 class Observed:
@@ -26,9 +27,8 @@ class Observed:
         self.codes: list[str | None] = []
         self.unkeyed = UnkeyedStreams(3600)
         outage = Outage("broker", lambda _, code: self.codes.append(code))
-        self.monitor = ConsumerMonitor(
-            self.consumer, "in", self.metrics, outage, self.unkeyed, silent_seconds=60
-        )
+        settings = given(kafka_topic_input_features="in", bridge_silent_s=60)
+        self.monitor = ConsumerMonitor(self.consumer, self.metrics, outage, self.unkeyed, settings)
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)

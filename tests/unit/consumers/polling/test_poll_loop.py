@@ -59,9 +59,7 @@ class Loop:
             self.consumer, self.table, [self.worker], 1.0, CacheBudget(10**6)
         )
         outage = Outage("broker", lambda *_: None)
-        monitor = ConsumerMonitor(
-            self.consumer, "in", metrics, outage, UnkeyedStreams(60), silent_seconds=60
-        )
+        monitor = ConsumerMonitor(self.consumer, metrics, outage, UnkeyedStreams(60), SETTINGS)
         claims: Any = self.claims
         self.poll_loop = PollLoop(
             self.consumer, self.table, self.assignment, claims, metrics, monitor,

@@ -68,7 +68,7 @@ def test_items_of_a_stream_become_one_work_in_time_order() -> None:
 def test_own_history_beats_the_batch_which_goes_behind_what_is_stored() -> None:
     stored = StoredStream({"bundle": "1"}, [Reading(T0, {"rms": -1.0})])
     items: list[Any] = [item("A", 1), item("A", 2, history=[{"rms": 9.0}]), item("A", 3)]
-    alone, chain = group_by_stream(items, StoredContext({("A", ""): stored}))
+    alone, chain = group_by_stream(items, StoredContext({("A", "", ""): stored}))
     assert [p.features for p in alone.work.window] == [{"rms": 9.0}]
     assert alone.work.state is None  # whatever its siblings had looked up
     assert (minutes(alone), alone.items) == ([2.0], [1])
