@@ -22,7 +22,7 @@ from typing import Final
 
 import numpy as np
 
-from models.arrays import Floats
+from models.arrays import Bools, Floats
 from models.fitting.calibrate import fit_fixed, with_adaptation
 from models.fitting.distance import Scoring, fit_distance
 from models.fitting.trials import BUDGET, HOLDS, Fold, Steps, seen
@@ -86,7 +86,9 @@ def judge_following(
         try_far(fold, fit_distance(fold[0], horizon, shrinkage), both, slow, [seed, 5, k])
         for k, fold in enumerate(folds)
     ]
-    shares = np.concatenate([one for one, _, _ in trials], axis=1)
+    shares = np.concatenate(
+        [[[one.mean() for one in way] for way in faults] for faults, _, _ in trials], axis=1
+    )
     power = shares.mean(axis=1)
     less = shares[0] - shares[1]
     blind = less.mean() > SURE * less.std() / math.sqrt(len(less))
@@ -127,7 +129,7 @@ def try_far(
     slow: bool,
     seed: list[int],
     budget: float = math.log10(BUDGET),
-) -> tuple[Floats, list[int], int]:
+) -> tuple[list[list[Bools]], list[int], int]:
     """Try each way to follow on one fold.
 
     Parameters
@@ -147,8 +149,8 @@ def try_far(
 
     Returns
     -------
-    (seen, alarms, n) : share of the readings of each injected fault that alarm, (ways, faults);
-        alarms of each way on the n readings without them.
+    (seen, alarms, n) : of each way, which readings of each injected fault alarm, and its alarms
+        on the n readings without them.
     """
     (known, other), (score, spread) = fold, fitted
     share = _KNOWN // len(known)
@@ -163,7 +165,7 @@ def try_far(
                             slow, 1.0)  # fmt: skip
     stops = [{fault.start for fault, _ in changed} for changed in faulty]
     stops += [set()] * (len(calm) - len(stops))
-    shares, counts, n = [], [], sum(map(len, calm))
+    found, counts, n = [], [], sum(map(len, calm))
     for how in ways:
         cal = with_adaptation(fixed, fast, how)
         runs = [
@@ -177,8 +179,8 @@ def try_far(
             [(fault, _go_on(cal, how, states[fault.start], part)) for fault, part in changed]
             for (_, states), changed in zip(runs, faulty, strict=False)
         ]
-        shares.append([float(one.mean()) for one in seen([u for u, _ in runs], line, after)])
-    return np.array(shares), counts, n
+        found.append(seen([u for u, _ in runs], line, after))
+    return found, counts, n
 
 
 def _fast(cal: Calibration, raw: Floats) -> list[float]:

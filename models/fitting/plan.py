@@ -244,8 +244,10 @@ class FitPlan:
             f" {usual.power:.0%} of lasting steps seen"
         )
         if chosen is not usual:
+            times = chosen.how.rate / usual.how.rate
+            mostly = "more by its offset than by its stretch, " * (chosen.how.most < usual.how.most)
             note += (
-                f"; the tail follows at {chosen.times:g} times it, drift tolerated as over"
+                f"; the tail follows at {times:g} times it, {mostly}drift tolerated as over"
                 f" {self.horizon} readings: {chosen.surplus:.1f} and {chosen.power:.0%}"
             )
         return [note]
@@ -290,7 +292,7 @@ class FitPlan:
             return AdaptationParams(rate, most=1.5, furthest=1.0, start=0)
         if isinstance(asked, str) and self._little():
             return a_little(rate)
-        return AdaptationParams(rate * (self.paces[1].times if self.paces else 1.0))
+        return self.paces[1].how if self.paces else AdaptationParams(rate)
 
     def folds(self) -> list[list[Part]]:
         """Choose what each fold of the calibration holds out.

@@ -32,6 +32,7 @@ from models.fitting.scaling import SHRINKAGE
 from models.fitting.trials import (
     BEHIND,
     HOLDS,
+    WITHIN,
     Changed,
     Fold,
     Steps,
@@ -43,9 +44,8 @@ from models.fitting.trials import (
 LADDER: Final = (0, 50, 100, 200, 400, 800)
 #: Shares of the identity in the correlation, and the steps that distinguish them.
 SHRINKAGES: Final = (0.1, 0.03, 0.01)
-_LENGTH: Final = 30  # readings within which a fault is to be seen
-_LARGE: Final = Steps((3.0, 6.0), (_LENGTH,), count=20, streams=5)
-SMALL: Final = Steps((0.5, 1.0, 2.0), (_LENGTH,), count=20, streams=5)
+_LARGE: Final = Steps((3.0, 6.0), (WITHIN,), count=20, streams=5)
+SMALL: Final = Steps((0.5, 1.0, 2.0), (WITHIN,), count=20, streams=5)
 _WEIGHT: Final = 1.0 - 0.5 ** (1.0 / 5.0)
 _MEMORY: Final = 60  # readings that an average of this weight remembers
 

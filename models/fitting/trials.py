@@ -24,6 +24,8 @@ BUDGET: Final = 1e-2
 HOLDS: Final = 3.0
 #: Share of the steps seen that a way may fall behind the best and still be taken.
 BEHIND: Final = 0.1
+#: Readings within which a fault is to be seen.
+WITHIN: Final = 30
 _BLOCKS: Final = 5
 _LEAST: Final = 40  # readings a block needs
 _MOST: Final = 5_000  # ... and is cut down to
