@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import lfilter
 
-from models.fitting.quickness import PACES, Basis, choose_pace
-from models.fitting.trials import HOLDS
+from models.fitting.quickness import BY_OFFSET, PACES, USUAL, Basis, choose_pace
 
 WIDE, BARE = Basis(800, 0.1, slow=False), Basis(0, 0.1, slow=False)
 
@@ -30,16 +29,28 @@ def test_a_pace_that_holds_is_left_as_it_is() -> None:
     assert found is not None
     usual, chosen = found
     assert chosen is usual
-    assert (usual.basis, usual.times) == (WIDE, 1.0)
+    assert (usual.basis, usual.how) == (WIDE, USUAL)
     assert asked == [], "without an allowance nothing was tried"
     assert choose_pace([wandering(0.0, 150, 2)], WIDE, bare) is None, "too few to judge"
 
 
-def test_levels_that_go_further_than_known_are_followed_more_quickly() -> None:
-    found = choose_pace([wandering(0.06, 3000, 3)], BARE, None)
+def test_levels_that_go_further_than_known_are_followed_more_quickly_and_by_the_offset() -> None:
+    found = choose_pace([wandering(0.1, 3000, 10)], BARE, None)
     assert found is not None
     usual, chosen = found
     assert usual.fails
-    assert chosen.surplus <= HOLDS
-    assert chosen.times in PACES
+    assert chosen.holds
+    assert chosen.how.rate in [times * USUAL.rate for times in PACES[1:]]
+    assert (chosen.how.pace, chosen.how.most) == (BY_OFFSET.pace, BY_OFFSET.most)
     assert chosen.power > 0.4
+
+
+def test_scatter_that_grows_is_followed_by_the_stretch() -> None:
+    """An offset would not do: what grows is how far the readings of normal operation lie apart."""
+    grows = 1.0 + 1.5 * np.linspace(0.0, 1.0, 3000)[:, None] ** 2
+    found = choose_pace([grows * np.random.default_rng(1).normal(size=(3000, 3))], BARE, None)
+    assert found is not None
+    usual, chosen = found
+    assert usual.fails
+    assert chosen.holds
+    assert chosen.how.most == USUAL.most
