@@ -24,7 +24,7 @@ import numpy as np
 
 from errors import TrainingError
 from models.arrays import Floats
-from models.fitting.calibrate import adapted
+from models.fitting.calibrate import adapted, gone_through
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.calibration import Calibration
 from models.scoring.incidents import (
@@ -46,8 +46,6 @@ _EXCESSES: Final = tuple(0.5 * k for k in range(21))
 #: Bursts that a tail needs; with fewer beyond the gate, readings count that are less rare.
 _FEWEST: Final = 30
 _LOWER: Final = (LEAST_LEVEL, 1.5, 1.0)
-_BURN_IN: Final = 2_000
-_ENOUGH: Final = 10_000
 #: Faults that the on-delay is chosen on: decades by which the magnitude is lifted, readings that
 #: it lasts, and readings from one to the next.
 _LIFTS: Final = (2.0, 3.0, 4.0)
@@ -97,9 +95,9 @@ def _by_delay(
     sample: Sample, how: AdaptationParams, interval_s: float, streams: float
 ) -> list[BurstRates]:
     """Return the rates of one sample for each of DELAYS."""
-    fast = sample.fast
-    times = max(1, math.ceil(_ENOUGH / sum(map(len, fast))))
-    rarities = [_rarities(sample.cal, _endless(v, times), how)[_BURN_IN:] for v in fast]
+    tail, follows = _tail(sample.cal, how)
+    series, times = gone_through(sample.cal, sample.fast, follows)
+    rarities = [-tail.log10_ps(values) for values in series]
     total = sum(map(len, rarities))
     by_p = [_by_p(total / times, interval_s, streams)] * len(DELAYS)
     for level in _LOWER:
@@ -121,16 +119,9 @@ def _by_p(readings: float, interval_s: float, streams: float) -> BurstRates:
     return BurstRates(rarities, 1, rows, interval_s, streams, -math.log10(readings))
 
 
-def _endless(values: Floats, times: int) -> Floats:
-    """Return the end of an endless repetition (n,): the stream's swing is in it from the start."""
-    return np.resize(values[::-1], _BURN_IN + times * len(values))[::-1]
-
-
-def _rarities(cal: Calibration, fast: Floats, how: AdaptationParams) -> Floats:
-    """``-log10 p`` (n,) of fast magnitudes in a stream's order."""
-    tail = cal.final if how.rate else cal.fixed
-    out: Floats = -tail.log10_ps(adapted(cal, fast, how if how.rate else None))
-    return out
+def _tail(cal: Calibration, how: AdaptationParams) -> tuple[Tail, AdaptationParams | None]:
+    """Return the tail in force, and how it follows its stream; None: it stays."""
+    return (cal.final, how) if how.rate else (cal.fixed, None)
 
 
 def _bursts(rarities: Sequence[Floats], level: float) -> Floats:
@@ -181,12 +172,13 @@ def _faults(sample: Sample, how: AdaptationParams) -> list[Floats]:
     values = np.concatenate(sample.fast)[:_MOST]
     values = np.resize(values, max(len(values), 5 * _EVERY))
     starts = range(_EVERY, len(values) - _LASTS, _EVERY)
+    tail, follows = _tail(sample.cal, how)
     faults = []
     for lift in _LIFTS:
         lifted = values.copy()
         for start in starts:
             lifted[start : start + _LASTS] += lift
-        rarities = _rarities(sample.cal, lifted, how)
+        rarities = -tail.log10_ps(adapted(sample.cal, lifted, follows))
         faults += [rarities[start : start + _LASTS] for start in starts]
     return faults
 

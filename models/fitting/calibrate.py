@@ -66,17 +66,13 @@ def calibrate(
     """
     out = {}
     for subset in subsets(detectors):
-        cal = fit_calibration(
-            subset, *_series(subset, found.raw, found.moved), how, slow, swiftness
-        )
-        out[subset_key(subset, False)] = cal
-        if not found.warm:
-            continue
-        series, beside = _series(subset, found.warm)
-        enough = sum(map(len, beside)) >= 20
-        out[subset_key(subset, True)] = (
-            fit_calibration(subset, series, beside, how, slow, swiftness) if enough else cal
-        )
+        kinds = {False: _series(subset, found.raw, found.moved)}
+        if found.warm:
+            kinds[True] = _series(subset, found.warm)
+        for warm, (series, beside) in kinds.items():
+            if not warm or sum(map(len, beside)) >= 20:
+                cal = with_adaptation(*fit_fixed(subset, series, beside, slow, swiftness), how)
+            out[subset_key(subset, warm)] = cal
     return out
 
 
@@ -118,26 +114,6 @@ def _series(
             series.append(stacked[:, whole])
             beside.append(moved[i][whole] if moved else np.zeros(int(whole.sum())))
     return series, beside
-
-
-def fit_calibration(
-    subset: tuple[str, ...],
-    series: list[Floats],
-    beside: list[Floats],
-    how: AdaptationParams,
-    slow: bool = True,
-    swiftness: float = 1.0,
-) -> Calibration:
-    """Fit one subset's calibration: :func:`fit_fixed`, and its tail under adaptation.
-
-    Parameters
-    ----------
-    subset, series, beside, slow, swiftness
-        As of :func:`fit_fixed`.
-    how
-        Parameters of the adaptive tail.
-    """
-    return with_adaptation(*fit_fixed(subset, series, beside, slow, swiftness), how)
 
 
 def fit_fixed(
@@ -197,13 +173,28 @@ def _adaptive_tail(cal: Calibration, fast: list[Floats], how: AdaptationParams) 
     come to its full swing: more than a small training set has. So each stream is gone through
     again and again, and counts only after _BURN_IN readings.
     """
-    times = max(1, math.ceil(_ENOUGH / sum(map(len, fast))))
-    series = []
-    for values in fast:
-        # the end of an endless repetition
-        long = np.resize(values[::-1], _BURN_IN + times * len(values))[::-1]
-        series.append(adapted(cal, long, how)[_BURN_IN:])
+    series, times = gone_through(cal, fast, how)
     return fit_tail(series, apart=_APART, repeats=times)
+
+
+def gone_through(
+    cal: Calibration, fast: list[Floats], how: AdaptationParams | None
+) -> tuple[list[Floats], int]:
+    """Return what the tail makes of streams that go on and on, and how often they were repeated.
+
+    Parameters
+    ----------
+    cal
+        The calibration.
+    fast : (n_i,) each
+        The streams' magnitudes.
+    how
+        Parameters of the adaptive tail; None: it stays.
+    """
+    times = max(1, math.ceil(_ENOUGH / sum(map(len, fast))))
+    # the end of an endless repetition
+    long = (np.resize(v[::-1], _BURN_IN + times * len(v))[::-1] for v in fast)
+    return [adapted(cal, values, how)[_BURN_IN:] for values in long], times
 
 
 def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, float, list[Floats]]:

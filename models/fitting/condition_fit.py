@@ -229,27 +229,26 @@ def _fit(
     streams: Sequence[Floats], names: Sequence[str], columns: list[int], boxes: Floats
 ) -> Conditions:
     """Fit centre and spread of each condition, whose ranges (k, c, 2) are known."""
-    low, high = _widened(boxes)
-    pooled = np.concatenate(streams)
-    d = pooled.shape[1]
+    shape = len(boxes), len(names)
     draft = Conditions(
-        tuple(names), tuple(names[j] for j in columns), low, high,
-        np.zeros((len(boxes), d)), np.ones((len(boxes), d)), 0,
+        tuple(names), tuple(names[j] for j in columns), *_widened(boxes),
+        np.zeros(shape), np.ones(shape), 0,
     )  # fmt: skip
     draft.center[:, columns] = boxes.mean(axis=2)
-    at, off = draft.place(pooled)
-    parts = [pooled[(at == k) & ~off.any(axis=1)] for k in range(len(boxes))]
-    return _of_parts(draft, parts)
+    return _again(draft, streams)
 
 
-def _of_parts(draft: Conditions, parts: Sequence[Floats]) -> Conditions:
-    """Return conditions with centres and spreads of the readings (n_k, d) of each; some have any.
+def _again(made: Conditions, streams: Sequence[Floats]) -> Conditions:
+    """Return the same conditions fitted on other readings; centres stay where there are none.
 
     A spread of few readings is drawn to that of all, each less its centre.
     """
+    values = np.concatenate(streams)
+    at, off = made.place(values)
+    parts = [values[(at == k) & ~off.any(axis=1)] for k in range(len(made.low))]
     counts = np.array([len(part) for part in parts], np.float64)[:, None]
     there = counts[:, 0] > 0
-    center = draft.center.copy()
+    center = made.center.copy()
     own = np.zeros(center.shape)
     for k in np.flatnonzero(there).tolist():
         center[k] = np.median(parts[k], axis=0)
@@ -258,7 +257,7 @@ def _of_parts(draft: Conditions, parts: Sequence[Floats]) -> Conditions:
     spread = np.sqrt((counts * own**2 + _PRIOR * pooled) / (counts + _PRIOR))
     spread[:, pooled <= (1e-9 * np.abs(center).max(axis=0)) ** 2] = 1.0
     usual = int(counts.argmax())
-    return replace(draft, center=center, spread=spread, usual=usual)
+    return replace(made, center=center, spread=spread, usual=usual)
 
 
 def _widened(boxes: Floats) -> tuple[Floats, Floats]:
@@ -356,13 +355,6 @@ def _compared(
 
 def _score(score: Scoring, conditions: Conditions | None, values: Floats) -> Floats:
     return score(restate(conditions, [values])[0])
-
-
-def _again(made: Conditions, streams: Sequence[Floats]) -> Conditions:
-    """Return the same conditions fitted on other readings; centres stay where there are none."""
-    pooled = np.concatenate(streams)
-    at, off = made.place(pooled)
-    return _of_parts(made, [pooled[(at == k) & ~off.any(axis=1)] for k in range(len(made.low))])
 
 
 def _say(found: Found, streams: Sequence[Floats]) -> None:

@@ -51,7 +51,8 @@ def _learn(
 ) -> tuple[list[Floats], Floats, Floats]:
     """Return each stream's level (d,), and the spread (d,) and inverse correlation (d, d)."""
     pooled = np.concatenate(streams)
-    general = _medians(pooled)
+    nothing = np.isnan(pooled).all(axis=0)  # where it was measured never, the level is 0
+    general = np.nanmedian(np.where(nothing, 0.0, pooled), axis=0)
     levels = [np.median(rows, axis=0) if len(rows) >= _OWN_LEVEL else general for rows in whole]
     around = np.concatenate([rows - level for rows, level in zip(whole, levels, strict=True)])
     width = pooled.shape[1]
@@ -64,16 +65,6 @@ def _learn(
     correlation = (z / scale).T @ (z / scale) / len(z)
     correlation = (1 - _SHRINK) * correlation + _SHRINK * np.eye(width)
     return levels, spread, np.linalg.inv(correlation)
-
-
-def _medians(values: Floats) -> Floats:
-    """Return the median of each column (d,) of what was measured; 0 where nothing was."""
-    out = np.zeros(values.shape[1])
-    for column in range(values.shape[1]):
-        known = values[~np.isnan(values[:, column]), column]
-        if len(known):
-            out[column] = np.median(known)
-    return out
 
 
 def _expected(

@@ -17,7 +17,6 @@ from models.arrays import Floats, Times
 from models.detectors.base import (
     ISOLATION_FOREST,
     LSTM_AUTOENCODER,
-    MODEL_NAMES,
     ONE_CLASS_SVM,
     Array,
     Detector,
@@ -48,8 +47,7 @@ from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
 from models.fitting.scaling import check_training
 from models.fitting.trimming import without_faulty
-from models.scoring.calibration import Calibration, subset_key
-from models.scoring.counters import Counters
+from models.scoring.calibration import Calibration, subset_key, subsets
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
 
@@ -60,6 +58,7 @@ _PROMISED = (
     f"incidents: the budget holds for the streams fitted on; with fewer than {FEWEST_STREAMS} of"
     " them nothing tells how others differ, so it is not promised for others"
 )
+_STANDING = "no feature ever varied: no detector is fitted, movement is what is seen"
 _UNMET = (
     "streams that were held out whole lie {:.0%} further out than later readings of those fitted"
     " on: the tail is {} wider, for streams to come{}"
@@ -131,44 +130,64 @@ def fit_model_set(
     plan = FitPlan(
         replace(clean_data, streams=streams), options, found.conditions, found.least(received)
     )
-    if not plan.scales.kept:
-        return _of_standing(plan, streams, began, rated.counters)
-    folds = plan.folds()
-    options = plan.options  # without what the data are too short for
+    folds = plan.folds() if plan.scales.kept else []
+    report = _report(plan, streams)
+    if found.figures:
+        report.figures["conditions"] = found.figures
+    columns: dict[str, Floats] = {}
+    if plan.scales.kept:
+        model_set, columns = _fit_detectors(
+            plan, folds, streams, report, progress, threads, streams_per_asset
+        )
+    else:  # all that can be judged is whether a feature moves
+        report.notes.append(_STANDING)
+        pre = plan.preprocess(list(enumerate(plan.varied)))
+        model_set = ModelSet(pre, {}, {}, plan.adaptation)
+    model_set.preprocessing = replace(model_set.preprocessing, counters=rated.counters)
+    model_set.options = plan.options.to_dict()  # without what the data are too short for
+    model_set.trained_at = datetime.now(UTC).isoformat(timespec="seconds")
+    # recent readings are compared with these: a counter is never as it was
+    counted = rated.counters.names if rated.counters else ()
+    pooled = np.concatenate(received)
+    own = {n: pooled[:, j] for j, n in enumerate(plan.names) if n not in counted}
+    model_set.profile = make_profile({**own, **columns})
+    report.seconds = round(time.perf_counter() - began, 3)
+    model_set.figures = asdict(report)
+    return model_set, report
+
+
+def _fit_detectors(
+    plan: FitPlan,
+    folds: Sequence[list[Part]],
+    streams: list[Floats],
+    report: FitReport,
+    progress: Progress | None,
+    threads: int,
+    streams_per_asset: float,
+) -> tuple[ModelSet, dict[str, Floats]]:
+    """Fit detectors and calibrations; the scores (n,) by name that recent ones are compared with.
+
+    Adds to the report.
+    """
     apart = [] if plan.fleet else stream_folds(plan.lengths)
     short = _without_window(plan)
     jobs = [(plan, held) for held in folds] + [(short, held) for held in apart]
     (pre, detectors), fold_results = _side_by_side(plan, jobs, progress, threads)
-    pre = replace(pre, counters=rated.counters)
+    models = plan.options.models
     magnitudes = out_of_fold(plan.varied, fold_results[: len(folds)])
     magnitudes.moved = plan.moved(streams)
-    calibrations = calibrate(options.models, magnitudes, plan.adaptation, plan.slow, plan.swiftness)
+    calibrations = calibrate(models, magnitudes, plan.adaptation, plan.slow, plan.swiftness)
     strange: Sample | None = None
     ratio = 1.0
     if apart:
         unmet = out_of_fold(plan.varied, fold_results[len(folds) :])
         unmet.moved = magnitudes.moved
         calibrations, strange, ratio = _for_unmet(calibrations, unmet, short)
-    cal = calibrations[subset_key(_in_order(options.models), False)]
-    report = _report(plan, streams)
-    if found.figures:
-        report.figures["conditions"] = found.figures
-    if strange:
         alike = ratio <= MOST_WIDER
         much = "that much" if alike else f"{MOST_WIDER - 1.0:.0%}"
         report.notes.append(_UNMET.format(ratio - 1.0, much, "" if alike else _NOT_PROMISED))
-    for trial in plan.trials:
-        report.figures[f"horizon_{trial.horizon}"] = {
-            "steps_seen": trial.power, "later_alarms_per_budget": trial.surplus,
-        }  # fmt: skip
-    report.figures["scaling"] = {"horizon": plan.horizon, "shrinkage": plan.shrinkage}
-    for name in cal.detectors:
-        tail = cal.tails[name]
-        report.figures[name] = {"n_eff": tail.n_eff, "tail_shape": tail.xi}
-    report.figures["ensemble"] = {
-        "n_eff": cal.final.n_eff, "tail_shape": cal.final.xi, "slow_gain": cal.gain,
-        "unmet_ratio": ratio,
-    }  # fmt: skip
+    cal = calibrations[subset_key(subsets(models)[0], False)]
+    report.figures |= _figures(plan, cal, ratio)
     bursts = None
     # a month is so many readings, and a budget a rate, only where these have times
     if plan.interval is not None:
@@ -178,17 +197,27 @@ def fit_model_set(
         elif not plan.fleet:
             report.notes.append(_PROMISED)
         bursts = fit_bursts(samples, plan.adaptation, plan.interval, streams_per_asset)
-    pooled = np.concatenate(received)
-    columns = _comparable(plan, pooled, rated.counters)
-    columns |= score_columns(scores(cal, magnitudes, plan.adaptation))
-    profile = make_profile(columns)
-    report.seconds = round(time.perf_counter() - began, 3)
-    model_set = ModelSet(
-        pre, detectors, calibrations, plan.adaptation, options.to_dict(),
-        datetime.now(UTC).isoformat(timespec="seconds"), asdict(report), profile,
-        bursts=bursts,
-    )  # fmt: skip
-    return model_set, report
+    model_set = ModelSet(pre, detectors, calibrations, plan.adaptation, bursts=bursts)
+    return model_set, score_columns(scores(cal, magnitudes, plan.adaptation))
+
+
+def _figures(plan: FitPlan, cal: Calibration, ratio: float) -> dict[str, dict[str, float]]:
+    """Return what was decided and fitted in figures, by what it is of."""
+    out: dict[str, dict[str, float]] = {
+        f"horizon_{trial.horizon}": {
+            "steps_seen": trial.power, "later_alarms_per_budget": trial.surplus,
+        }
+        for trial in plan.trials
+    }  # fmt: skip
+    out["scaling"] = {"horizon": plan.horizon, "shrinkage": plan.shrinkage}
+    for name in cal.detectors:
+        tail = cal.tails[name]
+        out[name] = {"n_eff": tail.n_eff, "tail_shape": tail.xi}
+    out["ensemble"] = {
+        "n_eff": cal.final.n_eff, "tail_shape": cal.final.xi, "slow_gain": cal.gain,
+        "unmet_ratio": ratio,
+    }  # fmt: skip
+    return out
 
 
 def _for_unmet(
@@ -205,7 +234,7 @@ def _for_unmet(
     short
         Plan of those detectors.
     """
-    key = subset_key(_in_order(short.options.models), False)
+    key = subset_key(subsets(short.options.models)[0], False)
     fast = fast_magnitudes(calibrations[key], unmet)
     ratio = unmet_ratio(calibrations[key], fast, short.adaptation)
     widened = {
@@ -213,10 +242,6 @@ def _for_unmet(
         for name, cal in calibrations.items()
     }
     return widened, Sample(widened[key], fast), ratio
-
-
-def _in_order(names: Sequence[str]) -> list[str]:
-    return [name for name in MODEL_NAMES if name in names]
 
 
 def _without_window(plan: FitPlan) -> FitPlan:
@@ -233,29 +258,6 @@ def _report(plan: FitPlan, streams: list[Floats]) -> FitReport:
         sum(map(len, streams)), len(streams), 0.0, plan.drift_mode, plan.baseline, plan.horizon,
         [*plan.data.notes, *plan.scales.notes, *plan.decided()],
     )  # fmt: skip
-
-
-def _comparable(plan: FitPlan, pooled: Floats, counters: Counters | None) -> dict[str, Floats]:
-    """Return the columns (n,) to compare recent readings with: a counter is never as it was."""
-    counted = counters.names if counters else ()
-    return {n: pooled[:, j] for j, n in enumerate(plan.names) if n not in counted}
-
-
-def _of_standing(
-    plan: FitPlan, streams: list[Floats], began: float, counters: Counters | None
-) -> tuple[ModelSet, FitReport]:
-    """Return a model set without detectors: all that can be judged is whether a feature moves."""
-    report = _report(plan, streams)
-    report.notes.append("no feature ever varied: no detector is fitted, movement is what is seen")
-    report.seconds = round(time.perf_counter() - began, 3)
-    pooled = np.concatenate(streams)
-    profile = make_profile(_comparable(plan, pooled, counters))
-    pre = replace(plan.preprocess(list(enumerate(plan.varied))), counters=counters)
-    model_set = ModelSet(
-        pre, {}, {}, plan.adaptation, plan.options.to_dict(),
-        datetime.now(UTC).isoformat(timespec="seconds"), asdict(report), profile,
-    )  # fmt: skip
-    return model_set, report
 
 
 def _side_by_side(
