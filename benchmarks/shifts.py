@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from models.scoring.ensemble import StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
-from training.fitting.stream_scores import readings_of, score_streams
+from training.fitting.stream_scores import HeldOut, readings_of, score_streams
 from training.simulate import simulate
 
 Floats = NDArray[np.float64]
@@ -42,24 +41,20 @@ def days_seen(
     rng = np.random.default_rng([seed, _HOURS])
     edges = np.linspace(cut + 10, len(stream.values) - _HOURS, _STEPS + 1).astype(int)
     places = [int(rng.integers(a, b)) for a, b in itertools.pairwise(edges)]
-    kept: dict[int, tuple[dict[str, Any] | None, list[Any]]] = {}
-    (calm,) = score_streams(
-        lambda _: model_set, names, [stream], ScoringPolicy(), skip=[cut], stops=[places],
-        note=lambda _, at, state, window: kept.update({at: (state, list(window))}),
-    )  # fmt: skip
+    held = HeldOut([model_set], names, [stream], [cut], ScoringPolicy())
+    (calm,), points = score_streams(held, [places])
     measured = np.isfinite(stream.values) & (stream.values != null)
     used = [names.index(name) for name in model_set.preprocessing.names]
     seen = []
-    for at in places:
-        rows = slice(at, at + _HOURS)
+    for point in points:
+        at, rows = point.at, slice(point.at, point.at + _HOURS)
         changed = stream.values[rows].copy()
         for j in rng.choice(used, 3, replace=False).tolist():
             spread = robust_spread(stream.values[:cut][measured[:cut, j]][:, [j]])[0]
             changed[measured[rows, j], j] += 6.0 * spread * rng.choice((-1, 1))
         part = replace(stream.take(rows), values=changed)
-        state, window = kept[at]
-        work = StreamWork(stream.asset_id, stream.sensor_id, None, "medium", state, window,
-                          list(readings_of(part, names)))  # fmt: skip
+        work = StreamWork(stream.asset_id, stream.sensor_id, None, "medium", point.state,
+                          point.window, list(readings_of(part, names)))  # fmt: skip
         (found,) = score(model_set, [work], ScoringPolicy())
         alarms = np.array([bool(one.get("is_anomaly")) for one in found.results])
         seen.append(bool((alarms & ~calm.is_anomaly[at - cut : at - cut + _HOURS]).any()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -12,8 +12,8 @@ from models.scoring.policy import ScoringPolicy
 from models.scoring.suppression import Suppression
 from models.scoring.windows import ADDED, RESTARTED
 
-#: Called with an index, and the state and window that a stream has there.
-Note = Callable[[int, dict[str, Any] | None, list[Reading]], None]
+#: An index, and the state and window that a stream has there.
+Noted = tuple[int, dict[str, Any] | None, list[Reading]]
 
 #: readings in one call; like the service's batches, and small enough for any memory
 CHUNK = 1000
@@ -26,7 +26,7 @@ def replay(
     policy: ScoringPolicy,
     criticality: str = "medium",
     stops: Sequence[int] = (),
-    note: Note | None = None,
+    noted: list[Noted] | None = None,
     suppression: Suppression | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the results of the points in order, one list per call of the ensemble's ``score``.
@@ -41,7 +41,7 @@ def replay(
     criticality : str
         Of the asset.
     stops : sequence of int, optional
-        Indexes of readings, rising, at which ``note`` is called with state and window: what the
+        Indexes of readings, rising, at which state and window are added to ``noted``: what the
         stream remembers just before that reading.
     suppression : Suppression, optional
         When its alarms are none.
@@ -54,8 +54,8 @@ def replay(
     while True:
         while ahead and ahead[0] == at:
             ahead.pop(0)
-            if note is not None:
-                note(at, state, window)
+            if noted is not None:
+                noted.append((at, state, window))
         size = min(CHUNK, ahead[0] - at) if ahead else CHUNK
         part = list(islice(points, size))
         if not part:

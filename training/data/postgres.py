@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -37,33 +36,12 @@ LASTING = 5
 _SENSOR_FAULT = "sensor_fault"
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Limits of what is read where no start is given.
-
-    Parameters
-    ----------
-    days : int
-        Readings of so many days, up to the newest that is stored; 0: all.
-    rows : int
-        The newest so many readings at most, whatever was asked for.
-    """
-
-    days: int
-    rows: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> Bounds:
-        """Take the limits from the settings."""
-        return cls(settings.train_stored_days, settings.train_stored_rows)
-
-
 def from_database(
     engine: Engine,
+    settings: Settings,
     start: datetime | None = None,
     end: datetime | None = None,
     *,
-    bounds: Bounds,
     keep_events: bool = False,
     keep_suppressed: bool = False,
 ) -> TrainingData:
@@ -71,8 +49,9 @@ def from_database(
 
     Parameters
     ----------
-    bounds : Bounds
-        What they leave out is named in the data's ``source``.
+    settings
+        Give the days and readings that are read at most; what is left out is named in the data's
+        ``source``.
     keep_events : bool
         Keep the readings of lasting alarms, too.
     keep_suppressed : bool
@@ -87,14 +66,14 @@ def from_database(
     """
     source = "readings stored in PostgreSQL"
     with transaction(engine) as connection:
-        if start is None and bounds.days:
+        if start is None and settings.train_stored_days:
             last = start_of_newest(connection, ReadingFilter(end=end), 0)
-            start = None if last is None else last - timedelta(days=bounds.days)
-            source += f" of the last {bounds.days} days (TRAIN_STORED_DAYS, --since)"
-        newest = start_of_newest(connection, ReadingFilter(start, end), bounds.rows)
+            start = None if last is None else last - timedelta(days=settings.train_stored_days)
+            source += f" of the last {settings.train_stored_days} days (TRAIN_STORED_DAYS, --since)"
+        newest = start_of_newest(connection, ReadingFilter(start, end), settings.train_stored_rows)
         if newest is not None:
             start = newest
-            source += f", the newest {bounds.rows:,} of them (TRAIN_STORED_ROWS)"
+            source += f", the newest {settings.train_stored_rows:,} of them (TRAIN_STORED_ROWS)"
         suppression = None if keep_suppressed else _suppression(connection, start)
         judgements = Judgements(feedback_spans(connection, start))
         stored = export_readings(connection, ReadingFilter(start, end))
@@ -118,7 +97,7 @@ def stored_data(
         As of :func:`from_database`.
     """
     with opened(settings) as engine:
-        return from_database(engine, start, end, bounds=Bounds.of(settings), **keep)
+        return from_database(engine, settings, start, end, **keep)
 
 
 def to_streams(

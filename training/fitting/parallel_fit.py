@@ -32,7 +32,8 @@ from training.cli.progress import ProgressDisplay, pump
 from training.data.preparation import MIN_ROWS, Prepared, without_labelled
 from training.data.ranges import range_of
 from training.evaluation.measures import Scored
-from training.fitting.power import HeldOut, Power, measure_power, score_with_points
+from training.fitting.power import Power, measure_power, score_with_points
+from training.fitting.stream_scores import HeldOut
 
 #: Columns of the statistics of features.
 FEATURE_STATISTICS = ("group", "feature", "n", "mean", "sd", "min", "p05", "median", "p95", "max")
@@ -52,7 +53,6 @@ class Task:
     policy: ScoringPolicy
     criticality: str = "medium"
     timed: bool = True
-    score: bool = True
     power: bool = False  # inject faults into what was held out
     refit: bool = False  # then fit again, on all of the readings
     streams_per_asset: float = 1.0  # of all groups: they share the asset's budget of incidents
@@ -197,7 +197,7 @@ def perform(task: Task, progress: Progress | None, threads: int = 1) -> Result:
     except AnomalyError as error:
         result.error = error
         return result
-    if task.score and prepared.held_out:
+    if prepared.held_out:
         _judge(task, result, result.model_set, progress)
     if task.refit and prepared.held_out:
         _fit_again(task, result, progress, threads)
@@ -240,7 +240,7 @@ def _judge(task: Task, result: Result, model_set: ModelSet, progress: Progress |
         if cut < len(stream.timestamps)
     ]
     held = HeldOut(
-        lambda _: model_set, prepared.feature_names, [stream for stream, _ in chosen],
+        [model_set] * len(chosen), prepared.feature_names, [stream for stream, _ in chosen],
         [cut for _, cut in chosen], task.policy, task.options.seed,
     )  # fmt: skip
     result.scored, points = score_with_points(

@@ -15,10 +15,10 @@ budgets have seen it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -33,9 +33,10 @@ from models.scoring.counters import Counters
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
+from models.scoring.stored import Stored
 from models.scoring.stream_replay import carried
 from training.evaluation.measures import Scored
-from training.fitting.stream_scores import readings_of, score_streams
+from training.fitting.stream_scores import HeldOut, InjectionPoint, readings_of, score_streams
 
 #: Readings within which a fault is to be seen.
 SEEN: Final = 30
@@ -60,17 +61,7 @@ _BATCH = 200  # faults scored in one call: windows of 200 x SEEN readings are a 
 
 
 @dataclass(slots=True)
-class InjectionPoint:
-    """Where faults begin: reading ``at`` of stream ``stream``, and what the stream remembers."""
-
-    stream: int
-    at: int
-    state: dict[str, Any] | None
-    window: list[Reading]
-
-
-@dataclass(slots=True)
-class Power:
+class Power(Stored):
     """What was seen.
 
     Parameters
@@ -82,7 +73,9 @@ class Power:
     still : features that stood still in the readings held out: nothing is known of them.
     """
 
-    budgets: list[str]
+    KEYS: ClassVar = ("budgets", "shares", "injected", "not_used", "still")
+
+    budgets: list[str] = field(default_factory=lambda: ["medium"])
     shares: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     injected: int = 0
     not_used: list[str] = field(default_factory=list)
@@ -111,11 +104,6 @@ class Power:
         """Features whose step of 6 sd is not seen, or that no detector sees at all."""
         return [*(f for f in self.shares if self.watch(f) < HALF), *self.not_used]
 
-    @property
-    def watched(self) -> list[str]:
-        """Features whose step of 6 sd is seen."""
-        return [f for f in self.shares if self.watch(f) >= HALF]
-
     def mean(self, trial: tuple[str, float], budget: str = "medium") -> float:
         """Share seen over all features that the trial was made on; NaN: none."""
         found = [self.share(feature, trial, budget) for feature in self.shares]
@@ -132,23 +120,9 @@ class Power:
         out["features_not_watched"] = float(len(self.not_watched))
         return {name: value for name, value in out.items() if value == value}
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Power:
-        """Read what :meth:`to_dict` gave; nothing measured where a bundle recorded nothing."""
-        return cls(
-            list(data.get("budgets") or ["medium"]),
-            {f: dict(found) for f, found in (data.get("shares") or {}).items()},
-            int(data.get("injected") or 0),
-            list(data.get("not_used") or ()),
-            list(data.get("still") or ()),
-        )
-
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "budgets": self.budgets, "shares": self.shares, "injected": self.injected,
-            "not_used": self.not_used, "still": self.still, "not_watched": self.not_watched,
-        }  # fmt: skip
+        """Return it ready for JSON, with what follows from it."""
+        return {**Stored.to_dict(self), "not_watched": self.not_watched}
 
 
 def trial_name(trial: tuple[str, float]) -> str:
@@ -157,42 +131,12 @@ def trial_name(trial: tuple[str, float]) -> str:
     return f"{kind} {size:g} sd" if size else kind
 
 
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """Streams of which something was held out, and by what that is scored.
-
-    Parameters
-    ----------
-    model_set_of : the model set a stream is scored by.
-    names : columns of every stream's values.
-    skip : how many first readings of each stream are past.
-    policy : budgets, adaptation and the rest, as in the service.
-    seed : of points and faults.
-    """
-
-    model_set_of: Callable[[Stream], ModelSet]
-    names: Sequence[str]
-    streams: Sequence[Stream]
-    skip: Sequence[int]
-    policy: ScoringPolicy
-    seed: int = 0
-
-
 def score_with_points(held: HeldOut, **how: Any) -> tuple[list[Scored], list[InjectionPoint]]:
     """Score what was held out, and note the points where faults could begin.
 
     ``how`` is handed on to :func:`training.fitting.stream_scores.score_streams`.
     """
-    points: list[InjectionPoint] = []
-
-    def note(stream: int, at: int, state: dict[str, Any] | None, window: list[Reading]) -> None:
-        points.append(InjectionPoint(stream, at, state, window))
-
-    scored = score_streams(
-        held.model_set_of, held.names, held.streams, held.policy, skip=held.skip,
-        stops=_candidates(held), note=note, **how,
-    )  # fmt: skip
-    return scored, points
+    return score_streams(held, _candidates(held), **how)
 
 
 def _candidates(held: HeldOut) -> list[list[int]]:
@@ -238,7 +182,7 @@ def measure_power(
         return None
     experiment = _Experiment(held, scored, calm)
     power = Power(list(held.policy.budgets), injected=len(calm))
-    sets, names = [held.model_set_of(s) for s in held.streams], held.names
+    sets, names = held.sets, held.names
     used = {name for one in sets for name in one.feature_names}
     standing = {n for one in sets if one.preprocessing.standing for n in
                 one.preprocessing.standing.names} - used  # fmt: skip
@@ -312,7 +256,7 @@ class _Experiment:
         for point in points:
             i, stream = point.stream, held.streams[point.stream]
             if i not in rated:
-                pre = held.model_set_of(stream).preprocessing
+                pre = held.sets[i].preprocessing
                 rated[i] = _rated(stream, held.names, pre.counters)
                 self.deviation[i] = within(rated[i], held.names, pre.conditions)
             self.parts.append(stream.take(slice(max(point.at - 1, 0), point.at + SEEN)))
@@ -365,8 +309,7 @@ class _Experiment:
     def _as_sent(self, k: int, values: Floats) -> Stream:
         """Return readings as a stream sends them: its counters go on from where they stood."""
         part = self.parts[k]
-        stream = self.held.streams[self.points[k].stream]
-        counters = self.held.model_set_of(stream).preprocessing.counters
+        counters = self.held.sets[self.points[k].stream].preprocessing.counters
         after = part.take(slice(len(part.values) - SEEN, None))
         if counters is not None and len(part.values) > SEEN:
             values = counters.counted(values, part.timestamps, self.held.names, part.values[0])
@@ -376,7 +319,7 @@ class _Experiment:
         """Score readings ``first`` to ``last - 1`` of each fault, and note who has seen it."""
         by_set: dict[int, tuple[ModelSet, list[_Run]]] = {}
         for run in runs:
-            model_set = self.held.model_set_of(self.held.streams[run.point.stream])
+            model_set = self.held.sets[run.point.stream]
             by_set.setdefault(id(model_set), (model_set, []))[1].append(run)
         for model_set, members in by_set.values():
             works = [self._work(run, first, last) for run in members]

@@ -6,8 +6,8 @@ window are carried from one call to the next, as the bridge carries them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Any
 
@@ -18,7 +18,7 @@ from models.detectors.base import MODEL_NAMES, Progress
 from models.scoring.ensemble import Reading
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-from models.scoring.stream_replay import Note, replay
+from models.scoring.stream_replay import Noted, replay
 from models.scoring.suppression import Suppression
 from training.evaluation.measures import Scored
 
@@ -27,75 +27,94 @@ _SLICE = 4096
 WARM_UP = 2000
 
 
+@dataclass(slots=True)
+class InjectionPoint:
+    """Where faults begin: reading ``at`` of stream ``stream``, and what the stream remembers."""
+
+    stream: int
+    at: int
+    state: dict[str, Any] | None
+    window: list[Reading]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Streams of which something was held out, and by what that is scored.
+
+    Parameters
+    ----------
+    sets : the model set that each stream is scored by.
+    names : columns of every stream's values.
+    streams : each in time order.
+    skip : how many first readings of each stream are past: the last WARM_UP of them are replayed,
+        but not reported.
+    policy : budgets, adaptation and the rest, as in the service.
+    seed : of points and faults.
+    """
+
+    sets: Sequence[ModelSet]
+    names: Sequence[str]
+    streams: Sequence[Stream]
+    skip: Sequence[int]
+    policy: ScoringPolicy
+    seed: int = 0
+
+
 def score_streams(
-    model_set_of: Callable[[Stream], ModelSet],
-    names: Sequence[str],
-    streams: Sequence[Stream],
-    policy: ScoringPolicy,
+    held: HeldOut,
+    stops: Sequence[Sequence[int]] | None = None,
     *,
-    skip: Sequence[int] | None = None,
     criticality: str = "medium",
     progress: Progress | None = None,
     stage: str = "scoring",
-    stops: Sequence[Sequence[int]] | None = None,
-    note: Callable[[int, int, dict[str, Any] | None, list[Reading]], None] | None = None,
     suppression: Suppression | None = None,
-) -> list[Scored]:
+) -> tuple[list[Scored], list[InjectionPoint]]:
     """Replay streams through :func:`models.scoring.ensemble.score`.
 
     Parameters
     ----------
-    model_set_of : callable
-        The model set a stream is scored by.
-    names : sequence of str
-        Columns of every stream's ``values``.
-    streams : sequence of Stream
-        What to score, each in time order.
-    policy : ScoringPolicy
-        Budgets, adaptation and the rest, as in the service.
-    skip : sequence of int, optional
-        How many first readings of each stream are past: the last WARM_UP of them are replayed,
-        but not reported.
+    held
+        What to score, and by what.
+    stops : sequence of sequences of int, optional
+        Indexes of each stream, rising, none before what is reported, at which what the stream
+        remembers is noted.
     criticality : str
         Of every asset; sets the threshold.
     progress, stage
         Where to report readings done.
-    stops : sequence of sequences of int, optional
-        Indexes of each stream, rising, none before what is reported, at which ``note`` is called:
-        with the stream's number, the index, the state and the window there.
     suppression : Suppression, optional
         When alarms are none.
+
+    Returns
+    -------
+    (scored, points) : per stream, and what was noted at the stops.
     """
-    skips = list(skip) if skip is not None else [0] * len(streams)
-    total = sum(len(s.timestamps) - k for s, k in zip(streams, skips, strict=True))
+    total = sum(len(s.timestamps) - k for s, k in zip(held.streams, held.skip, strict=True))
     done = 0
-    out = []
-    for i, (stream, past) in enumerate(zip(streams, skips, strict=True)):
+    out, points = [], []
+    for i, (model_set, stream, past) in enumerate(
+        zip(held.sets, held.streams, held.skip, strict=True)
+    ):
         begin = max(0, past - WARM_UP)
         rows: list[dict[str, Any]] = []
+        noted: list[Noted] = []
         ids = (stream.asset_id, stream.sensor_id, None)
         halts = [index - begin for index in stops[i]] if stops else []
-        noted = None if note is None else _with_stream(note, i, begin)
         for part in replay(
-            model_set_of(stream), ids, readings_of(stream, names, begin), policy, criticality,
+            model_set, ids, readings_of(stream, held.names, begin), held.policy, criticality,
             halts, noted, suppression,
         ):  # fmt: skip
             rows += part
             if progress is not None:
                 progress(stage, min(total, done + max(0, len(rows) + begin - past)), total, {})
         done += len(stream.timestamps) - past
+        points += [InjectionPoint(i, begin + at, state, window) for at, state, window in noted]
         one = _scored(stream, past, rows[past - begin :])
         if suppression:
             flags = ["suppressed" in row.get("metadata", {}) for row in rows[past - begin :]]
             one = replace(one, suppressed=np.array(flags, np.bool_))
         out.append(one)
-    return out
-
-
-def _with_stream(
-    note: Callable[[int, int, dict[str, Any] | None, list[Reading]], None], stream: int, begin: int
-) -> Note:
-    return lambda at, state, window: note(stream, begin + at, state, window)
+    return out, points
 
 
 def readings_of(stream: Stream, names: Sequence[str], begin: int = 0) -> Iterator[Reading]:

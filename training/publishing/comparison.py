@@ -33,7 +33,8 @@ from training.evaluation.measures import (
     confusion,
     labelled_events,
 )
-from training.fitting.power import HALF, WATCH, HeldOut, Power, measure_power, score_with_points
+from training.fitting.power import HALF, WATCH, Power, measure_power, score_with_points
+from training.fitting.stream_scores import HeldOut
 
 #: a challenger may raise this many times the budget, or this many times the champion's rate
 BUDGET_SLACK = 2.0
@@ -255,15 +256,11 @@ def _fill(
     scored: list[Scored] = []
     found = of = 0
     for part in parts:
-        sets = {
-            id(stream): _set_for(bundle, part.data, i, stream, group)
+        sets = [
+            _set_for(bundle, part.data, i, stream, group)
             for i, stream in enumerate(part.data.streams)
-        }
-
-        def set_of(stream: Stream, sets: dict[int, ModelSet] = sets) -> ModelSet:
-            return sets[id(stream)]
-
-        held = HeldOut(set_of, part.data.feature_names, part.data.streams, part.skip, policy)
+        ]
+        held = HeldOut(sets, part.data.feature_names, part.data.streams, part.skip, policy)
         mine, points = score_with_points(held, progress=progress, stage=f"{name}: held-out")
         scored += mine
         power = measure_power(
@@ -275,7 +272,7 @@ def _fill(
             of += power.injected * len(shares)
             found += round(power.injected * sum(shares.values()))
             column.seen |= {(part.group, f): share for f, share in shares.items()}
-        for model_set in sets.values():
+        for model_set in sets:
             _remembered(column, part.group, model_set)
     column.alarms = alarm_rate(scored)
     column.labels = confusion(scored)

@@ -90,7 +90,7 @@ def test_what_would_be_seen_and_what_was_decided_are_logged(
     name = next(iter(power.shares))
     share = power.share(name, ("drift", 6.0), "critical")
     assert ["default", name, "drift 6 sd", "critical", "20", str(share),
-            str(name in power.watched)] in rows  # fmt: skip
+            str(name not in power.not_watched)] in rows  # fmt: skip
     text = Path(client.download_artifacts(run_id, "decisions.json", str(tmp_path))).read_text()
     decided = json.loads(text)["default"]
     data = trained_once.data

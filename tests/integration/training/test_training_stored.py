@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection, Engine
 
-from config import Settings
+from config import Settings, load_settings
 from datasets import Stream
 from db.feedback_actions import give_feedback, withdraw
 from db.queries import copy, detections
@@ -27,13 +27,13 @@ from models.scoring.stream_replay import replay
 from schemas import parse_timestamp
 from tests.fixtures.training import TINIEST, run, small_plant
 from training import drift, fit, promote
-from training.data.postgres import LASTING, Bounds, from_database
+from training.data.postgres import LASTING, from_database
 from training.pipeline import Request
 from training.publishing.comparison import Comparison, compare
 
 TOPIC = UUID("00000000-0000-0000-0000-00000000000a")
 DATA = small_plant(readings=400)
-ALL = Bounds(days=0, rows=1_000_000)
+ALL = load_settings(train_stored_days=0, train_stored_rows=1_000_000)
 
 
 @pytest.fixture
@@ -87,10 +87,10 @@ def test_alarms_that_lasted_are_not_trained_on(engine: Engine, bundle: Bundle) -
     expected = sum(
         (result["metadata"].get("event") or {}).get("id") not in lasting for result in results
     )
-    data = from_database(engine, bounds=ALL)
+    data = from_database(engine, ALL)
     assert data.rows == expected < len(results)
     assert f"{len(results) - expected:,} of alarms with 5 or more anomalies left out" in data.source
-    assert from_database(engine, bounds=ALL, keep_events=True).rows == len(results)
+    assert from_database(engine, ALL, keep_events=True).rows == len(results)
 
 
 def test_one_anomaly_more_or_less_decides(engine: Engine) -> None:
@@ -108,10 +108,10 @@ def test_one_anomaly_more_or_less_decides(engine: Engine) -> None:
     with transaction(engine) as connection:
         copy.insert_detections(connection, [*long, *broken])
     with pytest.raises(DatasetError, match=r"all 6 readings .* --keep-events"):
-        from_database(engine, bounds=ALL)
+        from_database(engine, ALL)
     with transaction(engine) as connection:
         copy.insert_detections(connection, short)
-    assert from_database(engine, bounds=ALL).streams[0].values[:, 0].tolist() == [
+    assert from_database(engine, ALL).streams[0].values[:, 0].tolist() == [
         20.0,
         21.0,
         22.0,
@@ -134,7 +134,8 @@ def test_what_is_stored_for_years_is_not_all_read(engine: Engine) -> None:
         copy.insert_detections(connection, [row(day) for day in range(400)])
 
     def read(days: int, rows: int, *span: datetime | None) -> tuple[list[float], str]:
-        data = from_database(engine, *span, bounds=Bounds(days, rows))
+        bounds = {"train_stored_days": days, "train_stored_rows": rows}
+        data = from_database(engine, ALL.model_copy(update=bounds), *span)
         return data.streams[0].values[:, 0].tolist(), data.source
 
     values, source = read(90, 1000)
@@ -189,7 +190,7 @@ def test_feedback_decides_what_is_trained_on_and_withdrawn_leaves_no_trace(
     engine: Engine, bundle: Bundle
 ) -> None:
     results = store(engine, bundle)
-    before = from_database(engine, bounds=ALL)
+    before = from_database(engine, ALL)
     alarms = [one for one in results if one["is_anomaly"] and one["metadata"].get("event")]
     asset = alarms[0]["asset_id"]
     mine = [one for one in results if one["asset_id"] == asset]
@@ -202,7 +203,7 @@ def test_feedback_decides_what_is_trained_on_and_withdrawn_leaves_no_trace(
     ):  # fmt: skip
         with transaction(engine) as connection:
             one = said(connection, asset, first, last, verdict)
-        data = from_database(engine, bounds=ALL)
+        data = from_database(engine, ALL)
         streams = [s for s in data.streams if s.asset_id == asset]
         assert sum(len(s.timestamps) for s in streams) == kept
         assert sum(int((s.labels == 1).sum()) for s in streams if s.labels is not None) == faults
@@ -211,7 +212,7 @@ def test_feedback_decides_what_is_trained_on_and_withdrawn_leaves_no_trace(
         assert others == [s.timestamps.tolist() for s in before.streams if s.asset_id != asset]
         with transaction(engine) as connection:
             withdraw(connection, one, "ANNA", None)
-        after = from_database(engine, bounds=ALL)
+        after = from_database(engine, ALL)
         assert after.fingerprint() == before.fingerprint()
         assert (after.source, after.judged) == (before.source, False)
         assert all(s.labels is None for s in after.streams)
@@ -226,7 +227,7 @@ def test_promotion_tells_who_finds_the_confirmed_faults_that_neither_was_fitted_
     start, end = ((at + timedelta(minutes=k)).isoformat() for k in (-5, 5))
     with transaction(engine) as connection:
         said(connection, alarm["asset_id"], start, end, "confirmed")
-    data = from_database(engine, bounds=ALL, keep_events=True)
+    data = from_database(engine, ALL, keep_events=True)
 
     def compared(skip: list[int]) -> Comparison:
         return compare(bundle, bundle, data, skip, ScoringPolicy())

@@ -11,11 +11,11 @@ from models.fitting.burst_rates import (
     Sample,
     _bursts,
     _by_p,
-    _rarities,
     _rates,
     fit_bursts,
     opening,
 )
+from models.fitting.calibrate import adapted
 from models.fitting.cross_validation import stream_folds
 from models.fitting.model_set_fit import FitOptions, fit_model_set
 from models.scoring.adaptation import AdaptationParams
@@ -95,7 +95,9 @@ def test_what_streams_never_met_do_is_asked_for_as_well(model_set):
         return Sample(cal, list(level + np.abs(values.T)))
 
     met, unmet = sample(1, 20_000, 0.0), sample(2, 20_000, 0.5)
-    fresh = [_rarities(cal, values, still) for values in sample(3, 125_000, 0.5).fast]
+    fresh = [
+        -cal.fixed.log10_ps(adapted(cal, values, None)) for values in sample(3, 125_000, 0.5).fast
+    ]
     budget = 30 * 86_400 / 5e4  # one in 50,000 readings
     alone, both = (
         sum(incidents(values, fit_bursts(samples, still, 1.0), budget) for values in fresh) / 10

@@ -27,8 +27,7 @@ def test_a_replay_gives_what_one_call_gives(model_set, readings, monkeypatch):
 def test_the_stream_is_shown_just_before_each_stop(model_set, readings):
     seen: list[Any] = []
     stops = [0, 30, 31]
-    list(replay(model_set, STREAM, iter(readings[:40]), ScoringPolicy(), "medium", stops,
-                lambda at, state, window: seen.append((at, state, window))))  # fmt: skip
+    list(replay(model_set, STREAM, iter(readings[:40]), ScoringPolicy(), "medium", stops, seen))
     assert [at for at, _, _ in seen] == stops
     assert seen[0][1:] == (None, [])
     assert seen[1][1]["last"] == readings[29].timestamp.isoformat()
