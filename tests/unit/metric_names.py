@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,31 +41,37 @@ class Metric:
         return self.series[0] if self.kind.startswith("Counter") else self.name
 
 
-def defined() -> list[Metric]:
+@cache
+def defined() -> tuple[Metric, ...]:
     """Every metric defined in the project, in the order of files and lines."""
     files = [ROOT / "service.py"]
     for package in PACKAGES:
         files += sorted((ROOT / package).rglob("*.py"))
-    return [metric for file in files if file.exists() for metric in _in_file(file)]
+    texts = {file: file.read_text() for file in files if file.exists()}
+    return tuple(
+        metric
+        for file, text in texts.items()
+        if "prometheus_client" in text
+        for metric in _in_file(file, list(ast.walk(ast.parse(text))))
+    )
 
 
-def _in_file(file: Path) -> Iterator[Metric]:
-    tree = ast.parse(file.read_text())
+def _in_file(file: Path, nodes: list[ast.AST]) -> Iterator[Metric]:
     imported = {
         alias.asname or alias.name
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prometheus_client")
         for alias in node.names
     }
     # gauge = partial(Gauge, registry=...)
     given = {
         ast.unparse(node.targets[0]): ast.unparse(node.value.args[0])
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Assign)
         and isinstance(node.value, ast.Call)
         and ast.unparse(node.value.func) == "partial"
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Call) or not node.args:
             continue
         kind = node.func.attr if isinstance(node.func, ast.Attribute) else None

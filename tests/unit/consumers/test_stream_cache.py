@@ -117,7 +117,7 @@ def test_a_stream_takes_at_most_20_kb_and_is_counted_as_what_it_takes():
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    count = 300
+    count = 50
     for number in range(1, 1 + count):
         cache.put(key_of(number), full(random_, number))
     gc.collect()

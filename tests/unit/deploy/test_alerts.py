@@ -75,7 +75,7 @@ def firing(series: dict[str, str], expected: list[str], folder: Path) -> str:
     """What promtool objects to when ``series`` last for two hours; nothing: as expected."""
     test = {
         "rule_files": [str(RULES)],
-        "evaluation_interval": "1m",
+        "evaluation_interval": "5m",
         "tests": [
             {
                 "interval": "1m",

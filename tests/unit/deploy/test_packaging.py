@@ -48,6 +48,7 @@ def run(*command: str, cwd: Path | None = None, **env: str) -> subprocess.Comple
     )
 
 
+@pytest.mark.slow
 def test_installed_packages_agree() -> None:
     done = run(sys.executable, "-m", "pip", "check", "--disable-pip-version-check")
     assert done.returncode == 0, done.stdout

@@ -22,6 +22,7 @@ import pandas  # a fit in the same worker still can
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("given", "said"), [(ENVIRONMENT, "system False"), ({}, "True")])
 def test_only_a_worker_of_ours_alone_is_spared_pandas(given: dict[str, str], said: str) -> None:
     """Others may share a worker of a session that was open before."""

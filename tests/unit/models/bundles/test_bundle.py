@@ -164,6 +164,7 @@ def test_two_groups_with_scales_a_thousand_times_apart_keep_their_rate():
     assert found.alarms(0.3).mean() > 0.9, "the other group's units are no normal readings here"
 
 
+@pytest.mark.slow
 def test_hundreds_of_small_groups_take_bounded_memory(small, tmp_path):
     """A group's folder is copied three hundred times: only ``keep`` of them are in memory."""
     folder = tmp_path / "b"

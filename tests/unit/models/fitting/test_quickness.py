@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.signal import lfilter
 
 from models.fitting.quickness import BY_OFFSET, PACES, USUAL, Basis, choose_pace
@@ -34,6 +35,7 @@ def test_a_pace_that_holds_is_left_as_it_is() -> None:
     assert choose_pace([wandering(0.0, 150, 2)], WIDE, bare) is None, "too few to judge"
 
 
+@pytest.mark.slow
 def test_levels_that_go_further_than_known_are_followed_more_quickly_and_by_the_offset() -> None:
     found = choose_pace([wandering(0.1, 3000, 10)], BARE, None)
     assert found is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.signal import lfilter
 
 from models.fitting.cleaning import clean
@@ -27,6 +28,7 @@ def bursts(n: int = 4000) -> np.ndarray:
     return rows
 
 
+@pytest.mark.slow
 def test_chance_of_single_readings_is_averaged_away_and_what_lasts_is_not():
     jumpy, seen = choose_swiftness([bursts()], 0, 0.1)
     assert jumpy < 0.6
@@ -36,6 +38,7 @@ def test_chance_of_single_readings_is_averaged_away_and_what_lasts_is_not():
     assert seen[0] == max(seen)
 
 
+@pytest.mark.slow
 def test_the_choice_is_no_matter_of_chance():
     chosen = {choose_swiftness([bursts()], 0, 0.1, seed)[0] for seed in range(3)}
     assert len(chosen) == 1
@@ -61,6 +64,7 @@ def test_what_breaks_the_budget_either_way_is_smoothed_for_only_if_that_shows_mo
     assert wandering.slow
 
 
+@pytest.mark.slow
 def test_a_plan_says_what_was_chosen_and_on_what_figures():
     plan = FitPlan(clean([bursts()], None, list("abcd")), FitOptions())
     assert plan.swiftness == choose_swiftness([bursts()], plan.horizon, plan.shrinkage)[0]

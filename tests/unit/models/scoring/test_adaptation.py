@@ -48,6 +48,7 @@ def test_rate_holds_and_does_not_rise_along_a_long_run(cal):
         assert halves[1] < 1.6 * halves[0] + 0.2
 
 
+@pytest.mark.slow
 def test_little_training_data_keep_the_rate_on_a_long_run():
     """The adaptation's own swing, which 800 readings do not show, is part of the calibration.
 

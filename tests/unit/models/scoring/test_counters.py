@@ -22,6 +22,7 @@ from models.scoring.stream_replay import carried
 from models.scoring.suppression import MaintenanceWindow
 from tests.fixtures.bundle import QUICK
 
+pytestmark = pytest.mark.slow  # fits models
 NAMES = ["load", "temperature", "energy"]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 N = 900

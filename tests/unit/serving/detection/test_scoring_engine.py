@@ -173,6 +173,7 @@ def test_missing_feature_is_imputed_and_marked_through_the_engine(
     assert refused["error"]["code"] == "missing_features"
 
 
+@pytest.mark.slow
 def test_a_mixed_batch_is_split_by_group_and_answered_in_order(
     bundle: Bundle, plant: Plant
 ) -> None:

@@ -31,6 +31,7 @@ def task(options: FitOptions = OPTIONS) -> Task:
     return Task("P", Prepared(["a", "b", "c"], [stream], [1100]), options, ScoringPolicy())
 
 
+@pytest.mark.slow
 def test_a_labelled_fault_is_not_learnt_and_that_is_said() -> None:
     result = perform(task(), None)
     assert result.scored[0].is_anomaly[102:130].all()
@@ -41,6 +42,7 @@ def test_a_labelled_fault_is_not_learnt_and_that_is_said() -> None:
     assert kept.report.rows == 1100
 
 
+@pytest.mark.slow
 def test_scores_on_disk_tell_far_from_very_far(tmp_path: Path) -> None:
     scored = perform(task(), None).scored
     write_scores(tmp_path / "scores.csv", scored)
