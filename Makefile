@@ -53,7 +53,7 @@ check: $(STAMP)  ## before every commit: ruff, mypy and the quick unit tests, si
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint quick
 
 quick: $(STAMP)
-	@$(BIN)/python -m pytest -q -m "not slow and not soak" --durations=10 --durations-min=0.5 tests/unit $(ARGS)
+	@$(BIN)/python -m pytest -q -p no:schemathesis -m "not slow and not soak" --durations=10 --durations-min=0.5 tests/unit $(ARGS)
 
 lint: $(STAMP)  ## ruff and mypy
 	@$(BIN)/ruff check .

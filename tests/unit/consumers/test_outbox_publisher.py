@@ -129,6 +129,7 @@ def test_a_message_too_large_leaves_the_outbox_and_is_logged(engine: Engine, cap
     assert part.producer.sent == [("out", b"1")]  # its row is gone: it is not tried again
 
 
+@pytest.mark.slow
 def test_a_refused_message_waits_and_the_others_pass_it_by(engine: Engine, monkeypatch):
     monkeypatch.setattr(outbox_publisher, "REFUSED_AGAIN", 0.0)
     refused = kafka_errors.InvalidRecordError("no key")
@@ -141,6 +142,7 @@ def test_a_refused_message_waits_and_the_others_pass_it_by(engine: Engine, monke
     assert not part.publisher.refused
 
 
+@pytest.mark.slow
 def test_what_its_topic_refuses_waits_without_pausing_the_bridge(engine: Engine):
     part = Publishing(engine, FakeProducer())
     part.producer.unknown["out"] = kafka_errors.TopicAuthorizationFailedError()

@@ -747,7 +747,9 @@ JUNK = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(n, marks=[pytest.mark.slow] if n % 4 else []) for n in range(60)]
+)
 def test_whatever_a_file_holds_it_is_read_or_refused_in_one_sentence(
     tmp_path: Path, seed: int
 ) -> None:

@@ -189,6 +189,7 @@ def test_a_record_that_is_stored_already_is_passed_over(plant):
     assert (plant.store.stored(), plant.store.dead(), one.stored) == ([], [], 1)
 
 
+@pytest.mark.slow
 def test_a_set_up_that_has_all_rejected_waits_for_another_bundle(plant):
     one = plant.give(0, *["NOGROUP"] * 4)
     stepping = threading.Thread(target=plant.worker.step)
