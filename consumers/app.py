@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaConsumer
@@ -72,24 +71,73 @@ class BridgeCondition:
         self._metrics.set_state("paused" if why else "running", why)
 
 
-@dataclass(eq=False)
 class Bridge:
-    """Owns the threads; the main thread calls :meth:`step` for as long as it runs."""
+    """Owns the threads; the main thread calls :meth:`step` for as long as it runs.
 
-    consumer: KafkaConsumer
-    table: PartitionTable
-    assignment: Assignment
-    poll_loop: PollLoop
-    monitor: ConsumerMonitor
-    workers: list[PartitionWorker]
-    claims: Claims
-    publishers: list[Publisher]
-    maintainer: TablePartitionMaintainer
-    scorers: list[HttpScorer]
-    broker_outage: Outage
-    condition: BridgeCondition
-    metrics: Metrics
-    _started: float = 0.0
+    What its parts share is made first, then publishers, workers and the poll loop.
+
+    Parameters
+    ----------
+    settings : Settings
+    consumer : KafkaConsumer
+    store : BridgeStore
+    metrics : Metrics
+    make_producer : callable
+        Makes a producer; each publisher has its own.
+    make_scorer : callable
+        Makes a client of the service; each worker has its own.
+    make_partitions : callable
+        Makes the table partitions that are due; see :class:`TablePartitionMaintainer`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        consumer: KafkaConsumer,
+        store: BridgeStore,
+        metrics: Metrics,
+        *,
+        make_producer: Callable[..., Any],
+        make_scorer: Callable[[], HttpScorer],
+        make_partitions: Callable[[], list[str]],
+    ) -> None:
+        self._started = 0.0
+        self.consumer, self.metrics, self.table = consumer, metrics, PartitionTable()
+        self.condition = BridgeCondition(metrics)
+        listener = self.condition.update
+        store_outage = Outage("database", listener)
+        self.broker_outage = Outage("broker", listener)
+        unkeyed = UnkeyedStreams(settings.bridge_silent_s)
+        budget = CacheBudget(int(settings.bridge_streams_mb * 2**20))
+        self.publishers = [
+            Publisher(
+                store, Sending(make_producer), outlet, metrics,
+                Outage(f"publishing to {outlet}", listener), store_outage,
+            )
+            for outlet in _outlets(settings, consumer, store, self.table)
+        ]  # fmt: skip
+        deps = Dependencies(
+            settings, store, metrics, RejectionBreaker(settings), unkeyed, budget, LookAlikes(),
+            RepeatedHour(), service_outage=Outage("service", listener), store_outage=store_outage,
+            setup_outage=Outage("set-up", listener), stored=self._publish,
+            misconfigured=self.condition.misconfigured,
+        )  # fmt: skip
+        self.scorers = [make_scorer() for _ in range(settings.bridge_lanes)]
+        self.workers = [PartitionWorker(n, deps, scorer) for n, scorer in enumerate(self.scorers)]
+        self.claims = Claims(store, store_outage, metrics)
+        self.monitor = ConsumerMonitor(consumer, metrics, self.broker_outage, unkeyed, settings)
+        self.assignment = Assignment(
+            consumer, self.table, self.workers, settings.bridge_revoke_s, budget
+        )
+        self.poll_loop = PollLoop(
+            consumer, self.table, self.assignment, self.claims, metrics, self.monitor, settings,
+            listener,
+        )  # fmt: skip
+        self.maintainer = TablePartitionMaintainer(make_partitions, Outage("partitions"))
+
+    def _publish(self) -> None:
+        for publisher in self.publishers:
+            publisher.notify()
 
     def start(self) -> None:
         """Start every thread."""
@@ -151,66 +199,6 @@ class Bridge:
         for scorer in self.scorers:
             scorer.close()
         log.info("bridge stopped", extra={"action": "stopped"})
-
-
-def build(
-    settings: Settings,
-    consumer: KafkaConsumer,
-    store: BridgeStore,
-    metrics: Metrics,
-    *,
-    make_producer: Callable[..., Any],
-    make_scorer: Callable[[], HttpScorer],
-    make_partitions: Callable[[], list[str]],
-) -> Bridge:
-    """Assemble a bridge: what its parts share first, then publishers, workers and the poll loop.
-
-    Parameters
-    ----------
-    make_producer : callable
-        Makes a producer; each publisher has its own.
-    make_scorer : callable
-        Makes a client of the service; each worker has its own.
-    make_partitions : callable
-        Makes the table partitions that are due; see :class:`TablePartitionMaintainer`.
-    """
-    condition, table = BridgeCondition(metrics), PartitionTable()
-    store_outage = Outage("database", condition.update)
-    broker_outage = Outage("broker", condition.update)
-    unkeyed = UnkeyedStreams(settings.bridge_silent_s)
-    budget = CacheBudget(int(settings.bridge_streams_mb * 2**20))
-    publishers = [
-        Publisher(
-            store, Sending(make_producer), outlet, metrics,
-            Outage(f"publishing to {outlet}", condition.update), store_outage,
-        )
-        for outlet in _outlets(settings, consumer, store, table)
-    ]  # fmt: skip
-
-    def publish() -> None:
-        for publisher in publishers:
-            publisher.notify()
-
-    deps = Dependencies(
-        settings, store, metrics, RejectionBreaker(settings), unkeyed, budget, LookAlikes(),
-        RepeatedHour(),
-        service_outage=Outage("service", condition.update), store_outage=store_outage,
-        setup_outage=Outage("set-up", condition.update), stored=publish,
-        misconfigured=condition.misconfigured,
-    )  # fmt: skip
-    scorers = [make_scorer() for _ in range(settings.bridge_lanes)]
-    workers = [PartitionWorker(number, deps, scorer) for number, scorer in enumerate(scorers)]
-    claims = Claims(store, store_outage, metrics)
-    monitor = ConsumerMonitor(consumer, metrics, broker_outage, unkeyed, settings)
-    assignment = Assignment(consumer, table, workers, settings.bridge_revoke_s, budget)
-    poll_loop = PollLoop(
-        consumer, table, assignment, claims, metrics, monitor, settings, condition.update
-    )
-    maintainer = TablePartitionMaintainer(make_partitions, Outage("partitions"))
-    return Bridge(
-        consumer, table, assignment, poll_loop, monitor, workers, claims, publishers, maintainer,
-        scorers, broker_outage, condition, metrics,
-    )  # fmt: skip
 
 
 def _outlets(

@@ -23,7 +23,7 @@ from kafka import errors as kafka_errors
 
 from config import Settings, load_settings
 from consumers import preflight
-from consumers.app import Bridge, build
+from consumers.app import Bridge
 from consumers.broker import clients
 from consumers.metrics import Metrics
 from consumers.outage import Outage
@@ -147,7 +147,7 @@ def _run(settings: Settings, drain: bool) -> int:
         preflight.log_unwritable(settings)
         owner = settings.kafka_group_instance_id or f"{socket.gethostname()}:{os.getpid()}"
         maintenance = Maintenance(engine, settings)
-        bridge = build(
+        bridge = Bridge(
             settings, consumer, BridgeStore(engine, owner, settings), metrics,
             make_producer=lambda **options: clients.make_producer(settings, **options),
             make_scorer=lambda: HttpScorer(settings),

@@ -12,7 +12,7 @@ the commit in :mod:`consumers.processing.processor`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -197,7 +197,6 @@ def _duplicate(reading: Reading, original_id: Any) -> Rejection:
 def build_request(
     streams: Iterable[StreamBatch],
     criticalities: Mapping[str, str],
-    now: datetime | None = None,
     schedules: Schedules | None = None,
 ) -> bytes | None:
     """Build the body for the service, or return None when nothing is left to score.
@@ -211,12 +210,10 @@ def build_request(
         Their ``sent`` and ``rows`` are set here.
     criticalities : {asset_id: criticality}
         Of the assets that have one; the others' is medium.
-    now
-        The bridge's clock; read when left out.
     schedules
         Windows, conditions, resets and feedback; none when left out.
     """
-    now = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     schedules = schedules or Schedules()
     bodies: list[dict[str, Any]] = []
     times: list[datetime] = []
@@ -338,7 +335,4 @@ def resolve_in_batch_duplicates(items: Iterable[BatchRecord]) -> None:
         if original.result is not None:
             item.rejection = _duplicate(item.reading, original.id)
         elif original.rejection is not None:
-            first = original.rejection
-            item.rejection = Rejection(
-                first.reason, first.message, first.asset_id, first.sensor_id, first.original_id
-            )
+            item.rejection = replace(original.rejection, framing=None)

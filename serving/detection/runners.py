@@ -57,18 +57,14 @@ class BundleCache:
 
         Raises BundleError when it cannot be loaded.
         """
-        if name in self._loaded:
-            return self._loaded[name]
-        if self._packed is not None and name == self._packed.name:
-            return self._keep(name, self._packed)
-        folder = (self._home / name).resolve()
-        if folder.parent != self._home:
-            raise AnomalyError(f"{name!r} is not a bundle's folder", code="bad_bundle")
-        return self._keep(name, folder)
-
-    def _keep(self, name: str, folder: Path) -> Bundle:
-        bundle = self._loaded[name] = Bundle.load(folder)
-        return bundle
+        if name not in self._loaded:
+            folder = (self._home / name).resolve()
+            if self._packed is not None and name == self._packed.name:
+                folder = self._packed
+            elif folder.parent != self._home:
+                raise AnomalyError(f"{name!r} is not a bundle's folder", code="bad_bundle")
+            self._loaded[name] = Bundle.load(folder)
+        return self._loaded[name]
 
 
 def compute(bundle: Bundle, group: str, detector: str, method: str, x: Array) -> Array:
@@ -109,50 +105,36 @@ class DetectorRunner:
     def answer(self, calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Answer each call with ``{"y": array}`` or ``{"error": ...}``; never raises."""
         answers: list[dict[str, Any]] = [{} for _ in calls]
-        alike: dict[tuple[Any, ...], list[int]] = {}
-        arrays: list[Array | None] = []
+        alike: dict[tuple[Any, ...], dict[int, Array]] = {}
         for place, call in enumerate(calls):
             try:
                 x = unpack(call["x"])
                 kind = (call["bundle"], call["group"], call["method"], x.shape[1:], x.dtype.str)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 answers[place] = {"error": {"code": "bad_call", "message": repr(error)}}
-                arrays.append(None)
-                continue
-            arrays.append(x)
-            alike.setdefault(kind, []).append(place)
-        for (name, group, method, *_), places in alike.items():
-            parts = [array for place in places if (array := arrays[place]) is not None]
-            self._stacked(name, group, method, places, parts, answers)
-        for call, answer in zip(calls, answers, strict=True):
-            if "y" in answer:
-                answer["y"] = pack(answer["y"], bool(call.get("text")))
+            else:
+                alike.setdefault(kind, {})[place] = x
+        for (name, group, method, *_), parts in alike.items():
+            found = self._stacked(name, group, method, list(parts.values()))
+            for place, answer in zip(parts, found, strict=True):
+                if "y" in answer:
+                    answer["y"] = pack(answer["y"], bool(calls[place].get("text")))
+                answers[place] = answer
         return answers
 
     def _stacked(
-        self,
-        name: str,
-        group: str,
-        method: str,
-        places: list[int],
-        parts: list[Array],
-        answers: list[dict[str, Any]],
-    ) -> None:
+        self, name: str, group: str, method: str, parts: list[Array]
+    ) -> list[dict[str, Any]]:
+        """Score calls of one kind together; when that fails, each alone: one is to blame."""
         x = parts[0] if len(parts) == 1 else np.concatenate(parts)
         _SIZES[self.detector].observe(len(x))
         try:
             y = compute(self._bundles.get(name), group, self.detector, method, x)
         except Exception as error:
-            if len(places) > 1:  # find the one at fault
-                for place, part in zip(places, parts, strict=True):
-                    self._stacked(name, group, method, [place], [part], answers)
-                return
-            answers[places[0]] = {"error": self._entry(error)}
-            return
-        start = 0
-        for place, part in zip(places, parts, strict=True):
-            answers[place] = {"y": y[start : start + len(part)]}
-            start += len(part)
+            if len(parts) == 1:
+                return [{"error": self._entry(error)}]
+            return [self._stacked(name, group, method, [part])[0] for part in parts]
+        return [{"y": one} for one in np.split(y, np.cumsum([len(part) for part in parts[:-1]]))]
 
     def _entry(self, error: Exception) -> dict[str, Any]:
         """Return the error as the caller is to raise it.
@@ -208,8 +190,8 @@ class Runners(Protocol):
 class LocalRunners:
     """Run detector calls in this process, side by side when there is much to score."""
 
-    def __init__(self, threads: int = 2) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="detector")
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="detector")
 
     def call(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
         """Answer the calls in their order.

@@ -27,6 +27,8 @@ from serving.detection.runners import Runners
 
 log = logging.getLogger("bentoml.serving.scoring")
 
+#: Readings in the queue beyond which new ones are refused.
+MAX_WAITING = 50_000
 WARM_TRIES = 60
 
 
@@ -54,8 +56,6 @@ class ScoringEngine:
     max_batch : int
         Readings in one batch. A larger request is cut between streams, so that small ones
         need not wait for all of it.
-    max_waiting : int
-        Readings in the queue before new requests are refused.
     threads : int
         Batches at the same time: 1 in one process, more when the runners are elsewhere.
     inline : int
@@ -69,7 +69,6 @@ class ScoringEngine:
         policy: ScoringPolicy,
         *,
         max_batch: int = 1024,
-        max_waiting: int = 50_000,
         threads: int = 1,
         inline: int = 0,
     ) -> None:
@@ -82,7 +81,7 @@ class ScoringEngine:
         self._batcher: Batcher[Job, list[StreamOutcome]] = Batcher(
             self._work,
             max_weight=max_batch,
-            max_waiting=max_waiting,
+            max_waiting=MAX_WAITING,
             parallel=threads,
             on_batch=observe,
         )

@@ -8,19 +8,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from db.incident_tables import STATES
 from errors import InputError
 from schemas import parse_timestamp
 
 #: The contract's states, as tabs.
-STATE_WORDS: Final = {
-    "open-unacknowledged": "Open, unacknowledged",
-    "open-acknowledged": "Open, acknowledged",
-    "cleared-unacknowledged": "Cleared, unacknowledged",
-    "cleared-acknowledged": "Cleared, acknowledged",
-    "shelved": "Shelved",
-    "suppressed": "Suppressed",
-    "closed": "Closed",
-}
+STATE_WORDS: Final = {state: state.replace("-", ", ").capitalize() for state in STATES}
 VERDICT_WORDS: Final = {
     "confirmed": "confirmed: it was a fault",
     "false_alarm": "false alarm",

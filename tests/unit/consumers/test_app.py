@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config import Settings
-from consumers.app import Bridge, BridgeCondition, build
+from consumers.app import Bridge, BridgeCondition
 from consumers.metrics import Metrics
 from consumers.processing.rejection_breaker import MisconfigurationError
 from db.queries import outbox
@@ -78,7 +78,7 @@ class Assembled:
             self.scorers.append(Scorer())
             return self.scorers[-1]
 
-        self.bridge: Bridge = build(
+        self.bridge = Bridge(
             Settings(_env_file=None, **settings), consumer, store, self.metrics,
             make_producer=make_producer, make_scorer=make_scorer, make_partitions=list,
         )  # fmt: skip
