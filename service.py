@@ -178,7 +178,8 @@ class Api:
         remote = {}
         if settings.runner_mode == "processes":
             remote = {name: getattr(self, f"{name}_runner") for name in MODEL_NAMES}
-        self._app = await App.open(settings, remote, frozenset(runner_urls), packed_folder())
+        self._app = App(settings, remote, frozenset(runner_urls), packed_folder())
+        await self._app.start()
         rest_app.serve(
             self._app.calls(secured=bool(keys), callers=callers),
             self._app.pages(keys, callers),

@@ -7,10 +7,9 @@ import functools
 import logging
 import signal
 import tomllib
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import orjson
 
@@ -52,50 +51,32 @@ from serving.training_queue import TrainingQueue
 log = logging.getLogger("bentoml.serving")
 
 
-@dataclass(frozen=True, slots=True)
 class App:
-    """Hold all parts of one API worker; made by :meth:`open`.
+    """Hold all parts of one API worker.
 
     Parameters
     ----------
     settings : Settings
-    detection : DetectionService
-    database : Database
-    jobs : TrainingQueue
-    registry : RegistryClient
-    housekeeping : Housekeeping
-    timer : IncidentTimer
-    shown : Parts
-        What the operator's page shares with the REST API.
+    remote : mapping
+        BentoML's proxies of the runner services by detector; empty: in this process.
+    by_url : frozenset of str
+        Detectors whose runner is reached by a URL.
+    packed : Path, optional
+        The bundle that came with the Bento.
     """
 
-    settings: Settings
-    detection: DetectionService
-    database: Database
-    jobs: TrainingQueue
-    registry: RegistryClient
-    housekeeping: Housekeeping
-    timer: IncidentTimer
-    shown: Parts
-
-    @classmethod
-    async def open(
-        cls, settings: Settings, remote: dict[str, Any], by_url: frozenset[str], packed: Path | None
-    ) -> Self:
-        """Make and start the parts; bundle and database come in the background.
-
-        Parameters
-        ----------
-        remote : mapping
-            BentoML's proxies of the runner services by detector; empty: in this process.
-        by_url : frozenset of str
-            Detectors whose runner is reached by a URL.
-        packed : Path, optional
-            The bundle that came with the Bento.
-        """
-        database = Database(functools.partial(open_migrated, settings), settings.lookup_timeout_s)
+    def __init__(
+        self,
+        settings: Settings,
+        remote: dict[str, Any],
+        by_url: frozenset[str],
+        packed: Path | None,
+    ) -> None:
+        self.settings = settings
+        opener = functools.partial(open_migrated, settings)
+        self.database = database = Database(opener, settings.lookup_timeout_s)
         home = settings.var_dir / "bundles"
-        registry, champion = RegistryClient(home), Champion(home, run_process)
+        self.registry, champion = RegistryClient(home), Champion(home, run_process)
         scoring = ScoringEngine(
             runners(remote, by_url, settings.request_deadline_s),
             ScoringPolicy(**settings.policy()),
@@ -104,22 +85,28 @@ class App:
             inline=0 if remote else settings.score_inline,
         )
         bundles = BundleManager(champion, scoring.warm, packed)
-        detection = DetectionService(
+        self.detection = DetectionService(
             bundles,
             scoring,
             StreamLookup(database, settings),
             Journal(database, settings),
             settings.request_deadline_s,
         )
-        jobs = TrainingQueue(database, champion.leadership.try_acquire, settings)
-        housekeeping, timer = Housekeeping(champion, settings), IncidentTimer(database, settings)
-        catalogue = Catalogue(registry, champion)
-        shown = Parts(database, bundles, catalogue, SwimLanes(database), DriftMonitor(database))
-        parts = cls(settings, detection, database, jobs, registry, housekeeping, timer, shown)
-        on_sigterm(jobs.stopping)
-        for part in (database, bundles, jobs, housekeeping, timer):
+        self.jobs = TrainingQueue(database, champion.leadership.try_acquire, settings)
+        self.housekeeping = Housekeeping(champion, settings)
+        self.timer = IncidentTimer(database, settings)
+        #: what the operator's page shares with the REST API
+        self.shown = Parts(
+            database, bundles, Catalogue(self.registry, champion), SwimLanes(database),
+            DriftMonitor(database),
+        )  # fmt: skip
+
+    async def start(self) -> None:
+        """Start the parts; bundle and database come in the background."""
+        on_sigterm(self.jobs.stopping)
+        bundles = self.detection.bundles
+        for part in (self.database, bundles, self.jobs, self.housekeeping, self.timer):
             await part.start()
-        return parts
 
     @property
     def ready(self) -> bool:

@@ -6,9 +6,7 @@ queued -> running -> succeeded | failed
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, fields
-from datetime import datetime
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -17,6 +15,7 @@ from sqlalchemy import Connection, Row, text
 from db.encoding import dump_json
 from db.queries.rows import as_bytes
 from db.session import try_lock
+from db.tables import TrainingJob
 
 JobState = Literal["queued", "running", "succeeded", "failed", "interrupted"]
 
@@ -26,25 +25,10 @@ JOB_LOCK = 0x616E6F6D_0002
 STALE_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One training run as the table has it. ``ahead``: jobs queued or running before it."""
-
-    id: UUID
-    state: JobState
-    request: dict[str, Any]
-    progress: dict[str, Any] | None
-    result: dict[str, Any] | None
-    error: dict[str, Any] | None
-    owner: str | None
-    created_at: datetime
-    started_at: datetime | None
-    heartbeat_at: datetime | None
-    finished_at: datetime | None
-    ahead: int = 0
-
-
-_COLUMNS = ", ".join(f"j.{field.name}" for field in fields(Job) if field.name != "ahead")
+#: A training run as the table has it; ``ahead``: jobs queued or running before it.
+Job = Row[Any]
+_NAMES = TrainingJob.__table__.columns.keys()  # type: ignore[attr-defined]
+_COLUMNS = ", ".join(f"j.{name}" for name in _NAMES)
 _ENQUEUE = text("""
     INSERT INTO training_jobs (id, state, request)
     VALUES (:id, 'queued', CAST(:request AS jsonb))
@@ -142,8 +126,7 @@ def claim_job(
         return None
     connection.execute(_INTERRUPT, {"stale": stale_after_s})
     values = {"owner": owner, "datasets": None if datasets is None else list(datasets)}
-    row = connection.execute(_CLAIM, values).one_or_none()
-    return None if row is None else _job(row)
+    return connection.execute(_CLAIM, values).one_or_none()
 
 
 def heartbeat_job(
@@ -202,18 +185,13 @@ def finish_job(
 
 def get_job(connection: Connection, job_id: UUID) -> Job | None:
     """Read one job; None: there is none."""
-    row = connection.execute(_GET, {"id": job_id}).one_or_none()
-    return None if row is None else _job(row)
+    return connection.execute(_GET, {"id": job_id}).one_or_none()
 
 
-def list_jobs(connection: Connection, limit: int = 100) -> list[Job]:
+def list_jobs(connection: Connection, limit: int = 100) -> Sequence[Job]:
     """Return the newest jobs, newest first."""
-    return [_job(row) for row in connection.execute(_LIST, {"limit": limit})]
+    return connection.execute(_LIST, {"limit": limit}).all()
 
 
 def _json(value: dict[str, Any] | None) -> str | None:
     return None if value is None else dump_json(value)
-
-
-def _job(row: Row[Any]) -> Job:
-    return Job(**row._mapping)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,7 +57,7 @@ class ModelViews(Screen):
         """Show the models, as far as registry and database answer."""
         found: dict[str, Any] = {"versions": [], "champion": None, "challenger": None}
         problems: dict[str, str] = {}
-        jobs: list[Any] = []
+        jobs: Sequence[Any] = ()
         try:
             found = await self.catalogue.models(PATIENCE_S)
         except AnomalyError as error:
