@@ -19,7 +19,7 @@ from models.scoring.explanation import Explainer
 from models.scoring.incidents import Burst, OpeningRule
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-from models.scoring.settling import Level32
+from models.scoring.settling import PARTS, Level32
 from models.scoring.stream_state import StreamState
 from models.scoring.tail import FLOOR, criticality_of, score_of
 from models.scoring.windows import LEFT_OUT, PreparedReading, PreparedStream
@@ -111,7 +111,7 @@ class StreamScorer:
         if self.how is not None and stream.state.settling.levels:
             self.how = AT_A_LEVEL
         settles = self.how is not None and model_set.preprocessing.drift_mode == "normal"
-        self.half = policy.persistent_after // 2 if settles else 0
+        self.part = -(-policy.persistent_after // PARTS) if settles else 0
 
     def judge(self, at: int) -> list[dict[str, Any]]:
         """Results of the stream's readings, whose scored rows start at ``at``.
@@ -289,7 +289,7 @@ class StreamScorer:
         if self._in_order(reading):
             if beyond or settling.stretch.balance:
                 scaled = self.stream.scaled[len(self.stream.scaled) - len(self.stream.rows) + row]
-                level = settling.take(scaled, near, beyond, self.half)
+                level = settling.take(scaled, near, beyond, self.part)
                 if level is not None:
                     self._settle(metadata, level, at, m)
                     return

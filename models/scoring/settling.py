@@ -2,18 +2,20 @@
 
 A shift beyond the gate that lasts is one event, not an alarm per reading for ever that hides what
 comes next. Readings most of which lie beyond the gate are a *stretch*, which is over when of late
-QUIET more lay within. When two halves of a stretch in a row have the same level, the stream
-*settles* there: from the next reading on each reading is judged at the nearest of its levels, the
-new one or a former one, by the detectors as ever, so that a further fault is seen as well as the
-first was. The event is *persistent* from then on, and ends when the stream has come back to a
-former level.
+QUIET more lay within. When two halves in a row of its newest readings have the same level, the
+stream *settles* there: from the next reading on each reading is judged at the nearest of its
+levels, the new one or a former one, by the detectors as ever, so that a further fault is seen as
+well as the first was. The event is *persistent* from then on, and ends when the stream has come
+back to a former level.
 
-How long a half is says the policy. The level has to lie LEAST_SHIFT standard deviations from where
-the stream was, and to move by MOST_DRIFT at most from one half to the other, or by SAME of the way
-it has come: what went far and comes back by a hair's breadth an hour is at its new level. The
-standard deviation is that of the stretch. What goes on growing, or only scatters more, has no level
-and goes on alarming; so does what comes on top of MOST_LEVELS. Distances are those of scaled,
-decorrelated rows. Nothing here depends on the budget, so the score does not either.
+How many readings that takes says the policy; they are compared each time another quarter of them
+is there, so that it matters little when the stretch began. The level has to lie LEAST_SHIFT
+standard deviations from where the stream was, and to move by MOST_DRIFT at most from one half to
+the other, or by SAME of the way it has come: what went far and comes back by a hair's breadth an
+hour is at its new level. The standard deviation is that of the stretch. What goes on growing, or
+only scatters more, has no level and goes on alarming; so does what comes on top of MOST_LEVELS.
+Distances are those of scaled, decorrelated rows. Nothing here depends on the budget, so the score
+does not either.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ MOST_DRIFT: Final = 1.0
 #: Share of a shift that its level may move by from one half to the other: what grows on evenly does
 #: so only after a hundred halves.
 SAME: Final = 0.01
+#: Parts that the readings are averaged in, and with each of which the two halves move on.
+PARTS: Final = 4
 #: Levels a stream may settle at one upon the other, and features they may have: what a state holds
 #: in 4 KB.
 MOST_LEVELS: Final = 2
@@ -56,25 +60,27 @@ class Stretch:
 
     Attributes
     ----------
-    count, sums : readings of the half in progress, and their sum (d,).
-    first : mean (d,) of the half before; None: this is the first.
-    scatter : squared distances of the half in progress from ``first``, summed.
+    count, sums : readings of the part in progress, and their sum (d,).
+    means : mean (d,) of each part before, PARTS - 1 at most, the newest last.
+    scatter : squared distances of the part in progress from the newest mean, summed.
+    within : mean squared distance of the newest whole part's readings from their mean.
     balance : readings beyond the gate less those within it, QUIET at most.
     """
 
     count: int = 0
     sums: Level32 | None = None
-    first: Level32 | None = None
+    means: list[Level32] = field(default_factory=list)
     scatter: float = 0.0
+    within: float = 0.0
     balance: int = 0
 
-    def take(self, row: Floats, beyond: bool, half: int, former: Floats) -> Level32 | None:
+    def take(self, row: Floats, beyond: bool, part: int, former: Floats) -> Level32 | None:
         """Take in a scaled row (d,); return the level (d,) that two halves agree on.
 
         Parameters
         ----------
         beyond : whether it lies beyond the gate.
-        half : readings in a half.
+        part : readings in a part.
         former : (d,) the level that the stream has left.
         """
         self.balance = min(self.balance + 1, QUIET) if beyond else self.balance - 1
@@ -84,37 +90,32 @@ class Stretch:
         # rounded as it is stored, so that no cut of a batch makes a difference
         self.sums = (row if self.sums is None else self.sums + row).astype(np.float32)
         self.count += 1
-        if self.first is not None:
-            away = row - self.first
+        if self.means:
+            away = row - self.means[-1]
             self.scatter += float(away @ away)
-        return self._halved(former) if self.count >= half else None
+        return self._whole(former) if self.count >= part else None
 
-    def _halved(self, former: Floats) -> Level32 | None:
+    def _whole(self, former: Floats) -> Level32 | None:
+        """Begin the next part; return the level if this one makes it known."""
         assert self.sums is not None  # noqa: S101
-        before, mean = self.first, (self.sums / np.float32(self.count)).astype(np.float32)
-        scatter, count = self.scatter, self.count
-        self.__init__(first=mean, balance=self.balance)  # type: ignore[misc]
-        if before is None:
-            return None
-        moved = (mean - before).astype(np.float64)
-        shift = mean - former
-        length = float(np.linalg.norm(shift))
-        noise = math.sqrt(max(scatter / count - float(moved @ moved), 0.0) / len(mean))
-        steady = abs(moved @ shift) <= max(MOST_DRIFT * noise, SAME * length) * length
-        if not steady or length < LEAST_SHIFT * noise:
-            return None
-        return ((mean + before) / 2).astype(np.float32)
+        means = [*self.means, (self.sums / np.float32(self.count)).astype(np.float32)]
+        moved = (means[-1] - means[-2] if self.means else means[-1]).astype(np.float64)
+        within = max(self.scatter / self.count - float(moved @ moved), 0.0)
+        scatter = (self.within + within) / 2 + float(moved @ moved) / 4
+        self.__init__(means=means[1 - PARTS :], within=within, balance=self.balance)  # type: ignore[misc]
+        return _level(np.array(means, np.float64), scatter, former) if len(means) == PARTS else None
 
     def to_list(self) -> list[Any] | None:
         """Return it ready for JSON, exactly; None: it is empty."""
-        if self.sums is None and self.first is None:
+        if self.sums is None and not self.means:
             return None
-        halves = pack(self.sums, "<f4"), pack(self.first, "<f4")
-        return [self.count, self.balance, self.scatter, *halves]
+        *older, newest = [pack(mean, "<f4") for mean in self.means] or [None]
+        sums = pack(self.sums, "<f4")
+        return [self.count, self.balance, self.scatter, sums, newest, older, self.within]
 
     @classmethod
     def from_list(cls, data: Any, width: int) -> Stretch:
-        """Read what :meth:`to_list` returned.
+        """Read what :meth:`to_list` returned, or once did, when it ended with the newest mean.
 
         Raises
         ------
@@ -123,11 +124,33 @@ class Stretch:
         """
         if data is None:
             return cls()
-        count, balance, scatter, sums, first = list(data)[:5]
+        count, balance, scatter, sums, newest, older, within = [*data, [], 0.0][:7]
         check("levels", (count, balance), (0, 2**31))
-        check("levels", (scatter,), (0, 1e300))
-        sums, first = (None if one is None else unpack(one, "<f4", width) for one in (sums, first))
-        return cls(int(count), sums, first, float(scatter), int(balance))
+        check("levels", (scatter, within), (0, 1e300))
+        packed = [] if newest is None else [*older, newest]
+        means = [unpack(mean, "<f4", width) for mean in packed][1 - PARTS :]
+        sums = None if sums is None else unpack(sums, "<f4", width)
+        return cls(int(count), sums, means, float(scatter), float(within), int(balance))
+
+
+def _level(means: Floats, scatter: float, former: Floats) -> Level32 | None:
+    """Return the level (d,) of parts whose older and newer half agree on it.
+
+    Parameters
+    ----------
+    means : (PARTS, d)
+        Of each part.
+    scatter : mean squared distance of the newer half's readings from their mean.
+    former : (d,) the level that the stream has left.
+    """
+    older, newer = means.reshape(2, PARTS // 2, -1).mean(axis=1)
+    shift = newer - former
+    length, noise = float(np.linalg.norm(shift)), math.sqrt(scatter / len(shift))
+    steady = abs((newer - older) @ shift) <= max(MOST_DRIFT * noise, SAME * length) * length
+    if not steady or length < LEAST_SHIFT * noise:
+        return None
+    level: Level32 = means.mean(axis=0).astype(np.float32)
+    return level
 
 
 @dataclass(slots=True, eq=False)
@@ -230,7 +253,7 @@ class Settling:
         nearest = np.stack([((rows - level) ** 2).sum(axis=1) for level in known]).argmin(axis=0)
         return rows - np.stack(known)[nearest], (nearest + first).tolist()
 
-    def take(self, row: Floats, near: int, beyond: bool, half: int) -> Level32 | None:
+    def take(self, row: Floats, near: int, beyond: bool, part: int) -> Level32 | None:
         """Take in a scaled row (d,); return a level that the stream settles at.
 
         Parameters
@@ -241,13 +264,13 @@ class Settling:
             Index of the level that it is near; negative: the stream's own.
         beyond
             Whether it lies beyond the gate.
-        half
-            Readings of half a stretch; 0: no level is settled at.
+        part
+            Readings of a part of the stretch; 0: no level is settled at.
         """
-        if len(self.levels) >= MOST_LEVELS or len(row) > WIDEST or not half:
+        if len(self.levels) >= MOST_LEVELS or len(row) > WIDEST or not part:
             return None
         former = np.zeros(len(row)) if near < 0 else self.levels[near].at.astype(np.float64)
-        return self.stretch.take(row, beyond, half, former)
+        return self.stretch.take(row, beyond, part, former)
 
     def left(self, near: int, at: float, silence_s: float) -> Level | None:
         """Take in which level a reading within the gate is at; return one that is left for good.

@@ -17,7 +17,7 @@ from models.bundles.bundle import Bundle
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-from models.scoring.settling import MOST_LEVELS, WIDEST, Level, Settling, Stretch
+from models.scoring.settling import MOST_LEVELS, PARTS, WIDEST, Level, Settling, Stretch
 from models.scoring.stream_replay import carried
 from training.simulate import simulate
 
@@ -27,6 +27,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 STORED = Path(__file__).parents[3] / "fixtures" / "stored_scores"
 SEED = 3
 AFTER = 200
+PART = AFTER // PARTS
 POLICY = ScoringPolicy(persistent_after=AFTER)
 FLOW, CURRENT, TEMPERATURE = 5, 3, 2
 
@@ -274,15 +275,20 @@ def test_levels_that_no_service_gave_out_are_refused(pump: ModelSet, bad: Any) -
 
 
 def test_a_state_as_full_as_can_be_is_small() -> None:
-    settling = Settling()
     vector = np.random.default_rng(0).normal(size=WIDEST).astype(np.float32)
-    settling.levels = [Level(vector, START.isoformat()) for _ in range(MOST_LEVELS)]
-    stretch = Stretch()
-    stretch.count, stretch.sums, stretch.first, stretch.scatter = 499, vector, vector, 1e6 / 3
-    settling.stretch = stretch
-    text = json.dumps(settling.to_list())
-    assert len(text) < 4096 - 600 - 8 * WIDEST * 4 // 3, "what else a state holds has its room"
-    assert json.dumps(Settling.from_list(json.loads(text), WIDEST).to_list()) == text
+    levels = [Level(vector, START.isoformat()) for _ in range(MOST_LEVELS)]
+    stretch = Stretch(249, vector, [vector] * (PARTS - 1), 1e6 / 3, 1e3 / 3, 120)
+    for settling in (Settling(levels), Settling(levels[1:], stretch)):  # two levels: no stretch
+        text = json.dumps(settling.to_list())
+        assert len(text) < 4096 - 600 - 8 * WIDEST * 4 // 3, "what else a state holds has its room"
+        assert json.dumps(Settling.from_list(json.loads(text), WIDEST).to_list()) == text
+
+
+def test_on_top_of_as_many_levels_as_can_be_nothing_is_remembered() -> None:
+    settling = Settling([Level(np.ones(3, np.float32), START.isoformat())] * MOST_LEVELS)
+    for _ in range(AFTER):
+        assert settling.take(np.full(3, 9.0), 0, True, PART) is None
+    assert settling.stretch.to_list() is None
 
 
 def test_twenty_pumps_each_with_a_shift_that_lasts_and_a_fault_on_top(pump: ModelSet) -> None:
@@ -311,18 +317,57 @@ def test_what_went_far_settles_though_it_comes_back_by_a_hairs_breadth(
     noise = np.random.default_rng(0).normal(0, 0.3, size=(AFTER, 3))
     rows = noise + np.where(np.arange(AFTER) < AFTER // 2, 300.0, 300.0 * (1 - moves))[:, None]
     stretch = Stretch()
-    levels = [stretch.take(row, True, AFTER // 2, np.zeros(3)) for row in rows]
+    levels = [stretch.take(row, True, PART, np.zeros(3)) for row in rows]
     assert all(level is None for level in levels[:-1])
     assert (levels[-1] is not None) == settles
 
 
+@pytest.mark.parametrize("before", range(0, AFTER, 17))
+def test_it_settles_as_soon_after_any_way_to_its_level(before: int) -> None:
+    """A fault of some readings, then another level for good: a quarter longer at most."""
+    rows = np.random.default_rng(1).normal(size=(before + 2 * AFTER, 3))
+    rows[:before] += 40.0
+    rows[before:] -= 40.0
+    stretch, former = Stretch(), np.zeros(3)
+    levels = [stretch.take(row, True, PART, former) for row in rows]
+    settled = next(i for i, level in enumerate(levels) if level is not None) + 1
+    assert before + AFTER <= settled < before + AFTER + PART
+    assert levels[settled - 1] == pytest.approx(np.full(3, -40.0), abs=0.3)
+
+
+def test_the_deviation_is_that_of_the_newer_half() -> None:
+    """Two from where the stream was, or it may be chance."""
+    rng = np.random.default_rng(2)
+    for by, settles in ((2.4, True), (1.6, False)):
+        rows = rng.normal(by, 1.0, size=(AFTER, 1))
+        rows[: AFTER // 2] = by  # whatever the older half did
+        stretch = Stretch()
+        found = [stretch.take(row, True, PART, np.zeros(1)) for row in rows]
+        assert (found[-1] is not None) == settles
+
+
 def test_what_grows_evenly_never_settles() -> None:
-    stretch, half = Stretch(), AFTER // 2
-    rows = np.arange(1, 40 * half)[:, None] * np.full((1, 3), 0.01)
-    assert all(stretch.take(row, True, half, np.zeros(3)) is None for row in rows)
+    stretch = Stretch()
+    rows = np.arange(1, 20 * AFTER)[:, None] * np.full((1, 3), 0.01)
+    assert all(stretch.take(row, True, PART, np.zeros(3)) is None for row in rows)
+
+
+def test_a_stretch_of_an_earlier_service_goes_on() -> None:
+    """It ended with the mean of the half before, and counted the readings of a half."""
+    known = Stretch(count=70, sums=np.full(2, 700.0, np.float32), balance=90)
+    count, balance, scatter, sums, _, _, _ = known.to_list() or []
+    (mean, *_) = Stretch(means=[np.full(2, 10.0, np.float32)]).to_list()[4:]
+    for newest in (None, mean):
+        stretch = Stretch.from_list([count, balance, scatter, sums, newest], 2)
+        rows = np.random.default_rng(3).normal(10.0, 0.1, size=(AFTER, 2))
+        levels = [stretch.take(row, True, PART, np.zeros(2)) for row in rows]
+        (level,) = [level for level in levels if level is not None][:1]
+        assert level == pytest.approx([10.0, 10.0], abs=0.1)
 
 
 @pytest.mark.parametrize("half", ["", "AAAA", 7])
 def test_a_stretch_that_no_service_gave_out_is_refused(half: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         Stretch.from_list([3, 1, 0.5, half, None], 2)
+    with pytest.raises((ValueError, TypeError)):
+        Stretch.from_list([3, 1, 0.5, None, half, [half], 0.0], 2)
