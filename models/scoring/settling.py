@@ -35,10 +35,10 @@ from models.scoring.state_values import TIMES, check, pack, unpack
 
 Level32 = NDArray[np.float32]
 
-#: Readings of a shift until the stream settles: its level is then known to a quarter of a standard
-#: deviation even where readings resemble one another over the smoothing's half-life of 20 (an
-#: autoregression by .966, whose 1,000 readings say as much as 17), and faults that are over
-#: within that time never settle.
+#: Readings of a shift until the stream settles: its level, the mean of the newer half, is then known
+#: to a third of a standard deviation even where readings resemble one another over the smoothing's
+#: half-life of 20 (an autoregression by .966, whose 500 readings say as much as 9), and faults that
+#: are over within that time never settle.
 PERSISTENT_AFTER: Final = 1000
 #: Closer to a former level than this it is not known whether the stream has come back.
 LEAST_SHIFT: Final = 2.0
@@ -134,7 +134,10 @@ class Stretch:
 
 
 def _level(means: Floats, scatter: float, former: Floats) -> Level32 | None:
-    """Return the level (d,) of parts whose older and newer half agree on it.
+    """Return the level (d,) of parts whose older and newer half agree on it: that of the newer.
+
+    Across the shift the older may still have been on its way, as where one sensor stays off and
+    another comes back slowly.
 
     Parameters
     ----------
@@ -149,7 +152,7 @@ def _level(means: Floats, scatter: float, former: Floats) -> Level32 | None:
     steady = abs((newer - older) @ shift) <= max(MOST_DRIFT * noise, SAME * length) * length
     if not steady or length < LEAST_SHIFT * noise:
         return None
-    level: Level32 = means.mean(axis=0).astype(np.float32)
+    level: Level32 = newer.astype(np.float32)
     return level
 
 

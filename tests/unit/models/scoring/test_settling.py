@@ -335,6 +335,15 @@ def test_it_settles_as_soon_after_any_way_to_its_level(before: int) -> None:
     assert levels[settled - 1] == pytest.approx(np.full(3, -40.0), abs=0.3)
 
 
+def test_its_level_is_where_the_stream_is_now() -> None:
+    """One sensor is off for good; another, which was off as well, has just come back."""
+    rows = np.random.default_rng(4).normal(size=(AFTER, 3)) + [0.0, 0.0, -300.0]
+    rows[: AFTER // 2, 1] += np.linspace(30.0, 0.0, AFTER // 2)
+    stretch = Stretch()
+    levels = [stretch.take(row, True, PART, np.zeros(3)) for row in rows]
+    assert levels[-1] == pytest.approx([0.0, 0.0, -300.0], abs=0.4)
+
+
 def test_the_deviation_is_that_of_the_newer_half() -> None:
     """Two from where the stream was, or it may be chance."""
     rng = np.random.default_rng(2)
