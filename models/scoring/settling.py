@@ -35,7 +35,7 @@ from models.scoring.state_values import TIMES, check, pack, unpack
 
 Level32 = NDArray[np.float32]
 
-#: Readings of a shift until the stream settles: its level, the mean of the newer half, is then known
+#: Readings of a shift until the stream settles. Its level, the mean of half of them, is then known
 #: to a third of a standard deviation even where readings resemble one another over the smoothing's
 #: half-life of 20 (an autoregression by .966, whose 500 readings say as much as 9), and faults that
 #: are over within that time never settle.

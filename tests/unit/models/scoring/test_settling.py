@@ -337,7 +337,7 @@ def test_it_settles_as_soon_after_any_way_to_its_level(before: int) -> None:
 
 def test_its_level_is_where_the_stream_is_now() -> None:
     """One sensor is off for good; another, which was off as well, has just come back."""
-    rows = np.random.default_rng(4).normal(size=(AFTER, 3)) + [0.0, 0.0, -300.0]
+    rows = np.random.default_rng(4).normal([0.0, 0.0, -300.0], size=(AFTER, 3))
     rows[: AFTER // 2, 1] += np.linspace(30.0, 0.0, AFTER // 2)
     stretch = Stretch()
     levels = [stretch.take(row, True, PART, np.zeros(3)) for row in rows]
