@@ -18,6 +18,7 @@ from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.settling import MOST_LEVELS, PARTS, WIDEST, Level, Settling, Stretch
+from models.scoring.state_values import pack
 from models.scoring.stream_replay import carried
 from training.simulate import simulate
 
@@ -363,11 +364,9 @@ def test_what_grows_evenly_never_settles() -> None:
 
 def test_a_stretch_of_an_earlier_service_goes_on() -> None:
     """It ended with the mean of the half before, and counted the readings of a half."""
-    known = Stretch(count=70, sums=np.full(2, 700.0, np.float32), balance=90)
-    count, balance, scatter, sums, _, _, _ = known.to_list() or []
-    (mean, *_) = Stretch(means=[np.full(2, 10.0, np.float32)]).to_list()[4:]
+    sums, mean = (pack(np.full(2, by, np.float32), "<f4") for by in (700.0, 10.0))
     for newest in (None, mean):
-        stretch = Stretch.from_list([count, balance, scatter, sums, newest], 2)
+        stretch = Stretch.from_list([70, 90, 0.0, sums, newest], 2)
         rows = np.random.default_rng(3).normal(10.0, 0.1, size=(AFTER, 2))
         levels = [stretch.take(row, True, PART, np.zeros(2)) for row in rows]
         (level,) = [level for level in levels if level is not None][:1]
