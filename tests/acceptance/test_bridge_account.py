@@ -67,8 +67,8 @@ def test_kill_between_any_two_steps_changes_no_incident(
         assert message.key.decode() == incident["id"]
         newest[incident["id"]] = (incident["version"], incident["state"])
     assert newest == {row[0]: (row[1], row[4]) for row in found["incidents"]}
-    told = [orjson.loads(record.value) for record in stage.consume(stage.anomalies)]
-    assert len({one["detection_id"] for one in told}) == whats["opened"] + whats["escalated"]
+    published = [orjson.loads(record.value) for record in stage.consume(stage.anomalies)]
+    assert len({one["detection_id"] for one in published}) == whats["opened"] + whats["escalated"]
     assert stage.count("outbox") == 0
 
 

@@ -54,8 +54,8 @@ def test_a_false_alarm_raises_what_opens_an_incident_and_withdrawing_undoes_it_e
     def until_the_bridge_knows(affected: bool) -> None:
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
-            said = [one or {} for _, _, one in score_one()[1]]
-            if any("affected_by_feedback" in one for one in said) is affected:
+            marks = [one or {} for _, _, one in score_one()[1]]
+            if any("affected_by_feedback" in one for one in marks) is affected:
                 return
         raise AssertionError(f"no stream with affected = {affected} within {SECONDS} s")
 
@@ -68,8 +68,8 @@ def test_a_false_alarm_raises_what_opens_an_incident_and_withdrawing_undoes_it_e
     until_the_bridge_knows(affected=True)
     sensor, raised = score_one()
     assert [row[:2] for row in raised] == [row[:2] for row in before]  # detection is as it was
-    said = [one for _, _, one in raised if one]
-    assert {(one["opens"], one["affected_by_feedback"]) for one in said} == {(False, True)}
+    incidents = [one for _, _, one in raised if one]
+    assert {(one["opens"], one["affected_by_feedback"]) for one in incidents} == {(False, True)}
     assert http.get("/incidents", params={"sensor_id": sensor}).json()["incidents"] == []
 
     http.post(f"/feedback/{given.json()['id']}/withdraw", json={})

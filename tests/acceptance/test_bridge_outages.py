@@ -147,8 +147,8 @@ def test_topic_grows_and_loses_its_beginning(one_scene, scoring, one_broker):
     one_broker.grow(stage.topic, 5)
     grown = stage.produce([(b"%d" % n, reading(f"NEW{n}", n)) for n in range(60)])
     stage.wait_accounted(sent - lost + grown)
-    said = [int(line.split()[-4]) for line in bridge.text().splitlines() if "are lost" in line]
-    assert sum(said) == lost
+    losses = [int(line.split()[-4]) for line in bridge.text().splitlines() if "are lost" in line]
+    assert sum(losses) == lost
     partitions = stage.sql("SELECT count(DISTINCT partition) FROM anomaly_detections")[0][0]
     assert partitions == 5
     bridge.signal(signal.SIGTERM)

@@ -20,7 +20,7 @@ def test_record_that_crashes_the_service_is_found_and_put_aside(one_scene, scori
 
 
 def test_batch_too_large_for_the_service_is_split(one_scene, scoring):
-    stage = one_scene(scoring(STUB_MOST="16").url)
+    stage = one_scene(scoring(STUB_MAX_READINGS="16").url)
     stage.produce(plant(200))
     stage.drain()
     stage.check()

@@ -79,19 +79,19 @@ def test_a_fault_from_the_first_alarm_to_closed(
         expect(page.get_by_text("the plant recommends")).to_contain_text("vibration spectrum")
         expect(page.locator("#log")).to_contain_text("closed by ANNA: inner race")
         one = page.url.rpartition("/")[2]
-    told: list[dict[str, Any]] = []
+    published: list[dict[str, Any]] = []
     topic = open_plant.scene.environment["KAFKA_TOPIC_INCIDENTS"]
 
     def closed_is_published() -> bool:
-        told[:] = [orjson.loads(r.value) for r in open_plant.scene.consume(topic) if r.value]
-        return any(row["id"] == one and row["state"] == "closed" for row in told)
+        published[:] = [orjson.loads(r.value) for r in open_plant.scene.consume(topic) if r.value]
+        return any(row["id"] == one and row["state"] == "closed" for row in published)
 
     wait_until(closed_is_published, "the closed incident is on the topic")
-    last = [row for row in told if row["id"] == one][-1]
+    last = [row for row in published if row["id"] == one][-1]
     assert (last["verdict"], last["fault_code"]) == ("confirmed", "BEARING")
     log = open_plant.api.get(f"/incidents/{one}/log").json()["log"]
-    said = [entry["what"] for entry in log if entry["who"] == "ANNA"]
-    assert said == ["acknowledged", "commented", "closed"]
+    logged = [entry["what"] for entry in log if entry["who"] == "ANNA"]
+    assert logged == ["acknowledged", "commented", "closed"]
 
 
 def test_the_second_of_two_browsers_is_told_who_won(
@@ -174,10 +174,10 @@ def test_an_off_condition_is_tried_added_changed_and_removed(
         ):  # fmt: skip
             section.get_by_label(label).fill(value)
         section.get_by_role("button", name="Say what it means").click()
-        said = f"machines of group default, while {HOSTILE} < 0.5 for 60 s, and 2 min of run-up"
-        expect(section.get_by_role("status")).to_contain_text(f"It would say: {said} after it.")
+        sentence = f"machines of group default, while {HOSTILE} < 0.5 for 60 s, and 2 min of run-up"
+        expect(section.get_by_role("status")).to_contain_text(f"It would say: {sentence} after it.")
         section.get_by_role("button", name="Add it").click()
-        expect(page.locator(".message.done")).to_contain_text(f"From now on: {said}")
+        expect(page.locator(".message.done")).to_contain_text(f"From now on: {sentence}")
         row = section.get_by_role("row").filter(has_text=HOSTILE)
         row.get_by_role("button", name="Change").click()
         expect(section.get_by_label("than the value")).to_have_value("0.5")

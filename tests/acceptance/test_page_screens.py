@@ -351,15 +351,15 @@ def test_a_challenger_is_promoted_and_rolled_back(browser: Browser, busy_plant: 
         expect(promote).to_be_visible(timeout=20_000)
         page.locator("#moves").get_by_label("because").fill("sees more")
         promote.click()
-        said = f"Version {challenger} is champion, in place of {before}, as ANNA"
-        expect(page.locator(".message.done")).to_have_text(said)
+        message = f"Version {challenger} is champion, in place of {before}, as ANNA"
+        expect(page.locator(".message.done")).to_have_text(message)
         assert registry.alias(CHAMPION) == challenger
         busy_plant.service.until(lambda: in_force(busy_plant) == challenger)
         page.goto("/models")
         expect(page.locator("main")).to_contain_text(f"Bundle {challenger}")
         page.get_by_role("button", name="Roll back").click()
-        said = f"Version {before} is champion, in place of {challenger}, as ANNA"
-        expect(page.locator(".message.done")).to_have_text(said)
+        message = f"Version {before} is champion, in place of {challenger}, as ANNA"
+        expect(page.locator(".message.done")).to_have_text(message)
         assert registry.alias(CHAMPION) == before
         busy_plant.service.until(lambda: in_force(busy_plant) == before)
         page.goto("/models")

@@ -62,7 +62,7 @@ def test_the_tasks_of_the_readme(tmp_path: Path, house: Path) -> None:
         script = script.replace("localhost:9092", broker).replace(
             "localhost:8084", f"127.0.0.1:{port}"
         )
-        log = tmp_path / "said"
+        log = tmp_path / "output"
         with log.open("w") as out:
             shell = subprocess.Popen(
                 ["bash", "-c", script], cwd=house, env=env, start_new_session=True,
@@ -74,11 +74,11 @@ def test_the_tasks_of_the_readme(tmp_path: Path, house: Path) -> None:
                 if shell.poll() is None:
                     os.killpg(shell.pid, signal.SIGKILL)
                     shell.wait()
-        said = log.read_text()
-        assert code == 0, said[-6000:]
+        output = log.read_text()
+        assert code == 0, output[-6000:]
     assert (house / "scores.csv").stat().st_size > 0
     assert (house / "scores.png").stat().st_size > 0
-    last = said.split("== I retrain it")[1]
+    last = output.split("== I retrain it")[1]
     assert re.search(r"version 2", last), last
     engine = open_engine(load_settings(var_dir=var))
     with engine.connect() as connection:

@@ -72,14 +72,14 @@ def test_fit_of_groups_without_mlflow_registers_in_files_and_imports(
 
 
 @pytest.mark.parametrize(
-    ("rows", "header", "told"),
+    ("rows", "header", "message"),
     [
         (10, "asset_id,timestamp,rms", "10 readings are too few"),
         (100, "asset_id,shift,rms", "column 'timestamp' is missing"),
     ],
 )
 def test_fit_says_in_a_sentence_why_it_cannot(
-    environment: dict[str, str], tmp_path: Path, rows: int, header: str, told: str
+    environment: dict[str, str], tmp_path: Path, rows: int, header: str, message: str
 ) -> None:
     path = tmp_path / "bad.csv"
     day = "2026-01-01T" if "timestamp" in header else "at "  # what reads as a time would be taken
@@ -87,7 +87,7 @@ def test_fit_says_in_a_sentence_why_it_cannot(
     path.write_text("\n".join([header, *lines]) + "\n")
     done = command(environment, "training.fit", "--data", path, *SMALL)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
@@ -101,8 +101,8 @@ def test_backtest_scores_what_comes_after_the_cut(
         "--out", out, "--plot", picture, "--fleet", *SMALL,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for told in ("per 1,000 normal readings", "budget 1 ", "F1", "missed-alarm rate", "events:"):
-        assert told in done.stdout
+    for figure in ("per 1,000 normal readings", "budget 1 ", "F1", "missed-alarm rate", "events:"):
+        assert figure in done.stdout
     with out.open() as handle:
         rows = list(csv.DictReader(handle))
     assert list(rows[0]) == [

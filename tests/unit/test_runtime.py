@@ -45,9 +45,9 @@ def test_json_is_one_object_a_line(written: StringIO) -> None:
     except ValueError:
         logging.getLogger("db").exception("failed")
     (line,) = written.getvalue().splitlines()
-    said = json.loads(line)
-    assert (said["level"], said["logger"], said["message"]) == ("ERROR", "db", "failed")
-    assert "two\nlines" in said["exception"]
+    entry = json.loads(line)
+    assert (entry["level"], entry["logger"], entry["message"]) == ("ERROR", "db", "failed")
+    assert "two\nlines" in entry["exception"]
 
 
 def test_a_process_that_does_not_serve_is_left_alone() -> None:

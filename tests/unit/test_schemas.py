@@ -146,9 +146,9 @@ def test_finite_numbers_pass_unchanged_and_come_as_floats(features: dict[str, fl
 def test_names_that_look_alike_are_told_once(first: str, second: str) -> None:
     names = LookAlikes()
     assert names.meet(first, None) == []
-    (told,) = names.meet(second, None)
-    assert repr(first) in told
-    assert repr(second) in told
+    (note,) = names.meet(second, None)
+    assert repr(first) in note
+    assert repr(second) in note
     assert names.meet(first, None) == names.meet(second, None) == []
 
 
@@ -161,8 +161,8 @@ def test_names_that_differ_for_a_person_are_not_told() -> None:
 def test_sensors_are_compared_within_their_asset() -> None:
     names = LookAlikes()
     assert names.meet("A", "S1") == names.meet("B", "S1 ") == []
-    (told,) = names.meet("A", "s1")
-    assert "of asset 'A'" in told
+    (note,) = names.meet("A", "s1")
+    assert "of asset 'A'" in note
 
 
 def test_remembered_names_are_bounded() -> None:

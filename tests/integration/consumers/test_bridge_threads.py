@@ -42,9 +42,9 @@ def test_a_thread_that_dies_ends_the_bridge_with_1_and_its_name(
     monkeypatch.setattr(bridge, "start", lambda: None)  # it is
     code = entry._drive(bridge, bridge.consumer, made.settings, threading.Event(), False)
     assert code == 1
-    said = [record.message for record in caplog.records if record.levelname == "CRITICAL"]
-    assert len(said) == 1
-    assert said[0].startswith(f"thread {name}")
+    messages = [record.message for record in caplog.records if record.levelname == "CRITICAL"]
+    assert len(messages) == 1
+    assert messages[0].startswith(f"thread {name}")
     assert "nobody expects this" in caplog.text
 
 
@@ -91,16 +91,18 @@ def test_troubles_noticed_by_many_threads_leave_one_state():
 def test_the_lag_of_a_partition_that_left_is_no_longer_said(in_process):
     made = in_process(bridge_lanes=1)
 
-    def said() -> set[int]:
+    def measured() -> set[int]:
         lag = made.metrics.registry.get_sample_value
         return {n for n in range(3) if lag("bridge_lag", {"partition": str(n)}) is not None}
 
     made.scene.produce(plant(60, bad_every=0))
-    made.run_until(lambda: len(said()) > 1 and made.scene.accounted() == 60, "lag is measured")
-    before = said()
+    made.run_until(lambda: len(measured()) > 1 and made.scene.accounted() == 60, "lag is measured")
+    before = measured()
     gone = next(p for p in made._bridge.table if p.topic_partition.partition in before)
     made._bridge.assignment.drop([gone])
-    made.run_until(lambda: said() == before - {gone.topic_partition.partition}, "its gauge is gone")
+    made.run_until(
+        lambda: measured() == before - {gone.topic_partition.partition}, "its gauge is gone"
+    )
 
 
 def test_a_rebalance_does_not_wait_for_a_lane_whose_records_are_refused(in_process):

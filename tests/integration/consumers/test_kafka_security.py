@@ -127,8 +127,8 @@ def ask(guarded: GuardedBroker) -> Callable[..., str]:
 @pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
 def test_the_right_login_is_let_in(ask, authorities, protocol: str, mechanism: str) -> None:
     authority = {"kafka_ssl_cafile": authorities[0].authority}
-    said = ask(protocol, kafka_sasl_mechanism=mechanism, **LOGIN, **authority)
-    assert "topic extracted-features" in said
+    message = ask(protocol, kafka_sasl_mechanism=mechanism, **LOGIN, **authority)
+    assert "topic extracted-features" in message
 
 
 def test_the_right_certificate_is_trusted(ask, authorities) -> None:
@@ -174,9 +174,9 @@ def test_check_of_the_bridge_fails_with_the_setting_to_look_at(
     }.items():
         monkeypatch.setenv(name, value)
     assert bridge.main(["--check"]) == 1
-    said = capsys.readouterr()
-    broker = next(line for line in said.out.splitlines() if line.startswith("broker"))
+    printed = capsys.readouterr()
+    broker = next(line for line in printed.out.splitlines() if line.startswith("broker"))
     assert "FAILED" in broker
     assert "KAFKA_SASL_PASSWORD" in broker
-    assert "database  ok" in said.out
-    assert "wrong-secret" not in said.out + said.err
+    assert "database  ok" in printed.out
+    assert "wrong-secret" not in printed.out + printed.err

@@ -90,17 +90,17 @@ def test_a_batch_that_inflates_to_more_than_the_buffer(in_process, codec):
     records = [(b"k", padded[0]), (b"k", reading("A", 99, metadata={"pad": "x" * 2**23}))]
     records += [(b"k", body) for body in padded[1:]]
     sent = stage.produce(records, compression_type=codec, batch_size=2**26, max_request_size=2**26)
-    most = 0
+    largest = 0
 
     def done() -> bool:
-        nonlocal most
-        most = max(most, sum(assigned.bytes for assigned in bridge.partitions))
+        nonlocal largest
+        largest = max(largest, sum(assigned.bytes for assigned in bridge.partitions))
         return stage.accounted() == sent
 
     bridge.run_until(done, "all accounted for")
     assert [row[2:] for row in reasons(bridge)] == [("unreadable", None)]
     # what may be buffered, what one poll may add, and the record that ends it
-    assert most < 4 * 2**20 * 9 / 8 + 2**19
+    assert largest < 4 * 2**20 * 9 / 8 + 2**19
 
 
 def test_aborted_transactions_are_not_scored_and_markers_are_no_lag(in_process, one_broker):
@@ -263,7 +263,7 @@ def test_a_topic_in_a_foreign_format_is_not_emptied_into_dead_letters(in_process
     stage = bridge.scene
     framed = [(b"k", b"\x00\x00\x00\x00\x07" + reading("A", number)) for number in range(60)]
     sent = stage.produce(framed)
-    bridge.run_until(lambda: "records are no readings but schema_registry" in caplog.text, "said")
+    bridge.run_until(lambda: "records are no readings but schema_registry" in caplog.text, "logged")
     paused = {"state": "paused", "why": "refused_foreign_format"}
     bridge.run_until(lambda: bridge.value("bridge_state", **paused) == 1, "the metric says so")
     assert stage.accounted() < 20

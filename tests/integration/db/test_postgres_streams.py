@@ -90,8 +90,8 @@ def test_window_is_by_offset_without_left_out_back_to_the_restart(connection: Co
     def minutes(found: list[stored_windows.Reading]) -> list[float]:
         return [(at - START).total_seconds() / 60 for at, _ in found]
 
-    def windows(most: int, *keys: StreamKey) -> Any:
-        states = {one: replace(state(one, 60), window_length=most) for one in keys}
+    def windows(length: int, *keys: StreamKey) -> Any:
+        states = {one: replace(state(one, 60), window_length=length) for one in keys}
         return stored_windows.stored_windows(connection, states)
 
     found = windows(29, key, ("A", "", ""), ("A", "S", "rms"), ("B", "", ""))

@@ -94,8 +94,8 @@ def test_the_budget_that_is_set_gives_the_incidents_of_the_service(
     assert own["median_lead_h"] == pytest.approx(float(np.median(leads)) / 3600)
     assert own["false_per_asset_month"] < own["incidents_per_asset_month"]
     assert picture.read_bytes().startswith(b"\x89PNG")
-    said = capsys.readouterr().out
-    assert "As set: acceptable" in said
+    printed = capsys.readouterr().out
+    assert "As set: acceptable" in printed
 
 
 def utc(at: Any) -> Any:
@@ -118,15 +118,15 @@ def test_spans_that_people_confirmed_are_the_faults(
     monkeypatch.setenv("DATABASE_URL", database_url)
     fault = plant.faults[0]
     start, end = (utc(plant.timestamps[at]) for at in (fault.start, fault.end - 1))
-    said = {
+    verdict = {
         "id": uuid4(), "asset_id": fault.asset_id, "sensor_id": None, "feature": None,
         "starts_at": start, "ends_at": end, "verdict": "confirmed", "fault_code": None,
         "note": None, "created_by": "ANNA", "group_name": None, "incident_id": None,
         "by_closing": False, "client_token": None,
     }  # fmt: skip
     with transaction(engine) as connection:
-        assert add_feedback(connection, said) is not None
-        assert add_feedback(connection, {**said, "id": uuid4(), "verdict": "false_alarm"})
+        assert add_feedback(connection, verdict) is not None
+        assert add_feedback(connection, {**verdict, "id": uuid4(), "verdict": "false_alarm"})
     rows, _ = run("--faults", "postgresql")
     assert (rows[2]["faults"], rows[2]["faults_found"]) == (1, 1)
 
@@ -136,10 +136,10 @@ def test_what_cannot_be_told_is_one_sentence(scored, tmp_path, monkeypatch, caps
     monkeypatch.setenv("MLFLOW_ENABLED", "false")
     bad = tmp_path / "faults.csv"
     bad.write_text("asset_id,start,end\nA,soon,2026-01-01\n")
-    for options, said in (
+    for options, message in (
         (["--scores", str(tmp_path)], "nothing that fleet.score wrote"),
         (["--scores", str(scored[0]), "--faults", str(bad)], "--faults: row 1: start: 'soon'"),
         (["--scores", str(scored[0]), "--faults", "none.csv"], "none.csv"),
     ):
         assert backtest.main([*options, "--out", str(tmp_path / "out")]) == 1
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err

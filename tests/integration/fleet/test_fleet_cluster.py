@@ -90,8 +90,8 @@ def test_a_cluster_of_two_workers_scores_and_fits(
     log = tmp_path / "fit.log"
     small = ["--models", "isolation_forest", "--folds", "2", "--trees", "10", "--holdout", "0"]
     by = ["--group-by", "asset_id", *small, "--promote", "false"]
-    said = finish(start(tmp_path, "fleet.fit", "--data", str(data), *by, *where, log=log), log)
-    assert "Fitted 3 of 3 groups" in said
+    printed = finish(start(tmp_path, "fleet.fit", "--data", str(data), *by, *where, log=log), log)
+    assert "Fitted 3 of 3 groups" in printed
     registry = open_registry(None, "anomaly-detection", tmp_path)
     fitted = Bundle.load(registry.fetch("2", tmp_path / "fetched"))
     assert fitted.groups == sorted(plant.asset_ids)

@@ -78,8 +78,8 @@ def test_it_comes_to_what_a_training_on_one_machine_comes_to(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # which MLflow else sets for good
         assert main(["--data", str(path), "--group-by", by, *TINY, *more]) == 0
         found[name] = outcome(uri, var_dir)
-        said = capsys.readouterr().out
-        assert "group 'type-2': 20 readings are too few" in said, "the group that fails is named"
+        printed = capsys.readouterr().out
+        assert "group 'type-2': 20 readings are too few" in printed, "the group that fails is named"
     one, fleet = found["one"], found["fleet"]
     assert fleet["version"] == one["version"], "the same model sets, to the last digit"
     assert (fleet["groups"], fleet["twins"]) == (one["groups"], one["twins"]) == (
@@ -142,17 +142,17 @@ def test_each_task_has_one_thread_whatever_its_environment_says(spark: Any) -> N
 
         one_thread()
         torch_and_blas()
-        said = {
+        answer = {
             "numba": numba.get_num_threads(),
             "torch": torch.get_num_threads(),
             "blas": max((pool["num_threads"] for pool in threadpool_info()), default=1),
             "environment": os.environ["OMP_NUM_THREADS"],
         }
         for _ in batches:
-            yield pa.RecordBatch.from_pydict({"said": [json.dumps(said)]})
+            yield pa.RecordBatch.from_pydict({"answer": [json.dumps(answer)]})
 
     rows = spark.range(2).repartition(2).mapInArrow(threads, "said string").collect()
-    assert [json.loads(row["said"]) for row in rows] == [
+    assert [json.loads(row["answer"]) for row in rows] == [
         {"numba": 1, "torch": 1, "blas": 1, "environment": "1"}
     ] * len(rows)
 

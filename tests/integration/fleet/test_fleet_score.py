@@ -141,14 +141,14 @@ def answer(fleet: Fleet, stream: Stream, names: list[str], **more: Any) -> list[
                 "window": {"names": names, "rows": window},
                 "readings": {"names": names, "rows": part},
             }  # fmt: skip
-            said = ask(client, {"streams": [one], **more})
-            results += said["results"]
-            state = said["state"]
-            for row, result in zip(part, said["results"], strict=True):
+            answer = ask(client, {"streams": [one], **more})
+            results += answer["results"]
+            state = answer["state"]
+            for row, result in zip(part, answer["results"], strict=True):
                 mark = result["metadata"]["window"]
                 window = [] if mark == "restarted" else window
                 window += [row] if mark != "left_out" else []
-            window = window[-said["window_length"] :]
+            window = window[-answer["window_length"] :]
     return results
 
 
@@ -317,7 +317,7 @@ def test_what_cannot_be_read_is_one_sentence(run, fleet, tmp_path, capsys):
     table = fleet.table(1)
     path = tmp_path / "bad.parquet"
     pq.write_table(table.drop_columns(["timestamp"]), path)
-    for options, said in (
+    for options, message in (
         (["--data", str(path)], "there is no column 'timestamp'"),
         (["--data", str(tmp_path / "none")], "no Parquet files that can be read"),
         (["--data", str(path), "--bundle", "99"], "no version '99'"),
@@ -328,7 +328,7 @@ def test_what_cannot_be_read_is_one_sentence(run, fleet, tmp_path, capsys):
         (["--data", str(path), "--schedules", str(path)], "bad.parquet"),
     ):
         assert score.main([*options, "--out", str(tmp_path / "out")]) == 1
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
 def test_a_feature_may_be_called_like_a_column_of_ours(spark, tmp_path):
@@ -368,6 +368,6 @@ def test_whatever_a_worker_raises_is_named(spark):
         yield from (batch.slice(0, 1 // 0) for batch in batches)
 
     given = score.parser().parse_args(["--data", "-", "--out", "-"])
-    told = pytest.raises(AnomalyError, match=r"^Spark: ZeroDivisionError: ")
-    with told, spark_session("tests", given) as session:
+    named = pytest.raises(AnomalyError, match=r"^Spark: ZeroDivisionError: ")
+    with named, spark_session("tests", given) as session:
         session.range(1).mapInArrow(broken, "id long").collect()

@@ -108,9 +108,9 @@ def test_stored_readings_are_scored_with_what_people_planned(
         for row, result in zip(found, wanted, strict=True):
             assert row["final_score"] == pytest.approx(result["final_score"], rel=0, abs=1e-9)
             assert row["threshold"] == result["threshold"]
-            said, meant = json.loads(row["metadata"]), result["metadata"]
+            noted, meant = json.loads(row["metadata"]), result["metadata"]
             for key in ("suppressed", "restarted", "window", "asset_criticality"):
-                assert said.get(key) == meant.get(key)
+                assert noted.get(key) == meant.get(key)
     assert {row["suppressed"] for row in table} >= {None, "maintenance"}
     restarted = [r["timestamp"] for r in table if '"restarted":"reset"' in r["metadata"]]
     assert restarted == [middle.astimezone(UTC)]
@@ -137,13 +137,13 @@ def test_a_time_that_is_none_and_a_database_that_is_down_are_one_sentence(
     monkeypatch.setenv("MLFLOW_ENABLED", "false")
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:secret@127.0.0.1:1/none")
     given = ["--data", "postgresql", "--out", str(tmp_path / "out")]
-    for options, said in (
+    for options, message in (
         ([], "not available"),
         (["--schedules", "none"], "not available"),
         (["--schedules", "none", "--since", "soon"], "soon"),
     ):
         assert score.main([*given, *options]) == 1
-        told = capsys.readouterr().err
-        assert said in told
-        assert "secret" not in told
-        assert "Traceback" not in told
+        printed = capsys.readouterr().err
+        assert message in printed
+        assert "secret" not in printed
+        assert "Traceback" not in printed

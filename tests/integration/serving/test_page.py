@@ -63,7 +63,7 @@ def named(page: httpx.Client, name: str = "ANNA") -> str:
 def messages(answer: httpx.Response) -> str:
     assert answer.status_code == 200, answer.text
     found = re.findall(r'<p class="message (\w+)">(.*?)</p>', answer.text, re.S)
-    return "\n".join(f"{kind} {re.sub('<.*?>', '', said)}" for kind, said in found)
+    return "\n".join(f"{kind} {re.sub('<.*?>', '', text)}" for kind, text in found)
 
 
 def version(page: httpx.Client, one: str) -> str:
@@ -152,9 +152,9 @@ def test_odd_fields_of_forms_are_named(
     path = f"/incidents/{one}" if "verb" in fields else "/assets/A"
     path = "/models" if fields.get("do") == "promote" else path
     answer = page.post(path, data={"form_token": named(page), **fields})
-    said = answer.text if answer.status_code == 422 else messages(answer)
-    assert "holds a NUL" in said or "failed" in said
-    assert "unexpected" not in said
+    answered = answer.text if answer.status_code == 422 else messages(answer)
+    assert "holds a NUL" in answered or "failed" in answered
+    assert "unexpected" not in answered
 
 
 def test_whoever_gives_a_name_stays_where_they_were(page: httpx.Client) -> None:
@@ -213,11 +213,11 @@ def test_in_bulk_each_failure_is_told(page: httpx.Client, stored: Engine) -> Non
     closing = {"verb": "close", "version": "1", "form_token": form}
     assert "closed" in messages(page.post(f"/incidents/{ids[1]}", data=closing))
     picked = {"incident": [f"{ids[0]}:1", f"{ids[1]}:2", f"{ids[2]}:7", f"{UUID(int=7)}:1"]}
-    said = messages(page.post("/", data={**picked, "verb": "acknowledge", "form_token": form}))
-    assert "done 1 incident acknowledged, as ANNA" in said
-    assert f"failed {assets[1]}: incident {ids[1]} was closed by ANNA: reopen it" in said
-    assert f"failed {assets[2]}: somebody was faster" in said
-    assert f"failed no incident {UUID(int=7)}" in said
+    shown = messages(page.post("/", data={**picked, "verb": "acknowledge", "form_token": form}))
+    assert "done 1 incident acknowledged, as ANNA" in shown
+    assert f"failed {assets[1]}: incident {ids[1]} was closed by ANNA: reopen it" in shown
+    assert f"failed {assets[2]}: somebody was faster" in shown
+    assert f"failed no incident {UUID(int=7)}" in shown
     nothing = messages(page.post("/", data={"verb": "acknowledge", "form_token": form}))
     assert nothing == "failed nothing was picked: tick the incidents first"
     unreasoned = {**picked, "verb": "shelve", "seconds": "60", "form_token": form}
@@ -342,11 +342,11 @@ def test_a_window_is_changed_where_it_is_as_it_was_shown(page: httpx.Client) -> 
     assert messages(changed) == "done The window is changed, as ANNA"
     assert "2031-01-01 13:00:00 UTC" in changed.text
     stale = page.post("/maintenance", data=who | one | later | {"do": "change"})
-    told = "failed somebody was faster: the window has version 2 by now, by ANNA"
-    assert messages(stale) == told
+    refused = "failed somebody was faster: the window has version 2 by now, by ANNA"
+    assert messages(stale) == refused
     assert "2031-01-01T13:00" in stale.text  # what was typed is still there
     for do in ("end", "delete"):
-        assert messages(page.post("/maintenance", data=who | one | {"do": do})) == told
+        assert messages(page.post("/maintenance", data=who | one | {"do": do})) == refused
     now = {"version": "2"}
     early = page.post("/maintenance", data=who | one | now | {"do": "end"})
     assert re.search(r"failed To: 20\d\d-.* UTC does not lie after the start", messages(early))
@@ -362,7 +362,7 @@ def test_a_window_is_changed_where_it_is_as_it_was_shown(page: httpx.Client) -> 
 
 def test_a_window_in_force_is_ended_and_one_that_repeats_is_not(page: httpx.Client) -> None:
     who = {"form_token": named(page)}
-    for rule, said in (("", "done The window is ended"), ("FREQ=DAILY", "failed a window")):
+    for rule, message in (("", "done The window is ended"), ("FREQ=DAILY", "failed a window")):
         reason = f"window {uuid4()}"
         window = {"start": "2020-01-01T10:00", "end": "2020-12-01T12:00", "rrule": rule,
                   "reason": reason, "alarms": "yes", "do": "add"}  # fmt: skip
@@ -371,7 +371,7 @@ def test_a_window_in_force_is_ended_and_one_that_repeats_is_not(page: httpx.Clie
         page.post("/maintenance", data=who | window)
         one = {name: hidden(page, "/maintenance", reason, name) for name in ("id", "version")}
         ended = page.post("/maintenance", data=who | one | {"do": "end"})
-        assert said in messages(ended)
+        assert message in messages(ended)
         if not rule:
             assert "over" in ended.text[ended.text.index(reason) - 400 :]
 
@@ -387,11 +387,11 @@ def test_off_conditions_are_tried_added_changed_and_removed(
     with transaction(stored) as connection:
         put_off_conditions(connection, [], "TEST")
     tried = page.post("/plant", data=who | OFF | {"do": "try"}).text
-    said = "machines of group default, while current &lt; 0.5 for 60 s"
-    assert f"It would say: {said}." in tried
+    sentence = "machines of group default, while current &lt; 0.5 for 60 s"
+    assert f"It would say: {sentence}." in tried
     assert "No condition is set" in tried
     added = page.post("/plant", data=who | OFF | {"do": "keep"})
-    assert html.unescape(messages(added)) == f"done From now on: {html.unescape(said)}, as ANNA"
+    assert html.unescape(messages(added)) == f"done From now on: {html.unescape(sentence)}, as ANNA"
     twice = page.post("/plant", data=who | OFF | {"do": "keep"})
     assert "0.5 is on the list already" in messages(twice)
     with httpx.Client(base_url=page.base_url, trust_env=False) as other:
@@ -401,7 +401,7 @@ def test_off_conditions_are_tried_added_changed_and_removed(
         assert [row["changed_by"] for row in off_conditions(connection)] == ["ANNA", "BEN"]
         put_off_conditions(connection, off_conditions(connection)[:1], "CARL")
         assert [row["changed_by"] for row in off_conditions(connection)] == ["ANNA"]
-    before = {"before": hidden(page, "/plant", said, "before")}
+    before = {"before": hidden(page, "/plant", sentence, "before")}
     filled = page.post("/plant", data=who | before | {"list": "off", "do": "edit"}).text
     assert 'name="value" value="0.5"' in filled
     assert ">Change it<" in filled
@@ -478,11 +478,11 @@ def test_fault_codes_become_the_plants_own_and_the_shipped_ones_come_back(
             {"code": "A1", "name": "Pump cavitates", "action": "Open the inlet"},
             {"code": "B2", "name": "Belt slips", "action": ""},
         ]
-    for lines, said in (
+    for lines, message in (
         ("A;b\nA;c", "is there twice"), ("A", "fault_codes[0].name: is missing"), (" ", "lines"),
     ):  # fmt: skip
         wrong = page.post("/plant", data=who | {"lines": lines, "do": "replace"})
-        assert f"failed {said}" in messages(wrong) or said in messages(wrong)
+        assert f"failed {message}" in messages(wrong) or message in messages(wrong)
     shipped = page.post("/plant", data=who | {"do": "shipped"})
     assert "BEARING" in shipped.text
     with transaction(stored) as connection:
@@ -663,9 +663,9 @@ def test_the_page_is_up_while_mlflow_is_down(make_service: MakeService, database
     service.start()
     try:
         with visit(service) as page:
-            told = "The model registry is out of order: scoring goes on"
-            service.until(lambda: told in page.get("/").text, 60)
-            assert re.search(told + r".*</strong>, since <time datetime=\"20", page.get("/").text)
+            notice = "The model registry is out of order: scoring goes on"
+            service.until(lambda: notice in page.get("/").text, 60)
+            assert re.search(notice + r".*</strong>, since <time datetime=\"20", page.get("/").text)
             assert page.get("/").status_code == 200
             shown = page.get("/models")
             assert shown.status_code == 200

@@ -121,10 +121,10 @@ def test_promote_compares_on_newer_readings_only(
     code, printed = command(promote, "--data", str(tmp_path / "known.csv"))
     assert code == promote.EXIT_NOT_PROMOTED
     end = str(max(s.timestamps[-1] for s in data.streams))
-    told = " ".join(printed.split())
-    assert "not comparable: none of the readings is newer than all that both were fitted" in told
-    assert end[:19] in told
-    assert "kept back on request" in told  # the verdict of its training
+    text = " ".join(printed.split())
+    assert "not comparable: none of the readings is newer than all that both were fitted" in text
+    assert end[:19] in text
+    assert "kept back on request" in text  # the verdict of its training
     code, printed = command(promote)
     assert code == 0, printed
     assert "400" in printed  # 200 of each of the two pumps
@@ -151,8 +151,10 @@ def test_a_champion_for_other_assets_is_not_comparable_and_stays(
     assert fit(settings, learnt, file).published.alias == CHALLENGER
     code, printed = command(promote)
     assert code == promote.EXIT_NOT_PROMOTED, printed
-    said = "not comparable: one of them is made for other streams: no model group is made for asset"
-    assert f"{said} 'MY " in " ".join(printed.split())
+    reason = (
+        "not comparable: one of them is made for other streams: no model group is made for asset"
+    )
+    assert f"{reason} 'MY " in " ".join(printed.split())
     assert registry_of(settings).alias(CHAMPION) == "1"
 
 

@@ -32,14 +32,14 @@ def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
     printed = capsys.readouterr()
     assert code == 1
     assert printed.out == ""
-    told = printed.err.strip().splitlines()[-1]
-    assert told.startswith("error: ")
+    line = printed.err.strip().splitlines()[-1]
+    assert line.startswith("error: ")
     assert "Traceback" not in printed.err
-    return told
+    return line
 
 
 @pytest.mark.parametrize(
-    ("content", "argv", "told"),
+    ("content", "argv", "message"),
     [
         (rows(n=10), [], "10 readings are too few"),
         (rows("1", "2"), [], "all 2 features are constant"),
@@ -76,17 +76,17 @@ def test_a_fit_that_cannot_be_says_why(
     capsys: pytest.CaptureFixture[str],
     content: str | bytes,
     argv: list[str],
-    told: str,
+    message: str,
 ) -> None:
     data = content if isinstance(content, bytes) else content.encode()
     (place / "data.csv").write_bytes(data)
     (place / "data.json").write_text("{}")
     code = fit.main(["--data", "data.csv", "--folds", "2", *argv])
-    assert told in refused(capsys, code)
+    assert message in refused(capsys, code)
 
 
 @pytest.mark.parametrize(
-    ("argv", "told"),
+    ("argv", "message"),
     [
         (["--train-until", "soon", "--out", "o.csv"], "neither a number of rows nor an ISO 8601"),
         (["--train-until", "60", "--out", "none/o.csv"], "folder none does not exist"),
@@ -95,10 +95,10 @@ def test_a_fit_that_cannot_be_says_why(
     ],
 )
 def test_a_back_test_that_cannot_be_says_why(
-    place: Path, capsys: pytest.CaptureFixture[str], argv: list[str], told: str
+    place: Path, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
 ) -> None:
     (place / "data.csv").write_text(rows())
-    assert told in refused(capsys, backtest.main(["--data", "data.csv", *argv]))
+    assert message in refused(capsys, backtest.main(["--data", "data.csv", *argv]))
 
 
 def test_without_a_champion_there_is_nothing_to_compare(
@@ -109,7 +109,7 @@ def test_without_a_champion_there_is_nothing_to_compare(
 
 
 @pytest.mark.parametrize(
-    ("module", "argv", "told"),
+    ("module", "argv", "message"),
     [
         (fit, ["--holdout", "1"], "1 is not in [0, 1)"),
         (fit, ["--jobs", "0"], "0 is not 1 or more"),
@@ -119,13 +119,13 @@ def test_without_a_champion_there_is_nothing_to_compare(
     ],
 )
 def test_a_wrong_option_is_named(
-    capsys: pytest.CaptureFixture[str], module: object, argv: list[str], told: str
+    capsys: pytest.CaptureFixture[str], module: object, argv: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         module.main(argv)  # type: ignore[attr-defined]
-    said = capsys.readouterr().err
-    assert argv[0] in said
-    assert told in said
+    printed = capsys.readouterr().err
+    assert argv[0] in printed
+    assert message in printed
 
 
 @pytest.mark.parametrize("module", [fit, backtest, drift, promote])

@@ -55,8 +55,8 @@ def test_all_of_the_readings_are_in_the_set_that_serves(
     # the figures are those of readings that the twin had not seen
     measured = outcome.trained.measured["default"].alarms["readings"]
     assert measured <= 2 * READINGS // 5
-    told = bundle.describe()["groups"]["default"]["one_class_svm"]
-    assert told["trained_on"] == {
+    described = bundle.describe()["groups"]["default"]["one_class_svm"]
+    assert described["trained_on"] == {
         "start": str(data.streams[0].timestamps[0]), "end": newest, "readings": 2 * READINGS,
     }  # fmt: skip
 
@@ -90,9 +90,9 @@ def test_what_is_not_watched_is_in_the_bundle(settings: Settings, data: Training
     assert power is not None
     assert data.feature_names[0] in power.not_watched
     bundle = registered(settings, outcome)
-    told = bundle.describe()["groups"]["default"]
-    assert told["isolation_forest"]["not_watched"] == power.not_watched
-    assert told["lstm_autoencoder"]["is_trained"] is False
+    described = bundle.describe()["groups"]["default"]
+    assert described["isolation_forest"]["not_watched"] == power.not_watched
+    assert described["lstm_autoencoder"]["is_trained"] is False
     kept = bundle.model_set("default").power
     assert kept == bundle.twin().model_set("default").power == power.to_dict()
 

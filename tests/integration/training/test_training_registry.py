@@ -128,16 +128,16 @@ def test_a_deleted_experiment_is_told_before_the_fit(tracked: Settings) -> None:
 
 @pytest.mark.usefixtures("no_fit")
 @pytest.mark.parametrize(
-    ("place", "told"),
+    ("place", "message"),
     [("{tmp}/file/artifacts", "file"), ("s3://bucket/artifacts", "boto3"), ("/proc/a", "/proc")],
 )
 def test_an_artifact_store_that_cannot_be_written_is_told_before_the_fit(
-    tracked: Settings, tmp_path: Path, place: str, told: str
+    tracked: Settings, tmp_path: Path, place: str, message: str
 ) -> None:
     (tmp_path / "file").touch()
     client = mlflow.MlflowClient(tracking_uri=tracked.mlflow_uri())
     client.create_experiment("anomaly-detection", artifact_location=place.format(tmp=tmp_path))
-    with pytest.raises(Unavailable, match=told) as caught:
+    with pytest.raises(Unavailable, match=message) as caught:
         train(tracked)
     assert "\n" not in caught.value.message
 

@@ -175,7 +175,7 @@ def test_features_and_scores_of_stored_readings_are_compared(
     assert found["kurtosis"]["state"] == ("shifted" if far else "stable")
 
 
-def said(connection: Connection, asset: str, start: str, end: str, verdict: str) -> UUID:
+def add_verdict(connection: Connection, asset: str, start: str, end: str, verdict: str) -> UUID:
     values = {
         "asset_id": asset, "sensor_id": None, "feature": None, "verdict": verdict, "note": None,
         "fault_code": None, "created_by": "ANNA", "client_token": None,
@@ -202,7 +202,7 @@ def test_feedback_decides_what_is_trained_on_and_withdrawn_leaves_no_trace(
         ("unsure", rows["A"], 0),
     ):  # fmt: skip
         with transaction(engine) as connection:
-            one = said(connection, asset, first, last, verdict)
+            one = add_verdict(connection, asset, first, last, verdict)
         data = from_database(engine, ALL)
         streams = [s for s in data.streams if s.asset_id == asset]
         assert sum(len(s.timestamps) for s in streams) == kept
@@ -226,7 +226,7 @@ def test_promotion_tells_who_finds_the_confirmed_faults_that_neither_was_fitted_
     at = parse_timestamp(alarm["timestamp"])
     start, end = ((at + timedelta(minutes=k)).isoformat() for k in (-5, 5))
     with transaction(engine) as connection:
-        said(connection, alarm["asset_id"], start, end, "confirmed")
+        add_verdict(connection, alarm["asset_id"], start, end, "confirmed")
     data = from_database(engine, ALL, keep_events=True)
 
     def compared(skip: list[int]) -> Comparison:
@@ -252,7 +252,7 @@ def test_a_fit_leaves_confirmed_faults_out_and_judges_by_them(
         for one in alarms[:1] + alarms[-1:]:
             at = parse_timestamp(one["timestamp"])
             start, end = ((at + timedelta(minutes=k)).isoformat() for k in (-5, 5))
-            said(connection, one["asset_id"], start, end, "confirmed")
+            add_verdict(connection, one["asset_id"], start, end, "confirmed")
     options = ["--models", "isolation_forest", "--quick", "--no-native", "--promote", "auto"]
     assert fit.main(["--data", "postgresql", *options]) == 0
     printed = capsys.readouterr()

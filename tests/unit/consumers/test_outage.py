@@ -10,27 +10,27 @@ from errors import Unavailable
 
 
 def test_trouble_is_said_once_and_its_end_once(caplog):
-    told = []
-    outage = Outage("service", lambda what, code: told.append((what, code)))
+    notices = []
+    outage = Outage("service", lambda what, code: notices.append((what, code)))
     with caplog.at_level(logging.WARNING):
         waits = [outage.record_failure(Unavailable("away")) for _ in range(12)]
         outage.record_success()
         outage.record_success()
     assert len(caplog.records) == 2
-    assert told == [("service", "unavailable"), ("service", None)]
+    assert notices == [("service", "unavailable"), ("service", None)]
     assert waits[0] <= 0.2
     assert 5 <= waits[-1] <= 10
 
 
 def test_an_answer_asked_for_before_the_trouble_does_not_end_it():
-    told = []
-    outage = Outage("service", lambda what, code: told.append(code))
+    notices = []
+    outage = Outage("service", lambda what, code: notices.append(code))
     begun = time.monotonic()
     outage.record_failure(Unavailable("away"))
     outage.record_success(begun)
-    assert told == ["unavailable"]
+    assert notices == ["unavailable"]
     outage.record_success(time.monotonic())
-    assert told == ["unavailable", None]
+    assert notices == ["unavailable", None]
 
 
 def test_trouble_waits_at_least_as_long_as_asked():

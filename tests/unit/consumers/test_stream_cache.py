@@ -37,7 +37,7 @@ feature_sets = st.dictionaries(st.sampled_from("abcdef"), st.floats(-1e9, 1e9), 
 
 
 @given(st.lists(st.tuples(feature_sets, st.booleans()), max_size=30), st.integers(0, 5))
-def test_a_window_holds_its_last_readings_whatever_features_they_have(readings, most):
+def test_a_window_holds_its_last_readings_whatever_features_they_have(readings, length):
     window = Window()
     expected: list[tuple[str, dict[str, float]]] = []
     for number, (features, restart) in enumerate(readings):
@@ -46,8 +46,8 @@ def test_a_window_holds_its_last_readings_whatever_features_they_have(readings, 
             window.clear()
             expected = []
         window.add(encode_row(at, features))
-        window.keep(most)
-        expected = [*expected, (at.isoformat(), features)][-most:] if most else []
+        window.keep(length)
+        expected = [*expected, (at.isoformat(), features)][-length:] if length else []
         assert rows_of(window.packed()) == expected
         assert len(window) == len(expected)
         oldest = window.oldest()

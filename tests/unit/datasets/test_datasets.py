@@ -75,7 +75,7 @@ def test_times_of_several_forms_in_one_file(csv):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("timestamp,f\n2026-01-01,1\n", "'asset_id' is missing"),
         ("asset_id,f\nA,1\n", "'timestamp' is missing"),
@@ -93,8 +93,8 @@ def test_times_of_several_forms_in_one_file(csv):
         ("", "empty"),
     ],
 )
-def test_bad_file_is_refused_by_name(csv, text, said):
-    with pytest.raises(DatasetError, match=said):
+def test_bad_file_is_refused_by_name(csv, text, message):
+    with pytest.raises(DatasetError, match=message):
         datasets.load(csv(text))
 
 

@@ -145,9 +145,9 @@ UNREADABLE = {
 }
 
 
-@pytest.mark.parametrize(("first", "last", "said"), UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize(("first", "last", "note_like"), UNREADABLE.values(), ids=UNREADABLE)
 def test_a_row_that_cannot_be_read_is_left_out_and_named(
-    tmp_path: Path, first: str, last: str, said: str
+    tmp_path: Path, first: str, last: str, note_like: str
 ) -> None:
     good = [f"A,2026-01-01T{i // 60:02d}:{i % 60:02d}:00Z,{i}.5" for i in range(199)]
     path = tmp_path / "x.csv"
@@ -157,7 +157,7 @@ def test_a_row_that_cannot_be_read_is_left_out_and_named(
     np.testing.assert_array_equal(stream.values[:, 0], np.arange(199) + 0.5)
     assert stream.rows is not None
     assert stream.rows[0] == 1 + bool(first)
-    assert any(re.search(said, note) for note in data.notes)
+    assert any(re.search(note_like, note) for note in data.notes)
     assert len(list(datasets.readings(path))) == 199
     path.write_text("\n".join(filter(None, ["asset_id,timestamp,f", first, *good[:9], last])))
     with pytest.raises(DatasetError, match=r"x\.csv: row"):  # one of ten is no accident
@@ -254,11 +254,11 @@ TWO_WAYS = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), TWO_WAYS.items())
+@pytest.mark.parametrize(("text", "message"), TWO_WAYS.items())
 def test_what_can_be_read_in_two_ways_is_refused_with_the_option(
-    load: Load, text: str, said: str
+    load: Load, text: str, message: str
 ) -> None:
-    with pytest.raises(DatasetError, match=said) as caught:
+    with pytest.raises(DatasetError, match=message) as caught:
         load(text)
     assert "\n" not in caught.value.message
 
@@ -432,7 +432,7 @@ def test_numbers_of_rows_are_no_feature(load: Load, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "expected", "said"),
+    ("labels", "expected", "noted"),
     [
         (["0", "1", "0"], [0, 1, 0], None),
         (["0.0", "1.0", "0.0"], [0, 1, 0], None),
@@ -450,7 +450,7 @@ def test_numbers_of_rows_are_no_feature(load: Load, name: str) -> None:
 )
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_no_label_keeps_a_file_out(
-    load: Load, tmp_path: Path, labels: list[str], expected: list[int] | None, said: str | None,
+    load: Load, tmp_path: Path, labels: list[str], expected: list[int] | None, noted: str | None,
     suffix: str,
 ) -> None:  # fmt: skip
     if suffix == "csv":
@@ -466,7 +466,7 @@ def test_no_label_keeps_a_file_out(
     assert data.feature_names == ["f"]
     found = data.streams[0].labels
     assert (None if found is None else found.tolist()) == expected
-    assert said is None or any(said in note for note in data.notes)
+    assert noted is None or any(noted in note for note in data.notes)
 
 
 def test_labels_row_by_row(tmp_path: Path) -> None:
@@ -550,13 +550,15 @@ def test_parquet_columns_are_read_as_the_same_csv_would_be(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("zone", "said"),
+    ("zone", "ending"),
     [(None, "%d.%m.%Y %H:%M in UTC (--time-zone names another)"),
      ("Europe/Berlin", "%d.%m.%Y %H:%M in Europe/Berlin")],
 )  # fmt: skip
-def test_a_note_says_in_which_zone_times_are_read(load: Load, zone: str | None, said: str) -> None:
+def test_a_note_says_in_which_zone_times_are_read(
+    load: Load, zone: str | None, ending: str
+) -> None:
     text = "asset_id,timestamp,f\nA,20.11.2026 06:01,1\nA,20.11.2026 06:02,2\n"
-    assert any(note.endswith(said) for note in load(text, time_zone=zone).notes)
+    assert any(note.endswith(ending) for note in load(text, time_zone=zone).notes)
 
 
 def test_a_local_hour_that_comes_twice_is_told_apart_by_the_zone(load: Load) -> None:
@@ -728,7 +730,7 @@ def test_a_test_rig_with_two_kinds_of_labels(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "option"),
     [
         ({"decimal": ";"}, "--decimal"), ({"delimiter": ",,"}, "--delimiter"),
         ({"encoding": "klingon"}, "--encoding"), ({"time_zone": "Mars/Base"}, "--time-zone"),
@@ -736,8 +738,8 @@ def test_a_test_rig_with_two_kinds_of_labels(load: Load) -> None:
         ({"time_unit": "s", "time_format": "%Y"}, "--time-format"),
     ],
 )  # fmt: skip
-def test_a_wrong_option_is_named(wrong: dict[str, Any], said: str) -> None:
-    with pytest.raises(DatasetError, match=said):
+def test_a_wrong_option_is_named(wrong: dict[str, Any], option: str) -> None:
+    with pytest.raises(DatasetError, match=option):
         FileFormat(**wrong)
 
 
@@ -757,7 +759,7 @@ def test_whatever_a_file_holds_it_is_read_or_refused_in_one_sentence(
     whole = [table(readings(30)).encode(), scada(40), gas_sensor(40).encode()][seed % 3]
     forms = [FileFormat(asset_id="A"), FileFormat(), FileFormat(time_unit="row"),
              FileFormat(asset_id="A", header=False)]  # fmt: skip
-    told: list[str] = []
+    messages: list[str] = []
     for form in forms:
         content = bytearray(whole)
         for _ in range(3):
@@ -769,5 +771,5 @@ def test_whatever_a_file_holds_it_is_read_or_refused_in_one_sentence(
             try:
                 read(path, None, form)
             except DatasetError as error:
-                told.append(error.message)
-    assert all("\n" not in text and text.startswith("x.csv: ") for text in told)
+                messages.append(error.message)
+    assert all("\n" not in text and text.startswith("x.csv: ") for text in messages)

@@ -23,11 +23,11 @@ import pandas  # a fit in the same worker still can
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("given", "said"), [(ENVIRONMENT, "system False"), ({}, "True")])
-def test_only_a_worker_of_ours_alone_is_spared_pandas(given: dict[str, str], said: str) -> None:
+@pytest.mark.parametrize(("given", "printed"), [(ENVIRONMENT, "system False"), ({}, "True")])
+def test_only_a_worker_of_ours_alone_is_spared_pandas(given: dict[str, str], printed: str) -> None:
     """Others may share a worker of a session that was open before."""
     environment = {**os.environ, **given, "PYTHONPATH": os.getcwd()}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip().endswith(said)
+    assert done.stdout.strip().endswith(printed)

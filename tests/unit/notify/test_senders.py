@@ -37,7 +37,7 @@ def test_a_status_says_whose_fault_it_is(status: int, kind: type[AnomalyError]) 
 
 
 @pytest.mark.parametrize(
-    ("header", "least", "most"),
+    ("header", "lowest", "highest"),
     [
         ("", 0, 0),
         ("7", 7, 7),
@@ -48,9 +48,9 @@ def test_a_status_says_whose_fault_it_is(status: int, kind: type[AnomalyError]) 
     ],
 )
 def test_retry_after_is_seconds_or_a_date_and_bounded(
-    header: str, least: float, most: float
+    header: str, lowest: float, highest: float
 ) -> None:
-    assert least <= senders._seconds(header) <= most
+    assert lowest <= senders._seconds(header) <= highest
 
 
 def test_retry_after_a_date_is_the_time_until_then() -> None:

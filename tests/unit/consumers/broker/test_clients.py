@@ -49,7 +49,7 @@ def test_incomplete_security_names_the_setting(wrong, named):
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "said"),
+    ("error", "kind", "named"),
     [
         (kafka_errors.SaslAuthenticationFailedError("bad"), SettingsError, "KAFKA_SASL_PASSWORD"),
         (kafka_errors.FencedInstanceIdError(), SettingsError, "KAFKA_GROUP_INSTANCE_ID"),
@@ -57,10 +57,10 @@ def test_incomplete_security_names_the_setting(wrong, named):
         (kafka_errors.KafkaConnectionError("refused"), BrokerUnavailable, "KAFKA_BOOTSTRAP"),
     ],
 )
-def test_errors_of_the_broker_name_what_to_look_at(error, kind, said):
+def test_errors_of_the_broker_name_what_to_look_at(error, kind, named):
     found = clients.translated(error, load_settings())
     assert isinstance(found, kind)
-    assert said in found.message
+    assert named in found.message
 
 
 def test_start_that_fails_on_an_open_port_points_at_the_login():

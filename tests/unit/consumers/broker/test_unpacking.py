@@ -113,26 +113,26 @@ def test_a_small_batch_cannot_fill_the_memory(codec: int) -> None:
     data = batch([bytes(2**20)] * count, codec=codec)
     allowance = Allowance(BUFFER)
     part = BoundedRecords(0, AT, MemoryRecords(data), allowance=allowance)
-    taken, most = 0, 0
+    taken, peak = 0, 0
     tracemalloc.start()
     while part:
         allowance.renew()
         tracemalloc.reset_peak()
         got = part.take(2000)
         taken += len(got)
-        most = max(most, tracemalloc.get_traced_memory()[1])
+        peak = max(peak, tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()
     assert taken == count
-    assert most < BUFFER
+    assert peak < BUFFER
 
 
 def test_a_record_that_inflates_past_the_bound_is_passed_over_and_said() -> None:
     data = batch([b"a", bytes(40 * 2**20), b"b"], codec=1)
     tracemalloc.start()
     found = read(data, poll=1)
-    most = tracemalloc.get_traced_memory()[1]
+    peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert most < BUFFER
+    assert peak < BUFFER
     assert offsets(found) == [0, 1, 2]
     first, huge, last = found
     assert isinstance(first, FetchedRecord)

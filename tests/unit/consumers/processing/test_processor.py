@@ -135,9 +135,9 @@ def test_plans_that_the_service_refuses_are_left_out_and_the_others_sent(
     assert plant.store.dead() == []
     assert taken == [(["w"], 1)] * 2
     assert (asked, len(bodies)) == (5, 6), "what is refused is known for the next batch"
-    said = [record.message for record in caplog.records]
-    assert len(said) == 4
-    assert any("bad rule" in one and "FREQ=NEVER" in one for one in said)
+    messages = [record.message for record in caplog.records]
+    assert len(messages) == 4
+    assert any("bad rule" in one and "FREQ=NEVER" in one for one in messages)
     gauge = "bridge_plans_refused"
     assert plant.metrics.registry.get_sample_value(gauge) == 4
     renewed = planned.renewed(windows[:1], [off], (), {}, {})

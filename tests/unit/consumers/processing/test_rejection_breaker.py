@@ -99,10 +99,10 @@ def test_a_refused_stream_is_said_once_with_the_way_back(caplog):
                 breaker.log_rejection((stream, "S1", ""), rejection)
                 breaker.log_rejection((stream, "S1", ""), Rejection("duplicate", "same"))
                 breaker.log_rejection((stream, "S1", ""), None)
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 2
-    assert "asset A, sensor S1: features: 1 of 3 missing: temp" in said[0]
-    assert "consumers.replay --dead-letters --reason missing_features" in said[0]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2
+    assert "asset A, sensor S1: features: 1 of 3 missing: temp" in messages[0]
+    assert "consumers.replay --dead-letters --reason missing_features" in messages[0]
 
 
 def test_one_foreign_format_pauses_when_most_of_what_comes_is_in_it():

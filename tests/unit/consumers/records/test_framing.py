@@ -169,7 +169,7 @@ def test_an_empty_sensor_of_the_single_feature_shape_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stamp", "said"),
+    ("stamp", "named"),
     [
         (1767225600000, "since 1970"),
         (1767225600.5, "since 1970"),
@@ -184,10 +184,10 @@ def test_an_empty_sensor_of_the_single_feature_shape_is_none() -> None:
         ({"$date": "2026-01-01"}, "text"),
     ],
 )
-def test_what_was_taken_for_a_time_is_named(stamp: Any, said: str) -> None:
+def test_what_was_taken_for_a_time_is_named(stamp: Any, named: str) -> None:
     rejection = read(orjson.dumps({**READING, "timestamp": stamp}))
     assert rejection.reason == "bad_timestamp"
-    assert said in rejection.message
+    assert named in rejection.message
 
 
 def test_plainly_broken_json_keeps_its_parsers_words() -> None:

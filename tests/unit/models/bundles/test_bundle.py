@@ -127,10 +127,10 @@ def test_groups_load_lazily_and_the_oldest_leaves(small, tmp_path):
 def test_describe_lists_all_three_models_and_loads_nothing(small, tmp_path):
     Bundle({"a": small}).save(tmp_path / "b")
     bundle = Bundle.load(tmp_path / "b")
-    told = bundle.describe()["groups"]["a"]
-    assert list(told) == list(MODEL_NAMES)
-    assert [told[n]["is_trained"] for n in MODEL_NAMES] == [False, True, False]
-    assert told["one_class_svm"]["feature_names"] == ["rms"]
+    described = bundle.describe()["groups"]["a"]
+    assert list(described) == list(MODEL_NAMES)
+    assert [described[n]["is_trained"] for n in MODEL_NAMES] == [False, True, False]
+    assert described["one_class_svm"]["feature_names"] == ["rms"]
     assert len(bundle._loaded) == 0
 
 

@@ -197,9 +197,9 @@ def test_threads_get_the_scores_of_one(detector: Detector) -> None:
 
 
 def test_progress_is_told(detector: Detector) -> None:
-    told: list[tuple[str, int, int]] = []
+    steps: list[tuple[str, int, int]] = []
     MAKERS[detector.name]().fit(
-        STREAMS, progress=lambda stage, done, total, _figures: told.append((stage, done, total))
+        STREAMS, progress=lambda stage, done, total, _figures: steps.append((stage, done, total))
     )
-    assert told
-    assert all(stage == detector.name and 1 <= done <= total for stage, done, total in told)
+    assert steps
+    assert all(stage == detector.name and 1 <= done <= total for stage, done, total in steps)

@@ -43,14 +43,14 @@ def test_scores_equal_pytorch_on_random_and_extreme_windows(
 ) -> None:
     x = np.random.default_rng(0).normal(size=(300, WINDOW, FEATURES)) * factor
     with torch.no_grad():
-        told = fitted.network()(torch.from_numpy(x.astype(np.float32)))[:, -1].numpy()
-    np.testing.assert_allclose(fitted._reconstruct(*fitted._unroll(x)), told, atol=1e-5)
+        by_torch = fitted.network()(torch.from_numpy(x.astype(np.float32)))[:, -1].numpy()
+    np.testing.assert_allclose(fitted._reconstruct(*fitted._unroll(x)), by_torch, atol=1e-5)
     weights = fitted._weights_ahead
     assert weights is not None
     ahead = sum(x[:, -2 - lag] @ weights[lag] for lag in range(fitted.lags))
     squares = sum(
         ((((x[:, -1] - guess) @ covariance.whitening) ** 2).mean(axis=1))
-        for guess, covariance in ((told, fitted._correlation), (ahead, fitted._forecast_errors))
+        for guess, covariance in ((by_torch, fitted._correlation), (ahead, fitted._forecast_errors))
     )
     np.testing.assert_allclose(fitted.score(x), np.log1p(5 * squares), rtol=1e-5, atol=1e-9)
 
@@ -62,9 +62,9 @@ def test_kernel_equals_pytorch_for_other_sizes(features: int, hidden: int, code:
     model.fit([draw.normal(size=(80, features))])
     x = draw.normal(size=(20, 6, features)) * 3
     with torch.no_grad():
-        told = model.network()(torch.from_numpy(x.astype(np.float32)))
+        by_torch = model.network()(torch.from_numpy(x.astype(np.float32)))
     np.testing.assert_allclose(
-        model._reconstruct(*model._unroll(x)), told[:, -1].numpy(), atol=1e-5
+        model._reconstruct(*model._unroll(x)), by_torch[:, -1].numpy(), atol=1e-5
     )
 
 

@@ -145,8 +145,8 @@ def test_named_conditions(asked: list[str], notes: list[str], count: int):
     wide = np.column_stack([values, codes, np.ones(3000)])
     made = find_conditions([wide], [*NAMES, "code", "level"], asked)
     assert len(made.notes) == len(notes)
-    for told, wanted in zip(made.notes, notes, strict=True):
-        assert told.startswith(wanted)
+    for note, wanted in zip(made.notes, notes, strict=True):
+        assert note.startswith(wanted)
     assert (0 if made.conditions is None else len(made.conditions.low)) == count
 
 
@@ -257,8 +257,8 @@ def test_missing_features_are_those_of_the_condition(model_set: ModelSet):
 
 def test_stored_and_read_back_and_older_bundles(model_set: ModelSet):
     pre = model_set.preprocessing
-    told = json.loads(json.dumps(pre.to_dict()))
-    again = Preprocessing.from_dict(told)
+    content = json.loads(json.dumps(pre.to_dict()))
+    again = Preprocessing.from_dict(content)
     assert again.conditions is not None
     values = plant(50, 4)
     for one in (pre.conditions, again.conditions):
@@ -270,8 +270,8 @@ def test_stored_and_read_back_and_older_bundles(model_set: ModelSet):
         pre.scaled(*restate(pre.conditions, [values])),
         again.scaled(*restate(again.conditions, [values])),
     )
-    del told["conditions"]
-    assert Preprocessing.from_dict(told).conditions is None
+    del content["conditions"]
+    assert Preprocessing.from_dict(content).conditions is None
 
 
 def test_what_is_constant_in_each_condition_is_watched_there():

@@ -45,11 +45,11 @@ def test_too_few_rows_in_a_row_for_the_window_go_without_its_detector():
 
 
 def test_too_few_rows_in_a_row_for_the_only_detector_are_refused_before_anything_is_fitted():
-    told = []
+    steps = []
     options = FitOptions(models=("lstm_autoencoder",))
     with pytest.raises(TrainingError, match=r"too few readings.* looks at 30 .* leaves 25 of 62"):
-        fit_model_set([normal(62)], None, list("abc"), options, lambda *step: told.append(step))
-    assert not told
+        fit_model_set([normal(62)], None, list("abc"), options, lambda *step: steps.append(step))
+    assert not steps
 
 
 def test_a_fleet_of_streams_shorter_than_the_window_is_fitted():
@@ -186,11 +186,13 @@ def test_long_streams_are_taken_as_drifting_normally(plant):
 
 
 def test_progress_is_told(plant):
-    told = []
+    stages = []
     cut = plant.cut(0, 200)
-    fit_model_set(cut.values, None, cut.feature_names, QUICK, lambda *given: told.append(given[0]))
-    assert told[0] == "calibration"
-    assert "lstm_autoencoder" in told
+    fit_model_set(
+        cut.values, None, cut.feature_names, QUICK, lambda *given: stages.append(given[0])
+    )
+    assert stages[0] == "calibration"
+    assert "lstm_autoencoder" in stages
 
 
 def test_normal_readings_of_the_plant_alarm_rarely(bundle, plant):
@@ -219,18 +221,18 @@ def _points(times, values, names):
 
 
 @pytest.mark.parametrize(
-    ("apart", "least", "most", "said"),
+    ("apart", "lowest", "highest", "noted"),
     [(0.0, 1.0, 1.15, "that much wider"), (1.0, 2.0, 9.0, "50% wider, for streams to come, for")],
 )
-def test_the_tail_is_as_wide_as_streams_that_were_held_out_show(apart, least, most, said):
+def test_the_tail_is_as_wide_as_streams_that_were_held_out_show(apart, lowest, highest, noted):
     """Within reason: streams of another kind take no faults from those fitted on."""
     rng = np.random.default_rng(5)
     streams = [normal(400, 3, seed) + rng.normal(0, apart, 3) for seed in range(8)]
     report = fit_model_set(streams, None, list("abc"), SVM)[1]
-    assert least <= report.figures["ensemble"]["unmet_ratio"] <= most
-    assert any(said in note for note in report.notes)
+    assert lowest <= report.figures["ensemble"]["unmet_ratio"] <= highest
+    assert any(noted in note for note in report.notes)
     still = fit_model_set(streams, None, list("abc"), replace(SVM, adaptation=0.0))[1]
-    assert least <= still.figures["ensemble"]["unmet_ratio"] <= most
+    assert lowest <= still.figures["ensemble"]["unmet_ratio"] <= highest
     few = fit_model_set(streams[:4], None, list("abc"), SVM)[1]
     assert few.figures["ensemble"]["unmet_ratio"] == 1.0
     assert not any("held out whole" in note for note in few.notes)

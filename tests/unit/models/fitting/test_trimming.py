@@ -94,8 +94,8 @@ def test_what_was_left_out_is_said_and_its_like_is_seen_later():
     for trim in (0.15, 0.0):
         options = FitOptions(models=SVM.models, folds=3, trim=trim)
         model_set, report = fit_model_set(train, None, plant.feature_names, options)
-        said = [note for note in report.notes if "nobody labelled" in note]
-        assert len(said) == bool(trim)
+        notes = [note for note in report.notes if "nobody labelled" in note]
+        assert len(notes) == bool(trim)
         work = _work(plant, fresh)
         (found,) = score(model_set, [work])
         alarms = np.array([r["is_anomaly"] for r in found.results])

@@ -121,10 +121,10 @@ def test_one_that_stands_still_or_leaps_is_seen_and_said_in_its_rate(fitted: Mod
     first = results[150]["metadata"]["explanation"]["features"][0]
     assert (first["feature"], first["per"], first["value"]) == ("energy", "hour", 0.0)
     assert 30 < first["expected"] < 70
-    most = results[100]["metadata"]["explanation"]["features"][0]["value"]
+    shown = results[100]["metadata"]["explanation"]["features"][0]["value"]
     counters = fitted.preprocessing.counters
     assert counters is not None
-    assert most == pytest.approx(LEAP * counters.largest[0])
+    assert shown == pytest.approx(LEAP * counters.largest[0])
     assert sum(one["is_anomaly"] for one in results[101:150]) <= 30, "a leap is over"
 
 

@@ -28,8 +28,8 @@ def test_missing_feature_is_an_error_entry_and_the_rest_is_scored(model_set, rea
 def test_unknown_features_are_ignored_and_told_once(model_set, readings):
     part = [Reading(p.timestamp, {**p.features, "extra": 1.0}) for p in readings[:6]]
     first = one(model_set, part[:3])
-    told = [r["metadata"].get("unknown_features") for r in first.results]
-    assert told == [["extra"], None, None]
+    reported = [r["metadata"].get("unknown_features") for r in first.results]
+    assert reported == [["extra"], None, None]
     again = one(model_set, part[3:], state=first.state).results
     assert "unknown_features" not in again[0]["metadata"]
     plain = one(model_set, readings[:3]).results
@@ -84,11 +84,11 @@ def test_missing_feature_is_imputed_by_option_marked_and_costs_no_alarm(model_se
 def test_imputed_is_what_the_other_features_lead_to_expect(model_set, plant):
     pre = replace(model_set.preprocessing, missing="impute", max_imputed=1)
     at = pre.names.index("flow")
-    told, true = [], []
+    given, true = [], []
     for p in points(plant, 0, 0, 600):
         values, absent = pre.row({k: v for k, v in p.features.items() if k != "flow"})
         assert absent == ["flow"]
-        told.append(values[at])
+        given.append(values[at])
         true.append(p.features["flow"])
-    error = np.std(np.array(told) - true)
+    error = np.std(np.array(given) - true)
     assert error < 0.7 * np.std(true), "the median would do as well"

@@ -123,8 +123,8 @@ def test_little_or_nothing_is_no_trouble(shape: tuple[int, int]) -> None:
 def test_the_sentence_names_value_column_and_rows() -> None:
     values = plant()
     values[1234:1246, 0] = -999
-    said = describe(values, find_garbage(values), ["vib", "temp", "flow"])
-    assert said == ["vib: -999 is no measurement (12 readings, rows 1235-1246)"]
+    notes = describe(values, find_garbage(values), ["vib", "temp", "flow"])
+    assert notes == ["vib: -999 is no measurement (12 readings, rows 1235-1246)"]
 
 
 def test_rows_are_shown_as_stretches() -> None:

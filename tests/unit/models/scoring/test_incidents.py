@@ -45,27 +45,27 @@ def fed(burst: Burst, rarities: list[float], rule: OpeningRule | None = RULE) ->
 
 
 def test_a_lasting_burst_opens_after_its_delay_and_only_with_its_peak():
-    said = fed(Burst("e"), [3.5, 3.5, 3.5, 3.5, 4.5, 3.5])
-    assert [one["opens"] for one in said] == [False] * 4 + [True] * 2
-    assert said[4] == {
+    news = fed(Burst("e"), [3.5, 3.5, 3.5, 3.5, 4.5, 3.5])
+    assert [one["opens"] for one in news] == [False] * 4 + [True] * 2
+    assert news[4] == {
         "opens": True,
         "at": "2026-01-01T00:04:00+00:00",
         "why": "on_delay",
         "peak_log10_p": -4.5,
         "needed_log10_p": -4.0,
     }
-    assert said[5] == {"opens": True, "at": said[4]["at"]}  # an event has one incident at most
+    assert news[5] == {"opens": True, "at": news[4]["at"]}  # an event has one incident at most
 
 
 def test_a_severe_reading_opens_at_once():
-    (said,) = fed(Burst("e"), [7.2])
-    assert (said["opens"], said["why"]) == (True, "at_once")
+    (news,) = fed(Burst("e"), [7.2])
+    assert (news["opens"], news["why"]) == (True, "at_once")
 
 
 @pytest.mark.parametrize(("quiet", "opens"), [(APART, True), (APART + 1, False)])
 def test_chance_far_apart_does_not_add_up(quiet, opens):
-    said = fed(Burst("e"), [3.5, 4.5, *[0.5] * quiet, 3.5])
-    assert said[-1]["opens"] is opens
+    news = fed(Burst("e"), [3.5, 4.5, *[0.5] * quiet, 3.5])
+    assert news[-1]["opens"] is opens
 
 
 def test_without_rates_the_event_is_the_incident():
@@ -115,7 +115,7 @@ def test_a_fault_opens_one_incident_and_the_cut_of_batches_changes_nothing(model
         readings = points(plant, asset, 400)
         whole = one(model_set, readings)
         found = [r["metadata"].get("event", {}).get("incident") for r in whole.results]
-        opened = {said["at"] for said in found if said and said["opens"]}
+        opened = {new["at"] for new in found if new and new["opens"]}
         inside = {r["timestamp"] for r in whole.results[fault.start - 400 : fault.end - 400]}
         assert len(opened & inside) == 1
         parts, state = in_pieces(model_set, readings, 37)
@@ -125,23 +125,23 @@ def test_a_fault_opens_one_incident_and_the_cut_of_batches_changes_nothing(model
 
 def test_an_asset_that_was_told_about_needs_more(model_set, plant):
     readings = points(plant, 0, 500)
-    said = {}
-    for told in (0, 9):
-        work = StreamWork("A", None, None, "medium", None, (), readings, false_alarms=told)
+    opened = {}
+    for count in (0, 9):
+        work = StreamWork("A", None, None, "medium", None, (), readings, false_alarms=count)
         results = score(model_set, [work])[0].results
         news = [r["metadata"].get("event", {}).get("incident", {}) for r in results]
-        said[told] = next(new for new in news if "why" in new)
-    assert said[9]["affected_by_feedback"] is True
-    assert "affected_by_feedback" not in said[0]
-    assert said[9]["needed_log10_p"] < said[0]["needed_log10_p"]
+        opened[count] = next(new for new in news if "why" in new)
+    assert opened[9]["affected_by_feedback"] is True
+    assert "affected_by_feedback" not in opened[0]
+    assert opened[9]["needed_log10_p"] < opened[0]["needed_log10_p"]
 
 
 def test_false_alarms_raise_by_half_a_decade_each_and_by_two_at_most(model_set):
     policy = ScoringPolicy()
     usual = policy.opening_rule(model_set.bursts, "medium")
-    for told, raised in ((0, 0.0), (1, 0.5), (3, 1.5), (4, 2.0), (1000, 2.0)):
-        assert policy.raised(told) == raised
-        rule = policy.opening_rule(model_set.bursts, "medium", policy.raised(told))
+    for count, raised in ((0, 0.0), (1, 0.5), (3, 1.5), (4, 2.0), (1000, 2.0)):
+        assert policy.raised(count) == raised
+        rule = policy.opening_rule(model_set.bursts, "medium", policy.raised(count))
         assert usual is not None
         assert rule is not None
         assert (rule.peak, rule.at_once) == (usual.peak + raised, usual.at_once + raised)
@@ -152,8 +152,8 @@ def test_without_rates_an_event_opens_beyond_the_alarm_once_people_told():
     policy = ScoringPolicy()
     assert policy.opening_rule(None, "medium") is None
     rule = policy.opening_rule(None, "medium", 0.5)
-    said = fed(Burst("e"), [3.1, 3.4, 3.6], rule)
-    assert [one["opens"] for one in said] == [False, False, True]
+    news = fed(Burst("e"), [3.1, 3.4, 3.6], rule)
+    assert [one["opens"] for one in news] == [False, False, True]
 
 
 def test_a_bundle_keeps_its_rates_and_an_older_one_opens_with_the_event(

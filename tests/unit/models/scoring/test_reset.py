@@ -63,7 +63,7 @@ def test_an_open_event_ends_with_a_reset(model_set, plant, readings):
     after = outcome(
         model_set, calm[:20], before.state, readings[fault.end - 14 : fault.end - 5], reset=1
     )
-    said = after.results[0]["metadata"]["event"]
-    assert (said["id"], said["state"]) == (event["id"], "cleared")
+    event_after = after.results[0]["metadata"]["event"]
+    assert (event_after["id"], event_after["state"]) == (event["id"], "cleared")
     assert "event" not in after.results[1]["metadata"]
     assert "events" not in after.state

@@ -127,12 +127,12 @@ def test_a_lasting_shift_is_one_event_that_says_it_lasts(lasting: Any) -> None:
     settled = next(i for i, r in enumerate(results) if event(r).get("persistent"))
     assert 300 + AFTER - 1 <= settled <= 300 + AFTER + 25
     at = (START + settled * timedelta(minutes=1)).isoformat()
-    said = event(results[settled])
-    assert said["id"] == first["id"]
-    assert (said["state"], said["persistent_since"]) == ("ongoing", at)
-    assert said["incident"]["persistent"] is True
-    assert said["incident"]["opens"] is True
-    assert said["incident"]["at"] == event(results[settled - 1])["incident"]["at"]
+    later = event(results[settled])
+    assert later["id"] == first["id"]
+    assert (later["state"], later["persistent_since"]) == ("ongoing", at)
+    assert later["incident"]["persistent"] is True
+    assert later["incident"]["opens"] is True
+    assert later["incident"]["at"] == event(results[settled - 1])["incident"]["at"]
     assert alarms(results[settled + 1 : 700]) < 0.03
     assert np.median([r["final_score"] for r in results[settled + 1 : 700]]) < 0.3
     for result in results[settled:]:  # in every reading, also beneath another
@@ -200,8 +200,12 @@ def test_a_shift_that_never_alarmed_has_an_event_from_then_on(
     results, _ = replayed(pump, shifted(fresh, (300, 1600, CURRENT, 1.2))[:800], policy=policy)
     assert alarms(results) == 0.0
     settled = next(i for i, r in enumerate(results) if event(r))
-    said = event(results[settled])
-    assert (said["state"], said["persistent"], said["incident"]["opens"]) == ("opened", True, False)
+    later = event(results[settled])
+    assert (later["state"], later["persistent"], later["incident"]["opens"]) == (
+        "opened",
+        True,
+        False,
+    )
 
 
 def test_a_person_settles_the_level_for_good(

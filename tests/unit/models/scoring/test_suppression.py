@@ -114,11 +114,11 @@ def test_a_rule_that_fits_no_day_ends(more):
 @pytest.mark.parametrize("start", ["2012-02-29T05:00:00Z", "2015-12-31T23:00:00Z"])
 def test_a_rule_is_followed_from_nearby_as_from_its_start(rule, start):
     one = window(start, (at(start) + timedelta(hours=1)).isoformat(), rule)
-    since, most = at("2024-01-15T12:00:00Z"), 12
+    since, limit = at("2024-01-15T12:00:00Z"), 12
     begins = rrulestr(rule, dtstart=one.start)
     whole = takewhile(lambda begin: begin < since + timedelta(days=731), begins)
-    ahead = [begin for begin in whole if begin + timedelta(hours=1) > since][:most]
-    assert [begin for begin, _ in one.upcoming(since, most)] == ahead
+    ahead = [begin for begin in whole if begin + timedelta(hours=1) > since][:limit]
+    assert [begin for begin, _ in one.upcoming(since, limit)] == ahead
     assert all(one.covers(begin) for begin in ahead)
 
 
@@ -218,8 +218,10 @@ def test_patterns_say_whom_it_concerns():
     assert not one.concerns("PUMP_1", None, "current")
 
 
-def told(conditions: list[OffCondition], speeds: list[float | None], step_s: float = 60.0) -> str:
-    """A letter a reading: O off, r run-up, . running."""
+def letters(
+    conditions: list[OffCondition], speeds: list[float | None], step_s: float = 60.0
+) -> str:
+    """One letter per reading: O off, r run-up, . running."""
     suppressor = Suppressor((), conditions, ("A", None), "default")
     state, out = OffState(), ""
     for i, speed in enumerate(speeds):
@@ -233,14 +235,14 @@ def told(conditions: list[OffCondition], speeds: list[float | None], step_s: flo
 
 def test_off_holds_before_it_counts_and_runs_up_after():
     condition = OffCondition("speed", "<", 10.0, hold_s=120, run_up_s=180)
-    assert told([condition], [50, 5, 5, 5, 5, 50, 50, 50, 50]) == "...OOrr.."
-    assert told([condition], [50, 5, 5, 50, 5, 5, 50]) == "......."  # never held for so long
+    assert letters([condition], [50, 5, 5, 5, 5, 50, 50, 50, 50]) == "...OOrr.."
+    assert letters([condition], [50, 5, 5, 50, 5, 5, 50]) == "......."  # never held for so long
 
 
 def test_off_without_hold_is_off_at_once_and_a_reading_that_does_not_tell_changes_nothing():
-    assert told([OffCondition("speed", "<=", 0.0)], [5, 0, None, 0, 5, None]) == ".OOO.."
+    assert letters([OffCondition("speed", "<=", 0.0)], [5, 0, None, 0, 5, None]) == ".OOO.."
     two = [OffCondition("speed", "==", 0.0), OffCondition("speed", ">", 100.0, run_up_s=60.0)]
-    assert told(two, [0, 5, 101, 5, 5]) == "O.O.."
+    assert letters(two, [0, 5, 101, 5, 5]) == "O.O.."
 
 
 @pytest.mark.parametrize(
@@ -284,10 +286,10 @@ def test_a_row_that_cannot_be_used_costs_no_other_and_is_logged_once(caplog):
     assert [one.id for one in found.windows] == ["3"]
     assert [one.name for one in found.conditions] == ["speed < 1"]
     assert [record.message for record in caplog.records] == list(found.refused)
-    for said, what in zip(
+    for warning, what in zip(
         found.refused, ("window 1.*rrule", "window 2.*Mars", "speed.*~"), strict=True
     ):
-        assert re.search(what, said)
+        assert re.search(what, warning)
 
 
 # -- in the pure function that scores ----------------------------------------------------------
@@ -319,8 +321,8 @@ def during(readings, first: int, last: int) -> MaintenanceWindow:
 
 def opened(results) -> list[int]:
     """Places of the readings at which an incident opens."""
-    said = [r["metadata"].get("event", {}).get("incident", {}) for r in results]
-    return [i for i, one in enumerate(said) if "why" in one]
+    incidents = [r["metadata"].get("event", {}).get("incident", {}) for r in results]
+    return [i for i, one in enumerate(incidents) if "why" in one]
 
 
 def test_maintenance_is_scored_marked_and_opens_nothing_and_the_cut_changes_nothing(
@@ -363,8 +365,8 @@ def test_an_incident_open_before_goes_on_and_no_second_one_opens(model_set, plan
     first = usual[0] + 5
     results = scored(model_set, readings, 40, maintenance=[during(readings, first, first + 10)])
     assert opened(results) == usual
-    said = results[first + 5]["metadata"]["event"]["incident"]
-    assert said["opens"] is True
+    incident = results[first + 5]["metadata"]["event"]["incident"]
+    assert incident["opens"] is True
     assert first + 10 < fault.end - 300
 
 

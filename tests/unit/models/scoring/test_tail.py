@@ -87,8 +87,8 @@ def test_a_few_faults_in_training_do_not_decide_on_the_threshold(faults):
     assert 7e-4 < np.mean(clean) < 1.2e-3
 
 
-@pytest.mark.parametrize(("n", "least", "most"), [(400, 6e-4, 1.2e-3), (100, 2e-4, 1e-3)])
-def test_small_samples_do_not_promise_more_than_they_know(n, least, most):
+@pytest.mark.parametrize(("n", "lowest", "highest"), [(400, 6e-4, 1.2e-3), (100, 2e-4, 1e-3)])
+def test_small_samples_do_not_promise_more_than_they_know(n, lowest, highest):
     """The predictive tail keeps the rate, averaged over training sets; cautious where tiny.
 
     Of 100 readings 20 make the tail: what is called 1e-3 came to 3e-4, of 400 to 8e-4.
@@ -98,7 +98,7 @@ def test_small_samples_do_not_promise_more_than_they_know(n, least, most):
         rng = np.random.default_rng(seed)
         tail = fit_tail([rng.exponential(size=n)])
         rates.append(math.exp(-tail.quantile(-3.0)))  # its true exceedance probability
-    assert least < np.mean(rates) < most
+    assert lowest < np.mean(rates) < highest
 
 
 @given(st.lists(st.floats(-1e3, 1e6), min_size=2, max_size=40))

@@ -62,7 +62,7 @@ PROXY = Callers.parse("", "127.0.0.1")
 
 
 @pytest.mark.parametrize(
-    ("client", "scheme", "told", "secure"),
+    ("client", "scheme", "forwarded", "secure"),
     [
         ("127.0.0.1", "http", ["https"], True), ("127.0.0.1", "http", ["http, HTTPS "], True),
         ("127.0.0.1", "http", ["https", "http"], False), ("127.0.0.1", "https", ["http"], False),
@@ -71,9 +71,9 @@ PROXY = Callers.parse("", "127.0.0.1")
     ],
 )  # fmt: skip
 def test_only_a_trusted_proxy_says_that_it_was_called_over_tls(
-    client: str, scheme: str, told: list[str], secure: bool
+    client: str, scheme: str, forwarded: list[str], secure: bool
 ) -> None:
-    headers = [(b"x-forwarded-proto", one.encode()) for one in told]
+    headers = [(b"x-forwarded-proto", one.encode()) for one in forwarded]
     scope = {"type": "http", "client": (client, 1), "headers": headers, "scheme": scheme,
              "path": "/", "server": ("there", 80), "query_string": b""}  # fmt: skip
     assert PROXY.is_secure(Request(scope)) is secure

@@ -19,10 +19,10 @@ def fleet(*lanes: AssetLane) -> FleetLanes:
 def lane(asset: str, states: str, severities: dict[int, Criticality] | None = None) -> AssetLane:
     """``n`` normal, ``a`` anomaly, ``o`` off, ``.`` silent."""
     words: dict[str, Step] = {"n": "normal", "a": "anomaly", "o": "off", ".": "silent"}
-    told = severities or {}
+    given = severities or {}
     found = [words[one] for one in states]
     scores = [None if one == "silent" else 0.83 if one == "anomaly" else 0.1 for one in found]
-    return AssetLane(asset, START, found, scores, [told.get(at) for at in range(len(states))])
+    return AssetLane(asset, START, found, scores, [given.get(at) for at in range(len(states))])
 
 
 def test_equal_steps_are_one_run_and_what_is_well_is_none() -> None:

@@ -50,7 +50,7 @@ def test_limits_from_the_file_and_the_command_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("sed = 3", "'sed'"),
         ("seed = ", "fit.toml"),
@@ -61,10 +61,10 @@ def test_limits_from_the_file_and_the_command_line(tmp_path: Path) -> None:
         ('models = "isolation_forest"', "models: expected a list of names"),
     ],
 )
-def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:
+def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "fit.toml"
     path.write_text(text)
-    with pytest.raises(TrainingError, match=told):
+    with pytest.raises(TrainingError, match=message):
         options("--config", str(path))
 
 

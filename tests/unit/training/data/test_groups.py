@@ -75,7 +75,7 @@ def test_a_group_without_streams_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "expected"),
         ("[[group]]\nsensor_id = 'x'\n", "without a name"),
@@ -83,10 +83,10 @@ def test_a_group_without_streams_is_refused(tmp_path: Path) -> None:
         ("[[group", "groups.toml"),
     ],
 )
-def test_a_wrong_groups_file_says_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:
+def test_a_wrong_groups_file_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "groups.toml"
     path.write_text(text)
-    with pytest.raises(TrainingError, match=told):
+    with pytest.raises(TrainingError, match=message):
         read_rules(path)
 
 

@@ -132,8 +132,8 @@ def test_nothing_is_changed_and_all_is_json() -> None:
     before = made.streams[0].values.copy()
     quality = assess(made)
     np.testing.assert_array_equal(made.streams[0].values, before)
-    told = json.loads(json.dumps(quality.to_dict()))
-    assert told["streams"][0]["features"]["f0"]["findings"][0]["rows"] == "10"
+    content = json.loads(json.dumps(quality.to_dict()))
+    assert content["streams"][0]["features"]["f0"]["findings"][0]["rows"] == "10"
 
 
 def test_the_page_holds_pictures_and_escapes_names(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from training.reports.fit_report import verdict
 
 
 @pytest.mark.parametrize(
-    ("readings", "rate", "low", "high", "told"),
+    ("readings", "rate", "low", "high", "sentence"),
     [
         (784, 0.002, 0.0, 0.005, "too few readings to judge, the budget allows 0.78 alarms in 784"),
         (784, 0.14, 0.08, 0.2, "more than chance explains"),
@@ -17,8 +17,8 @@ from training.reports.fit_report import verdict
     ],
 )
 def test_the_verdict_knows_what_the_sample_can_tell(
-    readings: int, rate: float, low: float, high: float, told: str
+    readings: int, rate: float, low: float, high: float, sentence: str
 ) -> None:
     alarms = {"readings": float(readings), "rate": rate, "low": low, "high": high}
-    assert told in verdict(alarms, 1e-3)
+    assert sentence in verdict(alarms, 1e-3)
     assert "against a budget of 1" in verdict(alarms, 1e-3)
