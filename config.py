@@ -383,7 +383,7 @@ class Settings(BaseSettings):
             "incident_budgets": self.incident_budgets(),
             "incident_at_once": self.incident_at_once_share,
             "feedback_raise": self.feedback_raise,
-            "feedback_raise_most": self.feedback_raise_max,
+            "feedback_raise_max": self.feedback_raise_max,
         }
 
     def incident_budgets(self) -> dict[str, float]:

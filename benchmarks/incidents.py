@@ -220,7 +220,7 @@ def faults(seed: int) -> str:
                 costs.append(opened - first)
                 allowed.append(max(15.0, 0.1 * (fault.end - fault.start)))
     total = len(plant.faults)
-    over = sum(cost > most for cost, most in zip(costs, allowed, strict=True))
+    over = sum(cost > bound for cost, bound in zip(costs, allowed, strict=True))
     return (
         f"faults: {exactly} of {total} became exactly one incident ({exactly / total:.1%}),"
         f" {seen} alarmed; the on-delay costs {np.median(costs):g} readings in the median,"

@@ -48,9 +48,9 @@ REACH = {
     },
     **{("contamination", f"{share}%: alarms / 0.001"): "<= 2" for share in (0, 1, 2, 5, 10)},
     **{
-        (name, f"rate / {budget}"): f"<= {most}"
+        (name, f"rate / {budget}"): f"<= {bound}"
         for name in ("simulated, normal", "simulated, slow ramp")
-        for budget, most in (("0.01", "1.50"), ("0.001", "2.00"), ("0.0001", "3.00"))
+        for budget, bound in (("0.01", "1.50"), ("0.001", "2.00"), ("0.0001", "3.00"))
     },
 }
 

@@ -40,7 +40,7 @@ SAMPLE: Final = 40
 def formats_of(cells: Sequence[str]) -> list[str]:
     """Return the strptime formats that read texts, all but a tenth; empty where there is none."""
     found = list(dict.fromkeys(form for cell in cells[:3] for form in _formats(cell)))
-    found = [form for form in found if _most(cells, partial(reads, form))]
+    found = [form for form in found if _mostly(cells, partial(reads, form))]
     # "1.2.2024" fits %d.%m.%Y only; two digits of a year fit both ends
     return [f for f in found if not ("%y" in f and any(day_order(f) == day_order(g) for g in found
                                                        if "%Y" in g))]  # fmt: skip
@@ -79,14 +79,16 @@ def _dates_and_times(text: str) -> list[str]:
     return found
 
 
-def _most(cells: Sequence[str], test: Callable[[str], bool]) -> bool:
+def _mostly(cells: Sequence[str], test: Callable[[str], bool]) -> bool:
     """Return whether texts pass a test, all but a tenth; a single bad one is named when read."""
     return sum(map(test, cells)) >= len(cells) - len(cells) // 10
 
 
 def is_time(cells: Sequence[str]) -> bool:
     """Return whether texts are dates with or without a time of day, and no plain numbers."""
-    if not _most(cells, lambda cell: not _PLAIN.fullmatch(cell) or bool(_COMPACT.fullmatch(cell))):
+    if not _mostly(
+        cells, lambda cell: not _PLAIN.fullmatch(cell) or bool(_COMPACT.fullmatch(cell))
+    ):
         return False
     return bool(cells) and (all_iso(cells) or bool(formats_of(cells)))
 
@@ -94,7 +96,7 @@ def is_time(cells: Sequence[str]) -> bool:
 def is_time_of_day(cells: Sequence[str]) -> bool:
     """Return whether texts are times without a date, as 18.00.00."""
     form = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?")
-    return bool(cells) and _most(cells, lambda cell: form.fullmatch(cell) is not None)
+    return bool(cells) and _mostly(cells, lambda cell: form.fullmatch(cell) is not None)
 
 
 def is_date(cells: Sequence[str]) -> bool:
@@ -115,7 +117,7 @@ def reads(form: str, text: str) -> bool:
 
 def all_iso(cells: Sequence[str]) -> bool:
     """Return whether texts are ISO 8601, all but a tenth."""
-    return _most(cells, _is_iso)
+    return _mostly(cells, _is_iso)
 
 
 def _is_iso(cell: str) -> bool:

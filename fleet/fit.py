@@ -31,7 +31,7 @@ from training.publishing.mlflow_tracking import begun_run
 from training.publishing.publish import Published
 from training.reports.fit_report import number, print_published
 
-_MOST = 20
+_MAX_LISTED = 20
 _UNKNOWN = {"rate": float("nan"), "readings": 0}
 EPILOG = """\
 examples:
@@ -194,12 +194,12 @@ def show(
     table = new_table(f"Fitted {len(good):,} of {len(rows):,} groups", columns, columns[:1])
     figures = [(n, a["report"], (a["measures"] or {"alarms": _UNKNOWN})["alarms"]) for n, a in good]
     figures.sort(key=lambda one: -np.nan_to_num(one[2]["rate"], nan=-1.0))
-    for name, report, alarms in figures[:_MOST]:
+    for name, report, alarms in figures[:_MAX_LISTED]:
         cells = (report["streams"], report["rows"], round(report["seconds"]), alarms["readings"])
         table.add_row(name, *(f"{cell:,}" for cell in cells), number(1000 * alarms["rate"]))
     out.print(table)
-    if len(good) > _MOST:
-        out.print(f"... and {len(good) - _MOST:,} that alarm less: groups.csv in MLflow")
+    if len(good) > _MAX_LISTED:
+        out.print(f"... and {len(good) - _MAX_LISTED:,} that alarm less: groups.csv in MLflow")
     print_published(out, settings, bundle, published)
 
 

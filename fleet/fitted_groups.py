@@ -30,7 +30,7 @@ from training.fitting.power import Power
 from training.pipeline import Fitted
 
 #: Readings of the groups that are compared with the champion's, at most: on one core.
-MOST_COMPARED: Final = 200_000
+MAX_COMPARED: Final = 200_000
 
 
 @dataclass(slots=True)
@@ -146,14 +146,14 @@ def held_back(
     ----------
     history, plan : as they were fitted.
     rows : what was fitted; groups are taken, whichever the hashes of their names put first, until
-        they have MOST_COMPARED readings.
+        they have MAX_COMPARED readings.
     """
     from pyspark.sql import functions as f
 
     sizes = Counter[str]()
     for row in rows:
         sizes[row.about["group"]] += 0 if row.folder is None else row.about["report"]["rows"]
-    chosen, left = set[str](), MOST_COMPARED
+    chosen, left = set[str](), MAX_COMPARED
     for group in sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest()):
         if 0 < sizes[group] <= left:
             chosen.add(group)

@@ -31,8 +31,8 @@ from training.data.schedule_file import read_schedules
 
 #: What is counted of a stream's day, and what else its row holds.
 COUNTS = ("readings", "anomalies", "incidents", "errors")
-_TOLD = ("bundle_version", "error_code", "error")
-_MOST_NAMED = 10
+_FIRST_OF = ("bundle_version", "error_code", "error")
+_MAX_LISTED = 10
 _EVER = datetime(1, 1, 2, tzinfo=UTC)
 EPILOG = """\
 examples:
@@ -209,7 +209,7 @@ def write(session: Any, rows: Any, into: int, out: str, state_out: str | None) -
         days = readings.groupBy("day", *KEYS).agg(
             f.count("*").alias("readings"), f.count_if("is_anomaly").alias("anomalies"),
             f.count("incident").alias("incidents"), f.count("error").alias("errors"),
-            *(f.first(name, ignorenulls=True).alias(name) for name in _TOLD),
+            *(f.first(name, ignorenulls=True).alias(name) for name in _FIRST_OF),
         )  # fmt: skip
         days = stack.enter_context(kept(days.coalesce(into)))  # few rows: no 200 tasks
         _by_day(days, f"{out}/streams")
@@ -223,7 +223,7 @@ def write(session: Any, rows: Any, into: int, out: str, state_out: str | None) -
             f.countDistinct("day").alias("days"), *(f.sum(name).alias(name) for name in COUNTS),
         ).first()  # fmt: skip
         worst = days.where("errors > 0").orderBy(f.desc("errors"), *KEYS)
-        return totals, worst.limit(_MOST_NAMED + 1).collect()
+        return totals, worst.limit(_MAX_LISTED + 1).collect()
 
 
 def _by_day(frame: Any, path: str) -> None:
@@ -242,10 +242,10 @@ def show(out: Console, totals: Any, errors: Sequence[Any], where: str, seconds: 
     rate = (totals["readings"] or 0) / max(seconds, 1e-9)
     table.add_row(*(f"{count:,}" for count in counts), f"{seconds:.1f}", f"{rate:,.0f}")
     out.print(table)
-    for row in errors[:_MOST_NAMED]:
+    for row in errors[:_MAX_LISTED]:
         name = " / ".join(row[key] for key in KEYS if row[key]) or "(no asset_id)"
         out.print(f"failed: {name}, {row['day']}: {row['errors']:,} readings: {row['error']}")
-    if len(errors) > _MOST_NAMED:
+    if len(errors) > _MAX_LISTED:
         out.print(f"... and more: {where}/errors")
     out.print(f"wrote {where}")
 

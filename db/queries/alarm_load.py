@@ -102,7 +102,7 @@ _STANDING_ROWS: Final = """
 _STANDING = text(f"""
     {_STANDING_ROWS} ORDER BY opened_at, id LIMIT :limit
 """)
-_MOST_STANDING = text(f"""
+_PEAK_STANDING = text(f"""
     SELECT COALESCE(max(n), 0) AS most FROM (
         SELECT sum(step) OVER (ORDER BY at) AS n FROM (
             SELECT at, sum(step) AS step FROM (
@@ -186,7 +186,7 @@ def alarm_load(
         floods=floods.floods,
         top=top(connection, "count", start, end, 10, settings),
         chattering=chattering[0]["streams"] if chattering else 0,
-        standing=int(connection.execute(_MOST_STANDING, span).scalar_one()),
+        standing=int(connection.execute(_PEAK_STANDING, span).scalar_one()),
     )
 
 

@@ -77,7 +77,7 @@ def fetched(
     download
         Copies it below a draft folder, and returns the copy.
     damaged
-        What is said where the copy has another digest.
+        Message of the error where the copy has another digest.
 
     Raises
     ------

@@ -22,7 +22,7 @@ import numpy as np
 from models.arrays import Floats
 from models.detectors.kernels import affine
 
-_MOST_ROWS = 50_000  # more would not change a covariance, only the memory it takes
+_MAX_ROWS = 50_000  # more would not change a covariance, only the memory it takes
 _CLIP = 4.0  # standard deviations beyond which a value is an outlier of the fitted data
 _LEAST_SHRINKAGE = 0.01
 _SMALLEST = 1e-3  # of the input's unit: a constant feature has no smaller deviation
@@ -67,7 +67,7 @@ class RobustCovariance:
         """
         from sklearn.covariance import ledoit_wolf
 
-        rows = deviations[:: -(-len(deviations) // _MOST_ROWS)]
+        rows = deviations[:: -(-len(deviations) // _MAX_ROWS)]
         centre = np.zeros(rows.shape[1]) if centred else np.median(rows, axis=0)
         scale = robust_std(rows - centre)
         unit = np.clip((rows - centre) / scale, -_CLIP, _CLIP)
@@ -140,7 +140,7 @@ def robust_std(deviations: Floats) -> Floats:
 
 def missing_variance(rows: Floats) -> Floats:
     """Return the variance (d,) by which each feature of scaled ``rows`` stays below its unit."""
-    rows = rows[:: -(-len(rows) // _MOST_ROWS)]
+    rows = rows[:: -(-len(rows) // _MAX_ROWS)]
     return np.maximum(0.0, 1.0 - robust_std(rows - np.median(rows, axis=0)) ** 2)
 
 

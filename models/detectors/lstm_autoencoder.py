@@ -38,7 +38,7 @@ _KERNEL = (
 )
 _FURTHEST = 1e150
 _WEIGHT = 5.0**0.5  # a mean squared error of a tenth counts as none
-_MOST_ERRORS = 20_000
+_MAX_ERRORS = 20_000
 _FORECAST = "forecast_"  # of the names of its arrays on disk
 
 
@@ -173,7 +173,7 @@ class LSTMAutoencoder(Detector):
         single = np.empty(rows.shape, np.float32)  # filled in place: rows may be many
         np.clip(rows, -self.clip, self.clip, out=single, casting="same_kind")
         self._weights, self.history = train(single, training, validation, self, report)
-        ends = thin(np.sort(np.concatenate([training, validation])), _MOST_ERRORS)
+        ends = thin(np.sort(np.concatenate([training, validation])), _MAX_ERRORS)
         errors = rows[ends] - self._reconstruct(rows, ends)
         self._correlation = RobustCovariance.of(errors, missing_variance(rows), centred=True)
         self._fit_forecast([np.asarray(s, np.float64) for s in streams], rows, ends)

@@ -10,19 +10,19 @@ Ends = NDArray[np.int64]
 _LEAST_WINDOWS = 500  # an epoch on little data goes over it several times; more only overfits
 
 
-def epoch_windows(training: int, most: int) -> int:
+def epoch_windows(training: int, max_windows: int) -> int:
     """Return how many windows an epoch has, out of ``training`` different ones."""
-    return min(training * _times(training), most)
+    return min(training * _times(training), max_windows)
 
 
-def draw(training: Ends, most: int, random: np.random.Generator) -> Ends:
+def draw(training: Ends, max_windows: int, random: np.random.Generator) -> Ends:
     """Draw the windows of one epoch: all, in a new order, but at most so many.
 
     Parameters
     ----------
     training : (n,)
         The rows that windows end at.
-    most
+    max_windows
         Windows of an epoch.
     random
         Of the order.
@@ -30,7 +30,7 @@ def draw(training: Ends, most: int, random: np.random.Generator) -> Ends:
     drawn: Ends = np.concatenate(
         [random.permutation(training) for _ in range(_times(len(training)))]
     )
-    return drawn[:most]
+    return drawn[:max_windows]
 
 
 def _times(training: int) -> int:

@@ -51,7 +51,7 @@ _LOWER: Final = (LEAST_LEVEL, 1.5, 1.0)
 _LIFTS: Final = (2.0, 3.0, 4.0)
 _LASTS: Final = 150
 _EVERY: Final = 600
-_MOST: Final = 20_000
+_MAX_SCORES: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _tail(cal: Calibration, how: AdaptationParams) -> tuple[Tail, AdaptationPara
 
 def _bursts(rarities: Sequence[Floats], level: float) -> Floats:
     """Return the largest rarities in and around each burst, (bursts, max of DELAYS), falling."""
-    most = max(DELAYS)
+    longest = max(DELAYS)
     rows = []
     for values in rarities:
         at = np.flatnonzero(values >= level)
@@ -134,11 +134,11 @@ def _bursts(rarities: Sequence[Floats], level: float) -> Floats:
             continue
         for part in np.split(at, np.flatnonzero(np.diff(at) > APART + 1) + 1):
             near = values[max(0, part[0] - APART) : part[-1] + APART + 1]
-            top = np.zeros(most)
-            largest = np.sort(near)[::-1][:most]
+            top = np.zeros(longest)
+            largest = np.sort(near)[::-1][:longest]
             top[: len(largest)] = largest
             rows.append(top)
-    return np.array(rows) if rows else np.empty((0, most))
+    return np.array(rows) if rows else np.empty((0, longest))
 
 
 def _rates(
@@ -169,7 +169,7 @@ def _joint(bursts: Floats, on_delay: int, excess: float, times: int) -> Tail:
 
 def _faults(sample: Sample, how: AdaptationParams) -> list[Floats]:
     """Return ``-log10 p`` (_LASTS,) of each fault that the on-delay is chosen on."""
-    values = np.concatenate(sample.fast)[:_MOST]
+    values = np.concatenate(sample.fast)[:_MAX_SCORES]
     values = np.resize(values, max(len(values), 5 * _EVERY))
     starts = range(_EVERY, len(values) - _LASTS, _EVERY)
     tail, follows = _tail(sample.cal, how)

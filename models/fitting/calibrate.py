@@ -24,7 +24,7 @@ from models.scoring.calibration import Calibration, combine, subset_key, subsets
 from models.scoring.tail import Tail, fit_tail, score_of
 
 #: The smoothed magnitude is stretched by at most this to meet the fast one.
-_MOST_GAIN = 10.0
+_MAX_GAIN = 10.0
 _ANCHOR = -1.3  # log10 of the probability at which smoothed and fast are made to agree
 #: Readings that part two clusters where the magnitude is partly a smoothed one.
 _APART = round(HALF_LIFE / 2)
@@ -32,7 +32,7 @@ _APART = round(HALF_LIFE / 2)
 _NEVER: Final = -1e9
 #: A tail is widened by at most this for streams to come: more would hide the faults of those fitted
 #: on from them for the sake of streams that are of another kind.
-MOST_WIDER: Final = 1.5
+MAX_WIDER: Final = 1.5
 _BURN_IN = 2_000
 _ENOUGH = 10_000
 
@@ -213,7 +213,7 @@ def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, fl
     # by fitted tails: of some hundred readings, much alike, a quantile alone is chance
     reach = fit_tail([settled(s) for s in slow]).quantile(_ANCHOR) - median
     wanted = fit_tail(swift).quantile(_ANCHOR) - middle
-    gain = min(max(wanted / max(reach, 1e-9), 1.0), _MOST_GAIN)
+    gain = min(max(wanted / max(reach, 1e-9), 1.0), _MAX_GAIN)
     return median, middle - gain * median, gain, slow
 
 

@@ -22,7 +22,7 @@ from models.fitting.imputation import impute
 from models.scoring.garbage import Garbage, describe, learn_garbage
 
 #: A feature that is garbage in more of the readings is not used.
-MOST: Final = 0.5
+MAX_GARBAGE: Final = 0.5
 #: A code in more of a feature's readings is its way to say "not measured".
 OFTEN: Final = 0.01
 #: Live, a value counts as garbage only so many times further out than in training: there it may
@@ -80,7 +80,7 @@ def clean(
     pooled = np.concatenate(streams)
     garbage = learn_garbage(pooled)
     mask = garbage.mask(pooled)
-    usable = np.flatnonzero(mask.mean(axis=0) <= MOST).tolist()
+    usable = np.flatnonzero(mask.mean(axis=0) <= MAX_GARBAGE).tolist()
     if not usable:
         raise TrainingError("data: in every feature most values are no measurements (error codes)")
     nulls = _nulls(pooled, garbage, usable, names)
@@ -90,7 +90,7 @@ def clean(
     parts, filled = impute(np.split(values, edges), imputed(len(usable)))
     bad = (mask[:, usable] & ~lacking).any(axis=1) | np.isnan(np.concatenate(parts)).any(axis=1)
     keep = np.split(~bad, edges)
-    notes = _said(pooled, mask, names, int((bad & ~np.isnan(pooled).any(axis=1)).sum()), filled)
+    notes = _notes(pooled, mask, names, int((bad & ~np.isnan(pooled).any(axis=1)).sum()), filled)
     unusable = [name for j, name in enumerate(names) if j not in usable]
     notes += [f"{name}: mostly no measurement, not used" for name in unusable]
     left = [(i, part[k]) for i, (part, k) in enumerate(zip(parts, keep, strict=True)) if k.any()]
@@ -110,7 +110,7 @@ def _lacking(values: Floats, codes: Sequence[tuple[float, ...]]) -> Bools:
     return out
 
 
-def _said(pooled: Floats, mask: Bools, names: Sequence[str], gone: int, filled: int) -> list[str]:
+def _notes(pooled: Floats, mask: Bools, names: Sequence[str], gone: int, filled: int) -> list[str]:
     if not mask.any():
         return []
     notes = describe(pooled, mask, names)

@@ -34,8 +34,8 @@ _HOLE: Final = 5
 _SPARSE: Final = 1e-3
 _SHARE: Final = 0.01  # of the readings that a range or condition holds at least
 _LEAST: Final = 20  # readings, likewise
-MOST_RANGES: Final = 12  # ranges of a feature, and conditions, that are found
-_MOST_NAMED: Final = 64  # distinct values of a named feature that each are a range
+MAX_RANGES: Final = 12  # ranges of a feature, and conditions, that are found
+_MAX_NAMED: Final = 64  # distinct values of a named feature that each are a range
 _KNOWN: Final = 0.9  # share of the readings that is in a condition
 _RETURNS: Final = 5  # times that streams enter a condition, and leave it
 _PIECES: Final = 5  # of a stream, or streams, half of which are to know a condition ...
@@ -133,7 +133,7 @@ def _named(streams: Sequence[Floats], names: Sequence[str], asked: Sequence[str]
         if len(each) < 2:
             distinct = np.unique(column)
             each = np.stack([distinct, distinct], axis=1)
-        if not 2 <= len(each) <= _MOST_NAMED:
+        if not 2 <= len(each) <= _MAX_NAMED:
             kind = "constant" if len(each) == 1 else "without steps"
             found.notes.append(f"condition {name}: {kind}, it distinguishes no conditions")
             continue
@@ -153,7 +153,7 @@ def _search(streams: Sequence[Floats], names: Sequence[str]) -> Conditions | Non
     """Return the conditions by as few indicators as possible; None: there are none."""
     pooled = np.concatenate(streams)
     each = [ranges(column) for column in pooled.T]
-    can = {j: found for j, found in enumerate(each) if 2 <= len(found) <= MOST_RANGES}
+    can = {j: found for j, found in enumerate(each) if 2 <= len(found) <= MAX_RANGES}
     edges = np.cumsum([len(s) for s in streams])[:-1]
     some = np.sort(np.random.default_rng(0).permutation(len(pooled))[:_ROWS])
     chosen: dict[int, Floats] = {}
@@ -165,7 +165,7 @@ def _search(streams: Sequence[Floats], names: Sequence[str]) -> Conditions | Non
             labels, made = _joint(pooled, {**chosen, j: found})
             keep = _visited(np.split(labels, edges), len(made))
             known = np.isin(labels, keep)
-            splits = max(len(boxes), 1) < len(keep) <= MOST_RANGES
+            splits = max(len(boxes), 1) < len(keep) <= MAX_RANGES
             if splits and known.mean() >= _KNOWN:
                 rows = some[known[some]]
                 others = [i for i in range(pooled.shape[1]) if i not in (*chosen, j)]

@@ -62,7 +62,7 @@ class Following:
 
 def a_little(rate: float) -> AdaptationParams:
     """Return what a tail may follow where levels hold: one decade, at a third of the pace."""
-    return AdaptationParams(0.3 * rate, least=1.0, most=1.0, furthest=1.0)
+    return AdaptationParams(0.3 * rate, min_stretch=1.0, max_stretch=1.0, max_offset=1.0)
 
 
 def judge_following(

@@ -14,15 +14,15 @@ import numpy as np
 from models.arrays import Bools, Floats
 
 #: A single value counts as at most so many deviations away from the level.
-_MOST: Final = 4.0
+_CLIP: Final = 4.0
 #: The correlation is shrunk towards none by this share, so that it can be inverted.
 _SHRINK: Final = 0.1
 #: Whole readings from which on a stream's level is its own, not that of all.
 _OWN_LEVEL: Final = 20
 
 
-def impute(streams: Sequence[Floats], most: int) -> tuple[list[Floats], int]:
-    """Fill the readings (n_i, d) that lack at most ``most`` features; NaN is what they lack.
+def impute(streams: Sequence[Floats], max_missing: int) -> tuple[list[Floats], int]:
+    """Fill the readings (n_i, d) that lack at most ``max_missing`` features; NaN is what they lack.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def impute(streams: Sequence[Floats], most: int) -> tuple[list[Floats], int]:
         The streams, readings that lack more as they were; how many readings were filled.
     """
     holes = [np.isnan(s) for s in streams]
-    todo = [(h.sum(axis=1) <= most) & h.any(axis=1) for h in holes]
+    todo = [(h.sum(axis=1) <= max_missing) & h.any(axis=1) for h in holes]
     filled = int(sum(t.sum() for t in todo))
     if not filled:
         return list(streams), 0
@@ -60,7 +60,7 @@ def _learn(
         return levels, np.ones(width), np.eye(width)
     spread = 1.4826 * np.median(np.abs(around), axis=0)
     spread = np.where(spread > 0, spread, np.maximum(around.std(axis=0), 1e-12))
-    z = np.clip(around / spread, -_MOST, _MOST)
+    z = np.clip(around / spread, -_CLIP, _CLIP)
     scale = np.maximum(z.std(axis=0), 1e-12)
     correlation = (z / scale).T @ (z / scale) / len(z)
     correlation = (1 - _SHRINK) * correlation + _SHRINK * np.eye(width)
@@ -72,7 +72,7 @@ def _expected(
 ) -> Floats:
     """Return the expected values (n, m) of rows (n, d) that lack the same m features."""
     here = ~pattern
-    z = np.clip((rows[:, here] - level[here]) / spread[here], -_MOST, _MOST)
+    z = np.clip((rows[:, here] - level[here]) / spread[here], -_CLIP, _CLIP)
     link = np.linalg.solve(precision[np.ix_(pattern, pattern)], precision[np.ix_(pattern, here)])
     filled: Floats = level[pattern] - spread[pattern] * (z @ link.T)
     return filled

@@ -25,7 +25,7 @@ from models.detectors.base import (
 from models.feature_drift import make_profile, score_columns
 from models.fitting.burst_rates import Sample, fit_bursts
 from models.fitting.calibrate import (
-    MOST_WIDER,
+    MAX_WIDER,
     calibrate,
     fast_magnitudes,
     scores,
@@ -183,8 +183,8 @@ def _fit_detectors(
         unmet = out_of_fold(plan.varied, fold_results[len(folds) :])
         unmet.moved = magnitudes.moved
         calibrations, strange, ratio = _for_unmet(calibrations, unmet, short)
-        alike = ratio <= MOST_WIDER
-        much = "that much" if alike else f"{MOST_WIDER - 1.0:.0%}"
+        alike = ratio <= MAX_WIDER
+        much = "that much" if alike else f"{MAX_WIDER - 1.0:.0%}"
         report.notes.append(_UNMET.format(ratio - 1.0, much, "" if alike else _NOT_PROMISED))
     cal = calibrations[subset_key(subsets(models)[0], False)]
     report.figures |= _figures(plan, cal, ratio)
@@ -238,7 +238,7 @@ def _for_unmet(
     fast = fast_magnitudes(calibrations[key], unmet)
     ratio = unmet_ratio(calibrations[key], fast, short.adaptation)
     widened = {
-        name: replace(cal, final=cal.final.stretched(min(ratio, MOST_WIDER)))
+        name: replace(cal, final=cal.final.stretched(min(ratio, MAX_WIDER)))
         for name, cal in calibrations.items()
     }
     return widened, Sample(widened[key], fast), ratio

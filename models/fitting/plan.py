@@ -245,7 +245,9 @@ class FitPlan:
         )
         if chosen is not usual:
             times = chosen.how.rate / usual.how.rate
-            mostly = "more by its offset than by its stretch, " * (chosen.how.most < usual.how.most)
+            mostly = "more by its offset than by its stretch, " * (
+                chosen.how.max_stretch < usual.how.max_stretch
+            )
             note += (
                 f"; the tail follows at {times:g} times it, {mostly}drift tolerated as over"
                 f" {self.horizon} readings: {chosen.surplus:.1f} and {chosen.power:.0%}"
@@ -289,7 +291,7 @@ class FitPlan:
         asked = self.options.adaptation
         rate = AdaptationParams().rate if isinstance(asked, str) else float(asked)
         if self.drift_mode == "fault":
-            return AdaptationParams(rate, most=1.5, furthest=1.0, start=0)
+            return AdaptationParams(rate, max_stretch=1.5, max_offset=1.0, start=0)
         if isinstance(asked, str) and self._little():
             return a_little(rate)
         return self.paces[1].how if self.paces else AdaptationParams(rate)

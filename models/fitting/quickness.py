@@ -37,7 +37,7 @@ from models.scoring.adaptation import AdaptationParams
 PACES: Final = (1.0, 2.0, 4.0, 8.0)
 USUAL: Final = AdaptationParams()
 #: Less by the stretch, more by the offset.
-BY_OFFSET: Final = replace(USUAL, pace=4.0 * USUAL.pace, most=0.5 * USUAL.most)
+BY_OFFSET: Final = replace(USUAL, pace=4.0 * USUAL.pace, max_stretch=0.5 * USUAL.max_stretch)
 _BUDGET: Final = float(10.0**MEDIUM)
 _ROWS: Final = 1_000  # that the SVM is fitted on
 
@@ -148,8 +148,8 @@ def _paces(how: AdaptationParams) -> list[AdaptationParams]:
 def _least_alarming(ways: Sequence[Way]) -> Way:
     """Return, of the ways that hold and see as many faults as any, the one that alarms least."""
     able = [way for way in ways if way.holds]
-    most = max(able, key=lambda way: int(way.seen.sum()))
-    return min((way for way in able if way.sees_as_many(most)), key=lambda way: way.alarms)
+    best = max(able, key=lambda way: int(way.seen.sum()))
+    return min((way for way in able if way.sees_as_many(best)), key=lambda way: way.alarms)
 
 
 def _try(fitted: Sequence[_Fitted], basis: Basis, how: AdaptationParams, seed: int) -> Way:

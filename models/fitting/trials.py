@@ -28,7 +28,7 @@ BEHIND: Final = 0.1
 WITHIN: Final = 30
 _BLOCKS: Final = 5
 _LEAST: Final = 40  # readings a block needs
-_MOST: Final = 5_000  # ... and is cut down to
+_LARGEST: Final = 5_000  # ... and is cut down to
 
 #: (streams to fit on, streams to try it on)
 Fold = tuple[list[Floats], list[Floats]]
@@ -47,7 +47,7 @@ def later_blocks(streams: Sequence[Floats]) -> list[Fold]:
         for stream in long:
             edges = np.linspace(0, len(stream), _BLOCKS + 1).astype(int)
             earlier.append(stream[: edges[b]])
-            later.append(stream[edges[b] : edges[b + 1]][:_MOST])
+            later.append(stream[edges[b] : edges[b + 1]][:_LARGEST])
         if later:
             out.append((earlier, later))
     return out

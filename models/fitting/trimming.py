@@ -47,7 +47,9 @@ _CORE: Final = 0.25
 _ROUNDS: Final = 8
 
 
-def without_faulty(data: Cleaned, most: float, conditions: Conditions | None = None) -> Cleaned:
+def without_faulty(
+    data: Cleaned, max_share: float, conditions: Conditions | None = None
+) -> Cleaned:
     """Return the training data without faults that nobody labelled, and a note on what they are.
 
     All of it for a fleet of short runs: units differ, and events there are units.
@@ -55,14 +57,14 @@ def without_faulty(data: Cleaned, most: float, conditions: Conditions | None = N
     Parameters
     ----------
     data : without garbage, as received.
-    most : share of the readings that may be left out.
+    max_share : share of the readings that may be left out.
     conditions : of operation; an event is one within its condition. None: there is one normal.
     """
     seen = restate(conditions, data.streams)
     kept = fit_scales(seen, data.names).kept
-    if not most or not kept or drift_is_fault(data.streams):
+    if not max_share or not kept or drift_is_fault(data.streams):
         return data
-    masks = faulty([s[:, kept] for s in seen], most)
+    masks = faulty([s[:, kept] for s in seen], max_share)
     gone = sum(int(mask.sum()) for mask in masks)
     if not gone:
         return data
@@ -82,26 +84,26 @@ def without_faulty(data: Cleaned, most: float, conditions: Conditions | None = N
     )
 
 
-def faulty(streams: Sequence[Floats], most: float) -> list[Bools]:
+def faulty(streams: Sequence[Floats], max_share: float) -> list[Bools]:
     """Return which readings (n_i,) of each stream belong to faults that nobody labelled.
 
     Parameters
     ----------
     streams : list of (n_i, d)
         Readings in their own units, features that vary only.
-    most : share of all readings that may.
+    max_share : share of all readings that may.
     """
     found = [np.zeros(len(s), bool) for s in streams]
     whole = np.concatenate(streams).std(axis=0)
     use = np.ones(len(whole), bool)
     line: float | None = -np.inf  # first the highest events, whatever they are
-    for _ in range(_ROUNDS if most > 0 else 0):
+    for _ in range(_ROUNDS if max_share > 0 else 0):
         known = [s[~mask] for s, mask in zip(streams, found, strict=True) if not mask.all()]
         use &= robust_spread(np.concatenate(known)) >= _STEADY * whole
         if not use.any():
             break
         score, _spread = fit_distance([s[:, use] for s in known], 0, SHRINKAGE)
-        again = _beyond([_averaged(score(s[:, use])) for s in streams], found, line, most)
+        again = _beyond([_averaged(score(s[:, use])) for s in streams], found, line, max_share)
         if line is None and all(np.array_equal(a, b) for a, b in zip(again, found, strict=True)):
             break
         found, line = again, None
@@ -109,7 +111,7 @@ def faulty(streams: Sequence[Floats], most: float) -> list[Bools]:
 
 
 def _beyond(
-    heights: list[Floats], found: list[Bools], line: float | None, most: float
+    heights: list[Floats], found: list[Bools], line: float | None, max_share: float
 ) -> list[Bools]:
     """Return the readings of the events that are higher than ``line``, the highest first.
 
@@ -124,7 +126,7 @@ def _beyond(
         return out
     if line is None:
         line = _furthest(peaks[usual])
-    left = most * sum(map(len, heights))
+    left = max_share * sum(map(len, heights))
     high = [at for at in np.argsort(-peaks).tolist() if peaks[at] > line]
     regular = {i for i in range(len(heights)) if _cycle([events[at][1] for at in high
                                                          if events[at][0] == i])}  # fmt: skip

@@ -73,25 +73,28 @@ class AdaptationParams(Stored):
     ----------
     rate : step of the logarithm of the stretch per reading; 0: the tail stays.
     pace : step of the offset, as a multiple of the stretch's.
-    least, most : bounds of the stretch; ``furthest`` that of the offset, in decades.
+    min_stretch, max_stretch : bounds of the stretch; ``max_offset`` that of the offset, in decades.
     start : readings in which a new stream finds its place.
     """
 
-    KEYS: ClassVar = ("rate", "pace", "least", "most", "furthest", "start")
+    KEYS: ClassVar = ("rate", "pace", "min_stretch", "max_stretch", "max_offset", "start")
+    STORED_AS: ClassVar = {
+        "min_stretch": "least", "max_stretch": "most", "max_offset": "furthest",
+    }  # fmt: skip
 
     rate: float = 0.005
     pace: float = 0.6
-    least: float = 0.7
-    most: float = 6.0
-    furthest: float = 10.0
+    min_stretch: float = 0.7
+    max_stretch: float = 6.0
+    max_offset: float = 10.0
     start: int = 100
     # the bounds' logarithms, which each reading asks for
-    log_least: float = field(init=False, repr=False, compare=False)
-    log_most: float = field(init=False, repr=False, compare=False)
+    log_min_stretch: float = field(init=False, repr=False, compare=False)
+    log_max_stretch: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "log_least", math.log(self.least))
-        object.__setattr__(self, "log_most", math.log(self.most))
+        object.__setattr__(self, "log_min_stretch", math.log(self.min_stretch))
+        object.__setattr__(self, "log_max_stretch", math.log(self.max_stretch))
 
 
 @dataclass(slots=True)
@@ -124,8 +127,8 @@ class Smoother:
         clipped = fast if fast < CLIP else CLIP
         self.quick += QUICK_ALPHA * (clipped - self.quick)
         slow = self.slow + ALPHA * (clipped - self.slow)
-        most = cal.median + RINGING * self.quick
-        self.slow = cal.median if held else slow if slow < most else most
+        ceiling = cal.median + RINGING * self.quick
+        self.slow = cal.median if held else slow if slow < ceiling else ceiling
         swift = fast
         if cal.swiftness < 1.0:
             if self.swift >= 0.0:
@@ -237,15 +240,15 @@ class QuantileTracker:
     def _move(self, by: float, along: float, how: AdaptationParams) -> None:
         # plain comparisons: min and max would take as long as all the rest of the step
         stretch = self.log_stretch + by
-        if stretch < how.log_least:
-            stretch = how.log_least
-        self.log_stretch = stretch if stretch < how.log_most else how.log_most
+        if stretch < how.log_min_stretch:
+            stretch = how.log_min_stretch
+        self.log_stretch = stretch if stretch < how.log_max_stretch else how.log_max_stretch
         # an accepted shift may lie beyond the bound, and then only shrinks
-        most = how.furthest if how.furthest > self.offset else self.offset
+        bound = how.max_offset if how.max_offset > self.offset else self.offset
         offset = self.offset + along
         if offset < 0.0:
             offset = 0.0
-        self.offset = offset if offset < most else most
+        self.offset = offset if offset < bound else bound
 
     def relative(self, m: float, cal: Calibration) -> float:
         """Return a magnitude as the tail sees it now: less the offset, over the stretch.
@@ -320,9 +323,9 @@ class AdaptiveTail:
         values: list[Any] = list(data)[: len(_RANGES)]
         if not values:
             raise ValueError("tail: is empty")
-        for value, (name, (least, most)) in zip(values, _RANGES.items(), strict=False):
-            if isinstance(value, bool) or not least <= value <= most:
-                raise ValueError(f"tail: {name} {value!r:.40} lies outside {least:g}..{most:g}")
+        for value, (name, (lowest, highest)) in zip(values, _RANGES.items(), strict=False):
+            if isinstance(value, bool) or not lowest <= value <= highest:
+                raise ValueError(f"tail: {name} {value!r:.40} lies outside {lowest:g}..{highest:g}")
         values += _USUAL[len(values) :]
         slow, log_stretch, tokens, peak, level, offset, beyond, age, quick, swift = values
         tail = cls(slow)

@@ -14,7 +14,7 @@ import numpy as np
 from models.arrays import Bools, Floats
 
 #: A single trusted value counts as at most so many of its scales away from the level.
-_MOST: Final = 4.0
+_CLIP: Final = 4.0
 #: Share of an anomaly that the features to blame for it hold.
 GUILTY: Final = 0.8
 
@@ -49,7 +49,7 @@ def _alike(z: Floats, precision: Floats, trusted: Bools) -> Floats:
     rest = np.nonzero(~trusted)[1].reshape(n, -1)  # (n, d - k)
     row = np.arange(n)[:, None]
     out = np.zeros(z.shape)
-    given = np.clip(z[row, known], -_MOST, _MOST)[:, :, None]  # (n, k, 1)
+    given = np.clip(z[row, known], -_CLIP, _CLIP)[:, :, None]  # (n, k, 1)
     among = precision[known[:, :, None], known[:, None, :]]
     if rest.shape[1]:
         across = precision[rest[:, :, None], known[:, None, :]]

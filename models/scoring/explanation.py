@@ -13,7 +13,7 @@ from models.scoring.conditional_mean import expected, trustworthy
 from models.scoring.preprocessing import FURTHEST, Preprocessing
 
 #: Features listed at most; the rest of the share is given as ``others``.
-MOST: Final = 30
+MAX_LISTED: Final = 30
 
 
 class Explainer:
@@ -76,7 +76,7 @@ class Explainer:
         normal = levels + pre.scale * expected(z, pre.mix, trustworthy(shares))
         if pre.conditions is not None:
             normal = pre.conditions.original(normal, np.array(arrays[3], np.intp))
-        order = np.argsort(-shares, axis=1, kind="stable")[:, :MOST]
+        order = np.argsort(-shares, axis=1, kind="stable")[:, :MAX_LISTED]
 
         def sorted_by_share(values: Floats) -> list[list[float]]:
             found: list[list[float]] = np.take_along_axis(values, order, axis=1).tolist()
@@ -102,7 +102,7 @@ class Explainer:
                     order[at].tolist(), *(column[at] for column in columns), strict=True
                 )
             ]
-            if shares.shape[1] > MOST:
+            if shares.shape[1] > MAX_LISTED:
                 explanation["others"] = round(max(float(rest[at]), 0.0), 6)
 
 

@@ -173,12 +173,12 @@ class _Column:
             return -np.inf, np.inf
         low, high = self.body()
         far = max(FAR * (high - low), abs(low), abs(high))
-        least, most = low - far, high + far
-        beyond = (self.distinct < least) | (self.distinct > most)
+        lowest, highest = low - far, high + far
+        beyond = (self.distinct < lowest) | (self.distinct > highest)
         # a constant with one other value has no body to be far from
         if high <= low or self.counts[beyond].sum() > max(1, RARE * self.counts.sum()):
             return -np.inf, np.inf
-        return least, most
+        return lowest, highest
 
     def body(self) -> tuple[float, float]:
         """Return the ends of the middle half and all that follows it without a wide gap."""

@@ -36,7 +36,7 @@ MONTH_S: Final = 30 * 86_400.0
 #: all of them together at most: four of them mean a hundred times rarer, and no fault that is
 #: rarer than that is hidden.
 RAISE: Final = 0.5
-MOST_RAISED: Final = 2.0
+MAX_RAISED: Final = 2.0
 #: Readings without an anomaly after which a burst is over: half the smoothing's half-life.
 APART: Final = 10
 #: ``-log10 p`` from which anomalies count for the on-delay, whatever the alarm threshold: bursts
@@ -48,7 +48,7 @@ LEVELS: Final = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
 #: one reading an hour to one in ten years at 10 Hz.
 RATES: Final = tuple(-2.0 - 0.5 * k for k in range(17))
 
-_MOST_RULES: Final = 1000
+_MAX_RULES: Final = 1000
 
 AT_ONCE_WHY: Final = "at_once"
 LASTING_WHY: Final = "on_delay"
@@ -112,7 +112,7 @@ class BurstRates(Stored):
         key = (level, budget, at_once, raised)
         found = self._rules.get(key)
         if found is None:
-            if len(self._rules) >= _MOST_RULES:
+            if len(self._rules) >= _MAX_RULES:
                 self._rules.clear()
             found = self._solve(max(level, LEAST_LEVEL), budget, at_once)
             if raised:
@@ -163,7 +163,7 @@ def _at(rate: float, rarities: Sequence[float]) -> float:
     return inside + max(RATES[-1] - rate, 0.0)
 
 
-def raised_by(false_alarms: int, step: float = RAISE, limit: float = MOST_RAISED) -> float:
+def raised_by(false_alarms: int, step: float = RAISE, limit: float = MAX_RAISED) -> float:
     """Return the decades more that an asset's incidents ask after so many false alarms.
 
     Parameters

@@ -10,7 +10,7 @@ from typing import Final
 from models.scoring.incidents import (
     AT_ONCE,
     INCIDENT_BUDGETS,
-    MOST_RAISED,
+    MAX_RAISED,
     RAISE,
     BurstRates,
     OpeningRule,
@@ -40,7 +40,7 @@ class ScoringPolicy:
         given, restarts the window.
     incident_budgets : false incidents per asset and month by criticality of the asset.
     incident_at_once : share of these that may open at once; 0: all wait for the on-delay.
-    feedback_raise, feedback_raise_most : decades, see :func:`~models.scoring.incidents.raised_by`.
+    feedback_raise, feedback_raise_max : decades, see :func:`~models.scoring.incidents.raised_by`.
     """
 
     budgets: Mapping[str, float] = field(default_factory=lambda: dict(BUDGETS))
@@ -53,7 +53,7 @@ class ScoringPolicy:
     incident_budgets: Mapping[str, float] = field(default_factory=lambda: dict(INCIDENT_BUDGETS))
     incident_at_once: float = AT_ONCE
     feedback_raise: float = RAISE
-    feedback_raise_most: float = MOST_RAISED
+    feedback_raise_max: float = MAX_RAISED
 
     def threshold(self, criticality: str) -> float:
         """Return the score at which an asset of this criticality alarms."""
@@ -61,7 +61,7 @@ class ScoringPolicy:
 
     def raised(self, false_alarms: int) -> float:
         """Return the decades more that incidents ask of an asset with so many false alarms."""
-        return raised_by(false_alarms, self.feedback_raise, self.feedback_raise_most)
+        return raised_by(false_alarms, self.feedback_raise, self.feedback_raise_max)
 
     def opening_rule(
         self, rates: BurstRates | None, criticality: str, raised: float = 0.0

@@ -174,10 +174,10 @@ class Preprocessing(Stored):
     def outside(self, features: Mapping[str, float]) -> list[str]:
         """Return the features whose value is physically impossible."""
         out = []
-        for name, (least, most) in self.limits.items():
+        for name, (lowest, highest) in self.limits.items():
             value = features.get(name)
             if value is not None and (
-                (least is not None and value < least) or (most is not None and value > most)
+                (lowest is not None and value < lowest) or (highest is not None and value > highest)
             ):
                 out.append(name)
         return out

@@ -10,10 +10,10 @@ back to a former level.
 
 How many readings that takes says the policy; they are compared each time another quarter of them
 is there, so that it matters little when the stretch began. The level has to lie LEAST_SHIFT
-standard deviations from where the stream was, and to move by MOST_DRIFT at most from one half to
+standard deviations from where the stream was, and to move by MAX_DRIFT at most from one half to
 the other, or by SAME of the way it has come: what went far and comes back by a hair's breadth an
 hour is at its new level. The standard deviation is that of the stretch. What goes on growing, or
-only scatters more, has no level and goes on alarming; so does what comes on top of MOST_LEVELS.
+only scatters more, has no level and goes on alarming; so does what comes on top of MAX_LEVELS.
 Distances are those of scaled, decorrelated rows. Nothing here depends on the budget, so the score
 does not either.
 """
@@ -42,7 +42,7 @@ Level32 = NDArray[np.float32]
 PERSISTENT_AFTER: Final = 1000
 #: Closer to a former level than this it is not known whether the stream has come back.
 LEAST_SHIFT: Final = 2.0
-MOST_DRIFT: Final = 1.0
+MAX_DRIFT: Final = 1.0
 #: Share of a shift that its level may move by from one half to the other: what grows on evenly does
 #: so only after a hundred halves.
 SAME: Final = 0.01
@@ -50,7 +50,7 @@ SAME: Final = 0.01
 PARTS: Final = 4
 #: Levels a stream may settle at one upon the other, and features they may have: what a state holds
 #: in 4 KB.
-MOST_LEVELS: Final = 2
+MAX_LEVELS: Final = 2
 WIDEST: Final = 80
 
 
@@ -149,7 +149,7 @@ def _level(means: Floats, scatter: float, former: Floats) -> Level32 | None:
     older, newer = means.reshape(2, PARTS // 2, -1).mean(axis=1)
     shift = newer - former
     length, noise = float(np.linalg.norm(shift)), math.sqrt(scatter / len(shift))
-    steady = abs((newer - older) @ shift) <= max(MOST_DRIFT * noise, SAME * length) * length
+    steady = abs((newer - older) @ shift) <= max(MAX_DRIFT * noise, SAME * length) * length
     if not steady or length < LEAST_SHIFT * noise:
         return None
     level: Level32 = newer.astype(np.float32)
@@ -270,7 +270,7 @@ class Settling:
         part
             Readings of a part of the stretch; 0: no level is settled at.
         """
-        if len(self.levels) >= MOST_LEVELS or len(row) > WIDEST or not part:
+        if len(self.levels) >= MAX_LEVELS or len(row) > WIDEST or not part:
             return None
         former = np.zeros(len(row)) if near < 0 else self.levels[near].at.astype(np.float64)
         return self.stretch.take(row, beyond, part, former)
@@ -334,5 +334,5 @@ class Settling:
         if data is None:
             return cls()
         stretch, levels = list(data)[:2]
-        known = [Level.from_list(one, width) for one in levels][:MOST_LEVELS]
+        known = [Level.from_list(one, width) for one in levels][:MAX_LEVELS]
         return cls(known, Stretch.from_list(stretch, width))

@@ -50,7 +50,7 @@ def check(what: str, numbers: Iterable[Any], bounds: tuple[float, float]) -> Non
     ValueError, TypeError
         Naming it.
     """
-    least, most = bounds
+    lowest, highest = bounds
     for number in numbers:
-        if isinstance(number, bool) or not least <= number <= most:
-            raise ValueError(f"{what}: {number!r:.40} lies outside {least:g}..{most:g}")
+        if isinstance(number, bool) or not lowest <= number <= highest:
+            raise ValueError(f"{what}: {number!r:.40} lies outside {lowest:g}..{highest:g}")

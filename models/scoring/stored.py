@@ -17,14 +17,16 @@ class Stored:
     ----------
     KEYS : fields that are stored, under their names. Bundles keep these, whatever else a release
         adds: a key that is absent has the field's default, one that is not known is passed over.
+    STORED_AS : the names of before of those that were renamed since: bundles keep them.
     """
 
     __slots__ = ()
     KEYS: ClassVar[tuple[str, ...]]
+    STORED_AS: ClassVar[Mapping[str, str]] = {}
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
-        return {key: _plain(getattr(self, key)) for key in self.KEYS}
+        return {stored: _plain(getattr(self, key)) for key, stored in self._stored_keys()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -36,7 +38,17 @@ class Stored:
             A key is absent that has no default, or a value is of the wrong kind.
         """
         kinds = _kinds(cls)  # type: ignore[arg-type]
-        return cls(**{key: _read(data[key], kinds[key]) for key in cls.KEYS if key in data})
+        return cls(
+            **{
+                key: _read(data[stored], kinds[key])
+                for key, stored in cls._stored_keys()
+                if stored in data
+            }
+        )
+
+    @classmethod
+    def _stored_keys(cls) -> list[tuple[str, str]]:
+        return [(key, cls.STORED_AS.get(key, key)) for key in cls.KEYS]
 
 
 @lru_cache(maxsize=64)

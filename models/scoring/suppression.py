@@ -38,9 +38,9 @@ OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 }  # fmt: skip
 #: Rules may recur at most this often: a window an hour is an off condition by another name.
 _FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY")
-_MOST_RULE: Final = 500
+_MAX_RULE: Final = 500
 #: The largest COUNT and INTERVAL: what is walked through for each new day.
-_MOST_STEPS: Final = 10_000
+_MAX_STEPS: Final = 10_000
 #: Rules begin and are followed in these years; dateutil's own calendar ends with 9999.
 _YEARS: Final = range(1970, 3000)
 _UNITS: Final = {
@@ -491,7 +491,7 @@ def _rule(text: str, time_zone: str, first: datetime) -> _Rule:
     bare = text.strip().removeprefix("RRULE:")
     until = _UNTIL.search(bare)
     try:
-        if len(bare) > _MOST_RULE or "\n" in bare or ":" in bare:
+        if len(bare) > _MAX_RULE or "\n" in bare or ":" in bare:
             raise ValueError("one rule of at most 500 characters, without DTSTART")
         parts = dict(part.split("=", 1) for part in bare.upper().split(";") if "=" in part)
         frequency = parts.get("FREQ", "")
@@ -500,8 +500,8 @@ def _rule(text: str, time_zone: str, first: datetime) -> _Rule:
         if "BYEASTER" in parts or any("," in parts.get(n, "") for n in ("BYMINUTE", "BYSECOND")):
             raise ValueError("BYMINUTE and BYSECOND are one number each, BYEASTER is not known")
         interval, count = (int(parts.get(name, 1)) for name in ("INTERVAL", "COUNT"))
-        if not (1 <= interval <= _MOST_STEPS and 1 <= count <= _MOST_STEPS):
-            raise ValueError(f"INTERVAL and COUNT lie in 1 to {_MOST_STEPS}")
+        if not (1 <= interval <= _MAX_STEPS and 1 <= count <= _MAX_STEPS):
+            raise ValueError(f"INTERVAL and COUNT lie in 1 to {_MAX_STEPS}")
         found = rrulestr(_UNTIL.sub("", bare).lstrip(";"), dtstart=first)
         if not isinstance(found, rrule):
             raise ValueError("a single rule")

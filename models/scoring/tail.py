@@ -37,7 +37,7 @@ FLOOR: Final = -12.0
 TAIL_READINGS: Final = (70, 170)
 LEAST_SHARE: Final = 0.02
 USUAL_SHARE: Final = 0.05
-MOST_SHARE: Final = 0.2
+MAX_SHARE: Final = 0.2
 #: Share of the tail's readings, the highest, of which only the number counts where the highest of
 #: all is further off than in CHANCE of all samples.
 CENSORED: Final = 0.1
@@ -193,7 +193,7 @@ def fit_tail(series: list[Floats], *, apart: int = APART, repeats: int = 1) -> T
         raise TrainingError("calibration: the detector gives the same magnitude for every reading")
     known = n / repeats
     few, many = (readings / known for readings in TAIL_READINGS)
-    share = min(max(few, min(many, USUAL_SHARE), LEAST_SHARE), MOST_SHARE)
+    share = min(max(few, min(many, USUAL_SHARE), LEAST_SHARE), MAX_SHARE)
     share = min(max(share, 10.0 / known), 0.5)
     start = float(np.quantile(pooled, 1.0 - share))
     if start >= pooled[-1]:  # few levels, the highest of them often: it is the tail

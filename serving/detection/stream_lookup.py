@@ -152,12 +152,12 @@ class Windows:
 
     Parameters
     ----------
-    most : int
+    size : int
         Streams kept; the least recently used go.
     """
 
-    def __init__(self, most: int = WINDOWS_KEPT) -> None:
-        self._kept: LRUCache[StreamKey, tuple[Any, list[Reading]]] = LRUCache(most)
+    def __init__(self, size: int = WINDOWS_KEPT) -> None:
+        self._kept: LRUCache[StreamKey, tuple[Any, list[Reading]]] = LRUCache(size)
         self._lock = threading.Lock()
 
     def get(self, key: StreamKey, state: StoredState) -> list[Reading] | None:

@@ -229,15 +229,16 @@ def label(path: str) -> str:
 class Gate:
     """Count requests in flight, and refuse those beyond the limit."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._in_flight = 0
 
     def __enter__(self) -> None:
         """Let a request in, or raise Busy."""
-        if self._in_flight >= self._most:
+        if self._in_flight >= self._limit:
             raise Busy(
-                f"{self._in_flight} requests are in flight, at most {self._most} (MAX_CONCURRENCY)",
+                f"{self._in_flight} requests are in flight, "
+                f"at most {self._limit} (MAX_CONCURRENCY)",
                 retry_after=1,
             )
         self._in_flight += 1

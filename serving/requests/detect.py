@@ -45,9 +45,9 @@ def check_count(count: int, what: str, settings: Settings) -> None:
         Names them in the error: items or readings.
     settings : Settings
     """
-    most = settings.max_batch_items
-    if count > most:
-        text = f"{count} {what}, at most {most} (MAX_BATCH_ITEMS)"
+    limit = settings.max_batch_items
+    if count > limit:
+        text = f"{count} {what}, at most {limit} (MAX_BATCH_ITEMS)"
         raise TooLarge(text, code="too_many_items")
 
 

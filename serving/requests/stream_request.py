@@ -167,15 +167,15 @@ def _stream(one: StreamBody, where: str, settings: Settings, content: Streams) -
 
 
 def _readings(
-    content: Readings | None, where: str, settings: Settings, most: int
+    content: Readings | None, where: str, settings: Settings, limit: int
 ) -> list[Reading | InputError]:
     """Check readings in either form."""
     if content is None:
         return []
     names = _names(content.names, where) if isinstance(content, Table) else None
     rows = content.rows if isinstance(content, Table) else content
-    if len(rows) > most:
-        raise TooLarge(f"{where}: {len(rows)} readings, at most {most}", field=where)
+    if len(rows) > limit:
+        raise TooLarge(f"{where}: {len(rows)} readings, at most {limit}", field=where)
     found: list[Reading | InputError] = []
     for place, row in enumerate(rows):
         try:

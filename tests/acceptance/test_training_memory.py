@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROWS, FEATURES, MOST_MB = 1_000_000, 24, 2048
+ROWS, FEATURES, MAX_MB = 1_000_000, 24, 2048
 # in a process of its own, so that the peak of its one child is known
 SCRIPT = """
 import json, resource, subprocess, sys
@@ -40,4 +40,4 @@ def test_a_million_readings_fit_into_two_gigabytes(tmp_path: Path) -> None:
     )  # fmt: skip
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["code"] == 0, done.stderr[-2000:]
-    assert found["peak_mb"] < MOST_MB
+    assert found["peak_mb"] < MAX_MB

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Bools, Floats, Times
-from models.fitting.condition_fit import MOST_RANGES, ranges
+from models.fitting.condition_fit import MAX_RANGES, ranges
 from models.fitting.counter_rates import counts_up
 from models.scoring.garbage import row_ranges
 
@@ -239,7 +239,7 @@ def _levels(values: Floats, rows: Rows) -> list[Finding]:
 def _modes(values: Floats) -> list[Finding]:
     """Find two or more ranges with hardly anything between them."""
     found = ranges(values)
-    if len(np.unique(values)) <= 20 or not 2 <= len(found) <= MOST_RANGES:
+    if len(np.unique(values)) <= 20 or not 2 <= len(found) <= MAX_RANGES:
         return []
     shares = [float(((values >= low) & (values <= high)).mean()) for low, high in found]
     each = ", ".join(

@@ -14,7 +14,7 @@ breaks_older_programs = False
 
 STATEMENTS = (
     "ALTER TABLE feedback ADD COLUMN by_closing boolean NOT NULL DEFAULT false",
-    "ALTER TABLE feedback DROP COLUMN effects",  # told with each answer; nothing ever wrote it
+    "ALTER TABLE feedback DROP COLUMN effects",  # given with each answer; nothing ever wrote it
     """
     CREATE INDEX ix_feedback_in_force ON feedback (created_at) WHERE withdrawn_at IS NULL
     """,

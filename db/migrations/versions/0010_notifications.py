@@ -1,4 +1,4 @@
-"""What is to be told of incidents, to whom: noted with each entry of their log.
+"""Queue notifications of incidents: one per receiver and entry of an incident's log.
 
 Revision ID: 0010
 Revises: 0009
@@ -45,7 +45,7 @@ STATEMENTS = (
     """,
     "CREATE INDEX ix_notification_created ON notifications (created_at)",
     # In the transaction of whoever changes an incident, an older program too; nothing at all
-    # while nobody is to be told.
+    # while there are no receivers.
     """
     CREATE FUNCTION note_for_receivers() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN

@@ -43,7 +43,7 @@ def test_levels_that_go_further_than_known_are_followed_more_quickly_and_by_the_
     assert usual.fails
     assert chosen.holds
     assert chosen.how.rate in [times * USUAL.rate for times in PACES[1:]]
-    assert (chosen.how.pace, chosen.how.most) == (BY_OFFSET.pace, BY_OFFSET.most)
+    assert (chosen.how.pace, chosen.how.max_stretch) == (BY_OFFSET.pace, BY_OFFSET.max_stretch)
     assert chosen.power > 0.4
 
 
@@ -55,4 +55,4 @@ def test_scatter_that_grows_is_followed_by_the_stretch() -> None:
     usual, chosen = found
     assert usual.fails
     assert chosen.holds
-    assert chosen.how.most == USUAL.most
+    assert chosen.how.max_stretch == USUAL.max_stretch

@@ -181,9 +181,9 @@ def test_bounds_hold_whatever_comes(cal):
     follower = AdaptiveTail(cal.median)
     for f in np.random.default_rng(0).exponential(3.0, size=5000):
         follower.step(float(f), cal, HOW)
-        assert HOW.least <= math.exp(follower.quantiles.log_stretch) * 1.000001
-        assert math.exp(follower.quantiles.log_stretch) <= HOW.most * 1.000001
-        assert 0.0 <= follower.quantiles.offset <= HOW.furthest
+        assert HOW.min_stretch <= math.exp(follower.quantiles.log_stretch) * 1.000001
+        assert math.exp(follower.quantiles.log_stretch) <= HOW.max_stretch * 1.000001
+        assert 0.0 <= follower.quantiles.offset <= HOW.max_offset
 
 
 def test_thresholds_are_the_budgets():

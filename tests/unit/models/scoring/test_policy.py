@@ -19,7 +19,7 @@ def test_a_criticality_without_a_budget_has_that_of_medium():
 
 
 def test_false_alarms_raise_what_an_incident_asks_up_to_a_bound():
-    policy = ScoringPolicy(feedback_raise=0.5, feedback_raise_most=2.0)
+    policy = ScoringPolicy(feedback_raise=0.5, feedback_raise_max=2.0)
     assert [policy.raised(n) for n in (0, 1, 3, 100)] == [0.0, 0.5, 1.5, 2.0]
 
 

@@ -17,7 +17,7 @@ from models.bundles.bundle import Bundle
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-from models.scoring.settling import MOST_LEVELS, PARTS, WIDEST, Level, Settling, Stretch
+from models.scoring.settling import MAX_LEVELS, PARTS, WIDEST, Level, Settling, Stretch
 from models.scoring.state_values import pack
 from models.scoring.stream_replay import carried
 from training.simulate import simulate
@@ -281,7 +281,7 @@ def test_levels_that_no_service_gave_out_are_refused(pump: ModelSet, bad: Any) -
 
 def test_a_state_as_full_as_can_be_is_small() -> None:
     vector = np.random.default_rng(0).normal(size=WIDEST).astype(np.float32)
-    levels = [Level(vector, START.isoformat()) for _ in range(MOST_LEVELS)]
+    levels = [Level(vector, START.isoformat()) for _ in range(MAX_LEVELS)]
     stretch = Stretch(249, vector, [vector] * (PARTS - 1), 1e6 / 3, 1e3 / 3, 120)
     for settling in (Settling(levels), Settling(levels[1:], stretch)):  # two levels: no stretch
         text = json.dumps(settling.to_list())
@@ -290,7 +290,7 @@ def test_a_state_as_full_as_can_be_is_small() -> None:
 
 
 def test_on_top_of_as_many_levels_as_can_be_nothing_is_remembered() -> None:
-    settling = Settling([Level(np.ones(3, np.float32), START.isoformat())] * MOST_LEVELS)
+    settling = Settling([Level(np.ones(3, np.float32), START.isoformat())] * MAX_LEVELS)
     for _ in range(AFTER):
         assert settling.take(np.full(3, 9.0), 0, True, PART) is None
     assert settling.stretch.to_list() is None

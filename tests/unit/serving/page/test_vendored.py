@@ -15,7 +15,7 @@ from serving.page.static_files import FOLDER, StaticFiles
 VENDOR = FOLDER / "vendor"
 AXE = Path(__file__).resolve().parents[3] / "fixtures/vendor"
 #: Bytes of all scripts and styles of the heaviest screen, unpacked.
-MOST_BYTES = 150_000
+MAX_BYTES = 150_000
 LICENCES = {"0BSD": "Zero-Clause BSD", "MIT": "The MIT License (MIT)", "MPL-2.0": "Mozilla Public"}
 
 
@@ -42,7 +42,7 @@ def test_uplot_says_the_version_that_the_manifest_does() -> None:
 
 def test_all_assets_together_stay_light() -> None:
     files = [path for path in FOLDER.rglob("*") if path.suffix in (".js", ".css", ".svg")]
-    assert sum(path.stat().st_size for path in files) <= MOST_BYTES
+    assert sum(path.stat().st_size for path in files) <= MAX_BYTES
 
 
 def test_templates_hold_no_script_style_or_address_of_another_host() -> None:
