@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -132,9 +132,6 @@ class StoredResults(Sequence[Result]):
             self._twins.get(row.name), about["power"] and Power.from_dict(about["power"]),
             notes=list(about["result_notes"]),
         )  # fmt: skip
-
-    def __iter__(self) -> Iterator[Result]:
-        return (self[place] for place in range(len(self)))
 
 
 def held_back(

@@ -233,8 +233,7 @@ def run_all(
     jobs
         Fits at one time; as many as cores when None.
     """
-    found = {result.name: result for result in run_tasks(tasks, board, jobs)}
-    results = [found[task.name] for task in tasks]
+    results = run_tasks(tasks, board, jobs)
     notes = [f"{r.name}: {r.error.message}: not scored" for r in results if r.error is not None]
     return results, notes
 

@@ -326,12 +326,11 @@ def _fitted(
     TrainingError
         None could be.
     """
-    found: dict[str, Result] = {}
-    notes: list[str] = []
+    found, notes = [], []
     problem: TrainingError | None = None
     for result in run_tasks(tasks, board, jobs):
         if result.error is None:
-            found[result.name] = result
+            found.append(result)
             continue
         where = f"group {result.name!r}: " if len(tasks) > 1 else ""
         error = TrainingError(where + result.error.message, field=result.error.field)
@@ -339,7 +338,7 @@ def _fitted(
         notes.append(f"{error.message}: left out")
     if problem is not None and not found:
         raise problem
-    return [found[task.name] for task in tasks if task.name in found], notes
+    return found, notes
 
 
 def _unmeasured(data: TrainingData) -> list[str]:

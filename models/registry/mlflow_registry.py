@@ -188,19 +188,12 @@ class MlflowRegistry:
             shutil.copytree(folder, copy)
             logged = log_model(copy, example, output_example)
             about = {**(tags or {}), DIGEST_TAG: folder_digest(copy)}
-            return self._register(logged, run.info.run_id, about)
-
-    def _register(self, logged: Any, run_id: str, tags: dict[str, str]) -> str:
-        # by the client: the fluent call prints, and would add the tags only afterwards
-        made = self.client.create_model_version(
-            self.name,
-            logged.model_uri,
-            run_id=run_id,
-            tags=tags,
-            await_creation_for=0,
-            model_id=logged.model_id,
-        )
-        return str(made.version)
+            # by the client: the fluent call prints, and would add the tags only afterwards
+            made = self.client.create_model_version(
+                self.name, logged.model_uri, run_id=run.info.run_id, tags=about,
+                await_creation_for=0, model_id=logged.model_id,
+            )  # fmt: skip
+            return str(made.version)
 
     def _make_model(self) -> None:
         try:

@@ -25,6 +25,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
 
+from models.scoring.state_values import as_count
+
 #: Late readings in a row after which a stream goes on from there: more than come out of order.
 IN_A_ROW: Final = 10
 #: Steps by which a stream's own rate is known, and how many of them have to be.
@@ -151,7 +153,7 @@ class StreamClock:
             It is not that.
         """
         since, before, late, newest = list(data)[:4]
-        self.since, self.late = _count(since), _count(late)
+        self.since, self.late = as_count(since, 0), as_count(late, 0)
         self.before, self.newest = _time(before), _time(newest)
         self.steps = [_seconds(step) for step in (list(data)[4:5] or [[]])[0]][-_PACE:]
 
@@ -172,9 +174,3 @@ def _seconds(value: Any) -> float:
     if type(value) not in (int, float) or not 0 < value < math.inf:
         raise ValueError(f"{value!r:.40} is no time between readings")
     return float(value)
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**53:
-        raise ValueError(f"{value!r:.40} is not a number of readings")
-    return value

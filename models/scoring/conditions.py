@@ -15,7 +15,7 @@ result says so: a new way to operate, or a fault that looks like one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 import numpy as np
@@ -81,19 +81,17 @@ class Conditions(Stored):
 
     def restated(self, values: Floats, at: Indices) -> Floats:
         """Return readings (n, d) of the conditions (n,) as they would read in the usual one."""
-        usual = self.usual
-        with np.errstate(over="ignore"):
-            z = (values - self.center[at]) * (self.spread[usual] / self.spread[at])
-        out: Floats = self.center[usual] + z
-        return np.where((at == usual)[:, None], values, out)  # not even rounded
+        return self._moved(values, at, self.usual)
 
     def original(self, values: Floats, at: Indices) -> Floats:
         """Return what :meth:`restated` made (n, d) of as it reads in the conditions (n,)."""
-        usual = self.usual
+        return self._moved(values, self.usual, at)
+
+    def _moved(self, values: Floats, here: Indices | int, there: Indices | int) -> Floats:
         with np.errstate(over="ignore"):
-            z = (values - self.center[usual]) * (self.spread[at] / self.spread[usual])
-        out: Floats = np.where((at == usual)[:, None], values, self.center[at] + z)
-        return out
+            z = (values - self.center[here]) * (self.spread[there] / self.spread[here])
+        # where it stays it is not even rounded
+        return np.where(np.equal(here, there)[:, None], values, self.center[there] + z)
 
     def described(self, at: int) -> dict[str, float]:
         """Return what the indicators usually read in a condition."""
@@ -103,4 +101,4 @@ class Conditions(Stored):
         """Return the same for rows that have some of the features only."""
         names = tuple(self.names[j] for j in columns)
         center, spread = self.center[:, columns], self.spread[:, columns]
-        return Conditions(names, self.indicators, self.low, self.high, center, spread, self.usual)
+        return replace(self, names=names, center=center, spread=spread)

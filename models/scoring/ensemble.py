@@ -73,12 +73,11 @@ def run(
         Budgets, adaptation and the rest.
     """
     width = model_set.window if model_set.window > 1 else 0
-    gap = (model_set.gap_s(policy), policy.gap_factor if policy.gap_s is None else None)
     outcomes: list[StreamOutcome | None] = []
     streams: list[PreparedStream] = []
     for work in works:
         try:
-            streams.append(_prepare(model_set, width, work, gap))
+            streams.append(_prepare(model_set, width, work, policy.gap_factor))
             outcomes.append(None)
         except AnomalyError as error:
             outcomes.append(_refused(model_set, work, error))
@@ -112,7 +111,7 @@ def run(
 
 
 def _prepare(
-    model_set: ModelSet, width: int, work: StreamWork, gap: tuple[float | None, float | None]
+    model_set: ModelSet, width: int, work: StreamWork, gap_factor: float
 ) -> PreparedStream:
     """Return the stream's readings in the detectors' form, with its state.
 
@@ -134,7 +133,7 @@ def _prepare(
         ended += state.restart(work.reset, model_set.median)
     elif resets:
         resets, state.reset = False, work.reset
-    stream = prepare(model_set.preprocessing, width, state, work, *gap, model_set.group)
+    stream = prepare(model_set.preprocessing, width, state, work, gap_factor, model_set.group)
     first = next((reading for reading in stream.readings if reading.error is None), None)
     if renewed and first is not None:
         first.restarted = BAD_STATE

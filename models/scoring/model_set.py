@@ -9,7 +9,6 @@ from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Detector
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.calibration import Calibration, subset_key
 from models.scoring.incidents import BurstRates
-from models.scoring.policy import ScoringPolicy
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
 
@@ -66,10 +65,3 @@ class ModelSet:
     def state(self, data: dict[str, Any] | None) -> StreamState:
         """Read a stream's state."""
         return StreamState.from_dict(data, self.version, self.preprocessing, self.median)
-
-    def gap_s(self, policy: ScoringPolicy) -> float | None:
-        """Return the seconds without a reading after which a window is restarted; None: never."""
-        if policy.gap_s is not None:
-            return policy.gap_s
-        interval = self.preprocessing.interval
-        return None if interval is None else policy.gap_factor * interval

@@ -36,8 +36,8 @@ class ScoringPolicy:
         which a persistent shift becomes the new normal; 0: never.
     persistent_after : readings beyond the gate after which a stream settles at a steady new level
         and its event is persistent, see :mod:`models.scoring.settling`; 0: never.
-    gap_factor, gap_s : a pause longer than ``gap_factor`` training intervals, or ``gap_s`` where
-        given, restarts the window.
+    gap_factor : a pause longer than so many of the stream's intervals restarts the window; of the
+        training's, while these are not known.
     incident_budgets : false incidents per asset and month by criticality of the asset.
     incident_at_once : share of these that may open at once; 0: all wait for the on-delay.
     feedback_raise, feedback_raise_max : decades, see :func:`~models.scoring.incidents.raised_by`.
@@ -49,7 +49,6 @@ class ScoringPolicy:
     accept_shift_after: int = 0
     persistent_after: int = PERSISTENT_AFTER
     gap_factor: float = 20.0
-    gap_s: float | None = None
     incident_budgets: Mapping[str, float] = field(default_factory=lambda: dict(INCIDENT_BUDGETS))
     incident_at_once: float = AT_ONCE
     feedback_raise: float = RAISE

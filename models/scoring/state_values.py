@@ -54,3 +54,16 @@ def check(what: str, numbers: Iterable[Any], bounds: tuple[float, float]) -> Non
     for number in numbers:
         if isinstance(number, bool) or not lowest <= number <= highest:
             raise ValueError(f"{what}: {number!r:.40} lies outside {lowest:g}..{highest:g}")
+
+
+def as_count(value: Any, lowest: int = 1) -> int:
+    """Return a number of readings as it was read.
+
+    Raises
+    ------
+    ValueError
+        It is none, or less than the least.
+    """
+    if type(value) is not int or not lowest <= value < 2**53:
+        raise ValueError(f"{value!r:.40} is not a number of readings")
+    return value

@@ -24,7 +24,7 @@ from models.scoring.events import Event
 from models.scoring.incidents import Burst
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.settling import Level, Level32, Settling, Stretch
-from models.scoring.state_values import pack, unpack
+from models.scoring.state_values import as_count, pack, unpack
 from models.scoring.suppression import OffState
 
 FORMAT: Final = 2
@@ -247,7 +247,7 @@ class StreamState:
         self.unknown_features_reported = bool(data.get("told", False))
         if data.get("reset"):
             number, ends = data["reset"]
-            self.reset, self.window_ends = _count(number), bool(ends)
+            self.reset, self.window_ends = as_count(number), bool(ends)
         tail = data.get("tail")
         if tail is not None and data.get("bundle") == version and data.get("v") == FORMAT:
             self.follower = AdaptiveTail.from_list(tail)
@@ -257,7 +257,7 @@ class StreamState:
         if pre.baseline:
             self._read_baseline(data.get("baseline"), data.get("first"), pre)
         elif (level := data.get("level")) and level[0] == _fingerprint(pre):
-            self.seen = min(_count(level[1]), _SETTLED)
+            self.seen = min(as_count(level[1]), _SETTLED)
             self.level = unpack(level[2], "<f8", len(pre.names))
 
     def _leave_levels(self, settling: Settling) -> None:
@@ -272,22 +272,16 @@ class StreamState:
     def _read_baseline(self, baseline: Any, first: Any, pre: Preprocessing) -> None:
         width = len(pre.names)
         if baseline and baseline[0] == _fingerprint(pre):
-            count, sums = _count(baseline[1]), unpack(baseline[2], "<f8", width)
+            count, sums = as_count(baseline[1]), unpack(baseline[2], "<f8", width)
             if count >= pre.baseline:
                 self.count, self.sums = count, sums
             else:  # once, the sums of a baseline just begun were stored
                 self.first = FirstReadings.alike(count, sums / count, pre)
         elif first and first[0] == units(pre):
-            count = _count(first[1])
+            count = as_count(first[1])
             kept = unpack(first[2], "<f2", -(-count // group_size(pre)), width)
             self.first = FirstReadings(count, kept, unpack(first[3], "<f8", width))
 
 
 def _fingerprint(pre: Preprocessing) -> int:
     return zlib.crc32("\x1f".join(pre.names).encode())
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 < value < 2**53:
-        raise ValueError(f"{value!r:.40} is not a number of readings")
-    return value

@@ -201,8 +201,7 @@ def prepare(
     width: int,
     state: StreamState,
     work: StreamWork,
-    gap_s: float | None,
-    gap_factor: float | None = None,
+    gap_factor: float,
     group: str = "default",
 ) -> PreparedStream:
     """Bring one stream's readings into the detectors' form.
@@ -217,9 +216,9 @@ def prepare(
         Readings of a window; 0: no detector looks at windows.
     state, work
         The stream's state, and its readings with their past.
-    gap_s, gap_factor
-        A pause longer than so many seconds is a gap, or where the factor is given, one longer than
-        so many of the stream's own steps.
+    gap_factor
+        A pause longer than so many of the stream's own steps is a gap; of the group's, while its
+        own are not known.
     group
         Names the model set in errors.
     """
@@ -240,6 +239,7 @@ def prepare(
         work.maintenance, work.off_conditions, (work.asset_id, work.sensor_id), group
     )
     suppresses, steps = bool(suppressor), []
+    gap_s = None if pre.interval is None else gap_factor * pre.interval
     for reading, when in zip(readings, arrived, strict=True):
         if reading.error is None:
             steps.append(_step(state, reading, (gap_s, gap_factor), when, work.now))
@@ -283,7 +283,7 @@ def _learn_past(pre: Preprocessing, state: StreamState, rows: Floats) -> None:
 def _step(
     state: StreamState,
     reading: PreparedReading,
-    gap: tuple[float | None, float | None],
+    gap: tuple[float | None, float],
     arrived: datetime | None,
     now: datetime | None,
 ) -> Step:
@@ -418,21 +418,19 @@ def _assemble(
 
 def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]]:
     """Return the window's rows; a reading that cannot be used cuts off all before it."""
-    rows: list[Sequence[float]] = []
-    if pre.counters is not None:
-        for before, point in zip((None, *window), window, strict=False):
-            try:
-                rows.append(pre.row(*_rates(pre, point, before if rows else None))[0])
-            except InputError:
-                rows.clear()
-        return rows
-    try:
-        return pre.picks(map(_FEATURES, window))
-    except KeyError:
-        pass
-    for point in window:
+    if pre.counters is None:
         try:
-            rows.append(pre.row(point.features)[0])
+            return pre.picks(map(_FEATURES, window))
+        except KeyError:
+            pass
+    rows: list[Sequence[float]] = []
+    for before, point in zip((None, *window), window, strict=False):
+        try:
+            if pre.counters is None:
+                values, _ = pre.row(point.features)
+            else:
+                values, _ = pre.row(*_rates(pre, point, before if rows else None))
+            rows.append(values)
         except InputError:
             rows.clear()
     return rows

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
 
@@ -155,9 +155,7 @@ def pick(data: TrainingData, members: Sequence[int]) -> TrainingData:
     here = part.measured()
     if here.all() or not here.any():
         return part
-    at = np.flatnonzero(here)
-    streams = [replace(stream, values=stream.values[:, at]) for stream in part.streams]
-    return replace(part, feature_names=[data.feature_names[j] for j in at], streams=streams)
+    return part.with_features([data.feature_names[j] for j in np.flatnonzero(here)])
 
 
 def read_rules(path: Path) -> list[Rule]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from glob import escape
 
 import numpy as np
@@ -92,11 +91,7 @@ def split_by_sensors(grouping: Grouping, *, fixed: bool = False) -> Grouping:
 
 
 def _only(data: TrainingData, members: Sequence[int], sensors: Sensors) -> TrainingData:
-    part = pick(data, members)
-    names = [data.feature_names[j] for j in sorted(sensors)]
-    at = [part.feature_names.index(name) for name in names]
-    streams = [replace(stream, values=stream.values[:, at]) for stream in part.streams]
-    return replace(part, feature_names=names, streams=streams)
+    return pick(data, members).with_features([data.feature_names[j] for j in sorted(sensors)])
 
 
 def _beyond(data: TrainingData, members: Sequence[int], sensors: Sensors) -> list[str]:

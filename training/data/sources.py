@@ -73,6 +73,12 @@ class TrainingData:
         chosen = [self.streams[i] for i in members] if streams is None else list(streams)
         return replace(self, streams=chosen, single=[self.feature_of(i) for i in members])
 
+    def with_features(self, names: Sequence[str]) -> TrainingData:
+        """Return the data of some of the features only."""
+        at = [self.feature_names.index(name) for name in names]
+        streams = [replace(stream, values=stream.values[:, at]) for stream in self.streams]
+        return replace(self, feature_names=list(names), streams=streams)
+
     def measured(self) -> Bools:
         """Return which features (d,) have a value in any stream."""
         here = np.zeros(len(self.feature_names), bool)
@@ -249,10 +255,7 @@ def select(data: TrainingData, features: str | Sequence[str]) -> TrainingData:
     TrainingError
         A feature is not among the data's; it is named.
     """
-    names = _chosen(features, data.feature_names, "features")
-    at = [data.feature_names.index(name) for name in names]
-    streams = [replace(s, values=s.values[:, at]) for s in data.streams]
-    return replace(data, feature_names=names, streams=streams)
+    return data.with_features(_chosen(features, data.feature_names, "features"))
 
 
 def with_conditions(options: FitOptions, features: Sequence[str]) -> FitOptions:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.evaluation.measures import MONTH_S, Scored, normal, runs
+from training.evaluation.measures import MONTH_S, Scored, labelled, normal, runs
 
 
 def incidents_line(scored: Sequence[Scored], budget: float) -> str:
@@ -51,14 +51,10 @@ _MIN_EXPECTED = 3.0  # expected incidents from which on none at all says somethi
 def _costs(scored: Sequence[Scored]) -> list[int | None] | None:
     """Count readings from each alarmed fault's first alarm to its incident; None: none opened."""
     found: list[int | None] = []
-    labelled = False
-    for one in scored:
-        if one.labels is None:
-            continue
-        labelled = True
-        for start, end in runs(one.labels == 1):
+    for one, labels in labelled(scored):
+        for start, end in runs(labels == 1):
             alarms = np.flatnonzero(one.is_anomaly[start:end])
             if len(alarms):
                 first = start + int(alarms[0])
                 found.append(next((at - first for at in one.incidents if first <= at < end), None))
-    return found if labelled else None
+    return found if labelled(scored) else None

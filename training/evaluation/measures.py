@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from models.arrays import Bools, Floats, Times
 
+Labels = npt.NDArray[np.int8]
+
 MONTH_S = 30 * 86_400.0
 _DRAWS = 400  # of the bootstrap: its ends move by less than a tenth of their distance
 
@@ -31,7 +33,7 @@ class Scored:
     threshold: Floats  # (n,)
     is_anomaly: Bools  # (n,)
     detectors: Mapping[str, Floats] = field(default_factory=dict)  # name -> (n,)
-    labels: npt.NDArray[np.int8] | None = None  # (n,)
+    labels: Labels | None = None  # (n,)
     log10_p: Floats | None = None  # (n,), unbounded: distinguishes far from very far
     incidents: tuple[int, ...] = ()  # indices of the readings at which incidents open
     suppressed: Bools | None = None  # (n,), where any is of maintenance or a machine that was off
@@ -116,6 +118,11 @@ def reliability(scored: Sequence[Scored], targets: Sequence[float]) -> list[dict
     return rows
 
 
+def labelled(scored: Sequence[Scored]) -> list[tuple[Scored, Labels]]:
+    """Return those that have labels, with these."""
+    return [(one, one.labels) for one in scored if one.labels is not None]
+
+
 def confusion(scored: Sequence[Scored]) -> dict[str, float] | None:
     """Return point-wise measures against the labels; None without labels.
 
@@ -127,20 +134,14 @@ def confusion(scored: Sequence[Scored]) -> dict[str, float] | None:
         ``tp, fp, fn, tn`` and ``precision, recall, f1``, ``false_alarm_rate`` (alarms per
         normal reading) and ``missed_alarm_rate`` (silence per anomalous reading).
     """
-    tp = fp = fn = tn = 0
-    labelled = False
-    for one in scored:
-        if one.labels is None:
-            continue
-        labelled = True
-        known = np.isfinite(one.final_score) & (one.labels >= 0)
-        alarm, fault = one.is_anomaly[known], one.labels[known] == 1
-        tp += int((alarm & fault).sum())
-        fp += int((alarm & ~fault).sum())
-        fn += int((~alarm & fault).sum())
-        tn += int((~alarm & ~fault).sum())
-    if not labelled:
+    counts = np.zeros(4, int)  # normal or faulty, silent or alarmed
+    for one, labels in labelled(scored):
+        known = np.isfinite(one.final_score) & (labels >= 0)
+        kinds = 2 * (labels[known] == 1) + one.is_anomaly[known]
+        counts += np.bincount(kinds, minlength=4)
+    if not labelled(scored):
         return None
+    tn, fp, fn, tp = counts.tolist()
     return {
         "tp": tp, "fp": fp, "fn": fn, "tn": tn,
         "precision": _share(tp, tp + fp),
@@ -162,10 +163,8 @@ def labelled_events(scored: Sequence[Scored]) -> list[dict[str, Any]]:
         lead from that alarm to the event's end; None where nothing alarmed.
     """
     out = []
-    for one in scored:
-        if one.labels is None:
-            continue
-        for start, end in runs(one.labels == 1):
+    for one, labels in labelled(scored):
+        for start, end in runs(labels == 1):
             hits = np.flatnonzero(one.is_anomaly[start:end])
             event: dict[str, Any] = {
                 "asset_id": one.asset_id,
@@ -188,13 +187,12 @@ def confirmed_faults(scored: Sequence[Scored]) -> tuple[int, int]:
     of the streams alarms.
     """
     spans: dict[str, list[tuple[Any, Any, bool]]] = {}
-    for one in scored:
-        if one.labels is not None:
-            spans.setdefault(one.asset_id, []).extend(
-                (one.timestamps[start], one.timestamps[end - 1],
-                 bool(one.is_anomaly[start:end].any()))
-                for start, end in runs(one.labels == 1)
-            )  # fmt: skip
+    for one, labels in labelled(scored):
+        spans.setdefault(one.asset_id, []).extend(
+            (one.timestamps[start], one.timestamps[end - 1],
+             bool(one.is_anomaly[start:end].any()))
+            for start, end in runs(labels == 1)
+        )  # fmt: skip
     found = of = 0
     for parts in spans.values():
         until, hit = None, False
@@ -275,17 +273,16 @@ def curves(scored: Sequence[Scored]) -> dict[str, Any] | None:
     from sklearn.metrics import auc as area
     from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
-    labels, scores = [], []
-    for one in scored:
-        if one.labels is not None:
-            known = np.isfinite(one.final_score) & (one.labels >= 0)
-            labels.append(one.labels[known])
-            # p orders the readings that the score clips at 1, its logarithm those beyond all p
-            rarity = np.log10(np.maximum(one.p, 1e-300)) if one.log10_p is None else one.log10_p
-            scores.append(-rarity[known])
-    if not labels or len(np.unique(np.concatenate(labels))) < 2:
+    faulty, scores = [], []
+    for one, labels in labelled(scored):
+        known = np.isfinite(one.final_score) & (labels >= 0)
+        faulty.append(labels[known])
+        # p orders the readings that the score clips at 1, its logarithm those beyond all p
+        rarity = np.log10(np.maximum(one.p, 1e-300)) if one.log10_p is None else one.log10_p
+        scores.append(-rarity[known])
+    if not faulty or len(np.unique(np.concatenate(faulty))) < 2:
         return None
-    y, s = np.concatenate(labels), np.concatenate(scores)
+    y, s = np.concatenate(faulty), np.concatenate(scores)
     fpr, tpr, _ = roc_curve(y, s)
     precision, recall, _ = precision_recall_curve(y, s)
     return {

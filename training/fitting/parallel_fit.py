@@ -12,9 +12,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -112,8 +113,8 @@ class Result:
 
 def run_tasks(
     tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None = None
-) -> Iterator[Result]:
-    """Yield results as they come; a task that cannot be done gives its error as a result.
+) -> list[Result]:
+    """Return results, one per task; a task that cannot be done gives its error as a result.
 
     Parameters
     ----------
@@ -129,21 +130,17 @@ def run_tasks(
     threads = max(1, side_by_side // max(1, workers))
     if workers <= 1:
         one_thread()
-        for task in tasks:
-            yield perform(task, board.part(task.name if len(tasks) > 1 else ""), threads)
-        return
+        return [
+            perform(task, board.part(task.name if len(tasks) > 1 else ""), threads)
+            for task in tasks
+        ]
     # spawned, not forked: PyTorch and OpenMP do not survive a fork
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     carrier = pump(queue, board)
     try:
         with ProcessPoolExecutor(workers, context, _start_worker, (queue,)) as pool:
-            waiting = {pool.submit(_in_worker, task, threads): task for task in tasks}
-            try:
-                for done in as_completed(waiting):
-                    yield done.result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+            return list(pool.map(_in_worker, tasks, repeat(threads)))
     except BrokenProcessPool:
         raise TrainingError(
             "a training process was ended from outside, as when memory runs out: try --jobs 1"

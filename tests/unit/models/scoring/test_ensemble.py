@@ -95,7 +95,8 @@ def test_gap_restarts_the_window(model_set, readings):
     assert results[0]["metadata"]["window"] == "restarted"
     assert results[0]["metadata"]["insufficient_history"] is True
     assert [r["metadata"]["window"] for r in results[1:]] == ["added"] * 14
-    near = one(model_set, later, ScoringPolicy(gap_s=1e6), state=base.state, window=readings[41:50])
+    policy = ScoringPolicy(gap_factor=1e6)
+    near = one(model_set, later, policy, state=base.state, window=readings[41:50])
     assert near.results[0]["metadata"]["window"] == "added"
 
 

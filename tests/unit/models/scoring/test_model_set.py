@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES
-from models.scoring.policy import ScoringPolicy
 
 
 def test_detectors_are_in_one_order_whatever_order_they_came_in(model_set):
@@ -23,11 +22,3 @@ def test_no_detector_no_calibration(model_set):
     bare = replace(model_set, detectors={}, calibrations={})
     assert bare.calibration(windowed=True, warm=False) is None
     assert (bare.window, bare.window_length, bare.median) == (1, 0, 0.0)
-
-
-def test_a_gap_is_measured_in_the_trainings_intervals_unless_it_is_given(model_set):
-    interval = model_set.preprocessing.interval
-    assert model_set.gap_s(ScoringPolicy(gap_factor=5)) == 5 * interval
-    assert model_set.gap_s(ScoringPolicy(gap_s=7.0)) == 7.0
-    timeless = replace(model_set, preprocessing=replace(model_set.preprocessing, interval=None))
-    assert timeless.gap_s(ScoringPolicy()) is None
