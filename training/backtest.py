@@ -204,9 +204,7 @@ def _without_suppressed(
     """Leave suppressed readings out of the training parts; streams, their cuts, and a note."""
     kept, left = [], []
     for stream, cut in zip(streams, cuts, strict=True):
-        out = suppressed(
-            stream, names, suppression.of((stream.asset_id, stream.sensor_id), DEFAULT)
-        )
+        out = suppressed(stream, names, suppression, DEFAULT)
         out[cut:] = False
         kept.append(stream.take(~out))
         left.append(cut - int(out.sum()))

@@ -135,7 +135,7 @@ class StreamClock:
         if not follows or last <= min(arrived, now):
             return False
         ahead = (last - now).total_seconds()
-        if ahead > _leap(gap_s):
+        if ahead > (LEAP_S if gap_s is None else min(gap_s, LEAP_S)):
             return True
         past = -ahead > max(gap_s or 0.0, LEAP_S)
         return past and self.before is not None and self.since <= IN_A_ROW
@@ -156,10 +156,6 @@ class StreamClock:
         self.since, self.late = as_count(since, 0), as_count(late, 0)
         self.before, self.newest = _time(before), _time(newest)
         self.steps = [_seconds(step) for step in (list(data)[4:5] or [[]])[0]][-_PACE:]
-
-
-def _leap(gap_s: float | None) -> float:
-    return LEAP_S if gap_s is None else min(gap_s, LEAP_S)
 
 
 def _text(time: datetime | None) -> str | None:

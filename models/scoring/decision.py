@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,30 +28,18 @@ from schemas import REPEATED_HOUR_S
 AT_A_LEVEL: Final = AdaptationParams()
 
 
-@dataclass(slots=True)
 class CalibratedScores:
-    """Calibrated magnitudes of all rows of a run.
+    """Calibrated magnitudes of all ``n`` rows of a run.
 
     Decades and own ``log10 p`` by detector, the combined fast magnitude, and the calibration each
     row was judged by.
     """
 
-    names: tuple[str, ...]
-    decades: dict[str, list[float]]
-    log10_p: dict[str, list[float]]
-    fast: list[float]
-    by: list[Calibration | None]
-
-    @classmethod
-    def empty(cls, names: tuple[str, ...], n: int) -> CalibratedScores:
-        """Room for ``n`` rows."""
-        return cls(
-            names,
-            {name: [0.0] * n for name in names},
-            {name: [0.0] * n for name in names},
-            [0.0] * n,
-            [None] * n,
-        )
+    def __init__(self, names: tuple[str, ...], n: int) -> None:
+        self.decades = {name: [0.0] * n for name in names}
+        self.log10_p = {name: [0.0] * n for name in names}
+        self.fast = [0.0] * n
+        self.by: list[Calibration | None] = [None] * n
 
     def put(self, mask: Bools, cal: Calibration, raw: Mapping[str, Array]) -> None:
         """Calibrate the rows of ``mask``, whose raw magnitudes are given.

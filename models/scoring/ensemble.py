@@ -194,7 +194,7 @@ def _calibrated(
         spread = np.zeros(n)
         spread[windowed] = raw[LSTM_AUTOENCODER]
         raw = {**raw, LSTM_AUTOENCODER: spread}
-    out = CalibratedScores.empty(model_set.names, n)
+    out = CalibratedScores(model_set.names, n)
     for has_window in (True, False):
         for is_warm in (True, False):
             mask = (windowed == has_window) & (warm == is_warm)

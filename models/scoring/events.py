@@ -116,15 +116,10 @@ def advance(
     (event, entry) : the event still open after this reading, and what its metadata says.
     """
     now = at.timestamp()
-    if event is not None and anomalous and event.kind != kind:
-        event = None  # another kind of anomaly is another event
-    if (
-        event is not None
-        and anomalous
-        and now - event.last > silence_s
-        and (event.quiet >= LEAST_QUIET)
-    ):
-        event = None
+    if event is not None and anomalous:
+        silent = now - event.last > silence_s and event.quiet >= LEAST_QUIET
+        if silent or event.kind != kind:  # another kind of anomaly is another event
+            event = None
     if event is None:
         if not anomalous:
             return None, None

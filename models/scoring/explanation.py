@@ -23,7 +23,6 @@ class Explainer:
         self._pre = pre
         self._targets: list[tuple[dict[str, Any], Floats, Floats, Floats, int]] = []
         self._asked: dict[str, list[tuple[int, float, Floats]]] = {}
-        self._order: list[str] = []
 
     def add(
         self,
@@ -50,16 +49,14 @@ class Explainer:
 
     def wanted(self) -> list[tuple[str, Array]]:
         """Return (detector, input) of each ``explain`` call that is needed."""
-        self._order = list(self._asked)
-        return [(name, np.stack([x for _, _, x in self._asked[name]])) for name in self._order]
+        return [(name, np.stack([x for _, _, x in asked])) for name, asked in self._asked.items()]
 
     def fill(self, answers: Sequence[Array]) -> None:
         """Put the explanations into the results; ``answers`` in the order of :meth:`wanted`."""
         if not self._targets:
             return
         shares = np.zeros((len(self._targets), len(self._pre.names)))
-        for name, answer in zip(self._order, answers, strict=True):
-            asked = self._asked[name]
+        for asked, answer in zip(self._asked.values(), answers, strict=True):
             weights = np.maximum([weight for _, weight, _ in asked], 1e-6)
             # a detector is asked at most once about each target
             shares[[at for at, _, _ in asked]] += weights[:, None] * np.asarray(answer, np.float64)

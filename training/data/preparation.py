@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets import Stream
 from errors import TrainingError
@@ -182,10 +183,8 @@ def without_missing(
     streams, feature_names, missing, what, imputed
         As of :func:`prepare`.
     """
-    rows = sum(len(s.timestamps) for s in streams)
-    absent = np.zeros(len(feature_names), int)
-    for stream in streams:
-        absent += np.isnan(stream.values).sum(axis=0)
+    sizes = [len(s.timestamps) for s in streams]
+    rows, absent = sum(sizes), lacking(streams, sizes)
     if not absent.any():
         return list(streams), list(feature_names), []
     worst = int(np.argmax(absent))
@@ -200,22 +199,48 @@ def without_missing(
         gone = [name for name, n in zip(feature_names, absent, strict=True)
                 if n > MAX_MISSING * rows]  # fmt: skip
         notes.append(f"{', '.join(gone)}: mostly missing, not used")
-    kept = []
-    for stream in streams:
-        values = stream.values[:, use]
-        whole = np.asarray(np.isnan(values).sum(axis=1) <= imputed(len(use)))
-        if whole.any():
-            kept.append(replace(stream, values=values).take(whole))
-    left = sum(len(s.timestamps) for s in kept)
-    if left < MIN_ROWS:
+    kept, left = with_enough(streams, sizes, use, imputed(len(use)))
+    kept = [stream for stream in kept if len(stream.timestamps)]
+    if sum(left) < MIN_ROWS:
         raise TrainingError(
-            f"{what}: {left} readings are left after those with missing values, at least"
+            f"{what}: {sum(left)} readings are left after those with missing values, at least"
             f" {MIN_ROWS} needed; most are missing of {worst_feature}"
         )
-    if left < rows:
+    if sum(left) < rows:
         few = "a value" if imputed(len(use)) == 0 else f"more than {imputed(len(use))} values"
-        notes.append(f"{rows - left} of {rows} readings lack {few} and were left out")
+        notes.append(f"{rows - sum(left)} of {rows} readings lack {few} and were left out")
     return kept, [feature_names[j] for j in use], notes
+
+
+def lacking(streams: Sequence[Stream], cut: Sequence[int]) -> NDArray[np.int64]:
+    """Return how many of the readings before the cuts lack each feature: (d,)."""
+    width = streams[0].values.shape[1] if streams else 0
+    parts = (np.isnan(s.values[:k]).sum(axis=0) for s, k in zip(streams, cut, strict=True))
+    return sum(parts, np.zeros(width, np.int64))
+
+
+def with_enough(
+    streams: Sequence[Stream], cut: Sequence[int], use: list[int], most: int
+) -> tuple[list[Stream], list[int]]:
+    """Return streams without the readings before the cuts that lack too much; their cuts now.
+
+    Parameters
+    ----------
+    streams, cut
+        With how many first readings of each are looked at.
+    use
+        Indexes of the features that are kept.
+    most
+        Values that a reading may lack.
+    """
+    out, cuts = [], []
+    for stream, k in zip(streams, cut, strict=True):
+        values = stream.values[:, use]
+        keep = np.ones(len(values), bool)
+        keep[:k] = np.isnan(values[:k]).sum(axis=1) <= most
+        out.append(replace(stream, values=values).take(keep))
+        cuts.append(int(keep[:k].sum()))
+    return out, cuts
 
 
 def _cut(kept: list[Stream], streams: Sequence[Stream], holdout: float) -> list[int]:

@@ -34,12 +34,11 @@ from models.scoring.suppression import (
     MaintenanceWindow,
     OffCondition,
     Suppression,
-    Suppressor,
     suppressed_rows,
 )
 from schemas import parse_timestamp
 from training.cli.text_files import read_document
-from training.data.sources import TrainingData
+from training.data.sources import TrainingData, key_of
 
 T = TypeVar("T", MaintenanceWindow, OffCondition)
 
@@ -102,16 +101,19 @@ def _entry(kind: type[T], entry: Any, number: str) -> T:
     return msgspec.convert(given, kind)
 
 
-def suppressed(stream: Stream, names: list[str], suppressor: Suppressor) -> Bools:
+def suppressed(stream: Stream, names: list[str], suppression: Suppression, group: str) -> Bools:
     """Return which readings (n,) of a stream are suppressed.
 
     Parameters
     ----------
     names
         Columns of the stream's values.
-    suppressor
-        What concerns this stream.
+    suppression
+        All windows and conditions.
+    group
+        Those of other groups do not count.
     """
+    suppressor = suppression.of(key_of(stream), group)
     if not suppressor:
         return np.zeros(len(stream.timestamps), np.bool_)
     times = [at.replace(tzinfo=UTC) for at in stream.timestamps.astype("datetime64[us]").tolist()]
@@ -137,8 +139,7 @@ def without_suppressed(
         return data, []
     streams, members, gone = [], [], 0
     for i, stream in enumerate(data.streams):
-        suppressor = suppression.of((stream.asset_id, stream.sensor_id), group)
-        out = suppressed(stream, data.feature_names, suppressor)
+        out = suppressed(stream, data.feature_names, suppression, group)
         gone += int(out.sum())
         if not out.all():
             streams.append(stream.take(~out))

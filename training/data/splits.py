@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +15,8 @@ from training.data.preparation import (
     MIN_ROWS,
     Prepared,
     impute_first,
+    lacking,
+    with_enough,
 )  # fmt: skip
 
 #: ISO 8601's short form of a day from 1970 on; twenty million rows of an asset are no cut
@@ -85,23 +86,15 @@ def prepared(
     TrainingError
         Too few readings to train on.
     """
-    parts = [s.values[:k] for s, k in zip(streams, cut, strict=True)]
-    rows = sum(map(len, parts))
+    rows = sum(cut)
     if rows < MIN_ROWS:
         raise TrainingError(f"{what}: {rows} training readings, at least {MIN_ROWS} are needed")
-    absent = sum((np.isnan(part).sum(axis=0) for part in parts), np.zeros(len(names), int))
-    use = np.flatnonzero(absent <= MAX_MISSING * rows).tolist()
+    use = np.flatnonzero(lacking(streams, cut) <= MAX_MISSING * rows).tolist()
     notes = []
     if len(use) < len(names):
         gone = [names[j] for j in range(len(names)) if j not in use]
         notes.append(f"{what}: {', '.join(gone)}: mostly missing before the cut, not used")
-    out, cuts = [], []
-    for stream, k in zip(streams, cut, strict=True):
-        values = stream.values[:, use]
-        keep = np.ones(len(values), bool)
-        keep[:k] = np.isnan(values[:k]).sum(axis=1) <= imputed(len(use))
-        out.append(replace(stream, values=values).take(keep))
-        cuts.append(int(keep[:k].sum()))
+    out, cuts = with_enough(streams, cut, use, imputed(len(use)))
     left = sum(cuts)
     if left < rows:
         notes.append(f"{what}: {rows - left} training readings lack a value and were left out")

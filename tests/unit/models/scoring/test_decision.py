@@ -17,7 +17,7 @@ from tests.unit.ensemble_scoring import one
 
 def test_only_the_rows_of_the_mask_are_calibrated(model_set):
     cal = model_set.calibration(windowed=False, warm=False)
-    scored = CalibratedScores.empty(model_set.names, 4)
+    scored = CalibratedScores(model_set.names, 4)
     raw = {name: np.array([0.1, 5.0]) for name in cal.detectors}
     scored.put(np.array([False, True, False, True]), cal, raw)
     assert [by is cal for by in scored.by] == [False, True, False, True]
