@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
+from sqlalchemy import Connection
 
 from db.queries.readings import ReadingFilter, export_readings
 from db.queries.slices import slices
@@ -22,14 +24,6 @@ COLUMNS = {
     "features": "string",
 }  # fmt: skip
 _BATCH = 5000
-
-
-class Span(InputPartition):
-    """Readings with ``start <= timestamp < end`` (ISO 8601; None: without a bound): one task."""
-
-    def __init__(self, start: str | None, end: str | None) -> None:
-        super().__init__((start, end))
-        self.start, self.end = start, end
 
 
 class StoredReadings(DataSource):
@@ -54,34 +48,36 @@ class _Reader(DataSourceReader):
         self._url, self._since, self._until = url, since, until
 
     def partitions(self) -> Sequence[InputPartition]:
-        engine = make_engine(self._url)
-        try:
-            with transaction(engine) as connection:
-                found = slices(connection, _time(self._since), _time(self._until))
-        finally:
-            engine.dispose()
-        return [Span(_text(one.start), _text(one.end)) for one in found]
+        """Return spans of time (:class:`db.queries.slices.Slice`), each a task."""
+        with _connection(self._url) as connection:
+            found = slices(connection, _time(self._since), _time(self._until))
+        return list(map(InputPartition, found))
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        assert isinstance(partition, Span)  # noqa: S101
-        which = ReadingFilter(_time(partition.start), _time(partition.end))
-        engine = make_engine(self._url)
-        try:
-            with transaction(engine) as connection:
-                rows = export_readings(connection, which)
-                while part := list(islice(rows, _BATCH)):
-                    yield pa.RecordBatch.from_pydict(
-                        {
-                            "asset_id": [row.asset_id for row in part],
-                            "sensor_id": [row.sensor_id or "" for row in part],
-                            "feature": [row.feature or "" for row in part],
-                            "at": [row.timestamp for row in part],
-                            "features": [_json(row.features) for row in part],
-                        },
-                        schema=arrow(COLUMNS),
-                    )
-        finally:
-            engine.dispose()
+        which = ReadingFilter(partition.value.start, partition.value.end)
+        with _connection(self._url) as connection:
+            rows = export_readings(connection, which)
+            while part := list(islice(rows, _BATCH)):
+                yield pa.RecordBatch.from_pydict(
+                    {
+                        "asset_id": [row.asset_id for row in part],
+                        "sensor_id": [row.sensor_id or "" for row in part],
+                        "feature": [row.feature or "" for row in part],
+                        "at": [row.timestamp for row in part],
+                        "features": [_json(row.features) for row in part],
+                    },
+                    schema=arrow(COLUMNS),
+                )
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[Connection]:
+    engine = make_engine(url)
+    try:
+        with transaction(engine) as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _json(features: dict[str, float]) -> str:
@@ -90,7 +86,3 @@ def _json(features: dict[str, float]) -> str:
 
 def _time(text: str | None) -> datetime | None:
     return None if text is None else parse_timestamp(text)
-
-
-def _text(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat()

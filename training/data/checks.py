@@ -6,7 +6,7 @@ The readings ``x`` (n,) of a check are one stream's, in order, NaN where nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,7 +70,7 @@ def of_sensor(x: Floats, garbage: Bools, rows: Rows) -> list[Finding]:
     values, at = clean[known], rows[known]
     if len(values) < 2:
         return found
-    constant = _constant(values)
+    constant = list(_constant(values))
     if constant:
         return [*found, *constant]
     if counts_up(values):
@@ -123,37 +123,30 @@ def _rates(steps: Floats, usual: float, odd: float) -> str:
     return f"irregular sampling: {odd:.0%} of the steps are not {_span(usual)}"
 
 
-def _missing(absent: Bools, rows: Rows) -> list[Finding]:
+def _missing(absent: Bools, rows: Rows) -> Iterator[Finding]:
     share = float(absent.mean()) if len(absent) else 1.0
-    if not share:
-        return []
-    grade = LOW if share > 0.5 else MEDIUM if share > 0.05 else HIGH
-    where = row_ranges(rows[absent])
-    return [Finding(grade, "missing", f"missing in {share:.2%} of the readings", where)]
+    if share:
+        grade = LOW if share > 0.5 else MEDIUM if share > 0.05 else HIGH
+        where = row_ranges(rows[absent])
+        yield Finding(grade, "missing", f"missing in {share:.2%} of the readings", where)
 
 
-def _garbage(x: Floats, garbage: Bools, rows: Rows) -> list[Finding]:
+def _garbage(x: Floats, garbage: Bools, rows: Rows) -> Iterator[Finding]:
     values, counts = np.unique(x[garbage], return_counts=True)
     grade = LOW if garbage.mean() > 0.5 else MEDIUM
-    out = []
     for value, n in list(zip(values, counts, strict=True))[:5]:
         where = row_ranges(rows[garbage & (x == value)])
-        out.append(
-            Finding(grade, "garbage", f"{value:.6g} in {n:,} readings is no measurement", where)
-        )
-    return out
+        yield Finding(grade, "garbage", f"{value:.6g} in {n:,} readings is no measurement", where)
 
 
-def _constant(values: Floats) -> list[Finding]:
+def _constant(values: Floats) -> Iterator[Finding]:
     found, counts = np.unique(values, return_counts=True)
+    share, usual = counts.max() / len(values), found[counts.argmax()]
     if len(found) == 1:
-        return [Finding(LOW, "constant", f"constant: {found[0]:.6g}")]
-    share = counts.max() / len(values)
-    if share >= _NEARLY_CONSTANT:
-        usual = found[counts.argmax()]
+        yield Finding(LOW, "constant", f"constant: {usual:.6g}")
+    elif share >= _NEARLY_CONSTANT:
         text = f"nearly constant: {usual:.6g} in {share:.2%} of the readings"
-        return [Finding(MEDIUM, "nearly_constant", text)]
-    return []
+        yield Finding(MEDIUM, "nearly_constant", text)
 
 
 def _counter(values: Floats) -> Finding:
@@ -165,42 +158,37 @@ def _counter(values: Floats) -> Finding:
     return Finding(MEDIUM, "counter", text)
 
 
-def _quantised(values: Floats) -> list[Finding]:
+def _quantised(values: Floats) -> Iterator[Finding]:
     found = np.unique(values)
     if len(found) == 2:
-        return [Finding(HIGH, "two_levels", f"two values: {found[0]:.4g} and {found[1]:.4g}")]
-    if len(values) >= _MIN_READINGS and len(found) <= max(10, len(values) // 500):
+        yield Finding(HIGH, "two_levels", f"two values: {found[0]:.4g} and {found[1]:.4g}")
+    elif len(values) >= _MIN_READINGS and len(found) <= max(10, len(values) // 500):
         grade = MEDIUM if len(found) <= 5 else HIGH
         step = float(np.diff(found).min())
         text = f"quantised: {len(found)} different values, {step:.3g} apart"
-        return [Finding(grade, "quantised", text)]
-    return []
+        yield Finding(grade, "quantised", text)
 
 
-def _stuck(values: Floats, rows: Rows) -> list[Finding]:
+def _stuck(values: Floats, rows: Rows) -> Iterator[Finding]:
     edges = np.flatnonzero(np.concatenate([[True], np.diff(values) != 0, [True]]))
     lengths = np.diff(edges)
     usual = float(np.quantile(lengths, 0.95))
     long = np.flatnonzero((lengths >= _STUCK) & (lengths >= _STUCK_TIMES * usual))
-    if not len(long):
-        return []
-    at = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in long])
-    text = f"stuck for {int(lengths[long].max()):,} readings in a row"
-    return [Finding(MEDIUM, "stuck", text, row_ranges(rows[at]))]
+    if len(long):
+        at = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in long])
+        text = f"stuck for {int(lengths[long].max()):,} readings in a row"
+        yield Finding(MEDIUM, "stuck", text, row_ranges(rows[at]))
 
 
-def _spikes(values: Floats, rows: Rows) -> list[Finding]:
+def _spikes(values: Floats, rows: Rows) -> Iterator[Finding]:
     """Find single readings that leave both neighbours, which agree."""
     middle = np.median(np.stack([values[:-2], values[1:-1], values[2:]]), axis=0)
     off = np.abs(values[1:-1] - middle)
     usual = 1.4826 * float(np.median(np.abs(np.diff(values))))
-    if not usual:
-        return []
     at = np.flatnonzero(off > _SPIKE * usual) + 1
-    if not 0 < len(at) <= _RARE * len(values):  # more of them are the sensor's nature
-        return []
-    text = f"{len(at):,} single spike{'s' if len(at) > 1 else ''}"
-    return [Finding(MEDIUM, "spikes", text, row_ranges(rows[at]))]
+    if usual and 0 < len(at) <= _RARE * len(values):  # more of them are the sensor's nature
+        text = f"{len(at):,} single spike{'s' if len(at) > 1 else ''}"
+        yield Finding(MEDIUM, "spikes", text, row_ranges(rows[at]))
 
 
 def _levels(values: Floats, rows: Rows) -> list[Finding]:
@@ -233,20 +221,18 @@ def _levels(values: Floats, rows: Rows) -> list[Finding]:
             f" {n}th of it; faults smaller than that may pass for it"
         )
         return [Finding(MEDIUM, "wanders", text)]
-    return _modes(values)
+    return list(_modes(values))
 
 
-def _modes(values: Floats) -> list[Finding]:
+def _modes(values: Floats) -> Iterator[Finding]:
     """Find two or more ranges with hardly anything between them."""
     found = ranges(values)
-    if len(np.unique(values)) <= 20 or not 2 <= len(found) <= MAX_RANGES:
-        return []
-    shares = [float(((values >= low) & (values <= high)).mean()) for low, high in found]
-    each = ", ".join(
-        f"{share:.0%} in {low:.4g} to {high:.4g}"
-        for share, (low, high) in zip(shares, found, strict=True)
-    )
-    return [Finding(HIGH, "modes", f"operating modes: {each}")]
+    if len(np.unique(values)) > 20 and 2 <= len(found) <= MAX_RANGES:
+        each = ", ".join(
+            f"{((values >= low) & (values <= high)).mean():.0%} in {low:.4g} to {high:.4g}"
+            for low, high in found
+        )
+        yield Finding(HIGH, "modes", f"operating modes: {each}")
 
 
 def _span(seconds: float) -> str:
