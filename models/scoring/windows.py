@@ -81,6 +81,7 @@ class PreparedReading:
     """What preparation found out about one reading; most readings are as the class says."""
 
     mark = ADDED
+    step = Step.NEXT
     error: AnomalyError | None = None
     gap = False  # the first after a pause
     restarted: str | None = None  # why the stream starts again with it
@@ -98,9 +99,10 @@ class PreparedReading:
     outside: Sequence[str] = ()
     moved: Mapping[str, float] = MappingProxyType({})  # decades of what stood still in training
 
-    def __init__(self, point: Reading, criticality: str) -> None:
+    def __init__(self, point: Reading, criticality: str, arrived: datetime | None = None) -> None:
         self.point = point
         self.criticality = criticality  # of the asset
+        self.arrived = arrived
 
 
 @dataclass(slots=True)
@@ -226,7 +228,8 @@ def prepare(
     past = _past(pre, window)
     given = work.criticality
     each = [given] * len(work.readings) if isinstance(given, str) else given
-    readings = list(map(PreparedReading, work.readings, each))
+    arrived = work.arrived or (None,) * len(work.readings)
+    readings = list(map(PreparedReading, work.readings, each, arrived))
     new = (_values(pre, state, reading) for reading in readings)
     values = past + [row for row in new if row is not None]
     size = (len(values), len(pre.names))
@@ -234,25 +237,23 @@ def prepare(
     usable = [r for r in readings if r.error is None]
     if pre.garbage is not None:
         _mark_garbage(pre, usable, received[len(past) :])
-    arrived = work.arrived or (None,) * len(readings)
     suppressor = Suppressor(
         work.maintenance, work.off_conditions, (work.asset_id, work.sensor_id), group
     )
-    suppresses, steps = bool(suppressor), []
+    suppresses = bool(suppressor)
     gap_s = None if pre.interval is None else gap_factor * pre.interval
-    for reading, when in zip(readings, arrived, strict=True):
-        if reading.error is None:
-            steps.append(_step(state, reading, (gap_s, gap_factor), when, work.now))
-            if suppresses or state.off.suppressed:
-                _suppress(suppressor, state, reading, late=steps[-1] is Step.LATE)
+    for reading in usable:
+        _step(state, reading, (gap_s, gap_factor), work.now)
+        if suppresses or state.off.suppressed:
+            _suppress(suppressor, state, reading)
     if pre.counters is not None:
-        _count(pre, usable, steps, received[len(past) :], window[-1] if window else None)
+        _count(pre, usable, received[len(past) :], window[-1] if window else None)
     raw = received if pre.conditions is None else _restated(pre.conditions, usable, received)
     if work.state is None:
         _learn_past(pre, state, raw[: len(past)])
     track = WindowIndex(len(past), width)
-    for at, (reading, step) in enumerate(zip(usable, steps, strict=True), len(past)):
-        _place(pre, state, reading, track, at, raw[at], step)
+    for at, reading in enumerate(usable, len(past)):
+        _place(pre, state, reading, track, at, raw[at])
     return _assemble(pre, work, readings, (raw, received), len(past), track, state)
 
 
@@ -284,28 +285,24 @@ def _step(
     state: StreamState,
     reading: PreparedReading,
     gap: tuple[float | None, float],
-    arrived: datetime | None,
     now: datetime | None,
-) -> Step:
+) -> None:
     """Take a reading's time into the stream's clock."""
     time = reading.point.timestamp
     if time is None:
         raise InputError("timestamp: a reading needs one", code="bad_timestamp", field="timestamp")
-    step = state.clock.take(time, gap[0], arrived, now, gap[1])
+    step = reading.step = state.clock.take(time, gap[0], reading.arrived, now, gap[1])
     if step is Step.LATE and state.clock.last is not None:
         reading.behind_s = (state.clock.last - time).total_seconds()
     if step is Step.SET_BACK:
         reading.restarted = CLOCK_AHEAD
         for event in state.events.values():
             event.last = min(event.last, time.timestamp())
-    return step
 
 
-def _suppress(
-    suppressor: Suppressor, state: StreamState, reading: PreparedReading, *, late: bool
-) -> None:
+def _suppress(suppressor: Suppressor, state: StreamState, reading: PreparedReading) -> None:
     """Note whether a reading's alarms are none, and whether it is the first after such."""
-    time = reading.point.timestamp
+    time, late = reading.point.timestamp, reading.step is Step.LATE
     assert time is not None  # noqa: S101
     if suppressor:
         reading.suppressed = suppressor.take(state.off, time, reading.point.features, late)
@@ -329,7 +326,6 @@ def _mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: 
 def _count(
     pre: Preprocessing,
     readings: Sequence[PreparedReading],
-    steps: Sequence[Step],
     received: Floats,
     before: Reading | None,
 ) -> None:
@@ -337,13 +333,13 @@ def _count(
 
     Each rises from the newest reading of the window then, ``before`` at first.
     """
-    for reading, step, row in zip(readings, steps, received, strict=True):
-        follows = before if step is Step.NEXT and not reading.resumed else None
+    for reading, row in zip(readings, received, strict=True):
+        follows = before if reading.step is Step.NEXT and not reading.resumed else None
         features, excused = _rates(pre, reading.point, follows)
         row[:], reading.imputed = pre.row(features, excused)
         if pre.standing is not None:
             reading.moved = pre.standing.moved(features)
-        if not (step is Step.LATE or reading.suppressed is not None or reading.outside):
+        if not (reading.step is Step.LATE or reading.suppressed is not None or reading.outside):
             before = reading.point
 
 
@@ -361,24 +357,19 @@ def _rates(
 
 
 def _place(
-    pre: Preprocessing,
-    state: StreamState,
-    reading: PreparedReading,
-    track: WindowIndex,
-    at: int,
+    pre: Preprocessing, state: StreamState, reading: PreparedReading, track: WindowIndex, at: int,
     row: Floats,
-    step: Step,
-) -> None:
+) -> None:  # fmt: skip
     """Put one reading in its place: late, after a gap, impossible, or plainly next."""
     reading.warm = pre.baseline > 0 and not state.settled
-    if step is Step.LATE:
+    if reading.step is Step.LATE:
         reading.mark, reading.late = LEFT_OUT, True
         return
     if reading.suppressed is not None:
-        reading.mark, reading.gap = LEFT_OUT, step is not Step.NEXT
+        reading.mark, reading.gap = LEFT_OUT, reading.step is not Step.NEXT
         reading.windowed = track.take(at, stays=False)
         return
-    if step is not Step.NEXT or reading.resumed:
+    if reading.step is not Step.NEXT or reading.resumed:
         reading.mark, reading.gap = RESTARTED, True
         track.restart()
     if reading.outside:
