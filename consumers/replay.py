@@ -194,12 +194,12 @@ def dead_letters(engine: Engine, chosen: DeadLetterFilter) -> Iterator[Message]:
     while True:
         page = in_transaction(engine, dead_letter_page, chosen, limit=PAGE, after=after)
         for letter in page:
-            stamp = letter.kafka_timestamp
+            stamp = letter["kafka_timestamp"]
             at = None if stamp is None else round(stamp.timestamp() * 1000)
-            yield Message(letter.key, letter.value, letter.headers, at)
+            yield Message(letter["key"], letter["value"], letter["headers"], at)
         if len(page) < PAGE:
             return
-        after = page[-1].cursor
+        after = page[-1]["created_at"], page[-1]["id"]
 
 
 def arguments() -> argparse.ArgumentParser:

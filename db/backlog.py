@@ -129,16 +129,15 @@ def _copy_aside(engine: Engine, draft: Partition) -> None:
     """)  # noqa: S608 (names made here, values bound)
     values = {**draft.bounds(), "chunk": CHUNK, "at": draft.start.replace(tzinfo=UTC),
               "last": "00000000-0000-0000-0000-000000000000"}  # fmt: skip
+
+    def step(connection: Connection) -> Row[Any] | None:
+        return connection.execute(copy, values).one_or_none()
+
     while True:
-        row: Row[Any] | None = retried(partial(in_transaction, engine, _one, copy, values))
+        row = retried(partial(in_transaction, engine, step))
         if row is None:
             return
         values |= {"at": row.at, "last": str(row.last)}
-
-
-def _one(connection: Connection, query: Any, values: dict[str, Any]) -> Row[Any] | None:
-    found: Row[Any] | None = connection.execute(query, values).one_or_none()
-    return found
 
 
 def _swap(engine: Engine, drafts: list[Partition], since: datetime) -> list[str]:

@@ -105,10 +105,10 @@ def _look(engine: Engine, topic_id: str, tally: Tally) -> list[Text]:
             tally.read_upto[partition] = upto
         # Entries are numbered before they are committed: a lower number may come to light later.
         changes = reporting.incident_changes(connection, tally.last_entry)
-        counts = reporting.count_rows(connection, topic_id)
-    if (counts.stored, counts.dead) != (tally.stored, tally.dead):
+        stored, dead = reporting.count_rows(connection, topic_id)
+    if (stored, dead) != (tally.stored, tally.dead):
         tally.last_change = time.monotonic()
-    tally.stored, tally.dead = counts.stored, counts.dead
+    tally.stored, tally.dead = stored, dead
     fresh = [row for row in changes if row["id"] not in tally.shown]
     tally.shown |= {row["id"] for row in fresh}
     if fresh and tally.first_incident is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from consumers.partition import AssignedPartition
 
@@ -16,45 +15,31 @@ EVIDENCE_SECONDS = 60.0
 RecordId = tuple[AssignedPartition, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What was decided about one record: its dead letter's message; None: it is stored already."""
-
-    message: str | None
-
-
 class PoisonRecords:
     """How often each record failed alone while others passed, and what was decided about it.
 
-    The heads of several partitions may all be suspected at once, and take turns.
+    The heads of several partitions may all be suspected at once, and take turns. A verdict is the
+    message of the record's dead letter; None: the record is stored already.
     """
 
     def __init__(self) -> None:
         self._failures: dict[RecordId, int] = {}
-        self._verdicts: dict[RecordId, Verdict] = {}
+        self.verdicts: dict[RecordId, str | None] = {}
 
     def record_failure(self, record_id: RecordId) -> int:
         """Count one more failure of a record, alone while others passed; return how many."""
         self._failures[record_id] = self._failures.get(record_id, 0) + 1
         return self._failures[record_id]
 
-    def decide(self, record_id: RecordId, message: str | None) -> None:
-        """Store the verdict about a record."""
-        self._verdicts[record_id] = Verdict(message)
-
-    def verdict(self, record_id: RecordId) -> Verdict | None:
-        """Return the verdict about a record, or None."""
-        return self._verdicts.get(record_id)
-
     def forget(self, record_ids: Iterable[RecordId]) -> None:
         """Drop records that are accounted for."""
-        if self._failures or self._verdicts:
+        if self._failures or self.verdicts:
             for record_id in record_ids:
                 self._failures.pop(record_id, None)
-                self._verdicts.pop(record_id, None)
+                self.verdicts.pop(record_id, None)
 
     def keep(self, wanted: Callable[[RecordId], bool]) -> None:
         """Drop the records that are not wanted, as those of a partition that was lost."""
-        for known in (self._failures, self._verdicts):
+        for known in (self._failures, self.verdicts):
             for record_id in [one for one in known if not wanted(one)]:
                 del known[record_id]

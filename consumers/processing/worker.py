@@ -207,7 +207,7 @@ class PartitionWorker(PartThread):
         if isinstance(error, AlreadyStored):
             # by an account that is not the one we read: a table restored from a backup
             log.error("offset %d is stored already: only moving on", item.record.offset)
-            self._poison_records.decide(record_id, None)
+            self._poison_records.verdicts[record_id] = None
             return 0.0
         if not (self._neighbour_is_scored(item) or self._others_scored_recently()):
             return self._deps.service_outage.record_failure(error)
@@ -215,18 +215,19 @@ class PartitionWorker(PartThread):
         if failures < FAILURES:
             return 0.05 * 2.0**failures
         log.error("offset %d fails alone: %s", item.record.offset, error.message)
-        self._poison_records.decide(record_id, f"{error.code}: {error.message}"[:2000])
+        self._poison_records.verdicts[record_id] = f"{error.code}: {error.message}"[:2000]
         return 0.0
 
     def _apply_verdict(self, item: BatchRecord) -> None:
-        verdict = self._poison_records.verdict(_record_id(item))
-        if verdict is None:
+        verdicts, record_id = self._poison_records.verdicts, _record_id(item)
+        if record_id not in verdicts:
             return
-        if verdict.message is None:
+        message = verdicts[record_id]
+        if message is None:
             item.stored, item.reading = True, None
             return
         reading, item.reading = item.reading, None
-        item.rejection = Rejection("unprocessable", verdict.message)
+        item.rejection = Rejection("unprocessable", message)
         if reading is not None:
             item.rejection.asset_id, item.rejection.sensor_id = reading.asset_id, reading.sensor_id
 

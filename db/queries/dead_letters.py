@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -29,24 +30,6 @@ class DeadLetterFilter:
     until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredLetter:
-    """One record that was put aside."""
-
-    id: UUID
-    reason: str
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes | None]]
-    kafka_timestamp: datetime | None
-    created_at: datetime
-
-    @property
-    def cursor(self) -> Cursor:
-        """Return where the next page begins."""
-        return self.created_at, self.id
-
-
 _CONDITIONS = {
     **equal("topic", "reason", "asset_id"),
     "since": "created_at >= :since",
@@ -56,8 +39,10 @@ _CONDITIONS = {
 
 def dead_letter_page(
     connection: Connection, which: DeadLetterFilter, *, limit: int, after: Cursor | None = None
-) -> list[StoredLetter]:
+) -> list[dict[str, Any]]:
     """Return the oldest ``limit`` letters after a cursor; fewer than that: there are no more.
+
+    Of each what was sent, and its ``created_at`` and ``id``: the next page's cursor.
 
     Parameters
     ----------
@@ -75,12 +60,12 @@ def dead_letter_page(
         parts.append("(created_at, id) > (:after_time, CAST(:after_id AS uuid))")
         values |= {"after_time": after[0], "after_id": str(after[1])}
     query = text(
-        "SELECT id, reason, key, value, headers, kafka_timestamp, created_at "  # noqa: S608
+        "SELECT id, key, value, headers, kafka_timestamp, created_at "  # noqa: S608
         f"FROM dead_letters WHERE {' AND '.join(parts) or 'TRUE'} "
         "ORDER BY created_at, id LIMIT :limit"
     )
     read = {"key": as_bytes, "value": as_bytes, "headers": decode_headers}
     return [
-        StoredLetter(**{**row, **{name: how(row[name]) for name, how in read.items()}})
+        row | {name: how(row[name]) for name, how in read.items()}
         for row in read_rows(connection, query, {**values, "limit": limit})
     ]

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from db.incident_tables import STATE_EXPRESSION
 from db.queries.incident_rows import SHOWN
@@ -88,16 +88,6 @@ class Change:
     severity_now: str
     tries: int = 0
     occurred_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What one receiver waits for, and why."""
-
-    changes: int
-    oldest_s: float
-    problem: str | None
-    error: str | None
 
 
 def register(connection: Connection, names: Collection[str]) -> None:
@@ -277,14 +267,15 @@ def set_problem(connection: Connection, receiver: str, problem: str | None) -> N
     connection.execute(query, {"receiver": receiver, "problem": problem})
 
 
-def waiting(connection: Connection) -> dict[str, Waiting]:
-    """Return what each receiver waits for; quiet hours are no waiting.
+def waiting(connection: Connection) -> dict[str, Row[Any]]:
+    """Return how many ``changes`` each receiver waits for, since when, and why.
 
-    ``error`` is the last of what waits, whatever its reason.
+    Quiet hours are no waiting. ``error`` is the last of what waits, whatever its reason.
     """
     query = text("""
         SELECT r.name, count(n.log_id) AS changes, r.problem,
-               COALESCE(extract(epoch FROM now() - min(n.created_at)), 0) AS oldest_s,
+               CAST(COALESCE(extract(epoch FROM now() - min(n.created_at)), 0) AS float)
+                   AS oldest_s,
                (array_agg(n.error ORDER BY n.log_id DESC) FILTER (WHERE n.error IS NOT NULL))[1]
                    AS error
         FROM notify_receivers r
@@ -292,10 +283,7 @@ def waiting(connection: Connection) -> dict[str, Waiting]:
             AND (n.due_at <= now() OR n.tries > 0)
         GROUP BY r.name, r.problem
     """)
-    return {
-        row.name: Waiting(row.changes, float(row.oldest_s), row.problem, row.error)
-        for row in connection.execute(query)
-    }
+    return {row.name: row for row in connection.execute(query)}
 
 
 def forget_absent(connection: Connection, before: datetime) -> int:

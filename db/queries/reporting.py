@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -63,27 +62,19 @@ _TABLES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Rows that the records of one topic have become."""
-
-    stored: int
-    dead: int
-
-
 def stored_offsets(connection: Connection, topic_id: UUID | str) -> dict[int, int | None]:
     """Return up to where each claimed partition is accounted for; None: nothing stored yet."""
     rows = connection.execute(_OFFSETS, {"topic": topic_id})
     return {row.partition: row.next_offset for row in rows}
 
 
-def count_rows(connection: Connection, topic_id: UUID | str) -> Counts:
-    """Count the detections and dead letters of a topic."""
+def count_rows(connection: Connection, topic_id: UUID | str) -> tuple[int, int]:
+    """Count the detections and the dead letters of a topic."""
     stored = sum(
         connection.execute(_STORED, {"topic": topic_id, **part.values()}).scalar_one()
         for part in walk(connection, slices(connection))
     )
-    return Counts(stored, connection.execute(_DEAD, {"topic": topic_id}).scalar_one())
+    return stored, connection.execute(_DEAD, {"topic": topic_id}).scalar_one()
 
 
 def anomalies_between(

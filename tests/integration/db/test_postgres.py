@@ -131,8 +131,8 @@ def test_dead_letters_are_read_back_page_by_page(connection: Connection) -> None
         found: list[bytes | None] = []
         place = None
         while page := dead_letters.dead_letter_page(connection, which, limit=2, after=place):
-            found += [letter.value for letter in page]
-            place = page[-1].cursor
+            found += [letter["value"] for letter in page]
+            place = page[-1]["created_at"], page[-1]["id"]
         assert len(set(found)) == len(found)
         return set(found)
 
