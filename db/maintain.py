@@ -20,7 +20,6 @@ from db.migrate import migrate
 from db.partitions import ensure_partitions
 from db.retention import drop_expired
 from db.session import database_now, in_transaction, open_engine
-from errors import AnomalyError
 from runtime import command_parser, report_errors, run_command
 
 log = logging.getLogger(__name__)
@@ -37,16 +36,13 @@ def keep_partitions(engine: Engine, settings: Settings) -> list[str]:
         See :func:`db.partitions.ensure_partitions`.
     """
     now = in_transaction(engine, database_now)
-    problem, made = None, list[str]()
+    made = list[str]()
     try:
-        made = work_off(engine)
-    except AnomalyError as error:
-        problem = error  # the coming partitions must not wait for the old ones
-    made += ensure_partitions(
-        engine, now, unit=settings.database_partition, ahead=settings.database_partitions_ahead
-    )
-    if problem is not None:
-        raise problem
+        made += work_off(engine)
+    finally:  # the coming partitions must not wait for the old ones
+        made += ensure_partitions(
+            engine, now, unit=settings.database_partition, ahead=settings.database_partitions_ahead
+        )
     return made
 
 

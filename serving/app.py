@@ -42,7 +42,6 @@ from serving.http.rest_app import Call, Guard, declared
 from serving.http.schedule_handlers import ScheduleHandlers
 from serving.incident_timer import IncidentTimer
 from serving.monitors import DriftMonitor, PrecisionMonitor
-from serving.page.page import Parts
 from serving.page.page import build as build_page
 from serving.requests.detect import parse_batch, parse_item
 from serving.swim_lanes import SwimLanes
@@ -95,11 +94,8 @@ class App:
         self.jobs = TrainingQueue(database, champion.leadership.try_acquire, settings)
         self.housekeeping = Housekeeping(champion, settings)
         self.timer = IncidentTimer(database, settings)
-        #: what the operator's page shares with the REST API
-        self.shown = Parts(
-            database, bundles, Catalogue(self.registry, champion), SwimLanes(database),
-            DriftMonitor(database),
-        )  # fmt: skip
+        self.catalogue = Catalogue(self.registry, champion)
+        self.lanes, self.drift = SwimLanes(database), DriftMonitor(database)
 
     async def start(self) -> None:
         """Start the parts; bundle and database come in the background."""
@@ -123,18 +119,18 @@ class App:
 
     def calls(self, *, secured: bool, callers: Callers) -> list[Call]:
         """Return the calls of the REST API."""
-        settings, shown = self.settings, self.shown
+        settings = self.settings
         database, bodies = self.database, BodyReader(callers, settings.max_body_bytes)
         number = own_version()
         incidents = IncidentHandlers(database, bodies, settings)
         rest = declared(
-            OverviewHandlers(database, shown.lanes, settings),
+            OverviewHandlers(database, self.lanes, settings),
             incidents,
             FeedbackHandlers(database, bodies, settings),
             ScheduleHandlers(database, bodies),
-            ModelHandlers(shown.catalogue, database, bodies),
+            ModelHandlers(self.catalogue, database, bodies),
             Handlers(
-                self.detection, database, self.jobs, self.registry, settings, shown.drift,
+                self.detection, database, self.jobs, self.registry, settings, self.drift,
                 PrecisionMonitor(database), number,
             ),
         )  # fmt: skip
@@ -144,7 +140,7 @@ class App:
 
     def pages(self, keys: Keys, callers: Callers) -> tuple[list[Call], Guard]:
         """Return the operator's page, and who may see it."""
-        return build_page(keys, callers, self.shown, self.settings)
+        return build_page(self, keys, callers)
 
     async def close(self) -> None:
         """Stop everything that was started, the database last."""

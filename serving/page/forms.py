@@ -46,6 +46,7 @@ class Form:
         return [value for value in self.fields.get(name, []) if value]
 
 
+@dataclass(frozen=True, slots=True)
 class FormReader:
     """Read forms.
 
@@ -55,9 +56,8 @@ class FormReader:
     callers : Callers
     """
 
-    def __init__(self, pages: Pages, callers: Callers) -> None:
-        self._pages = pages
-        self._callers = callers
+    pages: Pages
+    callers: Callers
 
     async def read(self, request: Request, *, named: bool = True) -> Form:
         """Read the form of a request.
@@ -71,7 +71,7 @@ class FormReader:
         ------
         InputError, AccessDenied, TooLarge
         """
-        visitor = await self._pages.visitor(request)
+        visitor = await self.pages.visitor(request)
         body = (await read_body(request, BODY_BYTES)).decode("utf-8", "replace")
         try:
             pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=MAX_FIELDS)
@@ -88,7 +88,7 @@ class FormReader:
             return form
         if visitor.name is None and visitor.given:
             raise InputError("give your name first, for the log", field="who")
-        who = self._callers.name(request, visitor.name if visitor.given else None)
+        who = self.callers.name(request, visitor.name if visitor.given else None)
         return Form(fields, visitor, who)
 
     async def attempt(

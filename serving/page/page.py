@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from config import Settings
 from serving.auth import Keys
-from serving.bundles.catalogue import Catalogue
-from serving.bundles.manager import BundleManager
-from serving.database import Database
 from serving.http.callers import Callers
 from serving.http.rest_app import Call
-from serving.monitors import DriftMonitor
 from serving.page.forms import FormReader
 from serving.page.health_line import HealthLine
-from serving.page.pages import PageGuard, Pages
+from serving.page.pages import Pages
 from serving.page.sessions import Sessions
 from serving.page.static_files import StaticFiles
 from serving.page.views.asset_views import AssetViews
@@ -24,44 +19,33 @@ from serving.page.views.model_views import ModelViews
 from serving.page.views.overview_views import OverviewViews
 from serving.page.views.plant_views import PlantViews
 from serving.page.views.session_views import SessionViews
-from serving.swim_lanes import SwimLanes
+
+if TYPE_CHECKING:
+    from serving.app import App
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What is shown, and done: the same parts that the REST API stands on."""
-
-    database: Database
-    bundles: BundleManager
-    catalogue: Catalogue
-    lanes: SwimLanes
-    drift: DriftMonitor
-
-
-def build(
-    keys: Keys, callers: Callers, parts: Parts, settings: Settings
-) -> tuple[list[Call], PageGuard]:
+def build(app: App, keys: Keys, callers: Callers) -> tuple[list[Call], Pages]:
     """Return the page's addresses and what guards them.
 
     Parameters
     ----------
+    app : App
+        Its parts are what is shown, and done: those that the REST API stands on.
     keys, callers
         Who may do what, and under which name.
-    parts : Parts
-    settings : Settings
     """
     static = StaticFiles()
-    database = parts.database
+    database, bundles, settings = app.database, app.detection.bundles, app.settings
     sessions = Sessions(keys, callers, database)
-    pages = Pages(sessions, HealthLine(database, parts.bundles), static)
+    pages = Pages(sessions, HealthLine(database, bundles), static)
     forms = FormReader(pages, callers)
     stands_on = pages, forms, database
     session = SessionViews(pages, forms, sessions)
     incidents = IncidentViews(*stands_on, settings)
     asset, maintenance = AssetViews(*stands_on), MaintenanceViews(*stands_on)
     plant = PlantViews(*stands_on)
-    overview = OverviewViews(*stands_on, parts.lanes, settings)
-    models = ModelViews(*stands_on, parts.catalogue, parts.bundles, parts.drift)
+    overview = OverviewViews(*stands_on, app.lanes, settings)
+    models = ModelViews(*stands_on, app.catalogue, bundles, app.drift)
     calls = [
         Call("/login", "GET", None, session.ask),
         Call("/login", "POST", None, session.log_in),
@@ -84,4 +68,4 @@ def build(
         Call("/models", "GET", "read", models.show),
         Call("/models", "POST", "train", models.act),
     ]
-    return calls, PageGuard(pages)
+    return calls, pages

@@ -48,7 +48,7 @@ SCREENS: Final = (
 
 
 class Pages:
-    """Render the screens for whoever asks.
+    """Render the screens for whoever asks, admitted by their session; errors are screens, too.
 
     Parameters
     ----------
@@ -115,21 +115,9 @@ class Pages:
             found = request.state.visitor = await self._sessions.visitor(request)
         return found
 
-
-class PageGuard:
-    """Admit visitors by their session; errors are screens, too.
-
-    Parameters
-    ----------
-    pages : Pages
-    """
-
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-
     async def admit(self, request: Request, role: Role) -> None:
         """See :class:`serving.http.rest_app.Guard`."""
-        visitor = await self._pages.visitor(request)
+        visitor = await self.visitor(request)
         if visitor.role is None:
             raise AccessDenied("log in with your access key")
         if not visitor.may(role):
@@ -141,7 +129,7 @@ class PageGuard:
         if error.status == 401:
             after = {"next": request.url.path} if request.method == "GET" else {}
             return go(request, "/login" + (f"?{urlencode(after)}" if after else ""))
-        return await self._pages.show(request, "error.html", error.status, error=printable(
+        return await self.show(request, "error.html", error.status, error=printable(
             error.entry()))  # fmt: skip
 
 
