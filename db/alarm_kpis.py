@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from config import Settings
 from db.incident_lifecycle import SEVERITIES
-from db.queries.alarm_load import TEN_MINUTES, AlarmLoad, alarm_load
+from db.queries.alarm_load import TEN_MINUTES, alarm_load
 
 SOURCES: Final = (
     "ANSI/ISA-18.2 (IEC 62682), as commonly quoted: alarms per operator and day, hour and ten"
@@ -55,37 +55,34 @@ def alarm_kpis(
     load, positions = alarm_load(connection, start, end, settings), settings.operator_positions
     seconds = (end - start).total_seconds()
     values = _values(load, seconds, positions)
-    top = [{**one, "share": one["alarms"] / load.alarms} for one in load.top]
+    top = [{**one, "share": one["alarms"] / load["alarms"]} for one in load["top"]]
     return {
         "start": start,
         "end": end,
         "operator_positions": positions,
-        "alarms": load.alarms,
-        "severities": load.severities,
-        "floods": load.floods,
-        "flood_s": load.flood_s,
+        **{name: load[name] for name in ("alarms", "severities", "floods", "flood_s")},
         "figures": {name: _figure(name, values[name]) for name in LIMITS},
         "top_ten": top,
         "sources": SOURCES,
     }
 
 
-def _values(load: AlarmLoad, seconds: float, positions: int) -> dict[str, float | None]:
-    each = load.alarms / positions / seconds  # alarms per operator and second
+def _values(load: dict[str, Any], seconds: float, positions: int) -> dict[str, float | None]:
+    alarms = load["alarms"]
+    each = alarms / positions / seconds  # alarms per operator and second
     shares = {
-        name: load.severities.get(name, 0) / load.alarms if load.alarms else None
-        for name in SEVERITIES
+        name: load["severities"].get(name, 0) / alarms if alarms else None for name in SEVERITIES
     }
     high, critical = shares["high"], shares["critical"]
     return {
         "per_day": each * 86_400,
         "per_hour": each * 3600,
         "per_10_minutes": each * TEN_MINUTES.total_seconds(),
-        "peak_10_minutes": load.peak / positions,
-        "flood_share": load.flood_s / seconds,
-        "top_ten_share": load.top[0]["alarms"] / load.alarms if load.alarms else None,
-        "chattering": float(load.chattering),
-        "standing": float(load.standing),
+        "peak_10_minutes": load["peak"] / positions,
+        "flood_share": load["flood_s"] / seconds,
+        "top_ten_share": load["top"][0]["alarms"] / alarms if alarms else None,
+        "chattering": float(load["chattering"]),
+        "standing": float(load["standing"]),
         "share_low": shares["low"],
         "share_medium": shares["medium"],
         "share_high_critical": None if high is None or critical is None else high + critical,

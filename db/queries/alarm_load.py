@@ -5,7 +5,6 @@ An alarm is an incident's opening, at its readings' time. All of it is SQL on pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -122,34 +121,6 @@ _TOP: Final[dict[Ranking, TextClause]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmLoad:
-    """What happened in a period.
-
-    Parameters
-    ----------
-    severities : alarms by their severity when they opened.
-    peak : the maximum of alarms in any ten minutes.
-    flood_s, floods : seconds in flood, and how many there were.
-    top : the ten streams with the most alarms.
-    chattering : streams that chatter.
-    standing : the maximum of alarms that stood for over 24 hours at one time.
-    """
-
-    severities: dict[str, int]
-    peak: int
-    flood_s: float
-    floods: int
-    top: list[dict[str, Any]]
-    chattering: int
-    standing: int
-
-    @property
-    def alarms(self) -> int:
-        """Count the alarms."""
-        return sum(self.severities.values())
-
-
 def openings(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
     """Count alarms by their severity when they opened.
 
@@ -165,7 +136,7 @@ def openings(connection: Connection, start: datetime, end: datetime) -> dict[str
 
 def alarm_load(
     connection: Connection, start: datetime, end: datetime, settings: Settings
-) -> AlarmLoad:
+) -> dict[str, Any]:
     """Measure the load of ``start <= t < end``; floods are found by each operator's share.
 
     Parameters
@@ -173,21 +144,31 @@ def alarm_load(
     start, end : datetime
     settings : Settings
         How many operators there are, and when a stream chatters.
+
+    Returns
+    -------
+    dict
+        ``severities``: alarms by their severity when they opened; ``alarms``: all of them;
+        ``peak``: the maximum in any ten minutes; ``floods``, ``flood_s``: how many, and seconds in
+        them; ``top``: the ten streams with the most alarms; ``chattering``: streams that chatter;
+        ``standing``: the maximum of alarms that stood for over 24 hours at one time.
     """
     positions = settings.operator_positions
     span = {"start": start, "end": end}
     bounds = {"begins": FLOOD_BEGINS * positions, "ends": FLOOD_ENDS * positions}
     floods = connection.execute(_FLOODS, {**span, **bounds}).one()
     chattering = top(connection, "chattering", start, end, 1, settings)
-    return AlarmLoad(
-        severities=openings(connection, start, end),
-        peak=int(floods.peak),
-        flood_s=float(floods.flood_s),
-        floods=floods.floods,
-        top=top(connection, "count", start, end, 10, settings),
-        chattering=chattering[0]["streams"] if chattering else 0,
-        standing=int(connection.execute(_PEAK_STANDING, span).scalar_one()),
-    )
+    severities = openings(connection, start, end)
+    return {
+        "alarms": sum(severities.values()),
+        "severities": severities,
+        "peak": int(floods.peak),
+        "floods": floods.floods,
+        "flood_s": float(floods.flood_s),
+        "top": top(connection, "count", start, end, 10, settings),
+        "chattering": chattering[0]["streams"] if chattering else 0,
+        "standing": int(connection.execute(_PEAK_STANDING, span).scalar_one()),
+    }
 
 
 def top(
