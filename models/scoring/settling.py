@@ -35,10 +35,10 @@ from models.scoring.state_values import TIMES, check, pack, unpack
 
 Level32 = NDArray[np.float32]
 
-#: Readings of a shift until the stream settles. Its level, the mean of half of them, is then known
-#: to a third of a standard deviation even where readings resemble one another over the smoothing's
-#: half-life of 20 (an autoregression by .966, whose 500 readings say as much as 9), and faults that
-#: are over within that time never settle.
+#: Readings of a shift until the stream settles: its level is then known to a quarter of a standard
+#: deviation even where readings resemble one another over the smoothing's half-life of 20 (an
+#: autoregression by .966, whose 1,000 readings say as much as 17), and faults that are over
+#: within that time never settle.
 PERSISTENT_AFTER: Final = 1000
 #: Closer to a former level than this it is not known whether the stream has come back.
 LEAST_SHIFT: Final = 2.0
@@ -134,10 +134,10 @@ class Stretch:
 
 
 def _level(means: Floats, scatter: float, former: Floats) -> Level32 | None:
-    """Return the level (d,) of parts whose older and newer half agree on it: that of the newer.
+    """Return the level (d,) of parts whose older and newer half agree on it.
 
-    Across the shift the older may still have been on its way, as where one sensor stays off and
-    another comes back slowly.
+    A feature that moves across the shift is where it is in the newer half: as where one sensor
+    stays off and another comes back slowly, the older half is still on its way.
 
     Parameters
     ----------
@@ -152,7 +152,8 @@ def _level(means: Floats, scatter: float, former: Floats) -> Level32 | None:
     steady = abs((newer - older) @ shift) <= max(MAX_DRIFT * noise, SAME * length) * length
     if not steady or length < LEAST_SHIFT * noise:
         return None
-    level: Level32 = newer.astype(np.float32)
+    alike = np.abs(newer - older) <= MOST_DRIFT * noise
+    level: Level32 = np.where(alike, (older + newer) / 2, newer).astype(np.float32)
     return level
 
 

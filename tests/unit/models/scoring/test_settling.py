@@ -347,6 +347,8 @@ def test_its_level_is_where_the_stream_is_now() -> None:
     stretch = Stretch()
     levels = [stretch.take(row, True, PART, np.zeros(3)) for row in rows]
     assert levels[-1] == pytest.approx([0.0, 0.0, -300.0], abs=0.4)
+    assert levels[-1][0] == pytest.approx(rows[:, 0].mean(), abs=1e-6), "all say where it stayed"
+    assert levels[-1][1] == pytest.approx(rows[AFTER // 2 :, 1].mean(), abs=1e-6)
 
 
 def test_the_deviation_is_that_of_the_newer_half() -> None:
