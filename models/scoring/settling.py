@@ -152,7 +152,7 @@ def _level(means: Floats, scatter: float, former: Floats) -> Level32 | None:
     steady = abs((newer - older) @ shift) <= max(MAX_DRIFT * noise, SAME * length) * length
     if not steady or length < LEAST_SHIFT * noise:
         return None
-    alike = np.abs(newer - older) <= MOST_DRIFT * noise
+    alike = np.abs(newer - older) <= MAX_DRIFT * noise
     level: Level32 = np.where(alike, (older + newer) / 2, newer).astype(np.float32)
     return level
 
