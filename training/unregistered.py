@@ -86,12 +86,8 @@ def register_kept(folder: Path, registry: Registry, policy: ScoringPolicy) -> tu
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{folder} holds no bundle to register: {error}") from None
     bundle = Bundle.load(folder / "bundle")
-    version = registry.register(
-        folder / "bundle",
-        tags=tags,
-        example=example,
-        output_example=BundleModel(bundle, policy).predict(example),
-    )
+    examples = (example, BundleModel(bundle, policy).predict(example))
+    version = registry.register(folder / "bundle", tags=tags, examples=examples)
     first = registry.alias(CHAMPION) is None
     (promote if first else challenge)(registry, version, "registered after its training")
     shutil.rmtree(folder)

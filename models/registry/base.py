@@ -36,8 +36,7 @@ class Registry(Protocol):
         *,
         run_id: str | None = None,
         tags: Mapping[str, str] | None = None,
-        example: Any = None,
-        output_example: Any = None,
+        examples: tuple[Any, Any] | None = None,
     ) -> str:
         """Keep a copy of a bundle; returns its version.
 
@@ -49,7 +48,7 @@ class Registry(Protocol):
             Of the training that made it, where runs are kept.
         tags
             Notes on the version.
-        example, output_example
+        examples
             A few readings as the pyfunc model takes them, and its answer.
         """
 
@@ -132,14 +131,13 @@ class FileRegistry:
         *,
         run_id: str | None = None,
         tags: Mapping[str, str] | None = None,
-        example: Any = None,
-        output_example: Any = None,
+        examples: tuple[Any, Any] | None = None,
     ) -> str:
         """See :class:`Registry`; the examples are MLflow's and are not kept here.
 
         Parameters
         ----------
-        folder, run_id, tags, example, output_example
+        folder, run_id, tags, examples
             As of :meth:`Registry.register`.
         """
         home = self.root / "versions"

@@ -23,20 +23,17 @@ import mlflow  # noqa: E402
 REQUIREMENTS = ("mlflow", "numpy", "cachetools", "numba", "scipy", "pandas", "pydantic")
 
 
-def log_model(folder: Path, example: Any, output_example: Any) -> Any:
+def log_model(folder: Path, examples: tuple[Any, Any] | None) -> Any:
     """Log the bundle in ``folder`` to the active run; MLflow's description of the model.
 
     Parameters
     ----------
     folder : Path
         Its name is the folder's name inside the model.
-    example, output_example
+    examples
         What :mod:`models.registry.pyfunc` takes and returns, for the model's signature; None: no
         signature.
     """
-    signature = None
-    if example is not None:
-        signature = mlflow.models.infer_signature(example, output_example)
     here = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory() as scratch:
         return mlflow.pyfunc.log_model(
@@ -44,8 +41,8 @@ def log_model(folder: Path, example: Any, output_example: Any) -> Any:
             loader_module="models.registry.pyfunc",
             data_path=str(folder),
             code_paths=_code(here, Path(scratch)),
-            signature=signature,
-            input_example=example,
+            signature=mlflow.models.infer_signature(*examples) if examples else None,
+            input_example=examples[0] if examples else None,
             pip_requirements=_requirements(),
         )
 

@@ -166,14 +166,13 @@ class MlflowRegistry:
         *,
         run_id: str | None = None,
         tags: Mapping[str, str] | None = None,
-        example: Any = None,
-        output_example: Any = None,
+        examples: tuple[Any, Any] | None = None,
     ) -> str:
         """Log the bundle as a pyfunc model of ``run_id`` (or a run of its own), register it.
 
         Parameters
         ----------
-        folder, run_id, tags, example, output_example
+        folder, run_id, tags, examples
             As of :meth:`models.registry.base.Registry.register`.
         """
         experiment_id = self.prepare()
@@ -186,7 +185,7 @@ class MlflowRegistry:
         ):
             copy = Path(scratch) / "bundle"  # its name is the folder's name inside the model
             shutil.copytree(folder, copy)
-            logged = log_model(copy, example, output_example)
+            logged = log_model(copy, examples)
             about = {**(tags or {}), DIGEST_TAG: folder_digest(copy)}
             # by the client: the fluent call prints, and would add the tags only afterwards
             made = self.client.create_model_version(

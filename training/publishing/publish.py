@@ -149,16 +149,15 @@ class Publication:
             "recipe": json.dumps(dict(trained.recipe)),
             "held_out": held_out_tag(trained.measured),
         }
-        example, output = example_frames(trained.bundle, trained.data, self.policy)
+        examples = example_frames(trained.bundle, trained.data, self.policy)
         try:
             if trained.run_id is not None:
                 log_training(self.settings.mlflow_uri(), trained, self.policy, self.native)
             return self.registry.register(
-                trained.folder, run_id=trained.run_id, tags=tags, example=example,
-                output_example=output,
-            )  # fmt: skip
+                trained.folder, run_id=trained.run_id, tags=tags, examples=examples
+            )
         except Exception as error:
-            home = keep(trained.folder, trained.bundle.version, tags, example, var_dir)
+            home = keep(trained.folder, trained.bundle.version, tags, examples[0], var_dir)
             raise Unavailable(
                 f"the fit is done, but it could not be registered: {in_words(error)}; the bundle is"
                 f" kept: python -m training.promote --register {shlex.quote(str(home))}",
