@@ -173,8 +173,11 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
 
     A shell that starts a command in the background has it ignore SIGINT, and Python then leaves
     that as it is; so the handler is installed whatever was inherited.
+
+    What is imported by now stays until the end: the garbage collector need not walk it.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    settle_memory()
     try:
         sys.exit(main())
     except KeyboardInterrupt:

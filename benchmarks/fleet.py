@@ -166,7 +166,8 @@ def spark_rates(data: Path, bundle: Path, total: int) -> list[Rate]:
             frame = scored(with_states(session, history, None), plan, into)
             frame.write.format("noop").mode("overwrite").save()
 
-        run(2)
+        for _ in range(3):  # until Java has compiled what a history of many readings runs
+            run(2)
         return [
             timed(f"Spark, {into} tasks", total, os.getpid(), partial(run, into)) for into in (1, 2)
         ]

@@ -72,12 +72,12 @@ def _wide(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:
     for batch in batches:
         columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in form.columns]
         values = np.column_stack(columns).astype(np.float64, copy=False)
-        broken = set(np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist())
-        for i, (at, row) in enumerate(zip(_times(batch), values.tolist(), strict=True)):
-            if i not in broken:
-                yield at, dict(zip(names, row, strict=True))
-            else:
-                yield at, _checked({n: v for n, v in zip(names, row, strict=True) if v == v})
+        times, rows = _times(batch), values.tolist()
+        if np.isfinite(values).all():
+            yield from zip(times, [dict(zip(names, row, strict=True)) for row in rows], strict=True)
+            continue
+        for at, row in zip(times, rows, strict=True):
+            yield at, _checked({n: v for n, v in zip(names, row, strict=True) if v == v})
 
 
 def _stored(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:

@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from models.bundles.bundle import Bundle
+from runtime import settle_memory
 
 #: One thread per task of whatever would start its own: Spark gives each core a task.
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
@@ -31,7 +32,9 @@ def shipped(name: str, version: str) -> Bundle:
 
     one_thread()
     without_pandas()
-    return Bundle.load(Path(SparkFiles.get(name)), version)
+    bundle = Bundle.load(Path(SparkFiles.get(name)), version)
+    settle_memory()
+    return bundle
 
 
 @lru_cache(maxsize=1)

@@ -44,6 +44,7 @@ COLUMNS: Final = {"day": "date", **READING, "state": "string"}
 SCHEMA: Final = ddl(COLUMNS)
 _ARROW: Final = arrow(COLUMNS)
 _JUDGED: Final = ("final_score", "log10_p", "threshold", "is_anomaly", "criticality")
+_SELDOM: Final = (*MODEL_NAMES, "event_id", "incident", "suppressed", "error_code", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,22 +186,23 @@ class _Run:
         self, times: Sequence[datetime | None], results: Sequence[Mapping[str, Any]]
     ) -> pa.RecordBatch:
         """Return the rows (n,) of readings and their results."""
-        votes: dict[str, list[float | None]] = {name: [None] * len(times) for name in MODEL_NAMES}
+        seldom: dict[str, list[Any]] = {name: [None] * len(times) for name in _SELDOM}
         for i, result in enumerate(results):
             for one in result.get("scores", ()):
-                votes[one["model_name"]][i] = one["score"]
-        metadata = [result["metadata"] for result in results]
-        events = [one.get("event") or {} for one in metadata]
-        errors = [result.get("error") or {} for result in results]
+                seldom[one["model_name"]][i] = one["score"]
+            metadata = result["metadata"]
+            if event := metadata.get("event"):
+                seldom["event_id"][i] = event["id"]
+                seldom["incident"][i] = event.get("incident", {}).get("why")
+            if suppressed := metadata.get("suppressed"):
+                seldom["suppressed"][i] = suppressed.get("by")
+            if error := result.get("error"):
+                seldom["error_code"][i] = error["code"]
+                seldom["error"][i] = error["message"][:1000]
         return self._batch(
-            len(times), timestamp=times, bundle_version=self._version, **votes,
+            len(times), timestamp=times, bundle_version=self._version, **seldom,
             **{name: [result.get(name) for result in results] for name in _JUDGED},
-            event_id=[event.get("id") for event in events],
-            incident=[event.get("incident", {}).get("why") for event in events],
-            suppressed=[(one.get("suppressed") or {}).get("by") for one in metadata],
-            metadata=list(map(orjson.dumps, metadata)),
-            error_code=[error.get("code") for error in errors],
-            error=[error.get("message", "")[:1000] or None for error in errors],
+            metadata=[orjson.dumps(result["metadata"]) for result in results],
         )  # fmt: skip
 
     def finish(self) -> Iterator[pa.RecordBatch]:

@@ -151,7 +151,7 @@ def test_each_task_has_one_thread_whatever_its_environment_says(spark: Any) -> N
         for _ in batches:
             yield pa.RecordBatch.from_pydict({"answer": [json.dumps(answer)]})
 
-    rows = spark.range(2).repartition(2).mapInArrow(threads, "said string").collect()
+    rows = spark.range(2).repartition(2).mapInArrow(threads, "answer string").collect()
     assert [json.loads(row["answer"]) for row in rows] == [
         {"numba": 1, "torch": 1, "blas": 1, "environment": "1"}
     ] * len(rows)
