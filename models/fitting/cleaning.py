@@ -116,13 +116,13 @@ def _notes(pooled: Floats, mask: Bools, names: Sequence[str], gone: int, filled:
     notes = describe(pooled, mask, names)
     if filled:
         notes.append(
-            f'{filled:,} of {len(pooled):,} readings hold few such values for "not measured":'
-            " filled with what the others lead to expect"
+            f"{filled:,} of {len(pooled):,} readings hold few such values: filled with what the"
+            " other features lead to expect"
         )
     if gone:
         notes.append(
-            f"{gone:,} of {len(pooled):,} readings hold such values and were left out (rows: of"
-            " those fitted on; --null=VALUE reads a value as not measured)"
+            f"{gone:,} of {len(pooled):,} readings hold such values and were left out (row numbers"
+            " count the readings fitted on; --null=VALUE reads a value as missing)"
         )
     return notes
 

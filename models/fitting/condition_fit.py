@@ -135,14 +135,14 @@ def _named(streams: Sequence[Floats], names: Sequence[str], asked: Sequence[str]
             each = np.stack([distinct, distinct], axis=1)
         if not 2 <= len(each) <= _MAX_NAMED:
             kind = "constant" if len(each) == 1 else "without steps"
-            found.notes.append(f"condition {name}: {kind}, it distinguishes no conditions")
+            found.notes.append(f"condition {name}: {kind}, so it separates no operating conditions")
             continue
         chosen[list(names).index(name)] = each
     labels, boxes = _joint(pooled, chosen)
     keep = [k for k in range(len(boxes)) if (labels == k).sum() >= _LEAST]
     if len(keep) < 2:
         if chosen:
-            found.notes.append("condition: all readings are in one, there is one normal")
+            found.notes.append("condition: all readings are of one operating condition")
         return found
     found.conditions = _fit(streams, names, list(chosen), np.array(boxes)[keep])
     _say(found, streams)
@@ -318,9 +318,9 @@ def _judged(made: Conditions, streams: Sequence[Floats], folds: list[Fold], seed
     })  # fmt: skip
     _say(found, streams)
     found.notes.append(
-        f"conditions were found on the data (--condition none: one normal for all):"
-        f" {found.figures['follow']:.0%} of the features follow them, and on other readings"
-        f" {power:.0%} of small steps are seen, with one normal {without:.0%}"
+        f"the operating conditions were found in the data (--condition none: do not look for any):"
+        f" {found.figures['follow']:.0%} of the features change with them, and in trials"
+        f" {power:.0%} of small steps are detected, {without:.0%} without conditions"
     )
     return found
 
@@ -371,6 +371,6 @@ def _say(found: Found, streams: Sequence[Floats]) -> None:
     found.figures |= {"conditions": float(len(made.low)), "unknown": unknown}
     found.notes.append(
         f"{len(made.low)} operating conditions, distinguished by {', '.join(made.indicators)}, each"
-        f" with its own normal ({each}); {unknown:.1%} of the readings are in none of them and are"
-        " judged by the nearest"
+        f" with normal values of its own ({each}); {unknown:.1%} of the readings are in none of"
+        " them and are judged by the nearest"
     )

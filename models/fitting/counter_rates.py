@@ -138,8 +138,8 @@ def with_rates(
     if used:
         made.counters = Counters.of(list(used), list(used.values()))
         made.notes.append(
-            f"{', '.join(used)}: a counter, that only rises: its rate per hour is used"
-            " (--counters none: its value)"
+            f"{', '.join(used)}: only rises, as a counter does: its rate per hour is used instead"
+            " of its value (--counters none: the value)"
         )
     return _without(made, unfit)
 
@@ -175,7 +175,7 @@ def _without(made: Rated, unfit: Mapping[str, str]) -> Rated:
         name, why = next(iter(unfit.items()))
         raise TrainingError(f"data: every feature only rises, as a counter does: {name} {why}")
     notes = [
-        f"{name}: a counter, that only rises and {why}: not used" for name, why in unfit.items()
+        f"{name}: only rises, as a counter does, and {why}: not used" for name, why in unfit.items()
     ]
     return replace(
         made, streams=[stream[:, use] for stream in made.streams] if unfit else made.streams,

@@ -55,15 +55,16 @@ _LEAST_ROWS = 60
 _COPIES = 6  # of the data that one fit holds at its peak
 _MEMORY = 1 << 30  # bytes that fits side by side may take for them
 _PROMISED = (
-    f"incidents: the budget holds for the streams fitted on; with fewer than {FEWEST_STREAMS} of"
-    " them nothing tells how others differ, so it is not promised for others"
+    "the budget of incidents is calibrated for the streams of the training data only: with fewer"
+    f" than {FEWEST_STREAMS} of them it is not known how much other streams differ, and these may"
+    " raise more"
 )
-_STANDING = "no feature ever varied: no detector is fitted, movement is what is seen"
+_STANDING = "no feature ever varied: no detector is fitted, any movement is reported"
 _UNMET = (
-    "streams that were held out whole lie {:.0%} further out than later readings of those fitted"
-    " on: the tail is {} wider, for streams to come{}"
+    "streams left out of the fit score {:.0%} further out than later readings of those fitted on:"
+    " alarm limits are widened by {} for new streams{}"
 )
-_NOT_PROMISED = ", for which no budget is promised: these differ in kind (--group-by parts them)"
+_NOT_PROMISED = ", whose budget is not promised all the same: streams differ in kind (--group-by)"
 _LIBRARIES = {
     ISOLATION_FOREST: "pyod.models.iforest",
     ONE_CLASS_SVM: "pyod.models.ocsvm",

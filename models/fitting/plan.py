@@ -185,18 +185,22 @@ class FitPlan:
         if not self.trials:
             return []
         chosen = next(t for t in self.trials if t.horizon == self.horizon)
-        none = self.trials[0]
-        what = f"tolerated as over {self.horizon} readings" if self.horizon else "not tolerated"
         note = (
-            f"drift is {what}: on later blocks {chosen.surplus:.1f} alarms where the budget allows"
-            f" one, {chosen.power:.0%} of injected steps seen"
+            f"trials with fixed limits gave {_alarms(chosen.surplus)} and detected"
+            f" {chosen.power:.0%} of injected steps"
         )
         if self.horizon:
-            note += f" (without allowance {none.surplus:.1f} and {none.power:.0%})"
+            none = self.trials[0]
+            note = (
+                f"slow drift over up to {self.horizon} readings is taken for normal: {note} (taking"
+                f" none for normal: {none.surplus:.1f} times, {none.power:.0%})"
+            )
+        else:
+            note = f"slow drift is not taken for normal: {note}"
         return [
             note,
             *self._tails(),
-            f"the correlation of the features is shrunk by {self.shrinkage:g}",
+            f"correlations of features are weakened by {self.shrinkage:.0%}, against overfitting",
         ]
 
     def _tails(self) -> list[str]:
@@ -204,11 +208,12 @@ class FitPlan:
         if found is None:
             return []
         return [
-            f"levels {'hold' if found.steady else 'wander'}: the tail follows its stream"
-            f" {'a little' if self._little() else 'as far as it may'}, what is weak and lasts is"
-            f" {'' if found.slow else 'not '}smoothed for ({found.surplus[0]:.1f} and"
-            f" {found.surplus[1]:.1f} alarms on other readings where the budget allows one, without"
-            f" and with it; {found.power[0]:.0%} and {found.power[1]:.0%} of small steps seen)",
+            f"normal levels {'hold' if found.steady else 'wander'}, so live calibration adapts to"
+            f" each stream {'within narrow limits' if self._little() else 'within wide limits'}",
+            f"an average over some 20 readings, for small lasting steps, is"
+            f" {'' if found.slow else 'not '}used: with it trials with fixed limits gave"
+            f" {_alarms(found.surplus[1])} and detected {found.power[1]:.0%} of such steps"
+            f" (without: {found.surplus[0]:.1f} times, {found.power[0]:.0%})",
             *self._swift(),
             *self._follows(),
             *self._quickly(),
@@ -218,11 +223,11 @@ class FitPlan:
     def _swift(self) -> list[str]:
         if not self.swift_power:
             return []
-        halves = [f"{share:.1%}" for share in self.swift_power]
+        seen = zip(SWIFTNESSES, self.swift_power, strict=True)
         return [
-            f"the newest reading weighs {self.swiftness:.2f}: of the readings of faults of 1"
-            f" to 100 readings {', '.join(halves)} were seen with"
-            f" {', '.join(f'{weight:.2f}' for weight in SWIFTNESSES)}"
+            f"of the last few readings' scores the newest has the weight {self.swiftness:.2f} (1:"
+            " it alone counts); readings of injected short faults detected in trials, by weight: "
+            + ", ".join(f"{weight:.2f}: {share:.1%}" for weight, share in seen)
         ]
 
     def _follows(self) -> list[str]:
@@ -230,9 +235,10 @@ class FitPlan:
         if tried is None:
             return []
         return [
-            f"to follow a little is {'' if tried.little else 'not '}enough: {tried.surplus[1]:.1f}"
-            f" alarms on far readings where the budget allows one, {tried.power[1]:.0%} of lasting"
-            f" steps seen (as far as it may: {tried.surplus[0]:.1f} and {tried.power[0]:.0%})"
+            f"narrow limits of adaptation are {'' if tried.little else 'not '}enough: trials far"
+            f" from the readings fitted on gave {_alarms(tried.surplus[1])} and detected"
+            f" {tried.power[1]:.0%} of lasting steps (wide limits: {tried.surplus[0]:.1f} times,"
+            f" {tried.power[0]:.0%})"
         ]
 
     def _quickly(self) -> list[str]:
@@ -240,17 +246,19 @@ class FitPlan:
             return []
         usual, chosen = self.paces
         note = (
-            f"at the usual pace {usual.surplus:.1f} alarms far out where the budget allows one,"
-            f" {usual.power:.0%} of lasting steps seen"
+            "calibration adapts at the usual pace: trials far from the readings fitted on gave"
+            f" {_alarms(usual.surplus)} and detected {usual.power:.0%} of lasting steps"
         )
         if chosen is not usual:
             times = chosen.how.rate / usual.how.rate
-            mostly = "more by its offset than by its stretch, " * (
+            mostly = ", more by moving the level than by widening it" * (
                 chosen.how.max_stretch < usual.how.max_stretch
             )
-            note += (
-                f"; the tail follows at {times:g} times it, {mostly}drift tolerated as over"
-                f" {self.horizon} readings: {chosen.surplus:.1f} and {chosen.power:.0%}"
+            note = (
+                f"calibration adapts at {times:g} times the usual pace{mostly}, and slow drift over"
+                f" up to {self.horizon} readings is taken for normal: trials far from the readings"
+                f" fitted on gave {_alarms(chosen.surplus)} and detected {chosen.power:.0%} of"
+                f" lasting steps (at the usual pace: {usual.surplus:.1f} times, {usual.power:.0%})"
             )
         return [note]
 
@@ -263,10 +271,9 @@ class FitPlan:
     def _forecast(self) -> list[str]:
         if self.forecast is None:
             return []
-        verdict = "holds" if self.lags else "does not hold and is not used"
         return [
-            f"the forecast of the next reading {verdict}: {self.forecast:.1f} alarms on later"
-            " readings where the budget allows one"
+            f"the forecast of the next reading is {'used' if self.lags else 'not used'}: trials on"
+            f" later readings with fixed limits gave {_alarms(self.forecast)}"
         ]
 
     def moved(self, streams: list[Floats]) -> list[Floats]:
@@ -388,3 +395,8 @@ def median_interval(timestamps: Sequence[Times] | None) -> float | None:
     pooled = np.concatenate(steps) if steps else np.empty(0)
     pooled = pooled[pooled > 0]
     return float(np.median(pooled)) if len(pooled) else None
+
+
+def _alarms(surplus: float) -> str:
+    """Put alarms per alarm that the budget allows into words."""
+    return f"{surplus:.1f} times the allowed alarms"

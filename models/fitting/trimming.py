@@ -72,7 +72,7 @@ def without_faulty(
     rows = row_ranges(np.flatnonzero(np.concatenate(masks)) + 1)
     note = (
         f"{gone:,} of {total:,} readings lie in events far beyond all others and were left out as"
-        f" faults that nobody labelled (of those fitted on: {rows}; --trim 0 keeps them)"
+        f" faults that nobody labelled (rows {rows} of the readings fitted on; --trim 0 keeps them)"
     )
     left = [i for i, mask in enumerate(masks) if not mask.all()]
     times = data.timestamps

@@ -154,7 +154,7 @@ def _counter(values: Floats) -> Finding:
     if np.unique(steps).tolist() == [1.0]:
         return Finding(LOW, "row_number", "counts the rows: it says nothing of the machine")
     rate = float(np.median(steps))
-    text = f"a counter, that only rises (by {rate:.3g} a reading): its rate per hour is used"
+    text = f"only rises, as a counter does (by {rate:.3g} per reading): its rate per hour is used"
     return Finding(MEDIUM, "counter", text)
 
 

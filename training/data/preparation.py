@@ -108,10 +108,12 @@ def prepare(
     cut = _cut(kept, streams, holdout)
     if holdout > 0.0 and sum(cut) == rows:
         cut = _cut(kept, kept, holdout)
-        notes.append(f"{what}: the newest readings lack values: the newest without are held out")
+        notes.append(
+            f"{what}: the newest readings lack values: the newest complete ones are held out"
+        )
     if sum(cut) < MIN_ROWS:
         cut = [len(s.timestamps) for s in kept]
-        notes.append(f"{what}: too few readings to hold any out")
+        notes.append(f"{what}: too few readings to hold any out for testing")
     kept, filled = impute_first(kept, cut, imputed(len(names)), what)
     notes += filled
     return Prepared(names, kept, cut, notes, imputed(len(names)))
@@ -163,8 +165,8 @@ def impute_first(
         for stream, full in zip(streams, values, strict=True)
     ]
     note = (
-        f"{what}: {filled} training readings lack a few values, which are filled with what the"
-        " others lead to expect (--impute)"
+        f"{what}: {filled} training readings lack a few values: filled with what the other features"
+        " lead to expect (--impute)"
     )
     return out, [note]
 

@@ -250,7 +250,7 @@ def _judge(task: Task, result: Result, model_set: ModelSet, progress: Progress |
     if result.power is None:
         result.notes.append(
             f"{task.name}: too few normal readings are held out in a row to inject faults into:"
-            " what would be seen is not known"
+            " how small a fault is detected was not measured"
         )
 
 
@@ -267,8 +267,8 @@ def _fit_again(task: Task, result: Result, progress: Progress | None, threads: i
         result.model_set, result.report = _fit(task, whole, again, threads)
     except AnomalyError as error:
         result.notes.append(
-            f"{task.name}: could not be fitted on all of the readings, and stays fitted without the"
-            f" newest: {error.message}"
+            f"{task.name}: fitting on all readings failed, the fit without the newest ones is kept:"
+            f" {error.message}"
         )
         return
     result.twin = first

@@ -134,8 +134,8 @@ def test_data_without_conditions_are_fitted_as_if_nobody_had_looked():
         (["speed"], ["3 operating conditions, distinguished by speed"], 3),
         (["flow", "speed"], ["3 operating conditions, distinguished by flow, speed"], 3),
         (["code"], ["30 operating conditions, distinguished by code"], 30),
-        (["level"], ["condition level: constant, it distinguishes no conditions"], 0),
-        (["hum"], ["condition hum: without steps, it distinguishes no conditions"], 0),
+        (["level"], ["condition level: constant, so it separates no operating conditions"], 0),
+        (["hum"], ["condition hum: without steps, so it separates no operating conditions"], 0),
         (["gone", "speed"], ["condition gone: no feature of these streams", "3 operating"], 3),
     ],
 )

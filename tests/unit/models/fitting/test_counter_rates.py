@@ -58,7 +58,8 @@ def test_its_rate_is_taken_but_where_it_is_not_known() -> None:
     assert found.counters.names == ("a",)
     assert found.counters.usual[0] == pytest.approx(5.0)
     assert found.notes == [
-        "a: a counter, that only rises: its rate per hour is used (--counters none: its value)"
+        "a: only rises, as a counter does: its rate per hour is used instead of its value"
+        " (--counters none: the value)"
     ]
     assert np.array_equal(stream[:, 0], NOISE)
 

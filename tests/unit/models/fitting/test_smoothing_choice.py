@@ -68,6 +68,6 @@ def test_what_breaks_the_budget_either_way_is_smoothed_for_only_if_that_shows_mo
 def test_a_plan_says_what_was_chosen_and_on_what_figures():
     plan = FitPlan(clean([bursts()], None, list("abcd")), FitOptions())
     assert plan.swiftness == choose_swiftness([bursts()], plan.horizon, plan.shrinkage)[0]
-    (note,) = [note for note in plan.decided() if note.startswith("the newest reading weighs")]
+    (note,) = [note for note in plan.decided() if "the newest has the weight" in note]
     assert f"{plan.swiftness:.2f}" in note
     assert f"{plan.swift_power[0]:.1%}" in note

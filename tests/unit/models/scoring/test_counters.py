@@ -52,7 +52,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
     """As it comes back from a stored bundle."""
     times = np.datetime64("2026-01-01", "us") + np.arange(N) * np.timedelta64(60, "s")
     made, report = fit_model_set([plant(seed) for seed in (1, 2)], [times] * 2, NAMES, QUICK)
-    assert "energy: a counter, that only rises: its rate per hour is used" in report.notes[0]
+    assert "energy: only rises, as a counter does: its rate per hour is used" in report.notes[0]
     folder = tmp_path_factory.mktemp("counters") / "bundle"
     Bundle({"default": made}).save(folder)
     return Bundle.load(folder).model_set("default")

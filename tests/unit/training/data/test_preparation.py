@@ -49,7 +49,7 @@ def test_where_the_newest_lack_values_the_newest_without_are_held_out() -> None:
     found = prepare([stream(values)], ["a", "b"], holdout=0.2, missing="drop")
     assert (found.cut, len(found.streams[0].timestamps)) == ([240], 300)
     assert found.notes[-1] == (
-        "data: the newest readings lack values: the newest without are held out"
+        "data: the newest readings lack values: the newest complete ones are held out"
     )
 
 
@@ -58,7 +58,7 @@ def test_all_is_trained_on_where_the_older_part_lacks_too_much() -> None:
     values[:95, 1] = np.nan
     found = prepare([stream(values)], ["a", "b"], holdout=0.5)
     assert found.cut == [105]
-    assert found.notes[-1] == "data: too few readings to hold any out"
+    assert found.notes[-1] == "data: too few readings to hold any out for testing"
 
 
 def test_a_reading_that_lacks_a_value_is_left_out_with_a_note() -> None:
@@ -100,7 +100,7 @@ def test_too_few_left_names_the_feature_at_fault() -> None:
 def test_few_readings_are_all_trained_on() -> None:
     found = prepare([stream(noise(70))], ["a", "b"])
     assert found.cut == [70]
-    assert found.notes == ["data: too few readings to hold any out"]
+    assert found.notes == ["data: too few readings to hold any out for testing"]
 
 
 def test_a_cut_is_a_row_or_a_moment() -> None:
