@@ -81,9 +81,17 @@ def without_holes(streams: Sequence[Floats], times: Sequence[Times]) -> list[Flo
     """Fill the holes of counters in streams (n_i, d): they went on between two readings."""
     holes = [np.isnan(stream).any(axis=0) for stream in streams]
     lacking = np.flatnonzero(np.any(holes, axis=0)).tolist() if holes else []
-    out = [stream.copy() for stream in streams] if lacking else list(streams)
     names = [str(column) for column in lacking]
-    for column in map(int, counters_among([s[:, lacking] for s in out], names)):
+    found = counters_among([s[:, lacking] for s in streams], names)
+    return _went_on(streams, times, [int(name) for name in found])
+
+
+def _went_on(
+    streams: Sequence[Floats], times: Sequence[Times], counters: Sequence[int]
+) -> list[Floats]:
+    """Fill the holes of these columns with what lies between the readings around them."""
+    out = [stream.copy() for stream in streams] if counters else list(streams)
+    for column in counters:
         for stream, at in zip(out, times, strict=True):
             hole = np.isnan(stream[:, column])
             if not hole.all():
@@ -118,7 +126,8 @@ def with_rates(
     used: dict[str, Floats] = {}
     unfit: dict[str, str] = {}
     if timestamps is not None:
-        made.streams = without_holes(made.streams, timestamps)
+        at = [made.names.index(name) for name in found]
+        made.streams = _went_on(made.streams, timestamps, at)
     for name in found:
         column = made.names.index(name)
         if timestamps is None or interval is None:

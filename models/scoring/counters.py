@@ -10,6 +10,7 @@ known then, and what the other features lead to expect stands in its place, as f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -66,11 +67,10 @@ class Counters(Stored):
         """
         out = {name: value for name, value in now.items() if name not in self.names}
         for name, usual, largest in zip(self.names, self.usual, self.largest, strict=True):
-            value, last = now.get(name), before.get(name)
-            if value is not None and last is not None and value >= last and passed_s > 0.0:
-                out[name] = min(
-                    _rounded((value - last) * _HOUR_S / passed_s, usual), LEAP * largest
-                )
+            if name in now and name in before:
+                rate = _per_hour(now[name], before[name], passed_s)
+                if rate == rate:  # known
+                    out[name] = _bounded(rate, usual, largest)
         return out
 
     def rates(self, values: Floats, times: Times, names: Sequence[str]) -> Floats:
@@ -87,10 +87,8 @@ class Counters(Stored):
         out = np.array(values, np.float64)
         for name, usual, largest in zip(self.names, self.usual, self.largest, strict=True):
             column = names.index(name)
-            found = rate_per_hour(values[:, column], times)
-            unit = _ROUNDING * usual
-            found = np.rint(found / unit) * unit if unit else found
-            out[:, column] = np.minimum(found, LEAP * largest)
+            found = rate_per_hour(out[:, column], times).tolist()
+            out[:, column] = [_bounded(rate, usual, largest) for rate in found]
         return out
 
     def counted(self, rates: Floats, times: Times, names: Sequence[str], first: Floats) -> Floats:
@@ -116,9 +114,8 @@ class Counters(Stored):
 
 def rate_per_hour(values: Floats, times: Times) -> Floats:
     """Return how fast one counter (n,) rises up to each reading; NaN where that is not known."""
-    risen, passed = np.diff(values, prepend=np.nan), _seconds(times)
-    known = (risen >= 0.0) & (passed > 0.0)
-    return np.where(known, risen, np.nan) * _HOUR_S / np.where(known, passed, 1.0)
+    x, passed = values.tolist(), _seconds(times).tolist()
+    return np.array([np.nan, *map(_per_hour, x[1:], x, passed[1:])][: len(x)])
 
 
 def _seconds(times: Times) -> Floats:
@@ -127,6 +124,15 @@ def _seconds(times: Times) -> Floats:
     return np.concatenate([[np.nan], passed])
 
 
-def _rounded(rate: float, usual: float) -> float:
-    unit = _ROUNDING * usual
-    return round(rate / unit) * unit if unit else rate
+def _per_hour(value: float, last: float, passed_s: float) -> float:
+    """Return how fast a counter rose from one reading to the next; NaN where that is not known."""
+    known = value >= last and passed_s > 0.0
+    return (value - last) * _HOUR_S / passed_s if known else math.nan
+
+
+def _bounded(rate: float, usual: float, largest: float) -> float:
+    """Return a rate without what rounding made of it, as a leap at most."""
+    unit, leap = _ROUNDING * usual, LEAP * largest
+    if not math.isfinite(rate):  # NaN stays: not known
+        return leap if rate > leap else rate
+    return min(round(rate / unit) * unit if unit else rate, leap)
