@@ -123,9 +123,6 @@ def _delimiter(lines: Sequence[str]) -> str:
 def _regular(widths: Sequence[int], usual: int) -> bool:
     """Return whether all lines but a few at the top (titles, comments) have one width."""
     start = widths.index(usual)
-    # a separator at the end of each row, but not of the names
-    if 0 < start <= 1 and widths[0] == usual - 1:
-        start = 0
     odd = sum(width not in (usual, usual - 1) for width in widths[start:])
     return start <= _MAX_PREAMBLE and odd <= 0.02 * len(widths)
 

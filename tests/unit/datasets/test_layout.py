@@ -10,6 +10,7 @@ import pytest
 
 from datasets.format import BLANKS, FileFormat
 from datasets.layout import Layout, read_layout
+from datasets.text import SAMPLE_BYTES
 from errors import DatasetError
 
 Read = Callable[..., Layout]
@@ -46,6 +47,20 @@ def test_runs_of_blanks_are_one_separator(read: Read) -> None:
     assert found.rows == [["1", "2"], ["3", "4"]]
 
 
+def test_what_a_logger_or_dos_leaves_at_the_end_is_no_row(read: Read) -> None:
+    assert read(b"a;b\n1;2\n\x1a\0\0").rows == [["1", "2"]]
+
+
+def test_of_a_long_file_the_row_that_the_sample_cuts_is_left_out(read: Read) -> None:
+    found = read("number;text\n" + "1234;abcdefgh\n" * (SAMPLE_BYTES // 10))
+    assert {tuple(row) for row in found.rows} == {("1234", "abcdefgh")}
+
+
+def test_a_separator_that_fits_most_lines_only_makes_no_table(read: Read) -> None:
+    odd = "a;b;c|x\n" + "".join(f"{i};2;3|y\n" if i % 12 else "1|y\n" for i in range(1, 100))
+    assert read(odd).delimiter == "|"
+
+
 def test_blanks_behind_commas_belong_to_the_separator(read: Read) -> None:
     found = read("a, b, c\n1, 2, 3\n")
     assert found.trim
@@ -60,6 +75,11 @@ def test_titles_units_and_a_line_that_names_the_separator_are_no_rows(read: Read
     assert found.skip == 5
     assert any("before the line of names" in note for note in found.notes)
     assert any("no reading, left out: mm/s, bar, rpm" in note for note in found.notes)
+
+
+def test_a_first_row_that_is_like_the_second_or_holds_one_word_is_a_row(read: Read) -> None:
+    assert read("a;b\nidle;hot\nup;cold\n").rows == [["idle", "hot"], ["up", "cold"]]
+    assert read("a;b\nidle;\n1;2\n").rows == [["idle", ""], ["1", "2"]]
 
 
 def test_without_names_columns_are_numbered_and_no_row_is_lost(read: Read) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,13 @@ def test_a_reading_counts_once_whatever_its_zeros_and_gaps_are_written_as() -> N
     assert without_repetitions(kept) is kept
 
 
+def test_readings_that_occur_twice_are_counted_over_all_streams(write: Write) -> None:
+    row = "{0},2026-01-01T00:00,1\n{0},2026-01-01T00:00,1\n"
+    data = load(write("asset_id,timestamp,rms\n" + row.format("A") + row.format("B")))
+    assert [len(stream.timestamps) for stream in data.streams] == [1, 1]
+    assert any("2 readings occur twice" in note for note in data.notes)
+
+
 def test_rows_out_of_order_are_sorted_and_know_their_number(write: Write) -> None:
     path = write(
         "asset_id,timestamp,rms\nA,2026-01-01T00:02,3\nB,2026-01-01T00:00,9\nA,2026-01-01T00:01,2\n"
@@ -58,7 +66,9 @@ def test_the_whole_file_and_row_after_row_agree(write: Write) -> None:
     )
     notes: list[str] = []
     rows = list(readings(path, say=notes.append))
-    (stream,) = load(path).streams
+    data = load(path)
+    (stream,) = data.streams
+    assert data.notes == notes
     assert stream.labels is not None
     assert stream.labels.tolist() == [0, 1, -1]
     assert [row.label for row in rows] == [0, 1, None]
@@ -77,6 +87,9 @@ def test_counted_rows_are_a_minute_apart_in_each_stream(write: Write) -> None:
     assert len(minutes["B"]) == 0
     begin = [row.timestamp.minute for row in readings(path, form=form)]
     assert begin == [0, 0, 1]
+    long = write("asset_id,rms\n" + f"A,{1:0160}\n" * 30_000)  # read in several pieces
+    last = [row.timestamp for row in readings(long, form=form)]
+    assert last[-1] - last[0] == timedelta(minutes=29_999)
 
 
 def test_a_clock_set_back_at_night_is_noticed_with_its_row(write: Write) -> None:

@@ -51,6 +51,9 @@ def test_a_date_and_a_time_of_day_are_one_time() -> None:
     assert found.times == (0, 1)
     assert found.asset_name == "A"
     assert "columns 'Day' and 'Hour' are read as timestamp" in found.notes
+    assert "no column names the asset: the file's own name does" in found.notes
+    given = roles({"timestamp": TIMES[:1], "rms": ["1"]}, asset_id="A")
+    assert (given.asset_name, given.notes) == ("A", [])
 
 
 def test_two_columns_that_may_each_be_the_time_are_asked_about() -> None:
@@ -102,6 +105,21 @@ def test_a_column_called_index_that_does_not_count_is_a_feature() -> None:
         (PLANT, {"columns": {"timestamp": "rms+temp+state"}}, "joins two columns at most"),
         ({"asset_id": ["A"], "timestamp": ["1"], "at": ["idle"]}, {}, "no feature column"),
         ({**PLANT, "": ["7", "9"]}, {}, "column 8 has no name"),
+        (
+            {"Asset": ["A"], "Asset ID": ["B"], "timestamp": TIMES[:1], "rms": ["1"]},
+            {},
+            "'asset_id' is missing",
+        ),
+        (
+            {
+                "asset_id": ["A"] * 6,
+                "timestamp": [at for at in [*TIMES, "2026-01-01"] for _ in "xy"],
+                "what": ["x", "y"] * 3,
+                "rms": ["1"] * 6,
+            },
+            {},
+            "'what' .* distinguishes readings",
+        ),
     ],
 )
 def test_what_cannot_be_settled_is_refused_with_its_column(

@@ -30,6 +30,7 @@ def test_steps_of_each_size_and_length_change_their_own_readings_alone() -> None
     streams = [NORMAL[:400], NORMAL[400:800]]
     (changed,) = plan.inject(streams, spread, np.random.default_rng(1))
     assert len(changed) == 2 * 2 * 3
+    assert {len(fault.columns) for fault, _ in changed} == {1, 2, 3}
     assert {fault.length for fault, _ in changed} == {10, 100}  # no longer than a quarter
     for fault, part in changed:
         difference = part - streams[0][fault.start : fault.end]
