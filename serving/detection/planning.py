@@ -19,8 +19,6 @@ from models.scoring.suppression import Suppression
 from schemas import StreamKey, merge_metadata
 from serving.requests.detect import Item
 
-#: (asset_id, sensor_id or ''): the stream an item belongs to.
-
 
 @dataclass(frozen=True, slots=True)
 class StoredStream:
