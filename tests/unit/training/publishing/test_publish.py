@@ -121,8 +121,8 @@ def test_a_champion_that_cannot_be_loaded_is_not_replaced_unseen(publication: Pu
 
 
 def test_the_same_bundle_is_not_worse_on_what_was_held_out(publication: Publication) -> None:
-    """The whole comparison, through the code that scores."""
-    again, version = second(publication)
+    """The whole comparison, through the code that scores; groups carried over from it are its."""
+    again, version = second(publication, trained=replace(publication.trained, carried=True))
     alias, message, found = again._alias(version)
     assert found is not None
     assert found.comparable
@@ -130,6 +130,22 @@ def test_the_same_bundle_is_not_worse_on_what_was_held_out(publication: Publicat
     assert found.champion.alarms["readings"] == 2 * 300
     assert alias == CHAMPION
     assert message.startswith("promoted, replacing version 1: ")
+
+
+def test_the_verdict_counts_for_the_champion_that_there_is_when_it_is_given(
+    publication: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, version = second(publication, mode="true")
+    other = again.registry.register(publication.trained.folder)
+    verdict = Publication._verdict
+
+    def given(self: Publication, champion: Champion) -> Any:
+        self.registry.set_alias(CHAMPION, other)  # by somebody else, meanwhile
+        return verdict(self, champion)
+
+    monkeypatch.setattr(Publication, "_verdict", given)
+    _, message, _ = again._alias(version)
+    assert message == f"promoted on request, replacing version {other}, promoted meanwhile"
 
 
 def test_a_lost_job_moves_no_alias(publication: Publication) -> None:
