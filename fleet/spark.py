@@ -146,6 +146,9 @@ def _settings(master: str | None) -> dict[str, str]:
         "spark.ui.enabled": "false",  # it has no key; --conf turns it on
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
         "spark.log.level": "ERROR",
+        # records alone bound a batch: for its bytes Spark would ask every column after every row
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "4000",
+        "spark.sql.execution.arrow.maxBytesPerBatch": f"{2**31 - 1}b",
         # a history is work for throughput; G1 marks beside it for pauses that nobody waits for
         "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
         "spark.executor.extraJavaOptions": "-XX:+UseParallelGC",
