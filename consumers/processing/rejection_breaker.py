@@ -7,8 +7,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from cachetools import LRUCache
-
 from config import Settings
 from consumers.records.parsing import Rejection
 from errors import AnomalyError
@@ -19,10 +17,10 @@ log = logging.getLogger("consumers.bridge")
 # Reasons that a wrong bundle or producer gives to whole topics
 SETUP_REASONS = frozenset({"no_group", "missing_features"})
 
-#: A stream, and why the service rejected its record; None for a result.
-#: Streams known to be logged.
+#: Streams known to be logged; beyond that all are forgotten.
 MAX_LOGGED = 50_000
 
+#: A stream, and why the service rejected its record; None for a result.
 Judgement = tuple[StreamKey, str | None]
 #: Judgements of a batch by partition, in order.
 Judged = Mapping[int, Sequence[Judgement]]
@@ -58,7 +56,8 @@ class RejectionBreaker:
         self._settings = settings
         self._window = settings.refusal_window
         self._framings: deque[str | None] = deque(maxlen=self._window)
-        self._logged: LRUCache[tuple[StreamKey, str], bool] = LRUCache(MAX_LOGGED)
+        # of all workers: a cache would need a lock
+        self._logged: set[tuple[StreamKey, str]] = set()
 
     def check(self, judged: Judged) -> None:
         """Check a batch before it is stored.
@@ -138,7 +137,9 @@ class RejectionBreaker:
             return
         if (stream, rejection.reason) in self._logged:
             return
-        self._logged[stream, rejection.reason] = True
+        if len(self._logged) >= MAX_LOGGED:
+            self._logged.clear()
+        self._logged.add((stream, rejection.reason))
         asset, sensor, feature = stream
         log.warning(
             "asset %s, sensor %s%s: %s; its records become dead letters until that is mended, then "

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from consumers.processing import rejection_breaker as module
 from consumers.processing.rejection_breaker import (
     Judgement,
     MisconfigurationError,
@@ -103,6 +106,24 @@ def test_a_refused_stream_is_said_once_with_the_way_back(caplog):
     assert len(messages) == 2
     assert "asset A, sensor S1: features: 1 of 3 missing: temp" in messages[0]
     assert "consumers.replay --dead-letters --reason missing_features" in messages[0]
+
+
+def test_workers_note_refused_streams_side_by_side_also_past_the_bound(monkeypatch):
+    monkeypatch.setattr(module, "MAX_LOGGED", 8)
+    monkeypatch.setattr(module.log, "disabled", True)
+    breaker, rejection = RejectionBreaker(given()), Rejection("no_group", "none")
+
+    def work(worker: int) -> None:
+        for number in range(20_000):
+            breaker.log_rejection((f"{worker} {number}", "", ""), rejection)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as workers:
+            list(workers.map(work, range(4)))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_one_foreign_format_pauses_when_most_of_what_comes_is_in_it():
