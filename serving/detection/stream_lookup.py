@@ -171,7 +171,7 @@ class Windows:
 
         Parameters
         ----------
-        key : (asset_id, sensor_id)
+        key : (asset_id, sensor_id, feature)
         state : StoredState
             That the window belongs to.
         window : list of Reading
@@ -197,7 +197,7 @@ def look_up(
     Parameters
     ----------
     connection : Connection
-    streams : iterable of (asset_id, sensor_id)
+    streams : iterable of (asset_id, sensor_id, feature)
         Whose states and windows are read.
     assets : iterable of str
         Whose criticality is read.

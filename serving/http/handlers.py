@@ -55,6 +55,8 @@ class Handlers:
         Whether the plant has moved away from the model.
     precision : PrecisionMonitor
         How many incidents were right.
+    version : str
+        Of the running code.
     """
 
     detection: DetectionService
