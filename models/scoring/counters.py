@@ -133,6 +133,6 @@ def _per_hour(value: float, last: float, passed_s: float) -> float:
 def _bounded(rate: float, usual: float, largest: float) -> float:
     """Return a rate without what rounding made of it, as a leap at most."""
     unit, leap = _ROUNDING * usual, LEAP * largest
-    if not math.isfinite(rate):  # NaN stays: not known
-        return leap if rate > leap else rate
-    return min(round(rate / unit) * unit if unit else rate, leap)
+    if unit and math.isfinite(rate / unit):
+        rate = round(rate / unit) * unit
+    return leap if rate > leap else rate  # NaN stays: not known
