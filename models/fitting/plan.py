@@ -251,14 +251,16 @@ class FitPlan:
         )
         if chosen is not usual:
             times = chosen.how.rate / usual.how.rate
+            pace = "the usual pace" if times == 1.0 else f"{times:g} times the usual pace"
             mostly = ", more by moving the level than by widening it" * (
                 chosen.how.max_stretch < usual.how.max_stretch
             )
+            drift = f"over up to {self.horizon} readings is" if self.horizon else "is not"
             note = (
-                f"calibration adapts at {times:g} times the usual pace{mostly}, and slow drift over"
-                f" up to {self.horizon} readings is taken for normal: trials far from the readings"
-                f" fitted on gave {_alarms(chosen.surplus)} and detected {chosen.power:.0%} of"
-                f" lasting steps (at the usual pace: {usual.surplus:.1f} times, {usual.power:.0%})"
+                f"calibration adapts at {pace}{mostly}, and slow drift {drift} taken for normal:"
+                f" trials far from the readings fitted on gave {_alarms(chosen.surplus)} and"
+                f" detected {chosen.power:.0%} of lasting steps (in the usual way:"
+                f" {usual.surplus:.1f} times, {usual.power:.0%})"
             )
         return [note]
 
