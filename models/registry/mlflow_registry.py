@@ -235,14 +235,15 @@ class MlflowRegistry:
         """Copy a version below ``into``; return its folder."""
         found = self._version(version)
         digest = found.tags.get(DIGEST_TAG)
-        # not by ``models:/name/version``: MLflow would look that up in the process-wide registry,
-        # whatever URIs it is given beside it
-        place = self.client.get_model_version_download_uri(self.name, version)
 
         def download(draft: Path) -> Path:
-            uri = f"{place}/data/bundle"
-            download = mlflow.artifacts.download_artifacts
-            return Path(download(uri, dst_path=str(draft), tracking_uri=self.uri))
+            # not by ``models:/name/version``: MLflow would look that up in the process-wide
+            # registry, whatever URIs it is given beside it
+            place = self.client.get_model_version_download_uri(self.name, version)
+            copy = mlflow.artifacts.download_artifacts(
+                f"{place}/data/bundle", dst_path=str(draft), tracking_uri=self.uri
+            )
+            return Path(copy)
 
         final = into / f"{version}-{(digest or found.run_id or 'unknown')[:12]}"
         return fetched(final, digest, download, f"version {version} came damaged from MLflow")

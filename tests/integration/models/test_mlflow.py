@@ -62,6 +62,15 @@ def test_register_alias_fetch(registry: Registry, folder: Path, tmp_path: Path) 
     assert registry.alias(CHALLENGER) is None
 
 
+def test_a_copy_that_is_whole_is_not_looked_for_elsewhere(
+    registry: Registry, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = registry.register(folder)
+    fetched = registry.fetch(version, tmp_path / "cache")
+    monkeypatch.delattr("mlflow.MlflowClient.get_model_version_download_uri")
+    assert registry.fetch(version, tmp_path / "cache") == fetched
+
+
 def test_two_processes_that_make_the_file_at_once_both_can(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from models.registry.base import open_registry;"
