@@ -140,7 +140,10 @@ def run_tasks(
     carrier = pump(queue, board)
     try:
         with ProcessPoolExecutor(workers, context, _start_worker, (queue,)) as pool:
-            return list(pool.map(_in_worker, tasks, repeat(threads)))
+            try:
+                return list(pool.map(_in_worker, tasks, repeat(threads)))
+            finally:  # whoever is interrupted, or loses the job, does not wait for the fits at work
+                pool.shutdown(wait=False, cancel_futures=True)
     except BrokenProcessPool:
         raise TrainingError(
             "a training process was ended from outside, as when memory runs out: try --jobs 1"

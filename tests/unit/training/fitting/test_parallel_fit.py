@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from datasets import Stream
 from models.fitting.options import FitOptions
 from models.scoring.policy import ScoringPolicy
+from tests.fixtures.waiting import wait_until
 from training.backtest import write_scores
+from training.cli.progress import ProgressDisplay
 from training.data.preparation import Prepared
-from training.fitting.parallel_fit import Result, Task, notes_of, perform
+from training.fitting import parallel_fit
+from training.fitting.parallel_fit import Result, Task, notes_of, perform, run_tasks
 
 OPTIONS = FitOptions(models=("one_class_svm",), folds=2)
 
@@ -52,6 +56,33 @@ def test_scores_on_disk_tell_far_from_very_far(tmp_path: Path) -> None:
     assert (near["final_score"], far["final_score"]) == ("1", "1")
     assert float(far["log10_p"]) < float(near["log10_p"]) < -5
     assert float(cells[50]["log10_p"]) == pytest.approx(float(np.log10(scored[0].p[50])), abs=1e-3)
+
+
+def breaks_or_works(task: Task, threads: int) -> Result:
+    """One task breaks once the other is at work, which is until it is told to end."""
+    path = Path(task.name)
+    if path.name == "breaks":
+        wait_until((path.parent / "at work").exists, "the other to begin")
+        raise ZeroDivisionError
+    (path.parent / "at work").touch()
+    try:
+        wait_until((path.parent / "end").exists, "word to end")
+    finally:
+        (path.parent / "ended").touch()
+    return Result(task.name)
+
+
+@pytest.mark.slow
+def test_what_breaks_off_does_not_wait_for_the_fits_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel_fit, "_in_worker", breaks_or_works)
+    tasks = [replace(task(), name=str(tmp_path / name)) for name in ("breaks", "works")]
+    with pytest.raises(ZeroDivisionError):
+        run_tasks(tasks, ProgressDisplay(Console(quiet=True), quiet=True), jobs=2)
+    assert not (tmp_path / "ended").exists()
+    (tmp_path / "end").touch()
+    wait_until((tmp_path / "ended").exists, "the other to end")
 
 
 def test_a_note_names_the_group_it_is_about_unless_all_share_it() -> None:
