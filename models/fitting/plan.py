@@ -208,8 +208,9 @@ class FitPlan:
         if found is None:
             return []
         return [
-            f"normal levels {'hold' if found.steady else 'wander'}, so live calibration adapts to"
-            f" each stream {'within narrow limits' if self._little() else 'within wide limits'}",
+            f"normal levels {'hold' if found.steady else 'wander'},"
+            f" {'so' if found.steady == self._little() else 'yet'} live calibration adapts to each"
+            f" stream within {'narrow' if self._little() else 'wide'} limits",
             f"an average over some 20 readings, for small lasting steps, is"
             f" {'' if found.slow else 'not '}used: with it trials with fixed limits gave"
             f" {_alarms(found.surplus[1])} and detected {found.power[1]:.0%} of such steps"
@@ -245,9 +246,10 @@ class FitPlan:
         if self.paces is None:
             return []
         usual, chosen = self.paces
+        why = ", as no other holds the budget" if usual.fails else ""
         note = (
-            "calibration adapts at the usual pace: trials far from the readings fitted on gave"
-            f" {_alarms(usual.surplus)} and detected {usual.power:.0%} of lasting steps"
+            f"calibration adapts at the usual pace{why}: trials far from the readings fitted on"
+            f" gave {_alarms(usual.surplus)} and detected {usual.power:.0%} of lasting steps"
         )
         if chosen is not usual:
             times = chosen.how.rate / usual.how.rate

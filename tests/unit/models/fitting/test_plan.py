@@ -8,12 +8,24 @@ import numpy as np
 import pytest
 
 from models.fitting.cleaning import clean
+from models.fitting.following import Following
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
 from models.fitting.quickness import BY_OFFSET, USUAL, Basis, Way
+from models.fitting.steadiness import Steadiness
 from models.scoring.adaptation import AdaptationParams
 
 FOUR = replace(USUAL, rate=4.0 * USUAL.rate)
+
+
+@pytest.fixture
+def plan() -> FitPlan:
+    rows = np.random.default_rng(0).normal(size=(100, 2))
+    return FitPlan(clean([rows], None, ["a", "b"]), FitOptions(drift="fault"))
+
+
+def way(how: AdaptationParams, horizon: int, alarms: int = 4) -> Way:
+    return Way(Basis(horizon, 0.1, slow=False), how, 0.5, np.ones(2, bool), alarms, 1000)
 
 
 @pytest.mark.parametrize(
@@ -25,14 +37,39 @@ FOUR = replace(USUAL, rate=4.0 * USUAL.rate)
         (BY_OFFSET, 800, "at the usual pace, more by moving the level than by widening it, and"),
     ],
 )
-def test_how_a_stream_is_followed(how: AdaptationParams, horizon: int, words: str) -> None:
-    def way(params: AdaptationParams, readings: int) -> Way:
-        basis = Basis(readings, 0.1, slow=False)
-        return Way(basis, params, 0.5, np.ones(2, bool), 4, 1000)
-
-    rows = np.random.default_rng(0).normal(size=(100, 2))
-    plan = FitPlan(clean([rows], None, ["a", "b"]), FitOptions(drift="fault"))
+def test_how_a_stream_is_followed(
+    plan: FitPlan, how: AdaptationParams, horizon: int, words: str
+) -> None:
     plan.horizon, plan.paces = horizon, (way(USUAL, 800), way(how, horizon))
     (note,) = plan._quickly()
     assert note.startswith(f"calibration adapts {words}")
     assert note.endswith("(in the usual way: 4.0 times, 50%)")
+
+
+@pytest.mark.parametrize(
+    ("alarms", "words"),
+    [(3, "usual pace: trials"), (60, "usual pace, as no other holds the budget: trials")],
+)
+def test_why_a_stream_is_followed_as_usual(plan: FitPlan, alarms: int, words: str) -> None:
+    plan.paces = (way(USUAL, 800, alarms),) * 2
+    assert words in plan._quickly()[0]
+
+
+@pytest.mark.parametrize(
+    ("steady", "little", "words"),
+    [
+        (True, True, "hold, so live calibration adapts to each stream within narrow limits"),
+        (False, False, "wander, so live calibration adapts to each stream within wide limits"),
+        (True, False, "hold, yet live calibration adapts to each stream within wide limits"),
+        (False, True, "wander, yet live calibration adapts to each stream within narrow limits"),
+    ],
+)
+def test_how_far_a_stream_is_followed(
+    plan: FitPlan, steady: bool, little: bool, words: str
+) -> None:
+    pair = (0.5, 0.5)
+    plan.steadiness, plan.following = (
+        Steadiness(True, steady, pair, pair),
+        Following(little, pair, pair),
+    )
+    assert plan._tails()[0] == f"normal levels {words}"
