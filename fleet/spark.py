@@ -149,9 +149,6 @@ def _settings(master: str | None) -> dict[str, str]:
         # records alone bound a batch: for its bytes Spark would ask every column after every row
         "spark.sql.execution.arrow.maxRecordsPerBatch": "4000",
         "spark.sql.execution.arrow.maxBytesPerBatch": f"{2**31 - 1}b",
-        # a history is work for throughput; G1 marks beside it for pauses that nobody waits for
-        "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
-        "spark.executor.extraJavaOptions": "-XX:+UseParallelGC",
         # where the code is not installed, workers of this machine find it as this process does
         "spark.executorEnv.PYTHONPATH": str(ROOT),
         **{f"spark.executorEnv.{name}": value for name, value in ENVIRONMENT.items()},
