@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.report import OURS, Row
 from benchmarks.scored import as_points
 from datasets import Stream
-from models.detectors.covariance import robust_spread
+from models.detectors.covariance import winsorised_std
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
 from models.scoring.ensemble import StreamWork, score
@@ -50,7 +50,7 @@ def days_seen(
         at, rows = point.at, slice(point.at, point.at + _HOURS)
         changed = stream.values[rows].copy()
         for j in rng.choice(used, 3, replace=False).tolist():
-            spread = robust_spread(stream.values[:cut][measured[:cut, j]][:, [j]])[0]
+            spread = winsorised_std(stream.values[:cut][measured[:cut, j]][:, [j]])[0]
             changed[measured[rows, j], j] += 6.0 * spread * rng.choice((-1, 1))
         part = replace(stream.take(rows), values=changed)
         work = StreamWork(stream.asset_id, stream.sensor_id, None, "medium", point.state,
@@ -72,7 +72,7 @@ def lasting(seed: int, quick: bool) -> list[Row]:
     )
     train = [v[:_TRAIN] for v in plant.values]
     model_set, _ = fit_model_set(train, None, plant.feature_names, FitOptions(seed=seed))
-    spread = robust_spread(np.concatenate(train))
+    spread = winsorised_std(np.concatenate(train))
     one, second, settled = 0, 0, []
     for k, values in enumerate(plant.values):
         rng = np.random.default_rng([seed, k])

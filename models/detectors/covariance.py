@@ -126,7 +126,7 @@ class RobustCovariance:
         return cls(**{one.name: arrays[prefix + one.name] for one in fields(cls)})
 
 
-def robust_spread(values: Floats) -> Floats:
+def winsorised_std(values: Floats) -> Floats:
     """Return the standard deviation per feature (d,), winsorised at 0.5 and 99.5 %."""
     low, high = np.quantile(values, (0.005, 0.995), axis=0)
     spread: Floats = np.clip(values, low, high).std(axis=0)
@@ -135,7 +135,7 @@ def robust_spread(values: Floats) -> Floats:
 
 def robust_std(deviations: Floats) -> Floats:
     """Return the spread per feature (d,) of deviations (n, d), which is never nothing."""
-    return np.maximum(robust_spread(deviations), _SMALLEST)
+    return np.maximum(winsorised_std(deviations), _SMALLEST)
 
 
 def missing_variance(rows: Floats) -> Floats:

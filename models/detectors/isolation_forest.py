@@ -14,7 +14,7 @@ from models.detectors.kernels import affine, forest_depths, forest_gains
 from models.detectors.point import PointDetector
 
 # Beyond float32 a cast would warn; every cut lies far inside.
-_FURTHEST = 1e30
+_CLIP = 1e30
 
 
 class IsolationForest(PointDetector):
@@ -80,7 +80,7 @@ class IsolationForest(PointDetector):
 
     def coordinates(self, x: Array) -> Floats:
         """Return readings (n, d) as the trees see them, (n, d + k)."""
-        return affine(bounded(x, _FURTHEST), self._correlation.centre, self._correlation.views)
+        return affine(bounded(x, _CLIP), self._correlation.centre, self._correlation.views)
 
     def _adopt(self, library: Any) -> None:
         """Take over the trees of a fitted PyOD ``IForest``."""
@@ -126,7 +126,7 @@ class IsolationForest(PointDetector):
         credit = np.maximum(forest_gains(place.astype(np.float32), *cuts), 0.0)
         credit *= _proportion(place) ** 2
         d = self.n_features
-        gap = _proportion(bounded(x, _FURTHEST) - self._correlation.centre)
+        gap = _proportion(bounded(x, _CLIP) - self._correlation.centre)
         part = (gap[:, :, None] * self._correlation.common) ** 2  # (n, d, k)
         part /= np.maximum(part.sum(axis=1, keepdims=True), 1e-300)
         return shares(credit[:, :d] + (part * credit[:, None, d:]).sum(axis=2))

@@ -36,7 +36,7 @@ _KERNEL = (
     "out_weight",
     "out_bias",
 )
-_FURTHEST = 1e150
+_CLIP = 1e150
 _WEIGHT = 5.0**0.5  # a mean squared error of a tenth counts as none
 _MAX_ERRORS = 20_000
 _FORECAST = "forecast_"  # of the names of its arrays on disk
@@ -273,7 +273,7 @@ class LSTMAutoencoder(Detector):
             if apart == step:  # a sliding view: row i + 1 of one window is row i of the next
                 rows = np.concatenate([x[0], x[1:, -1]])
                 self.check_finite(rows)
-                return bounded(rows, _FURTHEST), np.arange(len(x)) + self.window - 1
+                return bounded(rows, _CLIP), np.arange(len(x)) + self.window - 1
         x = self.check(x).reshape(-1, self.n_features)
         ends = np.arange(self.window - 1, len(x), self.window, dtype=np.int64)
-        return bounded(x, _FURTHEST), ends
+        return bounded(x, _CLIP), ends

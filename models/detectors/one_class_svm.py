@@ -13,7 +13,7 @@ from models.detectors.kernels import kernel_gaps, kernel_magnitude
 from models.detectors.point import PointDetector
 
 # Squares of this still fit a float64; every finite reading gets a finite magnitude.
-_FURTHEST = 1e150
+_CLIP = 1e150
 _LEAST = 0.1  # energy that counts as none
 
 
@@ -95,7 +95,7 @@ class OneClassSVM(PointDetector):
 
     def coordinates(self, x: Array) -> Floats:
         """Return readings (n, d) as the kernel sees them, (n, d)."""
-        return self._correlation.whiten(bounded(x, _FURTHEST))
+        return self._correlation.whiten(bounded(x, _CLIP))
 
     def _adopt(self, library: Any) -> None:
         """Take over the support vectors of a fitted PyOD ``OCSVM``."""

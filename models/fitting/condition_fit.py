@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Floats, Indices
-from models.detectors.covariance import robust_spread
+from models.detectors.covariance import winsorised_std
 from models.fitting.distance import Scoring, fit_distance
 from models.fitting.scaling import SHRINKAGE
 from models.fitting.tolerance import SMALL, seen_by
@@ -62,7 +62,7 @@ class Found:
         """Return the spread (d,) of what is constant in each condition but differs between them."""
         if self.conditions is None:
             return None
-        spread = robust_spread(np.concatenate(streams))
+        spread = winsorised_std(np.concatenate(streams))
         # a rare condition does not show in it, and yet it differs
         spread = np.where(spread > 0.0, spread, self.conditions.center.std(axis=0))
         return _CONSTANT * spread
@@ -217,12 +217,12 @@ def _visited(labels: Sequence[Indices], count: int) -> list[int]:
 
 def _unexplained(values: Floats, labels: Indices) -> Floats:
     """Return the share of each feature's variance (d,) that is left within conditions."""
-    total = robust_spread(values)
+    total = winsorised_std(values)
     varied = total > 0
     rest = np.array(values)
     for k in np.unique(labels):
         rest[labels == k] -= np.median(values[labels == k], axis=0)
-    return (robust_spread(rest)[varied] / total[varied]) ** 2
+    return (winsorised_std(rest)[varied] / total[varied]) ** 2
 
 
 def _fit(
@@ -252,7 +252,7 @@ def _again(made: Conditions, streams: Sequence[Floats]) -> Conditions:
     own = np.zeros(center.shape)
     for k in np.flatnonzero(there).tolist():
         center[k] = np.median(parts[k], axis=0)
-        own[k] = robust_spread(parts[k])
+        own[k] = winsorised_std(parts[k])
     pooled = (counts * own**2).sum(axis=0) / counts.sum()
     spread = np.sqrt((counts * own**2 + _PRIOR * pooled) / (counts + _PRIOR))
     spread[:, pooled <= (1e-9 * np.abs(center).max(axis=0)) ** 2] = 1.0
@@ -292,15 +292,15 @@ def _halves(streams: Sequence[Floats]) -> list[Fold]:
 def _judged(made: Conditions, streams: Sequence[Floats], folds: list[Fold], seed: int) -> Found:
     """Return the conditions if other readings bear them out."""
     pooled = np.concatenate(streams)
-    moves = robust_spread(pooled) > 1e-9 * np.abs(np.median(pooled, axis=0))
+    moves = winsorised_std(pooled) > 1e-9 * np.abs(np.median(pooled, axis=0))
     varied: list[int] = np.flatnonzero(moves).tolist()
     others = [j for j in varied if j not in made.columns]
     left = []
     for known, other in folds:
         fresh = np.concatenate(other)
         rest = fresh - _again(made, known).center[made.place(fresh)[0]]
-        total = np.maximum(robust_spread(fresh)[others], 1e-300)
-        left.append((robust_spread(rest)[others] / total) ** 2)
+        total = np.maximum(winsorised_std(fresh)[others], 1e-300)
+        left.append((winsorised_std(rest)[others] / total) ** 2)
     explained = 1.0 - np.mean(left, axis=0)
     if not others or np.mean(explained >= _EXPLAINED) < _FOLLOW:
         return Found()

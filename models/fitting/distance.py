@@ -11,13 +11,13 @@ from collections.abc import Callable
 import numpy as np
 
 from models.arrays import Floats
-from models.detectors.covariance import robust_spread
+from models.detectors.covariance import winsorised_std
 from models.fitting.scaling import (
     decorrelation,
     drift_per_reading,
     step_correlation,
 )
-from models.scoring.preprocessing import FURTHEST
+from models.scoring.preprocessing import SCALED_CLIP
 
 #: What turns readings (n, d) into rows (n, d) or magnitudes (n,).
 Scoring = Callable[[Floats], Floats]
@@ -37,7 +37,7 @@ def fit_rows(streams: list[Floats]) -> tuple[Callable[[int, float], Scoring], Fl
         spread (d,).
     """
     pooled = np.concatenate(streams)
-    spread = robust_spread(pooled)
+    spread = winsorised_std(pooled)
     # a feature may stand still in all blocks but those it is tried on
     spread = np.maximum(spread, 1e-3 * pooled.std(axis=0) + 1e-12)
     centre = np.median(pooled, axis=0)
@@ -50,7 +50,7 @@ def fit_rows(streams: list[Floats]) -> tuple[Callable[[int, float], Scoring], Fl
         mix = decorrelation(scaled, spread / scale, together, shrinkage)
 
         def rows(values: Floats) -> Floats:
-            out: Floats = np.clip((values - centre) / scale, -FURTHEST, FURTHEST)
+            out: Floats = np.clip((values - centre) / scale, -SCALED_CLIP, SCALED_CLIP)
             return out if mix is None else out @ mix
 
         return rows

@@ -11,7 +11,7 @@ import numpy as np
 from errors import TrainingError
 from models.arrays import Floats, Times
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector, Progress
-from models.detectors.covariance import robust_spread
+from models.detectors.covariance import winsorised_std
 from models.fitting.cleaning import Cleaned
 from models.fitting.cross_validation import Part, make_folds, training_parts
 from models.fitting.following import Following, a_little, judge_following
@@ -371,7 +371,7 @@ class FitPlan:
         if self.baseline:
             flat = np.concatenate([v - self.first[i] for i, v in parts])
         # a feature may stand still in all blocks but the one left out
-        spread = np.maximum(robust_spread(flat), 0.1 * self.scales.spread)
+        spread = np.maximum(winsorised_std(flat), 0.1 * self.scales.spread)
         scale = spread
         if self.drift_mode == "normal":
             scale = np.hypot(spread, self.scales.drift * self.horizon)

@@ -11,7 +11,7 @@ import numpy as np
 from errors import TrainingError
 from models.arrays import Floats
 from models.detectors.base import Array
-from models.detectors.covariance import robust_spread
+from models.detectors.covariance import winsorised_std
 
 _BLOCK = 50
 _FLEET = 3
@@ -91,7 +91,7 @@ def fit_scales(
     """
     pooled = np.concatenate(streams)
     center = np.median(pooled, axis=0)
-    spread = robust_spread(pooled)
+    spread = winsorised_std(pooled)
     # by the middle of the values: a single huge one must not make all others look alike
     magnitude = np.maximum(np.quantile(np.abs(pooled), 0.5, axis=0), 1e-300)
     if least is not None:

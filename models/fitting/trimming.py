@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats
-from models.detectors.covariance import robust_spread
+from models.detectors.covariance import winsorised_std
 from models.fitting.cleaning import Cleaned
 from models.fitting.condition_fit import restate
 from models.fitting.distance import fit_distance
@@ -99,7 +99,7 @@ def faulty(streams: Sequence[Floats], max_share: float) -> list[Bools]:
     line: float | None = -np.inf  # first the highest events, whatever they are
     for _ in range(_ROUNDS if max_share > 0 else 0):
         known = [s[~mask] for s, mask in zip(streams, found, strict=True) if not mask.all()]
-        use &= robust_spread(np.concatenate(known)) >= _STEADY * whole
+        use &= winsorised_std(np.concatenate(known)) >= _STEADY * whole
         if not use.any():
             break
         score, _spread = fit_distance([s[:, use] for s in known], 0, SHRINKAGE)

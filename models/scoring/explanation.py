@@ -10,7 +10,7 @@ import numpy as np
 from models.arrays import Floats
 from models.detectors.base import Array
 from models.scoring.conditional_mean import expected, trustworthy
-from models.scoring.preprocessing import FURTHEST, Preprocessing
+from models.scoring.preprocessing import SCALED_CLIP, Preprocessing
 
 #: Features listed at most; the rest of the share is given as ``others``.
 MAX_LISTED: Final = 30
@@ -69,7 +69,7 @@ class Explainer:
         targets, *arrays = zip(*self._targets, strict=True)
         rows, received, levels = (np.stack(part) for part in arrays[:3])
         with np.errstate(over="ignore"):
-            z = np.clip((rows - levels) / pre.scale, -FURTHEST, FURTHEST)
+            z = np.clip((rows - levels) / pre.scale, -SCALED_CLIP, SCALED_CLIP)
         normal = levels + pre.scale * expected(z, pre.mix, trustworthy(shares))
         if pre.conditions is not None:
             normal = pre.conditions.original(normal, np.array(arrays[3], np.intp))

@@ -38,7 +38,7 @@ from models.scoring.stored import Stored
 #: Readings whose mean is a stream's baseline.
 BASELINE_READINGS: Final = 20
 #: Scaled values are clipped here, so that no square overflows.
-FURTHEST: Final = 1e6
+SCALED_CLIP: Final = 1e6
 #: No level lies so many of the group's spreads from its centre; an error code does.
 IMPOSSIBLE: Final = 1000.0
 
@@ -124,7 +124,7 @@ class Preprocessing(Stored):
         with np.errstate(over="ignore"):
             out: Floats = np.asarray(values, np.float64) - self.center
             out /= self.scale
-        out.clip(-FURTHEST, FURTHEST, out)
+        out.clip(-SCALED_CLIP, SCALED_CLIP, out)
         return out if self.mix is None else out @ self.mix
 
     def row(

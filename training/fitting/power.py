@@ -25,7 +25,7 @@ import numpy as np
 from datasets import Stream
 from models.arrays import Bools, Floats
 from models.detectors.base import Progress
-from models.detectors.covariance import robust_spread
+from models.detectors.covariance import winsorised_std
 from models.fitting.condition_fit import restate
 from models.fitting.injection import Fault, inject
 from models.scoring.conditions import Conditions
@@ -372,5 +372,5 @@ def within(stream: Stream, names: Sequence[str], conditions: Conditions | None =
             continue
         out[j] = 1.4826 * float(np.median(np.abs(here - np.median(here))))
         if out[j] == 0.0:
-            out[j] = float(robust_spread(here[:, None])[0])
+            out[j] = float(winsorised_std(here[:, None])[0])
     return out

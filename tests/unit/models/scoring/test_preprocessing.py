@@ -18,7 +18,7 @@ from models.fitting.scaling import (
     fit_scales,
 )
 from models.scoring.adaptation import AdaptiveTail
-from models.scoring.preprocessing import FURTHEST, Preprocessing
+from models.scoring.preprocessing import SCALED_CLIP, Preprocessing
 from models.scoring.stream_state import StreamState
 
 
@@ -46,7 +46,7 @@ def test_scaled_is_distance_from_centre_in_scales():
 
 def test_absurd_values_stay_finite():
     assert np.isfinite(make().scaled(np.array([[1e308, -1e308]]))).all()
-    assert make().scaled(np.array([[1e308, 0]]))[0, 0] == FURTHEST
+    assert make().scaled(np.array([[1e308, 0]]))[0, 0] == SCALED_CLIP
 
 
 def test_row_follows_the_order_of_the_model_not_of_the_reading():
