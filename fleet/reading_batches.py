@@ -72,12 +72,12 @@ def _wide(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:
     for batch in batches:
         columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in form.columns]
         values = np.column_stack(columns).astype(np.float64, copy=False)
-        times, rows = _times(batch), values.tolist()
-        if np.isfinite(values).all():
-            yield from zip(times, [dict(zip(names, row, strict=True)) for row in rows], strict=True)
-            continue
-        for at, row in zip(times, rows, strict=True):
-            yield at, _checked({n: v for n, v in zip(names, row, strict=True) if v == v})
+        whole: list[bool] = np.all(np.isfinite(values), axis=1).tolist()
+        for at, row, is_whole in zip(_times(batch), values.tolist(), whole, strict=True):
+            if is_whole:
+                yield at, dict(zip(names, row, strict=True))
+            else:
+                yield at, _checked({n: v for n, v in zip(names, row, strict=True) if v == v})
 
 
 def _stored(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:

@@ -44,7 +44,8 @@ COLUMNS: Final = {"day": "date", **READING, "state": "string"}
 SCHEMA: Final = ddl(COLUMNS)
 _ARROW: Final = arrow(COLUMNS)
 _JUDGED: Final = ("final_score", "log10_p", "threshold", "is_anomaly", "criticality")
-_SELDOM: Final = (*MODEL_NAMES, "event_id", "incident", "suppressed", "error_code", "error")
+#: Those that not every row has.
+_SPARSE: Final = (*MODEL_NAMES, "event_id", "incident", "suppressed", "error_code", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,21 +187,21 @@ class _Run:
         self, times: Sequence[datetime | None], results: Sequence[Mapping[str, Any]]
     ) -> pa.RecordBatch:
         """Return the rows (n,) of readings and their results."""
-        seldom: dict[str, list[Any]] = {name: [None] * len(times) for name in _SELDOM}
+        sparse: dict[str, list[Any]] = {name: [None] * len(times) for name in _SPARSE}
         for i, result in enumerate(results):
             for one in result.get("scores", ()):
-                seldom[one["model_name"]][i] = one["score"]
+                sparse[one["model_name"]][i] = one["score"]
             metadata = result["metadata"]
             if event := metadata.get("event"):
-                seldom["event_id"][i] = event["id"]
-                seldom["incident"][i] = event.get("incident", {}).get("why")
+                sparse["event_id"][i] = event["id"]
+                sparse["incident"][i] = event.get("incident", {}).get("why")
             if suppressed := metadata.get("suppressed"):
-                seldom["suppressed"][i] = suppressed.get("by")
+                sparse["suppressed"][i] = suppressed.get("by")
             if error := result.get("error"):
-                seldom["error_code"][i] = error["code"]
-                seldom["error"][i] = error["message"][:1000]
+                sparse["error_code"][i] = error["code"]
+                sparse["error"][i] = error["message"][:1000]
         return self._batch(
-            len(times), timestamp=times, bundle_version=self._version, **seldom,
+            len(times), timestamp=times, bundle_version=self._version, **sparse,
             **{name: [result.get(name) for result in results] for name in _JUDGED},
             metadata=[orjson.dumps(result["metadata"]) for result in results],
         )  # fmt: skip
