@@ -10,8 +10,8 @@ from errors import BundleError
 from models.detectors.base import MODEL_NAMES
 from models.fitting.options import DETECTORS
 from models.scoring.adaptation import AdaptationParams
+from models.scoring.bursts import BurstRates
 from models.scoring.calibration import Calibration
-from models.scoring.incidents import BurstRates
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
 

@@ -26,8 +26,7 @@ from errors import TrainingError
 from models.arrays import Floats
 from models.fitting.calibrate import adapted, gone_through
 from models.scoring.adaptation import AdaptationParams
-from models.scoring.calibration import Calibration
-from models.scoring.incidents import (
+from models.scoring.bursts import (
     APART,
     AT_ONCE,
     INCIDENT_BUDGETS,
@@ -37,6 +36,7 @@ from models.scoring.incidents import (
     BurstRates,
     OpeningRule,
 )
+from models.scoring.calibration import Calibration
 from models.scoring.policy import BUDGETS
 from models.scoring.tail import Tail, fit_tail
 

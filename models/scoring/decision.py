@@ -12,10 +12,10 @@ from errors import AnomalyError
 from models.arrays import Bools
 from models.detectors.base import LSTM_AUTOENCODER, Array
 from models.scoring.adaptation import GATE, AdaptationParams
+from models.scoring.bursts import Burst, OpeningRule
 from models.scoring.calibration import Calibration
 from models.scoring.events import ANOMALY, SENSOR_FAULT, advance
 from models.scoring.explanation import Explainer
-from models.scoring.incidents import Burst, OpeningRule
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.settling import PARTS, Level32

@@ -7,8 +7,8 @@ from typing import Any
 
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Detector
 from models.scoring.adaptation import AdaptationParams
+from models.scoring.bursts import BurstRates
 from models.scoring.calibration import Calibration, subset_key
-from models.scoring.incidents import BurstRates
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
 

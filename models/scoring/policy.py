@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from models.scoring.incidents import (
+from models.scoring.bursts import (
     AT_ONCE,
     INCIDENT_BUDGETS,
     MAX_RAISED,
@@ -40,7 +40,7 @@ class ScoringPolicy:
         training's, while these are not known.
     incident_budgets : false incidents per asset and month by criticality of the asset.
     incident_at_once : share of these that may open at once; 0: all wait for the on-delay.
-    feedback_raise, feedback_raise_max : decades, see :func:`~models.scoring.incidents.raised_by`.
+    feedback_raise, feedback_raise_max : decades, see :func:`~models.scoring.bursts.raised_by`.
     """
 
     budgets: Mapping[str, float] = field(default_factory=lambda: dict(BUDGETS))

@@ -19,9 +19,9 @@ from errors import InputError
 from models.arrays import Floats
 from models.scoring.adaptation import ALPHA, AdaptiveTail
 from models.scoring.baseline import FirstReadings, group_size, units
+from models.scoring.bursts import Burst
 from models.scoring.clock import StreamClock
 from models.scoring.events import Event
-from models.scoring.incidents import Burst
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.settling import Level, Level32, Settling, Stretch
 from models.scoring.state_values import as_count, pack, unpack

@@ -54,7 +54,7 @@ class StreamWork:
     ``arrived`` says of each reading when Kafka had it (empty: not known), ``now`` the time at who
     asks: see :mod:`models.scoring.clock`. ``renew``: a state that cannot be read is no error, the
     stream starts again. ``false_alarms``: of the asset, that people reported lately, see
-    :func:`models.scoring.incidents.raised_by`. ``maintenance``, ``off_conditions``: when its alarms
+    :func:`models.scoring.bursts.raised_by`. ``maintenance``, ``off_conditions``: when its alarms
     are none, see :mod:`models.scoring.suppression`. ``reset``: the newest reset asked for; the
     first reading after one that the state does not know starts the stream again. ``closed_events``:
     persistent ones whose incidents people closed, see :mod:`models.scoring.settling`.

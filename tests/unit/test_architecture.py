@@ -166,7 +166,6 @@ SAME_NAME = {
     "backtest": {"training", "fleet"},
     "base": {"models/detectors", "models/registry"},
     "fit": {"training", "fleet"},
-    "incidents": {"models/scoring", "db/queries"},
     "metrics": {"consumers", "notify", "serving"},
     "pyfunc": {"models", "models/registry"},
 }

@@ -19,8 +19,8 @@ from models.fitting.calibrate import adapted
 from models.fitting.cross_validation import stream_folds
 from models.fitting.model_set_fit import FitOptions, fit_model_set
 from models.scoring.adaptation import AdaptationParams
+from models.scoring.bursts import APART, BurstRates
 from models.scoring.calibration import subset_key
-from models.scoring.incidents import APART, BurstRates
 from training.simulate import ar1, simulate
 
 pytestmark = pytest.mark.slow  # fits models

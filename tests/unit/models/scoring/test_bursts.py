@@ -11,8 +11,7 @@ import pytest
 
 from errors import InputError
 from models.bundles.bundle import Bundle
-from models.scoring.ensemble import StreamWork, score
-from models.scoring.incidents import (
+from models.scoring.bursts import (
     APART,
     LEVELS,
     MONTH_S,
@@ -21,6 +20,7 @@ from models.scoring.incidents import (
     BurstRates,
     OpeningRule,
 )
+from models.scoring.ensemble import StreamWork, score
 from models.scoring.policy import ScoringPolicy
 from tests.fixtures.bundle import points
 from tests.unit.ensemble_scoring import in_pieces, one
