@@ -16,7 +16,7 @@ more by it than chance makes so: what goes on and on goes further than any train
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,6 +42,9 @@ _FAULTS: Final = Steps(
     (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), (30, 300, 1_000), count=4, streams=3, part=3
 )
 _NAME: Final = ("one_class_svm",)  # the distance stands for an unbounded detector
+
+#: Which readings of each injected fault alarm, and the alarms on the n readings without them.
+Tried = tuple[list[Bools], int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +85,18 @@ def judge_following(
         return None
     rate = AdaptationParams().rate
     both = (AdaptationParams(rate), a_little(rate))
-    trials = [
-        try_far(fold, fit_distance(fold[0], horizon, shrinkage), both, slow, [seed, 5, k])
-        for k, fold in enumerate(folds)
-    ]
+    trials = []
+    for k, fold in enumerate(folds):
+        trial = far_trial(fold, fit_distance(fold[0], horizon, shrinkage), slow, [seed, 5, k])
+        trials.append([trial(how) for how in both])
     shares = np.concatenate(
-        [[[one.mean() for one in way] for way in faults] for faults, _, _ in trials], axis=1
+        [[[one.mean() for one in faults] for faults, _, _ in ways] for ways in trials], axis=1
     )
     power = shares.mean(axis=1)
     less = shares[0] - shares[1]
     blind = less.mean() > SURE * less.std() / math.sqrt(len(less))
-    alarms = np.array([counts for _, counts, _ in trials], np.float64)
-    readings = np.array([n for _, _, n in trials])[:, None]
+    alarms = np.array([[count for _, count, _ in ways] for ways in trials], np.float64)
+    readings = np.array([[n for _, _, n in ways] for ways in trials])
     surplus = np.sort(alarms / readings / BUDGET, axis=0)[(len(folds) - 1) // 2]
     # forwards in time, as it will serve, the trials count together
     goes_on = _more(alarms[::2].sum(axis=0)) or all(map(_more, alarms[1::2]))
@@ -122,15 +125,14 @@ def far_folds(streams: Sequence[Floats]) -> list[Fold]:
     return out
 
 
-def try_far(
+def far_trial(
     fold: Fold,
     fitted: tuple[Scoring, Floats],
-    ways: Sequence[AdaptationParams],
     slow: bool,
     seed: list[int],
     budget: float = math.log10(BUDGET),
-) -> tuple[list[list[Bools]], list[int], int]:
-    """Try each way to follow on one fold.
+) -> Callable[[AdaptationParams], Tried]:
+    """Return what tries a way to follow on one fold; its readings are scored here, for all ways.
 
     Parameters
     ----------
@@ -138,19 +140,12 @@ def try_far(
         Readings known, and those to try it on.
     fitted
         What scores them, fitted on the former, and each feature's spread (d,) there.
-    ways
-        To follow.
     slow
         Whether the smoothed magnitude has a say.
     seed
         Of the faults injected.
     budget
         As log10: what alarms are counted by.
-
-    Returns
-    -------
-    (seen, alarms, n) : of each way, which readings of each injected fault alarm, and its alarms
-        on the n readings without them.
     """
     (known, other), (score, spread) = fold, fitted
     share = _KNOWN // len(known)
@@ -165,22 +160,23 @@ def try_far(
                             slow, 1.0)  # fmt: skip
     stops = [{fault.start for fault, _ in changed} for changed in faulty]
     stops += [set()] * (len(calm) - len(stops))
-    found, counts, n = [], [], sum(map(len, calm))
-    for how in ways:
+
+    def trial(how: AdaptationParams) -> Tried:
         cal = with_adaptation(fixed, fast, how)
         runs = [
             _follow(cal, how, before[-_LEAD_IN:], after, here)
             for before, after, here in zip(near, calm, stops, strict=False)
         ]
         pooled = np.concatenate([u for u, _ in runs])
-        counts.append(int(np.count_nonzero(pooled > cal.final.quantile(budget))))
+        count = int(np.count_nonzero(pooled > cal.final.quantile(budget)))
         line = max(cal.final.quantile(MEDIUM), float(np.quantile(pooled, 1.0 - BUDGET)))
         after = [
             [(fault, _go_on(cal, how, states[fault.start], part)) for fault, part in changed]
             for (_, states), changed in zip(runs, faulty, strict=False)
         ]
-        found.append(seen([u for u, _ in runs], line, after))
-    return found, counts, n
+        return seen([u for u, _ in runs], line, after), count, len(pooled)
+
+    return trial
 
 
 def _fast(cal: Calibration, raw: Floats) -> list[float]:

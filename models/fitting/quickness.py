@@ -28,8 +28,8 @@ import numpy as np
 
 from models.arrays import Bools, Floats
 from models.detectors.one_class_svm import OneClassSVM
-from models.fitting.distance import Scoring, fit_rows
-from models.fitting.following import MEDIUM, SURE, far_folds, try_far
+from models.fitting.distance import fit_rows
+from models.fitting.following import MEDIUM, SURE, Tried, far_folds, far_trial
 from models.fitting.trials import HOLDS, WITHIN, Fold
 from models.scoring.adaptation import AdaptationParams
 
@@ -41,8 +41,8 @@ BY_OFFSET: Final = replace(USUAL, pace=4.0 * USUAL.pace, max_stretch=0.5 * USUAL
 _BUDGET: Final = float(10.0**MEDIUM)
 _ROWS: Final = 1_000  # that the SVM is fitted on
 
-#: A fold, what scores its readings, and each feature's spread (d,) there.
-_Fitted = tuple[Fold, Scoring, Floats]
+#: What tries a way on one fold.
+_Trial = Callable[[AdaptationParams], Tried]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,8 @@ def choose_pace(
         return None
 
     def trial(basis: Basis) -> Callable[[AdaptationParams], Way]:
-        fitted = [_fit_svm(fold, basis, seed) for fold in folds]
-        return lambda how: _try(fitted, basis, how, seed)
+        each = [_far_trial(fold, basis, seed, k) for k, fold in enumerate(folds)]
+        return lambda how: _try(each, basis, how)
 
     trials = {usual: trial(usual)}
     first = trials[usual](USUAL)
@@ -152,20 +152,21 @@ def _least_alarming(ways: Sequence[Way]) -> Way:
     return min((way for way in able if way.sees_as_many(best)), key=lambda way: way.alarms)
 
 
-def _try(fitted: Sequence[_Fitted], basis: Basis, how: AdaptationParams, seed: int) -> Way:
+def _try(trials: Sequence[_Trial], basis: Basis, how: AdaptationParams) -> Way:
     alarms, readings = 0, 0
     faults: list[Bools] = []
-    for k, (fold, score, spread) in enumerate(fitted):
-        found, counts, n = try_far(fold, (score, spread), [how], basis.slow, [seed, 6, k], MEDIUM)
-        faults += found[0]
-        alarms, readings = alarms + counts[0], readings + n
+    for trial in trials:
+        found, count, n = trial(how)
+        faults += found
+        alarms, readings = alarms + count, readings + n
     seen = np.array([one[:WITHIN].any() for one in faults])
     return Way(basis, how, float(np.mean([one.mean() for one in faults])), seen, alarms, readings)
 
 
-def _fit_svm(fold: Fold, basis: Basis, seed: int) -> _Fitted:
+def _far_trial(fold: Fold, basis: Basis, seed: int, k: int) -> _Trial:
     known, _ = fold
     rows_of, spread = fit_rows(known)
     rows = rows_of(basis.horizon, basis.shrinkage)
     detector = OneClassSVM(seed=seed, max_rows=_ROWS).fit([rows(s) for s in known])
-    return fold, lambda values: detector.score(rows(values)), spread
+    fitted = (lambda values: detector.score(rows(values))), spread
+    return far_trial(fold, fitted, basis.slow, [seed, 6, k], MEDIUM)
