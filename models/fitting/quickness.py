@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -122,7 +123,7 @@ def choose_pace(
 
     def trial(basis: Basis) -> Callable[[AdaptationParams], Way]:
         each = [_far_trial(fold, basis, seed, k) for k, fold in enumerate(folds)]
-        return lambda how: _try(each, basis, how)
+        return cache(lambda how: _try(each, basis, how))  # the usual pace is asked for twice
 
     trials = {usual: trial(usual)}
     first = trials[usual](USUAL)
