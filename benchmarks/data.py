@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from models.arrays import Floats, Times
 
 _NOT_FEATURES = ("anomaly", "changepoint")
 
@@ -19,7 +19,7 @@ class Series:
     """One continuous run: times (n,), values (n, d), label (n,) 1 while faulty."""
 
     name: str
-    timestamps: NDArray[np.datetime64]
+    timestamps: Times
     values: Floats
     labels: NDArray[np.int8]
     features: list[str]

@@ -20,12 +20,11 @@ from benchmarks.noise import noise
 from benchmarks.plain import precision, ranked
 from benchmarks.report import Row
 from benchmarks.simulated import calm, plant
+from models.arrays import Bools, Floats
 from models.fitting.model_set_fit import FitOptions, fit_model_set
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import BUDGETS
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 MEDIUM = BUDGETS["medium"]
 
 

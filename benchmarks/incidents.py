@@ -22,9 +22,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 from scipy.stats import chi2
 
+from models.arrays import Floats
 from models.detectors.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAMES, ONE_CLASS_SVM
 from models.fitting.model_set_fit import FitOptions, fit_model_set
 from models.scoring.adaptation import AdaptiveTail
@@ -37,8 +37,6 @@ from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
 from runtime import run_command
 from training.simulate import FEATURES, Plant, simulate
-
-Floats = NDArray[np.float64]
 
 _ORIGIN = datetime(2026, 1, 1, tzinfo=UTC)
 _BLOCK = 100_000

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
+from models.arrays import Bools, Floats
 
 
 def detection(labels: Sequence[NDArray[Any]], alarms: Sequence[Bools]) -> dict[str, float]:

@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.measures import hotelling, largest_z
 from benchmarks.report import OURS
 from benchmarks.scored import Run, run_series
+from models.arrays import Bools, Floats, Times
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.tail import threshold_of
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 #: Our ensemble with the quantile of its training magnitudes as a threshold that never moves.
 FIXED = "ours, fixed quantile"
@@ -41,7 +38,7 @@ class Judged:
 
 def judge(
     model_set: ModelSet,
-    timestamps: NDArray[np.datetime64],
+    timestamps: Times,
     values: Floats,
     names: Sequence[str],
     train: Floats,

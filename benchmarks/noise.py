@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.measures import alarm_rate
 from benchmarks.methods import judge
 from benchmarks.report import Row
+from models.arrays import Bools, Floats
 from models.fitting.model_set_fit import FitOptions, fit_model_set
 from training.simulate import ar1
 
-Floats = NDArray[np.float64]
 Noise = Callable[[np.random.Generator, int, int], Floats]
 
 _SIZES = ((600, 1), (1000, 2), (1000, 8), (4000, 8))  # training readings, features
@@ -56,7 +55,7 @@ def noise(seed: int, quick: bool) -> list[Row]:
     for n, d in _SIZES[:1] if quick else _SIZES:
         names = [f"f{j}" for j in range(d)]
         times = np.datetime64("2026-01-01", "us") + np.arange(_FRESH) * np.timedelta64(60, "s")
-        found: dict[tuple[str, float], list[NDArray[np.bool_]]] = {}
+        found: dict[tuple[str, float], list[Bools]] = {}
         for k, draw in enumerate(KINDS.values()):
             values = draw(np.random.default_rng([seed, k, n, d]), n + _FRESH, d)
             train, fresh = values[:n], values[n:]

@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.report import OURS, Row
+from models.arrays import Bools, Floats
 
-Floats = NDArray[np.float64]
 Method = Callable[[Floats, Floats], Floats]
 
 _SHRUNK = 0.1
 _HALF_LIFE = 5.0
 
 
-def moving(train: Floats) -> NDArray[np.bool_]:
+def moving(train: Floats) -> Bools:
     """Features that vary in training: (d,)."""
     largest = np.maximum(np.abs(train).max(axis=0), 1e-300)
-    out: NDArray[np.bool_] = train.std(axis=0) > 1e-9 * largest
+    out: Bools = train.std(axis=0) > 1e-9 * largest
     return out
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.measures import events_seen, first_run
 from benchmarks.plain import precision, ranked
@@ -18,6 +17,7 @@ from benchmarks.report import OURS, Row
 from benchmarks.scored import run_series
 from benchmarks.shifts import days_seen
 from datasets import Stream, load
+from models.arrays import Bools, Floats
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
 from models.scoring.model_set import ModelSet
@@ -27,9 +27,6 @@ from training.data.splits import prepared
 from training.evaluation.measures import Scored
 from training.fitting.parallel_fit import Result, Task, perform
 from training.simulate import Plant, simulate
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 #: Share of the judged normal readings above the threshold by which methods are compared.
 FALSE = 1e-3

@@ -8,13 +8,11 @@ from datetime import UTC
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Bools, Floats, Times
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -30,15 +28,15 @@ class Run:
     event: list[str | None] = field(default_factory=list)
     cause: list[str | None] = field(default_factory=list)
 
-    def alarms(self, threshold: float) -> NDArray[np.bool_]:
+    def alarms(self, threshold: float) -> Bools:
         """Readings whose score reaches the threshold."""
-        out: NDArray[np.bool_] = self.score >= threshold
+        out: Bools = self.score >= threshold
         return out
 
 
 def run_series(
     model_set: ModelSet,
-    timestamps: NDArray[np.datetime64],
+    timestamps: Times,
     values: Floats,
     names: Sequence[str],
     policy: ScoringPolicy | None = None,
@@ -73,9 +71,7 @@ def run_series(
     return run
 
 
-def as_points(
-    timestamps: NDArray[np.datetime64], values: Floats, names: Sequence[str]
-) -> list[Reading]:
+def as_points(timestamps: Times, values: Floats, names: Sequence[str]) -> list[Reading]:
     """Readings as the ensemble takes them."""
     times = timestamps.astype("datetime64[us]").tolist()
     return [

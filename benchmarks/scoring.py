@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pyod.models.iforest import IForest
 from pyod.models.ocsvm import OCSVM
 from rich.console import Console
 from rich.table import Table
 
+from models.arrays import Floats
 from models.detectors.base import Detector
 from models.detectors.covariance import thin_out
 from models.detectors.isolation_forest import IsolationForest
@@ -33,7 +33,6 @@ from models.detectors.one_class_svm import OneClassSVM
 from runtime import run_command
 
 Call = Callable[[], object]
-Rows = NDArray[np.float64]
 
 _GOALS = {1: 60.0, 64: 2.0, 1000: 2.0}
 _LOAD = """
@@ -50,7 +49,7 @@ print(imported - begun, time.perf_counter() - imported)
 """
 
 
-def readings(n: int, features: int, seed: int) -> Rows:
+def readings(n: int, features: int, seed: int) -> Floats:
     """A simulated plant: a few slow movements behind all sensors, and noise."""
     draw = np.random.default_rng(seed)
     hidden = max(1, features // 4)

@@ -6,7 +6,6 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.report import OURS, Row
 from benchmarks.scored import as_points
@@ -20,8 +19,6 @@ from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
 from training.fitting.stream_scores import HeldOut, readings_of, score_streams
 from training.simulate import simulate
-
-Floats = NDArray[np.float64]
 
 _STEPS = 20
 _HOURS = 48

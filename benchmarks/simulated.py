@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.measures import alarm_rate
 from benchmarks.methods import Judged, judge
 from benchmarks.report import OURS, Row
+from models.arrays import Bools, Floats
 from models.fitting.model_set_fit import FitOptions, fit_model_set
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import BUDGETS
 from training.simulate import Fault, Plant, simulate
 
-Bools = NDArray[np.bool_]
 _DAYS = 2880  # two days of readings, one a minute
 _MONTH = 43_200
 _RATED = ("critical", "medium", "low")
@@ -73,7 +72,7 @@ def plant(seed: int, quick: bool) -> list[Row]:
     return _faults(simulated, model_set, np.concatenate(train.values))
 
 
-def _faults(simulated: Plant, model_set: ModelSet, train: NDArray[np.float64]) -> list[Row]:
+def _faults(simulated: Plant, model_set: ModelSet, train: Floats) -> list[Row]:
     by_kind: dict[tuple[str, str], list[tuple[bool, int]]] = {}
     false: dict[str, list[float]] = {}
     false_events: list[int] = []

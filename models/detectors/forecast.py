@@ -15,13 +15,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.arrays import Floats
-from models.detectors.kernels import F64, I64, compiled
+from models.detectors.kernels import I64, compiled
 
 #: Weights are shrunk as by so many readings of noise of unit variance (Hoerl, Kennard 1970).
 _RIDGE = 30.0
 
 
-def fit_forecast(streams: Sequence[Floats], lags: int, clip: float) -> F64:
+def fit_forecast(streams: Sequence[Floats], lags: int, clip: float) -> Floats:
     """Fit weights (lags, d, d) that forecast a reading from the ``lags`` before it, newest first.
 
     Parameters
@@ -47,7 +47,7 @@ def fit_forecast(streams: Sequence[Floats], lags: int, clip: float) -> F64:
 
 
 @compiled
-def forecast(readings: F64, ends: I64, weights: F64) -> F64:
+def forecast(readings: Floats, ends: I64, weights: Floats) -> Floats:
     """Forecast readings from those before each; returns (n, d).
 
     Parameters
