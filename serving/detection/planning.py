@@ -16,7 +16,7 @@ from typing import Any
 from errors import InputError
 from models.scoring.ensemble import Reading, StreamOutcome, StreamWork
 from models.scoring.suppression import Suppression
-from schemas import StreamKey, merge_metadata
+from schemas import StreamKey, merge_metadata, stream_key
 from serving.requests.detect import Item
 
 
@@ -50,14 +50,13 @@ class StoredContext:
     degraded: bool = False
 
 
-def key_of(item: Item) -> StreamKey:
-    """Return the key of the item's stream."""
-    return item.asset_id, item.sensor_id or "", ""
-
-
 def streams_to_look_up(items: Sequence[Item | InputError]) -> set[StreamKey]:
     """Return the streams with at least one item that brings no history of its own."""
-    return {key_of(i) for i in items if isinstance(i, Item) and i.history is None}
+    return {
+        stream_key(i.asset_id, i.sensor_id)
+        for i in items
+        if isinstance(i, Item) and i.history is None
+    }
 
 
 def assets_to_look_up(items: Sequence[Item | InputError]) -> set[str]:
@@ -93,7 +92,7 @@ def group_by_stream(items: Sequence[Item | InputError], known: StoredContext) ->
             continue
         if item.history is not None:
             planned.append(_alone(item, place, known))
-        chains.setdefault(key_of(item), []).append(place)
+        chains.setdefault(stream_key(item.asset_id, item.sensor_id), []).append(place)
     for key, places in chains.items():
         if len(places) > 1:
             places.sort(key=lambda p: items[p].timestamp)  # type: ignore[union-attr, arg-type, return-value]
