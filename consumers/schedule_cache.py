@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from schemas import StreamKey, parse_timestamp
+from schemas import StreamKey
 
 log = logging.getLogger("consumers.bridge")
 
@@ -78,7 +78,11 @@ class Schedules:
 
     def concerning(self, first: datetime, last: datetime) -> dict[str, Any]:
         """Select what goes into a request with readings between two times."""
-        windows = [one for one in self._taken(self.windows) if _may_touch(one, first, last)]
+        windows = [
+            one
+            for one in self._taken(self.windows)
+            if one["start"] <= last and ("rrule" in one or one["end"] > first)
+        ]
         conditions = self._taken(self.off_conditions)
         plans = {"maintenance_windows": windows, "off_conditions": conditions}
         return {name: found for name, found in plans.items() if found}
@@ -117,9 +121,3 @@ class Schedules:
                 extra={"action": "plan_refused"},
             )  # fmt: skip
         return True
-
-
-def _may_touch(window: dict[str, Any], first: datetime, last: datetime) -> bool:
-    if parse_timestamp(window["start"]) > last:
-        return False
-    return "rrule" in window or parse_timestamp(window["end"]) > first

@@ -15,7 +15,7 @@ HOUR = timedelta(hours=1)
 
 
 def window(number: int, start: datetime, end: datetime, **more: Any) -> dict[str, Any]:
-    return {"id": number, "start": start.isoformat(), "end": end.isoformat(), **more}
+    return {"id": number, "start": start, "end": end, **more}
 
 
 def reset(number: int, asset: str, sensor: str | None = None) -> dict[str, Any]:

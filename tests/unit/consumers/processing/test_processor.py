@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -102,7 +103,8 @@ def test_plans_that_the_service_refuses_are_left_out_and_the_others_sent(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    usual = {"id": "w", "start": "2000-01-01T00:00:00+00:00", "end": "2100-01-01T00:00:00+00:00"}
+    start, end = (datetime(year, 1, 1, tzinfo=UTC) for year in (2000, 2100))
+    usual = {"id": "w", "start": start, "end": end}
     windows = [
         {**usual, "id": "bad rule", "rrule": "FREQ=NEVER"},
         usual,
