@@ -11,11 +11,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, text
 
-from config import Settings
 from db.alarm_kpis import ACCEPTABLE, EXCEEDED, MANAGEABLE, alarm_kpis
 from db.queries.alarm_load import top
+from tests.fixtures.settings import SETTINGS, given
 
-SETTINGS = Settings(_env_file=None)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = START + timedelta(days=10)
 
@@ -50,9 +49,7 @@ def opening(
 
 
 def figures(connection: Connection, end: datetime = END, **options: Any) -> dict[str, Any]:
-    found: dict[str, Any] = alarm_kpis(connection, START, end, Settings(_env_file=None, **options))[
-        "figures"
-    ]
+    found: dict[str, Any] = alarm_kpis(connection, START, end, given(**options))["figures"]
     return found
 
 

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from config import Settings
 from db.incident_actions import Action, perform
 from db.incident_recording import record
 from db.incident_upkeep import keep_time
@@ -281,7 +280,7 @@ def test_a_lasting_event_that_silence_cleared_goes_on_with_its_next_reading(
 ) -> None:
     record(connection, [row(0, state="opened"), lasting(10)], RULES, "bridge")
     connection.execute(text("UPDATE incidents SET seen_at = now() - interval '1 day'"))
-    keep_time(connection, Settings(_env_file=None, event_silence_s=60))
+    keep_time(connection, given(event_silence_s=60))
     assert shown(connection)[0][1] == "cleared-unacknowledged"
     record(connection, [lasting(900)], RULES, "bridge")
     assert shown(connection)[0][1] == "open-unacknowledged"
@@ -294,9 +293,8 @@ def test_bridges_are_told_of_lasting_events_that_people_closed(connection: Conne
     assert closed_persistent(connection) == {}
     ids = list(connection.execute(text("SELECT id FROM incidents")).scalars())
     close = Action("close", "ANNA", {"verdict": "expected"})
-    settings = Settings(_env_file=None)
-    perform(connection, close, [(one, None) for one in ids], settings)
+    perform(connection, close, [(one, None) for one in ids], SETTINGS)
     event = lasting(0)["metadata"]["event"]["id"]
     assert closed_persistent(connection) == {("A", "", ""): [event]}
-    perform(connection, Action("reopen", "ANNA"), [(one, None) for one in ids], settings)
+    perform(connection, Action("reopen", "ANNA"), [(one, None) for one in ids], SETTINGS)
     assert closed_persistent(connection) == {}

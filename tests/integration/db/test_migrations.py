@@ -18,7 +18,6 @@ from sqlmodel import SQLModel
 
 import db.incident_tables
 import db.tables  # noqa: F401 (fills the metadata)
-from config import Settings
 from db.alarm_kpis import alarm_kpis
 from db.fault_codes import fault_codes
 from db.migrate import current_revision, main, migrate, required_revision, scripts
@@ -26,6 +25,7 @@ from db.partitions import ensure_partitions
 from db.queries.feedback import false_alarms
 from db.session import make_engine, transaction
 from errors import SettingsError
+from tests.fixtures.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[3]
 HEAD = str(scripts().get_current_head())
@@ -165,9 +165,8 @@ def test_feedback_codes_and_log_of_before_are_carried_over(empty: Engine) -> Non
         assert false_alarms(connection, 30) == {"A": 1}
         assert fault_codes(connection) == ([{"code": "X", "name": "Y", "action": ""}], True)
         now = datetime.now(UTC)
-        kpis = alarm_kpis(
-            connection, now - timedelta(days=1), now + timedelta(days=1), Settings(_env_file=None)
-        )
+        day = timedelta(days=1)
+        kpis = alarm_kpis(connection, now - day, now + day, SETTINGS)
         assert kpis["alarms"] == 1
 
 

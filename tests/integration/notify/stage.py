@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from config import Settings
 from db.incident_actions import Action, perform
 from db.incident_recording import record
 from db.queries.notifications import register
@@ -22,6 +21,7 @@ from notify.delivery import Delivery, Dependencies
 from notify.metrics import Metrics
 from notify.routes import load
 from notify.senders import make_all
+from tests.fixtures.settings import SETTINGS
 from tests.fixtures.waiting import DEADLINE
 from tests.integration.db.test_incidents import RULES, row
 
@@ -75,7 +75,7 @@ class Stage:
             ids = connection.execute(found, {"asset": asset}).scalars()
             action = Action(verb, "ANNA", arguments)
             targets = [(one, None) for one in ids]
-            done = perform(connection, action, targets, Settings(_env_file=None))
+            done = perform(connection, action, targets, SETTINGS)
         assert not done.errors
 
     def rows(self, query: str, **values: Any) -> list[tuple[Any, ...]]:

@@ -6,7 +6,6 @@ import asyncio
 
 from sqlalchemy import Engine, text
 
-from config import Settings
 from db.incident_recording import record
 from db.incident_upkeep import CHUNK
 from db.session import make_engine, transaction
@@ -27,7 +26,7 @@ def test_all_that_is_due_is_done_chunk_by_chunk(database_url: str, engine: Engin
 
     async def scenario() -> None:
         database = Database(lambda: make_engine(database_url))
-        timer = IncidentTimer(database, Settings(_env_file=None), every_s=0.05)
+        timer = IncidentTimer(database, SETTINGS, every_s=0.05)
         await timer.start()  # the database is not there yet
         await asyncio.sleep(0)
         await database.start()

@@ -32,6 +32,7 @@ from serving.database import Database
 from serving.requests.training_request import parse_training
 from serving.training_queue import TrainingQueue
 from tests.fixtures.own_postgres import OwnPostgres
+from tests.fixtures.settings import given
 from tests.fixtures.training import small_plant
 from tests.fixtures.waiting import DEADLINE
 from training import rest_job
@@ -86,12 +87,6 @@ def _yes() -> bool:
     return True
 
 
-def given(tmp_path: Path, n: int, bounds: dict[str, Any]) -> Settings:
-    return Settings(
-        _env_file=None, var_dir=tmp_path / f"var{n}", data_dir=tmp_path / f"data{n}", **bounds
-    )
-
-
 def run_service(
     engine: Engine,
     tmp_path: Path,
@@ -103,7 +98,11 @@ def run_service(
     async def scene() -> R:
         databases = [Database(lambda: engine) for _ in range(2)]
         front, leader = (
-            TrainingQueue(database, leads, given(tmp_path, n, bounds))
+            TrainingQueue(
+                database,
+                leads,
+                given(var_dir=tmp_path / f"var{n}", data_dir=tmp_path / f"data{n}", **bounds),
+            )
             for n, (database, leads) in enumerate(zip(databases, (bool, _yes), strict=True))
         )
         for database in databases:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from config import Settings
 from consumers.partition import AssignedPartition
 from consumers.processing.batch import BatchRecord, parse_records
 from consumers.processing.processor import BatchProcessor
@@ -17,9 +16,8 @@ from consumers.scoring_client import BatchRefusedError
 from consumers.store import FencedError
 from errors import InputError, StorageUnavailable
 from serving.requests.stream_request import parse_streams
+from tests.fixtures.settings import SETTINGS
 from tests.fixtures.workers import Plant
-
-SETTINGS = Settings(_env_file=None)
 
 
 def batch(assigned: AssignedPartition) -> list[BatchRecord]:
