@@ -64,14 +64,21 @@ class OverviewViews(Screen):
     async def kpis(self, request: Request) -> Response:
         """Show the KPIs of a period."""
         query = given_query(request)
-        content, status = await self.content(self._kpis, query, without={"found": {}})
-        return await self.pages.show(request, "kpis.html", status, query=query, **content)
+        found: dict[str, Any] = {}
+        status, problem = 200, None
+        try:
+            start, end = read_period(read_parameters(PeriodQuery, query), datetime.now(UTC))
+            found = await self.database.run(self._kpis, start, end)
+        except AnomalyError as error:
+            status, problem = error.status, error.message
+        return await self.pages.show(
+            request, "kpis.html", status, query=query, found=found, problem=problem
+        )
 
-    def _kpis(self, connection: Connection, query: dict[str, str]) -> dict[str, Any]:
-        start, end = read_period(read_parameters(PeriodQuery, query), datetime.now(UTC))
+    def _kpis(self, connection: Connection, start: datetime, end: datetime) -> dict[str, Any]:
         found: dict[str, Any] = {
             name: top(connection, name, start, end, TOP, self.settings)
             for name in ("chattering", "standing")
         }
         found["kpis"] = alarm_kpis(connection, start, end, self.settings)
-        return {"found": found, "problem": None}
+        return found

@@ -41,4 +41,4 @@ class Screen:
         try:
             return await self.database.run(look, *given), 200
         except AnomalyError as error:
-            return {**without, "problem": error.message}, error.status
+            return without, error.status

@@ -645,6 +645,10 @@ def test_the_page_is_up_while_the_database_is_down(
         assert "The list cannot be read just now" in shown
         assert page.get(f"/incidents/{UUID(int=1)}").status_code == 503
         assert "The database is down" in page.get("/working").text
+        assert page.get("/kpis").status_code == 503
+        misread = page.get("/kpis?since=yesterday")  # no database is needed to say so
+        assert misread.status_code == 422
+        assert "The figures cannot be shown: since: " in misread.text
         run_admin(postgres_server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         service.until(lambda: page.get("/").status_code == 200)
         assert "The database is down" not in page.get("/").text
