@@ -15,6 +15,7 @@ from datasets.numbers import EXACT, Nulls, States, to_floats
 from datasets.roles import Roles
 from datasets.times import MADE_UP_START, Clock, joined
 from datasets.types import Floats, StreamKey, Times
+from datasets.units import without_unit
 from datasets.unreadable import Unreadable
 from errors import DatasetError, InputError
 from schemas import check_name
@@ -239,6 +240,8 @@ class ChunkReader:
             column = column.dictionary_decode()
         kind = column.type
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            if name in self.roles.units:
+                column = without_unit(column, self.roles.units[name])
             return to_floats(
                 column, name, rows, self.decimal, self.nulls, self.found.states, self.found.values
             )

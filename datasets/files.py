@@ -20,6 +20,7 @@ from datasets.numbers import Nulls, is_number
 from datasets.roles import Columns, find_roles
 from datasets.text import utf8
 from datasets.times import clock_of
+from datasets.units import bare
 from datasets.unreadable import Unreadable
 from errors import DatasetError, InputError
 
@@ -210,7 +211,8 @@ class _Parquet:
             values = [] if head is None else head.column(index).to_pylist()
             cells[index] = ["" if v is None else str(v).strip() for v in values]
         texts = [i for i, kind in enumerate(schema.types) if _is_text(kind)]
-        decimal = form.decimal or decimal_sign(path, {c for i in texts for c in cells[i]}, ";")
+        found = {cell for index in texts for cell in bare(cells[index])}
+        decimal = form.decimal or decimal_sign(path, found, ";")
         self.columns = Columns(path.name, list(schema.names), cells, frozenset(timed), decimal)
 
     def plain(self, index: int) -> bool:

@@ -8,12 +8,14 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
 from datasets.format import BLANKS, FileFormat
 from datasets.numbers import is_number, missing
 from datasets.text import encoding_of, sample
+from datasets.units import bare
 from errors import DatasetError
 
 #: In this order: a comma may be a decimal sign, a blank part of a text.
@@ -100,7 +102,7 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     if form.header and len(rows) > 1 and _units(rows[0]) and not _units(rows[1]):
         notes.append(f"the line after the names is no reading, left out: {', '.join(rows[0])[:80]}")
         rows, skip = rows[1:], skip + 1
-    cells = {cell.strip() for row in rows for cell in row}
+    cells = {cell for column in zip_longest(*rows, fillvalue="") for cell in bare(column)}
     decimal = form.decimal or decimal_sign(path, cells, delimiter)
     if decimal == "," and form.decimal is None:
         notes.append("numbers are read with decimal commas")

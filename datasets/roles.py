@@ -11,6 +11,7 @@ from typing import Final
 from datasets.format import ROW, FileFormat, names_in
 from datasets.numbers import is_number, missing
 from datasets.time_formats import is_date, is_time, is_time_of_day
+from datasets.units import unit_of
 from errors import DatasetError
 from schemas import check_name
 
@@ -34,7 +35,8 @@ _ROW_NUMBER: Final = re.compile(
 class Roles:
     """Indices of a file's columns by their roles; ``names`` are those of ``features``.
 
-    ``asset_name`` is used where there is no column of assets.
+    ``asset_name`` is used where there is no column of assets; ``units`` are of the features whose
+    cells hold them.
     """
 
     asset: int | None = None
@@ -45,6 +47,7 @@ class Roles:
     group: int | None = None
     features: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    units: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     excluded: set[int] = field(default_factory=set)
 
@@ -138,6 +141,10 @@ def find_roles(
         given = names_in(wanted, columns.names, "" if not isinstance(wanted, str) else "features")
         roles.features = [columns.index(name) for name in given]
     roles.names = [columns.names[index] for index in roles.features]
+    for index, name in zip(roles.features, roles.names, strict=True):
+        if unit := unit_of(columns.filled(index)):
+            roles.units[name] = unit
+            roles.notes.append(f"column {name!r} holds {unit!r} after each number: read without it")
     for name in roles.names:
         columns.once(name)
     _check_long(columns, roles)
@@ -298,7 +305,9 @@ def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
                 f"column {index + 1} has no name (a row index?), but holds {filled[0]!r:.40}"
             )
         elif index in columns.timed or (
-            filled and not any(is_number(cell, columns.decimal) for cell in filled)
+            filled
+            and not any(is_number(cell, columns.decimal) for cell in filled)
+            and not unit_of(filled)
         ):
             shown = ", ".join(sorted(set(filled))[:3])[:80]
             notes.append(f"column {name!r} holds no number ({shown}): left out")

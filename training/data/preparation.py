@@ -209,7 +209,8 @@ def without_missing(
             f" {MIN_ROWS} needed; most are missing of {worst_feature}"
         )
     if sum(left) < rows:
-        few = "a value" if imputed(len(use)) == 0 else f"more than {imputed(len(use))} values"
+        allowed = imputed(len(use))
+        few = {0: "a value", 1: "more than one value"}.get(allowed, f"more than {allowed} values")
         notes.append(f"{rows - sum(left)} of {rows} readings lack {few} and were left out")
     return kept, [feature_names[j] for j in use], notes
 

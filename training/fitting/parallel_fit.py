@@ -12,10 +12,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -141,7 +140,10 @@ def run_tasks(
     try:
         with ProcessPoolExecutor(workers, context, _start_worker, (queue,)) as pool:
             try:
-                return list(pool.map(_in_worker, tasks, repeat(threads)))
+                fits = [pool.submit(_in_worker, task, threads) for task in tasks]
+                for fit in as_completed(fits):
+                    fit.result()  # what nobody expected ends the training at once
+                return [fit.result() for fit in fits]
             finally:  # whoever is interrupted, or loses the job, does not wait for the fits at work
                 pool.shutdown(wait=False, cancel_futures=True)
     except BrokenProcessPool:

@@ -773,3 +773,42 @@ def test_whatever_a_file_holds_it_is_read_or_refused_in_one_sentence(
             except DatasetError as error:
                 messages.append(error.message)
     assert all("\n" not in text and text.startswith("x.csv: ") for text in messages)
+
+
+@pytest.mark.parametrize(
+    ("separator", "cell", "unit"),
+    [
+        (",", "{}.5 °C", "°C"),
+        (";", "{},5 bar", "bar"),
+        (",", "{}.5%", "%"),
+        ("\t", "{}.5 m³/h", "m³/h"),
+    ],
+)
+def test_numbers_are_read_without_the_unit_in_their_cells(
+    load: Load, separator: str, cell: str, unit: str
+) -> None:
+    rows = [["asset_id", "timestamp", "f", "state"]]
+    rows += [["A", f"2026-01-01 00:{i:02}", cell.format(i), "run"] for i in range(60)]
+    rows[7][2], rows[8][2] = "", "3"  # nothing; a bare number
+    data = load("".join(separator.join(row) + "\n" for row in rows))
+    assert data.feature_names == ["f"]
+    expected = np.arange(60) + 0.5
+    expected[6:8] = np.nan, 3.0
+    np.testing.assert_array_equal(data.streams[0].values[:, 0], expected)
+    assert f"column 'f' holds {unit!r} after each number: read without it" in data.notes
+
+
+def test_a_column_of_two_units_is_left_out_with_its_cells(load: Load) -> None:
+    rows = "".join(f"A,2026-01-01 00:{i:02},{i} {'bar' if i % 2 else 'kPa'},1\n" for i in range(60))
+    data = load("asset_id,timestamp,p,f\n" + rows)
+    assert data.feature_names == ["f"]
+    assert "column 'p' holds no number (0 kPa, 1 bar, 10 kPa): left out" in data.notes
+
+
+def test_a_rare_cell_of_another_unit_is_not_measured_and_named(load: Load) -> None:
+    cells = [f"{i} bar" for i in range(2000)]
+    cells[1500] = "1500 psi"
+    rows = "".join(f"A,{i},{cell}\n" for i, cell in enumerate(cells))
+    data = load("asset_id,timestamp,p\n" + rows, time_unit="s")
+    assert np.isnan(data.streams[0].values[:, 0]).nonzero()[0].tolist() == [1500]
+    assert any("row 1501: column 'p' holds '1500 psi'" in note for note in data.notes)

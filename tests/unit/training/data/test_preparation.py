@@ -150,7 +150,7 @@ def test_a_reading_with_few_holes_is_filled_before_the_cut_and_left_as_it_is_aft
     assert len(kept.timestamps) == 99
     assert np.argwhere(np.isnan(kept.values)).tolist() == [[94, 2]]
     assert any("1 training readings lack a few values" in note for note in found.notes)
-    assert any("1 of 100 readings lack more than 1 values" in note for note in found.notes)
+    assert any("1 of 100 readings lack more than one value" in note for note in found.notes)
 
 
 def test_a_back_test_fills_only_what_it_trains_on() -> None:

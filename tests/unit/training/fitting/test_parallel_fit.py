@@ -73,11 +73,12 @@ def breaks_or_works(task: Task, threads: int) -> Result:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("names", [("breaks", "works"), ("works", "breaks")])
 def test_what_breaks_off_does_not_wait_for_the_fits_at_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, str]
 ) -> None:
     monkeypatch.setattr(parallel_fit, "_in_worker", breaks_or_works)
-    tasks = [replace(task(), name=str(tmp_path / name)) for name in ("breaks", "works")]
+    tasks = [replace(task(), name=str(tmp_path / name)) for name in names]
     with pytest.raises(ZeroDivisionError):
         run_tasks(tasks, ProgressDisplay(Console(quiet=True), quiet=True), jobs=2)
     assert not (tmp_path / "ended").exists()
