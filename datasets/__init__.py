@@ -18,11 +18,11 @@ Files are read in chunks, so a file larger than memory can be streamed with :fun
 from datasets.format import FileFormat, add_format_arguments, format_of, names_in
 from datasets.reader import load, readings, without_repetitions
 from datasets.several import files_of, load_files
-from datasets.types import RESERVED, Dataset, Reading, Stream, StreamKey
+from datasets.types import RESERVED, Dataset, Reading, Stream, StreamKey, datetimes
 from datasets.writer import save
 
 __all__ = [
     "RESERVED", "Dataset", "FileFormat", "Reading", "Stream", "StreamKey", "add_format_arguments",
-    "files_of", "format_of", "load", "load_files", "names_in", "readings", "save",
+    "datetimes", "files_of", "format_of", "load", "load_files", "names_in", "readings", "save",
     "without_repetitions",
 ]  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from datasets.files import OpenFile, open_file
 from datasets.format import FileFormat
 from datasets.labels import read_labels
 from datasets.times import MADE_UP_START, MADE_UP_STEP, LocalTime, clocks_went_back
-from datasets.types import Dataset, Reading, Stream, StreamKey, Times
+from datasets.types import Dataset, Reading, Stream, StreamKey, Times, datetimes
 from errors import DatasetError
 
 Rows = npt.NDArray[np.intp]
@@ -106,7 +105,7 @@ def readings(
     seen: dict[str, int] = {}
     notes: list[str] = []
     for chunk in file.chunks:
-        times = _whole_times(chunk, file, zone, counts).tolist()
+        times = datetimes(_whole_times(chunk, file, zone, counts))
         labels: list[int | None] = [None] * len(times)
         if chunk.labels is not None:
             for code in chunk.labels.values:
@@ -121,7 +120,7 @@ def readings(
                 if value == value  # an empty cell is NaN: not measured, so not sent
             }
             asset, sensor = chunk.keys[chunk.key[row]]
-            yield Reading(asset, sensor, times[row].replace(tzinfo=UTC), features, labels[row])
+            yield Reading(asset, sensor, times[row], features, labels[row])
     if say is not None:
         for note in [*file.notes, *notes]:
             say(note)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datasets import datetimes
 from errors import InputError
 from fleet.frames import Form
 from schemas import check_features
 
 #: Time and features of a reading; None where the time cannot be read, an error for bad features.
 Point = tuple[datetime | None, dict[str, float] | InputError]
+#: Spark's times reach farther.
+_FIRST: Final = np.datetime64(datetime.min, "us")
+_LAST: Final = np.datetime64(datetime.max, "us")
 
 
 def points_of(
@@ -63,8 +67,12 @@ def _ordered(
 
 
 def _times(batch: pa.RecordBatch) -> list[datetime | None]:
-    times = batch.column("at").to_numpy(zero_copy_only=False).astype("datetime64[us]").tolist()
-    return [None if at is None else at.replace(tzinfo=UTC) for at in times]
+    at = batch.column("at").to_numpy(zero_copy_only=False)
+    held = (at >= _FIRST) & (at <= _LAST)  # a null is neither
+    if held.all():
+        return list(datetimes(at))
+    times = iter(datetimes(at[held]))
+    return [next(times) if is_held else None for is_held in held.tolist()]
 
 
 def _wide(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:

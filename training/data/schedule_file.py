@@ -20,14 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
 
-from datasets import Stream
+from datasets import Stream, datetimes
 from errors import InputError, TrainingError
 from models.arrays import Bools
 from models.scoring.suppression import (
@@ -116,11 +115,10 @@ def suppressed(stream: Stream, names: list[str], suppression: Suppression, group
     suppressor = suppression.of(key_of(stream), group)
     if not suppressor:
         return np.zeros(len(stream.timestamps), np.bool_)
-    times = [at.replace(tzinfo=UTC) for at in stream.timestamps.astype("datetime64[us]").tolist()]
     used = [name for name in names if name in suppressor.features]
     values = stream.values[:, [names.index(name) for name in used]].tolist()
     rows = ({n: v for n, v in zip(used, row, strict=True) if v == v} for row in values)
-    return np.array(suppressed_rows(suppressor, times, rows), np.bool_)
+    return np.array(suppressed_rows(suppressor, datetimes(stream.timestamps), rows), np.bool_)
 
 
 def without_suppressed(

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC
 from typing import Any
 
 import numpy as np
 
-from datasets import Stream
+from datasets import Stream, datetimes
 from models.detectors.base import MODEL_NAMES, Progress
 from models.scoring.ensemble import Reading
 from models.scoring.model_set import ModelSet
@@ -129,10 +128,10 @@ def readings_of(stream: Stream, names: Sequence[str], begin: int = 0) -> Iterato
     """
     for start in range(begin, len(stream.timestamps), _SLICE):
         end = start + _SLICE
-        times = stream.timestamps[start:end].astype("datetime64[us]").tolist()
+        times = datetimes(stream.timestamps[start:end])
         for time, row in zip(times, stream.values[start:end].tolist(), strict=True):
             features = {name: v for name, v in zip(names, row, strict=True) if v == v}
-            yield Reading(time.replace(tzinfo=UTC), features)
+            yield Reading(time, features)
 
 
 def _scored(stream: Stream, past: int, rows: list[dict[str, Any]]) -> Scored:

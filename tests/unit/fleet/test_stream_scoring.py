@@ -117,6 +117,15 @@ def test_readings_at_fault_have_an_error_and_the_others_a_score(run, bundle, pla
     assert [row["error_code"] for row in found] == ["bad_name"] * 3
 
 
+def test_a_time_that_no_datetime_holds_cannot_be_read(run, bundle, plant):
+    form, batch = wide(bundle, points(plant, 0, 0, 3))
+    micros = batch.column("at").cast(pa.int64()).to_pylist()
+    micros[2] += 10**4 * 366 * 86_400 * 10**6  # a year of five digits, as Spark's times may be
+    late = pa.array(micros).cast(batch.column("at").type)
+    found, *_ = run(form, [batch.set_column(batch.schema.get_field_index("at"), "at", late)])
+    assert [row["error_code"] for row in found] == [None, None, "bad_timestamp"]
+
+
 def test_rows_of_one_time_are_one_reading_of_a_long_table(run, bundle, plant):
     readings = points(plant, 0, 0, 4)
     rows: list[Any] = [
