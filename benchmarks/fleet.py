@@ -4,26 +4,32 @@
 
 One run, one bundle of three detectors at full size on 24 features. Rates are per second of CPU of
 all processes, the Java process included where there is one, so that other work on the machine moves
-them little: in one process as `training.backtest` scores, from arrays, results dropped; over HTTP
-as the bridge's batches (CPU of the service alone); `fleet.score` with 1 and 2 tasks from Parquet to
-the rows of its tables, warm, as in a history of many readings; and the whole command, with the
-start of Java and its workers and the tables written. Then fits of groups, the peak of a worker's
-resident memory on one long stream, and what a year of 10,000 streams at 1 Hz would cost.
+them little: in one process, and in two at once, as `training.backtest` scores, from arrays, results
+dropped; in the same way what a worker of Spark does, without Spark: from Parquet to the rows of the
+tables; over HTTP as the bridge's batches (CPU of the service alone); `fleet.score` with 1 and 2
+tasks from Parquet to the rows of its tables, warm, as in a history of many readings; and the whole
+command, with the start of Java and its workers and the tables written. Then fits of groups, the
+peak of a worker's resident memory on one long stream, and what a year of 10,000 streams at 1 Hz
+would cost.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import orjson
@@ -34,14 +40,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.pipeline import FEATURES, cpu_seconds, fit_bundle
-from datasets import Stream
+from datasets import Stream, load
+from fleet import stream_scoring
+from fleet.frames import MARK, Form
 from models.bundles.bundle import Bundle
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
 from models.registry.base import CHAMPION, open_registry
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
-from runtime import run_command
+from runtime import run_command, settle_memory
 from tests.fixtures.own_postgres import OwnPostgres
 from tests.fixtures.service import Service
 from training.fitting.parallel_fit import one_thread
@@ -50,6 +58,9 @@ from training.fitting.stream_scores import readings_of
 ROOT = Path(__file__).resolve().parents[1]
 YEAR = 10_000 * 365 * 86_400  # readings
 _BATCH = 1000
+_WARM_UPS = 6  # until Java's compiler has little left to do
+
+_start: Any = None  # in a process of `alone`: where all begin together
 
 
 @dataclass
@@ -60,6 +71,7 @@ class Rate:
     count: int
     cpu_s: float
     wall_s: float
+    beside: Sequence[Rate] = ()  # what it is compared with, besides the first of its table
 
     @property
     def per_core(self) -> float:
@@ -94,21 +106,69 @@ def table_of(streams: Sequence[Stream], names: Sequence[str] = FEATURES) -> pa.T
     )
 
 
-def in_process(bundle: Bundle, streams: Sequence[Stream]) -> Rate:
-    one_thread()
-    model_set, policy = bundle.model_set("default"), ScoringPolicy()
+def from_arrays(bundle: Bundle, files: Sequence[Path]) -> Callable[[], None]:
+    """Score as `training.backtest` does; results are dropped."""
+    streams = [stream for path in files for stream in load(path, FEATURES).streams]
 
-    def run(chosen: Sequence[Stream]) -> None:
-        for stream in chosen:
+    def run() -> None:
+        for stream in streams:
             points = readings_of(stream, FEATURES)
-            for _ in replay(model_set, (stream.asset_id, None, None), points, policy):
+            asset = (stream.asset_id, None, None)
+            for _ in replay(bundle.model_set("default"), asset, points, ScoringPolicy()):
                 pass
 
-    run([streams[0].take(slice(_BATCH))])
-    total = sum(len(one.timestamps) for one in streams)
+    return run
+
+
+def from_parquet(bundle: Bundle, files: Sequence[Path]) -> Callable[[], None]:
+    """Do what a worker of Spark does, from Parquet to the rows of the tables, without Spark."""
+    columns = tuple(MARK + name for name in FEATURES)
+    plan = stream_scoring.Plan("", "1", Form("wide", columns), ScoringPolicy())
+
+    def batches(path: Path) -> Iterator[pa.RecordBatch]:
+        for batch in pq.ParquetFile(path).iter_batches(4 * _BATCH):
+            state = pa.nulls(len(batch), pa.string())
+            found = [batch.column(name) for name in ("timestamp", *FEATURES)]
+            yield pa.RecordBatch.from_arrays([*found, state], names=["at", *columns, "state"])
+
+    def run() -> None:
+        with patch.object(stream_scoring, "shipped", lambda *_: bundle):
+            for path in files:
+                for _ in stream_scoring.score_stream(plan, (path.stem, "", ""), batches(path)):
+                    pass
+
+    return run
+
+
+Way = Callable[[Bundle, Sequence[Path]], Callable[[], None]]
+
+
+def alone(name: str, way: Way, folder: Path, total: int, at_once: int) -> Rate:
+    """Rate of one process without Spark, or of several at once, each with its share of streams."""
+    files = sorted((folder / "data").iterdir())
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(at_once, context, _meet_at, (context.Barrier(at_once),)) as pool:
+        shares = [files[i::at_once] for i in range(at_once)]
+        used = list(pool.map(partial(_share, way, folder / "bundle"), shares))
+    return Rate(name, total, sum(cpu for cpu, _ in used), max(wall for _, wall in used))
+
+
+def _meet_at(start: Any) -> None:
+    global _start
+    _start = start
+
+
+def _share(way: Way, folder: Path, files: Sequence[Path]) -> tuple[float, float]:
+    """CPU and wall seconds of one process, after one stream that has all compiled."""
+    one_thread()
+    bundle = Bundle.load(folder)
+    settle_memory()
+    way(bundle, files[:1])()
+    run = way(bundle, files)
+    _start.wait()
     began, before = time.perf_counter(), time.process_time()
-    run(streams)
-    return Rate("one process", total, time.process_time() - before, time.perf_counter() - began)
+    run()
+    return time.process_time() - before, time.perf_counter() - began
 
 
 def service(stack: ExitStack, folder: Path, bundle: Path, streams: Sequence[Stream]) -> Rate:
@@ -154,19 +214,18 @@ def spark_rates(data: Path, bundle: Path, total: int) -> list[Rate]:
     from fleet.frames import parquet, with_states
     from fleet.score import parser, scored
     from fleet.spark import ship, spark_session
-    from fleet.stream_scoring import Plan
 
     given = parser().parse_args(["--data", "-", "--out", "-", "--master", "local[2]"])
     with spark_session("benchmark", given) as session:
         name = ship(session, bundle)
         history = parquet(session, str(data))
-        plan = Plan(name, "1", history.form, ScoringPolicy())
+        plan = stream_scoring.Plan(name, "1", history.form, ScoringPolicy())
 
         def run(into: int) -> None:
             frame = scored(with_states(session, history, None), plan, into)
             frame.write.format("noop").mode("overwrite").save()
 
-        for _ in range(3):  # until Java has compiled what a history of many readings runs
+        for _ in range(_WARM_UPS):
             run(2)
         return [
             timed(f"Spark, {into} tasks", total, os.getpid(), partial(run, into)) for into in (1, 2)
@@ -200,7 +259,7 @@ def whole(folder: Path, total: int) -> tuple[Rate, float]:
     """The command itself, on two cores; and bytes of results per reading."""
     champion(folder / "var-score", folder / "bundle")
     began = time.perf_counter()
-    given = ["--data", str(folder / "data.parquet"), "--out", str(folder / "scored")]
+    given = ["--data", str(folder / "data"), "--out", str(folder / "scored")]
     used, _ = command(folder / "var-score", "fleet.score", *given, "--master", "local[2]")
     written = sum(p.stat().st_size for p in (folder / "scored/readings").rglob("*.parquet"))
     return Rate("the whole command", total, used, time.perf_counter() - began), written / total
@@ -276,15 +335,23 @@ def main() -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-")))
         fit_bundle(folder / "bundle", np.random.default_rng(1))
         streams = streams_of(args.streams, args.readings)
-        pq.write_table(table_of(streams), folder / "data.parquet")
+        (folder / "data").mkdir()
+        for one in streams:
+            pq.write_table(table_of([one]), folder / "data" / f"{one.asset_id}.parquet")
         total = args.streams * args.readings
-        rates = [in_process(Bundle.load(folder / "bundle"), streams)]
-        rates.append(service(stack, folder, folder / "bundle", streams))
-        rates += spark_rates(folder / "data.parquet", folder / "bundle", total)
-        rate = rates[-1].per_core
+        ways = {"arrays in, results dropped": from_arrays, "Parquet to rows": from_parquet}
+        plain = [
+            [alone(f"{n} x one process, {name}", way, folder, total, n) for n in (1, 2)]
+            for name, way in ways.items()
+        ]
+        spark = spark_rates(folder / "data", folder / "bundle", total)
+        for one, *beside in zip(spark, *plain, strict=True):
+            one.beside = beside
         done, size = whole(folder, total)
-        rates.append(done)
+        over_http = service(stack, folder, folder / "bundle", streams)
+        rates = [*(rate for both in plain for rate in both), over_http, *spark, done]
         show(console, "Scoring", "readings per core-second", rates, 1.0)
+        rate = spark[-1].per_core
         if args.groups > 1:
             fitted = fits(folder, args.groups, args.group_readings)
             show(console, "Fitting", "fits per core-minute", fitted, 60.0)
@@ -305,6 +372,9 @@ def show(console: Console, title: str, unit: str, rates: Sequence[Rate], seconds
                       f"{one.per_core / rates[0].per_core:.2f}", f"{one.cpu_s:.1f}",
                       f"{one.wall_s:.1f}")  # fmt: skip
     console.print(table)
+    for one in rates:
+        for other in one.beside:
+            console.print(f"{one.name}: {one.per_core / other.per_core:.2f} of {other.name}")
 
 
 def year(console: Console, rate: float, size: float) -> None:
