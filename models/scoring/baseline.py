@@ -1,14 +1,14 @@
-"""A stream's own level out of its first readings, some of which may be garbage.
+"""Compute a stream's baseline from its first readings, some of which may be garbage.
 
-A driver's error code (-9999, 65535, 1.8e308) among the first readings must not become a part of
-the level for good. A value far beyond anything that the group ever showed is not counted at all.
-Of the others the level is the mean of those near the shortest half, which is where most of them
-agree: the plain mean where all are alike, and unmoved by nearly half of them where they are not
-(Rousseeuw, Least Median of Squares Regression, JASA 1984, for a location).
+A driver's error code (-9999, 65535, 1.8e308) among the first readings must not enter the baseline
+for good. Values far beyond the group's range are not counted. The baseline is the mean of the
+remaining values near their shortest half: the plain mean if all values are alike, and robust
+against almost half of them otherwise (Rousseeuw, Least Median of Squares Regression, JASA 1984,
+for a location).
 
-Which values agree is decided by a rough copy of them, kept until there are enough: in spreads from
-the group's centre, as 16-bit numbers and, where there are many features, as means of a few
-neighbouring readings each, so that a stream's state stays below 4 KB. Where all agree the level is
+A coarse copy of the values decides which of them agree. It is kept until there are enough readings,
+in spreads from the group's centre, as 16-bit numbers and, with many features, as means of a few
+neighbouring readings: a stream's state must stay below 4 KB. If all values agree, the baseline is
 their exact mean.
 """
 
@@ -28,18 +28,18 @@ Halves = NDArray[np.float16]
 
 #: Values kept at most: 2 KB of 16-bit numbers.
 ROOM: Final = 1024
-#: ... but never fewer than this many a feature, or there is no median to speak of.
+#: ... but never fewer than this per feature: a shortest half needs several values.
 LEAST_KEPT: Final = 5
-#: A value counts that lies within so many robust deviations of the shortest half's middle, or
-#: within as many of the group's spreads, which coarse or two-valued readings need.
+#: Values agree within this many robust deviations of the shortest half's middle, or within as many
+#: of the group's spreads, because coarse or two-valued readings have tiny deviations.
 NEAR: Final = 3.0
 _TO_DEVIATION: Final = 1.4826  # half the shortest half's length -> standard deviation, if Gaussian
 
 
 def skipped_mean(values: Floats) -> tuple[Floats, Bools]:
-    """Mean (d,) of the values (n, d) that agree, in units of the group's spread.
+    """Return the mean (d,) of the values that agree, and whether all of them do (d,).
 
-    With it, (d,), whether all do.
+    ``values`` (n, d) are in units of the group's spread.
     """
     ranked = np.sort(values, axis=0)
     half = len(ranked) // 2 + 1
@@ -54,13 +54,13 @@ def skipped_mean(values: Floats) -> tuple[Floats, Bools]:
 
 @dataclass(slots=True, eq=False)
 class FirstReadings:
-    """The first readings of one stream, until there are as many as a baseline needs.
+    """The first readings of one stream, collected until a baseline can be computed.
 
     Attributes
     ----------
-    count : readings counted so far.
-    kept : (m, d) means of neighbouring readings, roughly, in spreads from the group's centre.
-    sums : (d,) of all of them, exactly, in own units.
+    count : readings so far.
+    kept : (m, d) coarse means of neighbouring readings, in spreads from the group's centre.
+    sums : (d,) exact sum of all readings, in own units.
     """
 
     count: int
@@ -69,21 +69,21 @@ class FirstReadings:
 
     @classmethod
     def none(cls, width: int) -> FirstReadings:
-        """Of a new stream with ``width`` features."""
+        """Create the empty collection of a new stream with ``width`` features."""
         return cls(0, np.zeros((0, width), np.float16), np.zeros(width))
 
     @classmethod
     def alike(cls, count: int, level: Floats, pre: Preprocessing) -> FirstReadings:
-        """``count`` readings of which only the mean (d,) is known, in own units.
+        """Create a collection of ``count`` equal readings, where only their mean is known.
 
         Parameters
         ----------
         count
-            How many readings.
+            Number of readings.
         level : (d,)
             Their mean, in own units.
         pre
-            Scales them.
+            Gives the group's centre and spread.
         """
         first = cls.none(len(level))
         for _ in range(count):
@@ -91,7 +91,7 @@ class FirstReadings:
         return first
 
     def add(self, row: Floats, pre: Preprocessing) -> None:
-        """Count one reading (d,), in own units, unless it cannot be a level."""
+        """Add one reading (d,), in own units, unless it is impossibly far from the group."""
         with np.errstate(over="ignore"):
             z = (row - pre.center) / pre.spread
         if not bool((np.abs(z) <= IMPOSSIBLE).all()):
@@ -114,13 +114,13 @@ class FirstReadings:
 
 
 def group_size(pre: Preprocessing) -> int:
-    """Neighbouring readings that are kept as one."""
+    """Return how many neighbouring readings are stored as one mean."""
     kept = max(ROOM // len(pre.names), LEAST_KEPT)
     return -(-pre.baseline // kept)
 
 
 def first_level(rows: Floats, pre: Preprocessing) -> Floats:
-    """Return the level (d,) that a stream with these readings (n, d) has, in own units."""
+    """Return the baseline (d,) of a stream with these readings (n, d), in own units."""
     first = FirstReadings.none(rows.shape[1])
     for row in rows:
         if first.count >= pre.baseline:
@@ -130,6 +130,6 @@ def first_level(rows: Floats, pre: Preprocessing) -> Floats:
 
 
 def units(pre: Preprocessing) -> int:
-    """Identify the units that kept values are in: those of one bundle mean nothing to another."""
+    """Return a fingerprint of the units of stored values: they differ from bundle to bundle."""
     names = "\x1f".join(pre.names).encode()
     return zlib.crc32(names + pre.center.tobytes() + pre.spread.tobytes() + bytes([1]))

@@ -1,16 +1,16 @@
-"""Decide when an event becomes an incident, beside the alarm of each reading.
+"""Decide when an event opens an incident.
 
-A budget per reading cannot be meant by a person: one in a thousand is 86 alarms a day at one
-reading a second. The budget here is false incidents per ASSET-month. Within an event, anomalies
-no more than :data:`APART` readings apart are a *burst*; an incident opens
+A false-alarm budget per reading says little to a person: one in a thousand is 86 alarms a day at
+one reading a second. Incidents therefore have a budget per ASSET-month. Within an event, anomalies
+at most :data:`APART` readings apart form a *burst*. An incident opens
 
-- at once, when a burst's peak is so rare that a share of the budget allows it (``at_once``),
-- else after the on-delay, when a burst has had so many anomalies and a peak of at least ``peak``.
+- at once, if a burst's peak is rarer than ``at_once``, which a share of the budget pays for;
+- otherwise after the on-delay: a burst with ``on_delay`` anomalies and a peak of at least ``peak``.
 
-Rarity is ``-log10 p``, unclipped. How often normal readings do either is what :class:`BurstRates`
-knows, fitted out of fold by :mod:`models.fitting.burst_rates`; it knows no budget, so budgets are
-settings and need no new fit. An event opens one incident at most. Model sets without rates open
-with the event.
+Rarity is ``-log10 p``, unclipped. :class:`BurstRates` holds how often normal readings meet either
+condition, fitted out of fold by :mod:`models.fitting.burst_rates`. The rates do not depend on the
+budgets, so changing a budget needs no new fit. An event opens at most one incident. For a model set
+without rates, every event opens one.
 """
 
 from __future__ import annotations
@@ -32,20 +32,19 @@ INCIDENT_BUDGETS: Final = {"critical": 4.0, "high": 2.0, "medium": 1.0, "low": 0
 #: extrapolation is least to be trusted, and faults last.
 AT_ONCE: Final = 0.1
 MONTH_S: Final = 30 * 86_400.0
-#: Decades by which each false alarm that people reported raises what its asset's incidents ask, and
-#: all of them together at most: four of them mean a hundred times rarer, and no fault that is
-#: rarer than that is hidden.
+#: Decades by which each reported false alarm raises the asset's incident thresholds, and the most
+#: they add together. Four reports ask for peaks a hundred times rarer; rarer faults still show.
 RAISE: Final = 0.5
 MAX_RAISED: Final = 2.0
 #: Readings without an anomaly after which a burst is over: half the smoothing's half-life.
 APART: Final = 10
-#: ``-log10 p`` from which anomalies count for the on-delay, whatever the alarm threshold: bursts
-#: were fitted from here on (the gate of the adaptation).
+#: Smallest ``-log10 p`` that counts for the on-delay, whatever the alarm threshold: bursts are
+#: fitted above this level (the gate of the adaptation).
 LEAST_LEVEL: Final = 2.0
-#: Alarm levels (``-log10 p``) the rates are known at, and excesses of the peak over them.
+#: Alarm levels (``-log10 p``) at which the rates are stored.
 LEVELS: Final = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
-#: ``log10`` of bursts per reading at which the rarity of their peaks is known: 0.3 a month at
-#: one reading an hour to one in ten years at 10 Hz.
+#: ``log10`` of bursts per reading at which peak rarities are stored. In plants: from several a
+#: month at one reading an hour to one in ten years at 10 Hz.
 RATES: Final = tuple(-2.0 - 0.5 * k for k in range(17))
 
 _MAX_RULES: Final = 1000
@@ -57,7 +56,7 @@ EVENT_WHY: Final = "event"
 
 @dataclass(frozen=True, slots=True)
 class OpeningRule:
-    """Minimum of a burst: rarities as ``-log10 p``, the on-delay in anomalies."""
+    """Minimum for a burst to open an incident: rarities as ``-log10 p``, on-delay in anomalies."""
 
     on_delay: int
     peak: float
@@ -70,17 +69,17 @@ class BurstRates(Stored):
 
     Parameters
     ----------
-    single : by RATES, ``-log10 p`` that the peak of any burst exceeds at that rate per reading.
-    on_delay : anomalies a lasting burst has at least.
-    lasting : by LEVELS and RATES, the same for bursts with ``on_delay`` anomalies at the level.
+    single : (RATES,) ``-log10 p`` that burst peaks exceed at each rate per reading.
+    on_delay : fewest anomalies of a lasting burst.
+    lasting : (LEVELS, RATES) the same, for bursts with ``on_delay`` anomalies at each level.
     interval_s : seconds between the group's readings.
-    streams : of one asset; they share its budget.
-    known : ``log10`` of the least rate that the sample shows; rarer ones are extrapolated.
+    streams : streams per asset; they share its budget.
+    known : ``log10`` of the smallest rate that the sample shows; smaller ones are extrapolated.
 
     Raises
     ------
     ValueError
-        They belong to other levels or rates.
+        ``single`` or ``lasting`` do not match RATES and LEVELS.
     """
 
     KEYS: ClassVar = ("single", "on_delay", "lasting", "interval_s", "streams", "known")
@@ -104,10 +103,10 @@ class BurstRates(Stored):
 
         Parameters
         ----------
-        level : ``-log10 p`` from which readings alarm.
+        level : alarm threshold of readings, as ``-log10 p``.
         budget : false incidents per asset and month.
-        at_once : share of the budget for those that open at once; 0: none does.
-        raised : decades more that are asked of peaks.
+        at_once : share of the budget for incidents that open at once; 0: all wait.
+        raised : decades added to the required peaks.
         """
         key = (level, budget, at_once, raised)
         found = self._rules.get(key)
@@ -134,7 +133,7 @@ class BurstRates(Stored):
         return OpeningRule(self.on_delay, min(peak, severe), severe)
 
     def stricter(self, other: BurstRates) -> BurstRates:
-        """Return rates that hold where these do and where the other's do: the larger rarities."""
+        """Return the stricter of two rates: the larger rarity in each place."""
         pairs = zip(self.lasting, other.lasting, strict=True)
         return replace(
             self,
@@ -146,48 +145,49 @@ class BurstRates(Stored):
         )
 
     def extrapolated(self, budget: float) -> bool:
-        """Return whether so few incidents lie more than ten times beyond the sample."""
+        """Return whether the budget's rate is more than ten times rarer than the sample shows."""
         return self._rate(budget) < self.known - 1.0
 
     def _rate(self, budget: float) -> float:
-        """``log10`` of bursts per reading of one stream."""
+        """Convert a budget to ``log10`` of bursts per reading of one stream."""
         return math.log10(budget * self.interval_s / (MONTH_S * self.streams))
 
 
 def _at(rate: float, rarities: Sequence[float]) -> float:
-    """Return the rarity exceeded at a rate, given those at RATES.
+    """Return the rarity exceeded at a rate, interpolated between RATES.
 
-    Beyond them a decade for a decade.
+    Beyond the last rate, each decade of rate adds one decade of rarity.
     """
     inside = float(np.interp(-rate, [-r for r in RATES], rarities))
     return inside + max(RATES[-1] - rate, 0.0)
 
 
 def raised_by(false_alarms: int, step: float = RAISE, limit: float = MAX_RAISED) -> float:
-    """Return the decades more that an asset's incidents ask after so many false alarms.
+    """Return the decades by which reported false alarms raise an asset's incident thresholds.
 
     Parameters
     ----------
     false_alarms
-        Reported of the asset lately.
+        Number recently reported for the asset.
     step
-        Decades that each adds.
+        Decades per false alarm.
     limit
-        Decades that they add together at most.
+        Most decades in total.
     """
     return min(step * false_alarms, limit)
 
 
 @dataclass(slots=True)
 class Burst:
-    """State of an event on its way to an incident.
+    """Current burst of an open event.
 
     Attributes
     ----------
     event : id of the event.
-    hits : anomalies of the burst so far; ``quiet`` readings in a row since the last.
-    peak : largest ``-log10 p`` among them.
-    opened : when the event's incident opened (ISO 8601); None: it has not.
+    hits : anomalies in the burst so far.
+    quiet : consecutive readings since the last anomaly.
+    peak : largest ``-log10 p`` of the burst.
+    opened : when the event's incident opened (ISO 8601); None if it has not.
     """
 
     event: str
@@ -199,14 +199,14 @@ class Burst:
     def take(
         self, rarity: float, counts: bool, at: datetime, rule: OpeningRule | None
     ) -> dict[str, Any]:
-        """Take in one reading of the event; return what its metadata holds of the incident.
+        """Add one reading of the event; return the incident entry for its metadata.
 
         Parameters
         ----------
-        rarity : ``-log10 p``.
-        counts : whether it is an anomaly.
-        at : of the reading.
-        rule : None: an incident opens with its event.
+        rarity : ``-log10 p`` of the reading.
+        counts : whether the reading is an anomaly.
+        at : time of the reading.
+        rule : what opens an incident; None: the event's first anomaly does.
         """
         if not counts:
             self.quiet += 1
@@ -227,7 +227,7 @@ class Burst:
         return opening
 
     def _opening(self) -> dict[str, Any]:
-        """Return whether the event has an incident, and since when."""
+        """Return whether and when the event's incident opened."""
         return {"opens": self.opened is not None, "at": self.opened}
 
     def _why(self, rule: OpeningRule | None) -> str | None:
@@ -238,12 +238,12 @@ class Burst:
         return LASTING_WHY if self.hits >= rule.on_delay and self.peak >= rule.peak else None
 
     def restart(self) -> dict[str, Any]:
-        """Forget the burst: what is suppressed opens nothing, now or later."""
+        """Clear the burst: suppressed readings must never help to open an incident."""
         self.hits, self.quiet, self.peak = 0, 0, 0.0
         return self._opening()
 
     def to_list(self) -> list[Any]:
-        """Return it ready for JSON, exactly."""
+        """Return the burst ready for JSON, exactly."""
         return [self.event, self.hits, self.quiet, self.peak, self.opened]
 
     @classmethod
@@ -253,7 +253,7 @@ class Burst:
         Raises
         ------
         ValueError, TypeError
-            It is not that.
+            ``data`` is not a stored burst.
         """
         event, hits, quiet, peak, opened = list(data)[:5]
         if not isinstance(event, str) or not (opened is None or isinstance(opened, str)):

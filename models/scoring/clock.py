@@ -1,20 +1,22 @@
-"""Where a stream stands in time, and what happens when its clock ran ahead and is right again.
+"""Keep a stream's time in order, and recover when its clock had run ahead.
 
-A reading that is older than the stream's last is late: scored, but in no window. One of the same
-time is the next: several a second are no rarity. Soon after its
-time it can still open an event or go on with one (:mod:`models.scoring.decision`), never end one.
-A clock that ran ahead once would make everything late for as long as it ran ahead. So after
-``IN_A_ROW`` late readings that follow one another the stream goes on from there, if
+A reading older than the stream's newest is late: it is scored but enters no window. It can open or
+extend an event for a short while (:mod:`models.scoring.decision`), but never end one. A reading
+with the same time is in order: many sources send several per second.
 
-- they came when the stream's last time lay after their own arrival (the time that Kafka gave them,
-  or the bridge's clock if that is earlier): it had not happened yet,
-- they lie after the place where the stream stood before it leapt to that time,
-- there are more of them than were taken since the leap, and
-- either that time lies in the future of the bridge's own clock, or it was a leap of a few readings
-  into a time that is long past: no stream that is alive stands there.
+After a clock has run ahead once, every correct reading would be late until real time catches up.
+The stream's time is therefore set back by ``IN_A_ROW`` or more consecutive late readings, in order
+of time, if
 
-Old data sent again fulfil the first two at most, so they never move a stream that is alive. Only
-the time is set back (and the window starts again): what was learnt of the values stays.
+- the stream's newest time lay in the future when they arrived (by Kafka's time stamp, or by the
+  bridge's clock if that is earlier),
+- they lie after the stream's time before its last leap,
+- they outnumber the readings since that leap, and
+- the newest time lies in the future of the bridge's clock, or the leap had few readings and went
+  to a time that is now long past, where no live stream would be.
+
+Old data sent again meet at most the first two conditions, so they never set back a live stream.
+Only the time is set back and the window restarted; everything learnt from the values is kept.
 """
 
 from __future__ import annotations
@@ -27,17 +29,17 @@ from typing import Any, Final
 
 from models.scoring.state_values import as_count
 
-#: Late readings in a row after which a stream goes on from there: more than come out of order.
+#: Consecutive late readings that may set a stream back: more than usually arrive out of order.
 IN_A_ROW: Final = 10
-#: Steps by which a stream's own rate is known, and how many of them have to be.
+#: Newest intervals kept to estimate a stream's sampling interval, and the fewest needed.
 _PACE: Final = 9
 _PACE_KNOWN: Final = 3
-#: A longer step is a leap (seconds), where the stream's own gap is not shorter.
+#: A longer step (seconds) is a leap, unless the stream's own gap is shorter.
 LEAP_S: Final = 600.0
 
 
 class Step(Enum):
-    """What a reading's time is to its stream."""
+    """How a reading's time relates to its stream."""
 
     NEXT = "next"
     GAP = "gap"
@@ -47,15 +49,16 @@ class Step(Enum):
 
 @dataclass(slots=True)
 class StreamClock:
-    """The time of one stream's newest reading, and whether it can be believed.
+    """The time of one stream's newest reading, and the evidence against it.
 
     Attributes
     ----------
     last : time of the newest reading; None for a new stream.
-    before : where the stream stood before it last leapt; None: it never did.
-    since : readings taken since then, or since the first; 0: not known.
-    steps : the newest seconds between readings, oldest first: the stream's own rate.
-    late : late readings in a row that contradict ``last``; ``newest`` the newest one's time.
+    before : time of the stream before its last leap; None if it never leapt.
+    since : readings since that leap, or since the first reading; 0 if unknown.
+    steps : newest intervals between readings in seconds, oldest first.
+    late : consecutive late readings that contradict ``last``.
+    newest : time of the newest of these late readings.
     """
 
     last: datetime | None = None
@@ -66,11 +69,12 @@ class StreamClock:
     steps: list[float] = field(default_factory=list)
 
     def gap(self, gap_s: float | None, factor: float | None) -> float | None:
-        """Seconds from which on a pause of this stream is a gap.
+        """Return the pause in seconds above which this stream has a gap.
 
-        ``factor`` times the second longest of its newest steps: one pause changes nothing, a rate
-        that changed is followed after two readings, and readings in bursts are no gaps. The
-        group's ``gap_s`` while the rate is not known; also where there is no ``factor``.
+        The limit is ``factor`` times the second longest of the newest intervals: a single pause
+        does not change it, a new sampling rate is adopted after two readings, and readings sent in
+        bursts cause no gaps. The group's ``gap_s`` applies until the stream's rate is known, and
+        without ``factor``.
         """
         if gap_s is None or factor is None or len(self.steps) < _PACE_KNOWN:
             return gap_s
@@ -84,15 +88,16 @@ class StreamClock:
         now: datetime | None = None,
         factor: float | None = None,
     ) -> Step:
-        """Take in a reading's time.
+        """Advance the clock to a reading's time; return how that time relates to the stream.
 
         Parameters
         ----------
-        at : of the reading.
-        gap_s : a longer pause is a gap; None: none is.
-        factor : a pause of so many of the stream's own steps is one; None: ``gap_s`` decides.
-        arrived, now : when it reached Kafka, and the time at the bridge; None: not known, then
-            nothing is set back.
+        at : time of the reading.
+        gap_s : a longer pause is a gap; None: no pause is.
+        arrived, now : when the reading reached Kafka, and the bridge's clock; the stream is never
+            set back while either is None.
+        factor : multiple of the stream's own interval above which a pause is a gap; None:
+            ``gap_s`` decides.
         """
         gap_s = self.gap(gap_s, factor)
         if self.last is not None and at < self.last:
@@ -126,7 +131,7 @@ class StreamClock:
     def _contradicts(
         self, at: datetime, gap_s: float | None, arrived: datetime, now: datetime
     ) -> bool:
-        """Return whether a late reading says that the stream's last time was wrong."""
+        """Return whether a late reading is evidence that the stream's newest time is wrong."""
         last = self.last
         assert last is not None  # noqa: S101
         follows = (self.before is None or at > self.before) and (
@@ -141,16 +146,16 @@ class StreamClock:
         return past and self.before is not None and self.since <= IN_A_ROW
 
     def to_list(self) -> list[Any]:
-        """Return it ready for JSON; without ``last``, which others read by itself."""
+        """Return the clock ready for JSON, without ``last``, which the state stores separately."""
         return [self.since, _text(self.before), self.late, _text(self.newest), list(self.steps)]
 
     def read(self, data: Any) -> None:
-        """Take over what :meth:`to_list` gave.
+        """Restore what :meth:`to_list` returned.
 
         Raises
         ------
         ValueError, TypeError
-            It is not that.
+            ``data`` is not a stored clock.
         """
         since, before, late, newest = list(data)[:4]
         self.since, self.late = as_count(since, 0), as_count(late, 0)

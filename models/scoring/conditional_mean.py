@@ -1,7 +1,7 @@
-"""What a feature should have read, given where its stream has been and what the others read.
+"""Compute a feature's expected value, given its stream's level and the other features.
 
-Readings around the stream's level are taken as jointly normal with the correlation that
-preprocessing decorrelates by; a feature's expected value is its mean given the trusted ones
+Readings are modelled as jointly normal around the stream's level, with the correlation that
+preprocessing removes. A feature's expected value is its conditional mean given the trusted features
 (Anderson: An Introduction to Multivariate Statistical Analysis, 2.5).
 """
 
@@ -13,37 +13,37 @@ import numpy as np
 
 from models.arrays import Bools, Floats
 
-#: A single trusted value counts as at most so many of its scales away from the level.
+#: Trusted values are clipped at this many scales from the level: one must not dominate.
 _CLIP: Final = 4.0
-#: Share of an anomaly that the features to blame for it hold.
+#: The features blamed for an anomaly together hold at least this share of it.
 GUILTY: Final = 0.8
 
 
 def expected(z: Floats, mix: Floats | None, trusted: Bools) -> Floats:
-    """Conditional means (n, d) of scaled deviations ``z`` (n, d), each given the trusted others.
+    """Return the conditional mean (n, d) of each feature given the other, trusted ones.
 
-    A row's result does not depend on the other rows.
+    Rows are independent of one another.
 
     Parameters
     ----------
-    z : deviations from the level, in scales; what stands where ``trusted`` is False is not used.
-    mix : (d, d) symmetric root of the inverse correlation; None: features say nothing about
-        one another, and what is expected is the level itself.
-    trusted : (n, d) features that are taken at their word.
+    z : (n, d) deviations from the level, in scales; untrusted values are not used.
+    mix : (d, d) symmetric root of the inverse correlation; None: features are taken as
+        uncorrelated, so the level itself is expected.
+    trusted : (n, d) whether a feature's value may be used to predict the others.
     """
     out = np.zeros(z.shape)
     if mix is None:
         return out
     precision = mix @ mix
     known = trusted.sum(axis=1)
-    for count in np.unique(known[known > 0]):  # rows with as many known have arrays of one shape
+    for count in np.unique(known[known > 0]):  # rows with equal counts share array shapes
         rows = np.flatnonzero(known == count)
         out[rows] = _alike(z[rows], precision, trusted[rows])
     return out
 
 
 def _alike(z: Floats, precision: Floats, trusted: Bools) -> Floats:
-    """Return the same for rows that all trust the same number of features, at least one."""
+    """Return the conditional means of rows that all trust the same number of features."""
     n = len(z)
     known = np.nonzero(trusted)[1].reshape(n, -1)  # (n, k)
     rest = np.nonzero(~trusted)[1].reshape(n, -1)  # (n, d - k)
@@ -62,11 +62,13 @@ def _alike(z: Floats, precision: Floats, trusted: Bools) -> Floats:
 
 
 def trustworthy(shares: Floats) -> Bools:
-    """In each row all but the fewest features that hold the share GUILTY, at least half.
+    """Trust all features except the fewest that together hold the share GUILTY of an anomaly.
+
+    At least half of the features are trusted.
 
     Parameters
     ----------
-    shares : (n, d) of each feature in an anomaly.
+    shares : (n, d) share of each feature in each anomaly.
 
     Returns
     -------

@@ -1,15 +1,15 @@
-"""Operating conditions: each has its own normal, and a reading is judged by that of its own.
+"""Operating conditions: each reading is compared with the normal of its own condition.
 
-A machine that is run at several set points reads differently at each, and pooled scales would hide
-every fault smaller than the difference between them. So a reading is restated before all else as
-it would read in the usual condition, the one most of training was in::
+A machine run at several set points reads differently at each. Pooled scales would hide every fault
+smaller than the differences between them. Each reading is therefore first restated as it would read
+in the usual condition, the one with most training readings::
 
     x' = center_usual + spread_usual * (x - center_k) / spread_k
 
-Everything after that (scales, baselines, levels, windows) knows one normal only. Which condition a
-reading is in is decided by a few features alone, the indicators, never by how well the others fit.
-Where these leave the ranges known from training, the nearest condition's normal is used, and the
-result says so: a new way to operate, or a fault that looks like one.
+All later steps (scales, baselines, levels, windows) know that condition only. A few features, the
+indicators, decide the condition; the fit of the other features has no influence. If an indicator
+leaves the ranges seen in training, the nearest condition is used and the result says so: this is a
+new way to operate, or a fault that looks like one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from models.arrays import Bools, Floats, Indices
 from models.scoring.stored import Stored
 
-#: Deviations beyond which a feature says no more about how far a condition is.
+#: Cap on a feature's distance from a condition, in deviations: one feature must not decide alone.
 _FAR: Final = 10.0
 
 
@@ -34,10 +34,10 @@ class Conditions(Stored):
     Parameters
     ----------
     names : d features, in the order of the rows.
-    indicators : c of them, whose values decide the condition.
-    low, high : (k, c) what those lie between in each condition, own units.
-    center, spread : (k, d) of each condition, own units.
-    usual : the condition that most training readings were in.
+    indicators : c of these features, whose values decide the condition.
+    low, high : (k, c) range of each indicator in each condition, own units.
+    center, spread : (k, d) location and scale of each condition, own units.
+    usual : index of the condition with most training readings.
     """
 
     KEYS: ClassVar = ("names", "indicators", "low", "high", "center", "spread", "usual")
@@ -52,15 +52,15 @@ class Conditions(Stored):
 
     @property
     def columns(self) -> list[int]:
-        """Return where the indicators are in a row."""
+        """Return the column indices of the indicators."""
         return [self.names.index(name) for name in self.indicators]
 
     def place(self, values: Floats) -> tuple[Indices, Bools]:
-        """Find the condition (n,) of each reading (n, d), or the nearest.
+        """Find the condition of each reading (n, d), or the nearest one.
 
         Returns
         -------
-        condition (n,), and (n, c) which indicators do not fit it.
+        index of the condition (n,), and which indicators lie outside its ranges (n, c).
         """
         columns = self.columns
         given = values[:, None, columns]
@@ -71,7 +71,7 @@ class Conditions(Stored):
         return at, away[np.arange(len(values)), at] > 0.0
 
     def guess(self, row: Floats) -> int:
-        """Find the condition of a reading (d,) that lacks the features that are NaN."""
+        """Find the condition of a reading (d,) with missing features, which are NaN."""
         if not np.isnan(row[self.columns]).all():
             return int(self.place(row[None])[0][0])
         here = ~np.isnan(row)
@@ -80,25 +80,25 @@ class Conditions(Stored):
         return int(np.minimum(z, _FAR).sum(axis=1).argmin())
 
     def restated(self, values: Floats, at: Indices) -> Floats:
-        """Return readings (n, d) of the conditions (n,) as they would read in the usual one."""
+        """Restate readings (n, d) taken in the conditions ``at`` (n,) for the usual one."""
         return self._moved(values, at, self.usual)
 
     def original(self, values: Floats, at: Indices) -> Floats:
-        """Return what :meth:`restated` made (n, d) of as it reads in the conditions (n,)."""
+        """Invert :meth:`restated`: return readings (n, d) as in the conditions ``at`` (n,)."""
         return self._moved(values, self.usual, at)
 
     def _moved(self, values: Floats, here: Indices | int, there: Indices | int) -> Floats:
         with np.errstate(over="ignore"):
             z = (values - self.center[here]) * (self.spread[there] / self.spread[here])
-        # where it stays it is not even rounded
+        # within the same condition, return the value itself, without rounding
         return np.where(np.equal(here, there)[:, None], values, self.center[there] + z)
 
     def described(self, at: int) -> dict[str, float]:
-        """Return what the indicators usually read in a condition."""
+        """Return the usual values of the indicators in a condition."""
         return dict(zip(self.indicators, self.center[at, self.columns].tolist(), strict=True))
 
     def of(self, columns: Sequence[int]) -> Conditions:
-        """Return the same for rows that have some of the features only."""
+        """Return the conditions restricted to some columns."""
         names = tuple(self.names[j] for j in columns)
         center, spread = self.center[:, columns], self.spread[:, columns]
         return replace(self, names=names, center=center, spread=spread)

@@ -1,11 +1,11 @@
-"""Read counters (hours of operation, energy used) by their rate.
+"""Replace counters (operating hours, energy used) by their rates.
 
-A counter only rises: tomorrow it is higher than ever in training, which alarms for good. What
-it tells is how fast it rises. So its value is replaced by the rise since the reading before, per
-hour. That is the newest reading of the stream's window: what is stored and read back later gives
-the same rates. There is none where a window begins (a new stream, a pause), for a late reading, for
-one of the same time, and where the counter fell (set back, exchanged, run over). The rate is not
-known then, and what the other features lead to expect stands in its place, as for a missing value.
+A counter only rises. It soon exceeds every training value and would alarm for ever; its information
+is how fast it rises. Its value is therefore replaced by its rise per hour since the newest reading
+of the stream's window. Windows are stored, so a window read back later gives the same rates. The
+rate is unknown where a window begins (a new stream, a pause), for a late reading, for a reading
+with the same time as the one before, and where the counter fell (reset, replaced, overflowed). An
+unknown rate is imputed from the other features, as a missing value is.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import numpy as np
 from models.arrays import Floats, Times
 from models.scoring.stored import Stored
 
-#: A leap counts as so many times the largest rate of training: it is in the window afterwards.
+#: Rates are capped at this multiple of training's largest: a leap stays in the window afterwards.
 LEAP: Final = 10.0
-#: The largest is this quantile of the rates while a counter runs: leaps in training are none.
+#: Quantile of the positive training rates that counts as the largest: it leaves out leaps.
 _LARGE: Final = 0.99
 _HOUR_S: Final = 3600.0
-#: Rates closer together than this share of the usual one differ by rounding.
+#: Differences below this share of the usual rate are rounding.
 _ROUNDING: Final = 1e-6
 
 
@@ -36,7 +36,7 @@ class Counters(Stored):
     Parameters
     ----------
     names : k of a reading's features.
-    usual, largest : (k,) middle and largest rate of each in training, per hour.
+    usual, largest : (k,) median and largest training rate of each, per hour.
     """
 
     KEYS: ClassVar = ("names", "usual", "largest")
@@ -47,7 +47,7 @@ class Counters(Stored):
 
     @classmethod
     def of(cls, names: Sequence[str], rates: Sequence[Floats]) -> Counters:
-        """Return the counters of these names, whose rates in training, (n,) each, are these."""
+        """Create the counters from their names and their training rates, (n,) each."""
         run = [x[x > 0.0] for x in rates]
         return cls(
             tuple(names),
@@ -58,11 +58,11 @@ class Counters(Stored):
     def read(
         self, now: Mapping[str, float], before: Mapping[str, float], passed_s: float
     ) -> dict[str, float]:
-        """Return a reading's features, of each counter the rate; those not known are not there.
+        """Return a reading's features with each counter's rate; unknown rates are left out.
 
         Parameters
         ----------
-        now, before : features of the reading, and of the one before it; empty: there is none.
+        now, before : features of the reading and of the previous one; empty if there is none.
         passed_s : seconds between them.
         """
         out = {name: value for name, value in now.items() if name not in self.names}
@@ -74,15 +74,16 @@ class Counters(Stored):
         return out
 
     def rates(self, values: Floats, times: Times, names: Sequence[str]) -> Floats:
-        """Return a stream's readings (n, d) with the counters' rates; NaN where not known.
+        """Return a stream's readings (n, d) with the counters' rates; NaN where unknown.
 
         Parameters
         ----------
         values : (n, d)
-            As they were sent.
+            Values as received.
         times : (n,)
+            Times of the readings.
         names : (d,)
-            Of the features.
+            Feature names.
         """
         out = np.array(values, np.float64)
         for name, usual, largest in zip(self.names, self.usual, self.largest, strict=True):
@@ -92,17 +93,18 @@ class Counters(Stored):
         return out
 
     def counted(self, rates: Floats, times: Times, names: Sequence[str], first: Floats) -> Floats:
-        """Return the readings (n, d) that have these rates and follow a reading.
+        """Return the readings (n, d) with these rates: the inverse of :meth:`rates`.
 
         Parameters
         ----------
         rates : (n, d)
-            As :meth:`rates` gives them; of a counter that is to run backwards it stands still.
+            Readings with rates; a negative or unknown rate leaves the counter unchanged.
         times : (n + 1,)
-            Of the reading before, and of these.
+            Times of the previous reading and of these.
         names : (d,)
+            Feature names.
         first : (d,)
-            The reading before.
+            The previous reading, with its counter values.
         """
         out = np.array(rates, np.float64)
         hours = _seconds(times)[1:] / _HOUR_S
@@ -113,7 +115,7 @@ class Counters(Stored):
 
 
 def rate_per_hour(values: Floats, times: Times) -> Floats:
-    """Return how fast one counter (n,) rises up to each reading; NaN where that is not known."""
+    """Return one counter's rise per hour before each reading, (n,); NaN where unknown."""
     x, passed = values.tolist(), _seconds(times).tolist()
     return np.array([np.nan, *map(_per_hour, x[1:], x, passed[1:])][: len(x)])
 
@@ -125,14 +127,14 @@ def _seconds(times: Times) -> Floats:
 
 
 def _per_hour(value: float, last: float, passed_s: float) -> float:
-    """Return how fast a counter rose from one reading to the next; NaN where that is not known."""
+    """Return a counter's rise per hour between two readings; NaN where unknown."""
     known = value >= last and passed_s > 0.0
     return (value - last) * _HOUR_S / passed_s if known else math.nan
 
 
 def _bounded(rate: float, usual: float, largest: float) -> float:
-    """Return a rate without what rounding made of it, as a leap at most."""
+    """Return a rate with rounding noise removed, capped at LEAP times the largest."""
     unit, leap = _ROUNDING * usual, LEAP * largest
     if unit and math.isfinite(rate / unit):
         rate = round(rate / unit) * unit
-    return leap if rate > leap else rate  # NaN stays: not known
+    return leap if rate > leap else rate  # NaN stays: unknown

@@ -1,4 +1,4 @@
-"""From calibrated magnitudes to results: the stream's recursion, the decision, the entry."""
+"""Turn calibrated magnitudes into results: update the stream's state, decide, build the entry."""
 
 from __future__ import annotations
 
@@ -24,15 +24,18 @@ from models.scoring.tail import FLOOR, criticality_of, score_of
 from models.scoring.windows import LEFT_OUT, PreparedReading, PreparedStream
 from schemas import REPEATED_HOUR_S
 
-#: At a level that no training knows the tail follows the stream as far as it may.
+#: The tail adapts by the default parameters at a settled level: training never saw that level.
 AT_A_LEVEL: Final = AdaptationParams()
 
 
 class CalibratedScores:
     """Calibrated magnitudes of all ``n`` rows of a run.
 
-    Decades and own ``log10 p`` by detector, the combined fast magnitude, and the calibration each
-    row was judged by.
+    Attributes
+    ----------
+    decades, log10_p : (n,) by detector.
+    fast : (n,) combined magnitude.
+    by : (n,) the calibration that applies to each row; None without a detector.
     """
 
     def __init__(self, names: tuple[str, ...], n: int) -> None:
@@ -42,16 +45,16 @@ class CalibratedScores:
         self.by: list[Calibration | None] = [None] * n
 
     def put(self, mask: Bools, cal: Calibration, raw: Mapping[str, Array]) -> None:
-        """Calibrate the rows of ``mask``, whose raw magnitudes are given.
+        """Calibrate the raw magnitudes of some rows and store the result.
 
         Parameters
         ----------
         mask : (n,)
-            The rows meant.
+            Which rows to calibrate.
         cal
-            Of the detectors that have a say on them.
+            Calibration of the detectors that scored these rows.
         raw : {detector: (rows,)}
-            Their magnitudes.
+            Their raw magnitudes.
         """
         decades = cal.decades(raw)
         fast = cal.combined(decades).tolist()
@@ -68,12 +71,12 @@ class CalibratedScores:
 
 
 def error_entry(error: AnomalyError) -> dict[str, Any]:
-    """Return what takes the place of a result that could not be had."""
+    """Return the entry that replaces the result of a reading that could not be scored."""
     return {"error": error.entry(), "metadata": {"window": LEFT_OUT}}
 
 
 class StreamScorer:
-    """Judges one stream's readings in order, changing its state."""
+    """Decide on one stream's readings in order, updating its state."""
 
     def __init__(
         self,
@@ -91,7 +94,7 @@ class StreamScorer:
         self.raised = policy.raised(stream.work.false_alarms)
         self.criticality, self.threshold = "", 0.0
         self.opening: OpeningRule | None = None
-        self.moved = False  # whether the stream's levels changed, so that others rows are to come
+        self.moved = False  # the stream's levels changed, so later rows must be scored again
         self.how = model_set.adaptation if policy.adaptation else None
         if self.how is not None and self.how.rate == 0.0:
             self.how = None
@@ -101,9 +104,9 @@ class StreamScorer:
         self.part = -(-policy.persistent_after // PARTS) if settles else 0
 
     def judge(self, at: int) -> list[dict[str, Any]]:
-        """Results of the stream's readings, whose scored rows start at ``at``.
+        """Return results of the stream's readings; their scored rows start at ``at``.
 
-        Where the stream's levels change, those that follow are left for :meth:`rest`.
+        Stops where the stream's levels change: later readings must be scored again.
         """
         results: list[dict[str, Any]] = []
         row = window = 0
@@ -121,7 +124,7 @@ class StreamScorer:
         return results
 
     def _judge_for(self, criticality: str) -> None:
-        """Take the thresholds of an asset that is so critical; they move no score."""
+        """Set the thresholds for an asset's criticality; scores do not depend on them."""
         self.criticality, self.threshold = criticality, self.policy.threshold(criticality)
         self.opening = self.policy.opening_rule(self.model_set.bursts, criticality, self.raised)
 
@@ -132,7 +135,7 @@ class StreamScorer:
             fast += max(reading.moved.values())
         m, log10_p = self._magnitude(reading, cal, fast)
         score = score_of(log10_p)
-        # without a vote of those there should be nothing is known: neither normal nor an anomaly
+        # if detectors exist but none could score this reading, it is neither normal nor anomalous
         judged = cal is not None or not self.model_set.names or bool(reading.outside)
         anomalous = judged and score >= self.threshold
         work, model_set = self.stream.work, self.model_set
@@ -177,7 +180,7 @@ class StreamScorer:
     def _magnitude(
         self, reading: PreparedReading, cal: Calibration | None, fast: float
     ) -> tuple[float, float]:
-        """Return the reading's magnitude and ``log10 p``; takes it into the stream's state."""
+        """Return the reading's magnitude and ``log10 p``; update the stream's adaptive tail."""
         follower = self.stream.state.follower
         if reading.gap:
             follower.pause(self.model_set.median)
@@ -186,9 +189,9 @@ class StreamScorer:
         if reading.outside:
             beyond = 0.0 if cal is None else cal.final.log10_p(fast)
             return fast, min(FLOOR, beyond)
-        if cal is None:  # no detector: what stood still is all there is to judge by
+        if cal is None:  # no detector: ``fast`` is the rarity of features constant in training
             return fast, 0.0 - fast
-        # filters start when the baseline is known
+        # these readings must not change the tail; it starts once the baseline is known
         if reading.late or reading.warm or reading.suppressed is not None:
             u = follower.quantiles.relative(fast, cal) if self.how else fast
             return fast, (cal.final if self.how else cal.fixed).log10_p(u)
@@ -232,11 +235,11 @@ class StreamScorer:
             return
         recent = reading.behind_s <= max(self.policy.event_silence_s, REPEATED_HOUR_S)
         if reading.late and not (anomalous and recent):
-            return  # it can raise an alarm, but not end one: that is for what is newest
+            return  # a late reading can open or extend an event, but not end one
         state, events = self.stream.state, self.stream.state.events
         kind = SENSOR_FAULT if reading.outside else ANOMALY
         if not events and kind == ANOMALY and self._placing(state):
-            return  # it is the persistent event that it belongs to
+            return  # the anomaly belongs to the persistent event
         work = self.stream.work
         event, entry = advance(
             next(iter(events.values()), None),
@@ -254,7 +257,7 @@ class StreamScorer:
             metadata["event"] = entry
 
     def _placing(self, state: StreamState) -> bool:
-        """Return whether the tail still finds its place at a new level."""
+        """Return whether the tail is still adapting to a newly settled level."""
         young = state.follower.quantiles.age < AT_A_LEVEL.start
         return young and bool(state.settling.entries())
 
@@ -267,7 +270,7 @@ class StreamScorer:
         *,
         beyond: bool,
     ) -> None:
-        """Settle at a new level, or leave one; name the persistent events."""
+        """Settle at a new level, or leave one; add the persistent events to the metadata."""
         state, at = self.stream.state, reading.point.timestamp
         settling, near = state.settling, -1 if self.stream.near is None else self.stream.near[row]
         if at is None:
@@ -289,7 +292,7 @@ class StreamScorer:
         _name(metadata, entries)
 
     def _settle(self, metadata: dict[str, Any], level: Level32, at: datetime, m: float) -> None:
-        """Make the event persistent; a shift that never alarmed has one from now on."""
+        """Make the event persistent; a shift that has not alarmed gets an event now."""
         state, work = self.stream.state, self.stream.work
         event, others = state.events.get(ANOMALY), state.settling.entries()
         if event is None:
@@ -313,7 +316,7 @@ class StreamScorer:
         anomalous: bool,
         log10_p: float,
     ) -> None:
-        """Say of the reading's event whether its incident opens, or when it did."""
+        """Add to the reading's event whether and when its incident opened."""
         event, state, at = metadata.get("event"), self.stream.state, reading.point.timestamp
         if event is None or at is None:
             return
@@ -325,7 +328,7 @@ class StreamScorer:
         else:
             incident = event["incident"] = burst.take(-log10_p, anomalous, at, self.opening)
             if self.raised and ("why" in incident or not incident["opens"]):
-                incident["affected_by_feedback"] = True  # by what people reported before
+                incident["affected_by_feedback"] = True  # reported false alarms raised the rule
         if "why" in incident and cal is not None and cal.final.extrapolated(-burst.peak):
             incident["extrapolated"] = True
         state.burst = burst if state.events else None
@@ -384,21 +387,18 @@ class StreamScorer:
         self.explainer.add(metadata, rows, level, inputs, reading.condition)
 
     def _in_order(self, reading: PreparedReading) -> bool:
-        """Return whether a reading is one that a sensor measured, in operation and in order."""
+        """Return whether a reading is in order, plausible and not suppressed."""
         return not (reading.late or reading.outside or reading.suppressed is not None)
 
     def _teaches(self, reading: PreparedReading) -> bool:
-        """Return whether the stream's level may follow a reading.
-
-        It stands in order and is whole.
-        """
+        """Return whether the stream's level may learn from a reading: in order and complete."""
         baseline = self.model_set.preprocessing.baseline
         out_of_order = reading.late or reading.suppressed is not None
         return not (baseline or out_of_order or reading.imputed or reading.unfit)
 
 
 def _name(metadata: dict[str, Any], entries: list[dict[str, Any]]) -> None:
-    """Name events in a result: the first as its own, unless it has one, the others beneath."""
+    """Add events to a result: the first as its event if it has none, others as ``on_top_of``."""
     if entries and "event" not in metadata:
         metadata["event"], *entries = entries
     if entries:

@@ -1,8 +1,8 @@
-"""Score for one model set, as a pure generator.
+"""Score streams with one model set, as a pure generator.
 
-``run`` yields the detector calls it needs and is sent their answers, so the service can hand them
-to runners while back-tests and benchmarks call the detectors directly. It keeps nothing: what a
-stream remembers comes with the work and goes back with the outcome.
+``run`` yields the detector calls it needs and is sent their answers. The service can thus pass the
+calls to runners, while back-tests and benchmarks call the detectors directly. ``run`` keeps no
+state: a stream's state arrives with its work and is returned with its outcome.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(slots=True)
 class DetectorCall:
-    """A detector to ask: ``method`` on ``x``, scaled rows (n, d) or windows (n, w, d)."""
+    """A detector call: ``method`` on ``x``, scaled rows (n, d) or windows (n, w, d)."""
 
     detector: str
     method: Literal["score", "explain"]
@@ -51,14 +51,14 @@ class StreamOutcome:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What to send with the stream's next work; made when asked for, since many never ask."""
+        """State for the stream's next work; built on demand, since many callers do not need it."""
         return self.make_state()
 
 
 def run(
     model_set: ModelSet, works: Sequence[StreamWork], policy: ScoringPolicy
 ) -> Generator[list[DetectorCall], list[Array], list[StreamOutcome]]:
-    """Score the works, all of this model set's group.
+    """Score works of this model set's group.
 
     Yields lists of detector calls; send back their answers, as arrays in the same order. A
     stream that cannot be scored at all gets an error entry for every reading.
@@ -66,11 +66,11 @@ def run(
     Parameters
     ----------
     model_set
-        Of the group of all the streams.
+        Model set of the streams' group.
     works
-        Readings to score, each stream's with state and window.
+        Readings to score, with each stream's state and window.
     policy
-        Budgets, adaptation and the rest.
+        Budgets, adaptation and other settings.
     """
     width = model_set.window if model_set.window > 1 else 0
     outcomes: list[StreamOutcome | None] = []
@@ -93,7 +93,7 @@ def run(
             for call, answer in zip(calls, answers, strict=True):
                 raw[call.detector] = np.asarray(answer, np.float64)
         scored = _calibrated(model_set, some, raw)
-        # where a stream's levels changed, what follows is scored again
+        # where a stream's levels changed, the readings after the change are scored again
         at, rest = 0, []
         for place, stream in waiting:
             judged = StreamScorer(model_set, stream, scored, policy, explainer).judge(at)
@@ -113,12 +113,12 @@ def run(
 def _prepare(
     model_set: ModelSet, width: int, work: StreamWork, gap_factor: float
 ) -> PreparedStream:
-    """Return the stream's readings in the detectors' form, with its state.
+    """Read the stream's state, apply resets and closed events, and prepare its readings.
 
     Raises
     ------
     InputError
-        ``bad_state``, unless the work asks to start again then, which its first result says.
+        ``bad_state``. With ``work.renew`` the stream restarts instead; its first result says so.
     """
     try:
         state, renewed = model_set.state(work.state), False
@@ -152,7 +152,7 @@ def score(
     Parameters
     ----------
     model_set, works, policy
-        As of :func:`run`.
+        Those of :func:`run`.
     """
     steps = run(model_set, works, policy or ScoringPolicy())
     try:
@@ -185,7 +185,7 @@ def _calls(model_set: ModelSet, streams: list[PreparedStream]) -> list[DetectorC
 def _calibrated(
     model_set: ModelSet, streams: list[PreparedStream], raw: dict[str, Array]
 ) -> CalibratedScores:
-    """Return decades of all streams' rows, per detector, and combined."""
+    """Calibrate all streams' rows, per detector and combined."""
     good = [r for s in streams for r in s.readings if r.error is None]
     n = len(good)
     windowed = np.fromiter((r.windowed for r in good), bool, n)
@@ -219,7 +219,7 @@ def _refused(model_set: ModelSet, work: StreamWork, error: AnomalyError) -> Stre
 
 
 def missing(model_set: ModelSet, features: Mapping[str, float]) -> MissingFeatures | None:
-    """Return the error that a reading of these features would get, without scoring it."""
+    """Return the error that a reading with these features would get, without scoring it."""
     try:
         model_set.preprocessing.row(features)
     except MissingFeatures as error:

@@ -1,4 +1,4 @@
-"""Join alarms to events: the readings of one alarm share one identity."""
+"""Group alarms into events: consecutive anomalies of a stream share one event id."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from models.scoring.state_values import FINITE, check
 ANOMALY: Final = "anomaly"
 SENSOR_FAULT: Final = "sensor_fault"
 
-#: An event also ends after this many readings in a row that are no anomaly.
+#: An event ends after this many consecutive normal readings, however short the silence ...
 QUIET: Final = 120
-#: ... and, however long the silence, not before this many.
+#: ... and never before this many, however long the silence.
 LEAST_QUIET: Final = 5
 
 _SPACE = uuid.UUID("8d0d1c6a-2f0b-5a57-9a0e-6c3f4a4f7b11")
 
 
 def event_id(asset_id: str, sensor_id: str | None, feature: str | None, kind: str, at: str) -> str:
-    """Return an id that is the same for the same stream, kind and opening time, everywhere.
+    """Return a deterministic event id for a stream, kind and opening time.
 
     Parameters
     ----------
     asset_id, sensor_id, feature
         The stream.
     kind
-        Of anomaly.
+        Kind of anomaly.
     at
-        When it opened, ISO 8601.
+        When the event opened, ISO 8601.
     """
     parts = [asset_id, sensor_id or "", feature or "", kind, at]
     return str(uuid.uuid5(_SPACE, "\x1f".join(parts)))
@@ -38,7 +38,7 @@ def event_id(asset_id: str, sensor_id: str | None, feature: str | None, kind: st
 
 @dataclass(slots=True)
 class Event:
-    """An open event of one stream: what its state keeps between requests."""
+    """An open event of one stream, as its state stores it."""
 
     id: str
     kind: str
@@ -48,13 +48,13 @@ class Event:
     quiet: int = 0
 
     def over(self, at: float, silence_s: float) -> bool:
-        """Return whether a reading at ``at`` that is no anomaly ends the event."""
+        """Return whether a normal reading at time ``at`` ends the event."""
         if self.quiet >= QUIET:
             return True
         return self.quiet >= LEAST_QUIET and at - self.last > silence_s
 
     def entry(self, state: str) -> dict[str, Any]:
-        """Return the event as it stands in a result's metadata."""
+        """Return the event for a result's metadata."""
         return {
             "id": self.id,
             "kind": self.kind,
@@ -64,17 +64,17 @@ class Event:
         }
 
     def to_list(self) -> list[Any]:
-        """Return it ready for JSON, exactly."""
+        """Return the event ready for JSON, exactly."""
         return [self.id, self.kind, self.started_at, self.peak, self.last, self.quiet]
 
     @classmethod
     def from_list(cls, data: Any) -> Event:
-        """Read what :meth:`to_list` returned; what is missing at its end has its default.
+        """Read what :meth:`to_list` returned; a missing ``quiet`` is 0.
 
         Raises
         ------
         ValueError, TypeError
-            It is not that.
+            ``data`` is not a stored event.
         """
         id, kind, started_at, peak, last, *rest = data
         quiet = rest[0] if rest else 0
@@ -101,19 +101,19 @@ def advance(
     Parameters
     ----------
     event
-        The one that is open before this reading.
+        Event that was open before this reading; None if none was.
     anomalous, kind, magnitude
-        The verdict on the reading, the kind of anomaly, and its magnitude in decades.
+        Whether the reading is an anomaly, the kind of anomaly, and its magnitude in decades.
     at
-        The reading's time.
+        Time of the reading.
     silence_s
-        Seconds without an anomaly after which the event is over.
+        Seconds without an anomaly after which the event ends.
     stream : (asset_id, sensor_id, feature)
-        Goes into the id of an event that opens.
+        Part of the id of a new event.
 
     Returns
     -------
-    (event, entry) : the event still open after this reading, and what its metadata says.
+    (event, entry) : the event open after this reading, and the entry for the reading's metadata.
     """
     now = at.timestamp()
     if event is not None and anomalous:
@@ -128,7 +128,7 @@ def advance(
         return event, event.entry("opened")
     if anomalous:
         event.quiet = 0
-        event.last = max(event.last, now)  # a late reading sets nothing back
+        event.last = max(event.last, now)  # a late reading must not move it back
         event.peak = max(event.peak, magnitude)
         return event, event.entry("ongoing")
     event.quiet += 1

@@ -1,4 +1,4 @@
-"""Explain an anomaly: which features, how far from what was expected, which detectors voted."""
+"""Explain an anomaly: features to blame, their deviations from expected values, detector votes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from models.detectors.base import Array
 from models.scoring.conditional_mean import expected, trustworthy
 from models.scoring.preprocessing import SCALED_CLIP, Preprocessing
 
-#: Features listed at most; the rest of the share is given as ``others``.
+#: Most features listed; the remaining share is given as ``others``.
 MAX_LISTED: Final = 30
 
 
 class Explainer:
-    """Collect the anomalies of one run, ask the detectors once, and fill in the answers."""
+    """Collect the anomalies of one run, call each detector once, and fill in the answers."""
 
     def __init__(self, pre: Preprocessing) -> None:
         self._pre = pre
@@ -32,15 +32,15 @@ class Explainer:
         inputs: dict[str, tuple[float, Floats]],
         condition: int = 0,
     ) -> None:
-        """Note one anomaly.
+        """Add one anomaly to be explained.
 
         Parameters
         ----------
-        metadata : the result's, into which ``explanation`` will go.
-        rows : (d,) values in their own units, as in the usual operating condition and as received.
-        level : (d,) where the stream has been, in the usual condition.
-        inputs : each detector's decades, and its row (d,) or window (w, d), scaled.
-        condition : that the reading is in.
+        metadata : the result's metadata, whose ``explanation`` will be completed.
+        rows : (d,) values in own units, restated for the usual operating condition and as received.
+        level : (d,) the stream's normal level, in the usual condition.
+        inputs : each detector's decades, and its scaled row (d,) or window (w, d).
+        condition : index of the reading's operating condition.
         """
         at = len(self._targets)
         self._targets.append((metadata, *rows, level, condition))
@@ -48,7 +48,7 @@ class Explainer:
             self._asked.setdefault(name, []).append((at, weight, x))
 
     def wanted(self) -> list[tuple[str, Array]]:
-        """Return (detector, input) of each ``explain`` call that is needed."""
+        """Return the (detector, input) pairs of the ``explain`` calls to make."""
         return [(name, np.stack([x for _, _, x in asked])) for name, asked in self._asked.items()]
 
     def fill(self, answers: Sequence[Array]) -> None:
@@ -64,7 +64,7 @@ class Explainer:
         self._describe(shares)
 
     def _describe(self, shares: Floats) -> None:
-        """Return the features by share; those not at fault decide what is expected of each."""
+        """Fill in features by share; expected values follow from the features not to blame."""
         pre = self._pre
         targets, *arrays = zip(*self._targets, strict=True)
         rows, received, levels = (np.stack(part) for part in arrays[:3])
@@ -104,9 +104,9 @@ class Explainer:
 
 
 def _short(values: Floats) -> Floats:
-    """``values`` to six significant digits."""
+    """Round to six significant digits."""
     with np.errstate(invalid="ignore", over="ignore"):
-        # no further than 10^20: beyond 10^22, a power of ten is no exact float
+        # powers up to 10^20 only: beyond 10^22 a power of ten is not an exact float
         exponent = 5.0 - np.floor(np.log10(np.maximum(np.abs(values), 1e-15)))
         power = 10.0 ** np.abs(exponent)
         small = np.round(values * power) / power

@@ -1,23 +1,24 @@
 """Recognise values that no sensor measured: error codes, all bits set, float limits.
 
-A logger writes what it has: a driver's error code, a register with all bits set, uninitialised
-memory. One such value among thousands stretches every mean, range and covariance, so it has to be
-found before anything is fitted. Four rules, for each column on its own values:
+A logger may record a driver's error code, a register with all bits set, or uninitialised memory.
+One such value among thousands distorts every mean, range and covariance, so garbage is removed
+before anything is fitted. Each column has four rules:
 
-1. **far**: beyond the *body* of the column by ten times the body's width and by more than its
-   largest magnitude, in at most one reading of a hundred. The body starts with the middle half of
-   the readings and takes in its neighbour for as long as the gap to it is at most ten widths, so
-   heavy tails belong to it and garbage of several kinds cannot hide behind one another. Not in a
-   column that rests at zero more often than not: what it sends otherwise are bursts of any size.
+1. **far**: values beyond the column's *body* by ten body widths and by more than the body's largest
+   magnitude, in at most 1 % of the readings. The body starts as the middle half of the readings
+   and grows to the next value while the gap to it is at most ten widths. Heavy tails thus belong to
+   the body, and several kinds of garbage cannot hide one another. The rule does not apply to a
+   column that is zero most of the time, because its other values may be bursts of any size.
 2. **code**: a value that devices are known to send instead of a measurement (`CODES`, or a
-   magnitude near the limits of a float), outside the body by its width, however often.
-3. **wrong sign**: a whole number, always the same, where all the rest has the other sign, and
-   further from it than the rest is wide (-200 among 20 to 60), however often.
-4. a value found by 2 or 3 in one column counts in each other column where it lies outside of all
-   the rest: a device that fails sends its code in every channel.
+   magnitude near the limits of a float), further outside the body than the body is wide, however
+   often it occurs.
+3. **wrong sign**: one repeated whole number whose sign no other value has, further from the others
+   than they are wide (-200 among 20 to 60), however often it occurs.
+4. **shared code**: a value found by rule 2 or 3 in one column is garbage in every other column
+   where it lies outside all other values. A failing device sends its code on every channel.
 
-Zero is never garbage: a machine that is off sends it. A level that lasts is not either (rule 1's
-share): that is an operating mode or a fault, and for the detectors to judge.
+Zero is never garbage: a machine that is off sends it. Neither is a level that lasts (rule 1 allows
+1 %): it is an operating mode or a fault, which is for the detectors to judge.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from models.scoring.stored import Stored
 #: signed numbers in 16, 24, 32 and 64 bits; runs of nines; the null of well logs.
 CODES: Final = np.array(
     sorted(
-        # a register with all bits set, also as it is scaled on the way: 327.67
+        # a register with all bits set, possibly scaled by the logger: 327.67
         [code / k for code in (65535.0, 32767.0, -32768.0) for k in (10.0, 100.0, 1000.0)]
         + [float(2**bits - 1) for bits in (16, 24, 31, 32, 63, 64)]
         + [float(2**15 - 1), -float(2**15), -float(2**31), -float(2**63), -999.25, -9999.25]
@@ -44,31 +45,31 @@ CODES: Final = np.array(
         + [sign * (10.0**digits - 0.1) for sign in (1, -1) for digits in (3, 4)]
     )
 )
-#: No physical quantity is as large, or as close to zero: the limits of a float start here.
+#: No physical quantity is this large, or this close to zero; such values are near a float's limits.
 HUGE: Final = 1e30
 TINY: Final = 1e-30
-#: Widths of the body from which a gap is no tail any more. Columns of 2,000 readings that lose one
-#: honest reading to it: none of Student's t (3) or a lognormal of sigma 1, 0.3 % of t (2), 1 % of a
-#: lognormal of sigma 2, 10 % of a Pareto tail of index 1.
+#: A gap wider than this many body widths separates garbage from the tail. Share of simulated
+#: columns of 2,000 readings that lose a valid reading: none for Student's t (3) or a lognormal of
+#: sigma 1, 0.3 % for t (2), 1 % for a lognormal of sigma 2, 10 % for a Pareto tail of index 1.
 FAR: Final = 10.0
-#: Share of the readings that rule 1 may call garbage; more is a level, not an error.
+#: Largest share of readings that rule 1 may call garbage; a larger share is a level.
 RARE: Final = 0.01
-#: Equal values from which on a number is repeated on purpose; distinct ones that make a body.
+#: Fewest repetitions of a wrong-sign code, and fewest distinct values that make a body.
 _REPEATED: Final = 5
 _DISTINCT: Final = 20
-_NAMED: Final = 5  # values of a column, and stretches of rows, that are named
+_NAMED: Final = 5  # most values per column, and row ranges, named in a message
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage(Stored):
-    """What is garbage in each of d columns; made by :func:`learn_garbage`.
+    """Garbage values of each of d columns; made by :func:`learn_garbage`.
 
     Parameters
     ----------
     low, high : (d,)
-        Beyond these a value is garbage by rule 1; infinite where no value would be.
+        Values beyond these bounds are garbage by rule 1; infinite if there is no bound.
     codes : d tuples of float
-        The exact values that are garbage by the other rules.
+        Exact values that are garbage by the other rules.
     """
 
     low: Floats
@@ -76,7 +77,7 @@ class Garbage(Stored):
     codes: tuple[tuple[float, ...], ...]
 
     def mask(self, values: Floats) -> Bools:
-        """Return which of ``values`` (n, d) are garbage; never a NaN."""
+        """Return which of ``values`` (n, d) are garbage; NaN is not."""
         found: Bools = (
             (values < self.low) | (values > self.high) | (np.abs(values) >= HUGE)
         ) & (values != 0)  # fmt: skip
@@ -86,12 +87,12 @@ class Garbage(Stored):
         return found
 
     def of(self, columns: Sequence[int]) -> Garbage:
-        """Return the same for some of the columns only."""
+        """Return the garbage rules of some columns."""
         chosen = list(columns)
         return Garbage(self.low[chosen], self.high[chosen], tuple(self.codes[j] for j in chosen))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON; None stands for "no bound"."""
+        """Return the rules ready for JSON; None stands for "no bound"."""
         return {
             "low": [float(v) if np.isfinite(v) else None for v in self.low],
             "high": [float(v) if np.isfinite(v) else None for v in self.high],
@@ -109,12 +110,12 @@ class Garbage(Stored):
 
 
 def learn_garbage(values: Floats) -> Garbage:
-    """Find out what is garbage in each column.
+    """Learn the garbage values of each column.
 
     Parameters
     ----------
     values : (n, d)
-        Readings in their own units, of all streams of a group; NaN where nothing was measured.
+        Readings of all streams of a group, in own units; NaN where nothing was measured.
     """
     columns = [_Column.of(column) for column in np.asarray(values, np.float64).T]
     shared = {code for column in columns for code in column.codes}
@@ -130,7 +131,7 @@ def learn_garbage(values: Floats) -> Garbage:
 
 @dataclass(slots=True)
 class _Column:
-    """The distinct values of a column, ascending, without its codes; how often each occurs."""
+    """The ascending distinct values of a column except its codes, with their counts."""
 
     distinct: Floats
     counts: Indices
@@ -147,7 +148,7 @@ class _Column:
             if column._is_code(value, n):
                 column.codes.add(value)
         kept = suspect & ~np.isin(found, list(column.codes))
-        if kept.any():  # 999 in a column that goes on to 2000
+        if kept.any():  # suspects that are measurements: 999 in a column that reaches 2000
             column.distinct = np.concatenate([column.distinct, found[kept]])
             column.counts = np.concatenate([column.counts, counts[kept]])
             order = np.argsort(column.distinct)
@@ -155,7 +156,7 @@ class _Column:
         return column
 
     def add(self, shared: set[float]) -> None:
-        """Take over the codes of other columns where they lie outside of all the rest."""
+        """Apply rule 4: adopt codes of other columns that lie outside all values of this one."""
         here = [code for code in shared if code in self.distinct]
         rest = ~np.isin(self.distinct, here)
         if not here or rest.sum() < _DISTINCT:
@@ -167,7 +168,7 @@ class _Column:
         self.codes.update(outside)
 
     def bounds(self) -> tuple[float, float]:
-        """Return where garbage begins on either side by rule 1."""
+        """Return the bounds of rule 1: beyond them lies garbage."""
         resting = self.counts[self.distinct == 0].sum() > 0.5 * self.counts.sum()
         if len(self.distinct) < 2 or resting:
             return -np.inf, np.inf
@@ -175,18 +176,18 @@ class _Column:
         far = max(FAR * (high - low), abs(low), abs(high))
         lowest, highest = low - far, high + far
         beyond = (self.distinct < lowest) | (self.distinct > highest)
-        # a constant with one other value has no body to be far from
+        # a constant has no body to be far from
         if high <= low or self.counts[beyond].sum() > max(1, RARE * self.counts.sum()):
             return -np.inf, np.inf
         return lowest, highest
 
     def body(self) -> tuple[float, float]:
-        """Return the ends of the middle half and all that follows it without a wide gap."""
+        """Return the ends of the body: the middle half, extended up to the first wide gaps."""
         x = self.distinct
         ends = np.cumsum(self.counts)
         first = int(np.searchsorted(ends, 0.25 * ends[-1]))
         last = int(np.searchsorted(ends, 0.75 * ends[-1]))
-        if first == last and len(x) > 1:  # mostly one value: its width is the nearest other
+        if first == last and len(x) > 1:  # mostly one value: take in its nearest neighbour
             gaps = np.diff(x)
             below = gaps[first - 1] if first else np.inf
             above = gaps[first] if first < len(gaps) else np.inf
@@ -212,11 +213,11 @@ class _Column:
                 return
 
     def _is_code(self, value: float, n: int) -> bool:
-        """Return whether a suspect is a code: outside the body, or of a sign the rest never has."""
+        """Return whether a suspect is a code: outside the body, or of a sign no other value has."""
         if not len(self.distinct):
             return abs(value) >= HUGE
         if len(self.distinct) == 1 and n > 0.1 * self.counts[0]:
-            return abs(value) >= HUGE  # two levels, each as good as the other
+            return abs(value) >= HUGE  # two levels, either of which may be the normal one
         low, high = self.body()
         apart = max(low - value, value - high)
         if abs(value) <= TINY:
@@ -227,17 +228,14 @@ class _Column:
 
 
 def _reach(widths: Floats) -> int:
-    """Return how far a body grows to one side.
-
-    ``widths`` are its widths with each further value.
-    """
+    """Return how many values a body gains on one side, from its width with each further value."""
     gaps = np.diff(widths)
     wide = np.flatnonzero(gaps > FAR * np.maximum(widths[:-1], np.finfo(float).tiny))
     return int(wide[0]) if len(wide) else len(gaps)
 
 
 def row_ranges(rows: Sequence[int] | NDArray[Any]) -> str:
-    """Row numbers for people: ``3, 17-28 and 40 more``; a few stretches at most."""
+    """Format row numbers for people: ``3, 17-28 and 40 more``."""
     at = np.unique(np.asarray(rows, np.int64))
     parts = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)
     shown = [str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts[:_NAMED]]
@@ -246,12 +244,12 @@ def row_ranges(rows: Sequence[int] | NDArray[Any]) -> str:
 
 
 def describe(values: Floats, mask: Bools, names: Sequence[str]) -> list[str]:
-    """Return a sentence for each garbage value of each column: value, how often, in which rows.
+    """Describe each column's garbage values in sentences: value, count and rows.
 
     Parameters
     ----------
     values, mask : (n, d)
-        Readings, and which of them are garbage.
+        Readings, and which of their values are garbage.
     names : d names
     """
     out = []

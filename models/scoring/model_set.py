@@ -1,4 +1,4 @@
-"""Hold what is fitted for one group of streams."""
+"""Hold the fitted parts of one group of streams."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from models.scoring.stream_state import StreamState
 class ModelSet:
     """Preprocessing, detectors and calibration of one group of streams.
 
-    ``group`` and ``version`` are set by the bundle that holds it. ``trained_on`` says from when to
-    when the readings are that it was fitted on, ``power`` what share of injected faults the same
-    recipe saw in readings that were held out; without ``bursts`` an incident opens with its event.
+    Attributes
+    ----------
+    trained_on : time range of the training readings.
+    power : share of injected faults that the same recipe detected in held-out readings.
+    group, version : set by the bundle that contains the model set.
+    bursts : rates of normal bursts; None: every event opens an incident.
     """
 
     preprocessing: Preprocessing
@@ -43,22 +46,22 @@ class ModelSet:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Features a reading must bring, in the detectors' order."""
+        """Required features of a reading, in the detectors' order."""
         return self.preprocessing.names
 
     @property
     def window_length(self) -> int:
-        """How many past readings the caller should keep; counters go on from one more."""
+        """Number of past readings the caller should keep; counters need one more."""
         return self.window - 1 + (self.preprocessing.counters is not None)
 
     @property
     def median(self) -> float:
-        """Where a stream's smoothed magnitude starts."""
+        """Start value of a stream's smoothed magnitude."""
         first = next(iter(self.calibrations.values()), None)
         return 0.0 if first is None else first.median
 
     def calibration(self, windowed: bool, warm: bool) -> Calibration | None:
-        """Return the calibration of the detectors present; None when none is."""
+        """Return the calibration of the detectors that can score; None if none can."""
         names = self.names if windowed else self.points
         return self.calibrations.get(subset_key(names, warm)) if names else None
 

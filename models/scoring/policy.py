@@ -1,4 +1,4 @@
-"""How the service is to judge: the settings of a whole installation."""
+"""Settings of an installation that turn scores into alarms and incidents."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from models.scoring.bursts import (
 from models.scoring.settling import PERSISTENT_AFTER
 from models.scoring.tail import threshold_of
 
-#: Budgets by criticality of the asset, false alarms per reading.
+#: False alarms per reading by criticality of the asset.
 BUDGETS: Final = {"critical": 1e-2, "high": 10**-2.5, "medium": 1e-3, "low": 1e-4}
 
 
 @dataclass(frozen=True)
 class ScoringPolicy:
-    """How the service is to judge; settings of the whole installation.
+    """Settings of the whole installation for alarms, adaptation and incidents.
 
     Parameters
     ----------
     budgets : false alarms per reading by criticality of the asset.
-    adaptation : whether each stream's tail follows the stream.
-    event_silence_s : an event ends after so long without an anomaly.
-    accept_shift_after : readings without a break beyond the gate, alarming all the while, after
-        which a persistent shift becomes the new normal; 0: never.
+    adaptation : whether each stream's tail adapts to the stream.
+    event_silence_s : seconds without an anomaly after which an event ends.
+    accept_shift_after : consecutive readings beyond the gate after which their level becomes the
+        new normal; all of them may alarm; 0: never.
     persistent_after : readings beyond the gate after which a stream settles at a steady new level
-        and its event is persistent, see :mod:`models.scoring.settling`; 0: never.
-    gap_factor : a pause longer than so many of the stream's intervals restarts the window; of the
-        training's, while these are not known.
+        and its event becomes persistent, see :mod:`models.scoring.settling`; 0: never.
+    gap_factor : a pause longer than this many sampling intervals restarts the window; training's
+        interval applies until the stream's own is known.
     incident_budgets : false incidents per asset and month by criticality of the asset.
     incident_at_once : share of these that may open at once; 0: all wait for the on-delay.
     feedback_raise, feedback_raise_max : decades, see :func:`~models.scoring.bursts.raised_by`.
@@ -55,26 +55,26 @@ class ScoringPolicy:
     feedback_raise_max: float = MAX_RAISED
 
     def threshold(self, criticality: str) -> float:
-        """Return the score at which an asset of this criticality alarms."""
+        """Return the alarm threshold of the score for an asset's criticality."""
         return threshold_of(self._budget(criticality))
 
     def raised(self, false_alarms: int) -> float:
-        """Return the decades more that incidents ask of an asset with so many false alarms."""
+        """Return the decades that reported false alarms add to an asset's incident thresholds."""
         return raised_by(false_alarms, self.feedback_raise, self.feedback_raise_max)
 
     def opening_rule(
         self, rates: BurstRates | None, criticality: str, raised: float = 0.0
     ) -> OpeningRule | None:
-        """Return what opens an incident of such an asset; None: every event does.
+        """Return the rule that opens an asset's incidents; None: every event opens one.
 
         Parameters
         ----------
         rates
-            How often normal operation makes bursts; None: not known.
+            How often normal operation makes bursts; None if unknown.
         criticality
-            Of the asset.
+            Criticality of the asset.
         raised
-            Decades by which peaks must be rarer than the budget asks; without rates, than an alarm.
+            Decades added to the required peaks, or without rates to the alarm threshold.
         """
         if rates is None:
             asked = raised - math.log10(self._budget(criticality))

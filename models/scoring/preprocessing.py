@@ -1,19 +1,19 @@
-"""Preprocess: feature order, robust and drift-tolerant scales, baselines, missing values.
+"""Preprocess readings: feature order, robust scales, drift allowance, baselines, missing values.
 
-Two kinds of plant need opposite treatment, so one option names which it is:
+An option chooses between two opposite treatments of drift:
 
-``drift="normal"``: sensors may wander slowly and that is no fault. Each feature is divided by
-``sqrt(spread^2 + (drift * horizon)^2)``: a wander seen in training and carried on over
-``horizon`` readings stays inside the scale. How many readings those are, if any, is decided on the
-data (:mod:`models.fitting.tolerance`).
+``drift="normal"``: slow drift of sensors is no fault. Each feature is divided by
+``sqrt(spread^2 + (drift * horizon)^2)``, so drift at training's rate over ``horizon`` readings
+stays within the scale. The horizon, possibly 0, is chosen on the data
+(:mod:`models.fitting.tolerance`).
 
-``drift="fault"``: wander IS the fault (wear). No such allowance; instead each stream may have its
-own baseline, the mean of its first readings, subtracted from then on.
+``drift="fault"``: drift IS the fault (wear). There is no allowance for it. Instead, a stream may
+have its own baseline, the mean of its first readings, which is subtracted from later ones.
 
-Features that follow a common load are alike as long as nothing is wrong, and a fault is what
-breaks the likeness. The scaled features are therefore decorrelated by the symmetric (ZCA-cor)
-transform ``R^(-1/2)``, the one that stays closest to the features themselves, so that shares
-still mean features (Kessy, Lewin, Strimmer: Optimal whitening, Am. Stat. 2018).
+Features driven by a common load are correlated in normal operation, and a fault breaks the
+correlation. The scaled features are therefore decorrelated by the symmetric (ZCA-cor) transform
+``R^(-1/2)``. It stays closest to the original features, so shares can still be attributed to them
+(Kessy, Lewin, Strimmer: Optimal whitening, Am. Stat. 2018).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from models.scoring.garbage import Garbage
 from models.scoring.standing import Standing
 from models.scoring.stored import Stored
 
-#: Readings whose mean is a stream's baseline.
+#: Number of first readings that a stream's baseline is the mean of.
 BASELINE_READINGS: Final = 20
 #: Scaled values are clipped here, so that no square overflows.
 SCALED_CLIP: Final = 1e6
-#: No level lies so many of the group's spreads from its centre; an error code does.
+#: Values beyond this many of the group's spreads from its centre are error codes, not levels.
 IMPOSSIBLE: Final = 1000.0
 
 
@@ -55,19 +55,21 @@ class Preprocessing(Stored):
     ----------
     names : features used, in the detectors' order.
     center, scale, spread : (d,) median, divisor and robust standard deviation, own units.
-    mix : (d, d) decorrelates the scaled features; None: they are left as they are.
+    mix : (d, d) decorrelates the scaled features; None: they stay correlated.
     drift_mode : "normal" or "fault".
-    baseline : readings that a stream's own baseline is the mean of; 0: none.
+    baseline : readings that a stream's own baseline is the mean of; 0: no baseline.
     interval : median seconds between readings; None if trained without times.
     ignored : features known from training but not among ``names``, since they hardly ever moved.
-    missing : "refuse" or "impute"; ``max_imputed`` features a reading at most.
-    limits : feature -> (min, max) that are physically possible, either may be None.
-    standing : what to make of it when one of ``ignored`` moves; None: nothing.
-    garbage : values of ``names`` that no sensor measured; None: all are taken as measured.
-    nulls : feature -> the codes that stood for "not measured" in training: as good as missing.
-    counters : features that only rise, used as their rate; all else here is about that. None: none.
-    conditions : operating conditions of ``names``; all else here is about readings as they would
-        read in the usual one. None: there is one normal.
+    missing : "refuse" or "impute".
+    max_imputed : most features imputed per reading.
+    limits : feature -> physically possible (min, max); either may be None.
+    standing : rates at which the ``ignored`` features moved; None: their movements do not count.
+    garbage : values of ``names`` that no sensor measured; None: all values are measurements.
+    nulls : feature -> codes that meant "not measured" in training; treated as missing.
+    conditions : operating conditions of ``names``; None: there is only one. The other attributes
+        describe readings restated for the usual condition.
+    counters : features that only rise, replaced by their rates; None: there are none. The other
+        attributes describe the rates.
     """
 
     KEYS: ClassVar = (
@@ -102,14 +104,17 @@ class Preprocessing(Stored):
         with np.errstate(over="ignore"):
             furthest = IMPOSSIBLE * self.spread
             bounds = self.center - furthest, self.center + furthest
-        object.__setattr__(self, "possible", bounds)  # where a level can lie
-        pick = itemgetter(*self.names) if self.names else _nothing  # it is pickled
+        object.__setattr__(self, "possible", bounds)  # range of a level
+        pick = itemgetter(*self.names) if self.names else _nothing  # no lambda: it is pickled
         object.__setattr__(self, "_pick", pick)
 
     def pick(self, features: Mapping[str, float]) -> Sequence[float]:
-        """Return the values in order; KeyError where one is missing.
+        """Return the values in order; the fast path of :meth:`row`.
 
-        The fast way of :meth:`row`.
+        Raises
+        ------
+        KeyError
+            A feature is missing.
         """
         found = self._pick(features)
         return (found,) if len(self.names) == 1 else found
@@ -130,23 +135,23 @@ class Preprocessing(Stored):
     def row(
         self, features: Mapping[str, float], excused: Collection[str] = ()
     ) -> tuple[list[float], list[str]]:
-        """Return one reading's values in order, and the names of those imputed.
+        """Return one reading's values in order, and the names of imputed features.
 
-        Imputed is what the features that are there lead to expect of those that are not, the
-        median where they say nothing: constants of the bundle, so that a window read back from
-        stored readings is the same. A median among readings of full load would be an anomaly.
+        A missing value is imputed by its conditional mean given the present features; at full load
+        the median would be an anomaly. Without correlation the median is used. Both depend only
+        on constants of the bundle, so a window read back from stored readings is the same.
 
         Parameters
         ----------
         features
-            Those that are there.
+            Values by name; some may be missing.
         excused
-            Features that may be absent whatever the policy: rates of counters that were sent.
+            Features that may always be missing: rates of counters that were sent.
 
         Raises
         ------
         MissingFeatures
-            Naming the features, when the policy does not allow for them.
+            Names the missing features, if the policy does not allow imputing them.
         """
         absent = [name for name in self.names if name not in features]
         lacking = [name for name in absent if name not in excused]
@@ -172,7 +177,7 @@ class Preprocessing(Stored):
         return np.where(here, received, imputed).tolist(), absent
 
     def outside(self, features: Mapping[str, float]) -> list[str]:
-        """Return the features whose value is physically impossible."""
+        """Return the names of features whose value is physically impossible."""
         out = []
         for name, (lowest, highest) in self.limits.items():
             value = features.get(name)
@@ -183,7 +188,7 @@ class Preprocessing(Stored):
         return out
 
     def measured(self, features: Mapping[str, float]) -> Mapping[str, float]:
-        """Return the features without those whose value is a code for "not measured"."""
+        """Return the features, without values that are codes for "not measured"."""
         nulls = self.nulls
         if not nulls or not any(features.get(name) in codes for name, codes in nulls.items()):
             return features

@@ -1,21 +1,20 @@
-"""Settle a stream at a level that it has shifted to for good.
+"""Settle a stream at a new level after a lasting shift.
 
-A shift beyond the gate that lasts is one event, not an alarm per reading for ever that hides what
-comes next. Readings most of which lie beyond the gate are a *stretch*, which is over when of late
-QUIET more lay within. When two halves in a row of its newest readings have the same level, the
-stream *settles* there: from the next reading on each reading is judged at the nearest of its
-levels, the new one or a former one, by the detectors as ever, so that a further fault is seen as
-well as the first was. The event is *persistent* from then on, and ends when the stream has come
-back to a former level.
+A lasting shift beyond the gate must be one event. An alarm per reading for ever would hide the next
+fault. A *stretch* is a run of readings most of which lie beyond the gate; it ends when up to QUIET
+more readings lie within the gate than beyond. When two consecutive halves of its newest readings
+have the same mean, the stream *settles* at that level. From the next reading on, the detectors see
+each reading relative to its nearest level, new or former, so a further fault is detected as well
+as the first. The event is then *persistent* and ends when the stream returns to a former level.
 
-How many readings that takes says the policy; they are compared each time another quarter of them
-is there, so that it matters little when the stretch began. The level has to lie LEAST_SHIFT
-standard deviations from where the stream was, and to move by MAX_DRIFT at most from one half to
-the other, or by SAME of the way it has come: what went far and comes back by a hair's breadth an
-hour is at its new level. The standard deviation is that of the stretch. What goes on growing, or
-only scatters more, has no level and goes on alarming; so does what comes on top of MAX_LEVELS.
-Distances are those of scaled, decorrelated rows. Nothing here depends on the budget, so the score
-does not either.
+The policy sets how many readings settling takes. The two halves are compared after every further
+quarter of that number, so the exact start of the stretch matters little. To settle, the level must
+lie at least LEAST_SHIFT standard deviations from the former level. Between the halves it may move
+by at most MAX_DRIFT standard deviations or by the share SAME of the shift: a large shift that
+recedes very slowly still settles. The standard deviation is the stretch's own. A fault that keeps
+growing, or that only raises the noise, has no level and keeps alarming; so does a shift beyond
+MAX_LEVELS. Distances are between scaled, decorrelated rows. Nothing here depends on the budget, so
+the score does not either.
 """
 
 from __future__ import annotations
@@ -35,21 +34,19 @@ from models.scoring.state_values import TIMES, check, pack, unpack
 
 Level32 = NDArray[np.float32]
 
-#: Readings of a shift until the stream settles: its level is then known to a quarter of a standard
-#: deviation even where readings resemble one another over the smoothing's half-life of 20 (an
-#: autoregression by .966, whose 1,000 readings say as much as 17), and faults that are over
-#: within that time never settle.
+#: Readings of a shift until the stream settles. Its level is then known to a quarter of a standard
+#: deviation even if readings are autocorrelated over the smoothing's half-life of 20 (AR(1) with
+#: coefficient .966: 1,000 readings are worth 17 independent ones). Shorter faults never settle.
 PERSISTENT_AFTER: Final = 1000
-#: Closer to a former level than this it is not known whether the stream has come back.
+#: A smaller shift, in standard deviations, does not show whether the stream has come back.
 LEAST_SHIFT: Final = 2.0
 MAX_DRIFT: Final = 1.0
-#: Share of a shift that its level may move by from one half to the other: what grows on evenly does
-#: so only after a hundred halves.
+#: Share of a shift by which its level may move between halves. Steady growth meets this only after
+#: a hundred halves.
 SAME: Final = 0.01
-#: Parts that the readings are averaged in, and with each of which the two halves move on.
+#: Parts that the readings are averaged in; the two halves advance by one part at a time.
 PARTS: Final = 4
-#: Levels a stream may settle at one upon the other, and features they may have: what a state holds
-#: in 4 KB.
+#: Most levels a stream may settle at, and most features: a state must fit into 4 KB.
 MAX_LEVELS: Final = 2
 WIDEST: Final = 80
 
@@ -60,11 +57,11 @@ class Stretch:
 
     Attributes
     ----------
-    count, sums : readings of the part in progress, and their sum (d,).
-    means : mean (d,) of each part before, PARTS - 1 at most, the newest last.
-    scatter : squared distances of the part in progress from the newest mean, summed.
-    within : mean squared distance of the newest whole part's readings from their mean.
-    balance : readings beyond the gate less those within it, QUIET at most.
+    count, sums : number of readings in the current part, and their sum (d,).
+    means : mean (d,) of each earlier part, at most PARTS - 1, the newest last.
+    scatter : sum of the current part's squared distances from the newest mean.
+    within : mean squared distance of the newest complete part's readings from their mean.
+    balance : readings beyond the gate minus readings within it, at most QUIET.
     """
 
     count: int = 0
@@ -75,10 +72,11 @@ class Stretch:
     balance: int = 0
 
     def take(self, row: Floats, beyond: bool, part: int, former: Floats) -> Level32 | None:
-        """Take in a scaled row (d,); return the level (d,) that two halves agree on.
+        """Add a scaled row (d,); return the level (d,) if the two halves agree on one.
 
         Parameters
         ----------
+        row : (d,) the scaled reading.
         beyond : whether it lies beyond the gate.
         part : readings in a part.
         former : (d,) the level that the stream has left.
@@ -87,7 +85,7 @@ class Stretch:
         if self.balance <= 0:
             self.__init__()  # type: ignore[misc]
             return None
-        # rounded as it is stored, so that no cut of a batch makes a difference
+        # rounded as in a stored state, so that splitting a batch differently changes nothing
         self.sums = (row if self.sums is None else self.sums + row).astype(np.float32)
         self.count += 1
         if self.means:
@@ -96,7 +94,7 @@ class Stretch:
         return self._whole(former) if self.count >= part else None
 
     def _whole(self, former: Floats) -> Level32 | None:
-        """Begin the next part; return the level if this one makes it known."""
+        """Complete a part and begin the next; return the level if the halves agree on one."""
         assert self.sums is not None  # noqa: S101
         means = [*self.means, (self.sums / np.float32(self.count)).astype(np.float32)]
         moved = (means[-1] - means[-2] if self.means else means[-1]).astype(np.float64)
@@ -106,7 +104,7 @@ class Stretch:
         return _level(np.array(means, np.float64), scatter, former) if len(means) == PARTS else None
 
     def to_list(self) -> list[Any] | None:
-        """Return it ready for JSON, exactly; None: it is empty."""
+        """Return the stretch ready for JSON, exactly; None if it is empty."""
         if self.sums is None and not self.means:
             return None
         *older, newest = [pack(mean, "<f4") for mean in self.means] or [None]
@@ -115,12 +113,12 @@ class Stretch:
 
     @classmethod
     def from_list(cls, data: Any, width: int) -> Stretch:
-        """Read what :meth:`to_list` returned, or once did, when it ended with the newest mean.
+        """Read what :meth:`to_list` returned, now or in a release that stored the newest mean only.
 
         Raises
         ------
         ValueError, TypeError
-            It is not that.
+            ``data`` is not a stored stretch.
         """
         if data is None:
             return cls()
@@ -134,15 +132,14 @@ class Stretch:
 
 
 def _level(means: Floats, scatter: float, former: Floats) -> Level32 | None:
-    """Return the level (d,) of parts whose older and newer half agree on it.
+    """Return the level (d,) if the older and the newer half of the parts agree on it.
 
-    A feature that moves across the shift is where it is in the newer half: as where one sensor
-    stays off and another comes back slowly, the older half is still on its way.
+    A feature that still moved between the halves gets its mean of the newer half: one sensor may
+    stay shifted while another comes back slowly.
 
     Parameters
     ----------
-    means : (PARTS, d)
-        Of each part.
+    means : (PARTS, d) mean of each part.
     scatter : mean squared distance of the newer half's readings from their mean.
     former : (d,) the level that the stream has left.
     """
@@ -163,11 +160,11 @@ class Level:
 
     Attributes
     ----------
-    at : (d,) scaled.
-    since : when it settled (ISO 8601).
-    event : the persistent one; None: a person closed its incident, and this is normal now.
-    opened : when the event's incident opened; None: it has not.
-    away : readings at a former level since ``left`` (epoch seconds), less those that were not.
+    at : (d,) the level, scaled.
+    since : when the stream settled (ISO 8601).
+    event : its persistent event; None: a person closed the incident, so the level is normal now.
+    opened : when the event's incident opened; None if it has not.
+    away : readings at a former level since ``left`` (epoch seconds) minus readings at this one.
     """
 
     at: Level32
@@ -178,25 +175,25 @@ class Level:
     left: float = 0.0
 
     def entry(self, state: str = "ongoing") -> dict[str, Any]:
-        """Return its event as it stands in a result's metadata."""
+        """Return the level's event for a result's metadata."""
         assert self.event is not None  # noqa: S101
         incident = {"opens": self.opened is not None, "at": self.opened, "persistent": True}
         return {**self.event.entry(state), "persistent": True, "persistent_since": self.since,
                 "incident": incident}  # fmt: skip
 
     def over(self, near: bool, at: float, silence_s: float) -> bool:
-        """Take in whether a reading is ``near`` this level; whether the stream has come back.
+        """Count one reading; return whether the stream has returned to a former level.
 
-        As long as with any event: after some readings and a silence, or many readings.
+        The rule is that of any event: LEAST_QUIET readings and a silence, or QUIET readings.
 
         Parameters
         ----------
         near
             Whether the reading is near this level.
         at
-            Its time, in seconds since 1970.
+            Time of the reading, in seconds since 1970.
         silence_s
-            Seconds away that end it.
+            Seconds away from this level that end the event.
         """
         if near:
             self.away = max(self.away - 1, 0)
@@ -207,7 +204,7 @@ class Level:
         return self.away >= QUIET or (self.away >= LEAST_QUIET and at - self.left > silence_s)
 
     def to_list(self) -> list[Any]:
-        """Return it ready for JSON, exactly."""
+        """Return the level ready for JSON, exactly."""
         event = None if self.event is None else self.event.to_list()
         return [pack(self.at, "<f4"), self.since, event, self.opened, self.away, self.left]
 
@@ -218,7 +215,7 @@ class Level:
         Raises
         ------
         ValueError, TypeError
-            It is not that.
+            ``data`` is not a stored level.
         """
         packed, since, event, opened, away, left = list(data)[:6]
         if packed is None:
@@ -233,20 +230,20 @@ class Level:
 
 @dataclass(slots=True)
 class Settling:
-    """The levels of one stream besides its first, oldest first, and what may become one."""
+    """Settled levels of one stream, oldest first, and the stretch that may become the next."""
 
     levels: list[Level] = field(default_factory=list)
     stretch: Stretch = field(default_factory=Stretch)
 
     def entries(self, state: str = "ongoing") -> list[dict[str, Any]]:
-        """Return persistent events as they stand in a result's metadata, newest first."""
+        """Return the persistent events for a result's metadata, newest first."""
         return [level.entry(state) for level in reversed(self.levels) if level.event is not None]
 
     def centred(self, rows: Floats) -> tuple[Floats, list[int] | None]:
-        """Return rows (n, d) from their nearest level on, and which that is (n,); None: the first.
+        """Return rows (n, d) relative to their nearest level, and the index (n,) of that level.
 
-        The first level, where the stream was in training, is -1; it is none any more when the
-        oldest of the others is normal now.
+        The training level has index -1. It no longer counts once a person declared the oldest
+        settled level normal. The indices are None while there is no settled level.
         """
         if not self.levels:
             return rows, None
@@ -258,18 +255,18 @@ class Settling:
         return rows - np.stack(known)[nearest], (nearest + first).tolist()
 
     def take(self, row: Floats, near: int, beyond: bool, part: int) -> Level32 | None:
-        """Take in a scaled row (d,); return a level that the stream settles at.
+        """Add a scaled row (d,) to the stretch; return the level if the stream settles.
 
         Parameters
         ----------
         row : (d,)
             The scaled reading.
         near
-            Index of the level that it is near; negative: the stream's own.
+            Index of its nearest level; negative: the training level.
         beyond
             Whether it lies beyond the gate.
         part
-            Readings of a part of the stretch; 0: no level is settled at.
+            Readings in a part of the stretch; 0 disables settling.
         """
         if len(self.levels) >= MAX_LEVELS or len(row) > WIDEST or not part:
             return None
@@ -277,16 +274,16 @@ class Settling:
         return self.stretch.take(row, beyond, part, former)
 
     def left(self, near: int, at: float, silence_s: float) -> Level | None:
-        """Take in which level a reading within the gate is at; return one that is left for good.
+        """Count a reading within the gate; remove and return a level that the stream has left.
 
         Parameters
         ----------
         near
-            Index of the level that the reading is near; negative: the stream's own.
+            Index of the reading's nearest level; negative: the training level.
         at
-            Its time, in seconds since 1970.
+            Time of the reading, in seconds since 1970.
         silence_s
-            Seconds away that end a level.
+            Seconds away from a level that end it.
         """
         over = [
             level
@@ -299,11 +296,11 @@ class Settling:
         return over[-1]
 
     def close(self, event_ids: Collection[str]) -> list[dict[str, Any]]:
-        """Make the newest level normal whose event a person closed; the levels before are gone.
+        """Declare the newest level whose event a person closed normal; drop the levels before it.
 
         Returns
         -------
-        Entries of the events that end by it.
+        Entries of the events that end.
         """
         for index in reversed(range(len(self.levels))):
             event = self.levels[index].event
@@ -317,7 +314,7 @@ class Settling:
         return []
 
     def to_list(self) -> list[Any] | None:
-        """Return it ready for JSON; None: there is nothing to remember."""
+        """Return levels and stretch ready for JSON; None if there are none."""
         stretch = self.stretch.to_list()
         if not self.levels and stretch is None:
             return None
@@ -330,7 +327,7 @@ class Settling:
         Raises
         ------
         ValueError, TypeError
-            It is not that.
+            ``data`` is not what :meth:`to_list` returns.
         """
         if data is None:
             return cls()

@@ -1,10 +1,10 @@
-"""Judge sensors that stood still in training, when they move.
+"""Score movements of sensors that stood still in training.
 
-A feature without any variation in training has no scale, so no distance shows how unusual a new
-value is. What is known is how often it moved: ``k`` of ``n`` readings lay as far from the usual
-value as this one or further. The probability of one more is ``(k + 1/2) / (n + 1)`` (Jeffreys'
-prior; with k = 0 close to Laplace's rule of succession), and minus its logarithm, in decades, is
-added to what the detectors make of the reading.
+A feature that did not vary in training has no scale, so a distance cannot show how unusual a new
+value is. The frequency of its movements can: in training, ``k`` of ``n`` readings lay at least as
+far from the usual value as this one. The probability of another such reading is estimated as
+``(k + 1/2) / (n + 1)`` (Jeffreys' prior; with k = 0 close to Laplace's rule of succession). Its
+``-log10``, in decades, is added to the detectors' combined magnitude.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 from models.arrays import Floats
 from models.scoring.stored import Stored
 
-#: Closer to the usual value than this share of it is rounding, not movement.
+#: A relative difference from the usual value below this is rounding, not movement.
 _ROUNDING: Final = 1e-6
-#: Distances kept of each feature; of more, evenly spaced ones.
+#: Distances stored per feature; if there are more, evenly spaced quantiles of them.
 _KEPT: Final = 64
 
 
@@ -31,11 +31,11 @@ class Standing(Stored):
 
     Parameters
     ----------
-    names : k names.
-    usual : (k,) what each read as good as always, own units.
-    moves : k ascending sequences of distances from it, of the readings that did differ.
-    counts : (k,) how many those were; more than ``moves`` holds where it was thinned out.
-    readings : training readings.
+    names : k feature names.
+    usual : (k,) median of each feature, own units.
+    moves : k ascending sequences of distances from the median, of the readings that differed.
+    counts : (k,) number of readings that differed; ``moves`` may hold only a sample of them.
+    readings : number of training readings.
     """
 
     KEYS: ClassVar = ("names", "usual", "moves", "counts", "readings")
@@ -54,7 +54,7 @@ class Standing(Stored):
         object.__setattr__(self, "_still", still)
 
     def moved(self, features: Mapping[str, float]) -> dict[str, float]:
-        """Return decades of rarity by name, of the features that moved; a missing one did not."""
+        """Return the rarity, in decades by name, of features that moved; absent ones did not."""
         try:
             if self._pick(features) == self._still:
                 return {}
@@ -70,7 +70,7 @@ class Standing(Stored):
         return out
 
     def decades(self, values: Floats) -> Floats:
-        """Return the largest rarity in each of the readings (n, k), (n,); 0 where nothing moved."""
+        """Return the largest rarity (n,) in each reading of (n, k); 0 where nothing moved."""
         parts = [self._rarity(at, values[:, at]) for at in range(len(self.names))]
         out: Floats = np.max(parts, axis=0)
         return out

@@ -1,4 +1,4 @@
-"""Write arrays of a stream's state for JSON, exactly, and check the values that are read back."""
+"""Encode arrays of a stream's state for JSON, exactly, and validate values read back."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-#: Bounds of times, in seconds since 1970, and of what only has to be finite.
+#: Bounds of times in seconds since 1970, and of values that only have to be finite.
 TIMES: Final = (-1e15, 1e15)
 FINITE: Final = (-1.7e308, 1.7e308)
 
 
 def pack(values: NDArray[Any] | None, kind: str) -> str | None:
-    """Return an array as text, as numbers of a kind (``<f4``); None: there is none."""
+    """Encode an array as base64 text, as numbers of a kind (``<f4``); None stays None."""
     return None if values is None else base64.b64encode(values.astype(kind).tobytes()).decode()
 
 
 def unpack(text: str, kind: str, *shape: int) -> NDArray[Any]:
-    """Return the array that :func:`pack` made text of.
+    """Decode what :func:`pack` returned.
 
     Raises
     ------
     ValueError, TypeError
-        It is no text, of another shape, or not finite.
+        ``text`` is not base64 text, or its array has another shape or is not finite.
     """
     values = np.frombuffer(base64.b64decode(text), kind).astype(kind[1:])
     if not np.isfinite(values).all():
@@ -34,21 +34,21 @@ def unpack(text: str, kind: str, *shape: int) -> NDArray[Any]:
 
 
 def check(what: str, numbers: Iterable[Any], bounds: tuple[float, float]) -> None:
-    """Raise where one of the numbers is none, or lies outside its bounds.
+    """Check that all values are numbers within bounds.
 
     Parameters
     ----------
     what
-        Names them in the error.
+        Names the values in the error.
     numbers
-        As they were read.
+        Values as read.
     bounds
-        Least and most, both allowed.
+        Smallest and largest allowed value.
 
     Raises
     ------
     ValueError, TypeError
-        Naming it.
+        A value is not a number, or out of bounds.
     """
     lowest, highest = bounds
     for number in numbers:
@@ -57,12 +57,12 @@ def check(what: str, numbers: Iterable[Any], bounds: tuple[float, float]) -> Non
 
 
 def as_count(value: Any, lowest: int = 1) -> int:
-    """Return a number of readings as it was read.
+    """Return a number of readings after validation.
 
     Raises
     ------
     ValueError
-        It is none, or less than the least.
+        ``value`` is not an integer, or less than ``lowest``.
     """
     if type(value) is not int or not lowest <= value < 2**53:
         raise ValueError(f"{value!r:.40} is not a number of readings")

@@ -1,4 +1,4 @@
-"""Store the parts of a model set as JSON, and read them back: one definition for all of them."""
+"""Store the parts of a model set as JSON, and read them back."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Stored:
 
     Attributes
     ----------
-    KEYS : fields that are stored, under their names. Bundles keep these, whatever else a release
-        adds: a key that is absent has the field's default, one that is not known is passed over.
-    STORED_AS : the names of before of those that were renamed since: bundles keep them.
+    KEYS : names of the stored fields. Bundles of every release must stay readable: an absent key
+        has the field's default, an unknown key is ignored.
+    STORED_AS : stored names of fields that were renamed since.
     """
 
     __slots__ = ()
@@ -25,7 +25,7 @@ class Stored:
     STORED_AS: ClassVar[Mapping[str, str]] = {}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the stored fields ready for JSON."""
         return {stored: _plain(getattr(self, key)) for key, stored in self._stored_keys()}
 
     @classmethod
@@ -35,7 +35,7 @@ class Stored:
         Raises
         ------
         TypeError, ValueError
-            A key is absent that has no default, or a value is of the wrong kind.
+            A key without default is absent, or a value has the wrong type.
         """
         kinds = _kinds(cls)  # type: ignore[arg-type]
         return cls(

@@ -1,4 +1,4 @@
-"""Replay one stream through the production path: state and window carried along."""
+"""Replay one stream through the production path, carrying its state and window along."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from models.scoring.policy import ScoringPolicy
 from models.scoring.suppression import Suppression
 from models.scoring.windows import ADDED, RESTARTED
 
-#: An index, and the state and window that a stream has there.
+#: Index of a reading, and the stream's state and window just before it.
 Noted = tuple[int, dict[str, Any] | None, list[Reading]]
 
-#: readings in one call; like the service's batches, and small enough for any memory
+#: Readings per call: like the service's batches, and small enough for any memory.
 CHUNK = 1000
 
 
@@ -35,16 +35,18 @@ def replay(
     ----------
     model_set : ModelSet
     stream : asset_id, sensor_id, feature
-    points : iterator of Point
-        Consumed as it goes, so a long stretch needs no memory.
+    points : iterator of Reading
+        Consumed one chunk at a time, so a long stretch needs little memory.
     policy : ScoringPolicy
     criticality : str
-        Of the asset.
+        Criticality of the asset.
     stops : sequence of int, optional
-        Indexes of readings, rising, at which state and window are added to ``noted``: what the
-        stream remembers just before that reading.
+        Ascending indices of readings. The stream's state and window just before each of them are
+        added to ``noted``.
+    noted : list, optional
+        Receives an entry for each of ``stops``.
     suppression : Suppression, optional
-        When its alarms are none.
+        When alarms are suppressed.
     """
     planned = suppression or Suppression()
     state: dict[str, Any] | None = None
@@ -74,7 +76,7 @@ def replay(
 def carried(
     window: list[Reading], part: Sequence[Reading], results: Sequence[dict[str, Any]], length: int
 ) -> list[Reading]:
-    """Return the window as the bridge keeps it, by the marks on the results.
+    """Return the updated window, following the results' ``window`` marks as the bridge does.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def carried(
     results
         One per reading.
     length
-        Past readings to keep.
+        Most readings to keep.
     """
     kept = list(window)
     for point, result in zip(part, results, strict=True):

@@ -1,8 +1,7 @@
 """Hold what one stream carries from request to request: JSON under 4 KB, exact when read back.
 
-Its keys are named here one by one, whatever the attributes are called: states are stored, and
-those of every release must be read. A key that is not there has its default, one that is not
-known is passed over.
+Stored states of every release must stay readable. The JSON keys are therefore spelled out here,
+independent of attribute names. An absent key has its default; an unknown key is ignored.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from models.scoring.state_values import as_count, pack, unpack
 from models.scoring.suppression import OffState
 
 FORMAT: Final = 2
-#: Wider readings get no baseline or level of their own: it would not fit into 4 KB.
+#: Readings with more features have no level stored: it would not fit into 4 KB.
 WIDEST_BASELINE: Final = 250
 
 
@@ -48,20 +47,20 @@ class StreamState:
 
     Attributes
     ----------
-    clock : time of the newest reading, and whether it can be believed.
+    clock : time of the newest reading, and whether that time is plausible.
     follower : smoothing and adaptive tail.
     events : open event of each kind.
-    burst : how far the open event is on its way to an incident.
-    settling : levels that the stream has shifted to and stays at, with their persistent events.
-    off : whether its machine is off, and whether it is suppressed otherwise.
-    first : readings counted for a baseline that is not yet known.
-    count, sums : readings that the baseline is made of, 0 until it is known, and that many times
-        the baseline (d,), own units.
-    seen, level : where there is no baseline, normal readings so far (counted up to the
-        smoothing's length) and where they have been of late (d,), own units.
-    reset : the newest reset that was applied; 0: none.
-    window_ends : whether the window known so far is of the time before it.
-    unknown_features_reported : whether they were, since they are reported once.
+    burst : the open event's current burst, which may open an incident.
+    settling : levels that the stream has settled at, with their persistent events.
+    off : whether the machine is off, and whether the newest reading was suppressed.
+    first : readings collected for a baseline that is not known yet.
+    count : readings that the baseline is the mean of; 0 until it is known.
+    sums : (d,) ``count`` times the baseline, own units.
+    seen : normal readings so far, up to the smoothing's length; used without a baseline.
+    level : (d,) smoothed mean of the normal readings, own units; used without a baseline.
+    reset : number of the newest reset that was applied; 0: none.
+    window_ends : the stored window lies before that reset and must not be used.
+    unknown_features_reported : unknown features were reported; a stream reports them once.
     """
 
     __slots__ = (
@@ -96,7 +95,7 @@ class StreamState:
         return offset
 
     def learn_baseline(self, row: Floats, pre: Preprocessing) -> None:
-        """Count one reading (d,) for the baseline, which is known once there are enough."""
+        """Add one reading (d,) to the baseline's sample; compute the baseline once it suffices."""
         self.first.add(row, pre)
         if self.first.count >= pre.baseline:
             self.count = self.first.count
@@ -104,7 +103,7 @@ class StreamState:
             self.first = FirstReadings.none(len(row))
 
     def learn_level(self, row: Floats) -> None:
-        """Let the level follow one normal reading (d,): a mean at first, then smoothed."""
+        """Update the level by one normal reading (d,): a mean at first, then smoothed."""
         if self.seen < _SETTLED:
             self.seen += 1
         step = row - self.level
@@ -113,17 +112,17 @@ class StreamState:
         self.level = step
 
     def learn_past(self, rows: Floats) -> None:
-        """Learn readings (n, d) in order, at once, as :meth:`learn_level` does."""
+        """Apply :meth:`learn_level` to readings (n, d) in order, in one step."""
         left, weights = _weights(self.seen, len(rows))
         self.seen = min(self.seen + len(rows), _SETTLED)
         self.level = left * self.level + weights @ rows
 
     def restart(self, reset: int, median: float) -> list[dict[str, Any]]:
-        """Apply a reset: baseline, levels, tail, window and events start again, the time goes on.
+        """Apply a reset: clear baseline, levels, tail, window and events; keep the clock.
 
         Returns
         -------
-        Entries of the events that it ends.
+        Entries of the events that the reset ends.
         """
         width = len(self.sums)
         self.reset, self.window_ends = reset, True
@@ -138,18 +137,18 @@ class StreamState:
         return ended
 
     def settle(self, at: Level32, time: datetime, median: float, event: Event) -> Level:
-        """Settle at a level; the event is persistent from now on, and the tail starts again.
+        """Settle at a level: its event becomes persistent, and the tail restarts.
 
         Parameters
         ----------
         at : (d,)
             The level, in scaled units.
         time
-            Of the reading that settles it.
+            Time of the reading at which the stream settles.
         median
-            The tail's, from which it starts again.
+            Magnitude from which the tail restarts.
         event
-            The one that is persistent from now on.
+            The event that becomes persistent.
         """
         opened = self.burst.opened if self.burst and self.burst.event == event.id else None
         level = Level(at, time.isoformat(), event, opened)
@@ -160,13 +159,13 @@ class StreamState:
         return level
 
     def normal(self, pre: Preprocessing) -> Floats:
-        """Return where the stream is when nothing is wrong, as far as is known: (d,), own units."""
+        """Return the best estimate of the stream's normal level: (d,), own units."""
         if pre.baseline and self.settled:
             return self.sums / self.count
         return self.level if self.seen else pre.center
 
     def to_dict(self, version: str, pre: Preprocessing) -> dict[str, Any]:
-        """Return it ready for JSON; others may read ``bundle`` and ``last``."""
+        """Return the state ready for JSON; other modules may read ``bundle`` and ``last``."""
         last = self.clock.last
         out: dict[str, Any] = {
             "v": FORMAT,
@@ -201,26 +200,26 @@ class StreamState:
     def from_dict(
         cls, data: dict[str, Any] | None, version: str, pre: Preprocessing, median: float
     ) -> StreamState:
-        """Read what :meth:`to_dict` returned, possibly under another bundle; None: a new stream.
+        """Read what :meth:`to_dict` returned, possibly with another bundle.
 
-        Under another bundle the tail is restarted and its levels are left; time, events and (for
-        the same features) baseline and level stay.
+        With another bundle the tail restarts and settled levels are dropped. The clock, events and
+        (if the features are the same) the baseline and level are kept.
 
         Parameters
         ----------
         data
-            None: a new stream.
+            None for a new stream.
         version
-            Of the bundle in force.
+            Version of the bundle in use.
         pre
-            Of the stream's group.
+            Preprocessing of the stream's group.
         median
-            From which a fresh tail starts.
+            Magnitude from which a new tail starts.
 
         Raises
         ------
         InputError
-            ``bad_state`` when it is not something a service gave out.
+            ``bad_state`` if ``data`` is not a state that the service returned.
         """
         state = cls(AdaptiveTail(median), len(pre.names))
         if data is None:
@@ -261,7 +260,10 @@ class StreamState:
             self.level = unpack(level[2], "<f8", len(pre.names))
 
     def _leave_levels(self, settling: Settling) -> None:
-        """Go on with the newest persistent event as with any: another bundle has other levels."""
+        """Turn the newest persistent event into an ordinary one.
+
+        Settled levels mean nothing to another bundle.
+        """
         last = next((one for one in reversed(settling.levels) if one.event is not None), None)
         if last is None or last.event is None or self.events or self.clock.last is None:
             return
@@ -275,7 +277,7 @@ class StreamState:
             count, sums = as_count(baseline[1]), unpack(baseline[2], "<f8", width)
             if count >= pre.baseline:
                 self.count, self.sums = count, sums
-            else:  # once, the sums of a baseline just begun were stored
+            else:  # an early release stored the sums of an incomplete baseline
                 self.first = FirstReadings.alike(count, sums / count, pre)
         elif first and first[0] == units(pre):
             count = as_count(first[1])

@@ -1,13 +1,13 @@
-"""Suppress alarms of a stream: in maintenance windows, and while the machine is off.
+"""Suppress alarms of a stream during maintenance windows and while the machine is off.
 
-One pure function of the reading's own time (and features), the same in service, back-test and
-training: :class:`Suppressor`. Suppressed readings are scored and marked; they teach nothing, are
-in no window and open no incident. Afterwards smoothing, window and tail restart, as after a gap.
+:class:`Suppressor` decides from a reading's own time and features, in the same way in service,
+back-test and training. Suppressed readings are scored and marked. They change no adaptive state,
+enter no window and open no incident. Afterwards smoothing, window and tail restart, as after a gap.
 
-A window is a span of local time, so one from 22:00 to 06:00 ends at 06:00 also in the nights in
-which the clock is changed, and recurs by an RRULE (RFC 5545). For a local time that does not exist
-stands the moment at which the clock is put forward; of one that exists twice the earlier begins a
-window and the later ends it.
+A maintenance window is a span of local time: one from 22:00 to 06:00 ends at 06:00 even when the
+clocks change that night. It may recur by an RRULE (RFC 5545). A local time skipped by the clock
+change means the moment of the change. Of a local time that occurs twice, a window begins at the
+first and ends at the second.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
     "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
-#: Rules may recur at most this often: a window an hour is an off condition by another name.
+#: Frequencies of a rule: an even more frequent window would be an off condition by another name.
 _FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY")
 _MAX_RULE: Final = 500
-#: The largest COUNT and INTERVAL: what is walked through for each new day.
+#: Largest COUNT and INTERVAL: a rule with COUNT is walked from its first time for each new day.
 _MAX_STEPS: Final = 10_000
-#: Rules begin and are followed in these years; dateutil's own calendar ends with 9999.
+#: Years in which rules begin and recur; dateutil's calendar ends with 9999.
 _YEARS: Final = range(1970, 3000)
 _UNITS: Final = {
     "HOURLY": timedelta(hours=1), "DAILY": timedelta(days=1), "WEEKLY": timedelta(weeks=1)
 }  # fmt: skip
 _LONGEST: Final = timedelta(days=366)
 _DAY: Final = timedelta(days=1)
-#: How far ahead the next spans of a rule are looked for.
+#: How far ahead to search for the next spans of a rule.
 _HORIZON: Final = timedelta(days=731)
 _UNTIL: Final = re.compile(r";?\bUNTIL=(\d{8}(?:T\d{6})?)(Z?)", re.IGNORECASE)
 
@@ -58,21 +58,22 @@ OFF: Final = "off"
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceWindow:
-    """A span of time, perhaps recurring, in which alarms of some streams are none.
+    """A span of time, possibly recurring, in which alarms of some streams are suppressed.
 
     Parameters
     ----------
-    id : names it in results.
-    start, end : aware; read as local times of ``time_zone`` where it recurs.
-    rrule : RFC 5545, such as ``FREQ=WEEKLY;BYDAY=SU``; None: once.
+    id : identifies the window in results.
+    start, end : aware; read as local times of ``time_zone`` if the window recurs.
+    rrule : RFC 5545, such as ``FREQ=WEEKLY;BYDAY=SU``; None: the window does not recur.
     time_zone : IANA name.
-    asset_id, sensor_id, group : patterns (``*``, ``?``); None fits all.
-    alarms, training : what it has an effect on.
+    asset_id, sensor_id, group : patterns (``*``, ``?``) of the streams; None matches all.
+    reason : shown in results.
+    alarms, training : whether to suppress alarms, and to leave readings out of training.
 
     Raises
     ------
     InputError
-        Names the field at fault and its value.
+        Names the invalid field and its value.
     """
 
     id: str
@@ -108,12 +109,12 @@ class MaintenanceWindow:
             _rule(self.rrule, self.time_zone, self._local(self.start))
 
     def concerns(self, asset_id: str, sensor_id: str | None, group: str) -> bool:
-        """Return whether it is about a stream.
+        """Return whether the window applies to a stream.
 
         Parameters
         ----------
         asset_id, sensor_id, group
-            Of the stream; each must fit the window's pattern.
+            Names of the stream; each must match the window's pattern.
         """
         return (
             _fits(self.asset_id, asset_id)
@@ -122,7 +123,7 @@ class MaintenanceWindow:
         )
 
     def covers(self, at: datetime) -> bool:
-        """Return whether a time (aware) lies in it; its end does not."""
+        """Return whether an aware time lies in the window; its end does not."""
         if self.rrule is None:
             return self.start <= at < self.end
         if at < self.start or at.year not in _YEARS:
@@ -130,10 +131,10 @@ class MaintenanceWindow:
         return any(begin <= at < end for begin, end in _spans(self, at.astimezone(UTC).date()))
 
     def upcoming(self, since: datetime, limit: int) -> list[tuple[datetime, datetime]]:
-        """Return its next spans (UTC) that are not over at ``since``, at most so many.
+        """Return at most ``limit`` spans (UTC) that end after ``since``.
 
-        Of a rule only the two years after ``since``, or after its start where that is still to
-        come, are looked at: one that fits no day must end.
+        A rule is searched for two years from ``since``, or from its start if that is later: the
+        search must end even if no day matches the rule.
         """
         if self.rrule is None:
             return [(self.start, self.end)] if self.end > since else []
@@ -145,12 +146,12 @@ class MaintenanceWindow:
         return at.astimezone(_zone(self.time_zone)).replace(tzinfo=None)
 
     def spans(self, day: date) -> tuple[tuple[datetime, datetime], ...]:
-        """Its spans (UTC) that may touch a day (UTC)."""
+        """Return the spans (UTC) that may overlap a day (UTC)."""
         midnight = datetime.combine(day, time())
         return tuple(self._between(midnight - _DAY, midnight + 2 * _DAY))
 
     def _between(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
-        """Yield spans (UTC) of the rule that touch these local times, perhaps some before."""
+        """Yield the rule's spans (UTC) that overlap these local times, perhaps earlier ones too."""
         assert self.rrule is not None  # noqa: S101
         zone, first = _zone(self.time_zone), self._local(self.start)
         lasts = self._local(self.end) - first
@@ -161,14 +162,15 @@ class MaintenanceWindow:
 
 @dataclass(frozen=True, slots=True)
 class OffCondition:
-    """While ``feature operator value`` has held for ``hold_s`` the machine is off.
+    """A condition under which a machine counts as off.
 
-    It counts as off for ``run_up_s`` after the last such reading. Times in seconds.
+    It is off once ``feature operator value`` has held for ``hold_s`` seconds, until ``run_up_s``
+    seconds after the last such reading.
 
     Raises
     ------
     InputError
-        Names the field at fault.
+        Names the invalid field.
     """
 
     feature: str
@@ -198,20 +200,21 @@ class OffCondition:
         return f"{self.feature} {self.operator} {self.value:g}"
 
     def holds(self, features: Mapping[str, float]) -> bool | None:
-        """Return whether a reading fulfils it; None where the reading does not show it."""
+        """Return whether a reading meets the condition; None if it lacks the feature."""
         value = features.get(self.feature)
         return None if value is None else OPERATORS[self.operator](value, self.value)
 
 
 @dataclass(slots=True)
 class OffState:
-    """State of a stream's machine being off.
+    """Whether a stream's machine is off.
 
     Attributes
     ----------
-    since : epoch seconds from which each condition that holds has held, by its name.
-    until : epoch seconds to which the last that held counts as off; ``by`` is its name.
-    suppressed : whether the newest reading was suppressed, whatever by.
+    since : by name of each condition that holds, when it began to hold (epoch seconds).
+    until : end of the run-up after the last condition that held (epoch seconds).
+    by : name of that condition.
+    suppressed : whether the newest reading was suppressed, for any reason.
     """
 
     since: dict[str, float] = field(default_factory=dict)
@@ -220,7 +223,7 @@ class OffState:
     suppressed: bool = False
 
     def to_list(self) -> list[Any] | None:
-        """Return it ready for JSON; None: there is nothing to remember."""
+        """Return the state ready for JSON; None if it is empty."""
         if not (self.since or self.by or self.suppressed):
             return None
         return [self.suppressed, self.until, self.by, self.since]
@@ -232,7 +235,7 @@ class OffState:
         Raises
         ------
         ValueError, TypeError
-            It is not that.
+            ``data`` is not a stored off state.
         """
         state = cls()
         if data is None:
@@ -247,7 +250,7 @@ class OffState:
 
 
 class Suppressor:
-    """Decide of each reading of one stream, in order, whether its alarms are suppressed."""
+    """Decide for each reading of one stream, in order, whether its alarm is suppressed."""
 
     def __init__(
         self,
@@ -264,24 +267,24 @@ class Suppressor:
 
     @property
     def features(self) -> set[str]:
-        """Return the features that conditions are about."""
+        """Return the features used by the conditions."""
         return {condition.feature for condition in self._conditions}
 
     def take(
         self, state: OffState, at: datetime, features: Mapping[str, float], late: bool = False
     ) -> dict[str, Any] | None:
-        """Return why a reading is suppressed, as its metadata says it; None: it is not.
+        """Return why a reading is suppressed, for its metadata; None if it is not.
 
         Parameters
         ----------
         state
-            Whether the machine is off, and since when; it is brought up to date.
+            Whether the machine is off; updated.
         at
-            The reading's time.
+            Time of the reading.
         features
             Its values by name.
         late
-            It is older than the newest: it changes no ``state``.
+            The reading is late: leave ``state`` unchanged.
         """
         off = self._off(OffState.from_list(state.to_list()) if late else state, at, features)
         for window in self._windows:
@@ -297,7 +300,7 @@ class Suppressor:
     ) -> dict[str, Any] | None:
         now = at.timestamp()
         names = {condition.name for condition in self._conditions}
-        for gone in state.since.keys() - names:  # a condition that is no more holds no more
+        for gone in state.since.keys() - names:  # conditions that were deleted since
             del state.since[gone]
         if state.by not in names:
             state.by = ""
@@ -324,11 +327,12 @@ class Suppressor:
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """All maintenance windows and machine-off conditions that have one of their effects.
+    """All maintenance windows and off conditions for one effect: alarms or training.
 
     Parameters
     ----------
-    refused : what is wrong with stored ones that are left out.
+    windows, conditions : the usable ones.
+    refused : errors of stored ones that are left out.
     """
 
     windows: tuple[MaintenanceWindow, ...] = ()
@@ -339,11 +343,11 @@ class Suppression:
         return bool(self.windows or self.conditions)
 
     def of(self, stream: tuple[str, str | None], group: str) -> Suppressor:
-        """Return what speaks for a stream."""
+        """Return the suppressor of a stream."""
         return Suppressor(self.windows, self.conditions, stream, group)
 
     def in_group(self, group: str) -> Suppression:
-        """Return what speaks for streams of a group, whatever group they are scored by."""
+        """Return the part that applies to a group, with its group patterns removed."""
         return Suppression(
             tuple(replace(one, group=None) for one in self.windows if _fits(one.group, group)),
             tuple(replace(one, group=None) for one in self.conditions if _fits(one.group, group)),
@@ -358,7 +362,7 @@ class Suppression:
     ) -> Suppression:
         """Read rows of the database.
 
-        A row that plain SQL made and that cannot be used costs no other: it is left out, and its
+        An unusable row, written by plain SQL, does not affect the others: it is left out and its
         error logged.
 
         Parameters
@@ -366,7 +370,7 @@ class Suppression:
         windows, conditions
             The rows.
         effect
-            What a window must be planned for, ``alarms`` or ``training``.
+            ``alarms`` or ``training``: windows without this effect are ignored.
         """
         refused: list[str] = []
         planned = _usable(_window_of, (row for row in windows if row[effect]), refused)
@@ -386,7 +390,7 @@ def _condition_of(row: Mapping[str, Any]) -> OffCondition:
 def _usable(
     make: Callable[[Mapping[str, Any]], T], rows: Iterable[Mapping[str, Any]], refused: list[str]
 ) -> tuple[T, ...]:
-    """Make what can be made of rows; what is wrong with the others is added to ``refused``."""
+    """Build objects from the usable rows; add the errors of the others to ``refused``."""
     found = []
     for row in rows:
         try:
@@ -410,15 +414,16 @@ def _log_once(message: str) -> None:
 def suppressed_rows(
     suppressor: Suppressor, times: Sequence[datetime], rows: Iterable[Mapping[str, float]]
 ) -> list[bool]:
-    """Return which readings of one stream (n,), in time order, are suppressed.
+    """Return which readings of one stream are suppressed.
 
     Parameters
     ----------
     suppressor
-        What concerns the stream.
+        The stream's suppressor.
     times : (n,)
+        Ascending times of the readings.
     rows : (n,)
-        Features by name.
+        Their features by name.
     """
     state = OffState()
     return [
@@ -448,9 +453,12 @@ def _zone(name: str) -> ZoneInfo:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """A rule from its first local time on; ``rule`` is None where it fits no day at all.
+    """A recurrence rule with its first local time.
 
-    ``step`` is by what its first time may move without moving any other: a span, or years.
+    Attributes
+    ----------
+    rule : None if it matches no day at all.
+    step : period by which ``first`` may move without changing later times: a span, or years.
     """
 
     rule: rrule | None
@@ -460,9 +468,9 @@ class _Rule:
     until: datetime | None
 
     def between(self, since: datetime, until: datetime) -> Iterator[datetime]:
-        """Yield its times from ``since`` to ``until``, without walking through those before.
+        """Yield the rule's times from ``since`` to ``until``, without walking earlier times.
 
-        With a COUNT, which must be counted from the first, those before are yielded, too.
+        A rule with COUNT must be counted from its first time, so it yields earlier times too.
         """
         if self.rule is None:
             return iter(())
@@ -473,7 +481,7 @@ class _Rule:
         return (at for at in begin if at >= since)
 
     def _moved(self, since: datetime) -> datetime:
-        """Return the first time moved to shortly before ``since``."""
+        """Return the rule's first time, moved forward to shortly before ``since``."""
         if since <= self.first:
             return self.first
         if isinstance(self.step, timedelta):
@@ -481,13 +489,13 @@ class _Rule:
         years = (since.year - self.first.year - 1) // self.step * self.step
         try:
             return self.first.replace(year=self.first.year + max(years, 0))
-        except ValueError:  # the 29th of February of 2100
+        except ValueError:  # 29 February does not exist in 2100
             return self.first
 
 
 @lru_cache(maxsize=1024)
 def _rule(text: str, time_zone: str, first: datetime) -> _Rule:
-    """Read a rule, so that following it is quick whatever it says."""
+    """Parse a rule; reject rules that would be slow to follow."""
     bare = text.strip().removeprefix("RRULE:")
     until = _UNTIL.search(bare)
     try:
@@ -506,13 +514,14 @@ def _rule(text: str, time_zone: str, first: datetime) -> _Rule:
         if not isinstance(found, rrule):
             raise ValueError("a single rule")
         ends = None if until is None else _end(until, _zone(time_zone))
-        # dateutil looks for a time until the year 9999; days and weekdays repeat every 400 years
+        # a rule without any match is searched up to the year 9999; starting late keeps that short,
+        # and days and weekdays repeat every 400 years
         late = first.replace(year=first.year + (9999 - first.year) // 400 * 400)
         fits = next(iter(found.replace(dtstart=late)), None) is not None
         step = _UNITS.get(frequency)
         return _Rule(
             found.replace(count=None) if fits else None, first,
-            4 * interval if step is None else interval * step,  # in 4 years is a leap day again
+            4 * interval if step is None else interval * step,  # leap days recur every 4 years
             count if "COUNT" in parts else None, ends,
         )  # fmt: skip
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
@@ -524,7 +533,7 @@ def _rule(text: str, time_zone: str, first: datetime) -> _Rule:
 
 
 def _end(found: re.Match[str], zone: ZoneInfo) -> datetime:
-    """UNTIL as a local time; a date counts whole."""
+    """Return UNTIL as a local time; a date means the end of that day."""
     text, utc = found.groups()
     if "T" not in text:
         return datetime.combine(datetime.strptime(text, "%Y%m%d").date(), time.max)
@@ -533,14 +542,11 @@ def _end(found: re.Match[str], zone: ZoneInfo) -> datetime:
 
 
 def _instant(local: datetime, zone: ZoneInfo, fold: int) -> datetime:
-    """Return the moment (UTC) of a local time.
-
-    Of the two that it may stand for the one of ``fold``.
-    """
+    """Return the moment (UTC) of a local time; ``fold`` chooses if there are two."""
     at = local.replace(tzinfo=zone, fold=fold).astimezone(UTC)
     if at.astimezone(zone).replace(tzinfo=None) == local:
         return at
-    # it is left out: the clock is put forward between what its two readings would be
+    # this local time is skipped: bisect for the moment at which the clock is put forward
     early, late = (local.replace(tzinfo=zone, fold=f).astimezone(UTC) for f in (1, 0))
     before = early.astimezone(zone).utcoffset()
     while late - early > timedelta(seconds=1):

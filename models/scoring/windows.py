@@ -1,7 +1,7 @@
-"""Turn one stream's work into rows and windows: order, gaps, missing values, baseline.
+"""Turn one stream's readings into rows and windows: order, gaps, missing values, baseline.
 
-Everything here that depends on earlier readings lives in the stream's state or window, so a
-batch cut differently gives the same rows.
+Earlier readings have an effect only through the stream's state and window. Splitting a batch
+differently therefore gives the same rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
 from models.scoring.suppression import MaintenanceWindow, OffCondition, Suppressor
 
-#: Why a stream starts again: its time had run ahead, or its state could not be read.
+#: Why a stream restarts: its clock had run ahead, its state was unreadable, or a person asked.
 CLOCK_AHEAD: Final = "clock_ahead"
 BAD_STATE: Final = "bad_state"
 RESET: Final = "reset"
@@ -47,17 +47,21 @@ class Reading:
 
 @dataclass(slots=True)
 class StreamWork:
-    """Consecutive readings of one stream, all of one group.
+    """Consecutive readings of one stream, to be scored with its state.
 
-    ``criticality`` is the asset's, or one per reading. ``state``: what the last call returned, None
-    for a new stream; ``window`` past readings, oldest first, at most ``window_length`` of them.
-    ``arrived`` says of each reading when Kafka had it (empty: not known), ``now`` the time at who
-    asks: see :mod:`models.scoring.clock`. ``renew``: a state that cannot be read is no error, the
-    stream starts again. ``false_alarms``: of the asset, that people reported lately, see
-    :func:`models.scoring.bursts.raised_by`. ``maintenance``, ``off_conditions``: when its alarms
-    are none, see :mod:`models.scoring.suppression`. ``reset``: the newest reset asked for; the
-    first reading after one that the state does not know starts the stream again. ``closed_events``:
-    persistent ones whose incidents people closed, see :mod:`models.scoring.settling`.
+    Attributes
+    ----------
+    criticality : of the asset; one value, or one per reading.
+    state : returned by the previous call; None for a new stream.
+    window : past readings, oldest first, at most ``window_length``.
+    arrived : when Kafka received each reading; empty if unknown. See :mod:`models.scoring.clock`.
+    now : the caller's clock.
+    renew : restart the stream if its state cannot be read, instead of raising an error.
+    false_alarms : recently reported for the asset, see :func:`models.scoring.bursts.raised_by`.
+    maintenance, off_conditions : when to suppress alarms, see :mod:`models.scoring.suppression`.
+    reset : number of the newest reset requested; one that is newer than the state's is applied.
+    closed_events : persistent events whose incidents people closed, see
+        :mod:`models.scoring.settling`.
     """
 
     asset_id: str
@@ -78,26 +82,26 @@ class StreamWork:
 
 
 class PreparedReading:
-    """What preparation found out about one reading; most readings are as the class says."""
+    """One reading and what preparation found; the class attributes are the usual values."""
 
     mark = ADDED
     step = Step.NEXT
     error: AnomalyError | None = None
-    gap = False  # the first after a pause
-    restarted: str | None = None  # why the stream starts again with it
-    suppressed: dict[str, Any] | None = None  # why its alarms are none
-    ended: Sequence[dict[str, Any]] = ()  # events that a reset or a person ends, as entries
-    resumed = False  # the first that is not suppressed any more
-    late = False  # older than the stream's last
-    behind_s = 0.0  # a late one: seconds before the stream's last
+    gap = False  # first reading after a pause
+    restarted: str | None = None  # why the stream restarts at this reading
+    suppressed: dict[str, Any] | None = None  # why its alarm is suppressed
+    ended: Sequence[dict[str, Any]] = ()  # entries of events that a reset or a person ended
+    resumed = False  # first reading after suppressed ones
+    late = False  # older than the stream's newest reading
+    behind_s = 0.0  # seconds by which a late reading is older than the newest
     warm = False  # scored before the stream's baseline was known
     windowed = False  # has a full window
     imputed: Sequence[str] = ()
     unknown: Sequence[str] = ()
-    condition = 0  # of operation, that it is in or nearest to
-    unfit: Sequence[str] = ()  # indicators of the condition that fit none
+    condition = 0  # index of its operating condition, or of the nearest
+    unfit: Sequence[str] = ()  # indicator features outside the ranges of every condition
     outside: Sequence[str] = ()
-    moved: Mapping[str, float] = MappingProxyType({})  # decades of what stood still in training
+    moved: Mapping[str, float] = MappingProxyType({})  # rarity of features constant in training
 
     def __init__(self, point: Reading, criticality: str, arrived: datetime | None = None) -> None:
         self.point = point
@@ -109,12 +113,15 @@ class PreparedReading:
 class PreparedStream:
     """One stream, ready for the detectors.
 
-    ``rows`` (n, d) are the scaled readings that can be scored, in order, from the level on that
-    each is nearest to, ``near`` (n,) which that is (:meth:`Settling.centred`); ``raw`` the same in
-    their own units, as in the usual operating condition, ``received`` as they came; ``windows``
-    (m, w, d) those of the readings that are ``windowed``, in that order. ``scaled`` (k + n, d) are
-    ``rows`` as they were, behind the ``k`` of the window known before, of which ``track`` knows the
-    windows, the last m being these.
+    Attributes
+    ----------
+    rows : (n, d) scaled readings that can be scored, in order, relative to their nearest level.
+    raw : (n, d) the same readings in their own units, restated for the usual operating condition.
+    received : (n, d) the same readings as received.
+    windows : (m, w, d) windows of the readings that are ``windowed``, in order.
+    scaled : (k + n, d) the ``k`` rows of the earlier window, then all rows; no level subtracted.
+    track : which rows of ``scaled`` each window consists of; its last m windows are ``windows``.
+    near : (n,) index of each row's nearest level, see :meth:`Settling.centred`.
     """
 
     work: StreamWork
@@ -129,7 +136,7 @@ class PreparedStream:
     near: list[int] | None = None
 
     def rest(self, done: int) -> PreparedStream:
-        """Return what follows the first ``done`` readings, at the levels there are now."""
+        """Return the stream without its first ``done`` readings, at the current levels."""
         readings = self.readings[done:]
         scored = sum(reading.error is None for reading in readings)
         windowed = sum(reading.windowed for reading in readings)
@@ -146,26 +153,23 @@ class PreparedStream:
 
 
 class WindowIndex:
-    """Track which of a stream's rows each window is made of.
+    """Track which of a stream's rows each window consists of.
 
     Parameters
     ----------
-    held : rows that come before the readings; all are in the window in force.
-    width : readings in a full window, two at least; 0: no window detector.
+    held : rows before the readings; all of them are in the current window.
+    width : readings in a full window, at least 2; 0 if no detector uses windows.
     """
 
     def __init__(self, held: int, width: int) -> None:
-        self._chain = list(range(held))  # rows that joined a window, oldest first
-        self._begin = 0  # where the window in force begins in it
+        self._chain = list(range(held))  # rows that later windows contain, oldest first
+        self._begin = 0  # where the current window begins in the chain
         self._width = width
-        self._starts: list[int] = []  # of each full window, where it begins in the chain
-        self._ends: list[int] = []  # and the row it ends with, which may not have joined
+        self._starts: list[int] = []  # where each full window begins in the chain
+        self._ends: list[int] = []  # the last row of each, which may not be in the chain
 
     def take(self, row: int, stays: bool) -> bool:
-        """Note the window that ends at ``row``, which joins the chain if it ``stays``.
-
-        Returns whether it is full.
-        """
+        """Add a row, to later windows too if it ``stays``; return whether its window is full."""
         start = len(self._chain) - self._width + 1
         full = self._width > 0 and start >= self._begin
         if full:
@@ -180,12 +184,12 @@ class WindowIndex:
         self._begin = len(self._chain)
 
     def cut(self, rows: Floats) -> Floats | None:
-        """Return the windows noted, (m, w, d); a view where they are consecutive."""
+        """Return all full windows (m, w, d); a view where they are consecutive."""
         if not self._ends:
             return None
         starts, width = self._starts, self._width
         first, count = self._chain[starts[0]], len(starts)
-        # as many rows as fit between the first and the last: each window follows the one before
+        # the first and last window are as far apart as consecutive windows would be: a view will do
         if starts[-1] - starts[0] == count - 1 and self._ends[-1] - first == count + width - 2:
             if count == 1:
                 return rows[None, first : first + width]
@@ -208,21 +212,21 @@ def prepare(
 ) -> PreparedStream:
     """Bring one stream's readings into the detectors' form.
 
-    Changes ``state`` only: its time, its baseline, and what was reported.
+    Updates ``state``: its clock, its baseline, and whether unknown features were reported.
 
     Parameters
     ----------
     pre
-        Of the stream's group.
+        Preprocessing of the stream's group.
     width
-        Readings of a window; 0: no detector looks at windows.
+        Readings in a window; 0 if no detector uses windows.
     state, work
         The stream's state, and its readings with their past.
     gap_factor
-        A pause longer than so many of the stream's own steps is a gap; of the group's, while its
-        own are not known.
+        A pause longer than this many sampling intervals is a gap: the stream's own interval, or
+        the group's until that is known.
     group
-        Names the model set in errors.
+        The stream's group, which suppressions may be limited to.
     """
     window = () if state.window_ends else work.window
     past = _past(pre, window)
@@ -260,7 +264,7 @@ def prepare(
 def _restated(
     conditions: Conditions, readings: Sequence[PreparedReading], received: Floats
 ) -> Floats:
-    """Return rows (n, d) as in the usual condition; the last are those of the readings."""
+    """Restate rows (n, d) for the usual condition; the last of them are those of ``readings``."""
     at, off = conditions.place(received)
     first = len(received) - len(readings)
     for reading, place in zip(readings, at[first:].tolist(), strict=True):
@@ -271,7 +275,7 @@ def _restated(
 
 
 def _learn_past(pre: Preprocessing, state: StreamState, rows: Floats) -> None:
-    """Return what a new stream's window (n, d) shows of it."""
+    """Learn the baseline or level of a new stream from its window (n, d)."""
     if not pre.baseline:
         if len(rows):
             state.learn_past(rows.clip(*pre.possible))
@@ -287,7 +291,7 @@ def _step(
     gap: tuple[float | None, float],
     now: datetime | None,
 ) -> None:
-    """Take a reading's time into the stream's clock."""
+    """Advance the stream's clock to a reading's time."""
     time = reading.point.timestamp
     if time is None:
         raise InputError("timestamp: a reading needs one", code="bad_timestamp", field="timestamp")
@@ -301,7 +305,7 @@ def _step(
 
 
 def _suppress(suppressor: Suppressor, state: StreamState, reading: PreparedReading) -> None:
-    """Note whether a reading's alarms are none, and whether it is the first after such."""
+    """Mark whether a reading is suppressed, and whether it is the first after suppressed ones."""
     time, late = reading.point.timestamp, reading.step is Step.LATE
     assert time is not None  # noqa: S101
     if suppressor:
@@ -314,7 +318,7 @@ def _suppress(suppressor: Suppressor, state: StreamState, reading: PreparedReadi
 
 
 def _mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: Floats) -> None:
-    """Note the features of each reading, a row (n, d) of ``raw``, that no sensor measured."""
+    """Mark the values of each reading, a row of ``raw`` (n, d), that no sensor measured."""
     assert pre.garbage is not None  # noqa: S101
     found = pre.garbage.mask(raw)
     for row, column in np.argwhere(found).tolist() if found.any() else ():
@@ -329,9 +333,9 @@ def _count(
     received: Floats,
     before: Reading | None,
 ) -> None:
-    """Read the counters of readings, rows (n, d) of ``received``, by their rates.
+    """Replace the counters in rows ``received`` (n, d) by their rates.
 
-    Each rises from the newest reading of the window then, ``before`` at first.
+    A rate is the rise since the newest reading of the window at that time, ``before`` at first.
     """
     for reading, row in zip(readings, received, strict=True):
         follows = before if reading.step is Step.NEXT and not reading.resumed else None
@@ -350,7 +354,7 @@ def _rates(
     assert pre.counters is not None  # noqa: S101
     now = pre.measured(point.features)
     last = {} if before is None else pre.measured(before.features)
-    passed = pre.interval or 0.0  # as in a window sent without times
+    passed = pre.interval or 0.0  # for a window sent without times
     if before is not None and before.timestamp is not None and point.timestamp is not None:
         passed = (point.timestamp - before.timestamp).total_seconds()
     return pre.counters.read(now, last, passed), now.keys() & pre.counters.names
@@ -360,7 +364,7 @@ def _place(
     pre: Preprocessing, state: StreamState, reading: PreparedReading, track: WindowIndex, at: int,
     row: Floats,
 ) -> None:  # fmt: skip
-    """Put one reading in its place: late, after a gap, impossible, or plainly next."""
+    """Classify one reading (late, suppressed, after a gap, impossible, or in order) for windows."""
     reading.warm = pre.baseline > 0 and not state.settled
     if reading.step is Step.LATE:
         reading.mark, reading.late = LEFT_OUT, True
@@ -408,7 +412,7 @@ def _assemble(
 
 
 def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]]:
-    """Return the window's rows; a reading that cannot be used cuts off all before it."""
+    """Return the window's rows; those up to and including an unusable reading are dropped."""
     if pre.counters is None:
         try:
             return pre.picks(map(_FEATURES, window))
@@ -430,7 +434,7 @@ def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]
 def _values(
     pre: Preprocessing, state: StreamState, reading: PreparedReading
 ) -> Sequence[float] | None:
-    """Return one reading's values in order; None, with the error noted, where they are missing."""
+    """Return one reading's values in order; None if values are missing: it then has an error."""
     features = reading.point.features
     if pre.nulls:
         features = pre.measured(features)
