@@ -1,15 +1,14 @@
-"""Fit how often normal readings make bursts of anomalies, and how rare their peaks are.
+"""Fit how often normal readings make bursts of anomalies, and how rare the bursts' peaks are.
 
-Fitted on what long-running adaptive streams make of the out-of-fold magnitudes, as the final tail
-is; where the group has several streams once more on streams that no detector saw, for those that
-are still to come: of both, the larger rarity is asked for. A burst is a cluster of readings beyond
-the gate. That it has ``d`` anomalies at alarm level ``t`` and a peak of at least ``t + g`` is one
-condition on ``min(peak - g, d-th largest) >= t``, so each excess ``g`` has one tail (generalised
-Pareto, :mod:`models.scoring.tail`), which gives the rate at every level, also at levels that the
-sample does not reach.
+Like the final tail, the rates are fitted on out-of-fold magnitudes after long adaptation. A group
+with several streams gets a second fit on held-out streams, because future streams will differ; the
+stricter of both rates applies. A burst is a cluster of readings beyond the gate. It has ``d``
+anomalies at alarm level ``t`` and a peak of at least ``t + g`` if
+``min(peak - g, d-th largest) >= t``. Each excess ``g`` therefore has one tail (generalised Pareto,
+:mod:`models.scoring.tail`), which gives the rate at every level, even beyond the sample.
 
-The on-delay is chosen, of a few, by what it costs: the one that opens soonest, at the medium
-budget, on faults made by lifting the magnitude of stretches of the same readings.
+The on-delay is the one of a few that opens incidents soonest, at the medium budget, on simulated
+faults: stretches of the same readings with their magnitude raised.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ from models.scoring.calibration import Calibration
 from models.scoring.policy import BUDGETS
 from models.scoring.tail import Tail, fit_tail
 
-#: On-delays to choose from, in anomalies.
+#: Candidate on-delays, in anomalies.
 DELAYS: Final = (3, 6, 12)
+#: Excesses of a burst's peak over the alarm level, in decades.
 _EXCESSES: Final = tuple(0.5 * k for k in range(21))
-#: Bursts that a tail needs; with fewer beyond the gate, readings count that are less rare.
+#: Fewest bursts for a tail, and the levels that define bursts: the first with enough is used.
 _FEWEST: Final = 30
 _LOWER: Final = (LEAST_LEVEL, 1.5, 1.0)
-#: Faults that the on-delay is chosen on: decades by which the magnitude is lifted, readings that
-#: it lasts, and readings from one to the next.
+#: Simulated faults: decades added to the magnitude, readings per fault, readings between starts.
 _LIFTS: Final = (2.0, 3.0, 4.0)
 _LASTS: Final = 150
 _EVERY: Final = 600
@@ -56,11 +55,11 @@ _MAX_SCORES: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Magnitudes of normal readings that the detectors had not seen.
+    """Out-of-fold magnitudes of normal readings.
 
     Parameters
     ----------
-    cal : calibration of the detectors that gave them.
+    cal : calibration of the detectors that scored them.
     fast : combined magnitudes in decades, (n_i,) per stream, in time order.
     """
 
@@ -74,14 +73,14 @@ def fit_bursts(
     interval_s: float,
     streams: float = 1.0,
 ) -> BurstRates:
-    """Fit the rates of normal bursts, such that they hold on each of the samples.
+    """Fit the rates of normal bursts; they hold on every sample.
 
     Parameters
     ----------
-    samples : the first holds the magnitudes of all detectors.
+    samples : the first has the magnitudes of all detectors.
     how : adaptation of the group.
     interval_s : seconds between readings.
-    streams : of one asset.
+    streams : streams per asset.
     """
     found = [_by_delay(sample, how, interval_s, streams) for sample in samples]
     both: list[BurstRates] = [
@@ -108,24 +107,24 @@ def _by_delay(
         return by_p
     try:
         return [_rates(bursts, d, total, times, interval_s, streams) for d in DELAYS]
-    except TrainingError:  # bursts all alike: nothing distinguishes peaks
+    except TrainingError:  # all bursts are alike, so no tail can be fitted
         return by_p
 
 
 def _by_p(readings: float, interval_s: float, streams: float) -> BurstRates:
-    """Rates where bursts are too few to judge: no rarer than single readings, by their ``p``."""
+    """Return rates for too few bursts: those of single readings, given by their ``p``."""
     rarities = tuple(-rate for rate in RATES)
     rows = tuple(rarities for _ in LEVELS)
     return BurstRates(rarities, 1, rows, interval_s, streams, -math.log10(readings))
 
 
 def _tail(cal: Calibration, how: AdaptationParams) -> tuple[Tail, AdaptationParams | None]:
-    """Return the tail in force, and how it follows its stream; None: it stays."""
+    """Return the tail used live, and its adaptation; None: it does not adapt."""
     return (cal.final, how) if how.rate else (cal.fixed, None)
 
 
 def _bursts(rarities: Sequence[Floats], level: float) -> Floats:
-    """Return the largest rarities in and around each burst, (bursts, max of DELAYS), falling."""
+    """Return the largest rarities in and around each burst, (bursts, max(DELAYS)), descending."""
     longest = max(DELAYS)
     rows = []
     for values in rarities:
@@ -155,20 +154,20 @@ def _rates(
         log10_rate = base + np.array([tail.log10_p(level) for tail in tails])
         log10_rate = np.minimum.accumulate(log10_rate)
         lasting.append(level + np.interp(-rates, -log10_rate, excess))
-    # a lasting burst is a burst: no rarer peak is asked of it
+    # a lasting burst is also a burst, so its peak need not be rarer
     rows = tuple(tuple(np.minimum(row, single).tolist()) for row in lasting)
     known = -math.log10(total / times)
     return BurstRates(tuple(single.tolist()), on_delay, rows, interval_s, streams, known)
 
 
 def _joint(bursts: Floats, on_delay: int, excess: float, times: int) -> Tail:
-    """Tail of ``min(peak - excess, on_delay-th largest)`` over the bursts."""
+    """Fit the tail of ``min(peak - excess, on_delay-th largest)`` over the bursts."""
     both = np.minimum(bursts[:, 0] - excess, bursts[:, on_delay - 1])
     return fit_tail([both], apart=0, repeats=times)
 
 
 def _faults(sample: Sample, how: AdaptationParams) -> list[Floats]:
-    """Return ``-log10 p`` (_LASTS,) of each fault that the on-delay is chosen on."""
+    """Return ``-log10 p`` (_LASTS,) during each simulated fault."""
     values = np.concatenate(sample.fast)[:_MAX_SCORES]
     values = np.resize(values, max(len(values), 5 * _EVERY))
     starts = range(_EVERY, len(values) - _LASTS, _EVERY)
@@ -184,7 +183,7 @@ def _faults(sample: Sample, how: AdaptationParams) -> list[Floats]:
 
 
 def _cost(rates: BurstRates, faults: Sequence[Floats]) -> float:
-    """Mean readings from a fault's beginning to its incident, none counting as all of it."""
+    """Return the mean delay from fault to incident in readings; _LASTS where none opens."""
     level = -math.log10(BUDGETS["medium"])
     rule = rates.rule(level, INCIDENT_BUDGETS["medium"], AT_ONCE)
     waits = [opening(rarities, level, rule) for rarities in faults]
@@ -192,16 +191,16 @@ def _cost(rates: BurstRates, faults: Sequence[Floats]) -> float:
 
 
 def opening(rarities: Floats, level: float, rule: OpeningRule) -> int | None:
-    """Return the index at which an incident opens in ``-log10 p`` (n,); None where none does.
+    """Return the index of the reading that opens an incident; None if none does.
 
     Parameters
     ----------
     rarities : (n,)
         ``-log10 p`` of the readings, in order.
     level
-        From which on a reading is anomalous.
+        Rarity from which a reading is anomalous.
     rule
-        How many of them, or how rare a one, open an incident.
+        What opens an incident.
     """
     hits = quiet = 0
     peak = 0.0

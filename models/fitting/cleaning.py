@@ -1,11 +1,10 @@
-"""Leave garbage out of training: readings that hold a value no sensor measured.
+"""Leave garbage out of training: readings with a value that no sensor measured.
 
-What is garbage is decided by :mod:`models.scoring.garbage`. A reading with such a value is left out
-of everything that is fitted, as it is left out of a live stream's window; a feature that is
-garbage in most readings is not used. A code that came often in one feature stands for "not
-measured" in all that never measure such a value: it is a missing value, live and here, and a
-reading with few of them is used with what the other features lead to expect in their place. Any
-other garbage is a fault of the sensor when it comes live.
+:mod:`models.scoring.garbage` defines garbage. A reading with garbage is left out of all fits, as it
+is left out of a live stream's window. A feature that is garbage in most readings is not used. A
+code that is frequent in one feature means "not measured" in every feature that never measures such
+a value. It is a missing value there, in training and live, and is imputed if few values of the
+reading are missing. Any other garbage in a live reading is a sensor fault.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from models.arrays import Bools, Floats, Times
 from models.fitting.imputation import impute
 from models.scoring.garbage import Garbage, describe, learn_garbage
 
-#: A feature that is garbage in more of the readings is not used.
+#: A feature with a larger share of garbage is not used.
 MAX_GARBAGE: Final = 0.5
-#: A code in more of a feature's readings is its way to say "not measured".
+#: A code in a larger share of a feature's readings means "not measured".
 OFTEN: Final = 0.01
-#: Live, a value counts as garbage only so many times further out than in training: there it may
-#: be a fault of the machine, and that has to open an event of its own.
+#: Factor by which the garbage bounds are wider live than in training: an extreme value may be a
+#: fault of the machine, which must open an event of its own.
 _WIDER: Final = 10.0
 
 
@@ -36,11 +35,12 @@ class Cleaned:
 
     Parameters
     ----------
-    streams : list of (n_i, d), of the features that can be used.
-    timestamps : their times, if there are any.
-    names : d features used; ``unusable`` those that were left out.
-    garbage : what is garbage in a live reading, by feature used.
-    nulls : feature -> codes that stand for "not measured".
+    streams : list of (n_i, d), usable features only.
+    timestamps : their times, if known.
+    names : the d usable features.
+    unusable : features that were left out.
+    garbage : garbage rules of the usable features for live readings.
+    nulls : feature -> codes that mean "not measured".
     notes : what was left out, with value, column and rows.
     """
 
@@ -59,18 +59,18 @@ def clean(
     names: Sequence[str],
     imputed: Callable[[int], int] = lambda width: 0,
 ) -> Cleaned:
-    """Find the garbage in training data, fill or leave it out.
+    """Find the garbage in training data; impute it or leave it out.
 
     Parameters
     ----------
     streams : list of (n_i, d)
-        NaN is a value that is not known.
+        NaN is a missing value.
     timestamps : list of (n_i,), or None
-        Of their readings, where they are known.
+        Times of the readings, if known.
     names : (d,)
-        Of the features.
+        Feature names.
     imputed
-        How many of so many features a reading may lack and still be used.
+        Maps the number of features to the most that may be imputed per reading.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def clean(
     mask = garbage.mask(pooled)
     usable = np.flatnonzero(mask.mean(axis=0) <= MAX_GARBAGE).tolist()
     if not usable:
-        raise TrainingError("data: in every feature most values are no measurements (error codes)")
+        raise TrainingError("data: most values of every feature are error codes, not measurements")
     nulls = _nulls(pooled, garbage, usable, names)
     lacking = _lacking(pooled[:, usable], [nulls.get(names[j], ()) for j in usable])
     values = np.where(lacking, np.nan, pooled[:, usable])
@@ -92,7 +92,7 @@ def clean(
     keep = np.split(~bad, edges)
     notes = _notes(pooled, mask, names, int((bad & ~np.isnan(pooled).any(axis=1)).sum()), filled)
     unusable = [name for j, name in enumerate(names) if j not in usable]
-    notes += [f"{name}: mostly no measurement, not used" for name in unusable]
+    notes += [f"{name}: not used, most of its values are no measurements" for name in unusable]
     left = [(i, part[k]) for i, (part, k) in enumerate(zip(parts, keep, strict=True)) if k.any()]
     times = None if timestamps is None else [timestamps[i][keep[i]] for i, _ in left]
     return Cleaned(
@@ -102,7 +102,7 @@ def clean(
 
 
 def _lacking(values: Floats, codes: Sequence[tuple[float, ...]]) -> Bools:
-    """Return which of ``values`` (n, d) are a code that stands for "not measured" there."""
+    """Return which of ``values`` (n, d) are a code for "not measured" in their column."""
     out = np.zeros(values.shape, bool)
     for j, known in enumerate(codes):
         if known:
@@ -116,8 +116,8 @@ def _notes(pooled: Floats, mask: Bools, names: Sequence[str], gone: int, filled:
     notes = describe(pooled, mask, names)
     if filled:
         notes.append(
-            f"{filled:,} of {len(pooled):,} readings hold few such values: filled with what the"
-            " other features lead to expect"
+            f"{filled:,} of {len(pooled):,} readings hold few such values, which were imputed from"
+            " the other features"
         )
     if gone:
         notes.append(
@@ -130,7 +130,7 @@ def _notes(pooled: Floats, mask: Bools, names: Sequence[str], gone: int, filled:
 def _nulls(
     pooled: Floats, garbage: Garbage, usable: list[int], names: Sequence[str]
 ) -> dict[str, tuple[float, ...]]:
-    """Codes that came often in a feature, for each feature that never measures such a value."""
+    """Return, for each feature, the frequent codes of any feature that it never measures."""
     often = {
         code
         for j in range(pooled.shape[1])

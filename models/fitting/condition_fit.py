@@ -1,14 +1,14 @@
-"""Find a group's operating conditions, by indicators out of the data or named by a person.
+"""Find a group's operating conditions from indicator features, found in the data or named.
 
-A feature can be an indicator where its values lie in a few ranges with hardly anything between
-them. Ranges are conditions only where streams come back to each again and again, and not where one
-stream went there once: that is a fault, or a change for good. Of the features that can be, as few
-are taken as explain what can be explained of the others.
+A feature is a candidate indicator if its values lie in a few ranges with hardly any values between.
+The ranges are conditions only if streams enter each of them repeatedly: a range visited once is a
+fault or a permanent change. Candidates are added greedily while each explains enough variance of
+the other features.
 
-Conditions found so are used where, on stretches that they were not fitted on, four fifths of the
-variance of at least a quarter of the other features lie between them (two of them are then four
-standard deviations apart), and the same small steps are seen at least as often as without, at a
-threshold that holds the budget there.
+Conditions found in the data are used only if held-out stretches confirm them. For at least a
+quarter of the other features, four fifths of the variance must lie between conditions (two
+conditions are then four standard deviations apart). And small injected steps must be detected at
+least as often as without conditions, at a threshold that holds the budget on these stretches.
 """
 
 from __future__ import annotations
@@ -28,42 +28,42 @@ from models.fitting.tolerance import SMALL, seen_by
 from models.fitting.trials import Fold
 from models.scoring.conditions import Conditions
 
-#: A hole between two ranges: so many of the bins, each of the hundredth part of a feature's middle
-#: 90 %, that hold at most a thousandth of the readings each.
+#: A hole separates two ranges: at least _HOLE consecutive bins, each a hundredth of the feature's
+#: middle 90 % wide and holding at most the share _SPARSE of the readings.
 _HOLE: Final = 5
 _SPARSE: Final = 1e-3
-_SHARE: Final = 0.01  # of the readings that a range or condition holds at least
-_LEAST: Final = 20  # readings, likewise
-MAX_RANGES: Final = 12  # ranges of a feature, and conditions, that are found
-_MAX_NAMED: Final = 64  # distinct values of a named feature that each are a range
-_KNOWN: Final = 0.9  # share of the readings that is in a condition
-_RETURNS: Final = 5  # times that streams enter a condition, and leave it
-_PIECES: Final = 5  # of a stream, or streams, half of which are to know a condition ...
-_MANY: Final = 10  # ... or so many
-_TELLS: Final = 0.05  # of the others' variance that one more feature has to explain
-_EXPLAINED: Final = 0.8  # of a feature's variance that lies between conditions ...
-_FOLLOW: Final = 0.25  # ... of at least so many of the features
-_CONSTANT: Final = 0.01  # of its spread over all: that of a feature constant in each condition
-_PRIOR: Final = 20  # readings that the pooled spread counts as
-_ROWS: Final = 5_000  # readings that ranges are compared by
-_BLOCKS: Final = 10  # that a long stream is cut into, every other one to be tried on
-_SHORTEST: Final = 40  # readings of a block
+_SHARE: Final = 0.01  # least share of the readings in a range or condition
+_LEAST: Final = 20  # least number of readings in a range or condition
+MAX_RANGES: Final = 12  # most ranges of a feature, and most conditions, to find
+_MAX_NAMED: Final = 64  # most distinct values of a named feature that may each be a range
+_KNOWN: Final = 0.9  # least share of the readings inside the conditions
+_RETURNS: Final = 5  # least number of times that streams enter, and leave, a condition
+_PIECES: Final = 5  # pieces of a stream (or streams) half of which must visit a condition ...
+_MANY: Final = 10  # ... or at least this many
+_TELLS: Final = 0.05  # least share of the others' variance that a further indicator must explain
+_EXPLAINED: Final = 0.8  # least share of a feature's variance between conditions ...
+_FOLLOW: Final = 0.25  # ... for at least this share of the features
+_CONSTANT: Final = 0.01  # spread of a feature constant in each condition, as a share of the overall
+_PRIOR: Final = 20  # weight of the pooled spread, in readings
+_ROWS: Final = 5_000  # most readings used to compare candidate indicators
+_BLOCKS: Final = 10  # blocks of a long stream, every other one held out
+_SHORTEST: Final = 40  # fewest readings in a block
 
 
 @dataclass(slots=True)
 class Found:
-    """What was found: ``conditions`` None for one normal; ``notes`` for people."""
+    """Result of the search: ``conditions`` (None for a single one), ``notes`` and figures."""
 
     conditions: Conditions | None = None
     notes: list[str] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
 
     def least(self, streams: Sequence[Floats]) -> Floats | None:
-        """Return the spread (d,) of what is constant in each condition but differs between them."""
+        """Return the spread (d,) for features that are constant within conditions only."""
         if self.conditions is None:
             return None
         spread = winsorised_std(np.concatenate(streams))
-        # a rare condition does not show in it, and yet it differs
+        # a rare condition does not affect a robust spread, and yet the feature varies
         spread = np.where(spread > 0.0, spread, self.conditions.center.std(axis=0))
         return _CONSTANT * spread
 
@@ -77,9 +77,9 @@ def find_conditions(
     ----------
     streams : list of (n_i, d)
     names : (d,)
-    asked : "auto": found on the data; "none": there is one normal; else the names of indicators, of
+    asked : "auto": search the data; "none": a single condition; else the names of indicators, of
         which the group may lack some.
-    seed : of the steps injected.
+    seed : seed of the injected steps.
     """
     if asked == "none":
         return Found()
@@ -93,14 +93,14 @@ def find_conditions(
 
 
 def restate(conditions: Conditions | None, streams: Sequence[Floats]) -> list[Floats]:
-    """Return streams (n_i, d) as they would read in the usual condition."""
+    """Restate streams (n_i, d) for the usual condition."""
     if conditions is None:
         return list(streams)
     return [conditions.restated(s, conditions.place(s)[0]) for s in streams]
 
 
 def ranges(values: Floats) -> Floats:
-    """Return the ranges (k, 2) that values (n,) lie in, with hardly anything between them."""
+    """Return the ranges (k, 2) of values (n,), separated by holes."""
     low, high = np.quantile(values, (0.05, 0.95))
     if high <= low:
         low, high = float(values.min()), float(values.max())
@@ -142,7 +142,7 @@ def _named(streams: Sequence[Floats], names: Sequence[str], asked: Sequence[str]
     keep = [k for k in range(len(boxes)) if (labels == k).sum() >= _LEAST]
     if len(keep) < 2:
         if chosen:
-            found.notes.append("condition: all readings are of one operating condition")
+            found.notes.append("condition: all readings belong to one operating condition")
         return found
     found.conditions = _fit(streams, names, list(chosen), np.array(boxes)[keep])
     _say(found, streams)
@@ -150,7 +150,7 @@ def _named(streams: Sequence[Floats], names: Sequence[str], asked: Sequence[str]
 
 
 def _search(streams: Sequence[Floats], names: Sequence[str]) -> Conditions | None:
-    """Return the conditions by as few indicators as possible; None: there are none."""
+    """Return the conditions given by as few indicators as possible; None if there are none."""
     pooled = np.concatenate(streams)
     each = [ranges(column) for column in pooled.T]
     can = {j: found for j, found in enumerate(each) if 2 <= len(found) <= MAX_RANGES}
@@ -180,7 +180,10 @@ def _search(streams: Sequence[Floats], names: Sequence[str]) -> Conditions | Non
 
 
 def _joint(pooled: Floats, chosen: dict[int, Floats]) -> tuple[Indices, list[Floats]]:
-    """Return which combination of ranges each reading (n,) is in, -1: none; and each, (c, 2)."""
+    """Return the index of each reading's combination of ranges, (n,), and the combinations.
+
+    A reading outside all ranges has index -1. Each combination is (c, 2).
+    """
     if not chosen:
         return np.full(len(pooled), -1), []
     codes = np.stack([_range_of(pooled[:, j], each) for j, each in chosen.items()], axis=1)
@@ -199,7 +202,7 @@ def _range_of(values: Floats, each: Floats) -> Indices:
 
 
 def _visited(labels: Sequence[Indices], count: int) -> list[int]:
-    """Return the conditions that streams come back to again and again."""
+    """Return the conditions that streams visit repeatedly."""
     entered, left = np.zeros(count, int), np.zeros(count, int)
     pieces: list[Indices] = []
     for one in labels:
@@ -216,7 +219,7 @@ def _visited(labels: Sequence[Indices], count: int) -> list[int]:
 
 
 def _unexplained(values: Floats, labels: Indices) -> Floats:
-    """Return the share of each feature's variance (d,) that is left within conditions."""
+    """Return the share of each varying feature's variance that remains within conditions."""
     total = winsorised_std(values)
     varied = total > 0
     rest = np.array(values)
@@ -228,7 +231,7 @@ def _unexplained(values: Floats, labels: Indices) -> Floats:
 def _fit(
     streams: Sequence[Floats], names: Sequence[str], columns: list[int], boxes: Floats
 ) -> Conditions:
-    """Fit centre and spread of each condition, whose ranges (k, c, 2) are known."""
+    """Fit the centre and spread of each condition, given its ranges (k, c, 2)."""
     shape = len(boxes), len(names)
     draft = Conditions(
         tuple(names), tuple(names[j] for j in columns), *_widened(boxes),
@@ -239,9 +242,9 @@ def _fit(
 
 
 def _again(made: Conditions, streams: Sequence[Floats]) -> Conditions:
-    """Return the same conditions fitted on other readings; centres stay where there are none.
+    """Refit conditions on other readings; a condition without readings keeps its centre.
 
-    A spread of few readings is drawn to that of all, each less its centre.
+    The spread of a condition with few readings is shrunk towards the pooled within-condition one.
     """
     values = np.concatenate(streams)
     at, off = made.place(values)
@@ -261,7 +264,7 @@ def _again(made: Conditions, streams: Sequence[Floats]) -> Conditions:
 
 
 def _widened(boxes: Floats) -> tuple[Floats, Floats]:
-    """Return what a feature lies between, (k, c) each: a range and a quarter of the next hole."""
+    """Return the bounds (k, c) of ranges, extended by a quarter of the neighbouring holes."""
     low, high = boxes[:, :, 0].copy(), boxes[:, :, 1].copy()
     for j in range(boxes.shape[1]):
         each = np.unique(boxes[:, j], axis=0)
@@ -276,9 +279,9 @@ def _widened(boxes: Floats) -> tuple[Floats, Floats]:
 
 
 def _halves(streams: Sequence[Floats]) -> list[Fold]:
-    """Return (stretches to fit on, stretches to try it on), twice; none where there is too little.
+    """Return two folds (stretches to fit on, stretches held out); none with too little data.
 
-    Blocks of long streams, or every other one of several short streams.
+    Long streams are cut into blocks; short ones are whole stretches. Every other one is held out.
     """
     stretches = []
     for stream in streams:
@@ -290,7 +293,7 @@ def _halves(streams: Sequence[Floats]) -> list[Fold]:
 
 
 def _judged(made: Conditions, streams: Sequence[Floats], folds: list[Fold], seed: int) -> Found:
-    """Return the conditions if other readings bear them out."""
+    """Return the conditions if held-out readings confirm them."""
     pooled = np.concatenate(streams)
     moves = winsorised_std(pooled) > 1e-9 * np.abs(np.median(pooled, axis=0))
     varied: list[int] = np.flatnonzero(moves).tolist()
@@ -328,17 +331,18 @@ def _judged(made: Conditions, streams: Sequence[Floats], folds: list[Fold], seed
 def _compared(
     made: Conditions, folds: list[Fold], unit: Floats, seed: int
 ) -> tuple[float, float, float]:
-    """Return the shares of small steps seen without and with conditions, and their surplus.
+    """Return the shares of small steps detected without and with conditions, and the surplus.
 
     Parameters
     ----------
     made
-        With these ranges; centres and spreads are those of a fold's first part.
+        Gives the ranges; centres and spreads are refitted on each fold's first part.
     folds
-        Of features that vary.
+        Features that vary only.
     unit : (d,)
-        That steps are measured in.
+        Unit of the steps.
     seed
+        Seed of the injected steps.
     """
     seen: list[list[bool]] = [[], []]
     surplus = []
@@ -372,5 +376,5 @@ def _say(found: Found, streams: Sequence[Floats]) -> None:
     found.notes.append(
         f"{len(made.low)} operating conditions, distinguished by {', '.join(made.indicators)}, each"
         f" with normal values of its own ({each}); {unknown:.1%} of the readings are in none of"
-        " them and are judged by the nearest"
+        " them and are compared with the nearest"
     )

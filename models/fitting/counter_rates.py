@@ -1,8 +1,8 @@
-"""Find the counters of training data; their rates (:mod:`models.scoring.counters`) are used.
+"""Find counters in training data and replace them by their rates (:mod:`models.scoring.counters`).
 
-A feature is a counter where it only rises, but for a rare restart, in every stream that is long
-enough to tell. A rate that is not known is a missing value: of the first reading of a stream, after
-a gap, where a counter fell. Without times there are no rates, and a counter is not used.
+A feature is a counter if it only rises, apart from rare resets, in every stream that is long enough
+to judge. An unknown rate is a missing value: at a stream's first reading, after a gap, and where
+the counter fell. Without times there are no rates, and counters are not used.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from models.scoring.counters import Counters, rate_per_hour
 from models.scoring.garbage import learn_garbage
 from models.scoring.policy import ScoringPolicy
 
-#: Readings from which on a stream tells whether a feature is a counter.
+#: Fewest readings of a stream to judge whether a feature is a counter.
 LEAST: Final = 60
-#: Share of steps that do not go down, for a counter, and how often it rises at least.
+#: Least share of a counter's steps that do not fall, and fewest that rise.
 _RISES: Final = 0.995
 _OFTEN: Final = 20
-#: Share of the readings up to which a rate may be unknown.
+#: Largest share of readings with an unknown rate.
 _UNKNOWN: Final = 0.5
-#: Share of steps that go down up to which garbage may be to blame.
+#: Largest share of falling steps that garbage may explain.
 _PERHAPS: Final = 0.25
 
 
@@ -38,11 +38,12 @@ class Rated:
 
     Parameters
     ----------
-    streams : list of (n_i, d), of the features that can be used; NaN is a rate not known.
-    names : d features used; ``unusable`` counters that are not.
-    counters : None where there are none.
-    nulls : counter -> codes that stand for "not measured".
-    notes : what was found.
+    streams : list of (n_i, d), usable features only; NaN is an unknown rate.
+    names : the d usable features.
+    unusable : counters without usable rates.
+    counters : None if there are none.
+    nulls : counter -> codes that mean "not measured".
+    notes : what was found, for people.
     """
 
     streams: list[Floats]
@@ -54,9 +55,9 @@ class Rated:
 
 
 def counts_up(x: Floats) -> bool:
-    """Return whether readings are a counter's: they only rise, but for a rare restart.
+    """Return whether readings are a counter's: they only rise, apart from rare resets.
 
-    Twenty times at least, and ten times as often as they fall: chance does not do that.
+    They must rise at least 20 times and ten times as often as they fall: that is not chance.
     """
     known = x[~np.isnan(x)]
     if len(known) < LEAST:
@@ -67,7 +68,7 @@ def counts_up(x: Floats) -> bool:
 
 
 def counters_among(streams: Sequence[Floats], names: Sequence[str]) -> list[str]:
-    """Return the features that only rise in all streams (n, d) long enough to judge, or rest."""
+    """Return the features that are counters or constant in all streams (n, d) long enough."""
     out = []
     for column, name in enumerate(names):
         known = [x[~np.isnan(x)] for x in (stream[:, column] for stream in streams)]
@@ -78,7 +79,7 @@ def counters_among(streams: Sequence[Floats], names: Sequence[str]) -> list[str]
 
 
 def without_holes(streams: Sequence[Floats], times: Sequence[Times]) -> list[Floats]:
-    """Fill the holes of counters in streams (n_i, d): they went on between two readings."""
+    """Interpolate missing counter values in streams (n_i, d): counters rise between readings."""
     holes = [np.isnan(stream).any(axis=0) for stream in streams]
     lacking = np.flatnonzero(np.any(holes, axis=0)).tolist() if holes else []
     names = [str(column) for column in lacking]
@@ -89,7 +90,7 @@ def without_holes(streams: Sequence[Floats], times: Sequence[Times]) -> list[Flo
 def _went_on(
     streams: Sequence[Floats], times: Sequence[Times], counters: Sequence[int]
 ) -> list[Floats]:
-    """Fill the holes of these columns with what lies between the readings around them."""
+    """Fill the missing values of these columns by linear interpolation in time."""
     out = [stream.copy() for stream in streams] if counters else list(streams)
     for column in counters:
         for stream, at in zip(out, times, strict=True):
@@ -106,19 +107,19 @@ def with_rates(
     names: Sequence[str],
     asked: str = "auto",
 ) -> Rated:
-    """Find the counters and read them by their rates.
+    """Find the counters and replace them by their rates.
 
     Parameters
     ----------
     streams : list of (n_i, d)
     timestamps : list of (n_i,), or None
     names : d features
-    asked : "none": every feature is taken as it is.
+    asked : "none": use every feature's value.
 
     Raises
     ------
     TrainingError
-        No feature is left: all are counters, and there are no times.
+        No feature is left: all are counters without usable rates.
     """
     made = Rated(streams, list(names))
     found = [] if asked == "none" else _counters(made)
@@ -158,7 +159,7 @@ def _span(seconds: float) -> np.timedelta64:
 
 
 def _counters(made: Rated) -> list[str]:
-    """Find the counters; what no sensor measured, and looks like falls, becomes holes in them."""
+    """Find the counters; garbage in them, which looks like falls, becomes NaN."""
     pooled = np.concatenate(made.streams)
     few = [j for j in range(len(made.names)) if (np.diff(pooled[:, j]) < 0).mean() <= _PERHAPS]
     if not few:
@@ -178,7 +179,7 @@ def _counters(made: Rated) -> list[str]:
 
 
 def _without(made: Rated, unfit: Mapping[str, str]) -> Rated:
-    """Leave out the counters that have no rate, by name and reason."""
+    """Leave out counters without usable rates; ``unfit`` gives the reason by name."""
     use = [j for j, name in enumerate(made.names) if name not in unfit]
     if not use:
         name, why = next(iter(unfit.items()))
@@ -193,7 +194,7 @@ def _without(made: Rated, unfit: Mapping[str, str]) -> Rated:
 
 
 def among(cleaned: Cleaned, rated: Rated) -> Cleaned:
-    """Return what cleaning found, but nothing of counters: no bounds hold what goes on rising."""
+    """Merge both results; drop garbage bounds of counters, since counters outgrow any bound."""
     counters = rated.counters.names if rated.counters else ()
     at = [cleaned.names.index(name) for name in counters if name in cleaned.names]
     low, high = cleaned.garbage.low.copy(), cleaned.garbage.high.copy()

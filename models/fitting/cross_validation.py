@@ -1,6 +1,6 @@
-"""Score every reading by detectors that never saw its block, for raw magnitudes out of fold.
+"""Compute out-of-fold magnitudes: every reading is scored by detectors that never saw its block.
 
-Neighbouring readings are alike, so what is held out is a block of time (or, for a fleet of short
+Neighbouring readings are alike. Folds therefore hold out blocks of time (or, for a fleet of short
 runs, whole runs), never single rows.
 """
 
@@ -18,8 +18,8 @@ from models.detectors.base import Array, Detector
 from models.scoring.baseline import first_level
 from models.scoring.preprocessing import Preprocessing
 
-#: Streams from which on some are held out whole: of fewer, what is left to fit on says more about
-#: having too few than of the streams to come.
+#: Fewest streams for holding out whole streams: with fewer, the error reflects the small training
+#: set rather than how future streams differ.
 FEWEST_STREAMS: Final = 5
 _STREAM_FOLDS: Final = 3
 
@@ -33,25 +33,25 @@ class Part:
     end: int
 
 
-#: What a fold found: each part's magnitudes by detector, and those of its stream's first readings
-#: scored without a baseline.
+#: Result of a fold: each held-out part with its magnitudes by detector, and those of its stream's
+#: first readings scored without a baseline.
 FoldResult = list[tuple[Part, dict[str, Floats], dict[str, Floats]]]
 
-#: Fits preprocessing and detectors on the given stretches of readings in their own units.
+#: Fits preprocessing and detectors on stretches of readings in own units.
 Fit = Callable[[Sequence[tuple[int, Floats]]], tuple[Preprocessing, dict[str, Detector]]]
 
 
 def make_folds(lengths: Sequence[int], folds: int, by_stream: bool) -> list[list[Part]]:
-    """Choose what each fold holds out: blocks of time, or whole streams dealt out in turn.
+    """Choose the parts that each fold holds out: blocks of time, or whole streams in turn.
 
     Parameters
     ----------
     lengths
-        Readings of each stream.
+        Number of readings of each stream.
     folds
-        How many.
+        Number of folds.
     by_stream
-        Hold out whole streams instead of blocks of each.
+        Hold out whole streams instead of blocks.
     """
     out: list[list[Part]] = [[] for _ in range(folds)]
     for i, n in enumerate(lengths):
@@ -66,7 +66,7 @@ def make_folds(lengths: Sequence[int], folds: int, by_stream: bool) -> list[list
 
 
 def stream_folds(lengths: Sequence[int]) -> list[list[Part]]:
-    """Choose what is held out to meet streams never fitted on; nothing of too few streams."""
+    """Choose folds of whole streams, to test on streams never fitted on; none if too few."""
     return make_folds(lengths, _STREAM_FOLDS, True) if len(lengths) >= FEWEST_STREAMS else []
 
 
@@ -94,7 +94,7 @@ def raw_magnitudes(
     rows : (n, d)
         Scaled readings of one stream.
     start, end
-        Those to score; a window may reach back before ``start``.
+        Range to score; a window may reach back before ``start``.
     """
     out: dict[str, Floats] = {}
     for name, detector in detectors.items():
@@ -113,11 +113,13 @@ def raw_magnitudes(
 
 @dataclass(slots=True)
 class OutOfFold:
-    """Raw magnitudes by detector, one array per stream.
+    """Out-of-fold results, one entry per stream.
 
-    ``warm`` are those of the first readings of each stream, scored without a baseline of its own
-    (empty where there are no baselines); ``moved`` the decades (n_i,) by which what stood still
-    moved, empty where nothing did.
+    Attributes
+    ----------
+    raw : raw magnitudes (n_i,) by detector.
+    warm : those of the first readings, scored without a baseline; empty without baselines.
+    moved : rarity (n_i,) in decades of movements of constant features; empty without such features.
     """
 
     raw: list[dict[str, Floats]]
@@ -126,7 +128,7 @@ class OutOfFold:
 
 
 def out_of_fold(streams: Sequence[Floats], found: Sequence[FoldResult]) -> OutOfFold:
-    """Join the findings of the folds: every reading by the fold that left its block out."""
+    """Join the folds: take each reading's magnitude from the fold that held it out."""
     raw: list[dict[str, Floats]] = [{} for _ in streams]
     warm: list[dict[str, Floats]] = [{} for _ in streams]
     for part, magnitudes, first in (one for fold in found for one in fold):
@@ -139,13 +141,13 @@ def out_of_fold(streams: Sequence[Floats], found: Sequence[FoldResult]) -> OutOf
 
 
 def held_out(streams: Sequence[Floats], held: Sequence[Part], fit: Fit) -> FoldResult:
-    """Carry out one fold: fit on all but ``held``, then score ``held``.
+    """Run one fold: fit on all but ``held``, then score ``held``.
 
     Parameters
     ----------
     streams : list of (n_i, d)
     held
-        Parts that are left out of the fit, and scored.
+        Parts to hold out and score.
     fit
         Fits on parts; returns preprocessing and detectors.
     """

@@ -1,7 +1,7 @@
-"""Score readings by how far they lie from those fitted on: what is chosen by before detectors fit.
+"""Score readings by their distance from training readings, as a cheap stand-in for the detectors.
 
-The squared distance of the decorrelated row, as a logarithm, stands for the detectors: they see
-the same rows, and this costs a hundredth.
+Fit choices are tried on the log squared distance of the decorrelated row. The detectors see the
+same rows, and the distance costs a hundredth of their fit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Scoring = Callable[[Floats], Floats]
 
 
 def fit_rows(streams: list[Floats]) -> tuple[Callable[[int, float], Scoring], Floats]:
-    """Fit what decorrelates readings (n, d), by horizon and shrinkage.
+    """Fit the scaling and decorrelation of readings, by horizon and shrinkage.
 
     Parameters
     ----------
@@ -32,13 +32,13 @@ def fit_rows(streams: list[Floats]) -> tuple[Callable[[int, float], Scoring], Fl
 
     Returns
     -------
-    (rows_of, spread) : ``rows_of(horizon, shrinkage)`` of the readings that drift is tolerated for,
-        which widens the scales, and the share of the identity in the correlation; each feature's
-        spread (d,).
+    (rows_of, spread) : ``rows_of(horizon, shrinkage)`` makes the function from readings (n, d) to
+        rows (n, d). ``horizon`` is the number of readings over which drift is tolerated,
+        ``shrinkage`` the share of the identity in the correlation. ``spread`` is (d,).
     """
     pooled = np.concatenate(streams)
     spread = winsorised_std(pooled)
-    # a feature may stand still in all blocks but those it is tried on
+    # a feature may be constant in all blocks but the held-out ones
     spread = np.maximum(spread, 1e-3 * pooled.std(axis=0) + 1e-12)
     centre = np.median(pooled, axis=0)
     drift = drift_per_reading(streams)
@@ -59,19 +59,19 @@ def fit_rows(streams: list[Floats]) -> tuple[Callable[[int, float], Scoring], Fl
 
 
 def fit_distance(streams: list[Floats], horizon: int, shrinkage: float) -> tuple[Scoring, Floats]:
-    """Fit the distance of readings (n, d) from ``streams``; return each feature's spread, too.
+    """Fit the distance of readings (n, d) from ``streams``; also return the features' spread (d,).
 
     Parameters
     ----------
     streams, horizon, shrinkage
-        As of :func:`fit_rows`.
+        Those of :func:`fit_rows`.
     """
     rows_of, spread = fit_rows(streams)
     return distance(rows_of(horizon, shrinkage)), spread
 
 
 def distance(rows: Scoring) -> Scoring:
-    """Return the logarithm of the mean square (n,) of what ``rows`` makes of readings."""
+    """Return a function from readings to the log mean square (n,) of their rows."""
 
     def score(values: Floats) -> Floats:
         out: Floats = np.log1p((rows(values) ** 2).mean(axis=1))

@@ -1,7 +1,7 @@
-"""Fill missing values of training readings with what the present features lead to expect.
+"""Impute missing values of training readings by their conditional mean given the present features.
 
-As live readings are (:mod:`models.scoring.conditional_mean`): deviations from the stream's own
-level are taken as jointly normal, with a robust correlation of the readings that lack nothing.
+The model is that of live readings (:mod:`models.scoring.conditional_mean`): deviations from the
+stream's own level are jointly normal, with a robust correlation fitted on complete readings.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ import numpy as np
 
 from models.arrays import Bools, Floats
 
-#: A single value counts as at most so many deviations away from the level.
+#: Values are clipped at this many deviations from the level: one must not dominate.
 _CLIP: Final = 4.0
-#: The correlation is shrunk towards none by this share, so that it can be inverted.
+#: Share of the identity in the correlation, so that it can be inverted.
 _SHRINK: Final = 0.1
-#: Whole readings from which on a stream's level is its own, not that of all.
+#: Fewest complete readings for a stream to have its own level instead of the pooled one.
 _OWN_LEVEL: Final = 20
 
 
 def impute(streams: Sequence[Floats], max_missing: int) -> tuple[list[Floats], int]:
-    """Fill the readings (n_i, d) that lack at most ``max_missing`` features; NaN is what they lack.
+    """Impute readings (n_i, d) with at most ``max_missing`` missing values, which are NaN.
 
     Returns
     -------
     list of (n_i, d), int
-        The streams, readings that lack more as they were; how many readings were filled.
+        The streams, where readings with more missing values are unchanged, and the number of
+        imputed readings.
     """
     holes = [np.isnan(s) for s in streams]
     todo = [(h.sum(axis=1) <= max_missing) & h.any(axis=1) for h in holes]
@@ -51,7 +52,7 @@ def _learn(
 ) -> tuple[list[Floats], Floats, Floats]:
     """Return each stream's level (d,), and the spread (d,) and inverse correlation (d, d)."""
     pooled = np.concatenate(streams)
-    nothing = np.isnan(pooled).all(axis=0)  # where it was measured never, the level is 0
+    nothing = np.isnan(pooled).all(axis=0)  # a feature that was never measured has level 0
     general = np.nanmedian(np.where(nothing, 0.0, pooled), axis=0)
     levels = [np.median(rows, axis=0) if len(rows) >= _OWN_LEVEL else general for rows in whole]
     around = np.concatenate([rows - level for rows, level in zip(whole, levels, strict=True)])

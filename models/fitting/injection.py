@@ -1,8 +1,8 @@
-"""Inject faults into normal readings, to measure what would be seen.
+"""Inject faults into normal readings, to measure the detection rate without labels.
 
-A detector that never alarms keeps every budget. So nothing is chosen or promised by its alarm
-rate alone: faults of known kind and size are added to normal readings that were held out, and the
-share that is seen counts. No labels are needed.
+A detector that never alarms keeps every false-alarm budget. Choices are therefore never based on
+the alarm rate alone: faults of known kind and size are added to held-out normal readings, and the
+share detected counts too.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from models.arrays import Floats
 
-#: step: another level; spike: one reading; drift: a slope up to the size; stuck: the value of the
-#: first reading; noise: so many times the scatter; swap: two features exchanged, in units of sd.
+#: step: a constant offset; spike: an offset in one reading; drift: a ramp up to the size; stuck:
+#: the first reading's value repeated; noise: added noise; swap: features exchanged, in units of sd.
 KINDS: Final = ("step", "spike", "drift", "stuck", "noise", "swap")
 
 
@@ -26,10 +26,10 @@ class Fault:
     Parameters
     ----------
     kind : one of KINDS.
-    start, length : readings it is in.
-    columns : features it is in.
+    start, length : range of affected readings.
+    columns : affected features.
     size : in standard deviations; not used by "stuck" and "swap".
-    signs : one of -1, 1 a column.
+    signs : -1 or 1 per column.
     """
 
     kind: str

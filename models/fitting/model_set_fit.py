@@ -1,4 +1,4 @@
-"""Fit a model set: preprocessing, detectors, and an honest calibration."""
+"""Fit a model set: preprocessing, detectors and an out-of-fold calibration."""
 
 from __future__ import annotations
 
@@ -52,19 +52,21 @@ from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
 
 _LEAST_ROWS = 60
-_COPIES = 6  # of the data that one fit holds at its peak
-_MEMORY = 1 << 30  # bytes that fits side by side may take for them
+_COPIES = 6  # copies of the data that one fit holds at its peak
+_MEMORY = 1 << 30  # bytes that the copies of parallel fits may take
 _PROMISED = (
-    "the budget of incidents is calibrated for the streams of the training data only: with fewer"
-    f" than {FEWEST_STREAMS} of them it is not known how much other streams differ, and these may"
-    " raise more"
+    "the incident budget is calibrated for the training streams only: fewer than"
+    f" {FEWEST_STREAMS} streams do not show how much other streams differ, and these may open more"
+    " incidents"
 )
-_STANDING = "no feature ever varied: no detector is fitted, any movement is reported"
+_STANDING = "no feature ever varied: no detector is fitted, and any movement is reported"
 _UNMET = (
-    "streams left out of the fit score {:.0%} further out than later readings of those fitted on:"
-    " alarm limits are widened by {} for new streams{}"
+    "streams left out of the fit have magnitudes {:.0%} larger than later readings of the fitted"
+    " streams: alarm thresholds are raised by {} to allow for new streams{}"
 )
-_NOT_PROMISED = ", whose budget is not promised all the same: streams differ in kind (--group-by)"
+_NOT_PROMISED = (
+    ", which may still exceed the budget: the streams are of different kinds (try --group-by)"
+)
 _LIBRARIES = {
     ISOLATION_FOREST: "pyod.models.iforest",
     ONE_CLASS_SVM: "pyod.models.ocsvm",
@@ -74,7 +76,7 @@ _LIBRARIES = {
 
 @dataclass
 class FitReport:
-    """Findings of a fit, for people and for MLflow."""
+    """Decisions and figures of a fit, for people and for MLflow."""
 
     rows: int = 0
     streams: int = 0
@@ -103,10 +105,11 @@ def fit_model_set(
         Normal readings in their own units, one array per stream, in time order.
     timestamps : list of (n_i,) datetime64, or None when there are none
     feature_names : d names
-    progress : called at each step, from whatever thread it is made in
-    threads : how many fits, of the folds and of all the data, run side by side. The outcome is
-        the same for any number; fewer where the data are large, for the sake of memory.
-    streams_per_asset : streams that share an asset's budget of incidents, of all groups.
+    options : None for the defaults
+    progress : called at each step, from any thread
+    threads : most parallel fits (of the folds and of all data); fewer for large data, to save
+        memory. The result does not depend on it.
+    streams_per_asset : streams of all groups that share an asset's incident budget
 
     Raises
     ------
@@ -140,14 +143,14 @@ def fit_model_set(
         model_set, columns = _fit_detectors(
             plan, folds, streams, report, progress, threads, streams_per_asset
         )
-    else:  # all that can be judged is whether a feature moves
+    else:  # without a varying feature, only movements can be scored
         report.notes.append(_STANDING)
         pre = plan.preprocess(list(enumerate(plan.varied)))
         model_set = ModelSet(pre, {}, {}, plan.adaptation)
     model_set.preprocessing = replace(model_set.preprocessing, counters=rated.counters)
-    model_set.options = plan.options.to_dict()  # without what the data are too short for
+    model_set.options = plan.options.to_dict()  # without detectors that the data are too short for
     model_set.trained_at = datetime.now(UTC).isoformat(timespec="seconds")
-    # recent readings are compared with these: a counter is never as it was
+    # recent readings are compared with this profile, so it leaves out counters: they always grow
     counted = rated.counters.names if rated.counters else ()
     pooled = np.concatenate(received)
     own = {n: pooled[:, j] for j, n in enumerate(plan.names) if n not in counted}
@@ -166,7 +169,7 @@ def _fit_detectors(
     threads: int,
     streams_per_asset: float,
 ) -> tuple[ModelSet, dict[str, Floats]]:
-    """Fit detectors and calibrations; the scores (n,) by name that recent ones are compared with.
+    """Fit detectors and calibrations; return them with the scores (n,) by name for the profile.
 
     Adds to the report.
     """
@@ -190,7 +193,7 @@ def _fit_detectors(
     cal = calibrations[subset_key(subsets(models)[0], False)]
     report.figures |= _figures(plan, cal, ratio)
     bursts = None
-    # a month is so many readings, and a budget a rate, only where these have times
+    # a budget per month becomes a rate per reading only if the readings have times
     if plan.interval is not None:
         samples = [Sample(cal, fast_magnitudes(cal, magnitudes))]
         if strange:
@@ -203,7 +206,7 @@ def _fit_detectors(
 
 
 def _figures(plan: FitPlan, cal: Calibration, ratio: float) -> dict[str, dict[str, float]]:
-    """Return what was decided and fitted in figures, by what it is of."""
+    """Return the figures of decisions and fits, by subject."""
     out: dict[str, dict[str, float]] = {
         f"horizon_{trial.horizon}": {
             "steps_seen": trial.power, "later_alarms_per_budget": trial.surplus,
@@ -224,14 +227,14 @@ def _figures(plan: FitPlan, cal: Calibration, ratio: float) -> dict[str, dict[st
 def _for_unmet(
     calibrations: Mapping[str, Calibration], unmet: OutOfFold, short: FitPlan
 ) -> tuple[dict[str, Calibration], Sample, float]:
-    """Widen the tails to what streams show that were held out whole; these, and by how much.
+    """Widen the tails to fit held-out streams; return them with these streams and the ratio.
 
     Parameters
     ----------
     calibrations
-        By subset, on blocks of time.
+        Calibrations by subset, fitted on blocks of time.
     unmet
-        Magnitudes by detectors that never saw the stream.
+        Magnitudes of detectors that never saw the stream.
     short
         Plan of those detectors.
     """
@@ -246,7 +249,7 @@ def _for_unmet(
 
 
 def _without_window(plan: FitPlan) -> FitPlan:
-    """Return the plan without the window detector, which takes longest, where there are others."""
+    """Return the plan without the window detector, the slowest, unless it is the only one."""
     others = tuple(name for name in plan.options.models if name != LSTM_AUTOENCODER)
     short = copy(plan)
     short.options = replace(plan.options, models=others or plan.options.models)
@@ -254,7 +257,7 @@ def _without_window(plan: FitPlan) -> FitPlan:
 
 
 def _report(plan: FitPlan, streams: list[Floats]) -> FitReport:
-    """Return what the plan says; figures are added."""
+    """Start the report from the plan's decisions and notes."""
     return FitReport(
         sum(map(len, streams)), len(streams), 0.0, plan.drift_mode, plan.baseline, plan.horizon,
         [*plan.data.notes, *plan.scales.notes, *plan.decided()],
@@ -267,12 +270,10 @@ def _side_by_side(
     progress: Progress | None,
     threads: int,
 ) -> tuple[tuple[Preprocessing, dict[str, Detector]], list[FoldResult]]:
-    """Return the fit of all the data and those of the folds, in threads.
+    """Run the fit of all data and those of the folds in parallel threads.
 
-    They do not share anything.
-
-    Threads and not processes: the libraries let go of the interpreter's lock while they compute,
-    and the data, which may be large, are there once.
+    Threads rather than processes: the libraries release the interpreter lock while they compute,
+    and threads share the data, which may be large.
     """
     tell = progress or (lambda stage, done, total, figures: None)
     counting = threading.Lock()
@@ -301,7 +302,7 @@ def _side_by_side(
 
 
 def _import_libraries(names: Sequence[str]) -> None:
-    """Before there are threads: two that import one package at once may see half of it."""
+    """Import the detectors' libraries before threads start: concurrent imports are unsafe."""
     for name in names:
         importlib.import_module(_LIBRARIES[name])
 

@@ -1,4 +1,4 @@
-"""Choose how a model set is fitted: one frozen object of options, checked when it is made."""
+"""Options of a fit: one frozen object, validated when it is created."""
 
 from __future__ import annotations
 
@@ -31,26 +31,27 @@ class FitOptions:
 
     Parameters
     ----------
-    models : detectors to fit, of MODEL_NAMES.
-    window : readings the LSTM autoencoder looks at.
-    seed : of everything.
+    models : names of the detectors to fit.
+    window : readings in a window of the LSTM autoencoder.
+    seed : of everything random.
     isolation_forest, one_class_svm, lstm_autoencoder : further arguments of the detectors.
-    drift : "normal" (slow drift is tolerated), "fault" (it is what to find), or "auto".
-    baseline : "auto", or how many first readings make a stream's own baseline; 0: none.
-    horizon : readings over which tolerated drift is carried on; 0: none is tolerated; "auto":
-        decided on the data (:mod:`models.fitting.tolerance`).
-    condition : features whose values indicate operating conditions, each with its own normal;
-        "auto": found on the data (:mod:`models.fitting.condition_fit`), "none": one normal for all.
-    counters : "auto": features that only rise are used as their rate per hour
-        (:mod:`models.fitting.counter_rates`); "none": as any other.
-    adaptation : "auto", or the step of the adaptive tail; 0: none.
-    missing : readings that lack features: "refuse", "impute" (from those that are there, at most
-        ``max_imputed``), or "auto": impute a tenth of the features, at least one of five.
-    limits : feature -> (min, max) that are physically possible; either may be None.
-    watch_still : whether a feature that stood still in training is rare when it moves.
-    keep_labelled : whether readings labelled faulty are fitted on as well.
-    trim : share of the readings that may be left out as faults that nobody labelled; 0: none.
-    folds : blocks for the out-of-fold calibration.
+    drift : "normal" (slow drift is tolerated), "fault" (drift is what to detect), or "auto".
+    baseline : "auto", or number of first readings for a stream's own baseline; 0: no baseline.
+    horizon : readings over which drift is tolerated; 0: drift is not tolerated; "auto": chosen on
+        the data (:mod:`models.fitting.tolerance`).
+    condition : features that indicate operating conditions; "auto": searched in the data
+        (:mod:`models.fitting.condition_fit`); "none": a single condition.
+    counters : "auto": features that only rise are replaced by their rate per hour
+        (:mod:`models.fitting.counter_rates`); "none": their values are used.
+    adaptation : "auto", or the step size of the adaptive tail; 0: no adaptation.
+    missing : readings with missing features: "refuse", "impute" (at most ``max_imputed`` features),
+        or "auto" (impute at most a tenth of the features, or one if there are five or more).
+    max_imputed : most features imputed per reading with ``missing="impute"``.
+    limits : feature -> physically possible (min, max); either may be None.
+    watch_still : whether movements of features that stood still in training count.
+    keep_labelled : whether to fit on readings labelled faulty too.
+    trim : largest share of readings to leave out as unlabelled faults; 0: none.
+    folds : folds of the out-of-fold calibration.
     """
 
     models: tuple[str, ...] = MODEL_NAMES
@@ -91,20 +92,20 @@ class FitOptions:
             raise TrainingError(f"folds: {self.folds} is less than 2")
 
     def imputed(self, width: int) -> int:
-        """Return how many of ``width`` features a reading may lack and still be used."""
+        """Return the most features to impute per reading, of ``width`` features."""
         if self.missing == "auto":
             return max(width // 10, int(width >= 5))
         return self.max_imputed if self.missing == "impute" else 0
 
     def detector(self, name: str, decided: Mapping[str, Any] | None = None) -> Detector:
-        """Make an unfitted detector.
+        """Create an unfitted detector.
 
-        ``decided`` are parameters that the data decided; those given by the user come first.
+        ``decided`` are parameters chosen on the data; parameters given by the user take precedence.
 
         Raises
         ------
         TrainingError
-            If one of its parameters is wrong.
+            A parameter is invalid.
         """
         given = {"seed": self.seed, **(decided or {}), **getattr(self, name)}
         if name == LSTM_AUTOENCODER:
@@ -115,7 +116,7 @@ class FitOptions:
             raise TrainingError(f"{name}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the options ready for JSON."""
         out = asdict(self)
         out["models"] = list(self.models)
         out["limits"] = {name: list(pair) for name, pair in self.limits.items()}
@@ -123,7 +124,7 @@ class FitOptions:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FitOptions:
-        """Read what :meth:`to_dict` returned; options that are not known are ignored."""
+        """Read what :meth:`to_dict` returned; unknown options are ignored."""
         known = {option.name for option in fields(cls)}
         given = {name: value for name, value in data.items() if name in known}
         return cls(**{**given, "models": tuple(data.get("models", MODEL_NAMES))})

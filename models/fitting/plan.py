@@ -1,4 +1,4 @@
-"""Decide once, from all of the data, what all folds share."""
+"""Decide, once and from all data, the choices that all folds share."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ from models.scoring.standing import Standing, fit_standing
 from models.scoring.stream_state import WIDEST_BASELINE
 
 _MANY_ROWS = 3_000
-#: Readings a forecast looks back on.
+#: Past readings that a forecast uses.
 LAGS: Final = 5
-#: Alarm rate of its errors on later readings, in budgets, up to which it is used. Above HOLDS: its
-#: threshold there is that of the readings it was fitted on.
+#: The forecast is used if its errors alarm at most at this multiple of the budget on later
+#: readings. Larger than HOLDS, since the threshold comes from the readings it was fitted on.
 FORECAST_HOLDS: Final = 5.0
 
 
@@ -49,10 +49,10 @@ class FitPlan:
 
     Parameters
     ----------
-    data : normal readings without garbage, as they would read in the usual operating condition.
+    data : normal readings without garbage, restated for the usual operating condition.
     options : FitOptions
-    conditions : that the readings are of; None: there is one normal.
-    least : (d,) spread of what is constant in each of them but differs between them.
+    conditions : operating conditions of the readings; None: a single one.
+    least : (d,) spread of features that are constant within conditions but differ between them.
     """
 
     def __init__(
@@ -99,12 +99,12 @@ class FitPlan:
             )
         self.paces = self._paces()
         self.lags = self._lags(varied)
-        # smoothing makes alarms last: where levels wander and the slow magnitude follows them, in
-        # false ones, too
+        # where levels wander and the slow magnitude is used, swift smoothing would prolong false
+        # alarms too
         few = steady or (not self.slow and self._little())
         self.swiftness = swiftness if few else 1.0
         self.adaptation = self._adaptation()
-        # the first readings of each stream, for folds that hold these out
+        # baseline of each stream, also for folds that hold out its first readings
         self.first = [self._first(s) for s in streams] if self.baseline else []
 
     def _shrinkage(self, horizon: int) -> float:
@@ -113,7 +113,7 @@ class FitPlan:
         return SHRINKAGE
 
     def _paces(self) -> tuple[Way, Way] | None:
-        """Take the pace and the allowance that hold the budget far out; return what came of it."""
+        """Choose pace and drift allowance that hold the budget far from the fitted readings."""
         if self.following is None or self.following.little:
             return None
         usual = Basis(self.horizon, self.shrinkage, self.slow)
@@ -131,7 +131,7 @@ class FitPlan:
         return Basis(0, shrinkage, steadiness is None or steadiness.slow)
 
     def _lags(self, varied: list[Floats]) -> int:
-        """Return how many readings the forecast looks back on; 0 without the window detector."""
+        """Return the forecast's number of past readings; 0 if no forecast is used."""
         lags = min(LAGS, self.options.window - 1)
         if self.steadiness is None or LSTM_AUTOENCODER not in self.options.models or not lags:
             return 0
@@ -139,7 +139,7 @@ class FitPlan:
         return lags if self.forecast is not None and self.forecast <= FORECAST_HOLDS else 0
 
     def _first(self, values: Floats) -> Floats:
-        """Return where a stream (n, d) began, (d,) of the kept features: garbage is passed over."""
+        """Return a stream's robust initial level, (d,) of the kept features."""
         center, spread = self.scales.center, self.scales.spread
         first = values[: self.baseline, self.scales.kept]
         z = np.clip((first - center) / spread, -IMPOSSIBLE, IMPOSSIBLE)
@@ -148,7 +148,7 @@ class FitPlan:
         return out
 
     def _horizon(self, varied: list[Floats]) -> tuple[int, list[Trial]]:
-        """Choose for how many readings tolerated drift is carried on; return the trials, too."""
+        """Choose the number of readings over which drift is tolerated; also return the trials."""
         if self.drift_mode != "normal" or not self.scales.kept:
             return 0, []
         if self.options.horizon != "auto":
@@ -156,32 +156,32 @@ class FitPlan:
         return choose_horizon(varied, self.options.seed)
 
     def _standing(self, streams: list[Floats]) -> Standing | None:
-        """Return what is known of the features that have no scale.
+        """Return how often features without a scale moved; None if they are not watched.
 
         Raises
         ------
         TrainingError
-            If none of several features ever moved, as of a machine that is switched off, or the
-            only one did not and is not to be watched.
+            All of several features are constant, as with a machine that is switched off; or the
+            only feature is constant and not watched.
         """
         dropped = self.scales.dropped
         if not self.scales.kept and len(self.names) > 1:
             raise TrainingError(
-                f"data: all {len(self.names)} features are constant, as of a machine that is"
+                f"data: all {len(self.names)} features are constant, as if the machine were"
                 " switched off: there is nothing to learn from"
             )
         if not self.options.watch_still:
             if not self.scales.kept:
                 raise TrainingError(
-                    f"data: {self.names[0]!r}, the only feature, is constant, and what stood still"
-                    " is not to be watched (--watch-still 0): there is nothing to learn from"
+                    f"data: {self.names[0]!r}, the only feature, is constant, and movements of"
+                    " constant features do not count (--watch-still 0): there is nothing to learn"
                 )
             return None
         values = np.concatenate([s[:, dropped] for s in streams])
         return fit_standing(values, [self.names[j] for j in dropped])
 
     def decided(self) -> list[str]:
-        """Describe what was decided on the data, in words."""
+        """Describe the decisions made on the data, in sentences."""
         if not self.trials:
             return []
         chosen = next(t for t in self.trials if t.horizon == self.horizon)
@@ -267,7 +267,7 @@ class FitPlan:
         return [note]
 
     def _little(self) -> bool:
-        """Return whether the data say that the tail need follow the stream a little only."""
+        """Return whether the data show that adaptation within narrow limits is enough."""
         if self.following is not None:
             return self.following.little
         return self.steadiness is not None and self.steadiness.steady
@@ -281,7 +281,7 @@ class FitPlan:
         ]
 
     def moved(self, streams: list[Floats]) -> list[Floats]:
-        """Return decades (n_i,) by which what stood still moved, per stream; empty without any."""
+        """Return the rarity (n_i,) of constant features' movements by stream; empty without any."""
         if self.standing is None:
             return []
         return [self.standing.decades(s[:, self.scales.dropped]) for s in streams]
@@ -295,9 +295,10 @@ class FitPlan:
         return BASELINE_READINGS * baseline_helps(varied, self.scales.spread, BASELINE_READINGS)
 
     def _adaptation(self) -> AdaptationParams:
-        """Return where drift is the fault the tail may follow the stream only a little.
+        """Return the adaptation parameters.
 
-        Where a little is enough it follows even less: what it would follow is partly faults.
+        Limits are narrow where drift is the fault, and where the data show that narrow limits are
+        enough: a tail that adapts also adapts to faults.
         """
         asked = self.options.adaptation
         rate = AdaptationParams().rate if isinstance(asked, str) else float(asked)
@@ -308,15 +309,15 @@ class FitPlan:
         return self.paces[1].how if self.paces else AdaptationParams(rate)
 
     def folds(self) -> list[list[Part]]:
-        """Choose what each fold of the calibration holds out.
+        """Choose the parts that each calibration fold holds out.
 
-        Fewer folds where there is much data: their detectors then hardly differ. The window
-        detector is left out, with a note, where what a fold leaves is too short for it.
+        Large data need fewer folds: their detectors hardly differ. The window detector is dropped,
+        with a note, if the stretches outside a fold are too short for it.
 
         Raises
         ------
         TrainingError
-            It is the only detector.
+            The window detector would be dropped but is the only one.
         """
         count = self.options.folds
         if sum(self.lengths) > _MANY_ROWS:
@@ -332,11 +333,11 @@ class FitPlan:
         return folds
 
     def _leave_window_out(self, left: int) -> None:
-        """Go on without the window detector, which finds ``left`` readings in a row at most."""
+        """Drop the window detector: a fold leaves at most ``left`` consecutive readings."""
         window = self.options.detector(LSTM_AUTOENCODER).window
         why = (
-            f"{LSTM_AUTOENCODER} looks at {window} readings in a row, and calibration, which holds"
-            f" out a part at a time, leaves {left} of {sum(self.lengths)}"
+            f"{LSTM_AUTOENCODER} needs {window} consecutive readings, and the folds of calibration"
+            f" leave {left} of {sum(self.lengths)}"
         )
         others = tuple(name for name in self.options.models if name != LSTM_AUTOENCODER)
         if not others:
@@ -370,7 +371,7 @@ class FitPlan:
         flat = pooled
         if self.baseline:
             flat = np.concatenate([v - self.first[i] for i, v in parts])
-        # a feature may stand still in all blocks but the one left out
+        # a feature may be constant in all blocks but the held-out one
         spread = np.maximum(winsorised_std(flat), 0.1 * self.scales.spread)
         scale = spread
         if self.drift_mode == "normal":
@@ -378,7 +379,7 @@ class FitPlan:
         rows = (flat - np.median(flat, axis=0)) / scale
         mix = decorrelation(rows, spread / scale, self.together, self.shrinkage)
         limits = {name: (pair[0], pair[1]) for name, pair in self.options.limits.items()}
-        # of those that come in, constant ones too, as when the readings were prepared; one is left
+        # the share is of all features, constant ones too, as in data preparation; one must remain
         imputed = min(self.options.imputed(len(self.names)), max(len(self.scales.kept) - 1, 0))
         dropped = tuple(self.names[j] for j in self.scales.dropped)
         return Preprocessing(
@@ -402,5 +403,5 @@ def median_interval(timestamps: Sequence[Times] | None) -> float | None:
 
 
 def _alarms(surplus: float) -> str:
-    """Put alarms per alarm that the budget allows into words."""
+    """Describe an alarm rate in multiples of the budget."""
     return f"{surplus:.1f} times the allowed alarms"

@@ -1,4 +1,4 @@
-"""Fit the preprocessing: which features, which scale, whether drift is normal, baselines."""
+"""Fit the preprocessing: features to use, scales, drift, correlation, baselines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FEW_STEPS = 10
 
 @dataclass(slots=True)
 class Scales:
-    """What :func:`fit_scales` found; arrays are (d,) over the kept features, in own units."""
+    """Result of :func:`fit_scales`; arrays are (d,) over the kept features, in own units."""
 
     kept: list[int]
     dropped: list[int]
@@ -36,20 +36,20 @@ class Scales:
 
 
 def check_training(values: Sequence[Array], names: Sequence[str], least: int) -> list[Floats]:
-    """Training data as float arrays, refused by name where it cannot be used.
+    """Return training data as float arrays, after validation.
 
     Parameters
     ----------
     values : list of (n_i, d)
     names : (d,)
-        Of the features.
+        Feature names.
     least
-        Readings needed, of all streams together.
+        Fewest readings of all streams together.
 
     Raises
     ------
     TrainingError
-        No rows, too few of them, a wrong width, or NaN and infinities (with stream, row, column).
+        Too few rows, a wrong width, or NaN and infinities (with stream, row, column).
     """
     arrays = [np.asarray(v, np.float64) for v in values]
     for i, array in enumerate(arrays):
@@ -77,22 +77,22 @@ def fit_scales(
     fate: str = "not used",
     least: Floats | None = None,
 ) -> Scales:
-    """Centre, spread and drift of each feature; constant and nearly constant ones are dropped.
+    """Fit centre, spread and drift of each feature; drop (nearly) constant features.
 
     Parameters
     ----------
     streams : list of (n_i, d)
     names : (d,)
-        Of the features.
+        Feature names.
     fate
-        Ends the note on each feature dropped.
+        Consequence named in the note on each dropped feature.
     least : (d,)
-        Spread that a constant feature is given, so that it is kept; 0: it is dropped.
+        Spread given to constant features so that they are kept; 0: dropped.
     """
     pooled = np.concatenate(streams)
     center = np.median(pooled, axis=0)
     spread = winsorised_std(pooled)
-    # by the middle of the values: a single huge one must not make all others look alike
+    # the median magnitude: a single huge value must not make all others look constant
     magnitude = np.maximum(np.quantile(np.abs(pooled), 0.5, axis=0), 1e-300)
     if least is not None:
         spread = np.where(spread > 1e-9 * magnitude, spread, least)
@@ -110,10 +110,10 @@ def fit_scales(
 
 
 def drift_per_reading(streams: list[Floats]) -> Floats:
-    """Return how far each feature's level moves per reading, (d,): from 50-reading block means.
+    """Return each feature's drift per reading, (d,).
 
-    The root mean square step from one block mean to the next, what the scatter inside the blocks
-    would cause alone taken off, over the block's length.
+    It is the root mean square difference of consecutive 50-reading block means, less the part that
+    noise within the blocks explains, divided by the block's length.
     """
     total = np.zeros(streams[0].shape[1])
     steps = 0
@@ -131,10 +131,7 @@ def drift_per_reading(streams: list[Floats]) -> Floats:
 
 
 def step_correlation(streams: list[Floats]) -> Floats:
-    """Return how the features' block means move together, (d, d).
-
-    Shrunk to 0 where steps are few.
-    """
+    """Return the correlation (d, d) of the steps between block means; shrunk to 0 if few."""
     steps = [
         np.diff(s[: len(s) // _BLOCK * _BLOCK].reshape(-1, _BLOCK, s.shape[1]).mean(axis=1), axis=0)
         for s in streams
@@ -152,24 +149,24 @@ def decorrelation(
 ) -> Floats | None:
     """Return the symmetric transform (d, d) that decorrelates scaled rows.
 
-    The matrix is shrunk, so that no direction is blown up by more than one over the root of
-    ``shrinkage``. None where there are too few readings or too many features to estimate it.
+    The correlation is shrunk, so the transform amplifies no direction by more than
+    ``shrinkage ** -0.5``. None if there are too few readings or too many features to estimate it.
 
     Parameters
     ----------
     rows : (n, d)
+        Scaled readings.
     ratio : (d,)
-        Spread over scale: how much of the scale is the readings' own spread, which correlates as
-        they do. The rest is drift.
+        Spread over scale: the part of the scale that is the readings' spread. The rest is drift.
     together : (d, d)
-        Correlation of drift: how block means move.
+        Correlation of drift, by :func:`step_correlation`.
     shrinkage
         Share of the identity in the correlation, in [0, 1].
     """
     n, d = rows.shape
     if d < 2 or d > _WIDEST_MIX or n < 10 * d:
         return None
-    with np.errstate(invalid="ignore", divide="ignore"):  # what stands still is alike to nothing
+    with np.errstate(invalid="ignore", divide="ignore"):  # a constant feature correlates with none
         correlation = np.corrcoef(np.clip(rows, -_OUTLYING, _OUTLYING), rowvar=False)
     correlation = np.nan_to_num(correlation) * np.outer(ratio, ratio)
     rest = np.sqrt(np.maximum(1.0 - ratio**2, 0.0))
@@ -181,29 +178,29 @@ def decorrelation(
 
 
 def drift_is_fault(streams: Sequence[Array]) -> bool:
-    """Return the data-driven default: whether slow drift should count as the fault.
+    """Return whether slow drift counts as the fault by default.
 
-    True for a fleet of short runs: several streams, the median one shorter than an adaptive tail
-    needs to follow a stream (333 readings: one over its rate and pace). Levels then differ from
-    unit to unit, a run is about a unit's whole life, and following it would hide wear. Three
-    streams are enough: from there on units can be compared.
+    True for a fleet of short runs: at least three streams, so that units can be compared, with a
+    median length below the 333 readings that an adaptive tail needs (one over its rate and pace).
+    Levels then differ between units, and a run is about a unit's whole life: adaptation would hide
+    wear.
     """
     return len(streams) >= _FLEET and float(np.median([len(s) for s in streams])) < _SHORT
 
 
 def baseline_helps(streams: list[Floats], spread: Floats, readings: int) -> bool:
-    """Return whether a stream's first readings predict its later level better than the group's.
+    """Return whether a stream's first readings predict its later level better than the group does.
 
-    Compares, over streams and features in units of spread, the variance of (mean of the rest -
+    Compares, over streams and features in units of spread, the mean square of (mean of the rest -
     mean of the first readings) with that of (mean of the rest - the group's mean).
 
     Parameters
     ----------
     streams : list of (n_i, d)
     spread : (d,)
-        Of each feature.
+        Spread of each feature.
     readings
-        How many first ones would make a baseline.
+        Number of first readings in a baseline.
     """
     usable = [s for s in streams if len(s) >= 2 * readings]
     if len(usable) < 3:

@@ -1,12 +1,12 @@
-"""Whether the levels of a group hold: what its tails may follow, and what is smoothed.
+"""Judge whether a group's levels are steady, and whether to use the slow magnitude.
 
-A tail that follows its stream keeps the alarms of wandering levels down, and a magnitude smoothed
-over some twenty readings sees weak faults that last. Where levels hold both only cost: what a tail
-follows is partly faults, and the smoothed magnitude rings on after what was brief. So both are
-tried on readings other than those fitted on: each stream's later blocks, and, where there are
-several streams, streams held out. A choice holds if it alarms there at no more than HOLDS budgets;
-of those that hold the one is taken that sees more of small steps. Where none holds, the smoothed
-magnitude, which alarms more, is taken if it sees more by BEHIND.
+An adaptive tail keeps alarms down where levels wander, and a magnitude smoothed over some twenty
+readings detects weak lasting faults. Where levels are steady both have a price: the tail also
+adapts to faults, and the smoothed magnitude keeps alarming after brief faults. Scoring with and
+without the slow magnitude is therefore tried on each stream's later blocks and, with several
+streams, on held-out streams. A choice holds if its alarm rate there is at most HOLDS budgets. Of
+the choices that hold, the one that detects more small steps is used. If neither holds, the slow
+magnitude, which alarms more, is used only if it detects more by BEHIND.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from models.fitting.trials import BEHIND, BUDGET, HOLDS, Fold, Steps, later_bloc
 from models.scoring.adaptation import CLIP
 from models.scoring.tail import fit_tail
 
-_LENGTH: Final = 100  # readings a weak fault lasts, and the smoothed magnitude remembers
-#: What a large step brings out says nothing.
+_LENGTH: Final = 100  # readings that a weak fault lasts, and that the slow magnitude remembers
+#: Small steps only: either choice detects large ones.
 _FAULTS: Final = Steps((0.5, 1.0, 2.0), (_LENGTH,), count=20, streams=5)
-_SWIFTNESS: Final = 0.4  # the slow magnitude is to see more than an average over some 1.4 readings
-_CLIP: Final = 10.0  # as the detector's
-_UNITS: Final = 3  # streams from which on some are held out
-_LEAST: Final = 100  # readings a held-out stream needs
+_SWIFTNESS: Final = 0.4  # the slow magnitude must beat a swift average with a half-life of 1.4
+_CLIP: Final = 10.0  # equals the detector's
+_UNITS: Final = 3  # fewest streams for holding some out
+_LEAST: Final = 100  # fewest readings of a held-out stream
 
 
 @dataclass(frozen=True, slots=True)
 class Steadiness:
-    """What was found about a group's levels.
+    """Findings about a group's levels.
 
     Parameters
     ----------
-    slow : whether the smoothed magnitude has a say.
-    steady : whether levels hold, so that tails need hardly follow.
-    power : share of the readings of small lasting steps that alarm, without and with it.
-    surplus : alarm rate on other readings in budgets, without and with it.
+    slow : whether to use the slow magnitude.
+    steady : whether levels are steady, so that tails need hardly adapt.
+    power : share of the readings in small lasting steps that alarm, without and with ``slow``.
+    surplus : alarm rate on held-out readings in budgets, without and with ``slow``.
     """
 
     slow: bool
@@ -56,13 +56,15 @@ class Steadiness:
 def judge_steadiness(
     streams: Sequence[Floats], horizon: int, shrinkage: float, seed: int = 0
 ) -> Steadiness | None:
-    """Try both smoothings on readings not fitted on; None where there is too little data.
+    """Try scoring with and without the slow magnitude on held-out readings.
+
+    None if there is too little data.
 
     Parameters
     ----------
     streams : list of (n_i, d)
-        Normal readings in their own units, features that vary only.
-    horizon, shrinkage : as decided by :mod:`models.fitting.tolerance`.
+        Normal readings in own units, varying features only.
+    horizon, shrinkage : chosen by :mod:`models.fitting.tolerance`.
     """
     folds = later_blocks(streams)
     if not folds:
@@ -85,18 +87,18 @@ def judge_steadiness(
 
 
 def forecast_surplus(streams: Sequence[Floats], shrinkage: float, lags: int) -> float | None:
-    """Alarm rate, in budgets, of a forecast's errors on later blocks; None with too little data.
+    """Return the alarm rate, in budgets, of a forecast's errors on later blocks.
 
-    Far above one where what follows a reading is not what followed it before: the forecast then
-    knows its training data and nothing else.
+    A rate far above 1 means that the forecast does not generalise beyond its training readings.
+    None if there is too little data.
 
     Parameters
     ----------
     streams : list of (n_i, d)
     shrinkage
-        Of the correlation, see :func:`models.fitting.distance.fit_rows`.
+        Shrinkage of the correlation, see :func:`models.fitting.distance.fit_rows`.
     lags
-        Readings that a forecast looks back.
+        Past readings that a forecast uses.
     """
     folds = later_blocks(streams)
     if not folds:
@@ -122,7 +124,7 @@ def _errors(rows: Floats, weights: Floats) -> Floats:
 
 
 def _apart(streams: list[Floats]) -> list[Fold]:
-    """Set some streams against the others, each once at most; three ways."""
+    """Return three folds, each holding out every third stream."""
     return [
         ([s for i, s in enumerate(streams) if i % _UNITS != k], streams[k::_UNITS])
         for k in range(_UNITS)
@@ -130,7 +132,7 @@ def _apart(streams: list[Floats]) -> list[Fold]:
 
 
 def _try(fold: Fold, horizon: int, shrinkage: float, seed: list[int]) -> list[Floats]:
-    """Power and surplus, each without and with the smoothed magnitude."""
+    """Return power and surplus on a fold, each without and with the slow magnitude."""
     known, other = fold
     distance, spread = fit_distance(known, horizon, shrinkage)
     tail = fit_tail([distance(s) for s in known])

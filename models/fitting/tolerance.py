@@ -1,20 +1,19 @@
-"""How much drift is tolerated: decided on the group's own data, by what it costs and brings.
+"""Choose how much drift to tolerate and how much to shrink the correlation, on the group's data.
 
-An allowance for drift widens the scale: ``sqrt(spread^2 + (drift * horizon)^2)``. Where levels
-wander it keeps the alarms of normal operation down; where they do not, it hides faults for
-nothing. So two things are measured for each allowance of a ladder, of which none is the first:
-scales and a threshold are fitted on the first blocks of each stream, and the block after them is
-scored as it is (its alarm rate, in multiples of the budget) and with steps injected into it (the
-share that is seen by a threshold that holds the budget THERE). Of the allowances that see about as
-much as the best one, the smallest is taken whose later alarms are within HOLDS budgets. Where
-none is, levels wander further than any of them allows for, and the largest is taken. A cycle that
-the earlier blocks held is no drift by this measure, and an allowance that keeps quiet by being
-blind is not taken.
+A drift allowance widens the scale: ``sqrt(spread^2 + (drift * horizon)^2)``. It keeps false alarms
+down where levels wander, and only hides faults where they do not. Each allowance of a ladder, 0
+first, is therefore tried: scales and a threshold are fitted on the first blocks of each stream and
+applied to the next block. Two figures are measured there: the alarm rate in multiples of the budget
+(surplus), and the share of injected steps detected at a threshold that holds the budget on that
+block (power). Among the allowances with a power close to the best, the smallest with a surplus
+within HOLDS is chosen. If none holds, levels wander further than any of them allows for, and the
+largest is chosen. A cycle that the first blocks contain does not count as drift here, and an
+allowance that is quiet only because it is blind has too little power to be chosen.
 
-How much the correlation is shrunk before features are decorrelated is decided the same way, on
-smaller steps: less shrinkage sees what breaks a close likeness, as long as the likeness lasts.
+The shrinkage of the correlation is chosen in the same way, on smaller steps. Less shrinkage detects
+faults that break a strong correlation, provided that the correlation persists.
 
-What is scored is the distance of :mod:`models.fitting.distance`, smoothed over a few readings.
+The score is the distance of :mod:`models.fitting.distance`, smoothed over a few readings.
 """
 
 from __future__ import annotations
@@ -40,24 +39,24 @@ from models.fitting.trials import (
     try_smoothings,
 )
 
-#: Readings over which drift seen in training is carried on.
+#: Candidate horizons: readings over which training's drift is extrapolated.
 LADDER: Final = (0, 50, 100, 200, 400, 800)
-#: Shares of the identity in the correlation, and the steps that distinguish them.
+#: Candidate shares of the identity in the correlation, the largest first.
 SHRINKAGES: Final = (0.1, 0.03, 0.01)
 _LARGE: Final = Steps((3.0, 6.0), (WITHIN,), count=20, streams=5)
 SMALL: Final = Steps((0.5, 1.0, 2.0), (WITHIN,), count=20, streams=5)
 _WEIGHT: Final = 1.0 - 0.5 ** (1.0 / 5.0)
-_MEMORY: Final = 60  # readings that an average of this weight remembers
+_MEMORY: Final = 60  # readings that an average with this weight remembers
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one allowance comes to on later blocks.
+    """Result of one allowance on later blocks.
 
     Parameters
     ----------
-    horizon : readings over which drift is carried on.
-    power : share of the injected steps seen, at a threshold that holds the budget on the block.
+    horizon : readings over which drift is tolerated.
+    power : share of injected steps detected, at a threshold that holds the budget on the block.
     surplus : alarm rate on the block at the earlier blocks' threshold, in budgets.
     """
 
@@ -67,16 +66,16 @@ class Trial:
 
 
 def choose_horizon(streams: Sequence[Floats], seed: int = 0) -> tuple[int, list[Trial]]:
-    """Return the smallest allowance that keeps later alarms down without costing faults.
+    """Return the smallest allowance that keeps later alarms down without missing more faults.
 
     Parameters
     ----------
     streams : list of (n_i, d)
-        Normal readings in their own units, features that vary only.
+        Normal readings in own units, varying features only.
 
     Returns
     -------
-    (horizon, trials) : 0 and no trials where there is too little data to judge.
+    (horizon, trials) : 0 and no trials if there is too little data to judge.
     """
     folds = later_blocks(streams)
     if not folds:
@@ -86,17 +85,17 @@ def choose_horizon(streams: Sequence[Floats], seed: int = 0) -> tuple[int, list[
 
 
 def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> float:
-    """Return the largest shrinkage of the correlation that costs no faults.
+    """Return the largest shrinkage of the correlation that misses no more faults.
 
-    The first if unknown.
+    The largest of all if there is too little data.
 
     Parameters
     ----------
     streams : list of (n_i, d)
     horizon
-        Readings that tolerated drift is carried on for.
+        Readings over which drift is tolerated.
     seed
-        Of the faults injected.
+        Seed of the injected faults.
     """
     folds = later_blocks(streams)
     if not folds:
@@ -117,7 +116,7 @@ def _chosen(trials: Sequence[Trial]) -> Trial:
 def _trials(
     folds: list[Fold], ways: Sequence[tuple[int, float]], steps: Steps, seed: int
 ) -> list[Trial]:
-    """Try each way, an allowance and a shrinkage, on the same steps in all folds."""
+    """Try each way (an allowance and a shrinkage) on the same steps in all folds."""
     found = [
         _on_fold(fold, ways, steps, np.random.default_rng([seed, number]))
         for number, fold in enumerate(folds)
@@ -132,23 +131,23 @@ def _trials(
 def _on_fold(
     fold: Fold, ways: Sequence[tuple[int, float]], steps: Steps, rng: np.random.Generator
 ) -> list[tuple[list[bool], float]]:
-    """Which steps each way sees on a fold, and its surplus there."""
+    """Return which steps each way detects on a fold, and its surplus there."""
     rows_of, spread = fit_rows(fold[0])
     faulty = steps.inject(fold[1], spread, rng)
     return [seen_by(distance(rows_of(*way)), fold, faulty) for way in ways]
 
 
 def seen_by(score: Scoring, fold: Fold, faulty: Sequence[Changed]) -> tuple[list[bool], float]:
-    """Return which steps a score sees, and its alarm rate on the later readings, in budgets.
+    """Return which steps a score detects, and its alarm rate on held-out readings in budgets.
 
     Parameters
     ----------
     score
-        Of readings (n, d), (n,).
+        Maps readings (n, d) to magnitudes (n,).
     fold
-        Readings that it was fitted on, and those to try it on.
+        Readings that the score was fitted on, and held-out readings.
     faulty
-        Steps in the latter.
+        Steps injected into the held-out readings.
     """
     seen, surplus = try_smoothings(score, _smoothed, _MEMORY, fold, faulty)
     return [bool(one.any()) for one in seen], float(surplus[0])

@@ -1,9 +1,9 @@
-"""Try ways of scoring on readings that they were not fitted on, as they are and with steps in them.
+"""Try ways of scoring on held-out readings, with and without injected steps.
 
-A way is judged by two figures. Its *surplus* is how much more it alarms there than its budget says,
-at the threshold of the readings fitted on. What it *sees* is judged at a threshold that holds the
-budget THERE, so that no way sees more by alarming more: a reading of an injected step shows it
-where it alarms and the same reading without the step would not.
+A way has two figures. Its *surplus* is its alarm rate there, in multiples of the budget, at the
+threshold of the fitted readings. Its *power* is the share of steps detected at a threshold that
+holds the budget THERE, so a way cannot gain power by alarming more. A reading counts as detected
+if it alarms with the step and would not alarm without it.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from models.arrays import Bools, Floats
 from models.fitting.distance import Scoring
 from models.fitting.injection import Fault, inject
 
-#: Alarms per reading that are judged by: rarer ones could not be counted in a block.
+#: False alarms per reading in trials: rarer alarms could not be counted in a block.
 BUDGET: Final = 1e-2
-#: Surplus, in budgets, that is as good as none: blocks differ.
+#: Largest surplus, in budgets, at which a way holds the budget: blocks differ by chance.
 HOLDS: Final = 3.0
-#: Share of the steps seen that a way may fall behind the best and still be taken.
+#: Loss of power against the best way, as a share of all steps, that is still acceptable.
 BEHIND: Final = 0.1
-#: Readings within which a fault is to be seen.
+#: Readings within which a fault is to be detected.
 WITHIN: Final = 30
 _BLOCKS: Final = 5
-_LEAST: Final = 40  # readings a block needs
-_LARGEST: Final = 5_000  # ... and is cut down to
+_LEAST: Final = 40  # fewest readings in a block ...
+_LARGEST: Final = 5_000  # ... and most that are used
 
-#: (streams to fit on, streams to try it on)
+#: (streams to fit on, held-out streams)
 Fold = tuple[list[Floats], list[Floats]]
-#: Faults in a stream, each with what becomes of its readings: (k, d) of them, or scores (..., k).
+#: Faults in a stream, each with its changed readings (k, d) or their magnitudes (..., k).
 Changed = Sequence[tuple[Fault, Floats]]
-#: What turns the magnitudes (n,) of one stream into those (ways, n) of each way to smooth them.
+#: Turns one stream's magnitudes (n,) into smoothed ones (ways, n), one row per way.
 Smoothing = Callable[[Floats], Floats]
 
 
@@ -60,10 +60,10 @@ class Steps:
     Parameters
     ----------
     sizes : in standard deviations.
-    lengths : readings that they last.
-    count : steps of each size and length in each stream.
-    streams : that steps are injected into, at most.
-    part : a step lasts for no more than this part of a stream; 1: for all of it.
+    lengths : in readings.
+    count : steps of each size and length per stream.
+    streams : most streams to inject steps into.
+    part : a step covers at most 1 / ``part`` of a stream.
     """
 
     sizes: tuple[float, ...]
@@ -75,7 +75,7 @@ class Steps:
     def inject(
         self, streams: Sequence[Floats], spread: Floats, rng: np.random.Generator
     ) -> list[Changed]:
-        """Return the steps in each of the first streams, and the readings (k, d) they change.
+        """Return random steps for each of the first streams, with their changed readings (k, d).
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class Steps:
 
 
 def _changed(stream: Floats, fault: Fault, spread: Floats, rng: np.random.Generator) -> Floats:
-    """Return what becomes of a fault's readings, (length, d)."""
+    """Return a fault's readings with the fault in them, (length, d)."""
     return inject(stream[fault.start : fault.end], replace(fault, start=0), spread, rng)
 
 
@@ -114,19 +114,20 @@ def try_smoothings(
     Parameters
     ----------
     score
-        Of readings (n, d), (n,).
+        Maps readings (n, d) to magnitudes (n,).
     smoothing
-        Its ways.
+        The ways to smooth them.
     memory
-        Readings before a step that they remember.
+        Readings before a step that influence the smoothed magnitudes.
     fold
-        Readings that they were fitted on, and those to try them on.
+        Readings that the score was fitted on, and held-out readings.
     faulty
-        Steps in the latter, by :meth:`Steps.inject`.
+        Steps in the held-out readings, by :meth:`Steps.inject`.
 
     Returns
     -------
-    (seen, surplus) : as of :func:`seen`, (ways, length) each; alarm rates in budgets, (ways,).
+    (seen, surplus) : result of :func:`seen`, (ways, length) per step, and alarm rates in budgets,
+        (ways,).
     """
     usual = np.concatenate([smoothing(score(s)) for s in fold[0]], axis=1)
     raw = [score(s) for s in fold[1]]
@@ -144,15 +145,15 @@ def try_smoothings(
 
 
 def seen(calm: Sequence[Floats], line: Floats | float, after: Sequence[Changed]) -> list[Bools]:
-    """Return, for each fault, which of its readings alarm that would not without it.
+    """Return, for each fault, which of its readings alarm because of the fault.
 
     Parameters
     ----------
-    calm : (..., n_i) of each stream, its magnitudes without a fault.
+    calm : (..., n_i) magnitudes of each stream without faults.
     line
         Threshold.
     after
-        Magnitudes with each fault, (..., k), those of its own readings last.
+        Magnitudes with each fault, (..., k), ending with those of the fault's own readings.
     """
     return [
         values[..., -fault.length :] > np.maximum(before[..., fault.start : fault.end], line)

@@ -1,18 +1,18 @@
-"""Leave faults that nobody labelled out of training: events far beyond all that is normal there.
+"""Leave unlabelled faults out of training: events far beyond all normal ones.
 
-History holds faults. Those that stay in widen every scale and tail until their like is not seen
-any more. What is judged is the distance of the decorrelated row, averaged over a few readings so
-that no heavy tail of single readings counts, and not readings but *events*: stretches above the
-80 % quantile. How far normal events go is estimated from the lower three quarters of them: a
-generalised Pareto tail, its shape not below 0 and shrunk to it as everywhere. An event is left out
-where it is higher than the highest of one in a hundred clean training sets would be. Events that
-come at equal intervals are a cycle, not faults; and a feature that rests but for what may be left
-out says nothing here: bursts are its way to work.
+Historical data contain faults. Fitting on them widens every scale and tail until similar faults are
+no longer detected. The search uses the distance of the decorrelated row, averaged over a few
+readings so that heavy tails of single readings do not count. It judges *events*: stretches above
+the 80 % quantile. The height distribution of normal events is a generalised Pareto tail fitted to
+their lower three quarters, with a shape of at least 0, shrunk towards 0. An event is left out if it
+is higher than the highest event in all but one of a hundred clean training sets. Events at equal
+intervals are a cycle, not faults. A feature that hardly varies apart from the events is ignored
+here: bursts are its normal operation.
 
-The search begins without the highest events, as many as may be left out, and lets those in again
-that are not too high beside the rest, until nothing changes: a tenth of the readings hides itself
-where it has a say in what is normal. Never is more left out than the stated share, the highest
-first: what takes up more is a way to operate.
+Faults of a tenth of the readings would hide themselves if they helped to define normal. The search
+therefore starts with the highest events left out, up to the allowed share, and readmits those that
+are not too high for the others, until nothing changes. It never leaves out more than the allowed
+share, the highest events first: events that take up more are a way to operate.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from models.scoring.conditions import Conditions
 from models.scoring.garbage import row_ranges
 from models.scoring.tail import SHAPE_PRIOR_SD
 
-_WIDTH: Final = 9  # readings averaged over
+_WIDTH: Final = 9  # readings in the moving average
 _ABOVE: Final = 0.8  # quantile above which a stretch is an event
-_APART: Final = 5  # readings below it that part two events
-_LEAST: Final = 30  # events that show how far normal ones go; half when the highest are out
-_CENSORED: Final = 0.75  # quantile of the events above which only their number counts
-_CHANCE: Final = 0.01  # of a clean training set to lose anything
-_TIMES: Final = 5  # events that can be a cycle
-_REGULAR: Final = 0.1  # of the shortest interval that they may be off
-_STEADY: Final = 0.25  # of a feature's deviation that is there without what may be left out
-#: Of how far normal events go: above it, an event that is too long is left out.
+_APART: Final = 5  # most readings below it within one event
+_LEAST: Final = 30  # fewest events to fit the tail; half as many without the highest
+_CENSORED: Final = 0.75  # quantile of the heights above which events are censored
+_CHANCE: Final = 0.01  # probability that a clean training set loses anything
+_TIMES: Final = 5  # fewest events in a cycle
+_REGULAR: Final = 0.1  # tolerance of equal intervals, as a share of the median one
+_STEADY: Final = 0.25  # least share of a feature's deviation that must remain without the events
+#: If all events take up too much, only their parts above this share of the threshold are left out.
 _CORE: Final = 0.25
 _ROUNDS: Final = 8
 
@@ -50,15 +50,15 @@ _ROUNDS: Final = 8
 def without_faulty(
     data: Cleaned, max_share: float, conditions: Conditions | None = None
 ) -> Cleaned:
-    """Return the training data without faults that nobody labelled, and a note on what they are.
+    """Return the training data without unlabelled faults, with a note that names their rows.
 
-    All of it for a fleet of short runs: units differ, and events there are units.
+    A fleet of short runs is returned unchanged: its units differ, so an event may be a unit.
 
     Parameters
     ----------
-    data : without garbage, as received.
-    max_share : share of the readings that may be left out.
-    conditions : of operation; an event is one within its condition. None: there is one normal.
+    data : training data without garbage, as received.
+    max_share : largest share of the readings to leave out.
+    conditions : operating conditions, within which events are judged; None: a single one.
     """
     seen = restate(conditions, data.streams)
     kept = fit_scales(seen, data.names).kept
@@ -85,18 +85,18 @@ def without_faulty(
 
 
 def faulty(streams: Sequence[Floats], max_share: float) -> list[Bools]:
-    """Return which readings (n_i,) of each stream belong to faults that nobody labelled.
+    """Return which readings (n_i,) of each stream belong to unlabelled faults.
 
     Parameters
     ----------
     streams : list of (n_i, d)
-        Readings in their own units, features that vary only.
-    max_share : share of all readings that may.
+        Readings in own units, varying features only.
+    max_share : largest share of all readings.
     """
     found = [np.zeros(len(s), bool) for s in streams]
     whole = np.concatenate(streams).std(axis=0)
     use = np.ones(len(whole), bool)
-    line: float | None = -np.inf  # first the highest events, whatever they are
+    line: float | None = -np.inf  # at first, the highest events are left out, however low
     for _ in range(_ROUNDS if max_share > 0 else 0):
         known = [s[~mask] for s, mask in zip(streams, found, strict=True) if not mask.all()]
         use &= winsorised_std(np.concatenate(known)) >= _STEADY * whole
@@ -113,9 +113,9 @@ def faulty(streams: Sequence[Floats], max_share: float) -> list[Bools]:
 def _beyond(
     heights: list[Floats], found: list[Bools], line: float | None, max_share: float
 ) -> list[Bools]:
-    """Return the readings of the events that are higher than ``line``, the highest first.
+    """Return the readings in events higher than the threshold ``line``, up to ``max_share``.
 
-    Without a line it is that of the events that are not yet ``found``.
+    If ``line`` is None, the threshold is estimated from the events that are not in ``found``.
     """
     start = float(np.quantile(np.concatenate(heights), _ABOVE))
     events = [(i, a, b) for i, h in enumerate(heights) for a, b in _events(h > start)]
@@ -142,9 +142,9 @@ def _beyond(
 
 
 def _cycle(starts: list[int]) -> bool:
-    """Return whether events come at equal intervals, some of which may pass without one.
+    """Return whether events form a cycle, possibly with some events missing.
 
-    That is, whether more intervals are whole multiples of the median one than chance makes so.
+    They do if more intervals are whole multiples of the median interval than chance explains.
     """
     from scipy.stats import binom
 
@@ -153,15 +153,15 @@ def _cycle(starts: list[int]) -> bool:
     gaps = np.diff(np.sort(starts))
     times = gaps / np.median(gaps)
     regular = np.abs(times - np.maximum(np.round(times), 1.0)) <= _REGULAR
-    # the median one fits itself
+    # the median interval always matches itself, so it does not count
     chance = binom.sf(np.count_nonzero(regular) - 2, len(gaps) - 1, 2.0 * _REGULAR)
     return bool(chance <= _CHANCE)
 
 
 def _furthest(peaks: Floats) -> float:
-    """Return the height that the highest of so many normal events exceeds by _CHANCE.
+    """Return the height that the highest of these normal events exceeds with probability _CHANCE.
 
-    By a censored likelihood: of the highest quarter only how many they are counts.
+    Maximum likelihood, censored: of the highest quarter only the number counts.
     """
     cut = float(np.quantile(peaks, _CENSORED))
     low = peaks[peaks <= cut]
@@ -180,7 +180,7 @@ def _furthest(peaks: Floats) -> float:
 
 
 def _events(above: Bools) -> list[tuple[int, int]]:
-    """Return the stretches of ``above`` (n,), joined where few readings part them."""
+    """Return the stretches of ``above`` (n,), joined where few readings separate them."""
     at = np.flatnonzero(above)
     if not len(at):
         return []

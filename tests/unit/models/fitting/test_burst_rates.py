@@ -134,4 +134,4 @@ def test_a_fit_on_few_streams_says_for_whom_the_budget_holds():
             plant.values[:assets], plant.times()[:assets], plant.feature_names, options
         )
         assert model_set.bursts is not None
-        assert any("these may raise more" in note for note in report.notes) != promised
+        assert any("these may open more" in note for note in report.notes) != promised
