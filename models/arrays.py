@@ -1,4 +1,4 @@
-"""Name the kinds of arrays that models compute with; shapes stand where they are used."""
+"""Type aliases of the arrays that models compute with; shapes are documented where used."""
 
 from __future__ import annotations
 

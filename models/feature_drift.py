@@ -1,10 +1,10 @@
-"""Compare training distributions with recent ones: has the plant moved away from its model.
+"""Compare training distributions with recent ones, to detect that a plant has changed.
 
-The training distribution of each feature, and of the scores of readings not fitted on, is kept as
-a histogram over its quantile bins; recent values are compared by the population stability index
-``PSI = sum (r - t) * ln(r / t)`` over the bins' shares r (recent) and t (training): the symmetric
-Kullback-Leibler divergence. Usual reading: below 0.1 stable, above 0.25 shifted. With n recent
-values that are alike, PSI is about chi-squared / n, which is given as ``noise``.
+The training distribution of each feature, and of the out-of-fold scores, is kept as a histogram
+over its quantile bins. Recent values are compared by the population stability index
+``PSI = sum (r - t) * ln(r / t)`` over the bins' shares r (recent) and t (training), the symmetric
+Kullback-Leibler divergence. By convention, below 0.1 is stable and above 0.25 is shifted. For n
+recent values of the same distribution PSI is about chi-squared / n; its mean is given as ``noise``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.arrays import Floats
 BINS: Final = 20
 STABLE: Final = 0.1
 SHIFTED: Final = 0.25
-#: Scores are kept beside the features under their names with this in front.
+#: Prefix of scores' names in a profile, which also holds the features.
 SCORE: Final = "score/"
 
 
@@ -61,9 +61,9 @@ def compare(
     Returns
     -------
     dict
-        ``{name: {"psi", "noise", "state", "n", "outside"}}``; ``state`` is stable, moved,
-        shifted or ``too_few`` (noise alone would reach STABLE); ``outside`` the share of recent
-        values below the first or above the last training bin edge, 2 / BINS when alike.
+        ``{name: {"psi", "noise", "state", "n", "outside"}}``. ``state`` is stable, moved, shifted
+        or ``too_few`` (noise alone would exceed STABLE). ``outside`` is the share of recent values
+        below the first or above the last bin edge; 2 / BINS if the distribution is unchanged.
     """
     out = {}
     for name, values in recent.items():

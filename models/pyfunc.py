@@ -1,4 +1,4 @@
-"""The loader that registered versions of release 0.1 name: see :mod:`models.registry.pyfunc`."""
+"""Loader module named by versions that release 0.1 registered: :mod:`models.registry.pyfunc`."""
 
 from models.registry.pyfunc import _load_pyfunc
 

@@ -1,4 +1,4 @@
-"""Make folders that appear whole or not at all, and the digest that proves their content."""
+"""Create folders atomically, and compute the digest that verifies their content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAY_S = 24 * HOUR_S
 
 
 def folder_digest(folder: Path, without: str = "") -> str:
-    """Return a SHA-256 over names and bytes of all files below ``folder`` but those of a name."""
+    """Return a SHA-256 over names and bytes of all files below ``folder`` not named ``without``."""
     whole = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != without):
         name = path.relative_to(folder).as_posix().encode()
@@ -66,23 +66,23 @@ def commit_dir(draft: Path, final: Path) -> bool:
 def fetched(
     final: Path, digest: str | None, download: Callable[[Path], Path], damaged: str
 ) -> Path:
-    """Return ``final``, downloaded unless a whole copy is there.
+    """Return ``final``; download it unless an intact copy exists.
 
     Parameters
     ----------
     final
         The folder.
     digest
-        Of its content; None: it is not known.
+        Digest of its content; None if unknown.
     download
-        Copies it below a draft folder, and returns the copy.
+        Copies the content below a draft folder and returns the copy.
     damaged
-        Message of the error where the copy has another digest.
+        Error message if the copy has another digest.
 
     Raises
     ------
     BundleError
-        The copy is damaged.
+        The copy has another digest.
     """
     if cached(final, digest):
         return final
@@ -95,35 +95,35 @@ def fetched(
 
 
 def cached(final: Path, digest: str | None) -> bool:
-    """Return whether ``final`` exists with the wanted content; move a damaged one out of the way.
+    """Return whether ``final`` exists with the expected content; move a damaged folder aside.
 
-    Moved, not deleted at once: a process that has it loaded may still read from it.
+    It is not deleted at once: a process that has it loaded may still read from it.
     """
     if not final.is_dir():
         return False
     if digest is None or folder_digest(final) == digest:
-        os.utime(final)  # in use: pruning goes by this
+        os.utime(final)  # pruning removes the folders with the oldest time of use
         return True
     final.rename(final.with_name(f".damaged-{uuid.uuid4().hex}"))
     return False
 
 
 def prune_folders(home: Path, kept: int, needed: Collection[str], now: float) -> list[str]:
-    """Remove all but the folders of ``home`` that were used last; return the names removed.
+    """Remove all but the most recently used folders of ``home``; return the removed names.
+
+    Drafts of killed processes are removed after a day.
 
     Parameters
     ----------
     home : Path
-        Of bundles that were fetched; each can be fetched again.
+        Folder of fetched bundles; each can be fetched again.
     kept : int
-        How many stay, besides those needed and those used within the last hour, which somebody
-        may be about to load.
+        Most folders to keep, besides those in ``needed`` and those used within the last hour,
+        which a process may be about to load.
     needed : collection of str
-        Names that stay whatever their age.
+        Names to keep regardless of age.
     now : float
         Seconds since 1970.
-
-    What a process that was killed left half-way goes after a day.
     """
     found = sorted(
         ((path.stat().st_mtime, path) for path in home.iterdir() if path.is_dir()), reverse=True
@@ -138,7 +138,7 @@ def prune_folders(home: Path, kept: int, needed: Collection[str], now: float) ->
 
 
 def folder_bytes(home: Path) -> int:
-    """Return the size of all files below ``home``; those removed meanwhile do not count."""
+    """Return the total size of all files below ``home``; files removed meanwhile do not count."""
     total = 0
     for path in home.rglob("*"):
         with suppress(FileNotFoundError):

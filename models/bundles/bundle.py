@@ -5,11 +5,11 @@ On disk::
     bundle.json                     format, version, rules, groups and what /status shows of them
     groups/<folder>/model_set.json  preprocessing, calibration, options, drift profile
     groups/<folder>/<detector>.json, <detector>.npz
-    twin/                           the same recipe fitted without the newest readings, likewise
+    twin/                           same layout: the recipe fitted without the newest readings
 
-Nothing is pickled. A folder appears whole or not at all. The version is a digest of the content,
-unless the registry gives another. Model sets are loaded when first asked for, and the least
-recently used are dropped beyond ``keep``.
+Nothing is pickled. Folders are created atomically. The version is a digest of the content, unless
+the registry assigns another. Model sets are loaded on demand; beyond ``keep``, the least recently
+used are dropped.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ __all__ = ["DEFAULT", "FORMAT", "TWIN", "Bundle", "Rule"]
 
 FORMAT: Final = 1
 DEFAULT: Final = "default"
-#: Folder in a bundle's own of its hold-out twin.
+#: Subfolder of a bundle's hold-out twin.
 TWIN: Final = "twin"
-#: What differs between two fits of the same data and is no part of what was learnt.
+#: Fields that are not part of the learnt content; the version does not depend on them.
 _INCIDENTAL: Final = ("trained_at", "figures", "trained_on", "power")
 
 
 @dataclass
 class Bundle:
-    """Model sets by group, and the rules that say which stream is in which.
+    """Model sets by group, and the rules that assign streams to groups.
 
     Parameters
     ----------
-    sets : model sets in memory; the rest is read from ``folder`` when asked for.
-    rules : in order; none: every grouped stream is in the only (or the default) group.
-    keep : model sets held in memory at most, of those that can be read again.
+    sets : model sets in memory; others are read from ``folder`` on demand.
+    rules : in order of precedence; without rules, every grouped stream is in the default group.
+    keep : most model sets in memory, of those that can be read again.
     """
 
     sets: Mapping[str, ModelSet] = field(default_factory=dict)
@@ -99,16 +99,15 @@ class Bundle:
 
         Parameters
         ----------
-        sensor_id
-            None: the stream has none.
+        asset_id, sensor_id
+            Ids of the stream; it may have no sensor id.
         feature
-            Of readings that hold this one feature alone; None: of many.
+            Name of the feature of a single-feature stream; None for grouped readings.
 
         Raises
         ------
         UnknownGroup
-            No rule matches; with the code ``missing_features`` where a single-feature stream
-            has no group made for its feature.
+            No rule matches. The code is ``missing_features`` for a single-feature stream.
         """
         rule = self._index_of_rules.find(asset_id, sensor_id, feature)
         if rule is not None:
@@ -147,14 +146,14 @@ class Bundle:
             return found
 
     def twin(self) -> Bundle:
-        """Return the bundle that promotion compares, fitted without the newest readings.
+        """Return the hold-out twin, fitted without the newest readings, which promotion compares.
 
-        The bundle itself where nothing was held out of it, or it was not fitted again.
+        A bundle without a twin returns itself.
 
         Raises
         ------
         BundleError
-            It is damaged.
+            The twin is damaged.
         """
         home = None if self.folder is None else self.folder / TWIN
         return self if home is None or not home.is_dir() else Bundle.load(home, self.version)
@@ -181,7 +180,7 @@ class Bundle:
         Raises
         ------
         BundleError
-            If ``folder`` is there already or cannot be written.
+            ``folder`` exists or cannot be written.
         """
         folder = Path(folder)
         if folder.exists():
@@ -217,7 +216,7 @@ class Bundle:
         Raises
         ------
         BundleError
-            If it is missing, damaged or of a format this code does not know.
+            The bundle is missing, damaged or of an unknown format.
         """
         folder = Path(folder)
         content = read_json(folder / "bundle.json")
@@ -242,7 +241,7 @@ class Bundle:
 def _content_version(
     rules: list[dict[str, Any]], groups: Path, index: Mapping[str, Mapping[str, Any]]
 ) -> str:
-    """Return twelve hex digits of a SHA-256 over what was learnt, without when it was.
+    """Return twelve hex digits of a SHA-256 over the learnt content.
 
     The same data, options and seed give the same version.
     """

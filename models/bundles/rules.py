@@ -1,8 +1,8 @@
-"""Find the group of a stream by rules: the first that matches counts, found by an index.
+"""Find a stream's group: the first matching rule decides.
 
-A bundle may hold thousands of groups, each with a rule of its own. Rules are therefore looked up
-by the literal beginning of their patterns (all of it, where there is no wildcard), and only those
-that share it with the stream are tried.
+A bundle may hold thousands of groups, each with its own rule. Rules are therefore indexed by the
+literal prefix of their patterns (the whole pattern if it has no wildcard), and only rules with the
+stream's prefix are tried.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from models.scoring.stored import Stored
 
 _WILD: Final = re.compile(r"[*?\[]")
 
-#: Length of the literal beginning; None: the whole is literal.
+#: Length of the literal prefix; None if the whole pattern is literal.
 _Length = int | None
 _Shape = tuple[_Length, _Length]
 _Key = tuple[_Shape, str | None, str, str]
-#: The rule with its place among all, and what its patterns are matched with.
+#: The rule with its position among all, and the matchers of its patterns.
 _Entry = tuple[int, "Rule", Callable[[str], Any], Callable[[str], Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule(Stored):
-    """State which streams a group is for: patterns (``*``, ``?``) on ids; the first match counts.
+    """Assign streams to a group by patterns (``*``, ``?``) on their ids.
 
-    ``feature`` names the one feature of streams of the single-feature shape; a rule without it
-    is for grouped readings only.
+    A rule with ``feature`` is for single-feature streams of that feature, a rule without it for
+    grouped readings.
     """
 
     KEYS: ClassVar = ("group", "asset_id", "sensor_id", "feature")
@@ -61,12 +61,12 @@ class RuleIndex:
         Parameters
         ----------
         asset_id, sensor_id, feature
-            As of :meth:`models.bundles.bundle.Bundle.group_for`.
+            Those of :meth:`models.bundles.bundle.Bundle.group_for`.
         """
         best: tuple[int, Rule] | None = None
         sensor = sensor_id or ""
         for shape in self._shapes:
-            # a slice up to None is the whole
+            # a slice up to None is the whole id
             key = (shape, feature, asset_id[: shape[0]], sensor[: shape[1]])
             for order, rule, matches_asset, matches_sensor in self._buckets.get(key, ()):
                 if best is not None and order > best[0]:
@@ -78,7 +78,7 @@ class RuleIndex:
 
 
 def _literal(pattern: str) -> tuple[str, _Length]:
-    """Return what a pattern begins with literally, and its length, None where that is all of it."""
+    """Return a pattern's literal prefix and its length; None if the whole pattern is literal."""
     wild = _WILD.search(pattern)
     return (pattern, None) if wild is None else (pattern[: wild.start()], wild.start())
 

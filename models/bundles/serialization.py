@@ -15,12 +15,12 @@ from models.scoring.calibration import Calibration
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
 
-#: The file of a model set that holds all but its detectors.
+#: File of a model set with everything except the detectors.
 MODEL_SET: Final = "model_set.json"
 
 
 def describe(model_set: ModelSet) -> dict[str, Any]:
-    """Describe a group's models for ``/status``; always lists all three names."""
+    """Describe a group's models for ``/status``, under all three detector names."""
     common = {
         "trained_at": model_set.trained_at,
         "n_features": len(model_set.feature_names),
@@ -86,18 +86,18 @@ def load_model_set(folder: Path) -> ModelSet:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content``; infinities and NaN are refused."""
+    """Write ``content`` as JSON; infinities and NaN raise ValueError."""
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     path.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read an object.
+    """Read a JSON object.
 
     Raises
     ------
     BundleError
-        Missing, damaged, or not an object.
+        The file is missing, damaged, or not an object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -3,9 +3,9 @@
 A detector turns scaled readings into a raw magnitude: **higher = more anomalous**, everywhere.
 Raw magnitudes of different detectors are not comparable; ``calibration`` puts them on one scale.
 
-Two shapes exist. A *point* detector (``window == 1``) scores rows ``(n, d)``. A *window*
-detector (``window == w > 1``) scores windows ``(n, w, d)``, oldest reading first, and speaks
-about the LAST reading of each window only.
+A *point* detector (``window == 1``) scores rows ``(n, d)``. A *window* detector
+(``window == w > 1``) scores windows ``(n, w, d)``, oldest reading first; its score is about the
+LAST reading of each window only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from models.arrays import Floats
 
 Array = NDArray[np.floating[Any]]
 
-#: ``progress(stage, done, total, figures)``: called from long work so that a person can watch.
+#: ``progress(stage, done, total, figures)``: called during long work, to show a person.
 Progress = Callable[[str, int, int, dict[str, float]], None]
 
 #: The names on the wire, in the order in which results list them.
@@ -38,19 +38,19 @@ MODEL_NAMES = (ISOLATION_FOREST, ONE_CLASS_SVM, LSTM_AUTOENCODER)
 
 
 class Detector(ABC):
-    """Base of a detector: fitted once, then scored from any number of threads.
+    """Base of a detector: fitted once, then scores from any number of threads.
 
-    Scoring never changes the detector, never changes its input, and the score of a row does not
-    depend on the rows beside it (within 1e-6).
+    Scoring never changes the detector or its input. The score of a row does not depend on the
+    other rows of the batch (within 1e-6).
 
     Attributes
     ----------
     name : str
         One of :data:`MODEL_NAMES`.
     ONCE : mapping
-        Parameters that files of former releases lack, and what they were then.
+        Parameters that files of former releases lack, with their values at that time.
     window : int
-        Readings a score looks at, the scored one included; 1 for a point detector.
+        Readings that a score depends on, including the scored one; 1 for a point detector.
     n_features : int
         Width ``d`` of the input; 0 before ``fit``.
     """
@@ -62,9 +62,9 @@ class Detector(ABC):
 
     @property
     def params(self) -> dict[str, Any]:
-        """Return the constructor's arguments for JSON; ``type(self)(**params)`` is a twin.
+        """Return the constructor's arguments for JSON, so ``type(self)(**params)`` is a twin.
 
-        Each is kept in an attribute of its name.
+        Each argument is kept in the attribute of its name.
         """
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
@@ -86,7 +86,7 @@ class Detector(ABC):
         Raises
         ------
         InputError
-            If a value is NaN or infinite, or the shape does not fit.
+            A value is NaN or infinite, or the shape is wrong.
         """
 
     @abstractmethod
@@ -100,12 +100,12 @@ class Detector(ABC):
     @classmethod
     @abstractmethod
     def load(cls, folder: Path) -> Self:
-        """Read back what ``save`` wrote; scores are equal bit by bit."""
+        """Read back what ``save`` wrote; scores are identical bit by bit."""
 
     def warm(self) -> None:
-        """Run every code path of scoring once, so that the first real call does not stall.
+        """Run every code path of scoring once, so that the first real call need not compile.
 
-        ``fit`` and ``load`` end with it: what they return is compiled.
+        ``fit`` and ``load`` call this at their end.
         """
         shape = (1, self.n_features) if self.window == 1 else (1, self.window, self.n_features)
         x = np.zeros(shape)
@@ -135,7 +135,7 @@ class Detector(ABC):
     def write(self, folder: Path, arrays: Mapping[str, Any], **facts: Any) -> None:
         """Write ``arrays`` to ``<name>.npz``, ``params`` and ``facts`` to ``<name>.json``."""
         folder.mkdir(parents=True, exist_ok=True)
-        # in one order: a set that was read and is saved again has the same bytes, and version
+        # sorted, so that saving a loaded detector gives the same bytes, and the same version
         np.savez(folder / f"{self.name}.npz", **dict(sorted(arrays.items())))
         content = {"params": self.params, "n_features": self.n_features, **facts}
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
@@ -152,7 +152,7 @@ class Detector(ABC):
         """
         try:
             facts = json.loads((folder / f"{cls.name}.json").read_text(encoding="utf-8"))
-            # By way of memory: numpy leaves a damaged file open.
+            # read into memory first, since numpy leaves a damaged file open
             content = io.BytesIO((folder / f"{cls.name}.npz").read_bytes())
             with np.load(content, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
@@ -183,7 +183,7 @@ class Detector(ABC):
         return np.ascontiguousarray(x)
 
     def check_finite(self, x: Array) -> None:
-        """Raise where a value is NaN or infinite, naming its index, as :meth:`check` does."""
+        """Raise InputError if a value is NaN or infinite, naming its index."""
         finite = np.isfinite(x)
         if not finite.all():
             where = tuple(int(i) for i in np.argwhere(~finite)[0])

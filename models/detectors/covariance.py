@@ -1,13 +1,13 @@
-"""Estimate how features move together, and how surprising one is given the others.
+"""Estimate the robust covariance of features, and how unexpected each is given the others.
 
-A fault of one sensor is small beside what all sensors do together; what gives it away is that it
-leaves its neighbours. So detectors measure deviations against the covariance of normal
-operation: in these coordinates every direction varies alike.
+A fault of one sensor is small compared with the common movements of all sensors, but it breaks the
+sensor's correlation with the others. Detectors therefore measure deviations relative to the
+covariance of normal operation: in whitened coordinates every direction varies alike.
 
-The covariance respects the unit of its input. Preprocessing scales a feature so that one unit
-is the variation allowed to it, which may be more than the fitted data show (slow drift). What a
-feature does not use of its unit is added to its variance, as drift of its own: whitening must
-not make a tolerated drift significant again.
+Preprocessing scales each feature so that one unit is its allowed variation, which may exceed the
+variation of the fitted data (tolerated drift). The unused part of the unit is added to the
+feature's variance as independent drift. Otherwise whitening would make tolerated drift significant
+again.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ import numpy as np
 from models.arrays import Floats
 from models.detectors.kernels import affine
 
-_MAX_ROWS = 50_000  # more would not change a covariance, only the memory it takes
-_CLIP = 4.0  # standard deviations beyond which a value is an outlier of the fitted data
+_MAX_ROWS = 50_000  # more would take memory without changing the covariance
+_CLIP = 4.0  # standard deviations at which outliers of the fitted data are clipped
 _LEAST_SHRINKAGE = 0.01
-_SMALLEST = 1e-3  # of the input's unit: a constant feature has no smaller deviation
-_COMMON = 1.5
+_SMALLEST = 1e-3  # lower bound of a standard deviation, in the input's unit
+_COMMON = 1.5  # least eigenvalue of a common direction, in features' worth of variance
 
 
 @dataclass(frozen=True)
 class RobustCovariance:
-    """Hold centre and covariance of normal deviations, in the forms in which they are used.
+    """Centre and covariance of normal deviations, in the forms that detectors use.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class RobustCovariance:
     whitening : (d, d)
         Its symmetric square root: ``(x - centre) @ whitening`` has unit covariance.
     common : (d, k)
-        Directions in which many features move together, scaled to unit variance; ``k`` may be 0.
+        Directions in which several features move together, scaled to unit variance; ``k`` may be 0.
     """
 
     centre: Floats
@@ -53,9 +53,9 @@ class RobustCovariance:
     def of(cls, deviations: Floats, missing_variance: Floats, *, centred: bool = False) -> Self:
         """Estimate the covariance of deviations.
 
-        Scales come from the 90th percentile of absolute values and correlations from values
-        clipped to them, so a few faults in the fitted data do little harm; correlations are
-        shrunk as Ledoit and Wolf (2004) derive, the more the fewer the rows.
+        Scales are winsorised standard deviations, and correlations use values clipped at _CLIP of
+        them, so a few faults in the fitted data do little harm. Correlations are shrunk as Ledoit
+        and Wolf (2004) derive: more for fewer rows.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ class RobustCovariance:
         missing_variance : (d,)
             Added to the variances.
         centred
-            The deviations are about zero; else their medians are taken off first.
+            The deviations are about zero; otherwise their medians are subtracted first.
         """
         from sklearn.covariance import ledoit_wolf
 
@@ -79,7 +79,7 @@ class RobustCovariance:
         whitening = (vectors / np.sqrt(values)) @ vectors.T
         deviation = np.sqrt(np.diag(covariance))
         values, vectors = np.linalg.eigh(covariance / np.outer(deviation, deviation))
-        shared = values > _COMMON  # a direction that holds more than one feature's worth
+        shared = values > _COMMON  # directions with more variance than a single feature
         common = vectors[:, shared] / np.sqrt(values[shared]) / deviation[:, None]
         return cls(
             centre=centre,
@@ -93,12 +93,13 @@ class RobustCovariance:
         return affine(x, self.centre, self.whitening)
 
     def contributions(self, deviations: Floats, *, whitened: bool = False) -> Floats:
-        """Squared deviation of each feature from what the others lead to expect: (n, d).
+        """Return each feature's squared deviation from its expectation given the others: (n, d).
 
-        In variances of that difference: ``(P e)_k^2 / P_kk``, the reconstruction-based
-        contribution, which is largest for the feature at fault whenever just one is (Alcala and
-        Qin, Automatica 45, 2009). ``deviations`` are divided by their largest first, so only
-        the proportions within a row mean anything. They may be given in ``whiten``'s coordinates.
+        The unit is that difference's variance: ``(P e)_k^2 / P_kk``, the reconstruction-based
+        contribution. If a single feature is at fault, it has the largest contribution (Alcala and
+        Qin, Automatica 45, 2009). Each row of ``deviations`` is first divided by its largest
+        value, so only proportions within a row are meaningful. ``whitened``: they are in the
+        coordinates of :meth:`whiten`.
         """
         largest = np.abs(deviations).max(axis=1, keepdims=True)
         unit = deviations / np.maximum(largest, 1e-300)
@@ -108,16 +109,16 @@ class RobustCovariance:
 
     @cached_property
     def views(self) -> Floats:
-        """Matrix (d, d + k): each feature's contribution (signed), then the common movements.
+        """Matrix (d, d + k): each feature's signed contribution, then the common movements.
 
-        The two views of statistical process monitoring: what breaks the correlation shows in
-        the first, what keeps it but goes too far, in the second.
+        These are the two views of statistical process monitoring. The first shows deviations that
+        break the correlation, the second deviations that keep it but go too far.
         """
         alone = self.precision / np.sqrt(np.diag(self.precision))
         return np.ascontiguousarray(np.concatenate([alone, self.common], axis=1))
 
     def arrays(self, prefix: str = "") -> dict[str, Floats]:
-        """Return what :meth:`from_arrays` needs, with a prefix before each name."""
+        """Return the arrays for :meth:`from_arrays`, with a prefix before each name."""
         return {prefix + one.name: getattr(self, one.name) for one in fields(self)}
 
     @classmethod
@@ -134,26 +135,26 @@ def winsorised_std(values: Floats) -> Floats:
 
 
 def robust_std(deviations: Floats) -> Floats:
-    """Return the spread per feature (d,) of deviations (n, d), which is never nothing."""
+    """Return the winsorised standard deviation per feature (d,), at least _SMALLEST."""
     return np.maximum(winsorised_std(deviations), _SMALLEST)
 
 
 def missing_variance(rows: Floats) -> Floats:
-    """Return the variance (d,) by which each feature of scaled ``rows`` stays below its unit."""
+    """Return the variance (d,) that each feature of scaled ``rows`` lacks to unit variance."""
     rows = rows[:: -(-len(rows) // _MAX_ROWS)]
     return np.maximum(0.0, 1.0 - robust_std(rows - np.median(rows, axis=0)) ** 2)
 
 
 def thin_out(rows: Floats, limit: int, seed: int) -> Floats:
-    """Return at most ``limit`` of ``rows``, in order: one drawn from each of equal stretches.
+    """Return at most ``limit`` of ``rows``, in order: a random row of each of equal stretches.
 
     Parameters
     ----------
     rows : (n, d)
     limit
-        Rows at most.
+        Most rows to return.
     seed
-        Of the draw.
+        Seed of the draw.
     """
     if len(rows) <= limit:
         return rows

@@ -1,11 +1,10 @@
 """Forecast the next reading linearly from the last few, by ridge regression.
 
-What a reading brings that the ones before it did not announce is a sharper thing to judge than
-the reading itself wherever a stream is autocorrelated: daily cycles, slow drift and a level that
-was there before drop out of it. Beside a network, a linear part also follows the scale of its
-input without bound, which the squashed units of an LSTM cannot (Lai, Chang, Yang, Liu: Modeling
-Long- and Short-Term Temporal Patterns with Deep Neural Networks, SIGIR 2018, call such a part an
-autoregressive highway).
+Where a stream is autocorrelated, the forecast's error shows a fault better than the reading itself:
+daily cycles, slow drift and earlier level changes cancel out. A linear part beside a network also
+follows the scale of its input without bound, which the saturating units of an LSTM cannot (Lai,
+Chang, Yang, Liu: Modeling Long- and Short-Term Temporal Patterns with Deep Neural Networks, SIGIR
+2018, call such a part an autoregressive highway).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 from models.arrays import Floats
 from models.detectors.kernels import I64, compiled
 
-#: Weights are shrunk as by so many readings of noise of unit variance (Hoerl, Kennard 1970).
+#: Ridge penalty: acts like this many readings of unit-variance noise (Hoerl, Kennard 1970).
 _RIDGE = 30.0
 
 
@@ -29,9 +28,9 @@ def fit_forecast(streams: Sequence[Floats], lags: int, clip: float) -> Floats:
     streams : list of (n_i, d)
         Scaled readings, one array per continuous stretch.
     lags : int
-        Readings looked back on.
+        Number of past readings.
     clip : float
-        Values are clipped to ``[-clip, clip]``, so that a few extreme ones do not decide.
+        Values are clipped to ``[-clip, clip]``, so that a few extreme ones do not dominate.
     """
     d = streams[0].shape[1]
     gram = _RIDGE * np.eye(lags * d)
@@ -48,7 +47,7 @@ def fit_forecast(streams: Sequence[Floats], lags: int, clip: float) -> Floats:
 
 @compiled
 def forecast(readings: Floats, ends: I64, weights: Floats) -> Floats:
-    """Forecast readings from those before each; returns (n, d).
+    """Forecast each of some readings from the readings before it; returns (n, d).
 
     Parameters
     ----------
@@ -56,7 +55,7 @@ def forecast(readings: Floats, ends: I64, weights: Floats) -> Floats:
     ends : (n,)
         Rows to forecast; each has ``lags`` readings before it.
     weights : (lags, d, d)
-        Of the reading before, of the one before that, ...
+        Weights of the previous reading, the one before that, ...
     """
     lags, d, _ = weights.shape
     out = np.zeros((ends.shape[0], d))

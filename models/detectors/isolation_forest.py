@@ -20,27 +20,26 @@ _CLIP = 1e30
 class IsolationForest(PointDetector):
     """Score a reading by how few random cuts isolate it.
 
-    Cuts follow axes, and no single sensor is an axis along which a fault stands out. The forest
-    therefore grows on what each feature does beyond what the others lead to expect, and on the
-    movements they share (:meth:`RobustCovariance.views`).
+    Cuts are parallel to axes, and a fault rarely stands out along a single sensor's axis. The
+    forest therefore uses each feature's deviation from its expectation given the others, and the
+    common movements (:meth:`RobustCovariance.views`).
 
-    Sees readings outside the cloud and in gaps of it. Its magnitude is bounded: beyond the
-    outermost cut, far and very far score the same. Takes no notice of time.
+    Detects readings outside the normal cloud and in its gaps. The magnitude is bounded: beyond the
+    outermost cut, far and very far score the same. It ignores time.
 
-    The magnitude is that of PyOD's ``IForest.decision_function`` on these coordinates, in about
-    [-0.5, 0.5], equal to 1e-9: every tree is laid out as a complete binary tree, so that a
-    kernel walks it without a branch, and thresholds are rounded down to float32, in which
-    scikit-learn compares.
+    The magnitude equals PyOD's ``IForest.decision_function`` on these coordinates within 1e-9, and
+    lies in about [-0.5, 0.5]. Trees are stored as complete binary trees, so that a kernel walks
+    them without branching; thresholds are rounded down to float32, in which scikit-learn compares.
 
     Parameters
     ----------
     n_trees : int
-        More trees give a smoother score and cost in proportion; little is gained above 100.
+        More trees give a smoother score at proportional cost; above 100 little is gained.
     max_samples : int
-        Readings each tree is grown from, 2 to 4096. Small samples keep clusters of anomalies
-        from hiding one another; trees are ``ceil(log2(max_samples))`` levels deep.
+        Readings per tree, 2 to 4096. Small samples keep clusters of anomalies from hiding one
+        another; trees are ``ceil(log2(max_samples))`` levels deep.
     seed : int
-        Of the random cuts.
+        Seed of the random cuts.
 
     References
     ----------
@@ -69,7 +68,7 @@ class IsolationForest(PointDetector):
         # Imported here: a process that only scores then needs neither PyOD nor scikit-learn.
         from pyod.models.iforest import IForest
 
-        # Trees look at no more rows than this; PyOD would score all the others as well.
+        # the trees use no more rows than this, but PyOD would score all rows
         rows = thin_out(rows, max(1000, self.n_trees * self.max_samples), self.seed)
         library = IForest(
             n_estimators=self.n_trees,
@@ -79,7 +78,7 @@ class IsolationForest(PointDetector):
         return library.fit(self.coordinates(rows))
 
     def coordinates(self, x: Array) -> Floats:
-        """Return readings (n, d) as the trees see them, (n, d + k)."""
+        """Return readings (n, d) in the trees' coordinates, (n, d + k)."""
         return affine(bounded(x, _CLIP), self._correlation.centre, self._correlation.views)
 
     def _adopt(self, library: Any) -> None:
@@ -98,7 +97,7 @@ class IsolationForest(PointDetector):
         self._offset = float(forest.offset_)
 
     def warm(self) -> None:
-        """Lay out the last level, which scores are read from; see :meth:`Detector.warm`."""
+        """Copy the last level, from which scores are read; see :meth:`Detector.warm`."""
         self._leaf = np.ascontiguousarray(self._expected[:, 2**self._levels - 1 :])
         super().warm()
 
@@ -114,12 +113,12 @@ class IsolationForest(PointDetector):
     def explain(self, x: Array) -> Floats:
         """Return each feature's share in shortening the path; see :meth:`Detector.explain`.
 
-        A cut that leads from a node to a child holding far fewer training readings shortens the
-        path still expected; that drop is credited to the feature cut on. Summed over a tree, the
-        drops are exactly expected minus actual path length (the additive attribution of
-        Saabas 2014, on path lengths); coordinates that on balance lengthen the path get 0. Each
-        credit is weighted by the squared coordinate, since beyond the outermost cut paths no
-        longer say how far, and that of a common movement is divided as its features take part.
+        A cut to a child with far fewer training readings shortens the expected path; the cut's
+        feature is credited with the difference. Over a tree the credits sum to expected minus
+        actual path length (the additive attribution of Saabas 2014, on path lengths). Coordinates
+        with a negative sum get 0. Credits are weighted by the squared coordinate, because paths do
+        not grow beyond the outermost cut. The credit of a common movement is divided among its
+        features by their part in it.
         """
         place = self.coordinates(self.check(x))
         cuts = (self._feature, self._threshold, self._expected, self._levels)
@@ -133,13 +132,13 @@ class IsolationForest(PointDetector):
 
 
 def _proportion(x: Floats) -> Floats:
-    """Rows of ``x`` divided by their largest absolute value."""
+    """Divide each row of ``x`` by its largest absolute value."""
     result: Floats = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), 1e-300)
     return result
 
 
 def _path_length(samples: NDArray[Any]) -> Floats:
-    """Mean depth of a random search tree of ``samples`` leaves (Liu 2008, equation 1)."""
+    """Return the mean depth of a random search tree with ``samples`` leaves (Liu 2008, eq. 1)."""
     n = samples.astype(np.float64)
     out = np.where(n == 2, 1.0, 0.0)
     many = n > 2
@@ -156,7 +155,7 @@ def _lay_out(
 ) -> None:
     """Write one scikit-learn tree into the rows of a complete tree, breadth first.
 
-    Below a leaf the complete tree goes on with cuts at +inf, which send every reading left, and
+    Below a leaf the complete tree continues with cuts at +inf, which send every reading left, and
     repeats the leaf's path length.
     """
     single = tree.threshold.astype(np.float32)

@@ -1,11 +1,11 @@
-"""Score in Numba kernels: without Python, without the GIL, on one thread.
+"""Numba kernels for scoring: compiled, without the GIL, single-threaded.
 
-Every kernel treats each row alone, in a fixed order of operations, so a row's result does not
-depend on its batch-mates: not approximately, but bit by bit. None of them calls BLAS, whose
-thread pool would fight with the threads of the server.
+Every kernel processes each row separately, in a fixed order of operations. A row's result is
+therefore identical bit by bit in every batch. No kernel calls BLAS, whose thread pool would compete
+with the server's threads.
 
-Compiled code is cached beside the source, or in ``NUMBA_CACHE_DIR``; where neither can be
-written (a read-only image with no home folder) it is compiled in memory at each start.
+Compiled code is cached beside the source or in ``NUMBA_CACHE_DIR``. If neither is writable (a
+read-only image without a home folder), code is compiled in memory at each start.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-# Fused multiply-add is welcome; re-association is not: it would make a result depend on how
-# the compiler happened to cut a loop.
+# Fused multiply-add is allowed; re-association is not, since results would then depend on how the
+# compiler splits a loop.
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 
-_ROWS = 64  # rows walked through one tree before the next: tree and rows stay in the L1 cache
+_ROWS = 64  # rows per tree at a time: tree and rows then stay in the L1 cache
 _LOG2E = 1.4426950408889634
 # ln 2 in two parts (Cody and Waite 1980): the first has so few bits that n * part is exact.
 _LN2_HI = 0.693145751953125
@@ -37,10 +37,10 @@ _LN2_LO = 1.4286068203094173e-06
 
 
 def compiled(function: _F) -> _F:
-    """Compile by ``numba.njit``, cached on disk where that is possible."""
+    """Compile with ``numba.njit``; cache on disk if possible."""
     try:
         return njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # "no locator available": nowhere to write
+    except RuntimeError:  # "no locator available": no writable folder
         return njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
 
 
@@ -54,7 +54,7 @@ def _float64_of_bits(_context: Any, _bits: Any) -> Any:
 
 @compiled
 def _exp_negative64(x: Any) -> Any:
-    """``exp(x)`` for ``x <= 0`` in float64, to 1e-14 relative; below -700 it is exp(-700)."""
+    """Return ``exp(x)`` for ``x <= 0``, to 1e-14 relative; below -700 it is exp(-700)."""
     x = max(x, -700.0)
     n = np.int64(x * _LOG2E - 0.5)
     f = np.float64(n)
@@ -104,7 +104,7 @@ def forest_depths(x: F32, feature: I32, threshold: F32, leaf: F64, levels: int) 
     feature, threshold : (trees, 2**levels - 1)
         Complete binary trees in breadth-first order; a reading goes right if it is greater.
     leaf : (trees, 2**levels)
-        Path length of each leaf, what is expected below it included.
+        Path length of each leaf, including the expected length below it.
 
     Returns
     -------
@@ -131,17 +131,15 @@ def forest_depths(x: F32, feature: I32, threshold: F32, leaf: F64, levels: int) 
 
 @compiled
 def forest_gains(x: F32, feature: I32, threshold: F32, expected: F64, levels: int) -> F64:
-    """Add up, by feature, the shortening of the expected path at each split; returns (n, d).
-
-    The feature split on is credited with the drop from a node to its child.
+    """Sum, by feature, how much each split shortens the expected path; returns (n, d).
 
     Parameters
     ----------
     x : (n, d)
     feature, threshold : (trees, nodes)
-        Split on at each inner node: right where the feature is above its threshold.
+        Split of each inner node: a reading goes right if the feature is above the threshold.
     expected : (trees, 2**(levels + 1) - 1)
-        Path length expected at each node.
+        Expected path length at each node.
     levels
         Depth of the trees.
     """
@@ -161,8 +159,8 @@ def forest_gains(x: F32, feature: I32, threshold: F32, expected: F64, levels: in
 def _kernel_terms(row: Any, vectors: Any, log_weight: Any, gamma: float, terms: Any) -> float:
     """Fill ``terms`` (m,) with ``w_i exp(-gamma |row - s_i|^2)``, scaled so that the largest is 1.
 
-    Returns ``-log`` of that scale. Squared distances are summed from differences, not from
-    ``x.x - 2 x.s + s.s``, which cancels.
+    Returns ``-log`` of that scale. Squared distances are sums of squared differences:
+    ``x.x - 2 x.s + s.s`` would lose digits by cancellation.
     """
     terms[:] = 0.0
     for k in range(len(row)):
@@ -209,12 +207,12 @@ def kernel_magnitude(x: F64, vectors: F64, log_weight: F64, gamma: float) -> F64
 
 @compiled
 def kernel_gaps(x: F64, vectors: F64, log_weight: F64, gamma: float) -> F64:
-    """How far each row lies from the mean of the vectors, weighted by their part in it; (n, d).
+    """Return each row's difference from the mean of the vectors, weighted by their terms; (n, d).
 
     Parameters
     ----------
     x, vectors, log_weight, gamma
-        As of :func:`kernel_magnitude`.
+        Those of :func:`kernel_magnitude`.
     """
     n, d = x.shape
     m = vectors.shape[1]

@@ -37,58 +37,57 @@ _KERNEL = (
     "out_bias",
 )
 _CLIP = 1e150
-_WEIGHT = 5.0**0.5  # a mean squared error of a tenth counts as none
+_WEIGHT = 5.0**0.5  # the logarithm flattens squared errors below about a tenth
 _MAX_ERRORS = 20_000
-_FORECAST = "forecast_"  # of the names of its arrays on disk
+_FORECAST = "forecast_"  # prefix of the forecast's stored arrays
 
 
 class LSTMAutoencoder(Detector):
-    """Score the errors in reconstructing the newest reading and in forecasting it.
+    """Score the errors in reconstructing and in forecasting the newest reading.
 
-    Sees readings that do not fit what went before, or one another, even where each value alone
-    is common. Weak in the first ``window`` readings of a stream, where it has no score, and
+    Detects values that do not fit the previous readings or the other features, even if each value
+    alone is common. It has no score for the first ``window - 1`` readings of a stream and is weak
     where normal operation changes its pattern. The encoder sees values clipped to ``clip``; the
-    error is taken from the value itself, so the magnitude has no ceiling.
+    error uses the unclipped value, so the magnitude is unbounded.
 
-    An error e of the last reading counts against the covariance S of such errors in normal
-    operation, ``t = e' S^-1 e / d``: about 1 on normal data (Malhotra et al. score so, too).
-    What the network fails to follow in all features together then counts for little, and an
-    error of one feature alone for much. There are two errors: the network's, which reconstructs
-    the reading from a code that has seen it, and that of a linear forecast from the ``lags``
-    readings before it (:mod:`models.detectors.forecast`), which has not. A network of squashed
-    units cannot follow a value far beyond its training, nor show what is new in it; the forecast
-    does both.
-    The magnitude is ``log(1 + 5 (t_network + t_forecast))``: its ranking is that of the sum,
-    its tail that of ratios, so that one absurd value does not outweigh all others for ever.
+    The error e of the last reading is measured relative to the covariance S of such errors in
+    normal operation, ``t = e' S^-1 e / d``, which is about 1 on normal data (Malhotra et al. do
+    the same). Errors common to all features then count little, and an error of one feature much.
+    There are two errors. The network reconstructs the reading from a code that contains it. A
+    linear forecast uses the ``lags`` readings before it only (:mod:`models.detectors.forecast`).
+    The forecast also follows values far beyond the training range, where the network's units
+    saturate, and it shows what is new in a reading.
+    The magnitude is ``log(1 + 5 (t_network + t_forecast))``. It ranks like the sum, but the
+    logarithm keeps one absurd value from dominating later averages.
 
     Parameters
     ----------
     window : int
-        Readings the network looks at, the scored one included; 2 to 1000.
+        Readings in a window, including the scored one; 2 to 1000.
     hidden : int
         LSTM units of encoder and decoder, a multiple of 4. Cost grows with the square.
     code : int or None
-        Numbers the window is squeezed into. Too many and a fault is copied instead of noticed.
+        Width of the bottleneck. If it is too wide, faults are reconstructed instead of detected.
         None: half the number of features, at least 2 and at most 8.
     epochs, batch_size, learning_rate, patience : int, int, float, int
-        Of training, which stops after ``patience`` epochs without a better validation loss. The
-        rate rises to ``learning_rate`` over the first tenth of the steps and falls to nothing.
+        Training stops after ``patience`` epochs without a better validation loss. The learning
+        rate rises to ``learning_rate`` over the first tenth of the steps, then falls to 0.
     focus : float
-        Share of the loss that is on the last reading; the rest is on the whole window.
+        Share of the loss on the last reading; the rest is on the whole window.
     denoise : float
-        Share of the values left out in training, so that the network learns what belongs
-        together instead of copying (Vincent et al. 2008).
+        Share of values masked in training, so that the network learns how features depend on one
+        another instead of copying (Vincent et al. 2008).
     clip : float
         Scaled readings are clipped to ``[-clip, clip]`` in training and for the encoder.
     max_windows : int
-        Windows drawn again for each epoch, so that time does not grow with the data.
+        Most windows per epoch, drawn anew each time, so that time does not grow with the data.
     lags : int
-        Readings the forecast looks back on, fewer than ``window``; 0: no forecast, and the
-        magnitude is ``sqrt(t_network)`` (model sets fitted before there was one).
+        Past readings that the forecast uses, fewer than ``window``; 0: no forecast, and the
+        magnitude is ``sqrt(t_network)``, as in model sets of early releases.
     device : str
-        Where to train: "auto" (CUDA if there is one), "cpu" or "cuda". Scoring is on the CPU.
+        Where to train: "auto" (CUDA if available), "cpu" or "cuda". Scoring is on the CPU.
     seed : int
-        Of the weights and the order of the windows.
+        Seed of the weights and of the order of the windows.
 
     Attributes
     ----------
@@ -155,9 +154,9 @@ class LSTMAutoencoder(Detector):
         Raises
         ------
         TrainingError
-            If no stream is as long as the window, or a value is not finite.
+            No stream is as long as the window, or a value is not finite.
         """
-        # Imported here: a process that only scores then does without PyTorch.
+        # imported here: a process that only scores then does not need PyTorch
         from models.detectors.lstm_network import train
 
         rows = self.stack(streams)
@@ -190,19 +189,19 @@ class LSTMAutoencoder(Detector):
         self._forecast_errors = RobustCovariance.of(errors, np.zeros(rows.shape[1]), centred=True)
 
     def code_of(self, features: int) -> int:
-        """Return the width of the code for so many features."""
+        """Return the width of the bottleneck for a number of features."""
         return min(8, max(2, features // 2)) if self.code is None else self.code
 
     def score(self, x: Array) -> Floats:
-        """Return the scaled error of the last reading per window; see :meth:`Detector.score`.
+        """Return the magnitude of the last reading per window; see :meth:`Detector.score`.
 
-        A view in which neighbouring windows overlap by all but one reading, as
-        ``sliding_window_view`` makes, is recognised and costs less; the scores are the same.
+        A view of consecutive windows, as ``sliding_window_view`` returns, is recognised and costs
+        less; the scores are the same.
         """
         sizes = [size for _, _, size in self._guesses(*self._unroll(x))]
         if len(sizes) == 1:
             return sizes[0]
-        # log(1 + 5 (own^2 + new^2)) without squaring what may have no square
+        # log(1 + 5 (own^2 + new^2)), computed without squares, which could overflow
         magnitude: Floats = 2.0 * np.log(np.hypot(1.0, _WEIGHT * np.hypot(*sizes)))
         return magnitude
 
@@ -245,11 +244,11 @@ class LSTMAutoencoder(Detector):
         return detector
 
     def _guesses(self, readings: Floats, ends: Ends) -> list[tuple[Any, RobustCovariance, Floats]]:
-        """Return what is expected of the newest readings: reconstruction, and forecast if any.
+        """Return the reconstruction of the newest readings, and their forecast if there is one.
 
         Returns
         -------
-        (guess, errors, size) : (n, d), the normal errors' covariance, and these errors' size (n,)
+        (guess, errors, size) : (n, d) values, covariance of normal errors, (n,) whitened errors
         """
         own = (self._reconstruct(readings, ends), self._correlation)
         guesses: list[tuple[Any, RobustCovariance]] = [own]
@@ -266,7 +265,7 @@ class LSTMAutoencoder(Detector):
         return reconstruct_last(readings, ends, self.window, self.clip, *weights)
 
     def _unroll(self, x: Array) -> tuple[Floats, Ends]:
-        """Windows (n, w, d) as readings (m, d) and the row at which each window ends."""
+        """Return windows (n, w, d) as readings (m, d) and the row at which each window ends."""
         x = np.asarray(x)
         if x.ndim == 3 and x.shape[1:] == (self.window, self.n_features) and len(x) > 1:
             apart, step, _ = x.strides

@@ -1,8 +1,7 @@
 """Run the LSTM autoencoder's forward pass as one Numba kernel (see ``lstm_autoencoder``).
 
-Two windows advance side by side, since a weight once loaded then serves both. Sums are chains
-of explicit fused multiply-adds, the same for one window as for two, so that the result does not
-depend on whether a window had company.
+Two windows advance in parallel, so that each loaded weight serves both. Sums are chains of explicit
+fused multiply-adds, in the same order for one window as for two, so the result is the same.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def _fma(_context: Any, _a: Any, _b: Any, _c: Any) -> Any:
 
 @compiled
 def _exp(x: Any) -> Any:
-    """``exp(x)`` for ``|x| <= 87`` to 2e-7 relative; plain arithmetic, so that loops vectorise."""
+    """Return ``exp(x)`` for ``|x| <= 87`` to 2e-7 relative, in arithmetic that vectorises."""
     n = np.int32(x * _LOG2E + _ROUND) - _BIAS
     f = np.float32(n)
     r = _fma(f, -_LN2_LOW, _fma(f, -_LN2_HIGH, x))
@@ -76,8 +75,6 @@ def _decay2(x: Any) -> Any:
 @compiled
 def _advance(gates: F32, hidden: F32, cell: F32) -> None:
     """Take one LSTM step from its pre-activations ``gates`` (4h,), in the order i, f, g, o.
-
-    Products of a sigmoid and a tanh are written as one fraction: division is costly.
 
     Products of a sigmoid and a tanh are written as one fraction: division is costly.
     """
@@ -164,9 +161,9 @@ def reconstruct_last(
 
     Notes
     -----
-    Readings are clipped to ``[-clip, clip]`` for the encoder only. The projections of the last
-    ``window`` readings lie in a ring, each slot marked with the reading it belongs to, so
-    windows that end at consecutive readings project one reading each.
+    Readings are clipped to ``[-clip, clip]`` for the encoder only. A ring buffer holds the
+    projections of the last ``window`` readings and which reading each belongs to, so consecutive
+    windows need one projection each.
     """
     d = readings.shape[1]
     h = encoder_hidden.shape[0]
@@ -225,7 +222,7 @@ def reconstruct_last(
 def whitened_error(readings: F64, ends: I64, reconstruction: F32 | F64, whitening: F64) -> F64:
     """Return the root mean square of ``(reading - reconstruction) @ whitening``, (n,).
 
-    Divided by its largest term before squaring, so that no finite reading overflows.
+    Terms are divided by the largest before squaring, so that no finite reading overflows.
 
     Parameters
     ----------

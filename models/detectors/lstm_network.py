@@ -1,4 +1,4 @@
-"""Train the LSTM autoencoder in PyTorch; imported only to fit or to compare."""
+"""Train the LSTM autoencoder in PyTorch; not imported for scoring."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Weights = dict[str, NDArray[np.float32]]
 
-# torch has one global random state; several networks may be trained side by side, in threads
+# torch has one global random state, and several threads may build networks at once
 _seeding = threading.Lock()
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
@@ -30,9 +30,9 @@ _WARM_UP = 0.1  # share of the steps in which the learning rate rises
 
 
 class Network(nn.Module):  # type: ignore[misc]
-    """Encode the window into a narrow code and decode it backwards, by two LSTMs.
+    """Encode the window into a narrow code and decode it in reverse, by two LSTMs.
 
-    Written backwards, the last reading comes first and its gradient takes the shortest way
+    In reverse order the last reading is decoded first, so its gradient has the shortest path
     (Srivastava et al. 2015; Malhotra et al. 2016). The decoder gets the code at every step and
     starts from a zero state.
     """
@@ -55,7 +55,7 @@ class Network(nn.Module):  # type: ignore[misc]
 
 
 class _Adam(torch.optim.Adam):  # type: ignore[misc]
-    """Adam that does not load PyTorch's compiler, which takes a second, only to be switched off."""
+    """Adam without PyTorch's compiler hooks: loading the compiler takes a second for no use."""
 
     add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
     zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
@@ -63,7 +63,7 @@ class _Adam(torch.optim.Adam):  # type: ignore[misc]
 
 
 def build(features: int, plan: LSTMAutoencoder) -> Network:
-    """Return an untrained network; the global random state is left as it was."""
+    """Return an untrained network, without changing the global random state."""
     with _seeding, torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         code = plan.code_of(features)
@@ -78,7 +78,7 @@ def build(features: int, plan: LSTMAutoencoder) -> Network:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """PyTorch on one thread: for nets this small more do not pay, and sums come out otherwise."""
+    """Run PyTorch on one thread: more do not help a small network, and would change its sums."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -89,10 +89,10 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _kept_memory() -> Iterator[None]:
-    """Have the C library keep what a training step frees: the next step asks for it again.
+    """Have the C library keep freed memory for the next training step.
 
-    Left alone, glibc gives blocks of this size back to the kernel and faults them in again, step
-    after step: half of the time of a step went there. Elsewhere than on glibc nothing is done.
+    By default glibc returns blocks of this size to the kernel and faults them in again at every
+    step, which took half of its time. Without glibc this does nothing.
     """
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):
@@ -115,10 +115,10 @@ def train(
     plan: LSTMAutoencoder,
     report: Callable[[int, dict[str, float]], None],
 ) -> tuple[Weights, list[dict[str, float]]]:
-    """Train on windows, each given by the row that it ends at.
+    """Train on windows, each given by the row at which it ends.
 
-    Stops after ``patience`` epochs without a better validation loss, and returns the weights of
-    the best epoch with the history.
+    Stops after ``patience`` epochs without a better validation loss. Returns the weights of the
+    best epoch and the history.
 
     Parameters
     ----------
@@ -158,10 +158,10 @@ def train(
 
 
 def _rate(step: int, steps: int) -> float:
-    """Return the learning rate's share of its highest: up over the first tenth, then down a cosine.
+    """Return the learning rate as a share of its maximum: a linear warm-up, then a cosine decay.
 
-    With this and a high rate 12 epochs come to the loss that 40 of a lower, falling one came to
-    (Smith, Topin 2019, call it super-convergence).
+    With this schedule and a high rate, 12 epochs reach the loss that 40 epochs of a lower, falling
+    rate reached (super-convergence: Smith, Topin 2019).
     """
     warm_up = max(1.0, _WARM_UP * steps)
     return min((step + 1) / warm_up, 0.5 + 0.5 * math.cos(math.pi * min(step / steps, 1.0)))
@@ -176,12 +176,12 @@ def _learn(
     schedule: Any,
     noise: Any,
 ) -> float:
-    """One epoch over the windows that end at ``ends``; returns the mean loss."""
+    """Train one epoch on the windows that end at ``ends``; return the mean loss."""
     network.train()
     total = 0.0
     for windows in _batches(source, ends, plan):
-        # Values left out at random (Vincent et al. 2008) must follow from the other features
-        # and from the past, so the network cannot get by with copying.
+        # randomly masked values (Vincent et al. 2008) must be inferred from the other features and
+        # the past, so the network cannot merely copy
         kept = torch.rand(windows.shape, generator=noise) >= plan.denoise
         windows = windows.to(network.out.weight.device)
         loss = _mixed_loss(network(windows * kept.to(windows.device)), windows, plan.focus)
@@ -196,7 +196,7 @@ def _learn(
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def _loss(network: Network, source: Any, ends: Ends, plan: LSTMAutoencoder) -> float:
-    """Mean loss over the windows that end at ``ends``."""
+    """Return the mean loss over the windows that end at ``ends``."""
     network.eval()
     total = 0.0
     for windows in _batches(source, ends, plan):
@@ -206,7 +206,7 @@ def _loss(network: Network, source: Any, ends: Ends, plan: LSTMAutoencoder) -> f
 
 
 def _batches(source: Any, ends: Ends, plan: LSTMAutoencoder) -> Iterator[Any]:
-    """Windows (b, w, d) of ``source`` (m, d) that end at ``ends``."""
+    """Yield batches (b, w, d) of the windows of ``source`` (m, d) that end at ``ends``."""
     back = torch.arange(1 - plan.window, 1)
     for first in range(0, len(ends), plan.batch_size):
         last = torch.from_numpy(ends[first : first + plan.batch_size])
@@ -214,7 +214,7 @@ def _batches(source: Any, ends: Ends, plan: LSTMAutoencoder) -> Iterator[Any]:
 
 
 def _mixed_loss(reconstruction: Any, windows: Any, focus: float) -> Any:
-    """Huber loss, a share ``focus`` of it on the last reading, the one that is judged."""
+    """Return the Huber loss, with the share ``focus`` on the last reading, which is scored."""
     whole = nn.functional.huber_loss(reconstruction, windows)
     last = nn.functional.huber_loss(reconstruction[:, -1], windows[:, -1])
     return (1 - focus) * whole + focus * last
@@ -226,7 +226,7 @@ def _device(wanted: str) -> Any:
     return torch.device(wanted)
 
 
-#: PyTorch's names of the arrays that are kept, which lie the other way round.
+#: PyTorch's names of the stored arrays, which are transposed.
 _KEPT = {
     "encoder_in": "encoder.weight_ih_l0", "encoder_bias": "encoder.bias_ih_l0",
     "encoder_hidden": "encoder.weight_hh_l0",
@@ -235,7 +235,7 @@ _KEPT = {
     "decoder_hidden": "decoder.weight_hh_l0",
     "out_weight": "out.weight", "out_bias": "out.bias",
 }  # fmt: skip
-#: A second bias of each LSTM, which is added to the first.
+#: PyTorch's second bias of each LSTM, which is added to the first.
 _ADDED = {"encoder_bias": "encoder.bias_hh_l0", "decoder_bias": "decoder.bias_hh_l0"}
 
 

@@ -1,4 +1,4 @@
-"""Choose the windows that the LSTM autoencoder is trained on, and those that are held out."""
+"""Choose the LSTM autoencoder's training windows and validation windows."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from numpy.typing import NDArray
 
 Ends = NDArray[np.int64]
 
-_LEAST_WINDOWS = 500  # an epoch on little data goes over it several times; more only overfits
+_LEAST_WINDOWS = 500  # an epoch repeats little data up to this number; more would overfit
 
 
 def epoch_windows(training: int, max_windows: int) -> int:
-    """Return how many windows an epoch has, out of ``training`` different ones."""
+    """Return the number of windows in an epoch, given ``training`` different ones."""
     return min(training * _times(training), max_windows)
 
 
 def draw(training: Ends, max_windows: int, random: np.random.Generator) -> Ends:
-    """Draw the windows of one epoch: all, in a new order, but at most so many.
+    """Draw the windows of one epoch: all in random order, but at most ``max_windows``.
 
     Parameters
     ----------
     training : (n,)
-        The rows that windows end at.
+        Rows at which windows end.
     max_windows
-        Windows of an epoch.
+        Most windows in an epoch.
     random
-        Of the order.
+        Draws the order.
     """
     drawn: Ends = np.concatenate(
         [random.permutation(training) for _ in range(_times(len(training)))]
@@ -40,8 +40,8 @@ def _times(training: int) -> int:
 def split(lengths: list[int], window: int) -> tuple[Ends, Ends]:
     """Choose the rows, over all streams, at which windows for training and validation end.
 
-    Every fifth block of a stream is held out. Blocks, because shuffled windows that share all
-    but one reading would be on both sides; spread, so that drift is in both.
+    Every fifth block of a stream is held out. Single windows would not do, since neighbouring
+    windows share all but one reading. The blocks are spread over time, so both sides have drift.
     """
     training, validation = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     offset = 0

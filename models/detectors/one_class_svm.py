@@ -14,37 +14,37 @@ from models.detectors.point import PointDetector
 
 # Squares of this still fit a float64; every finite reading gets a finite magnitude.
 _CLIP = 1e150
-_LEAST = 0.1  # energy that counts as none
+_LEAST = 0.1  # energies well below this are alike: the scale of the logarithm
 
 
 class OneClassSVM(PointDetector):
-    """Score the distance from the normal cloud, as the support vectors describe it.
+    """Score the distance from the normal cloud described by the support vectors.
 
-    Sees readings outside the cloud whatever its shape. Takes no notice of time. Distances are
-    measured in whitened coordinates (:class:`RobustCovariance`): among correlated sensors a plain
-    kernel sees only what all of them do together.
+    Detects readings outside a cloud of any shape; ignores time. Distances are measured in whitened
+    coordinates (:class:`RobustCovariance`): on correlated sensors a plain kernel would see only
+    their common movements.
 
-    libsvm's decision function ``rho - sum_i a_i exp(-gamma |x - s_i|^2)`` ends at ``rho``: a few
-    standard deviations out the kernels underflow, and far scores as near. The energy
-    ``E = -log(sum_i a_i exp(-gamma |x - s_i|^2) / sum_i a_i)`` has the same ranking without the
-    ceiling: 0 at best, and growing like ``gamma`` times the squared distance for ever. The
-    magnitude is ``log(1 + 10 E)``: what is normal for heavy-tailed features lies ratios apart, not
-    differences, and one absurd value must not outweigh all that follows it in an average.
+    libsvm's decision function ``rho - sum_i a_i exp(-gamma |x - s_i|^2)`` is bounded by ``rho``: a
+    few standard deviations out the kernels underflow, and all distances score the same. The energy
+    ``E = -log(sum_i a_i exp(-gamma |x - s_i|^2) / sum_i a_i)`` has the same ranking without a
+    bound: it is at least 0 and grows like ``gamma`` times the squared distance. The magnitude is
+    ``log(1 + 10 E)``: energies of heavy-tailed features differ by factors, and the logarithm keeps
+    one absurd value from dominating later averages.
 
     Parameters
     ----------
     nu : float
-        In (0, 1): bound on the share of fitted readings outside, and, in effect, how many of
-        them become support vectors. Larger values give a smoother, costlier magnitude.
+        In (0, 1): upper bound on the share of fitted readings outside, and roughly the share that
+        become support vectors. Larger values give a smoother, costlier magnitude.
     gamma : "scale" or float
         Inverse squared width of the kernel; "scale" is ``1 / (d * variance)``.
     max_rows : int
-        Fitting grows with the square of the readings, so at most this many, spread evenly over
-        time, are used; scoring grows with ``nu * max_rows``.
+        Most readings to fit on, evenly spread over time: the cost of fitting grows with their
+        square, that of scoring with ``nu * max_rows``.
     seed : int
-        Of the choice of readings.
+        Seed of the choice of readings.
     log : bool
-        Whether the magnitude is ``log(1 + 10 E)`` or, as in model sets fitted before, ``E``.
+        Whether the magnitude is ``log(1 + 10 E)`` or, as in model sets of early releases, ``E``.
 
     References
     ----------
@@ -94,7 +94,7 @@ class OneClassSVM(PointDetector):
         return {"support_vectors": float(self._vectors.shape[1])}
 
     def coordinates(self, x: Array) -> Floats:
-        """Return readings (n, d) as the kernel sees them, (n, d)."""
+        """Return readings (n, d) in the kernel's whitened coordinates, (n, d)."""
         return self._correlation.whiten(bounded(x, _CLIP))
 
     def _adopt(self, library: Any) -> None:
@@ -124,11 +124,10 @@ class OneClassSVM(PointDetector):
         return decision
 
     def explain(self, x: Array) -> Floats:
-        """Return each feature's share in the contributions; see :meth:`Detector.explain`.
+        """Return each feature's share of the contributions; see :meth:`Detector.explain`.
 
-        Taken of the deviation from the mean of the support vectors, weighted as the kernel sum
-        weighs them: from the nearest that normal operation comes
-        (:meth:`RobustCovariance.contributions`).
+        Contributions (:meth:`RobustCovariance.contributions`) are of the deviation from the nearest
+        normal operation: the mean of the support vectors, weighted by their kernel terms.
         """
         whitened = self.coordinates(self.check(x))
         gaps = kernel_gaps(whitened, self._vectors, self._log_weight, self._width)

@@ -1,4 +1,4 @@
-"""Fit, store and read back the detectors of single readings, which a library fits."""
+"""Base of the point detectors, which a library fits."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from models.detectors.covariance import RobustCovariance, missing_variance
 
 
 class PointDetector(Detector):
-    """Base of a detector that a library fits, in coordinates of the readings' covariance.
+    """Base of a point detector, fitted by a library in coordinates of the readings' covariance.
 
     Attributes
     ----------
     ARRAYS, FIGURES : tuple of str
-        What is stored of the library's result, besides the covariance: each in an attribute of
-        its name with an underscore before it.
+        Names of the stored results, besides the covariance. Each is kept in the attribute of its
+        name with a leading underscore.
     """
 
     ARRAYS: ClassVar[tuple[str, ...]]
@@ -33,7 +33,7 @@ class PointDetector(Detector):
         Raises
         ------
         TrainingError
-            If there are fewer than two readings, or a value is not finite.
+            There are fewer than two readings, or a value is not finite.
         """
         rows = self.stack(streams)
         if len(rows) < 2:
@@ -48,7 +48,7 @@ class PointDetector(Detector):
 
     @abstractmethod
     def coordinates(self, x: Array) -> Floats:
-        """Return readings (n, d) as the library sees them."""
+        """Return readings (n, d) in the coordinates that the library fits."""
 
     @abstractmethod
     def _fitted(self, rows: Floats) -> Any:
@@ -56,14 +56,14 @@ class PointDetector(Detector):
 
     @abstractmethod
     def _adopt(self, library: Any) -> None:
-        """Take over ``ARRAYS`` and ``FIGURES`` of a fitted detector of the library."""
+        """Copy ``ARRAYS`` and ``FIGURES`` from the library's fitted detector."""
 
     def figures(self) -> dict[str, float]:
-        """Return what is reported when it is fitted."""
+        """Return the figures to report after the fit."""
         return {}
 
     def save(self, folder: Path) -> None:
-        """Write what was adopted, and the covariance; see :meth:`Detector.save`."""
+        """Write ``ARRAYS``, ``FIGURES`` and the covariance; see :meth:`Detector.save`."""
         arrays = {name: getattr(self, f"_{name}") for name in self.ARRAYS}
         figures = {name: getattr(self, f"_{name}") for name in self.FIGURES}
         self.write(folder, {**arrays, **self._correlation.arrays()}, **figures)

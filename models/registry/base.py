@@ -1,8 +1,8 @@
-"""Which bundles exist and which one is in force: one interface, MLflow or plain files behind it.
+"""Registry of bundles: one interface, with MLflow or plain files behind it.
 
-A version is a bundle that was registered once and never changes. Two aliases point at versions:
-``champion`` (what the service scores with) and ``challenger`` (trained, not yet promoted).
-Whoever reads an alias sees the old version or the new one, never nothing in between.
+A version is a registered bundle and never changes. Two aliases point at versions: ``champion``
+(the service scores with it) and ``challenger`` (trained, not promoted). Aliases are replaced
+atomically: a reader sees the old version or the new one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CHALLENGER = "challenger"
 
 
 class Registry(Protocol):
-    """What training, promotion and service need of a registry."""
+    """Interface of a registry for training, promotion and the service."""
 
     def register(
         self,
@@ -38,43 +38,43 @@ class Registry(Protocol):
         tags: Mapping[str, str] | None = None,
         examples: tuple[Any, Any] | None = None,
     ) -> str:
-        """Keep a copy of a bundle; returns its version.
+        """Store a copy of a bundle; return its version.
 
         Parameters
         ----------
         folder
             The bundle.
         run_id
-            Of the training that made it, where runs are kept.
+            MLflow run of the training that made the bundle, if any.
         tags
-            Notes on the version.
+            Tags of the version.
         examples
-            A few readings as the pyfunc model takes them, and its answer.
+            A few readings as input of the pyfunc model, and its output.
         """
 
     def alias(self, name: str) -> str | None:
-        """Return the version an alias points at; None when it points at nothing."""
+        """Return the version of an alias; None if it is not set."""
 
     def set_alias(self, name: str, version: str) -> None:
-        """Point an alias at a version, at once for every later reader."""
+        """Point an alias at a version, atomically."""
 
     def drop_alias(self, name: str) -> None:
-        """Make an alias point at nothing; no error when it already does."""
+        """Remove an alias; no error if it is not set."""
 
     def tag(self, version: str, key: str, value: str) -> None:
-        """Write a note on a version.
+        """Set a tag of a version.
 
         Parameters
         ----------
-        key, value
-            An earlier note of this key is replaced.
+        version, key, value
+            An earlier value of the key is replaced.
         """
 
     def fetch(self, version: str, into: Path) -> Path:
-        """Return the bundle's folder below ``into``, copied there unless a whole copy is there."""
+        """Return the bundle's folder below ``into``; copy it there unless an intact copy exists."""
 
     def versions(self) -> list[dict[str, Any]]:
-        """List the newest first: ``version, created_at, aliases, run_id, digest, tags``."""
+        """List versions, newest first: ``version, created_at, aliases, run_id, digest, tags``."""
 
     def runs(
         self, limit: int = 20, page: str | None = None, model_name: str | None = None
@@ -84,16 +84,16 @@ class Registry(Protocol):
         Parameters
         ----------
         limit
-            Runs in one page.
+            Most runs per page.
         page
-            ``next_page`` of the answer before; None: the first.
+            ``next_page`` of the previous answer; None for the first page.
         model_name
             Only runs of this detector.
         """
 
 
 def open_registry(mlflow_uri: str | None, experiment: str, var_dir: Path) -> Registry:
-    """Return the registry in force.
+    """Return the configured registry.
 
     Parameters
     ----------
@@ -101,13 +101,13 @@ def open_registry(mlflow_uri: str | None, experiment: str, var_dir: Path) -> Reg
         Tracking URI of MLflow (``sqlite:///...`` or ``http://...``); None: MLflow is off and
         the registry is the folder ``registry`` below ``var_dir``.
     experiment : str
-        Name of the MLflow experiment, and of the registered model.
+        Name of the MLflow experiment and of the registered model.
     var_dir : Path
-        Where the embedded parts write.
+        Folder for local data.
     """
     if mlflow_uri is None:
         return FileRegistry(var_dir / "registry")
-    # imported late: MLflow costs two seconds that a service without it need not spend
+    # imported late: importing MLflow takes two seconds
     from models.registry.mlflow_registry import MlflowRegistry
 
     return MlflowRegistry(mlflow_uri, experiment)
@@ -119,7 +119,7 @@ class FileRegistry:
     Parameters
     ----------
     root : Path
-        Made when the first bundle is registered; an absent folder is an empty registry.
+        Created when the first bundle is registered; an absent folder is an empty registry.
     """
 
     def __init__(self, root: Path) -> None:
@@ -133,12 +133,12 @@ class FileRegistry:
         tags: Mapping[str, str] | None = None,
         examples: tuple[Any, Any] | None = None,
     ) -> str:
-        """See :class:`Registry`; the examples are MLflow's and are not kept here.
+        """Store a copy of a bundle; return its version. Examples are for MLflow only.
 
         Parameters
         ----------
         folder, run_id, tags, examples
-            As of :meth:`Registry.register`.
+            Those of :meth:`Registry.register`.
         """
         home = self.root / "versions"
         with draft_folder(home) as draft:
@@ -179,7 +179,7 @@ class FileRegistry:
         Parameters
         ----------
         version, key, value
-            As of :meth:`Registry.tag`.
+            Those of :meth:`Registry.tag`.
         """
         about = self._about(version)
         about["tags"][key] = value
@@ -208,12 +208,12 @@ class FileRegistry:
     def runs(
         self, limit: int = 20, page: str | None = None, model_name: str | None = None
     ) -> dict[str, Any]:
-        """List training runs; files keep none.
+        """Return an empty list: runs are kept by MLflow only.
 
         Parameters
         ----------
         limit, page, model_name
-            As of :meth:`Registry.runs`.
+            Those of :meth:`Registry.runs`.
         """
         return {
             "enabled": False,

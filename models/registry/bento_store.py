@@ -1,8 +1,8 @@
-"""The Bento store: bundles as BentoML models, so that ``bentoml build`` can pack one.
+"""Import bundles into the Bento store as BentoML models, so that ``bentoml build`` can pack one.
 
-A stored model is the bundle's own files; its tag carries the registry's version and the
-content's digest, so importing a version again finds the copy that is there. What was imported
-last is ``:latest``, so whoever imports a challenger imports the champion after it.
+A stored model consists of the bundle's files. Its tag contains the registry's version and the
+content's digest, so importing a version again finds the existing copy. ``:latest`` is the last
+import; after importing a challenger, import the champion again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from models.registry.mlflow_setup import set_up_mlflow
 if TYPE_CHECKING:
     from models.registry.base import Registry
 
-#: name of the model in the store; ``service.py`` declares ``<name>:latest``
+#: Name of the model in the store; ``service.py`` declares ``<name>:latest``.
 MODEL_NAME = "anomaly-bundle"
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import came to. ``fresh`` is False when the store already held it."""
+    """Result of an import; ``fresh`` is False if the store already had the bundle."""
 
     tag: str
     path: Path
@@ -42,7 +42,7 @@ def import_version(
     Parameters
     ----------
     kept : int, optional
-        Newest bundles that store and cache keep; older ones go. None: all.
+        Most bundles to keep in store and cache; older ones are deleted. None: keep all.
     """
     about = next((v for v in registry.versions() if v["version"] == version), None)
     if about is None:
@@ -64,16 +64,16 @@ def import_alias(registry: Registry, alias: str, cache: Path) -> Imported:
     Parameters
     ----------
     registry : Registry
-        Where the alias is read and the bundle fetched.
+        Gives the alias and the bundle.
     alias : str
         ``champion`` or ``challenger``.
     cache : Path
-        Folder the bundle is fetched into (``VAR_DIR/bundles``).
+        Folder for fetched bundles (``VAR_DIR/bundles``).
 
     Raises
     ------
     NotFound
-        If the alias points at nothing.
+        The alias is not set.
     """
     version = registry.alias(alias)
     if version is None:
@@ -84,7 +84,7 @@ def import_alias(registry: Registry, alias: str, cache: Path) -> Imported:
 def import_folder(folder: Path, version: str, labels: dict[str, str]) -> Imported:
     """Copy a bundle's folder into the store as ``<MODEL_NAME>:v<version>-<digest>``.
 
-    Makes that ``:latest``, which is what a Bento packs. The store is BentoML's own
+    The copy becomes ``:latest``, which a Bento packs. The store is BentoML's
     (``BENTOML_HOME``, else ``~/bentoml``).
 
     Parameters
@@ -92,12 +92,12 @@ def import_folder(folder: Path, version: str, labels: dict[str, str]) -> Importe
     folder
         The bundle.
     version
-        The registry's.
+        The registry's version.
     labels
-        Notes on the model in the store.
+        Labels of the model in the store.
     """
     set_up_mlflow()
-    import bentoml  # late: a second and a half that only an import into the store needs
+    import bentoml  # imported late: it takes a second and a half
     from bentoml.exceptions import BentoMLException
     from bentoml.exceptions import NotFound as TagNotFound
 
@@ -122,8 +122,7 @@ def import_folder(folder: Path, version: str, labels: dict[str, str]) -> Importe
 def _latest(model: Any, fresh: bool) -> Imported:
     """Point ``:latest`` at a model of the store.
 
-    BentoML's own mark goes by the time of creation, which is no help with a model that becomes
-    champion later, or again.
+    BentoML itself points it at the newest model, but an older one may become champion (again).
     """
     path = Path(model.path)
     write_text_atomically(path.parent / "latest", str(model.tag.version))
@@ -131,7 +130,7 @@ def _latest(model: Any, fresh: bool) -> Imported:
 
 
 def stored() -> list[Any]:
-    """Return BentoML's models of the bundles in its store, newest first."""
+    """Return the store's bundle models, newest first."""
     set_up_mlflow()
     import bentoml
 
@@ -143,9 +142,9 @@ def stored() -> list[Any]:
 
 
 def prune(kept: int) -> list[str]:
-    """Delete all but the newest bundles from the store; the tags that went.
+    """Delete all but the newest bundles from the store; return the deleted tags.
 
-    ``:latest`` stays, and what a Bento was built with: it is served from the store.
+    ``:latest`` and the models of built Bentos are kept: Bentos are served from the store.
     """
     set_up_mlflow()
     import bentoml

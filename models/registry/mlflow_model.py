@@ -1,8 +1,8 @@
-"""A bundle as MLflow keeps it: logged as a model to a run.
+"""Log a bundle to an MLflow run as a model.
 
-It is an MLflow *pyfunc* model whose data are the bundle's own files and whose code is this
-package's, copied along: ``mlflow.pyfunc.load_model`` works where the project is not installed,
-and nothing is pickled.
+The bundle becomes an MLflow *pyfunc* model. Its data are the bundle's files and its code is a copy
+of this package, so ``mlflow.pyfunc.load_model`` works where the project is not installed. Nothing
+is pickled.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ set_up_mlflow()
 
 import mlflow  # noqa: E402
 
-#: what the copied code needs to load a bundle and score with it, with the versions in use
+#: Packages that the copied code needs to load a bundle and score; pinned to the current versions.
 REQUIREMENTS = ("mlflow", "numpy", "cachetools", "numba", "scipy", "pandas", "pydantic")
 
 
 def log_model(folder: Path, examples: tuple[Any, Any] | None) -> Any:
-    """Log the bundle in ``folder`` to the active run; MLflow's description of the model.
+    """Log the bundle in ``folder`` to the active run; return MLflow's description of the model.
 
     Parameters
     ----------
     folder : Path
-        Its name is the folder's name inside the model.
+        Its name becomes the folder's name inside the model.
     examples
-        What :mod:`models.registry.pyfunc` takes and returns, for the model's signature; None: no
+        Input and output of :mod:`models.registry.pyfunc` for the model's signature; None: no
         signature.
     """
     here = Path(__file__).parents[1]
@@ -48,7 +48,7 @@ def log_model(folder: Path, examples: tuple[Any, Any] | None) -> Any:
 
 
 def _code(package: Path, scratch: Path) -> list[str]:
-    """Copy the code a bundle is loaded with; without caches, which would change its digest."""
+    """Copy the code that loads a bundle, without caches, which would change its digest."""
     target = scratch / "models"
     shutil.copytree(package, target, ignore=shutil.ignore_patterns("__pycache__"))
     return [str(target), str(package.parent / "errors.py"), str(package.parent / "schemas.py")]

@@ -1,6 +1,6 @@
-"""The registry kept by MLflow: a SQLite file or a server, reached the same way.
+"""Registry in MLflow, with a SQLite file or a server.
 
-What a registered version consists of is in :mod:`models.registry.mlflow_model`.
+:mod:`models.registry.mlflow_model` defines the content of a registered version.
 """
 
 from __future__ import annotations
@@ -39,10 +39,7 @@ T = TypeVar("T")
 
 
 def translated(call: Callable[P, T]) -> Callable[P, T]:
-    """Raise MLflow's errors as the project's.
-
-    Missing is NotFound, refused is InputError, everything else Unavailable.
-    """
+    """Translate MLflow's errors: missing to NotFound, invalid to InputError, else Unavailable."""
 
     @wraps(call)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -69,7 +66,7 @@ class MlflowRegistry:
     ----------
     uri : str
         Tracking URI. A SQLite file that does not exist is an empty registry; only
-        :meth:`prepare` and :meth:`register` make it.
+        :meth:`prepare` and :meth:`register` create it.
     experiment : str
         Name of the experiment and of the registered model.
     """
@@ -87,14 +84,14 @@ class MlflowRegistry:
             with self._alone():
                 client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
                 if self._file is not None:
-                    with silent_mlflow():  # the first call makes the tables, a line about each step
+                    with silent_mlflow():  # the first call creates tables and prints each step
                         client.get_experiment_by_name(self.name)
             self._client = client
         return self._client
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One process at a time: two that make the tables of one SQLite file break each other."""
+        """Lock other processes out: concurrent creation of a SQLite file's tables fails."""
         if self._file is None:
             yield
             return
@@ -103,11 +100,11 @@ class MlflowRegistry:
 
     @translated
     def prepare(self) -> str:
-        """Make the SQLite file and the experiment where missing; returns the experiment's id."""
+        """Create the SQLite file and the experiment if missing; return the experiment's id."""
         location = None
         if self._file is not None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            # MLflow's own default is ./mlruns, wherever the process happens to stand
+            # MLflow's default is ./mlruns in the process's working directory
             location = (self._file.parent / "artifacts").absolute().as_uri()
         self._check_server()
         self._make_model()
@@ -115,7 +112,7 @@ class MlflowRegistry:
         if found is None:
             try:
                 return str(self.client.create_experiment(self.name, artifact_location=location))
-            except MlflowException:  # another process made it between the two calls
+            except MlflowException:  # another process created it between the two calls
                 found = self.client.get_experiment_by_name(self.name)
                 if found is None:
                     raise
@@ -129,7 +126,7 @@ class MlflowRegistry:
         return str(found.experiment_id)
 
     def _check_server(self) -> None:
-        """Refuse a server that has no logged models: MLflow 2 and older."""
+        """Refuse servers of MLflow 2 and older, which lack logged models."""
         if not self.uri.startswith(("http://", "https://")):
             return
         answer = http_request(get_default_host_creds(self.uri), "/version", "GET")
@@ -143,7 +140,7 @@ class MlflowRegistry:
 
     @translated
     def begin_run(self, name: str, documents: Mapping[str, Mapping[str, Any]]) -> str:
-        """Begin a run and write ``documents`` (path: content) to its artifacts; the run's id."""
+        """Begin a run, write ``documents`` (path: content) as artifacts, and return its id."""
         experiment_id = self.prepare()
         mlflow.set_tracking_uri(self.uri)
         with silent_mlflow(), mlflow.start_run(experiment_id=experiment_id, run_name=name) as run:
@@ -153,7 +150,7 @@ class MlflowRegistry:
         return str(run.info.run_id)
 
     def fail_run(self, run_id: str) -> None:
-        """Mark a run as failed, where MLflow can still be reached."""
+        """Mark a run as failed, if MLflow can be reached."""
         try:
             self.client.set_terminated(run_id, "FAILED")
         except (MlflowException, OSError) as error:
@@ -168,12 +165,12 @@ class MlflowRegistry:
         tags: Mapping[str, str] | None = None,
         examples: tuple[Any, Any] | None = None,
     ) -> str:
-        """Log the bundle as a pyfunc model of ``run_id`` (or a run of its own), register it.
+        """Log the bundle as a pyfunc model of ``run_id`` (or a new run), and register the model.
 
         Parameters
         ----------
         folder, run_id, tags, examples
-            As of :meth:`models.registry.base.Registry.register`.
+            Those of :meth:`models.registry.base.Registry.register`.
         """
         experiment_id = self.prepare()
         mlflow.set_tracking_uri(self.uri)
@@ -187,7 +184,7 @@ class MlflowRegistry:
             shutil.copytree(folder, copy)
             logged = log_model(copy, examples)
             about = {**(tags or {}), DIGEST_TAG: folder_digest(copy)}
-            # by the client: the fluent call prints, and would add the tags only afterwards
+            # not by the fluent API, which prints and adds the tags only afterwards
             made = self.client.create_model_version(
                 self.name, logged.model_uri, run_id=run.info.run_id, tags=about,
                 await_creation_for=0, model_id=logged.model_id,
@@ -226,7 +223,7 @@ class MlflowRegistry:
         Parameters
         ----------
         version, key, value
-            As of :meth:`models.registry.base.Registry.tag`.
+            Those of :meth:`models.registry.base.Registry.tag`.
         """
         self.client.set_model_version_tag(self.name, version, key, value)
 
@@ -237,8 +234,8 @@ class MlflowRegistry:
         digest = found.tags.get(DIGEST_TAG)
 
         def download(draft: Path) -> Path:
-            # not by ``models:/name/version``: MLflow would look that up in the process-wide
-            # registry, whatever URIs it is given beside it
+            # not ``models:/name/version``: MLflow resolves that in the process-wide registry,
+            # whatever URIs are passed with it
             place = self.client.get_model_version_download_uri(self.name, version)
             copy = mlflow.artifacts.download_artifacts(
                 f"{place}/data/bundle", dst_path=str(draft), tracking_uri=self.uri
@@ -268,14 +265,12 @@ class MlflowRegistry:
     def runs(
         self, limit: int = 20, page: str | None = None, model_name: str | None = None
     ) -> dict[str, Any]:
-        """List training runs; see :class:`models.registry.base.Registry`.
-
-        The work is in :mod:`models.registry.mlflow_runs`.
+        """List training runs, newest first.
 
         Parameters
         ----------
         limit, page, model_name
-            As of :meth:`models.registry.base.Registry.runs`.
+            Those of :meth:`models.registry.base.Registry.runs`.
         """
         from models.registry.mlflow_runs import training_runs
 
@@ -284,7 +279,7 @@ class MlflowRegistry:
         return translated(training_runs)(self.client, self.name, limit, page, model_name)
 
     def _aliases(self) -> dict[str, Any] | None:
-        """Return the versions by alias; None: nothing was ever registered."""
+        """Return the versions by alias; None if nothing was ever registered."""
         if self._absent():
             return None
         try:
@@ -296,7 +291,7 @@ class MlflowRegistry:
         return found
 
     def _absent(self) -> bool:
-        # opening a SQLite file makes it, and several processes would make its tables at once
+        # opening a SQLite file would create it, and several processes its tables at once
         return self._client is None and self._file is not None and not self._file.exists()
 
     def _version(self, version: str) -> ModelVersion:

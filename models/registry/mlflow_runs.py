@@ -1,4 +1,4 @@
-"""Training runs read back out of MLflow, as ``GET /metrics`` shows them."""
+"""Read training runs from MLflow, for ``GET /metrics``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 KIND_TAG = "anomaly.kind"
 MODEL_TAG = "anomaly.model"
 GROUP_TAG = "anomaly.group"
-#: a run that trained a whole bundle; the other kind is ``detector``, a child of it
+#: Kinds of runs: one that trained a whole bundle, and its child runs, one per detector.
 BUNDLE_KIND = "bundle"
 DETECTOR_KIND = "detector"
 
@@ -21,15 +21,15 @@ def training_runs(
     Parameters
     ----------
     client : mlflow.MlflowClient
-        Client of the store to ask.
+        Client of the tracking store.
     experiment : str
-        Name of the experiment; one that does not exist has no runs.
+        Name of the experiment; it need not exist.
     limit : int
         Most runs in the answer.
     page : str, optional
-        ``next_page`` of the answer before.
+        ``next_page`` of the previous answer.
     model_name : str, optional
-        A detector's name: its runs only.
+        Name of a detector: list only its runs.
     """
     found = client.get_experiment_by_name(experiment)
     if found is None:

@@ -1,4 +1,4 @@
-"""Keep MLflow and BentoML from phoning home, and MLflow from talking in between or too much."""
+"""Set up MLflow and BentoML: no telemetry, short time-outs, few messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEFAULTS = {
 
 
 def set_up_mlflow() -> None:
-    """Set what must be set before MLflow is imported; what the user set wins."""
+    """Set environment variables before MLflow is imported; the user's values take precedence."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):
@@ -33,13 +33,13 @@ def set_up_mlflow() -> None:
 
 
 def without_login(text: str) -> str:
-    """MLflow's errors repeat its address, with the name and password that may be in it."""
+    """Remove the user name and password from URLs, which MLflow's errors repeat."""
     return re.sub(r"(?<=://)[^/\s]*@", "", text)
 
 
 @contextmanager
 def silent_mlflow() -> Iterator[None]:
-    """Without MLflow's notices ("Successfully registered model ..."); its errors are raised."""
+    """Suppress MLflow's notices ("Successfully registered model ..."), but not its errors."""
     from mlflow.utils import logging_utils
 
     before = logging_utils.MLFLOW_LOGGING_STREAM.enabled

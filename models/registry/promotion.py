@@ -1,4 +1,4 @@
-"""Move the champion alias: by the rule after a training, by hand, and back."""
+"""Move the champion alias: promote a version, keep a challenger, roll back."""
 
 from __future__ import annotations
 
@@ -16,19 +16,13 @@ VERDICT_TAG = "verdict"
 
 
 def load_version(registry: Registry, version: str, cache: Path) -> Bundle:
-    """Return a registered bundle, fetched where it is not cached.
-
-    Parameters
-    ----------
-    cache
-        Folder of the bundles fetched before.
-    """
+    """Return a registered bundle; fetch it unless it is in the folder ``cache``."""
     return Bundle.load(registry.fetch(version, cache))
 
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """The champion's version and bundle; ``problem`` where that cannot be loaded."""
+    """The champion's version and bundle; ``problem`` says why the bundle cannot be loaded."""
 
     version: str | None = None
     bundle: Bundle | None = None
@@ -36,14 +30,16 @@ class Champion:
 
 
 def load_champion(registry: Registry, cache: Path, known: Champion | None = None) -> Champion:
-    """Return the champion of this moment; ``known`` itself where it still is the one.
+    """Return the current champion.
 
     Parameters
     ----------
+    registry
+        Gives the alias and the bundle.
     cache
-        Folder of the bundles fetched before.
+        Folder of fetched bundles.
     known
-        The champion as it was: not loaded again where it still is the one.
+        An earlier result, which is returned if the version is still the same.
     """
     version = registry.alias(CHAMPION)
     if known is not None and known.version == version:
@@ -52,22 +48,24 @@ def load_champion(registry: Registry, cache: Path, known: Champion | None = None
         return Champion()
     try:
         return Champion(version, load_version(registry, version, cache))
-    except AnomalyError as error:  # it must not keep a better one from being trained
+    except AnomalyError as error:  # a damaged champion must not prevent training a new one
         problem = f"the champion, version {version}, cannot be loaded: {error.message}"
         return Champion(version, problem=problem)
 
 
 def promote(registry: Registry, version: str, why: str) -> str | None:
-    """Make ``version`` champion; return the champion before it.
+    """Make ``version`` champion; return the previous champion.
 
-    What it replaced is noted on the version, so that it can be taken back.
+    A tag of the version names the previous champion, for a roll-back.
 
     Parameters
     ----------
+    registry
+        Holds the version.
     version
-        To make champion.
+        The new champion.
     why
-        The verdict, noted on the version.
+        The verdict, stored as a tag.
     """
     before = registry.alias(CHAMPION)
     if before == version:
@@ -83,26 +81,28 @@ def promote(registry: Registry, version: str, why: str) -> str | None:
 
 
 def challenge(registry: Registry, version: str, why: str) -> None:
-    """Keep ``version`` as the challenger, with the reason why it is not champion.
+    """Make ``version`` the challenger, with the reason why it is not champion.
 
     Parameters
     ----------
+    registry
+        Holds the version.
     version
-        To keep as challenger.
+        The new challenger.
     why
-        The verdict, noted on the version.
+        The verdict, stored as a tag.
     """
     registry.tag(version, VERDICT_TAG, why[:500])
     registry.set_alias(CHALLENGER, version)
 
 
 def roll_back(registry: Registry) -> tuple[str, str]:
-    """Give the alias back to the champion before; return that one, and the one until now.
+    """Restore the previous champion; return the replaced version and the restored one.
 
     Raises
     ------
     NotFound
-        There is no champion, or none before it.
+        There is no champion, or it replaced none.
     """
     now = registry.alias(CHAMPION)
     if now is None:

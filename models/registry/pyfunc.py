@@ -1,12 +1,12 @@
-"""A bundle as MLflow's pyfunc flavour: a frame of readings in, a frame of verdicts out.
+"""A bundle as an MLflow pyfunc model: a frame of readings in, a frame of results out.
 
-Loaded by ``mlflow.pyfunc.load_model``; the bundle's own files are the model's data, so nothing
-is pickled. The frame may hold ``asset_id``, ``sensor_id``, ``timestamp`` (ISO 8601 or datetime)
-and ``criticality``; every other column is a feature, an empty cell a value that was not sent.
+It is loaded by ``mlflow.pyfunc.load_model``. The model's data are the bundle's files, so nothing is
+pickled. The frame may have the columns ``asset_id``, ``sensor_id``, ``timestamp`` (ISO 8601 or
+datetime) and ``criticality``; every other column is a feature, and an empty cell a missing value.
 
-Each stream of the frame is scored from a fresh state, in the order of time (of rows, without
-times). A frame is therefore to hold a stream's readings together: Spark's batches do, when the
-table is partitioned by stream.
+Each stream of the frame is scored from a fresh state, in order of time (of rows, without times). A
+frame must therefore contain all readings of its streams, as Spark's batches do if the table is
+partitioned by stream.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NOTHING: dict[str, Any] = {
 
 
 class BundleModel:
-    """What ``load_model`` wraps. ``policy`` is the default one: budgets of the contract."""
+    """The model that ``load_model`` wraps; the default policy has the contract's budgets."""
 
     def __init__(self, bundle: Bundle, policy: ScoringPolicy | None = None) -> None:
         self.bundle = bundle
@@ -44,9 +44,9 @@ class BundleModel:
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Return one row per reading, in the order given: the columns of OUTPUT.
+        """Return one row per reading, in the given order, with the columns of OUTPUT.
 
-        A reading that cannot be scored has a sentence in ``error``, NaN for every figure.
+        A reading that cannot be scored has a message in ``error`` and NaN in every figure.
         """
         frame = model_input.reset_index(drop=True)
         rows: list[dict[str, Any]] = [_NOTHING] * len(frame)
@@ -117,5 +117,5 @@ def _times(frame: pd.DataFrame) -> list[datetime]:
 
 
 def _load_pyfunc(data_path: str) -> BundleModel:
-    """MLflow's entry point."""
+    """Load the model; called by MLflow."""
     return BundleModel(Bundle.load(Path(data_path)))

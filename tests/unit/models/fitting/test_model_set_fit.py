@@ -37,7 +37,7 @@ def test_too_few_rows_in_a_row_for_the_window_go_without_its_detector():
     assert model_set.names == ("one_class_svm",)
     assert model_set.options["models"] == ["one_class_svm"]
     (note,) = report.notes
-    assert "looks at 30 readings in a row" in note
+    assert "needs 30 consecutive readings" in note
     assert "leaves 25 of 62: fitted without it" in note
     assert "--window 25" in note
     window = replace(options, window=25, lstm_autoencoder={"hidden": 4, "epochs": 1})
@@ -47,7 +47,7 @@ def test_too_few_rows_in_a_row_for_the_window_go_without_its_detector():
 def test_too_few_rows_in_a_row_for_the_only_detector_are_refused_before_anything_is_fitted():
     steps = []
     options = FitOptions(models=("lstm_autoencoder",))
-    with pytest.raises(TrainingError, match=r"too few readings.* looks at 30 .* leaves 25 of 62"):
+    with pytest.raises(TrainingError, match=r"too few readings.* needs 30 .* leave 25 of 62"):
         fit_model_set([normal(62)], None, list("abc"), options, lambda *step: steps.append(step))
     assert not steps
 
