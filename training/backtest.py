@@ -1,4 +1,4 @@
-"""Train on the first part of a data set, replay the rest as the service would have scored it.
+"""Train on the first part of a data set and replay the rest as the service would score it.
 
 ``python -m training.backtest --data FILE --train-until ROW|TIMESTAMP --out scores.csv``
 """
@@ -47,45 +47,45 @@ examples:
   python -m training.backtest --data plant.csv --train-until 2026-02-01 --out s.csv --plot s.png
   python -m training.backtest --data engines.csv --train-until 60 --out s.csv --fleet
 
-timestamps are ISO 8601 (2026-01-31T12:00:00Z; no offset means UTC); other forms of times, files
-without some of the columns, decimal commas and the like: docs/training.md.
+timestamps are ISO 8601 (2026-01-31T12:00:00Z; no offset means UTC). For other time formats, missing
+columns, decimal commas and the like see docs/training.md.
 """
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the command line."""
+    """Build the command-line parser."""
     made = command_parser(
         "training.backtest",
         "Train on the first part of a data set and replay the rest, reading by"
-        " reading, through the code that serves. Labels are never trained on.",
+        " reading, through the service's scoring code. Labels are never trained on.",
         EPILOG,
     )
     made.add_argument("--data", required=True, metavar="FILE", help="wide CSV or Parquet, or glob")
     made.add_argument(
         "--train-until", required=True, metavar="ROW|TIMESTAMP",
-        help="train on so many first readings of each asset, or on those before this time",
+        help="train on each asset's first ROW readings, or on those before TIMESTAMP",
     )  # fmt: skip
     made.add_argument("--out", required=True, type=Path, metavar="FILE", help="scores, as CSV")
     made.add_argument(
         "--criticality", choices=CRITICALITIES, default="medium",
-        help="of every asset: sets the false-alarm budget (medium)",
+        help="criticality of every asset, which sets the false-alarm budget (medium)",
     )  # fmt: skip
     made.add_argument("--fleet", action="store_true", help="one model for all assets")
     made.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the scores over time")
     made.add_argument("--features", metavar="NAME,...", help="columns to use (all)")
     made.add_argument(
         "--schedules", type=Path, metavar="FILE",
-        help="maintenance windows and machine-off conditions of the data, TOML or JSON:"
-        " not trained on, and no alarms",
+        help="TOML or JSON file of maintenance windows and machine-off conditions: their readings"
+        " are not trained on and raise no alarms",
     )  # fmt: skip
     add_format_arguments(made)
-    made.add_argument("--jobs", type=count, metavar="N", help="fits at one time (cores)")
+    made.add_argument("--jobs", type=count, metavar="N", help="parallel fits (number of cores)")
     add_fit_arguments(made)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command; return the exit code."""
     return entry(_run, parser().parse_args(argv))
 
 
@@ -122,8 +122,8 @@ def _say_suppressed(out: Console, scored: Sequence[Scored]) -> None:
     flags = [one.suppressed for one in scored if one.suppressed is not None]
     if flags:
         out.print(
-            f"{sum(int(one.sum()) for one in flags):,} replayed readings are of maintenance or of"
-            " machines that were off: they raise no alarm and count in none of these figures"
+            f"{sum(int(one.sum()) for one in flags):,} replayed readings lie in maintenance or are"
+            " of machines that were off: they raise no alarm and do not count in these figures"
         )
 
 
@@ -134,28 +134,30 @@ def tasks_of(
     fleet: bool,
     schedules: Schedules | None = None,
 ) -> tuple[list[Task], list[str]]:
-    """Make one task per asset, or one for all; and notes on assets that cannot be trained on.
+    """Create one task per asset (or one for all), and notes on assets that cannot be trained on.
 
-    What is suppressed is not trained on, and raises no alarm. A back-test has no groups: windows
-    and conditions of the group ``default`` are taken.
+    Suppressed readings are not trained on and raise no alarm. A back-test has no groups; windows
+    and conditions of the group ``default`` apply.
 
     Parameters
     ----------
+    data, options
+        What to train on, and how.
     cut
         Where each asset's training part ends.
     fleet
-        One model for all assets, instead of one each.
+        Fit one model for all assets, instead of one each.
     schedules
-        Maintenance windows and machine-off conditions; none when left out.
+        Maintenance windows and off conditions, if any.
 
     Raises
     ------
     TrainingError
-        Nothing can be trained on, or nothing is left to score.
+        No asset can be trained on, or no reading is left to score.
     """
     in_training = options.imputed
     if options.missing == "auto" and any(np.isnan(s.values).any() for s in data.streams):
-        # a replay is to score what it can: live readings without a value are scored, too
+        # impute more than a live service would, so that the replay scores as much as possible
         options = replace(
             options, missing="impute", max_imputed=max(1, len(data.feature_names) // 2)
         )
@@ -201,7 +203,7 @@ def _without_suppressed(
     suppression: Suppression,
     what: str,
 ) -> tuple[list[Stream], list[int], list[str]]:
-    """Leave suppressed readings out of the training parts; streams, their cuts, and a note."""
+    """Leave suppressed readings out of the training parts; return streams, cuts and a note."""
     kept, left = [], []
     for stream, cut in zip(streams, cuts, strict=True):
         out = suppressed(stream, names, suppression, DEFAULT)
@@ -214,7 +216,7 @@ def _without_suppressed(
 
 
 def _fleets(data: TrainingData) -> dict[str, list[Stream]]:
-    """Return the fleet as one, or divided by the sensors that its machines have."""
+    """Return the streams of one fleet, or of several if machines have different sensors."""
     lots = [[data.streams[i] for i in lot] for _, lot in alike(data.streams)]
     if len(lots) == 1:
         return {_FLEET: lots[0]}
@@ -224,12 +226,16 @@ def _fleets(data: TrainingData) -> dict[str, list[Stream]]:
 def run_all(
     tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None
 ) -> tuple[list[Result], list[str]]:
-    """Run the tasks; return the results, and a note for each that could not be done.
+    """Run the tasks; return the results, and a note on each task that failed.
 
     Parameters
     ----------
+    tasks
+        Model sets to fit.
+    board
+        Shows progress.
     jobs
-        Fits at one time; as many as cores when None.
+        Parallel fits; as many as cores if None.
     """
     results = run_tasks(tasks, board, jobs)
     notes = [f"{r.name}: {r.error.message}: not scored" for r in results if r.error is not None]
@@ -243,12 +249,12 @@ def in_order(
 
     Parameters
     ----------
-    cut
-        Where each asset's training part ends.
+    data, cut
+        The streams, and where each asset's training part ends.
     results
         Those of :func:`run_all`.
     threshold
-        Of the streams that could not be scored.
+        Threshold to report for streams that could not be scored.
     """
     scored = {(s.asset_id, s.sensor_id): s for result in results for s in result.scored}
     out = []
@@ -271,10 +277,10 @@ def _unscored(stream: Stream, past: int, threshold: float) -> Scored:
 
 
 def write_scores(path: Path, scored: Sequence[Scored]) -> None:
-    """Write one row per reading; empty where a detector, or all of them, gave no score.
+    """Write one row per reading; a score that does not exist is an empty cell.
 
-    A ``sensor_id`` column is added at the end when an asset has several streams, and before it
-    ``suppressed`` where there are schedules.
+    With schedules there is a column ``suppressed``, and if an asset has several streams a last
+    column ``sensor_id``.
     """
     assets = [one.asset_id for one in scored]
     several = len(set(assets)) < len(assets)

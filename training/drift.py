@@ -1,8 +1,8 @@
-"""Compare recent readings with those that the champion was trained on.
+"""Compare recent readings with the champion's training distributions.
 
-``python -m training.drift`` compares the newest stored readings, or a file's, with the training
-distributions that the bundle keeps, of each feature and of each score (``score/final_score``,
-``score/isolation_forest`` ...), and names those that moved.
+``python -m training.drift`` takes the newest stored readings, or a file's. It compares each feature
+and each score (``score/final_score``, ``score/isolation_forest`` ...) with the distributions stored
+in the bundle, and names those that moved.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from training.cli.fit_arguments import count
 from training.data.groups import members_of
 from training.data.sources import TrainingData, load_data
 
-#: recent values of each feature and score, by group
+#: Returns a group's recent values of each feature and score.
 Recent = Callable[[str], dict[str, list[float]]]
 
 
@@ -41,25 +41,25 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the command line."""
+    """Build the command-line parser."""
     made = command_parser(
         "training.drift",
         "Compare recent readings with the champion's training distributions by the"
         " population stability index, feature by feature and score by score: below 0.1 stable,"
-        " above 0.25 shifted. A file has no scores: its features alone are compared.",
+        " above 0.25 shifted. A file has no scores, so only its features are compared.",
         EPILOG,
     )
     made.add_argument("--last", type=count, default=5000, metavar="N",
                       help="newest stored readings of each group (5000)")  # fmt: skip
-    made.add_argument("--data", metavar="FILE|GLOB", help="a file's readings instead")
-    made.add_argument("--group", help="this group alone")
+    made.add_argument("--data", metavar="FILE|GLOB", help="compare the readings of a file instead")
+    made.add_argument("--group", help="compare only this group")
     made.add_argument("--json", action="store_true", help="print JSON")
     add_format_arguments(made)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command; return the exit code."""
     return entry(_run, parser().parse_args(argv))
 
 
@@ -95,7 +95,7 @@ def compared(
     groups
         The bundle's groups to compare.
     recent
-        Gives a group's recent values, by feature and score.
+        Returns a group's recent values, by feature and score.
     """
     return {group: compare(bundle.model_set(group).profile, recent(group)) for group in groups}
 
@@ -114,7 +114,7 @@ def of_file(bundle: Bundle, data: TrainingData, last: int) -> Recent:
     bundle
         Its rules say which group a stream is in.
     last
-        How many readings of each group.
+        Most readings per group.
     """
 
     def recent(group: str) -> dict[str, list[float]]:
@@ -148,7 +148,7 @@ def _stored(
 
 
 def show(out: Console, found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-    """Print one table per group, furthest first, and a sentence with the names that moved."""
+    """Print one table per group, largest PSI first, and a sentence with the names that moved."""
     for group, features in found.items():
         if not features:
             out.print(f"{group}: no recent readings to compare")

@@ -47,7 +47,7 @@ far). How other files are read: docs/training.md, and `python -m training.inspec
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the command line."""
+    """Build the command-line parser."""
     made = command_parser(
         "training.fit",
         "Train the detectors and their calibration as one bundle, register it in"
@@ -67,37 +67,38 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--until", type=_time, help="with postgresql: readings before this time")
     made.add_argument(
         "--keep-events", action="store_true",
-        help="with postgresql: train on the readings of lasting alarms, too",
+        help="with postgresql: also train on the readings of lasting alarms",
     )  # fmt: skip
     made.add_argument(
         "--keep-suppressed", action="store_true",
-        help="with postgresql: train on maintenance windows and machines that were off, too",
+        help="with postgresql: also train on readings in maintenance windows and of machines off",
     )  # fmt: skip
     made.add_argument(
         "--schedules", type=Path, metavar="FILE",
-        help="maintenance windows and machine-off conditions of the data, TOML or JSON:"
-        " their readings are left out",
+        help="TOML or JSON file of maintenance windows and machine-off conditions whose readings"
+        " are left out",
     )  # fmt: skip
     made.add_argument("--group-by", metavar="COLUMN", help="one model set for each of its values")
-    made.add_argument("--groups", type=Path, metavar="FILE", help="TOML file: patterns -> group")
-    made.add_argument("--only", metavar="GROUP", help="retrain this group, carry the others over")
+    made.add_argument("--groups", type=Path, metavar="FILE",
+                      help="TOML file of patterns that assign streams to groups")  # fmt: skip
+    made.add_argument("--only", metavar="GROUP", help="retrain only this group, keep the others")
     add_procedure_arguments(made, refuse="stop", auto="if it is not worse")
-    made.add_argument("--jobs", type=count, metavar="N", help="fits at one time (cores)")
+    made.add_argument("--jobs", type=count, metavar="N", help="parallel fits (number of cores)")
     made.add_argument("--no-native", action="store_true",
-                      help="log no sklearn and pytorch flavours beside the bundle")  # fmt: skip
+                      help="do not log the detectors as sklearn and pytorch models")  # fmt: skip
     made.add_argument("--job", metavar="ID", help=argparse.SUPPRESS)
     add_fit_arguments(made)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command; return the exit code."""
     return entry(_run, parser().parse_args(argv))
 
 
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.job is not None:
-        # late: nothing else needs the database
+        # imported late: nothing else here needs the database
         from training.rest_job import run_job
 
         return run_job(settings, arguments.job, parser())
@@ -118,7 +119,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
-    """Make the request of the command line, its data read."""
+    """Build the request from the command line and read its data."""
     options = fit_options(arguments)
     form = format_of(arguments)
 
@@ -162,16 +163,16 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
 
 
 def show(out: Console, settings: Settings, outcome: Outcome) -> None:
-    """Print the tables at the end.
+    """Print the notes and tables at the end.
 
     Parameters
     ----------
     out
-        Where they are printed.
+        Console to print on.
     settings
-        Budgets, and whether the registry is MLflow.
+        Give the budgets, and whether the registry is MLflow.
     outcome
-        Of the training.
+        Outcome of the training.
     """
     trained, published = outcome.trained, outcome.published
     for note in outcome.notes:
@@ -188,7 +189,7 @@ def show(out: Console, settings: Settings, outcome: Outcome) -> None:
 
 
 def _named(data: str) -> str:
-    # a version outlives the folder the command was given in
+    # absolute, since the version is used later from other working directories
     return data if data in (SIMULATED, POSTGRESQL) else str(Path(data).absolute())
 
 

@@ -1,4 +1,4 @@
-"""Grade data before anything is fitted: ``python -m training.inspect --data FILE``."""
+"""Grade the quality of data: ``python -m training.inspect --data FILE``."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ examples:
   python -m training.inspect --data exports/ --json quality.json --page quality.html
   python -m training.inspect --data plant.csv --strict && python -m training.fit --data plant.csv
 
-High: nothing to object to; Medium: something to look at, named with its rows; Low: cannot be used
-(constant, a counter, mostly missing, too few readings). The same is printed by training.fit.
+High: no objection; Medium: something to look at, named with its rows; Low: cannot be used
+(constant, a row number, mostly missing, too few readings). training.fit prints the same grades.
 """
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the command line."""
+    """Build the command-line parser."""
     made = command_parser(
         "training.inspect",
         "Grade the quality of data by asset, sensor and feature, with reasons and row"
         " numbers, before anything is fitted.",
         EPILOG,
     )
-    made.add_argument("--data", required=True, metavar="FILE|FOLDER|GLOB", help="what to look at")
+    made.add_argument("--data", required=True, metavar="FILE|FOLDER|GLOB", help="data to grade")
     made.add_argument("--features", metavar="NAME,...", help="columns to use (all)")
     made.add_argument("--json", type=Path, metavar="FILE", help="write all findings as JSON")
     made.add_argument("--page", type=Path, metavar="FILE.html", help="write a page with pictures")
     made.add_argument(
         "--strict", action="store_true",
-        help=f"exit with {EXIT_LOW} where anything is graded Low",
+        help=f"exit with code {EXIT_LOW} if anything is graded Low",
     )  # fmt: skip
     add_format_arguments(made)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command; return the exit code."""
     return entry(_run, parser().parse_args(argv))
 
 

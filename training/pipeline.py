@@ -1,4 +1,4 @@
-"""Run a whole training: group, fit, measure; :mod:`training.publishing.publish` does the rest."""
+"""Run a training: group streams, fit, measure, and hand over to :mod:`training.publishing`."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ from training.publishing.publish import Publication, Published
 
 @dataclass(slots=True)
 class Request:
-    """Say what is to be trained, and how.
+    """What to train and how.
 
     Parameters
     ----------
-    data, options : what and with which hyper-parameters.
-    group_by, groups_file : how streams are dealt out; neither: one group.
-    as_champion : deal them out, and fit each group, as the champion was (training jobs); of
-        ``options`` only the models count then.
-    only : retrain this group of the champion alone, carry the others over.
+    data, options : training data and hyper-parameters.
+    group_by, groups_file : how to group the streams; neither: one group.
+    as_champion : use the champion's groups and their options (training jobs); of ``options``
+        only the models count then.
+    only : retrain only this group of the champion, and carry the others over.
     missing : "drop" or "refuse", see :mod:`training.data.preparation`.
-    holdout : share of the newest readings that is judged on.
-    refit : whether what serves is fitted again on all of the readings, after that.
+    holdout : share of the newest readings to hold out for evaluation.
+    refit : whether to fit again on all readings after the evaluation, for serving.
     promote : "auto", "true" or "false".
-    jobs : fits at one time; as many as cores when absent.
-    native : log the detectors in MLflow's own flavours, too.
-    recipe : what reads the same data again; kept with the version for later comparisons.
-    quality : what was found of the data (:mod:`training.data.quality`), logged with the run.
-    confirm : called just before an alias moves; what it raises ends the training.
-    suppression : maintenance windows and machine-off conditions whose readings are left out.
+    jobs : parallel fits; as many as cores if None.
+    native : also log the detectors in MLflow's native flavours.
+    recipe : how to read the same data again; stored with the version for later comparisons.
+    quality : data quality (:mod:`training.data.quality`), logged with the run.
+    confirm : called just before an alias moves; an exception from it ends the training.
+    suppression : maintenance windows and off conditions whose readings are left out.
     """
 
     data: TrainingData
@@ -75,7 +75,7 @@ class Request:
 
 @dataclass(slots=True)
 class Outcome:
-    """The outcome of a training."""
+    """Outcome of a training."""
 
     trained: Trained
     published: Published
@@ -84,9 +84,9 @@ class Outcome:
 
 @dataclass(slots=True)
 class Fitted:
-    """What was fitted of a training, in the order of its groups.
+    """Fitted model sets of a training, in the order of its groups.
 
-    ``sets``, ``twins`` and ``results`` may be read from disk as they are asked for.
+    ``sets``, ``twins`` and ``results`` may be read from disk on demand.
     """
 
     tasks: Sequence[Task]
@@ -104,18 +104,18 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
     Parameters
     ----------
     request
-        What is to be trained, and how.
+        What to train and how.
     settings
         Registry, policy and folders.
     board
-        Where progress is shown.
+        Shows progress.
 
     Raises
     ------
     TrainingError
-        The data cannot be used; the message names what is wrong.
+        The data cannot be used; the message says why.
     Unavailable
-        MLflow cannot be used, found before the fit; or it failed after it, and the bundle is kept.
+        MLflow cannot be used before the fit, or failed after it; the bundle is kept then.
     """
     policy = policy_of(settings)
     registry = registry_of(settings)
@@ -158,13 +158,15 @@ def conclude(
     run_id: str | None,
     carried: Bundle | None = None,
 ) -> tuple[Trained, Published, list[str]]:
-    """Put what was fitted together as one bundle and publish it; and notes on groups carried over.
+    """Build one bundle from the model sets and publish it; also return notes on carried groups.
 
     Parameters
     ----------
-    champion : as it was when the training began; ``carried`` is its bundle where one group alone
-        was trained again.
-    run_id : MLflow's, begun before the fit.
+    request, fitted : the training and its model sets.
+    settings, registry, board : where to publish, and what shows progress.
+    champion : the champion when the training began.
+    run_id : MLflow run, begun before the fit.
+    carried : the champion's bundle if a single group was retrained; None otherwise.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
@@ -198,7 +200,7 @@ def conclude(
 def _grouping(
     request: Request, champion: Bundle | None, problem: str | None
 ) -> tuple[Grouping, Bundle | None]:
-    """Return which streams train which group, and the bundle whose other groups go on."""
+    """Return the streams of each group, and the bundle whose other groups are carried over."""
     only = request.only
     if only is None and not request.data.timed and champion is not None:
         if len(champion.groups) > 1:
@@ -230,12 +232,12 @@ def _kept(
     champion: Bundle | None,
     carried: Bundle | None,
 ) -> tuple[list[Rule], dict[str, ModelSet]]:
-    """Return the rules of the new bundle, and the champion's model sets that go on in it.
+    """Return the rules of the new bundle, and the champion's model sets that it keeps.
 
-    A group that could not be trained this time, or whose streams are gone, keeps its former model
-    set, if the champion was grouped in the same way: at least one of its rules is among the new.
+    A group that could not be trained, or has no streams any more, keeps its former model set. This
+    requires that the champion has the same grouping: at least one of its rules is among the new.
     """
-    if carried is not None:  # one group alone was trained, all others go on
+    if carried is not None:  # a single group was trained; ``carried`` provides all others
         return list(new), {}
     kept: dict[str, ModelSet] = {}
     rules = list(new)
@@ -244,14 +246,14 @@ def _kept(
         kept = {group: champion.model_set(group) for group in missing}
         known = {rule.group for rule in rules}
         gone = [rule for rule in champion.rules if rule.group not in known]
-        rules = gone + rules  # before a rule for all others
+        rules = gone + rules  # in front, since the last rule may match all streams
     return [rule for rule in rules if rule.group in sets or rule.group in kept], kept
 
 
 def _twins(
     fresh: Mapping[str, ModelSet], champion: Bundle | None, sets: Mapping[str, ModelSet]
 ) -> Mapping[str, ModelSet]:
-    """Return the hold-out twins: new ones, and the champion's of what is carried over."""
+    """Return the hold-out twins: the new ones, and the champion's for carried groups."""
     if not fresh or champion is None:
         return fresh
     try:
@@ -263,7 +265,7 @@ def _twins(
 
 
 def _options(request: Request, champion: Bundle | None, group: str) -> FitOptions:
-    """Return a group's options: a retraining keeps the limits and policies that were once set."""
+    """Return a group's options: a retraining keeps the champion's, except for the models."""
     if not request.as_champion or champion is None or group not in champion.groups:
         return request.options
     kept = FitOptions.from_dict(champion.model_set(group).options)
@@ -278,13 +280,13 @@ def tasks_of(
     Parameters
     ----------
     request
-        Its data are not looked at but to count an asset's streams.
+        Gives the options; its data only serve to count the streams per asset.
     grouping
         The streams by group.
     policy
-        By which the held-out part is judged.
+        Policy for scoring the held-out part.
     champion
-        Whose options a retraining keeps.
+        Bundle whose options a retraining keeps.
     """
     alone = len(grouping.groups) == 1 and request.group_by is None
     tasks, notes = [], []
@@ -319,12 +321,12 @@ def tasks_of(
 def _fitted(
     tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None
 ) -> tuple[list[Result], list[str]]:
-    """Return the results of the groups that could be fitted, in order, and a note on each other.
+    """Return the results of the fitted groups in order, and a note on each group that failed.
 
     Raises
     ------
     TrainingError
-        None could be.
+        No group could be fitted.
     """
     found, notes = [], []
     problem: TrainingError | None = None

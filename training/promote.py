@@ -46,37 +46,37 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the command line."""
+    """Build the command-line parser."""
     made = command_parser(
         "training.promote",
-        "Compare the challenger with the champion on readings newer than all that both"
-        " were fitted on, through the code that serves, and promote it if it is not worse."
-        f" Exit code {EXIT_NOT_PROMOTED}: it was not promoted.",
+        "Compare the challenger with the champion on readings newer than all that either was"
+        " fitted on, through the service's scoring code, and promote it if it is not worse."
+        f" Exit code {EXIT_NOT_PROMOTED} means that it was not promoted.",
         EPILOG,
     )
     what = made.add_mutually_exclusive_group()
-    what.add_argument("--list", action="store_true", help="list the bundles and end")
-    what.add_argument("--rollback", action="store_true", help="go back to the champion before")
+    what.add_argument("--list", action="store_true", help="list the bundles and exit")
+    what.add_argument("--rollback", action="store_true", help="go back to the previous champion")
     what.add_argument("--force", action="store_true", help="promote without comparing")
     what.add_argument(
         "--register", type=Path, metavar="FOLDER",
-        help="register the bundle kept in this folder by a training that MLflow failed, and end",
+        help="register the bundle that a training kept in this folder when MLflow failed, and exit",
     )  # fmt: skip
     made.add_argument("--version", help="the version to promote (the challenger)")
     made.add_argument(
         "--data", metavar="FILE|GLOB|simulated|postgresql",
-        help="compare on these readings (the data that the challenger was trained on)",
+        help="compare on these readings (the challenger's training data)",
     )  # fmt: skip
     made.add_argument(
         "--holdout", type=share, metavar="SHARE",
-        help="compare on the newest share of them alone (all that are newer than both fits)",
+        help="compare only on the newest share of them (all that are newer than both fits)",
     )  # fmt: skip
     add_format_arguments(made)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command; return the exit code."""
     return entry(_run, parser().parse_args(argv))
 
 
@@ -163,15 +163,15 @@ def _compared(
 def _recent(
     settings: Settings, recipe: dict[str, Any], challenger: Bundle, whole: bool
 ) -> tuple[TrainingData, list[int]]:
-    """Return the readings to compare on, prepared as for a fit, and how many of each are past.
+    """Return the streams to compare on, prepared as for a fit, and their numbers of past readings.
 
-    With ``whole`` none is; else all but the newest share.
+    With ``whole`` no reading is past; otherwise all but the newest share are.
     """
 
     def stored() -> TrainingData:
         from training.data.postgres import stored_data
 
-        # judged on all there is: what alarms is the question
+        # readings of alarms must not be left out: the comparison is about alarms
         return stored_data(settings, keep_events=True)
 
     data = load_data(
@@ -197,14 +197,16 @@ def _recent(
 
 
 def print_comparison(out: Console, found: Comparison, champion: str, version: str) -> None:
-    """Print both columns side by side.
+    """Print both columns side by side, if they are comparable.
 
     Parameters
     ----------
+    out
+        Console to print on.
     found
-        Nothing is printed where it is not comparable.
+        The comparison.
     champion, version
-        The versions, for the titles of the columns.
+        The versions, for the column titles.
     """
     if not found.comparable:
         return

@@ -1,11 +1,11 @@
-"""Run a training that was asked for over REST, and report through the job's row.
+"""Run a training that was requested over REST, and report through the job's row.
 
-The service claims the job and starts ``python -m training.fit --job ID``; this process writes
-heartbeat, progress and the result. The service writes a failure for a process that could not.
+The service claims the job and starts ``python -m training.fit --job ID``. This process writes the
+heartbeat, the progress and the result. If it dies, the service records the failure.
 
-A heartbeat that finds the job no longer ours (it was taken for dead, another may run) ends the
-process. Before the alias moves the row must say once more that the job is ours; from then on the
-training counts, whatever the row has come to meanwhile.
+If a heartbeat finds that the row has another owner (this process was taken for dead, and another
+may run), the process ends. Ownership is checked once more just before the alias moves; after that
+the training counts, whatever happens to the row.
 """
 
 from __future__ import annotations
@@ -36,24 +36,26 @@ from training.pipeline import Outcome, Request, train
 from training.publishing.publish import JobLostError
 
 BEAT_S = 5.0
-#: the service on the same machine goes first
+#: Lower priority than the service on the same machine.
 NICENESS = 10
 _EVERY_S = 0.5
-#: For so long the end of a job is tried to be written.
+#: How long to retry writing the end of a job (seconds).
 FINISH_S = 900.0
 
 T = TypeVar("T")
 
 
 def run_job(settings: Settings, job_id: str, parser: argparse.ArgumentParser) -> int:
-    """Run one claimed job to its end; 0 when it succeeded.
+    """Run one claimed job to its end; return 0 on success.
 
     Parameters
     ----------
+    settings
+        Database, registry and folders.
     job_id
-        A UUID, as the service gave it on the command line.
+        A UUID, from the command line that the service built.
     parser
-        That of ``training.fit``: gives the defaults of a fit.
+        Parser of ``training.fit``, for the defaults of a fit.
 
     Raises
     ------
@@ -91,7 +93,7 @@ def run_job(settings: Settings, job_id: str, parser: argparse.ArgumentParser) ->
 
 
 def result_of(outcome: Outcome) -> dict[str, Any]:
-    """Return one entry per model, as ``POST /train`` answers."""
+    """Return one entry per model, for the answer of ``POST /train``."""
     trained, published = outcome.trained, outcome.published
     fitted: dict[str, Any] = {}
     for result in trained.results:
@@ -152,14 +154,14 @@ def _request(
 
 
 def _path(settings: Settings, engine: Engine, job: Job) -> Path:
-    """Return the file to train on: a data set's, or the one that the job's data are written to."""
+    """Return the file to train on: a named data set, or the job's own data, written to a file."""
     asked = job.request
-    if asked.get("data") is not None:  # of release 0.1, which kept them in a file
+    if asked.get("data") is not None:  # a job of release 0.1, which stored the data in a file
         return Path(asked["data"])
     if asked.get("dataset") is None:
         return _unpacked(settings, engine, job)
     name = str(asked["dataset"])
-    if Path(name).name != name:  # the service checks, too; a path never gets this far
+    if Path(name).name != name:  # also checked by the service, so this should never happen
         raise TrainingError(f"dataset: {name!r} is not the name of a file", field="dataset")
     return (settings.data_dir / name).absolute()
 
@@ -176,12 +178,12 @@ def _unpacked(settings: Settings, engine: Engine, job: Job) -> Path:
 
 
 class JobHeartbeat:
-    """Write heartbeat and progress of a job, from a thread; the newest step is what is written.
+    """Write the heartbeat and newest progress step of a job, from a thread.
 
     Attributes
     ----------
     lost : bool
-        The row belongs to another owner; the main thread was interrupted.
+        The row has another owner; the main thread was interrupted.
     """
 
     def __init__(self, engine: Engine, job: Job) -> None:
@@ -203,12 +205,12 @@ class JobHeartbeat:
         self._thread.join()
 
     def step(self, part: str, stage: str, done: int, total: int, figures: dict[str, float]) -> None:
-        """Store a step of progress; it is written with the next beat.
+        """Store a step of progress, to be written with the next heartbeat.
 
         Parameters
         ----------
         part, stage, done, total, figures
-            As of :meth:`training.cli.progress.ProgressDisplay.step`.
+            Those of :meth:`training.cli.progress.ProgressDisplay.step`.
         """
         self._progress = {
             "group": part or None, "stage": stage, "done": done, "total": total,
@@ -216,28 +218,28 @@ class JobHeartbeat:
         }  # fmt: skip
 
     def confirm(self) -> None:
-        """Return if the job is still ours: from then on what was trained may go into force.
+        """Check, before an alias moves, that the job is still ours.
 
         Raises
         ------
         JobLostError
-            It is not.
+            The row has another owner.
         StorageUnavailable
-            The database could not say so for as long as nobody else takes the job for dead.
+            The database stayed away for half the time after which a job is taken for dead.
         """
-        self._confirmed = True  # a beat that fails from now on must not end us half-way
+        self._confirmed = True  # from now on, losing the job must not interrupt the publication
         if not until_stored(self._write, STALE_S / 2):
             raise JobLostError("the job is no longer ours; nothing was promoted")
 
     def finish(
         self, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None
     ) -> None:
-        """Write how it ended, as soon as the database accepts it.
+        """Write the result or the error, as soon as the database accepts it.
 
         Raises
         ------
         StorageUnavailable
-            It did not, for a long time.
+            The database did not accept it within FINISH_S.
         """
 
         def write() -> bool:
@@ -261,15 +263,15 @@ class JobHeartbeat:
             try:
                 ours = self._write()
             except AnomalyError:
-                continue  # a database that is away for a moment must not end a training
+                continue  # a short outage of the database must not end a training
             if not ours and not self._confirmed and not self._stop.is_set():
                 self.lost = True
-                os.kill(os.getpid(), signal.SIGINT)  # also out of a wait for other processes
+                os.kill(os.getpid(), signal.SIGINT)  # also interrupts a wait for other processes
                 return
 
 
 def until_stored(write: Callable[[], T], seconds: float) -> T:
-    """Return the result of ``write``, tried again for so many seconds without a database."""
+    """Return the result of ``write``; retry for ``seconds`` while the database is unavailable."""
     deadline = time.monotonic() + seconds
     pause = 0.2
     while True:

@@ -1,9 +1,9 @@
 """Simulate a plant: pumps and motors, load cycles, seasons, noise, and labelled faults.
 
-Each asset has six sensors' features in one stream (vibration RMS and kurtosis, temperature,
-current, pressure, flow) that follow a common load, a slow season and their own autocorrelated
-noise. Faults are injected with known kind, time and guilty features, so that recall, delay,
-false events and explanations can be measured. Everything is seeded.
+Each asset has one stream with six features (vibration RMS and kurtosis, temperature, current,
+pressure, flow). They follow a common load, a slow season and their own autocorrelated noise. Faults
+have a known kind, time and set of affected features, so that recall, delay, false events and
+explanations can be measured. Everything is seeded.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _MACHINES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One injected fault: readings ``start`` to ``end - 1`` of the asset, guilty features first."""
+    """One injected fault: readings ``start`` to ``end - 1`` of the asset, most affected first."""
 
     kind: FaultKind
     asset_id: str
@@ -76,11 +76,11 @@ class Plant:
         return list(FEATURES)
 
     def times(self) -> list[Times]:
-        """Return the timestamps once per asset, as ``fit_model_set`` takes them."""
+        """Return the timestamps once per asset, in the form that ``fit_model_set`` expects."""
         return [self.timestamps for _ in self.asset_ids]
 
     def cut(self, start: int, end: int | None = None) -> Plant:
-        """Return readings ``start`` to ``end`` of every asset, without faults not wholly inside."""
+        """Return readings ``start`` to ``end`` of every asset, and the faults that lie inside."""
         stop = len(self.timestamps) if end is None else end
         kept = [
             replace(f, start=f.start - start, end=f.end - start)
@@ -126,11 +126,11 @@ def simulate(
     ----------
     assets, readings : number of assets and readings of each.
     machines : "PUMP" or "MOTOR", taken in turn for the assets.
-    seed : of everything; the same seed gives the same plant.
+    seed : the same seed gives the same plant.
     interval_s : seconds between readings.
-    ramp : how far every feature wanders, in noise sd, from the first to the last reading.
-    faults : faults injected into each asset, evenly distributed after reading ``first_fault``.
-    kinds : fault kinds to draw from, in turn.
+    ramp : drift of every feature from the first to the last reading, in noise sd.
+    faults : faults per asset, evenly distributed after reading ``first_fault``.
+    kinds : fault kinds, used in turn.
     """
     step = np.timedelta64(timedelta(seconds=interval_s))
     timestamps = _START + np.arange(readings) * step
@@ -188,7 +188,7 @@ def ar1(rng: np.random.Generator, shape: int | tuple[int, int], phi: float) -> F
     shape
         n, or (n, d).
     phi
-        Correlation of neighbouring values, in [0, 1).
+        Correlation of consecutive values, in [0, 1).
     """
     from scipy.signal import lfilter
 
@@ -245,7 +245,7 @@ def _inject(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write a plant in the wide form, and print what is in it."""
+    """Write a plant in the wide form, and list its faults."""
     parser = argparse.ArgumentParser(
         prog="python -m training.simulate",
         description="Write a simulated plant as wide CSV. The defaults are the plant that"
@@ -266,7 +266,7 @@ def main(argv: list[str] | None = None) -> int:
         first_fault=args.readings * 4 // 5,
         seed=args.seed,
     )
-    # In the order of time, as a plant would send them.
+    # sorted by time, as a plant would send them
     frame = plant.cut(args.first).frame().sort_values(["timestamp", "asset_id"])
     frame.to_csv(args.out, index=False)
     for fault in plant.faults:

@@ -1,4 +1,4 @@
-"""Keep a bundle whose registration failed with all that is needed, and register it later."""
+"""Keep a bundle whose registration failed, and register it later."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from models.scoring.policy import ScoringPolicy
 log = logging.getLogger(__name__)
 
 _ABOUT = "registration.json"
-#: MLflow and what it keeps things with: their errors are about a place, no defect of ours
+#: MLflow and its storage libraries: their errors are outages, so no traceback is logged.
 _STORES = ("mlflow", "botocore", "boto3", "google", "azure", "sqlalchemy", "requests", "urllib3")
 
 
 def in_words(error: Exception) -> str:
-    """Return one sentence about a failure; the traceback of an unexpected one is logged."""
+    """Describe a failure in one sentence; log the traceback of an unexpected one."""
     if isinstance(error, AnomalyError):
         return error.message
     outside = type(error).__module__.split(".")[0] in _STORES
@@ -40,42 +40,44 @@ def in_words(error: Exception) -> str:
 def keep(
     folder: Path, name: str, tags: Mapping[str, str], example: pd.DataFrame, var_dir: Path
 ) -> Path:
-    """Copy the bundle in ``folder`` to below ``var_dir``; return where it is then.
+    """Copy a bundle below ``var_dir`` for a later registration; return the copy's folder.
 
     Parameters
     ----------
     folder : Path
-        Where the bundle is.
+        The bundle.
     name : str
-        Of the copy's folder.
+        Name of the copy's folder.
     tags, example
-        What registration needs later: notes on the version, and readings (n, d).
+        Tags of the version and example readings (n, d), which registration needs.
     var_dir : Path
-        Where the embedded parts write.
+        Folder for local data.
     """
     home = (var_dir / "unregistered").absolute()
     with draft_folder(home) as draft:
         shutil.copytree(folder, draft / "bundle")
         about = {"tags": dict(tags), "example": example.to_dict(orient="split")}
         (draft / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-        commit_dir(draft, home / name)  # of the same content when it is there already
+        commit_dir(draft, home / name)  # an existing folder of this name has the same content
     return home / name
 
 
 def register_kept(folder: Path, registry: Registry, policy: ScoringPolicy) -> tuple[str, str]:
-    """Register a bundle that was kept, and remove the copy; return its version and alias.
+    """Register a kept bundle and remove the copy; return its version and alias.
 
     Parameters
     ----------
     folder
-        Where :func:`keep` left it.
+        Result of :func:`keep`.
+    registry
+        Where to register.
     policy
-        By which the example's answer is judged.
+        Policy for scoring the example.
 
     Raises
     ------
     TrainingError
-        The folder holds no such bundle.
+        The folder holds no kept bundle.
     Unavailable
         MLflow still fails; the copy stays.
     """

@@ -1,1 +1,1 @@
-"""Share what the training commands have in common."""
+"""Share the command-line parts of the training commands."""

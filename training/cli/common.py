@@ -1,4 +1,4 @@
-"""Share what every training command needs: the policy, the registry, the console, how it ends."""
+"""Share what every training command needs: policy, registry, consoles, tables, exit codes."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _WIDTH = 120
 
 
 def policy_of(settings: Settings) -> ScoringPolicy:
-    """Return the policy by which the service judges under these settings."""
+    """Return the service's scoring policy under these settings."""
     return ScoringPolicy(**settings.policy())
 
 
 def registry_of(settings: Settings) -> Registry:
-    """Open the registry: MLflow, or plain files under VAR_DIR when it is off."""
+    """Open the registry: MLflow, or plain files under VAR_DIR if MLflow is off."""
     uri = settings.mlflow_uri() if settings.mlflow_enabled else None
     return open_registry(uri, settings.mlflow_experiment_name, settings.var_dir)
 
 
 def consoles() -> tuple[Console, Console]:
-    """Return the consoles of results (standard output) and of notes (standard error).
+    """Return the consoles for results (standard output) and for progress (standard error).
 
-    What they print holds names of the plant: ``Pressure [bar]`` is no markup.
+    Markup is off, since names of the plant may look like it: ``Pressure [bar]``.
     """
     made = []
     for file in (sys.stdout, sys.stderr):
@@ -43,22 +43,24 @@ def consoles() -> tuple[Console, Console]:
 
 
 def listed(names: Sequence[str], at_most: int) -> str:
-    """Return names in a row; beyond ``at_most`` of them only how many more there are."""
+    """Join at most ``at_most`` names, and say how many more there are."""
     more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
     return ", ".join(names[:at_most]) + more
 
 
 def new_table(title: str, columns: Sequence[str], left: Collection[str] = ()) -> Table:
-    """Make an empty table; numbers, which most columns hold, stand to the right.
+    """Create an empty table whose columns are right-aligned, except those with text.
 
-    A name that is too long goes on in the next line: cut short, several would look alike.
+    Long names are wrapped, since truncated names could look alike.
 
     Parameters
     ----------
+    title
+        Title of the table.
     columns
-        Their names.
+        Column names.
     left
-        Those that hold text.
+        Names of the columns with text.
     """
     table = Table(title=title, title_justify="left")
     for name in columns:
@@ -71,7 +73,7 @@ def new_table(title: str, columns: Sequence[str], left: Collection[str] = ()) ->
 
 @report_errors
 def entry(command: Callable[[Settings, Namespace], int], arguments: Namespace) -> int:
-    """Run a command; its failure is one sentence and a code other than 0."""
+    """Run a command; a failure prints one sentence and gives a nonzero exit code."""
     settings = load_settings()
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"

@@ -1,7 +1,7 @@
 """Define every hyper-parameter of a fit, as command-line option and as key of a config file.
 
-A config file is TOML; its keys are the options' names with ``_`` for ``-``, at the top level or
-in any table (tables are for the reader), besides the table ``limits``::
+A config file is TOML. Its keys are the options' names with ``_`` for ``-``, at the top level or in
+any table (table names are ignored, except ``limits``)::
 
     seed = 7
     [one_class_svm]
@@ -9,7 +9,8 @@ in any table (tables are for the reader), besides the table ``limits``::
     [limits]
     temperature = [-40, 200]
 
-The command line beats the file, which beats the defaults. An unknown key is refused.
+The command line takes precedence over the file, and the file over the defaults. An unknown key is
+an error.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from training.cli.text_files import read_document
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One hyper-parameter; ``detector`` is None for the fit as a whole, ``field`` its name."""
+    """One hyper-parameter: field ``field`` of a detector, or of the fit if ``detector`` is None."""
 
     option: str
     detector: str | None
@@ -43,7 +44,7 @@ class Parameter:
 
 
 def auto_or(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Make a parser that lets the word ``auto`` through."""
+    """Return a parser that also accepts the word ``auto``."""
 
     def parse(text: str) -> Any:
         return text if text == "auto" else kind(text)
@@ -53,7 +54,7 @@ def auto_or(kind: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def count(text: str) -> int:
-    """Parse a whole number from 1."""
+    """Parse a whole number of at least 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
@@ -61,7 +62,7 @@ def count(text: str) -> int:
 
 
 def share(text: str) -> float:
-    """Parse a part of a whole, less than all of it."""
+    """Parse a share in [0, 1)."""
     value = float(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
@@ -69,75 +70,75 @@ def share(text: str) -> float:
 
 
 def gamma(text: str) -> float | str:
-    """Parse the kernel width: a word of scikit-learn's, or a number above 0."""
+    """Parse the kernel width: ``scale`` or a number."""
     return text if text == "scale" else float(text)
 
 
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter("trees", ISOLATION_FOREST, "n_trees", int, "trees of the Isolation Forest (100)"),
-    Parameter("tree-rows", ISOLATION_FOREST, "max_samples", int, "rows a tree is grown on (256)"),
+    Parameter("tree-rows", ISOLATION_FOREST, "max_samples", int, "training rows per tree (256)"),
     Parameter("nu", ONE_CLASS_SVM, "nu", float, "share of training rows outside the SVM (0.1)"),
     Parameter("gamma", ONE_CLASS_SVM, "gamma", gamma, "kernel width: scale, or a number (scale)"),
     Parameter(
         "svm-rows", ONE_CLASS_SVM, "max_rows", int,
-        "rows the SVM is fitted on, drawn evenly: its cost grows with their square (2000)",
+        "most rows to fit the SVM on: its cost grows with their square (2000)",
     ),
-    Parameter("window", None, "window", int, "readings the LSTM looks at (30)"),
+    Parameter("window", None, "window", int, "readings in a window of the LSTM (30)"),
     Parameter("hidden", LSTM_AUTOENCODER, "hidden", int, "LSTM units, a multiple of 4 (32)"),
-    Parameter("code", LSTM_AUTOENCODER, "code", int, "width of the code (half the features, 2..8)"),
+    Parameter("code", LSTM_AUTOENCODER, "code", int, "bottleneck width (half the features, 2..8)"),
     Parameter("epochs", LSTM_AUTOENCODER, "epochs", int, "maximum number of epochs (12)"),
     Parameter("batch-size", LSTM_AUTOENCODER, "batch_size", int, "windows in a mini-batch (128)"),
     Parameter(
-        "learning-rate", LSTM_AUTOENCODER, "learning_rate", float, "of Adam, at its peak (0.015)"
+        "learning-rate", LSTM_AUTOENCODER, "learning_rate", float, "peak rate of Adam (0.015)"
     ),
     Parameter(
         "patience", LSTM_AUTOENCODER, "patience", int,
         "epochs without a better validation loss before stopping (5)",
     ),
-    Parameter("clip", LSTM_AUTOENCODER, "clip", float, "scaled inputs are clipped here (10)"),
-    Parameter("max-windows", LSTM_AUTOENCODER, "max_windows", int, "windows an epoch (10000)"),
+    Parameter("clip", LSTM_AUTOENCODER, "clip", float, "bound at which inputs are clipped (10)"),
+    Parameter("max-windows", LSTM_AUTOENCODER, "max_windows", int, "windows per epoch (10000)"),
     Parameter("device", LSTM_AUTOENCODER, "device", str, "auto, cpu or cuda (auto)"),
     Parameter("drift", None, "drift", str, "normal, fault, or auto: is slow drift a fault? (auto)"),
     Parameter(
         "baseline", None, "baseline", auto_or(int),
-        "first readings that make a stream's own baseline; 0: none (auto)",
+        "number of first readings for a stream's own baseline; 0: no baseline (auto)",
     ),
     Parameter(
         "horizon", None, "horizon", auto_or(int),
-        "readings tolerated drift is carried on for; 0: none is tolerated (auto)",
+        "readings over which slow drift is tolerated; 0: not tolerated (auto)",
     ),
     Parameter(
         "condition", None, "condition", str,
-        "features that indicate operating conditions, as op1,op2: each condition has its own"
-        " normal; auto: found on the data; none: one normal for all (auto)",
+        "features that indicate operating conditions, such as op1,op2: each condition has its own"
+        " normal values; auto: search the data; none: a single condition (auto)",
     ),
     Parameter(
         "counters", None, "counters", str,
-        "auto: features that only rise, as hours of operation, are used as their rate per hour;"
-        " none: as any other (auto)",
+        "auto: replace features that only rise, such as operating hours, by their rate per hour;"
+        " none: use their values (auto)",
     ),
     Parameter(
         "watch-still", None, "watch_still", int,
-        "1: it is rare when a feature moves that stood still in training; 0: not watched (1)",
+        "1: movements of features that stood still in training count as rare; 0: ignored (1)",
     ),
     Parameter(
         "trim", None, "trim", float,
-        "share of the readings that may be left out as faults nobody labelled; 0: none (0.15)",
+        "largest share of readings to leave out as unlabelled faults; 0: none (0.15)",
     ),
     Parameter(
         "adaptation", None, "adaptation", auto_or(float),
-        "step of the adaptive tail; 0: none (auto)",
+        "step size of the adaptive tail; 0: no adaptation (auto)",
     ),
-    Parameter("folds", None, "folds", int, "blocks of the out-of-fold calibration (5)"),
-    Parameter("seed", None, "seed", int, "of everything; the same seed gives the same bundle (0)"),
+    Parameter("folds", None, "folds", int, "folds of the out-of-fold calibration (5)"),
+    Parameter("seed", None, "seed", int, "random seed; the same seed gives the same bundle (0)"),
     Parameter(
         "impute", None, "max_imputed", int,
-        "features a reading may lack; what the others lead to expect is used; 0: refuse (a tenth"
-        " of the features, at least one of five)",
+        "most missing features per reading to impute from the others; 0: refuse such readings (a"
+        " tenth of the features; one if there are 5 to 9)",
     ),
 )  # fmt: skip
 
-#: sizes for a look around, not for use
+#: Small sizes, to try things out.
 QUICK: Mapping[str, Any] = {
     "trees": 50, "svm_rows": 600, "hidden": 16, "epochs": 3, "max_windows": 2000, "folds": 3,
 }  # fmt: skip
@@ -163,9 +164,9 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--keep-labelled", action="store_true",
-        help="fit on readings labelled faulty, too; else they are left out",
+        help="also fit on readings labelled faulty, which are left out by default",
     )  # fmt: skip
-    group.add_argument("--quick", action="store_true", help="small sizes, to look around")
+    group.add_argument("--quick", action="store_true", help="small sizes, to try things out")
 
 
 def add_procedure_arguments(parser: argparse.ArgumentParser, *, refuse: str, auto: str) -> None:
@@ -173,8 +174,9 @@ def add_procedure_arguments(parser: argparse.ArgumentParser, *, refuse: str, aut
 
     Parameters
     ----------
-    refuse : what becomes of readings that lack a value, if not that they are left out.
-    auto : when the bundle is made champion of itself.
+    parser : receives the options.
+    refuse : help for ``--missing refuse``: what happens on a missing value.
+    auto : help for ``--promote auto``: when the bundle becomes champion.
     """
     parser.add_argument(
         "--missing", choices=("drop", "refuse"), default="drop",
@@ -182,25 +184,25 @@ def add_procedure_arguments(parser: argparse.ArgumentParser, *, refuse: str, aut
     )  # fmt: skip
     parser.add_argument(
         "--holdout", type=share, default=0.2, metavar="SHARE",
-        help="newest share of the readings that is judged on, and not fitted on before (0.2)",
+        help="newest share of the readings to hold out for evaluation (0.2)",
     )  # fmt: skip
     parser.add_argument(
         "--no-refit", action="store_true",
-        help="do not fit again on all of the readings what was judged without the newest",
+        help="do not fit again on all readings after the evaluation",
     )  # fmt: skip
     parser.add_argument(
         "--promote", choices=("auto", "true", "false"), default="auto",
-        help=f"make it champion: {auto}, in any case, not at all (auto)",
+        help=f"make the bundle champion: {auto}, always, or never (auto)",
     )  # fmt: skip
 
 
 def fit_options(arguments: argparse.Namespace) -> FitOptions:
-    """Return the options in force: command line, config file, ``--quick``, defaults, in this order.
+    """Return the options: command line, config file, ``--quick``, defaults, in this precedence.
 
     Raises
     ------
     TrainingError
-        The file cannot be read, or holds an unknown key or a wrong value; it is named.
+        The file cannot be read, or holds an unknown key or an invalid value, which is named.
     """
     chosen: dict[str, Any] = dict(QUICK) if arguments.quick else {}
     limits: dict[str, Any] = {}
@@ -217,7 +219,7 @@ def fit_options(arguments: argparse.Namespace) -> FitOptions:
 
 
 def build(chosen: Mapping[str, Any], limits: Mapping[str, Any] | None = None) -> FitOptions:
-    """Make :class:`FitOptions` of options by their keys."""
+    """Create :class:`FitOptions` from options by key."""
     fields: dict[str, Any] = {}
     for parameter in PARAMETERS:
         if parameter.key not in chosen:
@@ -238,7 +240,7 @@ def build(chosen: Mapping[str, Any], limits: Mapping[str, Any] | None = None) ->
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a config file as one flat mapping, ``limits`` apart.
+    """Read a config file as one flat mapping; ``limits`` stays a table.
 
     Raises
     ------
@@ -261,7 +263,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _value(path: Path, key: str, value: Any, kind: Any) -> Any:
-    """Read a value as the command line would."""
+    """Parse a value as the command line would."""
     if kind is list:
         if isinstance(value, list) and all(isinstance(name, str) for name in value):
             return value
@@ -273,7 +275,7 @@ def _value(path: Path, key: str, value: Any, kind: Any) -> Any:
 
 
 def _pair(path: Path, name: str, pair: object) -> list[float | None]:
-    # TOML has no null: an empty string stands for "no limit on this side"
+    # TOML has no null, so an empty string means "no limit on this side"
     if not isinstance(pair, list) or len(pair) != 2:
         raise TrainingError(f"{path}: limits.{name}: expected [min, max]", field=f"limits.{name}")
     try:

@@ -1,7 +1,7 @@
-"""Show progress that a person can watch: bars on a terminal, plain lines elsewhere.
+"""Show progress: bars on a terminal, plain lines elsewhere.
 
-Parts trained in other processes report through a queue; a listener may see every step (a
-training job writes them into its row).
+Parts trained in other processes report through a queue. A listener receives every step; a training
+job writes them into its row.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _MAX_BARS = 12
 
 
 class ProgressDisplay:
-    """Show bars of all parts (groups or assets), each with its stages; safe from several threads.
+    """Show a bar for each stage of each part (group or asset); thread-safe.
 
     Parameters
     ----------
     console : rich.console.Console
-        Where to draw: standard error, so that standard output holds results alone.
+        Where to draw: standard error, so that standard output has results only.
     listener : callable, optional
-        Called at every step, too.
+        Also called at every step.
     quiet : bool
         Draw nothing.
     """
@@ -71,7 +71,7 @@ class ProgressDisplay:
         self._bars.stop()
 
     def part(self, name: str) -> Report:
-        """Return the ``progress`` callable of one part; ``""`` for the only one."""
+        """Return the ``progress`` callable of a part; the only part has the name ``""``."""
 
         def report(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
             self.step(name, stage, done, total, figures)
@@ -84,11 +84,11 @@ class ProgressDisplay:
         Parameters
         ----------
         part, stage
-            What is shown as one bar: group or asset, and what is done of it.
+            Group or asset, and its stage; each pair has one bar.
         done, total
-            How much of the stage is done.
+            Progress of the stage.
         figures
-            Shown beside the bar, by name.
+            Figures by name, shown beside the bar.
         """
         with self._lock:
             self._draw(part, stage, done, total, figures)
@@ -108,12 +108,12 @@ class ProgressDisplay:
         began = self._started.setdefault(key, time.monotonic())
         if self._plain:
             if done >= total:
-                took = time.monotonic() - self._started.pop(key, began)  # it may be done again
+                took = time.monotonic() - self._started.pop(key, began)  # a stage may run again
                 self._console.print(f"{label}: {total} done in {took:.1f} s  {shown}".rstrip())
             return
         if key not in self._tasks:
             self._tasks[key] = self._bars.add_task(label, total=total, figures="")
-        # with many parts, what is done makes room for what runs
+        # with many parts, hide the bars of completed stages
         shows = done < total or len(self._tasks) <= _MAX_BARS
         self._bars.update(
             self._tasks[key], completed=done, total=total, figures=shown, visible=shows
@@ -121,7 +121,7 @@ class ProgressDisplay:
 
 
 def pump(queue: Any, board: ProgressDisplay) -> threading.Thread:
-    """Start a thread that carries ``(part, stage, done, total, figures)`` to the board.
+    """Start a thread that passes steps ``(part, stage, done, total, figures)`` to the board.
 
     It ends when it reads None.
     """

@@ -1,4 +1,4 @@
-"""TOML and JSON files that a command is given."""
+"""Read TOML and JSON files given to a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from errors import TrainingError
 
 
 def read_document(path: Path) -> Any:
-    """Read a JSON file, by its ending, or a TOML file.
+    """Read a JSON file, if its name ends in ``.json``, or a TOML file.
 
     Raises
     ------

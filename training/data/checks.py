@@ -1,7 +1,7 @@
-"""Check what may be wrong with one sensor's readings; each check returns findings, or none.
+"""Check one sensor's readings for defects; each check returns its findings.
 
-The readings ``x`` (n,) of a check are one stream's, in order, NaN where nothing was measured;
-``rows`` (n,) are their numbers in the file. No check learns from labels.
+The readings ``x`` (n,) of a check belong to one stream and are in order, with NaN where nothing was
+measured; ``rows`` (n,) are their row numbers in the file. No check uses labels.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Rows = NDArray[np.int64]
 
 HIGH, MEDIUM, LOW = "High", "Medium", "Low"
 _ORDER: Final = (HIGH, MEDIUM, LOW)
-#: Readings from which on a check has anything to say; that a calibration needs to promise a rate.
+#: Fewest readings for most checks, and fewest for a calibration to hold a rare budget.
 _MIN_READINGS: Final = 60
 _FEW_READINGS: Final = 600
-#: Share of equal readings from which on a sensor is nearly constant.
+#: Least share of equal readings of a nearly constant sensor.
 _NEARLY_CONSTANT: Final = 0.95
-#: A run of so many equal readings is a stuck sensor, if it is so many times longer than its others.
+#: A stuck sensor: fewest equal readings in a run, and how many times longer it is than usual runs.
 _STUCK: Final = 30
 _STUCK_TIMES: Final = 10
-#: A spike leaves its neighbours by so many robust deviations; a gap is so many usual intervals.
+#: Least distance of a spike in robust deviations, and least length of a gap in usual intervals.
 _SPIKE: Final = 15.0
 _GAP: Final = 20.0
 _RARE: Final = 0.02
@@ -39,7 +39,7 @@ _BLOCKS: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding: its grade, a stable name, a sentence, and the rows it is about."""
+    """One finding: its grade, a stable name, a sentence, and the affected rows."""
 
     grade: str
     kind: str
@@ -48,20 +48,21 @@ class Finding:
 
 
 def worst(grades: Sequence[str]) -> str:
-    """Return the worst of some grades; High where there are none."""
+    """Return the worst grade; High if there are none."""
     return max(grades, key=_ORDER.index, default=HIGH)
 
 
 def of_sensor(x: Floats, garbage: Bools, rows: Rows) -> list[Finding]:
-    """Return all findings on one sensor; garbage is looked at first and then left out.
+    """Return all findings on one sensor; garbage is left out of the later checks.
 
     Parameters
     ----------
     x : (n,)
+        The readings.
     garbage : (n,)
         Which of them are error codes and the like.
     rows : (n,)
-        Their numbers in the file.
+        Their row numbers in the file.
     """
     absent = np.isnan(x)
     found = [*_missing(absent, rows), *_garbage(x, garbage, rows)]
@@ -88,7 +89,7 @@ def of_times(times: Times, rows: Rows) -> tuple[float | None, list[Finding]]:
     if n < _MIN_READINGS:
         found.append(Finding(LOW, "too_few", f"{n} readings are too few to train on alone"))
     elif n < _FEW_READINGS:
-        found.append(Finding(MEDIUM, "too_few", f"{n} readings: too few to promise a rare budget"))
+        found.append(Finding(MEDIUM, "too_few", f"{n} readings are too few to hold a rare budget"))
     steps = np.diff(times).astype("timedelta64[us]").astype(np.float64) / 1e6
     equal = int((steps == 0).sum())
     if equal:
@@ -152,7 +153,7 @@ def _constant(values: Floats) -> Iterator[Finding]:
 def _counter(values: Floats) -> Finding:
     steps = np.diff(values)
     if np.unique(steps).tolist() == [1.0]:
-        return Finding(LOW, "row_number", "counts the rows: it says nothing of the machine")
+        return Finding(LOW, "row_number", "counts the rows: it says nothing about the machine")
     rate = float(np.median(steps))
     text = f"only rises, as a counter does (by {rate:.3g} per reading): its rate per hour is used"
     return Finding(MEDIUM, "counter", text)
@@ -181,12 +182,12 @@ def _stuck(values: Floats, rows: Rows) -> Iterator[Finding]:
 
 
 def _spikes(values: Floats, rows: Rows) -> Iterator[Finding]:
-    """Find single readings that leave both neighbours, which agree."""
+    """Find single readings that deviate from both neighbours, which agree."""
     middle = np.median(np.stack([values[:-2], values[1:-1], values[2:]]), axis=0)
     off = np.abs(values[1:-1] - middle)
     usual = 1.4826 * float(np.median(np.abs(np.diff(values))))
     at = np.flatnonzero(off > _SPIKE * usual) + 1
-    if usual and 0 < len(at) <= _RARE * len(values):  # more of them are the sensor's nature
+    if usual and 0 < len(at) <= _RARE * len(values):  # frequent spikes are normal for the sensor
         text = f"{len(at):,} single spike{'s' if len(at) > 1 else ''}"
         yield Finding(MEDIUM, "spikes", text, row_ranges(rows[at]))
 
@@ -217,15 +218,15 @@ def _levels(values: Floats, rows: Rows) -> list[Finding]:
     levels = levels - np.median(levels)
     if levels.std() > 2 * within and (np.diff(levels > 0) != 0).sum() <= 3:
         text = (
-            f"the level wanders: over the data {levels.std() / within:.1f} times as far as within a"
-            f" {n}th of it; faults smaller than that may pass for it"
+            f"the level wanders over the data {levels.std() / within:.1f} times as far as within a"
+            f" {n}th of it; smaller faults may be taken for this"
         )
         return [Finding(MEDIUM, "wanders", text)]
     return list(_modes(values))
 
 
 def _modes(values: Floats) -> Iterator[Finding]:
-    """Find two or more ranges with hardly anything between them."""
+    """Find two or more ranges of values with hardly any values between."""
     found = ranges(values)
     if len(np.unique(values)) > 20 and 2 <= len(found) <= MAX_RANGES:
         each = ", ".join(

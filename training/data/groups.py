@@ -1,14 +1,14 @@
-"""Decide which stream belongs to which group, and write the rules that a bundle keeps for it.
+"""Assign streams to groups, and write the rules that a bundle stores for it.
 
-A groups file is TOML, one table per group; the first that matches counts::
+A groups file is TOML, one table per group; the first match decides::
 
     [[group]]
     name = "vibration"
-    sensor_id = "VIB*"          # patterns with * and ?; absent: any
+    sensor_id = "VIB*"          # patterns with * and ?; any id if absent
 
     [[group]]
     name = "rms_only"
-    feature = "rms"             # streams that send this one feature alone
+    feature = "rms"             # streams that send only this feature
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NO_SENSOR = "no_sensor"
 
 @dataclass(slots=True)
 class Grouping:
-    """Streams by group, in order; ``rules`` is what the bundle keeps."""
+    """Streams by group, in order; the bundle stores ``rules``."""
 
     groups: dict[str, TrainingData]
     rules: list[Rule] = field(default_factory=list)
@@ -42,20 +42,20 @@ class Grouping:
 def group_streams(
     data: TrainingData, by: str | None = None, groups_file: Path | None = None
 ) -> Grouping:
-    """Deal the streams out to groups.
+    """Assign streams to groups; without ``by`` and ``groups_file``, all to ``default``.
 
     Parameters
     ----------
     data : TrainingData
     by : str, optional
-        ``asset_id``, ``sensor_id``, or the column that ``data.column`` holds.
+        ``asset_id``, ``sensor_id``, or the column in ``data.column``.
     groups_file : Path, optional
-        Patterns, instead of ``by``. Neither: one group, ``default``, for all.
+        Patterns, instead of ``by``.
 
     Raises
     ------
     TrainingError
-        The file is wrong, or no stream belongs to one of its groups.
+        The file is invalid, or no stream matches a group.
     """
     if by is not None and groups_file is not None:
         raise TrainingError("give --group-by or --groups, not both")
@@ -73,14 +73,16 @@ def group_streams(
 
 
 def by_rules(data: TrainingData, rules: Sequence[Rule], only: str | None = None) -> Grouping:
-    """Deal the streams out by rules; streams that match none are left out, with a note.
+    """Assign streams by rules; streams that match none are left out, with a note.
 
     Parameters
     ----------
+    data
+        The streams.
     rules
-        The first that matches counts.
+        The first match decides.
     only
-        The group that is trained alone; other groups may have no stream then. Empty: none is.
+        A single group to train, which must have streams; None: all groups.
     """
     found: dict[str, list[int]] = {rule.group: [] for rule in rules}
     stray, index = 0, RuleIndex(rules)
@@ -104,19 +106,21 @@ def by_rules(data: TrainingData, rules: Sequence[Rule], only: str | None = None)
 def for_group(data: TrainingData, bundle: Bundle, group: str) -> Grouping:
     """Return the streams of one group of an existing bundle, by that bundle's rules.
 
-    A bare matrix has no names to go by: it belongs to the group that was named.
+    A bare matrix has no ids, so it belongs to the named group.
 
     Parameters
     ----------
+    data
+        The streams.
     bundle
-        Its rules decide.
+        Gives the rules.
     group
-        One of the bundle's.
+        Name of the group.
 
     Raises
     ------
     TrainingError
-        The bundle has no such group, or none of the streams is in it.
+        The bundle has no such group, or no stream belongs to it.
     """
     if group not in bundle.groups:
         raise TrainingError(
@@ -132,14 +136,16 @@ def for_group(data: TrainingData, bundle: Bundle, group: str) -> Grouping:
 
 
 def members_of(data: TrainingData, bundle: Bundle, group: str) -> list[int]:
-    """Return the numbers of the streams that a bundle's rules put into a group.
+    """Return the indices of the streams that a bundle's rules assign to a group.
 
     Parameters
     ----------
+    data
+        The streams; those without any group are ignored.
     bundle
-        Its rules decide.
+        Gives the rules.
     group
-        A stream that is in none of the bundle's is passed over.
+        Name of the group.
     """
     members = []
     for i, stream in enumerate(data.streams):
@@ -150,7 +156,7 @@ def members_of(data: TrainingData, bundle: Bundle, group: str) -> list[int]:
 
 
 def pick(data: TrainingData, members: Sequence[int]) -> TrainingData:
-    """Return these streams alone, without the features that none of them has."""
+    """Return only these streams, without the features that none of them has."""
     part = data.subset(members)
     here = part.measured()
     if here.all() or not here.any():
@@ -164,7 +170,7 @@ def read_rules(path: Path) -> list[Rule]:
     Raises
     ------
     TrainingError
-        Names the file and what is wrong in it.
+        Names the file and its defect.
     """
     content = read_document(path)
     tables = content.get("group")

@@ -1,4 +1,4 @@
-"""People's feedback on stored readings: which are healthy, which are faults, which are neither."""
+"""Apply people's feedback to stored readings: healthy, fault, or expected behaviour."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from models.arrays import Times
 
-#: Where spans overlap the later of these holds: what is not to be learnt is stronger.
+#: Verdicts. Where spans overlap the larger one holds, so that nothing faulty is learnt.
 NOTHING: Final = 0
 HEALTHY: Final = 1
 EXPECTED: Final = 2
@@ -28,13 +28,13 @@ _WORDS: Final = {
 
 @dataclass(slots=True)
 class Judgements:
-    """Spans of assets that people judged, as rows of feedback.
+    """Time spans of assets that people judged, as rows of feedback.
 
     Parameters
     ----------
     spans : rows with ``asset_id, sensor_id, feature, starts_at, ends_at, verdict``; a sensor or
-        feature of None means all of them.
-    counts : readings judged so far, by verdict.
+        feature of None means all.
+    counts : number of readings judged so far, by verdict.
     """
 
     spans: Iterable[Any] = ()
@@ -64,7 +64,7 @@ class Judgements:
         return found
 
     def note(self) -> str:
-        """Say how many readings were judged as what; empty: none was."""
+        """Describe the number of readings per verdict; empty if there are none."""
         parts = [f"{self.counts[code]:,} {words}" for code, words in _WORDS.items()
                  if self.counts[code]]  # fmt: skip
         return f" (feedback: {', '.join(parts)})" if parts else ""

@@ -1,13 +1,13 @@
 """Read stored readings as training data.
 
-What is trained on is taken for normal, so readings of alarms that lasted are left out: a fault that
-is learnt is a fault missed. Alarms of fewer than LASTING anomalous readings stay in. Most of these
-are what the budget allows on normal operation, and a calibration without its own largest
-magnitudes ratchets: each training would alarm more often than the one before (docs/detection.md).
+All training data count as normal, and a fault that is learnt is a fault missed. Readings of lasting
+alarms are therefore left out. Alarms with fewer than LASTING anomalous readings stay in: most of
+them are the false alarms that the budget allows. Without these largest normal magnitudes each
+calibration would be tighter, and alarm more, than the one before (docs/detection.md).
 
-What people reported goes before that: false alarms are healthy however long they lasted, confirmed
-faults stay among the data, labelled, so that nothing is fitted on them but what would find them can
-be measured, and expected behaviour is neither learnt nor judged on.
+People's feedback takes precedence. False alarms are healthy however long they lasted. Confirmed
+faults stay among the data as labelled faults: nothing is fitted on them, but their detection is
+measured. Expected behaviour is used for neither.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from models.scoring.suppression import OffState, Suppression, Suppressor
 from training.data.judgements import EXPECTED, FAULT, HEALTHY, Judgements
 from training.data.sources import TrainingData
 
-#: anomalous readings from which on an event is a fault rather than a false alarm
+#: Fewest anomalous readings of an event that counts as a fault instead of a false alarm.
 LASTING = 5
-#: the kind of event of a reading outside its physical limits
+#: Kind of event of a reading outside its physical limits.
 _SENSOR_FAULT = "sensor_fault"
 
 
@@ -45,17 +45,20 @@ def from_database(
     keep_events: bool = False,
     keep_suppressed: bool = False,
 ) -> TrainingData:
-    """Read what came over Kafka in ``[start, end)``, as streams.
+    """Read the stored readings in ``[start, end)``, as streams.
 
     Parameters
     ----------
+    engine
+        Connects to the database.
     settings
-        Give the days and readings that are read at most; what is left out is named in the data's
-        ``source``.
+        Limit the days and the readings; the data's ``source`` says what is left out.
+    start, end : datetime, optional
+        Time range.
     keep_events : bool
-        Keep the readings of lasting alarms, too.
+        Keep the readings of lasting alarms.
     keep_suppressed : bool
-        Keep those of maintenance windows and of machines that were off, too.
+        Keep the readings in maintenance windows and of machines that were off.
 
     Raises
     ------
@@ -89,12 +92,12 @@ def from_database(
 def stored_data(
     settings: Settings, start: datetime | None = None, end: datetime | None = None, **keep: bool
 ) -> TrainingData:
-    """Read stored readings as the settings bound them.
+    """Connect, and read stored readings by :func:`from_database`.
 
     Parameters
     ----------
-    start, end, keep
-        As of :func:`from_database`.
+    settings, start, end, keep
+        Those of :func:`from_database`.
     """
     with opened(settings) as engine:
         return from_database(engine, settings, start, end, **keep)
@@ -108,20 +111,20 @@ def to_streams(
     suppression: Suppression | None = None,
     judgements: Judgements | None = None,
 ) -> TrainingData:
-    """Arrange stored readings, stream after stream, in arrays; NaN where a feature was not sent.
+    """Arrange stored readings as one array per stream; NaN where a feature was not sent.
 
     Parameters
     ----------
     readings
-        In the order of time, streams mixed.
+        In order of time; streams may be mixed.
     source
-        Where they come from; what is left out is added to it.
+        Description of the data; what is left out is appended.
     keep_events
-        Keep the readings of lasting alarms, too.
+        Keep the readings of lasting alarms.
     suppression
-        Maintenance windows and machine-off conditions whose readings are left out.
+        Maintenance windows and off conditions whose readings are left out.
     judgements
-        What people reported of these readings.
+        People's feedback on these readings.
     """
     judgements = judgements or Judgements()
     columns: dict[str, int] = {}
@@ -160,11 +163,11 @@ def to_streams(
             if judgements.counts:
                 raise DatasetError(f"no readings are left to train on: {source}")
             raise DatasetError(
-                f"all {suppressed:,} readings stored in PostgreSQL are of maintenance windows or of"
-                " machines that were off: --keep-suppressed trains on them"
+                f"all {suppressed:,} readings stored in PostgreSQL lie in maintenance windows or"
+                " belong to machines that were off: --keep-suppressed trains on them"
             )
         raise DatasetError(
-            f"all {left_out:,} readings stored in PostgreSQL belong to alarms that lasted:"
+            f"all {left_out:,} readings stored in PostgreSQL belong to lasting alarms:"
             " --keep-events trains on them"
         )
     if left_out:
@@ -179,10 +182,10 @@ def _suppression(connection: Connection, start: datetime | None) -> Suppression:
 
 
 class _Growing:
-    """One stream while it is read; as compact as arrays can grow."""
+    """One stream while it is read."""
 
     def __init__(self, suppressor: Suppressor | None = None) -> None:
-        self._suppressor = suppressor or None  # none that has nothing to say
+        self._suppressor = suppressor or None  # an empty suppressor is false
         self._off = OffState()
         self._times: list[int] = []
         self._rows: list[np.ndarray] = []
@@ -194,7 +197,7 @@ class _Growing:
         return len(self._times)
 
     def suppresses(self, reading: StoredReading) -> bool:
-        """Whether a reading is of maintenance, or of a machine that was off."""
+        """Return whether a reading lies in maintenance or is of a machine that was off."""
         if self._suppressor is None:
             return False
         judged = self._suppressor.take(self._off, reading.timestamp, reading.features)
@@ -215,9 +218,9 @@ class _Growing:
         self._faulty.append(reading.is_anomaly and reading.event_kind == _SENSOR_FAULT)
 
     def normal(self, healthy: np.ndarray) -> np.ndarray:
-        """Return which readings (n,) are neither of a lasting alarm nor outside their limits.
+        """Return which readings (n,) belong to no lasting alarm and lie within physical limits.
 
-        Those that people call ``healthy`` (n,) may be of an alarm.
+        Readings that people call ``healthy`` (n,) may belong to a lasting alarm.
         """
         lasting = {
             event for event, n in self._anomalies.items() if event is not None and n >= LASTING

@@ -1,14 +1,14 @@
-"""Prepare streams for a fit: treat missing values, hold parts out.
+"""Prepare streams for a fit: treat missing values, and hold out the newest readings.
 
 The policy for missing values, in this order:
 
 1. a feature that is missing in more than half of a group's readings is not used;
-2. a reading that lacks few of the others (``--impute``, as live) is used, with what the rest lead
-   to expect in their place; in the part held out it stays as it is, to be judged as live;
+2. a reading that lacks few of the other features (``--impute``, as live) is imputed from the rest;
+   in the held-out part it stays as it is, because scoring imputes it as live;
 3. a reading that lacks more is left out;
-4. if that leaves too little, the fit refuses and names the features at fault.
+4. if too few readings are left, the fit fails and names the features to blame.
 
-``missing="refuse"`` stops at the first missing value instead.
+``missing="refuse"`` fails at the first missing value instead.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from errors import TrainingError
 from models.fitting.counter_rates import without_holes
 from models.fitting.imputation import impute
 
-#: a fit needs as many readings at least
+#: Fewest readings for a fit.
 MIN_ROWS = 60
-#: a feature missing more often than this is not used
+#: A feature missing in a larger share of readings is not used.
 MAX_MISSING = 0.5
 
 
 @dataclass(slots=True)
 class Prepared:
-    """Streams without missing values, cut into the part to fit on and the part held out.
+    """Streams, each cut into the part to fit on, without missing values, and the held-out part.
 
     Parameters
     ----------
     feature_names : columns of every stream.
-    streams : what is fitted on, and what is held out.
-    cut : readings of each stream that are fitted on; the rest is held out.
-    notes : what was found out.
-    imputed : features that a reading may lack and still be fitted on.
+    streams : both parts of each stream.
+    cut : number of first readings of each stream to fit on; the rest is held out.
+    notes : what was left out or imputed.
+    imputed : most features to impute per reading.
     """
 
     feature_names: list[str]
@@ -55,7 +55,7 @@ class Prepared:
         return [s.take(slice(k)) for s, k in zip(self.streams, self.cut, strict=True) if k]
 
     def whole(self) -> list[Stream]:
-        """Return all of each stream, as a fit takes them."""
+        """Return all readings of each stream, imputed for a fit."""
         whole = [len(stream.timestamps) for stream in self.streams]
         return impute_first(self.streams, whole, self.imputed, "")[0]
 
@@ -74,12 +74,11 @@ def prepare(
     what: str = "data",
     imputed: Callable[[int], int] = lambda width: 0,
 ) -> Prepared:
-    """Apply the policy for missing values, then hold out the newest part of the readings.
+    """Apply the policy for missing values, then hold out the newest readings.
 
-    What is held out is everything after one moment, the same for all streams, so that the
-    fit never sees a time it is later judged on; streams whose times do not overlap are each cut
-    at the same share instead. The share is of the readings as they came: how a file writes a
-    missing value does not move the cut.
+    All streams are cut at the same moment, so that the fit never sees a time on which it is later
+    evaluated. Streams whose times do not overlap are each cut at the same share instead. The share
+    is of the readings as received, so the cut does not depend on how a file writes missing values.
 
     Parameters
     ----------
@@ -88,18 +87,18 @@ def prepare(
     feature_names : sequence of str
         Columns of every stream's ``values``.
     missing : {"drop", "impute", "refuse"}
-        What becomes of readings that lack a value.
+        How to treat readings that lack a value.
     holdout : float
-        Newest share of the readings that is not fitted on.
+        Newest share of the readings to hold out.
     what : str
         Names the data in notes and errors.
     imputed : callable
-        Features that a reading may lack, by the number of features.
+        Maps the number of features to the most that may be imputed per reading.
 
     Raises
     ------
     TrainingError
-        Too few readings, or missing values under ``missing="refuse"``; named.
+        Too few readings, or missing values under ``missing="refuse"``.
     """
     kept, names, notes = without_missing(streams, feature_names, missing, what, imputed)
     rows = sum(len(s.timestamps) for s in kept)
@@ -109,7 +108,7 @@ def prepare(
     if holdout > 0.0 and sum(cut) == rows:
         cut = _cut(kept, kept, holdout)
         notes.append(
-            f"{what}: the newest readings lack values: the newest complete ones are held out"
+            f"{what}: the newest readings lack values, so the newest complete ones are held out"
         )
     if sum(cut) < MIN_ROWS:
         cut = [len(s.timestamps) for s in kept]
@@ -120,10 +119,7 @@ def prepare(
 
 
 def without_labelled(streams: Sequence[Stream]) -> tuple[list[Stream], list[str]]:
-    """Return the streams without readings labelled faulty, and a note on those left out.
-
-    What a person called a fault must not be learnt as normal.
-    """
+    """Return the streams without readings labelled faulty, and a note on those left out."""
     kept, gone, total = [], 0, 0
     for stream in streams:
         total += len(stream.timestamps)
@@ -143,12 +139,13 @@ def without_labelled(streams: Sequence[Stream]) -> tuple[list[Stream], list[str]
 def impute_first(
     streams: Sequence[Stream], cut: Sequence[int], max_gap: int, what: str
 ) -> tuple[list[Stream], list[str]]:
-    """Fill the holes of the first ``cut`` readings of each stream; return a note where any was.
+    """Impute the first ``cut`` readings of each stream; also return a note if any was imputed.
 
     Parameters
     ----------
-    cut : how many first readings of each stream are trained on.
-    max_gap : features that a reading may lack.
+    streams : each in time order.
+    cut : number of first readings of each stream to impute.
+    max_gap : most missing features per reading.
     what : names the data in the note.
     """
     parts = [s.take(slice(k)) for s, k in zip(streams, cut, strict=True)]
@@ -165,8 +162,8 @@ def impute_first(
         for stream, full in zip(streams, values, strict=True)
     ]
     note = (
-        f"{what}: {filled} training readings lack a few values: filled with what the other features"
-        " lead to expect (--impute)"
+        f"{what}: {filled} training readings lack a few values, which were imputed from the other"
+        " features (--impute)"
     )
     return out, [note]
 
@@ -183,7 +180,7 @@ def without_missing(
     Parameters
     ----------
     streams, feature_names, missing, what, imputed
-        As of :func:`prepare`.
+        Those of :func:`prepare`.
     """
     sizes = [len(s.timestamps) for s in streams]
     rows, absent = sum(sizes), lacking(streams, sizes)
@@ -225,16 +222,16 @@ def lacking(streams: Sequence[Stream], cut: Sequence[int]) -> NDArray[np.int64]:
 def with_enough(
     streams: Sequence[Stream], cut: Sequence[int], use: list[int], most: int
 ) -> tuple[list[Stream], list[int]]:
-    """Return streams without the readings before the cuts that lack too much; their cuts now.
+    """Drop readings before the cuts that lack too many values; return streams and new cuts.
 
     Parameters
     ----------
     streams, cut
-        With how many first readings of each are looked at.
+        Streams, and the number of first readings of each to check.
     use
-        Indexes of the features that are kept.
+        Indices of the features to keep.
     most
-        Values that a reading may lack.
+        Most missing values per reading.
     """
     out, cuts = [], []
     for stream, k in zip(streams, cut, strict=True):
@@ -247,7 +244,7 @@ def with_enough(
 
 
 def _cut(kept: list[Stream], streams: Sequence[Stream], holdout: float) -> list[int]:
-    """Return how many readings of each stream kept are older than the newest share of all."""
+    """Return how many readings of each kept stream are older than the held-out share."""
     if holdout <= 0:
         return [len(s.timestamps) for s in kept]
     starts = np.array([s.timestamps[0] for s in streams])

@@ -1,4 +1,4 @@
-"""Grade the quality of training data before anything is fitted, by asset, sensor and feature."""
+"""Grade the quality of training data, by asset, sensor and feature."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.data.sources import TrainingData
 
 @dataclass(slots=True)
 class StreamQuality:
-    """One stream: findings on its times, and on each feature; ``interval`` in seconds."""
+    """Findings on one stream's times and on each feature; ``interval`` is in seconds."""
 
     asset_id: str
     sensor_id: str | None
@@ -31,9 +31,9 @@ class StreamQuality:
 
     @property
     def grade(self) -> str:
-        """Grade the stream.
+        """Grade of the stream.
 
-        Low: little or nothing here can be trained on; Medium: something is to be looked at.
+        Low: little or nothing can be trained on; Medium: something to look at.
         """
         grades = [self.grade_of(name) for name in self.features]
         own = worst([finding.grade for finding in self.findings])
@@ -48,7 +48,7 @@ class StreamQuality:
 
 @dataclass(slots=True)
 class Quality:
-    """Findings on a data set; ``notes`` are those of reading it and of the whole."""
+    """Findings on a data set; ``notes`` are about reading it and about the set as a whole."""
 
     source: str
     streams: list[StreamQuality]
@@ -56,7 +56,7 @@ class Quality:
 
     @property
     def grade(self) -> str:
-        """Return the worst grade of any stream."""
+        """Return the grade of the whole: Low if most streams are Low, Medium if any is not High."""
         grades = [stream.grade for stream in self.streams]
         if 2 * grades.count(LOW) > len(grades):
             return LOW
@@ -68,7 +68,7 @@ class Quality:
         return any(finding.grade == LOW for _, _, finding in self.findings())
 
     def findings(self) -> Iterator[tuple[StreamQuality, str, Finding]]:
-        """Yield all findings: stream, feature (empty: the stream as a whole), finding."""
+        """Yield all findings: stream, feature (empty for the stream as a whole), finding."""
         for stream in self.streams:
             for finding in stream.findings:
                 yield stream, "", finding
@@ -77,7 +77,7 @@ class Quality:
                     yield stream, feature, finding
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return all findings ready for JSON."""
         return {
             "source": self.source,
             "grade": self.grade,
@@ -100,7 +100,7 @@ class Quality:
 
 
 def assess(data: TrainingData) -> Quality:
-    """Grade data; nothing is changed."""
+    """Grade data without changing them."""
     garbage = learn_garbage(np.concatenate([s.values for s in data.streams]))
     streams = []
     for i, stream in enumerate(data.streams):
@@ -119,7 +119,7 @@ def assess(data: TrainingData) -> Quality:
 
 
 def _rates(streams: list[StreamQuality]) -> list[str]:
-    """Return a note where streams of one data set have different rates."""
+    """Return a note if the streams have different sampling rates."""
     known = [stream for stream in streams if stream.interval]
     if not known:
         return []
@@ -129,5 +129,5 @@ def _rates(streams: list[StreamQuality]) -> list[str]:
     slow, fast = known[int(intervals.argmax())], known[int(intervals.argmin())]
     return [
         f"sampling differs: {fast.name} every {fast.interval:g} s, {slow.name} every"
-        f" {slow.interval:g} s; each stream's own rate says what a gap is"
+        f" {slow.interval:g} s; gaps are judged by each stream's own rate"
     ]

@@ -1,4 +1,4 @@
-"""Which readings a model set was fitted on, and which of others are newer."""
+"""Record the time range a model set was fitted on, and find newer readings."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 from datasets import Stream
 from training.data.sources import key_text
 
-#: of so many streams the newest reading of each is kept; of more, that of all of them
+#: Most streams whose newest times are recorded one by one; beyond, only the overall range is.
 MAX_STREAMS: Final = 10_000
 
 
 def range_of(streams: Sequence[Stream], timed: bool) -> dict[str, Any]:
-    """From when to when the readings are, and how many: as a bundle records it.
+    """Return the time range and number of readings, in the form that a bundle records.
 
     Returns
     -------
     dict
-        ``readings``, ``start`` and ``end`` (None where times were made up), and ``streams``: each
-        stream's newest reading.
+        ``readings``, ``start`` and ``end`` (None if times are artificial), and ``streams``: each
+        stream's newest time.
     """
     parts = [s for s in streams if len(s.timestamps)]
     found: dict[str, Any] = {
@@ -40,10 +40,10 @@ def range_of(streams: Sequence[Stream], timed: bool) -> dict[str, Any]:
 
 
 def newer_from(stream: Stream, ranges: Sequence[Mapping[str, Any]]) -> int | None:
-    """Return the index from which on a stream's readings are newer than all that the ranges hold.
+    """Return the index of a stream's first reading that is newer than all ranges.
 
-    None where that is unknown: a range is not recorded, or its times were made up. A stream
-    that a range does not know must be newer than all of its streams.
+    None if unknown: a range is not recorded, or its times are artificial. For a stream that is not
+    in a range, the range's overall end counts.
     """
     past = 0
     for one in ranges:

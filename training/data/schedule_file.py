@@ -1,6 +1,7 @@
-"""Maintenance windows and machine-off conditions for data out of files: a file of their own.
+"""Read a file of maintenance windows and machine-off conditions, for training data from files.
 
-TOML, or JSON with the same keys, as ``GET /maintenance-windows`` and ``/off-conditions`` answer::
+The file is TOML, or JSON with the same keys, which are those of ``GET /maintenance-windows`` and
+``/off-conditions``::
 
     [[maintenance_windows]]
     start = 2026-01-03T22:00:00+01:00
@@ -41,13 +42,13 @@ from training.data.sources import TrainingData, key_of
 
 T = TypeVar("T", MaintenanceWindow, OffCondition)
 
-#: What the service answers besides, and a schedule does not need.
+#: Further keys of the service's answers, which are ignored.
 _ANSWERED: Final = {"version", "created_at", "created_by", "changed_at", "changed_by"}
 
 
 @dataclass(frozen=True, slots=True)
 class Schedules:
-    """What has an effect on training, and what has one on alarms."""
+    """Windows and conditions by effect: on training, and on alarms."""
 
     training: Suppression = field(default_factory=Suppression)
     alarms: Suppression = field(default_factory=Suppression)
@@ -59,7 +60,7 @@ def read_schedules(path: Path | None) -> Schedules:
     Raises
     ------
     TrainingError
-        Names the file, the entry and the field at fault.
+        Names the file, the entry and the invalid field.
     """
     if path is None:
         return Schedules()
@@ -105,12 +106,12 @@ def suppressed(stream: Stream, names: list[str], suppression: Suppression, group
 
     Parameters
     ----------
-    names
-        Columns of the stream's values.
+    stream, names
+        The stream, and the columns of its values.
     suppression
         All windows and conditions.
     group
-        Those of other groups do not count.
+        The stream's group; entries for other groups are ignored.
     """
     suppressor = suppression.of(key_of(stream), group)
     if not suppressor:
@@ -124,14 +125,16 @@ def suppressed(stream: Stream, names: list[str], suppression: Suppression, group
 def without_suppressed(
     data: TrainingData, suppression: Suppression, group: str
 ) -> tuple[TrainingData, list[str]]:
-    """Return a group's data without what is suppressed, and a note on how much that is.
+    """Return a group's data without suppressed readings, and a note on their number.
 
     Parameters
     ----------
+    data
+        The group's data.
     suppression
         All windows and conditions.
     group
-        Those of other groups do not count.
+        Name of the group; entries for other groups are ignored.
     """
     if not suppression or not data.timed:
         return data, []

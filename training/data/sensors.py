@@ -1,4 +1,4 @@
-"""Separate streams of one group that do not have the same sensors, as machines of several types."""
+"""Split a group whose streams have different sensors, as machines of different types have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Sensors = frozenset[int]
 
 
 def sensors_of(stream: Stream) -> Sensors:
-    """Return the columns that a stream has: those measured in at least half of its readings."""
+    """Return the columns measured in at least half of a stream's readings."""
     if not len(stream.timestamps):
         return frozenset()
     absent = np.isnan(stream.values).mean(axis=0)
@@ -26,9 +26,9 @@ def sensors_of(stream: Stream) -> Sensors:
 
 
 def alike(streams: Sequence[Stream]) -> list[tuple[Sensors, list[int]]]:
-    """Group streams by the columns they have, those with the most readings first.
+    """Group streams by their columns, the group with most readings first.
 
-    A stream that has more than the first lot joins it, without what it has beyond.
+    A stream with further columns joins such a group too; its further columns are not used.
     """
     have = [sensors_of(stream) for stream in streams]
     rows = [len(stream.timestamps) for stream in streams]
@@ -46,13 +46,13 @@ def alike(streams: Sequence[Stream]) -> list[tuple[Sensors, list[int]]]:
 
 
 def split_by_sensors(grouping: Grouping, *, fixed: bool = False) -> Grouping:
-    """Give the streams of a group that lack a sensor a group of their own, where it is worth it.
+    """Move streams that lack sensors to groups of their own, if they have enough readings.
 
     Parameters
     ----------
     grouping : Grouping
     fixed : bool
-        The groups are given (a retraining): such streams are left out.
+        The groups must not change (a retraining): such streams are left out instead.
     """
     groups: dict[str, TrainingData] = {}
     rules: list[Rule] = []
@@ -95,7 +95,7 @@ def _only(data: TrainingData, members: Sequence[int], sensors: Sensors) -> Train
 
 
 def _beyond(data: TrainingData, members: Sequence[int], sensors: Sensors) -> list[str]:
-    """Name what some members have that the group does not use."""
+    """Return a note on features that some members have but the group does not use."""
     more = frozenset().union(*(sensors_of(data.streams[i]) for i in members)) - sensors
     if not more:
         return []

@@ -1,7 +1,7 @@
 """Read training data: the simulated plant, files, stored readings, or a bare matrix.
 
-Whatever the source, the outcome is one :class:`TrainingData`: streams of one table, a column a
-feature, NaN where a value was not measured.
+Every source gives one :class:`TrainingData`: streams with the same columns, one per feature, and
+NaN where a value was not measured.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 SIMULATED = "simulated"
 POSTGRESQL = "postgresql"
-#: what a bare matrix is taken for: one stream in row order, a reading a minute
+#: Asset id of a bare matrix: one stream in row order, one reading per minute.
 MATRIX_ASSET = "matrix"
 
 
@@ -38,19 +38,19 @@ class TrainingData:
     feature_names : list of str
         Columns of every stream's ``values``.
     streams : list of Stream
-        In time order each; ``values`` (n, d), NaN where nothing was measured.
+        Each in time order; ``values`` (n, d), NaN where nothing was measured.
     source : str
-        Where it came from, for people.
+        Description of the source, for people.
     timed : bool
-        False when the timestamps were made up (a bare matrix).
+        False if the timestamps are artificial (a bare matrix).
     column : mapping, optional
-        Value of the grouping column by stream, where one was asked for.
+        Value of the requested grouping column by stream.
     single : sequence, optional
-        For each stream the one feature it sends (the older message shape), or None.
+        For each stream the one feature that it sends (the older message shape), or None.
     notes : sequence of str
-        What was found out, replaced or left out while they were read.
+        What was found, replaced or left out while reading.
     judged : bool
-        Labels, where there are any, are the faults that people confirmed.
+        Labels are faults that people confirmed.
     """
 
     feature_names: list[str]
@@ -63,18 +63,18 @@ class TrainingData:
     judged: bool = False
 
     def feature_of(self, stream: int) -> str | None:
-        """Return the one feature that a stream sends; None for readings of many."""
+        """Return the only feature that a stream sends; None if it sends several."""
         return self.single[stream] if self.single else None
 
     def subset(
         self, members: Sequence[int], streams: Sequence[Stream] | None = None
     ) -> TrainingData:
-        """Return some of the streams, by number; ``streams`` takes their place where given."""
+        """Return some of the streams, by index; ``streams`` replaces them if given."""
         chosen = [self.streams[i] for i in members] if streams is None else list(streams)
         return replace(self, streams=chosen, single=[self.feature_of(i) for i in members])
 
     def with_features(self, names: Sequence[str]) -> TrainingData:
-        """Return the data of some of the features only."""
+        """Return the data with only some of the features."""
         at = [self.feature_names.index(name) for name in names]
         streams = [replace(stream, values=stream.values[:, at]) for stream in self.streams]
         return replace(self, feature_names=list(names), streams=streams)
@@ -116,7 +116,7 @@ def key_of(stream: Stream) -> StreamKey:
 
 
 def key_text(stream: Stream) -> str:
-    """Return the stream's key for people."""
+    """Return the stream's key as text."""
     return f"{stream.asset_id}\x1f{stream.sensor_id or ''}"
 
 
@@ -133,11 +133,11 @@ def from_files(
     spec
         A file, a folder, or a glob pattern.
     features
-        Columns to use, as a list or as typed (``a,b``); all when left out.
+        Columns to use, as a list or as typed (``a,b``); None: all.
     group_column
-        Its values name the groups; no feature.
+        Column whose values name the groups; it is not a feature.
     form
-        How the files are to be read.
+        File format.
 
     Raises
     ------
@@ -160,12 +160,12 @@ def from_files(
 def from_matrix(path: Path) -> TrainingData:
     """Read a bare matrix: an ``.npz`` with ``values`` (n, d) and ``names`` (d,).
 
-    It is one stream in row order; its times are made up, a minute apart, and say so.
+    It becomes one stream in row order, with artificial times a minute apart and ``timed`` False.
 
     Raises
     ------
     DatasetError
-        The file is no such archive, or names and columns differ in number.
+        The file is not such an archive, or the numbers of names and columns differ.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -185,7 +185,7 @@ def from_matrix(path: Path) -> TrainingData:
 
 
 def from_simulation(*, seed: int = 0, quick: bool = False) -> TrainingData:
-    """Simulate a plant; its labelled faults all fall into the last fifth, which is held out."""
+    """Simulate a plant; all its labelled faults lie in the last fifth, which is held out."""
     from training.simulate import simulate
 
     readings = 1500 if quick else 6000
@@ -211,26 +211,26 @@ def load_data(
     stored: Callable[[], TrainingData] | None = None,
     form: FileFormat | None = None,
 ) -> TrainingData:
-    """Read training data by the name given on the command line.
+    """Read training data from the source given on the command line.
 
     Parameters
     ----------
     spec : str
         ``simulated``, ``postgresql``, a file, a folder, or a glob pattern.
-    seed, quick : of the simulated plant.
+    seed, quick : seed and size of the simulated plant.
     features : sequence of str, or str as typed (``a,b``), optional
-        Columns to use; all of them when absent.
+        Columns to use; None: all.
     group_column : str, optional
-        A column that is no feature: its values name the groups.
+        Column whose values name the groups; it is not a feature.
     stored : callable, optional
-        Gives the readings stored in PostgreSQL; handed in, since only entry points connect.
+        Returns the readings stored in PostgreSQL; passed in, since only entry points connect.
     form : FileFormat, optional
-        How a file is to be read.
+        File format.
 
     Raises
     ------
     DatasetError
-        The data cannot be read; what is missing is named.
+        The data cannot be read; the message says why.
     """
     if spec == SIMULATED:
         data = from_simulation(seed=seed, quick=quick)
@@ -253,7 +253,7 @@ def select(data: TrainingData, features: str | Sequence[str]) -> TrainingData:
     Raises
     ------
     TrainingError
-        A feature is not among the data's; it is named.
+        Names a feature that the data lack.
     """
     return data.with_features(_chosen(features, data.feature_names, "features"))
 
@@ -264,7 +264,7 @@ def with_conditions(options: FitOptions, features: Sequence[str]) -> FitOptions:
     Raises
     ------
     TrainingError
-        One of them is not among the data's; it is named.
+        Names an indicator that the data lack.
     """
     if options.condition in ("auto", "none"):
         return options

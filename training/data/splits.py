@@ -1,4 +1,4 @@
-"""Find where a back-test's training part ends, asset by asset, and what can be trained on."""
+"""Split a back-test's data into training part and replayed part, asset by asset."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from training.data.preparation import (
     with_enough,
 )  # fmt: skip
 
-#: ISO 8601's short form of a day from 1970 on; twenty million rows of an asset are no cut
+#: Short ISO 8601 form of a day from 1970 on; a cut after twenty million rows is unlikely.
 _DAY = re.compile(r"(19[7-9]|20\d)\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
-#: a row number, or a moment
+#: A number of rows, or a moment.
 Cut = int | np.datetime64
 
 
 def parse_cut(text: str) -> Cut:
-    """Parse ``ROW`` (a whole number: so many readings per asset) or ``TIMESTAMP`` (ISO 8601).
+    """Parse ``ROW`` (a number of readings per asset) or ``TIMESTAMP`` (ISO 8601).
 
-    Eight digits that make a day of these times, as in 20260101, are one.
+    Eight digits that form a plausible day, such as 20260101, are a timestamp.
 
     Raises
     ------
     InputError
-        It is neither.
+        The text is neither.
     """
     if text.strip().isdecimal() and not _DAY.fullmatch(text.strip()):
         return int(text)
@@ -47,10 +47,10 @@ def parse_cut(text: str) -> Cut:
 
 
 def training_sizes(streams: Sequence[Stream], cut: Cut) -> list[int]:
-    """Return how many first readings of each stream of ONE asset are trained on.
+    """Return the number of training readings of each stream of ONE asset.
 
-    With a number of rows and several streams, the asset's readings are counted in the order of
-    time over all of them.
+    If the cut is a number of rows, it counts the readings of all the asset's streams in order of
+    time.
     """
     if isinstance(cut, int):
         if len(streams) == 1:
@@ -69,17 +69,17 @@ def prepared(
     what: str,
     imputed: Callable[[int], int] = lambda width: 0,
 ) -> Prepared:
-    """Return streams whose training parts lack no values; what is replayed stays as it is.
+    """Prepare the streams' training parts as for a fit; the replayed parts stay as they are.
 
-    Nothing after the cut is looked at: features that are mostly missing are judged, and dropped,
-    by the training part alone.
+    Readings after the cut have no influence: the training part alone decides which features are
+    dropped as mostly missing.
 
     Parameters
     ----------
     cut : sequence of int
-        How many first readings of each stream are trained on.
+        Number of training readings of each stream.
     streams, names, what, imputed
-        As of :func:`training.data.preparation.prepare`.
+        Those of :func:`training.data.preparation.prepare`.
 
     Raises
     ------

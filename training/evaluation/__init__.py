@@ -1,1 +1,1 @@
-"""Measure and plot scored data."""
+"""Evaluate and plot scored data."""

@@ -1,4 +1,4 @@
-"""What a scored stretch says of incidents: how many are false, and what the on-delay costs."""
+"""Measure incidents in scored data: how many are false, and how much the on-delay delays."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from training.evaluation.measures import MONTH_S, Scored, labelled, normal, runs
 
 
 def incidents_line(scored: Sequence[Scored], budget: float) -> str:
-    """Say how many incidents opened per asset and month, and after how long, in one sentence.
+    """Describe false incidents per asset and month, and the on-delay, in one sentence.
 
-    Where labels exist only normal operation counts as false, and the on-delay's cost is the median
-    over the labelled faults of the readings from their first alarm to their incident.
+    With labels, only incidents in normal operation are false, and the delay is the median over the
+    labelled faults of the readings from first alarm to incident.
 
     Parameters
     ----------
+    scored : one per stream.
     budget : false incidents per asset and month.
     """
     false, seconds = 0, 0.0
@@ -27,7 +28,7 @@ def incidents_line(scored: Sequence[Scored], budget: float) -> str:
             steps = np.diff(one.timestamps) / np.timedelta64(1, "s")
             seconds += float(np.median(steps)) * float(calm.sum())
     if not seconds:
-        return "incidents: no times, so no month to count them by"
+        return "incidents: without times their number per month is unknown"
     streams = len(scored) / max(len({one.asset_id for one in scored}), 1)
     months = seconds / MONTH_S / streams
     text = (
@@ -45,11 +46,14 @@ def incidents_line(scored: Sequence[Scored], budget: float) -> str:
     return text
 
 
-_MIN_EXPECTED = 3.0  # expected incidents from which on none at all says something
+_MIN_EXPECTED = 3.0  # fewest expected incidents for their number to be informative
 
 
 def _costs(scored: Sequence[Scored]) -> list[int | None] | None:
-    """Count readings from each alarmed fault's first alarm to its incident; None: none opened."""
+    """Count the readings from first alarm to incident for each alarmed fault; None: no incident.
+
+    The result is None without labels.
+    """
     found: list[int | None] = []
     for one, labels in labelled(scored):
         for start, end in runs(labels == 1):

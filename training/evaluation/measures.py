@@ -1,7 +1,7 @@
-"""Measure what a scored stretch of data shows about alarms, labels and budgets.
+"""Measure alarm rates, and detection against labels, of scored data.
 
-Every function takes one :class:`Scored` a stream, so that nothing leaks from the end of one
-stream into the beginning of the next. Labels, where there are any, are 0 and 1.
+Every function takes one :class:`Scored` per stream, so that no event spans two streams. Labels are
+0 (normal), 1 (faulty) and -1 (unknown).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.arrays import Bools, Floats, Times
 Labels = npt.NDArray[np.int8]
 
 MONTH_S = 30 * 86_400.0
-_DRAWS = 400  # of the bootstrap: its ends move by less than a tenth of their distance
+_DRAWS = 400  # bootstrap draws: more would move the interval's ends by less than a tenth of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class Scored:
     is_anomaly: Bools  # (n,)
     detectors: Mapping[str, Floats] = field(default_factory=dict)  # name -> (n,)
     labels: Labels | None = None  # (n,)
-    log10_p: Floats | None = None  # (n,), unbounded: distinguishes far from very far
+    log10_p: Floats | None = None  # (n,), not clipped: still ranks readings of score 1
     incidents: tuple[int, ...] = ()  # indices of the readings at which incidents open
-    suppressed: Bools | None = None  # (n,), where any is of maintenance or a machine that was off
+    suppressed: Bools | None = None  # (n,), in maintenance or with the machine off; None: no plan
 
 
 def judged_on(one: Scored) -> Scored:
-    """Return it with what is suppressed as if it had not been scored: it raises no alarm."""
+    """Return the stream with suppressed readings as not scored and without alarms."""
     if one.suppressed is None:
         return one
     return replace(
@@ -51,9 +51,9 @@ def judged_on(one: Scored) -> Scored:
 
 
 def alarm_rate(scored: Sequence[Scored]) -> dict[str, float]:
-    """Return alarms per scored reading, with a 90 % block-bootstrap interval.
+    """Return alarms per scored normal reading (:func:`normal`), with a 90 % interval.
 
-    Where labels exist, only normal operation counts, see :func:`normal`.
+    The interval is a block bootstrap.
 
     Returns
     -------
@@ -78,10 +78,10 @@ def alarm_rate(scored: Sequence[Scored]) -> dict[str, float]:
 
 
 def normal(one: Scored) -> Bools:
-    """Return the readings (n,) that a false-alarm budget is about.
+    """Return which readings (n,) count for the false-alarm rate.
 
-    Not those labelled 1, which are meant to alarm, nor the rest of an alarm that began among
-    them: it is the same alarm, dying away.
+    Readings labelled 1 should alarm, so they do not count; neither does the rest of an alarm that
+    began among them.
     """
     out = np.ones(len(one.is_anomaly), np.bool_)
     if one.labels is not None:
@@ -94,7 +94,7 @@ def normal(one: Scored) -> Bools:
 
 
 def _block_interval(parts: list[Floats]) -> tuple[float, float]:
-    """Resample blocks, not readings: alarms come in runs, and shuffling would hide that."""
+    """Return a 90 % bootstrap interval; it resamples blocks, since alarms come in runs."""
     total = sum(len(part) for part in parts)
     length = max(1, min(200, total // 20))
     sums, sizes = [], []
@@ -119,20 +119,20 @@ def reliability(scored: Sequence[Scored], targets: Sequence[float]) -> list[dict
 
 
 def labelled(scored: Sequence[Scored]) -> list[tuple[Scored, Labels]]:
-    """Return those that have labels, with these."""
+    """Return the streams that have labels, with their labels."""
     return [(one, one.labels) for one in scored if one.labels is not None]
 
 
 def confusion(scored: Sequence[Scored]) -> dict[str, float] | None:
     """Return point-wise measures against the labels; None without labels.
 
-    Readings of which it is not known whether they are faulty (label -1) do not count.
+    Readings with an unknown label (-1) do not count.
 
     Returns
     -------
     dict
         ``tp, fp, fn, tn`` and ``precision, recall, f1``, ``false_alarm_rate`` (alarms per
-        normal reading) and ``missed_alarm_rate`` (silence per anomalous reading).
+        normal reading) and ``missed_alarm_rate`` (share of faulty readings without an alarm).
     """
     counts = np.zeros(4, int)  # normal or faulty, silent or alarmed
     for one, labels in labelled(scored):
@@ -153,14 +153,14 @@ def confusion(scored: Sequence[Scored]) -> dict[str, float] | None:
 
 
 def labelled_events(scored: Sequence[Scored]) -> list[dict[str, Any]]:
-    """Return each run of readings labelled 1: whether an alarm fell into it, and when.
+    """Return each run of readings labelled 1, and whether and when it alarmed.
 
     Returns
     -------
     list of dict
         ``asset_id, sensor_id, start, end, readings, detected, delay_readings, delay_s,
-        lead_readings, lead_s``: delay from the event's start to the first alarm inside it,
-        lead from that alarm to the event's end; None where nothing alarmed.
+        lead_readings, lead_s``. The delay is from the event's start to its first alarm, the lead
+        from that alarm to the event's end; both are None without an alarm.
     """
     out = []
     for one, labels in labelled(scored):
@@ -181,10 +181,10 @@ def labelled_events(scored: Sequence[Scored]) -> list[dict[str, Any]]:
 
 
 def confirmed_faults(scored: Sequence[Scored]) -> tuple[int, int]:
-    """Count the faults of assets that alarmed, and all of them.
+    """Return the number of detected faults of assets, and of all their faults.
 
-    Readings labelled 1 of an asset's streams at overlapping times are one fault, found where any
-    of the streams alarms.
+    Overlapping labelled runs of an asset's streams are one fault, which is detected if any of the
+    streams alarms in its run.
     """
     spans: dict[str, list[tuple[Any, Any, bool]]] = {}
     for one, labels in labelled(scored):
@@ -223,7 +223,7 @@ def runs(flags: Bools) -> list[tuple[int, int]]:
 
 
 def alarm_events(one: Scored, silence_s: float) -> list[tuple[int, int]]:
-    """Return first and last alarm of each event: alarms no further apart than ``silence_s``."""
+    """Return first and last alarm of each event: alarms at most ``silence_s`` apart."""
     at = np.flatnonzero(one.is_anomaly)
     if not len(at):
         return []
@@ -240,12 +240,14 @@ def false_events_per_month(
 ) -> dict[str, float]:
     """Estimate the false events per stream and month (30 days) at each budget.
 
-    The budget gives alarms per reading; how many alarms make one event is measured on the
-    :func:`normal` ones of these readings, at the largest budget that saw enough events when this
-    one saw fewer than five.
+    The budget gives alarms per reading. The mean number of alarms per event is measured on the
+    :func:`normal` readings, at this budget or, with fewer than five events there, at the next
+    larger one that has enough.
 
     Parameters
     ----------
+    scored
+        One per stream.
     budgets : {criticality: alarms per reading}
     interval_s
         Seconds between readings.
@@ -263,7 +265,7 @@ def false_events_per_month(
             events += len(alarm_events(cut, silence_s))
         if events >= 5:
             size = alarms / events
-        # events cannot be more frequent than one a silence, however many alarms there are
+        # at most one event per silence, however many alarms there are
         out[name] = min(budget * MONTH_S / interval_s / size, MONTH_S / max(silence_s, interval_s))
     return out
 
@@ -277,7 +279,7 @@ def curves(scored: Sequence[Scored]) -> dict[str, Any] | None:
     for one, labels in labelled(scored):
         known = np.isfinite(one.final_score) & (labels >= 0)
         faulty.append(labels[known])
-        # p orders the readings that the score clips at 1, its logarithm those beyond all p
+        # the score is clipped at 1 and p underflows, but the logarithm still ranks the readings
         rarity = np.log10(np.maximum(one.p, 1e-300)) if one.log10_p is None else one.log10_p
         scores.append(-rarity[known])
     if not faulty or len(np.unique(np.concatenate(faulty))) < 2:

@@ -25,7 +25,7 @@ COLOURS = {
     "alarm": "#cc3344",
     "fault": "#f2c6c6",
 }
-#: a timeline has no more points than pixels; peaks are kept
+#: Most points of a timeline, about one per pixel; peaks are kept.
 MAX_POINTS = 3000
 MAX_PANELS = 8
 
@@ -38,12 +38,12 @@ def new_figure(width: float = 9, height: float = 4.5) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG; without the date, so that the same data give the same bytes."""
+    """Write a PNG without a date, so that the same data give the same bytes."""
     figure.savefig(path, metadata={"Software": None, "Creation Time": None})
 
 
 def score_distributions(scored: Sequence[Scored], thresholds: Mapping[str, float]) -> Figure:
-    """Draw histograms of the final score and each detector's, with the thresholds in force."""
+    """Draw histograms of the final score and of each detector's, with the thresholds."""
     series: dict[str, list[Floats]] = {"final": []}
     for one in scored:
         series["final"].append(one.final_score)
@@ -68,7 +68,7 @@ def score_distributions(scored: Sequence[Scored], thresholds: Mapping[str, float
 
 
 def reliability(rows: Sequence[Mapping[str, float]]) -> Figure:
-    """Draw target against achieved alarm rate, with the interval; the diagonal is perfect."""
+    """Draw achieved against target alarm rate, with intervals; a perfect one is the diagonal."""
     figure = new_figure(5.5, 5)
     axes = figure.add_subplot()
     shown = [row for row in rows if np.isfinite(row["rate"])]

@@ -1,4 +1,4 @@
-"""Summarise one scored stretch: the figures that a person and MLflow get."""
+"""Summarise scored data in the figures that people and MLflow get."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from training.evaluation.measures import (
     reliability,
 )
 
-#: alarm rates that the reliability picture shows, besides the budgets
+#: Target alarm rates of the reliability picture, besides the budgets.
 TARGETS = (0.1, 0.03)
 
 
 @dataclass(slots=True)
 class Measures:
-    """Figures that :func:`measure` found; None where the data do not show it."""
+    """Result of :func:`measure`; None where the data cannot show a figure."""
 
     alarms: dict[str, float]
     reliability: list[dict[str, float]]
@@ -58,16 +58,16 @@ class Measures:
 
 
 def measure(scored: Sequence[Scored], policy: ScoringPolicy, interval_s: float | None) -> Measures:
-    """Measure a scored stretch against the budgets, and the labels where there are any.
+    """Measure scored data against the budgets, and against labels if there are any.
 
     Parameters
     ----------
     scored : sequence of Scored
-        One a stream.
+        One per stream.
     policy : ScoringPolicy
         Gives the budgets and the silence that ends an event.
     interval_s : float, optional
-        Median seconds between readings; None (a bare matrix): no events a month.
+        Median seconds between readings; None (a bare matrix): no figures per month.
     """
     budgets: Mapping[str, float] = policy.budgets
     targets = sorted({*TARGETS, *budgets.values()}, reverse=True)

@@ -1,4 +1,4 @@
-"""Save model sets as a bundle, with a version that the content alone decides."""
+"""Save model sets as a bundle; its version is a digest of the content."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ def build_bundle(
     kept: Mapping[str, ModelSet] | None = None,
     twins: Mapping[str, ModelSet] | None = None,
 ) -> Bundle:
-    """Save a bundle of ``sets``, what else ``carried`` has, and what is ``kept`` of the champion.
+    """Save a bundle of the new model sets and of those carried over from the champion.
 
     Parameters
     ----------
     sets, kept : mapping
-        Read group by group, so they need not all be in memory.
+        New model sets, and former ones to keep. Read group by group, so they need not all be in
+        memory.
+    rules : sequence of Rule
+    folder : Path
+        Folder of the new bundle.
+    carried : Bundle, optional
+        Bundle that provides all other groups.
     twins : mapping, optional
-        Those of the groups that were fitted without the newest readings: they are saved along,
-        as the bundle's hold-out twin.
-
-    Returns
-    -------
-    Bundle
-        With the version that its content decides.
+        Model sets fitted without the newest readings; saved as the bundle's hold-out twin.
     """
-    # the order of the groups says which is the default one
+    # the order of the groups decides which is the default group
     first = {} if carried is None else {g: carried.model_set(g) for g in carried.groups}
     maps = [sets, first] if first else [kept or {}, sets]  # the last map's groups come first
     whole = ChainMap(*cast("list[dict[str, ModelSet]]", maps))  # only read
     bundle = Bundle(whole, rules, folder=folder)
     bundle.save(folder)
     if twins:
-        # a group that has none is its own: nothing was held out of it
+        # a group without a twin is its own twin: nothing was held out of it
         other = whole.new_child(cast("dict[str, ModelSet]", twins))
         Bundle(other, rules, version=bundle.version).save(folder / TWIN)
     return bundle

@@ -1,10 +1,10 @@
-"""Fit many model sets, in parallel where cores allow, and score what each held out.
+"""Fit many model sets in parallel, and score the readings that each held out.
 
-A task is a group of a bundle, or an asset of a back-test: fit on the first part of its streams,
-replay the rest through the production path. For a bundle, faults are injected into what was held
-out, and then all is fitted again, on all of the readings: that is the model set which serves, and
-the figures are those of its *twin*, which had not seen what it was judged on. One task runs in
-this process; several in a pool.
+A task is a group of a bundle or an asset of a back-test. It fits a model set on the first part of
+its streams and replays the rest through the production path. For a bundle, faults are also injected
+into the held-out part, and a second model set is fitted on all readings. The second one serves; the
+figures are those of the first, its hold-out *twin*. A single task runs in this process, several run
+in a process pool.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from training.fitting.stream_scores import HeldOut
 #: Columns of the statistics of features.
 FEATURE_STATISTICS = ("group", "feature", "n", "mean", "sd", "min", "p05", "median", "p95", "max")
 
-_MAX_NAMED = 5  # groups that lead a note
+_MAX_NAMED = 5  # most groups named in a note
 
-_queue: Any = None  # in a worker: where its progress goes
+_queue: Any = None  # in a worker process: receives its progress
 
 
 @dataclass(slots=True)
 class Task:
-    """One model set to fit, and what to score with it."""
+    """One model set to fit, and how to evaluate it."""
 
     name: str
     prepared: Prepared
@@ -53,21 +53,21 @@ class Task:
     policy: ScoringPolicy
     criticality: str = "medium"
     timed: bool = True
-    power: bool = False  # inject faults into what was held out
-    refit: bool = False  # then fit again, on all of the readings
-    streams_per_asset: float = 1.0  # of all groups: they share the asset's budget of incidents
+    power: bool = False  # inject faults into the held-out readings
+    refit: bool = False  # afterwards, fit again on all readings
+    streams_per_asset: float = 1.0  # over all groups: they share the asset's incident budget
     suppression: Suppression = field(
         default_factory=Suppression
-    )  # when alarms of what is scored are none
+    )  # when to suppress alarms of held-out readings
 
     @property
     def fitted(self) -> list[Stream]:
-        """The readings that the model set which serves is fitted on."""
+        """Readings that the serving model set is fitted on."""
         again = self.refit and self.prepared.held_out
         return self.normal(self.prepared.whole() if again else self.prepared.training)[0]
 
     def statistics(self) -> list[list[Any]]:
-        """Return a row per feature of what is fitted on: FEATURE_STATISTICS."""
+        """Return FEATURE_STATISTICS of the fitted readings, one row per feature."""
         values = np.concatenate([stream.values for stream in self.fitted])
         quantiles = np.quantile(values, (0, 0.05, 0.5, 0.95, 1), axis=0)
         figures = np.vstack([values.mean(axis=0), values.std(axis=0), quantiles])
@@ -77,12 +77,12 @@ class Task:
         ]
 
     def normal(self, streams: Sequence[Stream]) -> tuple[list[Stream], list[str]]:
-        """Return the readings that may be fitted on, and a note on what was left out.
+        """Return the readings to fit on, and a note on those labelled faulty.
 
         Raises
         ------
         TrainingError
-            Too few are left.
+            Too few readings are left.
         """
         if self.options.keep_labelled:
             return list(streams), []
@@ -94,10 +94,10 @@ class Task:
 
 @dataclass(slots=True)
 class Result:
-    """Outcome of a task; ``error`` where it could not be done.
+    """Outcome of a task; ``error`` says why it failed.
 
-    ``twin`` was fitted without the newest readings where ``model_set`` was fitted on all of them;
-    ``scored`` and ``power`` are the twin's then.
+    If ``model_set`` was fitted on all readings, ``twin`` was fitted without the newest, and
+    ``scored`` and ``power`` are the twin's.
     """
 
     name: str
@@ -113,16 +113,16 @@ class Result:
 def run_tasks(
     tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None = None
 ) -> list[Result]:
-    """Return results, one per task; a task that cannot be done gives its error as a result.
+    """Run the tasks; return one result per task, with its error if it failed.
 
     Parameters
     ----------
     tasks : sequence of Task
     board : ProgressDisplay
-        Where progress is shown.
+        Shows progress.
     jobs : int, optional
-        Fits at one time; as many as cores when absent. Tasks run in processes, and where there
-        are fewer tasks than that, the fits within each (of its folds) in threads.
+        Parallel fits; as many as cores if None. Tasks run in processes. With fewer tasks than
+        ``jobs``, the folds of each task are fitted in threads.
     """
     side_by_side = jobs or cores()
     workers = min(side_by_side, len(tasks))
@@ -142,13 +142,13 @@ def run_tasks(
             try:
                 fits = [pool.submit(_in_worker, task, threads) for task in tasks]
                 for fit in as_completed(fits):
-                    fit.result()  # what nobody expected ends the training at once
+                    fit.result()  # an unexpected error ends the training at once
                 return [fit.result() for fit in fits]
-            finally:  # whoever is interrupted, or loses the job, does not wait for the fits at work
+            finally:  # after an error or interrupt, do not wait for the other fits
                 pool.shutdown(wait=False, cancel_futures=True)
     except BrokenProcessPool:
         raise TrainingError(
-            "a training process was ended from outside, as when memory runs out: try --jobs 1"
+            "a training process was killed, perhaps because memory ran out: try --jobs 1"
         ) from None
     finally:
         queue.put(None)
@@ -158,7 +158,7 @@ def run_tasks(
 
 
 def notes_of(results: Sequence[Result]) -> list[str]:
-    """Return each note once, led by the groups or assets it is about unless all share it."""
+    """Return each note once, prefixed with its groups or assets unless all have it."""
     about: dict[str, dict[str, None]] = {}
     for result in results:
         for note in result.notes:
@@ -187,10 +187,12 @@ def perform(task: Task, progress: Progress | None, threads: int = 1) -> Result:
 
     Parameters
     ----------
+    task
+        What to fit.
     progress
         Called with stage, done, total and figures.
     threads
-        Fits of the task's folds at one time.
+        Parallel fits of the task's folds.
     """
     prepared = task.prepared
     result = Result(task.name, notes=list(prepared.notes))
@@ -216,7 +218,7 @@ def _fit(
     progress: Progress | None,
     threads: int,
 ) -> tuple[ModelSet, FitReport]:
-    """Fit on what may be fitted on of ``streams``."""
+    """Fit a model set on the readings of ``streams`` that are not labelled faulty."""
     normal, notes = task.normal(streams)
     model_set, report = fit_model_set(
         [stream.values for stream in normal],
@@ -234,7 +236,7 @@ def _fit(
 
 
 def _judge(task: Task, result: Result, model_set: ModelSet, progress: Progress | None) -> None:
-    """Score what was held out, and measure what would be seen there."""
+    """Score the held-out readings, and measure the detection of faults injected into them."""
     prepared = task.prepared
     chosen = [
         (stream, cut)
@@ -254,13 +256,13 @@ def _judge(task: Task, result: Result, model_set: ModelSet, progress: Progress |
     result.power = measure_power(held, result.scored, points, progress=progress)
     if result.power is None:
         result.notes.append(
-            f"{task.name}: too few normal readings are held out in a row to inject faults into:"
-            " how small a fault is detected was not measured"
+            f"{task.name}: too few consecutive normal readings are held out to inject faults, so"
+            " the detection of small faults was not measured"
         )
 
 
 def _fit_again(task: Task, result: Result, progress: Progress | None, threads: int) -> None:
-    """Fit on all of the readings; the set so far becomes the twin."""
+    """Fit on all readings; the previous model set becomes the twin."""
 
     def again(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
         if progress is not None:
@@ -281,11 +283,11 @@ def _fit_again(task: Task, result: Result, progress: Progress | None, threads: i
 
 
 def one_thread() -> None:
-    """Keep BLAS and PyTorch to one thread in this process.
+    """Limit BLAS and PyTorch to one thread in this process.
 
-    The networks are small: a second thread gains little on an idle machine, and on a busy one
-    each step waits for it (measured: 30 times slower on two loaded cores). Cores are used by
-    fits side by side instead.
+    For small networks a second thread gains little on an idle machine, and on a busy one each step
+    waits for it (measured: 30 times slower on two loaded cores). Parallel fits use the cores
+    instead.
     """
     import torch
     from threadpoolctl import threadpool_limits

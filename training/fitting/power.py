@@ -1,16 +1,16 @@
-"""What a model set would see: faults put into held-out normal readings, and the share that alarms.
+"""Measure the detection power of a model set: the share of injected faults that alarm.
 
-A model set that never alarms keeps every budget. So each training puts faults of several kinds and
-sizes into normal readings that it did not fit, one feature at a time, and scores them through the
-code that serves. A fault is seen at a budget if, within SEEN readings of its start, a reading
-reaches that budget's threshold which does not reach it without the fault. Sizes are in robust
-standard deviations of the feature within the stream. A feature whose step of 6 sd is seen less
-often than half the time, at criticality medium, is *not watched*. One that stood still when the set
-was fitted has no deviation: it is moved by a tenth of its value instead.
+A model set that never alarms keeps every budget. Each training therefore injects faults of several
+kinds and sizes into held-out normal readings, one feature at a time, and scores them through the
+service's code. A fault is detected at a budget if, within SEEN readings of its start, a reading
+reaches the budget's threshold that would not reach it without the fault. Sizes are in robust
+standard deviations of the feature within the stream. A feature is *not watched* if less than half
+of its 6-sd steps are detected at criticality medium. A feature that stood still in training has no
+deviation, so it is moved by a tenth of its value instead.
 
-All faults begin at the same few points. The stream's state and window there are noted while the
-held-out part is scored, so each fault costs the readings that follow it, and those only until all
-budgets have seen it.
+All faults begin at the same few points. The stream's state and window at these points are recorded
+while the held-out part is scored. Each fault then costs only the readings after its start, and only
+until it is detected at all budgets.
 """
 
 from __future__ import annotations
@@ -38,39 +38,39 @@ from models.scoring.stream_replay import carried
 from training.evaluation.measures import Scored
 from training.fitting.stream_scores import HeldOut, InjectionPoint, readings_of, score_streams
 
-#: Readings within which a fault is to be seen.
+#: Readings within which a fault is to be detected.
 SEEN: Final = 30
-#: Faults injected of each kind, size and feature.
+#: Injected faults per kind, size and feature.
 INJECTIONS: Final = 20
-#: Kind and size in standard deviations; "likeness": the feature as it was at another time, so that
-#: it is as ever by itself and does not fit the others.
+#: Kind and size in standard deviations. "likeness" takes the feature's values from another time:
+#: they are normal by themselves but do not fit the other features.
 TRIALS: Final = (
     ("step", 3.0), ("step", 6.0), ("spike", 6.0), ("spike", 12.0), ("drift", 6.0), ("stuck", 0.0),
     ("noise", 3.0), ("likeness", 0.0),
 )  # fmt: skip
-#: What decides whether a feature is watched, and how often it must be seen.
+#: Trial that decides whether a feature is watched, and the least share to detect.
 WATCH: Final = ("step", 6.0)
-MOVES: Final = ("moves", 0.0)  # of a feature that stood still, instead of WATCH
+MOVES: Final = ("moves", 0.0)  # replaces WATCH for a feature that stood still
 HALF: Final = 0.5
-#: Features that all trials are made on; of the others WATCH alone, for the time it takes.
+#: Most features with all trials; to save time, the others only have WATCH.
 MAX_FEATURES: Final = 64
-_CANDIDATES = 3 * INJECTIONS  # points noted, of which the calmest are taken
-_MAX_STARTS = 10_000  # of each stream, among which points are drawn
-_STAGES = (0, 4, 12, SEEN)  # a fault that all budgets saw goes no further
-_BATCH = 200  # faults scored in one call: windows of 200 x SEEN readings are a few ten MB
+_CANDIDATES = 3 * INJECTIONS  # points recorded, of which the calmest are used
+_MAX_STARTS = 10_000  # most possible starts per stream
+_STAGES = (0, 4, 12, SEEN)  # after each stage, faults detected at all budgets are dropped
+_BATCH = 200  # faults scored in one call: windows of 200 x SEEN readings take a few ten MB
 
 
 @dataclass(slots=True)
 class Power(Stored):
-    """What was seen.
+    """Detection power by feature and fault.
 
     Parameters
     ----------
     budgets : names of the budgets, in the order of the shares.
-    shares : by feature and trial (see :func:`trial_name`), the share seen at each budget.
-    injected : faults injected of each feature and trial.
-    not_used : features that no detector sees.
-    still : features that stood still in the readings held out: nothing is known of them.
+    shares : by feature and trial (:func:`trial_name`), the share detected at each budget.
+    injected : injected faults per feature and trial.
+    not_used : features that no detector uses.
+    still : features that stood still in the held-out readings, so they were not measured.
     """
 
     KEYS: ClassVar = ("budgets", "shares", "injected", "not_used", "still")
@@ -82,17 +82,19 @@ class Power(Stored):
     still: list[str] = field(default_factory=list)
 
     def watch(self, feature: str) -> float:
-        """Share seen, at criticality medium, of what decides whether a feature is watched."""
+        """Return the share, at criticality medium, that decides whether a feature is watched."""
         share = self.share(feature, WATCH)
         return share if share == share else self.share(feature, MOVES)
 
     def share(self, feature: str, trial: tuple[str, float], budget: str = "medium") -> float:
-        """Share seen; NaN where it was not measured.
+        """Return the share detected; NaN if it was not measured.
 
         Parameters
         ----------
+        feature
+            Name of the feature.
         trial : (kind, size)
-            Size in standard deviations, see TRIALS.
+            Kind of fault and its size in standard deviations, see TRIALS.
         budget
             A criticality.
         """
@@ -101,17 +103,17 @@ class Power(Stored):
 
     @property
     def not_watched(self) -> list[str]:
-        """Features whose step of 6 sd is not seen, or that no detector sees at all."""
+        """Features with less than half of their 6-sd steps detected, and those not used."""
         return [*(f for f in self.shares if self.watch(f) < HALF), *self.not_used]
 
     def mean(self, trial: tuple[str, float], budget: str = "medium") -> float:
-        """Share seen over all features that the trial was made on; NaN: none."""
+        """Return the mean detected share over all features with this trial; NaN without any."""
         found = [self.share(feature, trial, budget) for feature in self.shares]
         found = [share for share in found if share == share]
         return float(np.mean(found)) if found else float("nan")
 
     def flat(self) -> dict[str, float]:
-        """Figures by name, as metrics."""
+        """Return the figures by name, as metrics."""
         out = {
             f"power_{trial_name(trial).replace(' ', '_')}.{budget}": self.mean(trial, budget)
             for trial in TRIALS
@@ -121,26 +123,26 @@ class Power(Stored):
         return {name: value for name, value in out.items() if value == value}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON, with what follows from it."""
+        """Return the power ready for JSON, with the derived ``not_watched``."""
         return {**Stored.to_dict(self), "not_watched": self.not_watched}
 
 
 def trial_name(trial: tuple[str, float]) -> str:
-    """Such as ``step 6 sd``; without a size where the kind has none."""
+    """Return a trial's name, such as ``step 6 sd``; without a size if the kind has none."""
     kind, size = trial
     return f"{kind} {size:g} sd" if size else kind
 
 
 def score_with_points(held: HeldOut, **how: Any) -> tuple[list[Scored], list[InjectionPoint]]:
-    """Score what was held out, and note the points where faults could begin.
+    """Score the held-out readings, and record points where faults can begin.
 
-    ``how`` is handed on to :func:`training.fitting.stream_scores.score_streams`.
+    ``how`` is passed to :func:`training.fitting.stream_scores.score_streams`.
     """
     return score_streams(held, _candidates(held), **how)
 
 
 def _candidates(held: HeldOut) -> list[list[int]]:
-    """Indexes after which SEEN readings follow, none of them labelled faulty, at random."""
+    """Draw random start indices that SEEN readings without a labelled fault follow."""
     free = []
     for i, (stream, past) in enumerate(zip(held.streams, held.skip, strict=True)):
         starts = np.arange(past, len(stream.timestamps) - SEEN + 1)
@@ -166,16 +168,18 @@ def measure_power(
     progress: Progress | None = None,
     stage: str = "injected faults",
 ) -> Power | None:
-    """Inject faults at ``points`` and count those seen; None where nothing could be injected.
+    """Inject faults at ``points`` and count those detected; None without usable points.
 
     Parameters
     ----------
+    held
+        Held-out readings and their model sets.
     scored, points
-        As :func:`score_with_points` gave them.
+        Result of :func:`score_with_points`.
     trials
         Kinds and sizes of faults.
     progress, stage
-        Where to report features done.
+        Receives the number of features done.
     """
     calm = _calm_points(held, scored, points)
     if not calm:
@@ -206,7 +210,7 @@ def measure_power(
 def _calm_points(
     held: HeldOut, scored: Sequence[Scored], points: Sequence[InjectionPoint]
 ) -> list[InjectionPoint]:
-    """Return INJECTIONS points, the calmest first; where there are fewer, some occur twice."""
+    """Return INJECTIONS points, fewest alarms first; repeated if there are fewer."""
     budget = held.policy.budgets["medium"]
     alarms = []
     for point in points:
@@ -219,7 +223,7 @@ def _calm_points(
 
 
 class _Silent(ScoringPolicy):
-    """Nothing alarms: scores do not depend on it, and no alarm has to be explained."""
+    """Policy without alarms: scores are the same, and no explanations are computed."""
 
     def threshold(self, criticality: str) -> float:
         return float("inf")
@@ -227,9 +231,9 @@ class _Silent(ScoringPolicy):
 
 @dataclass(slots=True)
 class _Run:
-    """One fault on its way through the readings that follow its start."""
+    """One injected fault while the readings after its start are scored."""
 
-    key: tuple[int, str]  # of the feature and the trial
+    key: tuple[int, str]  # index of the feature, name of the trial
     point: InjectionPoint
     readings: list[Reading]
     before: Floats  # (SEEN,) p without the fault
@@ -239,7 +243,7 @@ class _Run:
 
 
 class _Experiment:
-    """The same points, signs and donors for every feature and trial."""
+    """Injected faults with the same points, signs and donors for every feature and trial."""
 
     def __init__(
         self, held: HeldOut, scored: Sequence[Scored], points: Sequence[InjectionPoint]
@@ -267,17 +271,17 @@ class _Experiment:
             self.donors.append(rated[i].values[other : other + SEEN])
 
     def _elsewhere(self, n: int, at: int) -> int:
-        """Draw another index of the stream, as far away as its length allows."""
+        """Draw another index of the stream, at least SEEN readings away if possible."""
         tries = self.rng.integers(0, n - SEEN + 1, 20)
         far = tries[np.abs(tries - at) >= SEEN]
         return int(far[0] if len(far) else tries[np.argmax(np.abs(tries - at))])
 
     def moves(self, j: int) -> bool:
-        """Whether a feature varies, so that a standard deviation means something."""
+        """Return whether a feature varies at any point, so that it has a standard deviation."""
         return any(self.deviation[point.stream][j] > 0 for point in self.points)
 
     def shares(self, j: int, trials: Sequence[tuple[str, float]]) -> dict[str, list[float]]:
-        """Share of one feature's faults seen at each budget, by trial."""
+        """Return the share of one feature's faults detected at each budget, by trial."""
         runs = [self._begin(k, j, trial) for trial in trials for k in range(len(self.points))]
         for first, last in pairwise(_STAGES):
             waiting = [run for run in runs if not run.seen.all()]
@@ -307,7 +311,7 @@ class _Experiment:
                     point.window, seen)  # fmt: skip
 
     def _as_sent(self, k: int, values: Floats) -> Stream:
-        """Return readings as a stream sends them: its counters go on from where they stood."""
+        """Return readings in the form that a stream sends, with counters instead of rates."""
         part = self.parts[k]
         counters = self.held.sets[self.points[k].stream].preprocessing.counters
         after = part.take(slice(len(part.values) - SEEN, None))
@@ -316,7 +320,7 @@ class _Experiment:
         return replace(after, values=values)
 
     def _advance(self, runs: Sequence[_Run], first: int, last: int) -> None:
-        """Score readings ``first`` to ``last - 1`` of each fault, and note who has seen it."""
+        """Score readings ``first`` to ``last - 1`` of each fault, and update where it is seen."""
         by_set: dict[int, tuple[ModelSet, list[_Run]]] = {}
         for run in runs:
             model_set = self.held.sets[run.point.stream]
@@ -347,16 +351,15 @@ def _rated(stream: Stream, names: Sequence[str], counters: Counters | None) -> S
 
 
 def within(stream: Stream, names: Sequence[str], conditions: Conditions | None = None) -> Floats:
-    """Robust standard deviation of each feature (d,) over a stream's normal readings.
+    """Return the robust standard deviation of each feature (d,) over a stream's normal readings.
 
-    From the median absolute deviation; where more than half of the values are the same, the
-    winsorised one.
+    It comes from the median absolute deviation; if that is 0, it is the winsorised one.
 
     Parameters
     ----------
     stream : with the features ``names``.
     names : (d,)
-    conditions : of operation, in the usual one of which the deviation is; None: there is one.
+    conditions : operating conditions; readings are first restated for the usual one.
     """
     values = stream.values
     if conditions is not None:

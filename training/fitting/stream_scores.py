@@ -1,7 +1,7 @@
-"""Score stretches of data exactly as the service does: the same pure function, in order.
+"""Score streams as the service does, with the same pure function.
 
-Used for held-out data after a fit, for promotion and for the back-test. A stream's state and
-window are carried from one call to the next, as the bridge carries them.
+This serves held-out data after a fit, promotion and the back-test. A stream's state and window are
+carried from call to call, as the bridge does.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from models.scoring.suppression import Suppression
 from training.evaluation.measures import Scored
 
 _SLICE = 4096
-#: past readings replayed first, so that window, smoothing, baseline and tail are in swing
+#: Past readings replayed first, so that window, smoothing, baseline and tail have settled.
 WARM_UP = 2000
 
 
 @dataclass(slots=True)
 class InjectionPoint:
-    """Where faults begin: reading ``at`` of stream ``stream``, and what the stream remembers."""
+    """Where faults begin: reading ``at`` of a stream, with its state and window just before."""
 
     stream: int
     at: int
@@ -38,17 +38,17 @@ class InjectionPoint:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Streams of which something was held out, and by what that is scored.
+    """Streams with held-out readings, and the model sets that score them.
 
     Parameters
     ----------
-    sets : the model set that each stream is scored by.
+    sets : model set of each stream.
     names : columns of every stream's values.
     streams : each in time order.
-    skip : how many first readings of each stream are past: the last WARM_UP of them are replayed,
-        but not reported.
-    policy : budgets, adaptation and the rest, as in the service.
-    seed : of points and faults.
+    skip : number of past readings of each stream; the last WARM_UP of them are replayed but not
+        reported.
+    policy : budgets, adaptation and other settings, as in the service.
+    seed : seed of points and faults.
     """
 
     sets: Sequence[ModelSet]
@@ -73,20 +73,20 @@ def score_streams(
     Parameters
     ----------
     held
-        What to score, and by what.
+        Streams and their model sets.
     stops : sequence of sequences of int, optional
-        Indexes of each stream, rising, none before what is reported, at which what the stream
-        remembers is noted.
+        Ascending indices of held-out readings of each stream, at which to record the stream's
+        state and window.
     criticality : str
-        Of every asset; sets the threshold.
+        Criticality of every asset, which sets the threshold.
     progress, stage
-        Where to report readings done.
+        Receives the number of readings done.
     suppression : Suppression, optional
-        When alarms are none.
+        When to suppress alarms.
 
     Returns
     -------
-    (scored, points) : per stream, and what was noted at the stops.
+    (scored, points) : one result per stream, and the recorded points.
     """
     total = sum(len(s.timestamps) - k for s, k in zip(held.streams, held.skip, strict=True))
     done = 0
@@ -117,14 +117,14 @@ def score_streams(
 
 
 def readings_of(stream: Stream, names: Sequence[str], begin: int = 0) -> Iterator[Reading]:
-    """Its readings from ``begin`` on as messages; a value that was not measured is not there.
+    """Yield the stream's readings from index ``begin``; missing values are absent features.
 
     Parameters
     ----------
-    names
-        Columns of the stream's values.
+    stream, names
+        The stream, and the columns of its values.
     begin
-        Index of the first reading wanted.
+        Index of the first reading.
     """
     for start in range(begin, len(stream.timestamps), _SLICE):
         end = start + _SLICE

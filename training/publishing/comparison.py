@@ -1,15 +1,16 @@
-"""Compare a challenger with the champion: both score the same readings as the service would.
+"""Compare a challenger with the champion: both score the same readings, as the service would.
 
-The readings are such as neither was fitted on: newer than what the bundles record of theirs. After
-a training it is the hold-out twins that are compared, since what serves was fitted on all there is.
+Neither bundle was fitted on these readings: they are newer than the training ranges that the
+bundles record. After a training the hold-out twins are compared, since the serving model sets were
+fitted on all readings.
 
-Four things are compared, at criticality medium:
+Four figures are compared, at criticality medium:
 
-* false alarms: readings of normal operation, where there are labels, that alarm;
-* labelled faults found, where there are labels: of stored readings those that people confirmed;
-* injected faults found: steps of 6 sd, in each feature (:mod:`training.fitting.power`). A bundle
-  that never alarms has no false alarms either; this is what distinguishes it;
-* features watched: none that the champion watches may be lost.
+* false alarms: the alarm rate of normal readings;
+* labelled faults detected, if there are labels (for stored readings: confirmed faults);
+* injected faults detected: 6-sd steps in each feature (:mod:`training.fitting.power`). Without this
+  figure a bundle that never alarms would win;
+* features watched: the challenger must watch every feature that the champion watches.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from training.evaluation.measures import (
 from training.fitting.power import HALF, WATCH, Power, measure_power, score_with_points
 from training.fitting.stream_scores import HeldOut
 
-#: a challenger may raise this many times the budget, or this many times the champion's rate
+#: Largest acceptable alarm rate: this multiple of the budget or this multiple of the champion's.
 BUDGET_SLACK = 2.0
 RATE_SLACK = 1.25
-#: and may find this much smaller a share of the faults
+#: Largest acceptable loss in the share of detected faults.
 DETECTION_SLACK = 0.1
-#: A feature is lost if it was seen at least half the time, is so no more, and by this share less:
-#: two counts of 20 on the same faults differ by two or three for nothing.
+#: A feature is lost if its share of detected faults falls below a half, and by at least this much:
+#: two counts out of 20 differ by two or three by chance.
 LOST = 0.2
 _MAX_NAMED = 6
 
@@ -54,14 +55,14 @@ class Column:
     version: str
     alarms: dict[str, float] = field(default_factory=dict)
     labels: dict[str, float] | None = None
-    events: tuple[int, int] = (0, 0)  # found, of
-    injected: tuple[int, int] = (0, 0)
+    events: tuple[int, int] = (0, 0)  # labelled faults: detected, all
+    injected: tuple[int, int] = (0, 0)  # injected faults: detected, all
     seen: dict[tuple[str, str], float] = field(default_factory=dict)  # (group, feature): share
 
 
 @dataclass(slots=True)
 class Comparison:
-    """Both columns and the verdict; ``comparable`` is False where nothing can be concluded."""
+    """Both columns and the verdict; ``comparable`` is False if no verdict is possible."""
 
     champion: Column
     challenger: Column
@@ -86,12 +87,14 @@ def compare(
     ----------
     champion, challenger : Bundle
     data : TrainingData
-        Streams with their past; neither was fitted on what follows the ``skip`` first readings of
-        each, see :func:`unseen`.
+        Streams with their past.
+    skip : sequence of int
+        Number of past readings of each stream. Neither bundle was fitted on later ones, see
+        :func:`unseen`.
     policy : ScoringPolicy
     progress : callable, optional
     group : str, optional
-        The group of all the streams, where their names do not say (a bare matrix).
+        Group of all streams, if their ids do not decide it (a bare matrix).
     """
     columns = [Column(champion.version), Column(challenger.version)]
     budget = policy.budgets["medium"]
@@ -124,19 +127,25 @@ def unseen(
     *,
     strict: bool = True,
 ) -> tuple[TrainingData, list[int], str]:
-    """Return the streams with readings that no bundle was fitted on, and what comes before.
+    """Return the streams with readings that no bundle was fitted on.
 
     Parameters
     ----------
+    data
+        The streams.
     skip : sequence of int
-        First readings of each stream that do not count in any case.
+        Number of first readings of each stream that never count.
+    bundles
+        Record their training ranges.
+    group : str, optional
+        Group of all streams, if their ids do not decide it.
     strict : bool
-        A bundle that does not say what it was fitted on rules a stream out; else it is taken to
-        have been fitted on none of what follows ``skip``.
+        Whether a stream is ruled out if a bundle does not record its training range. Otherwise the
+        bundle counts as not fitted on anything after ``skip``.
 
     Returns
     -------
-    data, skip, why : ``why`` says why there are none; empty where there are.
+    data, skip, why : streams, their numbers of past readings, and the reason if there are none.
     """
     members, pasts, ends = [], [], set()
     unknown = False
@@ -160,10 +169,12 @@ def unseen(
 
 
 def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, str]:
-    """Return whether the challenger is not worse, and why.
+    """Return whether the challenger is not worse, and the reason.
 
     Parameters
     ----------
+    champion, challenger
+        Their figures.
     budget
         False alarms per reading at criticality medium.
     """
@@ -182,8 +193,8 @@ def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, 
     gone = lost(champion, challenger)
     if gone:
         return False, (
-            f"it no longer watches {listed(gone, _MAX_NAMED)}: the champion sees a step of 6 sd"
-            " there"
+            f"it no longer watches {listed(gone, _MAX_NAMED)}, where the champion detects a step of"
+            " 6 sd"
         )
     return True, "its false-alarm rate and the faults it finds are not worse than the champion's"
 
@@ -285,10 +296,10 @@ def _fill(
 
 
 def _remembered(column: Column, group: str, model_set: ModelSet) -> None:
-    """Fill in what could not be measured on these readings, as it was when the set was trained.
+    """Fill in features that these readings could not measure, with the shares from training.
 
-    NaN where it could not be measured then either: all that is known is that the set uses the
-    feature. A sensor that stands still by now is the case: a set fitted on that does not use it.
+    A sensor may stand still now, and a model set fitted on that would no longer use it. If the
+    share was not measured in training either, it is NaN: the model set uses the feature.
     """
     recorded = Power.from_dict(model_set.power)
     for feature in model_set.feature_names:

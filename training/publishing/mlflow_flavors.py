@@ -1,8 +1,8 @@
-"""Log the detectors as scikit-learn and PyTorch objects, in MLflow's own flavours.
+"""Log the detectors as scikit-learn and PyTorch models, in MLflow's native flavours.
 
 Nothing is pickled: scikit-learn models are stored with skops, the network as a ``torch.export``
-program. The scikit-learn models take what ``Detector.coordinates`` gives of scaled readings, the
-network takes windows of scaled readings. Serving uses the bundle, never these.
+program. The input of a scikit-learn model is ``Detector.coordinates`` of scaled readings, that of
+the network windows of scaled readings. Serving uses the bundle, never these models.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from models.detectors.base import LSTM_AUTOENCODER, Array, Detector
 from models.fitting.condition_fit import restate
 from models.scoring.model_set import ModelSet
 
-#: the one type skops wants named: index arrays that scikit-learn trusts
+#: The only type that skops must be told to trust: scikit-learn's trees.
 TRUSTED = ["sklearn.tree._tree.Tree"]
 _SAMPLE = 200
 
 
 def scaled_rows(model_set: ModelSet, names: Sequence[str], values: Sequence[Array]) -> list[Array]:
-    """Return training readings as the detectors of this model set were given them.
+    """Return training readings as scaled rows, the detectors' input.
 
     Parameters
     ----------
+    model_set
+        Gives the preprocessing.
     names
         Columns of the values.
     values
-        One array (n, d) per stream, as read.
+        One array (n, d) per stream, in own units.
     """
     pre = model_set.preprocessing
     at = [list(names).index(name) for name in pre.names]
@@ -44,10 +46,10 @@ def scaled_rows(model_set: ModelSet, names: Sequence[str], values: Sequence[Arra
 
 
 def library_of(detector: Detector, rows: list[Array]) -> Any | None:
-    """Return the fitted scikit-learn object of a point detector; None if it scores otherwise.
+    """Return the fitted scikit-learn object of a point detector; None if its scores differ.
 
-    A detector keeps what it needs to score and not the object it took it from, so that object is
-    fitted again: same rows, same seed, and the scores are compared.
+    A detector does not keep this object, so it is fitted again with the same rows and seed, and
+    the scores are compared.
     """
     kept: list[Any] = []
 
@@ -87,7 +89,7 @@ def log_network(model_set: ModelSet) -> str:
     import torch
 
     class Windows(torch.nn.Module):  # type: ignore[misc]
-        # exported programs reserve the attribute ``code``, which the network has: so wrapped
+        # a wrapper, since exported programs reserve the attribute ``code``, which the network has
         def __init__(self, network: Any) -> None:
             super().__init__()
             self.network = network
@@ -98,7 +100,7 @@ def log_network(model_set: ModelSet) -> str:
     detector: Any = model_set.detectors[LSTM_AUTOENCODER]
     example = np.zeros((2, detector.window, len(model_set.feature_names)), np.float32)
     with warnings.catch_warnings():
-        # torch.export warns of how nn.LSTM keeps its weights
+        # torch.export warns about how nn.LSTM stores its weights
         warnings.simplefilter("ignore")
         info = mlflow.pytorch.log_model(
             Windows(detector.network()).eval(),

@@ -1,4 +1,4 @@
-"""Log a training to MLflow: one parent run, one child per detector, pictures, the bundle."""
+"""Log a training to MLflow: one parent run with pictures and tables, one child run per detector."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from training.evaluation import plots
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import FEATURE_STATISTICS, Result, Task
 
-#: beyond so many groups, one table instead of a run for each detector of each
+#: Most groups with child runs and pictures; with more groups there are tables only.
 MAX_GROUPS = 10
-#: of a detector's run: in which flavour of its own the detector is there, or why not
+#: Tag of a detector's run: the native flavour it was logged in, or why it was not.
 NATIVE_TAG = "anomaly.native_flavour"
 _MAX_PARAM = 250
 
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class TracksRuns(Protocol):
-    """A registry that keeps runs as well: MLflow's."""
+    """A registry that also keeps runs: MLflow's."""
 
     def begin_run(self, name: str, documents: Mapping[str, Mapping[str, Any]]) -> str:
         """Begin a run; return its id."""
@@ -47,7 +47,7 @@ class TracksRuns(Protocol):
 
 @dataclass(slots=True)
 class Trained:
-    """A bundle on disk and all that is known of how it came about."""
+    """A bundle on disk, and the training that produced it."""
 
     bundle: Bundle
     folder: Path
@@ -57,11 +57,11 @@ class Trained:
     fingerprint: dict[str, Any]
     data: TrainingData
     recipe: Mapping[str, Any]
-    run_id: str | None = None  # MLflow's, begun before the fit
-    carried: bool = False  # other groups of the champion at the start are part of it
+    run_id: str | None = None  # MLflow run, begun before the fit
+    carried: bool = False  # contains groups carried over from the champion
 
     def settings(self) -> dict[str, Any]:
-        """Return what reproduces it: the command, and the options that all groups share."""
+        """Return what reproduces the training: the recipe, and the options that groups share."""
         first, *others = [task.options.to_dict() for task in self.tasks]
         shared = {
             k: v
@@ -75,22 +75,22 @@ class Trained:
 def begun_run(
     registry: Registry, fingerprint: Mapping[str, Any], quality: Mapping[str, Any] | None = None
 ) -> Iterator[str | None]:
-    """Begin the run of a training before the fit, so that a fault of MLflow is found then.
+    """Begin the run of a training before the fit, to find out early if MLflow does not work.
 
-    Experiment, name of the model, server and artifact store are used once. A training that fails
-    leaves the run as failed. None where MLflow is off.
+    This uses the experiment, the registered model, the server and the artifact store once. If the
+    training fails, so does the run. Yields None if MLflow is off.
 
     Parameters
     ----------
     registry
-        Keeps runs, or not.
+        May keep runs.
     fingerprint, quality
-        Logged at once: of what data, and what was found of them.
+        Identity and quality of the data, logged at once.
 
     Raises
     ------
     Unavailable, InputError
-        MLflow cannot be used; why.
+        MLflow cannot be used; the message says why.
     """
     if not isinstance(registry, TracksRuns):
         yield None
@@ -107,16 +107,18 @@ def begun_run(
 
 
 def log_training(uri: str, training: Trained, policy: ScoringPolicy, native: bool) -> None:
-    """Log everything but the bundle itself, which the registry logs, to the run that was begun.
+    """Log everything except the bundle, which the registry logs, to the training's run.
 
     Parameters
     ----------
     uri
-        MLflow's tracking server or store.
+        Tracking URI of MLflow.
+    training
+        What to log.
     policy
         Gives the budgets of the pictures.
     native
-        Log the detectors in flavours of their own, too.
+        Also log the detectors in native flavours.
     """
     import mlflow
 
@@ -205,7 +207,7 @@ def _children(
             if name == LSTM_AUTOENCODER:
                 _epochs(result)
             if not native:
-                mlflow.set_tag(NATIVE_TAG, "not asked for")
+                mlflow.set_tag(NATIVE_TAG, "not requested")
                 continue
             if name == LSTM_AUTOENCODER:
                 mlflow_flavors.log_network(model_set)
@@ -217,9 +219,9 @@ def _children(
             if mlflow_flavors.log_point_detector(detector, rows) is not None:
                 mlflow.set_tag(NATIVE_TAG, "sklearn")
                 continue
-            mlflow.set_tag(NATIVE_TAG, "left out: fitted again, it scored otherwise")
-            log.warning("%s: not logged in the sklearn flavour: fitted again, it scored otherwise"
-                        " than the bundle's, which is not affected", label)  # fmt: skip
+            mlflow.set_tag(NATIVE_TAG, "left out: the repeated fit has other scores")
+            log.warning("%s: not logged in the sklearn flavour: the repeated fit has other scores"
+                        " than the bundle, which is not affected", label)  # fmt: skip
 
 
 def _score_figures(result: Result, name: str) -> dict[str, float]:
@@ -253,7 +255,7 @@ def _epochs(result: Result) -> None:
 
 
 def _log_table(name: str, rows: Iterable[Sequence[Any]]) -> None:
-    """Log a CSV file, written row by row: a fleet's tables are long."""
+    """Log a CSV file, written row by row, since a fleet's tables are long."""
     import mlflow
 
     folder, _, file_name = name.rpartition("/")
@@ -285,7 +287,7 @@ def _group_table(training: Trained) -> Iterator[Sequence[Any]]:
 
 
 def _power_table(results: Sequence[Result]) -> Iterator[Sequence[Any]]:
-    """Share of injected faults seen: a line per group, feature, fault and budget."""
+    """Yield the detected shares, one row per group, feature, fault and budget."""
     yield "group", "feature", "fault", "budget", "injected", "seen", "watched"
     for result in results:
         power = result.power
@@ -302,7 +304,7 @@ def _power_table(results: Sequence[Result]) -> Iterator[Sequence[Any]]:
 
 
 def _decisions(training: Trained) -> dict[str, Any]:
-    """Return what each group's fit decided on its own data, and on what figures."""
+    """Return the decisions of each group's fit, with the figures they are based on."""
     out: dict[str, Any] = {}
     for result in training.results:
         if result.report is None or result.model_set is None:

@@ -1,4 +1,4 @@
-"""Make a trained bundle known: MLflow, the registry and its aliases, the Bento store."""
+"""Publish a trained bundle: log to MLflow, register, set an alias, import into the Bento store."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 
 HOW = "python -m training.promote --force makes it champion"
 _EXAMPLE_ROWS = 5
-#: Characters of a tag; MLflow takes 5,000.
+#: Most characters of a tag; MLflow allows 5,000.
 _MAX_TAG = 4500
-#: Figures of the held-out readings that are kept with a version.
+#: Figures on held-out readings that are stored with a version.
 _HELD_OUT = (
     "alarm_rate", "alarm_rate_low", "alarm_rate_high", "held_out_readings", "f1",
     "missed_alarm_rate", "events", "events_detected", "false_events_per_month.medium",
@@ -44,17 +44,14 @@ _HELD_OUT = (
 
 
 class JobLostError(AnomalyError):
-    """The job that a training is for is not ours any more: nothing may be promoted for it."""
+    """The training's job has another owner now, so nothing may be promoted for it."""
 
     code = "job_lost"
 
 
 @dataclass(slots=True)
 class Published:
-    """Where a bundle was published.
-
-    ``alias`` is champion or challenger; ``message`` gives the reason.
-    """
+    """Result of a publication: ``alias`` is champion or challenger, ``message`` says why."""
 
     version: str
     run_id: str | None
@@ -66,15 +63,15 @@ class Published:
 
 @dataclass(slots=True)
 class Publication:
-    """A trained bundle on its way into the registry, and the rule by which it becomes champion.
+    """Publish a trained bundle, and decide whether it becomes champion.
 
     Parameters
     ----------
-    trained, registry, settings, board : the bundle, where it goes, and where progress is shown.
-    champion : as it was when the training began; one promoted since then is what is compared with.
-    mode : "auto", "true" or "false": whether to promote it.
-    native : log the detectors in MLflow's own flavours, too.
-    confirm : called just before an alias moves; what it raises ends the publication.
+    trained, registry, settings, board : the bundle, where to publish it, and what shows progress.
+    champion : the champion when the training began; the comparison uses the current one.
+    mode : "auto", "true" or "false": whether to promote the bundle.
+    native : also log the detectors in MLflow's native flavours.
+    confirm : called just before an alias moves; an exception from it ends the publication.
     """
 
     trained: Trained
@@ -88,12 +85,12 @@ class Publication:
 
     @property
     def policy(self) -> ScoringPolicy:
-        """Return the policy that the bundle is judged by."""
+        """Return the service's scoring policy."""
         return policy_of(self.settings)
 
     @property
     def cache(self) -> Path:
-        """Return the folder of the bundles fetched from the registry."""
+        """Return the folder of fetched bundles."""
         return self.settings.var_dir / "bundles"
 
     def publish(self) -> Published:
@@ -102,9 +99,9 @@ class Publication:
         Raises
         ------
         JobLostError
-            As ``confirm`` raises it; no alias moved.
+            Raised by ``confirm``; no alias moved.
         Unavailable
-            MLflow failed: the message says where the bundle is kept, and how to go on.
+            MLflow failed; the message says where the bundle is kept and how to continue.
         """
         version = self._registered()
         try:
@@ -113,17 +110,17 @@ class Publication:
             raise
         except Exception as error:
             raise Unavailable(
-                f"version {version} is registered, but whether it shall be champion could not be"
-                f" settled: {in_words(error)}; python -m training.promote --version {version}"
-                " does it"
+                f"version {version} is registered, but it could not be decided whether it becomes"
+                f" champion: {in_words(error)}; python -m training.promote --version {version}"
+                " decides it"
             ) from error
         stored = self._imported(version, alias)
         return Published(version, self.trained.run_id, alias, message, found, stored)
 
     def _imported(self, version: str, alias: str) -> Imported | None:
-        """Import it into the Bento store; None when that failed, which undoes no training.
+        """Import the version into the Bento store; return None if that fails, with a warning.
 
-        A Bento packs, and falls back on, the champion; never what was merely trained last.
+        A Bento packs the champion, so after a challenger the champion is imported again.
         """
         stored = None
         try:
@@ -131,7 +128,7 @@ class Publication:
             stored = import_version(self.registry, version, self.cache, kept=kept)
             if alias == CHALLENGER:
                 import_alias(self.registry, CHAMPION, self.cache)
-        except Exception as error:  # MLflow, BentoML and the disk raise what they like
+        except Exception as error:  # MLflow, BentoML and the disk may raise any error
             reason = error.message if isinstance(error, AnomalyError) else f"{error!r:.300}"
             log.warning(
                 "version %s is registered and %s, but could not be imported into the Bento store"
@@ -140,7 +137,7 @@ class Publication:
         return stored
 
     def _registered(self) -> str:
-        """Log and register; a failure of MLflow, whichever it is, must not cost the fit."""
+        """Log and register; on any failure keep the bundle, so that the fit is not lost."""
         trained, var_dir = self.trained, self.settings.var_dir
         tags = {
             "groups": str(len(trained.bundle.groups)),
@@ -165,10 +162,10 @@ class Publication:
             ) from error
 
     def _alias(self, version: str) -> tuple[str, str, Comparison | None]:
-        """Set champion or challenger; return which, why, and the comparison where one was made.
+        """Set champion or challenger; return the alias, the reason and the comparison, if any.
 
-        The champion may be another than when the training began, and another again once the two
-        are compared: the verdict counts only for the one that it was given on.
+        The champion may change during the training and during the comparison. The comparison is
+        repeated until the champion has not changed since it began.
         """
         current = load_champion(self.registry, self.cache, self.champion)
         while True:
@@ -214,7 +211,7 @@ class Publication:
         try:
             group = None if trained.data.timed else trained.tasks[0].name
             twins = champion.twin(), trained.bundle.twin()
-            # a bundle of a release that recorded nothing was fitted without its newest ones, too
+            # not strict: early releases recorded no range, but also held out the newest readings
             data, skip, why = unseen(data, skip, twins, group, strict=False)
             if why:
                 return None, why
@@ -225,7 +222,7 @@ class Publication:
 
 
 def held_out_tag(measured: Mapping[str, Measures]) -> str:
-    """Return what was measured on held-out readings, by group, short enough for a tag."""
+    """Return the figures on held-out readings by group, as JSON short enough for a tag."""
     kept: dict[str, dict[str, float]] = {}
     for group, measures in measured.items():
         found = measures.flat()
@@ -239,18 +236,16 @@ def held_out_tag(measured: Mapping[str, Measures]) -> str:
 def held_out(
     tasks: Sequence[Task], data: TrainingData, whole: bool = False
 ) -> tuple[TrainingData, list[int]]:
-    """Return all streams that have held-out readings, on one set of columns, and their pasts.
-
-    With ``whole`` all streams, without a past.
+    """Return all streams with held-out readings, with common columns, and their past readings.
 
     Parameters
     ----------
     tasks
-        Their streams, each with the part that was fitted on.
+        Give the streams and their fitted parts.
     data
-        What is kept of it: everything but streams and columns.
+        Gives everything except streams and columns.
     whole
-        Take all of each stream.
+        Return all streams, with no reading past.
     """
     names = list(dict.fromkeys(n for task in tasks for n in task.prepared.feature_names))
     streams: list[Stream] = []
@@ -273,14 +268,16 @@ def held_out(
 def example_frames(
     bundle: Bundle, data: TrainingData, policy: ScoringPolicy
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a few readings as the pyfunc model takes them, and its answer.
+    """Return a few readings as input of the pyfunc model, and its output.
 
     Parameters
     ----------
+    bundle
+        Scores the readings.
     data
-        The first readings of its first streams are taken.
+        Its first streams provide the first readings.
     policy
-        By which the answer is judged.
+        Scoring policy.
     """
     parts = []
     for stream in data.streams[:3]:

@@ -1,1 +1,1 @@
-"""Print what the training commands report."""
+"""Print the reports of the training commands."""

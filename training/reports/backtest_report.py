@@ -25,14 +25,18 @@ _MAX_ASSETS = 30
 def print_report(
     console: Console, scored: Sequence[Scored], policy: ScoringPolicy, criticality: str
 ) -> None:
-    """Print alarms against the budget; with labels, F1, false and missed alarms, events, lead.
+    """Print the alarm rate against the budget; with labels also F1, error rates and events.
 
     Parameters
     ----------
+    console
+        Console to print on.
     scored
         One per stream.
+    policy
+        Gives the budgets.
     criticality
-        Of all assets: names the budget.
+        Criticality of all assets.
     """
     budget = policy.budgets[criticality]
     _assets(console, scored, policy)

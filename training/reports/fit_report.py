@@ -1,4 +1,4 @@
-"""Print tables for people, on standard output."""
+"""Print the tables of a training."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Result
 from training.fitting.power import MOVES, TRIALS, Power, trial_name
 
-if TYPE_CHECKING:  # a worker of Spark's that scores imports this and has no pandas
+if TYPE_CHECKING:  # a Spark worker imports this module and has no pandas
     from training.publishing.publish import Published
 
 
 def number(value: float | None, form: str = ".4g") -> str:
-    """Format a figure for a cell; a dash where there is none."""
+    """Format a figure for a cell; a dash if there is none."""
     return "-" if value is None or not math.isfinite(value) else format(value, form)
 
 
@@ -31,16 +31,18 @@ def print_fit(
     results: Sequence[Result],
     measured: Mapping[str, Measures],
 ) -> None:
-    """Print one row per group: what it was fitted on and how it did on held-out readings.
+    """Print one row per group on its fit, and one on its held-out readings.
 
     Parameters
     ----------
+    console
+        Console to print on.
     policy
-        Gives the budgets of criticality medium.
+        Gives the budgets at criticality medium.
     results
         One per group.
     measured : {group: measures}
-        Of the groups that had held-out readings.
+        Groups with held-out readings.
     """
     texts = ("group", "detectors", "drift")
     columns = ("group", "streams", "readings", "features", "detectors", "drift", "seconds")
@@ -59,8 +61,8 @@ def print_fit(
         )
     console.print(table)
     if any(result.twin is not None for result in results):
-        console.print("The figures that follow are those of the same fit without the newest"
-                      " readings; what serves was then fitted on all of them.")  # fmt: skip
+        console.print("The following figures are of a fit without the newest readings; the model"
+                      " sets that serve were then fitted on all readings.")  # fmt: skip
     if measured:
         _print_held_out(console, measured)
         budget = policy.budgets["medium"]
@@ -73,28 +75,28 @@ def print_fit(
 
 
 def verdict(alarms: Mapping[str, float], budget: float) -> str:
-    """Compare held-out alarms with the budget in words, unless there are too few readings."""
+    """Describe the held-out alarm rate against the budget, or that there are too few readings."""
     expected = budget * alarms["readings"]
     achieved = f"{number(1000 * alarms['rate'])} per 1,000 against a budget of {1000 * budget:g}"
     if alarms["low"] > budget:
         return (
-            f"{achieved}: more than chance explains. Normal operation in the held-out part is not"
-            " all in the training part (a daily cycle, a season, drift): train on more; or faults"
-            " lie there that nobody labelled"
+            f"{achieved}: more than chance explains. Either the training part lacks some of the"
+            " normal operation (a daily cycle, a season, drift): train on more; or the held-out"
+            " part has unlabelled faults"
         )
     if expected < _MIN_EXPECTED:
         return (
             f"{achieved}: too few readings to judge, the budget allows {expected:.2g} alarms in"
-            f" {int(alarms['readings']):,}; {_MIN_EXPECTED / budget:,.0f} normal readings would do"
+            f" {int(alarms['readings']):,}; {_MIN_EXPECTED / budget:,.0f} normal readings suffice"
         )
     if alarms["high"] < budget:
         return f"{achieved}: less than allowed"
     return f"{achieved}: as allowed"
 
 
-_MIN_EXPECTED = 10  # expected alarms from which on their number says something
+_MIN_EXPECTED = 10  # fewest expected alarms for their number to be informative
 _MAX_VERDICTS = 6
-_MAX_FEATURES = 40  # rows of the table of injected faults
+_MAX_FEATURES = 40  # most rows in the table of injected faults
 _MAX_NAMED = 20
 
 
@@ -119,14 +121,14 @@ def _print_held_out(console: Console, measured: Mapping[str, Measures]) -> None:
 
 
 def print_power(console: Console, results: Sequence[Result]) -> None:
-    """Print what share of injected faults was seen, by group and feature, at criticality medium."""
+    """Print the detected share of injected faults by feature, at criticality medium."""
     found = [(r.name, r.power) for r in results if r.power is not None]
     if not found:
         return
     still = any(trial_name(MOVES) in trials for _, p in found for trials in p.shares.values())
     columns = (*TRIALS, *([MOVES] if still else []))
     table = new_table(
-        "Injected faults seen, at criticality medium (least seen first)",
+        "Injected faults detected, at criticality medium (fewest first)",
         ["group", "feature", *map(trial_name, columns)], left=("group", "feature"),
     )  # fmt: skip
     rows = [
@@ -146,19 +148,19 @@ def print_power(console: Console, results: Sequence[Result]) -> None:
 
 
 def watched(group: str, power: Power) -> str:
-    """Which features of a group are not watched, in a sentence."""
+    """Describe which features of a group are not watched, in a sentence."""
     blind, unused = [f for f in power.not_watched if f in power.shares], power.not_used
     remarks = []
     if blind:
         remarks.append(
-            f"{listed(blind, _MAX_NAMED)}: NOT watched (a step of 6 sd, or any movement of what"
-            " stood still, is seen less than half the time)"
+            f"{listed(blind, _MAX_NAMED)}: NOT watched (fewer than half of the steps of 6 sd, or of"
+            " the movements of a constant feature, are detected)"
         )
     if unused:
         remarks.append(f"{listed(unused, _MAX_NAMED)}: NOT watched (not used by any detector)")
     if power.still:
         remarks.append(
-            f"{listed(power.still, _MAX_NAMED)}: stood still in what was held out, so not measured"
+            f"{listed(power.still, _MAX_NAMED)}: not measured, constant in the held-out readings"
         )
     return f"{group}: " + ("; ".join(remarks) or f"all {len(power.shares)} features are watched")
 
@@ -166,14 +168,16 @@ def watched(group: str, power: Power) -> str:
 def print_budgets(
     console: Console, policy: ScoringPolicy, measured: Mapping[str, Measures]
 ) -> None:
-    """Print, beside each budget, the false events to expect of a stream in a month.
+    """Print the expected false events per stream and month at each budget.
 
     Parameters
     ----------
+    console
+        Console to print on.
     policy
         Gives the budgets.
     measured : {group: measures}
-        Six groups are shown at most.
+        At most six groups are shown.
     """
     groups = [group for group, found in measured.items() if found.per_month]
     if not groups:
@@ -192,16 +196,18 @@ def print_budgets(
 
 
 def print_published(console: Console, settings: Settings, bundle: str, done: Published) -> None:
-    """Print where a bundle went.
+    """Print where a bundle was published.
 
     Parameters
     ----------
+    console
+        Console to print on.
     settings
         Say whether the registry is MLflow.
     bundle
         Version of its content.
     done
-        What came of publishing it.
+        Result of the publication.
     """
     where = "MLflow" if settings.mlflow_enabled else "the file registry"
     console.print(f"bundle {bundle}: version {done.version} in {where}, {done.message}")

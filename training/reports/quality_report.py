@@ -1,4 +1,4 @@
-"""Show the quality of training data to people: a table, and a page with pictures."""
+"""Report the quality of training data: a table, and an HTML page with pictures."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _MAX_STREAMS = 30
 _MAX_FINDINGS = 60
 _MAX_NAMES = 5
 _MAX_PICTURES = 20
-_MAX_DRAWN = 12  # features of a picture
+_MAX_DRAWN = 12  # most features in a picture
 _COLOURS = {HIGH: "#2a7", MEDIUM: "#b80", LOW: "#c34"}
 
 
 def print_quality(console: Console, quality: Quality) -> None:
-    """Print the grades by stream, then each finding with its rows, the worst first."""
+    """Print the grades by stream, then each finding with its rows, worst first."""
     columns = ("asset", "readings", "every", "grade", "features High / Medium / Low")
     table = new_table(f"Data quality: {quality.grade}", columns, left=(columns[0], *columns[3:]))
     for stream in quality.streams[:_MAX_STREAMS]:
@@ -44,7 +44,7 @@ def print_quality(console: Console, quality: Quality) -> None:
 
 
 def sentences(quality: Quality) -> list[str]:
-    """Return one line per finding, the worst first; streams of which the same is true share one."""
+    """Return one line per finding, worst first; streams with the same finding share a line."""
     order = {LOW: 0, MEDIUM: 1, HIGH: 2}
     found = sorted(quality.findings(), key=lambda item: order[item[2].grade])
     streams: dict[tuple[str, str, Finding], list[str]] = {}
@@ -62,10 +62,12 @@ def write_page(path: Path, quality: Quality, data: TrainingData) -> None:
 
     Parameters
     ----------
+    path
+        File to write.
     quality
-        What :func:`training.data.quality.assess` found of ``data``.
+        Result of :func:`training.data.quality.assess` for ``data``.
     data
-        Drawn, its first streams and features.
+        Its first streams and features are drawn.
     """
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>Data quality</title>"

@@ -40,5 +40,5 @@ def test_a_code_for_not_measured_is_as_good_as_a_hole() -> None:
     found = clean([codes], None, list("abcde"), lambda width: 1)
     np.testing.assert_allclose(found.streams[0], expected[~np.isnan(expected).any(axis=1)])
     assert len(found.streams[0]) == 990
-    assert any("100 of 1,000 readings" in note and "filled" in note for note in found.notes)
+    assert any("100 of 1,000 readings" in note and "imputed" in note for note in found.notes)
     assert any("10 of 1,000 readings" in note and "left out" in note for note in found.notes)

@@ -57,7 +57,7 @@ def test_a_fleet_of_streams_shorter_than_the_window_is_fitted():
     options = FitOptions(folds=2, isolation_forest={"n_trees": 10}, one_class_svm={"max_rows": 100})
     model_set, report = fit_model_set(runs, None, list("abc"), options)
     assert model_set.names == ("isolation_forest", "one_class_svm")
-    assert "leaves 20 of 6000" in report.notes[-1]
+    assert "leave 20 of 6000" in report.notes[-1]
 
 
 def test_constant_feature_is_dropped_noted_and_not_needed():
@@ -223,8 +223,8 @@ def _points(times, values, names):
 @pytest.mark.parametrize(
     ("apart", "lowest", "highest", "noted"),
     [
-        (0.0, 1.0, 1.15, "widened by that much for new"),
-        (1.0, 2.0, 9.0, "widened by 50% for new streams, whose"),
+        (0.0, 1.0, 1.15, "raised by that much to allow for new"),
+        (1.0, 2.0, 9.0, "raised by 50% to allow for new streams, which may still exceed"),
     ],
 )
 def test_the_tail_is_as_wide_as_streams_that_were_held_out_show(apart, lowest, highest, noted):

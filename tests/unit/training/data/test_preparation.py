@@ -49,7 +49,7 @@ def test_where_the_newest_lack_values_the_newest_without_are_held_out() -> None:
     found = prepare([stream(values)], ["a", "b"], holdout=0.2, missing="drop")
     assert (found.cut, len(found.streams[0].timestamps)) == ([240], 300)
     assert found.notes[-1] == (
-        "data: the newest readings lack values: the newest complete ones are held out"
+        "data: the newest readings lack values, so the newest complete ones are held out"
     )
 
 
