@@ -4,13 +4,13 @@ One row is one reading::
 
     asset_id, [sensor_id], timestamp, <one column per feature> ..., [label]
 
-An empty ``sensor_id`` is none; ``label`` is never a feature. Every other column of numbers is a
-feature, unless the caller names the features wanted. An empty cell is a value that was not
-measured (NaN in :func:`load`, left out by :func:`readings`).
+``sensor_id`` may be empty; ``label`` is never a feature. Every other numeric column is a feature,
+unless the caller names the features. An empty cell is a value that was not measured (NaN in
+:func:`load`, left out by :func:`readings`).
 
-Files are taken as people have them: separators, decimal commas, encodings, compression, forms of
-times and labels are recognised where they can only mean one thing, and named in ``notes``; else one
-sentence names the cause and the field of :class:`FileFormat` (the option) that settles it.
+Separators, decimal commas, encodings, compression, time formats and labels are recognised if they
+are unambiguous, and reported in ``notes``. Otherwise the error names the cause and the field of
+:class:`FileFormat` (the option) that resolves it.
 
 Files are read in chunks, so a file larger than memory can be streamed with :func:`readings`.
 """

@@ -1,4 +1,4 @@
-"""Read a chunk of rows as checked columns: names, times, numbers, labels; name the row at fault."""
+"""Read a chunk of rows as validated columns (ids, times, numbers, labels); errors name the row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NUMERIC = (pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A column of few different texts: which of ``values`` each row (n,) holds; -1: none."""
+    """A column of few distinct texts: ``codes`` (n,) index ``values``; -1 is an empty cell."""
 
     codes: npt.NDArray[np.int32]
     values: list[str]
@@ -38,11 +38,12 @@ class Chunk:
 
     Parameters
     ----------
-    keys : the streams among them; ``key`` (n,) says which one a row belongs to.
-    times : (n,); local time where ``local``.
+    keys : the streams in the chunk.
+    key : (n,) index of each row's stream in ``keys``.
+    times : (n,) UTC, or local time if ``local``.
     values : (n, d)
-    labels, groups : None where the file has none.
-    rows : (n,) numbers of the rows in the file, from 1.
+    labels, groups : None if the file has no such column.
+    rows : (n,) row numbers in the file, from 1.
     """
 
     keys: list[StreamKey]
@@ -57,7 +58,7 @@ class Chunk:
 
 @dataclass(slots=True)
 class Findings:
-    """What was met while a file was read, for notes at its end."""
+    """Observations made while reading a file, for notes at its end."""
 
     states: States = field(default_factory=dict)
     blank: int = 0
@@ -71,7 +72,7 @@ class Findings:
     )
 
     def notes(self) -> list[str]:
-        """Return the notes."""
+        """Return the observations as notes."""
         out = [
             f"{name}: {text!r} is read as not measured ({_where(rows)})"
             for (name, text), rows in sorted(self.states.items())
@@ -88,7 +89,7 @@ class Findings:
 
 @dataclass(slots=True)
 class ChunkReader:
-    """Turn record batches of one file into chunks; columns of a batch are called c0, c1, ..."""
+    """Turn record batches of one file into chunks; a batch's columns are called c0, c1, ..."""
 
     roles: Roles
     clock: Clock
@@ -98,14 +99,14 @@ class ChunkReader:
     found: Findings = field(default_factory=Findings)
 
     def read(self, batch: Any, rows: Rows) -> Chunk:
-        """Check a batch whose rows (n,) have these numbers in their file.
+        """Read a batch; ``rows`` (n,) are its row numbers in the file.
 
-        What cannot be read is left out, as :mod:`datasets.unreadable` says.
+        A few unreadable rows and values are left out, see :mod:`datasets.unreadable`.
 
         Raises
         ------
         InputError
-            Names what is at fault.
+            Names the row and the invalid value.
         """
         total = int(rows[-1]) if len(rows) else 0
         blank = self._blank(batch)
@@ -134,7 +135,7 @@ class ChunkReader:
         return keys, key, np.full(batch.num_rows, MADE_UP_START), False
 
     def _without_unreadable(self, batch: Any, rows: Rows, total: int) -> tuple[Any, Rows]:
-        """Leave out the rows whose asset or time is at fault: found by halves, left to right."""
+        """Leave out rows whose asset or time is unreadable; found by bisection, in order."""
         try:
             self._whose_and_when(batch, rows)
             return batch, rows
@@ -153,7 +154,7 @@ class ChunkReader:
         return kept, np.concatenate([numbers for _, numbers in parts])
 
     def _blank(self, batch: Any) -> npt.NDArray[np.bool_] | None:
-        """Return which rows (n,) have no content, as spreadsheets leave at the end of a table."""
+        """Return which rows (n,) are empty, as spreadsheets leave them at the end of a table."""
         keys = [p for p in (self.roles.asset, *self.roles.times) if p is not None]
         empty: npt.NDArray[np.bool_] | None = None
         for index in (*keys, *self.roles.features):
@@ -180,7 +181,7 @@ class ChunkReader:
         pairs, begin, key = np.unique(
             which * len(sensors) + kind, return_index=True, return_inverse=True
         )
-        order = np.argsort(begin)  # as they first appear
+        order = np.argsort(begin)  # in order of first appearance
         index = np.empty(len(pairs), np.intp)
         index[order] = np.arange(len(pairs))
         keys = [(assets[p // len(sensors)], sensors[p % len(sensors)]) for p in pairs[order]]
@@ -201,7 +202,7 @@ class ChunkReader:
             if text is not None and self.trim:
                 text = text.strip()
             try:
-                if text or name == "asset_id":  # a sensor may be absent
+                if text or name == "asset_id":  # the sensor is optional
                     check_name(text if text is not None else "", name)
             except InputError as error:
                 problem = f"{name}: is missing" if text is None else error.message
@@ -271,7 +272,7 @@ class ChunkReader:
 
 
 def times_of(batch: Any, roles: Roles) -> Any:
-    """Return a batch's times: a column, or a date and a time of day joined."""
+    """Return a batch's times: one column, or date and time of day joined."""
     parts = [batch.column(f"c{index}") for index in roles.times]
     return parts[0] if len(parts) == 1 else joined(*parts)
 
@@ -286,19 +287,21 @@ def _where(rows: Sequence[int]) -> str:
 def id_text(value: Any, field: str, row: int) -> str | None:
     """Return an id as text.
 
-    pandas makes floats of whole numbers as soon as one is missing: 7.0 is "7".
+    The float 7.0 becomes "7": pandas turns a column of integers into floats if one is missing.
 
     Parameters
     ----------
+    value
+        The id as read.
     field
         Names the column in the error.
     row
-        Number of the row, for the error.
+        Row number, for the error.
 
     Raises
     ------
     DatasetError
-        A float that is no exact whole number.
+        A float that is not exactly a whole number.
     """
     if value is None or value != value:
         return None
@@ -330,7 +333,7 @@ def _encoded(column: Any, name: str) -> Any:
 
 
 def distinct(parts: Sequence[Texts]) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Join columns of texts, with one list of values: codes (n,), values."""
+    """Concatenate columns of texts; return codes (n,) and the common list of values."""
     numbers: dict[str, int] = {}
     codes = []
     for part in parts:

@@ -1,4 +1,4 @@
-"""Open a file of readings: text or Parquet, what its columns are, and its rows chunk by chunk."""
+"""Open a file of readings, text or Parquet: find its columns' roles, and read it chunk by chunk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from datasets.unreadable import Unreadable
 from errors import DatasetError, InputError
 
 CHUNK_ROWS: Final = 20_000
-#: Cells of each column by which it is judged what the column is.
+#: Cells sampled per column to find its role.
 _CELLS: Final = 300
 _PARQUET: Final = (".parquet", ".pq", ".parq")
 _TEXT: Final = (".csv", ".tsv", ".txt", ".tab", ".dat", ".asc", ".prn")
@@ -33,7 +33,7 @@ _PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 def is_parquet(path: Path) -> bool:
-    """Judge by the suffix whether a file is Parquet; raise `DatasetError` where it is neither."""
+    """Return whether the suffix means Parquet; raise `DatasetError` if it means neither format."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in _PARQUET:
         return True
@@ -46,7 +46,7 @@ def is_parquet(path: Path) -> bool:
 
 
 def is_data(path: Path) -> bool:
-    """Return whether a file's name is one of a file that :func:`open_file` reads."""
+    """Return whether a path is a file with a suffix that :func:`open_file` can read."""
     try:
         return path.is_file() and (is_parquet(path) or True)
     except DatasetError:
@@ -54,7 +54,7 @@ def is_data(path: Path) -> bool:
 
 
 def bare_name(path: Path) -> str:
-    """Return a file's name without the suffixes that give its kind."""
+    """Return a file's name without the suffixes of its format."""
     name = path.name
     for known in (_PACKED, (*_TEXT, *_PARQUET)):
         stem, dot, suffix = name.rpartition(".")
@@ -65,7 +65,7 @@ def bare_name(path: Path) -> str:
 
 @dataclass(slots=True)
 class OpenFile:
-    """A file whose columns are known; read ``chunks``, then ``notes`` is complete."""
+    """A file with known column roles; ``notes`` is complete once ``chunks`` is consumed."""
 
     path: Path
     names: list[str]
@@ -78,7 +78,7 @@ class OpenFile:
 
     @property
     def notes(self) -> list[str]:
-        """Return the notes on what was found out, replaced or left out so far."""
+        """Return the notes on what was recognised, replaced or left out so far."""
         return [
             *self._notes, *self._reader.clock.notes, *self._lines.notes(),
             *self._reader.found.notes(),
@@ -92,20 +92,20 @@ def open_file(
     group: str | None = None,
     asset: str | None = None,
 ) -> OpenFile:
-    """Find out what a file holds; its rows are read as ``chunks`` is consumed.
+    """Recognise a file's format and columns; rows are read as ``chunks`` is consumed.
 
     Parameters
     ----------
     path : Path
     form : FileFormat, optional
-        What the caller says of it.
+        Format options given by the caller.
     wanted, group, asset
-        As for :func:`datasets.roles.find_roles`.
+        Those of :func:`datasets.roles.find_roles`.
 
     Raises
     ------
     DatasetError
-        It cannot be read; the file and what is at fault in it are named.
+        The file cannot be read; the error names the file and the cause.
     """
     form = form or FileFormat()
     with _named(path):
@@ -128,7 +128,7 @@ def open_file(
 
 
 class _Text:
-    """A file of text; columns are called c0, c1, ... since a name may be empty, or twice."""
+    """A text file; columns are called c0, c1, ... since a name may be empty or occur twice."""
 
     def __init__(self, path: Path, form: FileFormat) -> None:
         self._path = path
@@ -146,7 +146,7 @@ class _Text:
         self.columns = Columns(path.name, layout.names, cells, frozenset(), layout.decimal)
 
     def plain(self, index: int) -> bool:
-        """Return whether a column, as far as the sample goes, holds numbers that Arrow reads."""
+        """Return whether Arrow can read all sampled cells of a column as numbers."""
         decimal = self._layout.decimal
         return all(
             not cell or (is_number(cell, decimal) and not cell.isalpha())
@@ -154,25 +154,25 @@ class _Text:
         )
 
     def _odd(self, row: pa.csv.InvalidRow) -> str:
-        """Note a line that has another number of fields than the names have."""
+        """Record a line whose number of fields differs from that of the names."""
         number = row.number - self._layout.skip
         error = DatasetError(
             f"row {number} has {row.actual_columns} fields, not {row.expected_columns} (a separator"
             " within a text or a number, a quote that does not close, or a line cut short)"
         )
-        for line in range(row.text.count("\n") + 1):  # such a quote takes all that follows
+        for line in range(row.text.count("\n") + 1):  # an open quote swallows the next lines
             self.lines.add(number + line, error)
         return "skip"
 
     def batches(self, used: Sequence[int], numbers: frozenset[int] = frozenset()) -> Iterator[Any]:
-        """Yield batches of the columns in use, some of them read as numbers straight away."""
+        """Yield batches of the columns ``used``; those in ``numbers`` are parsed as numbers."""
         layout = self._layout
         names = [f"c{index}" for index in range(len(layout.names))]
         types = {f"c{index}": pa.float64() if index in numbers else pa.string() for index in used}
         text = utf8(self._path, layout.encoding, layout.delimiter == BLANKS)
         with text, pa.csv.open_csv(
             text,
-            # one thread is as fast here, and one at work when the process ends would abort it
+            # one thread is as fast, and a reader thread alive at process exit would abort it
             read_options=pa.csv.ReadOptions(
                 block_size=4 << 20, use_threads=False, column_names=names,
                 skip_rows=layout.skip,
@@ -190,7 +190,7 @@ class _Text:
 
 
 class _Parquet:
-    """A Parquet file, which knows the types of its columns."""
+    """A Parquet file, whose columns have types."""
 
     trim = False
 
@@ -238,13 +238,13 @@ def _is_text(kind: Any) -> bool:
 
 
 def _as_text(column: Any) -> Any:
-    """Return a column of any kind of text as the plain one."""
+    """Cast a column of any text type to ``string``; return other columns unchanged."""
     other = _is_text(column.type) and not pa.types.is_dictionary(column.type)
     return column.cast(pa.string()) if other else column
 
 
 def _chunks(path: Path, source: Any, reader: ChunkReader) -> Iterator[Chunk]:
-    """Read numbers as such; from the first cell on that is none, read text and convert it."""
+    """Yield chunks; parse numbers directly until a cell is not a number, then convert text."""
     roles = reader.roles
     numbers = frozenset(index for index in roles.features if source.plain(index))
     done = 0
@@ -271,7 +271,7 @@ def _chunks(path: Path, source: Any, reader: ChunkReader) -> Iterator[Chunk]:
 
 
 def _numbers(done: int, n: int, odd: Unreadable) -> Rows:
-    """Return the numbers (n,) of rows in their file, from how many came before; odd ones count."""
+    """Return row numbers (n,) in the file, given ``done`` earlier rows; left-out lines count."""
     count = np.arange(done + 1, done + n + 1)
     lines = np.sort(np.fromiter(odd.rows, np.int64, len(odd.rows)))
     return count + np.searchsorted(lines - np.arange(len(lines)), count, side="right")
@@ -279,7 +279,7 @@ def _numbers(done: int, n: int, odd: Unreadable) -> Rows:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Put the file's name into errors."""
+    """Prefix errors with the file's name."""
     try:
         yield
     except UnicodeDecodeError as error:

@@ -1,7 +1,7 @@
-"""Describe how a file is to be read where it does not say so itself; shared by every command.
+"""Options for reading a file, shared by every command.
 
-Each field is an option of the command line (:func:`add_format_arguments`). What is left out is
-found out from the file, where it can only mean one thing.
+Each field is a command-line option (:func:`add_format_arguments`). Options that are not given are
+recognised from the file if it is unambiguous.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from zoneinfo import ZoneInfo
 
 from errors import DatasetError
 
-#: What a column can stand for.
+#: Roles of columns besides features.
 ROLES = ("asset_id", "sensor_id", "timestamp", "label")
-#: Ticks per second of each epoch; ``row`` counts readings instead.
+#: Ticks per second of times counted from 1970; ``row`` counts readings instead.
 TIME_UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 ROW = "row"
-#: Any run of blanks and tabs.
+#: Delimiter that stands for any run of blanks and tabs.
 BLANKS = " "
-#: Options that are fields as they are.
+#: Options whose values become fields unchanged.
 _AS_GIVEN = (
     "asset_id", "label", "time_format", "time_zone", "time_unit", "decimal", "encoding",
 )  # fmt: skip
@@ -32,16 +32,16 @@ _DELIMITERS = {"tab": "\t", "\\t": "\t", "space": BLANKS, "comma": ",", "semicol
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
-    """What the caller knows of a file; every field may be left out.
+    """What the caller knows about a file; every field is optional.
 
     Parameters
     ----------
-    columns : role -> name of the column, or of two joined by ``+`` (``timestamp``: Date+Time).
-    asset_id : the asset, where the file has no such column.
-    label : the column of labels; short for a role in ``columns``.
+    columns : role -> column name, or two names joined by ``+`` (``timestamp``: Date+Time).
+    asset_id : the asset id, if the file has no column of assets.
+    label : the column of labels; short for the role in ``columns``.
     exclude : columns to leave out, as typed (``a,b``) or as a list.
     time_format : strptime format of the times.
-    time_zone : IANA zone of times without an offset (UTC when left out).
+    time_zone : IANA zone of times without an offset; None: UTC.
     time_unit : s, ms, us, ns: times count from 1970; row: they count readings.
     decimal, delimiter, encoding : of text files.
     null : values that mean "not measured", as text.
@@ -50,7 +50,7 @@ class FileFormat:
     Raises
     ------
     DatasetError
-        Names the option that is wrong.
+        Names the invalid option.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -102,48 +102,49 @@ class FileFormat:
                 ) from None
 
     def role(self, name: str) -> str | None:
-        """Return the column that was named for a role."""
+        """Return the column given for a role; None if none was given."""
         if name == "label" and self.label is not None:
             return self.label
         return self.columns.get(name)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what differs from the defaults, ready for JSON."""
+        """Return the fields that differ from their defaults, ready for JSON."""
         default = asdict(FileFormat())
         return {key: value for key, value in asdict(self).items() if value != default[key]}
 
 
 def add_format_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how a file is read."""
+    """Add the options for reading a file."""
     group = parser.add_argument_group(
-        "files (what can only mean one thing is recognised and reported; these settle the rest)"
+        "files (unambiguous formats are recognised and reported; these options resolve the rest)"
     )
     group.add_argument(
         "--columns", metavar="ROLE=COLUMN,...",
         help="which column is asset_id, sensor_id, timestamp, label; timestamp=Date+Time joins two",
     )  # fmt: skip
-    group.add_argument("--asset-id", metavar="NAME", help="the asset, where the file names none")
+    group.add_argument("--asset-id", metavar="NAME", help="the asset id, if no column holds it")
     group.add_argument("--label", metavar="COLUMN", help="the column of labels (label)")
     group.add_argument("--exclude", metavar="COLUMN,...", help="columns to leave out")
     group.add_argument(
-        "--time-format", metavar="FORMAT", help="of the times, as %%d.%%m.%%Y %%H:%%M"
+        "--time-format", metavar="FORMAT", help="time format, such as %%d.%%m.%%Y %%H:%%M"
     )
     group.add_argument(
-        "--time-zone", metavar="ZONE", help="of times without an offset, as Europe/Berlin (UTC)"
-    )
+        "--time-zone", metavar="ZONE",
+        help="zone of times without an offset, such as Europe/Berlin (UTC)",
+    )  # fmt: skip
     group.add_argument(
         "--time-unit", choices=(*TIME_UNITS, ROW),
         help="times are numbers: since 1970 in this unit, or a count of readings (row)",
     )  # fmt: skip
-    group.add_argument("--decimal", metavar="SIGN", help=". or ,")
-    group.add_argument("--delimiter", metavar="SIGN", help="between fields; tab and space by name")
-    group.add_argument("--encoding", metavar="NAME", help="of the text, as cp1252 (utf-8)")
+    group.add_argument("--decimal", metavar="SIGN", help="decimal sign: . or ,")
+    group.add_argument("--delimiter", metavar="SIGN", help="field separator, also: tab, space")
+    group.add_argument("--encoding", metavar="NAME", help="text encoding, such as cp1252 (utf-8)")
     group.add_argument(
         "--null", action="append", default=[], metavar="VALUE,...",
         help="values that mean 'not measured' (--null=-200,-999)",
     )  # fmt: skip
     group.add_argument("--no-header", action="store_true",
-                       help="no line of names: columns are called 1, 2, ...")  # fmt: skip
+                       help="the file has no line of names; columns are 1, 2, ...")  # fmt: skip
 
 
 def format_of(arguments: argparse.Namespace) -> FileFormat:
@@ -152,7 +153,7 @@ def format_of(arguments: argparse.Namespace) -> FileFormat:
     Raises
     ------
     DatasetError
-        Names the option that is wrong.
+        Names the invalid option.
     """
     delimiter = arguments.delimiter
     return FileFormat(
@@ -166,12 +167,12 @@ def format_of(arguments: argparse.Namespace) -> FileFormat:
 
 
 def parse_roles(text: str) -> dict[str, str]:
-    """Parse ``asset_id=Unit,timestamp="Date/Time"``; a name may itself hold commas.
+    """Parse ``asset_id=Unit,timestamp="Date/Time"``; names may contain commas.
 
     Raises
     ------
     DatasetError
-        It is no such list.
+        The text is not such a list.
     """
     parts = re.split(r"(?:^|,)\s*(\w+)=", text)
     if parts[0].strip():
@@ -185,21 +186,21 @@ def parse_roles(text: str) -> dict[str, str]:
 
 
 def names_in(given: str | Sequence[str], columns: Sequence[str], option: str) -> list[str]:
-    """Return the columns that a list names; typed as ``a,b``, where a name may itself hold commas.
+    """Return the columns named in a list, or in a text ``a,b`` whose names may contain commas.
 
     Parameters
     ----------
     given
-        As a list, or as typed.
+        A list, or a text as typed.
     columns
-        All names there are.
+        All column names.
     option
-        Names the option in the error; empty: none.
+        Names the option in the error, unless empty.
 
     Raises
     ------
     DatasetError
-        Names what is no column.
+        Names an entry that is not a column.
     """
     if not isinstance(given, str):
         missing = next((name for name in given if name not in columns), None)

@@ -1,4 +1,4 @@
-"""Read labels of all kinds as faulty, normal or unknown; no label keeps a file from being read."""
+"""Interpret labels of all kinds as faulty, normal or unknown; no label is an error."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _UNKNOWN: Final = frozenset(
 
 
 def read_labels(counts: Mapping[str, int], name: str) -> tuple[dict[str, int], list[str]]:
-    """Return what each text of a label column means (1 faulty, 0 normal, -1 unknown), and notes.
+    """Return the meaning of each label text (1 faulty, 0 normal, -1 unknown), and notes.
 
-    Graded labels (0, 1, 2, ...) are faulty above 0; of -1 and 1 the rarer is the fault; of texts
-    those that mean normal are known, all others are faults. Where no text means normal, the
-    labels say nothing.
+    Graded labels (0, 1, 2, ...) are faulty above 0. Of -1 and 1, the rarer is faulty. A word is
+    normal if it is in a known list, and faulty otherwise; if no label means normal, and not all
+    words are known to mean faulty, all are unknown.
     """
     meaning: dict[str, int] = {}
     numbers: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Find out how a text file is laid out: its separator, its line of names, its decimal sign."""
+"""Recognise the layout of a text file: separator, line of names, decimal sign."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from datasets.text import encoding_of, sample
 from datasets.units import bare
 from errors import DatasetError
 
-#: In this order: a comma may be a decimal sign, a blank part of a text.
+#: Tried in this order: a comma may be a decimal sign, and a blank part of a text.
 _DELIMITERS: Final = (";", "\t", "|", ",", BLANKS)
-#: What no text holds, but bytes that are taken for one do.
+#: Characters that never occur in text, but do in bytes decoded by mistake.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\ufeff\ufffe\uffff]")
 _MAX_PREAMBLE: Final = 30
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
@@ -30,16 +30,16 @@ _DECIMAL_POINT: Final = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 
 @dataclass(slots=True)
 class Layout:
-    """What was found out about a text file.
+    """Recognised layout of a text file.
 
     Parameters
     ----------
-    names : a name per field, as the file has them; empty where it has none.
-    rows : the first rows, text per field.
-    skip : lines before the first row, the line of names among them.
-    delimiter, decimal, encoding : as in :class:`FileFormat`.
+    names : name of each field as in the file; may be empty.
+    rows : the first rows, one text per field.
+    skip : lines before the first row, including the line of names.
+    delimiter, decimal, encoding : see :class:`FileFormat`.
     trim : whether fields begin with a blank that belongs to the separator.
-    notes : what was found out that a person may want to know.
+    notes : findings for the user.
     """
 
     names: list[str]
@@ -53,12 +53,12 @@ class Layout:
 
 
 def read_layout(path: Path, form: FileFormat) -> Layout:
-    """Find out how a text file is laid out, from its first lines.
+    """Recognise the layout of a text file from its first lines.
 
     Raises
     ------
     DatasetError
-        It is empty, no text, has no line of names, or can be read in two ways.
+        The file is empty, is not text, has no line of names, or is ambiguous.
     """
     start, whole = sample(path)
     encoding = form.encoding or encoding_of(start)
@@ -66,7 +66,7 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
         raise DatasetError(f"{path.name}: is empty")
     try:
         text = start.decode(encoding, errors="strict" if whole else "ignore").lstrip("\ufeff")
-        text = text.rstrip("\0\x1a")  # a logger that lost its power, an end of file as of DOS
+        text = text.rstrip("\0\x1a")  # left by a logger that lost power, or DOS's end of file
     except UnicodeDecodeError as error:
         raise DatasetError(
             f"{path.name}: is no {encoding} ({error.reason} at byte {error.start}): --encoding",
@@ -98,7 +98,7 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
         rows = [[cell.strip() for cell in row] for row in rows]
     _check_names(path, names, form)
     if rows and len(rows[0]) == len(names) + 1 and not any(row[-1] for row in rows):
-        names.append("")  # each row, but not the names, ends with a separator
+        names.append("")  # every row ends with a separator, but the line of names does not
     if form.header and len(rows) > 1 and _units(rows[0]) and not _units(rows[1]):
         notes.append(f"the line after the names is no reading, left out: {', '.join(rows[0])[:80]}")
         rows, skip = rows[1:], skip + 1
@@ -123,7 +123,7 @@ def _delimiter(lines: Sequence[str]) -> str:
 
 
 def _regular(widths: Sequence[int], usual: int) -> bool:
-    """Return whether all lines but a few at the top (titles, comments) have one width."""
+    """Return whether all lines except a few at the top (titles, comments) have the same width."""
     start = widths.index(usual)
     odd = sum(width not in (usual, usual - 1) for width in widths[start:])
     return start <= _MAX_PREAMBLE and odd <= 0.02 * len(widths)
@@ -136,7 +136,7 @@ def _table(lines: Sequence[str], delimiter: str) -> list[list[str]]:
 
 
 def _first_row(table: Sequence[Sequence[str]]) -> int:
-    """Return the first line of the table proper: before it, lines are blank or too short."""
+    """Return the index of the table's first line; lines before it are blank or too short."""
     widths = Counter(len(row) for row in table if any(row))
     if not widths:
         return 0
@@ -157,28 +157,30 @@ def _check_names(path: Path, names: Sequence[str], form: FileFormat) -> None:
 
 
 def _units(row: Sequence[str]) -> bool:
-    """Return whether a row holds text alone, as a line of units does; a reading has numbers."""
+    """Return whether a row has no numbers, as a line of units; a reading has numbers."""
     cells = [cell.strip() for cell in row if cell.strip()]
     figures = any(is_number(cell) or re.search(r"\d\d", cell) for cell in cells)
     return len(cells) > 1 and not figures and not all(missing(cell) for cell in cells)
 
 
 def decimal_sign(path: Path, cells: Collection[str], delimiter: str) -> str:
-    """Return the decimal sign of some cells; between commas, 1,234 in quotes may be a thousand.
+    """Return the decimal sign of some cells.
+
+    In a comma-separated file, a quoted 1,234 may be a thousand.
 
     Parameters
     ----------
     path
-        Of the file, for messages.
+        The file, for messages.
     cells
         Texts, numbers among them.
     delimiter
-        What separates them.
+        The file's separator.
 
     Raises
     ------
     DatasetError
-        They can be read in two ways.
+        The cells are ambiguous.
     """
     commas = {cell for cell in cells if _DECIMAL_COMMA.fullmatch(cell)}
     if not commas:

@@ -1,4 +1,4 @@
-"""Read text that stands for a number, or for the lack of one."""
+"""Parse texts that mean a number or a missing value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ARROW_NUMBER: Final = f"^{_NUMBER}$"
 _IS_NUMBER: Final = re.compile(_NUMBER)
 _IS_COMMA_NUMBER: Final = re.compile(_NUMBER.replace(r"\.", ","))
 _GROUPED: Final = {
-    # thousands set apart by the other sign, a blank or an apostrophe
+    # groups of thousands, separated by the other sign, a blank or an apostrophe
     ".": re.compile(r"[+-]?\d{1,3}(?:[,\s'\u2019]\d{3})+(?:\.\d+)?"),
     ",": re.compile(r"[+-]?\d{1,3}(?:[.\s'\u2019]\d{3})+(?:,\d+)?"),
 }
@@ -27,7 +27,7 @@ _EMPTY: Final = frozenset(
     ("", "nan", "na", "n/a", "#n/a", "#na", "null", "<null>", "none", "nil", "-", "--", "---", "?",
      "-nan", "1.#qnan", "-1.#ind", "1.#ind", "nan(ind)", "-nan(ind)", "undefined", "missing")
 )  # fmt: skip
-#: What historians (PI, OPC, iFIX, Wonderware) and spreadsheets write in place of a value.
+#: Texts that historians (PI, OPC, iFIX, Wonderware) and spreadsheets write instead of a value.
 _STATES: Final = frozenset(
     ("bad", "bad input", "bad quality", "bad data", "bad value", "bad output", "bad tag", "no data",
      "nodata", "no result", "no value", "not available", "unavailable", "i/o timeout",
@@ -45,29 +45,26 @@ _STATES: Final = frozenset(
 )  # fmt: skip
 _INFINITE: Final = ("inf", "infinity", "1.#inf")
 _SWITCH: Final = {"true": 1.0, "false": 0.0, "on": 1.0, "off": 0.0, "yes": 1.0, "no": 0.0}
-#: The rows in which a column held a text that says why nothing was measured, by both.
+#: (column, text) -> the rows in which the text says why nothing was measured.
 States = dict[tuple[str, str], list[int]]
-#: Beyond this a float no longer holds each whole number.
+#: Up to this size a float represents every whole number exactly.
 EXACT: Final = 2**53
 
 
 def missing(text: str) -> bool:
-    """Return whether a text means that nothing was measured."""
+    """Return whether a text means "not measured"."""
     word = text.strip().casefold()
     return word in _EMPTY or word in _STATES
 
 
 def is_number(text: str, decimal: str = ".") -> bool:
-    """Return whether a text is a number.
-
-    Finite or not, a switch's position, or grouped by thousands.
-    """
+    """Return whether a text is a number: also infinite, grouped by thousands, or on/off."""
     word = text.strip()
     return _value(word, decimal) is not None or word.strip("+-").casefold() in _INFINITE
 
 
 class Nulls:
-    """The values that a caller says mean "not measured": as text, and as numbers."""
+    """The caller's values for "not measured", as text and as numbers."""
 
     def __init__(self, given: Any = (), decimal: str = ".") -> None:
         self.texts = frozenset(value.casefold() for value in given)
@@ -78,7 +75,7 @@ class Nulls:
         self.numbers += [float(v) for v in given if v.strip("+-").casefold() in ("inf", "infinity")]
 
     def blank(self, values: Floats) -> Floats:
-        """Return ``values`` (n,) with NaN in place of the caller's codes."""
+        """Return ``values`` (n,) with the caller's codes replaced by NaN."""
         if not self.numbers:
             return values
         return np.where(np.isin(values, self.numbers), np.nan, values)
@@ -98,22 +95,22 @@ def to_floats(
     Parameters
     ----------
     column : pyarrow array of strings
-    name : its name, for messages.
-    rows : (n,) numbers of its rows, for messages.
-    decimal : its decimal sign.
-    nulls : what else means "not measured".
-    states : notes what was read as missing although it is a text.
-    unreadable : notes what is no number, and read as missing too.
+    name : name of the column, for messages.
+    rows : (n,) row numbers, for messages.
+    decimal : decimal sign.
+    nulls : further values that mean "not measured".
+    states : receives texts that were read as missing.
+    unreadable : receives cells that are not numbers, which are read as missing too.
 
     Raises
     ------
     DatasetError
-        A switch's position among numbers; names the row, the column, the text and what helps.
+        The column mixes on/off with numbers; names the row, the column, the text and the options.
     """
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
     plain = pc.replace_substring(text, ",", ".") if decimal == "," else text
     good = pc.fill_null(pc.match_substring_regex(plain, _ARROW_NUMBER), False)
-    if decimal == ",":  # 12.5 is no number here; 12.345 would be twelve thousand
+    if decimal == ",":  # a point is not a decimal sign here: 12.345 is twelve thousand
         good = pc.and_(good, pc.invert(pc.fill_null(pc.match_substring(text, "."), False)))
     numbers = pc.if_else(good, plain, None).cast(pa.float64())
     values: Floats = numbers.to_numpy(zero_copy_only=False).copy()

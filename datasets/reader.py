@@ -1,4 +1,4 @@
-"""Read a wide file: as a whole, split into streams, or row after row."""
+"""Read a wide file: as a whole, split into streams, or row by row."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def load(
     ----------
     path : Path or str
     feature_names : sequence of str, or str as typed (``a,b``), optional
-        The columns wanted; all that can be features when absent.
+        Columns to use; None: all that can be features.
     form : FileFormat, optional
-        What the file does not say itself.
+        Format options.
     group : str, optional
-        A column whose values name groups; it is no feature.
+        Column whose values name groups; it is not a feature.
     asset : str, optional
-        The asset where neither the file nor ``form`` names one.
+        Asset id, if neither the file nor ``form`` gives one.
 
     Raises
     ------
     DatasetError
-        The file cannot be read, or a column is missing or bad; it is named.
+        The file cannot be read, or names a missing or invalid column.
     """
     file = open_file(Path(path), form, feature_names, group, asset)
     chunks = list(file.chunks)
@@ -83,21 +83,21 @@ def readings(
 ) -> Iterator[Reading]:
     """Stream a file's rows in file order; memory does not grow with the file.
 
-    ``say`` is called, at the end, with what was found out, replaced or left out.
-
     Parameters
     ----------
+    path
+        The file.
     feature_names
-        The columns wanted, as a list or as typed (``a,b``); all that can be features when absent.
+        Columns to use, as a list or as typed (``a,b``); None: all that can be features.
     form
-        What the file does not say itself.
+        Format options.
     say
-        Called, at the end, with what was found out, replaced or left out.
+        Called at the end with each note on what was recognised, replaced or left out.
 
     Raises
     ------
     DatasetError
-        At the first ``next``, or at the row at fault, which is numbered.
+        At the first ``next``, or at an unreadable row, whose number is named.
     """
     file = open_file(Path(path), form, feature_names)
     zone = LocalTime(file.zone) if file.zone else None
@@ -132,7 +132,7 @@ def without_repetitions(stream: Stream) -> Stream:
     if not len(same):
         return stream
     tied = np.unique(np.concatenate([same, same + 1]))
-    # -0.0 is 0.0, and one NaN as good as another
+    # compared bit by bit below, so make -0.0 and 0.0 equal, and all NaN equal
     values = np.where(np.isnan(stream.values[tied]), np.nan, stream.values[tied] + 0.0)
     times = stream.timestamps[tied].astype("datetime64[us]").astype(np.int64)
     whole = np.ascontiguousarray(np.column_stack([times, values.view(np.int64)]))
@@ -172,14 +172,14 @@ def _join(
     if local and 2 * (np.diff(times) < np.timedelta64(0)).sum() > len(times):
         order = slice(
             None, None, -1
-        )  # the newest first: what the clock did is seen in time's order
+        )  # newest first: clock changes can only be found in order of time
     times, rows = times[order], rows[order]
     if file.counted:
         times = MADE_UP_START + np.arange(len(times)) * MADE_UP_STEP
     elif local and zone is not None:
         times = zone.utc(key, times)
     elif local and (at := clocks_went_back(times)) is not None:
-        # before that, the clock was an hour ahead of the one that goes on
+        # before the change the clock was an hour ahead
         times = np.concatenate([times[:at] - _HOUR, times[at:]])
         notes.append(
             f"{key[0]}: the clock goes back by an hour at row {rows[at]}: the"
@@ -197,7 +197,7 @@ def _join(
 def _whole_times(
     chunk: Chunk, file: OpenFile, zone: LocalTime | None, counts: dict[StreamKey, int]
 ) -> Times:
-    """Return a chunk's times (n,) in UTC; counted, or from local time, stream by stream."""
+    """Return a chunk's times (n,) in UTC, converted from counts or local times by stream."""
     if not file.counted and not (chunk.local and zone is not None):
         return chunk.times
     times = chunk.times.copy()
@@ -214,7 +214,7 @@ def _whole_times(
 def _labels(
     chunks: Sequence[Chunk], form: FileFormat | None
 ) -> tuple[list[npt.NDArray[np.int8]] | None, list[str]]:
-    """Return the labels of each chunk, and notes on what they were taken for."""
+    """Return the labels of each chunk, and notes on their interpretation."""
     parts = [chunk.labels for chunk in chunks if chunk.labels is not None]
     if not parts:
         return None, []
@@ -242,7 +242,7 @@ def _groups(
     chunks: Sequence[Chunk],
     parts: dict[StreamKey, list[tuple[int, Rows]]],
 ) -> dict[StreamKey, str]:
-    """Return the value of the grouping column by stream; it must be one."""
+    """Return the value of the grouping column by stream; a stream must have only one."""
     held: list[Texts] = [chunk.groups for chunk in chunks if chunk.groups is not None]
     codes, values = distinct(held)
     begins = np.cumsum([0, *(len(part.codes) for part in held)])

@@ -1,4 +1,4 @@
-"""Find out which column of a file is what: asset, sensor, time, label, group, feature, nothing."""
+"""Find the role of each column of a file: asset, sensor, time, label, group, feature or none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TIME: Final = frozenset(
      "fechahora", "epoch", "unixtime")
 )  # fmt: skip
 _LABEL: Final = frozenset(("anomaly", "isanomaly", "anomalylabel", "islabel"))
-#: Names that people and libraries give to a number of the row.
+#: Names that people and libraries give to row numbers.
 _ROW_NUMBER: Final = re.compile(
     r"|unnamed: ?\d+|__index_level_\d+__|index|level_\d+|row|rows|row[ _]?(?:id|no|nr|num|number)|"
     r"id|#|nr\.?|no\.?|line|record|x",
@@ -33,10 +33,10 @@ _ROW_NUMBER: Final = re.compile(
 
 @dataclass(slots=True)
 class Roles:
-    """Indices of a file's columns by their roles; ``names`` are those of ``features``.
+    """Indices of a file's columns by role.
 
-    ``asset_name`` is used where there is no column of assets; ``units`` are of the features whose
-    cells hold them.
+    ``names`` are the names of ``features``. ``asset_name`` is the asset id if there is no column of
+    assets. ``units`` holds the units of features whose cells include them.
     """
 
     asset: int | None = None
@@ -52,22 +52,22 @@ class Roles:
     excluded: set[int] = field(default_factory=set)
 
     def used(self) -> list[int]:
-        """Return the indices of all columns that are read, in the file's order."""
+        """Return the indices of all columns to read, in the file's order."""
         one = [p for p in (self.asset, self.sensor, self.label, self.group) if p is not None]
         return sorted({*one, *self.times, *self.features})
 
 
 @dataclass(slots=True)
 class Columns:
-    """What is known of a file's columns before its rows are read.
+    """A file's columns before its rows are read.
 
     Parameters
     ----------
-    file : its name, for messages.
-    names : as in the file; empty where a column has none.
-    cells : the first cells of each, without blanks around them.
-    timed : indexes of columns that the file itself types as times.
-    decimal : sign of its numbers.
+    file : the file's name, for messages.
+    names : column names as in the file; may be empty.
+    cells : the first cells of each column, stripped.
+    timed : indices of columns with a time type (Parquet).
+    decimal : decimal sign.
     """
 
     file: str
@@ -77,24 +77,24 @@ class Columns:
     decimal: str = "."
 
     def filled(self, index: int) -> list[str]:
-        """Return the cells of a column that hold anything."""
+        """Return the sampled cells of a column that are not missing."""
         return [cell for cell in self.cells[index] if not missing(cell)]
 
     def index(self, name: str, option: str = "") -> int:
-        """Return the index of the one column of a name."""
+        """Return the index of the column with a name, which must occur once."""
         names_in([name], self.names, option)
         self.once(name)
         return self.names.index(name)
 
     def once(self, name: str) -> None:
-        """Raise where several columns have this name."""
+        """Raise an error if several columns have this name."""
         if self.names.count(name) > 1:
             raise DatasetError(
                 f"column {name!r} appears twice: --exclude {name!r} leaves both out", field=name
             )
 
     def like(self, known: frozenset[str]) -> list[int]:
-        """Return the columns whose names, without case and signs, are among ``known``."""
+        """Return the columns whose names, in lower case without punctuation, are in ``known``."""
         return [i for i, name in enumerate(self.names) if _bare(name) in known]
 
 
@@ -105,24 +105,24 @@ def find_roles(
     group: str | None = None,
     asset: str | None = None,
 ) -> Roles:
-    """Find out what each column is.
+    """Find the role of each column.
 
     Parameters
     ----------
     columns : Columns
     form : FileFormat
-        What the caller says.
+        Format options given by the caller.
     wanted : str or sequence of str, optional
-        The features; all that can be when absent.
+        The features; None: all columns that can be features.
     group : str, optional
-        A column whose values name groups; no feature.
+        Column whose values name groups; it is not a feature.
     asset : str, optional
-        The asset where neither file nor caller name one.
+        Asset id, if neither the file nor the caller gives one.
 
     Raises
     ------
     DatasetError
-        A column that is needed is missing, or could be one of several; options are named.
+        A required column is missing or ambiguous; the message names the option that helps.
     """
     for name in filter(None, columns.names):
         check_name(name, "column")
@@ -155,7 +155,7 @@ def find_roles(
 
 
 def _check_long(columns: Columns, roles: Roles) -> None:
-    """Refuse a long table, whose rows of one time are distinguished by a column of names."""
+    """Reject a long table, which has one row per time and name instead of one column per name."""
     keys = [p for p in (roles.asset, roles.sensor, *roles.times) if p is not None]
     rows = list(zip(*(columns.cells[p] for p in keys), strict=True))
     if not roles.times or 3 * len(set(rows)) > 2 * len(rows):

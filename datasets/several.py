@@ -1,4 +1,4 @@
-"""Read several files as one set of streams: a folder or a pattern of exports."""
+"""Read several files, given by a folder or a glob pattern, as one set of streams."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from errors import DatasetError
 
 
 def files_of(spec: str) -> list[Path]:
-    """Return the files that a name, a folder or a glob pattern stands for, in order.
+    """Return the sorted files of a file name, a folder or a glob pattern.
 
     Raises
     ------
     DatasetError
-        There is none.
+        The folder has no such file.
     """
     path = Path(spec)
     if path.is_file():
@@ -43,21 +43,23 @@ def load_files(
     *,
     group: str | None = None,
 ) -> Dataset:
-    """Read files as one data set; a file that cannot be read is named, and the others count.
+    """Read files as one data set; unreadable files are left out, with a note.
 
-    A stream that goes on in another file is joined in the order of time, and what two exports
-    both hold counts once. A feature that a file lacks was not measured there. Where a file has
-    no column of assets, its name is the asset.
+    A stream that continues in another file is joined in order of time; readings that occur in two
+    files count once. A feature that a file lacks is missing there. If a file has no column of
+    assets, its name is the asset id.
 
     Parameters
     ----------
+    paths
+        The files.
     feature_names, form, group
-        As of :func:`datasets.reader.load`.
+        Those of :func:`datasets.reader.load`.
 
     Raises
     ------
     DatasetError
-        None of the files can be read, or the only one cannot.
+        None of the files can be read.
     """
     if len(paths) == 1:
         return load(paths[0], feature_names, form, group=group)
@@ -144,7 +146,7 @@ def _groups(parts: Sequence[Dataset], name: str | None) -> dict[StreamKey, str] 
 
 
 def _gathered(notes: Sequence[str]) -> list[str]:
-    """Join notes of the same text on several files."""
+    """Join equal notes on several files."""
     files: dict[str, list[str]] = {}
     for note in notes:
         file, _, text = note.partition(": ")

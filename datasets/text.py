@@ -1,4 +1,4 @@
-"""Turn a file's bytes into UTF-8 text: compression, byte order mark, code page, runs of blanks."""
+"""Convert a file's bytes to UTF-8 text: compression, byte order mark, code page, runs of blanks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from errors import DatasetError
 
-#: What the layout of a file is judged by.
+#: Bytes sampled to recognise a file's layout.
 SAMPLE_BYTES: Final = 256 * 1024
 _COMPRESSED: Final[dict[bytes, Callable[[Path], Any]]] = {
     b"\x1f\x8b": gzip.open,
@@ -30,15 +30,15 @@ _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
-#: Code pages of plants' computers: Windows and DOS, Western and Cyrillic. A general detector was
-#: tried (charset-normalizer 3.5): on the few signs of a header it answers with Persian code pages.
+#: Code pages common in plants: Windows and DOS, Western and Cyrillic. A general detector
+#: (charset-normalizer 3.5) fails on the few special characters of a header.
 _CODE_PAGES: Final = ("cp1252", "cp850", "cp1251", "cp866")
 _SIGNS: Final = frozenset("°ºµμ²³¹±ΩØø‰€£§·×÷–—“”„’‘…«»®©™ª½¼¾\xa0")
 _WORD: Final = re.compile(r"[^\W\d_]+")
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file's content, decompressed where its first bytes show that it is compressed."""
+    """Open a file's content; decompress it if its first bytes show a compression."""
     with path.open("rb") as head:
         start = head.read(8)
     for magic, opened in _COMPRESSED.items():
@@ -49,7 +49,7 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 
 def sample(path: Path) -> tuple[bytes, bool]:
-    """Return the first bytes of a file, and whether that is all of it."""
+    """Return the first bytes of a file, and whether they are the whole file."""
     try:
         with open_bytes(path) as file:
             parts = []
@@ -64,7 +64,7 @@ def sample(path: Path) -> tuple[bytes, bool]:
 
 
 def encoding_of(start: bytes) -> str:
-    """Guess the encoding of a text by its first bytes: its mark, UTF-8, or the likeliest page."""
+    """Guess a text's encoding from its first bytes: byte order mark, UTF-8, or likeliest page."""
     for mark, name in _MARKS:
         if start.startswith(mark):
             return name
@@ -81,14 +81,16 @@ def encoding_of(start: bytes) -> str:
 
 
 def utf8(path: Path, encoding: str, fold_blanks: bool) -> Any:
-    """Open the file as UTF-8 bytes for Arrow; ``fold_blanks`` leaves one blank between fields.
+    """Open the file as UTF-8 bytes for Arrow.
 
     Parameters
     ----------
+    path
+        The file.
     encoding
-        Of the file's text.
+        Encoding of its text.
     fold_blanks
-        Leave one blank between fields.
+        Replace runs of blanks by one blank.
     """
     file = open_bytes(path)
     if not fold_blanks and encoding in ("utf-8", "utf-8-sig"):
@@ -126,7 +128,7 @@ class _Lines(io.RawIOBase):
 
 
 def _readable(start: bytes, page: str) -> bool:
-    """Return whether a code page makes words and signs of the bytes: °C, not øC; Öl, not Ùl."""
+    """Return whether a code page gives plausible words and signs: °C, not øC; Öl, not Ùl."""
     try:
         text = start.decode(page)
     except UnicodeDecodeError:

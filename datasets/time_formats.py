@@ -1,4 +1,4 @@
-"""Find out which format dates and times of day have, as people and programs write them."""
+"""Recognise the formats of dates and times of day, as people and programs write them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ORDERS: Final = (
     "%y %m %d",
 )  # fmt: skip
 _DAYS: Final = (
-    # between points the day comes first wherever people write it so
+    # wherever people separate by points, the day comes first
     *(order.replace(" ", ".") for order in _ORDERS[:-3]),
     *(order.replace(" ", sign) for sign in "-/ " for order in _ORDERS),
     "%Y%m%d", "%d%b%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y",
@@ -28,9 +28,9 @@ _HOURS: Final = (
 )  # fmt: skip
 _BETWEEN: Final = (" ", "T", ", ", "_", "-", ":")
 _WHOLE: Final = ("%b %d %H:%M:%S %Y",)
-#: No count since 1970 has so many digits.
+#: 14 digits, more than any count of seconds or milliseconds since 1970 has today.
 _COMPACT: Final = re.compile(r"(19|20)\d{12}")
-#: What may stand before a date and after a time, as in RFC 2822 and C's ctime.
+#: A weekday before a date, and a zone after a time, as in RFC 2822 and C's ctime.
 _WEEKDAY: Final = re.compile(r"([A-Za-z]{3,9})(,? +)(?=\S)")
 ZONE: Final = re.compile(r"( ?)(UTC|GMT|Z|[+-]\d\d:?\d\d)$")
 _PLAIN: Final = re.compile(r"[+-]?\d*[.,]?\d*")
@@ -38,16 +38,16 @@ SAMPLE: Final = 40
 
 
 def formats_of(cells: Sequence[str]) -> list[str]:
-    """Return the strptime formats that read texts, all but a tenth; empty where there is none."""
+    """Return the strptime formats that read at least nine tenths of the texts."""
     found = list(dict.fromkeys(form for cell in cells[:3] for form in _formats(cell)))
     found = [form for form in found if _mostly(cells, partial(reads, form))]
-    # "1.2.2024" fits %d.%m.%Y only; two digits of a year fit both ends
+    # a four-digit year rules out formats with a two-digit year in the same order
     return [f for f in found if not ("%y" in f and any(day_order(f) == day_order(g) for g in found
                                                        if "%Y" in g))]  # fmt: skip
 
 
 def _formats(text: str) -> list[str]:
-    """Return the formats of one text: a weekday's name, date and time, a zone."""
+    """Return the formats of one text: optional weekday, date and time, optional zone."""
     if not re.search(r"\d", text) or len(text) > 60:
         return []
     before = after = ""
@@ -80,12 +80,12 @@ def _dates_and_times(text: str) -> list[str]:
 
 
 def _mostly(cells: Sequence[str], test: Callable[[str], bool]) -> bool:
-    """Return whether texts pass a test, all but a tenth; a single bad one is named when read."""
+    """Return whether at least nine tenths of the texts pass; bad ones are reported when read."""
     return sum(map(test, cells)) >= len(cells) - len(cells) // 10
 
 
 def is_time(cells: Sequence[str]) -> bool:
-    """Return whether texts are dates with or without a time of day, and no plain numbers."""
+    """Return whether texts are dates, with or without a time of day, but not plain numbers."""
     if not _mostly(
         cells, lambda cell: not _PLAIN.fullmatch(cell) or bool(_COMPACT.fullmatch(cell))
     ):
@@ -94,7 +94,7 @@ def is_time(cells: Sequence[str]) -> bool:
 
 
 def is_time_of_day(cells: Sequence[str]) -> bool:
-    """Return whether texts are times without a date, as 18.00.00."""
+    """Return whether texts are times without a date, such as 18.00.00."""
     form = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?")
     return bool(cells) and _mostly(cells, lambda cell: form.fullmatch(cell) is not None)
 
@@ -116,7 +116,7 @@ def reads(form: str, text: str) -> bool:
 
 
 def all_iso(cells: Sequence[str]) -> bool:
-    """Return whether texts are ISO 8601, all but a tenth."""
+    """Return whether at least nine tenths of the texts are ISO 8601."""
     return _mostly(cells, _is_iso)
 
 
@@ -129,5 +129,5 @@ def _is_iso(cell: str) -> bool:
 
 
 def day_order(form: str) -> str:
-    """Return in which order a format has day, month and year, as dmy."""
+    """Return a format's order of day, month and year, such as dmy."""
     return "".join(c for c in form.replace("%b", "%m").replace("%B", "%m") if c in "dmYy").lower()

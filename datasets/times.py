@@ -1,4 +1,4 @@
-"""Read times as people write them: which form a column has, and each of its values as UTC."""
+"""Read times: recognise the format of a column, and convert its values to UTC."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from datasets.types import Times
 from errors import DatasetError, InputError
 from schemas import parse_timestamp
 
-#: Where times that only count readings begin, and how far apart they are.
+#: Start and step of the artificial times of readings that are only counted.
 MADE_UP_START: Final = np.datetime64("2000-01-01", "us")
 MADE_UP_STEP: Final = np.timedelta64(60, "s")
 _HOUR: Final = np.timedelta64(3600, "s")
 
-#: The end of a day, as it is often written.
+#: 24:00, which often means the end of a day.
 _MIDNIGHT: Final = r"([ T])24([:.]00)"
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How the times of a file are read.
+    """How to read the times of a file.
 
     Parameters
     ----------
     kind : "iso", "format", a unit of TIME_UNITS, or "row".
-    formats : strptime formats, of which all but one may yet prove wrong.
-    zone : IANA zone of times without an offset; None: they are UTC.
+    formats : strptime formats; the first is used.
+    zone : IANA zone of times without an offset; None: UTC.
     """
 
     kind: str
@@ -45,7 +45,7 @@ class Clock:
     notes: list[str] = field(default_factory=list, compare=False)
 
     def parse(self, column: Any, first: int) -> tuple[Times, bool]:
-        """Return a column's times (n,), and whether they are local (without an offset, zone known).
+        """Return a column's times (n,), and whether they are local times without an offset.
 
         Raises
         ------
@@ -55,7 +55,7 @@ class Clock:
         if pa.types.is_date(column.type):
             column = column.cast(pa.timestamp("us"))
         if pa.types.is_timestamp(column.type):
-            # to UTC: a naive column is UTC already, one with a zone is stored in UTC
+            # a column with a zone is stored in UTC, so both kinds can be cast
             found = column.cast(pa.timestamp("us", column.type.tz), safe=False)
             return _whole(found, first), column.type.tz is None
         if self.kind in (ROW, *TIME_UNITS):
@@ -84,10 +84,10 @@ class Clock:
             ) from None
         whole = None
         try:
-            if self.kind in ("ns", "us"):  # floats hold no ns of today
+            if self.kind in ("ns", "us"):  # a float is not exact for present-day ns
                 whole = numbers.cast(pa.int64()).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
-            pass  # 1.7e18, as good as a float is
+            pass  # written as a float, such as 1.7e18, so no more exact than a float
         _refuse_empty(np.isnan(ticks), first)
         if self.kind == ROW:
             steps = np.round(ticks * MADE_UP_STEP.astype("timedelta64[us]").astype(int))
@@ -112,19 +112,19 @@ class Clock:
 def clock_of(
     form: FileFormat, parts: Sequence[Sequence[str]], text: bool, everything: Iterable[Any]
 ) -> Clock:
-    """Find out from a sample how a file's times are read.
+    """Recognise from a sample how to read a file's times.
 
     Parameters
     ----------
     form : FileFormat
-    parts : the first cells of the one or two columns that hold the times
-    text : whether they are texts
-    everything : all times, array by array; looked at only where day and month are in doubt
+    parts : first cells of the one or two columns with the times
+    text : whether the cells are texts
+    everything : all times, array by array; used only if day and month are ambiguous
 
     Raises
     ------
     DatasetError
-        They can be read in two ways, or in none.
+        The times are ambiguous.
     """
     if form.time_unit is not None:
         notes = []
@@ -140,7 +140,7 @@ def clock_of(
         return Clock("iso", (), form.time_zone)
     formats = formats_of(cells)
     if not formats:
-        return Clock("iso", (), form.time_zone)  # which names the row at fault
+        return Clock("iso", (), form.time_zone)  # its errors name the unreadable row
     notes = []
     if len({day_order(f) for f in formats}) > 1:
         formats = _settle(formats, everything)
@@ -156,10 +156,10 @@ def clock_of(
 
 
 class LocalTime:
-    """Convert local times to UTC, stream by stream, in the order of the readings.
+    """Convert local times to UTC, by stream, in the order of the readings.
 
-    The hour that comes twice when the clocks go back is distinguished by that order: after a step
-    back it is the second one.
+    When the clocks go back, one hour occurs twice. The order resolves it: after a step back it is
+    the second occurrence.
     """
 
     def __init__(self, zone: str) -> None:
@@ -168,7 +168,7 @@ class LocalTime:
         self._second: dict[Any, np.datetime64] = {}
 
     def utc(self, key: Any, local: Times) -> Times:
-        """Return the times (n,) of readings of one stream that follow those given before."""
+        """Convert the times (n,) of one stream's next readings."""
         if not len(local):
             return local
         early, late = (self._assumed(local, which) for which in ("earliest", "latest"))
@@ -197,18 +197,18 @@ class LocalTime:
 
 
 def clocks_went_back(times: Times) -> int | None:
-    """Return the reading at which a clock without offset was set back by an hour, or None.
+    """Return the index of the reading at which a local clock was set back by an hour.
 
     Parameters
     ----------
     times : (n,)
-        Of one stream, in the order of the readings.
+        Times of one stream, in the order of the readings.
 
     Returns
     -------
     int or None
         None unless there is exactly one step back, of an hour less one usual interval, at night
-        in a month in which clocks go back.
+        and in a month in which clocks go back.
     """
     steps = np.diff(times)
     back = np.flatnonzero(steps < np.timedelta64(0, "us"))
@@ -224,7 +224,7 @@ def clocks_went_back(times: Times) -> int | None:
 
 
 def joined(date: Any, time: Any) -> Any:
-    """Join two columns of text, a date and a time of day."""
+    """Join two text columns, date and time of day."""
     texts = [pc.utf8_trim_whitespace(part.cast(pa.string())) for part in (date, time)]
     return pc.utf8_trim_whitespace(pc.binary_join_element_wise(*texts, " "))
 
@@ -242,28 +242,28 @@ def _shown(column: Any) -> str:
 
 
 def _settle(formats: Sequence[str], columns: Iterable[Any]) -> list[str]:
-    """Choose the reading of day and month that all times bear out without a jump."""
+    """Choose the formats, by order of day and month, that give plausible times without jumps."""
     left = list(formats)
     shown: list[str] = []
     for column in columns:
         cells = {c.strip() for c in pc.unique(column).to_pylist() if c is not None and c.strip()}
-        days = {re.split(r"[ T,_]", c)[0]: c for c in cells}  # one of each day says it all
+        days = {re.split(r"[ T,_]", c)[0]: c for c in cells}  # one cell per day is enough
         for cell in days.values():
             left = [f for f in left if reads(f, cell)] or left
         if len(shown) < 20_000:
             shown += [c for c in column.to_pylist() if c is not None and c.strip()]
         if len({day_order(f) for f in left}) == 1:
             return left
-    import pandas as pd  # here: most files need none of its 40 MB
+    import pandas as pd  # imported late: it takes 40 MB, and most files do not need it
 
     smooth = []
     read = [pd.to_datetime(pd.Series(shown).str.strip(), format=f, errors="coerce") for f in left]
     soon = datetime.now(UTC).year + 1
     past = [not (times.dt.year > soon).any() for times in read]
-    if any(past):  # a year of two digits in the wrong place
+    if any(past):  # formats with dates in the future misplace a two-digit year
         left = [form for form, fits in zip(left, past, strict=True) if fits]
         read = [times for times, fits in zip(read, past, strict=True) if fits]
-    if all(times.equals(read[0]) for times in read):  # the first of January, however it is read
+    if all(times.equals(read[0]) for times in read):  # the formats agree, as on 01/01
         return left[:1]
     for form, times in zip(left, read, strict=True):
         steps = times.dropna().diff().dropna().dt.total_seconds().to_numpy()
@@ -279,7 +279,7 @@ def _iso(column: Any, first: int) -> tuple[Times, bool]:
             return _whole(column.cast(kind), first), kind.tz is None
         except pa.ArrowInvalid:
             continue
-    # mixed forms, or a bad one: each by the rule that also holds for messages
+    # mixed or invalid formats: parse each cell by the rule for Kafka messages
     parsed, local = [], True
     for row, text in enumerate(column.to_pylist()):
         try:
@@ -321,7 +321,7 @@ def _formatted(column: Any, form: str, first: int) -> tuple[Times, bool]:
 
 
 def _lesser(form: str) -> list[str]:
-    """Return how the same program writes a time whose fraction, or time of day, is zero."""
+    """Return shorter formats, which programs write if the fraction or time of day is zero."""
     parts = (r"[.,]%f", r"[:.]%S", r"[ T,_:-]+%[HI].*")
     less = [re.sub(part, "", form) for part in parts] + [form.replace("%S", "%S.%f")]
     return [each for each in less if each != form and "%f.%f" not in each]

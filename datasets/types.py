@@ -1,4 +1,4 @@
-"""Hold a data set in memory: one reading, the readings of a stream, the streams of a file."""
+"""Types of a data set in memory: a reading, a stream, a whole file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.datetime64]
 StreamKey = tuple[str, str | None]
 
-#: Columns that are no features.
+#: Columns that are not features.
 RESERVED = ("asset_id", "sensor_id", "timestamp", "label")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One row; ``timestamp`` is aware UTC, ``features`` holds only what was measured."""
+    """One row; ``timestamp`` is aware UTC, ``features`` has measured values only."""
 
     asset_id: str
     sensor_id: str | None
@@ -31,14 +31,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The readings of one (asset_id, sensor_id), in the order of their times.
+    """The readings of one (asset_id, sensor_id), in order of time.
 
     Parameters
     ----------
     timestamps : (n,) datetime64[us], UTC
     values : (n, d), NaN where nothing was measured
-    labels : (n,) of 1 (faulty), 0 (normal) and -1 (unknown), where there are any
-    rows : (n,) numbers of the rows in the file, from 1, where they come from one file
+    labels : (n,) 1 (faulty), 0 (normal), -1 (unknown); None without labels
+    rows : (n,) row numbers in the file, from 1; None unless all are from one file
     """
 
     asset_id: str
@@ -64,8 +64,8 @@ class Stream:
 class Dataset:
     """A whole file in memory; the columns of every ``values`` are ``feature_names``.
 
-    ``notes`` says what was found out, replaced or left out on the way; ``groups`` holds the value
-    of the grouping column by stream, where one was asked for.
+    ``notes`` say what was recognised, replaced or left out. ``groups`` has the value of the
+    grouping column by stream, if one was requested.
     """
 
     feature_names: list[str]

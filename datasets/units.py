@@ -1,4 +1,4 @@
-"""Read columns whose cells hold a number together with its unit, as in ``12.5 bar``."""
+"""Read columns whose cells hold a number with its unit, such as ``12.5 bar``."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pyarrow.compute as pc
 
 from datasets.numbers import is_number, missing
 
-#: Any number, then what begins with a letter or the sign of a unit and holds no blank.
+#: A number, then a unit: it begins with a letter or sign and has no blank.
 _WITH_UNIT: Final = re.compile(
     r"(?P<number>[+-]?[\d.,'\u2019]+(?:[eE][+-]?\d+)?)\s*(?P<unit>(?:[%‰°Ω]|[^\W\d_])\S{0,11})"
 )
 
 
 def unit_of(cells: Collection[str]) -> str:
-    """Return the unit that most of the cells hold after their numbers, or ``""``.
+    """Return the unit after the numbers of most cells, or ``""``.
 
-    Cells without anything have no say; the others are bare numbers, at most.
+    Missing cells do not count. All other cells must be bare numbers or have the same unit.
     """
     filled = [cell.strip() for cell in cells if not missing(cell)]
     units = [_unit(cell) for cell in filled if not any(is_number(cell, sign) for sign in ".,")]
@@ -27,13 +27,13 @@ def unit_of(cells: Collection[str]) -> str:
 
 
 def bare(cells: Collection[str]) -> list[str]:
-    """Return the cells of a column, stripped, and without the unit if they have one."""
+    """Return the cells of a column, stripped, and without their unit."""
     unit = unit_of(cells)
     return [cell.strip().removesuffix(unit).rstrip() for cell in cells]
 
 
 def without_unit(column: Any, unit: str) -> Any:
-    """Return a column of text (pyarrow) with its cells' ``unit`` taken off."""
+    """Return a text column (pyarrow) with ``unit`` removed from its cells."""
     return pc.replace_substring_regex(column, rf"\s*{re.escape(unit)}\s*$", "")
 
 

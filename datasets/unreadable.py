@@ -1,8 +1,8 @@
-"""Keep the little that cannot be read from stopping the rest: it is left out, and named.
+"""Leave out a few unreadable rows or values, with a note, and reject a file with many.
 
-A line cut short, a line of totals, a row without a time, a value that is no number: in at most one
-row of a hundred they are somebody's accident, and the file is read without them. More of them
-mean that the file is not what it is taken for, and it is refused.
+Truncated lines, lines of totals, rows without a time, values that are not numbers: in at most one
+row of a hundred they are accidents, and the file is read without them. If there are more, the
+file's format was misjudged, and the file is rejected.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ _SHOWN: Final = 3
 
 @dataclass(slots=True)
 class Unreadable:
-    """What could not be read, by the number of its row, and why.
+    """Unreadable rows or values, by row number.
 
     Parameters
     ----------
-    what : what becomes of them, as "rows left out, since they cannot be read".
-    rows : the error of each.
+    what : how they are treated, such as "rows left out, since they cannot be read".
+    rows : the error of each row.
     """
 
     what: str
     rows: dict[int, DatasetError] = field(default_factory=dict)
 
     def add(self, row: int, error: DatasetError) -> None:
-        """Note a row; the first error of one counts.
+        """Record a row's error, unless it has one already.
 
         Raises
         ------
         DatasetError
-            At once where the text has several lines: a quote that does not close took rows with it.
+            The text has several lines: an unclosed quote swallowed rows, so ``error`` is raised.
         """
         if r"\n" in error.message:
             raise error
         self.rows.setdefault(row, error)
 
     def check(self, read: int) -> None:
-        """Raise the first row's error where there are too many among the ``read`` rows so far.
+        """Check that the errors are few among the ``read`` rows so far.
 
         Raises
         ------
         DatasetError
-            As noted.
+            There are too many; the first row's error.
         """
         if _ONE_OF * len(self.rows) > read:
             raise self.rows[min(self.rows)]
 
     def notes(self) -> list[str]:
-        """Return a note on them, if there are any."""
+        """Return a note with the first errors, if there are any."""
         if not self.rows:
             return []
         shown = "; ".join(self.rows[row].message for row in sorted(self.rows)[:_SHOWN])

@@ -17,7 +17,7 @@ from errors import DatasetError
 
 
 def save(path: Path | str, dataset: Dataset) -> None:
-    """Write a data set as CSV or Parquet, by the file's suffix, stream after stream."""
+    """Write a data set as CSV or Parquet, by the file's suffix, one stream after another."""
     path = Path(path)
     tables = [_table(dataset.feature_names, stream) for stream in dataset.streams]
     labelled = {table.schema for table in tables}

@@ -16,7 +16,15 @@ VERDICT_TAG = "verdict"
 
 
 def load_version(registry: Registry, version: str, cache: Path) -> Bundle:
-    """Return a registered bundle; fetch it unless it is in the folder ``cache``."""
+    """Return a registered bundle.
+
+    Parameters
+    ----------
+    registry, version
+        Where the bundle is registered, and as which version.
+    cache
+        Folder of fetched bundles; the bundle is fetched unless it is there.
+    """
     return Bundle.load(registry.fetch(version, cache))
 
 

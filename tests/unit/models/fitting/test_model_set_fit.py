@@ -38,7 +38,7 @@ def test_too_few_rows_in_a_row_for_the_window_go_without_its_detector():
     assert model_set.options["models"] == ["one_class_svm"]
     (note,) = report.notes
     assert "needs 30 consecutive readings" in note
-    assert "leaves 25 of 62: fitted without it" in note
+    assert "leave 25 of 62: fitted without it" in note
     assert "--window 25" in note
     window = replace(options, window=25, lstm_autoencoder={"hidden": 4, "epochs": 1})
     assert len(fit_model_set([normal(62)], None, list("abc"), window)[0].names) == 2
