@@ -246,11 +246,19 @@ class FitPlan:
         if self.paces is None:
             return []
         usual, chosen = self.paces
-        why = ", as no other holds the budget" if usual.fails else ""
         note = (
-            f"calibration adapts at the usual pace{why}: trials far from the readings fitted on"
+            "calibration adapts at the usual pace: trials far from the readings fitted on"
             f" gave {_alarms(usual.surplus)} and detected {usual.power:.0%} of lasting steps"
         )
+        if usual.fails and chosen is usual:
+            share = usual.alarms / usual.readings
+            note = (
+                "levels go further than training shows, and no pace of adaptation keeps up: far"
+                f" from the readings fitted on {share:.1%} of normal readings alarmed in trials"
+                f" ({_alarms(usual.surplus)}; {usual.power:.0%} of lasting steps detected). Expect"
+                " false alarms. More training data help; of a feature without a level to come back"
+                " to (a price, a position) use the change from reading to reading"
+            )
         if chosen is not usual:
             times = chosen.how.rate / usual.how.rate
             pace = "the usual pace" if times == 1.0 else f"{times:g} times the usual pace"

@@ -96,7 +96,8 @@ def fit_scales(
     magnitude = np.maximum(np.quantile(np.abs(pooled), 0.5, axis=0), 1e-300)
     if least is not None:
         spread = np.where(spread > 1e-9 * magnitude, spread, least)
-    notes, kept, dropped = [], [], []
+    kept, dropped = [], []
+    alike: dict[str, list[str]] = {}  # text of a note: features that it is about
     for j, name in enumerate(names):
         if spread[j] > 1e-9 * magnitude[j]:
             kept.append(j)
@@ -104,7 +105,8 @@ def fit_scales(
         dropped.append(j)
         moved = int((np.abs(pooled[:, j] - center[j]) > 1e-9 * magnitude[j]).sum())
         kind = f"moved in {moved} of {len(pooled):,} readings" if moved else "constant"
-        notes.append(f"{name}: {kind} ({center[j]:g}), {fate}")
+        alike.setdefault(f"{kind} ({center[j]:g}), {fate}", []).append(name)
+    notes = [f"{', '.join(those)}: {what}" for what, those in alike.items()]
     drift = drift_per_reading([s[:, kept] for s in streams])
     return Scales(kept, dropped, center[kept], spread[kept], drift, notes)
 

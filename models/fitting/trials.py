@@ -29,6 +29,7 @@ WITHIN: Final = 30
 _BLOCKS: Final = 5
 _LEAST: Final = 40  # fewest readings in a block ...
 _LARGEST: Final = 5_000  # ... and most that are used
+_A_FEATURE: Final = 10  # fewest readings per feature to fit on
 
 #: (streams to fit on, held-out streams)
 Fold = tuple[list[Floats], list[Floats]]
@@ -39,7 +40,11 @@ Smoothing = Callable[[Floats], Floats]
 
 
 def later_blocks(streams: Sequence[Floats]) -> list[Fold]:
-    """Cut long streams into blocks: (earlier, next block) for each block but the first."""
+    """Cut long streams into blocks: (earlier, next block) for each block but the first.
+
+    Blocks with too few readings before them to decorrelate the features are left out: what is
+    fitted there differs from what will serve, and alarms on later readings whatever their levels.
+    """
     out = []
     long = [s for s in streams if len(s) >= _BLOCKS * _LEAST]
     for b in range(1, _BLOCKS):
@@ -48,7 +53,7 @@ def later_blocks(streams: Sequence[Floats]) -> list[Fold]:
             edges = np.linspace(0, len(stream), _BLOCKS + 1).astype(int)
             earlier.append(stream[: edges[b]])
             later.append(stream[edges[b] : edges[b + 1]][:_LARGEST])
-        if later:
+        if later and sum(map(len, earlier)) >= _A_FEATURE * later[0].shape[1]:
             out.append((earlier, later))
     return out
 

@@ -208,7 +208,10 @@ def fit_tail(series: list[Floats], *, apart: int = APART, repeats: int = 1) -> T
     x = np.quantile(pooled, 1.0 - 10.0**y)
     x = np.concatenate([[pooled[0]], x, [start]])
     y = np.concatenate([[0.0], y, [math.log10(tail_p)]])
-    keep = np.concatenate([np.diff(x) > 0, [True]])
+    # what many readings have alike is as rare as all of them, not as what lies beyond
+    keep = np.concatenate([[True], np.diff(x) > 0])
+    if not keep[-1]:
+        x[-1], keep[-1] = np.nextafter(start, np.inf), True
     return Tail(
         tuple(map(float, x[keep])), tuple(map(float, y[keep])),
         float(beta), float(xi + 1.0 / k_eff), float(known / tau),

@@ -13,7 +13,7 @@ from models.fitting.following import judge_following
 from models.fitting.model_set_fit import FitOptions, fit_model_set
 from models.fitting.plan import FitPlan
 from models.fitting.steadiness import forecast_surplus, judge_steadiness
-from models.fitting.tolerance import choose_horizon
+from models.fitting.tolerance import LADDER, Trial, _chosen, choose_horizon
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from training.simulate import simulate
@@ -152,6 +152,20 @@ def walk(n: int = 800, seed: int = 0) -> np.ndarray:
 def test_a_cycle_is_no_drift_and_a_walk_is():
     assert choose_horizon([plant(4000)])[0] == 0
     assert choose_horizon([walk()])[0] > 100
+
+
+@pytest.mark.parametrize(
+    ("surplus", "horizon"),
+    [
+        ((72.0, 65.0, 61.0, 45.0, 31.0, 22.0), 800),
+        ((9.6, 8.8, 8.8, 10.0, 10.8, 10.8), 800),  # as many but for chance
+        ((23.9, 24.6, 28.6, 42.6, 49.9, 50.0), 50),  # a year of gas sensors
+        ((30.0, 40.0, 50.0, 60.0, 70.0, 80.0), 0),
+    ],
+)
+def test_where_no_allowance_holds_none_is_taken_that_alarms_more_than_without(surplus, horizon):
+    trials = [Trial(h, 0.95, s) for h, s in zip(LADDER, surplus, strict=True)]
+    assert _chosen(trials).horizon == horizon
 
 
 def test_one_spike_one_stuck_stretch_change_no_decision():

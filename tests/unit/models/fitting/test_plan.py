@@ -48,7 +48,11 @@ def test_how_a_stream_is_followed(
 
 @pytest.mark.parametrize(
     ("alarms", "words"),
-    [(3, "usual pace: trials"), (60, "usual pace, as no other holds the budget: trials")],
+    [
+        (3, "calibration adapts at the usual pace: trials far from"),
+        (60, "fitted on 6.0% of normal readings alarmed in trials (60.0 times the allowed alarms;"),
+        (60, "Expect false alarms."),
+    ],
 )
 def test_why_a_stream_is_followed_as_usual(plan: FitPlan, alarms: int, words: str) -> None:
     plan.paces = (way(USUAL, 800, alarms),) * 2

@@ -7,6 +7,7 @@ import pytest
 
 from models.fitting.distance import fit_distance
 from models.fitting.injection import Fault
+from models.fitting.tolerance import choose_horizon
 from models.fitting.trials import BUDGET, Steps, later_blocks, seen, try_smoothings
 
 NORMAL = np.random.default_rng(0).normal(size=(4000, 3))
@@ -22,6 +23,14 @@ def test_each_block_but_the_first_is_tried_on_what_follows_all_before_it() -> No
         assert len(known) == len(other) == 1
         assert other[0][0, 0] == known[0][-1, 0] + 1
     assert later_blocks([stream[:199]]) == []
+
+
+def test_blocks_too_short_for_so_many_features_show_nothing() -> None:
+    """Whatever is fitted on 60 readings of 30 features alarms on the next: that is no drift."""
+    wide = np.random.default_rng(1).normal(size=(1000, 30))
+    assert [len(known[0]) for known, _ in later_blocks([wide])] == [400, 600, 800]
+    assert [len(known) for known, _ in later_blocks([wide, wide])] == [2, 2, 2, 2]
+    assert choose_horizon([wide[:300, :]]) == (0, [])
 
 
 def test_steps_of_each_size_and_length_change_their_own_readings_alone() -> None:

@@ -84,12 +84,13 @@ def test_saved_preprocessing_scales_alike():
 
 def test_constant_and_nearly_constant_features_are_dropped_with_a_note():
     rng = np.random.default_rng(0)
-    values = np.column_stack([rng.normal(size=1000), np.full(1000, 7.0), np.zeros(1000)])
+    still = np.full(1000, 7.0)
+    values = np.column_stack([rng.normal(size=1000), still, np.zeros(1000), still])
     values[3, 2] = 1.0
-    found = fit_scales([values], ["good", "still", "blip"])
+    found = fit_scales([values], ["good", "still", "blip", "rest"])
     assert found.kept == [0]
     assert found.notes == [
-        "still: constant (7), not used",
+        "still, rest: constant (7), not used",
         "blip: moved in 1 of 1,000 readings (0), not used",
     ]
 

@@ -162,6 +162,19 @@ def test_magnitudes_of_few_levels_have_a_tail(top: float) -> None:
     assert tail.log10_p(4.0) < tail.log10_p(2.0)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.97])
+def test_what_most_readings_have_alike_is_not_rare(share: float) -> None:
+    """A machine at rest sends the same reading again and again: its p is all of theirs."""
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random(4000) < share, 1.0, 2.0 + rng.exponential(size=4000))
+    tail = fit_tail([values])
+    assert tail.log10_p(1.0) == 0.0 == tail.decades(np.array([1.0]))[0]
+    beyond = math.log10((values > 1.0).mean())
+    assert tail.log10_p(2.0) == pytest.approx(beyond, abs=0.3)
+    at = [1.0, 1.5, 2.0, 3.0, 6.0]
+    np.testing.assert_allclose(tail.log10_ps(np.array(at)), [tail.log10_p(x) for x in at])
+
+
 def test_a_stretched_tail_is_that_of_magnitudes_further_above_the_median():
     values = np.random.default_rng(0).exponential(size=5_000)
     middle = float(np.median(values))
