@@ -27,7 +27,6 @@ from scipy.stats import chi2
 from models.arrays import Floats
 from models.detectors.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAMES, ONE_CLASS_SVM
 from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.scoring.adaptation import AdaptiveTail
 from models.scoring.bursts import AT_ONCE_WHY, MONTH_S, Burst, OpeningRule
 from models.scoring.calibration import subset_key
 from models.scoring.ensemble import Reading
@@ -132,7 +131,7 @@ def normal(case: Case, share: float, seed: int, unmet: int | None) -> str:
 def _rarities(model_set: ModelSet, values: Floats) -> Floats:
     """``-log10 p`` (n,) of one new stream, by the service's recursion."""
     cal = model_set.calibrations[subset_key(model_set.names, False)]
-    follower = AdaptiveTail(cal.median)
+    follower = model_set.new_tail()
     parts = []
     for fast in _fast(model_set, values):
         steps = [follower.step(f, cal, model_set.adaptation)[1] for f in fast.tolist()]

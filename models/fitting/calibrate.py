@@ -19,6 +19,7 @@ from models.scoring.adaptation import (
     HIGH,
     AdaptationParams,
     AdaptiveTail,
+    QuantileTracker,
 )
 from models.scoring.calibration import Calibration, combine, subset_key, subsets
 from models.scoring.tail import Tail, fit_tail, score_of
@@ -254,6 +255,36 @@ def adapted(cal: Calibration, fast: Floats, how: AdaptationParams | None) -> Flo
     """
     follower = AdaptiveTail(cal.median, age=how.start if how else 0)
     return np.array([follower.step(value, cal, how)[1] for value in fast.tolist()])
+
+
+def fit_first_tail(how: AdaptationParams, cal: Calibration, fast: list[Floats]) -> AdaptationParams:
+    """Return the parameters with the stretch and offset that a new stream's tail starts with.
+
+    A new stream's first reading comes after the last training reading, where a drifting group has
+    gone furthest. So one tail follows the out-of-fold magnitudes of all training streams side by
+    side, aligned at their ends, and its final state is the start. It reacts as many times faster
+    than the tail of one stream as there are streams. The start is never narrower than the group's.
+    If drift is the fault (``how.start`` is 0), a stream starts with the group's tail.
+
+    Parameters
+    ----------
+    how
+        Parameters of the adaptive tail.
+    cal
+        Calibration that gives median and gate.
+    fast
+        Out-of-fold magnitudes, (n_i,) per stream.
+    """
+    if how.start == 0:
+        return how
+    series = [adapted(cal, values, None) for values in fast]
+    to_go = np.concatenate([np.arange(len(m), 0, -1) for m in series])
+    side_by_side = np.concatenate(series)[np.argsort(-to_go, kind="stable")]
+    tail = QuantileTracker(age=how.start)
+    for m in side_by_side[-_ENOUGH:].tolist():
+        tail.update(m, cal, how, recovered=False, accept=0)
+    stretch = max(1.0, math.exp(tail.log_stretch))
+    return replace(how, first_stretch=stretch, first_offset=tail.offset)
 
 
 def scores(cal: Calibration, found: OutOfFold, how: AdaptationParams) -> dict[str, Floats]:

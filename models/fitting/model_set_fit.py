@@ -28,6 +28,7 @@ from models.fitting.calibrate import (
     MAX_WIDER,
     calibrate,
     fast_magnitudes,
+    fit_first_tail,
     scores,
     unmet_ratio,
 )
@@ -47,6 +48,7 @@ from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
 from models.fitting.scaling import check_training
 from models.fitting.trimming import without_faulty
+from models.scoring.adaptation import AdaptationParams
 from models.scoring.calibration import Calibration, subset_key, subsets
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
@@ -191,21 +193,25 @@ def _fit_detectors(
         much = "that much" if alike else f"{MAX_WIDER - 1.0:.0%}"
         report.notes.append(_UNMET.format(ratio - 1.0, much, "" if alike else _NOT_PROMISED))
     cal = calibrations[subset_key(subsets(models)[0], False)]
-    report.figures |= _figures(plan, cal, ratio)
+    met = Sample(cal, fast_magnitudes(cal, magnitudes))
+    how = fit_first_tail(plan.adaptation, met.cal, met.fast)
+    report.figures |= _figures(plan, cal, ratio, how)
     bursts = None
     # a budget per month becomes a rate per reading only if the readings have times
     if plan.interval is not None:
-        samples = [Sample(cal, fast_magnitudes(cal, magnitudes))]
+        samples = [met]
         if strange:
             samples.append(strange)
         elif not plan.fleet:
             report.notes.append(_PROMISED)
         bursts = fit_bursts(samples, plan.adaptation, plan.interval, streams_per_asset)
-    model_set = ModelSet(pre, detectors, calibrations, plan.adaptation, bursts=bursts)
+    model_set = ModelSet(pre, detectors, calibrations, how, bursts=bursts)
     return model_set, score_columns(scores(cal, magnitudes, plan.adaptation))
 
 
-def _figures(plan: FitPlan, cal: Calibration, ratio: float) -> dict[str, dict[str, float]]:
+def _figures(
+    plan: FitPlan, cal: Calibration, ratio: float, how: AdaptationParams
+) -> dict[str, dict[str, float]]:
     """Return the figures of decisions and fits, by subject."""
     out: dict[str, dict[str, float]] = {
         f"horizon_{trial.horizon}": {
@@ -219,7 +225,7 @@ def _figures(plan: FitPlan, cal: Calibration, ratio: float) -> dict[str, dict[st
         out[name] = {"n_eff": tail.n_eff, "tail_shape": tail.xi}
     out["ensemble"] = {
         "n_eff": cal.final.n_eff, "tail_shape": cal.final.xi, "slow_gain": cal.gain,
-        "unmet_ratio": ratio,
+        "unmet_ratio": ratio, "first_stretch": how.first_stretch, "first_offset": how.first_offset,
     }  # fmt: skip
     return out
 

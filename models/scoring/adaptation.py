@@ -21,7 +21,8 @@ for. They therefore count as "above" as well, as long as there are not more of t
 operation explains: each is paid for with a token, and tokens come in at a small multiple of the
 gate's own probability. A lasting fault runs out of tokens at once and moves nothing.
 
-Where a new stream stands among its group is not known: its first readings say so. For the first
+A new stream's tail starts with the stretch and offset that the training streams had at their end.
+Where the stream stands among its group is not known: its first readings say so. For the first
 ``start`` of them nothing is left out and the offset moves in steps that fall as 1 / n, by at most
 about 0.6 decades in all.
 """
@@ -75,9 +76,13 @@ class AdaptationParams(Stored):
     pace : step of the offset, as a multiple of the stretch's.
     min_stretch, max_stretch : bounds of the stretch; ``max_offset`` that of the offset, in decades.
     start : readings in which a new stream finds its place.
+    first_stretch, first_offset : stretch and offset that a new stream's tail starts with.
     """
 
-    KEYS: ClassVar = ("rate", "pace", "min_stretch", "max_stretch", "max_offset", "start")
+    KEYS: ClassVar = (
+        "rate", "pace", "min_stretch", "max_stretch", "max_offset", "start", "first_stretch",
+        "first_offset",
+    )  # fmt: skip
     STORED_AS: ClassVar = {
         "min_stretch": "least", "max_stretch": "most", "max_offset": "furthest",
     }  # fmt: skip
@@ -88,6 +93,8 @@ class AdaptationParams(Stored):
     max_stretch: float = 6.0
     max_offset: float = 10.0
     start: int = 100
+    first_stretch: float = 1.0
+    first_offset: float = 0.0
     # the bounds' logarithms, which each reading asks for
     log_min_stretch: float = field(init=False, repr=False, compare=False)
     log_max_stretch: float = field(init=False, repr=False, compare=False)
@@ -272,6 +279,14 @@ class AdaptiveTail:
         self.smoother = Smoother(median, median)
         self.excursion = ExcursionTracker()
         self.quantiles = QuantileTracker(age=age)
+
+    @classmethod
+    def of_new_stream(cls, median: float, how: AdaptationParams) -> AdaptiveTail:
+        """Return the tail of a stream that has no readings yet."""
+        tail = cls(median)
+        tail.quantiles.log_stretch = math.log(how.first_stretch)
+        tail.quantiles.offset = how.first_offset
+        return tail
 
     def step(
         self, fast: float, cal: Calibration, how: AdaptationParams | None, accept: int = 0

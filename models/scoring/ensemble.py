@@ -130,7 +130,7 @@ def _prepare(
     ended = state.settling.close(work.closed_events) if work.closed_events else []
     resets = work.reset > state.reset
     if resets and work.state is not None:
-        ended += state.restart(work.reset, model_set.median)
+        ended += state.restart(work.reset, model_set.new_tail())
     elif resets:
         resets, state.reset = False, work.reset
     stream = prepare(model_set.preprocessing, width, state, work, gap_factor, model_set.group)

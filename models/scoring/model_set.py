@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Detector
-from models.scoring.adaptation import AdaptationParams
+from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.bursts import BurstRates
 from models.scoring.calibration import Calibration, subset_key
 from models.scoring.preprocessing import Preprocessing
@@ -60,6 +60,10 @@ class ModelSet:
         first = next(iter(self.calibrations.values()), None)
         return 0.0 if first is None else first.median
 
+    def new_tail(self) -> AdaptiveTail:
+        """Return the tail that a new stream starts with."""
+        return AdaptiveTail.of_new_stream(self.median, self.adaptation)
+
     def calibration(self, windowed: bool, warm: bool) -> Calibration | None:
         """Return the calibration of the detectors that can score; None if none can."""
         names = self.names if windowed else self.points
@@ -67,4 +71,4 @@ class ModelSet:
 
     def state(self, data: dict[str, Any] | None) -> StreamState:
         """Read a stream's state."""
-        return StreamState.from_dict(data, self.version, self.preprocessing, self.median)
+        return StreamState.from_dict(data, self.version, self.preprocessing, self.new_tail())

@@ -117,7 +117,7 @@ class StreamState:
         self.seen = min(self.seen + len(rows), _SETTLED)
         self.level = left * self.level + weights @ rows
 
-    def restart(self, reset: int, median: float) -> list[dict[str, Any]]:
+    def restart(self, reset: int, tail: AdaptiveTail) -> list[dict[str, Any]]:
         """Apply a reset: clear baseline, levels, tail, window and events; keep the clock.
 
         Returns
@@ -127,7 +127,7 @@ class StreamState:
         width = len(self.sums)
         self.reset, self.window_ends = reset, True
         self.off.suppressed = True  # the next reading in order is the first of a new window
-        self.follower, self.first = AdaptiveTail(median), FirstReadings.none(width)
+        self.follower, self.first = tail, FirstReadings.none(width)
         self.count, self.sums = 0, np.zeros(width)
         self.seen, self.level = 0, np.zeros(width)
         ended = [event.entry("cleared") for event in self.events.values()]
@@ -198,7 +198,7 @@ class StreamState:
 
     @classmethod
     def from_dict(
-        cls, data: dict[str, Any] | None, version: str, pre: Preprocessing, median: float
+        cls, data: dict[str, Any] | None, version: str, pre: Preprocessing, tail: AdaptiveTail
     ) -> StreamState:
         """Read what :meth:`to_dict` returned, possibly with another bundle.
 
@@ -213,15 +213,15 @@ class StreamState:
             Version of the bundle in use.
         pre
             Preprocessing of the stream's group.
-        median
-            Magnitude from which a new tail starts.
+        tail
+            Tail of a new stream.
 
         Raises
         ------
         InputError
             ``bad_state`` if ``data`` is not a state that the service returned.
         """
-        state = cls(AdaptiveTail(median), len(pre.names))
+        state = cls(tail, len(pre.names))
         if data is None:
             return state
         try:

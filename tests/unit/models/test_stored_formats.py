@@ -17,7 +17,7 @@ import pytest
 
 from models.bundles.bundle import Bundle
 from models.fitting.options import FitOptions
-from models.scoring.adaptation import AdaptationParams
+from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.ensemble import Reading, StreamOutcome, StreamWork, score
 from models.scoring.stream_state import StreamState
 from schemas import parse_timestamp
@@ -104,7 +104,7 @@ def test_the_keys_that_are_stored_are_these(old):
     assert set(begun) - {"events", "incident"} == always | {"baseline"}
     assert set(young) - {"events", "incident"} == always | {"first"}
     assert [len(one["tail"]) for one in (pumps, fleet)] == [9, 9]
-    keys = {"rate", "pace", "least", "most", "furthest", "start"}
+    keys = {"rate", "pace", "least", "most", "furthest", "start", "first_stretch", "first_offset"}
     assert set(AdaptationParams().to_dict()) == keys
 
 
@@ -134,5 +134,7 @@ def test_a_bundle_with_keys_of_another_release_is_read(old, tmp_path):
 
 
 def test_a_fresh_state_needs_no_key_at_all(old):
-    state = StreamState.from_dict({}, old.version, old.model_set("pumps").preprocessing, 0.4)
+    state = StreamState.from_dict(
+        {}, old.version, old.model_set("pumps").preprocessing, AdaptiveTail(0.4)
+    )
     assert state.clock.last is None

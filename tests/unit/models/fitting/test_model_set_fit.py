@@ -144,6 +144,8 @@ def test_fleet_of_short_runs_gets_baselines_and_they_help():
     runs = [rng.normal(size=(80, 3)) + rng.normal(0, 4, size=3) for _ in range(12)]
     model_set, report = fit_model_set(runs, None, list("abc"), SVM)
     assert (report.drift_mode, report.baseline) == ("fault", 20)
+    begun = model_set.adaptation
+    assert (begun.first_stretch, begun.first_offset) == (1.0, 0.0), "a run begins as new"
     fresh = rng.normal(size=(60, 3)) + np.array([6.0, -6.0, 6.0])
     fresh[50:, 0] += 8.0
     times = np.arange(60).astype("datetime64[h]")
@@ -183,6 +185,19 @@ def test_long_streams_are_taken_as_drifting_normally(plant):
     assert (report.drift_mode, report.baseline) == ("normal", 0)
     assert model_set.preprocessing.interval == 60.0
     assert (model_set.preprocessing.scale >= model_set.preprocessing.spread).all()
+
+
+def test_a_new_stream_begins_where_the_training_streams_ended():
+    """A ramp has gone furthest at the end of training, and goes on from there."""
+    ramp = np.linspace(0.0, 4.0, 340)[:, None]
+    signs = np.random.default_rng(1).choice((-1.0, 1.0), (6, 3))
+    streams = [normal(340, 3, k) + ramp * sign for k, sign in enumerate(signs)]
+    options = replace(SVM, adaptation=0.005)
+    model_set, report = fit_model_set(streams, None, list("abc"), options)
+    begun = model_set.adaptation
+    assert begun.first_stretch > 1.1
+    assert report.figures["ensemble"]["first_stretch"] == begun.first_stretch
+    assert report.figures["ensemble"]["first_offset"] == begun.first_offset
 
 
 def test_progress_is_told(plant):

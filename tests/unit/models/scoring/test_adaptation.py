@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.fitting.calibrate import adapted, calibrate, ewma, smoothing
+from models.fitting.calibrate import adapted, calibrate, ewma, fit_first_tail, smoothing
 from models.fitting.cross_validation import OutOfFold
 from models.scoring.adaptation import CLIP, AdaptationParams, AdaptiveTail
 from models.scoring.calibration import Calibration, subset_key
@@ -97,8 +97,35 @@ def test_new_stream_finds_its_place_and_a_later_shift_alarms_all_the_same(cal):
 
 
 def follow(cal, magnitudes, how):
-    follower = AdaptiveTail(cal.median)
+    follower = AdaptiveTail.of_new_stream(cal.median, how)
     return [follower.step(f, cal, how)[1] for f in magnitudes.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("more", "stretch", "rate"), [(1.0, (1.0, 1.1), (0.3, 1.2)), (1.8, (1.5, 1.9), (4.0, 8.0))]
+)
+def test_new_stream_goes_on_where_the_training_streams_ended(cal, more, stretch, rate):
+    """From the group's own stretch on it alarms until its own is found, six budgets."""
+    grown = np.linspace(1.0, more, 3000)
+    ended = [fast(cal, grown * noise(np.random.default_rng(20 + k), 3000)) for k in range(6)]
+    how = fit_first_tail(HOW, cal, ended)
+    assert stretch[0] <= how.first_stretch < stretch[1]
+    assert replace(how, first_stretch=1.0, first_offset=0.0) == HOW
+    later = [fast(cal, more * noise(np.random.default_rng(40 + k), 400)) for k in range(80)]
+    from_there, from_the_group = (
+        np.mean([cal.final.log10_ps(np.array(follow(cal, m, way))) <= -2 for m in later]) / 1e-2
+        for way in (how, HOW)
+    )
+    assert 0.3 < from_there < 1.2
+    assert rate[0] < from_the_group < rate[1]
+
+
+def test_streams_of_different_lengths_end_together(cal):
+    """Not one after the other: the last of them alone would say where a new one begins."""
+    calm = fast(cal, noise(np.random.default_rng(1), 2000))
+    wild = fast(cal, 1.8 * noise(np.random.default_rng(2), 800))
+    mixed = fit_first_tail(HOW, cal, [wild, calm]).first_stretch
+    assert fit_first_tail(HOW, cal, [calm, wild]).first_stretch == pytest.approx(mixed, rel=0.03)
 
 
 def test_lasting_shift_is_accepted_only_when_asked(cal):

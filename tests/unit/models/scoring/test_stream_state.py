@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 
 from errors import InputError
+from models.scoring.adaptation import AdaptationParams
 from models.scoring.stream_state import StreamState
 from tests.unit.ensemble_scoring import one
 
 
 def read(model_set, data, version: str | None = None) -> StreamState:
     pre = model_set.preprocessing
-    return StreamState.from_dict(data, version or model_set.version, pre, model_set.median)
+    return StreamState.from_dict(data, version or model_set.version, pre, model_set.new_tail())
 
 
 def test_what_is_stored_is_read_back_exactly_and_small(model_set, readings):
@@ -58,7 +61,22 @@ def test_what_no_service_gave_out_is_refused(model_set, readings, wrong):
 def test_a_reset_forgets_all_but_the_time(model_set, readings):
     state = read(model_set, one(model_set, readings[:720]).state)
     last = state.clock.last
-    state.restart(7, model_set.median)
+    state.restart(7, model_set.new_tail())
     assert (state.reset, state.window_ends, state.count, state.seen) == (7, True, 0, 0)
     assert state.clock.last == last
     assert not state.events
+
+
+def test_a_new_stream_a_reset_and_another_bundle_begin_with_the_tail_that_was_fitted(
+    model_set, readings
+):
+    how = replace(model_set.adaptation, first_stretch=1.5, first_offset=0.25)
+    fitted = replace(model_set, adaptation=AdaptationParams.from_dict(how.to_dict()))
+    stored = one(fitted, readings[:720]).state
+    begun = [read(fitted, None), read(fitted, stored), read(fitted, stored, "another")]
+    begun[1].restart(7, fitted.new_tail())
+    for state in begun:
+        quantiles = state.follower.quantiles
+        assert (quantiles.log_stretch, quantiles.offset) == (math.log(1.5), 0.25)
+    goes_on = read(fitted, stored).follower.quantiles
+    assert (goes_on.log_stretch, goes_on.offset) != (math.log(1.5), 0.25)
