@@ -7,9 +7,9 @@ applied to the next block. Two figures are measured there: the alarm rate in mul
 (surplus), and the share of injected steps detected at a threshold that holds the budget on that
 block (power). Among the allowances with a power close to the best, the smallest with a surplus
 within HOLDS is chosen. If none holds, levels wander further than any of them allows for, and the
-largest is chosen whose surplus exceeds that of no allowance by at most HOLDS. A cycle that the
-first blocks contain does not count as drift here, and an allowance that is quiet only because it is
-blind has too little power to be chosen.
+largest is chosen; the smallest if the surplus of the largest exceeds that of no allowance by more
+than HOLDS. A cycle that the first blocks contain does not count as drift here, and an allowance
+that is quiet only because it is blind has too little power to be chosen.
 
 The shrinkage of the correlation is chosen in the same way, on smaller steps. Less shrinkage detects
 faults that break a strong correlation, provided that the correlation persists.
@@ -111,9 +111,10 @@ def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> 
 def _chosen(trials: Sequence[Trial]) -> Trial:
     best = max(trial.power for trial in trials)
     able = [trial for trial in trials if trial.power >= best - BEHIND]
-    # a wider scale also changes what features weigh, and may bring out those that wander
-    helpful = [trial for trial in able if trial.surplus <= trials[0].surplus + HOLDS]
-    return next((trial for trial in able if trial.surplus <= HOLDS), (helpful or able)[-1])
+    # a wider scale also changes the weights of the features, and may bring out those that wander
+    harms = able[-1].surplus > trials[0].surplus + HOLDS
+    last = able[0] if harms else able[-1]
+    return next((trial for trial in able if trial.surplus <= HOLDS), last)
 
 
 def _trials(
