@@ -1,7 +1,8 @@
-"""Settings: one class, read from the environment or ``.env``, checked once at start.
+"""Read the settings from the environment or ``.env`` and validate them once at start.
 
-Only entry points call :func:`load_settings`; everything else is given the values it needs.
-Environment beats ``.env``, which beats the defaults here. Names are the upper-case field names.
+Only entry points call :func:`load_settings` and pass the values on. The environment takes
+precedence over ``.env``, and ``.env`` over the defaults here. A variable's name is the field's
+name in upper case.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PublishMode = Literal["anomalies", "events", "incidents", "all"]
 JournalMode = Literal["anomalies", "all", "none"]
 
 
-_MONTH_DAYS = 30  # of budgets per asset and month
+_MONTH_DAYS = 30  # budgets per asset and month count 30 days
 
 
 class Settings(BaseSettings):
@@ -32,297 +33,303 @@ class Settings(BaseSettings):
 
     # -- folders -----------------------------------------------------------------------------
     var_dir: Path = Path("var")
-    """everything the embedded parts write"""
+    """folder for everything that the program writes: embedded servers, bundles, caches"""
     data_dir: Path = Path("data")
-    """data sets that POST /train may name"""
+    """folder of the data sets that POST /train may name"""
 
     # -- service -----------------------------------------------------------------------------
     service_name: str = "detection-anomalies-service"
-    """name in /health"""
+    """name shown in /health"""
     service_host: str = "0.0.0.0"
-    """address the service binds"""
+    """address that the service binds to"""
     service_port: int = Field(8084, ge=1, le=65535)
-    """port the service binds"""
+    """port that the service binds to"""
     service_url: str = "http://localhost:8084"
-    """where the bridge finds it"""
+    """address of the service for the bridge and other clients"""
     service_cafile: Path | None = None
-    """CA that signed the certificate of an https SERVICE_URL"""
+    """certificate of the CA that signed an https SERVICE_URL"""
     service_api_key: SecretStr | None = None
-    """the bridge's key"""
+    """key that the bridge sends to the service"""
     api_keys: SecretStr = SecretStr("")
-    """name:role:sha256-hex, comma separated; roles read, detect, operate, train; the name may be
-    left out; empty: open"""
+    """access keys as name:role:sha256-hex, comma separated; roles are read, detect, operate, train;
+    the name may be omitted. Empty: no key is needed"""
     allowed_hosts: str = ""
-    """the service's names, comma separated, for Host and for pages that may call it; addresses and
-    localhost pass. Empty: any, but none when bound to loopback"""
+    """host names of the service, comma separated: other Host headers and other origins are
+    rejected, except addresses and localhost. Empty: every name is accepted; if bound to
+    loopback, only addresses and localhost"""
     proxy_user_header: str = ""
-    """header in which TRUSTED_PROXIES say who calls (X-Remote-User); empty: none"""
+    """header in which TRUSTED_PROXIES send the user's name, such as X-Remote-User; empty: none"""
     trusted_proxies: str = ""
-    """addresses or networks whose PROXY_USER_HEADER is believed, and whose X-Forwarded-Proto: https
-    makes the page's cookie Secure"""
+    """addresses or networks of proxies whose PROXY_USER_HEADER and X-Forwarded-Proto are trusted;
+    X-Forwarded-Proto: https makes the page's cookie Secure"""
     service_workers: int = Field(1, ge=1, le=64)
-    """API worker processes"""
+    """number of API worker processes"""
     runner_mode: Literal["inprocess", "processes"] = "inprocess"
-    """runners inside the API process, or services of their own"""
+    """detectors inside the API process, or each in its own service"""
     max_batch_items: int = Field(5000, ge=1)
-    """items in one /detect/batch"""
+    """maximum number of items in one /detect/batch"""
     max_features: int = Field(1000, ge=1)
-    """features in one reading"""
+    """maximum number of features in one reading"""
     max_history: int = Field(1000, ge=0)
-    """readings in one item's history"""
+    """maximum number of readings in one item's history"""
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
-    """largest request body"""
+    """maximum size of a request body, decompressed"""
     max_concurrency: int = Field(256, ge=1)
-    """requests in flight before 429"""
+    """maximum number of requests in flight; further ones are answered 429"""
     use_stored_history: bool = True
-    """/detect reads a stream's stored window and state"""
+    """/detect uses the stored window and state of the stream"""
     journal_rest: JournalMode = "anomalies"
-    """what /detect stores"""
+    """results of /detect that are stored"""
     train_wait_s: float = Field(300, gt=0)
-    """how long POST /train waits"""
+    """maximum time that POST /train waits for the result"""
     train_max_s: float = Field(21_600, gt=0)
-    """a training job is ended after this"""
+    """a training job that takes longer is terminated"""
     train_queue_max: int = Field(20, ge=1)
-    """training jobs waiting at once, their data in the database; then 429"""
+    """maximum number of waiting training jobs (their data are in the database); further ones are
+    answered 429"""
     champion_poll_s: float = Field(5, gt=0)
-    """how often the champion alias is read"""
+    """interval of reading the champion alias"""
     request_deadline_s: float = Field(30, gt=0)
-    """a detection not done by then: 503"""
+    """a detection that takes longer is answered 503"""
     score_batch: int = Field(1024, ge=1)
-    """readings scored together at most"""
+    """maximum number of readings scored together"""
     score_inline: int = Field(32, ge=0)
-    """batches up to this are scored in the event loop, larger in a thread"""
+    """batches up to this many readings are scored in the event loop, larger ones in a thread"""
     lookup_timeout_s: float = Field(1, gt=0)
-    """/detect waits no longer for the database, then goes on without it"""
+    """/detect waits this long for the database, then scores without it"""
     access_log: bool = False
-    """a log line for each request"""
+    """write one log line per request"""
     runner_urls: str = ""
-    """name=http://host:port, comma separated: runners elsewhere (RUNNER_MODE=processes). The
-    network between must be private: a runner runs whatever it is sent"""
+    """runners on other hosts (RUNNER_MODE=processes): name=http://host:port, comma separated. The
+    network between must be private, because a runner executes pickled objects that it receives"""
     runner_max_batch: int = Field(256, ge=1)
-    """calls a runner service takes together"""
+    """maximum number of calls that a runner service processes together"""
     runner_max_latency_ms: int = Field(1000, ge=1)
-    """a runner service refuses calls it cannot answer within this"""
+    """a runner service rejects calls that it cannot answer within this time"""
 
     # -- detection ---------------------------------------------------------------------------
     budget_critical: float = Field(1e-2, gt=0, lt=1)
-    """false alarms per reading"""
+    """false alarms per reading, asset criticality critical"""
     budget_high: float = Field(10**-2.5, gt=0, lt=1)
-    """false alarms per reading"""
+    """false alarms per reading, asset criticality high"""
     budget_medium: float = Field(1e-3, gt=0, lt=1)
-    """false alarms per reading"""
+    """false alarms per reading, asset criticality medium"""
     budget_low: float = Field(1e-4, gt=0, lt=1)
-    """false alarms per reading"""
+    """false alarms per reading, asset criticality low"""
     incident_budget_critical: float = Field(4, gt=0)
-    """false incidents per asset and month (30 days), all its streams"""
+    """false incidents per asset and month (30 days, all streams of the asset), asset criticality
+    critical"""
     incident_budget_high: float = Field(2, gt=0)
-    """false incidents per asset and month"""
+    """the same, asset criticality high"""
     incident_budget_medium: float = Field(1, gt=0)
-    """false incidents per asset and month"""
+    """the same, asset criticality medium"""
     incident_budget_low: float = Field(0.25, gt=0)
-    """false incidents per asset and month"""
+    """the same, asset criticality low"""
     incident_at_once_share: float = Field(0.1, ge=0, le=1)
-    """share of these that may open at once, by one reading rare enough; 0: all wait until the alarm
-    has lasted"""
+    """share of the incident budget for incidents that a single rare reading opens at once; 0: every
+    incident waits until the alarm has lasted"""
     incident_fleet_budget: float | None = Field(None, gt=0)
-    """false incidents of the whole fleet per operator and day, shared out among FLEET_ASSETS in
-    proportion to their own budgets, which it only makes smaller; unset: no such bound"""
+    """false incidents of the whole fleet per operator and day, distributed over FLEET_ASSETS in
+    proportion to their own budgets; it can only reduce those. Unset: no fleet limit"""
     operator_positions: int = Field(1, ge=1, le=1000)
-    """people who deal with alarms at any one time"""
+    """number of people who handle alarms at the same time"""
     fleet_assets: str = ""
-    """assets that share INCIDENT_FLEET_BUDGET, such as critical=2,medium=80"""
+    """number of assets per criticality for INCIDENT_FLEET_BUDGET, such as critical=2,medium=80"""
     adaptation: bool = True
-    """let each stream's tail follow the stream"""
+    """adapt the tail of each stream to its own readings"""
     event_silence_s: float = Field(7200, gt=0)
-    """an event ends after this silence"""
+    """an event ends after this time without readings of it"""
     reopen_gap_s: float = Field(0, ge=0)
-    """a new event joins an incident that cleared no longer ago; 0: the larger of 600 s and 20
-    intervals of the stream"""
+    """a new event joins an incident that cleared at most this long ago; 0: the larger of 600 s and
+    20 intervals of the stream"""
     incident_at_once: Literal["low", "medium", "high", "critical"] = "critical"
-    """a reading that REST journals opens an incident from this severity on, where the bundle has no
-    rule of its own"""
+    """severity from which a reading journalled by REST opens an incident, if the bundle has no rule
+    for it"""
     incident_close_after_s: float = Field(604_800, gt=0)
-    """cleared and acknowledged incidents are closed after this"""
+    """cleared and acknowledged incidents are closed after this time"""
     max_shelve_s: float = Field(604_800, gt=0, le=366 * 86_400)
-    """an incident is shelved no longer"""
+    """maximum time for which an incident can be shelved"""
     feedback_raise: float = Field(0.5, ge=0, le=6)
-    """each false alarm reported makes its asset's incidents ask for peaks so many decades rarer; 0:
-    it does not"""
+    """each reported false alarm makes the peaks that open incidents of its asset this many decades
+    rarer; 0: no effect"""
     feedback_raise_max: float = Field(2, ge=0, le=6)
-    """all of them together at most"""
+    """maximum of the sum of these raises, in decades"""
     feedback_raise_days: int = Field(30, ge=1, le=3660)
-    """for so many days"""
+    """days for which a raise lasts"""
     chatter_openings: int = Field(3, ge=2, le=1000)
-    """a stream chatters that alarms so often ..."""
+    """a stream chatters if it alarms this often within CHATTER_SPAN_S"""
     chatter_span_s: float = Field(3600, gt=0, le=366 * 86_400)
-    """... within this"""
+    """time span of CHATTER_OPENINGS"""
     accept_shift_after: int = Field(0, ge=0)
-    """readings in a row beyond p = 1e-2 after which a persistent shift is the new normal; 0:
-    never"""
+    """consecutive readings beyond p = 1e-2 after which a persistent shift becomes the new normal;
+    0: never"""
     persistent_after: int = Field(1000, ge=0, le=1_000_000)
-    """readings of a shift after which its event is persistent and the stream judged from its steady
-    new level on; 0: never"""
+    """readings of a shift after which its event is persistent and readings are compared with the
+    steady new level; 0: never"""
 
     # -- Kafka -------------------------------------------------------------------------------
     kafka_bootstrap_servers: str = "localhost:9092"
     """brokers, comma separated"""
     kafka_consumer_group: str = "detection-anomalies-service"
-    """group id"""
+    """consumer group id of the bridge"""
     kafka_auto_offset_reset: Literal["earliest", "latest"] = "earliest"
-    """where to start in a partition nobody has read"""
+    """where to start in a partition without a stored offset"""
     kafka_topic_input_features: str = "extracted-features"
-    """readings in"""
+    """input topic of readings"""
     kafka_topic_output_anomalies: str = "anomalies-detected"
-    """anomalies out"""
+    """output topic of anomalies"""
     kafka_topic_dead_letter: str = "extracted-features-dead-letter"
-    """records that could not be scored"""
+    """output topic of records that could not be scored"""
     kafka_publish: PublishMode = "anomalies"
-    """what is published: anomalies (each reading, as older readers expect), events, incidents
-    (openings and rises: take this where each message is a work order) or all"""
+    """messages on the output topic: anomalies (each anomalous reading), events, incidents (openings
+    and rises of severity; choose this if each message opens a work order) or all"""
     kafka_topic_incidents: str = ""
-    """incidents out, whole at every change, key = id, compacted; empty: none"""
+    """compacted output topic of incidents: the whole incident at every change, key = id; empty:
+    none"""
     kafka_group_instance_id: str | None = None
-    """static membership: unique per bridge, the same after its restart"""
+    """static membership: unique per bridge and unchanged by its restart"""
     kafka_session_timeout_ms: int = Field(45_000, ge=1000)
-    """member lost after this"""
+    """the group removes a member that is silent for this long"""
     kafka_heartbeat_interval_ms: int = Field(3000, ge=100)
-    """under a third of it"""
+    """interval of heartbeats; below a third of the session timeout"""
     kafka_metadata_max_age_ms: int = Field(5_000, ge=500)
-    """notice topic changes"""
+    """maximum time until a change of a topic is noticed"""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    """as the brokers' listener has it"""
+    """security protocol of the brokers' listener"""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    """with SASL_PLAINTEXT and SASL_SSL"""
+    """used with SASL_PLAINTEXT and SASL_SSL"""
     kafka_sasl_username: str | None = None
-    """with a SASL protocol"""
+    """required with a SASL protocol"""
     kafka_sasl_password: SecretStr | None = None
-    """never logged"""
+    """required with a SASL protocol; never logged"""
     kafka_ssl_cafile: Path | None = None
-    """who signed the brokers"""
+    """certificate of the CA that signed the brokers' certificates"""
     kafka_ssl_certfile: Path | None = None
-    """our certificate"""
+    """client certificate"""
     kafka_ssl_keyfile: Path | None = None
-    """our key"""
+    """key of the client certificate"""
     kafka_ssl_password: SecretStr | None = None
-    """of our key"""
+    """password of this key"""
     kafka_ssl_check_hostname: bool = True
-    """brokers must be who they say"""
+    """verify that the brokers' certificates match their host names"""
 
     # -- bridge ------------------------------------------------------------------------------
     bridge_lanes: int = Field(4, ge=1, le=64)
-    """batches in flight at once, each of other partitions"""
+    """number of worker threads, and so of batches in flight; each works on other partitions"""
     bridge_batch_max: int = Field(2000, ge=1, le=50_000)
-    """records in one batch at most"""
+    """maximum number of records in a batch"""
     bridge_batch_age_ms: float = Field(10, ge=0)
-    """a record waits no longer for others"""
+    """a batch starts when its oldest record has waited this long"""
     bridge_batch_seconds: float = Field(4, gt=0)
-    """longer batches are made smaller"""
+    """batches that take longer are followed by smaller ones"""
     bridge_buffer_mb: float = Field(64, gt=0)
-    """records fetched and not yet stored"""
+    """memory for records that are fetched and not yet stored"""
     bridge_unreadable_tries: int = Field(10, ge=1)
-    """to fetch damaged records before they are dead letters"""
+    """fetches of a damaged record before it becomes a dead letter"""
     bridge_streams_mb: float = Field(640, gt=0)
-    """streams remembered, all partitions together; others are read again when met"""
+    """memory for cached streams of all partitions; other streams are read from the database
+    again"""
     bridge_outbox_days: float = Field(7, gt=0)
-    """messages that their topic refuses wait no longer to be published"""
+    """messages that their topic rejects are given up after this time"""
     bridge_score_timeout_s: float = Field(60, gt=0)
-    """for one answer of the service"""
+    """maximum time for an answer of the service"""
     bridge_revoke_s: float = Field(5, gt=0)
-    """to finish a batch when partitions go"""
+    """time to finish batches when partitions are revoked"""
     bridge_stop_s: float = Field(20, gt=0)
-    """to finish in after SIGTERM"""
+    """time to finish batches after SIGTERM"""
     bridge_future_s: float = Field(3600, ge=0)
-    """how far a reading may lie after its record; by REST: after now"""
+    """a reading may be this far ahead of its record's time (over REST: of now)"""
     bridge_silent_s: float = Field(3600, gt=0)
-    """a stream is silent after this"""
+    """a stream without readings for this long counts as silent"""
     bridge_metrics_port: int | None = Field(None, ge=0, le=65535)
-    """Prometheus endpoint; unset: none"""
+    """port of the bridge's Prometheus endpoint; unset: none"""
     refusal_pause: bool = True
-    """pause when the set-up refuses nearly all streams"""
+    """pause if the service rejects nearly all streams, because the configuration is then wrong"""
     refusal_window: int = Field(1000, ge=1)
-    """records of each partition that the pause is judged on"""
+    """newest records of each partition that decide about the pause"""
     refusal_share: float = Field(0.95, gt=0, le=1)
-    """share of the streams that must be refused for the pause"""
+    """share of rejected streams that causes the pause"""
     refusal_retry_s: float = Field(300, gt=0)
-    """tries again this often"""
+    """interval of retries during the pause"""
 
     # -- notifications -----------------------------------------------------------------------
     notify_routes: str = ""
-    """TOML file that says who is notified of incidents; empty: nobody"""
+    """TOML file of the routes of notifications; empty: nobody is notified"""
     notify_wait_days: float = Field(7, gt=0)
-    """what a receiver does not take waits no longer, then is given up"""
+    """a notification that its receiver does not accept is given up after this time"""
     notify_retention_days: int = Field(90, ge=1)
-    """how long it is remembered who was notified of what"""
+    """how long sent notifications are recorded"""
     notify_metrics_port: int | None = Field(None, ge=0, le=65535)
-    """Prometheus endpoint of the sender; unset: none"""
+    """port of the sender's Prometheus endpoint; unset: none"""
 
     # -- MLflow ------------------------------------------------------------------------------
     mlflow_tracking_uri: str | None = None
-    """unset: SQLite under VAR_DIR"""
+    """address of MLflow; unset: SQLite under VAR_DIR"""
     mlflow_experiment_name: str = "anomaly-detection"
-    """experiment and model"""
+    """name of the experiment and of the registered model"""
     mlflow_enabled: bool = True
     """false: train and serve without MLflow"""
 
     # -- PostgreSQL --------------------------------------------------------------------------
     database_url: SecretStr | None = None
-    """wins over DATABASE_HOST"""
+    """address of the database; takes precedence over DATABASE_HOST"""
     database_host: str | None = None
-    """unset, with no URL: embedded"""
+    """host of the server; if neither host nor URL is set, an embedded PostgreSQL is started"""
     database_port: int = Field(5432, ge=1, le=65535)
     """port of the server"""
     database_name: str = "predictive_maintenance"
     """name of the database"""
     database_user: str | None = None
-    """needed with DATABASE_HOST"""
+    """required with DATABASE_HOST"""
     database_password: SecretStr | None = None
-    """never logged"""
+    """password of the user; never logged"""
     database_sslmode: (
         Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None
     ) = None
-    """TLS to PostgreSQL; unset: as the URL says"""
+    """TLS mode of the connection; unset: as in the URL"""
     database_sslrootcert: Path | None = None
-    """CA that signed the server's key"""
+    """certificate of the CA that signed the server's certificate"""
     database_sslcert: Path | None = None
-    """this client's certificate"""
+    """client certificate"""
     database_sslkey: Path | None = None
-    """this client's key"""
+    """key of the client certificate"""
     database_pool_size: int = Field(5, ge=1)
-    """connections kept open per process"""
+    """connections that each process keeps open"""
     database_pool_overflow: int = Field(10, ge=0)
-    """more of them under load"""
+    """additional connections under load"""
     database_pool_timeout_s: float = Field(10, gt=0)
-    """wait for a free connection"""
+    """maximum wait for a free connection of the pool"""
     database_pool_recycle_s: int = Field(1800, ge=1)
-    """oldest age of a connection"""
+    """connections are replaced after this age"""
     database_connect_timeout_s: int = Field(5, ge=1)
-    """wait for the server"""
+    """maximum wait for a new connection"""
     database_statement_timeout_s: float = Field(60, gt=0)
-    """longest statement"""
+    """maximum duration of a statement"""
     database_idle_timeout_s: float = Field(20, gt=0)
-    """the server ends a transaction left idle this long (frozen client)"""
+    """the server ends a transaction that is idle for this long, because its client hangs"""
     database_partition: Literal["day", "month"] = "month"
-    """span of one partition of anomaly_detections"""
+    """time span of one partition of anomaly_detections"""
     database_partitions_ahead: int = Field(3, ge=1, le=60)
-    """coming partitions that are kept ready"""
+    """future partitions that are created in advance"""
     database_pooler: bool = False
-    """PostgreSQL is reached by PgBouncer or its like (pool_mode transaction too)"""
+    """PostgreSQL is reached through PgBouncer or a similar pooler (any pool_mode)"""
     retention_days: int = Field(0, ge=0)
-    """detections older than this go; 0: kept for ever"""
+    """detections older than this are deleted; 0: never"""
     dead_letter_retention_days: int = Field(365, ge=0)
-    """dead letters, where RETENTION_DAYS is not shorter; 0: as that"""
+    """dead letters older than this, or than RETENTION_DAYS if that is shorter, are deleted; 0: as
+    RETENTION_DAYS"""
     state_retention_days: int = Field(365, ge=0)
-    """states of streams silent this long go; 0: kept for ever"""
+    """states of streams silent for this long are deleted; 0: never"""
     incident_retention_days: int = Field(0, ge=0)
-    """incidents without activity this long go, unless open; 0: never"""
+    """incidents without activity for this long are deleted, unless open; 0: never"""
     training_job_retention_days: int = Field(90, ge=0)
-    """jobs of POST /train that are older go; 0: kept for ever"""
+    """jobs of POST /train older than this are deleted; 0: never"""
 
     # -- training ----------------------------------------------------------------------------
     train_stored_days: int = Field(90, ge=0)
     """days that --data postgresql reads without --since; 0: all"""
     train_stored_rows: int = Field(2_000_000, ge=1)
-    """--data postgresql reads the newest so many readings at most"""
+    """maximum number of readings that --data postgresql reads, the newest ones"""
     bundles_kept: int = Field(10, ge=2)
     """newest bundles kept under VAR_DIR and in the Bento store"""
 
@@ -330,7 +337,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """least severe level that is logged"""
     log_json: bool = False
-    """one JSON object per line"""
+    """write one JSON object per line"""
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -342,8 +349,8 @@ class Settings(BaseSettings):
         name = self.mlflow_experiment_name
         if self.mlflow_enabled and not re.fullmatch(r"(?=.*\S)[^/:'\n\x00]{1,250}", name):
             raise ValueError(
-                f"MLFLOW_EXPERIMENT_NAME: {name[:250]!r} cannot name the registered model as well:"
-                " text of 1 to 250 characters without / : ' and line ends"
+                f"MLFLOW_EXPERIMENT_NAME: {name[:250]!r} also names the registered model, so it"
+                " must be 1 to 250 characters without / : ' and line breaks"
             )
         return self
 
@@ -359,7 +366,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _a_fleet_has_assets(self) -> Settings:
         if self.incident_fleet_budget is not None and not any(self._fleet().values()):
-            raise ValueError("INCIDENT_FLEET_BUDGET is set, so FLEET_ASSETS must say of how many")
+            raise ValueError(
+                "INCIDENT_FLEET_BUDGET is set, so FLEET_ASSETS must give the number of assets"
+            )
         return self
 
     @model_validator(mode="after")
@@ -369,11 +378,11 @@ class Settings(BaseSettings):
         return self
 
     def budgets(self) -> dict[str, float]:
-        """False-alarm budget (probability per reading) by criticality of the asset."""
+        """Return the false-alarm budget (probability per reading) by criticality of the asset."""
         return {name: getattr(self, f"budget_{name}") for name in CRITICALITIES}
 
     def policy(self) -> dict[str, Any]:
-        """Return the arguments of the ``ScoringPolicy`` by which service and training judge."""
+        """Return the arguments of the ``ScoringPolicy`` that service and training use."""
         return {
             "budgets": self.budgets(),
             "adaptation": self.adaptation,
@@ -389,7 +398,7 @@ class Settings(BaseSettings):
     def incident_budgets(self) -> dict[str, float]:
         """Return the false incidents per asset and month, by criticality of the asset.
 
-        All are made smaller by one factor where the fleet's would exceed its own budget.
+        If their sum exceeds the fleet's budget, all are reduced by one factor.
         """
         own: dict[str, float] = {
             name: getattr(self, f"incident_budget_{name}") for name in CRITICALITIES
@@ -406,14 +415,14 @@ class Settings(BaseSettings):
         return {criticality: int(count) for criticality, count in found}
 
     def mlflow_uri(self) -> str:
-        """Return the tracking URI in force: as configured, else a SQLite file under VAR_DIR."""
+        """Return the tracking URI: as configured, else a SQLite file under VAR_DIR."""
         if self.mlflow_tracking_uri:
             return self.mlflow_tracking_uri
         return f"sqlite:///{(self.var_dir / 'mlflow' / 'mlflow.db').absolute()}"
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings; a wrong one is reported by its environment name.
+    """Read the settings; an error names the wrong one as in the environment.
 
     Raises
     ------

@@ -18,13 +18,14 @@ from runtime import run_command
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = (
     "# Every setting with its default. Copy to .env and change what you need; "
-    "the environment wins over .env.\n"
+    "the environment takes precedence.\n"
 )
 PAGE = """# Settings
 
-Every setting with its default. They are read from the environment, then from `.env` in the
-working folder (`.env.example` lists them, ready to copy); a bad value is an error that names it.
-Times are in seconds unless named otherwise. Written by `make settings` from `config.py`.
+All settings with their defaults. The environment takes precedence over `.env` in the working folder
+(copy `.env.example` to begin). An invalid value stops the program with an error that names the
+setting. Times are in seconds unless the name says otherwise. `make settings` generates this page
+from `config.py`.
 """
 
 

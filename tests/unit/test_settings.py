@@ -117,5 +117,5 @@ def test_a_fleet_budget_is_shared_out_in_proportion_and_only_makes_budgets_small
     # the assets' own come to 280 a month, the fleet's to 2 x 2 x 30
     assert shared == pytest.approx({name: budget * 120 / 280 for name, budget in own.items()})
     assert load_settings(incident_fleet_budget=150.0, **fleet).incident_budgets() == own
-    with pytest.raises(SettingsError, match="FLEET_ASSETS must say of how many"):
+    with pytest.raises(SettingsError, match="FLEET_ASSETS must give the number"):
         load_settings(incident_fleet_budget=150.0)
