@@ -1,26 +1,26 @@
-"""The error tree: every failure the project raises on purpose.
+"""Define the errors that the project raises on purpose.
 
     AnomalyError
     |-- SettingsError            a setting is missing or wrong (names the setting)
-    |-- InputError               the caller's data is at fault                      422
+    |-- InputError               the caller sent invalid data                       422
     |   |-- MissingFeatures      a reading lacks features that its model needs      422
-    |   |-- UnknownGroup         no model group is made for this stream             422
+    |   |-- UnknownGroup         no model group matches the stream                  422
     |   |-- TooLarge             a limit on size or number is exceeded              413
     |   `-- DatasetError         a file of training or replay data cannot be used   422
-    |-- NotFound                 no such row, job or data set                       404
-    |-- Conflict                 it cannot be done to what is there now            409
-    |-- PreconditionFailed       somebody else was faster                          412
+    |-- NotFound                 the row, job or data set does not exist            404
+    |-- Conflict                 the current state does not allow the action        409
+    |-- PreconditionFailed       somebody else has changed the entry meanwhile      412
     |-- AccessDenied             no key (401) or a key without the role (403)
-    |-- Unavailable              try again later (`retriable`)                      503
+    |-- Unavailable              retry later (`retriable`)                          503
     |   |-- NoModel              no bundle is loaded                                503
-    |   |-- Busy                 too much work in flight                            429
+    |   |-- Busy                 too many requests in flight                        429
     |   |-- StorageUnavailable   PostgreSQL cannot be reached                       503
     |   `-- BrokerUnavailable    Kafka cannot be reached                            503
     |-- BundleError              a bundle on disk or in a registry is unusable      500
-    `-- TrainingError            a fit cannot be done with this data                422
+    `-- TrainingError            the data or options do not allow a fit             422
 
-Each carries a stable ``code`` (also the reason of a dead letter), whether a later try can
-succeed (``retriable``), the HTTP ``status``, and, where one is at fault, the ``field``.
+Each error has a stable ``code`` (also the reason of a dead letter), the HTTP ``status``,
+``retriable`` (whether a retry can succeed) and, if one field is wrong, its name in ``field``.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class AnomalyError(Exception):
     Parameters
     ----------
     message : str
-        One sentence for a person; names the field and the value at fault.
+        One sentence for people; names the invalid field and its value.
     code : str, optional
         Overrides the class's stable code.
     field : str, optional
-        Dotted path of the field at fault, such as ``features.rms``.
+        Dotted path of the invalid field, such as ``features.rms``.
     status : int, optional
         Overrides the class's HTTP status.
     """
@@ -64,7 +64,7 @@ class AnomalyError(Exception):
             self.status = status
 
     def entry(self) -> dict[str, Any]:
-        """Return the error as it is sent: ``{"code", "message", "field"}``."""
+        """Return the error as in responses: ``{"code", "message", "field"}``."""
         return {"code": self.code, "message": self.message, "field": self.field}
 
 
@@ -75,7 +75,7 @@ class SettingsError(AnomalyError):
 
 
 class InputError(AnomalyError):
-    """What was sent cannot be used."""
+    """The caller sent invalid data."""
 
     code = "invalid_input"
     status = 422
@@ -88,13 +88,13 @@ class MissingFeatures(InputError):
 
 
 class UnknownGroup(InputError):
-    """No rule of the bundle fits the stream."""
+    """No rule of the bundle matches the stream."""
 
     code = "no_group"
 
 
 class TooLarge(InputError):
-    """What was sent is larger than allowed."""
+    """The request exceeds a limit on size or number."""
 
     code = "too_large"
     status = 413
@@ -107,35 +107,35 @@ class DatasetError(InputError):
 
 
 class NotFound(AnomalyError):
-    """What was asked for does not exist."""
+    """The requested object does not exist."""
 
     code = "not_found"
     status = 404
 
 
 class Conflict(AnomalyError):
-    """It cannot be done to what is there now."""
+    """The current state does not allow the action."""
 
     code = "conflict"
     status = 409
 
 
 class PreconditionFailed(AnomalyError):
-    """Somebody else was faster."""
+    """Somebody else has changed the entry meanwhile."""
 
     code = "version_conflict"
     status = 412
 
 
 class AccessDenied(AnomalyError):
-    """The key is missing, unknown or not allowed to do this."""
+    """The access key is missing, unknown or lacks the role."""
 
     code = "access_denied"
     status = 401
 
 
 class Unavailable(AnomalyError):
-    """Something needed is not there now. ``retry_after`` is in seconds."""
+    """A required resource is temporarily unavailable. ``retry_after`` is in seconds."""
 
     code = "unavailable"
     status = 503
@@ -153,7 +153,7 @@ class NoModel(Unavailable):
 
 
 class Busy(Unavailable):
-    """Too much is in flight; a later try may succeed."""
+    """Too many requests are in flight; a retry may succeed."""
 
     code = "busy"
     status = 429
@@ -178,7 +178,7 @@ class BundleError(AnomalyError):
 
 
 class TrainingError(AnomalyError):
-    """The data or the options cannot be trained on."""
+    """The data or the options do not allow a fit."""
 
     code = "training_failed"
     status = 422

@@ -1,4 +1,4 @@
-"""Set up a process: the form of its log, whom it trusts, its signals, its end."""
+"""Set up a process: log format, trusted certificates, signals, exit codes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def one_line(record: logging.LogRecord) -> bool:
-    """Have a message be one line of text: a name from outside with a line end begins no other."""
+    """Escape line breaks in a message, so that a name from outside cannot forge a log line."""
     message = record.getMessage()
     if not message.isprintable():
         record.msg = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
@@ -62,15 +62,15 @@ BENTOML_HANDLER = "tracehandler"
 
 
 def configure_logging(level: str, as_json: bool) -> None:
-    """Log to standard error: text, or one JSON object per line. Only entry points call this."""
+    """Log to standard error as text or as JSON lines. Only entry points call this."""
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if as_json else text)
     if not as_json:
         handler.addFilter(one_line)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # kafka-python's lines repeat for every connection and attempt; what they mean is logged once,
-    # by consumers.broker.connection_errors
+    # kafka-python logs every connection and attempt; consumers.broker.connection_errors logs each
+    # problem once instead
     kafka = logging.getLogger("kafka")
     kafka.setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
     kafka.propagate = level == "DEBUG"
@@ -80,9 +80,9 @@ def configure_logging(level: str, as_json: bool) -> None:
 
 
 def configure_service_logging(level: str, as_json: bool) -> None:
-    """Bring the settings into force in BentoML's handler; without one, do nothing.
+    """Apply the log settings to BentoML's handler, if the process has it.
 
-    BentoML lets its own loggers through at INFO and others at WARNING, whatever the settings are.
+    By itself BentoML logs its own loggers at INFO and others at WARNING.
     """
     handlers = [h for h in logging.getLogger().handlers if h.name == BENTOML_HANDLER]
     if not handlers:
@@ -104,16 +104,16 @@ def child_environment() -> dict[str, str]:
 
 
 def die_with_parent() -> None:
-    """Have this child terminated when its parent dies, even by ``kill -9`` (Linux only)."""
+    """Let the kernel terminate this process when its parent dies, even by ``kill -9`` (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def settle_memory() -> None:
-    """Move long-lived objects out of the garbage collector's sight, and have it look less often.
+    """Exclude long-lived objects from garbage collection, and collect less often.
 
-    A batch of 1,000 readings makes enough objects for dozens of collections, each of which would
-    walk the libraries' half a million objects: a quarter of the batch's time.
+    A batch of 1,000 readings triggers dozens of collections. Traversing the half a million objects
+    of the libraries each time would take a quarter of the batch's time.
     """
     gc.collect()
     gc.freeze()
@@ -121,12 +121,12 @@ def settle_memory() -> None:
 
 
 def tls_context(cafile: Path | None, setting: str) -> ssl.SSLContext:
-    """Trust the certificates that ``cafile`` signed, else those that the system trusts.
+    """Make a TLS context that trusts the CA of ``cafile``, or without one the system's CAs.
 
     Raises
     ------
     SettingsError
-        Names the ``setting`` whose file cannot be used.
+        The file cannot be used; the error names the ``setting``.
     """
     try:
         return ssl.create_default_context(cafile=None if cafile is None else str(cafile))
@@ -137,14 +137,14 @@ def tls_context(cafile: Path | None, setting: str) -> ssl.SSLContext:
 def command_parser(
     module: str, description: str | None, epilog: str | None = None
 ) -> argparse.ArgumentParser:
-    """Make the parser of ``python -m module``, whose texts are shown as they are written.
+    """Make the parser of ``python -m module``; its help keeps the line breaks of the texts.
 
     Parameters
     ----------
     module
-        Dotted name, as the command is typed.
+        Dotted name, as typed in the command.
     description, epilog
-        Above and below the options.
+        Texts above and below the list of options.
     """
     return argparse.ArgumentParser(
         prog=f"python -m {module}",
@@ -155,7 +155,7 @@ def command_parser(
 
 
 def report_errors(command: Callable[P, int]) -> Callable[P, int]:
-    """Have a command's failure end in one sentence on standard error and exit code FAILED."""
+    """Report an error of a command in one sentence on standard error, with exit code FAILED."""
 
     @functools.wraps(command)
     def reporting(*args: P.args, **kwargs: P.kwargs) -> int:
@@ -169,12 +169,10 @@ def report_errors(command: Callable[P, int]) -> Callable[P, int]:
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
-    """Run a command's ``main`` as this process; Ctrl-C ends it with one word and code 130.
+    """Run a command's ``main`` and exit; Ctrl-C prints "interrupted" and exits with code 130.
 
-    A shell that starts a command in the background has it ignore SIGINT, and Python then leaves
-    that as it is; so the handler is installed whatever was inherited.
-
-    What is imported by now stays until the end: the garbage collector need not walk it.
+    A shell makes background commands ignore SIGINT, and Python keeps this; so SIGINT's handler
+    is always installed. Everything imported so far is excluded from garbage collection.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     settle_memory()

@@ -1,8 +1,8 @@
-"""Check what comes in over REST, Kafka and files: times, names and feature values.
+"""Validate times, names and feature values from REST, Kafka and files.
 
-Strict: a string, boolean or null is never a number, NaN and infinities are refused, and a time that
-cannot be read is never "now". Plain functions, because they are called tens of thousands of times a
-second; the shape of what goes out is documented in ``serving/responses``.
+Validation is strict: a string, boolean or null is never a number, NaN and infinities are rejected,
+and an unreadable time is an error instead of "now". The checks are plain functions because they
+run tens of thousands of times per second.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_NAME = 255
 #: asset_id, sensor_id, feature; absent parts are "".
 StreamKey = tuple[str, str, str]
 
-#: Keys of a result's ``metadata`` that are ours, also where a result happens not to carry them.
+#: Keys of a result's ``metadata`` that the service may set; callers' values for them are renamed.
 RESERVED_METADATA: Final = frozenset(
     {
         "asset_criticality", "bundle_version", "caller", "degraded", "detection_id", "event",
@@ -36,24 +36,25 @@ RESERVED_METADATA: Final = frozenset(
     }
 )  # fmt: skip
 
-#: Late readings are part of events up to this age, if EVENT_SILENCE_S is less: local time without
-#: an offset goes through the hour twice when daylight saving ends.
+#: A late reading of at most this age can still belong to an event, even if EVENT_SILENCE_S is
+#: shorter: local time without an offset repeats an hour when daylight saving ends.
 REPEATED_HOUR_S: Final = 3600.0
 
 
 def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
-    """Read ISO 8601 text (``Z``, an offset, or none = UTC) as aware UTC; never "now".
+    """Parse ISO 8601 text (``Z``, an offset, or none = UTC) as aware UTC.
 
     Raises
     ------
     InputError
-        ``bad_timestamp``, with the value, when it cannot be parsed.
+        ``bad_timestamp``, with the value, if it cannot be parsed.
     """
     if isinstance(value, str) and len(value) <= 64:
         try:
-            if len(value) > 8 and value.isdigit():  # an epoch, which Python may read as 1612-01-01
+            # seconds since 1970: fromisoformat may accept them, as a date such as 1612-01-01
+            if len(value) > 8 and value.isdigit():
                 raise ValueError(value)
-            if value.endswith("z"):  # RFC 3339 allows it, fromisoformat does not
+            if value.endswith("z"):  # RFC 3339 allows a lower-case z, fromisoformat does not
                 value = value[:-1] + "Z"
             parsed = datetime.fromisoformat(value)
             return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
@@ -70,7 +71,7 @@ def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
 
 
 def moved(at: datetime, by: timedelta) -> datetime:
-    """Return a time (UTC) moved, to the calendar's first or last where it would leave it."""
+    """Return ``at + by``; a result outside the calendar becomes its first or last time (UTC)."""
     try:
         return at + by
     except OverflowError:
@@ -78,30 +79,30 @@ def moved(at: datetime, by: timedelta) -> datetime:
 
 
 def _time_hint(value: object) -> str:
-    """Guess what a value is that its sender took for a time."""
+    """Return a hint for the sender of an invalid time, guessed from its form."""
     if isinstance(value, bool):
         return ""
     if isinstance(value, int | float) or (isinstance(value, str) and value.strip().isdigit()):
-        return "; a number, as seconds or milliseconds since 1970, says not which: send ISO 8601"
+        return "; a number can be seconds or milliseconds since 1970: send ISO 8601"
     if isinstance(value, list | dict):
         return "; send it as text"
     if not isinstance(value, str):
         return ""
     if value.endswith("]"):
-        return "; it ends in the name of a zone, as of Java's ZonedDateTime: send the offset alone"
+        return "; it ends with a zone name, as Java's ZonedDateTime does: send only the offset"
     if ":60" in value:
-        return "; a leap second, which few clocks know: send second 59, or 00 of the next minute"
+        return "; leap seconds are not supported: send second 59, or 00 of the next minute"
     if re.match(r"[A-Z][a-z]{2}[, ]|\d{1,2}[./]\d{1,2}[./]\d{2,4}", value):
-        return "; a date as people write it may be read in two ways: send year-month-day"
+        return "; the order of day and month is ambiguous: send year-month-day"
     if value.startswith("/Date("):
-        return "; a date as .NET once wrote it: send ISO 8601"
+        return "; this is .NET's old date format: send ISO 8601"
     if re.search(r"[ T]\d\d:\d\d.* ?[A-Za-z]{2,5}\Z", value):
-        return "; the name of a zone: send its offset, such as +01:00"
+        return "; it ends with a zone name: send the offset, such as +01:00"
     return ""
 
 
 def check_name(value: object, field: str) -> str:
-    """Check a name or id: text of 1 to 255 characters without NUL.
+    """Return a name or id if it is valid: text of 1 to 255 characters without NUL.
 
     Raises
     ------
@@ -117,27 +118,20 @@ def check_name(value: object, field: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise InputError(
-            f"{field}: lone surrogates are not text", code="bad_name", field=field
+            f"{field}: is not valid Unicode (lone surrogates)", code="bad_name", field=field
         ) from None
     return value
 
 
 def stream_key(asset_id: str, sensor_id: str | None, feature: str | None = None) -> StreamKey:
-    """Return the key of a stream; absent parts are ``""``.
-
-    Parameters
-    ----------
-    asset_id : str
-    sensor_id, feature : str or None
-        None: the stream has none.
-    """
+    """Return the key of a stream; a part that is None becomes ``""``."""
     return asset_id, sensor_id or "", feature or ""
 
 
 def has_nul(content: Any) -> bool:
-    """Return whether a text in what JSON holds has a NUL, which PostgreSQL cannot hold."""
+    """Return whether any text in a JSON value contains NUL, which PostgreSQL cannot store."""
     left = [content]
-    while left:  # not by recursion: the nesting is the sender's choice
+    while left:  # a loop, because recursion could exceed its limit: the sender chooses the nesting
         one = left.pop()
         if isinstance(one, str) and "\x00" in one:
             return True
@@ -149,22 +143,23 @@ def has_nul(content: Any) -> bool:
     return False
 
 
-#: What a person does not see in a name: spaces, control and format characters.
+#: Invisible characters of a name: spaces, control and format characters.
 _UNSEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2060\ufeff]+")
-#: A whole number that went through a table of floats on its way.
+#: A whole number that some program has converted to a float.
 _FLOAT_ID = re.compile(r"([+-]?\d+)\.0+")
 
 
 class LookAlikes:
-    """Notice names of assets and sensors that a person takes for one another: "A " beside "A".
+    """Report names of assets and sensors that look the same to people, such as "A " and "A".
 
-    They stay two streams, since only the plant knows what it means; but two halves of one
-    machine's readings are reported. Spaces, case, Unicode form and a trailing ".0" do not count.
+    Such names may split the readings of one machine. They stay two streams, because only the plant
+    knows whether they mean the same. The comparison ignores spaces, case, Unicode form and a
+    trailing ".0".
 
     Parameters
     ----------
     max_names : int
-        Names remembered; beyond that all are forgotten and reported again when met.
+        Names remembered; beyond that all are forgotten, and pairs may be reported again.
     """
 
     def __init__(self, max_names: int = 50_000) -> None:
@@ -173,7 +168,7 @@ class LookAlikes:
         self._known: set[str] = set()
 
     def meet(self, asset_id: str, sensor_id: str | None) -> list[str]:
-        """Return a sentence for each of the two names that resembles one met before; once."""
+        """Return a sentence, once, for each of the two names that looks like an earlier one."""
         sentences = [self._one("asset_id", "", asset_id)]
         if sensor_id:
             sentences.append(self._one("sensor_id", asset_id, sensor_id))
@@ -196,16 +191,16 @@ class LookAlikes:
             return None
         where = f" of asset {within!r}" if within else ""
         return (
-            f"{field} {name!r}{where} looks like {before[0]!r}, but is another:"
-            " their readings are kept apart"
+            f"{field} {name!r}{where} looks like {before[0]!r}, but differs:"
+            " they are separate streams"
         )
 
 
 class NameMemo(dict[tuple[str, ...], T]):
-    """Remember what was found out about lists of names, which streams repeat all day.
+    """Cache a value per list of names, because streams send the same list with every reading.
 
-    Names are the sender's choice, so there are never more than ``MAX`` of them in all: beyond
-    that everything is forgotten, and found out again.
+    Since senders choose the names, the cache is limited to ``MAX`` names in total; beyond that it
+    is cleared.
     """
 
     MAX: Final = 100_000
@@ -215,7 +210,7 @@ class NameMemo(dict[tuple[str, ...], T]):
         self._names = 0
 
     def keep(self, names: tuple[str, ...], found: T) -> T:
-        """Remember and return what was found out about these names."""
+        """Store and return the value of these names."""
         if self._names + len(names) > self.MAX:
             self.clear()
             self._names = 0
@@ -224,30 +219,30 @@ class NameMemo(dict[tuple[str, ...], T]):
         return found
 
 
-#: Names of features that passed before, as they came.
+#: Lists of feature names that have passed the checks.
 _PASSED: NameMemo[bool] = NameMemo()
 
 
 def check_features(
     value: object, field: str = "features", max_features: int = 1000
 ) -> dict[str, float]:
-    """Check feature values: a non-empty object of finite numbers (never booleans, text or null).
+    """Return features as floats if they are a non-empty object of finite numbers.
 
-    The object itself comes back when nothing in it needed changing.
+    An object that needs no conversion is returned itself.
 
     Parameters
     ----------
     field
-        Names the object in errors.
+        Name of the object in errors.
     max_features
-        Number of features at most.
+        Maximum number of features.
 
     Raises
     ------
     InputError
         ``bad_features`` / ``bad_value`` / ``bad_name``, naming the feature and the value.
     """
-    # 2 us instead of 10 for 24 features: known names, floats only, a finite sum
+    # fast path, 2 us instead of 10 for 24 features: known names, floats only, a finite sum
     if (
         type(value) is dict
         and len(value) <= max_features
@@ -260,7 +255,7 @@ def check_features(
         raise InputError(f"{field}: must be a non-empty object", code="bad_features", field=field)
     if len(value) > max_features:
         raise InputError(
-            f"{field}: {len(value)} features, at most {max_features}",
+            f"{field}: {len(value)} features, at most {max_features} are allowed",
             code="bad_features",
             field=field,
         )
@@ -270,14 +265,14 @@ def check_features(
 
 
 def check_numbers(value: dict[str, float], field: str, max_features: int) -> None:
-    """Check features that are known to be finite floats, as those that a Struct decoded.
+    """Check the names and number of features whose values a Struct has decoded as finite floats.
 
     Parameters
     ----------
     field
-        Names the object in errors.
+        Name of the object in errors.
     max_features
-        Number of features at most.
+        Maximum number of features.
 
     Raises
     ------
@@ -305,7 +300,7 @@ def _feature(name: object, number: object, field: str) -> float:
 def merge_metadata(ours: dict[str, Any], callers: Mapping[str, Any]) -> dict[str, Any]:
     """Add the caller's metadata to ours, and return ours.
 
-    A key that is ours goes under ``caller``.
+    A caller's key that is reserved is moved under ``caller``.
     """
     moved = {}
     for key, value in callers.items():
@@ -314,6 +309,6 @@ def merge_metadata(ours: dict[str, Any], callers: Mapping[str, Any]) -> dict[str
         else:
             ours[key] = value
     if moved:
-        # a caller's own "caller" (its key, or metadata that is no object) is kept as it came
+        # a caller's own "caller" (its key, or metadata that is no object) is not nested again
         ours["caller"] = moved["caller"] if list(moved) == ["caller"] else moved
     return ours

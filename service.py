@@ -1,8 +1,8 @@
 """Define the BentoML services: the API, and one runner per detector.
 
 ``bentoml serve`` in this folder starts them. With ``RUNNER_MODE=inprocess`` (the default) the
-detectors live inside the API process; with ``processes`` each is a service of its own, composed
-by ``bentoml.depends``, which BENTOML_CONFIG may scale or place on a GPU by its name.
+detectors run inside the API process. With ``processes`` each detector is a BentoML service, which
+BENTOML_CONFIG can scale or place on a GPU by its name.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ HERE = Path(__file__).resolve().parent
 
 
 def go_back() -> None:
-    """Return to the folder where ``bentoml serve TAG`` was called.
+    """Change back to the folder in which ``bentoml serve TAG`` was called.
 
-    BentoML has entered the built Bento's folder by now; there, relative paths (``VAR_DIR``,
-    ``DATA_DIR``, ``.env``) would mean the inside of the Bento store.
+    BentoML has changed to the built Bento's folder. Relative paths (``VAR_DIR``, ``DATA_DIR``,
+    ``.env``) would refer to that folder in the Bento store.
     """
     called_in = os.environ.get("PWD", "")
     if (HERE.parent / "bento.yaml").is_file() and called_in.startswith("/"):
-        with suppress(OSError):  # of another file system, such as a container's
+        with suppress(OSError):  # PWD may be a folder of another file system, outside a container
             os.chdir(called_in)
 
 
@@ -54,7 +54,8 @@ try:
 except SettingsError as error:
     raise SystemExit(f"setting {error.message}") from None
 
-# TRUSTED_PROXIES are recognised by the address that is really there, not by X-Forwarded-For.
+# TRUSTED_PROXIES are compared with the address of the connection, so uvicorn must not replace
+# this address by X-Forwarded-For.
 os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 configure_service_logging(settings.log_level, settings.log_json)
 log = logging.getLogger("bentoml.service")
@@ -64,21 +65,21 @@ rest_app = RestApp(keys, origins, max_concurrency=settings.max_concurrency)
 #: The name that ``models.registry.bento_store`` gives a bundle in the Bento store.
 BUNDLE_MODEL = "anomaly-bundle"
 
-#: In force for API and runners alike.
+#: Options of the API and of the runners.
 COMMON: dict[str, Any] = {
     "logging": {"access": {"enabled": settings.access_log}},
-    # spans of every request cost a third of the throughput and go nowhere without an exporter
+    # tracing costs a third of the throughput, and without an exporter nobody reads the spans
     "tracing": {"excluded_urls": ".*"},
-    # a client session that is renewed while calls are in flight drops them
+    # BentoML drops calls in flight when it renews a client session, so sessions are never renewed
     "runner_connection": {"max_requests": 2**31, "max_age": 10.0**9},
 }
 
 
 def runner_service(detector: str) -> Service[Any]:
-    """Make the runner of one detector, a service with a batchable API."""
+    """Create the runner of one detector: a BentoML service with a batchable API."""
 
     class Runner:
-        """Scores batches of calls for one detector; listens on a unix socket only."""
+        """Score batches of calls for one detector; listen on a unix socket only."""
 
         def __init__(self) -> None:
             from serving.detection.runners import BundleCache, DetectorRunner
@@ -103,7 +104,7 @@ def runner_service(detector: str) -> Service[Any]:
 
 
 def runner_dependencies() -> dict[str, Any]:
-    """Return what the API depends on: nothing in one process, else one runner per detector."""
+    """Return the API's dependencies: one runner per detector, or none with ``inprocess``."""
     if settings.runner_mode == "inprocess":
         return {}
     return {
@@ -113,9 +114,9 @@ def runner_dependencies() -> dict[str, Any]:
 
 
 def packed_bundle() -> Any:
-    """Declare the champion in the Bento store for ``bentoml build``; None without one.
+    """Declare the newest bundle of the Bento store for ``bentoml build``; None if it has none.
 
-    A declared model that is not in the store would keep ``bentoml serve`` from starting.
+    ``bentoml serve`` fails to start if a declared model is not in the store.
     """
     try:
         bentoml.models.get(f"{BUNDLE_MODEL}:latest")
@@ -125,7 +126,7 @@ def packed_bundle() -> Any:
 
 
 def packed_folder() -> Path | None:
-    """Return the folder of the bundle that came with the Bento; from the work tree, the store's."""
+    """Return the folder of the bundle packed in the Bento, or in a work tree the store's newest."""
     bento = AnomalyDetection.bento
     if bento is None:
         return None if Api.bundle is None else Path(Api.bundle.resolve().path)
@@ -134,12 +135,12 @@ def packed_folder() -> Path | None:
 
 
 class FrontService(Service):  # type: ignore[misc]
-    """A service whose REST API stands in front of BentoML.
+    """A service that handles REST requests before they reach BentoML.
 
-    BentoML's methods read a body of any size before any of our code sees it; its middleware labels
-    its metrics with the whole path, whatever it is, and keeps a timer of ``traffic.timeout`` for
-    every request, long after it was answered: at 1,500 requests a second and 360 s that is half a
-    million timers. The REST API has metrics, deadlines and limits of its own.
+    BentoML reads a body of any size before our code can check it. Its middleware labels metrics
+    with the whole path, so every id makes a new series. It also keeps a timer of
+    ``traffic.timeout`` for every request, even after the answer: 1,500 requests/s times 360 s are
+    half a million timers. The REST API has its own metrics, deadlines and limits.
     """
 
     def to_asgi(self, is_main: bool = True) -> Any:
@@ -148,10 +149,10 @@ class FrontService(Service):  # type: ignore[misc]
         return Front(rest_app, inner, origins) if is_main else inner
 
     def on_load_bento(self, bento: Any) -> None:
-        """Accept a Bento whatever RUNNER_MODE it was built with.
+        """Accept a Bento that was built with another RUNNER_MODE.
 
-        BentoML's own method wants the services of its manifest, while the runners are chosen each
-        time it is served.
+        BentoML's own method requires the services of the Bento's manifest, but RUNNER_MODE is
+        chosen at each start.
         """
         for one in self.all_services().values():
             one.bento = bento
@@ -160,9 +161,8 @@ class FrontService(Service):  # type: ignore[misc]
 class Api:
     """Anomaly detection for industrial assets.
 
-    The REST API has its own documentation under /api/v1/anomalies/docs; the two methods here are
-    the same for BentoML's clients, whose calls the REST API answers, and for services that are
-    composed with this one.
+    The REST API is documented under /api/v1/anomalies/docs. The two methods here offer the same for
+    BentoML's clients, whose calls the REST API answers, and for services that depend on this one.
     """
 
     bundle: Any = None
@@ -172,7 +172,7 @@ class Api:
 
     @bentoml.on_startup
     async def open(self) -> None:
-        """Assemble the application; bundle and database follow in the background."""
+        """Assemble the application; bundle and database are opened in the background."""
         from serving.app import App
 
         remote = {}
@@ -190,14 +190,14 @@ class Api:
             and bentoml.server_context.worker_index == 1
         ):
             log.warning(
-                "the service listens on %s without API keys: whoever reaches it may call it;"
-                " set API_KEYS, or SERVICE_HOST=127.0.0.1",
+                "the service listens on %s without API keys, so anyone who can reach it can call"
+                " it; set API_KEYS, or SERVICE_HOST=127.0.0.1",
                 settings.service_host,
             )
 
     @bentoml.on_shutdown
     async def close(self) -> None:
-        """End what was started."""
+        """Close the application."""
         if self._app is not None:
             await self._app.close()
 
@@ -224,10 +224,10 @@ class Api:
 
 
 if bentoml.server_context.worker_index is not None:
-    # End by way of ``atexit``: uvicorn, having finished, sends itself the signal once more; the
-    # process would die of it and leave an embedded PostgreSQL behind.
+    # uvicorn sends itself SIGTERM again after its shutdown. By default this would kill the process
+    # before its ``atexit`` functions stop an embedded PostgreSQL, so exit normally instead.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # Workers that outlive a killed ``bentoml serve`` would hold the next one's port.
+    # If ``bentoml serve`` is killed, surviving workers would occupy the port of the next start.
     die_with_parent()
 for _name, _dependency in runner_dependencies().items():
     setattr(Api, _name, _dependency)
@@ -240,7 +240,7 @@ AnomalyDetection = bentoml.service(
     workers=settings.service_workers,
     threads=8,
     http={"host": settings.service_host, "port": settings.service_port},
-    # above TRAIN_WAIT_S, or BentoML would answer 504 while a training is waited for
+    # longer than TRAIN_WAIT_S, or BentoML would answer 504 while POST /train still waits
     traffic={"timeout": settings.train_wait_s + 60},
     **COMMON,
 )(Api)
