@@ -124,7 +124,14 @@ def check_name(value: object, field: str) -> str:
 
 
 def stream_key(asset_id: str, sensor_id: str | None, feature: str | None = None) -> StreamKey:
-    """Return the key of a stream; a part that is None becomes ``""``."""
+    """Return the key of a stream; absent parts are ``""``.
+
+    Parameters
+    ----------
+    asset_id : str
+    sensor_id, feature : str or None
+        None becomes ``""``.
+    """
     return asset_id, sensor_id or "", feature or ""
 
 
