@@ -1,4 +1,4 @@
-"""The bridge assembled: its threads started, stepped, drained and stopped as one."""
+"""Assemble the bridge: start, step, drain and stop its threads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NO_TOPIC_SECONDS = 10.0
 
 
 class BridgeCondition:
-    """Running, or paused and why: all outages together, as the metric shows them."""
+    """Combine all outages into one state for the metric: running, or paused with the reasons."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -58,11 +58,11 @@ class BridgeCondition:
             self._show()
 
     def misconfigured(self, error: MisconfigurationError) -> None:
-        """Store why most records are rejected."""
+        """Store the reason why most records are rejected."""
         self.misconfiguration = error
 
     def started(self) -> None:
-        """Show that the bridge runs, unless there is an outage already."""
+        """Show the state once the threads run."""
         with self._lock:
             self._show()
 
@@ -72,9 +72,9 @@ class BridgeCondition:
 
 
 class Bridge:
-    """Owns the threads; the main thread calls :meth:`step` for as long as it runs.
+    """Own the threads; the main thread calls :meth:`step` in a loop.
 
-    What its parts share is made first, then publishers, workers and the poll loop.
+    Shared objects are created first, then publishers, workers and the poll loop.
 
     Parameters
     ----------
@@ -83,11 +83,11 @@ class Bridge:
     store : BridgeStore
     metrics : Metrics
     make_producer : callable
-        Makes a producer; each publisher has its own.
+        Makes a producer; each publisher gets its own.
     make_scorer : callable
-        Makes a client of the service; each worker has its own.
+        Makes a client of the service; each worker gets its own.
     make_partitions : callable
-        Makes the table partitions that are due; see :class:`TablePartitionMaintainer`.
+        Creates the table partitions that are due; see :class:`TablePartitionMaintainer`.
     """
 
     def __init__(
@@ -155,17 +155,17 @@ class Bridge:
         self.poll_loop.step()
 
     def defect(self) -> str | None:
-        """Return the name of a thread that ended unasked, which only a defect does, or None."""
+        """Return the name of a thread that has ended because of a bug, or None."""
         ended = [thread.name for thread in self._threads() if thread.died]
         ended += ["metrics"] if self.metrics.died else []
         return ended[0] if ended else None
 
     def unpublished(self) -> bool:
-        """Return whether messages wait that their topic refuses."""
+        """Return whether messages wait because their topic rejects them."""
         return any(publisher.refused for publisher in self.publishers)
 
     def drained(self) -> bool:
-        """Return whether all is stored, and published if it can be, that was there at the start."""
+        """Return whether all records present at the start are stored and published if possible."""
         if self.monitor.topic_missing:
             return time.monotonic() - self._started > NO_TOPIC_SECONDS
         return (
@@ -175,7 +175,7 @@ class Bridge:
         )
 
     def stop(self, seconds: float) -> None:
-        """Finish the batches in flight, publish what is waiting, leave the group."""
+        """Finish the batches in flight, publish waiting messages, leave the group."""
         deadline = time.monotonic() + seconds
         for worker in self.workers:
             worker.finish()
@@ -183,7 +183,7 @@ class Bridge:
             worker.stop(max(0.1, deadline - time.monotonic()))
         self.claims.stop()
         self.maintainer.stop(0.0)
-        # what is not published by then is published by the next owner
+        # the next owner of the partitions publishes the messages that do not go out in time
         deadline = min(time.monotonic() + 5.0, max(time.monotonic() + 0.5, deadline))
         for publisher in self.publishers:
             publisher.hurry()
@@ -204,7 +204,7 @@ class Bridge:
 def _outlets(
     settings: Settings, consumer: KafkaConsumer, store: BridgeStore, table: PartitionTable
 ) -> list[Outlet]:
-    """Make one per output topic, and one for what an earlier set-up left for other topics."""
+    """Make one outlet per topic, and one for messages to topics of earlier settings."""
     topics = {settings.kafka_topic_output_anomalies, settings.kafka_topic_dead_letter}
     incidents = settings.kafka_topic_incidents
     age = settings.bridge_outbox_days * 86400
@@ -216,6 +216,6 @@ def _outlets(
     targets: list[Target] = [*sorted(topics), frozenset({*topics, incidents} - {""})]
     outlets = [Outlet(target, table.sources, orphans, age) for target in targets]
     if incidents:
-        # changed by REST and the timer too, so no partition's owner publishes them
+        # REST and the timer change incidents too, so they belong to no partition's owner
         outlets.append(Outlet(incidents, tuple, lambda: [INCIDENT_SOURCE], age, 0.0))
     return outlets

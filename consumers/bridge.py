@@ -1,9 +1,9 @@
-"""The bridge from Kafka to PostgreSQL: ``python -m consumers.bridge``.
+"""Run the bridge from Kafka to PostgreSQL: ``python -m consumers.bridge``.
 
-Reads ``extracted-features``, has the service score every reading, stores the results and
-publishes the anomalies. Each record becomes exactly one row of ``anomaly_detections`` or of
-``dead_letters``, whatever is killed meanwhile. Any number of bridges may run; they share the
-topic's partitions.
+The bridge reads ``extracted-features``, lets the service score every reading, stores the results
+and publishes the anomalies. Each record becomes exactly one row of ``anomaly_detections`` or
+``dead_letters``, even if any process is killed on the way. Several bridges share the topic's
+partitions.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ log = logging.getLogger("consumers.bridge")
 
 T = TypeVar("T")
 
-#: Claims, publishing, and the maintainer of partitions, which holds a lock while it works.
+#: Connections beside the workers': claims, publishers, and table maintenance, which holds a lock.
 CONNECTIONS_BESIDES = 4
 
 HELP = """\
-settings (environment or .env), the ones most often needed:
+settings (environment or .env) that are needed most often:
   KAFKA_BOOTSTRAP_SERVERS     brokers                              [localhost:9092]
   KAFKA_TOPIC_INPUT_FEATURES  topic of readings                    [extracted-features]
   KAFKA_CONSUMER_GROUP        group; bridges of one group share the partitions
-  KAFKA_GROUP_INSTANCE_ID     static membership: unique per bridge, kept over its restarts
+  KAFKA_GROUP_INSTANCE_ID     static membership: unique per bridge, unchanged by a restart
   KAFKA_PUBLISH               anomalies, events, incidents or all  [anomalies]
-  SERVICE_URL                 where the service listens            [http://localhost:8084]
-  SERVICE_API_KEY             its key for this bridge, if it wants one
+  SERVICE_URL                 address of the service               [http://localhost:8084]
+  SERVICE_API_KEY             access key of the service, if it needs one
   DATABASE_URL                PostgreSQL; unset: the embedded one under VAR_DIR
   BRIDGE_METRICS_PORT         Prometheus endpoint; unset: none
   LOG_JSON                    true: one JSON object per line
 
 exit codes:
   0  stopped by SIGTERM or SIGINT, or drained, or every check passed
-  1  a check failed, or the bridge cannot go on (a defect, a refused login)
+  1  a check failed, or the bridge cannot continue (a bug, a rejected login)
   2  a setting is wrong
-  3  --drain, but the service refuses most records for one reason (see REFUSAL_PAUSE)
-  4  --drain, but a topic refuses messages, which wait (the log and --check name it)
+  3  --drain: the service rejects most records for one reason (see REFUSAL_PAUSE)
+  4  --drain: a topic rejects messages, which wait in the outbox (the log and --check name it)
 """
 
 
@@ -71,13 +71,13 @@ def arguments() -> argparse.ArgumentParser:
     what.add_argument(
         "--drain",
         action="store_true",
-        help="work off what is in the topic now, publish it, then exit",
+        help="process and publish the records that are in the topic now, then exit",
     )
     what.add_argument(
         "--check",
         action="store_true",
-        help="show whether broker, service and database can be reached and the output topics "
-        "written, then exit",
+        help="check that broker, service and database can be reached and that the output topics "
+        "can be written, then exit",
     )
     return parser
 
@@ -105,23 +105,23 @@ def _check(settings: Settings) -> int:
 
 
 def connections(settings: Settings) -> int:
-    """Count the database connections in use when all works at once."""
+    """Return the maximum number of database connections in use at the same time."""
     return settings.bridge_lanes + CONNECTIONS_BESIDES
 
 
 def check_pool(settings: Settings) -> None:
-    """Reject more workers (``BRIDGE_LANES``) than the pool has connections for.
+    """Reject more workers (``BRIDGE_LANES``) than the connection pool allows.
 
     Raises
     ------
     SettingsError
-        Workers would wait for one another's connections, and the last of them time out.
+        Workers would wait for each other's connections, and some of them time out.
     """
     needed = connections(settings)
     available = settings.database_pool_size + settings.database_pool_overflow
     if needed > available:
         raise SettingsError(
-            f"BRIDGE_LANES: {settings.bridge_lanes} lanes and what runs beside them need {needed}"
+            f"BRIDGE_LANES: {settings.bridge_lanes} lanes and the other threads need {needed}"
             f" connections, but DATABASE_POOL_SIZE + DATABASE_POOL_OVERFLOW allow {available}",
             field="BRIDGE_LANES",
         )
@@ -159,7 +159,7 @@ def _run(settings: Settings, drain: bool) -> int:
 
 
 def _until(stopping: threading.Event, what: str, attempt: Callable[[], T]) -> T | None:
-    """Try until it works; return None when the bridge is stopped before that."""
+    """Retry until the attempt succeeds; return None if the bridge is stopped before."""
     outage = Outage(what)
     while not stopping.is_set():
         try:
@@ -192,7 +192,9 @@ def _drive(
                 stopping.wait(bridge.broker_outage.record_failure(failure))
             if (ended := bridge.defect()) is not None:
                 log.critical(
-                    "thread %s has ended: a defect; stopping", ended, extra={"action": "defect"}
+                    "thread %s has ended because of a bug; stopping",
+                    ended,
+                    extra={"action": "defect"},
                 )
                 code = 1
                 break

@@ -1,4 +1,4 @@
-"""Outages: each logged once at its start and once at its end, with a back-off in between."""
+"""Log an outage once at its start and once at its end, and compute the back-off in between."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ log = logging.getLogger("consumers.bridge")
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 10.0
 
-#: Called with what has an outage and the reason's code, or None once it works again.
+#: Called with the name of the failing part and the error's code, or None once it works again.
 StateListener = Callable[[str, str | None], None]
 
 
 class Outage:
-    """One thing that may fail for a while (a service, a store): its log lines and its back-off.
+    """Track one part that may fail for a while, such as the service or the database.
 
     Parameters
     ----------
     what : str
-        Names it in the log.
+        Name of the part in the log.
     listener : callable
-        Called with ``what`` and the reason's code when an outage starts, None when it ends.
+        Called with ``what`` and the error's code when an outage starts, and with None at its end.
     """
 
     def __init__(self, what: str, listener: StateListener = lambda *_: None) -> None:
@@ -41,11 +41,11 @@ class Outage:
 
     @property
     def code(self) -> str | None:
-        """The reason's code while it lasts, else None."""
+        """The error's code during an outage, else None."""
         return self._code if self._since is not None else None
 
     def record_failure(self, error: AnomalyError, asked: float = 0.0) -> float:
-        """Record a failure; return the seconds to wait, with jitter, at least ``asked``."""
+        """Record a failure; return the seconds to wait, with back-off and jitter, >= ``asked``."""
         with self._lock:
             if self._since is None or error.code != self._code:
                 log.warning(
@@ -59,10 +59,10 @@ class Outage:
         return max(float(wait * random.uniform(0.5, 1.0)), asked)
 
     def record_success(self, begun: float = math.inf) -> None:
-        """Record that it works (again).
+        """Record a success, which ends the outage.
 
-        ``begun`` is when what succeeded was begun (`time.monotonic`): an answer to something asked
-        before the outage, as another worker may still get, does not end it.
+        ``begun`` is the start of the successful call (`time.monotonic`). A call that began before
+        the outage, as another worker may still finish, does not end it.
         """
         if self.code is None:
             return

@@ -1,4 +1,4 @@
-"""Messages just stored, kept until they are published: their rows are there for a crash."""
+"""Cache committed outbox messages until they are published, to save reading their rows again."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from cachetools import FIFOCache
 
 from db.queries.outbox import Content, MessageKey
 
-#: Some 8,000 alarms of 24 features: a batch of each of four workers, more than is stored
-#: while one chunk is published.
+#: Some 8,000 alarms of 24 features: one batch of each of four workers, which is more than is
+#: stored while one chunk is published.
 CACHE_BYTES: Final = 32 * 2**20
 
 
 class OutboxCache:
-    """Contents of committed messages, each given out once; safe to share between threads.
+    """Contents of committed messages, each returned once; safe to share between threads.
 
-    What does not fit, was dropped or was given out before is read from the database: which
-    messages wait, and in which order, only its rows hold.
+    The table's rows decide which messages wait, and in which order. Contents that are not cached
+    are read from the database.
 
     Parameters
     ----------
     max_bytes : int
-        Bytes of contents; beyond them the oldest go.
+        Maximum size of the contents; beyond it the oldest are dropped.
     """
 
     def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
@@ -33,22 +33,22 @@ class OutboxCache:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all contents."""
+        """Size of all contents in bytes."""
         return int(self._held.currsize)
 
     def put(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Keep the messages of rows of the outbox that are committed."""
+        """Cache the messages of committed outbox rows."""
         with self._lock:
             for row in rows:
                 if row.get("source_offset") is None:
-                    continue  # nothing else distinguishes such a message from its neighbour
+                    continue  # without a source offset the message has no unique key
                 key = row["target_topic"], row["topic_id"], row["partition"], row["source_offset"]
                 content = row.get("key"), row.get("value"), row.get("headers")
                 if _size(content) <= self._held.maxsize:
                     self._held[key] = content
 
     def take(self, key: MessageKey) -> Content | None:
-        """Give out a message's content, if it is here, and forget it."""
+        """Return and forget a message's content; None if it is not cached."""
         with self._lock:
             return self._held.pop(key, None)
 

@@ -1,11 +1,10 @@
-"""Publish what the database holds for it, at least once, in the order stored.
+"""Publish the messages of the outbox table, at least once, in the order stored.
 
-Each target topic has a thread and a producer of its own, so that one which is slow, missing or
-refuses holds up nobody else, and scoring goes on whatever the broker does. A message's row goes
-once the broker has acknowledged it, whatever becomes of the messages around it. A message that
-nobody will ever take (too large) stays in its table, ``anomaly_detections`` or ``dead_letters``,
-which is logged, and its row goes. One that its topic refuses as it is now waits, for as long as a
-setting allows.
+Each target topic has its own thread and producer, so a slow, missing or rejecting topic delays
+neither other topics nor scoring. A message's row is deleted once the broker has acknowledged the
+message. A message that no topic can accept (too large) is logged and its row deleted; its content
+stays in ``anomaly_detections`` or ``dead_letters``. A message that its topic rejects for now waits
+up to ``BRIDGE_OUTBOX_DAYS``.
 """
 
 from __future__ import annotations
@@ -30,26 +29,26 @@ log = logging.getLogger("consumers.bridge")
 
 CHUNK = 1000
 ORPHANS_EVERY = 5.0
-#: Between two tries of single messages that their topic refuses; it may hold many of them.
+#: Between retries of single messages that their topic rejects; there may be many of them.
 REFUSED_AGAIN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """What one publisher publishes.
+    """The messages that one publisher publishes.
 
     Parameters
     ----------
     target : str or frozenset of str
-        One topic, or every topic but these.
+        One topic, or every topic except these.
     sources : callable
-        The (topic id, partition) owned now.
+        Returns the (topic id, partition) owned now.
     orphans : callable
-        The (topic id, partition) with messages that no bridge owns.
+        Returns the (topic id, partition) that have messages but no owner.
     age : float
-        Seconds that a message waits for a topic that refuses it.
+        Maximum seconds that a message waits for a topic that rejects it.
     orphans_every : float
-        Seconds between looks for messages that no bridge owns.
+        Seconds between queries for messages without an owner.
     """
 
     target: Target
@@ -63,7 +62,7 @@ class Outlet:
 
 
 class Publisher(PartThread):
-    """Drains one target's outbox, of the partitions that this bridge owns and of those nobody owns.
+    """Publish one target's messages, of partitions owned by this bridge and of those without owner.
 
     Parameters
     ----------
@@ -89,39 +88,39 @@ class Publisher(PartThread):
         self._metrics = metrics
         self._outage = outage
         self._store_outage = store_outage
-        # the messages wait, the bridge does not: its state stays as it is
+        # a rejecting topic delays only its messages, so this outage does not pause the bridge
         self._topic_outage = Outage(f"publishing to {outlet}")
         self._work = threading.Event()
-        self._hurry = threading.Event()  # the end is near: wait no longer for the broker
-        self._idle = False  # nothing of ours was waiting when last looked
+        self._hurry = threading.Event()  # the bridge is stopping: do not wait for the broker
+        self._idle = False  # nothing was waiting at the last query
         self._next_orphans = 0.0
-        self._done: list[int] = []  # acknowledged; their rows may still be there
+        self._done: list[int] = []  # acknowledged; their rows may still exist
         self._settled = Settled()
-        self._after = 0  # what waits up to this id was refused when last tried
+        self._after = 0  # waiting messages up to this id were rejected at the last try
         self._refused_until = 0.0
 
     def notify(self) -> None:
-        """Look for messages: there may be some."""
+        """Query for new messages."""
         self._idle = False
         self._work.set()
 
     @property
     def idle(self) -> bool:
-        """Whether all that can be was published when last looked, and nothing came since."""
+        """Whether all possible messages were published at the last query and none came since."""
         return self._idle and not self._work.is_set()
 
     @property
     def refused(self) -> bool:
-        """Whether messages wait that their topic refuses."""
+        """Whether messages wait because their topic rejects them."""
         return self._topic_outage.code is not None
 
     def hurry(self) -> None:
-        """Wait no longer for the broker than it takes to try: the end is near."""
+        """Shorten the waits for the broker, because the bridge is stopping."""
         self._hurry.set()
         self._work.set()
 
     def stop(self, seconds: float) -> None:
-        """Publish what is waiting, but no longer than ``seconds``."""
+        """Publish waiting messages for at most ``seconds``."""
         deadline = time.monotonic() + seconds
         self.hurry()
         while not self.idle and time.monotonic() < deadline and self.is_alive():
@@ -143,7 +142,7 @@ class Publisher(PartThread):
                 self._sending.forget()
                 self._again_after(self._outage.record_failure(error), self._hurry)
             except AnomalyError as error:
-                # a commit shows that the database is back
+                # the next commit shows that the database is back, and wakes this thread
                 self._again_after(self._store_outage.record_failure(error), self._work)
 
     def _again_after(self, seconds: float, sooner: threading.Event) -> None:
@@ -154,7 +153,7 @@ class Publisher(PartThread):
         self._work.set()
 
     def _look(self) -> None:
-        """Publish all that can be published now."""
+        """Publish all messages that can be published now."""
         again = time.monotonic() >= self._refused_until
         if again:
             self._after = 0
@@ -167,7 +166,7 @@ class Publisher(PartThread):
             self._metrics.refusing.labels(str(self._outlet)).set(0)
 
     def _drain_once(self) -> bool:
-        """Publish one chunk of our partitions; return whether there may be more."""
+        """Publish one chunk of our partitions' messages; return whether there may be more."""
         self._forget_done()
         messages = self._store.waiting(
             self._outlet.sources(), self._outlet.target, self._after, CHUNK
@@ -181,7 +180,7 @@ class Publisher(PartThread):
         return self._settle(messages) and len(messages) == CHUNK
 
     def _drain_orphans(self) -> None:
-        """Publish the messages of partitions without an owner: any bridge may."""
+        """Publish the messages of partitions without an owner."""
         now = time.monotonic()
         if now < self._next_orphans or self._after:
             return
@@ -198,13 +197,13 @@ class Publisher(PartThread):
             after = messages[-1].id
 
     def _forget_done(self) -> None:
-        """Delete the rows of what was acknowledged; first of all when that failed before."""
+        """Delete the rows of published messages; called first in case an earlier delete failed."""
         if self._done:
             self._store.run(outbox.delete_outbox, self._done)
             self._done = []
 
     def _publish(self, messages: list[OutboxMessage]) -> Sequence[int]:
-        """Send messages; return the ids whose rows are to go."""
+        """Send messages; return the ids whose rows can be deleted."""
         self._settled = settled = self._sending.send(messages)
         self._done = [*settled.acknowledged, *settled.never]
         targets = {message.id: message.target_topic for message in messages}
@@ -222,7 +221,7 @@ class Publisher(PartThread):
         return self._done
 
     def _settle(self, messages: Sequence[OutboxMessage]) -> bool:
-        """Settle what is left of a chunk; return whether to go on now.
+        """Handle the unpublished rest of a chunk; return whether to continue now.
 
         Raises
         ------
@@ -237,7 +236,7 @@ class Publisher(PartThread):
         return not settled.closed
 
     def _wait_for_topic(self, messages: Sequence[OutboxMessage]) -> None:
-        """Have refused messages wait and others pass them by; expire those that waited too long."""
+        """Let rejected messages wait without blocking later ones; expire those past the age."""
         refused, closed = self._settled.refused, self._settled.closed
         targets = {message.id: message.target_topic for message in messages}
         expired = self._store.run(outbox.expire_outbox, list(refused), self._outlet.age)

@@ -1,4 +1,4 @@
-"""The partitions assigned to this bridge, each from its claim to its loss."""
+"""Track each partition assigned to this bridge, from its claim to its loss."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from db.queries.outbox import Source
 
 
 class PartitionStatus(Enum):
-    """Stages in the life of an assigned partition; a new assignment makes a new object."""
+    """Stages in the life of an assigned partition; each assignment makes a new object."""
 
-    CLAIMING = "claiming"  # assigned; the database has not yet answered where it stands
-    READY = "ready"  # ours: records may be taken
+    CLAIMING = "claiming"  # assigned; the offset is being claimed in the database
+    READY = "ready"  # claimed: records may be processed
     LEAVING = "leaving"  # being revoked: the batch in flight may finish, no other may begin
-    DOUBTFUL = "doubtful"  # a transaction failed: read the account again before going on
-    LOST = "lost"  # the account is another bridge's: wait for a heartbeat, then claim again
-    GONE = "gone"  # no longer ours: nothing of it may be stored
+    DOUBTFUL = "doubtful"  # a transaction failed: read the stored offset again first
+    LOST = "lost"  # another bridge has claimed it: wait for a heartbeat, then claim again
+    GONE = "gone"  # revoked: nothing of it may be stored
 
 
 _OWNED: Final = (PartitionStatus.READY, PartitionStatus.DOUBTFUL)
-#: Decided by the group, on another thread, at any moment.
+#: The group decides these, on another thread and at any moment.
 _TAKEN_BACK: Final = (PartitionStatus.LEAVING, PartitionStatus.GONE)
 
 
 class IllegalTransitionError(RuntimeError):
-    """A status does not follow from the present one: a defect of the caller."""
+    """The status cannot follow the present one: a bug of the caller."""
 
 
 class AssignedPartition:
-    """One partition that the group assigned to this bridge, and the records fetched of it.
+    """One partition that the group assigned to this bridge, with its fetched records.
 
-    The poll thread fills it, one worker empties it, and the rebalance listener takes it back.
-    What the group decides comes at any moment, so :meth:`leave` and :meth:`drop` are always
-    allowed, and a transition that comes after them is ignored and returns False. Any other
-    transition out of turn raises :class:`IllegalTransitionError`.
+    The poll thread adds records, one worker removes them, and the rebalance listener ends the
+    assignment. The group may revoke a partition at any moment, so :meth:`leave` and :meth:`drop`
+    are always allowed, and later transitions are ignored and return False. Any other transition
+    out of order raises :class:`IllegalTransitionError`.
 
     Parameters
     ----------
     topic_partition : TopicPartition
     topic_id : UUID
-        Another where a topic was recreated under the same name.
+        Differs from an earlier topic of the same name.
     cache : StreamCache
         The partition's streams.
     """
@@ -73,45 +73,45 @@ class AssignedPartition:
         self._oldest = 0.0
         self._lock = threading.Lock()
 
-    # -- its life -------------------------------------------------------------------------------
+    # -- status ---------------------------------------------------------------------------------
 
     @property
     def status(self) -> PartitionStatus:
-        """The present stage."""
+        """The current stage."""
         return self._status
 
     @property
     def owned(self) -> bool:
-        """Whether it was claimed and neither lost nor taken back since."""
+        """Whether it is claimed and neither lost nor revoked."""
         return self._status in _OWNED
 
     def set_claim(self, claim: Claim) -> None:
-        """Store the answer to a claim; :meth:`begin` follows once Kafka was asked, too."""
+        """Store the answer to a claim; :meth:`begin` follows once Kafka has been asked, too."""
         self._claim = claim
 
     def begin(self, position: int) -> bool:
-        """Become ready to be read from ``position`` on."""
+        """Become READY; reading starts at ``position``."""
         if not self._become(PartitionStatus.READY, PartitionStatus.CLAIMING):
             return False
         self._position = self._fetched = position
         return True
 
     def doubt(self) -> bool:
-        """Stop after a failed transaction, until the account was read again."""
+        """Become DOUBTFUL after a failed transaction, until the stored offset is read again."""
         return self._become(PartitionStatus.DOUBTFUL, PartitionStatus.READY)
 
     def request_reread(self) -> bool:
-        """Return True once after each doubt: the account is to be read again."""
+        """Return True once per doubt: the caller must read the stored offset again."""
         due = self._status is PartitionStatus.DOUBTFUL and not self._reread_requested
         self._reread_requested |= due
         return due
 
     def resume(self) -> bool:
-        """Go on: the account is where it was left."""
+        """Become READY again: the stored offset is unchanged."""
         return self._become(PartitionStatus.READY, PartitionStatus.DOUBTFUL)
 
     def lose(self) -> bool:
-        """Drop everything: another bridge claimed the account."""
+        """Discard all records, because another bridge has claimed the partition."""
         if not self._become(PartitionStatus.LOST, PartitionStatus.DOUBTFUL):
             return False
         self._lost_at = time.monotonic()
@@ -122,11 +122,11 @@ class AssignedPartition:
         return True
 
     def leave(self) -> bool:
-        """Begin no other batch: the group asks for it back."""
+        """Begin no further batch: the group is revoking the partition."""
         return self._become(PartitionStatus.LEAVING)
 
     def drop(self) -> None:
-        """End: nothing of it may be stored any more."""
+        """End the assignment: nothing of it may be stored any more."""
         with self._lock:
             self._status = PartitionStatus.GONE
 
@@ -140,26 +140,26 @@ class AssignedPartition:
             self._status = status
             return True
 
-    # -- where it stands ------------------------------------------------------------------------
+    # -- offsets --------------------------------------------------------------------------------
 
     @property
     def source(self) -> Source:
-        """The partition as the database names it."""
+        """Topic id and partition, its key in the database."""
         return self.topic_id, self.topic_partition.partition
 
     @property
     def epoch(self) -> int:
-        """The claim's number, which a commit must find in the database."""
+        """The claim's epoch, which must be unchanged in the database at a commit."""
         return self._claim.epoch
 
     @property
     def stored(self) -> int | None:
-        """``next_offset`` of the database's row, which a commit must find there."""
+        """The stored ``next_offset``, which must be unchanged in the database at a commit."""
         return self._claim.next_offset
 
     @property
     def position(self) -> int:
-        """Offset of the next record to account for; after a gap it is ahead of ``stored``."""
+        """Offset of the next record to process; after a gap it is ahead of ``stored``."""
         return self._position
 
     @property
@@ -169,26 +169,26 @@ class AssignedPartition:
 
     @property
     def lost_at(self) -> float:
-        """When the account was found to be another's (`time.monotonic`)."""
+        """When another bridge's claim was noticed (`time.monotonic`)."""
         return self._lost_at
 
     @property
     def next(self) -> int:
-        """Lowest offset that the next record may have: all before it are accounted for or here.
+        """Lowest offset that the next record may have: all before it are stored or buffered.
 
-        ``fetched`` is lower where a log was cut short and gives offsets a second time.
+        ``fetched`` is lower if a log was truncated and assigns offsets a second time.
         """
         with self._lock:
             return max(self._position, self._buffer[-1].offset + 1 if self._buffer else 0)
 
     def set_end(self, end: int) -> None:
-        """Store where the log ends; the first end seen is what ``--drain`` works up to."""
+        """Store the end of the log; ``--drain`` processes up to the first end seen."""
         if self._drain_target is None:
             self._drain_target = end
 
     @property
     def drained(self) -> bool:
-        """Whether all that was in the log when it was first looked at is accounted for."""
+        """Whether all records up to the first end seen are processed."""
         return self._drain_target is not None and self._position >= self._drain_target
 
     def confirm_hole(self, first: int) -> bool:
@@ -197,7 +197,7 @@ class AssignedPartition:
         self._hole = hole
         return hole == before
 
-    # -- its records ----------------------------------------------------------------------------
+    # -- records --------------------------------------------------------------------------------
 
     @property
     def buffered(self) -> int:
@@ -211,16 +211,16 @@ class AssignedPartition:
 
     @property
     def oldest(self) -> float:
-        """When the first buffered record came in (`time.monotonic`)."""
+        """When the first buffered record was received (`time.monotonic`)."""
         return self._oldest
 
     def extend(self, records: Iterable[Record], fetched: int, now: float) -> None:
-        """Append fetched records; the log is read up to ``fetched``.
+        """Append fetched records.
 
         Parameters
         ----------
         records
-            In the order of their offsets, the first behind all that are buffered.
+            In the order of their offsets, all of them after the buffered ones.
         fetched
             Offset of the next record to fetch.
         now
@@ -236,12 +236,12 @@ class AssignedPartition:
             self._skip_empty_offsets()
 
     def head(self, count: int) -> list[Record]:
-        """Return the first records, which stay buffered until they are accounted for."""
+        """Return the first records; they stay buffered until they are stored."""
         with self._lock:
             return list(islice(self._buffer, count))
 
     def advance(self, stored: int, now: float) -> None:
-        """Release the records before ``stored``: the database accounts for them."""
+        """Release the records before ``stored``, which the database now holds."""
         with self._lock:
             while self._buffer and self._buffer[0].offset < stored:
                 self._bytes -= size(self._buffer.popleft())
@@ -251,7 +251,7 @@ class AssignedPartition:
             self._skip_empty_offsets()
 
     def _skip_empty_offsets(self) -> None:
-        """Pass over offsets after the last record that hold none (as a transaction's marker)."""
+        """Advance past trailing offsets without a record (such as transaction markers)."""
         if not self._buffer:
             self._position = max(self._position, self._fetched)
 
@@ -263,7 +263,7 @@ class AssignedPartition:
 
 
 class PartitionTable:
-    """The partitions assigned to this bridge now, shared by its threads."""
+    """The partitions assigned to this bridge now; shared by its threads."""
 
     def __init__(self) -> None:
         self._partitions: dict[TopicPartition, AssignedPartition] = {}
@@ -275,25 +275,25 @@ class PartitionTable:
         return len(self._partitions)
 
     def get(self, topic_partition: TopicPartition) -> AssignedPartition | None:
-        """Return the partition, or None while it is not assigned or its topic's id not known."""
+        """Return the partition, or None if it is not assigned or its topic id is not known."""
         return self._partitions.get(topic_partition)
 
     def add(self, assigned: AssignedPartition) -> None:
-        """Add a partition, in place of an earlier assignment of it."""
+        """Add a partition; replace an earlier assignment of it."""
         self._partitions[assigned.topic_partition] = assigned
 
     def remove(self, assigned: AssignedPartition) -> None:
-        """Remove an assignment, if it was not replaced meanwhile."""
+        """Remove an assignment, unless it has been replaced."""
         if self._partitions.get(assigned.topic_partition) is assigned:
             del self._partitions[assigned.topic_partition]
 
     def sources(self) -> list[Source]:
-        """Return the owned partitions as the database names them."""
+        """Return topic id and partition of the owned partitions."""
         return [assigned.source for assigned in self if assigned.owned]
 
 
 def size(record: Any) -> int:
-    """Return the bytes that a buffered record is counted as."""
+    """Return the number of bytes that a buffered record counts for."""
     count = 200 + len(record.value or b"") + len(record.key or b"")
     for name, value in record.headers:
         count += 100 + len(name) + len(value or b"")

@@ -1,4 +1,4 @@
-"""``--check``: try whether the bridge reaches what it needs; one line each, and an exit code."""
+"""Check that the bridge can reach everything it needs (``--check``): one line per check."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ REFUSED = kafka_errors.TopicAuthorizationFailedError.errno
 
 
 def probe_broker(settings: Settings) -> str:
-    """Look for the brokers and the input topic."""
+    """Check the brokers and the input topic."""
     consumer = clients.connected(KafkaConsumer, settings)
     try:
         there = settings.kafka_topic_input_features in consumer.topics()
     finally:
         consumer.close()
-    state = "is there" if there else "does not exist yet (the bridge will wait for it)"
+    state = "exists" if there else "does not exist yet (the bridge will wait for it)"
     topic = settings.kafka_topic_input_features
     return f"{settings.kafka_bootstrap_servers}; topic {topic} {state}"
 
@@ -45,7 +45,7 @@ def probe_topic(settings: Settings, topic: str, setting: str) -> str:
     topic
         The output topic.
     setting
-        Names it in the error.
+        Name of its setting, for the error.
     """
     why = unwritable(settings).get(topic)
     if why is not None:
@@ -54,19 +54,19 @@ def probe_topic(settings: Settings, topic: str, setting: str) -> str:
 
 
 def probe_service(settings: Settings, scorer: HttpScorer) -> str:
-    """Ask for the service's health."""
+    """Request the service's health."""
     scorer.health()
     return settings.service_url
 
 
 def probe_database(settings: Settings) -> str:
-    """Ask for the database's version."""
+    """Query the database's version."""
     with opened(settings) as engine:
         return f"PostgreSQL {server_version(engine)}"
 
 
 def probes(settings: Settings, scorer: HttpScorer) -> list[tuple[str, Probe]]:
-    """List what is looked at, each with its name."""
+    """List the checks with their names."""
     return [
         ("broker", partial(probe_broker, settings)),
         *(
@@ -79,7 +79,7 @@ def probes(settings: Settings, scorer: HttpScorer) -> list[tuple[str, Probe]]:
 
 
 def run(probes: Sequence[tuple[str, Probe]], write: Callable[[str], None] = print) -> int:
-    """Try each probe; return 0 when all answered, else 1."""
+    """Run each check; return 0 if all succeeded, else 1."""
     failed = 0
     for name, probe in probes:
         try:
@@ -91,7 +91,7 @@ def run(probes: Sequence[tuple[str, Probe]], write: Callable[[str], None] = prin
 
 
 def output_topics(settings: Settings) -> dict[str, str]:
-    """Return the topics that are written to, each with the setting that names it."""
+    """Return the output topics, each with the setting that names it."""
     topics = {
         settings.kafka_topic_output_anomalies: "KAFKA_TOPIC_OUTPUT_ANOMALIES",
         settings.kafka_topic_dead_letter: "KAFKA_TOPIC_DEAD_LETTER",
@@ -104,7 +104,7 @@ def output_topics(settings: Settings) -> dict[str, str]:
 def unwritable(settings: Settings) -> dict[str, str]:
     """Return output topics that cannot be written, each with the reason.
 
-    A broker that shows no rights (one without an authorizer, or an old one) is taken to allow.
+    A broker that reports no permissions (without an authorizer, or an old one) counts as allowing.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def unwritable(settings: Settings) -> dict[str, str]:
 
 
 def log_unwritable(settings: Settings) -> None:
-    """Log each output topic that cannot be written; what cannot be asked shows later."""
+    """Log each output topic that cannot be written; a topic that cannot be checked is skipped."""
     try:
         found = unwritable(settings)
     except AnomalyError as error:
@@ -135,7 +135,7 @@ def log_unwritable(settings: Settings) -> None:
         return
     for topic, why in found.items():
         log.error(
-            "topic %s (%s) %s: what is to be published to it waits",
+            "topic %s (%s) %s: messages to it wait in the outbox",
             topic, output_topics(settings)[topic], why, extra={"action": "topic_refuses"},
         )  # fmt: skip
 
@@ -145,24 +145,24 @@ def _why(admin: Any, topic: str, described: dict[str, Any] | None, *, keyed: boo
     if described is None or code == MISSING:
         return None if _creates_topics(admin) else "does not exist"
     if code == REFUSED:
-        return "may not be seen with this login (an ACL)"
+        return "cannot be seen with this login (an ACL)"
     allowed = described.get("authorized_operations") or ()
     if allowed and "WRITE" not in allowed:
-        return "may not be written with this login (an ACL)"
+        return "cannot be written with this login (an ACL)"
     if not keyed and "compact" in _config(admin, "TOPIC", topic, "cleanup.policy").split(","):
-        return "is compacted (cleanup.policy): records without a key are refused, others are lost"
+        return "is compacted (cleanup.policy): records without a key are rejected, others are lost"
     return None
 
 
 def _creates_topics(admin: Any) -> bool:
-    """Return whether the broker creates a topic on the first write; False where it is not known."""
+    """Return whether the broker creates a topic on the first write; False if unknown."""
     nodes = [str(one["broker_id"]) for one in admin.describe_cluster()["brokers"]]
     names = (_config(admin, "BROKER", node, "auto.create.topics.enable") for node in nodes[:1])
     return any(value == "true" for value in names)
 
 
 def _config(admin: Any, kind: str, name: str, key: str) -> str:
-    """Return one configuration value; empty where the broker does not show it."""
+    """Return one configuration value; empty if the broker does not report it."""
     try:
         asked = ConfigResource(kind, name, [key])
         answer = admin.describe_configs([asked], config_filter="all")

@@ -1,8 +1,8 @@
-"""Sends readings to the input topic: ``python -m consumers.replay``.
+"""Send readings to the input topic: ``python -m consumers.replay``.
 
-A wide CSV or Parquet file becomes one record of the grouped shape per row, keyed by asset. With
-``--dead-letters`` records that were put aside are sent again, with their original bytes, key and
-headers, once the reason for their rejection is mended.
+Each row of a wide CSV or Parquet file becomes one record of the grouped shape, keyed by asset.
+``--dead-letters`` sends stored dead letters again, with their original bytes, key and headers,
+after the cause of their rejection is fixed.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ log = logging.getLogger(__name__)
 
 HELP = """\
 examples:
-  python -m consumers.replay plant.csv                        as fast as the broker takes it
+  python -m consumers.replay plant.csv                        as fast as the broker accepts
   python -m consumers.replay plant.parquet --rate 200 --shift-to-now
   python -m consumers.replay --dead-letters --reason missing_features --since 2026-01-01
 
-The broker and the topic are those of the settings KAFKA_BOOTSTRAP_SERVERS and
-KAFKA_TOPIC_INPUT_FEATURES. The last line says how many records the broker acknowledged.
-A time of a reading more than an hour after the moment it is sent (BRIDGE_FUTURE_S) is refused by
-the bridge: data that reach into the future need --shift-to-now.
+The settings KAFKA_BOOTSTRAP_SERVERS and KAFKA_TOPIC_INPUT_FEATURES name the broker and the topic.
+The last line says how many records the broker acknowledged.
+The bridge rejects a reading more than an hour ahead of the time when it was sent
+(BRIDGE_FUTURE_S): send data with future times with --shift-to-now.
 """
 
 IN_FLIGHT = 5000
@@ -54,7 +54,7 @@ PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One record to send; ``timestamp_ms`` only where the original's must be kept."""
+    """One record to send; ``timestamp_ms`` is set only if the original's must be kept."""
 
     key: bytes | None
     value: bytes | None
@@ -89,28 +89,28 @@ def send(
     rate: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[int, int]:
-    """Send all, at ``rate`` per second or as fast as possible.
+    """Send all messages, at ``rate`` per second or as fast as possible.
 
     Parameters
     ----------
     producer
         A ``KafkaProducer``.
     topic
-        Where all are sent.
+        Topic of all messages.
     rate
         Messages per second; None: no limit.
     sleep
-        Called with seconds, where the rate is ahead.
+        Called with the seconds to wait when sending is ahead of the rate.
 
     Returns
     -------
     acknowledged, refused : int
-        A message that nobody can take is reported, and holds up no other.
+        A message that no topic can accept is reported and skipped.
 
     Raises
     ------
     BrokerUnavailable
-        One was not acknowledged; those before it were.
+        A message was not acknowledged; those before it were.
     """
     started = time.monotonic()
     waiting: list[Any] = []
@@ -158,11 +158,11 @@ def from_file(
     Parameters
     ----------
     shift_to_now
-        Move all times so that the newest is now.
+        Shift all times so that the newest is now.
     limit
-        Number of rows at most; None: all.
+        Maximum number of rows; None: all.
     form
-        How the file is to be read; what is left out is found out.
+        Format options of the file; the others are detected.
     """
     shift = timedelta()
     if shift_to_now:
@@ -180,13 +180,13 @@ def from_file(
         else:
             empty += 1
     if empty:
-        print(f"{empty} rows without any value are left out", flush=True)
+        print(f"{empty} rows without any value are skipped", flush=True)
 
 
 def dead_letters(engine: Engine, chosen: DeadLetterFilter) -> Iterator[Message]:
-    """Yield dead letters as they came, oldest first, read page by page.
+    """Yield dead letters unchanged, oldest first, read page by page.
 
-    Those put aside while this runs are not among them, so what fails again is not sent again.
+    Dead letters stored after the start are excluded, so records that fail again are not repeated.
     """
     if chosen.until is None:
         chosen = replace(chosen, until=in_transaction(engine, database_now))
@@ -207,11 +207,11 @@ def arguments() -> argparse.ArgumentParser:
     parser = command_parser("consumers.replay", __doc__, HELP)
     parser.add_argument("file", nargs="?", type=Path, help="CSV or Parquet, one reading per row")
     parser.add_argument("--rate", type=float, help="records per second (default: no limit)")
-    parser.add_argument("--limit", type=int, help="at most so many records")
+    parser.add_argument("--limit", type=int, help="maximum number of records")
     parser.add_argument(
         "--shift-to-now",
         action="store_true",
-        help="move all times so that the newest is now; else they are kept",
+        help="shift all times so that the newest is now (default: keep them)",
     )
     add_format_arguments(parser)
     again = parser.add_argument_group("sending dead letters again")
@@ -225,13 +225,13 @@ def arguments() -> argparse.ArgumentParser:
 
 @report_errors
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; return 0 if all was acknowledged, 1 on a failure, 2 on wrong usage."""
+    """Run the command; return 0 if all were acknowledged, 1 on a failure, 2 on wrong usage."""
     parser = arguments()
     options = parser.parse_args(argv)
     if options.dead_letters == (options.file is not None):
         parser.error("give either a file or --dead-letters")
     if options.file and any((options.reason, options.asset, options.since, options.until)):
-        parser.error("--reason, --asset, --since and --until choose among --dead-letters")
+        parser.error("--reason, --asset, --since and --until need --dead-letters")
     if options.limit is not None and options.limit < 1:
         parser.error("--limit must be 1 or more")
     if options.rate is not None and options.rate <= 0:

@@ -1,4 +1,4 @@
-"""What people planned and asked for, as the bridge hands it to the service."""
+"""Hold maintenance windows, conditions, resets and feedback in the form the service takes."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from schemas import StreamKey
 
 log = logging.getLogger("consumers.bridge")
 
-#: The field of a request that is one window or condition.
+#: The field of a request that names one window or condition.
 _PLAN: Final = re.compile(r"(maintenance_windows|off_conditions)\[(\d+)\]")
 
 
 @dataclass(slots=True)
 class Schedules:
-    """Maintenance windows, machine-off conditions, resets and feedback, as the database had them.
+    """Maintenance windows, machine-off conditions, resets and feedback, as read from the database.
 
     Parameters
     ----------
-    windows, off_conditions : as ``/detect/streams`` takes them.
-    false_alarms : how many were reported lately, by asset.
-    closed_events : persistent ones whose incidents people closed, by stream.
-    refused : windows and conditions that the service does not take, as JSON. Such a row was written
-        by plain SQL, and would have every request refused.
+    windows, off_conditions : in the form of ``/detect/streams``.
+    false_alarms : number of recently reported ones, by asset.
+    closed_events : persistent events whose incidents people closed, by stream.
+    refused : windows and conditions that the service rejects, as JSON. Somebody wrote such a row
+        by plain SQL; left in, it would make the service reject every request.
     """
 
     windows: list[dict[str, Any]] = field(default_factory=list)
@@ -48,12 +48,12 @@ class Schedules:
         false_alarms: Mapping[str, int],
         closed_events: Mapping[StreamKey, list[str]],
     ) -> Schedules:
-        """Join what was read now, and the resets known with those of the rows.
+        """Return new schedules: the rows read now, and the known resets plus the new ones.
 
         Parameters
         ----------
         windows, off_conditions
-            All of them, as ``/detect/streams`` takes them.
+            All of them, in the form of ``/detect/streams``.
         resets
             Rows since :attr:`newest_reset`.
         false_alarms : {asset_id: count}
@@ -72,12 +72,12 @@ class Schedules:
         )
 
     def reset(self, key: StreamKey) -> int:
-        """Find the newest reset that concerns a stream, 0 for none; the service applies it once."""
+        """Return the newest reset of a stream, 0 if none; the service applies each reset once."""
         asset, sensor, _ = key
         return max(self._resets.get((asset, None), 0), self._resets.get((asset, sensor), 0))
 
     def concerning(self, first: datetime, last: datetime) -> dict[str, Any]:
-        """Select what goes into a request with readings between two times."""
+        """Return the schedules that concern a request with readings between two times."""
         windows = [
             one
             for one in self._taken(self.windows)
@@ -93,21 +93,21 @@ class Schedules:
         return [one for one in plans if orjson.dumps(one) not in self.refused]
 
     def leave_out(self, body: bytes, field: str | None, why: str) -> bool:
-        """Leave a window or condition out of every request from now on, which is logged once.
+        """Remove a rejected window or condition from all later requests, and log it once.
 
         Parameters
         ----------
         body : bytes
-            The request that the service refused.
+            The rejected request.
         field : str or None
-            What of it the service named.
+            The field named by the service's error.
         why : str
-            Its message.
+            The error's message.
 
         Returns
         -------
         bool
-            Whether it was one: the request can be made again without it.
+            True if the field is a window or condition: the request can be sent again without it.
         """
         found = _PLAN.match(field or "")
         plans = orjson.loads(body).get(found[1], []) if found else []
@@ -117,7 +117,7 @@ class Schedules:
         if plan not in self.refused:
             self.refused.add(plan)
             log.error(
-                "%s of the database: %s is left out (%s)", found[1], plan.decode(), why,
+                "%s of the database: %s is invalid and ignored (%s)", found[1], plan.decode(), why,
                 extra={"action": "plan_refused"},
             )  # fmt: skip
         return True

@@ -1,9 +1,9 @@
-"""The client of ``POST /detect/streams``: one connection, failures translated in one place.
+"""Call ``POST /detect/streams`` over one connection, and translate failures.
 
-Raises :class:`errors.Unavailable` (wait and try again: nothing reached, 401/403/404, 429, 503,
-no answer in time) or :class:`BatchRefusedError` (this body is not answered: 400, 413, 422 or
-another 5xx; a smaller one may be). A dropped connection is tried again at once: scoring changes
-nothing over there.
+Raises :class:`errors.Unavailable` if a retry can help (not reachable, 401/403/404, 429, 503, no
+answer in time), or :class:`BatchRefusedError` if the service rejects this body (400, 413, 422 or
+another 5xx), though it may accept a smaller one. A dropped connection is retried at once, because
+scoring stores nothing in the service.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_RETRY_AFTER = 300.0
 
 
 class BatchRefusedError(AnomalyError):
-    """The service (or the database) does not take this batch; ``code`` is the reason."""
+    """The service (or the database) rejects this batch; ``code`` is the reason."""
 
     code = "batch_refused"
 
@@ -47,16 +47,15 @@ _VALUE = msgspec.json.Decoder()
 
 
 def decode_answer(content: bytes) -> dict[str, Any]:
-    """Read the service's answer about streams; what is long in it stays text.
+    """Decode the service's answer, but keep long parts as text.
 
-    An anomaly's explanation has a hundred values and more, none of which the bridge looks at: it
-    stores and publishes them as they came. Everything else of a result is read, keys that this
-    release does not know included.
+    An anomaly's explanation has a hundred values or more, which the bridge stores and publishes
+    unchanged. All other parts of a result are decoded, including keys unknown to this release.
 
     Raises
     ------
     msgspec.DecodeError
-        It is no such answer.
+        The content does not have the form of an answer.
     """
     return {
         "streams": [
@@ -86,24 +85,24 @@ def _result(parts: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
 
 
 class Scorer(Protocol):
-    """Anything that scores the bodies of ``/detect/streams``."""
+    """An object that scores bodies of ``/detect/streams``."""
 
     def score(self, body: bytes) -> dict[str, Any]:
         """Score one body."""
 
     def bundle_version(self) -> str:
-        """Return something that changes when another bundle is loaded."""
+        """Return a value that changes when another bundle is loaded."""
 
 
 class HttpScorer:
-    """Scores over HTTP with a kept connection. Not for use by several threads at once.
+    """Score over HTTP with a persistent connection; not thread-safe.
 
     Parameters
     ----------
     settings : Settings
-        Where the service listens, its key, how long it may take, whom it is trusted by.
+        Address, key, time-out and certificates of the service.
     transport : httpx.BaseTransport, optional
-        In place of the network, for tests.
+        Replaces the network in tests.
     """
 
     def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
@@ -118,7 +117,7 @@ class HttpScorer:
             timeout=httpx.Timeout(settings.bridge_score_timeout_s, connect=5.0),
             transport=transport,
             verify=tls_context(settings.service_cafile, "SERVICE_CAFILE"),
-            trust_env=False,  # a proxy for the internet is not the way to a neighbour
+            trust_env=False,  # a proxy for the internet must not be used for an internal service
         )
 
     def score(self, body: bytes) -> dict[str, Any]:
@@ -134,7 +133,7 @@ class HttpScorer:
         return answer
 
     def bundle_version(self) -> str:
-        """Return something that changes when the service loads another bundle."""
+        """Return a value that changes when the service loads another bundle."""
         status = self._call("GET", f"{PREFIX}/status")
         versions = {
             name: model.get("version")
@@ -145,7 +144,7 @@ class HttpScorer:
         return str(status.get("bundle_version") or orjson.dumps(versions).decode())
 
     def health(self) -> None:
-        """Return when the service answers; see ``score`` for what is raised."""
+        """Return if the service answers; raises the errors of ``score``."""
         self._call("GET", f"{PREFIX}/health")
 
     def close(self) -> None:
@@ -164,7 +163,7 @@ class HttpScorer:
                 response = self._client.request(method, path, content=body)
                 break
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
-                # a kept connection that the other side closed: not yet a reason to back off
+                # the service closed a kept connection: reconnect without back-off
                 if attempt == RECONNECTS:
                     raise self._unreachable(error) from None
             except httpx.HTTPError as error:
@@ -174,9 +173,9 @@ class HttpScorer:
         try:
             return decode(response.content)
         except (orjson.JSONDecodeError, msgspec.DecodeError) as error:
-            # a proxy's page, or another program on that port
+            # the answer comes from a proxy, or from another program on that port
             raise Unavailable(
-                f"{self._url}: the answer is not what was asked for ({error})",
+                f"{self._url}: the answer is not from the anomaly service ({error})",
                 code="bad_answer",
                 retry_after=1,
             ) from None
@@ -209,7 +208,7 @@ class HttpScorer:
 
 
 def _code_message_field(response: httpx.Response) -> tuple[str, str, str | None]:
-    """Read the service's error, or the best that can be made of another's."""
+    """Read the error of the service, or what is readable of another server's error."""
     try:
         error = orjson.loads(response.content)["error"]
         return str(error["code"]), str(error["message"])[:300], error.get("field")

@@ -1,7 +1,7 @@
-"""Messages to the broker, each settled on its own.
+"""Send messages to the broker and record the outcome of each.
 
-One message or topic that is refused costs no other anything: what the broker acknowledged is
-known message by message, and so is what it refuses and why.
+A rejected message or topic does not affect others: acknowledgements and rejections are recorded
+per message.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from errors import BrokerUnavailable, SettingsError
 FLUSH_SECONDS = 30.0
 
 TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
-#: No broker or client will ever take this message.
+#: No broker or client ever accepts this message.
 NEVER = (*TOO_LARGE, TypeError, ValueError)
-#: The topic takes nothing from us, until someone changes it or our rights.
+#: The topic rejects all our messages until its configuration or our permissions change.
 TOPIC_REFUSES = (
     kafka_errors.TopicAuthorizationFailedError,
     kafka_errors.ClusterAuthorizationFailedError,
     kafka_errors.UnknownTopicOrPartitionError,
     kafka_errors.InvalidTopicError,
 )
-#: The topic as it is set up does not take this message, or one of those sent with it.
+#: The topic as configured rejects this message, or one sent in the same batch.
 REFUSED = (
     *TOO_LARGE,
     kafka_errors.InvalidRecordError,
@@ -44,19 +44,19 @@ Refused = tuple[OutboxMessage, Exception]
 
 @dataclass(slots=True)
 class Settled:
-    """What became of messages that were sent; those in none of these may be sent again.
+    """Outcome of the messages sent; messages in none of these fields may be sent again.
 
     Attributes
     ----------
     acknowledged : list of id
     never : {id: why}
-        Messages that nobody will ever take.
+        Messages that no topic can accept.
     refused : {id: why}
-        Messages that their topic does not take as it is now.
+        Messages that their topic rejects for now.
     closed : {topic: why}
-        Topics that take nothing from us at all.
+        Topics that reject all our messages.
     failure : BrokerUnavailable or None
-        Why the rest was not acknowledged.
+        Why the other messages were not acknowledged.
     """
 
     acknowledged: list[int] = field(default_factory=list)
@@ -67,13 +67,13 @@ class Settled:
 
 
 class Sending:
-    """Sends messages in order and waits for every acknowledgement.
+    """Send messages in order and wait for every acknowledgement.
 
     Parameters
     ----------
     make_producer : callable
-        A new producer, with the options given; called again after a failure that the old one does
-        not get over.
+        Makes a producer with the given options; called again after a failure from which the old
+        producer does not recover.
     """
 
     def __init__(self, make_producer: Callable[..., Any]) -> None:
@@ -82,7 +82,7 @@ class Sending:
         self._options: dict[str, Any] = {}
 
     def send(self, messages: Sequence[OutboxMessage]) -> Settled:
-        """Send all that can be sent; what became of each."""
+        """Send as many messages as possible; return the outcome of each."""
         settled = Settled()
         for topic in dict.fromkeys(message.target_topic for message in messages):
             if settled.failure is None:
@@ -103,26 +103,26 @@ class Sending:
             self.forget()
 
     def _ready(self) -> Any:
-        """Return the producer; a new one after a failure."""
+        """Return the producer, a new one after a failure."""
         if self._producer is None:
             try:
                 self._producer = self._make_producer(**self._options)
-            except SettingsError as error:  # a login that was taken back may be given again
+            except SettingsError as error:  # a revoked login may be granted again
                 raise BrokerUnavailable(error.message, code=error.code) from None
         return self._producer
 
     def forget(self) -> None:
-        """Give up the producer and what it still holds."""
+        """Discard the producer and its unsent messages."""
         self.close(0.0)
 
     def close(self, seconds: float) -> None:
-        """Close the producer; what is not acknowledged in time is not sent any more."""
+        """Close the producer; messages not acknowledged within ``seconds`` are discarded."""
         if self._producer is not None:
             internals.close(self._producer, seconds)
             self._producer = None
 
     def _ask(self, topic: str, settled: Settled) -> None:
-        """Whether the topic is there and ours to see; each message would wait for the answer."""
+        """Check that the topic exists and is visible to us, before each message waits for it."""
         begun = time.monotonic()
         try:
             self._ready().partitions_for(topic)
@@ -139,7 +139,7 @@ class Sending:
             settled.failure = error
 
     def _send(self, messages: Sequence[OutboxMessage], settled: Settled) -> list[Refused]:
-        """Send and settle; those that were refused, be it with others or because of them."""
+        """Send and record the outcomes; return messages rejected, perhaps because of others."""
         if settled.failure is not None or not messages:
             return []
         futures = []
@@ -153,7 +153,7 @@ class Sending:
                     self._producer, message.target_topic
                 )
                 if missing:
-                    settled.closed[message.target_topic] = "does not exist"  # deleted meanwhile
+                    settled.closed[message.target_topic] = "does not exist"  # deleted just now
                     break
                 settled.never[message.id] = reason(error)
             except (kafka_errors.KafkaError, AssertionError) as error:
@@ -163,7 +163,7 @@ class Sending:
                 settled.failure = error
                 break
         deadline = time.monotonic() + FLUSH_SECONDS
-        with contextlib.suppress(kafka_errors.KafkaError):  # each future has its own answer
+        with contextlib.suppress(kafka_errors.KafkaError):  # each future has its own result
             self._ready().flush(timeout=FLUSH_SECONDS)
         in_doubt: list[Refused] = []
         for message, future in futures:
@@ -174,16 +174,16 @@ class Sending:
         return in_doubt
 
     def _again(self, messages: Sequence[OutboxMessage], settled: Settled) -> None:
-        """Send what was refused together so that each is refused for itself.
+        """Send messages of rejected batches again, to find those that are rejected themselves.
 
-        An idempotent producer of kafka-python fails all that follows a refused batch, for the
-        same reason; a plain one does not. With it a message may be sent twice if an answer is
-        lost, which the outbox allows.
+        kafka-python's idempotent producer fails everything after a rejected batch with the same
+        error; a plain producer does not. A plain producer may send a message twice if an answer is
+        lost, which is allowed (at least once).
         """
         self.forget()
         self._options = {"enable_idempotence": False, "max_in_flight_requests_per_connection": 1}
         try:
-            # a compacted topic refuses records without a key, and those that came along with them
+            # a compacted topic rejects whole batches that contain a record without a key
             for keyed in (True, False):
                 chosen = [one for one in messages if (one.key is not None) == keyed]
                 for message, error in self._send(chosen, settled):
@@ -194,22 +194,22 @@ class Sending:
 
     def _refuse(self, message: OutboxMessage, error: Exception, settled: Settled) -> None:
         if isinstance(error, TOO_LARGE):
-            settled.never[message.id] = "it is larger than the topic takes"
+            settled.never[message.id] = "it is larger than the topic allows"
         elif message.key is None:
-            settled.refused[message.id] = "refuses records without a key (is it compacted?)"
+            settled.refused[message.id] = "rejects records without a key (is it compacted?)"
         else:
-            settled.refused[message.id] = f"refuses records ({reason(error)})"
+            settled.refused[message.id] = f"rejects records ({reason(error)})"
 
     def _settle(
         self, message: OutboxMessage, future: Any, seconds: float, settled: Settled
     ) -> Exception | None:
-        """Note what became of one message; the error of one refused, perhaps with others."""
+        """Record the outcome of one message; return the error if it was rejected."""
         try:
             future.get(timeout=seconds)
         except TOPIC_REFUSES as closed:
             settled.closed[message.target_topic] = reason(closed)
         except kafka_errors.KafkaError as error:
-            # the bare class is kafka-python's for a record that came along with a refused one
+            # kafka-python's bare KafkaError means that another record of the batch was rejected
             if isinstance(error, REFUSED) or type(error) is kafka_errors.KafkaError:
                 refused: Exception = error
                 return refused
@@ -220,14 +220,14 @@ class Sending:
 
 
 def unavailable(topic: str, error: BaseException) -> BrokerUnavailable:
-    """Make the error of a topic that the broker takes nothing for, for now."""
+    """Make the error of a topic that the broker temporarily accepts no messages for."""
     return BrokerUnavailable(f"publishing to {topic}: {reason(error)}")
 
 
 def reason(error: BaseException) -> str:
-    """Word an error of kafka-python."""
+    """Return a readable reason for an error of kafka-python."""
     if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
-        return "may not be written with our login (an ACL)"
+        return "cannot be written with this login (an ACL)"
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
         return "does not exist"
     return str(error) or type(error).__name__

@@ -1,6 +1,6 @@
-"""The bridge's gateway to the database: claims, streams, one commit per batch, the outbox.
+"""Access the database for the bridge: claims, streams, one commit per batch, the outbox.
 
-Raises what ``db.session`` raises (StorageUnavailable, AlreadyStored, InputError) and
+Raises the errors of ``db.session`` (StorageUnavailable, AlreadyStored, InputError) and
 :class:`FencedError`.
 """
 
@@ -43,15 +43,15 @@ from schemas import REPEATED_HOUR_S, StreamKey, parse_timestamp, stream_key
 P = ParamSpec("P")
 R = TypeVar("R")
 CRITICALITY_SECONDS = 30.0
-#: Windows, conditions and resets are read again after this: they are applied within seconds.
+#: Windows, conditions and resets are read again after this time, so they apply within seconds.
 SCHEDULE_SECONDS = 2.0
 CRITICALITIES_KEPT = 100_000
 
 
 class FencedError(AnomalyError):
-    """A partition's account is not where we left it.
+    """A partition's stored offset or epoch differs from what this bridge expected.
 
-    Another bridge owns it, or a commit whose answer was lost took effect.
+    Another bridge has claimed the partition, or a commit took effect whose answer was lost.
     """
 
     code = "claim_lost"
@@ -59,32 +59,32 @@ class FencedError(AnomalyError):
 
 @dataclass(slots=True)
 class BatchCommit:
-    """Everything of one batch; stored together or not at all."""
+    """All rows of one batch, stored in one transaction."""
 
     moves: list[OffsetAdvance] = field(default_factory=list)
     detections: list[dict[str, Any]] = field(default_factory=list)
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
     states: dict[Source, list[StoredState]] = field(default_factory=dict)
     outbox: list[dict[str, Any]] = field(default_factory=list)
-    #: by detection: what is published if an incident opens or rises with it
+    #: by detection: the message to publish if an incident opens or rises in severity with it
     news: dict[UUID, dict[str, Any]] = field(default_factory=dict)
 
 
 class BridgeStore:
-    """The database as the bridge uses it; safe to share between threads.
+    """Run the bridge's database operations; safe to share between threads.
 
     Parameters
     ----------
     engine : Engine
     owner : str
-        Names this bridge in the table of offsets.
+        Identifies this bridge in the table of offsets.
     settings : Settings
     """
 
     def __init__(self, engine: Engine, owner: str, settings: Settings) -> None:
         self._settings = settings
         self._engine = engine
-        # how far before an event's start its late anomalies lie at most
+        # late anomalies of an event are at most this far before its start
         self._late = timedelta(seconds=max(settings.event_silence_s, REPEATED_HOUR_S))
         self._owner = owner
         self._outbox = OutboxCache()
@@ -95,18 +95,18 @@ class BridgeStore:
     def run(
         self, call: Callable[Concatenate[Connection, P], R], *args: P.args, **options: P.kwargs
     ) -> R:
-        """Run ``call(connection, ...)`` in a transaction of its own."""
+        """Run ``call(connection, ...)`` in its own transaction."""
         return in_transaction(self._engine, call, *args, **options)
 
     def claim(self, topic_id: UUID, partition: int, topic: str) -> Claim:
-        """Take a partition over.
+        """Claim a partition.
 
         Parameters
         ----------
         topic_id, partition
-            Name the account.
+            The partition's key in the database.
         topic
-            The topic's name, by which an earlier topic is found.
+            The topic's name; finds an earlier topic of the same name.
         """
         return self.run(offsets.claim, topic_id, partition, topic=topic, owner=self._owner)
 
@@ -118,8 +118,8 @@ class BridgeStore:
         Parameters
         ----------
         firsts : {key: time}
-            The streams, each with the time of its first reading here: a stream new to this
-            partition takes over the newest state elsewhere that lies before it.
+            The streams, each with the time of its first reading here. A stream that is new to
+            this partition takes over its newest state elsewhere that is older than this reading.
         """
         with transaction(self._engine) as connection:
             own = stream_states.load_states(connection, topic_id, partition, firsts)
@@ -146,12 +146,12 @@ class BridgeStore:
     def unkeyed(
         self, topic_id: UUID, seen: Mapping[StreamKey, tuple[int, datetime]]
     ) -> set[StreamKey]:
-        """Return streams that go on under other partitions of the topic, by whichever bridge.
+        """Return streams that also have readings in other partitions of the topic.
 
         Parameters
         ----------
         seen : {key: (partition, last)}
-            Where each is met now, and the newest time known of it there.
+            The partition of each stream here, and its newest known time there.
         """
         return self.run(stream_states.unkeyed_streams, topic_id, seen)
 
@@ -162,7 +162,7 @@ class BridgeStore:
         return self.run(stored_windows.find_duplicates, candidates)
 
     def criticalities(self, assets: Iterable[str]) -> dict[str, str]:
-        """Return how much each asset matters; read again after half a minute."""
+        """Return the criticality of each asset; cached for ``CRITICALITY_SECONDS``."""
         now = time.monotonic()
         known = self._criticalities
         held = {one: known.get(one, (0.0, "")) for one in assets}
@@ -177,13 +177,13 @@ class BridgeStore:
         return answer
 
     def schedules(self) -> Schedules:
-        """Return maintenance windows, resets and false alarms; read again after two seconds."""
+        """Return maintenance windows, resets and feedback; cached for ``SCHEDULE_SECONDS``."""
         now = time.monotonic()
         known = self._schedules
         if now < self._schedules_until:
             return known
         with transaction(self._engine) as connection:
-            # a recurring window may concern readings of any age, another one those that come late
+            # recurring windows apply to readings of any age, single ones also to late readings
             since = datetime.now(UTC) - timedelta(days=schedules.WINDOW_DAYS)
             planned = schedules.windows(connection, since)
             fresh = known.renewed(
@@ -197,26 +197,26 @@ class BridgeStore:
         return fresh
 
     def event_level(self, asset_id: str, sensor_id: str | None, event: Mapping[str, Any]) -> int:
-        """Return the highest severity stored of an event, as an index into SEVERITIES; -1: none.
+        """Return the highest stored severity of an event as an index into SEVERITIES; -1: none.
 
         Parameters
         ----------
         event
-            An event's ``id`` and ``started_at``, as a result's metadata has them.
+            An event's ``id`` and ``started_at``, from a result's metadata.
         """
         key = stream_key(asset_id, sensor_id)
-        # late anomalies are part of it from before its start on
+        # the event's late anomalies can be older than its start
         since = parse_timestamp(event["started_at"]) - self._late
         found = self.run(stored_windows.event_criticalities, key, event["id"], since)
         return max((SEVERITIES.index(one) for one in found), default=-1)
 
     def commit(self, batch: BatchCommit, before_commit: Callable[[], None] = lambda: None) -> None:
-        """Store one batch in one transaction; ``before_commit`` is called when only COMMIT is left.
+        """Store one batch in one transaction; call ``before_commit`` just before COMMIT.
 
         Raises
         ------
         FencedError
-            Nothing was stored; a partition is no longer ours, or stands elsewhere.
+            A partition's stored offset or epoch has changed; nothing was stored.
         """
         with transaction(self._engine) as connection:
             insert_detections(connection, batch.detections)
@@ -228,25 +228,28 @@ class BridgeStore:
             add_outbox(connection, [*batch.outbox, *alarms])
             for move in sorted(batch.moves, key=lambda m: (m.topic_id, m.partition)):
                 if not offsets.advance(connection, move):
-                    raise FencedError(f"partition {move.partition} is not at {move.expected}")
+                    raise FencedError(
+                        f"partition {move.partition}: the stored offset is not {move.expected}, or"
+                        " another bridge has claimed it"
+                    )
             before_commit()
         self._outbox.put([*batch.outbox, *alarms])
 
     def waiting(
         self, sources: Collection[Source], target: Target, after: int, limit: int
     ) -> list[OutboxMessage]:
-        """Return the oldest messages of these partitions to a target, not known to be published.
+        """Return the oldest unpublished messages of these partitions to a target.
 
         Parameters
         ----------
         sources
             The partitions.
         target
-            One topic, or every topic but some.
+            One topic, or every topic except some.
         after
-            Messages up to this id are passed over.
+            Messages up to this id are skipped.
         limit
-            How many at most.
+            Maximum number of messages.
         """
         return self.run(
             outbox.next_outbox,
@@ -265,16 +268,16 @@ class BridgeStore:
         limit: int,
         publish: Callable[[list[OutboxMessage]], Sequence[int]],
     ) -> list[OutboxMessage]:
-        """Publish messages without an owner, each locked against other bridges meanwhile.
+        """Publish messages that no bridge owns; their rows are locked against other bridges.
 
-        ``publish`` gives the ids that are done; all that were read are returned.
+        All messages that were read are returned.
 
         Parameters
         ----------
         sources, target, after, limit
-            As of :meth:`waiting`.
+            See :meth:`waiting`.
         publish
-            Sends messages; returns the ids that are done.
+            Sends messages; returns the ids whose rows can be deleted.
         """
         with transaction(self._engine) as connection:
             if not outbox.may_publish(connection, sources):

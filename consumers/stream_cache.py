@@ -1,6 +1,6 @@
-"""The cache of streams: state and window, bounded by bytes over all partitions.
+"""Cache the state and window of streams; one memory limit covers all partitions.
 
-Everything here can be loaded again from the database, so the least recently used may be dropped.
+The database holds the same data, so the least recently used streams can be dropped at any time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cachetools import TTLCache
 from consumers.window import Row, Window
 from schemas import StreamKey
 
-#: Bytes of a stream besides state, window and names, as measured: Python's objects, dict entries.
+#: Measured bytes of a stream besides state, window and names: Python objects, dict entries.
 OVERHEAD: Final = 1200
 
 
@@ -32,20 +32,20 @@ class CachedStream:
     Parameters
     ----------
     state : bytes or None
-        What the service returned last, as JSON; None before its first reading.
+        The state last returned by the service, as JSON; None before the first reading.
     window : Window
         Past readings, at most ``window_length``.
     last : datetime or None
         Newest time stored; a reading at or before it may be a duplicate.
     elsewhere : datetime or None
-        Newest time stored of the stream under any partition of any topic, when it was loaded:
-        history that is sent again through a recreated topic repeats those.
+        Newest time stored of the stream in any partition of any topic, when it was loaded. Readings
+        that are sent again through a recreated topic may be duplicates of those.
     unkeyed : bool
-        The stream goes on under other partitions too.
+        The stream also has readings in other partitions.
     seen : float
         Time of its newest reading (`time.monotonic`).
     published : (str, int)
-        An event's id, and the highest severity published of it.
+        An event's id, and the highest severity published for it.
     """
 
     state: bytes | None = None
@@ -59,27 +59,27 @@ class CachedStream:
 
     @property
     def size(self) -> int:
-        """Bytes of memory it takes, approximately."""
+        """Approximate memory in bytes."""
         return OVERHEAD + self.window.size + len(self.state or b"")
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Store a state in as many bytes as it has: orjson's result keeps room for 4 KB."""
+        """Store a state without orjson's spare memory, which is up to 4 KB."""
         self.state = memoryview(orjson.dumps(state)).tobytes()
 
     def set_window_length(self, window_length: int) -> None:
-        """Keep at most so many past readings."""
+        """Set the maximum number of past readings."""
         self.window_length = window_length
         self.window.keep(window_length)
 
     def add(self, row: Row, timestamp: datetime, mark: str) -> None:
-        """Add one scored reading; the service's ``mark`` decides about the window.
+        """Add one scored reading.
 
         Parameters
         ----------
         row
-            The reading as it travels.
+            The reading as encoded for the service.
         mark : {"added", "restarted", "left_out"}
-            What the service made of it.
+            The service's ``metadata.window``: how the reading changes the window.
         """
         if self.last is None or timestamp > self.last:
             self.last = timestamp
@@ -92,15 +92,15 @@ class CachedStream:
 
 
 class UnkeyedStreams:
-    """Streams that go on under several partitions, as of producers that set no key.
+    """Track streams with readings in several partitions, because their producer sets no key.
 
     Parameters
     ----------
     seconds : float
-        A stream counts as unkeyed for so long after its other partition's newest reading: one
-        that moved, as when a topic gets more partitions, does not for ever.
+        A stream counts as unkeyed for this long after the other partition's newest reading. So a
+        stream that has only moved, because the topic got more partitions, counts for a while.
     max_streams : int
-        Streams that are counted.
+        Maximum number of streams tracked.
     """
 
     def __init__(self, seconds: float, max_streams: int = 50_000) -> None:
@@ -115,21 +115,21 @@ class UnkeyedStreams:
             return key in self._noted
 
     def __len__(self) -> int:
-        """How many there are now, up to the bound."""
+        """Return the number of unkeyed streams now, up to ``max_streams``."""
         with self._lock:
             return len(self._noted)
 
 
 class StreamCache:
-    """The streams of one partition, in the order of their last use."""
+    """The streams of one partition, least recently used first."""
 
     def __init__(self) -> None:
         self._by_key: OrderedDict[StreamKey, tuple[CachedStream, int]] = OrderedDict()
-        self._lock = threading.Lock()  # another worker may make room here
+        self._lock = threading.Lock()  # another worker may drop streams here to free memory
         self.bytes = 0
 
     def get(self, key: StreamKey) -> CachedStream | None:
-        """Return a stream, which counts as its use, or None."""
+        """Return a stream and mark it as used, or return None."""
         with self._lock:
             held = self._by_key.get(key)
             if held is None:
@@ -138,7 +138,7 @@ class StreamCache:
             return held[0]
 
     def put(self, key: StreamKey, cached: CachedStream) -> None:
-        """Store a stream, with the size that it has now."""
+        """Store a stream with its current size."""
         size = cached.size + sum(map(len, key))
         with self._lock:
             before = self._by_key.get(key)
@@ -159,13 +159,13 @@ class StreamCache:
             self.bytes = 0
 
     def idle_since(self) -> float:
-        """Return when the least recently used stream was used; infinity: there is none."""
+        """Return when the least recently used stream was used; infinity if there is none."""
         with self._lock:
             first = next(iter(self._by_key.values()), None)
             return math.inf if first is None else first[0].seen
 
     def drop_oldest(self) -> int:
-        """Drop the least recently used stream; return the bytes that this frees."""
+        """Drop the least recently used stream; return the freed bytes."""
         with self._lock:
             if not self._by_key:
                 return 0
@@ -174,7 +174,7 @@ class StreamCache:
             return size
 
     def silent(self, before: float) -> int:
-        """Count the streams that have no reading since ``before``."""
+        """Count the streams without a reading since ``before``."""
         with self._lock:
             held = list(self._by_key.values())
         return sum(cached.seen < before for cached, _ in held)
@@ -188,21 +188,21 @@ class StreamCache:
 
 
 class CacheBudget:
-    """The caches of all partitions, which share one bound.
+    """Limit the memory of the caches of all partitions together.
 
     Parameters
     ----------
     max_bytes : int
-        Of all streams cached; what is beyond goes, least recently used first.
+        Maximum size of all cached streams; beyond it the least recently used are dropped.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
-        self._caches: weakref.WeakSet[StreamCache] = weakref.WeakSet()  # a partition lost is gone
+        self._caches: weakref.WeakSet[StreamCache] = weakref.WeakSet()  # lost partitions vanish
         self._lock = threading.Lock()
 
     def partition(self) -> StreamCache:
-        """Make the cache of one more partition."""
+        """Make the cache of a new partition."""
         cache = StreamCache()
         with self._lock:
             self._caches.add(cache)
@@ -215,7 +215,7 @@ class CacheBudget:
             return sum(cache.bytes for cache in self._caches)
 
     def make_room(self) -> None:
-        """Drop what is beyond the bound; called after each batch."""
+        """Drop streams until the limit is met; called after each batch."""
         with self._lock:
             caches = list(self._caches)
             beyond = sum(cache.bytes for cache in caches) - self._max

@@ -1,8 +1,7 @@
-"""Partitions and retention of the database, looked after when the bridge starts and ever after.
+"""Maintain partitions and retention of the database tables while the bridge runs.
 
-A thread of its own: moving rows out of the default partition may take long, and polling and
-scoring go on meanwhile. What fails is tried again; until it works, readings go to the default
-partition, so nothing is lost.
+Maintenance has its own thread, because moving rows out of the default partition may take long.
+Failures are retried; until one succeeds, readings go to the default partition, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from errors import AnomalyError
 
 log = logging.getLogger("consumers.bridge")
 
-#: A backfill stays in the default partition for no longer.
+#: Readings of a backfill stay in the default partition for at most this long.
 EVERY = timedelta(minutes=10)
 LOOK_SECONDS = 60.0
 
@@ -29,16 +28,16 @@ def now_utc() -> datetime:
 
 
 class TablePartitionMaintainer(PartThread):
-    """Calls ``make`` every ten minutes of the clock, the first time at once.
+    """Call ``make`` every ten minutes, the first time immediately.
 
     Parameters
     ----------
     make : callable
-        Makes the partitions of now and those after it; returns the new ones' names.
+        Creates the current and coming partitions; returns the names of new ones.
     outage : Outage
-        Of making them.
+        Of this maintenance.
     clock : callable
-        Aware time; a clock that was set is noticed within a minute.
+        Returns aware UTC; a change of the clock is noticed within a minute.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class TablePartitionMaintainer(PartThread):
         self._made_at: datetime | None = None
 
     def step(self) -> float:
-        """Make what is due; return the seconds until the next look."""
+        """Run maintenance if it is due; return the seconds until the next call."""
         now = self._clock()
         if self._made_at is not None and self._made_at <= now < self._made_at + EVERY:
             return LOOK_SECONDS

@@ -1,4 +1,4 @@
-"""Threads of the bridge: one that ends before it is stopped is a defect, and is logged."""
+"""Run the bridge's threads; a thread that ends before it is stopped has a bug, which is logged."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ log = logging.getLogger("consumers.bridge")
 
 
 class PartThread(threading.Thread):
-    """Runs one part of the bridge until that is stopped.
+    """Run one part of the bridge until it is stopped.
 
     Parameters
     ----------
     name : str
-        Names the part in the log.
+        Name of the part in the log.
     work : callable
-        Runs until the part is stopped; anything that it raises is a defect.
+        Runs until the part is stopped; any exception is a bug.
 
     Attributes
     ----------
     stopping : Event
-        Set once the part is to end.
+        Set when the part is to end.
     """
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
@@ -32,7 +32,7 @@ class PartThread(threading.Thread):
         self.failure: BaseException | None = None
 
     def run(self) -> None:
-        """Do the work; log what ends it."""
+        """Run the work; log an exception."""
         try:
             self._part()
         except BaseException as error:
@@ -40,11 +40,11 @@ class PartThread(threading.Thread):
             self.failure = error
 
     def stop(self, seconds: float) -> None:
-        """Allow the thread to end; wait for that up to ``seconds``."""
+        """Ask the thread to end; wait for it up to ``seconds``."""
         self.stopping.set()
         self.join(max(0.0, seconds))
 
     @property
     def died(self) -> bool:
-        """Whether it ended though nobody stopped it."""
+        """Whether the thread has ended without being stopped."""
         return self.ident is not None and not self.stopping.is_set() and not self.is_alive()

@@ -1,4 +1,4 @@
-"""Past readings of a stream as the JSON in which they travel: encoded once, sent many times."""
+"""Encode a stream's past readings once as JSON, to send them many times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _sorted: NameMemo[Names] = NameMemo()
 
 
 def encode_row(timestamp: datetime, features: dict[str, float]) -> Row:
-    """One reading as it travels."""
+    """Encode one reading for the service."""
     given = tuple(features)
     names = _sorted.get(given) or _sorted.keep(given, tuple(sorted(given)))
     values = features.values() if names == given else [features[name] for name in names]
@@ -25,7 +25,7 @@ def encode_row(timestamp: datetime, features: dict[str, float]) -> Row:
 
 
 def pack_rows(rows: Iterable[Row]) -> dict[str, Any] | list[dict[str, Any]]:
-    """Rows in the form of the wire: compact where all have the same features, else a list."""
+    """Encode rows for the service: compact if all have the same features, else a list."""
     rows = list(rows)
     if not rows:
         return []
@@ -40,10 +40,10 @@ def pack_rows(rows: Iterable[Row]) -> dict[str, Any] | list[dict[str, Any]]:
 
 
 class Window:
-    """The past readings of one stream, oldest first: one piece of JSON for all of them.
+    """The past readings of one stream, oldest first, as one piece of JSON.
 
-    A list of them as Python objects would take several times the memory. A reading that lacks a
-    feature of the others has null in its place.
+    Python objects would take several times the memory. A reading that lacks a feature of the
+    others has null in its place.
     """
 
     __slots__ = ("_count", "_json", "_names")
@@ -60,7 +60,7 @@ class Window:
 
     @property
     def size(self) -> int:
-        """Bytes of it."""
+        """Size in bytes."""
         return len(self._json)
 
     def add(self, row: Row) -> None:
@@ -90,20 +90,20 @@ class Window:
         self._names, self._json, self._count = (), b"", 0
 
     def oldest(self) -> datetime | None:
-        """Return when the first reading was, or None when there is none."""
+        """Return the time of the oldest reading, or None if there is none."""
         if not self._count:
             return None
         first = self._json[: self._json.index(b"]") + 1]
         return datetime.fromisoformat(orjson.loads(first)[0])
 
     def packed(self) -> dict[str, Any] | list[Any]:
-        """In the form of the wire."""
+        """Encode the window for the service."""
         if not self._count:
             return []
         return {"names": self._names, "rows": orjson.Fragment(b"[%b]" % self._json)}
 
     def _fit(self, names: Names, encoded: bytes) -> bytes:
-        """Encode a row of other features so that all have the same names."""
+        """Encode a row with other features so that all rows have the same names."""
         time, *values = orjson.loads(encoded)
         given = dict(zip(names, values, strict=True))
         if not given.keys() <= set(self._names):
@@ -119,5 +119,5 @@ class Window:
 
 
 def _exact(text: bytes) -> bytes:
-    """Copy text to just its length: what orjson returns keeps room for some 4 KB."""
+    """Copy text to its exact length, because orjson's result reserves some 4 KB."""
     return memoryview(text).tobytes()

@@ -1,1 +1,1 @@
-"""kafka-python, and the few private parts of it that are used."""
+"""Use kafka-python, including the few private parts of it that are needed."""

@@ -1,4 +1,4 @@
-"""kafka-python's clients out of the settings, and its errors in our words."""
+"""Make kafka-python's clients from the settings, and translate its errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from errors import BrokerUnavailable, SettingsError
 
 T = TypeVar("T")
 
-#: How long a client looks for its brokers before it is given up.
+#: Maximum time in which a client must reach a broker.
 BOOTSTRAP_MS = 10_000
 _FATAL = (
     kafka_errors.SaslAuthenticationFailedError,
@@ -30,7 +30,7 @@ _FATAL = (
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:
-    """Where the brokers are and how to be let in, for any kafka-python client."""
+    """Return address, TLS and login for any kafka-python client."""
     options: dict[str, Any] = {
         "bootstrap_servers": [
             server.strip() for server in settings.kafka_bootstrap_servers.split(",")
@@ -40,7 +40,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "metadata_max_age_ms": settings.kafka_metadata_max_age_ms,
         "bootstrap_timeout_ms": BOOTSTRAP_MS,
         "reconnect_backoff_max_ms": 2000,
-        # of the client itself: nothing reads it, and it costs time for each record
+        # the client's own metrics: nobody reads them, and they cost time for each record
         "metrics_enabled": False,
     }
     if "SASL" in settings.kafka_security_protocol:
@@ -93,7 +93,7 @@ def connected(make: Callable[..., T], settings: Settings, **options: Any) -> T:
 
 
 def make_consumer(settings: Settings) -> KafkaConsumer:
-    """Make a consumer of bytes that commits and resets nothing by itself; see :func:`connected`."""
+    """Make a consumer of bytes without automatic commits and resets; see :func:`connected`."""
     consumer = connected(
         KafkaConsumer, settings,
         group_id=settings.kafka_consumer_group,
@@ -101,14 +101,14 @@ def make_consumer(settings: Settings) -> KafkaConsumer:
         session_timeout_ms=settings.kafka_session_timeout_ms,
         heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
         enable_auto_commit=False,
-        # where to start is ours to decide, and a record lost is ours to report
+        # the bridge decides where to start, and reports lost records
         auto_offset_reset="none",
         allow_auto_create_topics=False,
-        isolation_level="read_committed",  # what a transaction took back was never sent
+        isolation_level="read_committed",  # records of aborted transactions must not be read
         max_poll_records=2000,
         fetch_max_wait_ms=100,
         fetch_max_bytes=16 * 2**20,
-        check_crcs=True,  # by the package crc32c: in Python it would cost more than all else
+        check_crcs=True,  # needs the package crc32c: in pure Python it costs more than all the rest
     )  # fmt: skip
     internals.forbid_topic_creation(consumer)
     fetching.install(consumer, int(settings.bridge_buffer_mb * 2**20))
@@ -129,7 +129,7 @@ def make_producer(settings: Settings, **overrides: Any) -> KafkaProducer:
         "max_block_ms": 5000,
         "delivery_timeout_ms": 30_000,
         "request_timeout_ms": 10_000,
-        # the broker decides what is too large, not a default of the client
+        # the broker's limit decides what is too large, not a default of the client
         "max_request_size": 64 * 2**20,
     }
     internals.compress_quickly()
@@ -137,16 +137,16 @@ def make_producer(settings: Settings, **overrides: Any) -> KafkaProducer:
 
 
 def make_admin(settings: Settings) -> KafkaAdminClient:
-    """Make a client that asks about topics; see :func:`connected`."""
+    """Make an admin client; see :func:`connected`."""
 
     def make(*, metrics_enabled: bool, **options: Any) -> KafkaAdminClient:
-        return KafkaAdminClient(**options)  # it does not know the other option
+        return KafkaAdminClient(**options)  # it does not accept metrics_enabled
 
     return connected(make, settings)
 
 
 def is_fatal(error: Exception) -> bool:
-    """No later try can succeed: a password, a right, or another bridge with our identity."""
+    """Return whether no retry can succeed: wrong password, missing permission, or fenced."""
     return isinstance(error, _FATAL)
 
 
@@ -178,7 +178,7 @@ def translated(error: Exception, settings: Settings) -> BrokerUnavailable | Sett
 
 
 def _hint(error: Exception, settings: Settings) -> str:
-    """Which settings to look at when something listens, but no client comes to terms with it."""
+    """Name the settings to check if a server listens but the connection fails."""
     if not isinstance(error, kafka_errors.KafkaTimeoutError):
         return ""
     host, _, port = settings.kafka_bootstrap_servers.split(",")[0].strip().rpartition(":")

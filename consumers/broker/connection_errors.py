@@ -1,8 +1,7 @@
-"""What kafka-python only logs: why no connection came about.
+"""Collect the reasons for failed connections, which kafka-python only logs.
 
-Its clients raise "unable to bootstrap" and write the reason (a wrong password, a certificate of
-another authority) to its log, where it repeats for every attempt. This keeps the last ones, so
-that they can be logged once, in our words.
+Its clients raise "unable to bootstrap" and log the reason (a wrong password, an unknown CA) at
+every attempt. This handler keeps the last errors, so that the bridge can log the reason once.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from collections import deque
 
 from kafka import errors as kafka_errors
 
-#: Of an attempt: kafka-python gives one up after ten seconds.
+#: kafka-python gives up an attempt after ten seconds.
 RECENT_SECONDS = 15.0
 
 
 class ConnectionErrorLog(logging.Handler):
-    """Keeps the errors of the last log records."""
+    """Keep the errors of recent log records."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -35,11 +34,11 @@ class ConnectionErrorLog(logging.Handler):
         )
 
     def forget(self) -> None:
-        """Forget the errors: a new attempt begins."""
+        """Forget the errors before a new attempt."""
         self._errors.clear()
 
     def reason(self) -> Exception | None:
-        """Return the most telling recent error: a refused login, a failed handshake, or any."""
+        """Return the most specific recent error: a refused login, a failed handshake, or any."""
         since = time.monotonic() - RECENT_SECONDS
         recent = [error for at, error in self._errors if at >= since]
         for telling in (_is_login, _is_handshake):

@@ -1,9 +1,9 @@
-"""Puts our reader of batches into kafka-python's consumer, whose own has no bounds.
+"""Replace the batch reader in kafka-python's consumer by ours, which bounds memory.
 
-kafka-python 3.0 inflates a compressed batch whole, and gives a partition up to ``poll`` 's caller
-over a header name that is not UTF-8. It also takes the end of the log for the end of what can be
-read, which is earlier while a transaction is open. Like :mod:`consumers.broker.internals`,
-this reaches behind its public interface.
+kafka-python 3.0 decompresses a whole batch at once, and fails a whole ``poll`` because of a header
+name that is not UTF-8. It also takes the end of the log for the end of the readable records, which
+is earlier while a transaction is open. This module uses private parts of kafka-python, as
+:mod:`consumers.broker.internals` does.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Element = FetchedRecord | Nothing
 
 
 class Allowance:
-    """Bytes that one ``poll`` may still return, and that one record may inflate to.
+    """Limit the bytes that one ``poll`` returns and that one record may inflate to.
 
     Parameters
     ----------
     buffer : int
-        Bytes that may be buffered all in all; the rest of it is what polls before gave.
+        Maximum size of all buffered records, including those of earlier polls.
     """
 
     def __init__(self, buffer: int) -> None:
@@ -43,19 +43,19 @@ class Allowance:
         self.left = self._poll
 
     def renew(self) -> None:
-        """Begin another poll."""
+        """Reset the allowance for another poll."""
         self.left = self._poll
 
 
 class BoundedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
-    """One partition's part of a fetch, unpacked as far as it is taken."""
+    """One partition's part of a fetch, unpacked on demand."""
 
     def __init__(self, *given: Any, allowance: Allowance, **options: Any) -> None:
         self._allowance = allowance
         super().__init__(*given, **options)
 
     def take(self, n: int | None = None) -> list[Element]:
-        """At most ``n`` elements, and at least one whatever its size."""
+        """Return at most ``n`` elements, but at least one of any size."""
         taken: list[Element] = []
         for element in itertools.islice(self.record_iterator, n):
             taken.append(element)
@@ -91,7 +91,7 @@ class BoundedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
 
     def _records(self, batch: Batch, end: int) -> Iterator[FetchedRecord]:
         if end <= self.fetch_offset:
-            return iter(())  # of a damaged batch whose offsets are all accounted for
+            return iter(())  # a damaged batch whose offsets are all processed
         if not batch.whole:
             first = max(batch.base, self.fetch_offset)
             why = "the checksum of its batch is wrong"
@@ -101,7 +101,7 @@ class BoundedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         return batch.records()
 
     def _is_void(self, batch: Batch) -> bool:
-        """Return whether a batch is a transaction's marker, or of one that was aborted."""
+        """Return whether a batch is a transaction marker or belongs to an aborted transaction."""
         if self.isolation_level != IsolationLevel.READ_COMMITTED or batch.producer_id < 0:
             return batch.is_control
         self._consume_aborted_transactions_up_to(batch.last)
@@ -113,19 +113,19 @@ class BoundedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
 
 
 def install(consumer: KafkaConsumer, buffer: int) -> None:
-    """Have a consumer return :class:`FetchedRecord` and :class:`Nothing`, bounded in memory.
+    """Let a consumer return :class:`FetchedRecord` and :class:`Nothing`, bounded in memory.
 
     Parameters
     ----------
     buffer : int
-        Bytes that may be buffered all in all.
+        Maximum size of all buffered records in bytes.
     """
     fetcher, allowance = consumer._fetcher, Allowance(buffer)
     append, hand_out, parse = fetcher._append, fetcher.fetched_records, fetcher._parse_fetched_data
 
     def appended(drained: Any, part: Any, max_records: int, update_offsets: bool) -> int:
         count: int = append(drained, part, max_records, update_offsets)
-        return max_records if allowance.left <= 0 else count  # "enough for this time"
+        return max_records if allowance.left <= 0 else count  # max_records ends the poll
 
     def handed_out(*given: Any, **options: Any) -> Any:
         allowance.renew()
@@ -137,7 +137,7 @@ def install(consumer: KafkaConsumer, buffer: int) -> None:
             data.high_watermark = data.last_stable_offset
         try:
             return parse(completed)
-        except kafka_errors.CorruptRecordError as error:  # the broker's own word: no bytes came
+        except kafka_errors.CorruptRecordError as error:  # reported by the broker, without bytes
             error.partition = completed.topic_partition
             raise
 
@@ -147,7 +147,7 @@ def install(consumer: KafkaConsumer, buffer: int) -> None:
 
 
 def _split(data: bytes) -> Iterator[bytes]:
-    """Yield the whole batches; a broker may cut the last one short."""
+    """Yield the whole batches; a broker may truncate the last one."""
     at = 0
     while at + _LENGTH_BEHIND <= len(data):
         length = int.from_bytes(data[at + _LENGTH_AT : at + _LENGTH_BEHIND], "big", signed=True)
@@ -163,7 +163,7 @@ def _base(raw: bytes) -> int:
 
 
 def _legacy(raw: bytes, after: int | None) -> Iterator[Element]:
-    """Yield records of formats 0 and 1, of brokers before 0.11 and of topics that kept them."""
+    """Yield records of formats 0 and 1, written by brokers before 0.11."""
     try:
         batch = LegacyRecordBatch(memoryview(raw), raw[_MAGIC_AT])
         if not batch.validate_crc():

@@ -1,4 +1,4 @@
-"""A compressed batch's bytes a chunk at a time, so that a small batch cannot fill the memory."""
+"""Decompress a batch in chunks, so that a small batch cannot fill the memory."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _ERRORS = (zlib.error, zstandard.ZstdError, RuntimeError, snappy.UncompressError
 
 
 class InflateError(ValueError):
-    """The bytes are not what the batch claims."""
+    """The bytes do not match their declared compression or size."""
 
 
 def chunks(codec: int, data: bytes, max_bytes: int) -> Iterator[bytes]:
-    """Inflate ``data``, by Kafka's number of the codec.
+    """Decompress ``data`` with the codec of this Kafka number.
 
     Parameters
     ----------
     max_bytes : int
-        Bytes that one block may inflate to, where a format gives only whole blocks.
+        Maximum size of one decompressed block, for formats that are decompressed by whole blocks.
 
     Raises
     ------
     InflateError
     """
     if codec not in _CODECS:
-        raise InflateError(f"compressed with codec {codec}, which is not known")
+        raise InflateError(f"compressed with codec {codec}, which is unknown")
     try:
         yield from _CODECS[codec](data, max_bytes)
     except _ERRORS as error:
@@ -46,7 +46,7 @@ def _plain(data: bytes, max_bytes: int) -> Iterator[bytes]:
 
 
 def _gzip(data: bytes, max_bytes: int) -> Iterator[bytes]:
-    while data:  # members may follow one another
+    while data:  # there may be several members
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
         while not inflater.eof:
             part = inflater.decompress(data, CHUNK)
@@ -77,7 +77,9 @@ def _snappy_block(data: bytes, max_bytes: int) -> bytes:
         if byte < 0x80:
             break
     if size > max_bytes:
-        raise InflateError(f"a block that inflates to {size} bytes; at most {max_bytes} are taken")
+        raise InflateError(
+            f"a block that inflates to {size} bytes; at most {max_bytes} are allowed"
+        )
     return bytes(snappy.decompress(data))
 
 
@@ -86,7 +88,7 @@ def _lz4(data: bytes, max_bytes: int) -> Iterator[bytes]:
         inflater = lz4.frame.LZ4FrameDecompressor()
         while not inflater.eof:
             part = inflater.decompress(data, max_length=CHUNK)
-            data = b""  # it keeps what it has not used
+            data = b""  # the decompressor keeps the unused rest
             if part:
                 yield part
             elif inflater.needs_input:

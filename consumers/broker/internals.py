@@ -1,6 +1,6 @@
-"""The private parts of kafka-python that are used, where it offers nothing or errs.
+"""Use private parts of kafka-python where its public interface lacks something or has a bug.
 
-With :mod:`consumers.broker.fetching`, all that reaches behind its public interface.
+Only this module and :mod:`consumers.broker.fetching` do so.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ from kafka import errors as kafka_errors
 from kafka.record import default_records
 from kafka.structs import OffsetAndMetadata
 
-#: Metadata of the offsets that a bridge commits to Kafka, which only repeat its database.
+#: Metadata of offsets that a bridge commits to Kafka as a copy of its database.
 BRIDGE_METADATA = "anomaly-bridge"
 
 
 def compress_quickly() -> None:
-    """Have producers use ISA-L's gzip.
+    """Let producers use ISA-L's gzip.
 
-    zlib at its best, kafka-python's only level, takes twenty times as long for a tenth fewer bytes.
+    kafka-python offers only zlib's highest level, which takes twenty times as long for a tenth
+    fewer bytes.
     """
     default_records.gzip_encode = partial(igzip.compress, compresslevel=1)
 
 
 def forbid_topic_creation(consumer: KafkaConsumer) -> None:
-    """Keep a consumer from creating its topic: kafka-python 3.0 does not pass this option on."""
+    """Stop a consumer from creating its topic: kafka-python 3.0 does not pass this option on."""
     consumer._client.cluster.config["allow_auto_create_topics"] = False
 
 
 class _Headers(list):  # type: ignore[type-arg]
-    """Headers that seem to be none where kafka-python 3.0 adds up the lengths of their values."""
+    """Headers that kafka-python 3.0 takes for empty when it adds up the lengths of their values."""
 
     __slots__ = ()
 
@@ -43,9 +44,9 @@ class _Headers(list):  # type: ignore[type-arg]
 
 
 class _NullHeader(tuple):  # type: ignore[type-arg]
-    """A header without a value, which kafka-python 3.0 writes but its producer's check refuses.
+    """A header without a value, which kafka-python 3.0 can write but its producer's check rejects.
 
-    The check takes a header apart by index, whatever writes it by unpacking.
+    The check accesses a header by index, the writer by unpacking.
     """
 
     __slots__ = ()
@@ -58,21 +59,21 @@ class _NullHeader(tuple):  # type: ignore[type-arg]
 def sendable_headers(
     headers: Iterable[tuple[str, bytes | None]],
 ) -> list[tuple[str, bytes | None]]:
-    """Headers as ``KafkaProducer.send`` takes them, null values included."""
+    """Convert headers for ``KafkaProducer.send``, null values included."""
     return _Headers(one if one[1] is not None else _NullHeader(one) for one in headers)
 
 
 def send(producer: KafkaProducer, topic: str, message: Any, timestamp_ms: int | None = None) -> Any:
-    """Begin to send a message; return the future of its acknowledgement.
+    """Start sending a message; return the future of its acknowledgement.
 
-    kafka-python sends no record that has neither key nor value: the value is empty then.
+    kafka-python sends no record that has neither key nor value, so the value becomes empty.
 
     Parameters
     ----------
     message
         Has ``key``, ``value`` and ``headers``.
     timestamp_ms
-        Of the record; the time of sending when left out.
+        Time of the record; by default the time of sending.
     """
     bare = message.key is None and message.value is None
     return producer.send(
@@ -85,19 +86,19 @@ def send(producer: KafkaProducer, topic: str, message: Any, timestamp_ms: int | 
 
 
 def answered_since(producer: KafkaProducer, moment: float) -> bool:
-    """Return whether a broker has answered about its topics since ``moment`` (`time.monotonic`)."""
+    """Return whether a broker has answered a metadata request since ``moment`` (monotonic)."""
     return bool(producer._metadata._last_successful_refresh_ms >= moment * 1000)
 
 
 def knows_topic(producer: KafkaProducer, topic: str) -> bool:
-    """Return whether the producer believes that there is such a topic."""
+    """Return whether the producer's metadata contain the topic."""
     return bool(producer._metadata.partitions_for_topic(topic))
 
 
 def close(producer: KafkaProducer, seconds: float) -> None:
-    """Close a producer, whatever it still holds.
+    """Close a producer and discard its unsent messages.
 
-    kafka-python 3.0 raises when that is not delivered in time, and its thread goes on sending.
+    kafka-python 3.0 raises if they are not delivered in time, and its thread continues sending.
     """
     try:
         producer.close(timeout=seconds)
@@ -109,8 +110,8 @@ def close(producer: KafkaProducer, seconds: float) -> None:
 def topic_id(consumer: KafkaConsumer, topic: str) -> UUID | None:
     """Return the id of the topic that now has this name; None while it is not known.
 
-    Brokers before 2.8 have no topic ids: the name is used, and a recreated topic is then
-    taken for the old one.
+    Brokers before 2.8 have no topic ids. The name serves as id then, so a recreated topic is not
+    recognised.
     """
     cluster = consumer._client.cluster
     if not cluster.partitions_for_topic(topic):
@@ -122,25 +123,25 @@ def topic_id(consumer: KafkaConsumer, topic: str) -> UUID | None:
 
 
 def refresh_metadata(consumer: KafkaConsumer) -> None:
-    """Ask for fresh metadata soon, without waiting for it."""
+    """Request fresh metadata without waiting."""
     consumer._client.cluster.request_update()
 
 
 def connected(consumer: KafkaConsumer) -> bool:
-    """Whether a connection to any broker is open."""
+    """Return whether a connection to any broker is open."""
     return any(conn.connected for conn in list(consumer._manager._conns.values()))
 
 
 def last_heartbeat(consumer: KafkaConsumer) -> float:
-    """``time.monotonic()`` of the last heartbeat that the coordinator confirmed."""
+    """Return when the coordinator confirmed the last heartbeat (``time.monotonic()``)."""
     return float(consumer._coordinator.heartbeat.last_receive)
 
 
 def complete_pending_join(consumer: KafkaConsumer) -> None:
-    """Have the next ``poll`` take the answer of a join that an earlier one did not wait for.
+    """Let the next ``poll`` process the answer to a join that an earlier poll did not wait for.
 
-    kafka-python 3.0 forgets it when the join came from changed metadata: the leader's part of the
-    join makes it believe that none is needed any more, and the member stays without partitions.
+    kafka-python 3.0 forgets such a join if changed metadata caused it: after the leader's part it
+    considers the join complete, and the member stays without partitions.
     """
     coordinator = consumer._coordinator
     if coordinator._join_task is not None and not coordinator.need_rejoin():
@@ -148,10 +149,10 @@ def complete_pending_join(consumer: KafkaConsumer) -> None:
 
 
 def resume_parked_records(consumer: KafkaConsumer) -> None:
-    """Have the next ``poll`` return records that were fetched before their partition was paused.
+    """Let the next ``poll`` return records that were fetched before their partition was paused.
 
-    kafka-python 3.0 parks them, and takes them up again only into an empty slot; a slot whose
-    records are used up counts as taken, so without this a resumed partition may stand still.
+    kafka-python 3.0 sets these records aside and returns them only through an empty slot. A slot
+    with consumed records does not count as empty, so a resumed partition could stop for ever.
     """
     fetcher = consumer._fetcher
     if fetcher._paused_partition_records and not fetcher._next_partition_records:
@@ -170,39 +171,39 @@ def refreshed(consumer: KafkaConsumer, seconds: float) -> None:
 
 
 def is_stable(consumer: KafkaConsumer) -> bool:
-    """Return whether the group has given this member its partitions (perhaps none)."""
+    """Return whether the group has assigned this member its partitions (perhaps none)."""
     return bool(consumer._coordinator.stable() and not consumer._coordinator.need_rejoin())
 
 
 async def sleep_in_listener(consumer: KafkaConsumer, seconds: float) -> None:
-    """Wait inside a rebalance listener while the consumer's loop (heartbeats) goes on."""
+    """Wait inside a rebalance listener while the consumer's loop (heartbeats) continues."""
     await consumer._net.sleep(seconds)
 
 
 def pause_until_claimed(consumer: KafkaConsumer, partition: TopicPartition) -> None:
-    """Keep a newly assigned partition from being read before it is claimed.
+    """Pause a newly assigned partition until it is claimed.
 
-    Called from the rebalance listener, where no call that waits is allowed: these two only
-    mark the subscription.
+    Called from the rebalance listener, where blocking calls are not allowed; these two calls only
+    change the subscription's state.
     """
     consumer.pause(partition)
     consumer.seek(partition, 0)
 
 
 def commit_async(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> None:
-    """Commit offsets to Kafka for lag monitors; a failure is of no consequence."""
+    """Commit offsets to Kafka for lag monitors; a failure does not matter."""
     consumer.commit_async(_with_metadata(offsets), callback=lambda *_: None)
 
 
 def commit(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int], seconds: float) -> None:
-    """Like :func:`commit_async`, waiting for it up to ``seconds``.
+    """Do the same as :func:`commit_async` and wait for the answer.
 
     Parameters
     ----------
     offsets : {partition: offset}
-        Of the next record of each.
+        Offset of the next record of each.
     seconds
-        How long the broker's answer is waited for.
+        Maximum wait for the broker's answer.
     """
     consumer.commit(_with_metadata(offsets), timeout_ms=seconds * 1000)
 

@@ -1,8 +1,8 @@
-"""Kafka's record batches (format 2) -> records, one by one and bounded in memory.
+"""Unpack Kafka's record batches (format 2) into records, one by one and with bounded memory.
 
-Whatever the log holds gives something back, so that its reader distinguishes a hole from a loss:
-a :class:`FetchedRecord`, one that holds why it cannot be read, or :class:`Nothing` for offsets
-that hold no record (markers and aborted records of transactions, what compaction removed).
+Every offset of the log yields something, so that a reader can distinguish a gap from a loss: a
+:class:`FetchedRecord` (perhaps with the reason why it is unreadable), or :class:`Nothing` for
+offsets without a record (transaction markers, aborted records, records removed by compaction).
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from kafka.record.util import calc_crc32c, decode_varint
 from consumers.broker.inflating import InflateError, chunks
 
 _HEADER = DefaultRecordBatch.HEADER_STRUCT
-_CHECKED_FROM = DefaultRecordBatch.ATTRIBUTES_OFFSET  # the checksum covers what follows
-# Offsets that a batch whose header is damaged too may claim; the broker takes no more in one.
+_CHECKED_FROM = DefaultRecordBatch.ATTRIBUTES_OFFSET  # the checksum covers the bytes from here
+# Maximum offsets of a batch with a damaged header; no broker accepts more records in a batch.
 _MAX_OFFSETS = 1_000_000
-_LENGTH_BYTES = 10  # a varint has no more
-_FRONT_BYTES = 50  # of a record: attributes and the varints up to its value's length
+_LENGTH_BYTES = 10  # maximum length of a varint
+_FRONT_BYTES = 50  # start of a record: attributes and the varints up to its value's length
 
 Header = tuple[str, bytes | None]
 
 
 @dataclass(slots=True)
 class FetchedRecord:
-    """One record as the broker holds it.
+    """One record as stored by the broker.
 
     Parameters
     ----------
     follows : int
-        The offsets from here up to its own are known to hold no other record.
+        The offsets from here up to the record's own hold no other record.
     timestamp : int
         Milliseconds; -1: none.
     unreadable : str or None
-        Why it cannot be read; key, value and headers are then what could be had of it.
+        Why the record cannot be read; key, value and headers then hold the readable parts.
     retry : bool
-        Another try may find it whole: the bytes differ from what the producer sent.
+        The bytes differ from those sent, so another fetch may return them undamaged.
     """
 
     offset: int
@@ -67,9 +67,9 @@ class Batch:
     Parameters
     ----------
     raw : bytes
-        With its header.
+        The batch including its header.
     limit : int
-        Bytes that one compressed record may inflate to.
+        Maximum size of one decompressed record.
     """
 
     def __init__(self, raw: bytes, limit: int) -> None:
@@ -82,12 +82,12 @@ class Batch:
 
     @property
     def last(self) -> int:
-        """Its last offset, whether or not a record still has it."""
+        """Its last offset, even if no record has it any more."""
         return int(self.base + self._last_delta)
 
     @property
     def is_control(self) -> bool:
-        """It only marks the end of a transaction."""
+        """Whether it only marks the end of a transaction."""
         return bool(self._attributes & DefaultRecordBatch.CONTROL_MASK)
 
     @property
@@ -96,19 +96,19 @@ class Batch:
         return bool(self._attributes & DefaultRecordBatch.TRANSACTIONAL_MASK)
 
     def aborts(self) -> bool:
-        """Whether this marker ends its transaction without effect (type 0 in its key)."""
+        """Whether this marker aborts its transaction (type 0 in its key)."""
         marker = next(self._parse(), None)
         return marker is not None and (marker.key or b"")[2:4] == b"\x00\x00"
 
     def end(self, after: int | None, fetched: int) -> int:
-        """Offset behind the last one, believed of a damaged header only as far as it can be.
+        """Return the offset after the batch; a damaged header is trusted only within limits.
 
         Parameters
         ----------
         after : int or None
-            First offset of the batch behind this one, if that is known.
+            First offset of the next batch, if known.
         fetched : int
-            The offset that was asked for: at least that one is of this batch.
+            The requested offset, which must belong to this batch.
         """
         claimed = self.last + 1
         if self.whole or (
@@ -119,11 +119,11 @@ class Batch:
 
     @cached_property
     def whole(self) -> bool:
-        """Whether the bytes are those that were sent."""
+        """Whether the checksum matches."""
         return bool(calc_crc32c(memoryview(self.raw)[_CHECKED_FROM:]) == self._crc)
 
     def records(self) -> Iterator[FetchedRecord]:
-        """Its records; the last ones hold why they cannot be read, if so."""
+        """Yield the records; unreadable ones at the end carry the reason."""
         expected, made = self.base, 0
         try:
             for record in self._parse():
@@ -137,16 +137,16 @@ class Batch:
     def given_up(
         self, first: int, last: int, why: str, retry: bool = False
     ) -> Iterator[FetchedRecord]:
-        """One unreadable record per offset; the first holds the batch's raw bytes.
+        """Yield one unreadable record per offset; the first holds the batch's raw bytes.
 
         Parameters
         ----------
         first, last
-            Offsets that are given up, both included.
+            Range of unreadable offsets, both included.
         why
-            What is wrong, as the dead letter has it.
+            Message of the dead letters.
         retry
-            Whether other bytes may come when it is fetched again.
+            Whether another fetch may return other bytes.
         """
         value: bytes | None = self.raw
         for offset in range(first, min(last, first + _MAX_OFFSETS) + 1):
@@ -155,14 +155,14 @@ class Batch:
             value = None
 
     def salvaged(self, first: int, last: int, why: str) -> list[FetchedRecord]:
-        """Return a damaged batch's records, each with its own bytes where possible.
+        """Return a damaged batch's records, each with its own bytes if possible.
 
         Parameters
         ----------
         first, last
-            Offsets wanted, both included; others of the batch are accounted for.
+            Range of wanted offsets, both included; the others are already processed.
         why
-            What is wrong, as the dead letter has it.
+            Message of the dead letters.
         """
         found: list[FetchedRecord] = []
         size = 0
@@ -221,24 +221,24 @@ class Batch:
         return record
 
     def _front(self, data: bytes) -> tuple[int, int, int]:
-        """Offset, timestamp, and where the key begins."""
-        delta, at = decode_varint(data, 1)  # behind the attributes, which say nothing
+        """Return offset, timestamp, and the position of the key."""
+        delta, at = decode_varint(data, 1)  # after the attributes, which are unused
         offset, at = decode_varint(data, at)
         appended = self._attributes & DefaultRecordBatch.TIMESTAMP_TYPE_MASK
         timestamp = self._max_timestamp if appended else self._first_timestamp + delta
         return self.base + offset, timestamp, at
 
     def _too_large(self, source: _Source, length: int) -> FetchedRecord:
-        """Pass over a record that would not fit into memory."""
+        """Skip a record that does not fit into memory."""
         front = source.take(min(length, _FRONT_BYTES))
         offset, timestamp, _ = self._front(front)
         source.skip(length - len(front))
-        why = f"it inflates to {length} bytes; at most {self._limit} are taken (BRIDGE_BUFFER_MB)"
+        why = f"it inflates to {length} bytes; at most {self._limit} are allowed (BRIDGE_BUFFER_MB)"
         return FetchedRecord(offset, offset, timestamp, None, None, unreadable=why)
 
 
 class _Source:
-    """Bytes out of chunks: no more of them are held than was asked for, and a chunk."""
+    """Read bytes from chunks; holds at most the requested bytes and one chunk."""
 
     def __init__(self, parts: Iterator[bytes]) -> None:
         self._parts = parts
@@ -251,7 +251,7 @@ class _Source:
         Raises
         ------
         ValueError
-            There are fewer.
+            There are fewer bytes.
         """
         begin, self._at = self._at, self._at + count
         if self._at > len(self._data):
@@ -295,7 +295,7 @@ class _Source:
 
 
 def _bytes(data: bytes, at: int) -> tuple[bytes | None, int]:
-    """Return, after its length, so many bytes; a length below 0 is null."""
+    """Return the bytes after a length field; a negative length means null."""
     length, at = decode_varint(data, at)
     if length < 0:
         return None, at

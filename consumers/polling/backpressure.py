@@ -1,4 +1,4 @@
-"""Fetching stops where records cannot be taken yet, and starts again when they can."""
+"""Pause fetching of partitions whose buffers are full, and resume it when they have room."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from consumers.partition import AssignedPartition
 
 
 class Backpressure:
-    """Shares what may be buffered among the partitions, by count and by bytes.
+    """Divide the buffer among the partitions, by number of records and by bytes.
 
     Parameters
     ----------
     consumer : KafkaConsumer
     max_records, max_bytes : int
-        How many records, and how many bytes of them, may be buffered over all partitions.
+        Maximum number of buffered records, and their maximum size, over all partitions.
     """
 
     def __init__(self, consumer: KafkaConsumer, max_records: int, max_bytes: int) -> None:
         self._consumer = consumer
         self._max_records = max_records
         self._max_bytes = max_bytes
-        # paused partitions, each with the monotonic time before which it is not resumed
+        # paused partitions, each with the earliest monotonic time at which it may be resumed
         self._paused: WeakKeyDictionary[AssignedPartition, float] = WeakKeyDictionary()
 
     def balance(self, partitions: Iterable[AssignedPartition]) -> None:
-        """Pause the partitions that have enough, resume those that have room for half as much."""
+        """Pause partitions that have their share; resume those that have less than half of it."""
         owned = [assigned for assigned in partitions if assigned.owned]
         if not owned:
             return
@@ -49,12 +49,12 @@ class Backpressure:
                 self.resume(assigned)
 
     def hold(self, assigned: AssignedPartition, seconds: float) -> None:
-        """Fetch nothing of a partition for a while, then again from where it stands."""
+        """Fetch nothing of a partition for a while; then fetch from its present position."""
         self._pause(assigned, time.monotonic() + seconds)
         self._consumer.seek(assigned.topic_partition, assigned.fetched)
 
     def resume(self, assigned: AssignedPartition) -> None:
-        """Fetch from a partition."""
+        """Resume fetching a partition."""
         self._consumer.resume(assigned.topic_partition)
         self._paused.pop(assigned, None)
 

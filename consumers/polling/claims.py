@@ -1,7 +1,7 @@
-"""Where each assigned partition stands: read from the database in the background, then from Kafka.
+"""Claim assigned partitions in the database, and determine where to start reading them.
 
-The database may be down for long while polling must go on: one thread claims, and the poll loop
-collects its answers.
+Polling must continue even if the database is down for long. So one thread claims, and the poll
+loop collects its answers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger("consumers.bridge")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where reading begins, past the offsets that are ``lost`` (first, end), if any."""
+    """The offset at which reading starts, and the ``lost`` offsets (first, end) before it."""
 
     offset: int
     lost: tuple[int, int] | None = None
@@ -39,9 +39,9 @@ class Answer(NamedTuple):
     Parameters
     ----------
     claim : Claim or None
-        None: the database has no account of it any more.
+        None: the database no longer has a row of the partition.
     replaces_topic : bool
-        The partition is new, and a topic of its name was accounted for before.
+        The partition is new, and the database has offsets of an earlier topic of this name.
     """
 
     assigned: AssignedPartition
@@ -50,12 +50,12 @@ class Answer(NamedTuple):
 
 
 class Claims(PartThread):
-    """A thread that claims partitions (status ``claiming``) or reads their claims (``doubtful``).
+    """Claim partitions (status ``claiming``) or read their claims again (``doubtful``).
 
     Parameters
     ----------
     outage : Outage
-        The database's.
+        Of the database.
     """
 
     def __init__(self, store: BridgeStore, outage: Outage, metrics: Metrics) -> None:
@@ -68,18 +68,18 @@ class Claims(PartThread):
         self._done: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
     def ask(self, assigned: AssignedPartition, start: Start | None = None) -> None:
-        """Have a partition claimed or its claim read; with ``start``, have that stored first."""
+        """Claim a partition or read its claim again; store ``start`` first, if given."""
         self._todo.put((assigned, start))
 
     def answers(self) -> list[Answer]:
-        """Return what has come in since the last call."""
+        """Return the answers since the last call."""
         found = []
         while not self._done.empty():
             found.append(self._done.get())
         return found
 
     def stop(self, seconds: float = 0.0) -> None:
-        """Begin nothing more."""
+        """Begin no further claim."""
         self._todo.put(None)
         super().stop(seconds)
 
@@ -95,7 +95,7 @@ class Claims(PartThread):
                     self._outage.record_success()
                     break
                 except AnomalyError as error:
-                    start = None  # whether it was stored is not known
+                    start = None  # it may have been stored
                     self.stopping.wait(self._outage.record_failure(error))
 
     def _answer(self, assigned: AssignedPartition, start: Start | None) -> Answer:
@@ -106,17 +106,18 @@ class Claims(PartThread):
             try:
                 return Answer(assigned, self._store_start(assigned, start))
             except FencedError:
-                pass  # the group gave it once more meanwhile, or someone else has it: claim again
+                pass  # assigned again meanwhile, or claimed by another bridge: claim again
         claim = self._store.claim(assigned.topic_id, partition, topic)
         new = claim.next_offset is None
         replaces = new and self._store.run(has_earlier_account, assigned.topic_id, topic)
         return Answer(assigned, claim, replaces)
 
     def _store_start(self, assigned: AssignedPartition, start: Start) -> Claim:
-        """Store where reading begins; a first start too: "latest" is another after a restart.
+        """Store the offset at which reading starts.
 
-        A loss is reported inside the transaction: a group that gives the partition twice at its
-        start must not have it reported twice, and a crash must not leave it unreported.
+        A first start is stored too, because "latest" would be another offset after a restart. Lost
+        records are reported inside the transaction: they must be reported exactly once, even if the
+        group assigns the partition twice or the process is killed.
         """
         move = OffsetAdvance(*assigned.source, assigned.epoch, assigned.stored, start.offset)
 
@@ -140,34 +141,34 @@ def find_start(
     Parameters
     ----------
     replaces_topic : bool
-        The partition is of a topic that replaced an earlier one of its name.
+        The partition belongs to a topic that replaced an earlier one of the same name.
     reset : str
-        ``earliest`` or ``latest``: where to start when neither database nor group knows.
+        ``earliest`` or ``latest``: where to start if neither database nor group has an offset.
     seconds : float
-        For each question to the broker; kafka-python raises when it is over.
+        Time-out of each request to the broker; kafka-python raises when it is over.
     """
     begin, end = bounds(consumer, assigned.topic_partition, seconds)
     start = assigned.stored
     if start is None and replaces_topic:
-        start = begin  # the group's offset may be of the earlier topic, and all of this one is new
+        start = begin  # the group's offset may belong to the earlier topic; this topic is unread
     elif start is None:
         otherwise = end if reset == "latest" else begin
         start = _group_start(consumer, assigned, begin, otherwise, seconds)
-    # past the end? The fetch will show it: not every broker's answer about its end is exact
+    # an offset beyond the end is noticed by the fetch: some brokers report an inexact end
     return Start(max(start, begin), (start, begin) if start < begin else None)
 
 
 def _group_start(
     consumer: KafkaConsumer, assigned: AssignedPartition, begin: int, otherwise: int, seconds: float
 ) -> int:
-    """Return the group's offset of a partition that the database has no account of."""
+    """Return the group's offset of a partition that has no row in the database."""
     group = consumer.committed(assigned.topic_partition, metadata=True, timeout_ms=seconds * 1000)
     if group is None:
         return otherwise
     if group.metadata == internals.BRIDGE_METADATA:
         log.warning(
-            "%s: a bridge committed offset %d to Kafka, but the database has no account of the "
-            "partition, as after a restore from an older dump: reading from the log's beginning, "
+            "%s: a bridge committed offset %d to Kafka, but the database has no offset of the "
+            "partition (was it restored from an older dump?): reading from the log's beginning, "
             "%d", assigned, group.offset, begin, extra={"action": "restored"},
         )  # fmt: skip
         return begin
@@ -175,14 +176,14 @@ def _group_start(
 
 
 def bounds(consumer: KafkaConsumer, at: TopicPartition, seconds: float) -> tuple[int, int]:
-    """Return the first offset that is still there, and the one the next record will get.
+    """Return the first offset of the log, and the offset that the next record will get.
 
     Parameters
     ----------
     at
         The partition.
     seconds
-        How long each of the two answers is waited for.
+        Time-out of each of the two requests.
     """
     timeout: Any = seconds * 1000
     begin = consumer.beginning_offsets([at], timeout_ms=timeout)[at]
@@ -191,19 +192,19 @@ def bounds(consumer: KafkaConsumer, at: TopicPartition, seconds: float) -> tuple
 
 
 def settle(assigned: AssignedPartition, start: int, begin: int, end: int, metrics: Metrics) -> int:
-    """Return where to read on: at ``start``, or where the log now begins or ends, which is logged.
+    """Return the offset to continue at: ``start``, or the log's beginning or end, with a log line.
 
-    A log that ends before ``start`` will give its next records offsets that are accounted for
-    already; no second record can have the same source, so they are passed over, and counted.
+    If a log ends before ``start``, its next records get offsets that are already stored. Since no
+    second record can have the same source, these records are skipped and counted as lost.
 
     Parameters
     ----------
     start
         Offset that would be read next.
     begin, end
-        First offset that the log still has, and the one behind its last.
+        First offset of the log, and the offset after its last.
     metrics
-        Counts what is lost.
+        Counts lost records.
     """
     if start < begin:
         report_lost(assigned, start, begin, metrics)
@@ -215,7 +216,7 @@ def settle(assigned: AssignedPartition, start: int, begin: int, end: int, metric
 
 
 def report_truncated(assigned: AssignedPartition, start: int, end: int) -> None:
-    """Log that the partition now ends before an offset that was read.
+    """Log that a partition's log now ends before an offset that was already read.
 
     Parameters
     ----------
@@ -225,27 +226,27 @@ def report_truncated(assigned: AssignedPartition, start: int, end: int) -> None:
         Offset at which its log now ends.
     """
     log.error(
-        "%s: the log was cut short at %d, but is read up to %d: the broker lost its end. "
-        "What is written again below %d is counted as lost",
+        "%s: the broker lost the end of the log: it now ends at %d, but was read up to %d. "
+        "New records below offset %d are counted as lost",
         assigned, end, start, start, extra={"action": "truncated"},
     )  # fmt: skip
 
 
 def report_lost(assigned: AssignedPartition, start: int, begin: int, metrics: Metrics) -> None:
-    """Log and count the records from ``start`` up to where the log now begins.
+    """Log and count the records from ``start`` up to the new beginning of the log.
 
     Parameters
     ----------
     start
-        First offset lost.
+        First lost offset.
     begin
-        First offset that is still there.
+        First offset of the log.
     metrics
-        Counts the records lost.
+        Counts lost records.
     """
     metrics.lost.inc(begin - start)
     log.error(
-        "%s: offsets %d to %d were dropped by the broker before they were read: "
+        "%s: the broker deleted offsets %d to %d before they were read: "
         "%d records are lost",
         assigned, start, begin - 1, begin - start, extra={"action": "lost"},
     )  # fmt: skip

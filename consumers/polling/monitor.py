@@ -1,4 +1,4 @@
-"""What the poll loop looks at now and then: connection, topic, Kafka's own commit, metrics."""
+"""Check connection and topic from time to time, commit to Kafka for monitors, update metrics."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SILENT_SECONDS = 1.0
 
 
 class ConsumerMonitor:
-    """Observes the consumer, logs and measures; decides only whether the topic was recreated.
+    """Observe the consumer for logs and metrics, and notice a recreated topic.
 
     Parameters
     ----------
     consumer : KafkaConsumer
     metrics : Metrics
     outage : Outage
-        The broker's.
+        Of the broker.
     unkeyed : UnkeyedStreams
     settings : Settings
     """
@@ -46,11 +46,11 @@ class ConsumerMonitor:
         self._silent_seconds = settings.bridge_silent_s
         self._heard = time.monotonic()
         self._committed: dict[TopicPartition, int] = {}
-        self._measured: set[str] = set()  # partitions that have a gauge of their lag
+        self._measured: set[str] = set()  # partitions that have a lag gauge
         self.topic_missing = False
 
     def observe(self, partitions: Iterable[AssignedPartition]) -> None:
-        """Look at everything but the topic."""
+        """Check everything except the topic."""
         now = time.monotonic()
         if internals.connected(self._consumer):
             self._heard = now
@@ -74,19 +74,19 @@ class ConsumerMonitor:
         """Log when the topic vanishes or appears."""
         if exists == self.topic_missing:
             self.topic_missing = not exists
-            state = "is there" if exists else "does not exist yet; waiting"
+            state = "exists" if exists else "does not exist yet; waiting"
             log.warning("topic %s %s", self._topic, state)
 
     def offsets_to_commit(
         self, partitions: Iterable[AssignedPartition]
     ) -> dict[TopicPartition, int]:
-        """Return what Kafka's own commit does not know yet; it is for lag monitors only."""
+        """Return the offsets not yet committed to Kafka, which only lag monitors read."""
         return {
             assigned.topic_partition: position
             for assigned in partitions
             if assigned.stored is not None
             and assigned.owned
-            # ahead of what is stored by offsets that hold no record: else they count as lag
+            # position is ahead of stored by offsets without a record, which would count as lag
             and self._committed.get(assigned.topic_partition)
             != (position := max(assigned.stored, assigned.position))
         }
@@ -106,7 +106,7 @@ class ConsumerMonitor:
         before = time.monotonic() - self._silent_seconds
         metrics.silent.set(sum(assigned.cache.silent(before) for assigned in partitions))
         ours = {str(assigned.topic_partition.partition) for assigned in partitions}
-        for gone in self._measured - ours:  # another bridge measures it now
+        for gone in self._measured - ours:  # another bridge measures these now
             metrics.lag.remove(gone)
         self._measured &= ours
         for assigned in partitions:

@@ -1,4 +1,4 @@
-"""Validates what was fetched: holes, damage, offsets given twice or gone."""
+"""Validate fetched records: gaps, damaged bytes, repeated or deleted offsets."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ ASK_SECONDS = 5.0
 
 @dataclass(slots=True)
 class _Damage:
-    """Bytes of a partition that cannot be read, and how often they were fetched."""
+    """Unreadable bytes of a partition, and how often they were fetched."""
 
     outage: Outage
     offset: int = -1
     tries: int = 0
-    put_aside: int = -1  # its records before this offset are dead letters
+    put_aside: int = -1  # records before this offset become dead letters
 
 
 class OffsetValidator:
-    """Lets nothing into a partition's buffer that does not continue it.
+    """Accept only records that continue a partition without a gap or a repeat.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class OffsetValidator:
     listener : callable
         Called when damage begins and ends.
     tries : int
-        How often damaged bytes are fetched before their records are put aside as unreadable.
+        Number of fetches of damaged bytes before their records become dead letters.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class OffsetValidator:
         Returns
         -------
         float
-            Seconds to wait before more is fetched, from ``assigned.fetched`` on; 0: go on.
+            Seconds to wait before fetching from ``assigned.fetched`` again; 0: continue.
         """
         if elements[0].follows > assigned.fetched and not self._is_hole(
             assigned, elements[0].follows
@@ -77,7 +77,7 @@ class OffsetValidator:
         if sound:
             lowest = assigned.next
             kept = [one for one in sound if isinstance(one, FetchedRecord) and one.offset >= lowest]
-            # a log that was cut short gives offsets a second time: they are accounted for
+            # a truncated log assigns offsets a second time: these are already stored
             self._metrics.lost.inc(
                 sum(1 for one in sound if isinstance(one, FetchedRecord) and one.offset < lowest)
             )
@@ -85,14 +85,14 @@ class OffsetValidator:
         return wait
 
     def out_of_range(self, assigned: AssignedPartition, offset: int) -> None:
-        """Log what is lost, and read on where it can be: the broker does not have ``offset``."""
+        """Log the lost records and continue at the first available offset."""
         begin, end = bounds(self._consumer, assigned.topic_partition, ASK_SECONDS)
         self._read_on(assigned, settle(assigned, offset, begin, end, self._metrics))
 
     def truncated(self, assigned: AssignedPartition, end: int | None) -> None:
-        """Read on in a log whose end the broker lost, perhaps with other records there since.
+        """Continue in a log whose end the broker lost, perhaps with new records since.
 
-        ``end`` is where the log that was read ends now, or None where the broker does not know.
+        ``end`` is the present end of the log that was read, or None if the broker does not know.
         """
         if end is None:
             end = bounds(self._consumer, assigned.topic_partition, ASK_SECONDS)[1]
@@ -101,9 +101,10 @@ class OffsetValidator:
         self._read_on(assigned, min(end, assigned.fetched))
 
     def unreadable(self, assigned: AssignedPartition, error: Exception) -> float:
-        """Return the seconds to wait before a broker is asked again that cannot read its own log.
+        """Return the seconds to wait before asking a broker again that cannot read its own log.
 
-        No bytes came that could be put aside, and nothing shows where the next record begins.
+        The broker sent no bytes that could be stored as dead letters, and the next record's offset
+        is unknown.
         """
         return self._damage(assigned).outage.record_failure(_unreadable(assigned, str(error)))
 
@@ -112,11 +113,11 @@ class OffsetValidator:
         self._consumer.seek(assigned.topic_partition, offset)
 
     def _is_hole(self, assigned: AssignedPartition, first: int) -> bool:
-        """Return whether the offsets before ``first`` are really not there.
+        """Return whether the offsets before ``first`` really do not exist.
 
-        Compaction leaves holes, and the broker may have dropped records; but a poll that failed
-        half-way may also have swallowed some. So a hole is believed when it is seen twice at the
-        same offsets.
+        Compaction leaves gaps, and the broker may have deleted records. But a poll that failed
+        half-way may also have lost some. So a gap counts once two polls find it at the same
+        offsets.
         """
         if not assigned.confirm_hole(first):
             self._consumer.seek(assigned.topic_partition, assigned.fetched)
@@ -128,9 +129,9 @@ class OffsetValidator:
     def _sound(
         self, assigned: AssignedPartition, elements: Sequence[Element]
     ) -> tuple[Sequence[Element], float]:
-        """Return what comes before damaged bytes and the seconds to wait; all, once tried enough.
+        """Return the elements before damaged bytes (or all, after enough tries), and the wait.
 
-        Another replica may have them whole, and may become the one that is asked.
+        Another replica may have undamaged bytes, and may become the leader meanwhile.
         """
         at = next((n for n, one in enumerate(elements) if one.retry), None)
         if at is None:
@@ -141,7 +142,7 @@ class OffsetValidator:
         damage = self._damage(assigned)
         behind = max(one.offset for one in elements if one.retry) + 1
         if at == 0 and first.offset == damage.put_aside:
-            damage.put_aside = behind  # one poll does not give all of a large batch
+            damage.put_aside = behind  # one poll may return only a part of a large batch
             return elements, 0.0
         if damage.offset != first.offset:
             damage.offset, damage.tries = first.offset, 0
@@ -151,7 +152,8 @@ class OffsetValidator:
                 _unreadable(assigned, first.unreadable)
             )
         log.error(
-            "%s: offset %d and those with it cannot be read after %d tries (%s): dead letters",
+            "%s: offset %d and the rest of its batch are unreadable after %d tries (%s):"
+            " they become dead letters",
             assigned, first.offset, damage.tries, first.unreadable,
             extra={"action": "unreadable"},
         )  # fmt: skip
@@ -167,5 +169,5 @@ class OffsetValidator:
 
 
 def _unreadable(assigned: AssignedPartition, why: str | None) -> BrokerUnavailable:
-    text = f"what follows offset {assigned.next - 1} cannot be read ({why})"
+    text = f"the bytes after offset {assigned.next - 1} cannot be read ({why})"
     return BrokerUnavailable(text, code="unreadable")

@@ -1,7 +1,7 @@
-"""The poll loop: polls whatever happens, fills the partitions' buffers, settles their claims.
+"""Poll the consumer, fill the partitions' buffers, and start claimed partitions.
 
-Only :meth:`PollLoop.step` talks to the consumer; what the group gives and takes meanwhile is in
-:mod:`consumers.polling.rebalance`.
+Only :meth:`PollLoop.step` uses the consumer; :mod:`consumers.polling.rebalance` handles
+assignment and revocation.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ HOUSEKEEPING_SECONDS = 0.5
 
 
 class PollLoop:
-    """Takes in the records and the claims of the assigned partitions.
+    """Receive the records and the claims of the assigned partitions.
 
     Parameters
     ----------
     consumer : KafkaConsumer
-        Used by this thread only, but for the rebalance listener.
+        Used only by this thread and by the rebalance listener.
     table : PartitionTable
-        The partitions, which ``assignment`` keeps.
+        The partitions, maintained by ``assignment``.
     listener : callable
-        Called when the broker begins or ceases to answer about one partition.
+        Called when the broker stops or resumes answering about a partition.
     """
 
     def __init__(
@@ -68,18 +68,18 @@ class PollLoop:
         )
         self._listener = listener
         self._outages: dict[TopicPartition, Outage] = {}
-        # claimed; to ask Kafka about at that time
+        # claimed partitions whose start must be requested from Kafka at the given time
         self._waiting: dict[AssignedPartition, tuple[float, Answer]] = {}
         self._topic = settings.kafka_topic_input_features
         self._reset = settings.kafka_auto_offset_reset
-        # over all partitions
+        # of all partitions together
         records = 2 * settings.bridge_batch_max * settings.bridge_lanes
         self._backpressure = Backpressure(consumer, records, int(settings.bridge_buffer_mb * 2**20))
         self._next_housekeeping = 0.0
         self._subscribed = False
 
     def step(self) -> None:
-        """Poll once and do what is due."""
+        """Poll once and run everything that is due."""
         if not self._subscribed:
             self._subscribe()
             return
@@ -106,7 +106,7 @@ class PollLoop:
             self._drop_replaced()
 
     def _subscribe(self) -> None:
-        """Join the group once the topic exists: not every broker notifies an early member."""
+        """Join the group once the topic exists: some brokers do not notify earlier members."""
         exists = bool(self._consumer.partitions_for_topic(self._topic))
         self._monitor.note_topic(exists)
         if exists:
@@ -127,7 +127,7 @@ class PollLoop:
             try:
                 wait = self._validator.accept(assigned, elements, now)
             except kafka_errors.KafkaError as error:
-                # only this partition's records are released: they are fetched again
+                # only this partition's fetched records are discarded; they are fetched again
                 wait = self._record_failure(assigned, error)
             else:
                 self._record_answer(assigned)
@@ -138,12 +138,12 @@ class PollLoop:
             worker.notify()
 
     def _record_failure(self, assigned: AssignedPartition, error: kafka_errors.KafkaError) -> float:
-        """Return the seconds to wait: the broker does not answer about one partition.
+        """Return the seconds to wait after the broker failed to answer about one partition.
 
         Raises
         ------
         KafkaError
-            No later try can succeed.
+            No retry can succeed.
         """
         if clients.is_fatal(error):
             raise error
@@ -153,18 +153,18 @@ class PollLoop:
         return outage.record_failure(BrokerUnavailable(str(error) or type(error).__name__))
 
     def _record_answer(self, assigned: AssignedPartition) -> None:
-        """Note that the broker answered about a partition, or need not be asked."""
+        """Record that the broker answered about a partition, or that no answer is needed."""
         if assigned.topic_partition in self._outages:
             self._outages.pop(assigned.topic_partition).record_success()
 
     def _out_of_range(self, offsets: dict[TopicPartition, int]) -> None:
         internals.refreshed(self._consumer, ASK_SECONDS)
-        self._drop_replaced()  # a topic that was recreated has other offsets
+        self._drop_replaced()  # a recreated topic has other offsets
         for topic_partition, offset in offsets.items():
             self._settle(topic_partition, partial(self._validator.out_of_range, offset=offset))
 
     def _truncated(self, ends: dict[TopicPartition, Any]) -> None:
-        """Read on where the logs of these partitions now end, as far as that is known."""
+        """Continue at the present ends of these partitions' logs, as far as they are known."""
         for topic_partition, end in ends.items():
             offset = None if end is None else end.offset
             self._settle(topic_partition, partial(self._validator.truncated, end=offset))
@@ -172,7 +172,7 @@ class PollLoop:
     def _settle(
         self, topic_partition: TopicPartition, settle: Callable[[AssignedPartition], None]
     ) -> None:
-        """Find out where to read on in one partition; the others do not wait for it."""
+        """Determine where to continue in one partition; a failure does not delay the others."""
         assigned = self._table.get(topic_partition)
         if assigned is None or not assigned.owned:
             return
@@ -201,7 +201,7 @@ class PollLoop:
                 self._check(answer)
 
     def _start(self, answer: Answer) -> None:
-        """Ask Kafka where a claimed partition begins; have that stored, or begin to read."""
+        """Ask Kafka where a claimed partition starts; store this offset, or start reading."""
         assigned = answer.assigned
         try:
             start = find_start(
@@ -226,7 +226,7 @@ class PollLoop:
         self._assignment.worker(assigned).add(assigned)
 
     def _retry_starts(self) -> None:
-        """Ask Kafka once more about partitions that it gave no answer about."""
+        """Ask Kafka again about partitions for which it gave no answer."""
         now = time.monotonic()
         for assigned, (due, answer) in list(self._waiting.items()):
             claiming = assigned.status is PartitionStatus.CLAIMING
@@ -237,7 +237,7 @@ class PollLoop:
                 self._start(answer)
 
     def _check(self, answer: Answer) -> None:
-        """Go on after a failed transaction: did it take effect, and is the account still ours."""
+        """Continue after a failed transaction, if the partition is still ours."""
         assigned, claim = answer.assigned, answer.claim
         worker = self._assignment.worker(assigned)
         if claim is None or claim.epoch != assigned.epoch:
@@ -245,15 +245,15 @@ class PollLoop:
                 worker.remove(assigned)
                 self._consumer.pause(assigned.topic_partition)
                 log.warning(
-                    "%s: another bridge took it over; dropped",
+                    "%s: another bridge has claimed it; dropped",
                     assigned, extra={"action": "dropped"},
                 )  # fmt: skip
             return
         if (claim.next_offset or 0) < (assigned.stored or 0):
-            self._reclaim(assigned)  # the database was set back under us, as by a restore
+            self._reclaim(assigned)  # the database was set back, for example by a restore
             return
         if claim.next_offset != assigned.stored and claim.next_offset is not None:
-            # the answer to a commit was lost, the commit was not
+            # the commit took effect although its answer was lost
             assigned.advance(claim.next_offset, time.monotonic())
         if assigned.resume():
             worker.notify()
@@ -267,7 +267,7 @@ class PollLoop:
                 and internals.last_heartbeat(self._consumer) > assigned.lost_at
                 and internals.is_stable(self._consumer)
             ):
-                # the group still gives it to us: claim it as if newly assigned
+                # the group still assigns it to us: claim it again
                 self._reclaim(assigned)
 
     def _drop_replaced(self) -> None:
@@ -279,7 +279,7 @@ class PollLoop:
             self._reclaim(assigned)
 
     def _reclaim(self, assigned: AssignedPartition) -> None:
-        """Claim a partition as if newly assigned, where the group still gives it to us."""
+        """Claim a partition as if newly assigned, if the group still assigns it to us."""
         self._assignment.drop([assigned])
         if assigned.topic_partition in self._consumer.assignment():
             self._consumer.pause(assigned.topic_partition)

@@ -1,7 +1,7 @@
-"""The rebalance listener: what the group gives becomes claimed, what it takes back is released.
+"""Handle rebalances: have assigned partitions claimed, and release revoked ones.
 
-It runs on kafka-python's own thread while ``poll`` waits, so it only changes statuses and lets the
-poll loop (:mod:`consumers.polling.poll_loop`) do the rest.
+The listener runs on kafka-python's thread while ``poll`` waits, so it only changes statuses; the
+poll loop (:mod:`consumers.polling.poll_loop`) does the rest.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from consumers.stream_cache import CacheBudget
 
 @dataclass(eq=False)
 class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
-    """Follows the group.
+    """Follow the group's assignment.
 
     Parameters
     ----------
     consumer : KafkaConsumer
     table : PartitionTable
-        The partitions that this keeps.
+        The partitions that this class maintains.
     workers : sequence of PartitionWorker
-        The partitions are shared out among them.
+        The partitions are divided among them.
     revoke_seconds : float
-        How long a batch in flight may take once its partition is revoked.
+        Maximum time for a batch in flight once its partition is revoked.
     budget : CacheBudget
         Makes the stream cache of each partition.
     """
@@ -41,21 +41,21 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     workers: Sequence[PartitionWorker]
     revoke_seconds: float
     budget: CacheBudget
-    #: assigned; the topic's id is not known yet
+    #: assigned partitions whose topic id is not known yet
     _unnamed: set[TopicPartition] = field(default_factory=set, init=False)
     _assigned_once: bool = field(default=False, init=False)
 
     # -- on kafka-python's thread ---------------------------------------------------------------
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Keep new partitions from being read before they are claimed."""
+        """Pause new partitions until they are claimed."""
         for topic_partition in assigned:
             internals.pause_until_claimed(self.consumer, topic_partition)
             self.expect(topic_partition)
         self._assigned_once = True
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Let batches in flight finish until the deadline; heartbeats go on meanwhile."""
+        """Let batches in flight finish until the deadline; heartbeats continue meanwhile."""
         revoked = list(revoked)
         leaving = self._release(revoked)
         for assigned in leaving:
@@ -65,11 +65,11 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             time.monotonic() < deadline
         ):
             await internals.sleep_in_listener(self.consumer, 0.01)
-        # the poll loop may have begun to claim one again meanwhile
+        # the poll loop may have started to claim one of these again
         self.drop([*leaving, *self._release(revoked)])
 
     async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        """Drop partitions that another member may have by now."""
+        """Drop partitions that may already belong to another member."""
         self.drop(self._release(list(lost)))
 
     def _release(self, released: Sequence[TopicPartition]) -> list[AssignedPartition]:
@@ -84,7 +84,7 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         return self.workers[number % len(self.workers)]
 
     def expect(self, topic_partition: TopicPartition) -> None:
-        """Note that a partition was assigned, or is to be claimed as if newly assigned."""
+        """Note that a partition was assigned, or must be claimed as if newly assigned."""
         self._unnamed.add(topic_partition)
 
     def add_expected(self, topic: str) -> list[AssignedPartition]:
@@ -103,7 +103,7 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         return added
 
     def drop(self, partitions: Iterable[AssignedPartition]) -> None:
-        """Store nothing of these partitions any more."""
+        """Prevent any further storing for these partitions."""
         for assigned in partitions:
             assigned.drop()
             self.table.remove(assigned)
@@ -111,7 +111,7 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
                 worker.remove(assigned)
 
     def settled(self) -> bool:
-        """Return whether each partition that the group has given us is being worked off."""
+        """Return whether every partition that the group has assigned is being processed."""
         partitions = list(self.table)
         return (
             self._assigned_once

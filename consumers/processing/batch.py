@@ -1,12 +1,12 @@
-"""The steps of one batch from records to results: pure, so that each is tested without a server.
+"""Turn the records of a batch into results; pure functions, tested without a server.
 
     parse_records()     records -> items, each with a reading or a rejection
-    group_by_stream()   items -> one StreamBatch per stream; repetitions inside the batch found
+    group_by_stream()   items -> one StreamBatch per stream; finds repeats within the batch
     build_request()     stream batches -> the body for the service
-    apply_response()    the answer -> results and rejections; nothing cached yet
+    apply_response()    the answer -> results and rejections; caches nothing
 
-What is stored and published is in :mod:`consumers.processing.batch_commit`, what is cached after
-the commit in :mod:`consumers.processing.processor`.
+:mod:`consumers.processing.batch_commit` builds the rows and messages;
+:mod:`consumers.processing.processor` updates the cache after the commit.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from schemas import StreamKey, merge_metadata
 
 @dataclass(slots=True, eq=False)
 class BatchRecord:
-    """One record on its way; in the end it has a result or a rejection."""
+    """One record of the batch; processing gives it a result or a rejection."""
 
     partition: AssignedPartition
     record: Record
@@ -39,20 +39,20 @@ class BatchRecord:
     rejection: Rejection | None = None
     result: dict[str, Any] | None = None
     original: BatchRecord | None = None  # an equal reading earlier in this batch
-    scored: bool = False  # the service answered about it
+    scored: bool = False  # the service answered for it
     publish: bool = False
-    stored: bool = False  # a row of it exists already: only the offset moves on
+    stored: bool = False  # its row exists already, so only the offset advances
 
     @property
     def source(self) -> dict[str, Any]:
-        """Columns that name the record."""
+        """Columns that identify the record."""
         topic_id, partition = self.partition.source
         offset = self.record.offset
         return {"topic_id": topic_id, "partition": partition, "source_offset": offset}
 
     @property
     def id(self) -> Any:
-        """Id of the row that it becomes."""
+        """Id of the row of this record."""
         return detection_id(*self.partition.source, self.record.offset)
 
 
@@ -68,7 +68,7 @@ class StreamBatch:
     rows: list[Row] = field(default_factory=list)
     state: dict[str, Any] | None = None
     window_length: int = 0
-    published: tuple[str, int] = ("", -1)  # event id and severity, once this is committed
+    published: tuple[str, int] = ("", -1)  # event id and severity, valid after the commit
 
 
 def parse_records(
@@ -93,10 +93,10 @@ CachedStreams = dict[tuple[AssignedPartition, StreamKey], CachedStream]
 def look_up_streams(
     items: Iterable[BatchRecord],
 ) -> tuple[CachedStreams, dict[AssignedPartition, dict[StreamKey, datetime]]]:
-    """Return the streams of a batch that are cached, and those that are not.
+    """Return the batch's cached streams, and its other streams with their first readings' times.
 
-    Both are found at once, and what is cached is kept for the whole batch: another worker may make
-    room in the cache meanwhile. The others come by partition, each with its first reading's time.
+    The cached streams are looked up once and kept for the whole batch, because another worker may
+    drop them from the cache meanwhile. The other streams are grouped by partition.
     """
     cached: CachedStreams = {}
     uncached: dict[AssignedPartition, dict[StreamKey, datetime]] = {}
@@ -113,7 +113,7 @@ def look_up_streams(
 
 
 def group_by_stream(items: Iterable[BatchRecord], cached: CachedStreams) -> list[StreamBatch]:
-    """Group a batch by stream; a reading equal to an earlier one of the batch refers to it."""
+    """Group a batch by stream; a reading that equals an earlier one of the batch refers to it."""
     streams: dict[tuple[AssignedPartition, StreamKey], StreamBatch] = {}
     seen: dict[tuple[StreamKey, datetime], list[BatchRecord]] = {}
     for item in items:
@@ -135,7 +135,7 @@ def group_by_stream(items: Iterable[BatchRecord], cached: CachedStreams) -> list
 
 
 def possible_duplicates(streams: Iterable[StreamBatch]) -> list[BatchRecord]:
-    """Return readings that may repeat a stored one: of an unkeyed stream, or not newer than it."""
+    """Return readings that may be stored already: unkeyed streams, or not newer than stored."""
     found = []
     for stream in streams:
         known = [at for at in (stream.cached.last, stream.cached.elsewhere) if at is not None]
@@ -154,8 +154,8 @@ def streams_begun_later(
 ) -> dict[AssignedPartition, dict[StreamKey, datetime]]:
     """Return new streams whose first readings are duplicates, with the first time that is not.
 
-    Where history is sent again and goes on, they continue a state elsewhere, which was too new
-    for the duplicates.
+    This happens when history is sent again and then continues. Such a stream continues a state of
+    another partition that was too new for the duplicates.
     """
     found: dict[AssignedPartition, dict[StreamKey, datetime]] = {}
     for stream in streams:
@@ -183,7 +183,7 @@ def mark_duplicates(
         item = items[index]
         assert item.reading is not None  # noqa: S101
         for row_id, features in rows:
-            # its own id: this very record, whose commit was not answered; the claim shows
+            # the same id is this very record: its commit was not answered, but took effect
             if features == item.reading.features and row_id != item.id:
                 item.rejection = _duplicate(item.reading, row_id)
                 break
@@ -199,19 +199,19 @@ def build_request(
     criticalities: Mapping[str, str],
     schedules: Schedules | None = None,
 ) -> bytes | None:
-    """Build the body for the service, or return None when nothing is left to score.
+    """Build the body for the service, or return None if nothing is left to score.
 
-    Neither a state that the service cannot read (``renew``) nor a clock that ran ahead may end a
-    stream: late readings come with the time they reached Kafka (``arrived``).
+    ``renew`` restarts a stream whose state the service cannot read. ``arrived``, the time at which
+    Kafka received late readings, lets it set back a clock that ran ahead.
 
     Parameters
     ----------
     streams
         Their ``sent`` and ``rows`` are set here.
     criticalities : {asset_id: criticality}
-        Of the assets that have one; the others' is medium.
+        Other assets count as medium.
     schedules
-        Windows, conditions, resets and feedback; none when left out.
+        Windows, conditions, resets and feedback; optional.
     """
     now = datetime.now(UTC)
     schedules = schedules or Schedules()
@@ -260,7 +260,7 @@ def build_request(
 
 
 def _some_late(stream: StreamBatch) -> bool:
-    """Return whether a reading is not newer than those before it."""
+    """Return whether any reading is not newer than those before it."""
     last = stream.cached.last
     for item in stream.sent:
         assert item.reading is not None  # noqa: S101 (only readings are sent)
@@ -271,7 +271,7 @@ def _some_late(stream: StreamBatch) -> bool:
 
 
 def apply_response(streams: Iterable[StreamBatch], answer: Mapping[str, Any]) -> None:
-    """Give every item its result or rejection.
+    """Assign a result or a rejection to every item.
 
     Raises
     ------
@@ -297,11 +297,11 @@ def apply_response(streams: Iterable[StreamBatch], answer: Mapping[str, Any]) ->
                 if stream.cached.unkeyed:
                     item.result["metadata"]["spread"] = True
         if all(item.result is None for item in stream.sent):
-            stream.state = None  # nothing was scored: state and window stay as they are
+            stream.state = None  # nothing was scored: state and window stay unchanged
 
 
 def _misfit(what: str) -> Unavailable:
-    return Unavailable(f"the service's answer has {what}", code="bad_answer", retry_after=1)
+    return Unavailable(f"the service's answer is invalid: {what}", code="bad_answer", retry_after=1)
 
 
 def _rejection(item: BatchRecord, error: Mapping[str, Any]) -> Rejection:
@@ -315,7 +315,7 @@ def _rejection(item: BatchRecord, error: Mapping[str, Any]) -> Rejection:
 
 
 def _complete(item: BatchRecord, result: dict[str, Any]) -> dict[str, Any]:
-    """Add to a result what the service left out because we sent it."""
+    """Add the fields that the service omitted because we sent them."""
     reading = item.reading
     assert reading is not None  # noqa: S101
     result["asset_id"] = reading.asset_id
@@ -327,7 +327,7 @@ def _complete(item: BatchRecord, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def resolve_in_batch_duplicates(items: Iterable[BatchRecord]) -> None:
-    """Reject repetitions inside the batch as duplicates, or as the first one was."""
+    """Reject repeats within the batch: as duplicates, or for the same reason as the first one."""
     for item in items:
         original = item.original
         if original is None or item.reading is None:

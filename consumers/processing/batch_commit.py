@@ -17,7 +17,7 @@ from db.queries.offsets import OffsetAdvance
 from db.queries.stream_states import StoredState
 from schemas import parse_timestamp
 
-# (asset_id, sensor_id, event) -> the highest severity stored of an event, -1 for none
+# (asset_id, sensor_id, event) -> the highest stored severity of an event, -1 for none
 EventLevel = Callable[[str, str | None, Mapping[str, Any]], int]
 
 
@@ -32,13 +32,13 @@ def build(
     Parameters
     ----------
     items
-        All records of the batch, each partition's in the order of its offsets.
+        All records of the batch, in offset order per partition.
     streams
-        What was scored, with the states to store.
+        The scored streams with their new states.
     settings
-        Say where messages go, and which results are published.
+        Determine the topics and which results are published.
     event_level
-        Asked for events that this bridge has not seen to open.
+        Queried for events whose opening this bridge has not seen.
     """
     commit = BatchCommit()
     streams = list(streams)
@@ -48,7 +48,7 @@ def build(
     moves: dict[Any, OffsetAdvance] = {}
     for item in items:
         assigned = item.partition
-        # the last one of a partition stays
+        # the last record of each partition wins
         moves[assigned] = OffsetAdvance(
             *assigned.source, assigned.epoch, assigned.stored, item.record.offset + 1
         )
@@ -68,7 +68,7 @@ def build(
 
 
 def _choose_events(stream: StreamBatch, event_level: EventLevel) -> None:
-    """Publish an event's opening and each rise of its severity, and nothing twice."""
+    """Publish an event's opening and each rise of its severity, each only once."""
     known, level = stream.cached.published
     for item in stream.sent:
         result = item.result
@@ -78,7 +78,7 @@ def _choose_events(stream: StreamBatch, event_level: EventLevel) -> None:
         if event["id"] != known:
             known = event["id"]
             opened = event.get("state") == "opened"
-            # not seen to open: this bridge is new to the stream, and asks the table
+            # this bridge has not seen the event open, so it queries the table
             level = -1 if opened else event_level(result["asset_id"], result["sensor_id"], event)
         severity = SEVERITIES.index(result["criticality"])
         if severity > level:
@@ -180,9 +180,9 @@ def _state(stream: StreamBatch) -> StoredState:
 
 
 def _window_start(stream: StreamBatch) -> datetime | None:
-    """Return a time that no reading of the window lies before, of this batch or earlier.
+    """Return a time at or before the oldest reading of the window.
 
-    None, not known, when a new bundle looks further back than what is cached.
+    None if a new bundle needs a longer window than the cached one, so the time is not known.
     """
     cached = stream.cached
     if cached.state is not None and stream.window_length > cached.window_length:
@@ -190,7 +190,7 @@ def _window_start(stream: StreamBatch) -> datetime | None:
     oldest = cached.window.oldest()
     times = [] if oldest is None else [oldest]
     times += [
-        item.reading.timestamp  # earlier ones where the stream's clock was set back
+        item.reading.timestamp  # can be earlier than the last if the stream's clock was set back
         for item in stream.sent
         if item.reading and item.result and item.result["metadata"].get("window") != "left_out"
     ]

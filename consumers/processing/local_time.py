@@ -1,9 +1,9 @@
-"""Local time without an offset, in the hour that comes twice: logged, since nothing can mend it.
+"""Log streams that send local time without an offset, when daylight saving ends.
 
-A time without an offset is UTC by contract. Producers that send local time instead go back by an
-hour when daylight saving ends: for that hour their readings are late, so they are in no window,
-and one that equals a reading of an hour before is its duplicate. Their faults are events all the
-same (:mod:`models.scoring.decision`).
+A time without an offset means UTC. Producers that send local time instead go back by an hour when
+daylight saving ends. For this hour their readings are late, so they are added to no window, and a
+reading that equals one of the hour before is rejected as its duplicate. Faults in this hour still
+become events (:mod:`models.scoring.decision`). The bridge cannot correct the times.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from consumers.processing.batch import StreamBatch
 
 log = logging.getLogger("consumers.bridge")
 
-#: How far a clock goes back at once: an hour less one interval, half an hour on Lord Howe Island.
+#: How far a clock goes back: an hour minus one interval, or half an hour on Lord Howe Island.
 _MIN_BACK, _MAX_BACK = timedelta(minutes=20), timedelta(minutes=61)
-#: Logged once per plant: all of its streams go back within the hour.
+#: One log line per plant: all its streams go back within the hour.
 _AGAIN_S = 12 * 3600.0
 
 
 class RepeatedHour:
-    """Warns when the times of streams without an offset go back by about an hour."""
+    """Warn if the times of streams without an offset go back by about an hour."""
 
     def __init__(self) -> None:
         self._committed = float("-inf")
 
     def check(self, streams: Iterable[StreamBatch]) -> None:
-        """Check the readings of a batch, stream by stream in the order they came in."""
+        """Check the readings of a batch, stream by stream in order of arrival."""
         if time.monotonic() - self._committed < _AGAIN_S:
             return
         for stream in streams:
@@ -39,10 +39,11 @@ class RepeatedHour:
                 self._committed = time.monotonic()
                 asset, sensor, _ = stream.key
                 log.warning(
-                    "asset %r, sensor %r: times without an offset went back by %.0f minutes. Is it"
-                    " local time, in the hour that comes twice? Its readings are scored as late,"
-                    " outside of any window, and those equal to one of the hour before are"
-                    " duplicates: send UTC, or the offset. Other streams are not named",
+                    "asset %r, sensor %r: times without an offset went back by %.0f minutes, as"
+                    " local time does when daylight saving ends. The readings of the repeated hour"
+                    " are scored as late, outside of any window, and those equal to a reading of"
+                    " the hour before are duplicates: send UTC, or the offset. Logged for the first"
+                    " stream only",
                     asset, sensor or None, back.total_seconds() / 60,
                     extra={"action": "repeated_hour"},
                 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Count the failures of records that fail on their own, and keep what was decided about them."""
+"""Count the failures of records that fail alone, and store the decisions about them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 from consumers.partition import AssignedPartition
 
-#: Failures of a record, alone while others pass, before it becomes a dead letter.
+#: A record that fails alone this often, while others succeed, becomes a dead letter.
 FAILURES = 5
-#: For so long after a success elsewhere, a failure is held against the record, not the service.
+#: For this long after another record's success, the record is blamed for its failure.
 EVIDENCE_SECONDS = 60.0
 
 #: A partition and an offset.
@@ -16,10 +16,10 @@ RecordId = tuple[AssignedPartition, int]
 
 
 class PoisonRecords:
-    """How often each record failed alone while others passed, and what was decided about it.
+    """Count how often each record failed alone while others succeeded, and store the verdicts.
 
-    The heads of several partitions may all be suspected at once, and take turns. A verdict is the
-    message of the record's dead letter; None: the record is stored already.
+    The first records of several partitions can be suspected at the same time. A verdict is the
+    message of the record's dead letter, or None if the record is stored already.
     """
 
     def __init__(self) -> None:
@@ -27,19 +27,19 @@ class PoisonRecords:
         self.verdicts: dict[RecordId, str | None] = {}
 
     def record_failure(self, record_id: RecordId) -> int:
-        """Count one more failure of a record, alone while others passed; return how many."""
+        """Count a failure of a record alone while others succeeded; return its count."""
         self._failures[record_id] = self._failures.get(record_id, 0) + 1
         return self._failures[record_id]
 
     def forget(self, record_ids: Iterable[RecordId]) -> None:
-        """Drop records that are accounted for."""
+        """Drop records that are stored."""
         if self._failures or self.verdicts:
             for record_id in record_ids:
                 self._failures.pop(record_id, None)
                 self.verdicts.pop(record_id, None)
 
     def keep(self, wanted: Callable[[RecordId], bool]) -> None:
-        """Drop the records that are not wanted, as those of a partition that was lost."""
+        """Keep only the wanted records; drop for example those of a lost partition."""
         for known in (self._failures, self.verdicts):
             for record_id in [one for one in known if not wanted(one)]:
                 del known[record_id]

@@ -1,6 +1,6 @@
-"""Take one batch through its stages: load, score, commit, cache, account.
+"""Process one batch: load, score, commit, cache, release.
 
-Nothing is cached before the commit; whatever fails, the same records may be tried again.
+Nothing is cached before the commit, so after any failure the same records can be processed again.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from schemas import LookAlikes, StreamKey
 log = logging.getLogger("consumers.bridge")
 
 
-#: What is logged of a stream that begins again, by the reason that the service gives.
+#: Log texts for a stream that the service restarted, by the service's reason.
 RESTARTS = {
-    "clock_ahead": "its time had run ahead and is set back; the window begins again",
-    "reset": "it was asked for after an overhaul; the stream learns again",
-    "bad_state": "its stored state could not be read, so the stream begins again",
+    "clock_ahead": "its clock had run ahead and is set back; the window is restarted",
+    "reset": "a reset was requested after an overhaul; the stream is restarted",
+    "bad_state": "its stored state could not be read; the stream is restarted",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What all workers share.
+    """The objects that all workers share.
 
     Parameters
     ----------
     stored : callable
-        Called after each commit, and when one may have taken effect.
+        Called after each commit, and if a commit may have taken effect.
     misconfigured : callable
-        Called when the set-up has nearly all records rejected.
+        Called when nearly all records are rejected, so the configuration must be wrong.
     """
 
     settings: Settings
@@ -71,12 +71,12 @@ class Dependencies:
 
 
 class BatchProcessor:
-    """Takes batches through all stages, one at a time.
+    """Take batches through all stages, one at a time.
 
     Attributes
     ----------
     scored_at : float
-        When anything was last scored (`time.monotonic`).
+        Time of the last successful scoring (`time.monotonic`).
     """
 
     def __init__(self, deps: Dependencies, scorer: Scorer) -> None:
@@ -85,7 +85,7 @@ class BatchProcessor:
         self.scored_at = float("-inf")
 
     def run(self, items: list[BatchRecord]) -> None:
-        """Take a batch through every stage; what fails raises, with nothing stored or cached."""
+        """Take a batch through every stage; on an exception nothing is stored or cached."""
         deps, metrics = self._deps, self._deps.metrics
         framings = [None if i.rejection is None else i.rejection.framing for i in items]
         deps.breaker.check_framings(framings)
@@ -109,7 +109,7 @@ class BatchProcessor:
         self._account(items)
 
     def try_scoring(self, item: BatchRecord) -> None:
-        """Have one record scored, and use nothing of the answer."""
+        """Score one record and discard the result."""
         self._score(self._load([item]))
 
     def _load(self, items: list[BatchRecord]) -> list[StreamBatch]:
@@ -140,10 +140,10 @@ class BatchProcessor:
                     stream.cached = loaded[stream.key]
 
     def _mark_unkeyed(self, streams: list[StreamBatch]) -> None:
-        """Mark streams that another partition, perhaps of another bridge, has too: they may repeat.
+        """Mark streams that another partition has too, because their readings may be duplicates.
 
-        Two bridges that have the very same reading in flight at the same moment both store it: to
-        notice that, every insert would have to pay for one more index over all readings.
+        Two bridges that process the very same reading at the same moment both store it. Preventing
+        this would need one more index over all readings, at a cost for every insert.
         """
         asked: dict[UUID, dict[StreamKey, tuple[int, datetime]]] = {}
         for stream in streams:
@@ -175,7 +175,7 @@ class BatchProcessor:
     def _ask(
         self, streams: list[StreamBatch], assets: Mapping[str, str], schedules: Schedules
     ) -> dict[str, Any] | None:
-        """Ask the service, again for each plan that it refuses; None: nothing is to be scored."""
+        """Call the service, again for each plan it rejects; None: there is nothing to score."""
         while body := steps.build_request(streams, assets, schedules=schedules):
             try:
                 with self._deps.metrics.timed("score"):
@@ -195,7 +195,7 @@ class BatchProcessor:
         deps.store_outage.record_success()
 
     def _log_outcomes(self, items: list[BatchRecord]) -> None:
-        """Log streams that began again, and those rejected for what set-up or sender lacks."""
+        """Log restarted streams, and streams rejected because of the configuration or sender."""
         for item in items:
             reading, result = item.reading, item.result
             if reading is None:
@@ -206,7 +206,7 @@ class BatchProcessor:
                 why = result["metadata"]["restarted"]
                 self._deps.metrics.restarted.labels(why).inc()
                 log.warning(
-                    "asset %s, sensor %s: %s with the reading of %s",
+                    "asset %s, sensor %s: %s at the reading of %s",
                     reading.asset_id, reading.sensor_id, RESTARTS.get(why, why),
                     reading.timestamp.isoformat(), extra={"action": "restarted"},
                 )  # fmt: skip
@@ -222,7 +222,7 @@ class BatchProcessor:
 
 
 def update_cache(streams: Iterable[StreamBatch]) -> None:
-    """Cache the outcome of a batch, once it is committed."""
+    """Cache the results of a batch after its commit."""
     now = time.monotonic()
     for stream in streams:
         if stream.state is None:
@@ -238,7 +238,7 @@ def update_cache(streams: Iterable[StreamBatch]) -> None:
                 mark = item.result["metadata"].get("window", "added")
                 cached.add(row, item.reading.timestamp, mark)
         if 0 < before < stream.window_length:
-            # a new bundle looks further back: what was dropped is still in the database
+            # a new bundle needs a longer window: load it from the database next time
             stream.partition.cache.forget(stream.key)
         else:
             stream.partition.cache.put(stream.key, cached)

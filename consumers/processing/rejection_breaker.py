@@ -1,4 +1,4 @@
-"""The circuit breaker: when nearly all streams are rejected for one reason, the set-up is wrong."""
+"""Stop when nearly all streams are rejected for one reason: the configuration is then wrong."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from schemas import StreamKey
 
 log = logging.getLogger("consumers.bridge")
 
-# Reasons that a wrong bundle or producer gives to whole topics
+# Reasons that a wrong bundle or producer causes for whole topics
 SETUP_REASONS = frozenset({"no_group", "missing_features"})
 
-#: Streams known to be logged; beyond that all are forgotten.
+#: Maximum number of streams remembered as logged; beyond it all are forgotten.
 MAX_LOGGED = 50_000
 
 #: A stream, and why the service rejected its record; None for a result.
@@ -27,24 +27,24 @@ Judged = Mapping[int, Sequence[Judgement]]
 
 
 class MisconfigurationError(AnomalyError):
-    """Nearly all streams were rejected for one reason that points at the set-up."""
+    """Nearly all streams were rejected for one reason, which points to a wrong configuration."""
 
     code = "refused_by_setup"
 
 
 class RejectionBreaker:
-    """Raises when nearly all of a full window of the service's answers are rejections.
+    """Raise if nearly all of the service's answers in a full window are rejections.
 
-    Where some streams are rejected and others are not, the others must not wait: the rejected
-    ones' records become dead letters, which is logged once per stream. Each partition has a window
-    of its own: one that brings many records at once must not speak for the streams of the others.
+    If only some streams are rejected, the others must not wait: the rejected records become dead
+    letters, logged once per stream. Each partition has its own window, so that a partition with
+    many records does not outvote the streams of the others.
 
     Parameters
     ----------
     settings : Settings
-        How many answers count of each partition (with fewer in all nothing is judged), of how many
-        streams more than this must be rejected, each in most of its records, and after how many
-        seconds a partition that is quiet no longer counts.
+        ``refusal_window``: answers per partition (fewer in total are not judged).
+        ``refusal_share``: share of the streams that must be rejected, each in most of its records.
+        ``refusal_retry_s``: after this time a quiet partition no longer counts.
     clock : callable
         Seconds, monotonic.
     """
@@ -65,7 +65,7 @@ class RejectionBreaker:
         Raises
         ------
         MisconfigurationError
-            With these, nearly all streams of the window are rejected for one reason of the set-up.
+            With this batch, nearly all streams of the window are rejected for one such reason.
         """
         reasons = {reason for batch in judged.values() for _, reason in batch}
         if not self._settings.refusal_pause or SETUP_REASONS.isdisjoint(reasons):
@@ -84,13 +84,13 @@ class RejectionBreaker:
         if count and (count == len(records) or count > self._settings.refusal_share * len(records)):
             raise MisconfigurationError(
                 f"{count} of the {len(records)} streams of the last {len(last)} records were "
-                f"refused as {reason}: does the bundle fit the topic? REFUSAL_PAUSE=false goes on "
-                "regardless",
+                f"rejected with {reason}: does the bundle fit the topic? REFUSAL_PAUSE=false "
+                "disables this check",
                 code=f"refused_{reason}",
             )
 
     def _after(self, partition: int, batch: Sequence[Judgement]) -> deque[Judgement]:
-        """Return a partition's window as a batch leaves it."""
+        """Return a partition's window with a batch added."""
         return deque([*self._windows.get(partition, ()), *batch], maxlen=self._window)
 
     def _forget_quiet(self) -> None:
@@ -101,15 +101,15 @@ class RejectionBreaker:
                 self._windows.pop(partition, None)
 
     def check_framings(self, framings: Iterable[str | None]) -> None:
-        """Check the foreign formats, or None, that a batch's records came in.
+        """Check the foreign formats of a batch's records (None: no foreign format).
 
-        Records that cannot be read are their sender's fault, unless most of what comes is in one
-        foreign format: then a topic would be emptied into dead letters.
+        Unreadable records are normally the fault of their sender. If most records have one foreign
+        format, however, the whole topic would become dead letters.
 
         Raises
         ------
         MisconfigurationError
-            With these, most records of the window are in one recognised foreign format.
+            With this batch, most records of the window have one recognised foreign format.
         """
         if not self._settings.refusal_pause:
             return
@@ -119,20 +119,20 @@ class RejectionBreaker:
         name, count = next(iter(counts.most_common(1)), (None, 0))
         if len(last) == self._window and 2 * count > self._window:
             raise MisconfigurationError(
-                f"{count} of the last {self._window} records are no readings but {name}: does the "
-                "producer write what this topic is for? REFUSAL_PAUSE=false goes on regardless",
+                f"{count} of the last {self._window} records are not readings but {name}: does the "
+                "producer write to the right topic? REFUSAL_PAUSE=false disables this check",
                 code="refused_foreign_format",
             )
 
     def note(self, judged: Judged, framings: Iterable[str | None] = ()) -> None:
-        """Count a batch that was stored."""
+        """Count a stored batch."""
         for partition, batch in judged.items():
             self._windows[partition] = self._after(partition, batch)
             self._noted[partition] = self._clock()
         self._framings.extend(framings)
 
     def log_rejection(self, stream: StreamKey, rejection: Rejection | None) -> None:
-        """Log a stream whose records become dead letters for the set-up, once per reason."""
+        """Log, once per stream and reason, that its records become dead letters."""
         if rejection is None or rejection.reason not in SETUP_REASONS:
             return
         if (stream, rejection.reason) in self._logged:
@@ -142,7 +142,7 @@ class RejectionBreaker:
         self._logged.add((stream, rejection.reason))
         asset, sensor, feature = stream
         log.warning(
-            "asset %s, sensor %s%s: %s; its records become dead letters until that is mended, then "
+            "asset %s, sensor %s%s: %s; its records become dead letters until this is fixed; then "
             "python -m consumers.replay --dead-letters --reason %s sends them again",
             asset, sensor or None, f", feature {feature}" if feature else "", rejection.message,
             rejection.reason, extra={"action": "stream_refused"},

@@ -1,7 +1,7 @@
-"""A worker: one thread that takes batches of its partitions through score and commit.
+"""Run a worker thread, which takes batches of its partitions through score and commit.
 
-Records leave a partition's buffer only after their commit; until then nothing is cached, so every
-failure is answered by doing the same again, smaller or later.
+Records leave a partition's buffer only after their commit, and nothing is cached before. So any
+failure can be retried with the same records, in a smaller batch or later.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ Taken = list[tuple[AssignedPartition, list[Record]]]
 
 
 class PartitionWorker(PartThread):
-    """Works off the partitions given to it, until stopped.
+    """Process the records of the assigned partitions until stopped.
 
     Parameters
     ----------
-    number : int
+        Number in the thread's name.
         Names the thread.
     deps : Dependencies
         Shared by all workers.
@@ -60,39 +60,39 @@ class PartitionWorker(PartThread):
         self._in_flight: frozenset[AssignedPartition] = frozenset()
         self._poison_records = PoisonRecords()
 
-    # -- from other threads ---------------------------------------------------------------------
+    # -- called by other threads ----------------------------------------------------------------
 
     def add(self, assigned: AssignedPartition) -> None:
-        """Have a partition worked off."""
+        """Start processing a partition."""
         with self._wake:
             self._partitions = [*self._partitions, assigned]
             self._wake.notify()
 
     def remove(self, assigned: AssignedPartition) -> None:
-        """Begin no other batch of a partition."""
+        """Begin no further batch of a partition."""
         with self._wake:
             self._partitions = [one for one in self._partitions if one is not assigned]
             self._wake.notify()
 
     def notify(self) -> None:
-        """Look for records again."""
+        """Wake the worker to look for records."""
         with self._wake:
             self._wake.notify()
 
     def finish(self) -> None:
-        """Finish the batch in flight, begin no other; then :meth:`stop` waits for the end."""
+        """Finish the batch in flight and begin no other; then :meth:`stop` waits for the end."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
 
     def is_processing(self, partitions: Iterable[AssignedPartition]) -> bool:
-        """Return whether the batch in flight has records of one of these."""
+        """Return whether the batch in flight contains records of one of these partitions."""
         return not self._in_flight.isdisjoint(partitions)
 
     # -- the loop -------------------------------------------------------------------------------
 
     def step(self) -> float | None:
-        """Take one batch, once; the seconds to wait before the next, or None when stopped."""
+        """Process one batch; return the seconds to wait before the next, or None when stopped."""
         taken = self._take()
         if taken is None:
             return None
@@ -131,7 +131,7 @@ class PartitionWorker(PartThread):
             return None
 
     def _cut(self, ready: Sequence[AssignedPartition]) -> Taken:
-        """Share the limit out among partitions, beginning with another one each time."""
+        """Divide the limit among partitions, starting with a different one each time."""
         self._turn += 1
         start = self._turn % len(ready)
         order = [*ready[start:], *ready[:start]]
@@ -147,7 +147,7 @@ class PartitionWorker(PartThread):
         return taken
 
     def _attempt(self, taken: Taken) -> float:
-        """Try one batch, once; return the seconds to wait before the next."""
+        """Process one batch; return the seconds to wait before the next."""
         deps = self._deps
         with deps.metrics.timed("parse"):
             items = steps.parse_records(taken, deps.settings)
@@ -175,38 +175,38 @@ class PartitionWorker(PartThread):
             return deps.service_outage.record_failure(error, error.retry_after)
 
     def _adapt_limit(self, count: int, seconds: float) -> None:
-        """Adapt the size of batches to the time that one may take."""
+        """Adapt the batch size so that a batch takes at most ``BRIDGE_BATCH_SECONDS``."""
         settings = self._deps.settings
         if seconds > settings.bridge_batch_seconds:
             self._limit = max(1, min(self._limit, count) // 2)
         elif count >= self._limit and seconds < settings.bridge_batch_seconds / 2:
             self._limit = min(settings.bridge_batch_max, self._limit * 2)
 
-    # -- when it fails --------------------------------------------------------------------------
+    # -- failures -------------------------------------------------------------------------------
 
     def _clear_caches(self, taken: Taken) -> None:
         for assigned, _ in taken:
             assigned.cache.clear()
 
     def _doubt(self, taken: Taken) -> None:
-        """After any rollback: what is cached may be wrong, and the claim is to be read again."""
+        """After a rollback, clear the caches and have the stored offsets read again."""
         self._clear_caches(taken)
         for assigned, _ in taken:
             assigned.doubt()
         self._deps.stored()
 
     def _isolate(self, items: list[BatchRecord], error: AnomalyError) -> float:
-        """Find the record that fails by splitting the batch, then decide about it."""
+        """Find the record that fails by halving the batch, then decide about it."""
         if len(items) > 1:
             self._limit = max(1, len(items) // 2)
-            log.info("batch of %d refused (%s): trying half", len(items), error.message)
+            log.info("batch of %d rejected (%s): trying half", len(items), error.message)
             return 0.0
         item = items[0]
         record_id = _record_id(item)
         self._poison_records.keep(lambda one: one[0].status is not PartitionStatus.GONE)
         if isinstance(error, AlreadyStored):
-            # by an account that is not the one we read: a table restored from a backup
-            log.error("offset %d is stored already: only moving on", item.record.offset)
+            # stored by a database state that this bridge did not read, such as a restored backup
+            log.error("offset %d is already stored: only advancing", item.record.offset)
             self._poison_records.verdicts[record_id] = None
             return 0.0
         if not (self._neighbour_is_scored(item) or self._others_scored_recently()):
@@ -235,7 +235,7 @@ class PartitionWorker(PartThread):
         return time.monotonic() - self._processor.scored_at < EVIDENCE_SECONDS
 
     def _neighbour_is_scored(self, item: BatchRecord) -> bool:
-        """Return whether the service takes another record, alone; its answer is not used."""
+        """Return whether the service can score another record alone; its result is not used."""
         others = [record for record in item.partition.head(20) if record is not item.record]
         candidates = steps.parse_records([(item.partition, others)], self._deps.settings)
         own = item.reading.stream if item.reading else None
@@ -250,9 +250,9 @@ class PartitionWorker(PartThread):
         return False
 
     def _wait_for_setup(self, error: MisconfigurationError) -> float:
-        """Store nothing of this batch; try again with another bundle, or after a while."""
+        """Store nothing of this batch; retry with another bundle, or after a while."""
         deps = self._deps
-        self._in_flight = frozenset()  # a rebalance must not wait for a batch that is not stored
+        self._in_flight = frozenset()  # nothing will be stored, so a rebalance need not wait
         deps.setup_outage.record_failure(error)
         deps.misconfigured(error)
         retry_s = deps.settings.refusal_retry_s

@@ -1,1 +1,1 @@
-"""The bytes of a record -> a reading or a rejection. Pure."""
+"""Convert the bytes of a record to a reading or a rejection. Pure functions."""

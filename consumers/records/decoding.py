@@ -1,4 +1,4 @@
-"""A record's bytes -> one JSON object that may be stored, or the reason why not."""
+"""Decode a record's bytes into one JSON object that can be stored, or raise the reason why not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from errors import InputError
 from schemas import has_nul
 
 BOM = b"\xef\xbb\xbf"
-MAX_DEPTH = 64  # of a record; what is stored must be encoded again by libraries with limits
+MAX_DEPTH = 64  # maximum nesting of a record: the libraries that encode it again have limits
 
 
 def decode(body: bytes | None) -> dict[str, Any]:
@@ -22,26 +22,26 @@ def decode(body: bytes | None) -> dict[str, Any]:
     Raises
     ------
     InputError
-        With the dead letter's reason as its code.
+        Its code is the reason of the dead letter.
     """
     if body is None:
         raise InputError("the record has no body", code="null_body")
-    body = body.removeprefix(BOM)  # of an editor or of .NET: says nothing but "UTF-8"
+    body = body.removeprefix(BOM)  # written by editors and .NET; only repeats that this is UTF-8
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        # Many producers write NaN or 1e999: read them, so that the feature can be named.
+        # Many producers write NaN or 1e999: decode them, so that an error can name the feature.
         document = _lenient(body)
     if type(document) is not dict:
         found = framing.of_document(document)
         if found is not None:
             raise ForeignFramingError(found, "not_object")
         raise InputError(f"a JSON {type(document).__name__}, not an object", code="not_object")
-    # A repeated key is caught by counting: only a mismatch pays for the slow, exact parse.
+    # Counting finds repeated keys; only if the counts differ, the slow exact parse runs.
     if body.count(b'":') != _count_keys(document):
         _refuse_repeated_keys(body)
     if (b"\\u0000" in body or b"\x00" in body) and has_nul(document):
-        raise InputError("a text holds a NUL character", code="nul_character")
+        raise InputError("a text contains a NUL character", code="nul_character")
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(document) > MAX_DEPTH:
         raise InputError(f"nested deeper than {MAX_DEPTH}", code="too_deep")
     return document
@@ -50,7 +50,7 @@ def decode(body: bytes | None) -> dict[str, Any]:
 def _lenient(body: bytes) -> Any:
     try:
         document = json.loads(body.decode(), parse_int=float)
-        orjson.dumps(document)  # a lone surrogate could not be stored
+        orjson.dumps(document)  # fails for a lone surrogate, which could not be stored
     except (ValueError, TypeError, RecursionError) as error:
         found = framing.of_bytes(body)
         if found is not None:

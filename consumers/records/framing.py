@@ -1,7 +1,7 @@
-"""What a body that is no reading is instead: by its first bytes, or the keys of its JSON.
+"""Recognise the format of a body that is no reading, by its first bytes or its JSON keys.
 
-A producer that wraps or compresses its JSON sends a whole topic of it. "Expecting value: line 1
-column 1" sends its owner looking in the wrong place; the name of the wrapping does not.
+A producer that wraps or compresses its JSON does so for a whole topic. The message "Expecting
+value: line 1 column 1" would mislead its owner; the name of the wrapping helps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import snappy
 
 from errors import InputError
 
-# How much of a body is looked at: a dead letter must cost no more than a reading.
+# Bytes that are examined: a dead letter must not cost more time than a reading.
 LOOK = 4096
 
 
@@ -28,9 +28,9 @@ class Framing:
     Parameters
     ----------
     name : str
-        Stable, for counting.
+        Stable name, for counting.
     sentence : str
-        What it is and what to do, for a person.
+        Description for people, with advice.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Framing:
 
 
 class ForeignFramingError(InputError):
-    """A record in a format that is recognised, but not the contract's."""
+    """The record has a recognised foreign format instead of the contract's."""
 
     def __init__(self, framing: Framing, code: str) -> None:
         super().__init__(f"{_WHY[code]}: {framing.sentence}", code=code)
@@ -46,11 +46,11 @@ class ForeignFramingError(InputError):
 
 
 def _compressed(name: str) -> Framing:
-    return Framing(name, f"{name}-compressed by the sender itself; compress in Kafka's producer")
+    return Framing(name, f"{name}-compressed by the sender; use the Kafka producer's compression")
 
 
 def encoded(name: str, text: str) -> Framing:
-    """Make the framing of text in an encoding."""
+    """Make the framing of an encoding with this description."""
     return Framing(name, f"{text}, not JSON text")
 
 
@@ -88,10 +88,10 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/_\-]{16,}={0,2}\s*\Z")
 
 
 def of_bytes(body: bytes) -> Framing | None:
-    """Return the format of a body that is not JSON, or None when it is not known."""
+    """Return the format of a body that is not JSON, or None if it is not recognised."""
     head = body[:LOOK]
     if not head.strip():
-        return Framing("empty", f"empty: {len(body)} bytes, and no text in them")
+        return Framing("empty", f"empty: {len(body)} bytes without text")
     for look in _LOOKS:
         found = look(body, head)
         if found is not None:
@@ -107,7 +107,7 @@ def _magic(body: bytes, head: bytes) -> Framing | None:
 
 
 def _wide_text(body: bytes, head: bytes) -> Framing | None:
-    """Text of two or four bytes per character, without a byte order mark."""
+    """Recognise text of two or four bytes per character, without a byte order mark."""
     first = head[:8].replace(b"\x00", b"")
     if b"\x00" not in head[:4] or not first.startswith((b"{", b"[", b'"')):
         return None
@@ -123,7 +123,7 @@ def _wide_text(body: bytes, head: bytes) -> Framing | None:
 
 
 def _registry(body: bytes, head: bytes) -> Framing | None:
-    """Magic byte 0 and the schema's id, as Confluent's serialisers write it, or AWS Glue's."""
+    """Recognise the header of Confluent's serialisers (0 and the schema's id) or of AWS Glue's."""
     if head[0] == 0 and len(head) > 5:
         number = int.from_bytes(head[1:5], "big")
         inside = "JSON" if head[5:].lstrip().startswith(b"{") else "Avro or Protobuf"
@@ -138,15 +138,13 @@ def _registry(body: bytes, head: bytes) -> Framing | None:
 
 
 def _prefixed(body: bytes, head: bytes) -> Framing | None:
-    """Recognise a length in front of the JSON, or another few bytes of some protocol."""
+    """Recognise a length or a few other bytes in front of the JSON."""
     at = head.find(b'{"', 1, 24)
     if at < 1 or (head[:at].isascii() and head[:at].decode().isprintable()):
         return None
     if any(int.from_bytes(head[:at], order) == len(body) - at for order in ("big", "little")):
-        return Framing("length_prefix", f"JSON behind its length in {at} bytes; send plain JSON")
-    return Framing(
-        "prefix", f"JSON behind {at} other bytes ({head[:at].hex(' ')}); send plain JSON"
-    )
+        return Framing("length_prefix", f"JSON after a length of {at} bytes; send plain JSON")
+    return Framing("prefix", f"JSON after {at} other bytes ({head[:at].hex(' ')}); send plain JSON")
 
 
 def _zlib(body: bytes, head: bytes) -> Framing | None:
@@ -168,7 +166,7 @@ def _msgpack(body: bytes, head: bytes) -> Framing | None:
 
 
 def _after_map(head: bytes, short: int, longer: dict[int, int]) -> bytes | None:
-    """Return what follows the head of a map that is not empty."""
+    """Return the bytes after the head of a non-empty map."""
     if not head:
         return None
     if short < head[0] < short + 16:
@@ -184,7 +182,7 @@ def _cbor(body: bytes, head: bytes) -> Framing | None:
 
 
 def _binary(body: bytes, head: bytes) -> Framing | None:
-    """Other bytes that are not text."""
+    """Recognise other bytes that are not text."""
     if len(body) > 4 and int.from_bytes(head[:4], "little") == len(body) and body[-1] == 0:
         return encoded("bson", "BSON")
     if head[0] == 0x80 and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
@@ -199,7 +197,7 @@ def _binary(body: bytes, head: bytes) -> Framing | None:
 
 
 def _snappy(body: bytes, head: bytes) -> Framing | None:
-    """Snappy's raw format has no magic: what its length promises must come out, and be JSON."""
+    """Recognise raw snappy, which has no magic bytes: it must inflate to its length and be JSON."""
     size = shift = 0
     for byte in body[:4]:
         size |= (byte & 0x7F) << shift
@@ -210,13 +208,13 @@ def _snappy(body: bytes, head: bytes) -> Framing | None:
         return None
     try:
         inside = snappy.decompress(body)
-    except Exception:  # whatever the library raises: it is not snappy
+    except Exception:  # whatever the library raises, it is not snappy
         return None
     return _compressed("snappy") if bytes(inside).lstrip().startswith((b"{", b"[")) else None
 
 
 def _other_charset(body: bytes, error: UnicodeDecodeError) -> Framing | None:
-    """JSON in an older character set, which one byte per character makes readable."""
+    """Recognise JSON in an older character set with one byte per character."""
     try:
         orjson.loads(body.decode("latin-1").encode())
     except orjson.JSONDecodeError:
@@ -239,7 +237,7 @@ def _text(body: bytes, head: bytes) -> Framing | None:
     text = head.strip()
     first = text.splitlines()[0]
     if text.startswith((b"{'", b"[{'")):
-        return Framing("python", "Python's form of a dict (single quotes); send json.dumps of it")
+        return Framing("python", "the repr of a Python dict (single quotes); send json.dumps of it")
     if text.startswith((b"{", b"[", b'"')):
         return _documents(body)
     if _XML.match(text):
@@ -261,7 +259,7 @@ def _text(body: bytes, head: bytes) -> Framing | None:
 
 
 def _documents(body: bytes) -> Framing | None:
-    """Several JSON documents in one record: one per line, or one behind the other."""
+    """Recognise several JSON documents in one record, one per line or concatenated."""
     lines = [line for line in body.splitlines() if line.strip()]
     try:
         for line in lines[:2]:
@@ -271,13 +269,13 @@ def _documents(body: bytes) -> Framing | None:
         several = b"}{" in body[:LOOK] or b"} {" in body[:LOOK]
     if several:
         return Framing(
-            "several_documents", "several JSON documents in one record; one record, one reading"
+            "several_documents", "several JSON documents in one record; send one reading per record"
         )
     return None
 
 
 def is_base64(text: bytes) -> bool:
-    """Return whether text is Base64 of something that would be recognised."""
+    """Return whether text is Base64 of a recognisable format."""
     if len(text) < LOOK // 2 and not _BASE64.match(text):
         return False
     try:
@@ -304,24 +302,24 @@ _LOOKS: tuple[Callable[[bytes, bytes], Framing | None], ...] = (
 )  # fmt: skip
 
 
-# -- JSON that is no reading: the envelopes of other systems ------------------------------------
+# -- JSON that is no reading: envelopes of other systems ----------------------------------------
 
 _CDC = ("op", "after")
 _READING = frozenset({"features", "asset_id"})
 
 
 def of_document(document: Any) -> Framing | None:
-    """Return the format of JSON that is no reading, or None when it is not known."""
+    """Return the format of JSON that is no reading, or None if it is not recognised."""
     if isinstance(document, str):
         return _of_string(document)
     if isinstance(document, list):
-        return Framing("array", f"a JSON array of {len(document)}; one record, one reading")
+        return Framing("array", f"a JSON array of {len(document)}; send one reading per record")
     if not isinstance(document, dict):
         return None
     payload = document.get("payload")
     inner = payload if isinstance(payload, dict) else {}
     if all(key in document for key in _CDC) or all(key in inner for key in _CDC):
-        return Framing("debezium", "a change event of Debezium; send its row alone (unwrap it)")
+        return Framing("debezium", "a change event of Debezium; send only its row (unwrap it)")
     if "schema" in document and "payload" in document:
         return Framing(
             "connect",
@@ -329,7 +327,7 @@ def of_document(document: Any) -> Framing | None:
             "converter",
         )
     if "specversion" in document and "type" in document:
-        return Framing("cloudevents", "a CloudEvent; send its data alone, or in binary mode")
+        return Framing("cloudevents", "a CloudEvent; send only its data, or use binary mode")
     if document.get("Type") == "Notification" and "Message" in document:
         return Framing("sns", "a notification of AWS SNS; switch raw message delivery on")
     return _wrapped(document)
@@ -338,22 +336,22 @@ def of_document(document: Any) -> Framing | None:
 def _of_string(document: str) -> Framing | None:
     body = document.encode("utf-8", "replace")
     if document.lstrip().startswith(("{", "[")):
-        return Framing("json_in_string", "JSON text inside a JSON string: it is encoded twice")
+        return Framing("json_in_string", "JSON text inside a JSON string: it was encoded twice")
     if is_base64(body[:LOOK].strip()):
         return encoded("base64", "Base64 text inside a JSON string")
     return None
 
 
 def _wrapped(document: dict[str, Any]) -> Framing | None:
-    """Recognise a reading one level further down, under whatever key."""
+    """Recognise a reading nested under any key."""
     for key, value in list(document.items())[:20]:
         first = value[0] if isinstance(value, list) and value else value
         if isinstance(first, str) and first[:1] == "{" and '"features"' in first[:LOOK]:
-            return Framing("wrapped", f"the reading is JSON text under {key[:80]!r}; send it alone")
+            return Framing("wrapped", f"the reading is JSON text under {key[:80]!r}; unwrap it")
         if (
             isinstance(first, dict)
             and any(name in first for name in _READING)
             and key != "metadata"
         ):
-            return Framing("wrapped", f"the reading lies under {key[:80]!r}; send it alone")
+            return Framing("wrapped", f"the reading is nested under {key[:80]!r}; unwrap it")
     return None

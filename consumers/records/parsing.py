@@ -1,11 +1,11 @@
-"""Bytes of a Kafka record <-> a reading, and readings -> what is published.
+"""Convert Kafka records to readings, and build the headers of dead letters.
 
 Every record becomes a :class:`Reading` or a :class:`Rejection`; nothing raises. The reasons are
 stable codes: ``unreadable`` (Kafka's bytes are damaged), ``null_body``, ``not_json``,
 ``not_object``, ``duplicate_key``, ``nul_character``, ``too_deep``, ``unknown_shape``,
-``missing_asset``, ``bad_name``, ``bad_features``, ``bad_value``, ``bad_timestamp``,
-``future_timestamp``; later come those of the service (``missing_features``, ``no_group``, ...),
-``duplicate`` and ``unprocessable``.
+``missing_asset``, ``bad_name``, ``bad_features``, ``bad_value``, ``bad_timestamp`` and
+``future_timestamp``. The service adds its own (``missing_features``, ``no_group``, ...), and later
+steps add ``duplicate`` and ``unprocessable``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from schemas import StreamKey, check_features, check_name, parse_timestamp, stre
 Headers = Sequence[tuple[str, bytes | None]]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A record stamped within 1970 has no time: it is 0 or -1 (never set), or seconds, not milliseconds.
+# Record times within 1970 are invalid: 0 or -1 (never set), or seconds instead of milliseconds.
 _FIRST_YEAR_MS = 365 * 86_400_000
 
 
 class Record(Protocol):
-    """What is used of kafka-python's ``ConsumerRecord``; key and value are bytes or None."""
+    """The used part of kafka-python's ``ConsumerRecord``; key and value are bytes or None."""
 
     offset: int
     timestamp: int
@@ -47,7 +47,7 @@ class Reading:
     feature : str or None
         Set for the single-feature shape.
     local : bool
-        Its time came without an offset.
+        Its time had no offset.
     """
 
     asset_id: str
@@ -60,24 +60,24 @@ class Reading:
 
     @property
     def stream(self) -> StreamKey:
-        """The stream's key inside its partition."""
+        """The stream's key within its partition."""
         return stream_key(self.asset_id, self.sensor_id, self.feature)
 
 
 @dataclass(slots=True)
 class Rejection:
-    """Why a record is a dead letter; the asset is known when that much could be read."""
+    """The reason why a record is a dead letter, and its asset if that could be read."""
 
     reason: str
     message: str
     asset_id: str | None = None
     sensor_id: str | None = None
     original_id: Any = None
-    framing: str | None = None  # the foreign format that the record is in, where it is recognised
+    framing: str | None = None  # the foreign format of the record, if recognised
 
 
 def kafka_time(record: Record) -> datetime | None:
-    """Return the record's own time stamp, aware UTC; None when it has none that makes sense."""
+    """Return the record's own timestamp, aware UTC, or None if it has no plausible one."""
     if record.timestamp is None or record.timestamp < _FIRST_YEAR_MS:
         return None
     try:
@@ -92,7 +92,7 @@ def parse(record: Record, future_seconds: float, max_features: int = 1000) -> Re
     Parameters
     ----------
     future_seconds : float
-        How far a reading's time may lie after the record's, and after the present.
+        How far a reading's time may be after the record's, and after the present.
     max_features : int
         Maximum number of features in one reading.
     """
@@ -103,11 +103,11 @@ def parse(record: Record, future_seconds: float, max_features: int = 1000) -> Re
         document = decode(record.value)
         reading = _reading(document, record, max_features)
         known, now = kafka_time(record), datetime.now(UTC)
-        # the record's clock may be as wrong as the reading's
+        # the record's clock may be as wrong as the reading's, so now is a limit too
         limit, whose = (known, "the record's") if known and known < now else (now, "now,")
         if (reading.timestamp - limit).total_seconds() > future_seconds:
             raise InputError(
-                f"timestamp: {reading.timestamp.isoformat()} lies more than "
+                f"timestamp: {reading.timestamp.isoformat()} is more than "
                 f"{future_seconds:g} s after {whose} {limit.isoformat()}",
                 code="future_timestamp",
             )
@@ -135,12 +135,12 @@ def _reading(document: dict[str, Any], record: Record, max_features: int) -> Rea
         found = of_document(document)
         if found is not None:
             raise ForeignFramingError(found, "unknown_shape")
-        raise InputError("neither features nor name and value", code="unknown_shape")
+        raise InputError("neither features nor name and value are present", code="unknown_shape")
     if where.get("asset_id") is None:
         raise InputError("asset_id: is missing", code="missing_asset")
     asset = check_name(where["asset_id"], "asset_id")
     sensor = where.get("sensor_id")
-    if sensor == "":  # as some serialisers write null
+    if sensor == "":  # some serialisers write null like this
         sensor = None
     if sensor is not None:
         sensor = check_name(sensor, "sensor_id")
@@ -151,7 +151,7 @@ def _reading(document: dict[str, Any], record: Record, max_features: int) -> Rea
 def _plain(metadata: Any) -> dict[str, Any]:
     if type(metadata) is dict:
         return metadata
-    # not an object: odd, but no reason to lose a reading
+    # not an object: unusual, but no reason to reject the reading
     return {} if metadata is None else {"caller": metadata}
 
 
@@ -160,19 +160,19 @@ def _time(where: dict[str, Any], record: Record) -> datetime:
         return parse_timestamp(where["timestamp"])
     known = kafka_time(record)
     if known is None:
-        raise InputError("timestamp: absent, and the record has none", code="bad_timestamp")
+        raise InputError("timestamp: missing, and the record has none", code="bad_timestamp")
     return known
 
 
 def _has_no_offset(given: Any) -> bool:
-    """Return whether a time, of which the date is the first ten characters, names no zone."""
+    """Return whether a time, whose first ten characters are the date, has no offset or zone."""
     if type(given) is not str or given[-1:] in "Zz":
         return False
     return "+" not in given[10:] and "-" not in given[10:]
 
 
 def _who(document: Any) -> tuple[str | None, str | None]:
-    """Return asset and sensor as far as they are known, for the dead letter's columns."""
+    """Return asset and sensor as far as they are readable, for the dead letter's columns."""
     if type(document) is not dict:
         return None, None
     metadata = document.get("metadata")
@@ -189,16 +189,16 @@ def _who(document: Any) -> tuple[str | None, str | None]:
 def dead_letter_headers(
     original: Headers, rejection: Rejection, topic: str, partition: int, offset: int
 ) -> list[tuple[str, bytes | None]]:
-    """Return the original headers, then why and from where.
+    """Return the original headers plus the reason and the source of the dead letter.
 
     Parameters
     ----------
     original : list of (str, bytes or None)
         Headers of the record.
     rejection : Rejection
-        Why it is a dead letter.
+        Reason of the dead letter.
     topic, partition, offset
-        Where the record was read.
+        Source of the record.
     """
     return [
         *original,

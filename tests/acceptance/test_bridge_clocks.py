@@ -106,7 +106,7 @@ def test_a_clock_that_ran_ahead_costs_a_few_readings_and_a_backfill_none(stage: 
         else:
             assert (late(found), restarts) == (0, []), asset
         assert not any("insufficient_history" in one for one in found[-100:]), asset
-    assert bridge.text().count("its time had run ahead and is set back") == 3
+    assert bridge.text().count("its clock had run ahead and is set back") == 3
     last = stage.sql("SELECT DISTINCT last_timestamp FROM stream_states")
     assert [row[0] for row in last] == [usual[-1][0]]
 

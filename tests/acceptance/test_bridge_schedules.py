@@ -58,7 +58,7 @@ def test_a_reset_is_applied_within_seconds_though_the_bridge_has_the_state_in_me
     assert tuple(found) == ("reset", "restarted")
     after = stage.sql("SELECT state FROM stream_states WHERE asset_id = 'PUMP_001'")[0][0]
     assert after["reset"][0] == 1
-    assert "learns again with the reading" in bridge.text()
+    assert "the stream is restarted at the reading" in bridge.text()
     # a bridge that is new to the stream does not apply it again
     bridge.kill()
     sent += stage.produce(records(plant, row, row + 5))

@@ -53,7 +53,7 @@ def test_shift_makes_the_newest_reading_now(csv):
 def test_rows_without_a_value_are_told(csv, capsys):
     csv.write_text(CSV + "C,,2026-01-01T00:00:20Z,,\n")
     assert len(list(from_file(csv, shift_to_now=False, limit=None))) == 2
-    assert capsys.readouterr().out == "1 rows without any value are left out\n"
+    assert capsys.readouterr().out == "1 rows without any value are skipped\n"
 
 
 class FakeProducer:

@@ -60,8 +60,8 @@ def test_those_that_were_refused_together_are_sent_again_each_for_itself():
     }  # fmt: skip
     assert settled.acknowledged == [2]  # those with a key go first
     assert settled.refused == {
-        3: "refuses records ([Error 44] PolicyViolationError: too old)",
-        1: "refuses records without a key (is it compacted?)",
+        3: "rejects records ([Error 44] PolicyViolationError: too old)",
+        1: "rejects records without a key (is it compacted?)",
     }
     assert settled.failure is None
     assert together.closed
@@ -71,7 +71,7 @@ def test_those_that_were_refused_together_are_sent_again_each_for_itself():
 @pytest.mark.parametrize(
     ("error", "answers", "why"),
     [
-        (kafka_errors.TopicAuthorizationFailedError(), True, "may not be written with our login"),
+        (kafka_errors.TopicAuthorizationFailedError(), True, "cannot be written with this login"),
         (kafka_errors.KafkaTimeoutError("metadata"), True, "does not exist"),
     ],
 )

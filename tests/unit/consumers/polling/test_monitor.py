@@ -118,4 +118,4 @@ def test_a_topic_that_goes_and_comes_is_logged_once_each(observed, caplog):
             assert observed.monitor.replaced([one]) == []
             assert observed.monitor.topic_missing is (topic_id is None)
     messages = [record.getMessage() for record in caplog.records]
-    assert messages == ["topic in does not exist yet; waiting", "topic in is there"]
+    assert messages == ["topic in does not exist yet; waiting", "topic in exists"]
