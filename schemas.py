@@ -93,7 +93,7 @@ def _time_hint(value: object) -> str:
     if ":60" in value:
         return "; leap seconds are not supported: send second 59, or 00 of the next minute"
     if re.match(r"[A-Z][a-z]{2}[, ]|\d{1,2}[./]\d{1,2}[./]\d{2,4}", value):
-        return "; the order of day and month is ambiguous: send year-month-day"
+        return "; this form of date is ambiguous: send year-month-day"
     if value.startswith("/Date("):
         return "; this is .NET's old date format: send ISO 8601"
     if re.search(r"[ T]\d\d:\d\d.* ?[A-Za-z]{2,5}\Z", value):

@@ -1,1 +1,1 @@
-"""Inside the service: routes, runners, scoring, jobs, keys."""
+"""Implement the service: routes, runners, scoring, training jobs, access keys."""

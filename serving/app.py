@@ -1,4 +1,4 @@
-"""Assemble the service: make each part once, hand it what it needs, start it, stop it."""
+"""Assemble the service: create each part once, inject its dependencies, start and stop it."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class App:
     ----------
     settings : Settings
     remote : mapping
-        BentoML's proxies of the runner services by detector; empty: in this process.
+        BentoML's proxies of the runner services by detector; empty: score in this process.
     by_url : frozenset of str
         Detectors whose runner is reached by a URL.
     packed : Path, optional
-        The bundle that came with the Bento.
+        The bundle packed in the Bento.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class App:
         self.lanes, self.drift = SwimLanes(database), DriftMonitor(database)
 
     async def start(self) -> None:
-        """Start the parts; bundle and database come in the background."""
+        """Start the parts; bundle and database are opened in the background."""
         on_sigterm(self.jobs.stopping)
         bundles = self.detection.bundles
         for part in (self.database, bundles, self.jobs, self.housekeeping, self.timer):
@@ -110,11 +110,11 @@ class App:
         return self.detection.bundles.bundle is not None
 
     async def detect(self, content: object) -> dict[str, Any]:
-        """Score one reading, as a composed BentoML service sends it."""
+        """Score one reading from a BentoML service that depends on this one."""
         return await self.detection.detect_one(parse_item(encoded(content), self.settings))
 
     async def detect_batch(self, content: object) -> list[dict[str, Any]]:
-        """Score many readings, as a composed BentoML service sends them."""
+        """Score many readings from a BentoML service that depends on this one."""
         return await self.detection.detect(parse_batch(encoded(content), self.settings))
 
     def calls(self, *, secured: bool, callers: Callers) -> list[Call]:
@@ -139,11 +139,11 @@ class App:
         return [*document_calls(described), *listed]
 
     def pages(self, keys: Keys, callers: Callers) -> tuple[list[Call], Guard]:
-        """Return the operator's page, and who may see it."""
+        """Return the operator's page and its access guard."""
         return build_page(self, keys, callers)
 
     async def close(self) -> None:
-        """Stop everything that was started, the database last."""
+        """Stop all parts, the database last."""
         for part in (self.timer, self.housekeeping, self.jobs, self.detection.bundles):
             await part.stop()
         self.detection.engine.close()
@@ -151,28 +151,28 @@ class App:
 
 
 def encoded(content: object) -> bytes:
-    """Encode what a composed service sent, so that it is read as every other body is."""
+    """Encode the content from a dependent service, so that it is parsed like any other body."""
     try:
         return orjson.dumps(content)
     except orjson.JSONEncodeError as error:
-        raise InputError(f"what was sent is not JSON: {error}", code="bad_json") from None
+        raise InputError(f"the content is not JSON: {error}", code="bad_json") from None
 
 
 def runners(remote: dict[str, Any], by_url: frozenset[str], timeout: float) -> Runners:
-    """Return the runners: those of this process, or the proxies of the runner services.
+    """Return the runners of this process, or the proxies of the runner services.
 
     Parameters
     ----------
     remote : mapping
         BentoML's proxies by detector; empty: score in this process.
     by_url : frozenset of str
-        Detectors whose runner is reached by a URL, where only JSON passes.
+        Detectors whose runner is reached by a URL, where only JSON is accepted.
     timeout : float
         Seconds for one round of calls.
     """
     if not remote:
         return LocalRunners()
-    # the proxies' own methods appear only after start-up; ``call`` is there at once
+    # the proxies' own methods appear only after start-up, but ``call`` exists at once
     score = {
         name: functools.partial(proxy.to_async.call, "score") for name, proxy in remote.items()
     }
@@ -180,7 +180,7 @@ def runners(remote: dict[str, Any], by_url: frozenset[str], timeout: float) -> R
 
 
 def on_sigterm(stopping: asyncio.Event) -> None:
-    """Set ``stopping`` at SIGTERM, for those who wait for a training; then go on as before."""
+    """Set ``stopping`` at SIGTERM to end waits for a training; then call the previous handler."""
     loop = asyncio.get_running_loop()
     before = signal.getsignal(signal.SIGTERM)
 
@@ -193,7 +193,7 @@ def on_sigterm(stopping: asyncio.Event) -> None:
 
 
 def own_version() -> str:
-    """Return the version of the running code: that of the work tree or Bento, else of the wheel."""
+    """Return the version of the running code: of the work tree or Bento, else of the wheel."""
     beside = Path(__file__).parents[1] / "pyproject.toml"
     if beside.is_file():
         return str(tomllib.loads(beside.read_text())["project"]["version"])

@@ -1,17 +1,17 @@
-"""API keys: who may call what.
+"""Check API keys and their roles.
 
 ``API_KEYS`` holds ``name:role:sha256-hex`` entries, comma separated; the key itself is never
-stored. Whatever is done with a key is logged under its name (without one: its role and 8 digits of
-its hash). Roles form a ladder, ``read < detect < operate < train``: a key may do all that the roles
-below its own may. With no keys configured every call is open. Health and probes are open always.
+stored. Actions are logged under the key's name (without one: its role and 8 digits of its hash).
+Each role includes the ones before it: ``read < detect < operate < train``. Without configured keys
+every call is open. Health and probes are always open.
 
 ``python -m serving.auth ROLE NAME`` makes an access key for the REST API, and its entry for
 API_KEYS. Nothing is stored: the caller gets the key, the service the hash.
 
-roles: read (status, history), detect (read, and scoring: the bridge's), operate (detect, and what
-people do: incidents, assets), train (operate, and training). A caller sends 'Authorization: Bearer
-KEY' or 'X-API-Key: KEY'; the bridge's key is its SERVICE_API_KEY. A key that is lost or leaked:
-take its entry out of API_KEYS and restart the service.
+roles: read (status, history), detect (read, and scoring: for the bridge), operate (detect, and
+people's actions: incidents, assets), train (operate, and training). A caller sends
+'Authorization: Bearer KEY' or 'X-API-Key: KEY'; the bridge's key is its SERVICE_API_KEY. To revoke
+a key, remove its entry from API_KEYS and restart the service.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Role = Literal["read", "detect", "operate", "train"]
 ROLES: tuple[Role, ...] = get_args(Role)
 _HEX = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[^\s:,\x00-\x1f][^:,\x00-\x1f]{0,99}")
-#: Random bytes of a new key: 256 bits, out of reach of guessing.
+#: Random bytes of a new key: 256 bits cannot be guessed.
 KEY_BYTES = 32
 
 
 class Key(NamedTuple):
-    """One entry: who is called what, may do what, and proves it with a key of this digest."""
+    """One entry: name, role and digest of a key."""
 
     name: str
     role: Role
@@ -45,12 +45,12 @@ class Key(NamedTuple):
 
     @property
     def mark(self) -> str:
-        """Name the key without giving its digest away, for what a browser keeps."""
+        """Identify the key without its digest, for a browser's cookie."""
         return hashlib.sha256(f"page:{self.role}:{self.digest}".encode()).hexdigest()[:32]
 
 
 class Keys:
-    """Check API keys against those configured."""
+    """Check API keys against the configured ones."""
 
     def __init__(self, entries: list[Key]) -> None:
         self._entries = entries
@@ -62,7 +62,7 @@ class Keys:
         Raises
         ------
         SettingsError
-            Names the role or the place of the entry; never shows the digest.
+            Names the role or the position of the entry; never shows the digest.
         """
         entries: list[Key] = []
         for place, entry in enumerate((p.strip() for p in text.split(",")), start=1):
@@ -73,11 +73,11 @@ class Keys:
             role = next((r for r in ROLES if r == given.strip().lower()), None)
             name, digest = name.strip(), digest.strip().lower()
             if role is None:
-                raise _wrong(place, f"is not name:role:sha256, the role one of {', '.join(ROLES)}")
+                raise _wrong(place, f"is not name:role:sha256 with a role of {', '.join(ROLES)}")
             if not _HEX.fullmatch(digest):
                 raise _wrong(place, f"({role}) needs a SHA-256 of 64 hex digits")
             if name and not _NAME.fullmatch(name):
-                what = "a name of at most 100 characters without colons, commas and line ends"
+                what = "a name of at most 100 characters without colons, commas and line breaks"
                 raise _wrong(place, f"({role}) needs {what}")
             entries.append(Key(name or f"{role}-{digest[:8]}", role, digest))
         return cls(entries)
@@ -87,24 +87,24 @@ class Keys:
         return bool(self._entries)
 
     def check(self, headers: Mapping[str, str], role: Role) -> str | None:
-        """Raise unless the key of a request may make the call.
+        """Raise unless the request's key allows the call.
 
         Returns
         -------
         str or None
-            The name of the key; None where every call is open.
+            The name of the key; None if no keys are configured.
 
         Parameters
         ----------
         headers : Mapping[str, str]
             ``Authorization: Bearer <key>`` or ``X-API-Key: <key>``.
         role : Role
-            What the call needs.
+            The role that the call needs.
 
         Raises
         ------
         AccessDenied
-            401 without a known key, 403 when the key's role is too low.
+            401 without a known key, 403 if the key's role is too low.
         """
         if not self._entries:
             return None
@@ -115,20 +115,20 @@ class Keys:
             )
         if ROLES.index(held.role) < ROLES.index(role):
             raise AccessDenied(
-                f"this key has the role {held.role}, the call needs {role}", status=403
+                f"this key has the role {held.role}, but the call needs {role}", status=403
             )
         return held.name
 
     def marked(self, mark: str) -> Key | None:
-        """Find the entry of a mark; None once it is no longer configured."""
+        """Find the entry of a mark; None if it is no longer configured."""
         found = [one for one in self._entries if hmac.compare_digest(one.mark, mark)]
         return found[0] if found else None
 
     def find(self, key: str) -> Key | None:
-        """Find the entry of a key, the one with the highest role; None: not known."""
+        """Find the entry of a key, the one with the highest role; None if unknown."""
         digest = digest_of(key)
         best: Key | None = None
-        # every entry is compared, whichever matches: the time taken gives nothing away
+        # compare every entry, so that the time taken reveals nothing
         for entry in self._entries:
             equal = hmac.compare_digest(digest, entry.digest)
             if equal and (best is None or ROLES.index(entry.role) > ROLES.index(best.role)):
@@ -153,7 +153,7 @@ def _presented(headers: Mapping[str, str]) -> str:
 
 
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Read an IP address; None: it is a name."""
+    """Parse an IP address; None if the text is a name."""
     try:
         return ipaddress.ip_address(text)
     except ValueError:
@@ -170,14 +170,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Print a new key and its entry, or the entry of the key on standard input."""
     parser = command_parser("serving.auth", __doc__)
     parser.add_argument("role", nargs="?", choices=ROLES, default="detect", help="default: detect")
-    parser.add_argument("name", nargs="?", default="", help="whose key it is; default: none")
     parser.add_argument(
-        "--stdin", action="store_true", help="hash a key of your own, read from standard input"
+        "name", nargs="?", default="", help="name of the key's owner; default: none"
+    )
+    parser.add_argument(
+        "--stdin", action="store_true", help="hash your own key, read from standard input"
     )
     given = parser.parse_args(arguments)
     key = sys.stdin.readline().strip() if given.stdin else secrets.token_urlsafe(KEY_BYTES)
     if not key:
-        parser.error("standard input holds no key")
+        parser.error("standard input contains no key")
     entry = f"{given.role}:{digest_of(key)}"
     if given.name:
         entry = f"{given.name}:{entry}"

@@ -1,4 +1,4 @@
-"""Work beside the requests, again and again until a stop."""
+"""Run periodic work beside the requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger("bentoml.serving.background")
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[Any] | None]) -> None:
-    """Cancel tasks, and wait until they have ended."""
+    """Cancel tasks and wait until they have ended."""
     started = [task for task in tasks if task is not None]
     for task in started:
         task.cancel()
@@ -22,7 +22,7 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any] | None]) -> None:
 
 
 class PeriodicWork(ABC):
-    """Call :meth:`once` every so many seconds; no failure ends that.
+    """Call :meth:`once` periodically; failures are logged and do not stop it.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class PeriodicWork(ABC):
         Seconds from the end of one call to the next.
     """
 
-    #: What a failure means, for the log.
+    #: Log text of a failure.
     failure: ClassVar[str]
 
     def __init__(self, every_s: float) -> None:
@@ -38,16 +38,16 @@ class PeriodicWork(ABC):
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin."""
+        """Start the task."""
         self._task = asyncio.create_task(self._work(), name=type(self).__name__)
 
     async def stop(self) -> None:
-        """End, also in the middle of a call."""
+        """Stop the task, even during a call."""
         await end_tasks([self._task])
 
     @abstractmethod
     async def once(self) -> None:
-        """Do what is due."""
+        """Do the work that is due."""
 
     async def _work(self) -> None:
         while True:

@@ -1,7 +1,7 @@
-"""Adaptive batching inside one process: what arrives while one batch is worked on forms the next.
+"""Batch adaptively inside one process: items that arrive during a batch form the next one.
 
-No timer and no target latency: alone, a request starts at once; under load, batches grow by
-themselves up to the limit. Used for scoring, for database look-ups and for journaling.
+There is no timer and no target latency: a single request starts at once, and under load batches
+grow up to the limit. Scoring, database look-ups and journaling use this.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from errors import Busy, Unavailable
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Items up to this weight go before heavier ones, so that a single reading need not wait for
-#: every bulk request that came before it.
+#: Items up to this weight go before heavier ones, so that a single reading need not wait for all
+#: earlier bulk requests.
 LIGHT = 64
 
 
@@ -32,20 +32,19 @@ class _Waiting(Generic[T, R]):
 
 @dataclass(eq=False)
 class Batcher(Generic[T, R]):
-    """Gather items of concurrent callers and work on them together.
+    """Gather items of concurrent callers and process them together.
 
     Parameters
     ----------
     work : async callable
-        Takes the items, returns one result or exception for each, in their order. An exception
-        it raises itself goes to every caller of the batch.
+        Takes the items; returns one result or exception for each, in their order. If it raises,
+        every caller of the batch gets the exception.
     max_weight : int
-        Weight of one batch; a single heavier item makes a batch of its own.
+        Maximum weight of a batch; a heavier single item makes its own batch.
     max_waiting : int
-        Weight in the queue beyond which new items are refused.
+        Maximum weight of the queue; beyond it new items are rejected.
     parallel : int
-        Batches worked on at the same time.
-    on_batch : callable, optional
+        Number of batches processed at the same time.
         Called with the weight of each batch.
     """
 
@@ -62,23 +61,23 @@ class Batcher(Generic[T, R]):
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def submit(self, item: T, *, weight: int = 1, deadline: float | None = None) -> R:
-        """Hand in one item and wait for its result.
+        """Queue one item and wait for its result.
 
         Parameters
         ----------
         deadline : float, optional
-            On the event loop's clock: an item whose turn has not come by then is given up. (No
-            timer for each item: that would cost more than all else here.)
+            On the event loop's clock: an item that has not started by then is dropped. (A timer
+            per item would cost more than everything else here.)
 
         Raises
         ------
         Busy
             The queue is full.
         Unavailable
-            ``deadline``.
+            The deadline has passed.
         """
         if self._waiting_weight and self._waiting_weight + weight > self.max_waiting:
-            raise Busy("too many readings wait to be scored", retry_after=1)
+            raise Busy("too many readings are waiting to be scored", retry_after=1)
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(item, weight, future, deadline)
         (self._light if weight <= LIGHT else self._heavy).append(waiting)
@@ -91,7 +90,7 @@ class Batcher(Generic[T, R]):
         while self._running < self.parallel and (self._light or self._heavy):
             self._running += 1
             task = asyncio.get_running_loop().create_task(self._run())
-            # the loop keeps weak references only
+            # the event loop keeps only weak references to tasks
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -105,7 +104,7 @@ class Batcher(Generic[T, R]):
     def _take(self) -> list[_Waiting[T, R]]:
         batch: list[_Waiting[T, R]] = []
         room = self.max_weight
-        # one heavy item a round even when light ones never cease
+        # take one heavy item per round, even if light ones keep coming
         if self._heavy:
             room -= self._pop(self._heavy, batch)
         for queue in (self._light, self._heavy):
@@ -116,12 +115,12 @@ class Batcher(Generic[T, R]):
     def _pop(self, queue: deque[_Waiting[T, R]], batch: list[_Waiting[T, R]]) -> int:
         waiting = queue.popleft()
         self._waiting_weight -= waiting.weight
-        if waiting.future.done():  # its caller gave up
+        if waiting.future.done():  # its caller no longer waits
             return 0
         if waiting.deadline is not None and waiting.deadline < asyncio.get_running_loop().time():
             waiting.future.set_exception(
                 Unavailable(
-                    "the request's time was up before its turn came", code="deadline", retry_after=2
+                    "the request's deadline passed while it waited", code="deadline", retry_after=2
                 )
             )
             return 0

@@ -1,7 +1,7 @@
-"""Run database calls in threads, behind a circuit breaker, so that none holds up a request.
+"""Run database calls in threads, behind a circuit breaker, so that none blocks a request.
 
-A database that is down, or that hangs, is noticed once; from then on every call that needs it
-fails at once (``/detect`` then answers without it) until a probe in the background succeeds.
+The first call to a dead or hanging database opens the circuit. From then on every call fails at
+once (``/detect`` then scores without the database) until a background probe succeeds.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ log = logging.getLogger("bentoml.serving.database")
 
 P = ParamSpec("P")
 R = TypeVar("R")
-#: How often a database that failed is tried.
+#: Interval of probes of a failed database.
 PROBE_S = 1.0
 
 
 class OutcomeUnknownError(StorageUnavailable):
-    """The COMMIT was sent, and whether it took effect is not known."""
+    """The COMMIT was sent, but it is unknown whether it took effect."""
 
     code = "outcome_unknown"
 
@@ -44,10 +44,10 @@ class Database:
     Parameters
     ----------
     opener : callable
-        Makes the engine, starts an embedded server and migrates; called in a thread, again
-        until it succeeds.
+        Makes the engine, starts an embedded server and migrates; called in a thread until it
+        succeeds.
     quick_s : float
-        How long a call on the way of ``/detect`` may take.
+        Time limit of a call for ``/detect``.
     """
 
     def __init__(self, opener: Callable[[], Engine], quick_s: float = 1.0) -> None:
@@ -66,7 +66,7 @@ class Database:
 
     @property
     def available(self) -> bool:
-        """Return whether a call is worth making."""
+        """Return whether the circuit is closed."""
         return not self._down
 
     def status(self) -> dict[str, object]:
@@ -92,21 +92,21 @@ class Database:
     async def quick(
         self, call: Callable[Concatenate[Connection, P], R], *args: P.args, **options: P.kwargs
     ) -> R:
-        """Run ``call(connection, ...)`` on behalf of ``/detect``: in time or not at all.
+        """Run ``call(connection, ...)`` for ``/detect`` within the time limit, or not at all.
 
         Raises
         ------
         StorageUnavailable
-            It took no effect, and will not: what comes too late is rolled back.
+            It has no effect and never will: a late transaction is rolled back.
         OutcomeUnknownError
             Only its COMMIT was not answered in time.
         """
-        # The transaction's COMMIT or its caller's time-out: whichever locks it was first, so that a
-        # caller who was answered that nothing is stored is right.
+        # Either the COMMIT or the caller's time-out takes this lock first. So if the caller is
+        # told that nothing is stored, this stays true.
         turn = threading.Lock()
         running = asyncio.ensure_future(self._run(self._quick, turn, call, *args, **options))
         done, _ = await asyncio.wait({running}, timeout=self._quick_s)
-        if not done and not turn.acquire(blocking=False):  # it commits now, in no time
+        if not done and not turn.acquire(blocking=False):  # the COMMIT is being sent
             done, _ = await asyncio.wait({running}, timeout=self._quick_s)
             if not done:
                 running.cancel()
@@ -121,7 +121,7 @@ class Database:
     async def run(
         self, call: Callable[Concatenate[Connection, P], R], *args: P.args, **options: P.kwargs
     ) -> R:
-        """Run ``call(connection, ...)`` for as long as the statement time-out allows.
+        """Run ``call(connection, ...)`` within the statement time-out.
 
         Raises
         ------
@@ -151,15 +151,15 @@ class Database:
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, work)
         except StorageUnavailable as error:
-            if error.code != "storage_timeout":  # one slow query says nothing about the next
+            if error.code != "storage_timeout":  # a slow query does not mean that the next is slow
                 self._failed(error.message)
-            if turn.locked():  # so it came out of the COMMIT
+            if turn.locked():  # the error came from the COMMIT
                 raise OutcomeUnknownError(error.message) from error
             raise
 
     def _failed(self, problem: str) -> None:
         if not self._down:
-            log.warning("the database is down (%s); answers go on without it", problem)
+            log.warning("the database is down (%s); answers continue without it", problem)
             self._down_since = datetime.now(UTC)
         self._down, self._problem = True, problem
         self._wake.set()
@@ -180,7 +180,7 @@ class Database:
             except SettingsError as error:
                 self._problem = error.message
                 log.error("%s", error.message)
-                return  # trying again cannot help
+                return  # a retry cannot help
             except Exception as error:
                 known = isinstance(error, AnomalyError)
                 problem = str(error)[:300]

@@ -1,6 +1,6 @@
-"""Bound the files that the service leaves under VAR_DIR: fetched bundles, data of jobs.
+"""Limit the files that the service keeps under VAR_DIR: fetched bundles, data of jobs.
 
-The leading worker looks once an hour.
+The leading worker does this once an hour.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ EVERY_S = 3600.0
 
 
 class Housekeeping(PeriodicWork):
-    """Prune the folders of fetched bundles and of training jobs, and measure them.
+    """Delete old bundles and data of training jobs, and measure their folders.
 
     Parameters
     ----------
     champion : Champion
-        Whose leader does it; the folder of the bundle in force stays.
+        Its leader does the work; the folder of the loaded bundle stays.
     settings : Settings
-        How many bundles stay besides, and for how long the files of jobs.
+        Number of bundles kept, and retention of the jobs' files.
     """
 
     failure = "files under VAR_DIR cannot be tidied up"
@@ -40,12 +40,12 @@ class Housekeeping(PeriodicWork):
         self._settings = settings
 
     async def once(self) -> None:
-        """Look, if this worker leads."""
+        """Clean up if this worker leads."""
         if self._champion.leadership.try_acquire():
             await asyncio.to_thread(self.tidy_up, time.time())
 
     def tidy_up(self, now: float) -> None:
-        """Prune and measure, ``now`` being seconds since 1970."""
+        """Clean up and measure; ``now`` is in seconds since 1970."""
         bundles = self._champion.home
         if bundles.is_dir():
             folder = str(self._champion.read().get("folder"))

@@ -1,4 +1,4 @@
-"""Incidents that time changes, looked after by whichever worker is first at it."""
+"""Apply timed changes to incidents (clearing, unshelving, closing); any worker may do it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class IncidentTimer(PeriodicWork):
     every_s : float
     """
 
-    failure = "incidents are not kept up with time"
+    failure = "timed changes of incidents failed"
 
     def __init__(self, database: Database, settings: Settings, every_s: float = EVERY_S) -> None:
         super().__init__(every_s)
@@ -29,7 +29,7 @@ class IncidentTimer(PeriodicWork):
         self._settings = settings
 
     async def once(self) -> None:
-        """Change all that is due, chunk by chunk."""
+        """Apply all due changes, chunk by chunk."""
         while True:
             done = await self._database.run(keep_time, self._settings)
             for what, count in (done or {}).items():

@@ -1,9 +1,9 @@
-"""Define what the service counts.
+"""Define the service's metrics.
 
-Safe with several workers: under ``bentoml serve`` the numbers of all processes add up, because
-BentoML sets ``PROMETHEUS_MULTIPROC_DIR`` before this is imported.
+Under ``bentoml serve`` the values of all worker processes add up, because BentoML sets
+``PROMETHEUS_MULTIPROC_DIR`` before this module is imported.
 
-Labels are drawn from small fixed sets: a path with an id in it never becomes a label.
+Label values come from small fixed sets: a path with an id in it never becomes a label.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 300),
 )
 READINGS = Counter("anomaly_readings", "Readings answered", ["outcome"])
-PERSISTENT = Counter(
-    "anomaly_persistent_events", "Events that lasted, by what became of them", ["change"]
-)
+PERSISTENT = Counter("anomaly_persistent_events", "Persistent events, by change", ["change"])
 IN_FLIGHT = Gauge(
     "anomaly_requests_in_hand", "Requests being answered now", multiprocess_mode="livesum"
 )
@@ -41,16 +39,16 @@ FILES = Gauge(
     multiprocess_mode="mostrecent",
 )
 INCIDENTS = Counter(
-    "anomaly_incidents_timed", "Incidents that time changed: cleared, unshelved, closed", ["what"]
+    "anomaly_incidents_timed", "Timed changes of incidents: clear, unshelve, close", ["what"]
 )
 PLANS_REFUSED = Gauge(
     "anomaly_plans_refused",
-    "Stored windows and off conditions left out",
+    "Invalid stored windows and off conditions, ignored",
     multiprocess_mode="livemax",
 )
-RETRIES = Counter("anomaly_runner_retries", "Calls of a runner tried again", ["detector"])
+RETRIES = Counter("anomaly_runner_retries", "Retried calls of a runner", ["detector"])
 
-# Series from the start: Prometheus sees no increase in the first value of a new one.
+# Create all series at start: Prometheus sees no increase in the first value of a new series.
 for _what in ("look_up", "journal"):
     DEGRADED.labels(_what)
 for _what in ("cleared", "unshelved", "closed"):

@@ -1,6 +1,6 @@
-"""What ``/status`` shows without waiting for it: drift, and how many incidents were right.
+"""Hold the slow parts of ``/status``: drift and the precision of incidents.
 
-What is old is looked up in the background.
+Requests get the last result at once; old results are refreshed in the background.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ log = logging.getLogger("bentoml.serving.monitors")
 DRIFT_FRESH_S = 60.0
 PRECISION_FRESH_S = 5.0
 READINGS = 1000
-#: A bundle of hundreds of groups is looked at one group in turn, not all at once.
+#: A bundle of hundreds of groups is checked in turns of this many groups.
 GROUPS_AT_ONCE = 20
 
 
 class Monitor:
-    """Keep something known for those who never wait: what is old is looked up in the background.
+    """Hold a result that requests read without waiting; refresh it in the background when old.
 
     Parameters
     ----------
     database : Database
     subject : str
-        For the log.
+        Name for the log.
     fresh_s : float
-        Seconds after which what is known is old.
+        Age in seconds after which the result is old.
     """
 
     def __init__(self, database: Database, subject: str, fresh_s: float) -> None:
@@ -48,7 +48,7 @@ class Monitor:
         self._task: asyncio.Task[None] | None = None
 
     def refresh(self, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begin a look where the last is old and over, and the database there."""
+        """Start a refresh if the result is old, none is running and the database is available."""
         idle = self._task is None or self._task.done()
         old = time.monotonic() - self._looked > self._fresh_s
         if idle and old and self._database.available:
@@ -59,7 +59,7 @@ class Monitor:
         try:
             await look()
         except AnomalyError as error:
-            log.info("%s cannot be looked up: %s", self._subject, error.message)
+            log.info("%s cannot be computed: %s", self._subject, error.message)
 
 
 class DriftMonitor(Monitor):
@@ -77,7 +77,7 @@ class DriftMonitor(Monitor):
         self._next = 0
 
     def known(self, bundle: Bundle | None) -> dict[str, Any]:
-        """Return the last findings by group, feature and score; empty before the first look."""
+        """Return the last results by group, feature and score; empty before the first."""
         if bundle is None:
             return {}
         if bundle.version != self._version:
@@ -95,7 +95,7 @@ class DriftMonitor(Monitor):
                 found = await self._look_at(bundle, group)
             except AnomalyError:
                 raise
-            except Exception:  # one group's failure must not end the others'
+            except Exception:  # a failure of one group must not stop the others
                 log.exception("drift of group %s cannot be computed", group)
                 continue
             if bundle.version == self._version:
@@ -120,7 +120,7 @@ class PrecisionMonitor(Monitor):
         self._found: dict[str, Any] = {}
 
     def known(self) -> dict[str, Any]:
-        """Return the last findings; ``groups`` is empty before the first look."""
+        """Return the last results; ``groups`` is empty before the first."""
         self.refresh(self._look)
         return {"days": PRECISION_DAYS, "groups": self._found}
 

@@ -1,4 +1,4 @@
-"""The fleet over time, one lane per asset; steps that are over are read once, not at each look."""
+"""Compute the fleet over time, one lane per asset; steps in the past are cached."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from serving.responses.detection_answers import Score
 
 SILENT: Final = "silent"
 Step = Literal[CellState, "silent"]
-#: Steps of one answer at most.
+#: Maximum number of steps in one answer.
 MAX_STEPS: Final = 500
 MIN_STEP_S: Final = 60
-#: Readings arrive late: a step is read again until so long after its end.
+#: Readings may arrive late: a step is read again until this long after its end.
 LATE_S: Final = 600.0
-#: What changes still is read again after so long, what is over after so much longer.
+#: Seconds until changing steps are read again, and seconds that finished steps are cached longer.
 FRESH_S: Final = 5.0
 KEPT_S: Final = 600.0
-#: Cells that are kept, some 100 bytes each.
+#: Maximum number of cached cells of some 100 bytes each.
 MAX_KEPT: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class AssetLane:
-    """One asset: by step its state, worst score and the severity of what alarms; None: nothing."""
+    """One asset: per step its state, worst score and the severity of its alarms, or None."""
 
     asset_id: AssetId
     last_timestamp: Instant | None
@@ -57,7 +57,7 @@ class FleetLanes:
 
 
 class SwimLanes:
-    """Look the fleet up.
+    """Compute the lanes of the fleet.
 
     Parameters
     ----------
@@ -70,33 +70,35 @@ class SwimLanes:
         self._lock = asyncio.Lock()
 
     async def fleet(self, start: datetime, end: datetime, step_s: int) -> FleetLanes:
-        """Return the lanes of a span, widened to whole steps.
+        """Return the lanes of a time span, extended to whole steps.
 
         Parameters
         ----------
         start, end : datetime
-            Of the span; ``end`` is not included.
+            The span; ``end`` is excluded.
         step_s : int
             Seconds of one step.
 
         Raises
         ------
         InputError
-            ``step``: too many steps, or too short ones.
+            ``step``: too many or too short steps.
         StorageUnavailable
         """
         first, last = (int(at.timestamp()) // step_s for at in (start, end - timedelta.resolution))
         if step_s < MIN_STEP_S or last - first >= MAX_STEPS:
             raise InputError(
-                f"step: {step_s} s make {last - first + 1} steps of this span; at most"
-                f" {MAX_STEPS} of at least {MIN_STEP_S} s are answered",
+                f"step: {step_s} s divides this span into {last - first + 1} steps; at most"
+                f" {MAX_STEPS} steps of at least {MIN_STEP_S} s are allowed",
                 field="step",
             )
         try:
             _time(first * step_s), _time((last + 1) * step_s)
         except (ValueError, OverflowError):
-            raise InputError("end_date: its step leaves the calendar", field="end_date") from None
-        async with self._lock:  # who comes second finds what the first has read
+            raise InputError(
+                "end_date: is too near the end of the calendar", field="end_date"
+            ) from None
+        async with self._lock:  # a second caller then finds what the first has cached
             missing = [at for at in range(first, last + 1) if not self._is_kept(step_s, at)]
             assets = await self._database.run(self._read, step_s, missing)
             fleet = await asyncio.to_thread(self._lanes, step_s, first, last, assets)
@@ -113,7 +115,7 @@ class SwimLanes:
     def _read(
         self, connection: Connection, step_s: int, missing: list[int]
     ) -> list[dict[str, Any]]:
-        """Read the steps that are missing, run by run; the assets."""
+        """Read the missing steps, one query per contiguous run; return the assets."""
         now = time.monotonic()
         for _, run in groupby(enumerate(missing), lambda pair: pair[1] - pair[0]):
             steps = [at for _, at in run]
@@ -127,7 +129,7 @@ class SwimLanes:
         return fleet_assets(connection)
 
     def _forget(self) -> None:
-        """Drop what was read longest ago, where too much is kept."""
+        """Drop the oldest cached cells beyond the limit."""
         held = sum(len(cells) for _, cells in self._kept.values())
         for key in sorted(self._kept, key=lambda key: self._kept[key][0]):
             if held <= MAX_KEPT:

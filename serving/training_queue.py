@@ -1,8 +1,8 @@
 """Run ``POST /train``: a queue in the database, one training process at a time.
 
-The request's data are stored with the job, so any replica can run it; a job that names a data set
-is left to a replica whose DATA_DIR has it. The leading worker starts ``python -m training.fit --job
-ID``; whoever waits reads the job's row, so any worker can answer.
+The job's row contains the request's data, so any replica can run it; a job that names a data set
+waits for a replica whose DATA_DIR has it. The leading worker starts
+``python -m training.fit --job ID``. Any worker can answer a waiting request from the job's row.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ log = logging.getLogger("bentoml.serving.jobs")
 
 ACCEPTED_S = 1.0
 BEAT_S = 10.0
-#: For so long a training process may clean up before it is killed.
+#: Seconds that a training process may clean up before it is killed.
 TERM_S = 10.0
 LOG_TAIL = 4000
 
 
 class TrainingQueue(PeriodicWork):
-    """Queue training jobs, run them where this worker leads, and wait for them.
+    """Queue training jobs, run them if this worker leads, and wait for them.
 
     Parameters
     ----------
     database : Database
     leads : callable
-        Whether this worker is the one that starts processes.
+        Whether this worker starts the processes.
     settings : Settings
     """
 
@@ -63,16 +63,16 @@ class TrainingQueue(PeriodicWork):
         self._settings = settings
         self._folder = jobs_folder(settings)
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
-        #: set when the service is to stop: whoever waits is answered at once
+        #: set when the service stops: waiting requests are then answered at once
         self.stopping = asyncio.Event()
 
     async def stop(self) -> None:
-        """Stop; a training process that runs is ended, too, its job marked failed."""
+        """Stop; a running training process is ended and its job marked failed."""
         self.stopping.set()
         await super().stop()
 
     async def train(self, training: Training, wait: bool) -> tuple[int, dict[str, Any]]:
-        """Queue the job; return status and body of the answer."""
+        """Queue the job; return status and body of the response."""
         request = dict(training.options)
         if training.dataset is not None:
             request["dataset"] = training.dataset
@@ -84,13 +84,13 @@ class TrainingQueue(PeriodicWork):
         job = await self._wait(job_id, self._settings.train_wait_s if wait else 0.0)
         if job.state == "succeeded":
             return 200, job.result or {}
-        # who waits while the service stops learns which job it is, to ask for it later
+        # a request that waits while the service stops gets the job's id, to ask for it later
         if job.state in ("failed", "interrupted") and not self.stopping.is_set():
             return 200, failed(job, training.options.get("model_names"))
         return 202, shown(job)
 
     async def show(self, job_id: UUID) -> dict[str, Any]:
-        """Describe the job as ``GET /train/{job}`` answers it."""
+        """Describe the job as in the response of ``GET /train/{job}``."""
         return shown(await self._get(job_id))
 
     async def _get(self, job_id: UUID) -> Job:
@@ -102,7 +102,7 @@ class TrainingQueue(PeriodicWork):
     def _enqueue(self, connection: Connection, request: dict[str, Any], data: bytes | None) -> UUID:
         waiting = training_jobs.queued_jobs(connection)
         if waiting >= self._settings.train_queue_max:
-            raise Busy(f"{waiting} training jobs wait already (TRAIN_QUEUE_MAX)", retry_after=60)
+            raise Busy(f"{waiting} training jobs are waiting (TRAIN_QUEUE_MAX)", retry_after=60)
         return training_jobs.enqueue_job(connection, request, data)
 
     async def _wait(self, job_id: UUID, seconds: float) -> Job:
@@ -120,7 +120,7 @@ class TrainingQueue(PeriodicWork):
             pause = min(pause * 1.5, 1.0)
 
     async def once(self) -> None:
-        """Run what is queued, one job after the other, if this worker leads."""
+        """Run the queued jobs one after the other, if this worker leads."""
         while self._leads() and self._database.available:
             found = await asyncio.to_thread(data_sets, self._settings.data_dir)
             job = await self._database.run(
@@ -145,19 +145,19 @@ class TrainingQueue(PeriodicWork):
             reason = await self._watch(job, process)
         except asyncio.CancelledError:
             await end(process)
-            with suppress(AnomalyError):  # else the next leader finds it without a heartbeat
+            with suppress(AnomalyError):  # otherwise the next leader finds the missing heartbeat
                 await self._close(job, "the service was stopped")
             raise
         if reason is None and process.returncode == -signal.SIGTERM:
-            # sent to all processes of the service
-            reason = "the training was stopped, with the service or by hand"
+            # somebody signalled all processes of the service
+            reason = "the training was stopped, with the service or manually"
         if reason is None:
             tail = await asyncio.to_thread(_tail, output)
-            reason = f"the process ended with {process.returncode}: {tail}"
+            reason = f"the process exited with code {process.returncode}: {tail}"
         await stubbornly(lambda: self._close(job, reason))
 
     async def _watch(self, job: Job, process: asyncio.subprocess.Process) -> str | None:
-        """Wait for the process; return why it was ended here, or None when it ended by itself."""
+        """Wait for the process; return why it was ended here, or None if it ended by itself."""
         longest_s = self._settings.train_max_s
         deadline = time.monotonic() + longest_s
         while process.returncode is None:
@@ -171,11 +171,11 @@ class TrainingQueue(PeriodicWork):
             except TimeoutError:
                 if not await self._beat(job):
                     await end(process)
-                    return "the job is no longer ours"
+                    return "another worker has taken over the job"
         return None
 
     async def _beat(self, job: Job) -> bool:
-        """Return whether the job is still ours, as far as is known."""
+        """Return whether the job still belongs to this worker, as far as is known."""
         try:
             return await self._database.run(training_jobs.heartbeat_job, job.id, self._owner)
         except AnomalyError as error:
@@ -183,7 +183,7 @@ class TrainingQueue(PeriodicWork):
             return True
 
     async def _close(self, job: Job, reason: str) -> None:
-        """Mark the job failed unless its process has reported how it ended; log which."""
+        """Mark the job failed unless its process has reported its end; log the outcome."""
         problem = {"code": "training_failed", "message": reason, "field": None}
 
         def finish(connection: Connection) -> Job | None:
@@ -211,21 +211,21 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 
 async def stubbornly(write: Callable[[], Awaitable[None]]) -> None:
-    """Write the end of a job, however long the database is away."""
+    """Write the end of a job, with retries for as long as the database is unavailable."""
     pause, logged = 0.2, ""
     while True:
         try:
             return await write()
         except AnomalyError as error:
             if error.message != logged:
-                log.warning("the end of a training job cannot be stored: %s", error.message)
+                log.warning("the end of a training job cannot be stored yet: %s", error.message)
             logged = error.message
         await asyncio.sleep(pause)
         pause = min(2 * pause, 10.0)
 
 
 def packed(training: Training) -> bytes | None:
-    """Pack the readings of a request as ``.npz``; None where it names a data set."""
+    """Pack the readings of a request as ``.npz``; None if it names a data set."""
     if training.values is None:
         return None
     names = np.array(training.options["feature_names"])
@@ -235,7 +235,7 @@ def packed(training: Training) -> bytes | None:
 
 
 def jobs_folder(settings: Settings) -> Path:
-    """Return where jobs leave their files."""
+    """Return the folder of the jobs' files."""
     return settings.var_dir / "jobs"
 
 
@@ -248,7 +248,7 @@ def data_sets(folder: Path) -> list[str]:
 
 
 def tidy(folder: Path, kept_days: int) -> None:
-    """Remove old jobs' data and output; they are kept for a while, for ``training.promote``."""
+    """Delete old jobs' data and output, which are kept for a while for ``training.promote``."""
     oldest = time.time() - kept_days * 86_400
     for path in folder.iterdir() if kept_days else ():
         if path.suffix in (".npz", ".log") and path.stat().st_mtime < oldest:
@@ -268,7 +268,7 @@ def shown(job: Job) -> dict[str, Any]:
 
 
 def failed(job: Job, model_names: list[str] | None) -> dict[str, Any]:
-    """Answer a training that failed, in the contract's shape: one entry per model."""
+    """Return the response to a failed training as the contract defines it: one entry per model."""
     message = (job.error or {}).get("message", job.state)
     return {
         name: {

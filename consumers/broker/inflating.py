@@ -77,9 +77,7 @@ def _snappy_block(data: bytes, max_bytes: int) -> bytes:
         if byte < 0x80:
             break
     if size > max_bytes:
-        raise InflateError(
-            f"a block that inflates to {size} bytes; at most {max_bytes} are allowed"
-        )
+        raise InflateError(f"a block inflates to {size} bytes; at most {max_bytes} are allowed")
     return bytes(snappy.decompress(data))
 
 

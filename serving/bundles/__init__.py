@@ -1,1 +1,1 @@
-"""Which bundle is in force, and how workers follow it."""
+"""Load the champion in every worker and follow its changes."""

@@ -1,4 +1,4 @@
-"""Which bundles there are, what is known of each, and which is to be champion."""
+"""List the registered bundles with their figures, and change the champion."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from models.registry.base import CHALLENGER, CHAMPION
 from serving.bundles.champion import Champion
 from serving.bundles.registry_client import RegistryClient
 
-#: Tags of a version that people are shown.
+#: Tags of a version that are shown to people.
 TAGS: Final = ("source", "groups", "content_version", "verdict", "promoted_at", "rolled_back_at",
                "previous_champion")  # fmt: skip
-#: One look at the registry answers all within this time.
+#: A result of the registry is reused for this time.
 FRESH_S: Final = 10.0
 MAX_VERSIONS: Final = 200
 
 
 class Catalogue:
-    """Ask the registry for people, and move its champion for them.
+    """Query the registry for people, and move its champion for them.
 
     Parameters
     ----------
     registry : RegistryClient
     champion : Champion
-        Asked to look again after a change; bundles are fetched to its home.
+        Told to check again after a change; bundles are fetched to its home.
     """
 
     def __init__(self, registry: RegistryClient, champion: Champion) -> None:
@@ -38,12 +38,12 @@ class Catalogue:
         self._task: asyncio.Task[dict[str, Any]] | None = None
 
     async def models(self, patience_s: float | None = None) -> dict[str, Any]:
-        """Return versions, newest first, and of champion and challenger the figures by group.
+        """Return the versions, newest first, and the figures by group of champion and challenger.
 
         Parameters
         ----------
         patience_s : float, optional
-            After so long what was known before is returned; the registry goes on being asked.
+            After this time the previous result is returned; the query continues.
 
         Raises
         ------
@@ -59,10 +59,10 @@ class Catalogue:
             return self._task.result()
         if self._known is not None:
             return self._known[1]
-        raise Unavailable("the registry is being asked, its answer follows", code="registry_asked")
+        raise Unavailable("the registry has not answered yet: retry", code="registry_asked")
 
     async def promote(self, version: str | None, why: str) -> dict[str, Any]:
-        """Make a version (None: the challenger) champion; which it was before.
+        """Make a version (None: the challenger) champion; return it and the previous champion.
 
         Raises
         ------
@@ -76,12 +76,12 @@ class Catalogue:
         if wanted not in found.values() and wanted not in known:
             raise NotFound(f"no version {wanted!r:.80}", field="version")
         if found.get(CHAMPION) == wanted:
-            raise Conflict(f"version {wanted} is the champion already", code="champion_already")
+            raise Conflict(f"version {wanted} is already the champion", code="champion_already")
         before = await self._registry.ask("promote", version=wanted, why=why)
         return self._moved({"champion": wanted, "previous": before})
 
     async def roll_back(self) -> dict[str, Any]:
-        """Give the champion before its place back.
+        """Make the previous champion the champion again.
 
         Raises
         ------
@@ -110,7 +110,7 @@ class Catalogue:
         return shown
 
     async def _described(self, version: dict[str, Any]) -> dict[str, Any]:
-        """Describe a bundle by its files; where it cannot be fetched, why."""
+        """Describe a bundle by its files, or say why it cannot be fetched."""
         shown = _shown(version)
         try:
             folder = await self._registry.ask(
@@ -126,13 +126,13 @@ class Catalogue:
 
 
 def read_groups(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read of a bundle's files what each group was fitted on, and what it would see.
+    """Read from a bundle's files what each group was fitted on and what it can detect.
 
     Returns
     -------
     dict
         By group: ``feature_names``, ``trained_at``, ``readings``, ``start``, ``end``, ``notes``,
-        and ``power``: by feature the share of each injected fault that was seen at criticality
+        and ``power``: by feature the share of each injected fault that was detected at criticality
         medium, and ``not_watched``.
     """
     index = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["groups"]

@@ -1,9 +1,9 @@
-"""Know the champion from a small file, which one process keeps up to date for all workers.
+"""Read the champion from a small file that one process maintains for all workers.
 
-``champion.json`` under ``VAR_DIR/bundles`` names the bundle in force; while another one is fetched,
-it names the version that is coming. The worker that leads (it holds a file lock) starts the process
-that writes it (:mod:`serving.bundles.follower`), and starts it again when it ends. Whoever wants
-the registry read again touches ``recheck`` beside the file.
+``champion.json`` under ``VAR_DIR/bundles`` names the bundle to use and, while a new one is being
+fetched, its version. The leading worker (holder of a file lock) starts the process that writes the
+file (:mod:`serving.bundles.follower`), and restarts it when it ends. To have the registry read
+again, a worker touches ``recheck`` beside the file.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from serving.bundles.leader_lock import LeaderLock
 
 log = logging.getLogger("bentoml.serving.champion")
 
-#: How often a worker looks at ``champion.json``: a stat, no more.
+#: Interval at which a worker checks ``champion.json`` (one stat call).
 WATCH_S = 0.25
-#: A process that ended is started again after so long, and a leader that died is followed.
+#: Seconds until an ended process is restarted, and until a dead leader is replaced.
 AGAIN_S = 2.0
 
 
@@ -35,10 +35,10 @@ class ChampionFile:
         self._pointer = home / "champion.json"
 
     def read(self) -> dict[str, Any]:
-        """Read the pointer file, as far as known.
+        """Read the pointer file.
 
-        Its keys are ``version, folder, coming, problem`` and ``checked_at``: when the alias was
-        last begun to be read, as ``time.time_ns()``.
+        Its keys are ``version, folder, coming, problem`` and ``checked_at``: when the last reading
+        of the alias began, as ``time.time_ns()``.
         """
         try:
             pointer: dict[str, Any] = json.loads(self._pointer.read_text(encoding="utf-8"))
@@ -51,7 +51,7 @@ class ChampionFile:
         write_text_atomically(self._pointer, json.dumps(pointer))
 
     def stamp(self) -> tuple[int, int] | None:
-        """Return a mark that changes whenever the file is written; None without a file."""
+        """Return a value that changes whenever the file is written; None without a file."""
         try:
             stat = self._pointer.stat()
         except FileNotFoundError:
@@ -59,19 +59,19 @@ class ChampionFile:
         return stat.st_mtime_ns, stat.st_ino
 
     def ask_again(self) -> None:
-        """Have the alias read again soon."""
+        """Request another reading of the alias."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.recheck.touch()
 
 
 class Champion(ChampionFile, PeriodicWork):
-    """The file, and seeing to it, where this worker leads, that somebody writes it.
+    """The pointer file; the leading worker also runs the process that writes it.
 
     Parameters
     ----------
     home : Path
     follow : async callable
-        Keeps the file up to date; where it returns, the text is why it ended.
+        Maintains the file; if it returns, the text says why it ended.
     """
 
     failure = "following the champion failed"
@@ -83,13 +83,13 @@ class Champion(ChampionFile, PeriodicWork):
         self._follow = follow
 
     async def stop(self) -> None:
-        """Let another worker lead."""
+        """Stop, and let another worker lead."""
         await super().stop()
         self.leadership.release()
 
     async def once(self) -> None:
-        """Have the file kept up to date while this worker is the leader."""
+        """Maintain the file while this worker is the leader."""
         if self.leadership.try_acquire():
             ended = await self._follow()
-            log.warning("%s; it is started again", ended)
+            log.warning("%s; it is restarted", ended)
             self.write({**self.read(), "problem": ended})

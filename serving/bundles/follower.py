@@ -1,8 +1,8 @@
-"""Follow the registry in one process for all workers, which then need not import MLflow.
+"""Talk to the registry in one process for all workers, which then need not import MLflow.
 
-MLflow takes seconds and some 200 MB to import; the processes that score need neither. This one
+MLflow takes seconds and some 200 MB to import. This process
 (``python -m serving.bundles.follower``) reads the champion's alias, fetches its bundle, writes
-``champion.json`` (:mod:`serving.bundles.champion`), and answers what workers ask
+``champion.json`` (:mod:`serving.bundles.champion`), and answers the workers' questions
 (:mod:`serving.bundles.registry_client`). It ends with the worker that started it.
 """
 
@@ -32,7 +32,7 @@ from serving.bundles.registry_client import ANSWER, ANSWER_S, FETCH_S, QUESTION,
 
 log = logging.getLogger("bentoml.serving.follower")
 
-#: What may be asked, and what answers it; paths are passed as text.
+#: The possible questions and their functions; paths are passed as text.
 QUESTIONS: dict[str, Callable[..., Any]] = {
     "alias": lambda registry, name: registry.alias(name),
     "fetch": lambda registry, version, into: str(registry.fetch(version, Path(into))),
@@ -44,7 +44,7 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
 
 
 def _promotion() -> Any:
-    from models.registry import promotion  # costs seconds, which the first look need not wait for
+    from models.registry import promotion  # takes seconds; the first reading need not wait for it
 
     return promotion
 
@@ -59,7 +59,7 @@ class Follower:
     champion : ChampionFile
         Where the champion is written.
     poll_s : float
-        How often the alias is read.
+        Interval of reading the alias.
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class Follower:
         self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> str:
-        """Follow until the registry hangs; return what happened."""
+        """Follow until the registry hangs; return the reason."""
         self._champion.home.mkdir(parents=True, exist_ok=True)
         self._questions.mkdir(parents=True, exist_ok=True)
         listening = asyncio.create_task(self._listen(), name="answer questions")
         try:
             while True:
-                # before the poll: who asks during it has seen what the poll may have missed
+                # removed before the poll: a request during the poll needs another poll
                 self._champion.recheck.unlink(missing_ok=True)
                 await self._poll()
                 await self._pause()
@@ -115,26 +115,26 @@ class Follower:
                 pointer = {}
             elif pointer.get("version") == version and self._there(pointer):
                 pointer = {"version": version, "folder": pointer["folder"]}
-            else:  # a problem stays until the fetch is over
+            else:  # the problem stays until the fetch is over
                 pointer = self._fetched(version) or pointer | {"coming": version}
         except AnomalyError as error:
             if pointer.get("problem") != error.message:
                 log.warning("the champion cannot be read: %s", error.message)
             pointer["problem"] = error.message
-            if isinstance(error, BundleError):  # it will not come
+            if isinstance(error, BundleError):  # a retry cannot help
                 pointer.pop("coming", None)
         pointer["checked_at"] = began
         await asyncio.to_thread(self._champion.write, pointer)
 
     def _fetched(self, version: str) -> dict[str, Any] | None:
-        """Return the pointer to a version once it is fetched; None while that goes on.
+        """Return the pointer to a version once it is fetched; None while the fetch runs.
 
-        It goes on beside the polls, so that the alias is known however long a fetch takes.
+        The fetch runs beside the polls, so that the alias is known during a long fetch.
 
         Raises
         ------
         AnomalyError
-            Why it could not be fetched; the next poll tries again.
+            Why the fetch failed; the next poll retries.
         """
         if self._fetching is None or self._fetching[0] != version:
             if self._fetching is not None:
@@ -164,7 +164,7 @@ class Follower:
         Raises
         ------
         AnomalyError
-            As the registry raised it; Unavailable for whatever else went wrong.
+            The registry's own error, or Unavailable for any other failure.
         """
         try:
             async with self._connecting:
@@ -179,14 +179,14 @@ class Follower:
 
     async def _listen(self) -> None:
         for stale in self._questions.glob(f"*{ANSWER}"):
-            stale.unlink(missing_ok=True)  # of a worker that is gone
+            stale.unlink(missing_ok=True)  # left by a worker that has ended
         while True:
             for path in self._questions.glob(f"*{QUESTION}"):
                 try:
                     question = json.loads(path.read_text(encoding="utf-8"))
                     path.unlink()
                 except FileNotFoundError:
-                    continue  # whoever asked has given up
+                    continue  # the asking worker no longer waits
                 task = asyncio.create_task(self._answer(path, question), name=path.stem)
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)
@@ -202,21 +202,21 @@ class Follower:
 
 
 async def run_process() -> str:
-    """Run the follower as a child process until it ends; return how it did."""
+    """Run the follower as a child process until it ends; return the reason."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "serving.bundles.follower",
         stdin=asyncio.subprocess.PIPE, env=child_environment(), start_new_session=True,
     )  # fmt: skip
     try:
-        return f"the process that asks the registry ended with {await process.wait()}"
+        return f"the process that queries the registry ended with {await process.wait()}"
     finally:
         if process.returncode is None:
-            process.kill()  # it holds nothing that has to be put away
+            process.kill()  # it has nothing to clean up
             await process.wait()
 
 
 def end_with_parent() -> None:
-    """End this process once nobody holds the other end of its standard input."""
+    """End this process when its parent closes its standard input."""
     sys.stdin.read()
     os._exit(0)
 
@@ -226,13 +226,13 @@ def main(settings: Settings) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
     configure_logging(settings.log_level, settings.log_json)
     uri = settings.mlflow_uri() if settings.mlflow_enabled else None
-    if uri is not None:  # parts of MLflow look at these
+    if uri is not None:  # parts of MLflow read these variables
         os.environ |= {"MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri}
     connect = partial(open_registry, uri, settings.mlflow_experiment_name, settings.var_dir)
     champion = ChampionFile(settings.var_dir / "bundles")
     log.error("%s", asyncio.run(Follower(connect, champion, settings.champion_poll_s).run()))
     logging.shutdown()
-    os._exit(1)  # what hangs would keep the process
+    os._exit(1)  # a hanging thread would keep the process alive
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Elect the one API worker that does what must be done once, by a file lock."""
+"""Elect by a file lock the one API worker that does work which must be done once."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from filelock import FileLock, Timeout
 
 
 class LeaderLock:
-    """Hold a file lock that one process of the service has; it is released with the process."""
+    """Hold a file lock that only one process of the service can have; it ends with the process."""
 
     def __init__(self, path: Path) -> None:
         self._lock = FileLock(path, blocking=False, thread_local=False)
 
     def try_acquire(self) -> bool:
-        """Become the leader unless another process is; return whether this one leads."""
+        """Try to become the leader; return whether this process leads."""
         if not self._lock.is_locked:
             try:
                 self._lock.acquire()

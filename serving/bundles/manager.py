@@ -1,8 +1,8 @@
-"""Follow the champion in every worker, without stopping any request.
+"""Load the champion in every worker without interrupting requests.
 
 Every worker watches the small file that names the champion (:mod:`serving.bundles.champion`), loads
-and warms what it names in a thread, and only then switches. Requests keep the bundle they began
-with. A bundle that cannot be loaded leaves the old one in force.
+and warms up the bundle in a thread, and only then switches. Requests keep the bundle they began
+with. If a bundle cannot be loaded, the old one stays in use.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from serving.bundles.champion import WATCH_S, Champion
 
 log = logging.getLogger("bentoml.serving.bundles")
 
-#: For so long a start waits for the registry, so that no old bundle has a turn before the champion;
+#: A start waits this long for the registry, so that an old bundle is not used before the champion;
 #: MLflow takes two seconds to import.
 FIRST_LOOK_S = 4.0
-#: What another worker learnt this long ago need not be asked again at a start.
+#: At a start, an answer of the registry to another worker is reused up to this age.
 RECENT_NS = 10 * 10**9
-#: For so long a request waits until it is known, and loaded, what is champion now.
+#: A request waits this long until the present champion is known and loaded.
 SETTLE_S = 2.0
-#: For so long a version that proved not to be the champion is not asked about again.
+#: A version that is not the champion is not queried again for this time.
 FOREIGN_S = 5.0
-#: For so long a bundle that could not be loaded is not tried again.
+#: A bundle that could not be loaded is not retried for this time.
 FAILED_S = 60.0
 
 
 class BundleManager(PeriodicWork):
-    """Hold the bundle in force and follow the champion.
+    """Hold the loaded bundle and follow the champion.
 
     Parameters
     ----------
     champion : Champion
-        Names the bundle that is to be in force.
+        Names the bundle to load.
     warm : async callable
-        Runs the whole of scoring once with a bundle before it is put in force.
+        Runs the whole scoring once with a bundle before it is used.
     packed : Path, optional
-        A bundle that came with the Bento; serves until there is a champion.
+        The bundle packed in the Bento; used until there is a champion.
     """
 
     failure = "watching the champion failed"
@@ -80,12 +80,12 @@ class BundleManager(PeriodicWork):
         self._registry_since: str | None = None
 
     def current(self) -> Bundle:
-        """Return the bundle in force; a request keeps it to its end.
+        """Return the loaded bundle; a request uses it to its end.
 
         Raises
         ------
         NoModel
-            Says what to run.
+            The message says what to run.
         """
         if self.bundle is None:
             raise NoModel(
@@ -102,16 +102,16 @@ class BundleManager(PeriodicWork):
         await super().start()
 
     async def stop(self) -> None:
-        """Stop following; the bundle stays for requests in flight."""
+        """Stop following; requests in flight keep the bundle."""
         await super().stop()
         await end_tasks([self._look_task])
         await self._champion.stop()
 
     async def ensure_versions(self, versions: Iterable[str], deadline: float) -> None:
-        """Switch first, where one of the versions that made these states is champion by now.
+        """First switch bundles if one of the versions that wrote these states is now champion.
 
-        Another bundle would restart the stream's adaptive tail; so a state of the champion
-        waits for the champion, however long that takes to fetch.
+        An older bundle would restart the stream's adaptive tail. So a state written by the champion
+        waits for the champion, however long its fetch takes.
 
         Parameters
         ----------
@@ -121,7 +121,7 @@ class BundleManager(PeriodicWork):
         Raises
         ------
         Unavailable
-            ``bundle_loading``: one is champion and not loaded yet.
+            ``bundle_loading``: such a version is champion but not loaded yet.
         """
         awaited = self._awaited(self._champion.read())
         unknown = {v for v in versions if v == awaited or v not in self._foreign}
@@ -142,14 +142,14 @@ class BundleManager(PeriodicWork):
         for version in unknown - {self.current().version}:
             if version == self._awaited(pointer) or not (asked or self._is_older(version, pointer)):
                 raise Unavailable(
-                    f"bundle {version} has scored this stream and is not loaded here yet",
+                    f"bundle {version} has scored this stream but is not loaded here yet",
                     code="bundle_loading",
                     retry_after=2,
                 )
             self._foreign[version] = True
 
     async def _ask_champion(self, until: float) -> bool:
-        """Return whether the leader read the alias again in time; the pointer holds its answer."""
+        """Return whether the leader has read the alias again in time, into the pointer file."""
         asked = time.time_ns()
         self._champion.ask_again()
         loop = asyncio.get_running_loop()
@@ -160,16 +160,16 @@ class BundleManager(PeriodicWork):
         return True
 
     def _awaited(self, pointer: dict[str, Any]) -> str | None:
-        """Return the version to be in force here: the champion, unless it cannot be loaded."""
+        """Return the version to load: the champion, unless it cannot be loaded."""
         version = pointer.get("coming")
         if version is None and pointer.get("folder") not in self._failed:
             version = pointer.get("version")
         return version
 
     def _is_older(self, version: str, pointer: dict[str, Any]) -> bool:
-        """Return whether a version is not newer than those known, while the registry is silent.
+        """Return whether a version is no newer than the known ones, while the registry is down.
 
-        A registry that is known to be out of reach cannot hold up what it knows nothing about.
+        Requests do not wait for answers of a registry that is known to be unreachable.
         """
         known = (self.current().version, pointer.get("version"), pointer.get("coming"))
         numbers = [int(v) for v in known if isinstance(v, str) and v.isdecimal()]
@@ -189,7 +189,7 @@ class BundleManager(PeriodicWork):
     # -- following -----------------------------------------------------------------------------
 
     async def once(self) -> None:
-        """Load what is at hand, then look at ``champion.json`` from time to time."""
+        """Load an available bundle, then check ``champion.json`` periodically."""
         if self._begun:
             await self._look()
         else:
@@ -197,11 +197,11 @@ class BundleManager(PeriodicWork):
             await self._begin()
 
     async def _begin(self) -> None:
-        """Load the champion as named within a moment, or as it last was; else the packed bundle."""
+        """Load the champion if it is known in time, else the last champion or the packed bundle."""
         until = time.monotonic() + FIRST_LOOK_S
         recent = time.time_ns() - RECENT_NS
         known = self._champion.read()
-        if folder := known.get("folder"):  # most likely it still is
+        if folder := known.get("folder"):  # most likely it is still the champion
             self._prepare(self._champion.home / folder, known.get("version"))
         while time.monotonic() < until:
             pointer = self._champion.read()
@@ -213,7 +213,7 @@ class BundleManager(PeriodicWork):
             await self._load(self._packed, None, "packed in the Bento")
 
     def _look_soon(self) -> asyncio.Task[None]:
-        """Return the task of one look at the pointer, shared by all who wait for it."""
+        """Return the task of one check of the pointer, shared by all waiting requests."""
         if self._look_task is None or self._look_task.done():
             self._look_task = asyncio.create_task(self._look(), name="look at champion.json")
         return self._look_task
@@ -240,7 +240,7 @@ class BundleManager(PeriodicWork):
             await self._load(self._champion.home / folder, str(version), source)
 
     def _prepare(self, folder: Path, version: str | None) -> asyncio.Task[Bundle]:
-        """Return the task that loads and warms a bundle, the one begun before if it is the same."""
+        """Return the task that loads and warms a bundle; reuse the same bundle's running task."""
         if self._prepared is None or self._prepared[0] != (folder, version):
 
             async def prepare() -> Bundle:
@@ -249,7 +249,7 @@ class BundleManager(PeriodicWork):
                 return bundle
 
             task = asyncio.create_task(prepare(), name="load bundle")
-            # of one that is not wanted after all nobody asks
+            # if the bundle is no longer wanted, nobody awaits the task: consume its exception
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._prepared = (folder, version), task
         return self._prepared[1]
@@ -272,11 +272,11 @@ class BundleManager(PeriodicWork):
         if first:
             metrics.READY.inc()
         settle_memory()
-        log.info("bundle %s is in force (%s)", bundle.version, source)
+        log.info("bundle %s is in use (%s)", bundle.version, source)
 
 
 def now() -> str:
-    """Return the time, as ``/status`` has it."""
+    """Return the current time as ``/status`` shows it."""
     return datetime.now(UTC).isoformat()
 
 

@@ -1,4 +1,4 @@
-"""Ask the registry by way of the process that follows it: a file per question and answer."""
+"""Query the registry through the follower process, with one file per question and answer."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from models.bundles.atomic_files import write_text_atomically
 
 QUESTION: Final = ".question"
 ANSWER: Final = ".answer"
-#: Seconds for an answer, the start of MLflow included.
+#: Maximum seconds for an answer, including the start of MLflow.
 ANSWER_S: Final = 90.0
-#: Seconds for a bundle on its way from a distant store.
+#: Maximum seconds for fetching a bundle from a distant store.
 FETCH_S: Final = 900.0
-#: How often an answer is looked for.
+#: Interval of checking for the answer.
 LOOK_S: Final = 0.05
 _KINDS: Final = {"not_found": NotFound, "bad_bundle": BundleError, "invalid_input": InputError}
 
 
 def questions_folder(home: Path) -> Path:
-    """Return where questions lie, beside the folder of the bundles."""
+    """Return the folder of the questions, beside the folder of the bundles."""
     return home.parent / "registry-questions"
 
 
 class RegistryClient:
-    """Ask the process that follows the registry.
+    """Query the registry through the follower process.
 
     Parameters
     ----------
     home : Path
         ``VAR_DIR/bundles``.
     timeout_s : float
-        Seconds for an answer; a fetch may take ``FETCH_S``.
+        Maximum seconds for an answer; a fetch may take ``FETCH_S``.
     """
 
     def __init__(self, home: Path, timeout_s: float = ANSWER_S) -> None:
@@ -45,14 +45,14 @@ class RegistryClient:
     async def ask(self, what: str, **details: Any) -> Any:
         """Ask ``alias(name)``, ``fetch(version, into)`` or ``runs(limit, page, model_name)``.
 
-        Further ``versions()``, ``promote(version, why)`` and ``roll_back()``.
+        Other questions are ``versions()``, ``promote(version, why)`` and ``roll_back()``.
 
         Raises
         ------
         Unavailable
-            The registry cannot be reached, or nobody answered in time.
+            The registry cannot be reached, or there was no answer in time.
         NotFound, BundleError, InputError
-            As the registry raised them.
+            The registry's own errors.
         """
         question = self._folder / f"{uuid4().hex}{QUESTION}"
         answer = question.with_suffix(ANSWER)

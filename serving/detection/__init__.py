@@ -1,1 +1,1 @@
-"""Take a request from readings to results."""
+"""Process a request from readings to results."""

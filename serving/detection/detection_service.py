@@ -1,4 +1,4 @@
-"""Detect, independent of HTTP; shared by the REST handlers and BentoML's methods."""
+"""Detect anomalies, independent of HTTP; used by the REST handlers and BentoML's methods."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from serving.detection.stream_lookup import StreamLookup
 from serving.requests.detect import Item
 from serving.requests.stream_request import Stream
 
-#: What ``"echo": false`` leaves out of a result: the caller has it.
+#: Fields that ``"echo": false`` omits from a result, because the caller has them.
 ECHO = ("asset_id", "sensor_id", "timestamp", "features")
 
 
 @dataclass(slots=True)
 class DetectionService:
-    """Answer detection calls from the parts handed in.
+    """Coordinate look-up, scoring and journal for detection calls.
 
     Parameters
     ----------
     bundles : BundleManager
-        Which bundle.
+        Provides the loaded bundle.
     engine : ScoringEngine
         Scores.
     lookup, journal
-        What is read from the database, and stored in it.
+        Read from and store in the database.
     deadline_s : float
-        How long a detection may take before it is given up with 503.
+        Time limit of a detection, then 503.
     """
 
     bundles: BundleManager
@@ -69,7 +69,7 @@ class DetectionService:
         return results
 
     async def detect_one(self, item: Item) -> dict[str, Any]:
-        """Score a single reading; its error entry is raised as the error it is."""
+        """Score a single reading; its error is raised instead of returned."""
         (result,) = await self.detect([item])
         if "error" in result:
             entry = result["error"]
@@ -77,7 +77,7 @@ class DetectionService:
         return result
 
     async def detect_streams(self, streams: Sequence[Stream], echo: bool) -> dict[str, Any]:
-        """Score the bridge's streams; pure, stores nothing."""
+        """Score the bridge's streams; stores nothing."""
         self.bundles.current()
         deadline = asyncio.get_running_loop().time() + self.deadline_s
         await self._settle_versions([stream.work.state for stream in streams], deadline)
@@ -100,7 +100,7 @@ class DetectionService:
     async def _settle_versions(
         self, states: Sequence[dict[str, Any] | None], deadline: float
     ) -> None:
-        """Switch bundles first, where the champion has scored one of these states already."""
+        """First switch to a newer champion if it has already scored one of these streams."""
         in_force = self.bundles.current().version
         named = [state.get("bundle") for state in states if state]
         unknown = {v for v in named if isinstance(v, str) and v != in_force}
@@ -109,7 +109,7 @@ class DetectionService:
 
 
 def _with_errors(stream: Stream, outcome: StreamOutcome) -> list[dict[str, Any]]:
-    """Return the outcome's results, the errors of rejected readings in their places."""
+    """Return the outcome's results, with the errors of rejected readings in their places."""
     if len(outcome.results) == len(stream.readings):
         return outcome.results
     scored = iter(outcome.results)
@@ -148,7 +148,7 @@ def _count(results: Sequence[dict[str, Any]]) -> None:
 
 
 def _count_persistent(event: dict[str, Any], at: str | None) -> None:
-    """Count the persistent events that a reading makes so, or ends."""
+    """Count events that this reading makes persistent, or ends."""
     for one in (event, *event.get("on_top_of", ())):
         if one.get("state") == "cleared" and one.get("persistent"):
             metrics.PERSISTENT.labels("ended").inc()

@@ -1,8 +1,8 @@
-"""Store what ``/detect`` found in the table that the bridge writes, too.
+"""Store results of ``/detect`` in the table that the bridge also writes.
 
-Rows of concurrent requests are stored together. A database that is down costs no answer; the
-answer's ``metadata.stored`` says whether it was stored: true, false, or null where the COMMIT was
-sent and never answered (``detection_id`` then names what to look for).
+Rows of concurrent requests are stored together. The answer is sent even if the database is down;
+its ``metadata.stored`` is true, false, or null if the COMMIT was sent and not answered
+(``detection_id`` then identifies the row to look for).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Journal:
     ----------
     database : Database
     settings : Settings
-        What is stored, and how its anomalies join incidents, or open some.
+        Select what is stored, and how anomalies join or open incidents.
     """
 
     def __init__(self, database: Database, settings: Settings) -> None:
@@ -51,7 +51,7 @@ class Journal:
         )
 
     async def store(self, results: Sequence[dict[str, Any]]) -> None:
-        """Store what the mode asks for; set ``metadata.stored`` and ``detection_id``."""
+        """Store the results that JOURNAL_REST selects; set ``stored`` and ``detection_id``."""
         rows: Rows = []
         stored: list[tuple[dict[str, Any], UUID]] = []
         for result in results:
@@ -98,7 +98,7 @@ class Journal:
         except AnomalyError:
             if len(batches) == 1:
                 raise
-            # one row that PostgreSQL refuses must not cost the others
+            # one row that PostgreSQL rejects must not affect the others
             return [await self._alone(batch) for batch in batches]
         return [True] * len(batches)
 

@@ -1,9 +1,9 @@
-"""Split a request's items into streams to score, and join the results in the items' order. Pure.
+"""Group a request's items by stream for scoring, and restore their order afterwards. Pure.
 
-A stream is (asset, sensor). Its items, in time order, form each other's history; an item that
-brings its own history is scored behind that alone, as a new stream that began with it: so its score
-does not depend on what is stored, nor on the items beside it. Before the items without a history of
-their own comes what is stored.
+A stream is (asset, sensor). Its items without an own history are scored in time order, after the
+stored readings of the stream; each is history for the next. An item with its own history is scored
+as a new stream that begins with this history, so its score depends neither on stored readings nor
+on other items.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NOTHING_STORED = StoredStream()
 
 @dataclass(slots=True)
 class Planned:
-    """One stream's work, and the item of each of its readings (None: history only)."""
+    """The work of one stream, and the item of each of its readings (None: history only)."""
 
     work: StreamWork
     items: list[int | None]
@@ -41,7 +41,7 @@ class Planned:
 
 @dataclass(slots=True)
 class StoredContext:
-    """What the look-up found for a request."""
+    """The results of the database look-up for a request."""
 
     stored: Mapping[StreamKey, StoredStream] = field(default_factory=dict)
     criticality: dict[str, str] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class StoredContext:
 
 
 def streams_to_look_up(items: Sequence[Item | InputError]) -> set[StreamKey]:
-    """Return the streams with at least one item that brings no history of its own."""
+    """Return the streams of items without their own history."""
     return {
         stream_key(i.asset_id, i.sensor_id)
         for i in items
@@ -60,14 +60,14 @@ def streams_to_look_up(items: Sequence[Item | InputError]) -> set[StreamKey]:
 
 
 def assets_to_look_up(items: Sequence[Item | InputError]) -> set[str]:
-    """Return the assets whose criticality the request does not give for every item."""
+    """Return the assets whose criticality is missing in any item of the request."""
     return {i.asset_id for i in items if isinstance(i, Item) and i.criticality is None}
 
 
 def set_times(items: Sequence[Item | InputError], now: datetime | None = None) -> None:
-    """Give items without a time the present one, each a microsecond later than the one before.
+    """Set missing times to now, each a microsecond after the one before.
 
-    Readings of one stream must differ in time: two of the same time would be duplicates.
+    Two readings of one stream with the same time would count as duplicates.
     """
     now = now or datetime.now(UTC)
     for place, item in enumerate(items):
@@ -76,12 +76,12 @@ def set_times(items: Sequence[Item | InputError], now: datetime | None = None) -
 
 
 def group_by_stream(items: Sequence[Item | InputError], known: StoredContext) -> list[Planned]:
-    """Arrange the items of a request by stream.
+    """Group the items of a request by stream.
 
     Parameters
     ----------
     items : sequence of Item or InputError
-        With times set; errors are passed over.
+        With times set; errors are skipped.
     known : StoredContext
         Stored state and window by stream, criticality by asset.
     """
@@ -108,10 +108,10 @@ def _alone(item: Item, place: int, known: StoredContext) -> Planned:
 
 
 def _chain(key: StreamKey, members: list[tuple[int, Item]], known: StoredContext) -> Planned:
-    """Score a stream once: criticality moves each item's threshold, never a score."""
+    """Score a stream once; criticality changes only each item's threshold, not the score."""
     stored = known.stored.get(key, NOTHING_STORED)
     work = _work([item for _, item in members], known, stored)
-    work.renew = True  # what is stored is no fault of the caller
+    work.renew = True  # an unreadable stored state is not the caller's fault
     return Planned(work, [place if item.history is None else None for place, item in members])
 
 
@@ -145,9 +145,9 @@ def reassemble(
     Parameters
     ----------
     items : sequence of Item or InputError
-        Of the request.
+        The items of the request.
     planned : sequence of Planned
-        What :func:`group_by_stream` made of them.
+        The result of :func:`group_by_stream`.
     outcomes : sequence of StreamOutcome
         One per planned stream.
     """

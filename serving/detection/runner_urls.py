@@ -1,4 +1,4 @@
-"""Read ``RUNNER_URLS``. Imports nothing heavy, since every process reads it."""
+"""Parse ``RUNNER_URLS``. Imports nothing large, because every process runs this."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from errors import SettingsError
 
-#: As in ``models.detectors.base``, which costs more to import than the parent process should pay.
+#: Copied from ``models.detectors.base``, whose import costs too much for the parent process.
 MODEL_NAMES = ("isolation_forest", "one_class_svm", "lstm_autoencoder")
 
 
@@ -16,7 +16,7 @@ def parse_urls(text: str) -> dict[str, str]:
     Raises
     ------
     SettingsError
-        Names the pair at fault.
+        Names the invalid pair.
     """
     found: dict[str, str] = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):

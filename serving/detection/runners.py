@@ -1,8 +1,7 @@
-"""Run the three detectors: one class for runners in the API process and for runner services.
+"""Run the three detectors, in the API process or as runner services.
 
-A runner answers *calls*: small dicts that name the bundle, the group and the method, with one
-array. Calls that arrive together and want the same are stacked and scored in one go; a call that
-fails takes only itself down.
+A runner answers *calls*: small dicts with bundle, group, method and one array. Concurrent calls
+for the same model are stacked and scored together; a call that fails does not affect the others.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from serving import metrics
 
 log = logging.getLogger("bentoml.serving.runners")
 
-#: Rows from which on the detectors of one process run side by side; below, a thread costs more.
+#: Minimum rows for running detectors in parallel threads; below, a thread costs more than it saves.
 SIDE_BY_SIDE = 128
-#: A scoring call is idempotent, so a dropped connection is tried again.
+#: A scoring call is idempotent, so it is retried after a dropped connection.
 TRIES = 4
 
 
@@ -37,14 +36,14 @@ _SIZES = {name: metrics.BATCH.labels(f"runner.{name}") for name in MODEL_NAMES}
 
 
 class BundleCache:
-    """Cache the bundles that a runner process has loaded, by folder name; the newest two stay.
+    """Cache the bundles of a runner process by folder name; the two newest are kept.
 
     Parameters
     ----------
     home : Path
-        ``VAR_DIR/bundles``. Names never lead out of it.
+        ``VAR_DIR/bundles``. A name cannot refer to a folder outside.
     packed : Path, optional
-        The bundle that came with the Bento, known by its folder's name as well.
+        The bundle packed in the Bento, also found by its folder's name.
     """
 
     def __init__(self, home: Path, packed: Path | None = None) -> None:
@@ -53,7 +52,7 @@ class BundleCache:
         self._loaded: LRUCache[str, Bundle] = LRUCache(2)
 
     def get(self, name: str) -> Bundle:
-        """Return the bundle in folder ``name``, loaded if need be.
+        """Return the bundle in folder ``name``; load it if necessary.
 
         Raises BundleError when it cannot be loaded.
         """
@@ -68,13 +67,13 @@ class BundleCache:
 
 
 def compute(bundle: Bundle, group: str, detector: str, method: str, x: Array) -> Array:
-    """Carry out one call of one detector.
+    """Execute one call of one detector.
 
     Parameters
     ----------
     bundle : Bundle
     group, detector : str
-        Which of the bundle's models.
+        Select the model of the bundle.
     method : {"score", "explain"}
     x : array, shape (n, d) or (n, window, d)
         Scaled rows or windows.
@@ -125,7 +124,7 @@ class DetectorRunner:
     def _stacked(
         self, name: str, group: str, method: str, parts: list[Array]
     ) -> list[dict[str, Any]]:
-        """Score calls of one kind together; when that fails, each alone: one is to blame."""
+        """Score calls of one kind together; if this fails, each alone to find the bad one."""
         x = parts[0] if len(parts) == 1 else np.concatenate(parts)
         _SIZES[self.detector].observe(len(x))
         try:
@@ -137,27 +136,27 @@ class DetectorRunner:
         return [{"y": one} for one in np.split(y, np.cumsum([len(part) for part in parts[:-1]]))]
 
     def _entry(self, error: Exception) -> dict[str, Any]:
-        """Return the error as the caller is to raise it.
+        """Return the error for the caller to raise.
 
-        A bundle may still arrive here, so that is worth another try; what a detector cannot score
-        once it cannot score the next time either.
+        A missing bundle may still arrive, so it is retriable; a failure of the detector would
+        repeat, so it is not.
         """
         if isinstance(error, AnomalyError):
             return {**error.entry(), "retriable": isinstance(error, BundleError)}
         log.error("runner %s failed", self.detector, exc_info=error)
-        message = f"runner {self.detector} failed; its log has the error"
+        message = f"runner {self.detector} failed; see its log"
         return {"code": "runner_failed", "message": message, "retriable": False}
 
 
 def folder_of(bundle: Bundle) -> str:
     """Return the name by which runner processes find a bundle."""
     if bundle.folder is None:
-        raise BundleError("a bundle that was never saved cannot be scored by other processes")
+        raise BundleError("an unsaved bundle cannot be scored by other processes")
     return bundle.folder.name
 
 
 def pack(x: Array, text: bool) -> Any:
-    """Prepare an array to be sent to a process: unchanged, or as text where only JSON passes."""
+    """Prepare an array for another process: unchanged, or as text if only JSON is accepted."""
     if not text:
         return x
     content = base64.b64encode(np.ascontiguousarray(x).tobytes()).decode()
@@ -173,10 +172,10 @@ def unpack(packed: Any) -> Array:
 
 
 class Runners(Protocol):
-    """Interface of where detector calls go."""
+    """Execute detector calls, here or elsewhere."""
 
     def call(self, bundle: Bundle, group: str, calls: Sequence[DetectorCall]) -> list[Array]:
-        """Answer the calls in their order; blocks, so not from the event loop's thread.
+        """Answer the calls in their order; blocks, so never call this in the event loop's thread.
 
         Parameters
         ----------
@@ -188,7 +187,7 @@ class Runners(Protocol):
 
 
 class LocalRunners:
-    """Run detector calls in this process, side by side when there is much to score."""
+    """Run detector calls in this process, in parallel threads if there is enough to score."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="detector")
@@ -206,7 +205,7 @@ class LocalRunners:
         for call in calls:
             _SIZES[call.detector].observe(len(call.x))
         if len(calls) > 1 and max(len(call.x) for call in calls) >= SIDE_BY_SIDE:
-            # the heaviest, last in the list, is started first
+            # start the slowest one, last in the list, first
             futures = [
                 self._pool.submit(compute, bundle, group, call.detector, call.method, call.x)
                 for call in reversed(calls)
@@ -224,9 +223,9 @@ class RemoteRunners:
     score : mapping of detector name to async callable
         ``score(calls) -> answers``, the runner service's API.
     loop : asyncio.AbstractEventLoop
-        The loop the proxies live in.
+        The event loop of the proxies.
     as_text : set of str
-        Detectors whose runner is reached over TCP, where only JSON passes.
+        Detectors whose runner is reached over TCP, where only JSON is accepted.
     timeout : float
         Seconds for one round of calls.
     """
@@ -244,7 +243,7 @@ class RemoteRunners:
         Parameters
         ----------
         bundle : Bundle
-            One that was saved: runners know it by its folder.
+            A saved bundle: runners find it by its folder.
         group : str
             Whose models are called.
         calls : sequence of DetectorCall

@@ -1,8 +1,8 @@
-"""Score requests: batched with those that wait beside them, by the runners.
+"""Score requests in batches with concurrent requests, through the runners.
 
-What arrives while one batch is scored waits and forms the next, so that concurrent requests share
-the vectorised work. Large batches are scored in a thread, so that the event loop stays free to
-read and answer; a few readings are scored at once, which is done before a thread would have begun.
+Requests that arrive while a batch is scored form the next batch, so that concurrent requests share
+the vectorised work. Large batches are scored in a thread, to keep the event loop free. A few
+readings are scored in the event loop, because starting a thread would take longer.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from serving.detection.runners import Runners
 
 log = logging.getLogger("bentoml.serving.scoring")
 
-#: Readings in the queue beyond which new ones are refused.
+#: Maximum readings in the queue; beyond it new ones are rejected.
 MAX_WAITING = 50_000
 WARM_TRIES = 60
 
 
 @dataclass(slots=True)
 class Job:
-    """Streams of one request that are scored together, all by one bundle."""
+    """Streams of one request that are scored together by one bundle."""
 
     bundle: Bundle
     works: list[StreamWork]
-    group: str | None = None  # whatever the rules say
+    group: str | None = None  # overrides the rules
 
     @property
     def weight(self) -> int:
@@ -47,20 +47,20 @@ class Job:
 
 
 class ScoringEngine:
-    """Score streams; the only caller of :func:`models.scoring.ensemble.run` in the service.
+    """Score streams; only this class calls :func:`models.scoring.ensemble.run` in the service.
 
     Parameters
     ----------
     runners : Runners
     policy : ScoringPolicy
     max_batch : int
-        Readings in one batch. A larger request is cut between streams, so that small ones
+        Readings in one batch. A larger request is split between streams, so that small requests
         need not wait for all of it.
     threads : int
-        Batches at the same time: 1 in one process, more when the runners are elsewhere.
+        Batches at the same time: 1 in one process, more if the runners are elsewhere.
     inline : int
-        Batches up to so many readings are scored where the event loop runs. Handing work to a
-        thread and back costs more than scoring a few readings; 0: always in a thread.
+        Batches up to this many readings are scored in the event loop's thread, because switching
+        threads costs more than scoring a few readings; 0: always in a thread.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class ScoringEngine:
         bundle : Bundle
         works : sequence of StreamWork
         deadline : float, optional
-            On the event loop's clock: work whose turn has not come by then is given up.
+            On the event loop's clock: work that has not started by then is dropped.
 
         Raises
         ------
@@ -185,7 +185,7 @@ class ScoringEngine:
             answers = self._runners.call(bundle, group, calls)
 
     async def warm(self, bundle: Bundle) -> None:
-        """Score every group once, the way requests go, so that the first request is no slower.
+        """Score every group once through the normal path, so that the first request is not slow.
 
         Raises
         ------
@@ -200,15 +200,15 @@ class ScoringEngine:
                     break
                 if not isinstance(done, Unavailable) or attempt == WARM_TRIES - 1:
                     raise done
-                await asyncio.sleep(1)  # runners that start with this process are not up yet
+                await asyncio.sleep(1)  # runners that start together with this process need time
 
     def close(self) -> None:
-        """Shut the threads down."""
+        """Shut down the threads."""
         self._pool.shutdown(wait=False)
 
 
 def warm_up(model_set: ModelSet) -> StreamWork:
-    """Make work of readings in the middle of normal operation, with full windows."""
+    """Make work with full windows of readings in the middle of normal operation."""
     features = dict(zip(model_set.feature_names, model_set.preprocessing.center, strict=True))
     readings = [
         Reading(datetime(2000, 1, 1, tzinfo=UTC) + timedelta(seconds=second), features)
@@ -218,7 +218,7 @@ def warm_up(model_set: ModelSet) -> StreamWork:
 
 
 def refused(work: StreamWork, error: InputError) -> StreamOutcome:
-    """Return the outcome of a stream that cannot be scored at all: its error for every reading."""
+    """Return the outcome of a stream that cannot be scored: its error for every reading."""
     results: list[dict[str, Any]] = [
         {"error": error.entry(), "metadata": {"window": "left_out"}} for _ in work.readings
     ]

@@ -1,8 +1,8 @@
-"""Look up what the database knows of a request's streams: state, window, criticality, plans.
+"""Look up stored data of a request's streams: state, window, criticality, plans.
 
-Look-ups of concurrent requests are made together, in one transaction. Criticalities, plans and
-false alarms are kept for a few seconds, so that a request with its own history need not touch the
-database each time.
+Look-ups of concurrent requests share one transaction. Criticalities, plans and false alarms are
+cached for a few seconds, so that a request with its own history does not query the database each
+time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """What people planned for all assets, and how many false alarms they reported of each."""
+    """The plans for all assets, and the number of reported false alarms per asset."""
 
     suppression: Suppression = field(default_factory=Suppression)
     false_alarms: Mapping[str, int] = field(default_factory=dict)
@@ -68,13 +68,13 @@ class _Found:
 
 
 class StreamLookup:
-    """Look up what is stored about a request's streams.
+    """Look up stored data of a request's streams.
 
     Parameters
     ----------
     database : Database
     settings : Settings
-        Whether states and windows are read at all, and for how long false alarms count.
+        Whether states and windows are read, and for how long false alarms count.
     """
 
     def __init__(self, database: Database, settings: Settings) -> None:
@@ -94,7 +94,7 @@ class StreamLookup:
         )
 
     async def find(self, items: Sequence[Item | InputError]) -> StoredContext:
-        """Look up what these items need; without the database the context is ``degraded``."""
+        """Look up the data of these items; without the database the result is ``degraded``."""
         streams = frozenset(streams_to_look_up(items)) if self._use_stored else frozenset()
         criticality, missing = self._kept(assets_to_look_up(items))
         known = StoredContext({}, criticality, self._plans.suppression, self._plans.false_alarms)
@@ -109,10 +109,10 @@ class StreamLookup:
                 weight=max(len(streams) + len(missing), 1),
             )
         except StorageUnavailable:
-            known.degraded = True  # plans as they were known last are better than none
+            known.degraded = True  # the last known plans are better than none
             metrics.DEGRADED.labels("look_up").inc()
             return known
-        # of the other requests' streams that were looked up together nothing is this one's business
+        # the look-up also returned streams of other requests, which are not used here
         known.stored = {key: found.streams[key] for key in streams if key in found.streams}
         for asset in missing:
             known.criticality[asset] = found.criticality.get(asset, "medium")
@@ -120,14 +120,14 @@ class StreamLookup:
         return known
 
     def _kept(self, assets: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-        """Return the criticalities that are cached, and the assets to ask for."""
+        """Return the cached criticalities, and the assets to query."""
         now = time.monotonic()
         held: dict[str, str] = {}
         missing: list[str] = []
         for asset in assets:
             kept = self._criticality.get(asset)
             if kept is not None:
-                held[asset] = kept[1]  # also when old: better than none in an outage
+                held[asset] = kept[1]  # even an expired one: better than none in an outage
             if kept is None or now - kept[0] > CRITICALITY_S:
                 missing.append(asset)
         return held, missing
@@ -148,12 +148,12 @@ class StreamLookup:
 
 
 class Windows:
-    """Cache stored windows; one is valid until its stream's state moves on.
+    """Cache stored windows; a window is valid until its stream's state changes.
 
     Parameters
     ----------
     size : int
-        Streams kept; the least recently used go.
+        Maximum number of streams; the least recently used are dropped.
     """
 
     def __init__(self, size: int = WINDOWS_KEPT) -> None:
@@ -161,19 +161,19 @@ class Windows:
         self._lock = threading.Lock()
 
     def get(self, key: StreamKey, state: StoredState) -> list[Reading] | None:
-        """Return the window that belongs to ``state``, or None where it is not cached."""
+        """Return the window that belongs to ``state``, or None if it is not cached."""
         with self._lock:
             kept = self._kept.get(key)
         return None if kept is None or kept[0] != _mark(state) else kept[1]
 
     def put(self, key: StreamKey, state: StoredState, window: list[Reading]) -> None:
-        """Cache a window; it must not be changed afterwards.
+        """Cache a window, which must not be changed afterwards.
 
         Parameters
         ----------
         key : (asset_id, sensor_id, feature)
         state : StoredState
-            That the window belongs to.
+            The state that the window belongs to.
         window : list of Reading
             Oldest first.
         """
@@ -198,13 +198,13 @@ def look_up(
     ----------
     connection : Connection
     streams : iterable of (asset_id, sensor_id, feature)
-        Whose states and windows are read.
+        States and windows to read.
     assets : iterable of str
-        Whose criticality is read.
+        Criticalities to read.
     windows_kept : Windows
-        Where windows are taken from, and put for the next look.
+        The cache that is read and filled.
     plans_of : int, optional
-        Read plans too, with the false alarms of so many days.
+        Also read plans, and the false alarms of this many days.
     """
     found: dict[StreamKey, StoredStream] = {}
     missing: dict[StreamKey, StoredState] = {}

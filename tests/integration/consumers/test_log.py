@@ -165,7 +165,7 @@ def test_a_truncated_log_is_said_and_read_on(in_process, one_broker, caplog):
     for number in range(6, 9):
         stage.produce([(b"k", reading("A", number))])  # offsets 3 to 5 once more
     bridge.run_until(lambda: bridge.value("bridge_records_lost_total") == 3, "the loss is counted")
-    assert "cut short at 3, but is read up to 6" in caplog.text
+    assert "now ends at 3, but was read up to 6" in caplog.text
     stage.produce([(b"k", reading("A", number)) for number in (9, 10)])
     bridge.run_until(lambda: stage.accounted() == 8, "what comes behind it is stored")
     stage.check_account()
@@ -201,7 +201,7 @@ def test_a_partition_that_the_dump_does_not_know_is_read_from_its_beginning(
             connection.execute(text(f"TRUNCATE {table}"))
     second = in_process.again(first)
     second.finish(sent)
-    assert "no account of the partition" in caplog.text
+    assert "no offset of the partition" in caplog.text
 
 
 def test_history_sent_again_through_a_topic_made_anew_is_not_scored_again(in_process, one_broker):

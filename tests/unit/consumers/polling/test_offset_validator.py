@@ -67,7 +67,7 @@ def test_log_cut_short_gives_no_offset_twice(metrics, caplog):
     part, one = validator(consumer, metrics), ready(at=5)
     part.out_of_range(one, 5)
     assert consumer.sought == [3]
-    assert "cut short at 3" in caplog.text
+    assert "now ends at 3" in caplog.text
     part.accept(one, records(3, 4), 1.0)
     assert (offsets(one), one.position) == ([], 5)
     part.accept(one, records(5, 6), 1.0)
@@ -83,7 +83,7 @@ def test_log_cut_short_below_buffered_records_keeps_their_order(metrics, caplog,
     part.accept(one, records(5, 6), 1.0)
     part.truncated(one, end)
     assert consumer.sought == [sought]
-    assert f"cut short at {sought}, but is read up to 7" in caplog.text
+    assert f"now ends at {sought}, but was read up to 7" in caplog.text
     part.accept(one, records(3, 4, 5, 6, 7)[sought - 3 :], 1.0)
     assert (offsets(one), one.position) == ([5, 6, 7], 5)
     assert lost(metrics) == 7 - sought
