@@ -1,4 +1,4 @@
-"""Read bodies and queries within limits, answer in JSON."""
+"""Read bodies and queries up to their limits; encode responses in JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from errors import AnomalyError, InputError, TooLarge, Unavailable
 
 
 def read_query(request: Request) -> dict[str, str]:
-    """Read the query's parameters; one that is given twice is an error.
+    """Read the query's parameters; a repeated parameter is an error.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def read_query(request: Request) -> dict[str, str]:
     try:
         pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
-        raise InputError("the query is not UTF-8 text of at most 100 fields") from None
+        raise InputError("the query must be UTF-8 text with at most 100 fields") from None
     found: dict[str, str] = {}
     for name, value in pairs:
         if name in found:
@@ -36,12 +36,12 @@ def read_query(request: Request) -> dict[str, str]:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Read the body, unpacked.
+    """Read and decompress the body.
 
     Raises
     ------
     TooLarge
-        More than ``limit`` bytes; what is too much is not kept.
+        It has more than ``limit`` bytes; the excess is not kept in memory.
     InputError
         See :func:`unpacked`.
     """
@@ -55,7 +55,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise _too_large(limit)
     parts: list[bytes] = []
     size, more = 0, True
-    while more:  # as Starlette's stream does, which the event loop has to keep an account of
+    while more:  # cheaper than Starlette's stream, which creates an async generator
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
@@ -69,19 +69,19 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
-    """Undo the body's ``Content-Encoding``.
+    """Decompress the body according to ``Content-Encoding``.
 
     Parameters
     ----------
     encoding : str
         ``gzip`` or ``identity``.
     limit : int
-        Bytes of the unpacked body; no more than these are ever unpacked.
+        Maximum size of the decompressed body.
 
     Raises
     ------
     InputError
-        415: another encoding, or several; 400: not gzip, or cut short.
+        415: another encoding, or several; 400: not gzip, or truncated.
     TooLarge
     """
     encoding = encoding.strip().lower()
@@ -89,7 +89,7 @@ def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
         return body
     if encoding not in ("gzip", "x-gzip"):
         raise InputError(
-            f"Content-Encoding: {encoding!r:.40} is not understood; send gzip, or nothing packed",
+            f"Content-Encoding: {encoding!r:.40} is not supported; send gzip or no compression",
             code="unsupported_encoding",
             field="content-encoding",
             status=415,
@@ -100,7 +100,7 @@ def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
         if len(content) > limit:
             raise _too_large(limit)
         if not inflate.eof or inflate.unused_data:
-            raise zlib.error("cut short, or followed by something else")
+            raise zlib.error("truncated, or followed by other bytes")
     except zlib.error as error:
         raise InputError(
             f"the body is not one gzip file: {error}", code="bad_gzip", status=400
@@ -115,7 +115,7 @@ def _too_large(limit: int) -> TooLarge:
 
 
 class JsonResponse(Response):
-    """Answer in JSON by orjson; numpy numbers and UUIDs included."""
+    """Encode a response as JSON with orjson, including numpy numbers and UUIDs."""
 
     media_type = "application/json"
 
@@ -125,14 +125,14 @@ class JsonResponse(Response):
 
 
 def versioned_response(row: Mapping[str, Any], status: int = 200) -> Response:
-    """Answer with one row, its version as the ETag that ``If-Match`` takes."""
+    """Return a row as the response, with its version as the ETag for ``If-Match``."""
     response = JsonResponse(row, status)
     response.headers["etag"] = f'"{row["version"]}"'
     return response
 
 
 def error_response(error: AnomalyError) -> Response:
-    """Answer ``{"error": {"code", "message", "field"}}``, with ``Retry-After``."""
+    """Return ``{"error": {"code", "message", "field"}}``, with ``Retry-After``."""
     response = JsonResponse({"error": printable(error.entry())}, error.status)
     if isinstance(error, Unavailable):
         response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
@@ -144,7 +144,7 @@ def error_response(error: AnomalyError) -> Response:
 
 
 def printable(entry: dict[str, Any]) -> dict[str, Any]:
-    """Replace what UTF-8 cannot carry in an error's text, which quotes what was sent."""
+    """Replace characters in an error's text that UTF-8 cannot encode, since it quotes input."""
     return {
         key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
         for key, value in entry.items()

@@ -1,4 +1,4 @@
-"""The bodies of what people do, with the name that it is logged under."""
+"""Read the bodies of people's actions, together with the name to log."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from serving.requests.wire import decode
 
 
 class Signed(Protocol):
-    """A body that may name its sender."""
+    """A body that may contain its sender's name."""
 
     @property
     def who(self) -> str | None:
-        """Return the name that came with it."""
+        """Return the name in the body."""
 
 
 B = TypeVar("B", bound=Signed)
@@ -31,7 +31,7 @@ class BodyReader:
     ----------
     callers : Callers
     limit : int
-        Bytes of the largest body.
+        Maximum size of a body in bytes.
     """
 
     callers: Callers
@@ -40,14 +40,14 @@ class BodyReader:
     async def read(
         self, request: Request, kind: type[B], *, optional: bool = True
     ) -> tuple[B, str]:
-        """Return the checked body, and who calls.
+        """Return the validated body and the caller's name.
 
         Parameters
         ----------
         kind : type
             A Struct with the field ``who``.
         optional : bool
-            Whether no body at all is an empty object.
+            Whether a missing body counts as an empty object.
 
         Raises
         ------
@@ -58,5 +58,5 @@ class BodyReader:
         return body, self.callers.name(request, body.who)
 
     async def content(self, request: Request) -> bytes:
-        """Return the body as it came; none at all is an empty object."""
+        """Return the raw body; a missing one becomes an empty object."""
         return await read_body(request, self.limit) or b"{}"

@@ -1,4 +1,4 @@
-"""Who calls: what is done to incidents and assets is logged under a name, never under none."""
+"""Determine the caller's name, under which changes to incidents and assets are logged."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ ANONYMOUS = "anonymous"
 
 
 class Callers:
-    """Find out who calls.
+    """Determine the caller's name.
 
     Parameters
     ----------
     header : str
-        Where a trusted proxy names whom it has let in; empty: nowhere.
+        Header in which a trusted proxy sends the name of its user; empty: none.
     proxies : list of networks
-        Whose headers are believed; from anybody else they are passed over.
+        Proxies whose headers are trusted; the headers of others are ignored.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Callers:
         Raises
         ------
         SettingsError
-            An address cannot be read, or the header is to be believed from nobody.
+            An address is invalid, or the header is set without trusted proxies.
         """
         networks = []
         for one in filter(None, (part.strip() for part in proxies.split(","))):
@@ -52,31 +52,31 @@ class Callers:
         return cls(header.strip().lower(), networks)
 
     def name(self, request: Request, given: str | None = None) -> str:
-        """Name who calls: as the trusted proxy does, else the key, else as they do themselves.
+        """Return the caller's name: from the trusted proxy, else of the key, else as given.
 
         Parameters
         ----------
         given : str, optional
-            The name that came with the call; only an open service takes anybody's word.
+            The name in the body; it is used only on a service without keys.
 
         Raises
         ------
         InputError
-            A name came with the call though another one is known.
+            A name was given although another one is known.
         """
         known = self._named_by_proxy(request) or getattr(request.state, "key_name", None)
         if known is None:
             return ANONYMOUS if given is None else check_name(given.strip(), "who")
         if given is not None and given.strip() != known:
             raise InputError(
-                f"who: this call is logged as {known!r}; leave {given!r:.80} out", field="who"
+                f"who: this call is logged as {known!r}; omit {given!r:.80}", field="who"
             )
         return str(known)
 
     def is_secure(self, request: Request) -> bool:
-        """Return whether a request came over TLS, to the service or to a trusted proxy before it.
+        """Return whether a request came over TLS, to the service or to its trusted proxy.
 
-        Of several values of ``X-Forwarded-Proto`` the last is the nearest proxy's own.
+        If ``X-Forwarded-Proto`` has several values, the last is that of the nearest proxy.
         """
         scheme = request.url.scheme
         if self._trusts(request.scope.get("client")):
@@ -87,7 +87,7 @@ class Callers:
     def _named_by_proxy(self, request: Request) -> str | None:
         if not self._header or not self._trusts(request.scope.get("client")):
             return None
-        # proxies write UTF-8, which ASGI hands on byte by byte
+        # proxies send UTF-8, but ASGI decodes headers as latin-1
         raw = request.headers.get(self._header, "").encode("latin-1")
         return raw.decode("utf-8", "replace").replace("\x00", "").strip()[:MAX_NAME] or None
 

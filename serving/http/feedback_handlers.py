@@ -1,4 +1,4 @@
-"""Feedback about spans of assets, and the plant's fault codes, over REST."""
+"""Handle feedback about periods of assets, and the plant's fault codes."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ _TRAINING = {
 
 
 def effects(connection: Connection, row: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """Describe what one row of feedback changes, as things stand now.
+    """Describe the present effects of one row of feedback.
 
     Parameters
     ----------
     connection : Connection
     row : dict
     settings : Settings
-        By how many decades a false alarm raises what opens incidents, and for how long.
+        By how many decades, and for how long, a false alarm raises the incident threshold.
     """
     asset, days = row["asset_id"], settings.feedback_raise_days
     alarms = false_alarms(connection, days, [asset]).get(asset, 0)
@@ -62,16 +62,16 @@ def effects(connection: Connection, row: dict[str, Any], settings: Settings) -> 
     threshold = {"false_alarms": alarms, "raised_by": raised, "at_most": maximum, "days": days}
     if row["withdrawn_at"] is not None:
         training, readings = "none", 0
-        says = "withdrawn: nothing is changed by it;"
-        says += f" incidents of {asset} ask {raised:g} more decades"
+        says = "withdrawn: it has no effect;"
+        says += f" incidents of {asset} need peaks {raised:g} decades rarer"
     else:
         training, says = _TRAINING[row["verdict"]]
         readings = count_readings(connection, row)
-        says = f"{readings} stored readings of the span {says}"
+        says = f"{readings} stored readings of the period {says}"
         if row["verdict"] == "false_alarm":
             says += (
-                f"; {alarms} false alarms of the last {days} days make incidents of {asset} ask"
-                f" for peaks {raised:g} decades rarer (at most {maximum:g}), from now on"
+                f"; because of {alarms} false alarms in the last {days} days, incidents of {asset}"
+                f" need peaks {raised:g} decades rarer (at most {maximum:g}), from now on"
             )
     return {"training": training, "readings": readings, "incident_threshold": threshold,
             "says": says}  # fmt: skip
@@ -79,7 +79,7 @@ def effects(connection: Connection, row: dict[str, Any], settings: Settings) -> 
 
 @dataclass(frozen=True, slots=True)
 class FeedbackHandlers:
-    """The handlers.
+    """Handle the requests.
 
     Parameters
     ----------
@@ -104,14 +104,14 @@ class FeedbackHandlers:
     @route("POST", "/feedback", "operate", body=SpanFeedback, answer=GivenFeedback, status=201,
            errors=(409,), headers=("Idempotency-Key",))  # fmt: skip
     async def give(self, request: Request) -> Response:
-        """Say what a span of an asset was; answers what that changes."""
+        """Give feedback about a period of an asset; the answer lists its effects."""
         return await self._give(request, SpanFeedback)
 
     @route("POST", "/incidents/{id}/feedback", "operate", body=IncidentFeedback,
            answer=GivenFeedback, status=201, errors=(409,),
            headers=("Idempotency-Key",))  # fmt: skip
     async def give_about_incident(self, request: Request) -> Response:
-        """Say what an incident was; answers what that changes."""
+        """Give feedback about an incident; the answer lists its effects."""
         wanted = path_id(request, "incident")
         return await self._give(request, IncidentFeedback, incident_id=wanted)
 
@@ -137,7 +137,7 @@ class FeedbackHandlers:
 
     @route("POST", "/feedback/{id}/withdraw", "operate", body=Withdrawal, answer=GivenFeedback)
     async def withdraw(self, request: Request) -> Response:
-        """Undo feedback."""
+        """Withdraw feedback."""
         wanted = path_id(request, "feedback")
         body, who = await self.bodies.read(request, Withdrawal)
 
@@ -152,13 +152,13 @@ class FeedbackHandlers:
 
     @route("GET", "/fault-codes", "read", query=NoQuery, answer=CodeList)
     async def fault_codes(self, request: Request) -> Response:
-        """List the fault codes in force."""
+        """List the fault codes in use."""
         read_parameters(NoQuery, read_query(request))
         return JsonResponse(listed(*await self.database.run(fault_codes)))
 
     @route("PUT", "/fault-codes", "operate", body=FaultCodes, answer=CodeList)
     async def put_fault_codes(self, request: Request) -> Response:
-        """Replace the plant's fault codes; none: the shipped list again."""
+        """Replace the plant's fault codes; an empty list restores the shipped ones."""
         body, who = await self.bodies.read(request, FaultCodes, optional=False)
         rows = fault_code_rows(body)
         kept = await self.database.run(put_fault_codes, rows, who)
@@ -169,20 +169,20 @@ class FeedbackHandlers:
 def shown(
     row: dict[str, Any], effects: dict[str, Any], warning: str | None = None
 ) -> dict[str, Any]:
-    """Return feedback as it is answered: with what it changes.
+    """Return feedback with its effects, as in the response.
 
     Parameters
     ----------
     row : dict
-        Of the feedback.
+        The feedback.
     effects : dict
-        What :func:`effects` says of it.
+        The result of :func:`effects`.
     warning : str, optional
-        About its fault code.
+        About the fault code.
     """
     return {**row, "effects": effects, **({"warning": warning} if warning else {})}
 
 
 def listed(codes: list[dict[str, Any]], own: bool) -> dict[str, Any]:
-    """Return the list of fault codes, and whether it is the plant's own or the shipped one."""
+    """Return the fault codes, and whether they are the plant's own or the shipped ones."""
     return {"fault_codes": codes, "source": "plant" if own else "shipped"}

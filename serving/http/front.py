@@ -1,4 +1,4 @@
-"""Route requests before BentoML: the REST API answers all but a fixed list of BentoML's pages."""
+"""Route a fixed list of paths to BentoML, and all other requests to the REST API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.http.origins import SAFE, Origins
 
-#: BentoML's own pages. Anything else would become a series of its metrics.
+#: Paths that BentoML serves. Other paths would create new series in its metrics.
 BENTO_PAGES = frozenset(
     {
         "/livez", "/healthz", "/readyz", "/metrics", "/docs.json", "/schema.json",
@@ -21,10 +21,10 @@ class Front:
     Parameters
     ----------
     rest : ASGI application
-        Answers whatever is not BentoML's, also with 404.
+        Handles all other paths, if only by 404.
     bento : ASGI application
     origins : Origins
-        BentoML's pages are for the same hosts as the REST API.
+        BentoML's paths accept the same hosts as the REST API.
     """
 
     def __init__(self, rest: ASGIApp, bento: ASGIApp, origins: Origins) -> None:

@@ -1,4 +1,4 @@
-"""Handle every call of the REST API, on top of the detection service."""
+"""Handle the calls of the REST API for detection, history, training and status."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ from serving.training_queue import TrainingQueue
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """Read a request, have it done, answer it: one method per call.
+    """Parse a request, run it and build the response; one method per call.
 
     Parameters
     ----------
     detection : DetectionService
     database : Database
-        History.
+        For the history.
     jobs : TrainingQueue
     registry : RegistryClient
-        Training runs.
+        For training runs.
     settings : Settings
     drift : DriftMonitor
-        Whether the plant has moved away from the model.
+        Drift of the readings since training.
     precision : PrecisionMonitor
-        How many incidents were right.
+        Share of incidents that were confirmed.
     version : str
-        Of the running code.
+        Version of the running code.
     """
 
     detection: DetectionService
@@ -77,7 +77,7 @@ class Handlers:
     @route("POST", "/anomalies/detect/batch", "detect", body=list[Item],
            answer=list[ResultOrError], also="/detect_batch")  # fmt: skip
     async def detect_batch(self, request: Request) -> Response:
-        """Score many readings; a bad one costs only itself."""
+        """Score many readings; an invalid one does not affect the others."""
         body = await read_body(request, self.settings.max_body_bytes)
         return JsonResponse(await self.detection.detect(parse_batch(body, self.settings)))
 
@@ -104,7 +104,7 @@ class Handlers:
 
     @route("GET", "/anomalies/status", "read", answer=Status)
     async def status(self, _: Request) -> Response:
-        """Show what is loaded."""
+        """Show the loaded bundle and the state of all parts."""
         bundles = self.detection.bundles
         content: dict[str, Any] = {
             "ready": bundles.bundle is not None,
@@ -146,25 +146,25 @@ class Handlers:
 
     @route("GET", "/anomalies/metrics", "read", query=RunsQuery, answer=Runs)
     async def runs(self, request: Request) -> Response:
-        """List training runs out of MLflow."""
+        """List the training runs in MLflow."""
         query = read_parameters(RunsQuery, read_query(request))
         try:
             found = await self.registry.ask(
                 "runs", limit=query.limit, page=query.page, model_name=query.model_name
             )
         except InputError:
-            raise InputError("page: not a next_page of this service", field="page") from None
+            raise InputError("page: is not a next_page of this service", field="page") from None
         return JsonResponse(found)
 
     @route("GET", "/anomalies/health", None, answer=Health, also="/health")
     async def health(self, _: Request) -> Response:
-        """Tell that the process is alive."""
+        """Confirm that the process is alive."""
         name = self.settings.service_name
         return JsonResponse({"status": "healthy", "service": name, "version": self.version})
 
 
 def describe(bundle: dict[str, Any] | None) -> dict[str, Any]:
-    """Describe ``models`` (and ``groups``) for ``/status``: always all three names."""
+    """Describe ``models`` (and ``groups``) for ``/status``; all three names are always there."""
     groups = (bundle or {}).get("groups", {})
     shown = {name: _models(group) for name, group in groups.items()}
     first = "default" if "default" in shown else next(iter(shown), None)
@@ -187,7 +187,7 @@ def _models(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def document_calls(documentation: bytes) -> list[Call]:
-    """List the calls that show the OpenAPI document."""
+    """List the calls that serve the OpenAPI document."""
 
     async def show_openapi(_: Request) -> Response:
         return Response(documentation, media_type="application/json")

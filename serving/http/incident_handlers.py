@@ -1,4 +1,4 @@
-"""Incidents and assets over REST: what people see, and what they do."""
+"""Handle incidents and assets: lists, details and people's actions."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ CSV_COLUMNS = (
     "shelve_reason", "closed_at", "closed_by", "verdict", "fault_code", "note", "ticket", "version",
     "persistent",
 )  # fmt: skip
-#: A spreadsheet takes a cell that begins so for a formula.
+#: A spreadsheet interprets a cell that begins with these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentHandlers:
-    """The handlers.
+    """Handle the requests.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class IncidentHandlers:
 
     @route("GET", "/incidents/{id}/log", "read", query=LogQuery, answer=answers.Log)
     async def incident_log(self, request: Request) -> Response:
-        """Show who did what, and when."""
+        """Show who did what to an incident, and when."""
         query = read_parameters(LogQuery, read_query(request))
         limit = query.limit
         found = await self._find(request)
@@ -112,7 +112,7 @@ class IncidentHandlers:
 
     @route("GET", "/incidents/{id}/readings", "read", query=ReadingsQuery, answer=answers.Readings)
     async def incident_readings(self, request: Request) -> Response:
-        """Show its stream's readings, for a chart."""
+        """Return the readings of the incident's stream, for a chart."""
         start, end, limit = read_span(read_query(request))
         found = await self._find(request)
         readings = await self.database.run(
@@ -137,7 +137,7 @@ class IncidentHandlers:
         return handle
 
     def verbs(self) -> list[Call]:
-        """Return the calls by which people act on one incident."""
+        """Return the calls for the actions on one incident."""
         return [
             Call(f"{ROOM}/incidents/{{id}}/{verb}", "POST", "operate", self.verb(verb),
                  SUMMARIES[verb], body=body, answers={200: answers.ChangedIncident},
@@ -146,7 +146,7 @@ class IncidentHandlers:
         ]  # fmt: skip
 
     async def _feedback(self, outcome: Outcome, incident_id: UUID) -> dict[str, Any]:
-        """Show the feedback that closing gave, with what it changes."""
+        """Return the feedback that closing gave, with its effects."""
         row = outcome.feedback.get(incident_id)
         if row is None:
             return {"warning": outcome.warning} if outcome.warning else {}
@@ -156,7 +156,7 @@ class IncidentHandlers:
     @route("POST", "/incidents/bulk", "operate", body=Bulk, answer=answers.BulkAnswer,
            headers=("Idempotency-Key",))  # fmt: skip
     async def bulk(self, request: Request) -> Response:
-        """Apply one verb to up to 1,000 incidents; one that cannot be changed costs no other."""
+        """Apply one action to up to 1,000 incidents; a failed one does not affect the others."""
         bulk, body = read_bulk(await self.bodies.content(request))
         who = self.bodies.callers.name(request, bulk.who or body.who)
         targets = [(one.id, one.version) for one in bulk.incidents]
@@ -167,13 +167,13 @@ class IncidentHandlers:
 
     @route("GET", "/assets/{id:name}", "read", answer=answers.Asset)
     async def asset(self, request: Request) -> Response:
-        """Show how much an asset matters."""
+        """Show the criticality of an asset."""
         name = path_asset(request, f"{ROOM}/assets/")
         return JsonResponse(await self.database.run(get_asset, name))
 
     @route("PUT", "/assets/{id:name}", "operate", body=AssetBody, answer=answers.Asset)
     async def set_asset(self, request: Request) -> Response:
-        """Say how much an asset matters."""
+        """Set the criticality of an asset."""
         name = path_asset(request, f"{ROOM}/assets/")
         body, who = await self.bodies.read(request, AssetBody)
 
@@ -201,7 +201,7 @@ def _action(request: Request, verb: str, who: str, body: VerbBody) -> Action:
 
 
 def csv_response(rows: list[dict[str, Any]], following: str | None) -> Response:
-    """Answer with CSV for a spreadsheet; where there are more, their cursor is a header."""
+    """Return CSV for a spreadsheet; if there are more rows, a header has the next cursor."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(CSV_COLUMNS)
@@ -220,15 +220,15 @@ def _cell(value: Any) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-#: What each verb does.
+#: Summary of each action.
 SUMMARIES = {
-    "acknowledge": "Somebody has seen it",
+    "acknowledge": "Record that somebody has seen the incident",
     "unacknowledge": "Undo acknowledge",
-    "shelve": "Notify nobody for a while; readings are scored and stored as ever",
+    "shelve": "Send no notifications for a while; readings are scored and stored as before",
     "unshelve": "Undo shelve",
     "close": "It is done with",
     "reopen": "Undo close",
-    "assign": "Who takes care of it; null undoes it",
-    "ticket": "The id of a ticket elsewhere; null undoes it",
+    "assign": "Assign the incident to a person; null removes the assignment",
+    "ticket": "Set the id of an external ticket; null removes it",
     "comment": "Note something",
 }

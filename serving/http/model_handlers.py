@@ -1,4 +1,4 @@
-"""Models over REST: which versions there are, which is champion, what is being trained."""
+"""Handle models: versions, champion, promotion, training jobs."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ log = logging.getLogger("bentoml.serving.models")
 
 
 class Promotion(VerbBody, frozen=True, kw_only=True):
-    """Which version is to be champion, and why; without one, the challenger."""
+    """The version to promote (default: the challenger) and the reason."""
 
     version: Annotated[str, Meta(min_length=1, max_length=100, examples=["3"])] | None = None
 
 
 class Rollback(SignedBody, frozen=True):
-    """The champion before is champion again."""
+    """Make the previous champion the champion again."""
 
 
 class JobsQuery(Struct, frozen=True):
-    """How many jobs."""
+    """The number of jobs to list."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 @dataclass(frozen=True, slots=True)
 class ModelHandlers:
-    """The handlers.
+    """Handle the requests.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class ModelHandlers:
 
     @route("GET", "/models", "read", query=NoQuery, answer=Models)
     async def models(self, request: Request) -> Response:
-        """List versions, champion and challenger with their figures."""
+        """List versions, with the figures of champion and challenger."""
         read_parameters(NoQuery, read_query(request))
         return JsonResponse(await self.catalogue.models())
 
@@ -71,7 +71,7 @@ class ModelHandlers:
 
     @route("POST", "/models/rollback", "train", body=Rollback, answer=Promoted, errors=(404,))
     async def roll_back(self, request: Request) -> Response:
-        """Make the champion before champion again."""
+        """Make the previous champion the champion again."""
         _, who = await self.bodies.read(request, Rollback)
         done = await self.catalogue.roll_back()
         log.info("rolled back to version %s by %s", done["champion"], who,

@@ -1,6 +1,6 @@
-"""Make the REST API's OpenAPI document out of its calls and their Structs.
+"""Generate the REST API's OpenAPI document from its calls and their Structs.
 
-BentoML's own shows only its own methods.
+BentoML's own document covers only BentoML's methods.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from serving.responses.detection_answers import (
 Json = dict[str, Any]
 
 INTRODUCTION = (
-    "Scores readings of industrial assets on one calibrated scale: 0.3 is met once in a hundred "
-    "normal readings, 0.5 once in a thousand, 0.7 once in ten thousand, 0.9 once in a hundred "
-    "thousand. The threshold follows from the asset's criticality."
+    "Scores readings of industrial assets on one calibrated scale: one normal reading in a hundred "
+    "scores 0.3 or more, one in a thousand 0.5, one in ten thousand 0.7, one in a hundred thousand "
+    "0.9. The alarm threshold depends on the asset's criticality."
 )
 #: Swagger UI as BentoML ships it, so that the page works without the internet.
 DOCS_PAGE = f"""<!doctype html>
@@ -42,7 +42,7 @@ DOCS_PAGE = f"""<!doctype html>
 </body></html>
 """.encode()
 _REF = "#/components/schemas/{name}"
-#: Types that msgspec does not know.
+#: Schemas of types that msgspec does not describe.
 _CUSTOM: dict[Any, Json] = {
     Instant: {
         "type": "string",
@@ -55,18 +55,18 @@ _CUSTOM: dict[Any, Json] = {
         "anyOf": [{"$ref": _REF.format(name=n)} for n in ("StreamResult", "Error")]
     },
 }
-#: Components that are only named by the schemas of other types.
+#: Types that other schemas refer to only by name.
 _NAMED = (Result, StreamResult, Error, ReadingBody, Item)
 _HEADERS = {
-    "If-Match": "the version that was seen",
-    "Idempotency-Key": "the caller's own mark: the same again has no second effect",
+    "If-Match": "the version that the caller has seen",
+    "Idempotency-Key": "chosen by the caller; a repeated request with the same key has no effect",
 }
 _DONE = {200: "done", 201: "added", 202: "queued"}
 #: status -> code, message, field
 _ERRORS: dict[int, tuple[str, str, str | None]] = {
     400: ("bad_json", "the body is not valid JSON: unexpected end of data", None),
     401: ("access_denied", "this call needs an API key", None),
-    403: ("access_denied", "this key has the role read, the call needs detect", None),
+    403: ("access_denied", "this key has the role read, but the call needs detect", None),
     404: ("not_found", "no detection 5a0a1d0e-21c6-5cb4-bb3c-0f7b2b6f5a10", None),
     409: ("closed", "incident 6f1c... was closed by ANNA: reopen it to acknowledge it", None),
     412: ("version_conflict", "incident 6f1c... is at version 3, not 2", "if-match"),
@@ -78,14 +78,14 @@ _ERRORS: dict[int, tuple[str, str, str | None]] = {
 
 
 def document(calls: Sequence[Call], *, version: str, secured: bool, settings: Settings) -> bytes:
-    """Describe those calls that have a summary.
+    """Describe all calls that have a summary.
 
     Parameters
     ----------
     secured : bool
         Whether a caller needs a key.
     settings : Settings
-        What a request may hold.
+        Limits of requests.
     """
     listed = [call for call in calls if call.summary]
     kinds = {
@@ -127,7 +127,7 @@ def document(calls: Sequence[Call], *, version: str, secured: bool, settings: Se
 
 
 def _limit(components: Json, schemas: dict[Any, Json], settings: Settings) -> None:
-    """Add what a request may hold, which are settings."""
+    """Add the limits of requests, which are settings."""
     item = components["Item"]["properties"]
     item["features"]["maxProperties"] = settings.max_features
     history = item["history"]["anyOf"][0]
@@ -138,7 +138,7 @@ def _limit(components: Json, schemas: dict[Any, Json], settings: Settings) -> No
 
 
 def _operation(call: Call, schemas: dict[Any, Json], components: Json, secured: bool) -> Json:
-    """Describe a call: its parameters, body, answers and errors."""
+    """Describe a call: parameters, body, responses and errors."""
     described: Json = {"summary": call.summary, "responses": {}}
     names = re.findall(r"{(\w+)", call.path)
     parameters = [_parameter(name, "path", {"type": "string"}, required=True) for name in names]
@@ -163,7 +163,7 @@ def _operation(call: Call, schemas: dict[Any, Json], components: Json, secured: 
 
 
 def _statuses(call: Call, secured: bool) -> set[int]:
-    """Return the errors that a call may answer with."""
+    """Return the error statuses of a call."""
     found = set(call.errors)
     if call.role is not None:
         found |= {429, 503}
@@ -194,7 +194,7 @@ def _json_content(schema: Json, shown: Any) -> Json:
 
 
 def _error(status: int) -> Json:
-    """Describe an error answer, with its example."""
+    """Describe an error response, with an example."""
     code, message, field = _ERRORS[status]
     shown = {"error": {"code": code, "message": message, "field": field}}
     schema = {"$ref": _REF.format(name="Error")}
@@ -205,7 +205,7 @@ def _error(status: int) -> Json:
 
 
 def example(schema: Json, components: Json) -> Any:
-    """Make an example of what a schema describes, out of the examples of its parts."""
+    """Build an example for a schema from the examples of its parts."""
     if "examples" in schema:
         return schema["examples"][0]
     if "$ref" in schema:

@@ -1,11 +1,11 @@
-"""Refuse calls of web pages other than the service's own.
+"""Reject requests that other web pages make a browser send.
 
-A browser sends what any page has it send, from inside the plant's network, and some of it without
-asking the service first. Its headers show such calls (the method is Go's
-``http.CrossOriginProtection``); programs send none of them and pass.
+A browser inside the plant's network sends requests for any web page, some of them without asking
+the service first. The request's headers show this (the checks are those of Go's
+``http.CrossOriginProtection``); programs send none of these headers and are accepted.
 
-A page may also have its own name point to this machine (DNS rebinding): then the Host is a name
-that nobody gave the service. An address cannot be pointed elsewhere, so addresses pass.
+A page may also resolve its own name to this machine (DNS rebinding). The Host header is then a
+name that the service does not have. IP addresses cannot be rebound, so they are accepted.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from urllib.parse import SplitResult, urlsplit
 from errors import AccessDenied
 from serving.auth import address_of, is_public
 
-#: Methods that change nothing; a foreign page cannot read their answers.
+#: Methods that change nothing; a foreign page cannot read their responses.
 SAFE = ("GET", "HEAD", "OPTIONS")
 _PORTS = {"http": 80, "https": 443}
 
 
 class Origins:
-    """Refuse what other pages make a browser send.
+    """Reject requests made by other web pages.
 
     Parameters
     ----------
     names : frozenset of str
-        Names of the service; pages under them are its own.
+        Names of the service; pages under these names may call it.
     any_host : bool
-        Whether other names in ``Host`` are let through.
+        Whether any name in ``Host`` is accepted.
     """
 
     def __init__(self, names: frozenset[str], *, any_host: bool) -> None:
         self._names = names
         self._any_host = any_host
-        self._known = lru_cache(maxsize=64)(self._is_known)  # a server is called by few names
+        self._known = lru_cache(maxsize=64)(self._is_known)  # clients use only a few names
 
     @classmethod
     def parse(cls, allowed_hosts: str, bound_to: str) -> Origins:
@@ -48,14 +48,14 @@ class Origins:
         allowed_hosts : str
             Names, comma separated.
         bound_to : str
-            The address that the service listens on; without names, only a loopback address has
-            the ``Host`` checked.
+            The address that the service listens on. Without names, ``Host`` is checked only on a
+            loopback address.
         """
         names = frozenset(filter(None, (n.strip().lower() for n in allowed_hosts.split(","))))
         return cls(names, any_host=not names and is_public(bound_to))
 
     def check(self, scope: MutableMapping[str, Any]) -> None:
-        """Raise unless the request comes from no page or from one of the service's own.
+        """Raise if the request comes from a foreign page or has an unknown ``Host``.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Origins:
         if self._is_foreign(host, origin, site):
             raise _denied(
                 f"Origin: a page of {_shown(origin or site)} may not call this service"
-                " (ALLOWED_HOSTS holds the service's own names)",
+                " (ALLOWED_HOSTS lists the service's own names)",
                 "foreign_origin",
             )
 
@@ -90,7 +90,7 @@ class Origins:
         return all(map(self._known, hosts))
 
     def _is_known(self, host: bytes) -> bool:
-        if self._any_host or not host:  # no browser leaves it out
+        if self._any_host or not host:  # every browser sends Host
             return True
         name = _parts(host.decode("latin-1")).hostname or ""
         return name in self._names or name == "localhost" or address_of(name) is not None

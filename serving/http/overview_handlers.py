@@ -1,4 +1,4 @@
-"""The whole plant over a period, over REST: lanes of the fleet, alarm KPIs, what makes the load."""
+"""Handle overviews of a period: the fleet over time, alarm KPIs, top contributors."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from serving.requests.wire import SpanQuery, read_parameters
 from serving.responses.feedback_answers import Kpis, Top
 from serving.swim_lanes import MIN_STEP_S, FleetLanes, SwimLanes
 
-#: The span of the lanes without ``start_date``.
+#: Length of the fleet's period without ``start_date``.
 SPAN = timedelta(hours=24)
 
 
 class FleetQuery(SpanQuery, frozen=True):
-    """Which span, in steps of how many seconds; the last 24 hours without."""
+    """The period (default: the last 24 hours) and the seconds per step."""
 
     step: Annotated[int, Meta(ge=MIN_STEP_S, le=86_400)] = 1800
 
 
 @dataclass(frozen=True, slots=True)
 class OverviewHandlers:
-    """The handlers.
+    """Handle the requests.
 
     Parameters
     ----------
@@ -50,24 +50,24 @@ class OverviewHandlers:
 
     @route("GET", "/fleet", "read", query=FleetQuery, answer=FleetLanes)
     async def fleet(self, request: Request) -> Response:
-        """Show the worst score and the state of every asset, step by step."""
+        """Show the worst score and the state of every asset, per step."""
         query = read_parameters(FleetQuery, read_query(request))
         end = query.end or datetime.now(UTC)
         start = query.start or moved(end, -SPAN)
         if start >= end:
-            raise InputError("start_date: does not lie before the end", field="start_date")
+            raise InputError("start_date: is not before the end", field="start_date")
         return JsonResponse(await self.lanes.fleet(start, end, query.step))
 
     @route("GET", "/alarm-kpis", "read", query=PeriodQuery, answer=Kpis)
     async def alarm_kpis(self, request: Request) -> Response:
-        """Show alarms per operator, floods, chattering, standing ones, with limits."""
+        """Show the alarm KPIs (alarms per operator, floods, chattering, ...) with their limits."""
         query = read_parameters(PeriodQuery, read_query(request))
         start, end = read_period(query, datetime.now(UTC))
         return JsonResponse(await self.database.run(alarm_kpis, start, end, self.settings))
 
     @route("GET", "/incidents/top", "read", query=TopQuery, answer=Top)
     async def top(self, request: Request) -> Response:
-        """Show what makes most of the load."""
+        """List the streams or incidents that cause most of the alarm load."""
         query = read_parameters(TopQuery, read_query(request))
         start, end = read_period(query, datetime.now(UTC))
         rows = await self.database.run(top, query.by, start, end, query.limit, self.settings)

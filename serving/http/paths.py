@@ -1,4 +1,4 @@
-"""What a path names: ids and assets, the same for every call."""
+"""Parse ids and asset names in paths."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from schemas import check_name
 
 
 def path_id(request: Request, what: str, name: str = "id") -> UUID:
-    """Read the id called ``name`` out of the path; ``what`` names its kind in errors.
+    """Parse the path parameter ``name`` as an id.
 
     Parameters
     ----------
     request : Request
     what : str
-        Of what it is the id, for the error.
+        Kind of the object, for the error.
     name : str
-        The parameter's name in the path.
+        Name of the path parameter.
 
     Raises
     ------
     NotFound
-        It is no UUID, so nothing has it.
+        It is not a UUID, so no object has it.
     """
     text = request.path_params[name]
     try:
@@ -35,23 +35,23 @@ def path_id(request: Request, what: str, name: str = "id") -> UUID:
 
 
 def path_asset(request: Request, before: str, after: str = "") -> str:
-    """Read an asset's name out of the path as it came: it may hold a slash, percent-encoded.
+    """Parse an asset's name from the raw path, since it may contain a percent-encoded slash.
 
     Parameters
     ----------
     before, after : str
-        What stands around the name in the path.
+        The path before and after the name.
 
     Raises
     ------
     NotFound, InputError
-        The slash is not encoded, or the name is none.
+        The slash is not encoded, or the name is invalid.
     """
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     encoded = raw.split(b"?")[0].removesuffix(b"/")
     encoded = encoded.removeprefix(before.encode()).removesuffix(after.encode())
     if b"/" in encoded:
-        raise NotFound("no such path; a / in an asset's name is written %2F")
+        raise NotFound("no such path; write a / in an asset's name as %2F")
     try:
         return check_name(unquote(encoded.decode("ascii"), errors="strict"), "asset_id")
     except UnicodeDecodeError:

@@ -1,6 +1,6 @@
-"""Serve the REST API as an ASGI application: guarded endpoints, by path or by Starlette's router.
+"""Serve the REST API as an ASGI application with guarded endpoints.
 
-No middleware: an endpoint does all that has to be done around a handler, in 10 us.
+There is no middleware: an endpoint runs all checks around its handler itself, in 10 us.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from serving.http.origins import Origins
 
 log = logging.getLogger("bentoml.serving.rest")
 
-#: Where incidents and assets are, beside the anomalies.
+#: Path prefix of everything except anomalies.
 ROOM = "/api/v1"
 PREFIX = f"{ROOM}/anomalies"
 
@@ -36,24 +36,24 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call, and what the OpenAPI document says of it.
+    """One call of the API, with its description for the OpenAPI document.
 
     Parameters
     ----------
     path, method : str
     role : Role, optional
-        What the caller needs; None: the call is open.
+        Required role of the caller; None: no key is needed.
     handler : callable
     summary : str
         A few words; empty: the call is not in the document.
     query, body : type, optional
-        Structs of the query's parameters and of the body, by which the handler reads them.
+        Structs by which the handler decodes the query's parameters and the body.
     answers : mapping of int to type
-        What the body is, by status.
+        Type of the response body by status.
     errors : tuple of int
-        Statuses besides those that follow from role, path, query and body.
+        Error statuses beyond those that follow from role, path, query and body.
     headers : tuple of str
-        What is read of ``If-Match`` and ``Idempotency-Key``.
+        Used headers among ``If-Match`` and ``Idempotency-Key``.
     """
 
     path: str
@@ -81,18 +81,18 @@ def route(
     also: str | None = None,
     **about: Any,
 ) -> Callable[[H], H]:
-    """Declare what a method answers; the first line of its docstring is the call's summary.
+    """Declare a method as a call's handler; the first line of its docstring is the summary.
 
     Parameters
     ----------
     method, path, role
-        Of the call, below ``/api/v1``.
+        Of the call; the path is relative to ``/api/v1``.
     answer, status
-        What it answers, where that is one type.
+        Type and status of the response, if there is only one type.
     also : str, optional
-        Another path of the same call, for BentoML's clients, which call its methods there.
+        A second path of the call, as BentoML's clients use it.
     about
-        The other fields of a :class:`Call`.
+        Other fields of :class:`Call`.
     """
 
     def declare(handler: H) -> H:
@@ -107,7 +107,7 @@ def route(
 
 
 def declared(*rooms: object) -> list[Call]:
-    """Return the calls that the methods of these objects were declared to answer."""
+    """Return the calls that are declared by methods of these objects."""
     return [
         replace(call, handler=getattr(room, name))
         for room in rooms
@@ -117,16 +117,16 @@ def declared(*rooms: object) -> list[Call]:
 
 
 class NameConvertor(Convertor[str]):
-    """Match a name of any characters; Starlette's own ``path`` stops at a line end."""
+    """Match a name of any characters, even line breaks, at which Starlette's ``path`` stops."""
 
     regex = r"[\s\S]*"
 
     def convert(self, value: str) -> str:
-        """Return it as it is."""
+        """Return the value unchanged."""
         return value
 
     def to_string(self, value: str) -> str:
-        """Return it as it is."""
+        """Return the value unchanged."""
         return value
 
 
@@ -134,13 +134,13 @@ register_url_convertor("name", NameConvertor())
 
 
 class Guard(Protocol):
-    """Interface of who may come in, and of how others are answered."""
+    """Interface for admitting callers and for answering rejected ones."""
 
     async def admit(self, request: Request, role: Role) -> None:
-        """Raise unless the caller has this role; note in ``request.state`` who it is."""
+        """Raise unless the caller has this role; store the caller in ``request.state``."""
 
     async def refuse(self, request: Request, error: AnomalyError) -> Response:
-        """Answer a request that failed."""
+        """Return the response to a failed request."""
 
 
 class KeyGuard:
@@ -166,9 +166,9 @@ class RestApp:
     ----------
     keys : Keys
     origins : Origins
-        Which web pages may call.
+        Web pages that may call.
     max_concurrency : int
-        Requests in flight beyond which new ones get 429; open calls are exempt.
+        Maximum requests in flight, beyond which new ones get 429; calls without a role are exempt.
     """
 
     def __init__(self, keys: Keys, origins: Origins, *, max_concurrency: int = 256) -> None:
@@ -180,19 +180,19 @@ class RestApp:
         self._fixed: dict[str, Endpoint] = {}
 
     def serve(self, calls: list[Call], pages: tuple[list[Call], Guard] | None = None) -> None:
-        """Take up these calls, in whatever order.
+        """Serve these calls; their order does not matter.
 
         Parameters
         ----------
         calls : list of Call
-            For programs, with a key.
+            For programs, which send a key.
         pages : (list of Call, Guard), optional
-            For people, who are let in another way.
+            For people, whom another guard admits.
         """
         endpoints = self._endpoints(calls, self._guard)
         if pages is not None:
             endpoints |= self._endpoints(*pages)
-        # looked up: Starlette's router would try one path after the other
+        # a dict, because Starlette's router would test one path after the other
         self._fixed = {path: one for path, one in endpoints.items() if "{" not in path}
         self._templates.routes[:] = [
             Route(path, one) for path, one in endpoints.items() if "{" in path
@@ -210,15 +210,15 @@ class RestApp:
         return Endpoint(name, calls, guard, self._origins, self._gate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         path = scope["path"]
         if path.endswith("/") and len(path) > 1 and not path.endswith("//"):
-            path = scope["path"] = path[:-1]  # both ways answer, without a redirect
+            path = scope["path"] = path[:-1]  # accept a trailing slash without a redirect
         await self._fixed.get(path, self._templates)(scope, receive, send)
 
 
 def label(path: str) -> str:
-    """Return a path as the metrics' label: without the prefix, distinct from those at the root."""
+    """Return the metrics' label of a path: without the prefix, but distinct from root paths."""
     if path.startswith(PREFIX):
         return path.removeprefix(PREFIX)
     if path.startswith(ROOM):
@@ -227,40 +227,40 @@ def label(path: str) -> str:
 
 
 class Gate:
-    """Count requests in flight, and refuse those beyond the limit."""
+    """Count requests in flight, and reject those beyond the limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._in_flight = 0
 
     def __enter__(self) -> None:
-        """Let a request in, or raise Busy."""
+        """Count a request in, or raise Busy."""
         if self._in_flight >= self._limit:
             raise Busy(
                 f"{self._in_flight} requests are in flight, "
-                f"at most {self._limit} (MAX_CONCURRENCY)",
+                f"at most {self._limit} are allowed (MAX_CONCURRENCY)",
                 retry_after=1,
             )
         self._in_flight += 1
         metrics.IN_FLIGHT.inc()
 
     def __exit__(self, *_: object) -> None:
-        """Let it out."""
+        """Count a request out."""
         self._in_flight -= 1
         metrics.IN_FLIGHT.dec()
 
 
 class Endpoint:
-    """Guard the handlers of one path: origin, key, limit, metrics, errors.
+    """Guard the handlers of one path by origin, key and limit; count metrics and handle errors.
 
     Parameters
     ----------
     name : str
-        Label of the metrics.
+        Label in the metrics.
     calls : mapping of str to Call
-        By method; none: the path is unknown.
+        By method; empty: the path is unknown.
     guard, origins, gate
-        Who may call, from which pages, and how many at a time.
+        Check callers, web pages, and the number of requests.
     """
 
     def __init__(
@@ -274,18 +274,18 @@ class Endpoint:
         self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, and count it."""
+        """Handle and count one request."""
         started = time.perf_counter()
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         response = await self._safely(method, Request(scope, receive))
         if scope["method"] == "HEAD":
-            response.body = b""  # the headers have its length
+            response.body = b""  # HEAD: the headers keep the length
         await response(scope, receive, send)
         known = method if method in self._calls else "other"
         self._count(known, response.status_code, time.perf_counter() - started)
 
     async def _safely(self, method: str, request: Request) -> Response:
-        """Return the answer, whatever happens."""
+        """Return a response for any outcome."""
         try:
             self._origins.check(request.scope)
             return await self._answer(method, request)
@@ -294,10 +294,10 @@ class Endpoint:
                 log.error("%s %s: %s", method, self._name, error)
             return await self._guard.refuse(request, error)
         except ClientDisconnect:
-            return Response(status_code=499)  # nobody reads it; nginx's number, for the count
+            return Response(status_code=499)  # the client is gone; nginx's code, for the metrics
         except Exception:
             log.exception("%s %s failed", method, self._name)
-            unexpected = AnomalyError("an unexpected error; the server's log has it")
+            unexpected = AnomalyError("unexpected error; see the server's log")
             return await self._guard.refuse(request, unexpected)
 
     async def _answer(self, method: str, request: Request) -> Response:
@@ -315,7 +315,7 @@ class Endpoint:
     def _not_allowed(self, method: str) -> Response:
         allowed = ", ".join(sorted(self._calls))
         error = AnomalyError(
-            f"{method[:16]} is not allowed here; {allowed} is",
+            f"{method[:16]} is not allowed here; use {allowed}",
             code="method_not_allowed",
             status=405,
         )
@@ -325,7 +325,7 @@ class Endpoint:
 
     def _count(self, method: str, status: int, seconds: float) -> None:
         children = self._children.get((method, status))
-        if children is None:  # finding them by their labels costs more than counting
+        if children is None:  # cached, because looking up labels costs more than counting
             children = self._children[method, status] = (
                 metrics.REQUESTS.labels(self._name, method, str(status)),
                 metrics.SECONDS.labels(self._name),

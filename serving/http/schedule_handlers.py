@@ -1,4 +1,4 @@
-"""Maintenance windows, machine-off conditions and stream resets over REST."""
+"""Handle maintenance windows, machine-off conditions and stream resets."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ log = logging.getLogger("bentoml.serving.schedules")
 
 #: Windows that ended longer ago are listed only with ``ended=true``.
 RECENT = timedelta(days=7)
-#: Of a preview.
+#: Number of occurrences in a preview.
 OCCURRENCES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleHandlers:
-    """The handlers.
+    """Handle the requests.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class ScheduleHandlers:
 
     @route("GET", "/maintenance-windows", "read", query=WindowsQuery, answer=answers.Windows)
     async def windows(self, request: Request) -> Response:
-        """List windows that are to come, recur or ended within a week."""
+        """List windows that are planned, recur or ended within a week."""
         ended = read_parameters(WindowsQuery, read_query(request)).ended
         now = datetime.now(UTC)
         since = datetime(1, 1, 2, tzinfo=UTC) if ended else now - RECENT
@@ -66,7 +66,7 @@ class ScheduleHandlers:
     @route("POST", "/maintenance-windows/preview", "read", body=NewWindow,
            answer=answers.Occurrences)  # fmt: skip
     async def preview(self, request: Request) -> Response:
-        """Show when a window would be in force next; plan nothing."""
+        """Preview the next occurrences of a window without saving it."""
         body, _ = await self.bodies.read(request, NewWindow)
         spans = window(given(body, "who")).upcoming(datetime.now(UTC), OCCURRENCES)
         return JsonResponse({"occurrences": [{"start": a, "end": b} for a, b in spans]})
@@ -74,7 +74,7 @@ class ScheduleHandlers:
     @route("POST", "/maintenance-windows", "operate", body=NewWindow, answer=answers.Window,
            status=201, errors=(409,))  # fmt: skip
     async def add_window(self, request: Request) -> Response:
-        """Plan a window."""
+        """Add a maintenance window."""
         body, who = await self.bodies.read(request, NewWindow)
         values = asdict(window(given(body, "who")))
         row = await self.database.run(schedules.add_window, values, who)
@@ -84,7 +84,7 @@ class ScheduleHandlers:
     @route("PATCH", "/maintenance-windows/{id}", "operate", body=WindowChange,
            answer=answers.Window, errors=(412,), headers=("If-Match",))  # fmt: skip
     async def change_window(self, request: Request) -> Response:
-        """Change a window; its other fields stay."""
+        """Change some fields of a window."""
         wanted = path_id(request, "maintenance window")
         version = read_if_match(request.headers.get("if-match"))
         body, who = await self.bodies.read(request, WindowChange)
@@ -117,13 +117,13 @@ class ScheduleHandlers:
 
     @route("GET", "/off-conditions", "read", answer=answers.ConditionTable)
     async def off_conditions(self, _: Request) -> Response:
-        """Show when the machine is off."""
+        """List the conditions under which machines are off."""
         rows = await self.database.run(schedules.off_conditions)
         return JsonResponse({"off_conditions": [schedules.condition_wire(row) for row in rows]})
 
     @route("PUT", "/off-conditions", "operate", body=OffConditions, answer=answers.ConditionTable)
     async def put_off_conditions(self, request: Request) -> Response:
-        """Replace the table of off conditions, or leave it if one is wrong."""
+        """Replace all off conditions; if one is invalid, change nothing."""
         body, who = await self.bodies.read(request, OffConditions)
         rows = off_condition_rows(body.off_conditions)
         kept = await self.database.run(schedules.put_off_conditions, rows, who)
@@ -133,7 +133,7 @@ class ScheduleHandlers:
     @route("POST", "/streams/{id:name}/reset", "operate", body=StreamReset, answer=answers.Reset,
            status=202, headers=("Idempotency-Key",))  # fmt: skip
     async def reset(self, request: Request) -> Response:
-        """Start an asset's streams again after an overhaul."""
+        """Restart an asset's streams after an overhaul."""
         asset = path_asset(request, f"{ROOM}/streams/", "/reset")
         body, who = await self.bodies.read(request, StreamReset)
         sensor, reason = body.sensor_id, body.reason
@@ -153,26 +153,26 @@ def locked_window(connection: Connection, wanted: UUID, version: int | None) -> 
     ----------
     connection : Connection
     wanted : UUID
-        Of the window.
+        Id of the window.
     version : int or None
-        That the caller has seen; None: whichever.
+        Version that the caller has seen; None: any.
 
     Raises
     ------
     NotFound, PreconditionFailed
-        There is none, or it has another version (None: any will do).
+        It does not exist, or has another version.
     """
     found = schedules.lock_window(connection, wanted)
     if version is not None and found["version"] != version:
         by = found["changed_by"] or found["created_by"]
         raise PreconditionFailed(
-            f"If-Match: the window has version {found['version']} by now, by {by}",
+            f"If-Match: the window has version {found['version']} now, changed by {by}",
             field="if-match",
         )
     return found
 
 
 def shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a window as it is answered: as it was sent, with who and its version."""
+    """Return a window as in the response: its fields, author and version."""
     left_out = {name for name in schedules.WINDOW_COLUMNS if row[name] is None}
     return {name: value for name, value in row.items() if name not in left_out}

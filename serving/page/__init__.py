@@ -1,1 +1,1 @@
-"""The operator's page: views on what the REST API knows and does, their templates and files."""
+"""Implement the operator's page: views on the parts of the REST API, templates, static files."""

@@ -1,4 +1,4 @@
-"""Forms that came back: read within limits, from a page that was shown, in somebody's name."""
+"""Read submitted forms: limited in size, from a page shown to this visitor, with a name to log."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from serving.http.callers import Callers
 from serving.page.pages import Pages, failed, message
 from serving.page.sessions import Visitor, check_form
 
-#: The largest form: 1,000 incidents and a note.
+#: Maximum size of a form: 1,000 incidents and a note.
 BODY_BYTES: Final = 256 * 1024
 MAX_FIELDS: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What came back.
+    """A submitted form.
 
     Parameters
     ----------
     fields : mapping of str to list of str
     visitor : Visitor
     who : str
-        Under which what is done is logged.
+        The name under which the action is logged.
     """
 
     fields: dict[str, list[str]]
@@ -37,12 +37,12 @@ class Form:
     who: str
 
     def text(self, name: str) -> str | None:
-        """Return a field's text; None: left empty."""
+        """Return a field's text, or None if it was left empty."""
         values = self.fields.get(name, [""])
         return values[-1].strip() or None
 
     def all(self, name: str) -> list[str]:
-        """Return what a field was given, however often."""
+        """Return all values of a field."""
         return [value for value in self.fields.get(name, []) if value]
 
 
@@ -65,7 +65,7 @@ class FormReader:
         Parameters
         ----------
         named : bool
-            Whether something is done that is logged under a name.
+            Whether the form causes an action that is logged under a name.
 
         Raises
         ------
@@ -94,7 +94,7 @@ class FormReader:
     async def attempt(
         self, request: Request, act: Callable[[Form], Awaitable[str]]
     ) -> list[dict[str, str]]:
-        """Do what a form asks for; return the report of it."""
+        """Run the form's action; return the messages about it."""
         form = await self.read(request)
         try:
             return [message("done", f"{await act(form)}, as {form.who}")]

@@ -1,4 +1,4 @@
-"""What every screen shows first: that all works, or which part does not, and since when."""
+"""Determine the status line of every screen: all works, or which part fails and since when."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from errors import AnomalyError
 from serving.bundles.manager import BundleManager
 from serving.database import Database
 
-#: Readings that stay away for longer are worth a look; slower plants see it, in grey.
+#: After this time without readings the line says so, in grey, since slow plants are normal.
 QUIET_S: Final = 600.0
-#: One look answers all who ask within this time.
+#: A result is reused for this time.
 FRESH_S: Final = 1.0
-#: The line itself waits no longer for the database.
+#: Maximum time that the line waits for the database.
 SLOW_S: Final = 2.0
 
 DOWN: Final = (
-    "The database is down: what is listed here may be old, and nothing can be changed;"
+    "The database is down: this list may be outdated, and nothing can be changed;"
     " readings wait in Kafka"
 )
 SLOW: Final = "The database is slow to answer"
 UNTRAINED: Final = "No trained model is loaded: readings are not scored"
-NO_REGISTRY: Final = "The model registry is out of order: scoring goes on with the model at hand"
+NO_REGISTRY: Final = "The model registry does not work: scoring continues with the loaded model"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A part that does not work: which, what that means, since when, and its message."""
+    """A failing part: name, consequence, since when, and the error's message."""
 
     what: str
     since: datetime
@@ -40,7 +40,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How things stand: problems, worst first, and the newest look at the database."""
+    """The state of all parts: problems, worst first, and the last answer of the database."""
 
     problems: list[Problem]
     overview: Overview | None
@@ -48,7 +48,7 @@ class Health:
 
     @property
     def quiet_s(self) -> float | None:
-        """Seconds since readings were last stored; None: none ever were, or it is not known."""
+        """Seconds since readings were last stored; None if there were none or it is unknown."""
         known = self.overview
         if known is None or known.stored_at is None:
             return None
@@ -56,18 +56,18 @@ class Health:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether readings have stayed away for long."""
+        """Whether there have been no readings for long."""
         return self.quiet_s is not None and self.quiet_s > QUIET_S
 
 
 class HealthLine:
-    """Find out how things stand.
+    """Determine the state of all parts.
 
     Parameters
     ----------
     database : Database
     bundles : BundleManager
-        Which model is in force, and what is wrong with it or its registry.
+        Which model is loaded, and problems of the model or its registry.
     """
 
     def __init__(self, database: Database, bundles: BundleManager) -> None:
@@ -78,14 +78,14 @@ class HealthLine:
         self._lock = asyncio.Lock()
 
     async def look(self) -> Health:
-        """Return how things stand; never raises."""
+        """Return the state of all parts; never raises."""
         async with self._lock:
             if self._known is None or self._is_old(*self._known):
                 self._known = time.monotonic(), await self._look()
             return self._known[1]
 
     def _is_old(self, at: float, known: Health) -> bool:
-        """Return whether time has passed, or the database has gone or come back since."""
+        """Return whether the result is old, or the database has failed or recovered since."""
         down = any(one.what == DOWN for one in known.problems)
         return time.monotonic() - at > FRESH_S or down is self._database.available
 
@@ -111,6 +111,6 @@ class HealthLine:
         return Health(found, seen, status["bundle_version"])
 
     def _problem(self, what: str, since: object, detail: str) -> Problem:
-        """Describe a problem; where nobody knows since when, since it was first seen here."""
+        """Describe a problem; if its start is unknown, use the time when it was first seen here."""
         known = datetime.fromisoformat(since) if isinstance(since, str) else None
         return Problem(what, known or self._since.get(what) or datetime.now(UTC), detail)

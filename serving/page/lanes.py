@@ -1,4 +1,4 @@
-"""Lanes of the fleet as runs of equal steps, so that a thousand of them stay light. Pure."""
+"""Compress the fleet's lanes to runs of equal steps, so that a thousand lanes stay small. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schemas import CRITICALITIES
 from serving.page.words import ago
 from serving.swim_lanes import SILENT, AssetLane, FleetLanes, Step
 
-#: What a state is called; how often each occurred stands beside the lane.
+#: Words for the states, shown with their counts beside the lane.
 LANE_WORDS: Final = {
     "anomaly": "anomalies", "maintenance": "in maintenance", "off": "switched off",
     "warming_up": "warming up", SILENT: "no data", "normal": "well",
@@ -19,7 +19,7 @@ LANE_WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Equal steps in a row: where they begin and how far they reach, in percent of the lane."""
+    """Consecutive equal steps: start and length in percent of the lane."""
 
     left: float
     width: float
@@ -29,9 +29,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One asset as it is drawn.
+    """One asset as drawn.
 
-    ``now`` is the severity of its newest step that holds a reading, ``worst`` that of the span.
+    ``now`` is the severity of its newest step with a reading, ``worst`` that of the whole span.
     """
 
     asset_id: str
@@ -43,7 +43,7 @@ class Row:
 
 
 def rows(fleet: FleetLanes, *, wrong_only: bool) -> list[Row]:
-    """Return the lanes as rows, in the order of their names."""
+    """Return the lanes as rows, sorted by name."""
     found = (_row(lane, fleet) for lane in fleet.assets)
     return [row for row in found if row.worst is not None or not wrong_only]
 
@@ -56,7 +56,7 @@ def _row(lane: AssetLane, fleet: FleetLanes) -> Row:
     runs, at = [], 0
     for kind, group in groupby(kinds):
         length = sum(1 for _ in group)
-        if kind != "normal":  # the lane's own colour
+        if kind != "normal":  # normal has the lane's background colour
             worst = max((s for s in lane.scores[at : at + length] if s is not None), default=None)
             runs.append(Run(round(at * share, 2), round(length * share, 2), kind,
                             _title(kind, worst, length * fleet.step_s)))  # fmt: skip
@@ -83,5 +83,5 @@ def _title(kind: str, worst: float | None, seconds: int) -> str:
 
 
 def marks(fleet: FleetLanes, count: int) -> list[Any]:
-    """Return times that divide the span evenly, for the axis."""
+    """Return evenly spaced times of the span, for the axis."""
     return [fleet.start + (fleet.end - fleet.start) * at / count for at in range(count)]

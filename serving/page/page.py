@@ -1,4 +1,4 @@
-"""Put the page together: who is let in, the screens, their addresses."""
+"""Assemble the page: access guard, screens and their addresses."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 def build(app: App, keys: Keys, callers: Callers) -> tuple[list[Call], Pages]:
-    """Return the page's addresses and what guards them.
+    """Return the page's calls and their guard.
 
     Parameters
     ----------
     app : App
-        Its parts are what is shown, and done: those that the REST API stands on.
+        Its parts provide the data and actions; the REST API uses the same parts.
     keys, callers
-        Who may do what, and under which name.
+        Determine roles and names of the users.
     """
     static = StaticFiles()
     database, bundles, settings = app.database, app.detection.bundles, app.settings

@@ -1,4 +1,4 @@
-"""Render screens: Jinja2 with everything escaped, and headers that keep other origins out."""
+"""Render screens by Jinja2 with autoescaping, and set headers that exclude other origins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from serving.page.health_line import HealthLine
 from serving.page.sessions import Sessions, Visitor
 from serving.page.static_files import StaticFiles
 
-#: What a screen reports above all else, each made by :func:`message`.
+#: Messages at the top of a screen, each made by :func:`message`.
 Messages = Sequence[dict[str, str]]
 TEMPLATES = Path(__file__).parent / "templates"
 HEADERS: Final = {
@@ -48,7 +48,7 @@ SCREENS: Final = (
 
 
 class Pages:
-    """Render the screens for whoever asks, admitted by their session; errors are screens, too.
+    """Render the screens for users with a session; errors are rendered as screens, too.
 
     Parameters
     ----------
@@ -81,20 +81,20 @@ class Pages:
     async def show(
         self, request: Request, template: str, status: int = 200, **content: Any
     ) -> Response:
-        """Render a template with what every screen has: who looks, and how things stand.
+        """Render a template with the data of every screen: user and status line.
 
         Parameters
         ----------
         request : Request
         template : str
-            Its file's name.
+            Name of its file.
         status : int
-            Of the answer.
+            HTTP status of the response.
         **content
-            What the template has besides.
+            Further variables of the template.
         """
         visitor = await self.visitor(request)
-        # in a thread: a list of a thousand takes long enough for a detection to wait behind it
+        # in a thread, because a list of a thousand entries would delay detections
         text = await asyncio.to_thread(
             self._environment.get_template(template).render,
             visitor=visitor,
@@ -109,7 +109,7 @@ class Pages:
         return response
 
     async def visitor(self, request: Request) -> Visitor:
-        """Return who asks, found out once per request."""
+        """Return the user, determined once per request."""
         found: Visitor | None = getattr(request.state, "visitor", None)
         if found is None:
             found = request.state.visitor = await self._sessions.visitor(request)
@@ -121,7 +121,7 @@ class Pages:
         if visitor.role is None:
             raise AccessDenied("log in with your access key")
         if not visitor.may(role):
-            text = f"your key has the role {visitor.role}; this needs {role}"
+            text = f"your key has the role {visitor.role}, but this needs {role}"
             raise AccessDenied(text, status=403)
 
     async def refuse(self, request: Request, error: AnomalyError) -> Response:
@@ -134,27 +134,27 @@ class Pages:
 
 
 def go(request: Request, where: str) -> Response:
-    """Send the browser to another screen, also where a script asked."""
+    """Redirect the browser to another screen, also if a script sent the request."""
     if request.headers.get("hx-request"):
         return Response(headers={"hx-redirect": quote(where, safe="/?=&%+,:;@#")})
     return RedirectResponse(where, 303)
 
 
 def message(kind: Literal["done", "failed"], text: str, about: str = "") -> dict[str, str]:
-    """Return what a screen reports above all else, perhaps about one of many.
+    """Return a message for the top of a screen, about one object or all.
 
     Parameters
     ----------
     kind : {"done", "failed"}
     text : str
     about : str
-        The one of many that it is of; empty: of all.
+        The object it is about; empty: all.
     """
     return {"kind": kind, "text": text, "about": about}
 
 
 def failed(error: AnomalyError, about: str = "") -> dict[str, str]:
-    """Return what a screen reports of an error: a field by its label, and no If-Match."""
+    """Return the message of an error, with the form's labels instead of field names."""
     text, name = error.message, error.field or ""
     if name in words.FIELD_WORDS:
         text = f"{words.FIELD_WORDS[name]}: {text.removeprefix(f'{name}: ')}"
@@ -164,5 +164,5 @@ def failed(error: AnomalyError, about: str = "") -> dict[str, str]:
 
 
 def given_query(request: Request) -> dict[str, str]:
-    """Read the query's parameters; a field of a form that was left empty is none."""
+    """Parse the query's parameters; an empty form field counts as absent."""
     return {name: value for name, value in read_query(request).items() if value.strip()}

@@ -1,4 +1,4 @@
-"""Readings as the columns of a chart and of the table beside it. Pure."""
+"""Arrange readings as columns for a chart and its table. Pure."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-#: Rows of a chart; of more readings, the worst of each few are kept.
+#: Maximum rows of a chart; of more readings the worst of each few is kept.
 MAX_ROWS: Final = 300
-#: Features that get a panel of their own.
+#: Maximum number of features with their own panel.
 PANELS: Final = 4
 
 
 def incident_series(
     incident: Mapping[str, Any], readings: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Build the series of an incident: score and threshold, then the features to blame.
+    """Build the series of an incident: score and threshold, then the contributing features.
 
     Returns
     -------
     dict
-        ``names``; ``rows`` (epoch seconds first, None where nothing is known); ``panels``: which
-        columns are drawn together; ``shade``: the span of the event; ``thinned``.
+        ``names``; ``rows`` (epoch seconds first, None for unknown values); ``panels``: columns
+        that are drawn together; ``shade``: the span of the event; ``thinned``.
     """
     blamed = [one["feature"] for one in incident["peak"].get("features", ())[:PANELS]]
     shade = [_epoch(incident["started_at"]),
@@ -30,7 +30,7 @@ def incident_series(
 
 
 def series(readings: Sequence[Mapping[str, Any]], features: Sequence[str]) -> dict[str, Any]:
-    """Build score, threshold and these features, each beside what was expected of it."""
+    """Build score, threshold and these features, each with its expected value."""
     kept = thin(readings)
     known = [one for one in features if any((r.get("expected") or {}).get(one) is not None
                                            for r in kept)]  # fmt: skip
@@ -54,7 +54,7 @@ def series(readings: Sequence[Mapping[str, Any]], features: Sequence[str]) -> di
 
 
 def thin(readings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Keep the worst of each few readings, in time order, where there are too many."""
+    """Keep the worst of each few readings, in time order, if there are too many."""
     size = -(-len(readings) // MAX_ROWS) or 1
     parts = (readings[at : at + size] for at in range(0, len(readings), size))
     return [max(part, key=lambda one: one["final_score"]) for part in parts]

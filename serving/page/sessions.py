@@ -1,7 +1,8 @@
-"""Who looks at the page: a cookie signed with a key from the database, and forms bound to it.
+"""Identify the page's users by a signed cookie, and bind forms to it.
 
-With ``API_KEYS`` the cookie stands for one of them and is worth nothing once that key is taken out.
-On an open service it carries the name that was given, once, for the log.
+With ``API_KEYS`` the cookie refers to one of the keys and becomes invalid when that key is removed.
+Without keys it contains the name that the user gave for the log. The database holds the signing
+key.
 """
 
 from __future__ import annotations
@@ -24,26 +25,26 @@ from serving.database import Database
 from serving.http.callers import ANONYMOUS, Callers
 
 COOKIE = "page_session"
-#: 90 days; a shared screen in a control room is not logged in every shift.
+#: 90 days, so that a shared screen in a control room need not log in every shift.
 MAX_AGE_S = 90 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who looks at the page.
+    """A user of the page.
 
     Parameters
     ----------
     name : str, optional
-        Under which changes are logged; None: not given yet.
+        Name for the log; None: not given yet.
     given : bool
-        Whether the name is the visitor's own word, so that it may be changed.
+        Whether users chose the name themselves, so that they can change it.
     role : Role, optional
         None: not logged in.
     cookie : str, optional
-        To be kept in the browser; None: nothing can be signed, the database is down.
+        For the browser; None: it cannot be signed because the database is down.
     form_token : str
-        What a form must send back.
+        Token that every form must send back.
     """
 
     name: str | None
@@ -53,25 +54,25 @@ class Visitor:
     form_token: str
 
     def may(self, role: Role) -> bool:
-        """Return whether the visitor has this role."""
+        """Return whether the user has this role."""
         return self.role is not None and ROLES.index(self.role) >= ROLES.index(role)
 
     def acts(self, role: Role = "operate") -> bool:
-        """Return whether the visitor has this role and a name to be logged under."""
+        """Return whether the user has this role and a name for the log."""
         return self.may(role) and not (self.given and self.name is None)
 
 
 class Sessions:
-    """Recognise visitors.
+    """Identify users.
 
     Parameters
     ----------
     keys : Keys
         Configured API keys; none: everybody may do everything.
     callers : Callers
-        Whom a trusted proxy names.
+        Users named by a trusted proxy.
     database : Database
-        Holds the key that signs.
+        Holds the signing key.
     """
 
     def __init__(self, keys: Keys, callers: Callers, database: Database) -> None:
@@ -82,11 +83,11 @@ class Sessions:
 
     @property
     def open(self) -> bool:
-        """Whether no key is needed."""
+        """Whether the service has no keys."""
         return not self._keys
 
     async def visitor(self, request: Request) -> Visitor:
-        """Read who asks; without a database that has signed anything, nobody in particular."""
+        """Return the user; anonymous if the database has never provided the signing key."""
         try:
             signer = await self._signer()
         except StorageUnavailable:
@@ -101,12 +102,12 @@ class Sessions:
         return self._recognise(request, signer, content, cookie)
 
     async def log_in(self, key: str) -> str:
-        """Return the cookie that stands for an API key.
+        """Return the cookie for an API key.
 
         Raises
         ------
         AccessDenied
-            No such key.
+            The key is unknown.
         StorageUnavailable
         """
         held = self._keys.find(key.strip())
@@ -115,28 +116,28 @@ class Sessions:
         return self._dump(await self._signer(), {**self._fresh(), "mark": held.mark})
 
     async def renamed(self, request: Request, name: str) -> Visitor:
-        """Return the visitor under the name that was given, where it is theirs to give.
+        """Return the user with the given name, if users choose their names themselves.
 
         Raises
         ------
         InputError
-            It cannot be a name.
+            The name is invalid.
         StorageUnavailable
         """
         content = {**self._fresh(), "name": check_name(name.strip(), "who")}
         return self._recognise(request, await self._signer(), content, "")
 
     def keep(self, response: Response, request: Request, cookie: str | None) -> None:
-        """Have the browser keep the cookie, out of reach of scripts and other sites; "": none.
+        """Set the session cookie, inaccessible to scripts and other sites.
 
         Parameters
         ----------
         response : Response
-            That sets it.
+            The response that sets it.
         request : Request
-            In which the browser sent what it has.
+            The request, with the browser's present cookie.
         cookie : str or None
-            Empty: none from now on; None: as it is.
+            Empty: delete the cookie; None: leave it unchanged.
         """
         if cookie is None or cookie == request.cookies.get(COOKIE):
             return
@@ -179,7 +180,7 @@ class Sessions:
 
 
 def check_form(visitor: Visitor, token: str) -> None:
-    """Raise unless a form came from a page that this visitor was shown.
+    """Raise unless the form belongs to a page that was shown to this user.
 
     Raises
     ------
@@ -190,7 +191,7 @@ def check_form(visitor: Visitor, token: str) -> None:
         visitor.form_token.encode(), token.encode()
     ):
         raise AccessDenied(
-            "this form is from another visit, or the browser keeps no cookies: load the page again",
+            "this form belongs to another session, or the browser blocks cookies: reload the page",
             code="stale_form",
             status=403,
         )

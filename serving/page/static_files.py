@@ -1,4 +1,4 @@
-"""Files of the page, held in memory under an address that changes with their content."""
+"""Serve the page's files from memory, under addresses that change with their content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
 class StaticFiles:
-    """Serve the scripts and styles of a folder, packed once.
+    """Serve the scripts and styles of a folder, compressed once.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class StaticFiles:
         self._version = whole.hexdigest()[:12]
 
     def url(self, name: str) -> str:
-        """Return where a file is.
+        """Return the address of a file.
 
         Raises
         ------
@@ -48,7 +48,7 @@ class StaticFiles:
         return f"/static/{self._version}/{name}"
 
     async def serve(self, request: Request) -> Response:
-        """Answer with a file; browsers keep it for a year, since another content moves it."""
+        """Return a file; browsers cache it for a year, since new content has a new address."""
         name = request.path_params["name"]
         if name not in self._files:
             raise NotFound(f"no file {name!r:.80}")

@@ -1,4 +1,4 @@
-"""Figures, times and incidents in words, as a person writes them. Pure."""
+"""Format figures, times and incidents as text for people. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from db.incident_tables import STATES
 from errors import InputError
 from schemas import parse_timestamp
 
-#: The contract's states, as tabs.
+#: Labels of the contract's states, for the tabs.
 STATE_WORDS: Final = {state: state.replace("-", ", ").capitalize() for state in STATES}
 VERDICT_WORDS: Final = {
     "confirmed": "confirmed: it was a fault",
@@ -25,20 +25,20 @@ DETECTOR_WORDS: Final = {
     "one_class_svm": "one-class SVM",
     "lstm_autoencoder": "LSTM autoencoder",
 }
-#: What the forms call a field, where REST's name for it says little to a person.
+#: Labels of fields on the forms, where REST's name would not be understood.
 FIELD_WORDS: Final = {
     "start": "From", "start_date": "From", "end": "To", "end_date": "To", "rrule": "Rule",
     "time_zone": "Clock of", "value": "Than the value", "hold_s": "For at least",
     "run_up_s": "While running up", "why": "Because",
 }  # fmt: skip
-#: Features that one line of the list names.
+#: Maximum features named in one line of the list.
 NAMED: Final = 2
-#: By how much of itself rounding may change a difference.
+#: Maximum relative error that rounding may cause in a difference.
 DISTORTION: Final = 0.2
 
 
 def figure(value: object, digits: int = 4) -> str:
-    """Write a number to so many significant digits, without an exponent where that is readable."""
+    """Format a number with so many significant digits, without an exponent if readable."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return "–" if value is None else str(value)
     if value and not 1e-4 <= abs(value) < 1e7:
@@ -48,7 +48,7 @@ def figure(value: object, digits: int = 4) -> str:
 
 
 def pair(actual: object, expected: object) -> tuple[str, str]:
-    """Write two numbers as briefly as shows how far apart they are."""
+    """Format two numbers with as few digits as show their difference."""
     if not (isinstance(actual, int | float) and isinstance(expected, int | float)):
         return figure(actual), figure(expected)
     apart, largest = actual - expected, max(abs(actual), abs(expected))
@@ -81,7 +81,7 @@ def what_is_wrong(incident: Mapping[str, Any]) -> str:
 
 
 def when_off(condition: Mapping[str, Any]) -> str:
-    """Describe when machines are off: "machines of group PUMP, while current < 0.5 for 60 s"."""
+    """Describe an off condition: "machines of group PUMP, while current < 0.5 for 60 s"."""
     text = "machines of group {group}, while {feature} {operator} ".format(**condition)
     text += figure(condition["value"])
     if hold_s := condition["hold_s"]:
@@ -92,7 +92,7 @@ def when_off(condition: Mapping[str, Any]) -> str:
 
 
 def mark(row: Mapping[str, Any]) -> str:
-    """Return a mark of a row as it was shown, which the row changed since does not have."""
+    """Return a digest of a row, to notice if it has changed since it was shown."""
     return hashlib.sha256(repr(sorted(row.items())).encode("utf-8", "replace")).hexdigest()[:32]
 
 
@@ -102,7 +102,7 @@ def stream(row: Mapping[str, Any]) -> str:
 
 
 def ago(seconds: float | None) -> str:
-    """Write a span as its largest one or two units."""
+    """Format a duration in its largest one or two units."""
     if seconds is None:
         return "never"
     whole = int(seconds)
@@ -118,25 +118,25 @@ def ago(seconds: float | None) -> str:
 
 
 def utc(at: datetime | float | str | None) -> str:
-    """Write a time for people who have no script that knows their zone."""
+    """Format a time in UTC, for browsers without JavaScript."""
     moment = as_time(at)
     return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def iso(at: datetime | float | str | None) -> str:
-    """Write a time for a script."""
+    """Format a time for scripts."""
     moment = as_time(at)
     return "" if moment is None else moment.isoformat(timespec="milliseconds")
 
 
 def utc_field(at: datetime | str | None) -> str:
-    """Write a time as a field of a form takes it; a script turns it to the viewer's zone."""
+    """Format a time for a form field; a script converts it to the user's time zone."""
     moment = as_time(at)
     return "" if moment is None else f"{moment:%Y-%m-%dT%H:%M:%S}"
 
 
 def as_time(at: datetime | float | str | None) -> datetime | None:
-    """Read what a row, its JSON, a query or a chart holds as a time, in UTC; text may be none."""
+    """Parse a time in any form of rows, JSON, queries or charts, as UTC; None for other text."""
     if at is None or at == "":
         return None
     if isinstance(at, int | float):

@@ -1,1 +1,1 @@
-"""Check what callers send."""
+"""Decode and validate requests."""

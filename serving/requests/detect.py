@@ -1,6 +1,6 @@
-"""Single readings, as ``/detect`` and ``/detect/batch`` take them.
+"""Parse the readings of ``/detect`` and ``/detect/batch``.
 
-A reading with a history of 30 readings of 24 features is decoded and checked in 0.05 ms.
+Parsing a reading with a history of 30 readings of 24 features takes 0.05 ms.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from serving.requests.wire import (
 
 
 def latest_time(settings: Settings) -> datetime:
-    """Return the furthest time ahead that a reading may have now."""
+    """Return the latest time that a reading may have now."""
     try:
         return datetime.now(UTC) + timedelta(seconds=settings.bridge_future_s)
-    except OverflowError:  # so far ahead is any time
+    except OverflowError:  # the limit is beyond the calendar
         return datetime.max.replace(tzinfo=UTC)
 
 
 def check_count(count: int, what: str, settings: Settings) -> None:
-    """Refuse more than one request may hold.
+    """Reject a request with too many items or readings.
 
     Parameters
     ----------
     count : int
     what : str
-        Names them in the error: items or readings.
+        ``items`` or ``readings``, for the error.
     settings : Settings
     """
     limit = settings.max_batch_items
     if count > limit:
-        text = f"{count} {what}, at most {limit} (MAX_BATCH_ITEMS)"
+        text = f"{count} {what}, at most {limit} are allowed (MAX_BATCH_ITEMS)"
         raise TooLarge(text, code="too_many_items")
 
 
@@ -61,18 +61,18 @@ class Item(Struct):
     criticality: Criticality | None = None
     history: Annotated[
         list[Features] | None,
-        Meta(description="the stream's past readings, oldest first; wins over stored ones"),
+        Meta(description="past readings of the stream, oldest first; replaces stored ones"),
     ] = None
     metadata: dict[str, Any] | None = None
 
 
 def parse_item(body: bytes, settings: Settings) -> Item:
-    """Read the body of ``/detect``.
+    """Parse the body of ``/detect``.
 
     Raises
     ------
     InputError
-        With the field at fault.
+        Names the invalid field.
     """
     item = decode(Item, body, shape="not_an_object")
     _check(item, settings, latest_time(settings))
@@ -80,7 +80,7 @@ def parse_item(body: bytes, settings: Settings) -> Item:
 
 
 def parse_batch(body: bytes, settings: Settings) -> list[Item | InputError]:
-    """Read the body of ``/detect/batch``; a bad item leaves its error in its place.
+    """Parse the body of ``/detect/batch``; an invalid item is replaced by its error.
 
     Raises
     ------
@@ -108,16 +108,16 @@ def _one(entry: Any, place: int, settings: Settings, latest: datetime) -> Item |
 
 
 def _check(item: Item, settings: Settings, latest: datetime) -> None:
-    """Check what its type does not say: limits in force, names of features, depth, future."""
+    """Check what the type does not: configured limits, feature names, nesting, future times."""
     check_numbers(item.features, "features", settings.max_features)
     if item.history is not None:
         _check_history(item.history, settings)
     if item.metadata:
         item.metadata = _encodable(item.metadata)
-    # stored, it would stay on top of "newest first", and in every count since a date, for as long
+    # a stored future row would stay on top of every newest-first list for a long time
     if item.timestamp is not None and item.timestamp > latest:
         raise InputError(
-            f"timestamp: {item.timestamp.isoformat()} lies ahead of now, after"
+            f"timestamp: {item.timestamp.isoformat()} is in the future, after the limit"
             f" {latest.isoformat()} (BRIDGE_FUTURE_S)",
             code="future_timestamp",
             field="timestamp",
@@ -125,30 +125,31 @@ def _check(item: Item, settings: Settings, latest: datetime) -> None:
 
 
 def _encodable(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return metadata that fits into an answer, where it lies four levels deep."""
+    """Return metadata that can be encoded in the response, where it is nested four levels deep."""
     try:
         orjson.dumps([[[[metadata]]]])
         return metadata
     except orjson.JSONEncodeError:
         pass
-    try:  # a whole number beyond 64 bits, which orjson reads as a float
+    try:  # an integer beyond 64 bits, which orjson decodes as a float
         metadata = orjson.loads(msgspec.json.encode(metadata))
         orjson.dumps([[[[metadata]]]])
         return metadata
     except (orjson.JSONEncodeError, orjson.JSONDecodeError, RecursionError):
         raise InputError(
-            "metadata: nested too deep", code="bad_metadata", field="metadata"
+            "metadata: is nested too deeply", code="bad_metadata", field="metadata"
         ) from None
 
 
 def _check_history(history: list[dict[str, float]], settings: Settings) -> None:
     if len(history) > settings.max_history:
         raise TooLarge(
-            f"history: {len(history)} readings, at most {settings.max_history} (MAX_HISTORY)",
+            f"history: {len(history)} readings, at most {settings.max_history} are allowed"
+            " (MAX_HISTORY)",
             code="history_too_long",
             field="history",
         )
     names = list(map(tuple, history))
-    alike = bool(names) and names.count(names[0]) == len(names)  # nearly always
+    alike = bool(names) and names.count(names[0]) == len(names)  # the usual case
     for place, features in enumerate(history[:1] if alike else history):
         check_numbers(features, f"history[{place}]", settings.max_features)

@@ -1,4 +1,4 @@
-"""Bodies and queries of feedback, fault codes and KPIs."""
+"""Define the bodies and queries of feedback, fault codes and KPIs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from serving.requests.wire import (
 )
 
 MAX_CODES = 1000
-#: The KPIs' period where none is asked for.
+#: Default period of the KPIs.
 DEFAULT_PERIOD = timedelta(days=30)
 #: Fields of a body whose column has another name.
 _COLUMNS = {"start": "starts_at", "end": "ends_at"}
 
 
 class IncidentFeedback(SignedBody, frozen=True, kw_only=True):
-    """What an incident was; about its own span unless another one is given."""
+    """Feedback about an incident, for its own period unless another is given."""
 
     verdict: Verdict
     fault_code: Name | None = None
@@ -41,7 +41,7 @@ class IncidentFeedback(SignedBody, frozen=True, kw_only=True):
 
 
 class SpanFeedback(SignedBody, frozen=True, kw_only=True):
-    """What a span of an asset was; without ``sensor_id`` of all its streams."""
+    """Feedback about a period of an asset; without ``sensor_id`` of all its streams."""
 
     asset_id: AssetId
     start: Instant
@@ -54,11 +54,11 @@ class SpanFeedback(SignedBody, frozen=True, kw_only=True):
 
 
 class Withdrawal(VerbBody, frozen=True, kw_only=True):
-    """Why feedback is withdrawn."""
+    """The reason for withdrawing feedback."""
 
 
 class FaultCode(Struct, forbid_unknown_fields=True, frozen=True):
-    """A kind of fault, and what to do about it."""
+    """A kind of fault, with its remedy."""
 
     code: Annotated[str, Meta(min_length=1, max_length=100, examples=["BEARING"])]
     name: Name
@@ -66,13 +66,13 @@ class FaultCode(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class FaultCodes(SignedBody, frozen=True, kw_only=True):
-    """The plant's list; empty: the shipped one again."""
+    """The plant's list; empty: restore the shipped one."""
 
     fault_codes: Annotated[list[FaultCode], Meta(max_length=MAX_CODES)]
 
 
 class FeedbackQuery(SpanQuery, frozen=True, rename={"incident_id": "incident"}):
-    """Filters and page of the feedback; one is in a span that it overlaps."""
+    """Filters and page of feedback whose period overlaps the given one."""
 
     asset_id: AssetId | None = None
     sensor_id: Name | None = None
@@ -84,28 +84,28 @@ class FeedbackQuery(SpanQuery, frozen=True, rename={"incident_id": "incident"}):
 
 
 class PeriodQuery(SpanQuery, frozen=True):
-    """A period; the last 30 days without, and nothing that is still to come."""
+    """A period, by default the last 30 days; the future is cut off."""
 
 
 class TopQuery(PeriodQuery, frozen=True):
-    """By what, of which period, and how many."""
+    """Ranking criterion, period and number of results."""
 
     by: Ranking = "count"
     limit: Annotated[int, Meta(ge=1, le=1000)] = 10
 
 
 def feedback_values(body: IncidentFeedback | SpanFeedback) -> dict[str, Any]:
-    """Return the columns that a body gives."""
+    """Return the columns that are set by a body."""
     return {_COLUMNS.get(name, name): value for name, value in given(body, "who").items()}
 
 
 def fault_code_rows(body: FaultCodes) -> list[dict[str, str]]:
-    """Return the list's rows.
+    """Return the rows of the list.
 
     Raises
     ------
     InputError
-        A code is there twice.
+        A code occurs twice.
     """
     rows: dict[str, dict[str, str]] = {}
     for place, one in enumerate(body.fault_codes):
@@ -117,7 +117,7 @@ def fault_code_rows(body: FaultCodes) -> list[dict[str, str]]:
 
 
 def read_feedback_query(parameters: dict[str, str]) -> tuple[FeedbackFilter, int, str | None]:
-    """Read filters, limit and cursor.
+    """Parse filters, limit and cursor.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def read_feedback_query(parameters: dict[str, str]) -> tuple[FeedbackFilter, int
 
 
 def read_period(query: PeriodQuery, now: datetime) -> tuple[datetime, datetime]:
-    """Return start and end: the last 30 days where none is given, and nothing beyond ``now``.
+    """Return start and end, by default of the last 30 days; ``now`` is the latest end.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def read_period(query: PeriodQuery, now: datetime) -> tuple[datetime, datetime]:
     start = query.start or max(end, datetime(1, 3, 1, tzinfo=UTC)) - DEFAULT_PERIOD
     if start >= end:
         raise InputError(
-            f"start_date: {start.isoformat()} does not lie before the end, {end.isoformat()}",
+            f"start_date: {start.isoformat()} is not before the end, {end.isoformat()}",
             field="start_date",
         )
     return start, end

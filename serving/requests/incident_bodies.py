@@ -1,4 +1,4 @@
-"""Bodies and queries of incidents: one definition decodes, checks and describes each."""
+"""Define the bodies and queries of incidents as Structs, which also describe them."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ else:
 
 
 class VerbBody(SignedBody, frozen=True, kw_only=True):
-    """What comes with acknowledge, unacknowledge, unshelve and reopen."""
+    """Body of acknowledge, unacknowledge, unshelve and reopen."""
 
     why: Text | None = None
 
 
 class Shelve(VerbBody, frozen=True, kw_only=True):
-    """Until when (or for how many seconds) nobody is to be notified, and why."""
+    """Until when (or for how many seconds) no notifications are sent, and why."""
 
     why: Text
     until: Instant | None = None
@@ -52,32 +52,32 @@ class Shelve(VerbBody, frozen=True, kw_only=True):
 
 
 class Close(VerbBody, frozen=True, kw_only=True):
-    """What it was."""
+    """The verdict about the incident."""
 
     verdict: Verdict | None = None
     fault_code: Name | None = None
 
 
 class Assign(VerbBody, frozen=True, kw_only=True):
-    """Who takes care of it; null: nobody."""
+    """The person who takes care of it; null: nobody."""
 
     assignee: Name | None
 
 
 class Ticket(VerbBody, frozen=True, kw_only=True):
-    """The id of a ticket or work order elsewhere; null: none."""
+    """The id of an external ticket or work order; null: none."""
 
     ticket: Name | None
 
 
 class Comment(VerbBody, frozen=True, kw_only=True):
-    """Something to note."""
+    """A comment for the log."""
 
     why: Text
 
 
 class Target(Struct, forbid_unknown_fields=True, frozen=True):
-    """An incident, and the version of it that was seen."""
+    """An incident, and its version as the caller has seen it."""
 
     id: UUID
     version: Annotated[int, Meta(ge=0)] | None = None
@@ -92,7 +92,7 @@ class Bulk(SignedBody, frozen=True, kw_only=True):
 
 
 class AssetBody(VerbBody, frozen=True, kw_only=True):
-    """How much an asset matters."""
+    """The criticality of an asset."""
 
     criticality: Criticality
 
@@ -104,7 +104,7 @@ BODIES: dict[str, type[VerbBody]] = {
 
 
 class IncidentsQuery(SpanQuery, frozen=True, rename={"states": "state"}):
-    """Filters and page of the incidents; one is in a span that it overlaps."""
+    """Filters and page of incidents that overlap the given period."""
 
     states: Annotated[str | None, Meta(description=f"one or more of {', '.join(STATES)}")] = None
     asset_id: AssetId | None = None
@@ -125,13 +125,13 @@ class LogQuery(Struct, frozen=True):
 
 
 class ReadingsQuery(SpanQuery, frozen=True):
-    """Which of a stream's readings."""
+    """Which readings of a stream are returned."""
 
     limit: Annotated[int, Meta(ge=1, le=5000)] = 1000
 
 
 def read_bulk(content: bytes) -> tuple[Bulk, VerbBody]:
-    """Read an action on many incidents, and its arguments as the body of its verb.
+    """Parse an action on many incidents, with its arguments as the body of the action.
 
     Raises
     ------
@@ -141,12 +141,12 @@ def read_bulk(content: bytes) -> tuple[Bulk, VerbBody]:
     bulk = decode(Bulk, content)
     body = convert(BODIES[bulk.action], bulk.arguments)
     if len({target.id for target in bulk.incidents}) < len(bulk.incidents):
-        raise InputError("incidents: an id is there twice", field="incidents")
+        raise InputError("incidents: an id occurs twice", field="incidents")
     return bulk, body
 
 
 def parse_states(value: str) -> tuple[str, ...]:
-    """Read one state, or several with commas between."""
+    """Parse one state, or several separated by commas."""
     states = tuple(dict.fromkeys(value.split(",")))
     for state in states:
         if state not in STATES:
@@ -155,7 +155,7 @@ def parse_states(value: str) -> tuple[str, ...]:
 
 
 def read_filters(parameters: dict[str, str]) -> tuple[IncidentFilter, int, str | None, bool]:
-    """Read filters, limit, cursor, and whether CSV is wanted.
+    """Parse filters, limit, cursor, and whether CSV is requested.
 
     Raises
     ------
@@ -174,14 +174,14 @@ def read_filters(parameters: dict[str, str]) -> tuple[IncidentFilter, int, str |
 
 
 def read_span(parameters: dict[str, str]) -> tuple[datetime | None, datetime | None, int]:
-    """Read start, end and limit of ``/incidents/{id}/readings``."""
+    """Parse start, end and limit of ``/incidents/{id}/readings``."""
     query = read_parameters(ReadingsQuery, parameters)
     query.check()
     return query.start, query.end, query.limit
 
 
 def read_if_match(value: str | None) -> int | None:
-    """Read the version that ``If-Match`` names; None: whichever.
+    """Parse the version in ``If-Match``; None: any version.
 
     Raises
     ------
@@ -196,5 +196,5 @@ def read_if_match(value: str | None) -> int | None:
 
 
 def read_token(value: str | None) -> str | None:
-    """Read ``Idempotency-Key``: text of at most 255 characters."""
+    """Parse ``Idempotency-Key``: text of at most 255 characters."""
     return None if value is None else check_name(value.strip(), "idempotency-key")

@@ -1,4 +1,4 @@
-"""The streams of ``POST /detect/streams``, in either form of their readings."""
+"""Parse the body of ``POST /detect/streams``, in either form of readings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Table(Struct):
     """Readings as a table: per row a time, then one value per name (null: not measured)."""
 
     names: Annotated[list[Name], Meta(examples=[["rms"]])]
-    # a row is checked apart: a bad one costs only itself
+    # rows are checked one by one, so that an invalid row does not affect the others
     rows: Annotated[
         list[Any],
         Meta(
@@ -46,7 +46,7 @@ class Table(Struct):
     ]
 
 
-#: Either form; of the second, too, a bad reading costs only itself.
+#: Both forms; in the second, too, an invalid reading does not affect the others.
 Readings = (
     Table
     | Annotated[
@@ -57,7 +57,7 @@ Readings = (
 
 
 class StreamBody(Struct):
-    """One stream: what is known of it, and its readings to score."""
+    """One stream: its state, window and readings to score."""
 
     asset_id: AssetId
     readings: Readings | None = None
@@ -71,15 +71,15 @@ class StreamBody(Struct):
     ] = None
     reset: Annotated[
         Annotated[int, Meta(ge=0, lt=2**53)] | None,
-        Meta(description="the newest reset that was asked for"),
+        Meta(description="id of the newest requested reset"),
     ] = None
     false_alarms: Annotated[
         Annotated[int, Meta(ge=0, lt=2**53)] | None,
-        Meta(description="those of its asset, by feedback: they make its incidents more rare"),
+        Meta(description="reported false alarms of its asset: they raise the incident threshold"),
     ] = None
     closed_events: Annotated[
         Annotated[list[Name], Meta(max_length=1000)] | None,
-        Meta(description="persistent ones whose incidents people closed: their level is normal"),
+        Meta(description="persistent events whose incidents people closed: accept their level"),
     ] = None
 
 
@@ -87,10 +87,8 @@ class Streams(Struct):
     """The body of ``/detect/streams``."""
 
     streams: list[StreamBody]
-    echo: Annotated[bool, Meta(description="false: results leave out what was sent")] = True
-    renew: Annotated[bool, Meta(description="with a state that cannot be used, start again")] = (
-        False
-    )
+    echo: Annotated[bool, Meta(description="false: results omit the fields that were sent")] = True
+    renew: Annotated[bool, Meta(description="restart a stream if its state is unreadable")] = False
     now: Instant | None = None
     maintenance_windows: Windows | None = None
     off_conditions: Conditions | None = None
@@ -98,14 +96,14 @@ class Streams(Struct):
 
 @dataclass(slots=True)
 class Stream:
-    """One stream of ``POST /detect/streams``, checked: what there is to score.
+    """One validated stream of ``POST /detect/streams``.
 
     Parameters
     ----------
     work : StreamWork
-        With the readings that can be scored.
+        The work, with the valid readings.
     readings : list of Reading or InputError
-        All of them; in the place of a bad one, what is wrong with it.
+        All readings; an invalid one is replaced by its error.
     """
 
     work: StreamWork
@@ -113,14 +111,14 @@ class Stream:
 
 
 def parse_streams(body: bytes, settings: Settings) -> tuple[list[Stream], bool]:
-    """Read the body of ``/detect/streams``; return the streams and ``echo``.
+    """Parse the body of ``/detect/streams``; return the streams and ``echo``.
 
     Raises
     ------
     InputError
-        The envelope is wrong; a bad reading only leaves its error in its place.
+        The body's structure is invalid; an invalid reading only becomes an error in its place.
     """
-    # by way of orjson: a state's numbers beyond 64 bits become floats, and rows are read faster
+    # orjson turns a state's integers beyond 64 bits into floats, and decodes rows faster
     content = convert(Streams, read_json(body), nul=True)
     streams = [
         _stream(one, f"streams[{place}]", settings, content)
@@ -169,13 +167,13 @@ def _stream(one: StreamBody, where: str, settings: Settings, content: Streams) -
 def _readings(
     content: Readings | None, where: str, settings: Settings, limit: int
 ) -> list[Reading | InputError]:
-    """Check readings in either form."""
+    """Validate readings in either form."""
     if content is None:
         return []
     names = _names(content.names, where) if isinstance(content, Table) else None
     rows = content.rows if isinstance(content, Table) else content
     if len(rows) > limit:
-        raise TooLarge(f"{where}: {len(rows)} readings, at most {limit}", field=where)
+        raise TooLarge(f"{where}: {len(rows)} readings, at most {limit} are allowed", field=where)
     found: list[Reading | InputError] = []
     for place, row in enumerate(rows):
         try:
@@ -193,7 +191,7 @@ def _reading(row: Any, names: list[str] | None, settings: Settings) -> Reading:
     if not isinstance(row, list) or len(row) != len(names) + 1:
         raise InputError(f"must be a time and {len(names)} values")
     features = dict(zip(names, row[1:], strict=True))
-    if None in row:  # of a feature that this reading does not have
+    if None in row:  # the reading lacks some features
         features = {name: value for name, value in features.items() if value is not None}
     features = check_features(features, "features", settings.max_features)
     return Reading(parse_timestamp(row[0]), features)

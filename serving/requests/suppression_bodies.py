@@ -1,4 +1,4 @@
-"""Maintenance windows, machine-off conditions and resets, as they come in over REST."""
+"""Define the bodies of maintenance windows, machine-off conditions and resets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serving.requests.wire import Instant, Name, Pattern, SignedBody, Who, given
 S = TypeVar("S")
 T = TypeVar("T")
 
-#: Of one request or table; more are a sign that each machine got its own instead of a pattern.
+#: Maximum per request or table. A plant with more should use patterns, not one window per machine.
 MAX_PLANS: Final = 1000
 Operator = Literal["<", "<=", ">", ">=", "==", "!="]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, examples=["weekly cleaning"])]
@@ -41,7 +41,7 @@ class _Window(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
 
 
 class WindowChange(_Window, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """What is to change about a window; all else stays."""
+    """The fields of a window to change; the others stay."""
 
     start: Instant | UnsetType = UNSET
     end: Instant | UnsetType = UNSET
@@ -49,7 +49,7 @@ class WindowChange(_Window, kw_only=True, frozen=True, forbid_unknown_fields=Tru
 
 
 class NewWindow(_Window, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A span of time, perhaps recurring, in which alarms of some streams are none."""
+    """A time span, perhaps recurring, in which alarms of some streams are muted."""
 
     start: Instant
     end: Instant
@@ -80,36 +80,36 @@ Conditions = Annotated[list[Condition], Meta(max_length=MAX_PLANS)]
 
 
 class OffConditions(SignedBody, frozen=True, kw_only=True):
-    """The whole table of conditions; each needs a group."""
+    """All conditions; each needs a group."""
 
     off_conditions: Conditions
 
 
 class StreamReset(SignedBody, frozen=True, kw_only=True):
-    """An asset's streams start again."""
+    """A restart of an asset's streams."""
 
     sensor_id: Annotated[Name | None, Meta(description="absent: all of the asset")] = None
     reason: Name | None = None
 
 
 class WindowsQuery(Struct, frozen=True):
-    """Which windows are listed."""
+    """Which windows to list."""
 
     ended: bool = False
 
 
 def window(values: Mapping[str, Any]) -> MaintenanceWindow:
-    """Make a window of its fields; null means the usual."""
+    """Make a window from its fields; null means the default."""
     return MaintenanceWindow(**{"id": "", **{k: v for k, v in values.items() if v is not None}})
 
 
 def windows(bodies: Iterable[StreamWindow]) -> tuple[MaintenanceWindow, ...]:
-    """Check windows; the error names the one at fault, its field and value."""
+    """Validate windows; an error names the window, the field and its value."""
     return _each("maintenance_windows", bodies, lambda body: window(given(body)))
 
 
 def off_conditions(bodies: Iterable[Condition]) -> tuple[OffCondition, ...]:
-    """Check conditions; the error names the one at fault, its field and value."""
+    """Validate conditions; an error names the condition, the field and its value."""
     return _each("off_conditions", bodies, lambda body: OffCondition(**given(body)))
 
 
@@ -119,20 +119,20 @@ def off_condition_row(body: Condition) -> dict[str, Any]:
     Raises
     ------
     InputError
-        Names the field at fault and its value.
+        Names the invalid field and its value.
     """
     one = OffCondition(**given(body))
     if one.group is None:
-        raise InputError("group: is missing; whose machine is off?", field="group")
+        raise InputError("group: is missing; name the group of machines", field="group")
     return asdict(one)
 
 
 def off_condition_rows(bodies: Iterable[Condition]) -> list[dict[str, Any]]:
-    """Return the rows of the whole table; the error names the one at fault, its field and value."""
+    """Return the rows of all conditions; an error names the condition, the field and its value."""
     rows = list(_each("off_conditions", bodies, off_condition_row))
     names = ("group", "feature", "operator", "value")
     if len({tuple(row[name] for name in names) for row in rows}) < len(rows):
-        raise InputError("off_conditions: one occurs twice", field="off_conditions")
+        raise InputError("off_conditions: a condition occurs twice", field="off_conditions")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The body of ``POST /train``: a matrix of readings or a data set's name, and options."""
+"""Parse the body of ``POST /train``: a matrix of readings or a data set's name, and options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = Annotated[list[float | None], Meta(min_length=1)]
 
 
 class TrainingBody(Struct, forbid_unknown_fields=True, frozen=True):
-    """What to train on: either data (null: not measured) or dataset."""
+    """The training data: either data (null: not measured) or dataset."""
 
     data: Annotated[
         Annotated[list[Row], Meta(min_length=1)] | None, Meta(examples=[[[1.2, 3.1], [1.1, 3.0]]])
@@ -36,13 +36,13 @@ class TrainingBody(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class TrainQuery(Struct, frozen=True):
-    """Whether to wait for the training to end."""
+    """Whether to wait for the end of the training."""
 
     wait: bool = True
 
 
 class RunsQuery(Struct, frozen=True):
-    """Which training runs are listed."""
+    """Which training runs to list."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20
     page: str | None = None
@@ -51,7 +51,7 @@ class RunsQuery(Struct, frozen=True):
 
 @dataclass(slots=True)
 class Training:
-    """A checked request; it has either ``values`` or ``dataset``."""
+    """A validated request; it has either ``values`` or ``dataset``."""
 
     values: np.ndarray[Any, Any] | None
     dataset: str | None
@@ -59,12 +59,12 @@ class Training:
 
 
 def parse_training(content: bytes) -> Training:
-    """Read the body of ``POST /train``.
+    """Parse the body of ``POST /train``.
 
     Raises
     ------
     InputError
-        With the field at fault.
+        Names the invalid field.
     """
     body = decode(TrainingBody, content, shape="not_an_object", unknown="unknown_field")
     if (body.data is None) == (body.dataset is None):
@@ -88,7 +88,7 @@ def _matrix(data: list[list[float | None]]) -> np.ndarray[Any, Any]:
     width = len(data[0])
     for place, row in enumerate(data):
         if len(row) != width:
-            raise InputError(f"data[{place}]: must hold {width} numbers", field=f"data[{place}]")
+            raise InputError(f"data[{place}]: must have {width} numbers", field=f"data[{place}]")
     return np.array(data, dtype=np.float64)  # null becomes NaN: not measured
 
 

@@ -1,7 +1,7 @@
-"""Decode and check bodies and queries: a msgspec Struct is the one definition of each.
+"""Decode and validate bodies and queries, each defined by one msgspec Struct.
 
-It decodes, validates and describes (``serving.http.openapi``). What is right is decoded from the
-bytes in one go; only what is not is looked at once more, to name field and value.
+The Struct decodes, validates and describes (``serving.http.openapi``). A valid body is decoded in
+one pass; only an invalid one is examined again, to name the field and value.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ else:
             return isinstance(value, datetime)
 
     class Instant(metaclass=_AnyDatetime):
-        """A datetime that is read by ``schemas.parse_timestamp`` instead of by msgspec."""
+        """A datetime that is parsed by ``schemas.parse_timestamp`` instead of msgspec."""
 
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, examples=["S1"])]
@@ -48,15 +48,15 @@ Pattern = Annotated[
 ]  # fmt: skip
 Text = Annotated[str, Meta(min_length=1, max_length=2000, examples=["looking at it"])]
 Who = Annotated[
-    str, Meta(min_length=1, max_length=MAX_NAME, description="on an open service only",
+    str, Meta(min_length=1, max_length=MAX_NAME, description="only on a service without keys",
               examples=["ANNA"])
 ]  # fmt: skip
-# names are checked apart: with a type for its keys msgspec caches none, and takes twice as long
+# names are checked separately: msgspec caches only untyped keys, and is twice as slow without cache
 Features = Annotated[
     dict[str, float],
     Meta(
         min_length=1,
-        description="numbers only: null, true and texts are refused",
+        description="numbers only: null, true and texts are rejected",
         examples=[{"rms": 1.2, "kurtosis": 3.1}],
         extra_json_schema={
             "minProperties": 1,
@@ -65,7 +65,7 @@ Features = Annotated[
     ),
 ]
 
-#: How JSON writes NUL, which PostgreSQL cannot hold; an escaped backslash may come before it.
+#: NUL in JSON, which PostgreSQL cannot store; an escaped backslash may precede it.
 _NUL = b"\\u0000"
 _NOT_A_TIME = "not a time"
 _NUMBER = re.compile(r"Expected `(int|float)[ |a-z]*`, got `str`")
@@ -94,22 +94,22 @@ def decode(kind: type[T], body: bytes, **options: Any) -> T:
     Parameters
     ----------
     kind : type
-        A Struct, or what is made of some.
+        A Struct, or a type composed of Structs.
     **options
         See :func:`convert`.
 
     Raises
     ------
     InputError
-        Names field and value; 400 where it is no JSON.
+        Names field and value; 400 if the body is not JSON.
     """
     found = decode_right(kind, body)
     return convert(kind, read_json(body), **options) if found is None else found
 
 
 def decode_right(kind: type[T], body: bytes) -> T | None:
-    """Decode what is right; None where something is not."""
-    if b"\\" in body and _NUL in body:  # one byte is sought ten times as fast as six
+    """Decode a valid body; return None if anything is invalid."""
+    if b"\\" in body and _NUL in body:  # searching one byte is ten times as fast as six
         return None
     try:
         found: T = _decoder(kind).decode(body)  # type: ignore[arg-type]
@@ -126,14 +126,14 @@ def convert(
     unknown: str = "invalid_input",
     nul: bool = False,
 ) -> T:
-    """Convert what JSON holds to ``kind``.
+    """Convert decoded JSON to ``kind``.
 
     Parameters
     ----------
     shape, unknown : str
-        The error's code where all of it is of another type, and where it has an unknown field.
+        The error's code if the content has another type, and if it has an unknown field.
     nul : bool
-        Whether NUL is left for somebody else to find.
+        Whether NUL is accepted here, because it is checked elsewhere.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def convert(
     try:
         found = _convert(kind, content, shape, unknown)
     except RecursionError:
-        raise InputError("the body is nested too deep", code="bad_json", status=400) from None
+        raise InputError("the body is nested too deeply", code="bad_json", status=400) from None
     if isinstance(content, dict) and not nul:
         for name in kind.__struct_fields__:  # type: ignore[attr-defined]
             if has_nul(content.get(name)):
@@ -159,13 +159,13 @@ def _convert(kind: type[T], content: Any, shape: str, unknown: str) -> T:
 
 
 class SignedBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a person sends, with a name to log it under."""
+    """A body sent by a person, with a name for the log."""
 
     who: Who | None = None
 
 
 class NoQuery(Struct, frozen=True):
-    """No parameters at all."""
+    """A query without parameters."""
 
 
 class SpanQuery(Struct, frozen=True, rename={"start": "start_date", "end": "end_date"}):
@@ -175,14 +175,14 @@ class SpanQuery(Struct, frozen=True, rename={"start": "start_date", "end": "end_
     end: Instant | None = None
 
     def check(self) -> None:
-        """Refuse a span that ends before it begins.
+        """Reject a span that ends before it begins.
 
         Raises
         ------
         InputError
         """
         if self.start and self.end and self.start > self.end:
-            raise InputError("start_date: lies after end_date", field="start_date")
+            raise InputError("start_date: is after end_date", field="start_date")
 
 
 def read_parameters(kind: type[T], given: dict[str, str]) -> T:
@@ -191,7 +191,7 @@ def read_parameters(kind: type[T], given: dict[str, str]) -> T:
     Raises
     ------
     InputError
-        Names the parameter: one that is unknown (misspelt, it would be ignored), or its value.
+        Names the parameter: an unknown name (it may be misspelt), or an invalid value.
     """
     known: dict[str, str] = dict(
         zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)  # type: ignore[attr-defined]
@@ -199,7 +199,7 @@ def read_parameters(kind: type[T], given: dict[str, str]) -> T:
     for name, value in given.items():
         if name not in known:
             raise InputError(
-                f"{name[:64]}: no such parameter; known are {', '.join(known)}",
+                f"{name[:64]}: unknown parameter; known ones are {', '.join(known)}",
                 code="unknown_parameter",
                 field=name[:64],
             )
@@ -211,9 +211,9 @@ def read_parameters(kind: type[T], given: dict[str, str]) -> T:
         raise _explained(kind, str(error), given, "", "") from None
     for name, value in given.items():
         read = getattr(found, known[name])
-        # msgspec takes 1e3 for a whole number, and null for what may be absent
+        # msgspec accepts 1e3 as an integer, and null for optional fields
         if read is None or (type(read) is int and not value.isdigit()):
-            raise InputError(f"{name}: {value!r:.40} is not understood", field=name)
+            raise InputError(f"{name}: {value!r:.40} is not valid", field=name)
     return found
 
 
@@ -226,14 +226,14 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
 
 
 def _custom(kind: type, value: Any) -> Any:
-    """Read what msgspec does not know."""
+    """Decode types that msgspec does not know."""
     try:
         return parse_timestamp(value)
     except InputError:
         raise ValueError(_NOT_A_TIME) from None
 
 
-#: A time of day, then a blank where ``+`` stood: in a query an unescaped ``+`` means a blank.
+#: A time with a blank in place of ``+``, because an unescaped ``+`` in a query means a blank.
 _LOST_PLUS = re.compile(r"(\S+[Tt ]\d\S*) (\d\d(?::?\d\d)?)")
 
 
@@ -243,7 +243,7 @@ def _custom_of_query(kind: type, value: Any) -> Any:
 
 
 def check_criticality(value: object, field: str) -> None:
-    """Refuse what is no criticality."""
+    """Reject an invalid criticality."""
     if value is not None and value not in CRITICALITIES:
         raise InputError(
             f"{field}: {value!r:.80} is none of {', '.join(CRITICALITIES)}",
@@ -252,7 +252,7 @@ def check_criticality(value: object, field: str) -> None:
         )
 
 
-#: What explains a bad value better than "Expected `str`, got `int`", by the field's name.
+#: Checks by field name whose errors explain more than "Expected `str`, got `int`".
 _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "features": check_features,
     "history[]": check_features,
@@ -265,7 +265,7 @@ _CODES = {"history": "bad_history", "metadata": "bad_metadata"}
 
 
 def _explained(kind: Any, error: str, content: Any, shape: str, unknown: str) -> InputError:
-    """Turn msgspec's error, such as "Expected `int`, got `str` - at `$.a[0].b`", into ours."""
+    """Translate msgspec's error, such as "Expected `int`, got `str` - at `$.a[0].b`"."""
     message, _, path = error.rpartition(" - at `")
     message, field = message or path, path.strip("`").lstrip("$.") if message else ""
     if found := _FIELD.match(message):
@@ -277,14 +277,14 @@ def _explained(kind: Any, error: str, content: Any, shape: str, unknown: str) ->
         message = "is missing"
     if not field:
         return InputError(f"the body: {message}", code=shape)
-    if field.endswith("[...]"):  # a value of features; which, msgspec does not name
+    if field.endswith("[...]"):  # a feature's value; msgspec does not say which
         field = field.removesuffix("[...]")
         check_features(at(content, field), field)
     value = at(content, field)
     if message == _NOT_A_TIME:
         parse_timestamp(value, field)
     if wanted := _NUMBER.fullmatch(message):
-        message = "is no whole number" if wanted[1] == "int" else "is no number such as 1.5"
+        message = "is not an integer" if wanted[1] == "int" else "is not a number such as 1.5"
     options = _options(_type_info(kind), _parts(field))
     if options:
         message = f"{value!r:.80} is none of {', '.join(map(str, options))}"
@@ -292,7 +292,7 @@ def _explained(kind: Any, error: str, content: Any, shape: str, unknown: str) ->
 
 
 def _refused(field: str, value: Any, message: str) -> InputError:
-    """Make the error for a field; its own check, if it has one, knows better what is wrong."""
+    """Make the error of a field; the field's own check, if any, explains it better."""
     name = re.sub(r"\[\d+\]$", "[]", field).rpartition(".")[2]
     if name in _CHECKS:
         _CHECKS[name](value, field)
@@ -307,7 +307,7 @@ def _parts(field: str) -> list[str]:
 
 
 def at(content: Any, field: str) -> Any:
-    """Find the value at a path such as ``incidents[3].id``; None where there is none."""
+    """Return the value at a path such as ``incidents[3].id``; None if there is none."""
     for part in _parts(field):
         try:
             content = content[int(part)] if isinstance(content, list) else content[part]
@@ -317,7 +317,7 @@ def at(content: Any, field: str) -> Any:
 
 
 def _options(node: inspect.Type, parts: list[str]) -> tuple[Any, ...]:
-    """Return what may stand at a path, where that is a choice of words."""
+    """Return the allowed words at a path, if it has an enumerated type."""
     if isinstance(node, inspect.Metadata):
         return _options(node.type, parts)
     if isinstance(node, inspect.UnionType):
@@ -331,13 +331,13 @@ def _options(node: inspect.Type, parts: list[str]) -> tuple[Any, ...]:
 
 
 def placed(error: InputError, where: str) -> InputError:
-    """Return the error of a part of a body with where in the body the part is."""
+    """Return the error of a part of the body with the part's position in the body."""
     field = f"{where}.{error.field}" if error.field else where
     between = "." if error.field else ": "
     return type(error)(f"{where}{between}{error.message}", code=error.code, field=field)
 
 
 def given(body: Struct, *without: str) -> dict[str, Any]:
-    """Return the fields of a body that were sent, save those named."""
+    """Return the fields that were present in a body, without those named."""
     fields = msgspec.structs.asdict(body)
     return {k: v for k, v in fields.items() if v is not msgspec.UNSET and k not in without}

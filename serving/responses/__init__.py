@@ -1,5 +1,5 @@
-"""What the API answers: a msgspec Struct per body, from which the OpenAPI document is made.
+"""Define the API's response bodies, one msgspec Struct each; the OpenAPI document uses them.
 
-Answers come out of the scoring and the database as dicts and are sent as they are; the contract
-test holds every one of them against these.
+Responses are built as dicts by scoring and database; the contract test validates all of them
+against these Structs.
 """

@@ -1,4 +1,4 @@
-"""Answers of detection, history, status and health."""
+"""Responses of detection, history, status and health."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Score = Annotated[float, Meta(ge=0, le=1, examples=[0.12])]
 Threshold = Annotated[float, Meta(examples=[0.5])]
 Chance = Annotated[
     float | None,
-    Meta(description="probability of such a magnitude when all is normal", examples=[0.08]),
+    Meta(description="probability of such a magnitude in normal operation", examples=[0.08]),
 ]
 Model = Annotated[str, Meta(examples=["isolation_forest"])]
 Version = Annotated[str, Meta(examples=["3"])]
@@ -23,7 +23,7 @@ Total = Annotated[int, Meta(ge=0, examples=[1])]
 
 
 class Problem(Struct):
-    """What was wrong."""
+    """Description of an error."""
 
     code: Annotated[str, Meta(examples=["bad_value"])]
     message: Annotated[str, Meta(examples=["features.rms: None is not a number"])]
@@ -31,14 +31,14 @@ class Problem(Struct):
 
 
 class Error(Struct):
-    """An error; in a list it stands in the place of what could not be done."""
+    """An error; in a list it takes the place of the failed result."""
 
     error: Problem
     metadata: dict[str, Any] | None = None
 
 
 class ModelScore(Struct):
-    """What one detector found."""
+    """Result of one detector."""
 
     model_name: Model
     score: Score
@@ -71,7 +71,7 @@ class Result(_Scored, kw_only=True):
 
 
 class StreamResult(_Scored, kw_only=True):
-    """A result without what ``"echo": false`` leaves out."""
+    """A result without the fields that ``"echo": false`` omits."""
 
     asset_id: AssetId | None = None
     sensor_id: Name | None = None
@@ -96,14 +96,14 @@ class StreamAnswer(Struct):
 
 
 class StreamsAnswer(Struct):
-    """Answer of ``/detect/streams``; streams in the request's order."""
+    """Response of ``/detect/streams``, with streams in the request's order."""
 
     bundle_version: Version
     streams: list[StreamAnswer]
 
 
 class StoredResult(Result, kw_only=True):
-    """A result as it was stored; what the contract's table has besides comes with it."""
+    """A stored result, with the further columns of the contract's table."""
 
     id: UUID
 
@@ -121,7 +121,7 @@ class Page(Struct):
 
 
 class ModelStatus(Struct):
-    """A detector as it is loaded."""
+    """State of a loaded detector."""
 
     is_trained: bool
     version: Version | None
@@ -141,18 +141,18 @@ class Models(Struct):
 
 
 class Status(Struct):
-    """What is loaded."""
+    """State of the service and its bundle."""
 
     ready: bool
     models: Annotated[Models, Meta(description="of the default, or first, group")]
     bundle_version: Version | None
     source: Annotated[str | None, Meta(description="where it came from", examples=["registry"])]
     loaded_at: Instant | None
-    problem: Annotated[str | None, Meta(description="why a newer one is not loaded")]
-    drift: Annotated[dict[str, Any], Meta(description="stored readings against the training's")]
+    problem: Annotated[str | None, Meta(description="why a newer bundle is not loaded")]
+    drift: Annotated[dict[str, Any], Meta(description="stored readings against training data")]
     precision: Annotated[dict[str, Any], Meta(description="of incidents, by feedback, per group")]
     database: Annotated[dict[str, Any], Meta(examples=[{"available": True, "problem": None}])]
-    groups: Annotated[dict[str, Models] | None, Meta(description="where there are several")] = None
+    groups: Annotated[dict[str, Models] | None, Meta(description="if there are several")] = None
 
 
 class Health(Struct):

@@ -1,4 +1,4 @@
-"""Answers of feedback, fault codes and alarm KPIs."""
+"""Responses of feedback, fault codes and alarm KPIs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serving.responses.detection_answers import Person, Total
 
 
 class Feedback(Struct, kw_only=True):
-    """What a span of an asset was, by somebody who knows."""
+    """Feedback about a period of an asset."""
 
     id: UUID
     asset_id: AssetId
@@ -37,7 +37,7 @@ class Feedback(Struct, kw_only=True):
 
 
 class IncidentThreshold(Struct):
-    """By how many decades an asset's false alarms raise what opens its incidents."""
+    """By how many decades an asset's false alarms raise its incident threshold."""
 
     false_alarms: Total
     raised_by: Annotated[float, Meta(examples=[0.5])]
@@ -46,16 +46,16 @@ class IncidentThreshold(Struct):
 
 
 class Effects(Struct):
-    """What feedback changes."""
+    """The effects of feedback."""
 
     training: Literal["healthy", "left_out", "none"]
     readings: Total
     incident_threshold: IncidentThreshold
-    says: Annotated[str, Meta(examples=["15 stored readings of the span count as healthy"])]
+    says: Annotated[str, Meta(examples=["15 stored readings of the period count as healthy"])]
 
 
 class GivenFeedback(Feedback, kw_only=True):
-    """Feedback, and what it changes."""
+    """Feedback with its effects."""
 
     effects: Effects
     warning: str | None = None
@@ -70,14 +70,14 @@ class FeedbackPage(Struct):
 
 
 class CodeList(Struct):
-    """The fault codes in force."""
+    """The fault codes in use."""
 
     fault_codes: list[FaultCode]
     source: Literal["plant", "shipped"]
 
 
 class Figure(Struct):
-    """A figure of the alarm load, beside its limits."""
+    """A figure of the alarm load, with its limits."""
 
     what: Annotated[str, Meta(examples=["alarms per operator and day"])]
     value: Annotated[float | None, Meta(examples=[4.2])]
@@ -87,7 +87,7 @@ class Figure(Struct):
 
 
 class TopStream(Struct):
-    """A stream, or a standing incident, and what it adds to the load."""
+    """A stream or standing incident, and its share of the load."""
 
     asset_id: AssetId
     sensor_id: Name | None
@@ -113,7 +113,7 @@ class Kpis(Struct):
 
 
 class Top(Struct):
-    """What makes most of the load."""
+    """The streams or incidents that cause most of the load."""
 
     by: Ranking
     start: Instant

@@ -1,4 +1,4 @@
-"""Answers about the models."""
+"""Responses about models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from serving.responses.training_answers import Job
 
 
 class RegisteredVersion(Struct):
-    """A bundle that was registered; ``aliases`` says whether it is champion or challenger."""
+    """A registered bundle; ``aliases`` says whether it is champion or challenger."""
 
     version: Version
     created_at: Annotated[str, Meta(examples=["2026-01-01T00:00:00+00:00"])]
@@ -21,7 +21,7 @@ class RegisteredVersion(Struct):
 
 
 class DescribedVersion(RegisteredVersion):
-    """A version with what is known of each of its groups, or why that cannot be read."""
+    """A version with the figures of its groups, or the reason why they cannot be read."""
 
     groups: Annotated[
         dict[str, dict[str, Any]],
@@ -48,7 +48,7 @@ class Models(Struct):
 
 
 class Promoted(Struct):
-    """Which version is champion now, and which was before."""
+    """The present and the previous champion."""
 
     champion: Version
     previous: Version | None

@@ -1,4 +1,4 @@
-"""Answers of incidents and assets."""
+"""Responses of incidents and assets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Incident(Struct):
 
     id: UUID
     state: State
-    version: Annotated[Revision, Meta(description="for If-Match: rises with what people do")]
+    version: Annotated[Revision, Meta(description="for If-Match: rises with people's actions")]
     revision: Annotated[Revision, Meta(description="rises with every change")]
     asset_id: AssetId
     sensor_id: Name | None
@@ -72,10 +72,10 @@ class Incident(Struct):
 
 
 class ChangedIncident(Incident, kw_only=True):
-    """An incident after something was done to it."""
+    """An incident after an action on it."""
 
     feedback: Annotated[
-        GivenFeedback | None, Meta(description="which closing with a verdict gave")
+        GivenFeedback | None, Meta(description="feedback given by closing with a verdict")
     ] = None
     warning: str | None = None
 
@@ -94,7 +94,7 @@ class Incidents(Struct):
 
 
 class LogEntry(Struct):
-    """What somebody did to an incident."""
+    """A logged action on an incident."""
 
     id: Annotated[int, Meta(examples=[7])]
     at: Instant
@@ -145,18 +145,18 @@ class BulkError(Struct):
 
 
 class BulkAnswer(Struct):
-    """How many were changed, and which were not."""
+    """The number of changed incidents, and those that failed."""
 
     affected: Total
     errors: list[BulkError]
 
 
 class Asset(Struct):
-    """How much an asset matters."""
+    """The criticality of an asset."""
 
     asset_id: AssetId
     criticality: Criticality
     changed_at: Instant | None
     changed_by: Person
     reason: Annotated[str | None, Meta(examples=["no spare"])]
-    listed: Annotated[bool, Meta(description="false: nobody rated it, it is medium")]
+    listed: Annotated[bool, Meta(description="false: nobody has rated it, so it is medium")]

@@ -1,4 +1,4 @@
-"""Answers of maintenance windows, off conditions and resets."""
+"""Responses of maintenance windows, off conditions and resets."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ class Windows(Struct):
 
 
 class Occurrence(Struct):
-    """A span in which a window is in force."""
+    """A time span in which a window applies."""
 
     start: Instant
     end: Instant
 
 
 class Occurrences(Struct):
-    """The next spans of a window, ten at most."""
+    """The next occurrences of a window, at most ten."""
 
     occurrences: list[Occurrence]
 
 
 class Deleted(Struct):
-    """What was deleted."""
+    """The deleted object."""
 
     id: UUID
     deleted: bool
@@ -72,13 +72,13 @@ class StoredCondition(Struct):
 
 
 class ConditionTable(Struct):
-    """When machines are off."""
+    """All off conditions."""
 
     off_conditions: list[StoredCondition]
 
 
 class Reset(Struct):
-    """A reset that was asked for."""
+    """A requested reset."""
 
     id: Annotated[int, Meta(examples=[1])]
     asset_id: AssetId

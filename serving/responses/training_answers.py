@@ -1,4 +1,4 @@
-"""Answers of training."""
+"""Responses of training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serving.responses.detection_answers import Model, Problem, Version
 
 
 class Trained(Struct):
-    """How the training of a detector went."""
+    """Result of training one detector."""
 
     model_name: Model
     status: Literal["success", "error"]
@@ -23,7 +23,7 @@ class Trained(Struct):
 
 
 class TrainAnswer(Struct):
-    """How the training went, per detector that was asked for."""
+    """Results of training, per requested detector."""
 
     isolation_forest: Trained | None = None
     one_class_svm: Trained | None = None
@@ -48,7 +48,7 @@ class Job(Struct):
 
 
 class Runs(Struct):
-    """Training runs out of MLflow, newest first."""
+    """Training runs in MLflow, newest first."""
 
     enabled: bool
     runs: Annotated[

@@ -146,7 +146,7 @@ def test_a_window_is_planned_changed_and_ended(browser: Browser, open_plant: Sho
         expect(row).to_contain_text("new bearings")
         second.get_by_role("row", name="PUMP_*").get_by_role("button", name="Take away").click()
         expect(second.locator(".message.failed")).to_have_text(
-            "somebody was faster: the window has version 2 by now, by ANNA"
+            "somebody was faster: the window has version 2 now, changed by ANNA"
         )
         row.get_by_role("button", name="End now").click()
         expect(page.locator(".message.done")).to_contain_text("The window is ended")
@@ -286,7 +286,7 @@ def test_what_a_role_may_not_do_is_not_offered_and_is_refused(
                 page.get_by_label(label).fill("1")
             add.click()
             expect(page.get_by_role("alert")).to_have_text(
-                "your key has the role read; this needs operate"
+                "your key has the role read, but this needs operate"
             )
             for path in ("/", "/maintenance", "/plant", "/assets/PUMP_042", "/models"):
                 other.goto(path)

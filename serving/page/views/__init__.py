@@ -1,1 +1,1 @@
-"""One file per screen: read the request, ask what the REST API asks, fill a template."""
+"""Views, one file per screen: parse the request, query, fill a template."""

@@ -1,4 +1,4 @@
-"""One asset: its streams over time, its incidents and windows, how much it matters, a restart."""
+"""Show one asset: its streams over time, incidents and windows, criticality, a reset."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from serving.requests.wire import convert
 
 INCIDENTS: Final = 50
 READINGS: Final = 5000
-#: What is shown without being asked for: the time before the stream's last reading.
+#: Default span, before the stream's last reading.
 SPAN: Final = timedelta(hours=24)
-#: Features that are drawn; the table of readings has no more either.
+#: Maximum features in the chart and in the table of readings.
 FEATURES: Final = 8
 
 
 class AssetViews(Screen):
-    """The screen."""
+    """Show and change an asset."""
 
     async def show(self, request: Request, messages: Messages = ()) -> Response:
         """Show an asset."""
@@ -45,7 +45,7 @@ class AssetViews(Screen):
         return await self.pages.show(request, "asset.html", messages=messages, query=query, **found)
 
     async def act(self, request: Request) -> Response:
-        """Say how much it matters, or restart its streams."""
+        """Set the criticality, or reset the streams."""
         asset = path_asset(request, "/assets/")
         messages = await self.forms.attempt(
             request, lambda form: self.database.run(_act, asset, form)
@@ -90,7 +90,7 @@ def _asset(connection: Connection, asset: str, query: dict[str, str]) -> dict[st
 
 
 def _journalled(connection: Connection, asset: str) -> list[dict[str, Any]]:
-    """Return the stream of the newest reading of an asset that only REST knows."""
+    """Return the stream of the newest journalled reading of an asset unknown to the bridge."""
     rows = history(connection, HistoryFilter(asset_id=asset, is_anomaly=None), limit=1).rows
     return [
         {"sensor_id": row["sensor_id"], "feature": row["feature"], "last_at": row["timestamp"],
@@ -100,7 +100,7 @@ def _journalled(connection: Connection, asset: str) -> list[dict[str, Any]]:
 
 
 def _chosen(streams: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any] | None:
-    """Return the stream that was asked for, else the one that was active last."""
+    """Return the requested stream, else the most recently active one."""
     if "sensor_id" in query or "feature" in query:
         wanted = query.get("sensor_id"), query.get("feature")
         return next((s for s in streams if (s["sensor_id"], s["feature"]) == wanted), None)

@@ -1,4 +1,4 @@
-"""The list of incidents, one incident, and what people do to them."""
+"""Show the list of incidents and single incidents, and run people's actions on them."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from serving.page.views.screen import Screen
 from serving.requests.incident_bodies import BODIES, read_filters, read_if_match, read_token
 from serving.requests.wire import convert, read_parameters
 
-#: What is shown without being asked for: something is wrong, and nobody has looked.
+#: Default list: something is wrong, and nobody has looked.
 FIRST: Final = "open-unacknowledged"
 EVERY: Final = "all"
-#: Verbs that the list offers for many at once.
+#: Actions that the list offers for many incidents at once.
 BULK: Final = ("acknowledge", "shelve")
 READINGS: Final = 2000
-#: Entries of the log on one screen.
+#: Maximum log entries on one screen.
 LOG: Final = 200
-#: How far around an incident its neighbours on the asset are looked for.
+#: Incidents of the same asset within this time are shown as neighbours.
 NEAR: Final = timedelta(hours=24)
 NEIGHBOURS: Final = 20
 SPANS: Final = {"1 hour": 3600, "8 hours": 28_800, "1 day": 86_400, "3 days": 259_200,
@@ -47,14 +47,14 @@ SPANS: Final = {"1 hour": 3600, "8 hours": 28_800, "1 day": 86_400, "3 days": 25
 
 
 class LogPage(Struct, frozen=True):
-    """Which entries of an incident's log are shown: the newest before one, by its number."""
+    """The page of the log: the newest entries before this number."""
 
     log_before: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentViews(Screen):
-    """The screens.
+    """Show and change incidents.
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ class IncidentViews(Screen):
 
     @property
     def spans(self) -> dict[str, int]:
-        """Return for how long an incident may be shelved: seconds, by what they are called."""
+        """Return the possible shelving times: seconds by label."""
         return {name: s for name, s in SPANS.items() if s <= self.settings.max_shelve_s}
 
     async def list_all(self, request: Request, messages: Messages = ()) -> Response:
         """Show the incidents of one state."""
         query = given_query(request)
         state = query.pop("state", FIRST)
-        query.pop("format", None)  # a page is a page
+        query.pop("format", None)  # this call always returns HTML
         wanted = query if state == EVERY else {**query, "state": state}
         content: dict[str, Any] = {"rows": [], "counts": {}, "exact": True, "following": None}
         status = 200
@@ -90,7 +90,7 @@ class IncidentViews(Screen):
         )  # fmt: skip
 
     async def spreadsheet(self, request: Request) -> Response:
-        """Answer with the incidents of the list as CSV, as the REST API makes it."""
+        """Return the incidents of the list as CSV, as the REST API does."""
         query = {**given_query(request), "format": "csv"}
         if query.get("state") == EVERY:
             del query["state"]
@@ -101,7 +101,7 @@ class IncidentViews(Screen):
         return csv_response(rows, following)
 
     async def act_on_many(self, request: Request) -> Response:
-        """Do one thing to those that were picked, and report each that it failed for."""
+        """Apply an action to the selected incidents; report each failure."""
         return await self.list_all(request, await self._attempt(request, None))
 
     async def show(self, request: Request, messages: Messages = ()) -> Response:
@@ -115,11 +115,11 @@ class IncidentViews(Screen):
         )
 
     async def act_on_one(self, request: Request) -> Response:
-        """Do one thing to one incident."""
+        """Apply an action to one incident."""
         return await self.show(request, await self._attempt(request, path_id(request, "incident")))
 
     async def _attempt(self, request: Request, only: UUID | None) -> list[dict[str, str]]:
-        """Do what a form asks for; return what there is to report of it."""
+        """Run a form's action; return the messages about it."""
         form = await self.forms.read(request)
         try:
             verb, targets = _asked(form, only)
@@ -128,7 +128,7 @@ class IncidentViews(Screen):
         except AnomalyError as error:
             return [failed(error)]
         messages = _outcome(action, outcome, len(targets))
-        for row in outcome.feedback.values():  # what closing with a verdict changes
+        for row in outcome.feedback.values():  # the effects of closing with a verdict
             changes = await self.database.run(effects, row, self.settings)
             messages.append(message("done", changes["says"]))
         if outcome.warning:
@@ -168,17 +168,17 @@ def _incident(connection: Connection, wanted: UUID, log_before: int | None) -> d
 
 
 def _asked(form: Form, only: UUID | None) -> tuple[str, list[tuple[UUID, int | None]]]:
-    """Return the verb, and the incidents with the versions that were on the screen."""
+    """Return the action, and the incidents with the versions that the form showed."""
     verb, picked = form.text("verb") or "", form.all("incident")
     single = form.text("acknowledge")
-    if single is not None:  # the button of one row
+    if single is not None:  # the button in one row
         verb, picked = "acknowledge", [single]
     if verb not in BODIES or (only is None and verb not in BULK):
-        raise InputError(f"verb: {verb!r:.40} is nothing that can be done here", field="verb")
+        raise InputError(f"verb: {verb!r:.40} is not an action", field="verb")
     if only is not None:
         return verb, [(only, read_if_match(form.text("version")))]
     if not picked:
-        raise InputError("nothing was picked: tick the incidents first", field="incident")
+        raise InputError("no incident is selected: tick some first", field="incident")
     targets = []
     for one in dict.fromkeys(picked):
         try:
@@ -190,7 +190,7 @@ def _asked(form: Form, only: UUID | None) -> tuple[str, list[tuple[UUID, int | N
 
 
 def _arguments(verb: str, form: Form) -> dict[str, Any]:
-    """Return the verb's body as the REST API checks it."""
+    """Return the action's body, validated as by the REST API."""
     names = BODIES[verb].__struct_fields__
     body: dict[str, Any] = {name: form.text(name) for name in names if name != "who"}
     if body.get("seconds") is not None:
@@ -198,7 +198,7 @@ def _arguments(verb: str, form: Form) -> dict[str, Any]:
             body["seconds"] = float(body["seconds"])
         except ValueError:
             raise InputError("seconds: is not a number", field="seconds") from None
-    # an assignee or ticket left empty means nobody, or none
+    # an empty assignee or ticket removes the present one
     kept = ("assignee", "ticket")
     given = {k: v for k, v in body.items() if v is not None or k in kept}
     arguments = msgspec.structs.asdict(convert(BODIES[verb], given))
@@ -207,7 +207,7 @@ def _arguments(verb: str, form: Form) -> dict[str, Any]:
 
 
 def _outcome(action: Action, outcome: Outcome, asked: int) -> list[dict[str, str]]:
-    """Tell what was done, and of each incident why not."""
+    """Return messages about the changed incidents, and about each failed one."""
     messages = []
     if outcome.affected:
         plural = "" if outcome.affected == 1 else "s"
@@ -215,7 +215,7 @@ def _outcome(action: Action, outcome: Outcome, asked: int) -> list[dict[str, str
         done = {"commented": "noted"}.get(action.what, action.what)
         messages.append(message("done", f"{many} {done}, as {action.who}"))
     elif not outcome.errors:
-        messages.append(message("done", "Nothing to change: it was so already"))
+        messages.append(message("done", "Nothing to change: this was already done"))
     for one, error in outcome.errors.items():
         messages.append(failed(error, _name(outcome.incidents.get(one))))
     return messages

@@ -1,6 +1,6 @@
-"""What is muted: maintenance windows with their next occurrences, shelved and suppressed ones.
+"""Show muted streams: maintenance windows with their next occurrences, shelved and suppressed ones.
 
-One form plans, changes and previews windows; what was typed comes back with the report of it.
+One form plans, changes and previews windows; after an error it keeps what was typed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from serving.requests.incident_bodies import read_if_match
 from serving.requests.suppression_bodies import NewWindow, window
 from serving.requests.wire import convert, given
 
-#: Next occurrences that are shown of a window, and in a preview.
+#: Number of next occurrences shown for a window and in a preview.
 SHOWN: Final = 3
 LISTED: Final = 100
 RULES: Final = {
@@ -33,13 +33,13 @@ RULES: Final = {
     "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR": "Monday to Friday", "FREQ=MONTHLY": "every month",
 }  # fmt: skip
 _FIELDS: Final = ("asset_id", "sensor_id", "group", "start", "end", "time_zone", "reason")
-#: Fields of the form; ``id`` and ``version`` are of the window that is changed.
+#: Fields of the form; ``id`` and ``version`` belong to the window being changed.
 _TYPED: Final = (*_FIELDS, "repeat", "rrule", "alarms", "training", "id", "version")
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What became of a form: the report, what stays in it, and when its window would mute."""
+    """Result of a form: the message, the form's new content, and the window's occurrences."""
 
     report: str = ""
     typed: dict[str, Any] = field(default_factory=dict)
@@ -47,20 +47,20 @@ class _Done:
 
 
 class MaintenanceViews(Screen):
-    """The screen."""
+    """Show and change maintenance windows."""
 
     async def show(
         self, request: Request, messages: Messages = (), done: _Done | None = None
     ) -> Response:
-        """Show what is muted.
+        """Show everything that is muted.
 
         Parameters
         ----------
         request : Request
         messages : sequence of dict
-            What is reported above all else.
+            Messages at the top.
         done : _Done, optional
-            What became of the form that was sent.
+            Result of the submitted form.
         """
         done = done or _Done()
         content, status = await self.content(
@@ -72,7 +72,7 @@ class MaintenanceViews(Screen):
         )  # fmt: skip
 
     async def act(self, request: Request) -> Response:
-        """Preview, plan or change a window, end it, or take it away."""
+        """Preview, plan, change, end or delete a window."""
         form = await self.forms.read(request)
         try:
             done = await self.database.run(_act, form)
@@ -95,7 +95,7 @@ def _muted(connection: Connection, now: datetime) -> dict[str, Any]:
 
 
 def _planned(row: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """Return a window's row, when it is in force, and why it never is where plain SQL made it."""
+    """Return a window's row with its occurrences, or the reason why plain SQL made it invalid."""
     try:
         planned = window(schedules.window_fields(row))
     except InputError as error:
@@ -105,7 +105,7 @@ def _planned(row: dict[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def _act(connection: Connection, form: Form) -> _Done:
-    """Do what a button asks for; any other value of ``do`` only previews."""
+    """Run the action of a button; an unknown value of ``do`` only previews."""
     do = form.text("do")
     row = locked_window(connection, *_named(form)) if form.text("id") else None
     if row is not None and do in ("edit", "end", "delete"):
@@ -128,23 +128,21 @@ def _act_on_row(connection: Connection, who: str, row: dict[str, Any], do: str) 
                             "version": row["version"]})  # fmt: skip
     if do == "delete":
         schedules.delete_window(connection, row["id"], who)
-        return _Done("The window is taken away: its readings count again, in training as well")
+        return _Done("The window is deleted: its readings count again, in training as well")
     if row["rrule"] is not None:
-        raise InputError(
-            "a window that repeats does not end: change it or take it away", field="do"
-        )
+        raise InputError("a recurring window has no end: change it or delete it", field="do")
     ended = window({**fields, "end": datetime.now(UTC)})
     schedules.change_window(connection, row["id"], asdict(ended), who)
-    return _Done("The window is ended: what went before stays muted")
+    return _Done("The window is ended: readings before now stay muted")
 
 
 def _typed(form: Form) -> dict[str, Any]:
-    """Return what was filled in, so that it need not be typed again."""
+    """Return the form's values, so that they need not be typed again."""
     return {name: form.text(name) for name in _TYPED} if form.text("filled") else {}
 
 
 def _named(form: Form) -> tuple[UUID, int | None]:
-    """Return which window a form is about, and the version that was on the screen."""
+    """Return the id of the form's window, and its version as shown."""
     try:
         return UUID(form.text("id") or ""), read_if_match(form.text("version"))
     except ValueError:
@@ -152,7 +150,7 @@ def _named(form: Form) -> tuple[UUID, int | None]:
 
 
 def _body(form: Form) -> dict[str, Any]:
-    """Return the window's fields, checked as the REST API does."""
+    """Return the window's fields, validated as by the REST API."""
     body: dict[str, Any] = {name: value for name in _FIELDS if (value := form.text(name))}
     body |= {name: form.text(name) is not None for name in ("alarms", "training")}
     rule = form.text("rrule") or form.text("repeat")
@@ -163,7 +161,7 @@ def _body(form: Form) -> dict[str, Any]:
 
 
 def concerns(row: dict[str, Any], asset_id: str) -> bool:
-    """Return whether a window may be about an asset, whichever its sensors."""
+    """Return whether a window may concern an asset, regardless of sensors."""
     fields = {**schedules.window_fields(row), "sensor_id": None, "group": None}
     try:
         return window(fields).concerns(asset_id, None, "")

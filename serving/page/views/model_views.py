@@ -1,4 +1,4 @@
-"""Models: what serves, what might, what each would see, what is being trained."""
+"""Show the models: champion, challenger, what each can detect, training jobs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from serving.page.views.screen import Screen
 from serving.requests.wire import convert
 
 JOBS: Final = 20
-#: So long the screen waits for the registry; MLflow takes seconds when it is first asked.
+#: Maximum wait for the registry; MLflow takes seconds for its first answer.
 PATIENCE_S: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class ModelViews(Screen):
-    """The screen.
+    """Show and promote models.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class ModelViews(Screen):
     drift: DriftMonitor
 
     async def act(self, request: Request) -> Response:
-        """Promote a version, or go back to the one before."""
+        """Promote a version, or roll back to the previous champion."""
         return await self.show(request, await self.forms.attempt(request, self._act))
 
     async def _act(self, form: Form) -> str:
@@ -54,7 +54,7 @@ class ModelViews(Screen):
         return f"Version {done['champion']} is champion, in place of {done['previous'] or 'none'}"
 
     async def show(self, request: Request, messages: Messages = ()) -> Response:
-        """Show the models, as far as registry and database answer."""
+        """Show the models as far as registry and database answer."""
         found: dict[str, Any] = {"versions": [], "champion": None, "challenger": None}
         problems: dict[str, str] = {}
         jobs: Sequence[Any] = ()

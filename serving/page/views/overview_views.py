@@ -1,4 +1,4 @@
-"""The whole plant over a period: its fleet's lanes, and its alarm KPIs beside those of ISA-18.2."""
+"""Show the whole plant over a period: the fleet's lanes, and alarm KPIs against ISA-18.2."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from serving.requests.feedback_bodies import PeriodQuery, read_period
 from serving.requests.wire import read_parameters
 from serving.swim_lanes import SwimLanes
 
-#: Span in hours -> seconds of a step: about fifty steps, which a lane of a phone still shows.
+#: Span in hours -> seconds per step: about fifty steps, which fit a phone's screen.
 SPANS: Final = {"6": 600, "24": 1800, "72": 5400, "168": 14_400, "720": 57_600}
 FIRST: Final = "24"
 MARKS: Final = 6
@@ -31,7 +31,7 @@ TOP: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class OverviewViews(Screen):
-    """The screens.
+    """Show the overviews.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""What the plant sets: when its machines are off, and its fault codes.
+"""Show and edit the plant's off conditions and fault codes.
 
-Each is a list that REST replaces as a whole; here one entry at a time is changed, under a lock, and
-only if it is still as it was shown.
+REST replaces each list as a whole. The page changes one entry at a time, under a lock, and only if
+the entry is still as it was shown.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from serving.requests.suppression_bodies import MAX_PLANS, Condition, off_condit
 from serving.requests.wire import convert, read_parameters
 
 Row = dict[str, Any]
-#: Newest readings of a group that a condition is tried on.
+#: Number of the group's newest readings that a condition is tried on.
 TRIED: Final = 1000
-#: Days back that these are looked for: a name that nothing has must not read all of history.
+#: Maximum age of these readings in days, so that an unknown group does not scan the whole history.
 TRIED_DAYS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """One of the lists: how it is read (under a lock) and written, and what an entry is.
+    """One of the lists: how to read (under a lock) and write it, and its entries.
 
-    ``key`` are the fields that no two entries share, ``names`` all that a form has.
+    ``key`` are the fields that identify an entry, ``names`` all fields of the form.
     """
 
     read: Callable[[Connection], list[Row]]
@@ -54,10 +54,10 @@ class _List:
 
 
 class PlantViews(Screen):
-    """The screen."""
+    """Show and edit the two lists."""
 
     async def act(self, request: Request) -> Response:
-        """Try, add, change or remove an entry, or replace the fault codes."""
+        """Try, add, change or delete an entry, or replace all fault codes."""
         form = await self.forms.read(request)
         which = "off" if form.text("list") == "off" else "codes"
         typed = {name: form.text(name) for name in (*_LISTS[which].names, "before")}
@@ -83,11 +83,11 @@ class PlantViews(Screen):
         ----------
         request : Request
         messages : sequence of dict
-            What is reported above all else.
+            Messages at the top.
         typed : dict, optional
-            What stays in the form of each list.
+            Content of each list's form.
         tried : str, optional
-            What a condition was found to mean.
+            Result of trying a condition.
         """
         content, status = await self.content(_lists, without={"off": [], "codes": [], "own": False})
         typed = {"off": {}, "codes": {}, **(typed or {})}
@@ -103,26 +103,26 @@ def _lists(connection: Connection) -> dict[str, Any]:
 
 
 def _act(connection: Connection, form: Form, which: str) -> tuple[str, dict[str, Any]]:
-    """Do what a button asks for; return the report of it, and what the form holds then."""
+    """Run the action of a button; return the message and the form's new content."""
     listed, do = _LISTS[which], form.text("do")
     if do in ("replace", "shipped") and which == "codes":
         return _replace_codes(connection, form, do), {}
     before = form.text("before")
     given = {name: value for name in listed.names if (value := form.text(name))}
-    if do == "try":  # changes nothing and may take a while: without the lock
+    if do == "try":  # changes nothing and may take long, so it needs no lock
         return _tried(connection, listed.entry(given)), {**given, "before": before}
     rows = listed.read(connection)
     at = next((n for n, row in enumerate(rows) if mark(row) == before), None)
     if before is not None and at is None:
-        raise PreconditionFailed("before: this entry was changed or removed since it was shown")
+        raise PreconditionFailed("before: this entry was changed or deleted since it was shown")
     if at is not None and do == "edit":
         return "", {**rows[at], "before": before}
     if at is not None and do == "remove":
         gone = rows.pop(at)
         if which == "codes" and not rows:
             raise InputError(
-                "this is the plant's only code: without any, the list that came with the program is"
-                " in force again (its own button does that)"
+                "this is the plant's only code: without any code the shipped list applies again"
+                " (use its own button for that)"
             )
         listed.write(connection, rows, form.who)
         return f"No longer: {listed.name(gone)}", {}
@@ -133,11 +133,11 @@ def _act(connection: Connection, form: Form, which: str) -> tuple[str, dict[str,
 
 
 def _insert(rows: list[Row], row: Row, at: int | None, listed: _List) -> None:
-    """Put an entry in the place of another, or at the end."""
+    """Replace an entry, or append one."""
     for n, other in enumerate(rows):
         if n != at and all(other[name] == row[name] for name in listed.key):
             name = listed.key[-1]
-            raise InputError(f"{name}: {row[name]!r:.80} is on the list already", field=name)
+            raise InputError(f"{name}: {row[name]!r:.80} is already on the list", field=name)
     if at is None and len(rows) >= listed.max_entries:
         raise InputError(f"the list is full: it has {listed.max_entries} entries")
     if at is None:
@@ -147,28 +147,28 @@ def _insert(rows: list[Row], row: Row, at: int | None, listed: _List) -> None:
 
 
 def _tried(connection: Connection, row: Row) -> str:
-    """Say what a condition means, and what it would have meant of late."""
+    """Describe a condition, and how many recent readings meet it."""
     feature = row["feature"]
     if set("*?[") & set(row["group"]):
-        return f"It would say: {when_off(row)}. Only a group named in full is tried on readings."
+        return f"It means: {when_off(row)}. Only a full group name is tried on readings."
     start = datetime.now(UTC) - timedelta(days=TRIED_DAYS)
     found = recent_readings(connection, TRIED, row["group"], start)
     readings = [features for features, _ in found]
     known = [one[feature] for one in readings if feature in one]
     meaning = f"It would say: {when_off(row)}."
     if not readings:
-        return f"{meaning} No reading of the last {TRIED_DAYS} days is of a group of this name."
+        return f"{meaning} There is no reading of this group in the last {TRIED_DAYS} days."
     if not known:
-        return f"{meaning} None of the group's newest {len(readings)} readings has that feature."
+        return f"{meaning} None of the group's newest {len(readings)} readings has this feature."
     holds = sum(OPERATORS[row["operator"]](value, row["value"]) for value in known)
-    return f"{meaning} Of the group's newest {len(known)} readings {holds} are so."
+    return f"{meaning} Of the group's newest {len(known)} readings {holds} meet it."
 
 
 def _replace_codes(connection: Connection, form: Form, do: str) -> str:
-    """Replace all fault codes by lines as a spreadsheet gives them, or by the shipped ones."""
+    """Replace all fault codes by lines from a spreadsheet, or by the shipped list."""
     if do == "shipped":
         put_fault_codes(connection, [], form.who)
-        return "The list that came with the program is in force again"
+        return "The shipped list is in use again"
     entries = []
     for line in (form.text("lines") or "").splitlines():
         if line.strip():
@@ -176,10 +176,10 @@ def _replace_codes(connection: Connection, form: Form, do: str) -> str:
             names = dict(zip(("code", "name", "action"), map(str.strip, parts), strict=False))
             entries.append(names)
     if not entries:
-        raise InputError("lines: holds no fault code", field="lines")
+        raise InputError("lines: contains no fault code", field="lines")
     codes = fault_code_rows(convert(FaultCodes, {"fault_codes": entries}))
     put_fault_codes(connection, codes, form.who)
-    return f"The plant's list has these {len(codes)} fault codes from now on"
+    return f"The plant's list now has these {len(codes)} fault codes"
 
 
 _LISTS: Final = {

@@ -1,4 +1,4 @@
-"""What the screens with forms and figures of the database stand on."""
+"""Base of screens with forms and data from the database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serving.page.pages import Pages
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """A screen, and what is done on it.
+    """A screen with its data and actions.
 
     Parameters
     ----------
@@ -30,13 +30,13 @@ class Screen:
     async def content(
         self, look: Callable[..., dict[str, Any]], *given: object, without: dict[str, Any]
     ) -> tuple[dict[str, Any], int]:
-        """Return what the database holds for the screen and 200; else ``without`` and the status.
+        """Return the screen's data and 200, or ``without`` and the error's status.
 
         Parameters
         ----------
         look : callable(Connection, *given)
         without : dict
-            What is shown where it cannot be read.
+            Shown instead if the database cannot be read.
         """
         try:
             return await self.database.run(look, *given), 200

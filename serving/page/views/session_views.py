@@ -1,4 +1,4 @@
-"""Logging in and out, the name of whoever looks, the line of how things stand, and files."""
+"""Log in and out, choose a name, and serve the status line and static files."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class SessionViews:
     sessions: Sessions
 
     async def ask(self, request: Request) -> Response:
-        """Show the form for a key, or for a name on an open service."""
+        """Show the form for a key, or for a name if the service has no keys."""
         after = _inside(given_query(request).get("next"))
         return await self.pages.show(request, "login.html", after=after, problem=None)
 
     async def log_in(self, request: Request) -> Response:
-        """Take a key, or a name, and go on to where the visitor was."""
+        """Accept a key or a name, and return to the user's previous screen."""
         form = await self.forms.read(request, named=False)
         after = _inside(form.text("next"))
         try:
@@ -55,19 +55,19 @@ class SessionViews:
         return response
 
     async def log_out(self, request: Request) -> Response:
-        """Have the browser forget the session."""
+        """Delete the session's cookie."""
         await self.forms.read(request, named=False)
         response = go(request, "/login")
         self.sessions.keep(response, request, "")
         return response
 
     async def health(self, request: Request) -> Response:
-        """Show the line alone, for the screens that ask for it every few seconds."""
+        """Show only the status line, which screens request every few seconds."""
         return await self.pages.show(request, "health.html")
 
 
 def _inside(where: str | None) -> str:
-    """Return a screen of this page to go on to: no other address is followed."""
+    """Return the screen to redirect to; other addresses are never followed."""
     screens = [path for path, _ in SCREENS if path != HOME] + ["/?", "/incidents/", "/assets/"]
     text = where or HOME
     fits = any(text.startswith(path) for path in screens) and "\\" not in text

@@ -219,7 +219,7 @@ def test_in_bulk_each_failure_is_told(page: httpx.Client, stored: Engine) -> Non
     assert f"failed {assets[2]}: somebody was faster" in shown
     assert f"failed no incident {UUID(int=7)}" in shown
     nothing = messages(page.post("/", data={"verb": "acknowledge", "form_token": form}))
-    assert nothing == "failed nothing was picked: tick the incidents first"
+    assert nothing == "failed no incident is selected: tick some first"
     unreasoned = {**picked, "verb": "shelve", "seconds": "60", "form_token": form}
     assert messages(page.post("/", data=unreasoned)) == "failed Because: is missing"
 
@@ -342,7 +342,7 @@ def test_a_window_is_changed_where_it_is_as_it_was_shown(page: httpx.Client) -> 
     assert messages(changed) == "done The window is changed, as ANNA"
     assert "2031-01-01 13:00:00 UTC" in changed.text
     stale = page.post("/maintenance", data=who | one | later | {"do": "change"})
-    refused = "failed somebody was faster: the window has version 2 by now, by ANNA"
+    refused = "failed somebody was faster: the window has version 2 now, changed by ANNA"
     assert messages(stale) == refused
     assert "2031-01-01T13:00" in stale.text  # what was typed is still there
     for do in ("end", "delete"):
@@ -571,7 +571,7 @@ def test_a_key_logs_in_under_its_name_and_role(closed: Service, closed_url: str)
         form = {"form_token": token(rita.get("/").text)}
         refused = rita.post(f"/incidents/{one}", data=fields | form)
         assert refused.status_code == 403
-        assert "role read; this needs operate" in refused.text
+        assert "role read, but this needs operate" in refused.text
         log_in(anna, "anna-key")
         form = {"form_token": token(anna.get(f"/incidents/{one}").text)}
         assert "as ANNA" in messages(anna.post(f"/incidents/{one}", data=fields | form))
@@ -667,7 +667,7 @@ def test_the_page_is_up_while_mlflow_is_down(make_service: MakeService, database
     service.start()
     try:
         with visit(service) as page:
-            notice = "The model registry is out of order: scoring goes on"
+            notice = "The model registry does not work: scoring continues"
             service.until(lambda: notice in page.get("/").text, 60)
             assert re.search(notice + r".*</strong>, since <time datetime=\"20", page.get("/").text)
             assert page.get("/").status_code == 200

@@ -92,7 +92,7 @@ def test_metadata_too_deep_to_answer_is_refused() -> None:
     deep: Any = 1
     for _ in range(300):
         deep = [deep]
-    with pytest.raises(InputError, match="nested too deep"):
+    with pytest.raises(InputError, match="nested too deeply"):
         parse_item(body({**GOOD, "metadata": {"a": deep}}), LIMITS)
 
 

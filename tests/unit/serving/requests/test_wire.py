@@ -53,7 +53,7 @@ def body(**content: Any) -> bytes:
         (body(asset_id=""), "asset_id", "bad_name"),
         (body(asset_id=None), "asset_id", "is missing or null"),
         (body(when="soon"), "when", "'soon' is not an ISO 8601 time"),
-        (body(count="7"), "count", "is no whole number (got '7')"),
+        (body(count="7"), "count", "is not an integer (got '7')"),
         (body(other=1), "other", "known are asset_id, when, several, count"),
         (body(several=[{"name": "a"}, {}]), "several[1].name", "is missing"),
         (
