@@ -175,7 +175,7 @@ def test_an_off_condition_is_tried_added_changed_and_removed(
             section.get_by_label(label).fill(value)
         section.get_by_role("button", name="Say what it means").click()
         sentence = f"machines of group default, while {HOSTILE} < 0.5 for 60 s, and 2 min of run-up"
-        expect(section.get_by_role("status")).to_contain_text(f"It would say: {sentence} after it.")
+        expect(section.get_by_role("status")).to_contain_text(f"It means: {sentence} after it.")
         section.get_by_role("button", name="Add it").click()
         expect(page.locator(".message.done")).to_contain_text(f"From now on: {sentence}")
         row = section.get_by_role("row").filter(has_text=HOSTILE)

@@ -263,7 +263,7 @@ def test_a_topic_in_a_foreign_format_is_not_emptied_into_dead_letters(in_process
     stage = bridge.scene
     framed = [(b"k", b"\x00\x00\x00\x00\x07" + reading("A", number)) for number in range(60)]
     sent = stage.produce(framed)
-    bridge.run_until(lambda: "records are not readings but schema_registry" in caplog.text, "logged")
+    bridge.run_until(lambda: "not readings but schema_registry" in caplog.text, "logged")
     paused = {"state": "paused", "why": "refused_foreign_format"}
     bridge.run_until(lambda: bridge.value("bridge_state", **paused) == 1, "the metric says so")
     assert stage.accounted() < 20

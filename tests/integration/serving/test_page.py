@@ -354,7 +354,7 @@ def test_a_window_is_changed_where_it_is_as_it_was_shown(page: httpx.Client) -> 
         "failed From: is missing"
     )
     gone = page.post("/maintenance", data=who | one | now | {"do": "delete"})
-    assert "taken away" in messages(gone)
+    assert "is deleted" in messages(gone)
     assert reason not in gone.text
     again = page.post("/maintenance", data=who | one | now | {"do": "edit"})
     assert f"no maintenance window {one['id']}" in messages(again)
@@ -388,12 +388,12 @@ def test_off_conditions_are_tried_added_changed_and_removed(
         put_off_conditions(connection, [], "TEST")
     tried = page.post("/plant", data=who | OFF | {"do": "try"}).text
     sentence = "machines of group default, while current &lt; 0.5 for 60 s"
-    assert f"It would say: {sentence}." in tried
+    assert f"It means: {sentence}." in tried
     assert "No condition is set" in tried
     added = page.post("/plant", data=who | OFF | {"do": "keep"})
     assert html.unescape(messages(added)) == f"done From now on: {html.unescape(sentence)}, as ANNA"
     twice = page.post("/plant", data=who | OFF | {"do": "keep"})
-    assert "0.5 is on the list already" in messages(twice)
+    assert "0.5 is already on the list" in messages(twice)
     with httpx.Client(base_url=page.base_url, trust_env=False) as other:
         ben = {"form_token": named(other, "BEN"), "value": "9", "do": "keep"}
         assert "as BEN" in messages(other.post("/plant", data=OFF | ben))
@@ -455,7 +455,7 @@ def test_fault_codes_become_the_plants_own_and_the_shipped_ones_come_back(
     assert "From now on: fault code LEAK" in messages(added)
     assert "the plant's own list" in html.unescape(added.text)
     assert "<img" not in added.text
-    assert "is on the list already" in messages(
+    assert "is already on the list" in messages(
         page.post("/plant", data=who | code | {"do": "keep"})
     )
     before = {"before": hidden(page, "/plant", ">LEAK<", "before")}
