@@ -1,1 +1,1 @@
-"""PostgreSQL: tables, transactions, queries, migrations."""
+"""Access PostgreSQL: tables, transactions, queries, migrations."""

@@ -1,4 +1,4 @@
-"""Alarm KPIs: each figure beside its limits, with a verdict.
+"""Compute alarm KPIs, each with its limits and a verdict.
 
 The limits are those of ISA-18.2 (IEC 62682) and EEMUA 191 as commonly quoted, per operator.
 """
@@ -22,7 +22,7 @@ SOURCES: Final = (
 ACCEPTABLE: Final = "acceptable"
 MANAGEABLE: Final = "manageable"
 EXCEEDED: Final = "exceeded"
-#: Figure -> what it counts, the acceptable and the manageable maximum.
+#: Figure -> description, acceptable and manageable maximum.
 LIMITS: Final[dict[str, tuple[str, float, float]]] = {
     "per_day": ("alarms per operator and day", 150, 300),
     "per_hour": ("alarms per operator and hour", 6, 12),
@@ -50,7 +50,7 @@ def alarm_kpis(
     connection : Connection
     start, end : datetime
     settings : Settings
-        How many operators share the alarms, and when a stream chatters.
+        The number of operators, and when a stream chatters.
     """
     load, positions = alarm_load(connection, start, end, settings), settings.operator_positions
     seconds = (end - start).total_seconds()
@@ -90,7 +90,7 @@ def _values(load: dict[str, Any], seconds: float, positions: int) -> dict[str, f
 
 
 def _figure(name: str, value: float | None) -> dict[str, Any]:
-    """Return a figure; without a single alarm its shares are not known, and have no verdict."""
+    """Return a figure; without any alarm its shares are unknown and have no verdict."""
     what, acceptable, manageable = LIMITS[name]
     return {
         "what": what,

@@ -1,8 +1,8 @@
-"""Rate how much each asset matters: ``python -m db.assets``.
+"""Set the criticality of assets: ``python -m db.assets``.
 
-The criticality of an asset sets its budget of false alarms: the more it matters, the earlier it
-alarms, and the more false alarms are accepted. An asset that is not listed is medium. The score of
-a reading does not depend on it, only the alarm threshold.
+The criticality of an asset sets its false-alarm budget: a more critical asset alarms earlier, at
+the price of more false alarms. An asset that is not listed is medium. The criticality does not
+change the score of a reading, only the alarm threshold.
 
   critical  alarms from score 0.3 (one false alarm in 100 readings)
   high                        0.4 (one in 316)
@@ -13,10 +13,10 @@ For example:
   python -m db.assets set critical TURBINE_001 TURBINE_002
   python -m db.assets import assets.csv     # columns asset_id, criticality; - is stdin
   python -m db.assets list --criticality critical
-  python -m db.assets list > assets.csv     # the same CSV back
+  python -m db.assets list > assets.csv     # the CSV that import reads
   python -m db.assets remove TURBINE_002    # medium again
 
-A running bridge follows within a minute. Settings name the database (DATABASE_URL).
+A running bridge applies a change within a minute. DATABASE_URL names the database.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _REMOVE = text("DELETE FROM assets WHERE asset_id = ANY(CAST(:ids AS text[])) RE
 def asset_criticalities(
     connection: Connection, asset_ids: Collection[str]
 ) -> dict[str, Criticality]:
-    """Return the criticality of each of these assets; ``medium`` where it is not listed."""
+    """Return the criticality of each of these assets; ``medium`` if an asset is not listed."""
     found: dict[str, Criticality] = dict.fromkeys(asset_ids, DEFAULT)
     if found:
         rows = connection.execute(_CRITICALITIES, {"ids": list(found)})
@@ -75,13 +75,13 @@ def asset_criticalities(
 def list_assets(
     connection: Connection, criticality: Criticality | None = None
 ) -> dict[str, Criticality]:
-    """Return every asset of the table, or those of one criticality, by name."""
+    """Return the listed assets, all or those of one criticality, by name."""
     rows = connection.execute(_LIST, {"criticality": criticality})
     return {row.asset_id: row.criticality for row in rows}
 
 
 def get_asset(connection: Connection, asset_id: str) -> dict[str, Any]:
-    """Return one asset, and who rated it; ``listed`` is false where the table does not know it."""
+    """Return one asset with its author; ``listed`` is false if the table does not contain it."""
     row = connection.execute(_GET, {"id": asset_id}).mappings().one_or_none()
     if row is not None:
         return {**row, "listed": True}
@@ -95,14 +95,14 @@ def set_assets(
     who: str | None = None,
     why: str | None = None,
 ) -> None:
-    """Add assets or change their criticality; ``who`` does so, and why.
+    """Add assets or change their criticality, with author and reason.
 
     Parameters
     ----------
     connection : Connection
     assets : mapping of str to Criticality
     who, why : str, optional
-        Noted with each, for people.
+        Author and reason, stored with each asset.
     """
     names = sorted(assets)
     values: dict[str, Any] = {
@@ -116,7 +116,7 @@ def set_assets(
 
 
 def remove_assets(connection: Connection, asset_ids: Collection[str]) -> list[str]:
-    """Remove assets, which makes them ``medium``; those that were there."""
+    """Remove assets, so that they are ``medium``; return those that existed."""
     rows = connection.execute(_REMOVE, {"ids": list(asset_ids)})
     return sorted(row.asset_id for row in rows)
 
@@ -127,13 +127,13 @@ def read_csv(lines: TextIO) -> dict[str, Criticality]:
     Raises
     ------
     DatasetError
-        Names the line, the column and the value at fault; nothing is half read.
+        Names the line, the column and the invalid value; nothing is imported then.
     """
     reader = csv.DictReader(lines)
     columns = reader.fieldnames or []
     missing = {"asset_id", "criticality"} - set(columns)
     if missing:
-        raise DatasetError(f"the CSV's first line lacks the column {', '.join(sorted(missing))}")
+        raise DatasetError(f"the CSV's first line lacks the columns {', '.join(sorted(missing))}")
     assets: dict[str, Criticality] = {}
     for row in reader:
         where = f"line {reader.line_num}"
@@ -143,7 +143,7 @@ def read_csv(lines: TextIO) -> dict[str, Criticality]:
         except InputError as error:
             raise DatasetError(f"{where}: {error.message}") from None
         if assets.setdefault(name, value) != value:
-            raise DatasetError(f"{where}: {name} was {assets[name]} further up, now {value}")
+            raise DatasetError(f"{where}: {name} has two criticalities, {assets[name]} and {value}")
     return assets
 
 
@@ -167,10 +167,12 @@ def _parser() -> argparse.ArgumentParser:
     setting.set_defaults(run=_set)
     setting.add_argument("criticality", choices=CRITICALITIES)
     setting.add_argument("asset_id", nargs="+")
-    importing = commands.add_parser("import", help="set all of a CSV, or none if a line is bad")
+    importing = commands.add_parser(
+        "import", help="set all assets of a CSV, or none after an error"
+    )
     importing.set_defaults(run=_import)
     importing.add_argument("file", help="a path, or - for standard input")
-    removing = commands.add_parser("remove", help="forget assets; they are medium again")
+    removing = commands.add_parser("remove", help="remove assets; they are medium again")
     removing.set_defaults(run=_remove)
     removing.add_argument("asset_id", nargs="+")
     return parser
@@ -213,7 +215,7 @@ def _remove(connection: Connection, arguments: argparse.Namespace) -> int:
 
 @report_errors
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 0 when done, 1 when something was not as asked."""
+    """Run the command; return 0 if done, 1 if part of the request failed."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")
     with transaction(open_migrated(load_settings())) as connection:

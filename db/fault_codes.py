@@ -1,4 +1,4 @@
-"""The plant's list of fault codes: the shipped one until somebody puts another."""
+"""Read and replace the plant's fault codes; without any, the shipped list applies."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _KNOWN = text("""
 
 @cache
 def shipped_codes() -> tuple[dict[str, str], ...]:
-    """Read the list that comes with the program."""
+    """Return the shipped list."""
     return tuple(tomllib.loads(SHIPPED.read_text("utf-8"))["fault_code"])
 
 
 def fault_codes(connection: Connection, *, lock: bool = False) -> tuple[list[dict[str, Any]], bool]:
-    """Return the list in force, and whether it is the plant's own; ``lock`` it for a change."""
+    """Return the list in use, and whether it is the plant's own; ``lock`` it for a change."""
     if lock:
         connection.execute(_LOCK)
     own = [dict(row) for row in connection.execute(_LIST).mappings()]
@@ -44,19 +44,19 @@ def fault_codes(connection: Connection, *, lock: bool = False) -> tuple[list[dic
 def put_fault_codes(
     connection: Connection, codes: Sequence[dict[str, str]], who: str
 ) -> tuple[list[dict[str, Any]], bool]:
-    """Replace the plant's list; an empty one brings the shipped one back.
+    """Replace the plant's list; an empty list restores the shipped one.
 
     Parameters
     ----------
     connection : Connection
     codes : sequence of dict
-        ``code``, ``name`` and ``action`` of each, in the order to show them.
+        ``code``, ``name`` and ``action`` of each, in display order.
     who : str
 
     Returns
     -------
     list of dict, bool
-        As of :func:`fault_codes`.
+        As in :func:`fault_codes`.
     """
     connection.execute(_LOCK)
     connection.execute(_DROP)
@@ -67,7 +67,7 @@ def put_fault_codes(
 
 
 def check_fault_code(connection: Connection, code: str | None) -> str | None:
-    """Return a warning about a code that is not on the shipped list, where that is in force.
+    """Return a warning if a code is not on the shipped list and the plant has no own list.
 
     Raises
     ------
@@ -86,4 +86,4 @@ def check_fault_code(connection: Connection, code: str | None) -> str | None:
         )
     if any(one["code"] == code for one in shipped_codes()):
         return None
-    return f"fault_code: {code!r:.80} is not on the shipped list; the plant has put none of its own"
+    return f"fault_code: {code!r:.80} is not on the shipped list; the plant has no list of its own"

@@ -1,7 +1,7 @@
-"""Give and withdraw feedback; both are noted in the log of the incident it is about.
+"""Give and withdraw feedback; both are recorded in the log of the incident, if any.
 
-Feedback is never overwritten. Of several about one incident the newest that is not withdrawn
-counts. Closing an incident with a verdict is feedback too, which reopening withdraws.
+Feedback is never overwritten: for each incident the newest feedback that is not withdrawn counts.
+Closing an incident with a verdict also gives feedback, and reopening withdraws it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from db.queries import feedback
 from db.queries.incident_rows import lock_incidents, write
 from errors import Conflict, InputError, NotFound
 
-#: What two requests under one token must share to be the same.
+#: Fields that two requests with the same token must share.
 _SAME = ("asset_id", "sensor_id", "feature", "incident_id", "verdict", "fault_code", "note",
          "created_by")  # fmt: skip
 
@@ -31,7 +31,7 @@ def give_feedback(
     incident_id: UUID | None = None,
     topic: str = "",
 ) -> tuple[dict[str, Any], str | None]:
-    """Add feedback; its row, and a warning about its fault code.
+    """Add feedback; return its row, and a warning about its fault code.
 
     Parameters
     ----------
@@ -42,7 +42,8 @@ def give_feedback(
     Raises
     ------
     NotFound, InputError, Conflict
-        No such incident; a span that ends before it starts, an unknown code; a used token.
+        The incident does not exist; the period ends before it starts or the code is unknown; the
+        token was used for other feedback.
     """
     warning = check_fault_code(connection, values["fault_code"])
     incident = None
@@ -53,7 +54,7 @@ def give_feedback(
         incident = found[0]
         values = {**values, **_of_incident(incident, values["starts_at"], values["ends_at"])}
     if values["ends_at"] < values["starts_at"]:
-        raise InputError("end: lies before start", field="end")
+        raise InputError("end: is before start", field="end")
     if incident is None:
         values = {**values, "incident_id": None, "group_name": None}
         values["group_name"] = feedback.group_of(connection, values)
@@ -70,7 +71,7 @@ def give_feedback(
 
 def _repeated(connection: Connection, values: dict[str, Any]) -> dict[str, Any]:
     before = feedback.feedback_of_token(connection, values["client_token"])
-    # an incident's own span moves on while it lasts
+    # the incident's own period grows while the incident lasts, so it is not compared
     span = () if values["incident_id"] is not None else ("starts_at", "ends_at")
     if any(before[name] != values[name] for name in (*_SAME, *span)):
         raise Conflict(
@@ -97,7 +98,7 @@ def _of_incident(
 
 
 def feedback_of_closing(connection: Connection, closed: Sequence[Incident]) -> None:
-    """Add closing these incidents as feedback, for those that have a verdict."""
+    """Add feedback for incidents that were closed with a verdict."""
     for incident in closed:
         if incident.verdict is not None:
             given = {
@@ -112,14 +113,14 @@ def feedback_of_closing(connection: Connection, closed: Sequence[Incident]) -> N
 
 
 def withdraw_closing(connection: Connection, reopened: Sequence[Incident], who: str) -> None:
-    """Withdraw the feedback that closing these incidents gave.
+    """Withdraw the feedback given by closing these incidents.
 
     Parameters
     ----------
     connection : Connection
     reopened : sequence of Incident
     who : str
-        Noted with each.
+        Recorded with each.
     """
     given = feedback.closing_feedback(connection, [one.id for one in reopened])
     if given:
@@ -130,24 +131,24 @@ def withdraw_closing(connection: Connection, reopened: Sequence[Incident], who: 
 def withdraw(
     connection: Connection, feedback_id: UUID, who: str, why: str | None, topic: str = ""
 ) -> dict[str, Any]:
-    """Withdraw feedback; its row. Withdrawn before, it stays as it was withdrawn then.
+    """Withdraw feedback; return its row. An earlier withdrawal stays unchanged.
 
-    An incident that was closed with it stays closed, without a verdict.
+    An incident that was closed with this feedback stays closed, without a verdict.
 
     Parameters
     ----------
     connection : Connection
     feedback_id : UUID
     who, why : str
-        Noted with the feedback and in the incident's log.
+        Recorded with the feedback and in the incident's log.
     topic : str
-        Where the incident is published; empty: nowhere.
+        Topic of published incidents; empty: none.
 
     Raises
     ------
     NotFound
     """
-    # the incident is locked first, as by whoever closes or reopens it
+    # the incident is locked first, in the same order as closing and reopening do
     about = feedback.get_feedback(connection, feedback_id)["incident_id"]
     found = lock_incidents(connection, [about]) if about is not None else []
     rows = feedback.withdraw_feedback(connection, [feedback_id], who, why)

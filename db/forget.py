@@ -1,8 +1,9 @@
-"""Put a pseudonym in a person's name's place: ``python -m db.forget NAME``.
+"""Replace a person's name by a pseudonym: ``python -m db.forget NAME``.
 
-In who did what to incidents, maintenance, feedback and assets, and in notes. What was done stays,
-and the pseudonym shows that it was one person. It is drawn at random and kept nowhere else, so that
-nobody can find the name again: it cannot be undone. Take the name out of API_KEYS too.
+The name is replaced in all records of who changed incidents, maintenance, feedback and assets, and
+in notes. The actions stay, and the pseudonym shows that they are of one person. It is random and
+stored nowhere else, so nobody can restore the name: this cannot be undone. Remove the name from
+API_KEYS too.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from errors import InputError
 from runtime import command_parser, report_errors, run_command
 from schemas import check_name
 
-#: Columns that hold a name and nothing else, and columns of free text, by table.
+#: Columns that contain only a name, and columns of free text, by table.
 _NAMES = {
     "incidents": ("acknowledged_by", "assignee", "shelved_by", "closed_by"),
     "incident_log": ("who",),
@@ -60,23 +61,24 @@ _REWRITE = text("""
 
 
 def forget(connection: Connection, name: str, topic: str = "") -> tuple[str, dict[str, int]]:
-    """Put a pseudonym in a name's place; the pseudonym, and how many rows of each table changed.
+    """Replace a name by a pseudonym; return it, and the number of changed rows per table.
 
     Parameters
     ----------
     name : str
-        As it was logged. In notes it is replaced as a whole word, whatever its case.
+        As logged. In notes it is replaced as a whole word, in any case.
     topic : str
-        Where incidents are published: those that named the person are published again, so that a
+        Topic of published incidents: incidents with the name are published again, so that a
+        compacted topic forgets the name too.
         compacted topic forgets the name too.
 
     Raises
     ------
     InputError
-        The name is no person's.
+        The name does not belong to a person.
     """
     if name in (SYSTEM, "anonymous"):
-        raise InputError(f"name: {name!r} is nobody's name", field="name")
+        raise InputError(f"name: {name!r} is not the name of a person", field="name")
     values = {
         "name": name,
         "pseudonym": f"person-{secrets.token_hex(4)}",
@@ -99,7 +101,7 @@ def forget(connection: Connection, name: str, topic: str = "") -> tuple[str, dic
 
 
 def _statement(table: str, columns: Sequence[str]) -> str:
-    """Write the UPDATE of all columns of a table that name the person."""
+    """Build the UPDATE of all columns of a table that contain the name."""
     sets = [f"{one} = CASE WHEN {one} = :name THEN :pseudonym ELSE {one} END" for one in columns]
     where = [f"{one} = :name" for one in columns]
     for one in _TEXTS.get(table, ()):
@@ -110,7 +112,7 @@ def _statement(table: str, columns: Sequence[str]) -> str:
 
 
 def _rewrite_changes(connection: Connection, values: dict[str, str]) -> int:
-    """Rewrite the log's ``before`` and ``after``, which repeat columns; how many changed."""
+    """Rewrite the log's ``before`` and ``after``, which repeat columns; return the row count."""
     keys = [*_NAMES["incidents"], *_TEXTS["incidents"]]
     entries = connection.execute(_CHANGES, {"keys": keys, **values}).all()
     pattern = re.compile(values["word"], re.IGNORECASE)
@@ -133,7 +135,7 @@ def _rewrite_changes(connection: Connection, values: dict[str, str]) -> int:
 
 @report_errors
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, or 1 when the name is nowhere or the database is away."""
+    """Run the command; return 0, or 1 if the name occurs nowhere or the database is down."""
     parser = command_parser("db.forget", __doc__)
     parser.add_argument("name", help="as it was logged")
     arguments = parser.parse_args(argv)
@@ -146,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not counts:
         print(f"{name!r} is nowhere", file=sys.stderr)
         return 1
-    print(f"{pseudonym} now; rows changed: {', '.join(counts)}")
+    print(f"replaced by {pseudonym}; rows changed: {', '.join(counts)}")
     return 0
 
 

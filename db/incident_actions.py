@@ -1,4 +1,4 @@
-"""What people do to incidents: each verb has its undo, and each change its entry in the log."""
+"""Apply people's actions to incidents; each action has an inverse, each change a log entry."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from db.session import database_now
 from errors import AnomalyError, Conflict, InputError, NotFound, PreconditionFailed
 from schemas import parse_timestamp
 
-#: Arguments that the log has under their own names.
+#: Arguments that the log stores under their own names.
 _RECORDED = ("verdict", "fault_code", "assignee", "ticket")
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A verb, by whom and with what.
+    """An action with its author and arguments.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ class Action:
         One of :data:`VERBS`.
     who : str
     arguments : mapping
-        As the verb's body has them.
+        The fields of the action's body.
     token : str, optional
-        The caller's own mark: the same again has no second effect.
+        The caller's idempotency key: a repeated action with the same key has no effect.
     """
 
     verb: str
@@ -47,15 +47,15 @@ class Action:
 
     @property
     def what(self) -> str:
-        """Return what the log calls it."""
+        """Return the action's name in the log."""
         return VERBS[self.verb][0]
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of an action: the incidents as they are now, and errors by id.
+    """The result of an action: the present incidents, and errors by id.
 
-    ``feedback`` is what closing recorded of each, ``warning`` one about the fault code.
+    ``feedback`` holds the feedback given by closing, ``warning`` one about the fault code.
     """
 
     incidents: dict[UUID, dict[str, Any]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class _Context:
         return self.action.arguments
 
     def change(self, incident: Incident, **values: Any) -> bool:
-        """Set columns, in the name of who acts."""
+        """Set columns in the name of the acting person."""
         action = self.action
         return incident.change(
             action.what, action.who, why=action.arguments.get("why"), token=action.token, **values
@@ -89,19 +89,19 @@ def perform(
     targets: Sequence[tuple[UUID, int | None]],
     settings: Settings,
 ) -> Outcome:
-    """Act on incidents, each with the version that its caller has seen (None: whichever).
+    """Act on incidents, each with the version that the caller has seen (None: any).
 
-    One that cannot be changed costs no other. An action without effect is no error and leaves no
-    entry.
+    A failed incident does not affect the others. An action without effect is no error and is not
+    logged.
 
     Parameters
     ----------
     connection : Connection
     action : Action
     targets : sequence of (UUID, int or None)
-        Incidents, each with the version that was seen.
+        Incidents, each with the version that the caller has seen.
     settings : Settings
-        How long one may be shelved, and where changed ones are published.
+        Maximum shelving time, and topic of published incidents.
     """
     ids = [one for one, _ in targets]
     found = {one.id: one for one in lock_incidents(connection, ids)}
@@ -143,7 +143,7 @@ def _read(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, dict[str, A
 
 
 def _done_before(connection: Connection, action: Action, ids: Sequence[UUID]) -> dict[UUID, Any]:
-    """Return by incident who did what, and with what, under this token before."""
+    """Return, by incident, who has already done what with this token."""
     if action.token is None:
         return {}
     query = text("""
@@ -209,13 +209,13 @@ def _shelve(incident: Incident, context: _Context) -> bool:
     if until is None:
         seconds = given.get("seconds")
         if seconds is None:
-            raise InputError("until: say until when, or for how many seconds", field="until")
+            raise InputError("until: is missing; give until or seconds", field="until")
         until = context.now + timedelta(seconds=min(seconds, 10 * context.max_shelve_s))
     if until <= context.now:
         raise InputError(f"until: {until.isoformat()} is not in the future", field="until")
     if until > longest:
         raise InputError(
-            f"until: {until.isoformat()} is more than {context.max_shelve_s:g} s away"
+            f"until: {until.isoformat()} is more than {context.max_shelve_s:g} s ahead"
             " (MAX_SHELVE_S)",
             field="until",
         )
@@ -242,7 +242,7 @@ def _reopen(incident: Incident, context: _Context) -> bool:
     )
 
 
-#: Verb -> how the log calls it, and what it does.
+#: Action -> its name in the log, and its function.
 VERBS: dict[str, tuple[str, Callable[[Incident, _Context], bool]]] = {
     "acknowledge": ("acknowledged", _acknowledge),
     "unacknowledge": (

@@ -1,8 +1,8 @@
-"""An incident and what readings do to it: pure, so that every rule can be tested without a server.
+"""Model an incident and how readings change it. Pure, so that tests need no server.
 
-The service decides what an event is and whether it opens an incident (``metadata.event``); here it
-is only written down. Every change of state is one entry of the log and raises ``version``, however
-the readings are cut into batches.
+The service decides what an event is and whether it opens an incident (``metadata.event``); this
+module records it. Every change of state is one log entry and raises ``version``, regardless of how
+readings are divided into batches.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from errors import InputError
 from schemas import StreamKey, parse_timestamp, stream_key
 
 SEVERITIES: Final = ("low", "medium", "high", "critical")
-#: Who changes an incident when no person does.
+#: Author of changes that no person makes.
 SYSTEM: Final = "system"
-#: The columns of an incident that is not shelved.
+#: Column values of an incident that is not shelved.
 UNSHELVED: Final[dict[str, Any]] = dict.fromkeys(("shelved_until", "shelved_by", "shelve_reason"))
-#: REOPEN_GAP_S of 0: the larger of so many seconds and so many intervals of the stream.
+#: Default of REOPEN_GAP_S: the larger of this many seconds and this many intervals of the stream.
 GAP_S: Final = 600.0
 GAP_INTERVALS: Final = 20
-#: Times of readings from which a stream's interval is estimated; one pause moves no median.
+#: Readings used to estimate a stream's interval; a single pause does not change the median.
 RECENT: Final = 6
-#: Features that the peak names.
+#: Maximum features in the peak.
 TOP_FEATURES: Final = 10
 
 
 def reopen_gap(reopen_gap_s: float, interval_s: float) -> float:
-    """Return for how many seconds after its end an incident may go on: REOPEN_GAP_S, or its own."""
+    """Return the seconds after its end within which an incident may continue."""
     return reopen_gap_s or max(GAP_S, GAP_INTERVALS * interval_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One reading of an event, out of its row of ``anomaly_detections``.
+    """One reading of an event, from its row of ``anomaly_detections``.
 
-    ``opens`` is false while the event is too short or too small for an incident (its on-delay);
-    ``why`` is what opened it: ``at_once``, ``on_delay`` or, where nothing else decides, ``event``;
-    ``affected_by_feedback``: for that its peak had to be rarer, since people reported false alarms;
-    ``suppressed`` names the maintenance window, or what else makes it no alarm; ``beneath`` are the
-    states of persistent events that it comes on top of, by their ids.
+    ``opens`` is false while the event is too short or too small for an incident (on-delay).
+    ``why`` is the reason of opening: ``at_once``, ``on_delay`` or, without a rule, ``event``.
+    ``affected_by_feedback``: reported false alarms raised the required peak. ``suppressed`` names
+    the maintenance window or other reason for muting. ``beneath`` are the states, by id, of
+    persistent events that this event occurs on top of.
     """
 
     row: Mapping[str, Any]
@@ -65,12 +65,12 @@ class Activity:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Activity | None:
-        """Read a row as a reading of an event; None: it belongs to none.
+        """Read a row as a reading of an event; None if it belongs to no event.
 
         Raises
         ------
         InputError
-            ``unprocessable``: the event is none of a service like this.
+            ``unprocessable``: the event has an unknown form.
         """
         metadata = row["metadata"]
         event = metadata.get("event")
@@ -103,22 +103,22 @@ class Activity:
 
     @property
     def stream(self) -> StreamKey:
-        """Return the key of its stream."""
+        """Return the key of the stream."""
         return stream_key(self.row["asset_id"], self.row["sensor_id"], self.row["feature"])
 
     @property
     def anomalous(self) -> bool:
-        """Return whether it is an anomaly; an event's other readings only keep it going."""
+        """Return whether it is an anomaly; an event's other readings only prolong it."""
         return bool(self.row["is_anomaly"])
 
     @property
     def severity(self) -> str:
-        """Return how severe the reading is."""
+        """Return the severity of the reading."""
         return str(self.row["criticality"])
 
     @property
     def log10_p(self) -> float | None:
-        """Return how rare the reading is, where that is known."""
+        """Return the reading's log10 p, if known."""
         p = self.row.get("p")
         return math.log10(p) if p else None
 
@@ -126,7 +126,7 @@ class Activity:
         """Describe the reading as an incident's peak."""
         explanation = self.row["metadata"].get("explanation")
         if isinstance(explanation, JsonText):
-            explanation = explanation.value()  # once, not with each key
+            explanation = explanation.value()  # parsed once, because it is long
         explanation = explanation or {}
         affected = {"affected_by_feedback": True} if self.affected_by_feedback else {}
         return {
@@ -153,7 +153,7 @@ def _suppressed(given: Any) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One change of one incident."""
+    """One change of an incident."""
 
     incident_id: UUID
     version: int
@@ -168,7 +168,7 @@ class LogEntry:
 
 @dataclass(slots=True)
 class Incident:
-    """A row of ``incidents``, its events that are not over, and the changes not yet written."""
+    """A row of ``incidents``, its open events, and its unwritten changes."""
 
     id: UUID
     asset_id: str
@@ -209,20 +209,20 @@ class Incident:
     events: dict[UUID, tuple[datetime, datetime | None]] = field(
         default_factory=dict, metadata={"row": False}
     )  # started and cleared, of those that are to be written
-    touched: bool = field(default=False, metadata={"row": False})  # by a reading
+    touched: bool = field(default=False, metadata={"row": False})  # changed by a reading
 
     @property
     def stream(self) -> StreamKey:
-        """Return the key of its stream."""
+        """Return the key of the stream."""
         return stream_key(self.asset_id, self.sensor_id, self.feature)
 
     @property
     def quiet(self) -> bool:
-        """Return whether nobody is notified of it now."""
+        """Return whether notifications are muted now."""
         return self.suppressed_by is not None or self.shelved_until is not None
 
     def row(self) -> dict[str, Any]:
-        """Return its columns."""
+        """Return the columns."""
         return {name: getattr(self, name) for name in COLUMNS}
 
     def change(
@@ -236,14 +236,14 @@ class Incident:
         always: bool = False,
         **values: Any,
     ) -> bool:
-        """Set columns and note it in the log; whether anything changed.
+        """Set columns and log the change; return whether anything changed.
 
         Parameters
         ----------
         at : datetime, optional
             A reading's time; None: now, by the server's clock.
         always : bool
-            Note it though no column changes, as with a comment.
+            Log it even if no column changes, as for a comment.
         """
         before = {name: getattr(self, name) for name in values}
         if before == values and not always:
@@ -255,14 +255,14 @@ class Incident:
         return True
 
     def comment(self, who: str, why: str, token: str | None) -> bool:
-        """Note something; what others have seen of the incident stays true.
+        """Log a comment, which does not raise the version.
 
         Parameters
         ----------
         who, why : str
-            Who notes what.
+            Author and text.
         token : str or None
-            The caller's own mark.
+            The caller's idempotency key.
         """
         entry = LogEntry(self.id, self.version, who, "commented", None, why, {}, {}, token)
         self.log.append(entry)
@@ -272,7 +272,7 @@ class Incident:
 
     @classmethod
     def opened(cls, activity: Activity) -> Incident:
-        """Open the incident that an event becomes."""
+        """Open an incident for an event."""
         row, at = activity.row, activity.timestamp
         same = ("asset_id", "sensor_id", "feature", "group_name", "asset_criticality")
         incident = cls(
@@ -290,9 +290,9 @@ class Incident:
         return incident
 
     def joinable(self, activity: Activity, gap_s: float) -> bool:
-        """Tell whether a new event of the stream and kind goes on with this incident.
+        """Return whether a new event of the stream and kind continues this incident.
 
-        Not with one that lasts: what comes on top of it is another.
+        A persistent incident is never continued: an event on top of it opens another one.
         """
         if self.closed_at is not None:
             return False
@@ -306,7 +306,7 @@ class Incident:
         return max(0.0, median(steps)) if steps else 0.0
 
     def join(self, activity: Activity) -> None:
-        """Take a new event up."""
+        """Add a new event to the incident."""
         over: dict[str, Any] = {"persistent": False} if self.persistent else {}
         self.change(
             "joined", SYSTEM, at=activity.timestamp,
@@ -319,13 +319,13 @@ class Incident:
         self.events[activity.event_id] = (activity.started_at, None)
 
     def take(self, activity: Activity, *, ends: bool) -> bool:
-        """Count one reading of an event that belongs here; whether its severity rises.
+        """Count one reading of an event of this incident; return whether the severity rises.
 
         Parameters
         ----------
         ends : bool
-            Whether the reading may end the event, and begin or end suppression: one that the
-            bridge stored may, one that REST only asked about may not.
+            Whether the reading may end the event, and begin or end suppression. Readings stored by
+            the bridge may; readings journalled by REST may not.
         """
         self.touched = True
         self.readings += 1
@@ -344,13 +344,13 @@ class Incident:
         return rises
 
     def _lasts(self, activity: Activity) -> None:
-        """Note that the event is persistent, and that it goes on though no reading alarms."""
+        """Record that the event is persistent, and continues although no reading alarms."""
         self.change("persistent", SYSTEM, at=activity.timestamp, persistent=True)
         if self.closed_at is None:
             self._resume(activity)
 
     def _resume(self, activity: Activity) -> None:
-        if self.cleared_at is not None:  # by the timer, and the event goes on
+        if self.cleared_at is not None:  # cleared by the timer, but the event continues
             self.change("resumed", SYSTEM, at=activity.timestamp, cleared_at=None)
             self._has(activity)
 
@@ -362,7 +362,7 @@ class Incident:
         self._keep_peak(activity)
         if SEVERITIES.index(activity.severity) <= SEVERITIES.index(self.severity):
             return False
-        # What people decided, they decided about something less severe.
+        # A higher severity invalidates people's earlier decision.
         self.change(
             "escalated", SYSTEM, at=at, severity=activity.severity,
             acknowledged_at=None, acknowledged_by=None, closed_at=None, closed_by=None,
@@ -370,7 +370,7 @@ class Incident:
         return True
 
     def _keep_peak(self, activity: Activity) -> None:
-        """Keep the higher peak; only then is a reading's explanation, long JSON, parsed."""
+        """Keep the higher peak; only then parse the reading's long explanation."""
         before = self.peak
         p, p_before = activity.log10_p, before.get("log10_p")
         if before and p is not None and p_before is not None:
@@ -383,22 +383,22 @@ class Incident:
             self.peak = peak | ({"affected_by_feedback": True} if affected else {})
 
     def goes_on_beneath(self, event_id: UUID, activity: Activity) -> None:
-        """Go on while another event comes on top, whose readings show if this one is over."""
+        """Continue while another event occurs on top; its readings show when this one is over."""
         self.touched = True
         if activity.beneath[event_id] == "cleared":
             self.end_event(event_id, activity.timestamp)
 
     def end_event(self, event_id: UUID, at: datetime, why: str | None = None) -> None:
-        """End an event; with the last one of its own, the incident is cleared.
+        """End an event; with its last event the incident is cleared.
 
         Parameters
         ----------
         event_id : UUID
-            One that is not open is passed over.
+            Ignored if it is not open.
         at : datetime
-            When it was over.
+            Time of the end.
         why : str, optional
-            Noted in the log if the incident clears by it.
+            Logged if this clears the incident.
         """
         if event_id not in self.open_events:
             return
@@ -409,7 +409,7 @@ class Incident:
             self.clear(at, why)
 
     def clear(self, at: datetime, why: str | None = None) -> None:
-        """Clear it; nothing of it is left that could be suppressed."""
+        """Clear the incident and its suppression."""
         self.touched = True
         self.change("cleared", SYSTEM, at=at, why=why, cleared_at=at, suppressed_by=None)
 

@@ -1,4 +1,4 @@
-"""Incidents written with the readings they are about, in the same transaction."""
+"""Update incidents in the transaction that stores their readings."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def record(
     settings: Settings,
     source: Literal["bridge", "rest"],
 ) -> list[Row]:
-    """Write down what these readings mean for incidents.
+    """Apply readings to incidents.
 
     Parameters
     ----------
     rows : iterable of dict
         Rows of ``anomaly_detections``, each stream's in the order they were scored.
     source : {"bridge", "rest"}
-        REST's readings end no event, and open an incident only beyond INCIDENT_AT_ONCE.
+        Readings of REST end no event, and open an incident only above INCIDENT_AT_ONCE.
 
     Returns
     -------
     list of dict
-        The rows with which an incident opened or rose in severity, unless it is shelved or
+        The rows that opened an incident or raised its severity, unless it is shelved or
         suppressed.
     """
     found = [activity for row in rows if (activity := Activity.of(row)) is not None]
@@ -50,7 +50,7 @@ def record(
 
 
 class _Recording:
-    """The incidents that a batch of readings concerns, and what it does to them."""
+    """The incidents of a batch of readings, and their changes."""
 
     def __init__(
         self, connection: Connection, found: Sequence[Activity], settings: Settings, live: bool
@@ -73,7 +73,7 @@ class _Recording:
             self._of_stream.setdefault(one.stream, []).append(one)
 
     def take(self, activity: Activity) -> None:
-        """Take in one reading."""
+        """Apply one reading."""
         if self._live and not activity.unkeyed:
             self._end_others(activity)
         incident = self._of_event.get(activity.event_id)
@@ -88,7 +88,7 @@ class _Recording:
             self.news.append(activity.row)
 
     def _end_others(self, activity: Activity) -> None:
-        """End what the stream had before: one event at a time, but for persistent ones."""
+        """End the stream's earlier events: it has one at a time, apart from persistent ones."""
         for other in self._of_stream.get(activity.stream, ()):
             for event in other.open_events - {activity.event_id}:
                 if event in activity.beneath:
@@ -110,7 +110,7 @@ class _Recording:
         return activity.anomalous and activity.opens and activity.suppressed is None
 
     def _opens_at_once(self, activity: Activity) -> bool:
-        """Tell whether one reading alone is rare enough: the service knows, else its severity."""
+        """Return whether a single reading opens an incident: by the service, else its severity."""
         if activity.why in (None, "event"):
             return SEVERITIES.index(activity.severity) >= SEVERITIES.index(
                 self._settings.incident_at_once
@@ -118,7 +118,7 @@ class _Recording:
         return activity.why == "at_once"
 
     def _begin(self, activity: Activity) -> Incident | None:
-        """Find or open the incident of an event that has none yet, if it is to have one."""
+        """Find or open the incident of an event that has none yet; None if it needs none."""
         if not self._starts(activity):
             return None
         severe = self._live or self._opens_at_once(activity)

@@ -1,8 +1,8 @@
-"""The tables of what people work with, as SQLModel classes: incidents, their log, and the rest.
+"""Define the tables that people work with: incidents, their log, feedback, schedules and others.
 
-An incident's row has a process side, which bridge, journal and timer write, and a human side,
-which REST writes; ``state`` is derived from both by PostgreSQL and nowhere else. ``version`` counts
-changes of state, ``revision`` every write.
+An incident's row has columns of the process, which bridge, journal and timer write, and columns of
+people, which REST writes. Only PostgreSQL derives ``state`` from both. ``version`` counts changes
+of state, ``revision`` every write.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ STATE_EXPRESSION = """
 
 
 class IncidentRow(SQLModel, table=True):
-    """One alarm event of one stream, as a person handles it; ``id`` is its first event's."""
+    """One alarm event of one stream as people handle it; ``id`` is that of its first event."""
 
     __tablename__ = "incidents"
     __table_args__ = (
@@ -121,7 +121,7 @@ class IncidentEvent(SQLModel, table=True):
 
 
 class IncidentLogEntry(SQLModel, table=True):
-    """Who did what to an incident, when and why. Append-only: a trigger refuses changes."""
+    """A logged change of an incident: who, when, why. A trigger keeps the log append-only."""
 
     __tablename__ = "incident_log"
     __table_args__ = (
@@ -145,7 +145,7 @@ class IncidentLogEntry(SQLModel, table=True):
 
 
 class MaintenanceWindow(SQLModel, table=True):
-    """When alarms of some streams are no alarms; a pattern that is NULL fits all."""
+    """A time span in which alarms of some streams are muted; a NULL pattern matches all."""
 
     __tablename__ = "maintenance_windows"
     __table_args__ = (
@@ -174,7 +174,7 @@ class MaintenanceWindow(SQLModel, table=True):
 
 
 class OffCondition(SQLModel, table=True):
-    """A reading of this group with ``feature operator value``, held so long: the machine is off."""
+    """The machine is off if ``feature operator value`` holds for this time in this group."""
 
     __tablename__ = "off_conditions"
     __table_args__ = (
@@ -193,7 +193,7 @@ class OffCondition(SQLModel, table=True):
 
 
 class FaultCode(SQLModel, table=True):
-    """One kind of fault of the plant's list, and what to do about it."""
+    """A kind of fault of the plant's list, with its remedy."""
 
     __tablename__ = "fault_codes"
 
@@ -206,7 +206,7 @@ class FaultCode(SQLModel, table=True):
 
 
 class Feedback(SQLModel, table=True):
-    """A person's verdict about a span of an asset; withdrawn, never changed."""
+    """A person's verdict about a period of an asset; it can be withdrawn, never changed."""
 
     __tablename__ = "feedback"
     __table_args__ = (
@@ -241,7 +241,7 @@ class Feedback(SQLModel, table=True):
 
 
 class StreamReset(SQLModel, table=True):
-    """A stream that is to start again, after an overhaul; ``sensor_id`` NULL: all of the asset."""
+    """A requested restart of a stream after an overhaul; ``sensor_id`` NULL: all of the asset."""
 
     __tablename__ = "stream_resets"
     __table_args__ = (
@@ -259,7 +259,7 @@ class StreamReset(SQLModel, table=True):
 
 
 class NotifyReceiver(SQLModel, table=True):
-    """Who is notified of incidents; a trigger queues each entry of the log for each of them."""
+    """A receiver of notifications; a trigger queues each log entry for every receiver."""
 
     __tablename__ = "notify_receivers"
 
@@ -270,7 +270,7 @@ class NotifyReceiver(SQLModel, table=True):
 
 
 class Notification(SQLModel, table=True):
-    """One change of an incident for one receiver: waiting until ``settled_at``."""
+    """A change of an incident for one receiver; it waits until ``settled_at`` is set."""
 
     __tablename__ = "notifications"
     __table_args__ = (

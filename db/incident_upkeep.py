@@ -1,6 +1,6 @@
-"""What time does to incidents: silence clears them, shelving ends, what is settled is closed.
+"""Apply timed changes to incidents: silence clears, shelving ends, settled ones are closed.
 
-Any number of processes may call :func:`keep_time`; one at a time does it.
+Any number of processes may call :func:`keep_time`; one at a time does the work.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from db.queries.rows import id_list
 from db.session import database_now, try_lock
 
 TIME_LOCK = 0x616E6F6D_0007
-#: Incidents changed in one transaction: nobody waits long for one of them.
+#: Incidents changed in one transaction, few enough that nobody waits long for their locks.
 CHUNK = 500
 
 _DUE = {
@@ -41,10 +41,10 @@ _EXPIRED = text(f"""
 
 
 def keep_time(connection: Connection, settings: Settings) -> Counter[str] | None:
-    """Change what is due, a chunk of each; how many by what was done.
+    """Apply the due changes, a chunk of each kind; return the number of each.
 
-    None: another process is at it. A stream's silence is measured by when its readings were stored,
-    not by their own time: history that is sent again is not silent.
+    None: another process is doing it. Silence is measured from when readings were stored, not from
+    their own time, so that history that is sent again does not count as silent.
     """
     if not try_lock(connection, TIME_LOCK):
         return None
@@ -80,9 +80,9 @@ def _unshelve(incident: Incident) -> None:
 
 
 def drop_incidents(connection: Connection, before: datetime, topic: str = "") -> int:
-    """Delete a chunk of incidents that are over and were not touched since, with their log.
+    """Delete a chunk of incidents that are over and have not changed since, with their log.
 
-    What was published of them is followed by tombstones.
+    Published incidents are followed by tombstones.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def drop_incidents(connection: Connection, before: datetime, topic: str = "") ->
     before : datetime
         By the server's clock.
     topic : str
-        Where tombstones are published; empty: nowhere.
+        Topic of the tombstones; empty: none.
     """
     ids: list[UUID] = list(connection.execute(_EXPIRED, {"before": before}).scalars())
     if ids:
@@ -103,5 +103,5 @@ def drop_incidents(connection: Connection, before: datetime, topic: str = "") ->
 
 
 def allow_rewriting(connection: Connection) -> None:
-    """Let this transaction change the log, which is otherwise append-only."""
+    """Allow this transaction to change the log, which is otherwise append-only."""
     connection.execute(text("SET LOCAL anomalies.rewrite_log = 'on'"))

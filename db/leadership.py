@@ -1,4 +1,4 @@
-"""One process of several does a job: it holds an advisory lock for as long as it does it."""
+"""Elect one process for a task by an advisory lock, which it holds as long as it does the task."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from errors import StorageUnavailable
 
 
 class Leadership:
-    """An advisory lock, held by a transaction that is kept open; any pooler keeps that apart.
+    """An advisory lock held by an open transaction, so that it works with any pooler.
 
     Parameters
     ----------
     engine : Engine
-        One connection of it is taken while the lock is held.
+        One of its connections is used while the lock is held.
     key : int
-        Names the job.
+        Key of the lock.
 
     Notes
     -----
-    Of a leader that is killed the server frees the lock at once, of one whose host vanished after
-    DATABASE_IDLE_TIMEOUT_S: :meth:`confirm` must be called more often than that.
+    If the leader is killed, the server releases the lock at once. If its host vanishes, the lock is
+    released after DATABASE_IDLE_TIMEOUT_S, so :meth:`confirm` must be called more often.
     """
 
     def __init__(self, engine: Engine, key: int) -> None:
@@ -32,7 +32,7 @@ class Leadership:
         self._connection: Connection | None = None
 
     def try_acquire(self) -> bool:
-        """Become the leader if nobody is.
+        """Become the leader if there is none.
 
         Raises
         ------
@@ -49,7 +49,7 @@ class Leadership:
         return self._connection is not None
 
     def confirm(self) -> bool:
-        """Tell whether the lock is still held."""
+        """Return whether the lock is still held."""
         if self._connection is None:
             return False
         try:
@@ -63,5 +63,5 @@ class Leadership:
         """Let another process lead."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(Exception):  # the server may be gone, and the lock with it
+            with contextlib.suppress(Exception):  # the server and the lock may be gone already
                 connection.close()

@@ -1,8 +1,8 @@
-"""Maintain the database where no bridge does, daily by cron: ``python -m db.maintain``.
+"""Maintain the database where no bridge runs, daily by cron: ``python -m db.maintain``.
 
-Makes the partitions of anomaly_detections that are missing and drops what is past its retention
-(RETENTION_DAYS and its sisters). A running bridge does so by itself. It is safe while everything
-runs, and twice.
+Creates missing partitions of anomaly_detections and deletes what is past its retention
+(RETENTION_DAYS and the similar settings). A running bridge does this itself. The command is safe
+while everything runs, and can be repeated.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DAY_S = 86_400.0
 
 
 def keep_partitions(engine: Engine, settings: Settings) -> list[str]:
-    """Make the partitions of old readings that came, and the coming ones; their names.
+    """Create the partitions of old readings and the coming ones; return their names.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def keep_partitions(engine: Engine, settings: Settings) -> list[str]:
     made = list[str]()
     try:
         made += work_off(engine)
-    finally:  # the coming partitions must not wait for the old ones
+    finally:  # a failure for old readings must not delay the coming partitions
         made += ensure_partitions(
             engine, now, unit=settings.database_partition, ahead=settings.database_partitions_ahead
         )
@@ -47,7 +47,7 @@ def keep_partitions(engine: Engine, settings: Settings) -> list[str]:
 
 
 class Maintenance:
-    """What a running bridge does for the database: partitions each time, retention once a day.
+    """Maintenance by a running bridge: partitions at each call, retention once a day.
 
     Parameters
     ----------
@@ -66,12 +66,12 @@ class Maintenance:
         self._dropped_at: float | None = None
 
     def run(self) -> list[str]:
-        """Do what is due; the partitions made.
+        """Do what is due; return the new partitions.
 
         Raises
         ------
         StorageUnavailable
-            What is missing is done by the next call.
+            The next call does the rest.
         """
         made = keep_partitions(self._engine, self._settings)
         now = self._clock()

@@ -1,8 +1,8 @@
-"""Bring the database to the current schema: ``python -m db.migrate``.
+"""Migrate the database to the current schema: ``python -m db.migrate``.
 
-Settings name the database (DATABASE_URL, or DATABASE_HOST and its sisters); with neither, the
-embedded one under VAR_DIR. Safe to run while everything runs, and twice. Service and bridge migrate
-when they start, too; several may start at once, one migrates.
+DATABASE_URL (or DATABASE_HOST and the related settings) names the database; without them it is the
+embedded one under VAR_DIR. The command is safe while everything runs, and can be repeated. Service
+and bridge also migrate when they start; if several start at once, only one migrates.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from runtime import command_parser, report_errors, run_command
 
 log = logging.getLogger(__name__)
 
-#: Any number will do that nobody else in this database uses for an advisory lock.
+#: An arbitrary key that no other program uses for an advisory lock in this database.
 MIGRATION_LOCK = 0x616E6F6D_0001
-# Two tables of one row hold where a schema stands: the first its revision, the second the newest
-# revision that a program must know to work with it: a revision that only adds leaves it, so that an
-# older program still starts, and a program goes back by going back to its older image. Release 0.1
-# knows the second alone, and takes it for the revision.
+# Two tables of one row describe the schema. The first has its revision; the second the newest
+# revision that a program must know to work with it. A revision that only adds to the schema leaves
+# the second unchanged, so that an older program still starts, and an upgrade can be undone by
+# deploying the older image. Release 0.1 knows only the second table, and takes it for the revision.
 REVISION_TABLE = "schema_revision"
 REQUIRED_TABLE = "alembic_version"
 
@@ -46,7 +46,7 @@ def _config() -> Config:
 
 
 def current_revision(connection: Connection) -> str | None:
-    """Return the database's revision; None when it has no schema yet."""
+    """Return the database's revision; None if it has no schema yet."""
     return _read(connection, REVISION_TABLE) or _read(connection, REQUIRED_TABLE)
 
 
@@ -62,21 +62,21 @@ def _read(connection: Connection, table: str) -> str | None:
 
 
 def migrate(engine: Engine, revision: str = "head") -> str:
-    """Upgrade to ``revision`` in one transaction, under a lock; nothing to do is quick.
+    """Upgrade to ``revision`` in one transaction, under a lock; fast if there is nothing to do.
 
-    A database that is newer, but that this program can work with, stays as it is.
+    A newer database that this program can work with stays unchanged.
 
     Returns
     -------
     str
-        The revision now in force.
+        The resulting revision.
 
     Raises
     ------
     SettingsError
-        The database is newer than this code can work with.
+        The database is too new for this code.
     StorageUnavailable
-        It cannot be reached, or not be upgraded now.
+        It cannot be reached, or cannot be upgraded now.
     """
     known = scripts()
     target = str(known.get_current_head()) if revision == "head" else revision
@@ -85,8 +85,8 @@ def migrate(engine: Engine, revision: str = "head") -> str:
         if before is not None and (before == target or not _knows(known, before)):
             return before
     with transaction(engine) as connection:
-        # Building an index on a large table takes as long as it takes, and so may the other
-        # process that is at it now.
+        # No time-out: an index on a large table may take long, and so may another process that is
+        # migrating now.
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         before = _checked(known, connection)
@@ -99,7 +99,7 @@ def migrate(engine: Engine, revision: str = "head") -> str:
 
 
 def open_migrated(settings: Settings) -> Engine:
-    """Open the settings' database, and bring it to the schema of this code.
+    """Open the settings' database and migrate it.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def open_migrated(settings: Settings) -> Engine:
 def _upgrade(
     known: ScriptDirectory, connection: Connection, before: str | None, target: str
 ) -> None:
-    """Run the revisions up to ``target``, and store what programs must know from now on."""
+    """Run the revisions up to ``target``, and store the revision that programs must know."""
     if before is not None and _read(connection, REVISION_TABLE) is None:
         _write(connection, REVISION_TABLE, before)  # a schema of release 0.1
     config = _config()
@@ -140,12 +140,12 @@ def _knows(known: ScriptDirectory, revision: str) -> bool:
 
 
 def _checked(known: ScriptDirectory, connection: Connection) -> str | None:
-    """Return the database's revision, if this program can work with it."""
+    """Return the database's revision if this program can work with it."""
     required = required_revision(connection)
     if required is not None and not _knows(known, required):
         raise SettingsError(
-            f"the database's schema needs a program that knows revision {required}, which this "
-            "version does not: upgrade this program, or name another database (DATABASE_URL)",
+            f"the database's schema requires a program that knows revision {required}, which this "
+            "version does not: upgrade this program, or use another database (DATABASE_URL)",
             field="DATABASE_URL",
         )
     return current_revision(connection)
@@ -153,7 +153,7 @@ def _checked(known: ScriptDirectory, connection: Connection) -> str | None:
 
 @report_errors
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; return 0 when the schema is current."""
+    """Run the command; return 0 if the schema is current."""
     command_parser("db.migrate", __doc__).parse_args(argv)
     logging.basicConfig(level="INFO", format="%(message)s")
     logging.getLogger("alembic").setLevel("WARNING")

@@ -1,9 +1,9 @@
-"""Partitions of ``anomaly_detections``: made ahead of time, dropped when they are past.
+"""Create partitions of ``anomaly_detections`` in advance and drop old ones.
 
-What falls outside every partition lands in the default one and is moved when its span gets a
-partition. Safe while everything runs: each step is a short transaction under an advisory lock,
-gives up a contended table lock after half a second (a waiting lock holds up everyone behind it),
-and is tried again.
+Rows outside every partition go to the default one, and are moved when their time span gets a
+partition. This is safe while everything runs: each step is a short transaction under an advisory
+lock. It gives up waiting for a contended table lock after half a second, because a waiting lock
+blocks everyone behind it, and is retried.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ Unit = Literal["day", "month"]
 
 TABLE = "anomaly_detections"
 DEFAULT = f"{TABLE}_default"
-#: One process at a time changes partitions.
+#: Only one process at a time changes partitions.
 PARTITION_LOCK = 0x616E6F6D_0003
 LOCK_TIMEOUT_MS = 500
-#: Rows outside of their partition, or younger than it, that are few enough to be moved in passing.
+#: With fewer misplaced (or young) rows than this, they are moved within the same transaction.
 MANY = 10_000
 
 _MIN = datetime.min.replace(tzinfo=UTC)
 _MAX = datetime.max.replace(tzinfo=UTC)
 _BOUND = re.compile(r"FROM \((MINVALUE|'[^']+')\) TO \((MAXVALUE|'[^']+')\)")
 _NAME = re.compile(rf"{TABLE}_\d{{8}}_\d{{8}}")
-#: An anomaly's row is 4 to 6 KB, over which PostgreSQL would compress and move aside its parts to
-#: reach 2 KB: a third of what storing it costs, in a flood of alarms. Up to a page it stays whole.
+#: An anomaly's row is 4 to 6 KB. By default PostgreSQL would compress it and move parts aside to
+#: reach 2 KB: a third of the cost of storing a flood of alarms. With this option rows of up to a
+#: page stay whole.
 WHOLE_ROWS = "toast_tuple_target = 8160"
-#: All that is stored; the others are computed from them.
+#: The stored columns; the others are computed from them.
 COLUMNS = ", ".join(
     column.name
     for column in AnomalyDetection.__table__.columns  # type: ignore[attr-defined]
@@ -49,19 +50,19 @@ COLUMNS = ", ".join(
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One partition, or what will be one: readings with ``start <= timestamp < end``."""
+    """An existing or future partition: readings with ``start <= timestamp < end``."""
 
     name: str
     start: datetime
     end: datetime
 
     def bounds(self) -> dict[str, object]:
-        """Return both ends as a query's values."""
+        """Return both ends as query parameters."""
         return {"start": self.start, "end": self.end}
 
 
 def spans(now: datetime, unit: Unit, ahead: int) -> Iterator[tuple[datetime, datetime]]:
-    """Return the span that ``now`` lies in and the ``ahead`` following ones, in UTC.
+    """Return the span that contains ``now`` and the ``ahead`` following ones, in UTC.
 
     Parameters
     ----------
@@ -70,13 +71,13 @@ def spans(now: datetime, unit: Unit, ahead: int) -> Iterator[tuple[datetime, dat
     unit : {"day", "month"}
         Length of a span.
     ahead : int
-        How many follow.
+        Number of following spans.
     """
     start = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if unit == "month":
         start = start.replace(day=1)
     for _ in range(ahead + 1):
-        # Day 1 plus 32 days is always in the next month.
+        # The first day of a month plus 32 days is always in the next month.
         end = start + timedelta(days=1 if unit == "day" else 32)
         end = end.replace(day=1) if unit == "month" else end
         yield start, end
@@ -86,14 +87,14 @@ def spans(now: datetime, unit: Unit, ahead: int) -> Iterator[tuple[datetime, dat
 def gaps(
     start: datetime, end: datetime, taken: list[Partition]
 ) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the parts of a span without a partition (there are some after the unit changed).
+    """Yield the parts of a span without a partition (they exist after the unit has changed).
 
     Parameters
     ----------
     start, end : datetime
-        Of the span; ``end`` is not included.
+        The span; ``end`` is excluded.
     taken : list of Partition
-        Those that exist, in any order.
+        The existing ones, in any order.
     """
     for partition in sorted(taken, key=lambda p: p.start):
         if partition.end <= start or partition.start >= end:
@@ -106,8 +107,8 @@ def gaps(
 
 
 def list_partitions(connection: Connection) -> list[Partition]:
-    """List all partitions but the default one."""
-    # pg_get_expr prints times in the session's zone.
+    """List all partitions except the default one."""
+    # pg_get_expr formats times in the session's zone.
     connection.execute(text("SET LOCAL timezone = 'UTC'"))
     rows = connection.execute(
         text("""
@@ -131,7 +132,7 @@ def _time(bound: str, unbounded: datetime) -> datetime:
 def ensure_partitions(
     engine: Engine, now: datetime, *, unit: Unit = "month", ahead: int = 3
 ) -> list[str]:
-    """Make the partition of ``now`` and the coming ones; rows of theirs leave the default one.
+    """Create the partition of ``now`` and the coming ones; move their rows out of the default one.
 
     Parameters
     ----------
@@ -139,20 +140,20 @@ def ensure_partitions(
     now : datetime
         Aware.
     unit : {"day", "month"}
-        Span of a new partition; those that exist stay as they are.
+        Span of a new partition; existing ones stay unchanged.
     ahead : int
-        How many coming ones.
+        Number of coming partitions.
 
     Returns
     -------
     list of str
-        The partitions made; empty when all were there.
+        The new partitions; empty if all existed.
 
     Raises
     ------
     StorageUnavailable
-        The database cannot be reached, or the lock was not to be had in several tries. Nothing
-        is lost: readings go to the default partition, and a later call moves them.
+        The database cannot be reached, or the lock was not available in several tries. Nothing is
+        lost: readings go to the default partition, and a later call moves them.
     """
     made: list[str] = []
     for start, end in spans(now, unit, ahead):
@@ -170,9 +171,9 @@ def _fill(engine: Engine, start: datetime, end: datetime) -> list[str]:
 
 @contextmanager
 def changing(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that changes partitions: alone, and never waiting long for a lock."""
+    """Open a transaction for changing partitions, exclusively and with short waits for locks."""
     with transaction(engine) as connection:
-        # Moving rows takes as long as it takes, also when another process is at it.
+        # No time-out: moving rows may take long, and so may another process that does it now.
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PARTITION_LOCK})
         connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
@@ -180,15 +181,14 @@ def changing(engine: Engine) -> Iterator[Connection]:
 
 
 def partition_name(start: datetime, end: datetime) -> str:
-    """Name the partition of a span."""
+    """Return the name of the partition of a span."""
     return f"{TABLE}_{start:%Y%m%d}_{end:%Y%m%d}"
 
 
 def lock_all(connection: Connection) -> None:
-    """Lock the table and its default partition, in the order of everyone else.
+    """Lock the table and its default partition, in the order that all others use.
 
-    Without that a query that was being planned when a partition comes would look for its rows
-    where they are no more, and find them nowhere.
+    Otherwise a query planned just before a partition is attached would not find the moved rows.
     """
     connection.execute(text(f"LOCK TABLE ONLY {TABLE} IN ACCESS EXCLUSIVE MODE"))
     connection.execute(text(f"LOCK TABLE {DEFAULT} IN ACCESS EXCLUSIVE MODE"))
@@ -201,11 +201,11 @@ def attach(connection: Connection, name: str, start: datetime, end: datetime) ->
     ----------
     connection : Connection
     name : str
-        Of the table, which has the rows of the span and no others.
+        A table that contains exactly the rows of the span.
     start, end : datetime
-        Of the span; ``end`` is not included.
+        The span; ``end`` is excluded.
     """
-    # Bounds are no place for server-side parameters; psycopg2 writes them in as literals.
+    # Server-side parameters are not allowed for bounds; psycopg2 inserts them as literals.
     connection.execute(
         text(f"ALTER TABLE {TABLE} ATTACH PARTITION {name} FOR VALUES FROM (:start) TO (:end)"),
         {"start": start, "end": end},
@@ -213,15 +213,15 @@ def attach(connection: Connection, name: str, start: datetime, end: datetime) ->
 
 
 def _make(connection: Connection, start: datetime, end: datetime) -> str:
-    """Make one partition, filled from the default one before it is attached.
+    """Create one partition and move its rows from the default one before attaching it.
 
-    Its indices are built by ATTACH, once the rows are in. They are few: a month of which the
-    default partition holds many is moved by :mod:`db.backlog`.
+    ATTACH builds its indices after the rows are in. There are few rows: :mod:`db.backlog` moves
+    months with many rows in the default partition.
     """
     name = partition_name(start, end)
     create = f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING ALL EXCLUDING INDEXES)"
     connection.execute(text(f"{create} WITH ({WHOLE_ROWS})"))
-    lock_all(connection)  # others wait as long as rows move
+    lock_all(connection)  # others wait while rows are moved
     connection.execute(
         text(f"""
             WITH moved AS (
@@ -237,16 +237,16 @@ def _make(connection: Connection, start: datetime, end: datetime) -> str:
 
 
 def drop_partitions(engine: Engine, before: datetime) -> tuple[list[str], list[str]]:
-    """Drop partitions that end by ``before``, but for those with many rows stored after it.
+    """Drop partitions that end by ``before``, except those with many rows stored after it.
 
-    Such rows are replays of old data, which a retention by time stamp would drop at once. A few of
-    them move to the default partition.
+    Such rows are replayed old data, which must not be deleted at once because of their timestamps.
+    A few such rows are moved to the default partition.
 
     Returns
     -------
     dropped, mixed : list of str
-        The partitions dropped, those included that an interrupted run had left detached, and
-        those that stay.
+        The dropped partitions (including those that an interrupted run left detached), and the
+        remaining ones.
     """
     past = [p.name for p in in_transaction(engine, list_partitions) if p.end <= before]
     mixed = [name for name in past if _has_many_young(engine, name, before)]
@@ -287,7 +287,7 @@ def _detached(connection: Connection) -> list[str]:
 
 def _detach(engine: Engine, name: str) -> None:
     with changing(engine) as connection:
-        # Holds up everyone, so it is all that this transaction does.
+        # This lock blocks everyone, so the transaction does nothing else.
         if name in {p.name for p in list_partitions(connection)}:
             connection.execute(text(f'ALTER TABLE {TABLE} DETACH PARTITION "{name}"'))
 

@@ -1,7 +1,7 @@
-"""What is past its retention goes: partitions whole, other rows in short transactions.
+"""Delete data past its retention: whole partitions, and other rows in short transactions.
 
-Ages are measured by the server's clock, which ``created_at`` and ``updated_at`` are read from: a
-host whose clock runs ahead must not drop what is young.
+Ages are measured by the server's clock, which also sets ``created_at`` and ``updated_at``: a host
+whose clock runs ahead must not delete young data.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from db.queries.notifications import forget_absent
 from db.retry import retried
 from db.session import database_now, in_transaction, transaction
 
-#: Rows deleted in one transaction: short enough that nobody waits for it.
+#: Rows deleted in one transaction, few enough that nobody waits for it.
 CHUNK = 5000
-#: Pages of a table looked through in one transaction, where no index knows what is old.
+#: Pages of a table scanned in one transaction, if no index finds old rows.
 BLOCKS = 2000
 _JOB_AGE = "state <> 'running' AND COALESCE(finished_at, created_at) < :before"
 
 
 @dataclass(slots=True)
 class Gone:
-    """What was dropped: partitions by name, other rows by their table."""
+    """The deleted data: names of partitions, and numbers of rows by table."""
 
     partitions: list[str] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
@@ -44,22 +44,22 @@ class Gone:
 
 
 def dead_letter_days(settings: Settings) -> int:
-    """Return for how long dead letters are kept; RETENTION_DAYS, where shorter, is theirs too."""
+    """Return the retention of dead letters in days: RETENTION_DAYS applies too if it is shorter."""
     days = settings.retention_days, settings.dead_letter_retention_days
     return min(filter(None, days), default=0)
 
 
 def drop_expired(engine: Engine, settings: Settings) -> Gone:
-    """Drop what is older than its retention.
+    """Delete data older than its retention.
 
-    Whole partitions of detections go by the time stamps they hold, unless many of their rows
-    are young: replayed, old data must not be dropped at once. All other rows go by the time they
-    were stored, a stream's state by the time of its last change.
+    Partitions of detections are dropped by the timestamps of their readings, unless many rows were
+    stored recently: replayed old data must not be deleted at once. All other rows are deleted by
+    the time when they were stored, a stream's state by its last change.
 
     Raises
     ------
     StorageUnavailable
-        The database cannot be reached; what was dropped by then stays dropped.
+        The database cannot be reached; what was deleted before stays deleted.
     """
     now = in_transaction(engine, database_now)
 
@@ -94,12 +94,12 @@ def drop_expired(engine: Engine, settings: Settings) -> Gone:
 
 
 def _until_none(drop: Callable[[], int]) -> int:
-    """Drop chunk after chunk; return how many rows."""
+    """Call ``drop`` until it deletes nothing; return the number of rows."""
     return sum(iter(lambda: retried(drop), 0))
 
 
 def _thin(engine: Engine, table: str, before: datetime) -> int:
-    """Delete rows stored before a time, in chunks, found by the index on ``created_at``."""
+    """Delete rows stored before a time in chunks, using the index on ``created_at``."""
     delete = text(f"""
         DELETE FROM {table} WHERE ctid = ANY(ARRAY(
             SELECT ctid FROM {table} WHERE created_at < :before LIMIT :chunk
@@ -115,9 +115,9 @@ def _count(connection: Connection, delete: TextClause, values: dict[str, Any]) -
 
 
 def _sweep(engine: Engine, table: str, condition: str, before: datetime) -> int:
-    """Delete the rows that meet a condition, one stretch of the table's pages after another.
+    """Delete the rows that meet a condition, scanning the table in stretches of pages.
 
-    An index on a time that changes with every batch would cost each batch more than this does.
+    An index on a time that every batch changes would cost more for each batch than this scan.
     """
     delete = text(f"""
         DELETE FROM {table}

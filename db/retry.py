@@ -1,4 +1,4 @@
-"""Trying again what failed because others were at it."""
+"""Retry work that failed because of contention."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ T = TypeVar("T")
 
 
 def retried(work: Callable[[], T], *, tries: int = 8, first_wait_s: float = 0.1) -> T:
-    """Return ``work()``, tried again after StorageUnavailable with growing, jittered waits.
+    """Return ``work()``; retry after StorageUnavailable with growing, jittered waits.
 
     Parameters
     ----------
     work : callable
     tries : int
-        Calls at most.
+        Maximum number of calls.
     first_wait_s : float
-        Mean seconds before the second try; each further wait is twice as long.
+        Mean seconds before the second call; each further wait is twice as long.
 
     Raises
     ------
     StorageUnavailable
-        The last try's.
+        Raised by the last call.
     """
     for attempt in range(tries - 1):
         try:

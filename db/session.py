@@ -1,10 +1,10 @@
-"""From settings to a database: which one, its engine, transactions, and what errors mean.
+"""Open the database of the settings, run transactions, and translate database errors.
 
 Every failure of SQLAlchemy or psycopg2 leaves :func:`transaction` as one of
 
-    StorageUnavailable   not reachable, timed out, deadlocked, shut down: try again later
-    AlreadyStored        a unique key is taken: this record is stored, not bad
-    InputError           PostgreSQL refuses a value (code ``unprocessable``): split to find it
+    StorageUnavailable   not reachable, timed out, deadlocked, shut down: retry later
+    AlreadyStored        a unique key exists already: the record is stored, not invalid
+    InputError           PostgreSQL rejects a value (code ``unprocessable``): split to find it
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ R = TypeVar("R")
 
 
 class AlreadyStored(AnomalyError):
-    """A unique key is taken: the record is in the database already."""
+    """A unique key exists already: the record is stored in the database."""
 
     code = "already_stored"
     status = 409
@@ -41,7 +41,7 @@ class AlreadyStored(AnomalyError):
 
 #: SQLSTATE classes and codes after which the same statement may succeed later.
 _RETRIABLE = ("08", "40", "53", "55", "57", "58", "25P03", "25P04")
-#: SQLSTATE -> the sentence of libpq, which gives no SQLSTATE for a refused connection; the reason.
+#: SQLSTATE -> libpq's text (refused connections have no SQLSTATE), and the reason for people.
 _REFUSED = {
     "28P01": ("password authentication failed",
               "refused the password (DATABASE_USER, DATABASE_PASSWORD)"),
@@ -52,14 +52,14 @@ _NO_SCHEMA = ("42P01", "42703", "42883", "3F000")
 
 
 def describe(url: URL) -> str:
-    """Name the store in words, without the password."""
+    """Describe the database for people, without the password."""
     socket = url.query.get("host")
     where = f"socket {socket}" if url.host is None else f"{url.host}:{url.port or 5432}"
     return f"PostgreSQL database {url.database!r} at {where}"
 
 
 def database_url(settings: Settings) -> URL:
-    """Return the URL of the settings' database; start the embedded one where none is named.
+    """Return the URL of the settings' database; start the embedded one if none is named.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def database_url(settings: Settings) -> URL:
     try:
         url = configured_url(settings)
     except (ArgumentError, ValueError):
-        # The original message repeats the URL with its password.
+        # The original message contains the URL with its password.
         raise SettingsError(
             "DATABASE_URL: cannot be parsed as postgresql://user:password@host:port/name",
             field="DATABASE_URL",

@@ -23,7 +23,7 @@ def test_columns_are_found_by_name_and_others_passed_over() -> None:
         ("asset_id,criticality\nA,grave\n", "line 2: criticality: 'grave' is none of"),
         ("asset_id,criticality\nA\n", "line 2: criticality: ''"),
         ("asset_id,criticality\n ,low\n", "line 2: asset_id"),
-        ("asset_id,criticality\nA,low\nA,high\n", "line 3: A was low further up, now high"),
+        ("asset_id,criticality\nA,low\nA,high\n", "A has two criticalities, low and high"),
     ],
 )
 def test_the_line_at_fault_is_named(lines: str, message: str) -> None:
