@@ -133,7 +133,7 @@ def read_csv(lines: TextIO) -> dict[str, Criticality]:
     columns = reader.fieldnames or []
     missing = {"asset_id", "criticality"} - set(columns)
     if missing:
-        raise DatasetError(f"the CSV's first line lacks the columns {', '.join(sorted(missing))}")
+        raise DatasetError(f"the CSV's first line lacks the column {', '.join(sorted(missing))}")
     assets: dict[str, Criticality] = {}
     for row in reader:
         where = f"line {reader.line_num}"

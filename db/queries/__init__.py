@@ -1,1 +1,1 @@
-"""Every query of the project, one file per subject."""
+"""Hold every SQL query of the project, one file per subject."""

@@ -1,6 +1,6 @@
-"""How many alarms people get, out of the incidents' log: load, floods, chattering, standing ones.
+"""Measure the alarm load from the incidents' log: counts, floods, chattering, standing alarms.
 
-An alarm is an incident's opening, at its readings' time. All of it is SQL on partial indices.
+An alarm is the opening of an incident, at its readings' time. All is SQL on partial indices.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from config import Settings
 from db.queries.rows import read_rows
 
 TEN_MINUTES: Final = timedelta(minutes=10)
-#: Alarms in ten minutes from more than which on a flood lasts, until there are fewer than that.
+#: A flood begins with more than this many alarms in ten minutes, and ends with fewer than that.
 FLOOD_BEGINS: Final = 10
 FLOOD_ENDS: Final = 5
 
@@ -22,8 +22,8 @@ _SEVERITIES = text("""
     SELECT after ->> 'severity' AS severity, count(*) AS n FROM incident_log
     WHERE what = 'opened' AND occurred_at >= :start AND occurred_at < :end GROUP BY 1
 """)
-# How many opened within the last ten minutes only changes where one opens, or did so ten minutes
-# ago. A stretch from 5 to 10 goes on with what was before it.
+# The number of openings in the last ten minutes changes only when an incident opens, and again ten
+# minutes later. A stretch with 5 to 10 continues the state before it.
 _FLOODS = text("""
     WITH opened AS (
         SELECT occurred_at AS at FROM incident_log
@@ -64,8 +64,8 @@ _COUNT = text("""
     WHERE l.what = 'opened' AND l.occurred_at >= :start AND l.occurred_at < :end
     GROUP BY i.stream_key ORDER BY alarms DESC, asset_id, sensor_id, feature LIMIT :limit
 """)
-# A stream also comes back where an event joins its incident that had cleared: nobody gets a new
-# alarm by it, but it chatters.
+# A stream also chatters if an event joins an incident that had cleared, although this is no new
+# alarm for people.
 _CHATTERING = text("""
     WITH active AS (
         SELECT l.occurred_at AS at, i.stream_key, i.asset_id, i.sensor_id, i.feature, i.group_name
@@ -128,7 +128,7 @@ def openings(connection: Connection, start: datetime, end: datetime) -> dict[str
     ----------
     connection : Connection
     start, end : datetime
-        Of the period; ``end`` is not included.
+        The period; ``end`` is excluded.
     """
     rows = connection.execute(_SEVERITIES, {"start": start, "end": end})
     return {row.severity: row.n for row in rows}
@@ -137,21 +137,21 @@ def openings(connection: Connection, start: datetime, end: datetime) -> dict[str
 def alarm_load(
     connection: Connection, start: datetime, end: datetime, settings: Settings
 ) -> dict[str, Any]:
-    """Measure the load of ``start <= t < end``; floods are found by each operator's share.
+    """Measure the load of ``start <= t < end``; floods are measured per operator.
 
     Parameters
     ----------
     start, end : datetime
     settings : Settings
-        How many operators there are, and when a stream chatters.
+        The number of operators, and when a stream chatters.
 
     Returns
     -------
     dict
-        ``severities``: alarms by their severity when they opened; ``alarms``: all of them;
-        ``peak``: the maximum in any ten minutes; ``floods``, ``flood_s``: how many, and seconds in
-        them; ``top``: the ten streams with the most alarms; ``chattering``: streams that chatter;
-        ``standing``: the maximum of alarms that stood for over 24 hours at one time.
+        ``severities``: alarms by their severity when they opened; ``alarms``: their number;
+        ``peak``: the maximum in any ten minutes; ``floods``, ``flood_s``: number of floods and
+        seconds in them; ``top``: the ten streams with the most alarms; ``chattering``: streams that
+        chatter; ``standing``: maximum number of alarms that stood over 24 hours at one time.
     """
     positions = settings.operator_positions
     span = {"start": start, "end": end}
@@ -179,20 +179,20 @@ def top(
     limit: int,
     settings: Settings,
 ) -> list[dict[str, Any]]:
-    """Return what makes most of the load of a period.
+    """Return the streams or incidents that cause most of the load of a period.
 
-    By ``count`` the streams with the most alarms, each with how many; by ``chattering`` the streams
-    that chatter, each with how many ``times`` (``streams`` is all of them); by ``standing`` the
-    incidents that stood for over 24 hours, the oldest first.
+    By ``count``: the streams with the most alarms, with their number. By ``chattering``: the
+    streams that chatter, with the number of ``times`` (``streams`` counts all of them). By
+    ``standing``: the incidents that stood for over 24 hours, the oldest first.
 
     Parameters
     ----------
     connection : Connection
     by : {"count", "chattering", "standing"}
     start, end : datetime
-        Of the period; ``end`` is not included.
+        The period; ``end`` is excluded.
     limit : int
-        Streams or incidents at most.
+        Maximum number of streams or incidents.
     settings : Settings
         When a stream chatters.
     """

@@ -1,7 +1,7 @@
-"""Many rows in one COPY: detections, dead letters, outbox. Rows are dicts keyed by column.
+"""Store many rows by one COPY: detections, dead letters, outbox. Rows are dicts keyed by column.
 
-COPY takes 20,000 and more rows a second where multi-row INSERTs take 5,000. What a column may
-hold is defined once, by the classes of ``db.tables``; a test inserts both ways and compares.
+COPY stores 20,000 rows per second and more, multi-row INSERT 5,000. The classes of ``db.tables``
+define the columns once; a test inserts both ways and compares.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from db.encoding import clean_text, dump_json
 from db.tables import AnomalyDetection, DeadLetter, OutboxRow
 from errors import InputError
 
-#: Namespace of the ids of source records; never to change, or a record would get another id.
+#: Namespace of the ids of source records. It must never change, or records would get other ids.
 NAMESPACE = UUID("6f1f3c57-3f0e-5d1c-9d6b-5a2f4b7c9e10")
 
 Row = Mapping[str, Any]
 Encoder = Callable[[Any], str]
 
-#: What bytea or COPY does not take as it is. Each is looked for by memchr: a regex takes 20 times
-#: as long.
+#: Bytes that bytea or COPY does not accept unescaped. Searching each by memchr is 20 times as fast
+#: as a regex.
 _UNPLAIN = (b"\\", b"\t", b"\n", b"\r", b"\0")
 _SPECIAL = re.compile(r"[\\\t\n\r]")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def detection_id(topic_id: UUID, partition: int, offset: int) -> UUID:
-    """Return the id of a source record's row: always the same for the same record.
+    """Return the id of a source record's row, which is always the same for the same record.
 
     Parameters
     ----------
     topic_id : UUID
-        The topic's id in Kafka, which a recreated topic does not share.
+        The topic's id in Kafka, which differs for a recreated topic.
     partition, offset : int
-        Of the record.
+        The record's.
     """
-    # uuid5(NAMESPACE, f"{topic_id}/{partition}/{offset}"), with the hash of the front part kept.
+    # equals uuid5(NAMESPACE, f"{topic_id}/{partition}/{offset}"); the hash of the prefix is cached
     digest = _fed(topic_id, partition).copy()
     digest.update(b"%d" % offset)
     return UUID(bytes=digest.digest()[:16], version=5)
@@ -59,7 +59,7 @@ def _fed(topic_id: UUID, partition: int) -> Any:
 
 
 def insert_detections(connection: sa.Connection, rows: Iterable[Row]) -> int:
-    """Store scored readings; absent columns are NULL, ``created_at`` is the server's now.
+    """Store scored readings; missing columns are NULL, ``created_at`` is the server's time.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def insert_detections(connection: sa.Connection, rows: Iterable[Row]) -> int:
     Returns
     -------
     int
-        How many were stored.
+        Number of rows stored.
 
     Raises
     ------
@@ -83,25 +83,25 @@ def insert_detections(connection: sa.Connection, rows: Iterable[Row]) -> int:
 def insert_dead_letters(connection: sa.Connection, rows: Iterable[Row]) -> int:
     """Store records that could not be scored. ``id`` is :func:`detection_id` of the record.
 
-    ``headers`` comes from :func:`db.encoding.encode_headers`. Names are cut at 255 characters.
+    ``headers`` comes from :func:`db.encoding.encode_headers`. Names are cut to 255 characters.
     """
     return _copy(connection, DeadLetter, (_fit(row) for row in rows))
 
 
 def add_outbox(connection: sa.Connection, rows: Iterable[Row]) -> int:
-    """Note messages to publish: ``topic_id, partition, target_topic, key, value, headers``."""
+    """Add messages: ``topic_id, partition, target_topic, key, value, headers``."""
     return _copy(connection, OutboxRow, rows)
 
 
 def _fit(row: Row) -> Row:
-    # A name may be the very reason for the dead letter, and an index entry has a limit.
+    # An index entry has a size limit, and too long a name may be the reason for the dead letter.
     names = {name: row[name][:255] for name in ("asset_id", "sensor_id") if row.get(name)}
     return {"message": "", **row, **names}
 
 
 @cache
 def encoders(model: type) -> dict[str, Encoder]:
-    """Return by column how COPY's text format wants its value, for a table class."""
+    """Return, by column of a table class, the function that encodes a value for COPY."""
     table: sa.Table = model.__table__  # type: ignore[attr-defined]
     return {
         column.name: _encoder(column)
@@ -128,7 +128,7 @@ def _text(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    # JSON text has no raw control characters, so a backslash is all that COPY needs escaped.
+    # JSON text has no raw control characters, so COPY needs only backslashes escaped.
     out = dump_json(value)
     return out.replace("\\", "\\\\") if "\\" in out else out
 
@@ -137,7 +137,7 @@ _topic = lru_cache(4096)(str)
 
 
 def _binary(value: Any) -> str:
-    # bytea reads plain ASCII as it is, in half the length and time of hex; a backslash is special
+    # bytea accepts plain ASCII, in half the length and time of hex; a backslash is special
     content = bytes(value)
     if content.isascii() and not any(one in content for one in _UNPLAIN):
         return content.decode()
@@ -152,7 +152,7 @@ def _time(value: Any) -> str:
     return _escape(str(value))
 
 
-#: Type of a column -> how its value is written; all others as text.
+#: Encoder by type of column; other types are written as text.
 _ENCODERS: tuple[tuple[type, Encoder], ...] = (
     (JSONB, _json),
     (sa.Boolean, lambda value: "t" if value else "f"),
@@ -187,7 +187,7 @@ def _copy(connection: sa.Connection, model: type, rows: Iterable[Row]) -> int:
     table = model.__tablename__  # type: ignore[attr-defined]
     raw = connection.connection.cursor()
     try:
-        # Names come from the table classes, never from a row.
+        # Names come from the table classes, never from data.
         raw.copy_expert(f"COPY {table} ({names}) FROM STDIN", data, 1 << 18)
     finally:
         raw.close()
@@ -195,7 +195,7 @@ def _copy(connection: sa.Connection, model: type, rows: Iterable[Row]) -> int:
 
 
 def _unfit(columns: Mapping[str, Encoder], row: Row, error: Exception) -> InputError:
-    """Find the column at fault, once something is wrong."""
+    """Find the invalid column after an error."""
     for name, encode in columns.items():
         try:
             if row.get(name) is not None:

@@ -1,4 +1,4 @@
-"""Cursors of pages: where the next page begins, and of which query."""
+"""Encode and decode cursors: the position of the next page, and the query it belongs to."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ def _fingerprint(filters: DataclassInstance) -> str:
 
 
 def encode_cursor(at: datetime, row_id: Any, filters: DataclassInstance) -> str:
-    """Encode the position after a row as an opaque mark.
+    """Encode the position after a row as an opaque cursor.
 
     Parameters
     ----------
     at : datetime
         The row's time, aware.
     row_id : UUID or str
-        The row's id, by which rows of one time differ.
+        The row's id, which distinguishes rows of the same time.
     filters : dataclass
-        Those of the query, to which the mark belongs.
+        The filters of the query, to which the cursor is bound.
     """
     packed = orjson.dumps([at.astimezone(UTC).isoformat(), str(row_id), _fingerprint(filters)])
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, filters: DataclassInstance) -> tuple[datetime, str]:
-    """Decode the time and id that :func:`encode_cursor` marked.
+    """Decode the time and id of a cursor from :func:`encode_cursor`.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def decode_cursor(cursor: str, filters: DataclassInstance) -> tuple[datetime, st
             raise ValueError("no offset")
     except (ValueError, TypeError, AttributeError, binascii.Error):
         raise InputError(
-            "cursor: not a next_cursor of this service", code="bad_cursor", field="cursor"
+            "cursor: is not a next_cursor of this service", code="bad_cursor", field="cursor"
         ) from None
     if of != _fingerprint(filters):
         raise InputError(
@@ -67,18 +67,18 @@ def decode_cursor(cursor: str, filters: DataclassInstance) -> tuple[datetime, st
 def cut_page(
     rows: list[dict[str, Any]], limit: int, at: str, filters: DataclassInstance
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Cut what was read to a page; return it and the cursor of the next, None: there is none.
+    """Cut the rows to one page; return them and the next cursor, None if there is no next page.
 
     Parameters
     ----------
     rows : list of dict
-        One more than the page has, if there are so many.
+        Up to one row more than the page has.
     limit : int
         Rows of the page.
     at : str
-        The column with the time that the rows are ordered by, before their id.
+        The time column by which the rows are ordered, before their id.
     filters : dataclass
-        Those of the query.
+        The filters of the query.
     """
     page = rows[:limit]
     if len(rows) <= limit or not page:

@@ -1,4 +1,4 @@
-"""Dead letters read back: page by page, oldest first, with every original byte."""
+"""Read dead letters back, page by page, oldest first, with every original byte."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from sqlalchemy import Connection, text
 from db.encoding import decode_headers
 from db.queries.rows import as_bytes, conditions, equal, read_rows
 
-#: Cursor after a letter: its ``(created_at, id)``.
+#: Cursor after a dead letter: its ``(created_at, id)``.
 Cursor = tuple[datetime, UUID]
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Which dead letters; None: any. Duplicates only when asked for by their reason.
+    """Selection of dead letters; None: any. Duplicates only if their reason is given.
 
-    ``since`` (inclusive) and ``until`` (exclusive) are times of putting aside.
+    ``since`` (inclusive) and ``until`` (exclusive) apply to the time of storing.
     """
 
     topic: str | None = None
@@ -40,18 +40,18 @@ _CONDITIONS = {
 def dead_letter_page(
     connection: Connection, which: DeadLetterFilter, *, limit: int, after: Cursor | None = None
 ) -> list[dict[str, Any]]:
-    """Return the oldest ``limit`` letters after a cursor; fewer than that: there are no more.
+    """Return the oldest ``limit`` dead letters after a cursor; fewer if there are no more.
 
-    Of each what was sent, and its ``created_at`` and ``id``: the next page's cursor.
+    Each has its original content, and ``created_at`` and ``id``, the next page's cursor.
 
     Parameters
     ----------
     connection : Connection
     which : DeadLetterFilter
     limit : int
-        Letters of the page.
+        Rows of the page.
     after : (datetime, UUID), optional
-        The cursor of the page before.
+        The cursor of the previous page.
     """
     parts, values = conditions(which, _CONDITIONS)
     if which.reason is None:

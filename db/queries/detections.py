@@ -1,4 +1,4 @@
-"""A detection result -> a row of ``anomaly_detections``, the same for bridge and REST journal."""
+"""Convert a detection result to a row of ``anomaly_detections``, for bridge and REST journal."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def detection_row(
     result : dict
         A whole detection result (with asset_id, sensor_id, timestamp and features).
     row_id : UUID, optional
-        Of a row from REST; a row with a source gets the id of its record.
+        Id of a row from REST; other rows get the id of their record.
     feature : str, optional
-        Of a reading of the single-feature shape.
+        For a reading of the single-feature shape.
     topic_id, partition, offset : optional
         The source record; absent for REST.
     """

@@ -1,4 +1,4 @@
-"""Feedback on spans of assets: rows, pages, and what follows from those in force."""
+"""Query feedback about periods of assets: rows, pages, effects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from db.queries.slices import WITHIN, after, slices, walk
 Verdict = Literal["confirmed", "false_alarm", "expected", "unsure"]
 #: Days over which the precision of incidents is computed.
 PRECISION_DAYS: Final = 90
-#: Readings of a span are counted up to here.
+#: Maximum number of readings counted for a period.
 MAX_COUNTED: Final = 1_000_000
 
 _NAMES: Final = tuple(Feedback.__table__.columns.keys())  # type: ignore[attr-defined]
@@ -42,7 +42,7 @@ _WITHDRAW = text(f"""
     UPDATE feedback SET withdrawn_at = now(), withdrawn_by = :who, withdrawn_why = :why
     WHERE id = ANY(CAST(:ids AS uuid[])) AND withdrawn_at IS NULL RETURNING {_COLUMNS}
 """)  # noqa: S608 (constants)
-# Of several about one incident the newest counts; with it withdrawn, the one before.
+# For each incident the newest feedback counts that is not withdrawn.
 _IN_FORCE: Final = """
     SELECT DISTINCT ON (COALESCE(incident_id, id)) * FROM feedback
     WHERE withdrawn_at IS NULL AND created_at > now() - make_interval(days => :days)
@@ -89,7 +89,7 @@ _GROUP = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class FeedbackFilter:
-    """Which feedback; None: all. One is in a span that it overlaps."""
+    """Selection of feedback whose period overlaps the given one; None: all."""
 
     asset_id: str | None = None
     sensor_id: str | None = None
@@ -109,18 +109,18 @@ _CONDITIONS: Final = {
 
 
 def add_feedback(connection: Connection, values: dict[str, Any]) -> dict[str, Any] | None:
-    """Add feedback; its row, None: its ``client_token`` is taken."""
+    """Add feedback; return its row, or None if its ``client_token`` exists."""
     given = {"id": uuid4(), "by_closing": False, "client_token": None, **values}
     return read_row(connection, _ADD, given)
 
 
 def feedback_of_token(connection: Connection, token: str) -> dict[str, Any]:
-    """Read the feedback that was given under a token."""
+    """Return the feedback that was given with a token."""
     return dict(connection.execute(_OF_TOKEN, {"token": token}).mappings().one())
 
 
 def get_feedback(connection: Connection, feedback_id: UUID) -> dict[str, Any]:
-    """Read one.
+    """Return one row of feedback.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def get_feedback(connection: Connection, feedback_id: UUID) -> dict[str, Any]:
 def closing_feedback(
     connection: Connection, incidents: Collection[UUID]
 ) -> dict[UUID, dict[str, Any]]:
-    """Find the feedback that closing these incidents gave, by incident, unless it is withdrawn."""
+    """Return, by incident, the feedback given by closing it, unless it is withdrawn."""
     rows = read_rows(connection, _OF_CLOSING, {"ids": id_list(incidents)})
     return {row["incident_id"]: row for row in rows}
 
@@ -140,14 +140,14 @@ def closing_feedback(
 def withdraw_feedback(
     connection: Connection, ids: Collection[UUID], who: str, why: str | None
 ) -> list[dict[str, Any]]:
-    """Withdraw what is not withdrawn yet; the rows that were.
+    """Withdraw feedback that is not withdrawn yet; return the changed rows.
 
     Parameters
     ----------
     connection : Connection
     ids : collection of UUID
     who, why : str
-        Noted with each.
+        Stored with each row.
     """
     return read_rows(connection, _WITHDRAW, {"ids": id_list(ids), "who": who, "why": why})
 
@@ -159,7 +159,7 @@ def feedback_page(
     limit: int,
     cursor: str | None = None,
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Read one page, newest first, and the cursor of the next; None: there is none.
+    """Return one page, newest first, and the next cursor, None if there is no next page.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def feedback_page(
     limit : int
         Rows of the page.
     cursor : str, optional
-        That came with the page before, of the same filters.
+        From the previous page, with the same filters.
 
     Raises
     ------
@@ -191,7 +191,7 @@ def feedback_page(
 def false_alarms(
     connection: Connection, days: int, assets: Collection[str] | None = None
 ) -> dict[str, int]:
-    """Count the false alarms in force of each asset that has any, given in the last ``days``.
+    """Count, per asset, the valid false alarms that were reported in the last ``days``.
 
     Parameters
     ----------
@@ -205,21 +205,21 @@ def false_alarms(
 
 
 def precision_by_group(connection: Connection) -> dict[str, tuple[int, int]]:
-    """Count confirmed incidents and false alarms by group, given in the last 90 days.
+    """Count confirmed incidents and false alarms by group, reported in the last 90 days.
 
-    The group is empty where nothing stored has one.
+    The group is empty if no stored reading has one.
     """
     rows = connection.execute(_PRECISION, {"days": PRECISION_DAYS})
     return {row.name: (row.confirmed, row.false_alarms) for row in rows}
 
 
 def feedback_spans(connection: Connection, start: datetime | None) -> Sequence[Any]:
-    """Read the spans in force that end after ``start`` (None: all): rows for training."""
+    """Return the valid periods that end after ``start`` (None: all), as rows for training."""
     return connection.execute(_SPANS, {"start": start}).all()
 
 
 def count_readings(connection: Connection, row: dict[str, Any]) -> int:
-    """Count the stored readings that came over Kafka and that feedback is about, to a million."""
+    """Count the stored readings from Kafka that feedback is about, up to a million."""
     left = MAX_COUNTED
     for part in walk(connection, slices(connection, row["starts_at"], after(row["ends_at"]))):
         values = {**_stream(row), **part.values(), "left": left}
@@ -230,7 +230,7 @@ def count_readings(connection: Connection, row: dict[str, Any]) -> int:
 
 
 def group_of(connection: Connection, row: dict[str, Any]) -> str | None:
-    """Find the group that scored the newest stored reading of a span."""
+    """Return the group that scored the newest stored reading of a period."""
     for part in walk(connection, slices(connection, row["starts_at"], after(row["ends_at"]))):
         found = connection.execute(_GROUP, {**_stream(row), **part.values()}).first()
         if found is not None:

@@ -1,4 +1,4 @@
-"""The fleet over time: what each asset's readings were at their worst, step by step."""
+"""Query the worst score and the state of each asset, per time step."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sqlalchemy import Connection, text
 from db.queries.rows import read_rows
 from db.queries.slices import WITHIN, slices, walk
 
-#: States of a step, in order of precedence; a step without a reading has none of them.
+#: States of a step, in order of precedence; a step without readings has no state.
 CellState = Literal["anomaly", "maintenance", "off", "warming_up", "normal"]
 STATES: Final[tuple[CellState, ...]] = get_args(CellState)
-#: Assets that are listed at most.
+#: Maximum number of assets listed.
 MAX_ASSETS: Final = 5000
 
-#: Room for the aggregates of 1,000 assets by 50 steps (12 MB). With the usual 4 MB the server sorts
-#: the rows instead, their metadata with them: 3.8 s instead of 1.6 s for 1.44 million readings.
+#: Memory for the aggregates of 1,000 assets by 50 steps (12 MB). With the default of 4 MB the
+#: server sorts the rows with their metadata: 3.8 s instead of 1.6 s for 1.44 million readings.
 _ROOM = text("SET LOCAL work_mem = '64MB'")
 _CELLS = text(f"""
     SELECT asset_id,
@@ -46,7 +46,7 @@ _STREAMS = text("""
 
 
 class Cell(NamedTuple):
-    """One step of one asset: its number, worst score, state, and worst score that alarms."""
+    """One step of one asset: its number, worst score, state, and worst alarming score."""
 
     at: int
     score: float
@@ -55,7 +55,7 @@ class Cell(NamedTuple):
 
 
 def fleet_assets(connection: Connection) -> list[dict[str, Any]]:
-    """List the assets that ever sent a reading, with its time and when it was stored."""
+    """List the assets with readings, with the time of the last reading and of its storing."""
     return read_rows(connection, _ASSETS, {"limit": MAX_ASSETS})
 
 
@@ -67,13 +67,13 @@ def asset_streams(connection: Connection, asset_id: str) -> list[dict[str, Any]]
 def fleet_cells(
     connection: Connection, start: datetime, end: datetime, step_s: int
 ) -> dict[str, list[Cell]]:
-    """Return by asset the steps of ``start <= t < end`` that hold a reading, in order.
+    """Return, by asset, the steps of ``start <= t < end`` that have readings, in order.
 
     Parameters
     ----------
     connection : Connection
     start, end : datetime
-        Of the span; ``end`` is not included.
+        The span; ``end`` is excluded.
     step_s : int
         Seconds of one step; the first begins at ``start``.
     """
@@ -85,7 +85,7 @@ def fleet_cells(
             cells = found.setdefault(row.asset_id, {})
             at = int((row.begins - start).total_seconds()) // step_s
             cell = Cell(at, row.score, _state(row), row.alarming)
-            before = cells.get(at)  # a step that two slices share
+            before = cells.get(at)  # two slices may share a step
             cells[at] = cell if before is None else _worse(before, cell)
     return {asset: [cells[at] for at in sorted(cells)] for asset, cells in sorted(found.items())}
 
@@ -99,7 +99,7 @@ def _state(row: Any) -> CellState:
 
 
 def _worse(one: Cell, other: Cell) -> Cell:
-    """Join what two slices hold of one step."""
+    """Combine the parts of one step that two slices hold."""
     alarming = [score for score in (one.alarming, other.alarming) if score is not None]
     return Cell(
         one.at,

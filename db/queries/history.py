@@ -1,7 +1,7 @@
-"""Stored detections for readers: filtered, newest first, page by page.
+"""Query stored detections: filtered, newest first, page by page.
 
-A page by cursor costs the same wherever it lies, because it is an index range; by offset it
-costs what it skips.
+A page by cursor always costs the same, because it is an index range. A page by offset costs as much
+as the rows it skips.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from db.queries.rows import conditions, equal, read_row, read_rows
 from db.queries.slices import WITHIN, Slice, after, slices, walk
 from errors import InputError
 
-#: Up to here the number of matches is counted; beyond, it is the planner's estimate.
+#: Matches are counted up to this number; beyond, the planner's estimate is used.
 EXACT_TOTAL = 10_000
 EVERYTHING = Slice()
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
-    """What a reader asks for; None: everything. Times are inclusive."""
+    """Selection of detections; None: all. Times are inclusive."""
 
     asset_id: str | None = None
     sensor_id: str | None = None
@@ -52,9 +52,10 @@ _CONDITIONS = {
     "start": "timestamp >= :start",
     "end": "timestamp <= :end",
 }
-# Alone in place of the two names: both together would make the planner multiply what is one fact.
+# This replaces both names: with both, the planner would multiply selectivities that are not
+# independent.
 _STREAM = "stream_id = stream_key(:asset_id, :sensor_id, NULL)"
-# A row comparison walks the index; the plain one beside it is what prunes partitions.
+# The row comparison uses the index; the plain comparison beside it prunes partitions.
 _AFTER = "(timestamp, id) < (:at, CAST(:last AS uuid)) AND timestamp <= :at"
 _BY_ID = text(
     f"SELECT {COLUMNS} FROM anomaly_detections WHERE id = :id AND {WITHIN} LIMIT 1"  # noqa: S608
@@ -69,7 +70,7 @@ def history(
     offset: int = 0,
     cursor: str | None = None,
 ) -> Page:
-    """Read a page of stored detections, newest first, in a stable order under equal times.
+    """Return a page of stored detections, newest first, in a stable order for equal times.
 
     Parameters
     ----------
@@ -77,14 +78,14 @@ def history(
     limit : int
         Rows on the page.
     offset : int
-        Rows to skip; not together with a cursor.
+        Rows to skip; cannot be combined with a cursor.
     cursor : str, optional
-        ``next_cursor`` of the page before, with the same filters.
+        ``next_cursor`` of the previous page, with the same filters.
 
     Raises
     ------
     InputError
-        The cursor is not one of ours, or belongs to other filters.
+        The cursor is invalid, or belongs to other filters.
     """
     at = decode_cursor(cursor, filters)[0] if cursor is not None else None
     parts = slices(connection, filters.start, after(filters.end))
@@ -104,7 +105,7 @@ def _rows(
     offset: int,
     cursor: str | None,
 ) -> list[dict[str, Any]]:
-    """Return the newest matches after those skipped, one more than the page has if it exists."""
+    """Return the newest matches after the skipped ones, up to one more than the page has."""
     rows: list[dict[str, Any]] = []
     for part in walk(connection, parts):
         query, values = page_query(
@@ -129,7 +130,7 @@ def page_query(
     cursor: str | None = None,
     part: Slice = EVERYTHING,
 ) -> tuple[str, dict[str, Any]]:
-    """Build the SELECT of one page, or its part out of one slice, and its parameters.
+    """Build the SELECT (and its parameters) of one page, or of its part in one slice.
 
     It fetches one row more than the page has.
 
@@ -139,12 +140,12 @@ def page_query(
     limit, offset : int
         Rows of the page, and rows to skip.
     cursor : str, optional
-        ``next_cursor`` of the page before, with the same filters.
+        ``next_cursor`` of the previous page, with the same filters.
     part : Slice
-        The part of the history that is read.
+        The part of the history to read.
     """
     if cursor is not None and offset:
-        raise InputError("offset: not together with cursor", field="offset")
+        raise InputError("offset: cannot be combined with cursor", field="offset")
     where, values = _where(filters, part)
     if cursor is not None:
         at, last = decode_cursor(cursor, filters)
@@ -158,7 +159,7 @@ def page_query(
 
 
 def get_detection(connection: Connection, detection_id: UUID) -> dict[str, Any] | None:
-    """Read one stored detection; None: there is none."""
+    """Return one stored detection; None if it does not exist."""
     for part in walk(connection, slices(connection)):
         values = {"id": detection_id, **part.values()}
         row = read_row(connection, _BY_ID, values)
@@ -168,7 +169,7 @@ def get_detection(connection: Connection, detection_id: UUID) -> dict[str, Any] 
 
 
 def _where(filters: HistoryFilter, part: Slice) -> tuple[str, dict[str, Any]]:
-    """Build the condition out of constant parts, and its parameters."""
+    """Build the condition from constant parts, and its parameters."""
     parts, values = conditions(filters, _CONDITIONS)
     if filters.asset_id is not None and filters.sensor_id is not None:
         parts[:2] = [_STREAM]
@@ -183,7 +184,7 @@ def _where(filters: HistoryFilter, part: Slice) -> tuple[str, dict[str, Any]]:
 def _total(
     connection: Connection, filters: HistoryFilter, parts: Sequence[Slice]
 ) -> tuple[int, bool]:
-    """Count the rows that match; return whether that is exact, too."""
+    """Count the matching rows; also return whether the count is exact."""
     counted = 0
     for part in walk(connection, parts):
         counted += _count(connection, filters, part, EXACT_TOTAL + 1 - counted)
@@ -196,7 +197,7 @@ def _total(
 
 
 def _count(connection: Connection, filters: HistoryFilter, part: Slice, limit: int) -> int:
-    """Count the rows of a slice that match, up to ``limit``."""
+    """Count the matching rows of a slice, up to ``limit``."""
     where, values = _where(filters, part)
     count = text(
         f"SELECT count(*) FROM (SELECT 1 FROM anomaly_detections WHERE {where} "  # noqa: S608

@@ -1,4 +1,4 @@
-"""Incidents locked, read and written back, with their log and the messages about them."""
+"""Lock, read and write incidents, with their log and messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from db.queries.rows import id_list, read_rows
 from db.queries.stream_states import KEYS, key_columns
 from schemas import StreamKey
 
-#: Streams that may open an incident are locked by these; so few that a flood locks no more.
+#: Locks of streams that may open an incident; so few that a flood needs no more locks.
 OPENING_LOCK = 0x616E6F6D
 BUCKETS = 128
 
@@ -52,7 +52,7 @@ _LOCK_CONCERNED = text(f"""
 _LOCK = text("""
     SELECT id FROM incidents WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
 """)
-# A statement of its own: it sees what was committed while the locks were waited for.
+# A separate statement, so that it sees what was committed while waiting for the locks.
 _READ = text(f"""
     SELECT {_NAMES}, seq, ARRAY(
         SELECT event_id FROM incident_events e
@@ -99,17 +99,17 @@ def lock_concerned(
 ) -> list[Incident]:
     """Lock the incidents that readings of these events may change, oldest first.
 
-    Those of the events, those of the streams that are open, and the newest of each kind.
+    These are the events' incidents, the streams' open ones, and the newest of each kind.
 
     Parameters
     ----------
     connection : Connection
     streams : collection of (asset_id, sensor_id, feature)
-        Those of the readings.
+        Streams of the readings.
     events : collection of UUID
-        Those of the readings.
+        Events of the readings.
     kinds : collection of str
-        Of the events.
+        Kinds of the events.
     """
     values = {
         **key_columns(streams),
@@ -118,7 +118,7 @@ def lock_concerned(
     }
     known = set(connection.execute(_KNOWN, values).scalars())
     if any(event not in known for event in events):
-        # Two transactions must not both find that a stream has no incident.
+        # Two transactions must not both conclude that a stream has no incident.
         buckets = {zlib.crc32("\x1f".join(key).encode()) % BUCKETS for key in streams}
         locks = {"space": OPENING_LOCK, "buckets": sorted(buckets)}
         connection.execute(_LOCK_STREAMS, locks)
@@ -127,7 +127,7 @@ def lock_concerned(
 
 
 def event_incidents(connection: Connection, events: Collection[UUID]) -> dict[UUID, UUID]:
-    """Find the incident that each event belongs to, where it has one."""
+    """Return the incident of each event that has one."""
     query = text("""
         SELECT event_id, incident_id FROM incident_events
         WHERE event_id = ANY(CAST(:events AS uuid[]))
@@ -137,7 +137,7 @@ def event_incidents(connection: Connection, events: Collection[UUID]) -> dict[UU
 
 
 def lock_incidents(connection: Connection, ids: Collection[UUID]) -> list[Incident]:
-    """Lock these incidents; those that do not exist are absent."""
+    """Lock these incidents; missing ones are left out."""
     found = connection.execute(_LOCK, {"ids": id_list(ids)}).scalars()
     return read_locked(connection, list(found))
 
@@ -159,17 +159,17 @@ def read_locked(connection: Connection, ids: Sequence[UUID]) -> list[Incident]:
 def write(
     connection: Connection, incidents: Iterable[Incident], topic: str = ""
 ) -> list[dict[str, Any]]:
-    """Store what has changed, with its log entries and events; the rows as they are now.
+    """Store changed incidents with their log entries and events; return their present rows.
 
     Parameters
     ----------
     topic : str
-        Where each changed incident is published, whole; empty: nowhere.
+        Topic to which each changed incident is published as a whole; empty: none.
 
     Raises
     ------
     RuntimeError
-        A row is not as it was read: it was not locked.
+        A row has changed since it was read, so it was not locked.
     """
     changed = [one for one in incidents if one.touched or one.log]
     if not changed:
@@ -213,28 +213,28 @@ def _write_log(connection: Connection, changed: Sequence[Incident]) -> None:
 
 
 def publish(connection: Connection, rows: Iterable[dict[str, Any]], topic: str) -> None:
-    """Note messages that carry these incidents, for whichever bridge publishes them.
+    """Add messages with these incidents to the outbox, which any bridge publishes.
 
     Parameters
     ----------
     connection : Connection
     rows : iterable of dict
-        As the incidents are shown.
+        The incidents as shown to people.
     topic : str
-        Where to.
+        The target topic.
     """
     add_outbox(connection, (_message(row["id"], orjson.dumps(row), topic) for row in rows))
 
 
 def bury(connection: Connection, ids: Iterable[UUID], topic: str) -> None:
-    """Note tombstones, so that a compacted topic forgets incidents that are gone.
+    """Add tombstones to the outbox, so that a compacted topic forgets deleted incidents.
 
     Parameters
     ----------
     connection : Connection
     ids : iterable of UUID
     topic : str
-        Where to.
+        The target topic.
     """
     add_outbox(connection, (_message(one, None, topic) for one in ids))
 

@@ -1,4 +1,4 @@
-"""Incidents for people: filtered, newest activity first, page by page; their log and readings."""
+"""Query incidents for people: filtered, newest activity first, page by page; log and readings."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ MAX_COUNTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class IncidentFilter:
-    """What a person asks for; None: everything. An incident is in a span that it overlaps.
+    """Selection of incidents that overlap the given period; None: all.
 
-    ``criticality`` is how severe it is, as in the history of readings.
+    ``criticality`` is the incident's severity, as in the history of readings.
     """
 
     states: tuple[str, ...] | None = None
@@ -52,9 +52,9 @@ _ONE_STATE = "state = :state"
 def incident_page(
     connection: Connection, filters: IncidentFilter, *, limit: int, cursor: str | None = None
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Read one page, newest activity first, and the cursor of the next; None: there is none.
+    """Return one page, newest activity first, and the next cursor, None if there is no next page.
 
-    An incident with new activity moves to the front of the list; nobody is left out by it.
+    An incident with new activity moves to the front of the list; none is skipped because of this.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def incident_page(
     limit : int
         Rows of the page.
     cursor : str, optional
-        That came with the page before, of the same filters.
+        From the previous page, with the same filters.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def incident_page(
 def incident_query(
     filters: IncidentFilter, *, limit: int, cursor: str | None = None
 ) -> tuple[str, dict[str, Any]]:
-    """Build the SELECT of one page, and its parameters; it fetches one row more than that.
+    """Build the SELECT (and its parameters) of one page; it fetches one row more.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def incident_query(
     limit : int
         Rows of the page.
     cursor : str, optional
-        That came with the page before, of the same filters.
+        From the previous page, with the same filters.
     """
     where, values = _where(filters)
     if cursor is not None:
@@ -101,7 +101,7 @@ def incident_query(
 
 
 def incident_counts(connection: Connection, filters: IncidentFilter) -> tuple[dict[str, int], bool]:
-    """Count the incidents of each state that match but for their state; whether that is exact.
+    """Count the matching incidents per state, ignoring the state filter; return if it is exact.
 
     Each is counted up to 10,000.
     """
@@ -122,7 +122,7 @@ def _where(filters: IncidentFilter, but: str = "") -> tuple[str, dict[str, Any]]
     parts, values = conditions(filters, {k: v for k, v in _CONDITIONS.items() if k != but})
     if "states" in values:
         states = values.pop("states")
-        if len(states) == 1:  # an equality walks the index in the order wanted
+        if len(states) == 1:  # an equality uses the index in the wanted order
             parts[0], values["state"] = _ONE_STATE, states[0]
         else:
             values["states"] = list(states)
@@ -130,7 +130,7 @@ def _where(filters: IncidentFilter, but: str = "") -> tuple[str, dict[str, Any]]
 
 
 def get_incident(connection: Connection, incident_id: UUID) -> dict[str, Any]:
-    """Read one incident.
+    """Return one incident.
 
     Raises
     ------
@@ -149,18 +149,18 @@ def get_log(
     before_id: int | None = None,
     newest: bool = False,
 ) -> list[dict[str, Any]]:
-    """Read entries of an incident's log, oldest first.
+    """Return entries of an incident's log, oldest first.
 
     Parameters
     ----------
     connection : Connection
     incident_id : UUID
     limit : int
-        Entries at most.
+        Maximum number of entries.
     after_id, before_id : int, optional
-        Ids of the entries between which they are.
+        Ids between which the entries lie, both excluded.
     newest : bool
-        Where there are more, the last of them, not the first.
+        If there are more entries, return the last of them instead of the first.
     """
     query = text(f"""
         SELECT id, at, occurred_at, version, who, what, why, before, after FROM incident_log
@@ -194,9 +194,9 @@ def incident_readings(
     end: datetime | None,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Read an incident's stream, oldest first: the newest ``limit`` readings of a span.
+    """Return readings of an incident's stream, oldest first: the newest ``limit`` of a span.
 
-    Without ``start`` and ``end``: the incident's own, and a tenth of it before and after.
+    Without ``start`` and ``end``: the incident's own span, plus a tenth of it before and after.
 
     Parameters
     ----------
@@ -204,9 +204,9 @@ def incident_readings(
     incident : dict
         Its row.
     start, end : datetime or None
-        Of the span, both included.
+        The span, both included.
     limit : int
-        Readings at most.
+        Maximum number of readings.
     """
     until = incident["cleared_at"] or incident["last_activity_at"]
     margin = max((until - incident["started_at"]) / 10, timedelta(seconds=60))
@@ -235,6 +235,6 @@ _CLOSED_PERSISTENT = text("""
 
 
 def closed_persistent(connection: Connection) -> dict[StreamKey, list[str]]:
-    """Read the events of persistent incidents that people closed, by stream; the newest 1,000."""
+    """Return, by stream, the events of persistent incidents that people closed (newest 1,000)."""
     rows = connection.execute(_CLOSED_PERSISTENT, {"system": SYSTEM})
     return {(row.asset_id, row.sensor_id, row.feature): row.events for row in rows}

@@ -1,7 +1,7 @@
-"""Changes of incidents that receivers wait for: noted by a trigger, settled one by one.
+"""Query changes of incidents that receivers wait for; a trigger adds them, senders settle them.
 
-What a receiver is sent about a change is the incident as it was then: today's row, with what was
-there before each later change by the log.
+A receiver gets the incident as it was after the change: the present row, with the log's earlier
+values of all later changes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from db.incident_tables import STATE_EXPRESSION
 from db.queries.incident_rows import SHOWN
 from db.queries.rows import id_list, read_rows
 
-#: Held by the one process that sends.
+#: Held by the leading sender.
 SENDER_LOCK = 0x616E6F6D_0009
-#: Incidents that are read for a receiver that is sent all that stand, at most.
+#: Maximum number of incidents for a receiver that gets all standing ones.
 MAX_STANDING = 10_000
 
 _NOT_PAST = "state", "version"
@@ -72,9 +72,9 @@ _OF_CHANGES = "receiver = :receiver AND log_id = ANY(CAST(:log_ids AS bigint[]))
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry of the log, and the incident as it was after it, as its topic has it.
+    """One entry of the log, and the incident after it, as in its topic.
 
-    ``state_now`` and ``severity_now`` are today's; ``log_id`` is 0 for what only stands.
+    ``state_now`` and ``severity_now`` are the present ones; ``log_id`` is 0 without a log entry.
     """
 
     log_id: int
@@ -91,9 +91,9 @@ class Change:
 
 
 def register(connection: Connection, names: Collection[str]) -> None:
-    """Note changes from now on for these receivers, and for no other.
+    """Queue changes for these receivers from now on, and for no others.
 
-    None has a problem yet, and what waits is looked at again: the routes may be others.
+    Stored problems are cleared and waiting changes become due, because the routes may be new.
     """
     given = {"names": sorted(names)}
     connection.execute(
@@ -110,37 +110,37 @@ def register(connection: Connection, names: Collection[str]) -> None:
 
 
 def due_changes(connection: Connection, receiver: str, limit: int) -> list[Change]:
-    """Read what is to be sent to a receiver now, in the order it happened.
+    """Return the changes that are due for a receiver, in order.
 
-    One change that is due brings the others of its incident along: they are sent in order.
+    A due change brings the other changes of its incident along, because they are sent in order.
 
     Parameters
     ----------
     connection : Connection
     receiver : str
     limit : int
-        Changes at most.
+        Maximum number of changes.
     """
     values = {"receiver": receiver, "limit": limit}
     return [_change(row) for row in connection.execute(_DUE, values).mappings()]
 
 
 def recent_changes(connection: Connection, receiver: str, seconds: float) -> list[Change]:
-    """Read what a receiver was sent in the last ``seconds``.
+    """Return the changes that a receiver was sent in the last ``seconds``.
 
     Parameters
     ----------
     connection : Connection
     receiver : str
     seconds : float
-        Back from now, by the server's clock.
+        Counted back from now, by the server's clock.
     """
     values = {"receiver": receiver, "seconds": seconds}
     return [_change(row) for row in connection.execute(_RECENT, values).mappings()]
 
 
 def standing_incidents(connection: Connection) -> list[Change]:
-    """Read the incidents that are open and neither shelved nor suppressed, as changes."""
+    """Return the open incidents that are neither shelved nor suppressed, as changes."""
     rows = read_rows(connection, _STANDING)
     return [
         Change(0, "opened", "system", None, row["updated_at"], {}, row, row["state"],
@@ -156,14 +156,14 @@ def _change(row: Any) -> Change:
 
 
 def settle(connection: Connection, receiver: str, log_ids: Sequence[int], outcome: str) -> None:
-    """Note that these changes were ``sent`` to a receiver, or what else became of them.
+    """Record that these changes were ``sent`` to a receiver, or had another outcome.
 
     Parameters
     ----------
     connection : Connection
     receiver : str
     log_ids : sequence of int
-        Of the changes.
+        Ids of the changes.
     outcome : str
         ``sent``, or another word for people.
     """
@@ -175,28 +175,28 @@ def settle(connection: Connection, receiver: str, log_ids: Sequence[int], outcom
 
 
 def discard(connection: Connection, receiver: str, log_ids: Sequence[int]) -> None:
-    """Drop changes that no route sends to this receiver.
+    """Delete changes that no route sends to this receiver.
 
     Parameters
     ----------
     connection : Connection
     receiver : str
     log_ids : sequence of int
-        Of the changes.
+        Ids of the changes.
     """
     query = text(f"DELETE FROM notifications WHERE {_OF_CHANGES}")  # noqa: S608 (constants)
     connection.execute(query, {"receiver": receiver, "log_ids": log_ids})
 
 
 def hold(connection: Connection, receiver: str, incident: UUID, until: datetime) -> None:
-    """Let what waits about an incident wait until a time.
+    """Let the waiting changes of an incident wait until a time.
 
     Parameters
     ----------
     connection : Connection
     receiver : str
     incident : UUID
-        Whose changes wait.
+        The incident of the changes.
     until : datetime
         Aware.
     """
@@ -208,18 +208,18 @@ def hold(connection: Connection, receiver: str, incident: UUID, until: datetime)
 def postpone(
     connection: Connection, receiver: str, incidents: Collection[UUID], seconds: float, error: str
 ) -> None:
-    """Note a failure: what waits about these incidents waits for ``seconds`` more.
+    """Record a failure: the changes of these incidents wait ``seconds`` more.
 
     Parameters
     ----------
     receiver : str
-        That could not be reached.
+        The receiver that failed.
     incidents : collection of UUID
-        Whose changes wait.
+        The incidents of the changes.
     seconds : float
-        From now, until the next try.
+        From now until the retry.
     error : str
-        Kept for people.
+        Stored for people.
     """
     query = text(f"""
         UPDATE notifications
@@ -231,14 +231,14 @@ def postpone(
 
 
 def keep_up(connection: Connection, receiver: str, days: float) -> int:
-    """Note that a receiver is still known; give up what it has waited for too long, how much.
+    """Record that a receiver is still configured; expire its oldest changes, return how many.
 
     Parameters
     ----------
     connection : Connection
     receiver : str
     days : float
-        Changes that have waited for longer are given up.
+        Changes that have waited longer are given up.
     """
     known = text("""
         UPDATE notify_receivers SET seen_at = now()
@@ -254,7 +254,7 @@ def keep_up(connection: Connection, receiver: str, days: float) -> int:
 
 
 def set_problem(connection: Connection, receiver: str, problem: str | None) -> None:
-    """Note why a receiver cannot be reached; None: it can.
+    """Store why a receiver cannot be reached; None: it can.
 
     Parameters
     ----------
@@ -268,9 +268,9 @@ def set_problem(connection: Connection, receiver: str, problem: str | None) -> N
 
 
 def waiting(connection: Connection) -> dict[str, Row[Any]]:
-    """Return how many ``changes`` each receiver waits for, since when, and why.
+    """Return per receiver the number of waiting ``changes``, since when, and why.
 
-    Quiet hours are no waiting. ``error`` is the last of what waits, whatever its reason.
+    Changes held by quiet hours do not count. ``error`` is the last error of any waiting change.
     """
     query = text("""
         SELECT r.name, count(n.log_id) AS changes, r.problem,
@@ -287,6 +287,6 @@ def waiting(connection: Connection) -> dict[str, Row[Any]]:
 
 
 def forget_absent(connection: Connection, before: datetime) -> int:
-    """Note no more changes for receivers that no sender has known since a time; how many."""
+    """Remove receivers that no sender has had since a time; return how many."""
     query = text("DELETE FROM notify_receivers WHERE seen_at < :before")
     return connection.execute(query, {"before": before}).rowcount

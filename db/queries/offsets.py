@@ -1,7 +1,7 @@
-"""Where each partition's account stands: claims, and the compare-and-set that advances them.
+"""Store each partition's offset: claims, and the compare-and-set that advances it.
 
-Call :func:`advance` LAST in a batch's transaction: its row lock then lasts from there to the
-COMMIT only, so a claim by the partition's new owner never waits for an old one's slow inserts.
+Call :func:`advance` LAST in a batch's transaction. Its row lock then lasts only until COMMIT, so
+that a claim by the partition's new owner need not wait for slow inserts of the old owner.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Ownership of one partition. ``next_offset`` None: nothing of it was ever stored."""
+    """Ownership of one partition. ``next_offset`` None: no record of it was ever stored."""
 
     epoch: int
     next_offset: int | None
@@ -22,16 +22,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class OffsetAdvance:
-    """A compare-and-set of one partition's account.
+    """A compare-and-set of one partition's offset.
 
     Parameters
     ----------
     topic_id : UUID
     partition : int
     epoch : int
-        Of the claim that the caller holds.
+        Epoch of the caller's claim.
     expected : int or None
-        The stored offset, as the caller knows it; None: nothing stored yet.
+        The stored offset as known to the caller; None: none is stored yet.
     new : int
         The offset of the next record.
     """
@@ -75,7 +75,7 @@ def claim(
     topic: str | None = None,
     owner: str | None = None,
 ) -> Claim:
-    """Take the partition over: from now on every earlier epoch's :func:`advance` fails.
+    """Claim the partition: from now on :func:`advance` fails for every earlier epoch.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def claim(
     topic_id : UUID
     partition : int
     topic, owner : str, optional
-        Names for people who look at the table.
+        Shown to people who read the table.
     """
     row = connection.execute(
         _CLAIM, {"topic_id": topic_id, "partition": partition, "topic": topic, "owner": owner}
@@ -92,7 +92,7 @@ def claim(
 
 
 def read_claim(connection: Connection, topic_id: UUID, partition: int) -> Claim | None:
-    """Return the claim in force, whosever it is; None when nobody ever claimed the partition.
+    """Return the present claim of any owner; None if the partition was never claimed.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def read_claim(connection: Connection, topic_id: UUID, partition: int) -> Claim 
 
 
 def advance(connection: Connection, move: OffsetAdvance) -> bool:
-    """Move the account on, if it is still ours and stands where we think.
+    """Advance the offset if epoch and expected offset are unchanged.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def advance(connection: Connection, move: OffsetAdvance) -> bool:
     Raises
     ------
     ValueError
-        The new offset lies before the expected one.
+        The new offset is before the expected one.
     """
     if move.expected is not None and move.new < move.expected:
         raise ValueError(f"offset would go back from {move.expected} to {move.new}")
@@ -125,13 +125,13 @@ def advance(connection: Connection, move: OffsetAdvance) -> bool:
 
 
 def has_earlier_account(connection: Connection, topic_id: UUID, topic: str) -> bool:
-    """Return whether a topic of this name, but with another id, had an account.
+    """Return whether there are offsets of a topic with this name but another id.
 
     Parameters
     ----------
     connection : Connection
     topic_id : UUID
-        The id that the name stands for now.
+        The present id of the topic.
     topic : str
     """
     values = {"topic": topic, "topic_id": topic_id}

@@ -1,4 +1,4 @@
-"""The outbox: what must be published, until the broker has acknowledged it."""
+"""Query the outbox: messages that wait until the broker has acknowledged them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from db.queries.rows import as_bytes
 from db.session import try_lock
 
 Source = tuple[UUID, int]
-Target = str | frozenset[str]  # one topic, or all but these
+Target = str | frozenset[str]  # one topic, or all except these
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxMessage:
-    """One message to publish, and the row to delete once that is done."""
+    """One message to publish, and the row to delete afterwards."""
 
     id: int
     topic_id: UUID
@@ -31,12 +31,12 @@ class OutboxMessage:
     headers: list[tuple[str, bytes | None]]
 
 
-#: Source of messages about incidents, which no partition of readings owns.
+#: Source of messages about incidents, which belong to no partition.
 INCIDENT_SOURCE: Source = (UUID("5f1d7c1e-9d0a-5c55-8a51-2b2f6f0b8c11"), 0)
-#: Held by who publishes these: each incident's messages leave in the order they were stored.
+#: Lock for publishing them, so that each incident's messages are sent in the order stored.
 INCIDENT_LOCK = 0x616E6F6D_0006
 
-#: A message's target topic, source's topic id, partition and offset: what it is about, to whom.
+#: Identity of a message: target topic, source topic id, partition, offset.
 MessageKey = tuple[str, UUID, int, int]
 #: The columns ``key``, ``value`` and ``headers`` of a message.
 Content = tuple[bytes | None, bytes | None, bytes | None]
@@ -79,7 +79,7 @@ def next_outbox(
     skip_locked: bool = False,
     take_content: TakeContent = lambda _: None,
 ) -> list[OutboxMessage]:
-    """Return the oldest messages waiting, in the order they were stored.
+    """Return the oldest waiting messages, in the order they were stored.
 
     Parameters
     ----------
@@ -87,15 +87,15 @@ def next_outbox(
         Only messages of these.
     limit : int
     target : str or frozenset of str, optional
-        Only messages to this topic, or to none of these.
+        Only messages to this topic, or to none of these topics.
     after : int
         Only messages with a greater id.
     skip_locked : bool
-        Lock the rows until the transaction ends and leave out those another bridge has locked:
-        for sources without an owner. A transaction kept open while the broker is slow is ended
-        by the server (DATABASE_IDLE_TIMEOUT_S), which costs a repeated message, never a lost one.
+        Lock the rows until the transaction ends and skip rows locked by other bridges; for sources
+        without an owner. If the broker is slow, the server may end the idle transaction
+        (DATABASE_IDLE_TIMEOUT_S): a message may then be repeated, but is never lost.
     take_content : callable, optional
-        Gives what is in memory of a message's content; only the others' is read.
+        Returns cached content of a message; only other contents are read.
     """
     if not sources:
         return []
@@ -122,7 +122,7 @@ def next_outbox(
     if missing:
         found = connection.execute(_CONTENTS, {"ids": missing})
         contents |= {row.id: (row.key, row.value, row.headers) for row in found}
-    # a row that is gone by now was published by another bridge
+    # a missing row was published by another bridge meanwhile
     return [_message(row, contents[row.id]) for row in rows if row.id in contents]
 
 
@@ -145,31 +145,30 @@ def _message(row: Any, content: Content) -> OutboxMessage:
 
 
 def may_publish(connection: Connection, sources: Collection[Source]) -> bool:
-    """Return whether this transaction may publish these; one at a time may those of incidents."""
+    """Return whether this transaction may publish; for incidents only one may at a time."""
     return INCIDENT_SOURCE not in sources or try_lock(connection, INCIDENT_LOCK)
 
 
 def delete_outbox(connection: Connection, ids: Sequence[int]) -> int:
-    """Drop what the broker acknowledged; how many were still there."""
+    """Delete acknowledged messages; return how many still existed."""
     return connection.execute(_DELETE, {"ids": list(ids)}).rowcount if ids else 0
 
 
 def orphaned_sources(
     connection: Connection, topic: str, current: UUID | None, age: float
 ) -> list[Source]:
-    """Find partitions with messages waiting that no bridge owns: any bridge drains them.
+    """Return partitions that have waiting messages but no owner; any bridge publishes these.
 
-    Those of earlier topics of this name; and those of any other topic, once their messages have
-    waited for ``age`` seconds in which nothing of the partition was accounted for. ``current`` is
-    the id that the name stands for now, None while there is no such topic.
+    These are partitions of earlier topics of this name, and those of any other topic if their
+    messages have waited for ``age`` seconds without progress in the partition.
 
     Parameters
     ----------
     connection : Connection
     topic : str
-        Of the bridge that asks.
+        Input topic of the calling bridge.
     current : UUID or None
-        The id that the name stands for now; None: there is no such topic.
+        The topic's present id; None: there is no such topic.
     age : float
         Seconds.
     """
@@ -178,13 +177,13 @@ def orphaned_sources(
 
 
 def expire_outbox(connection: Connection, ids: Sequence[int], age: float) -> int:
-    """Drop those of the messages that have waited for more than ``age`` seconds; how many.
+    """Delete those messages that have waited for more than ``age`` seconds; return how many.
 
     Parameters
     ----------
     connection : Connection
     ids : sequence of int
-        Of the messages.
+        Ids of the messages.
     age : float
         Seconds.
     """
@@ -192,5 +191,5 @@ def expire_outbox(connection: Connection, ids: Sequence[int], age: float) -> int
 
 
 def outbox_size(connection: Connection) -> int:
-    """Count all messages that wait."""
+    """Count all waiting messages."""
     return int(connection.execute(_SIZE).scalar_one())

@@ -1,4 +1,4 @@
-"""How the plant stands at one look, and the key of the page that shows it."""
+"""Query the plant's status line, and the signing key of the page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-#: Bytes of the key: as many as its digest has.
+#: Size of the key in bytes, equal to its digest's.
 KEY_BYTES: Final = 32
 
 _OVERVIEW = text("""
@@ -27,9 +27,9 @@ _KEY = text("SELECT key FROM page_keys")
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The database's time, when readings were last stored, and what was found.
+    """The database's time, the time of the last stored reading, and counts of open incidents.
 
-    ``unseen`` counts open incidents that nobody acknowledged, ``seen`` those that somebody did.
+    ``unseen`` counts open unacknowledged incidents, ``seen`` open acknowledged ones.
     """
 
     now: datetime
@@ -40,11 +40,11 @@ class Overview:
 
 
 def overview(connection: Connection) -> Overview:
-    """Look: four index reads."""
+    """Query the overview by four index reads."""
     return Overview(*connection.execute(_OVERVIEW).one())
 
 
 def page_key(connection: Connection) -> bytes:
-    """Return the key that signs the page's cookies; made when it is first asked for."""
+    """Return the key that signs the page's cookies; create it at the first call."""
     connection.execute(_ADD_KEY, {"key": secrets.token_bytes(KEY_BYTES)})
     return bytes(connection.execute(_KEY).scalar_one())

@@ -1,4 +1,4 @@
-"""Stored readings for training and drift: streamed, so that memory does not grow with them."""
+"""Stream stored readings for training and drift, so that memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from db.queries.slices import WITHIN, after, slices, walk
 
 @dataclass(frozen=True, slots=True)
 class StoredReading:
-    """One stored reading of a stream, its features as received."""
+    """One stored reading of a stream, with its features as received."""
 
     asset_id: str
     sensor_id: str | None
@@ -25,7 +25,7 @@ class StoredReading:
     is_anomaly: bool
     event: str | None = None
     event_kind: str | None = None
-    group: str | None = None  # that scored it
+    group: str | None = None  # the group that scored it
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ _COLUMNS = (
 
 
 def _where(which: ReadingFilter) -> tuple[str, dict[str, Any]]:
-    """Build the condition of one slice out of constant parts, with all other parameters."""
+    """Build the condition of one slice from constant parts, with all other parameters."""
     parts, values = conditions(which, _CONDITIONS)
     return " AND ".join(["topic_id IS NOT NULL", WITHIN, *parts]), values
 
@@ -59,11 +59,11 @@ def _where(which: ReadingFilter) -> tuple[str, dict[str, Any]]:
 def export_readings(
     connection: Connection, which: ReadingFilter, *, batch: int = 2000
 ) -> Iterator[StoredReading]:
-    """Yield readings that came over Kafka, each stream's in time order.
+    """Yield readings from Kafka, each stream's in time order.
 
-    Slice of time by slice, oldest first, and within one stream by stream. Rows from REST are left
-    out: by default only anomalies are journalled, so they would make a biased sample. Uses a
-    server-side cursor: consume it inside the transaction.
+    They come slice by slice, oldest first, and within a slice stream by stream. Rows from REST are
+    excluded: by default only anomalies are journalled, so they would be a biased sample. This uses
+    a server-side cursor, so consume it inside the transaction.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def export_readings(
         f"SELECT {_COLUMNS} FROM anomaly_detections WHERE {where} "  # noqa: S608 (constants)
         "ORDER BY asset_id, sensor_id, feature, timestamp, id"
     )
-    # Sorting millions takes its time, and so may whoever reads them.
+    # No time-outs: sorting millions of rows takes long, and so may their consumer.
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     options = {"yield_per": batch}
@@ -89,19 +89,19 @@ def export_readings(
 
 
 def start_of_newest(connection: Connection, which: ReadingFilter, wanted: int) -> datetime | None:
-    """Find from when on there are at most ``wanted`` readings of those asked for.
+    """Return the earliest time from which there are at most ``wanted`` readings.
 
     Parameters
     ----------
     connection : Connection
     which : ReadingFilter
     wanted : int
-        Readings at most.
+        Maximum number of readings.
 
     Returns
     -------
     datetime or None
-        With ``wanted`` 0, just after the newest. None: there are no more than that in all.
+        With ``wanted`` 0, just after the newest reading. None: there are no more readings in all.
     """
     where, values = _where(which)
     rows = f"FROM anomaly_detections WHERE {where}"
@@ -113,7 +113,7 @@ def start_of_newest(connection: Connection, which: ReadingFilter, wanted: int) -
         asked = {**values, **part.values(), "left": left}
         found = int(connection.execute(count, asked).scalar_one())
         if found > left:
-            # The first that is too many: what came at the same time goes with it.
+            # The first reading too many; others of the same time are excluded with it.
             return after(connection.execute(nth, asked).scalar_one())
         left -= found
     return None
@@ -125,19 +125,19 @@ def recent_readings(
     group: str | None = None,
     start: datetime | None = None,
 ) -> list[tuple[dict[str, float], dict[str, float]]]:
-    """Read features and scores of the newest readings that came over Kafka: for drift.
+    """Return features and scores of the newest readings from Kafka, newest first, for drift.
 
-    Newest first. The scores are ``final_score`` and those of the detectors that took part.
+    The scores are ``final_score`` and those of the detectors that took part.
 
     Parameters
     ----------
     connection : Connection
     limit : int
-        Readings at most.
+        Maximum number of readings.
     group : str, optional
-        Only those that it scored.
+        Only readings scored by this group.
     start : datetime, optional
-        None older than this.
+        Only readings from this time on.
     """
     condition = "" if group is None else "AND group_name = :group"
     query = text(

@@ -1,4 +1,4 @@
-"""How far the account of one topic is, and how often it alarms: for people and dashboards."""
+"""Query stored offsets, counts and alarm rates, for people and dashboards."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _ALARMS = text(f"""
     WHERE {WITHIN} AND topic_id IS NOT NULL
     GROUP BY 1
 """)  # noqa: S608 (constants)
-#: The default partition by itself: what lies in it belongs to no month that has one.
+#: The default partition is listed separately: its rows belong to no existing partition.
 _SIZES = text("""
     SELECT CASE WHEN i.inhparent IS NULL OR c.relname = 'anomaly_detections_default'
                 THEN c.relname ELSE 'anomaly_detections' END AS name,
@@ -63,7 +63,7 @@ _TABLES = (
 
 
 def stored_offsets(connection: Connection, topic_id: UUID | str) -> dict[int, int | None]:
-    """Return up to where each claimed partition is accounted for; None: nothing stored yet."""
+    """Return the stored offset of each claimed partition; None: none is stored yet."""
     rows = connection.execute(_OFFSETS, {"topic": topic_id})
     return {row.partition: row.next_offset for row in rows}
 
@@ -85,9 +85,9 @@ def anomalies_between(
     Parameters
     ----------
     topic_id, partition
-        Of Kafka.
+        Of the source.
     start, end : int
-        Offsets of records; ``end`` is not included.
+        Offsets of records; ``end`` is excluded.
     """
     values = {"topic": topic_id, "partition": partition, "start": start, "end": end}
     found = [
@@ -99,13 +99,13 @@ def anomalies_between(
 
 
 def last_log_entry(connection: Connection) -> int:
-    """Return the id of the newest entry of any incident's log; 0: there is none."""
+    """Return the id of the newest entry of any incident's log; 0 if there is none."""
     newest = connection.execute(text("SELECT max(id) FROM incident_log")).scalar_one()
     return int(newest or 0)
 
 
 def incident_changes(connection: Connection, after_id: int) -> Sequence[Mapping[str, Any]]:
-    """Return what the process did to incidents after a log entry, oldest first."""
+    """Return the changes of incidents made by the process after a log entry, oldest first."""
     return read_rows(connection, _CHANGES, {"after": after_id})
 
 
@@ -115,21 +115,21 @@ def dead_letter_reasons(connection: Connection, topic_id: UUID | str) -> dict[st
 
 
 def recent_alarms(connection: Connection) -> dict[str, tuple[int, int]]:
-    """Count readings and anomalies of the last hour that came from a topic, per criticality."""
-    # The server's clock, and a constant: the planner prunes partitions by nothing else.
+    """Count readings and anomalies from Kafka in the last hour, per criticality."""
+    # The server's clock as a constant, because the planner prunes partitions only by constants.
     since = database_now(connection) - timedelta(hours=1)
     rows = connection.execute(_ALARMS, Slice(since).values())
     return {row.name: (row.readings, row.anomalies) for row in rows}
 
 
 def recent_openings(connection: Connection) -> dict[str, int]:
-    """Count the incidents that opened within the hour, by severity."""
+    """Count the incidents opened in the last hour, by severity."""
     now = database_now(connection)
     return openings(connection, now - timedelta(hours=1), now)
 
 
 def table_sizes(connection: Connection) -> dict[str, tuple[int, int]]:
-    """Estimate rows, and bytes, of each table that grows; the default partition is one."""
+    """Estimate rows and bytes of each growing table, the default partition separately."""
     found = dict.fromkeys(("anomaly_detections", *_TABLES), (0, 0))
     rows = connection.execute(_SIZES, {"tables": list(_TABLES)})
     return found | {row.name: (int(row.rows), int(row.bytes)) for row in rows}

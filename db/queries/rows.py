@@ -1,4 +1,4 @@
-"""What queries have in common: rows as dicts, the conditions of filters, parameters."""
+"""Shared parts of queries: rows as dicts, conditions of filters, parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def read_rows(
     connection: Connection, query: TextClause, values: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Run a query; return its rows by the columns' names.
+    """Run a query; return its rows as dicts.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def read_rows(
 def read_row(
     connection: Connection, query: TextClause, values: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """Run a query of one row at most; return that, None for none.
+    """Run a query for at most one row; return it, or None.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def read_row(
 
 
 def find_row(connection: Connection, query: TextClause, wanted: UUID, what: str) -> dict[str, Any]:
-    """Run a query for the row of an ``:id``; return it.
+    """Run a query with ``:id``; return its row.
 
     Parameters
     ----------
@@ -55,12 +55,12 @@ def find_row(connection: Connection, query: TextClause, wanted: UUID, what: str)
     wanted : UUID
         The id.
     what : str
-        Of what it is the id, for the error.
+        Kind of the object, for the error.
 
     Raises
     ------
     NotFound
-        There is none.
+        There is no such row.
     """
     row = read_row(connection, query, {"id": wanted})
     if row is None:
@@ -71,13 +71,13 @@ def find_row(connection: Connection, query: TextClause, wanted: UUID, what: str)
 def conditions(
     filters: DataclassInstance, known: Mapping[str, str]
 ) -> tuple[list[str], dict[str, Any]]:
-    """Return the SQL conditions of the filters that are given, and their parameters."""
+    """Return the SQL conditions of the given filters, and their parameters."""
     values = {name: value for name in known if (value := getattr(filters, name)) is not None}
     return [known[name] for name in values], values
 
 
 def equal(*names: str) -> dict[str, str]:
-    """Return the conditions of filters whose column has their name and their value."""
+    """Return equality conditions for filters with the same name as their column."""
     return {name: f"{name} = :{name}" for name in names}
 
 
@@ -92,5 +92,5 @@ def as_bytes(value: bytes | memoryview | None) -> bytes | None:
 
 
 def as_floats(features: Mapping[str, Any]) -> dict[str, float]:
-    """Return features as they were sent: JSON keeps 1.0 as 1."""
+    """Return features as floats, because JSON stores 1.0 as 1."""
     return {name: float(value) for name, value in features.items()}

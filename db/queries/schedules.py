@@ -1,4 +1,4 @@
-"""Maintenance windows, machine-off conditions and stream resets: what people plan and ask for."""
+"""Query maintenance windows, machine-off conditions and stream resets."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sqlalchemy import Connection, text
 from db.queries.rows import find_row, read_row, read_rows
 from errors import Conflict
 
-#: Windows that are listed or sent at most.
+#: Maximum number of windows listed or sent.
 MAX_WINDOWS: Final = 1000
-#: Windows that ended longer ago (days) concern no reading that is still to come.
+#: Windows that ended longer ago (days) cannot concern any coming reading.
 WINDOW_DAYS: Final = 400
 #: Fields of a window, and the table's columns.
 WINDOW_COLUMNS: Final = {
@@ -72,7 +72,7 @@ _RESETS = text("""
        OR requested_at > CAST(:since AS timestamptz) - interval '10 minutes'
     ORDER BY id
 """)
-# asked again with the same token, the row that is there answers
+# a repeated request with the same token returns the existing row
 _RESET = text("""
     INSERT INTO stream_resets (asset_id, sensor_id, reason, requested_by, client_token)
     VALUES (:asset_id, :sensor_id, :reason, :who, :token)
@@ -86,12 +86,12 @@ _RESET_OF_TOKEN = text("""
 
 
 def windows(connection: Connection, since: datetime) -> list[dict[str, Any]]:
-    """Read windows that recur or end after ``since``, as rows."""
+    """Return windows that recur or end after ``since``, as rows."""
     return read_rows(connection, _WINDOWS, {"since": since})
 
 
 def lock_window(connection: Connection, window_id: UUID) -> dict[str, Any]:
-    """Read one window, locked until the transaction ends.
+    """Return one window, locked until the transaction ends.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def lock_window(connection: Connection, window_id: UUID) -> dict[str, Any]:
 
 
 def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> dict[str, Any]:
-    """Add a window; its row.
+    """Add a window; return its row.
 
     Parameters
     ----------
@@ -109,18 +109,18 @@ def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> d
     values : mapping
         Fields of the window, those of :data:`WINDOW_COLUMNS`.
     who : str
-        Noted with the window.
+        Stored with the window.
 
     Raises
     ------
     Conflict
-        ``too_many``: more are never read, so that this one would not come into force.
+        ``too_many``: a window beyond the limit would never be read, and so have no effect.
     """
     connection.execute(_ONE_ADDS)
     if connection.execute(_COUNT).scalar_one() >= MAX_WINDOWS:
         raise Conflict(
             f"{MAX_WINDOWS} windows are planned, recur or ended within {WINDOW_DAYS} days: delete"
-            " some, or let a pattern stand for many assets",
+            " some, or use one pattern for many assets",
             code="too_many",
         )
     given = {**values, "id": uuid4(), "who": who}
@@ -130,7 +130,7 @@ def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> d
 def change_window(
     connection: Connection, window_id: UUID, values: Mapping[str, Any], who: str
 ) -> dict[str, Any]:
-    """Give a window, which is locked, these values; its row.
+    """Set the values of a locked window; return its row.
 
     Parameters
     ----------
@@ -139,37 +139,37 @@ def change_window(
     values : mapping
         Fields of the window, all of :data:`WINDOW_COLUMNS`.
     who : str
-        Noted with the window.
+        Stored with the window.
     """
     given = {**values, "id": window_id, "who": who}
     return dict(connection.execute(_CHANGE, given).mappings().one())
 
 
 def delete_window(connection: Connection, window_id: UUID, who: str) -> bool:
-    """Delete a window, which is kept with who did it; whether it was there.
+    """Mark a window as deleted, with the author; return whether it existed.
 
     Parameters
     ----------
     connection : Connection
     window_id : UUID
     who : str
-        Noted with the window.
+        Stored with the window.
     """
     return bool(connection.execute(_DELETE, {"id": window_id, "who": who}).rowcount)
 
 
 def window_fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a window's row as the fields of a window that has not got an id."""
+    """Return a window's row as the fields of a window without id."""
     return {name: row[name] for name in WINDOW_COLUMNS}
 
 
 def window_wire(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn a window's row into what ``/detect/streams`` takes."""
+    """Convert a window's row for ``/detect/streams``."""
     return {name: row[name] for name in ("id", *WINDOW_COLUMNS) if row[name] is not None}
 
 
 def off_conditions(connection: Connection, *, lock: bool = False) -> list[dict[str, Any]]:
-    """Read the table of machine-off conditions, as rows; ``lock`` it until the transaction ends."""
+    """Return all machine-off conditions as rows; ``lock`` the table until the transaction ends."""
     if lock:
         connection.execute(_LOCK_CONDITIONS)
     return read_rows(connection, _CONDITIONS)
@@ -178,20 +178,20 @@ def off_conditions(connection: Connection, *, lock: bool = False) -> list[dict[s
 def put_off_conditions(
     connection: Connection, conditions: Sequence[Mapping[str, Any]], who: str
 ) -> list[dict[str, Any]]:
-    """Replace the table of machine-off conditions; one that stays is still its author's.
+    """Replace the machine-off conditions; unchanged ones keep their author.
 
     Parameters
     ----------
     connection : Connection
     conditions : sequence of mapping
-        ``group, feature, operator, value, hold_s, run_up_s`` of each; none empties the table.
+        ``group, feature, operator, value, hold_s, run_up_s`` of each; empty: delete all.
     who : str
-        Noted with each that is new.
+        Stored with each new condition.
 
     Returns
     -------
     list of dict
-        The table as it is then.
+        The new table.
     """
     author = {_key(row): row for row in off_conditions(connection, lock=True)}
     connection.execute(_DROP_CONDITIONS)
@@ -207,14 +207,15 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def condition_wire(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn a condition's row into what ``/detect/streams`` takes."""
+    """Convert a condition's row for ``/detect/streams``."""
     return {name: row[name] for name in _CONDITION}
 
 
 def resets(connection: Connection, since: datetime | None) -> list[dict[str, Any]]:
-    """Read resets that became visible after one of ``since`` was read; None: all there are.
+    """Return resets that became visible after one of ``since`` was read; None: all.
 
-    Ten minutes more are read than asked for: of two transactions the later may be seen first.
+    Ten minutes before ``since`` are read again, because the later of two transactions may become
+    visible first.
     """
     return read_rows(connection, _RESETS, {"since": since})
 
