@@ -1,10 +1,10 @@
-"""Python values -> JSON text that jsonb takes, and Kafka headers -> bytes.
+"""Encode Python values as JSON text for jsonb, and Kafka headers as bytes.
 
-jsonb refuses NUL characters and lone surrogates, JSON has no NaN or infinities, and orjson
-refuses integers beyond 64 bits. A caller's metadata may hold any of these, and must not cost the
-row: NUL and surrogates become U+FFFD, huge integers text, non-finite numbers null.
+jsonb rejects NUL characters and lone surrogates, JSON has no NaN or infinities, and orjson rejects
+integers beyond 64 bits. A caller's metadata may contain any of these, and the row must be stored
+nevertheless: NUL and surrogates become U+FFFD, huge integers text, non-finite numbers null.
 
-What comes as JSON and goes as JSON, and is long, stays text on its way (:class:`JsonText`).
+Long JSON that is only passed on stays text (:class:`JsonText`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_DEPTH = 100
 
 
 class JsonText:
-    """JSON that is written as it came, and parsed only if somebody reads it.
+    """JSON text that is passed on unchanged, and parsed only if it is read.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class JsonText:
 
 
 class JsonObject(JsonText, Mapping[str, Any]):
-    """An object as :class:`JsonText`, to be read like a dict."""
+    """A JSON object as text that can be read like a dict."""
 
     __slots__ = ()
 
@@ -57,12 +57,12 @@ class JsonObject(JsonText, Mapping[str, Any]):
 
 
 def encode_json(value: Any) -> bytes:
-    """Write JSON of values that may be or hold :class:`JsonText`.
+    """Encode values that may be or contain :class:`JsonText`.
 
     Raises
     ------
     TypeError
-        JSON has no such value, or orjson does not take it.
+        A value cannot be encoded by orjson.
     """
     return orjson.dumps(value, default=_as_text, option=_OPTIONS)
 
@@ -74,19 +74,19 @@ def _as_text(value: Any) -> orjson.Fragment:
 
 
 def dump_json(value: Any) -> str:
-    """Write JSON that PostgreSQL's jsonb accepts, whatever ``value`` holds."""
+    """Encode any value as JSON that PostgreSQL's jsonb accepts."""
     try:
         out = encode_json(value)
     except TypeError:
         return orjson.dumps(_clean(value, 0), option=_OPTIONS).decode()
-    # Also hit by a backslash before "u0000" in plain text, which cleaning leaves as it is.
+    # A backslash before "u0000" in plain text also matches; cleaning leaves it unchanged.
     if b"\\u0000" in out:
         out = orjson.dumps(_clean(value, 0), option=_OPTIONS)
     return out.decode()
 
 
 def clean_text(value: str) -> str:
-    """Make text that a text column accepts: no NUL, no lone surrogates."""
+    """Replace what a text column rejects: NUL and lone surrogates."""
     return clean_surrogates(value.replace("\x00", "\ufffd"))
 
 
@@ -113,12 +113,12 @@ def _clean(value: Any, depth: int) -> Any:
 
 
 def _huge(value: int) -> str:
-    # str() of an integer past 4,300 digits raises by default; hex does not.
+    # By default str() raises for an integer above 4,300 digits; hex does not.
     return hex(value)[:1000] if value.bit_length() > 10_000 else str(value)
 
 
 def encode_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> bytes:
-    """Write Kafka headers, repeated names and null values included, as JSON."""
+    """Encode Kafka headers as JSON, including repeated names and null values."""
     return orjson.dumps(
         [
             [clean_surrogates(key), None if value is None else base64.b64encode(value).decode()]
@@ -128,7 +128,7 @@ def encode_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> bytes:
 
 
 def clean_surrogates(value: str) -> str:
-    """Make text that UTF-8 can hold; NUL stays."""
+    """Replace lone surrogates, which UTF-8 cannot encode; NUL stays."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -88,7 +88,7 @@ def database_url(settings: Settings) -> URL:
 
 
 def configured_url(settings: Settings) -> URL:
-    """Return DATABASE_URL as it is given, else the URL that DATABASE_HOST and its sisters make.
+    """Return DATABASE_URL as given, else the URL built from DATABASE_HOST and related settings.
 
     Raises
     ------
@@ -103,13 +103,13 @@ def configured_url(settings: Settings) -> URL:
     url = URL.create(
         "postgresql", settings.database_user, password, database=settings.database_name
     )
-    if host.startswith("/"):  # the folder of a unix socket
+    if host.startswith("/"):  # host is the folder of a unix socket
         return url.set(query={"host": host, "port": str(port)})
     return url.set(host=host, port=port)
 
 
 def parameters(settings: Settings) -> dict[str, object]:
-    """Return the options of each of our transactions: time-outs in milliseconds, UTC."""
+    """Return the options of every transaction: time-outs in milliseconds, UTC."""
     return {
         "statement_timeout": round(settings.database_statement_timeout_s * 1000),
         "idle_in_transaction_session_timeout": round(settings.database_idle_timeout_s * 1000),
@@ -118,7 +118,7 @@ def parameters(settings: Settings) -> dict[str, object]:
 
 
 def connect_args(settings: Settings, url: URL) -> dict[str, Any]:
-    """Return the options of a connection besides the URL: time-outs, TLS, UTC."""
+    """Return the connection options besides the URL: time-outs, TLS, UTC."""
     given = url.query.get("options", "")
     own = " ".join(f"-c {name}={value}" for name, value in parameters(settings).items())
     tls: Mapping[str, object] = {
@@ -132,7 +132,7 @@ def connect_args(settings: Settings, url: URL) -> dict[str, Any]:
         "connect_timeout": settings.database_connect_timeout_s,
         "application_name": settings.service_name[:63],
         **({} if settings.database_pooler else {"options": options}),
-        # A server that vanished silently is noticed in half a minute, not in two hours.
+        # A server that vanished silently is noticed after half a minute instead of two hours.
         "keepalives_idle": 15,
         "keepalives_interval": 5,
         "keepalives_count": 3,
@@ -150,17 +150,17 @@ def make_engine(url: URL | str, **options: Any) -> Engine:
         pool_pre_ping=options.pop("pool_pre_ping", True),
         json_serializer=dump_json,
         json_deserializer=orjson.loads,
-        # A failing statement's parameters may be a customer's readings.
+        # The parameters of a failing statement may be a customer's readings.
         hide_parameters=True,
         **options,
     )
 
 
 def open_engine(settings: Settings, kept: int = 0) -> Engine:
-    """Make the engine that the settings describe, connecting to nothing but an embedded server.
+    """Make the engine of the settings, without connecting to any but an embedded server.
 
-    ``kept`` connections stay open once made, where the pool allows so many in all: those that are
-    always in use would otherwise be opened again and again as overflow.
+    ``kept`` connections stay open once made, if the pool allows this many: connections that are
+    always in use would otherwise be reopened again and again as overflow.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def open_engine(settings: Settings, kept: int = 0) -> Engine:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Engine]:
-    """Give an engine as :func:`open_engine` makes it; its connections are closed at the end."""
+    """Provide an engine from :func:`open_engine`; close its connections at the end."""
     engine = open_engine(settings)
     try:
         yield engine
@@ -196,7 +196,7 @@ def opened(settings: Settings) -> Iterator[Engine]:
 
 
 def _set_in_each_transaction(engine: Engine, values: Mapping[str, object]) -> None:
-    """Set up transactions for a pooler: each gets another session, without connection options."""
+    """Set the options in each transaction, because a pooler rejects connection options."""
     statement = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items())
 
     @event.listens_for(engine, "begin")
@@ -206,13 +206,13 @@ def _set_in_each_transaction(engine: Engine, values: Mapping[str, object]) -> No
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction: committed when the block ends, rolled back when it raises.
+    """Open a transaction; commit when the block ends, roll back when it raises.
 
     Raises
     ------
     StorageUnavailable, AlreadyStored, InputError
-        As the module says. After StorageUnavailable from the COMMIT itself, whether it took
-        effect is unknown: read the claim again.
+        See the module. After StorageUnavailable from the COMMIT itself it is unknown whether it
+        took effect: read the claim again.
     """
     with translated(engine.url), engine.begin() as connection:
         yield connection
@@ -224,33 +224,33 @@ def in_transaction(
     *args: P.args,
     **options: P.kwargs,
 ) -> R:
-    """Return ``call(connection, ...)``, made in one :func:`transaction`.
+    """Return ``call(connection, ...)``, run in one :func:`transaction`.
 
     Parameters
     ----------
     engine : Engine
     call : callable
     *args, **options
-        What the call takes besides the connection.
+        Arguments of the call after the connection.
     """
     with transaction(engine) as connection:
         return call(connection, *args, **options)
 
 
 def database_now(connection: Connection) -> datetime:
-    """Return the server's clock, which ``created_at`` is read from."""
+    """Return the server's time, the clock of ``created_at``."""
     now: datetime = connection.execute(text("SELECT now()")).scalar_one()
     return now
 
 
 def try_lock(connection: Connection, key: int) -> bool:
-    """Take an advisory lock until the transaction ends, unless another one holds it."""
+    """Try to take an advisory lock until the transaction ends; return whether it was free."""
     query = text("SELECT pg_try_advisory_xact_lock(:key)")
     return bool(connection.execute(query, {"key": key}).scalar_one())
 
 
 def probe(engine: Engine, within_s: float = 2.0) -> None:
-    """Return if the database answers.
+    """Return if the database answers, else raise.
 
     Raises
     ------
@@ -262,7 +262,7 @@ def probe(engine: Engine, within_s: float = 2.0) -> None:
 
 
 def server_version(engine: Engine) -> str:
-    """Return the server's own words about its version.
+    """Return the server's version text.
 
     Raises
     ------
@@ -274,7 +274,7 @@ def server_version(engine: Engine) -> str:
 
 @contextmanager
 def translated(url: URL) -> Iterator[None]:
-    """Have errors of SQLAlchemy and psycopg2 leave the block as the project's."""
+    """Translate errors of SQLAlchemy and psycopg2 raised by the block."""
     try:
         yield
     except (SQLAlchemyError, psycopg2.Error) as error:
@@ -288,11 +288,11 @@ def translate(error: Exception, store: str) -> AnomalyError:
     ----------
     error : Exception
     store : str
-        Names the database in the message.
+        Name of the database in the message.
     """
     original = error.orig if isinstance(error, DBAPIError) else error
     state = getattr(original, "pgcode", None) or ""
-    # The server's DETAIL repeats the row, which belongs in no log.
+    # The server's DETAIL repeats the row, which must not be logged.
     primary = getattr(getattr(original, "diag", None), "message_primary", None)
     text = " ".join(str(primary or original).split())[:300]
     if state == "23505":
@@ -320,12 +320,12 @@ def translate(error: Exception, store: str) -> AnomalyError:
             code="storage_schema",
         )
     if isinstance(original, CheckViolation) and not original.diag.constraint_name:
-        # Its partition was made between planning and storing; the same rows fit a moment later.
+        # The partition of these rows was created between planning and storing: retry.
         return StorageUnavailable(
             f"{store} has just changed its partitions", code="storage_moved", retry_after=0.1
         )
     if state[:2] in ("22", "23", "54") or isinstance(original, psycopg2.DataError | ValueError):
-        return InputError(f"PostgreSQL refuses a value: {text}", code="unprocessable")
+        return InputError(f"PostgreSQL rejects a value: {text}", code="unprocessable")
     if not state or state.startswith(_RETRIABLE):
         return StorageUnavailable(f"{store} is not available: {text}")
     return StorageUnavailable(f"{store} failed ({state}): {text}", code="storage_failed")

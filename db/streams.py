@@ -1,8 +1,8 @@
 """Restart streams after an overhaul: ``python -m db.streams reset``.
 
-What was learnt of a stream (baseline, level, tail, window, open event) belongs to the machine as it
-was. The request is a row; a running bridge follows with the stream's next reading, though it has
-the state in memory. Readings that are stored stay.
+The learnt state of a stream (baseline, level, tail, window, open event) describes the machine
+before the overhaul. The request is stored as a row; a running bridge applies it to the stream's
+next reading, even if it has the state in memory. Stored readings stay.
 
 For example:
   python -m db.streams reset PUMP_001 --why 'new bearing'   # all its streams
@@ -30,15 +30,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     reset = commands.add_parser("reset", help="restart an asset's streams")
     reset.add_argument("asset_id", nargs="+")
-    reset.add_argument("--sensor", metavar="SENSOR_ID", help="only this one's streams")
-    reset.add_argument("--why", help="noted with the request")
-    reset.add_argument("--who", help="noted with the request (the user of this computer)")
+    reset.add_argument("--sensor", metavar="SENSOR_ID", help="only streams of this sensor")
+    reset.add_argument("--why", help="reason, stored with the request")
+    reset.add_argument("--who", help="author, stored with the request (default: the login name)")
     return parser
 
 
 @report_errors
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when done, 1 when something was not as asked."""
+    """Run the command; return 0 if done, 1 if part of the request failed."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level="WARNING", format="%(message)s")
     assets = [check_name(name, "asset_id") for name in arguments.asset_id]
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
+    except (OSError, KeyError):  # the user of a container may have no name
         return "command line"
 
 

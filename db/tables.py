@@ -1,8 +1,8 @@
-"""The tables, as SQLModel classes: what others may read and what the migrations must equal.
+"""Define the tables as SQLModel classes; a test compares them with the migrations.
 
-Times are aware UTC. ``partition`` and ``timestamp`` are columns that PostgreSQL allows unquoted.
-A stream is (asset_id, sensor_id); indices hold its 16-byte key (SQL function ``stream_key``)
-instead of the names, because three names of 255 characters are longer than an index entry may be.
+Times are aware UTC. PostgreSQL allows the column names ``partition`` and ``timestamp`` unquoted. A
+stream is (asset_id, sensor_id). Indices contain its 16-byte key (SQL function ``stream_key``),
+because three names of 255 characters exceed the size of an index entry.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ANOMALIES = "is_anomaly"
 
 
 def json_column(name: str | None = None, *, nullable: bool = False) -> Any:
-    """Make a jsonb column, optionally under a name that Python or SQLModel reserves."""
+    """Make a jsonb column, with its own name if Python or SQLModel reserves the field's name."""
     column: sa.Column[Any] = sa.Column(name, JSONB, nullable=nullable) if name else sa.Column(JSONB)
     column.nullable = nullable
     return Field(default=None, sa_column=column)
@@ -33,12 +33,12 @@ def optional_text() -> Any:
 
 
 def computed(kind: Any, expression: str) -> Any:
-    """Make a column that PostgreSQL derives from the row's others."""
+    """Make a column that PostgreSQL computes from the row's other columns."""
     return Field(default=None, sa_column=sa.Column(kind, sa.Computed(expression, persisted=True)))
 
 
 def identity(*, primary_key: bool = True) -> Any:
-    """Make a number that PostgreSQL counts up."""
+    """Make an auto-increment column."""
     column: sa.Column[Any] = sa.Column(
         sa.BigInteger, sa.Identity(always=True), primary_key=primary_key, nullable=False
     )
@@ -46,18 +46,18 @@ def identity(*, primary_key: bool = True) -> Any:
 
 
 def foreign_key(kind: Any, target: str, *, on_delete: str = "CASCADE", **options: Any) -> Any:
-    """Make a reference to another table's row; ``options`` as of a column, not NULL by default.
+    """Make a foreign key column, not NULL by default.
 
     Parameters
     ----------
     kind : type
-        Of the column.
+        Type of the column.
     target : str
         ``table.column``.
     on_delete : str
-        What becomes of the row when that one goes.
+        Action when the referenced row is deleted.
     **options
-        As of a column.
+        Options of the column.
     """
     options = {"nullable": False, **options}
     column: sa.Column[Any] = sa.Column(kind, sa.ForeignKey(target, ondelete=on_delete), **options)
@@ -65,16 +65,16 @@ def foreign_key(kind: Any, target: str, *, on_delete: str = "CASCADE", **options
 
 
 def partial_index(name: str, *columns: Any, where: str) -> sa.Index:
-    """Make an index of the rows that ``where`` holds for."""
+    """Make an index of the rows for which ``where`` holds."""
     return sa.Index(name, *columns, postgresql_where=sa.text(where))
 
 
 class AnomalyDetection(SQLModel, table=True):
-    """One scored reading. Partitioned by ``timestamp``, hence its keys.
+    """One scored reading. Partitioned by ``timestamp``, so the keys contain it.
 
-    ``topic_id``, ``partition`` and ``source_offset`` name the record it came from; they are NULL
-    for rows that REST journalled. ``window_mark`` is whether the reading is part of the
-    stream's window.
+    ``topic_id``, ``partition`` and ``source_offset`` identify the source record; they are NULL in
+    rows that REST journalled. ``window_mark`` says whether the reading belongs to the stream's
+    window.
     """
 
     __tablename__ = "anomaly_detections"
@@ -139,8 +139,8 @@ class AnomalyDetection(SQLModel, table=True):
 class DeadLetter(SQLModel, table=True):
     """A record that could not be scored, or an exact duplicate, with its original bytes.
 
-    ``headers`` is JSON (``[[key, base64 or null], ...]``) as bytes: a header may hold a NUL,
-    which jsonb refuses.
+    ``headers`` is JSON (``[[key, base64 or null], ...]``) as bytes, because a header may contain
+    NUL, which jsonb rejects.
     """
 
     __tablename__ = "dead_letters"
@@ -169,14 +169,14 @@ class DeadLetter(SQLModel, table=True):
 
 
 class StreamState(SQLModel, table=True):
-    """What the service handed back for one stream; absent parts of the key are ``''``."""
+    """The state that the service returned for one stream; absent parts of the key are ``''``."""
 
     __tablename__ = "stream_states"
     __table_args__ = (
         sa.PrimaryKeyConstraint("topic_id", "partition", "stream_key"),
         sa.Index("ix_state_stream", "stream_key"),
         sa.Index("ix_state_asset", "asset_id"),
-        # No indexed column changes on an update: with room on the page it stays a HOT update.
+        # Updates change no indexed column: with free space on the page they are HOT updates.
         {"postgresql_with": {"fillfactor": 50}},
     )
 
@@ -195,7 +195,7 @@ class StreamState(SQLModel, table=True):
 
 
 class SourceOffset(SQLModel, table=True):
-    """Where the one account of a partition stands. NULL ``next_offset``: nothing stored yet."""
+    """The stored offset of a partition. NULL ``next_offset``: nothing is stored yet."""
 
     __tablename__ = "source_offsets"
 
@@ -210,7 +210,7 @@ class SourceOffset(SQLModel, table=True):
 
 
 class OutboxRow(SQLModel, table=True):
-    """A message that must be published; the row goes once the broker has acknowledged it."""
+    """A message to publish; its row is deleted once the broker has acknowledged it."""
 
     __tablename__ = "outbox"
     __table_args__ = (sa.Index("ix_outbox_target", "target_topic", "topic_id", "partition", "id"),)
@@ -227,7 +227,7 @@ class OutboxRow(SQLModel, table=True):
 
 
 class Asset(SQLModel, table=True):
-    """Who matters how much; an asset without a row is ``medium``."""
+    """The criticality of an asset; an asset without a row is ``medium``."""
 
     __tablename__ = "assets"
 
@@ -239,7 +239,7 @@ class Asset(SQLModel, table=True):
 
 
 class TrainingJob(SQLModel, table=True):
-    """A training run asked for over REST; ``heartbeat_at`` separates a dead one from a slow one."""
+    """A training requested over REST; ``heartbeat_at`` tells a dead process from a slow one."""
 
     __tablename__ = "training_jobs"
     __table_args__ = (sa.Index("ix_training_job_state", "state", "created_at"),)
@@ -258,7 +258,7 @@ class TrainingJob(SQLModel, table=True):
 
 
 class TrainingData(SQLModel, table=True):
-    """The readings that came with a job (``.npz``), until it has ended: any replica may run it."""
+    """The readings of a job (``.npz``) until the job ends, so that any replica can run it."""
 
     __tablename__ = "training_data"
 
@@ -267,7 +267,7 @@ class TrainingData(SQLModel, table=True):
 
 
 class PageKey(SQLModel, table=True):
-    """What signs the cookies of the operator's page: one row, so that all replicas know it."""
+    """The key that signs the page's cookies: one row, shared by all replicas."""
 
     __tablename__ = "page_keys"
     __table_args__ = (sa.CheckConstraint("id = 1"),)

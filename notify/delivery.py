@@ -1,7 +1,7 @@
-"""Send one receiver its changes, in a thread of its own: in order per incident, at least once.
+"""Deliver changes to one receiver in its own thread: in order per incident, at least once.
 
-A failure makes the changes of that incident wait, with a back-off that is stored; a receiver that
-cannot be reached is asked less and less often. Nothing of this touches another receiver.
+After a failure the changes of that incident wait with a back-off that is stored; an unreachable
+receiver is retried less and less often. Failures do not affect other receivers.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from notify.senders import RESOLVED_S, Ended, Refused, Sender
 
 log = logging.getLogger("notify")
 
-#: How often it is looked for something to send.
+#: Interval of queries for due changes.
 POLL_S = 0.5
-#: How often it is looked for what has waited too long.
+#: Interval of expiring changes that have waited too long.
 KEEP_UP_EVERY_S = 60.0
-#: Changes that are looked at in one go, and that one summary holds at most.
+#: Maximum changes processed at once and in one summary.
 CHUNK = 1000
-#: A delivery that takes longer (seconds) is called stuck: time-outs bound each read, not their sum.
+#: A delivery that takes longer (seconds) is reported: time-outs limit each read, not their sum.
 STUCK_S = 120.0
-#: Back-off of a receiver, and of one incident's changes: the first wait and the longest, seconds.
+#: First and longest wait in seconds of a receiver, and of one incident's changes.
 RECEIVER_WAITS = (0.5, 60.0)
 CHANGE_WAITS = (1.0, 3600.0)
 
@@ -49,7 +49,7 @@ def back_off(tries: int, waits: tuple[float, float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What all deliveries share."""
+    """The objects that all deliveries share."""
 
     engine: Engine
     routes: Routes
@@ -59,29 +59,29 @@ class Dependencies:
 
 
 class Delivery(threading.Thread):
-    """Send one receiver what is noted for it, until ``stop`` is set.
+    """Send one receiver its changes, until ``stop`` is set.
 
     Parameters
     ----------
     name : str
-        The receiver's.
+        Name of the receiver.
     sender : Sender
     shared : Dependencies
     drain : bool
-        End as soon as nothing is due, or something failed.
+        End as soon as nothing is due, or after a failure.
     """
 
     def __init__(
         self, name: str, sender: Sender, shared: Dependencies, *, drain: bool = False
     ) -> None:
-        super().__init__(name=f"receiver {name}", daemon=True)  # one that hangs ends with us
+        super().__init__(name=f"receiver {name}", daemon=True)  # a hanging one ends with us
         self.receiver = name
         self.failed = False
         self._sender = sender
         self._shared = shared
         self._routes = shared.routes.of(name)
         self._drain = drain
-        self._delivered: list[int] = []  # but not stored as sent yet
+        self._delivered: list[int] = []  # delivered, but not yet recorded as sent
         self._failures = 0
         self._problem: str | None = None
         self._repeat_at = self._keep_up_at = 0.0
@@ -89,7 +89,7 @@ class Delivery(threading.Thread):
         self._is_stuck = False
 
     def report_stuck(self) -> None:
-        """Log it, once, where the receiver takes a message without end; for another thread."""
+        """Log, once, that a delivery takes too long; called from another thread."""
         since = self._sending_since
         if since is None or time.monotonic() - since < STUCK_S:
             self._is_stuck = False
@@ -97,7 +97,7 @@ class Delivery(threading.Thread):
             self._is_stuck = True
             self._shared.metrics.failing.labels(self.receiver).set(1)
             log.error(
-                "%s has not finished one message for %g s; it is waited for",
+                "%s has not finished one message for %g s; still waiting",
                 self.receiver, STUCK_S, extra={"action": "stuck"},
             )  # fmt: skip
 
@@ -111,7 +111,7 @@ class Delivery(threading.Thread):
                 self._shared.metrics.failing.labels(self.receiver).set(0)
 
     def run(self) -> None:
-        """Work until stopped."""
+        """Deliver until stopped."""
         stop = self._shared.stop
         while not stop.is_set():
             try:
@@ -125,19 +125,19 @@ class Delivery(threading.Thread):
             if self._drain and (self.failed or wait):
                 break
             stop.wait(wait)
-        if self._delivered:  # the database was away when they were sent
+        if self._delivered:  # the database was unavailable after the delivery
             with suppress(StorageUnavailable), transaction(self._shared.engine) as connection:
                 self._settle(connection)
 
     def step(self) -> float:
-        """Send what is due; return the seconds to wait before the next step."""
+        """Send the due changes; return the seconds to wait before the next step."""
         changes = self._due()
         groups, failed = self._grouped(self._wanted(changes)), set[UUID]()
         for group in groups:
             if self._shared.stop.is_set():
                 return 0.0
             if not failed.isdisjoint(_incidents(group)):
-                continue  # what is before it has failed: it waits, too
+                continue  # an earlier change of the incident failed, so this one waits, too
             try:
                 self._send(group)
             except Refused as error:
@@ -152,7 +152,7 @@ class Delivery(threading.Thread):
         return 0.0 if len(changes) == CHUNK else POLL_S
 
     def _due(self) -> list[Change]:
-        """Read what is due, once it is stored what was sent."""
+        """Return the due changes, after recording the delivered ones."""
         with transaction(self._shared.engine) as connection:
             self._settle(connection)
             if time.monotonic() >= self._keep_up_at:
@@ -172,7 +172,7 @@ class Delivery(threading.Thread):
             )  # fmt: skip
 
     def _wanted(self, changes: Sequence[Change]) -> list[Change]:
-        """Take out what no route sends here, and what quiet hours hold."""
+        """Remove changes that no route sends to this receiver or that quiet hours hold."""
         wanted, dropped, held = list[Change](), list[int](), dict[UUID, datetime]()
         now, all_changes = datetime.now(UTC), self._sender.repeat_s is not None
         for change in changes:
@@ -192,7 +192,7 @@ class Delivery(threading.Thread):
         return wanted
 
     def _grouped(self, changes: list[Change]) -> list[list[Change]]:
-        """Return what is sent as one message: each change, or all where they are too many."""
+        """Group the changes into messages: one each, or one for all if they are too many."""
         above = self._sender.summary_above
         if changes and (self._sender.repeat_s is not None or 0 < above < len(changes)):
             return [changes]
@@ -211,7 +211,7 @@ class Delivery(threading.Thread):
         notifications.settle(connection, self.receiver, self._delivered, "sent")
 
     def _repeat(self, every_s: float) -> float:
-        """Send what stands and what has ended lately."""
+        """Send the present state: open incidents and recently ended ones."""
         with transaction(self._shared.engine) as connection:
             ended = notifications.recent_changes(connection, self.receiver, RESOLVED_S)
             standing = notifications.standing_incidents(connection)
@@ -232,7 +232,7 @@ class Delivery(threading.Thread):
         self._shared.metrics.failures.labels(self.receiver).inc()
         self.failed = True
         log.warning(
-            "%s does not take %s (try %d): %s", self.receiver,
+            "%s rejects %s (try %d): %s", self.receiver,
             group[0].incident["id"] if group else "what stands",
             group[0].tries + 1 if group else self._failures, reason, extra={"action": "failed"},
         )  # fmt: skip
@@ -243,9 +243,10 @@ class Delivery(threading.Thread):
                 )
 
     def _receiver_failed(self, group: Sequence[Change], error: Exception) -> float:
-        """Note that the receiver cannot be reached; return how long to leave it alone.
+        """Record that the receiver cannot be reached; return the seconds to wait.
 
-        The change waits longer than the receiver: if only this one makes it fail, others pass.
+        The change waits longer than the receiver, so that a change that makes the receiver fail
+        does not block the others.
         """
         after = error.retry_after if isinstance(error, Unavailable) else 0.0
         wait = max(after, back_off(self._failures, RECEIVER_WAITS))
@@ -254,7 +255,7 @@ class Delivery(threading.Thread):
         self._postpone(group, error, max(2 * wait, own))
         self._set_problem(self._shared.routes.reason(error))
         if isinstance(error, Ended):
-            log.error("%s: no more until a restart or an edit of its file", self.receiver)
+            log.error("%s: stopped until a restart or an edit of the file of routes", self.receiver)
             wait = float("inf")
         return min(wait, threading.TIMEOUT_MAX)
 

@@ -1,4 +1,4 @@
-"""What receivers are sent about a change: JSON for systems, text and HTML for people."""
+"""Build the messages about a change: JSON for systems, text and HTML for people."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _BY_PEOPLE = ("acknowledged", "unacknowledged", "assigned", "closed", "reopened"
 
 
 def change_id(change: Change) -> str:
-    """Return what no other change has: the same each time it is sent."""
+    """Return the unique id of a change, the same at each delivery."""
     return f"{change.incident['id']}-{change.log_id}"
 
 
 def body(change: Change) -> bytes:
-    """Write the incident as on its topic, and under ``change`` what happened to it."""
+    """Encode the incident as in its topic, with the change under ``change``."""
     about = {
         "id": change_id(change), "what": reported_as(change) or change.what, "who": change.who,
         "why": change.why, "at": change.occurred_at or change.at,
@@ -30,25 +30,25 @@ def body(change: Change) -> bytes:
 
 
 def title(change: Change) -> str:
-    """Write it in one line, without control characters."""
+    """Return a one-line title without control characters."""
     incident = change.incident
     found = f"[{incident['severity']}] {stream(incident)}: {reported_as(change) or change.what}"
     return clean(found if change.why is None else f"{found} ({change.why})")[:200]
 
 
 def stream(incident: dict[str, Any]) -> str:
-    """Name an incident's stream."""
+    """Return the name of an incident's stream."""
     parts = (incident["asset_id"], incident["sensor_id"], incident["feature"])
     return " / ".join(part for part in parts if part)
 
 
 def clean(value: object) -> str:
-    """Make one line of printable text."""
+    """Return one line of printable text."""
     return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
 
 
 def facts(change: Change, link: str | None) -> list[tuple[str, str]]:
-    """List what a person wants to know, by name."""
+    """List the facts for people, by name."""
     incident = change.incident
     named = {
         "what": reported_as(change) or change.what, "why": change.why,
@@ -79,15 +79,15 @@ def _features(incident: dict[str, Any]) -> str:
 
 
 def plain(changes: Sequence[Change], link: str | None, max_lines: int = 1000) -> str:
-    """Write one change in full, or several a line each.
+    """Format one change in full, or several with one line each.
 
     Parameters
     ----------
     changes : sequence of Change
     link : str or None
-        Address of an incident, with ``{id}`` in it.
+        Address of an incident, containing ``{id}``.
     max_lines : int
-        Lines of a summary at most.
+        Maximum lines of a summary.
     """
     if len(changes) == 1:
         return "\n".join(f"{name}: {value}" for name, value in facts(changes[0], link))
@@ -98,7 +98,7 @@ def plain(changes: Sequence[Change], link: str | None, max_lines: int = 1000) ->
 
 
 def html(changes: Sequence[Change], link: str | None) -> str:
-    """Write the same as HTML; whatever an incident holds is text in it."""
+    """Format the same as HTML; all content is escaped."""
     lines = [(str(_time(one.at)), title(one)) for one in changes]
     rows = facts(changes[0], link) if len(changes) == 1 else lines
     cells = "".join(
@@ -114,7 +114,7 @@ def _cell(name: str, value: str) -> str:
 
 
 def subject(changes: Sequence[Change]) -> str:
-    """Write what it is about in one line."""
+    """Return a one-line subject."""
     if len(changes) == 1:
         return title(changes[0])
     incidents = len({one.incident["id"] for one in changes})

@@ -1,4 +1,4 @@
-"""The sender's Prometheus metrics, in a registry of their own."""
+"""Define the sender's Prometheus metrics in their own registry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class Metrics:
-    """Every metric of the sender; a receiver has its series from the start."""
+    """The metrics of the sender; each receiver has its series from the start."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -24,7 +24,7 @@ class Metrics:
         self.leader = Gauge("notify_leader", "1 while this process is the one that sends", **made)
 
     def set_receivers(self, receivers: Iterable[str]) -> None:
-        """Begin the series of these receivers, and end those of others."""
+        """Create the series of these receivers, and remove those of others."""
         self.failing.clear()
         self.waiting.clear()
         for name in receivers:

@@ -1,7 +1,7 @@
-"""The file of routes: who is notified of which incidents, when, and how.
+"""Read the file of routes: who is notified of which incidents, when, and how.
 
-Every error names the file, the route or receiver, and the field. A value like ``${NAME}`` is taken
-from the environment; what came from there is in no message and in no ``repr``.
+Every error names the file, the route or receiver, and the field. Values like ``${NAME}`` are read
+from the environment; they never appear in a message or ``repr``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = get_args(Day)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
-#: Fields of a receiver that are secret wherever they come from.
+#: Fields of a receiver that are secret even if the file contains them.
 _SECRET = ("url", "secret", "password", "headers")
 _QUIET_STATES = ("shelved", "suppressed")
 Seconds = Annotated[float, Meta(ge=0.1, le=86_400)]
@@ -42,11 +42,11 @@ Several = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True):
-    """A table of the file: an unknown field is an error."""
+    """Base of the file's tables; an unknown field is an error."""
 
 
 class Quiet(_Table, kw_only=True, rename={"start": "from"}):
-    """Hours in which what is less severe than ``unless_severity`` waits until they end."""
+    """Hours in which incidents less severe than ``unless_severity`` are held."""
 
     start: str
     until: str
@@ -64,14 +64,14 @@ class Quiet(_Table, kw_only=True, rename={"start": "from"}):
             raise ValueError(f"time_zone: {self.time_zone!r} is no time zone") from None
 
     def ends(self, now: datetime) -> datetime | None:
-        """Return when the quiet hours in force at ``now`` end; None: there are none."""
+        """Return when the quiet hours that contain ``now`` end; None outside of quiet hours."""
         zone = ZoneInfo(self.time_zone)
         first, last = _time(self.start, "from"), _time(self.until, "until")
         today = now.astimezone(zone).date()
         for day in (today - timedelta(days=1), today):
             start = datetime.combine(day, first, zone)
             until = datetime.combine(day + timedelta(days=last <= first), last, zone)
-            # In UTC: between two local times the clocks may have changed.
+            # Compared in UTC, because the local clocks may change in between.
             if DAYS[day.weekday()] in self.days and (
                 start.astimezone(UTC) <= now < until.astimezone(UTC)
             ):
@@ -90,7 +90,7 @@ def _time(value: str, name: str) -> time:
 
 
 class Route(_Table, kw_only=True):
-    """Which incidents, which changes of them, when, and who is notified."""
+    """Selects incidents, changes and times, and names the receivers."""
 
     receivers: tuple[str, ...]
     assets: tuple[str, ...] = ("*",)
@@ -101,7 +101,7 @@ class Route(_Table, kw_only=True):
     quiet: tuple[Quiet, ...] = ()
 
     def fits(self, incident: Mapping[str, Any]) -> bool:
-        """Return whether an incident is this route's."""
+        """Return whether the route matches an incident."""
         names = incident["asset_id"], incident["sensor_id"], incident["group_name"]
         return _rank(incident["severity"]) >= _rank(self.severity) and all(
             any(fnmatchcase(name or "", pattern) for pattern in patterns)
@@ -109,7 +109,7 @@ class Route(_Table, kw_only=True):
         )
 
     def held_until(self, severity: str, now: datetime) -> datetime | None:
-        """Return until when quiet hours hold an incident of this severity; None: they do not."""
+        """Return until when quiet hours hold an incident of this severity; None: not held."""
         holding = [one for one in self.quiet if _rank(severity) < _rank(one.unless_severity)]
         ends = [one.ends(now) for one in holding]
         return max((end for end in ends if end is not None), default=None)
@@ -120,12 +120,12 @@ def _rank(severity: str) -> int:
 
 
 class Receiver(_Table, kw_only=True, tag_field="type"):
-    """Whom to notify, and how."""
+    """A receiver of notifications."""
 
     timeout_s: Seconds = 10.0
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(...)"  # nothing that may be secret
+        return f"{type(self).__name__}(...)"  # fields may be secret
 
 
 class Web(Receiver, kw_only=True):
@@ -147,19 +147,19 @@ class Web(Receiver, kw_only=True):
 
 
 class Webhook(Web, kw_only=True, tag="webhook"):
-    """The incident as JSON, signed."""
+    """Receives the incident as signed JSON."""
 
     secret: Filled | None = None
 
 
 class Alertmanager(Web, kw_only=True, tag="alertmanager"):
-    """Prometheus' Alertmanager: what stands, over and over."""
+    """Prometheus' Alertmanager: receives the present state repeatedly."""
 
     repeat_s: Seconds = 60.0
 
 
 class Email(Receiver, kw_only=True, tag="email"):
-    """A mail to people."""
+    """Receives mails."""
 
     host: Filled
     sender: str
@@ -181,7 +181,7 @@ class Email(Receiver, kw_only=True, tag="email"):
 
 
 class Apprise(Receiver, kw_only=True, tag="apprise"):
-    """Any of the services that the library apprise knows, by its URL."""
+    """A service that the library apprise reaches by a URL."""
 
     url: Filled
     summary_above: Several = 20
@@ -191,7 +191,7 @@ AnyReceiver = Webhook | Alertmanager | Email | Apprise
 
 
 class Secrets:
-    """Values out of the environment, and what must never be shown of them.
+    """Values from the environment, which must never be shown.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ class Secrets:
         self._found: set[str] = set()
 
     def fill(self, value: Any, at: str = "") -> Any:
-        """Put the environment's values in the place of ``${NAME}``, and remember them."""
+        """Replace ``${NAME}`` by the environment's values, and remember these."""
         if isinstance(value, dict):
             return {k: self.fill(v, f"{at}.{k}".strip(".")) for k, v in value.items()}
         if isinstance(value, list):
@@ -215,17 +215,17 @@ class Secrets:
                 raise LookupError(f"{at}: ${{{name}}} is not set in the environment")
             self._add(self._environment[name].strip())
         filled = _VARIABLE.sub(lambda match: self._environment[match[1]].strip(), value)
-        if at.split(".")[0] in _SECRET:  # though the file holds it itself
+        if at.split(".")[0] in _SECRET:  # secret even if written in the file itself
             self._add(filled)
         return filled
 
     def _add(self, value: str) -> None:
-        _, found, address = value.partition("://")  # an error may name a part of it
+        _, found, address = value.partition("://")  # an error may contain only a part of it
         parts = re.split(r"[/:@?&=#]+", address) if found else value.split()
         self._found |= {value, *(one for one in parts if len(one) > 3)} - {""}
 
     def scrub(self, text: object) -> str:
-        """Take secrets out of a message, and shorten it."""
+        """Remove secrets from a message, and shorten it."""
         found = " ".join(str(text).split())
         for secret in sorted(self._found, key=len, reverse=True):
             found = found.replace(secret, "***")
@@ -234,7 +234,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The file's content; ``shown`` describes each receiver, without its secrets."""
+    """The content of the file; ``shown`` describes each receiver without secrets."""
 
     routes: dict[str, Route]
     receivers: dict[str, AnyReceiver]
@@ -243,36 +243,36 @@ class Routes:
     secrets: Secrets = field(repr=False)
 
     def of(self, receiver: str) -> list[Route]:
-        """Return the routes that lead to a receiver."""
+        """Return the routes that name a receiver."""
         return [route for route in self.routes.values() if receiver in route.receivers]
 
     def reason(self, error: Exception) -> str:
-        """Return an error's text, short and without what came from the environment."""
+        """Return an error's text, shortened and without secrets."""
         named = "" if isinstance(error, AnomalyError) else f"{type(error).__name__} "
         return self.secrets.scrub(f"{named}{error}")
 
     def attempt(self, receiver: str, what: Callable[[], str]) -> bool:
-        """Try something with a receiver and print what came of it; whether it went well."""
+        """Try an action with a receiver and print the result; return whether it succeeded."""
         try:
             outcome, well = what(), True
-        except Exception as error:  # whatever a library raises
+        except Exception as error:  # libraries raise many types
             outcome, well = f"FAILED: {self.reason(error)}", False
         print(f"{receiver} ({self.shown[receiver]}): {outcome}", flush=True)
         return well
 
 
 def reported_as(change: Change) -> str | None:
-    """Name what a change is to whoever is notified; None: nobody is.
+    """Return the kind of change that receivers are notified of; None: they are not notified.
 
-    Of an incident that is or was shelved or suppressed nobody is notified. When that ends, they
-    are notified of what has become of it: ``opened`` (it stands), ``cleared`` or ``closed``.
+    There are no notifications while an incident is shelved or suppressed. When this ends, its
+    present state is reported: ``opened`` (still open), ``cleared`` or ``closed``.
     """
     state = str(change.incident["state"])
     if state in _QUIET_STATES or change.state_now in _QUIET_STATES:
         return None
     if change.what in ("unshelved", "unsuppressed"):
         return {"open": "opened", "cleared": "cleared"}.get(state.split("-")[0], state)
-    if change.what == "joined":  # a new event: news only where it had cleared
+    if change.what == "joined":  # a new event is reported only if the incident had cleared
         return "resumed" if change.before.get("cleared_at") else None
     return change.what
 
@@ -280,20 +280,20 @@ def reported_as(change: Change) -> str | None:
 def decide(
     routes: Sequence[Route], change: Change, now: datetime, *, all_changes: bool = False
 ) -> bool | datetime:
-    """Decide whether a receiver of these routes is notified of a change now; a time: not before.
+    """Return whether to notify a receiver of a change now, or the time until which to hold it.
 
-    Quiet hours go by how severe the incident is by now: one that got worse takes along what was
-    held of it. ``all_changes``: the receiver is sent the state, whatever changed and whenever.
+    Quiet hours depend on the present severity: if an incident gets worse, its held changes are sent
+    too.
 
     Parameters
     ----------
     routes : sequence of Route
-        Those that lead to the receiver.
+        Routes that name the receiver.
     change : Change
     now : datetime
         Aware.
     all_changes : bool
-        Whether the receiver is sent the state, whatever changed and whenever.
+        The receiver gets the present state, regardless of kind and time of changes.
     """
     fit = [route for route in routes if route.fits(change.incident)]
     if all_changes:
@@ -327,11 +327,11 @@ def load(path: str, environment: Mapping[str, str]) -> Routes:
     for name, route in routes.items():
         unknown = set(route.receivers) - receivers.keys()
         if unknown or not route.receivers:
-            problem = f"there is no receiver {min(unknown)!r}" if unknown else "nobody"
+            problem = f"there is no receiver {min(unknown)!r}" if unknown else "is empty"
             raise _wrong(where, f"route {name!r}: receivers: {problem}")
     link = raw.get("link")
     if link is not None and not (isinstance(link, str) and "{id}" in link):
-        raise _wrong(where, "link: no text with {id} in it")
+        raise _wrong(where, "link: is not a text that contains {id}")
     shown = {name: _shown(table) for name, table in raw["receivers"].items()}
     return Routes(routes, receivers, shown, link, secrets)
 
@@ -347,7 +347,7 @@ def _each(raw: dict[str, Any], key: str, kind: Any, where: str, secrets: Secrets
     for name, table in tables.items():
         entry = f"{key[:-1]} {name!r}"
         if not _NAME.fullmatch(name):
-            raise _wrong(where, f"{entry}: a name has 1 to 100 characters, none of them control")
+            raise _wrong(where, f"{entry}: names have 1 to 100 characters, no control characters")
         try:
             filled = secrets.fill(table) if key == "receivers" else table
             found[name] = msgspec.convert(filled, kind)
@@ -359,7 +359,7 @@ def _each(raw: dict[str, Any], key: str, kind: Any, where: str, secrets: Secrets
 
 
 def _shown(table: Mapping[str, Any]) -> str:
-    """Describe a receiver in the file's own words, without what may be secret in them."""
+    """Describe a receiver as in the file, without secret fields."""
     at = str(table.get("url") or table["host"])
     if "${" not in at and "://" in at:
         shown = "..." if table["type"] == "apprise" else urlsplit(at).hostname

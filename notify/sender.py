@@ -1,16 +1,15 @@
 """Notify receivers of incidents: ``python -m notify.sender``.
 
-Whom, of which incidents and when: the TOML file that NOTIFY_ROUTES names, see
-docs/notifications.md.
+NOTIFY_ROUTES names a TOML file with the receivers and routes, see docs/notifications.md.
 Each change of an incident is delivered to each receiver at least once, in order per incident, and
-remembered. Several senders may run: one sends, another takes over when it ends.
+recorded. Of several senders only the leader sends; another takes over when it ends.
 
 exit codes:
   0  stopped by SIGTERM or SIGINT, or drained, or every check passed
-  1  a check failed, or the database refuses
+  1  a check failed, or the database rejects the login
   2  a setting or the file of routes is wrong
-  3  --drain, but another sender is at work
-  4  --drain, but a receiver does not take what waits for it
+  3  --drain: another sender is running
+  4  --drain: a receiver does not accept its messages
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ from runtime import command_parser, configure_logging, run_command
 
 log = logging.getLogger("notify")
 
-#: How often the leader confirms that it leads and looks at its file; others, whether nobody does.
+#: Interval at which the leader confirms its lock and checks the file; others try to get the lock.
 TICK_S = 1.0
-#: How often it is counted what waits.
+#: Interval of counting waiting changes.
 MEASURE_EVERY_S = 5.0
-#: Deliveries under way may end within this after SIGTERM.
+#: Deliveries in progress may take this long after SIGTERM.
 STOP_S = 15.0
 
 
@@ -52,9 +51,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code, see ``--help``."""
     parser = command_parser("notify.sender", __doc__)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--drain", action="store_true", help="send what waits, then exit")
+    what.add_argument("--drain", action="store_true", help="send waiting changes, then exit")
     what.add_argument(
-        "--check", action="store_true", help="show whether file, database and receivers are well"
+        "--check", action="store_true", help="check the file, the database and the receivers"
     )
     options = parser.parse_args(argv)
     try:
@@ -72,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 class _Process:
-    """A sender: it waits until nobody leads, then leads until it is stopped."""
+    """A sender: it waits until it becomes the leader, then sends until it is stopped."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -143,7 +142,7 @@ class _Process:
         try:
             while not self._stop.is_set() and any(one.is_alive() for one in deliveries):
                 if not leader.confirm():
-                    log.warning("another sender may send now: the lock is lost")
+                    log.warning("the lock is lost: another sender may send now")
                     return None
                 if changed := self._changed():
                     return changed
@@ -157,13 +156,13 @@ class _Process:
         return 4 * any(one.failed for one in deliveries) if drain else None
 
     def _changed(self) -> tuple[Routes, dict[str, Sender]] | None:
-        """Read the file again if it has changed; one with an error in it changes nothing."""
+        """Read the file again if it has changed; a file with an error is ignored."""
         if _fingerprint(self._settings.notify_routes) == self._seen:
             return None
         try:
             found = self._read()
         except SettingsError as error:
-            log.error("%s; the routes before stay in force", error.message)
+            log.error("%s; the previous routes stay in use", error.message)
             return None
         log.info("the file of routes has changed", extra={"action": "reloaded"})
         return found
@@ -190,11 +189,11 @@ def _join(deliveries: list[Delivery]) -> None:
     for one in deliveries:
         one.join(max(0.0, deadline - time.monotonic()))
         if one.is_alive():
-            log.warning("%s hangs: what it is sent now may be sent twice", one.receiver)
+            log.warning("%s hangs: its present message may be sent twice", one.receiver)
 
 
 def _check(settings: Settings) -> int:
-    """Print a line for each thing that is needed; 1 if one is not well."""
+    """Print one line per check; return 1 if one failed."""
     path = settings.notify_routes
     if not path:
         print("routes: off (NOTIFY_ROUTES is empty)")

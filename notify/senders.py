@@ -1,8 +1,8 @@
-"""One sender for each type of receiver: it delivers, or raises why not.
+"""Define one sender per type of receiver; it delivers, or raises the reason.
 
-A sender raises :class:`~errors.Unavailable` when the receiver cannot be reached now,
-:class:`Refused` when it answers but does not take this message, :class:`Ended` when it wants no
-more. Nothing is known from another receiver's: each has a sender of its own.
+A sender raises :class:`~errors.Unavailable` if the receiver cannot be reached now,
+:class:`Refused` if it rejects this message, and :class:`Ended` if it wants no more messages. Each
+receiver has its own sender.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from errors import AnomalyError, SettingsError, Unavailable
 from notify import messages, routes
 from runtime import tls_context
 
-#: Alertmanager drops an alert that was not sent again for so many intervals.
+#: Alertmanager drops an alert that is not repeated for this many intervals.
 KEPT_INTERVALS: Final = 4
-#: Alerts sent in one go: a megabyte or so.
+#: Alerts in one request: about a megabyte.
 ALERTS_PER_POST: Final = 500
-#: What has ended is sent again for so long (seconds), as Prometheus does (15 minutes there).
+#: Ended alerts are repeated for this time in seconds (Prometheus: 15 minutes).
 RESOLVED_S: Final = 300.0
-#: A receiver is not waited for longer than this, whatever its Retry-After asks.
+#: Maximum wait for a receiver, even if its Retry-After is longer.
 LONGEST_RETRY_AFTER_S: Final = 86_400.0
 #: Lines of a summary for a chat, whose messages are short.
 CHAT_LINES: Final = 30
@@ -50,18 +50,18 @@ _MESSAGE_AT_FAULT = (400, 405, 413, 414, 415, 422)
 
 
 class Refused(AnomalyError):
-    """The receiver answers, but does not take this message."""
+    """The receiver rejects this message."""
 
 
 class Ended(AnomalyError):
-    """The receiver wants nothing more (HTTP 410)."""
+    """The receiver wants no more messages (HTTP 410)."""
 
 
 class Sender(ABC):
     """Send to one receiver.
 
     ``summary_above``: more changes than this at once are sent as one message; 0: never.
-    ``repeat_s``: the receiver is sent the state over and over; None: each change once.
+    ``repeat_s``: interval of sending the present state; None: send each change once.
     """
 
     summary_above: int = 0
@@ -69,11 +69,11 @@ class Sender(ABC):
 
     @abstractmethod
     def send(self, changes: Sequence[Change]) -> None:
-        """Deliver, all as one message."""
+        """Deliver the changes as one message."""
 
     @abstractmethod
     def check(self) -> str:
-        """Reach the receiver without sending it anything; return what was found."""
+        """Reach the receiver without sending a message; return the result."""
 
 
 def make_all(found: routes.Routes, path: str) -> dict[str, Sender]:
@@ -88,7 +88,7 @@ def make_all(found: routes.Routes, path: str) -> dict[str, Sender]:
     for name, receiver in found.receivers.items():
         try:
             made[name] = _SENDERS[type(receiver)](receiver, found.link)
-        except (SettingsError, ValueError) as error:  # httpx: a header that is none
+        except (SettingsError, ValueError) as error:  # httpx rejects an invalid header
             problem = f"NOTIFY_ROUTES: {path}: receiver {name!r}: {found.reason(error)}"
             raise SettingsError(problem, field="NOTIFY_ROUTES") from None
     return made
@@ -99,7 +99,7 @@ def _trust(cafile: str | None) -> ssl.SSLContext:
 
 
 class _WebSender(Sender):
-    """A connection to one receiver; a redirect is not followed, an answer not read."""
+    """An HTTP connection to one receiver; redirects are not followed, bodies not read."""
 
     def __init__(self, receiver: routes.Web, link: str | None) -> None:
         self._url = receiver.url
@@ -136,7 +136,7 @@ def _http_error(answer: httpx.Response) -> AnomalyError:
 
 
 def _seconds(retry_after: str) -> float:
-    """Read a Retry-After header, seconds or a date; 0 where there is none."""
+    """Parse a Retry-After header, in seconds or as a date; 0 if it is missing."""
     seconds = 0.0
     with suppress(ValueError, TypeError):
         if retry_after.strip().isdigit():
@@ -148,14 +148,14 @@ def _seconds(retry_after: str) -> float:
 
 
 class WebhookSender(_WebSender):
-    """POST each change, signed as https://www.standardwebhooks.com has it."""
+    """POST each change, signed according to https://www.standardwebhooks.com."""
 
     def __init__(self, receiver: routes.Webhook, link: str | None) -> None:
         super().__init__(receiver, link)
         self._key = None if receiver.secret is None else _key(receiver.secret)
 
     def send(self, changes: Sequence[Change]) -> None:
-        """Deliver each; the receiver knows by ``webhook-id`` what it had before."""
+        """Deliver each change; ``webhook-id`` lets the receiver recognise repeats."""
         for change in changes:
             body, stamp = messages.body(change), str(int(time.time()))
             name = messages.change_id(change)
@@ -165,7 +165,7 @@ class WebhookSender(_WebSender):
             self._post(body, **headers)
 
     def check(self) -> str:
-        """Connect and ask for nothing: a receiver of POST may answer it with any status."""
+        """Send a HEAD request: any status shows that the receiver can be reached."""
         signed = "signed" if self._key is not None else "NOT signed: it has no secret"
         return f"reached (HEAD: HTTP {self._request('HEAD')}), {signed}"
 
@@ -178,12 +178,12 @@ def _key(secret: str) -> bytes:
     except ValueError:
         key = b""
     if not key:
-        raise SettingsError("secret: no base64 after whsec_")
+        raise SettingsError("secret: is not base64 after whsec_")
     return key
 
 
 def sign(key: bytes, name: str, stamp: str, body: bytes) -> str:
-    """Sign a message: HMAC-SHA256 over its id, its time and its body.
+    """Sign a message by HMAC-SHA256 over id, time and body.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def sign(key: bytes, name: str, stamp: str, body: bytes) -> str:
 
 
 class EmailSender(Sender):
-    """A mail for each change, as text and as HTML; an incident's mails are one thread."""
+    """Send a mail per change, as text and HTML; the mails of an incident form one thread."""
 
     def __init__(self, receiver: routes.Email, link: str | None) -> None:
         self._receiver = receiver
@@ -209,7 +209,7 @@ class EmailSender(Sender):
         self.summary_above = receiver.summary_above
 
     def send(self, changes: Sequence[Change]) -> None:
-        """Deliver; a recipient that is refused costs the others nothing, and is logged."""
+        """Deliver; a rejected recipient is logged and does not affect the others."""
         with self._connected() as server:
             refused = server.send_message(self._message(changes))
         for address, (code, answer) in refused.items():
@@ -217,7 +217,7 @@ class EmailSender(Sender):
             logging.getLogger("notify").warning("mail: %s is refused: SMTP %d %s", *about)
 
     def check(self) -> str:
-        """Log in, and leave."""
+        """Log in and out."""
         with self._connected() as server:
             code, answer = server.noop()
         return f"reached: SMTP {code} {_text(answer)}"
@@ -270,7 +270,7 @@ def _text(text: bytes | str) -> str:
 
 
 class AlertmanagerSender(_WebSender):
-    """An alert for each incident, sent again while it stands and a while after it ended."""
+    """Send an alert per incident, repeated while it is open and for a while afterwards."""
 
     def __init__(self, receiver: routes.Alertmanager, link: str | None) -> None:
         super().__init__(receiver, link)
@@ -278,22 +278,22 @@ class AlertmanagerSender(_WebSender):
         self._kept = timedelta(seconds=KEPT_INTERVALS * receiver.repeat_s)
 
     def send(self, changes: Sequence[Change]) -> None:
-        """Deliver all at once; of two about one alert the later counts."""
+        """Deliver all at once; of two changes of one alert the later wins."""
         alerts = self.alerts(changes)
         for first in range(0, len(alerts), ALERTS_PER_POST):
             self._post(orjson.dumps(alerts[first : first + ALERTS_PER_POST]), "/api/v2/alerts")
 
     def check(self) -> str:
-        """Ask for its status."""
+        """Request the status."""
         status = self._request("GET", "/api/v2/status")
         if status != 200:
-            raise Unavailable(f"/api/v2/status answers HTTP {status}: no Alertmanager")
+            raise Unavailable(f"/api/v2/status answers HTTP {status}: this is no Alertmanager")
         return "reached"
 
     def alerts(self, changes: Iterable[Change]) -> list[dict[str, Any]]:
-        """Write the alerts that changes amount to.
+        """Convert changes to alerts.
 
-        The severity is a label, so that a rise of it is another alert: the one before ends.
+        The severity is a label, so a rise of severity makes a new alert and ends the previous one.
         """
         now, found = datetime.now(UTC), dict[tuple[str, str], dict[str, Any]]()
         for change in changes:
@@ -332,30 +332,30 @@ class AlertmanagerSender(_WebSender):
 
 
 class _Hear(logging.Handler):
-    """Keep what Apprise logs for whoever is sending: its threads have the sender's context."""
+    """Collect what Apprise logs during a delivery: its threads inherit the sender's context."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _HEARD.get([]).append(record.getMessage())
 
 
 class AppriseSender(Sender):
-    """A message to any service that Apprise knows."""
+    """Send a message to any service that Apprise supports."""
 
     def __init__(self, receiver: routes.Apprise, link: str | None) -> None:
         self._link = link
         self.summary_above = receiver.summary_above
         if not any(isinstance(one, _Hear) for one in _APPRISE_LOG.handlers):
             _APPRISE_LOG.addHandler(_Hear(logging.WARNING))
-            _APPRISE_LOG.propagate = False  # it may name the address, which is a secret
+            _APPRISE_LOG.propagate = False  # its log lines may contain the address, a secret
         found = apprise.Apprise.instantiate(receiver.url, suppress_exceptions=True)
         if found is None:
-            raise SettingsError("url: no address that apprise knows")
-        self._service = apprise.Apprise()  # which escapes, as the service needs it
+            raise SettingsError("url: is not an address that apprise knows")
+        self._service = apprise.Apprise()  # escapes text as the service requires
         self._service.add(found)
         found.socket_connect_timeout = found.socket_read_timeout = receiver.timeout_s
 
     def send(self, changes: Sequence[Change]) -> None:
-        """Deliver; why it failed is what the library logs meanwhile."""
+        """Deliver; a failure's reason is taken from the library's log."""
         heard: list[str] = []
         _HEARD.set(heard)
         sent = self._service.notify(
@@ -368,8 +368,8 @@ class AppriseSender(Sender):
             raise Unavailable(reason, code="apprise_failed", retry_after=0)
 
     def check(self) -> str:
-        """Return that nothing was asked: there is no way to, but to send."""
-        return "its address is well formed; python -m notify.test shows whether it arrives"
+        """Return that the address cannot be checked without sending."""
+        return "its address is well-formed; python -m notify.test shows whether messages arrive"
 
 
 _SENDERS: Final[dict[type, Callable[[Any, str | None], Sender]]] = {

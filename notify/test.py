@@ -19,7 +19,7 @@ WHO = "notify.test"
 
 
 def sample(route: Route) -> Change:
-    """Make up an incident that calls itself none."""
+    """Make a test incident that says that it is none."""
     now = datetime.now(UTC)
     incident = Incident(
         id=uuid.uuid4(), asset_id="TEST", sensor_id=None, feature=None, group_name=None,
@@ -53,15 +53,15 @@ def listed(routes: Routes) -> str:
 
 
 def send(routes: Routes, path: str, name: str) -> bool:
-    """Send to each receiver of a route and print what came of it; whether all were reached.
+    """Send to each receiver of a route and print the results; return whether all succeeded.
 
     Parameters
     ----------
     routes : Routes
     path : str
-        Of the file of routes, for errors.
+        Path of the file of routes, for errors.
     name : str
-        Of the route.
+        Name of the route.
     """
     if name not in routes.routes:
         known = ", ".join(routes.routes)
@@ -78,7 +78,7 @@ def send(routes: Routes, path: str, name: str) -> bool:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; 0: all were reached, 1: one was not, 2: the file is wrong."""
+    """Run the command; 0: all receivers succeeded, 1: one failed, 2: the file is wrong."""
     parser = command_parser("notify.test", __doc__)
     parser.add_argument("route", nargs="?", help="a route of the file that NOTIFY_ROUTES names")
     parser.add_argument("--list", action="store_true", help="show the routes")

@@ -1,4 +1,4 @@
-"""Stored readings of streams: windows rebuilt from them, and exact duplicates found."""
+"""Rebuild windows from stored readings, and find exact duplicates."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from db.queries.slices import WITHIN, Slice, after, slices, walk
 from db.queries.stream_states import StoredState, key_columns
 from schemas import StreamKey
 
-#: One past reading of a window: when, and its features as received.
+#: One past reading of a window: its time and its features as received.
 Reading = tuple[datetime, dict[str, float]]
 
-# A LATERAL with LIMIT keeps the planner at one index probe per stream, whatever its statistics are.
+# LATERAL with LIMIT makes the planner use one index probe per stream, regardless of statistics.
 _WINDOW = text(f"""
     SELECT k.n, d.timestamp, d.features, d.window_mark FROM unnest(
         CAST(:topics AS uuid[]), CAST(:partitions AS integer[]), CAST(:assets AS text[]),
@@ -65,16 +65,16 @@ _EVENT_PEAK = text(f"""
 def event_criticalities(
     connection: Connection, key: StreamKey, event_id: str, since: datetime
 ) -> set[str]:
-    """Return the criticalities that an event's stored anomalies have had.
+    """Return the criticalities of an event's stored anomalies.
 
     Parameters
     ----------
     connection : Connection
     key : (asset_id, sensor_id, feature)
-        Of the stream.
+        The stream.
     event_id : str
     since : datetime
-        When the event started.
+        Start of the event.
     """
     values = {"asset_id": key[0], "sensor_id": key[1] or None, "event_id": event_id}
     found: set[str] = set()
@@ -86,18 +86,17 @@ def event_criticalities(
 def stored_windows(
     connection: Connection, states: Mapping[StreamKey, StoredState]
 ) -> dict[StreamKey, list[Reading]]:
-    """Rebuild the windows that go with these states from the stored readings.
+    """Rebuild the windows of these states from the stored readings.
 
     Parameters
     ----------
     states : {key: state}
-        Says of each stream which partition's readings count, how many at most, and when the
-        oldest and the newest of them were.
+        Give each stream's partition, window length, and times of the oldest and newest reading.
 
     Returns
     -------
     {key: [(timestamp, features), ...]}
-        Oldest first, back to the last restart; readings left out of the window are not there.
+        Oldest first, back to the last restart; readings marked ``left_out`` are excluded.
     """
     growing = {key: _Growing(state) for key, state in states.items()}
     open_ = [one for one in growing.values() if one.wanted > 0]
@@ -110,7 +109,7 @@ def stored_windows(
 
 
 class _Growing:
-    """One window on its way back in time: ``readings`` newest first, ``wanted`` more of them."""
+    """One window while it is read backwards: ``readings`` newest first, ``wanted`` more needed."""
 
     def __init__(self, state: StoredState) -> None:
         self.state = state
@@ -127,7 +126,7 @@ class _Growing:
 
 
 def _span(windows: Sequence[_Growing]) -> tuple[datetime | None, datetime | None]:
-    """Start and end of all of them; None where one of them has no bound."""
+    """Return the earliest start and latest end; None if any window is unbounded."""
     starts = [one.start for one in windows if one.start is not None]
     ends = [one.end for one in windows if one.end is not None]
     return (
@@ -153,7 +152,7 @@ def find_duplicates(
 ) -> dict[int, list[tuple[UUID, dict[str, float]]]]:
     """Return stored readings of the same stream and time, from any partition.
 
-    Rows from REST do not count: nothing that only asked may make the bridge drop a record.
+    Rows from REST are excluded: a mere query must not make the bridge drop a record.
 
     Parameters
     ----------
@@ -162,8 +161,8 @@ def find_duplicates(
     Returns
     -------
     {index into candidates: [(id, features), ...]}
-        Only candidates with at least one. An id equal to the record's own means that this very
-        record is stored already.
+        Only candidates with at least one. An id equal to the record's own means that this record
+        is already stored.
     """
     if not candidates:
         return {}

@@ -1,6 +1,6 @@
-"""Streams: their keys and their stored states.
+"""Query the stored states of streams.
 
-A stream's key is ``(asset_id, sensor_id, feature)`` with ``""`` for an absent part; see
+A stream's key is ``(asset_id, sensor_id, feature)`` with ``""`` for absent parts; see
 :func:`schemas.stream_key`.
 """
 
@@ -20,7 +20,7 @@ from schemas import StreamKey
 
 @dataclass(frozen=True, slots=True)
 class StoredState:
-    """What the service handed back for a stream, and where it stands."""
+    """The state that the service returned for a stream, with the stream's position."""
 
     key: StreamKey
     topic_id: UUID
@@ -29,7 +29,7 @@ class StoredState:
     last_timestamp: datetime | None
     window_length: int | None
     bundle_version: str | None
-    #: when the oldest reading of its window was, or some time before that; None: not known
+    #: time of the oldest reading of the window, or an earlier time; None: not known
     window_start: datetime | None = None
 
 
@@ -104,7 +104,7 @@ _SAVE = text("""
 
 
 def key_columns(keys: Iterable[StreamKey]) -> dict[str, Any]:
-    """Return ``assets``, ``sensors``, ``features`` for the queries that unnest them."""
+    """Return ``assets``, ``sensors``, ``features`` as parameters of queries that unnest them."""
     listed = list(keys)
     return {
         "assets": [key[0] for key in listed],
@@ -122,14 +122,14 @@ def _stored(row: Row[Any]) -> StoredState:
 def load_states(
     connection: Connection, topic_id: UUID, partition: int, keys: Iterable[StreamKey]
 ) -> dict[StreamKey, StoredState]:
-    """Return the states of streams as this partition left them; unknown streams are absent.
+    """Return the stored states of streams in this partition; unknown streams are left out.
 
     Parameters
     ----------
     connection : Connection
     topic_id : UUID
     partition : int
-        That the states were saved for.
+        Partition of the states.
     keys : iterable of (asset_id, sensor_id, feature)
     """
     values = {**key_columns(keys), "topic_id": topic_id, "partition": partition}
@@ -139,12 +139,12 @@ def load_states(
 def newest_state_elsewhere(
     connection: Connection, topic_id: UUID, partition: int, before: Mapping[StreamKey, datetime]
 ) -> dict[StreamKey, StoredState]:
-    """Return the newest state under another partition, of streams new to this one.
+    """Return the newest states in other partitions, for streams that are new to this one.
 
     Parameters
     ----------
     before : {key: time}
-        Only states whose last reading lies before this count (the reading at hand).
+        Only states whose last reading is before this time (that of the present reading).
     """
     values = {
         **key_columns(before),
@@ -158,14 +158,14 @@ def newest_state_elsewhere(
 def unkeyed_streams(
     connection: Connection, topic_id: UUID, seen: Mapping[StreamKey, tuple[int, datetime]]
 ) -> set[StreamKey]:
-    """Find those of these streams that go on under other partitions of the topic, too.
+    """Return those of these streams that also continue in other partitions of the topic.
 
-    One that moved, as streams do when a topic gets more partitions, left nothing newer behind.
+    A stream that only moved, because the topic got more partitions, has nothing newer elsewhere.
 
     Parameters
     ----------
     seen : {key: (partition, last)}
-        Each stream with the partition it is met on now, and the newest time known of it there.
+        The present partition of each stream, and its newest known time there.
     """
     values = {
         **key_columns(seen),
@@ -178,7 +178,7 @@ def unkeyed_streams(
 
 
 def newest_times(connection: Connection, keys: Iterable[StreamKey]) -> dict[StreamKey, datetime]:
-    """Return the newest time stored of each stream, under any partition, if there is one."""
+    """Return the newest stored time of each stream in any partition."""
     rows = connection.execute(_NEWEST_TIME, key_columns(keys))
     return {(row.asset_id, row.sensor_id, row.feature): row.newest for row in rows}
 
@@ -186,14 +186,14 @@ def newest_times(connection: Connection, keys: Iterable[StreamKey]) -> dict[Stre
 def newest_states(
     connection: Connection, keys: Iterable[StreamKey]
 ) -> dict[StreamKey, StoredState]:
-    """Return each stream's newest state, whichever partition holds it, for ``/detect``."""
+    """Return each stream's newest state in any partition, for ``/detect``."""
     rows = connection.execute(_NEWEST, key_columns(keys))
     return {state.key: state for state in map(_stored, rows)}
 
 
 def save_states(connection: Connection, states: Iterable[StoredState]) -> None:
-    """Store states, replacing what was there; all must be of one (topic_id, partition)."""
-    # In one order for all writers, so that none waits for the other in a circle.
+    """Store states, replacing earlier ones; all must have the same (topic_id, partition)."""
+    # All writers use the same order, so that no deadlock occurs.
     ordered = sorted(states, key=lambda state: state.key)
     if not ordered:
         return

@@ -1,4 +1,4 @@
-"""Training jobs: a queue in the database, one job at a time over all replicas.
+"""Queue training jobs in the database; one job at a time runs over all replicas.
 
 queued -> running -> succeeded | failed
                   `-> interrupted   (its process died: the heartbeat is stale)
@@ -19,13 +19,13 @@ from db.tables import TrainingJob
 
 JobState = Literal["queued", "running", "succeeded", "failed", "interrupted"]
 
-#: Held while one job is chosen, so that two replicas never start two.
+#: Held while a job is chosen, so that two replicas never start two jobs.
 JOB_LOCK = 0x616E6F6D_0002
-#: Seconds without a heartbeat after which a job's process is taken for dead.
+#: Seconds without a heartbeat after which a job's process counts as dead.
 STALE_S = 60.0
 
 
-#: A training run as the table has it; ``ahead``: jobs queued or running before it.
+#: A row of training_jobs; ``ahead``: number of jobs queued or running before it.
 Job = Row[Any]
 _NAMES = TrainingJob.__table__.columns.keys()  # type: ignore[attr-defined]
 _COLUMNS = ", ".join(f"j.{name}" for name in _NAMES)
@@ -78,14 +78,14 @@ _LIST = text(f"""
 
 
 def enqueue_job(connection: Connection, request: dict[str, Any], data: bytes | None = None) -> UUID:
-    """Queue a training run; its id.
+    """Queue a training run; return its id.
 
     Parameters
     ----------
     request : dict
         Small: options, and the name of a data set.
     data : bytes, optional
-        The readings that came with the request, for whichever replica will run the job.
+        The readings of the request, for the replica that will run the job.
     """
     job_id = uuid4()
     connection.execute(_ENQUEUE, {"id": job_id, "request": dump_json(request)})
@@ -95,12 +95,12 @@ def enqueue_job(connection: Connection, request: dict[str, Any], data: bytes | N
 
 
 def queued_jobs(connection: Connection) -> int:
-    """Count the jobs that wait for their turn."""
+    """Count the waiting jobs."""
     return int(connection.execute(_QUEUED).scalar_one())
 
 
 def job_data(connection: Connection, job_id: UUID) -> bytes | None:
-    """Return the readings that came with a job; None when there are none, or no more."""
+    """Return the readings of a job; None if it has none or has ended."""
     found = connection.execute(_DATA, {"id": job_id}).scalar_one_or_none()
     return as_bytes(found)
 
@@ -112,15 +112,15 @@ def claim_job(
     datasets: Collection[str] | None = None,
     stale_after_s: float = STALE_S,
 ) -> Job | None:
-    """Start the oldest queued job, unless one runs anywhere; it is ``owner``'s from now on.
+    """Start the oldest queued job for ``owner``, unless a job is running anywhere.
 
     A running job without a heartbeat for ``stale_after_s`` is marked interrupted first.
 
     Parameters
     ----------
     datasets : collection of str, optional
-        Data sets that ``owner`` can read: a job that names another one is left to a replica that
-        can. None: all.
+        Data sets that ``owner`` can read; a job with another one is left to other replicas. None:
+        all.
     """
     if not try_lock(connection, JOB_LOCK):
         return None
@@ -132,16 +132,16 @@ def claim_job(
 def heartbeat_job(
     connection: Connection, job_id: UUID, owner: str, progress: dict[str, Any] | None = None
 ) -> bool:
-    """Say that the job is alive, and how far; False: it is no longer ours, stop.
+    """Record a heartbeat and the progress; return False if ``owner`` has lost the job: stop.
 
     Parameters
     ----------
     connection : Connection
     job_id : UUID
     owner : str
-        Who runs it.
+        Who runs the job.
     progress : dict, optional
-        For people; None: as it was.
+        For people; None: unchanged.
     """
     values = {"id": job_id, "owner": owner, "progress": _json(progress)}
     return connection.execute(_HEARTBEAT, values).rowcount == 1
@@ -155,18 +155,18 @@ def finish_job(
     result: dict[str, Any] | None = None,
     error: dict[str, Any] | None = None,
 ) -> bool:
-    """End the job, failed when there is an ``error``; False: it was no longer ours.
+    """End the job, as failed if there is an ``error``; return False if ``owner`` has lost it.
 
-    A success counts also for a job that was taken for dead: its process lived, and has promoted.
+    A success also counts for a job that was considered dead: its process lived, and has promoted.
 
     Parameters
     ----------
     connection : Connection
     job_id : UUID
     owner : str
-        Who ran it.
+        Who ran the job.
     result : dict, optional
-        By detector, as ``POST /train`` answers it.
+        By detector, as in the response of ``POST /train``.
     error : dict, optional
         ``code``, ``message`` and ``field``.
     """
@@ -184,7 +184,7 @@ def finish_job(
 
 
 def get_job(connection: Connection, job_id: UUID) -> Job | None:
-    """Read one job; None: there is none."""
+    """Return one job; None if it does not exist."""
     return connection.execute(_GET, {"id": job_id}).one_or_none()
 
 

@@ -224,7 +224,7 @@ def test_one_that_never_finishes_is_reported(
     wait_until(reported, "it is reported")
     delivery.report_stuck()
     logged = [one.getMessage() for one in caplog.records if "not finished" in one.getMessage()]
-    assert logged == ["hook has not finished one message for 0.1 s; it is waited for"]
+    assert logged == ["hook has not finished one message for 0.1 s; still waiting"]
     hooked.stop.set()
 
 

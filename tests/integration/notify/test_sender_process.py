@@ -118,14 +118,14 @@ def test_an_edit_is_taken_up_and_one_with_an_error_is_not(
     try:
         wait_until(leads(sender), "it leads")
         hooked.path.write_text("nonsense")
-        wait_until(lambda: "stay in force" in sender.text, "the error is logged")
+        wait_until(lambda: "stay in use" in sender.text, "the error is logged")
         hooked.read((0,), state="opened", asset="A")
         wait_until(lambda: webhook.received == ["opened"], "the old route holds")
         hooked.path.write_text(HOOK.format(url=second_webhook.url))
         wait_until(lambda: sender.text.count("sending to") == 2, "the edit is taken up")
         hooked.read((0,), state="opened", asset="B")
         wait_until(lambda: second_webhook.received == ["opened"], "the new route holds")
-        assert sender.text.count("stay in force") == 1
+        assert sender.text.count("stay in use") == 1
         assert sender.stop() == 0
     finally:
         sender.kill()
@@ -141,7 +141,7 @@ def test_drain_sends_what_waits_and_says_who_does_not_take_it(
     hooked.read((2, "critical"))
     done = hooked.run("--drain")
     assert done.code == 4, done.text
-    assert "hook does not take" in done.text
+    assert "hook rejects" in done.text
     assert "HTTP 500" in done.text
 
 
