@@ -151,7 +151,7 @@ def test_a_cursor_is_checked(engine: Engine) -> None:
             assert (caught.value.code, caught.value.field) == ("bad_cursor", "cursor")
         with pytest.raises(InputError, match="other filters"):
             history(connection, HistoryFilter(asset_id="A"), cursor=cursor)
-        with pytest.raises(InputError, match="not together"):
+        with pytest.raises(InputError, match="cannot be combined"):
             history(connection, HistoryFilter(), cursor=cursor, offset=1)
         assert history(connection, HistoryFilter(), cursor=cursor).rows == []
 

@@ -32,5 +32,5 @@ def test_every_column_of_notes_exists() -> None:
 @pytest.mark.parametrize("name", [SYSTEM, "anonymous"])
 def test_what_is_no_person_is_not_forgotten(name: str) -> None:
     nobody: Any = None
-    with pytest.raises(InputError, match="nobody's name"):
+    with pytest.raises(InputError, match="not the name of a person"):
         forget.forget(nobody, name)

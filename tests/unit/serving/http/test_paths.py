@@ -39,7 +39,7 @@ def test_an_asset_may_hold_an_encoded_slash(path: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "error", "message"),
     [
-        ("/assets/A/B", NotFound, "written %2F"),
+        ("/assets/A/B", NotFound, "as %2F"),
         ("/assets/%FF", NotFound, "not percent-encoded UTF-8"),
         (f"/assets/{'x' * 256}", InputError, "asset_id"),
         ("/assets/a%00b", InputError, "NUL"),
