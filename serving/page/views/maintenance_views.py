@@ -130,7 +130,7 @@ def _act_on_row(connection: Connection, who: str, row: dict[str, Any], do: str) 
         schedules.delete_window(connection, row["id"], who)
         return _Done("The window is deleted: its readings count again, in training as well")
     if row["rrule"] is not None:
-        raise InputError("a recurring window has no end: change it or delete it", field="do")
+        raise InputError("a recurring window cannot be ended: change it or delete it", field="do")
     ended = window({**fields, "end": datetime.now(UTC)})
     schedules.change_window(connection, row["id"], asdict(ended), who)
     return _Done("The window is ended: readings before now stay muted")

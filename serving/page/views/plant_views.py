@@ -155,7 +155,7 @@ def _tried(connection: Connection, row: Row) -> str:
     found = recent_readings(connection, TRIED, row["group"], start)
     readings = [features for features, _ in found]
     known = [one[feature] for one in readings if feature in one]
-    meaning = f"It would say: {when_off(row)}."
+    meaning = f"It means: {when_off(row)}."
     if not readings:
         return f"{meaning} There is no reading of this group in the last {TRIED_DAYS} days."
     if not known:

@@ -284,7 +284,7 @@ def test_a_form_of_another_visit_changes_nothing(page: httpx.Client, stored: Eng
         fields = {"verb": "acknowledge", "version": "1", "form_token": given}
         refused = page.post(f"/incidents/{one}", data=fields)
         assert refused.status_code == 403
-        assert "another visit" in refused.text
+        assert "another session" in refused.text
     with httpx.Client(base_url=page.base_url, trust_env=False) as without_cookie:
         fields = {"verb": "acknowledge", "version": "1", "form_token": form}
         assert without_cookie.post(f"/incidents/{one}", data=fields).status_code == 403
@@ -362,7 +362,10 @@ def test_a_window_is_changed_where_it_is_as_it_was_shown(page: httpx.Client) -> 
 
 def test_a_window_in_force_is_ended_and_one_that_repeats_is_not(page: httpx.Client) -> None:
     who = {"form_token": named(page)}
-    for rule, message in (("", "done The window is ended"), ("FREQ=DAILY", "failed a window")):
+    for rule, message in (
+        ("", "done The window is ended"),
+        ("FREQ=DAILY", "failed a recurring window"),
+    ):
         reason = f"window {uuid4()}"
         window = {"start": "2020-01-01T10:00", "end": "2020-12-01T12:00", "rrule": rule,
                   "reason": reason, "alarms": "yes", "do": "add"}  # fmt: skip
