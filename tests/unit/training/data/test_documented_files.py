@@ -19,7 +19,7 @@ N = 80
 
 def examples() -> list[str]:
     text = DOCS.read_text(encoding="utf-8")
-    part = text[text.index("### Files as people have them") : text.index("## Groups")]
+    part = text[text.index("### File formats") : text.index("## Groups")]
     return [line for line in part.splitlines() if line.startswith("python -m training.fit")]
 
 
