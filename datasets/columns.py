@@ -68,7 +68,7 @@ class Findings:
         default_factory=lambda: Unreadable("rows left out, since they cannot be read")
     )
     values: Unreadable = field(
-        default_factory=lambda: Unreadable("values that cannot be read are taken for not measured")
+        default_factory=lambda: Unreadable("unreadable values, which are taken as not measured")
     )
 
     def notes(self) -> list[str]:
@@ -78,7 +78,7 @@ class Findings:
             for (name, text), rows in sorted(self.states.items())
         ]
         if self.blank:
-            out.append(f"{self.blank:,} rows hold nothing and are left out")
+            out.append(f"{self.blank:,} rows are empty and are left out")
         if self.rounded:
             names = ", ".join(self.rounded)
             out.append(f"{names}: whole numbers beyond 2^53 are rounded, as in any CSV reader")
@@ -307,8 +307,8 @@ def id_text(value: Any, field: str, row: int) -> str | None:
         return None
     if isinstance(value, float) and not (value.is_integer() and abs(value) <= EXACT):
         raise DatasetError(
-            f"row {row}: {field} {value!r} is a float that is no exact whole number: write ids as"
-            " text",
+            f"row {row}: {field} {value!r} is a float that is not exactly a whole number: write ids"
+            " as text",
             field=field,
         )
     return _text(value)

@@ -284,8 +284,8 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise DatasetError(
-            f"{path.name}: byte {error.object[error.start]:#x} is no {error.encoding}:"
-            " --encoding names the right one",
+            f"{path.name}: byte {error.object[error.start]:#x} is not valid {error.encoding}:"
+            " --encoding gives the encoding",
             field="encoding",
         ) from None
     except DatasetError as error:
@@ -300,5 +300,5 @@ def _named(path: Path) -> Iterator[None]:
 
 def _plainly(message: str) -> str:
     if "invalid UTF8" in message:
-        return "holds text that is not UTF-8: --encoding names its encoding, as cp1252"
+        return "holds text that is not UTF-8: --encoding gives its encoding, such as cp1252"
     return message

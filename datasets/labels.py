@@ -46,7 +46,7 @@ def read_labels(counts: Mapping[str, int], name: str) -> tuple[dict[str, int], l
         meaning |= _words(words, counts, name, notes, bool(numbers))
     unknown = sum(counts[text] for text, value in meaning.items() if value == UNKNOWN)
     if 0 < unknown < sum(counts.values()):
-        notes.append(f"{name}: {unknown:,} readings have no label: taken for unknown, not normal")
+        notes.append(f"{name}: {unknown:,} readings have no label: unknown, not normal")
     return meaning, notes
 
 
@@ -60,15 +60,15 @@ def _numbers(
         often = {v: sum(counts[t] for t in numbers if numbers[t] == v) for v in values}
         fault = 1.0 if often[1.0] < often[-1.0] else -1.0
         notes.append(
-            f"{name}: of -1 and 1 the rarer, {fault:g} ({int(often[fault]):,} readings), is taken"
-            " for the fault"
+            f"{name}: of -1 and 1, the rarer one is the fault: {fault:g} ({int(often[fault]):,}"
+            " readings)"
         )
         return {text: int(value == fault) for text, value in numbers.items()}
     if values == {-1.0}:
         return dict.fromkeys(numbers, UNKNOWN)
     if 0.0 not in values and values - {1.0, -1.0}:
         shown = ", ".join(f"{value:g}" for value in sorted(values)[:5])
-        notes.append(f"{name}: {shown}, but no 0, which means normal: its labels are not used")
+        notes.append(f"{name}: not used, since {shown} do not include 0, which means normal")
         return dict.fromkeys(numbers, UNKNOWN)
     unknown = -1.0 in values and 0.0 in values
     graded = values - ({0.0, -1.0} if unknown else {0.0})
@@ -89,10 +89,10 @@ def _words(
     sure = all(text.strip().casefold() in _FAULTY for text in faulty)
     if not (normal or zero or (faulty and sure)):
         shown = ", ".join(sorted(words)[:5])
-        notes.append(f"{name}: none of its texts ({shown}) means normal: its labels are not used")
+        notes.append(f"{name}: not used, since none of its texts ({shown}) means normal")
         return dict.fromkeys(words, UNKNOWN)
     if not sure or not {t.strip().casefold() for t in words} <= {"true", "false"}:
         listed = ", ".join(repr(text)[:40] for text in sorted(faulty)[:5]) or "nothing"
         held = ", ".join(repr(text)[:40] for text in sorted(normal)[:5]) or "nothing"
-        notes.append(f"{name}: {listed} taken for faults, {held} for normal")
+        notes.append(f"{name}: {listed} taken as faults, {held} as normal")
     return {text: int(text in faulty) for text in words}

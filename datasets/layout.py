@@ -69,11 +69,12 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
         text = text.rstrip("\0\x1a")  # left by a logger that lost power, or DOS's end of file
     except UnicodeDecodeError as error:
         raise DatasetError(
-            f"{path.name}: is no {encoding} ({error.reason} at byte {error.start}): --encoding",
+            f"{path.name}: is not {encoding} ({error.reason} at byte {error.start}): --encoding"
+            " gives the encoding",
             field="encoding",
         ) from None
     if _CONTROL.search(text):
-        raise DatasetError(f"{path.name}: is no text in {encoding}, so no CSV file")
+        raise DatasetError(f"{path.name}: is not text in {encoding}, so not a CSV file")
     notes = []
     if form.encoding is None and not encoding.startswith("utf"):
         notes.append(f"read as {encoding}, since it is not UTF-8 (--encoding names another)")
@@ -100,7 +101,7 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     if rows and len(rows[0]) == len(names) + 1 and not any(row[-1] for row in rows):
         names.append("")  # every row ends with a separator, but the line of names does not
     if form.header and len(rows) > 1 and _units(rows[0]) and not _units(rows[1]):
-        notes.append(f"the line after the names is no reading, left out: {', '.join(rows[0])[:80]}")
+        notes.append(f"the line of units is left out: {', '.join(rows[0])[:80]}")
         rows, skip = rows[1:], skip + 1
     cells = {cell for column in zip_longest(*rows, fillvalue="") for cell in bare(column)}
     decimal = form.decimal or decimal_sign(path, cells, delimiter)
@@ -150,8 +151,8 @@ def _first_row(table: Sequence[Sequence[str]]) -> int:
 def _check_names(path: Path, names: Sequence[str], form: FileFormat) -> None:
     if form.header and len(names) > 1 and all(is_number(name) for name in names):
         raise DatasetError(
-            f"{path.name}: its first line holds numbers, no names of columns: --no-header calls"
-            " them 1, 2, ...",
+            f"{path.name}: its first line holds numbers, not column names: --no-header calls the"
+            " columns 1, 2, ...",
             field="header",
         )
 
@@ -190,8 +191,8 @@ def decimal_sign(path: Path, cells: Collection[str], delimiter: str) -> str:
     plain = delimiter == "," or any(not _THOUSANDS.fullmatch(c.replace(".", ",")) for c in points)
     if points and (sure or not plain):
         raise DatasetError(
-            f"{path.name}: holds both {min(sure or commas)!r} and {min(points)!r}: --decimal says"
-            " which sign is the decimal one",
+            f"{path.name}: holds both {min(sure or commas)!r} and {min(points)!r}: --decimal gives"
+            " the decimal sign",
             field="decimal",
         )
     if points:
@@ -199,6 +200,7 @@ def decimal_sign(path: Path, cells: Collection[str], delimiter: str) -> str:
     if sure or delimiter != ",":
         return ","
     raise DatasetError(
-        f"{path.name}: {min(commas)!r} may be a thousand or a fraction: --decimal . or --decimal ,",
+        f"{path.name}: the comma in {min(commas)!r} may separate thousands or decimals: --decimal ."
+        " or --decimal ,",
         field="decimal",
     )

@@ -150,7 +150,7 @@ def _read(cell: str, name: str, row: int, decimal: str, nulls: Nulls) -> float:
         return value
     hint = f"--null {cell!r:.60} reads it as missing, --exclude {name!r} leaves the column out"
     if decimal == "," and _IS_NUMBER.fullmatch(cell):
-        hint = "its other numbers have decimal commas: --decimal says which sign is meant"
+        hint = "its other numbers have decimal commas: --decimal gives the decimal sign"
     elif decimal == "." and _IS_COMMA_NUMBER.fullmatch(cell):
         hint = "a decimal comma? --decimal , reads it"
     elif cell.strip("+-").casefold() in _INFINITE:

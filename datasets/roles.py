@@ -170,7 +170,7 @@ def _check_long(columns: Columns, roles: Roles) -> None:
             raise DatasetError(
                 f"column {name!r} ({', '.join(sorted(kinds)[:3])}) distinguishes readings of one"
                 f" time, as in a long table: --columns sensor_id={name} makes each of them a sensor"
-                f" (then --group-by sensor_id), --exclude {name} takes them for one",
+                f" (then --group-by sensor_id), --exclude {name} ignores the column",
                 field=name,
             )
 
@@ -190,12 +190,12 @@ def _asset(columns: Columns, form: FileFormat, asset: str | None, roles: Roles) 
         has = ", ".join(filter(None, columns.names))[:300]
         one = "" if len(columns.names) > 1 else " (or --delimiter what separates its columns)"
         raise DatasetError(
-            f"column 'asset_id' is missing; it has {has}: --asset-id NAME says which asset it is,"
-            f" --columns asset_id=COLUMN which column names it{one}",
+            f"column 'asset_id' is missing; it has {has}: --asset-id NAME gives the asset,"
+            f" --columns asset_id=COLUMN the column that names it{one}",
             field="asset_id",
         )
     if form.asset_id is None:
-        roles.notes.append("no column names the asset: the file's own name does")
+        roles.notes.append("no column names the asset, so the file's name is the asset")
 
 
 def _named(
@@ -258,14 +258,14 @@ def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
     if chosen:
         names = ", ".join(repr(columns.names[p]) for p in chosen[:5])
         raise DatasetError(
-            f"column 'timestamp' is missing, and {names} may each be it: --columns"
-            " timestamp=COLUMN says which",
+            f"column 'timestamp' is missing, and each of {names} may be it: --columns"
+            " timestamp=COLUMN chooses one",
             field="timestamp",
         )
     has = ", ".join(filter(None, columns.names))[:300]
     raise DatasetError(
         f"column 'timestamp' is missing; it has {has}: --columns timestamp=COLUMN (or Date+Time)"
-        " names it, --time-unit row takes the readings as they come",
+        " names it, --time-unit row counts the readings instead",
         field="timestamp",
     )
 

@@ -79,7 +79,7 @@ class Clock:
             ticks = numbers.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
             raise DatasetError(
-                f"row {first}: timestamp {_shown(column)!r} is no number, but --time-unit says so",
+                f"row {first}: timestamp {_shown(column)!r} is not a number, as --time-unit needs",
                 field="timestamp",
             ) from None
         whole = None
@@ -101,8 +101,8 @@ class Clock:
         if late.any():
             row = int(np.flatnonzero(late)[0])
             raise DatasetError(
-                f"row {first + row}: timestamp {ticks[row]:.0f} is no time of these centuries in"
-                f" {self.kind}: another --time-unit?",
+                f"row {first + row}: timestamp {ticks[row]:.0f} is no plausible time in"
+                f" {self.kind}: try another --time-unit",
                 field="timestamp",
             )
         times: Times = micros.view("datetime64[us]")
@@ -147,7 +147,7 @@ def clock_of(
         if len({day_order(f) for f in formats}) > 1:
             raise DatasetError(
                 f"times such as {cells[0]!r} may be read as {' or '.join(formats[:3])}:"
-                " --time-format says which",
+                " --time-format chooses one",
                 field="timestamp",
             )
     zone = form.time_zone or "UTC (--time-zone names another)"
@@ -288,11 +288,11 @@ def _iso(column: Any, first: int) -> tuple[Times, bool]:
             if text is None or not text.strip():
                 message = f"row {first + row}: timestamp is empty"
                 raise DatasetError(message, field="timestamp") from None
-            hint = "" if ";" in error.message else "; --time-format says how it is to be read"
+            hint = "" if ";" in error.message else "; --time-format gives its format"
             if text.strip().replace(".", "", 1).isdigit():
                 hint = ": --time-unit s, ms, us or ns reads numbers since 1970"
                 if 20_000 < float(text) < 80_000:
-                    hint = ": a spreadsheet's number of a day? save that column as date and time"
+                    hint = ": a spreadsheet's day number? save that column as date and time"
             raise DatasetError(
                 f"row {first + row}: {error.message}{hint}", field="timestamp"
             ) from None

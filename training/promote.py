@@ -147,7 +147,7 @@ def _compared(
     try:
         data, skip, why = unseen(data, skip, bundles, group)
     except UnknownGroup as error:
-        why = f"one of them is made for other streams: {error.message}"
+        why = f"one of them does not cover these streams: {error.message}"
     else:
         why = why and f"{why}; give newer ones with --data"
     if why:

@@ -114,7 +114,7 @@ class Bundle:
             return rule.group
         if feature is not None:
             raise UnknownGroup(
-                f"no model group is made for the single feature {feature!r}",
+                f"no model group is defined for the single feature {feature!r}",
                 code="missing_features",
                 field=f"features.{feature}",
             )
@@ -122,7 +122,7 @@ class Bundle:
             return self.default_group
         sensor = "" if sensor_id is None else f", sensor {sensor_id!r}"
         raise UnknownGroup(
-            f"no model group is made for asset {asset_id!r}{sensor}", field="asset_id"
+            f"no model group is defined for asset {asset_id!r}{sensor}", field="asset_id"
         )
 
     def model_set(self, group: str) -> ModelSet:
@@ -184,7 +184,7 @@ class Bundle:
         """
         folder = Path(folder)
         if folder.exists():
-            raise BundleError(f"{folder} is there already")
+            raise BundleError(f"{folder} exists already")
         try:
             with draft_folder(folder.parent) as draft:
                 index = {}

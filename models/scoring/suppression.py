@@ -99,11 +99,11 @@ class MaintenanceWindow:
         _zone(self.time_zone)
         if self.rrule is not None:
             if self.end - self.start > _LONGEST:
-                raise InputError("end: a window that recurs lasts 366 days at most", field="end")
+                raise InputError("end: a recurring window lasts at most 366 days", field="end")
             if self.start.year not in _YEARS:
                 raise InputError(
-                    f"start: {self.start} is not of the years {_YEARS[0]} to {_YEARS[-1]}, in"
-                    " which windows recur",
+                    f"start: {self.start} does not lie in the years {_YEARS[0]} to {_YEARS[-1]}, in"
+                    " which windows may recur",
                     field="start",
                 )
             _rule(self.rrule, self.time_zone, self._local(self.start))
@@ -183,7 +183,7 @@ class OffCondition:
     def __post_init__(self) -> None:
         if self.operator not in OPERATORS:
             raise InputError(
-                f"operator: {self.operator!r:.20} is none of {' '.join(OPERATORS)}",
+                f"operator: {self.operator!r:.20} is not one of {' '.join(OPERATORS)}",
                 field="operator",
             )
         if not abs(self.value) < 1e300:
@@ -191,7 +191,7 @@ class OffCondition:
         for name in ("hold_s", "run_up_s"):
             if not 0 <= getattr(self, name) <= 366 * 86_400:
                 raise InputError(
-                    f"{name}: {getattr(self, name)} does not lie in 0 to 366 days", field=name
+                    f"{name}: {getattr(self, name)} does not lie between 0 and 366 days", field=name
                 )
 
     @property

@@ -152,7 +152,8 @@ def test_a_champion_for_other_assets_is_not_comparable_and_stays(
     code, printed = command(promote)
     assert code == promote.EXIT_NOT_PROMOTED, printed
     reason = (
-        "not comparable: one of them is made for other streams: no model group is made for asset"
+        "not comparable: one of them does not cover these streams: no model group is defined"
+        " for asset"
     )
     assert f"{reason} 'MY " in " ".join(printed.split())
     assert registry_of(settings).alias(CHAMPION) == "1"

@@ -67,7 +67,7 @@ def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
         (rows(), ["--nu", "7", "--models", "one_class_svm"], "nu must lie between"),
         (rows(), ["--data", "none.csv"], "no file matches 'none.csv'"),
         (rows(), ["--data", "data.json"], "data.json"),
-        (b"\xff\xfe\x00" * 50, [], "is no text"),
+        (b"\xff\xfe\x00" * 50, [], "is not text"),
         ("", [], "is empty"),
     ],
 )

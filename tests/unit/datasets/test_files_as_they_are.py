@@ -114,7 +114,7 @@ def test_encodings_are_found_out(load: Load, encoding: str, name: str) -> None:
 def test_an_encoding_can_be_named_and_a_wrong_one_is_refused(load: Load) -> None:
     text = table(readings(), head="asset_id,timestamp,Grüße,temp,flow")
     assert load(text.encode("mac_roman"), encoding="mac_roman").feature_names[0] == "Grüße"
-    with pytest.raises(DatasetError, match=r"is no ascii.*--encoding"):
+    with pytest.raises(DatasetError, match=r"is not ascii.*--encoding"):
         load(text.encode(), encoding="ascii")
     late = table(np.ones((9000, 3))).encode() + "Ä1,2026-02-01,1,1,1\r\n".encode("cp1252")
     with pytest.raises(DatasetError, match="not UTF-8: --encoding"):
@@ -187,7 +187,7 @@ def test_a_rare_value_that_cannot_be_read_is_not_measured_and_named(load: Load, 
     )
     data = load(text)
     assert np.flatnonzero(np.isnan(data.streams[0].values[:, 0])).tolist() == [149]
-    assert any("taken for not measured (1): row 150" in note for note in data.notes)
+    assert any("taken as not measured (1): row 150" in note for note in data.notes)
     assert np.isnan(load(text, null=[cell]).streams[0].values[149, 0])
 
 
@@ -239,17 +239,17 @@ def test_thousands_set_apart_are_read_where_the_decimal_sign_is_known(load: Load
 
 AT = "asset_id,timestamp,f\nA,2026-01-01,"
 TWO_WAYS = {
-    f'{AT}"1,234"\n': "'1,234' may be a thousand or a fraction.*--decimal",
+    f'{AT}"1,234"\n': "'1,234' may separate thousands or decimals.*--decimal",
     "asset_id;timestamp;f\nA;2026-01-01;1,5\nA;2026-01-02;1.5\n": "'1,5' and '1.5'.*--decimal",
     "asset_id;timestamp;f;g\nA;2026-01-01;1,500;2.500\n": "'1,500' and '2.500'.*--decimal",
     "timestamp,f\n2026-01-01,1\n": "'asset_id' is missing.*--asset-id NAME.*--columns asset_id=",
     "asset_id,f\nA,1\n": "'timestamp' is missing.*--columns timestamp=.*--time-unit row",
     "asset_id,timestamp,f\nA,1767225600,1\n": "--time-unit s, ms, us or ns",
-    "asset_id,begin,end,f\nA,2026-01-01,2026-01-02,1\n": "'begin', 'end' may each be it",
+    "asset_id,begin,end,f\nA,2026-01-01,2026-01-02,1\n": "each of 'begin', 'end' may be it",
     "asset_id,timestamp,f\nA,01/02/2026,1\nA,01/05/2026,1\n": "may be read as .*--time-format",
     f"{AT}1\nA,2026-01-02,1,2\n": "4 fields, not 3",
     f"{AT}7\nA,2026-01-02,on\n": "row 2.*'on' among numbers: --null on",
-    "1,2,3\n4,5,6\n": "no names of columns: --no-header",
+    "1,2,3\n4,5,6\n": "not column names: --no-header",
     "asset_id,timestamp,state\nA,2026-01-01,RUN\n": "no feature column.*'state' holds no number",
 }
 
@@ -367,7 +367,7 @@ def test_epochs(tmp_path: Path, unit: str, ticks: int, suffix: str) -> None:
 
 
 def test_an_epoch_in_the_wrong_unit_is_refused(load: Load) -> None:
-    with pytest.raises(DatasetError, match="no time of these centuries in s"):
+    with pytest.raises(DatasetError, match="no plausible time in s"):
         load("asset_id,timestamp,f\nA,1767225600000,1\n", time_unit="s")
 
 
@@ -439,12 +439,12 @@ def test_numbers_of_rows_are_no_feature(load: Load, name: str) -> None:
         (["False", "True", "False"], [0, 1, 0], None),
         (["0", "4", "2"], [0, 1, 1], "graded labels: 0 is normal, 2, 4 are faults"),
         (["0", "", "1"], [0, -1, 1], "1 readings have no label"),
-        (["1", "-1", "1"], [0, 1, 0], "of -1 and 1 the rarer, -1"),
-        (["-1", "1", "-1"], [0, 1, 0], "of -1 and 1 the rarer, 1"),
-        (["normal", "bearing", "Normal"], [0, 1, 0], "'bearing' taken for faults"),
+        (["1", "-1", "1"], [0, 1, 0], "the rarer one is the fault: -1"),
+        (["-1", "1", "-1"], [0, 1, 0], "the rarer one is the fault: 1"),
+        (["normal", "bearing", "Normal"], [0, 1, 0], "'bearing' taken as faults"),
         (["NORMAL", "?", "Attack"], [0, -1, 1], "have no label"),
         (["0", "-1", "1"], [0, -1, 1], "-1 unknown"),
-        (["a", "b", "c"], None, "means normal: its labels are not used"),
+        (["a", "b", "c"], None, "not used, since none of its texts"),
         (["", "", ""], None, None),
     ],
 )
@@ -699,7 +699,7 @@ def test_the_export_of_a_gas_sensor(load: Load) -> None:
     assert len(stream.timestamps) == 300
     assert stream.timestamps[6].item() == datetime(2004, 3, 11)
     assert np.isnan(stream.values).all(axis=1).sum() == len(range(4, 300, 9))
-    assert "20 rows hold nothing and are left out" in data.notes
+    assert "20 rows are empty and are left out" in data.notes
 
 
 def test_runs_to_failure_as_text_without_names(load: Load) -> None:

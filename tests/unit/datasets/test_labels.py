@@ -32,5 +32,5 @@ def test_what_a_label_means(counts, meaning):
 def test_what_was_decided_is_said():
     assert read_labels({"0": 9, "1": 1}, "label")[1] == []
     (note,) = read_labels({"-1": 2, "1": 8}, "state")[1]
-    assert note == "state: of -1 and 1 the rarer, -1 (2 readings), is taken for the fault"
+    assert note == "state: of -1 and 1, the rarer one is the fault: -1 (2 readings)"
     assert "2 readings have no label" in read_labels({"0": 5, "": 2}, "label")[1][0]

@@ -74,7 +74,7 @@ def test_titles_units_and_a_line_that_names_the_separator_are_no_rows(read: Read
     assert found.rows == [["1", "2", "3"], ["4", "5", "6"]]
     assert found.skip == 5
     assert any("before the line of names" in note for note in found.notes)
-    assert any("no reading, left out: mm/s, bar, rpm" in note for note in found.notes)
+    assert any("line of units is left out: mm/s, bar, rpm" in note for note in found.notes)
 
 
 def test_a_first_row_that_is_like_the_second_or_holds_one_word_is_a_row(read: Read) -> None:
@@ -115,8 +115,8 @@ def test_the_decimal_sign_is_the_only_one_that_reads_all(
     ("content", "problem"),
     [
         (b"  \n", "is empty"),
-        (b"a,b\n\x00\x01,2\n", "is no text in utf-8"),
-        (b'a,b\n"1,234",2\n', "'1,234' may be a thousand or a fraction"),
+        (b"a,b\n\x00\x01,2\n", "is not text in utf-8"),
+        (b'a,b\n"1,234",2\n', "'1,234' may separate thousands or decimals"),
         (b"a;b\n1,5;2.5\n", "holds both '1,5' and '2.5'"),
     ],
 )
@@ -128,6 +128,6 @@ def test_what_is_no_table_or_two_is_refused_with_the_files_name(
 
 
 def test_a_named_encoding_that_does_not_read_the_bytes_is_refused(read: Read) -> None:
-    with pytest.raises(DatasetError, match=r"is no utf-8 .* at byte 9"):
+    with pytest.raises(DatasetError, match=r"is not utf-8 .* at byte 9"):
         read("a;b\n1;2\n5\xb0C;3\n".encode("latin-1"), encoding="utf-8")
     assert any("read as cp1252" in note for note in read(b"a;b\nK\xfchler;2\n").notes)

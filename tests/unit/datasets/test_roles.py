@@ -51,14 +51,14 @@ def test_a_date_and_a_time_of_day_are_one_time() -> None:
     assert found.times == (0, 1)
     assert found.asset_name == "A"
     assert "columns 'Day' and 'Hour' are read as timestamp" in found.notes
-    assert "no column names the asset: the file's own name does" in found.notes
+    assert "no column names the asset, so the file's name is the asset" in found.notes
     given = roles({"timestamp": TIMES[:1], "rms": ["1"]}, asset_id="A")
     assert (given.asset_name, given.notes) == ("A", [])
 
 
 def test_two_columns_that_may_each_be_the_time_are_asked_about() -> None:
     both = {"started": TIMES, "ended": TIMES, "rms": ["1", "2"]}
-    with pytest.raises(DatasetError, match="'started', 'ended' may each be it"):
+    with pytest.raises(DatasetError, match="each of 'started', 'ended' may be it"):
         roles(both, asset="A")
     assert roles(both, asset="A", columns={"timestamp": "ended"}).times == (1,)
 

@@ -75,7 +75,7 @@ def test_version_is_the_content(small, tmp_path):
 
 
 def test_existing_folder_is_not_overwritten(small, tmp_path):
-    with pytest.raises(BundleError, match="there already"):
+    with pytest.raises(BundleError, match="exists already"):
         Bundle({"a": small}).save(tmp_path)
 
 
