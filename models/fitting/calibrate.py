@@ -258,13 +258,14 @@ def adapted(cal: Calibration, fast: Floats, how: AdaptationParams | None) -> Flo
 
 
 def fit_first_tail(how: AdaptationParams, cal: Calibration, fast: list[Floats]) -> AdaptationParams:
-    """Return the parameters with the stretch and offset that a new stream's tail starts with.
+    """Return the parameters with the stretch that a new stream's tail starts with.
 
     A new stream's first reading comes after the last training reading, where a drifting group has
     gone furthest. So one tail follows the out-of-fold magnitudes of all training streams side by
-    side, aligned at their ends, and its final state is the start. It reacts as many times faster
-    than the tail of one stream as there are streams. The start is never narrower than the group's.
-    If drift is the fault (``how.start`` is 0), a stream starts with the group's tail.
+    side, aligned at their ends, and its final stretch is the start, but at least 1. It reacts as
+    many times faster than the tail of one stream as there are streams. The offset is not taken
+    over: a stream's first readings give it. If drift is the fault (``how.start`` is 0), a stream
+    starts with the group's tail.
 
     Parameters
     ----------
@@ -283,8 +284,7 @@ def fit_first_tail(how: AdaptationParams, cal: Calibration, fast: list[Floats]) 
     tail = QuantileTracker(age=how.start)
     for m in side_by_side[-_ENOUGH:].tolist():
         tail.update(m, cal, how, recovered=False, accept=0)
-    stretch = max(1.0, math.exp(tail.log_stretch))
-    return replace(how, first_stretch=stretch, first_offset=tail.offset)
+    return replace(how, first_stretch=max(1.0, math.exp(tail.log_stretch)))
 
 
 def scores(cal: Calibration, found: OutOfFold, how: AdaptationParams) -> dict[str, Floats]:

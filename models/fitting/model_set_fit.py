@@ -225,7 +225,7 @@ def _figures(
         out[name] = {"n_eff": tail.n_eff, "tail_shape": tail.xi}
     out["ensemble"] = {
         "n_eff": cal.final.n_eff, "tail_shape": cal.final.xi, "slow_gain": cal.gain,
-        "unmet_ratio": ratio, "first_stretch": how.first_stretch, "first_offset": how.first_offset,
+        "unmet_ratio": ratio, "first_stretch": how.first_stretch,
     }  # fmt: skip
     return out
 

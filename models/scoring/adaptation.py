@@ -21,8 +21,8 @@ for. They therefore count as "above" as well, as long as there are not more of t
 operation explains: each is paid for with a token, and tokens come in at a small multiple of the
 gate's own probability. A lasting fault runs out of tokens at once and moves nothing.
 
-A new stream's tail starts with the stretch and offset that the training streams had at their end.
-Where the stream stands among its group is not known: its first readings say so. For the first
+A new stream's tail starts with the stretch that the training streams had at their end. Where the
+stream stands among its group is not known: its first readings say so. For the first
 ``start`` of them nothing is left out and the offset moves in steps that fall as 1 / n, by at most
 about 0.6 decades in all.
 """
@@ -76,12 +76,11 @@ class AdaptationParams(Stored):
     pace : step of the offset, as a multiple of the stretch's.
     min_stretch, max_stretch : bounds of the stretch; ``max_offset`` that of the offset, in decades.
     start : readings in which a new stream finds its place.
-    first_stretch, first_offset : stretch and offset that a new stream's tail starts with.
+    first_stretch : stretch that a new stream's tail starts with.
     """
 
     KEYS: ClassVar = (
         "rate", "pace", "min_stretch", "max_stretch", "max_offset", "start", "first_stretch",
-        "first_offset",
     )  # fmt: skip
     STORED_AS: ClassVar = {
         "min_stretch": "least", "max_stretch": "most", "max_offset": "furthest",
@@ -94,7 +93,6 @@ class AdaptationParams(Stored):
     max_offset: float = 10.0
     start: int = 100
     first_stretch: float = 1.0
-    first_offset: float = 0.0
     # the bounds' logarithms, which each reading asks for
     log_min_stretch: float = field(init=False, repr=False, compare=False)
     log_max_stretch: float = field(init=False, repr=False, compare=False)
@@ -285,7 +283,6 @@ class AdaptiveTail:
         """Return the tail of a stream that has no readings yet."""
         tail = cls(median)
         tail.quantiles.log_stretch = math.log(how.first_stretch)
-        tail.quantiles.offset = how.first_offset
         return tail
 
     def step(

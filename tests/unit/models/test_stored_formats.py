@@ -104,7 +104,7 @@ def test_the_keys_that_are_stored_are_these(old):
     assert set(begun) - {"events", "incident"} == always | {"baseline"}
     assert set(young) - {"events", "incident"} == always | {"first"}
     assert [len(one["tail"]) for one in (pumps, fleet)] == [9, 9]
-    keys = {"rate", "pace", "least", "most", "furthest", "start", "first_stretch", "first_offset"}
+    keys = {"rate", "pace", "least", "most", "furthest", "start", "first_stretch"}
     assert set(AdaptationParams().to_dict()) == keys
 
 

@@ -110,7 +110,7 @@ def test_new_stream_goes_on_where_the_training_streams_ended(cal, more, stretch,
     ended = [fast(cal, grown * noise(np.random.default_rng(20 + k), 3000)) for k in range(6)]
     how = fit_first_tail(HOW, cal, ended)
     assert stretch[0] <= how.first_stretch < stretch[1]
-    assert replace(how, first_stretch=1.0, first_offset=0.0) == HOW
+    assert replace(how, first_stretch=1.0) == HOW
     later = [fast(cal, more * noise(np.random.default_rng(40 + k), 400)) for k in range(80)]
     from_there, from_the_group = (
         np.mean([cal.final.log10_ps(np.array(follow(cal, m, way))) <= -2 for m in later]) / 1e-2
