@@ -106,8 +106,8 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     request = request_of(settings, arguments)
     data = request.data
     err.print(
-        f"training on {data.source}: {len(data.streams)} streams, {data.rows:,} readings,"
-        f" {len(data.feature_names)} features"
+        f"training on {data.source}: streams {len(data.streams):,}, readings {data.rows:,},"
+        f" features {len(data.feature_names):,}"
     )
     quality = assess(data)
     print_quality(err, replace(quality, notes=quality.notes[len(data.notes) :]))

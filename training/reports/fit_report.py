@@ -162,7 +162,7 @@ def watched(group: str, power: Power) -> str:
         remarks.append(
             f"{listed(power.still, _MAX_NAMED)}: not measured, constant in the held-out readings"
         )
-    return f"{group}: " + ("; ".join(remarks) or f"all {len(power.shares)} features are watched")
+    return f"{group}: " + ("; ".join(remarks) or "every feature is watched")
 
 
 def print_budgets(

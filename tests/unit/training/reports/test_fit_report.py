@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from training.reports.fit_report import verdict
+from training.fitting.power import Power
+from training.reports.fit_report import verdict, watched
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,8 @@ def test_the_verdict_knows_what_the_sample_can_tell(
     alarms = {"readings": float(readings), "rate": rate, "low": low, "high": high}
     assert sentence in verdict(alarms, 1e-3)
     assert "against a budget of 1" in verdict(alarms, 1e-3)
+
+
+def test_a_set_of_one_feature_is_described_in_a_sentence_too() -> None:
+    seen = Power(shares={"temp": {"step 6 sd": [1.0]}})
+    assert watched("default", seen) == "default: every feature is watched"
