@@ -100,8 +100,8 @@ def faulty(streams: Sequence[Floats], max_share: float) -> list[Bools]:
     for _ in range(_ROUNDS if max_share > 0 else 0):
         known = [s[~mask] for s, mask in zip(streams, found, strict=True) if not mask.all()]
         use &= winsorised_std(np.concatenate(known)) >= _STEADY * whole
-        if not use.any():
-            break
+        if not use.any():  # the highest events are still those of the first round: unjudged
+            return [np.zeros(len(s), bool) for s in streams]
         score, _spread = fit_distance([s[:, use] for s in known], 0, SHRINKAGE)
         again = _beyond([_averaged(score(s[:, use])) for s in streams], found, line, max_share)
         if line is None and all(np.array_equal(a, b) for a, b in zip(again, found, strict=True)):

@@ -77,6 +77,15 @@ def test_a_daily_job_and_bursts_are_none_of_them():
     assert not faulty([bursts], 0.15)[0].any()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_bursts_of_the_only_feature_are_none_of_them(seed):
+    """A disk rests and writes: without what may be left out nothing is left to judge by."""
+    random = np.random.default_rng(seed)
+    writes = np.where(random.random(4000) < 0.9, 0.0, 1e6 * random.pareto(1.5, 4000))[:, None]
+    assert not faulty([writes], 0.15)[0].any()
+    assert not faulty([np.hstack([writes, 2.0 * writes])], 0.15)[0].any()
+
+
 def test_one_long_fault_in_one_sensor_is_one():
     values = np.random.default_rng(0).normal(size=(3000, 4))
     values[1200:1500, 1] += 6.0
