@@ -1,1 +1,1 @@
-"""Running the whole system."""
+"""Run the whole system."""

@@ -1,6 +1,6 @@
-"""Start the embedded Kafka-protocol broker: real protocol, in memory, forgets all when it stops.
+"""Start the embedded Kafka-protocol broker, which keeps its data only in memory.
 
-For the demo and for tests only; production runs Apache Kafka.
+For the demo and tests; production runs Apache Kafka.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def create_topics(bootstrap: str, topics: dict[str, int]) -> None:
 
 
 def topic_id(bootstrap: str, topic: str) -> str:
-    """Return the topic's UUID: a topic recreated under the same name has another."""
+    """Return the topic's UUID, which changes if the topic is recreated."""
     from kafka import KafkaConsumer
 
     consumer = KafkaConsumer(bootstrap_servers=bootstrap)

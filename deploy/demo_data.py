@@ -1,4 +1,4 @@
-"""Choose what the demo trains on and what it replays: a simulated plant, or a file cut in two."""
+"""Choose the demo's data for training and replay: a simulated plant, or a file split in two."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from datasets import load, save
 from errors import DatasetError
 
-#: Share of each asset's readings that training sees when the data are a file.
+#: Share of each asset's readings used for training if the data are a file.
 TRAIN_PART = 0.3
 
 
 def training_file(data: Path | None, var: Path) -> Path | None:
-    """Return the file to train on; None for the simulated plant, which training makes itself."""
+    """Return the training file; None for the simulated plant, which the training creates itself."""
     if data is None:
         return None
     if not data.exists():
@@ -34,7 +34,7 @@ def replay_file(data: Path | None, var: Path) -> Path:
 
 
 def write_first_part(data: Path, out: Path) -> Path:
-    """Write the first part of each stream as CSV, without labels, of which training has no use."""
+    """Write the first part of each stream as CSV, without labels, which training does not need."""
     dataset = load(data)
     parts = [
         replace(stream.take(slice(max(1, int(len(stream.values) * TRAIN_PART)))), labels=None)

@@ -1,8 +1,8 @@
-"""Export what neither service nor bridge sees alone: ``python -m deploy.exporter``, for Prometheus.
+"""Export metrics of the whole plant to Prometheus: ``python -m deploy.exporter``.
 
-The champion's age, how far the features have moved since it was trained, and the share of readings
-that alarm beside the budget of each criticality. One process is enough; it looks every five
-minutes and keeps nothing. A look that fails leaves the last values and counts as a failure.
+Exports the champion's age, the drift of features since training, and alarm rates with the budget of
+each criticality. One process suffices; it updates every five minutes and stores nothing. A failed
+update keeps the previous values and is counted.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from runtime import command_parser, report_errors, run_command, tls_context
 log = logging.getLogger("exporter")
 
 Look = Callable[[], None]
-#: What is looked at: alarms, incidents, KPIs, feedback and tables in the database, the service.
+#: Groups of metrics: alarms, incidents, KPIs, feedback and tables (database), model (service).
 WHAT = ("alarms", "incidents", "kpis", "feedback", "store", "model")
-#: The alarm KPIs are those of so many days.
+#: The alarm KPIs cover this many days.
 KPI_DAYS = 7
-#: Series of ``model_drift_psi`` at most, the largest indices: thousands of groups have a hundred
-#: thousand features. ``model_features_shifted`` counts them all.
+#: Maximum series of ``model_drift_psi``, for the largest indices: thousands of groups have a
+#: hundred thousand features. ``model_features_shifted`` counts all of them.
 PSI_SERIES = 500
 
 
 class Plant:
-    """Hold the gauges, and fill them by each look; the ways of looking are handed in."""
+    """Hold the gauges and update them from injected sources."""
 
     def __init__(self, budgets: Mapping[str, float]) -> None:
         self.registry = CollectorRegistry()
@@ -79,12 +79,12 @@ class Plant:
         self.failures = Counter(
             "exporter_failures", "looks that failed", ["what"], registry=self.registry
         )
-        for what in WHAT:  # a series from the start: the first failure is an increase
+        for what in WHAT:  # create all series at start, so that the first failure is an increase
             self.failures.labels(what)
         self.looked = gauge("exporter_looked_timestamp_seconds", "last look", ["what"])
 
     def kpis(self, figures: Mapping[str, Mapping[str, Any]]) -> None:
-        """Store the alarm KPIs with their limits; a share of no alarms has no series."""
+        """Set the alarm KPIs and their limits; a share without alarms has no series."""
         self.kpi.clear()
         for name, figure in figures.items():
             for limit in ("acceptable", "maximum"):
@@ -93,7 +93,7 @@ class Plant:
                 self.kpi.labels(name).set(figure["value"])
 
     def feedback(self, counts: Mapping[str, tuple[int, int]]) -> None:
-        """Store ``{group: (confirmed, false alarms)}``, as people judged incidents."""
+        """Set ``{group: (confirmed, false alarms)}``, from feedback about incidents."""
         self.judged.clear()
         self.precision.clear()
         for group, (confirmed, false) in counts.items():
@@ -102,7 +102,7 @@ class Plant:
             self.precision.labels(group).set(confirmed / (confirmed + false))
 
     def alarms(self, counts: Mapping[str, tuple[int, int]]) -> None:
-        """Store ``{criticality: (readings, anomalies)}``; every criticality has a series."""
+        """Set ``{criticality: (readings, anomalies)}``; every criticality has a series."""
         for criticality, budget in self.budgets.items():
             readings, anomalies = counts.get(criticality, (0, 0))
             self.readings.labels(criticality).set(readings)
@@ -110,20 +110,20 @@ class Plant:
             self.budget.labels(criticality).set(budget)
 
     def store(self, sizes: Mapping[str, tuple[int, int]]) -> None:
-        """Store ``{table: (rows, bytes)}``: what grows, unless a retention bounds it."""
+        """Set ``{table: (rows, bytes)}`` of the growing tables."""
         for table, (rows, size) in sizes.items():
             self.rows.labels(table).set(rows)
             self.bytes.labels(table).set(size)
 
     def model(self, status: Mapping[str, Any]) -> None:
-        """Store what ``/status`` shows; the oldest detector of each group counts."""
+        """Set the values of ``/status``; the oldest detector of each group counts."""
         self.trained.clear()
         for group, models in (status.get("groups") or {"default": status["models"]}).items():
             times = [m["trained_at"] for m in models.values() if m.get("trained_at")]
             if times:
                 oldest = min(datetime.fromisoformat(time) for time in times)
                 self.trained.labels(group).set(oldest.timestamp())
-        if status.get("drift"):  # a replica that was not asked before has not looked yet
+        if status.get("drift"):  # missing in a replica's first answer
             self._drift(status["drift"])
 
     def _drift(self, groups: Mapping[str, Mapping[str, Any]]) -> None:
@@ -141,10 +141,10 @@ class Plant:
             self.shifted.labels(group).set(states.count("shifted"))
 
     def look(self, what: str, look: Look) -> bool:
-        """Look once; a failure is logged and counted, never raised."""
+        """Update one group of metrics; a failure is logged and counted, never raised."""
         try:
             look()
-        except Exception as error:  # whatever it is, the other looks go on
+        except Exception as error:  # any failure: the other groups are still updated
             self.failures.labels(what).inc()
             log.warning("%s: %s", what, str(error) or type(error).__name__)
             return False
@@ -153,7 +153,7 @@ class Plant:
 
 
 def look_at_incidents(plant: Plant, engine: Engine) -> None:
-    """Look at what is open, what opened within the hour, and how long receivers have waited."""
+    """Query open incidents, those opened in the last hour, and the receivers' waiting times."""
     with transaction(engine) as connection:
         states, _ = incident_counts(connection, IncidentFilter())
         opened = recent_openings(connection)
@@ -176,7 +176,7 @@ def stored_kpis(connection: Connection, settings: Settings) -> dict[str, dict[st
 
 
 def service_status(settings: Settings) -> dict[str, Any]:
-    """Ask the service for ``/status``, directly: no proxy is the way to a neighbour."""
+    """Request ``/status`` of the service directly: an internet proxy must not be used for it."""
     key = settings.service_api_key
     answer = httpx.get(
         f"{settings.service_url}/api/v1/anomalies/status",
@@ -190,14 +190,14 @@ def service_status(settings: Settings) -> dict[str, Any]:
 
 
 def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
-    """Return what is looked at, by its name in the metrics.
+    """Return the sources of the metrics, by their group.
 
     Parameters
     ----------
     plant
-        Takes what is found.
+        Gets the values.
     settings
-        Where the service is, and what makes a KPI.
+        Address of the service, and definition of the KPIs.
     engine
         The database.
     """
@@ -213,10 +213,10 @@ def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
 
 @report_errors
 def main(argv: list[str] | None = None) -> int:
-    """Run the exporter; the exit code."""
+    """Run the exporter; return the exit code."""
     parser = command_parser("deploy.exporter", __doc__)
     parser.add_argument("--port", type=int, default=9109, help="Prometheus endpoint (9109)")
-    parser.add_argument("--every", type=float, default=300, help="seconds between looks (300)")
+    parser.add_argument("--every", type=float, default=300, help="seconds between updates (300)")
     args = parser.parse_args(argv)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -1,9 +1,9 @@
 """Run the whole system on this machine: ``python -m deploy.local`` (what ``make demo`` runs).
 
-Trains (or reuses) a bundle; meanwhile starts an embedded PostgreSQL, a Kafka-protocol broker,
-``bentoml serve`` and the bridge as processes; replays a plant into the input topic, and shows
-incidents as they open, get worse and clear. Everything is stopped at the end, on Ctrl-C, and on
-any failure.
+Trains a bundle (or reuses one) and meanwhile starts an embedded PostgreSQL, a Kafka-protocol
+broker, ``bentoml serve`` and the bridge as processes. Then replays a plant into the input topic
+and shows incidents as they open, escalate and clear. Everything is stopped at the end, on Ctrl-C,
+and on any failure.
 """
 
 from __future__ import annotations
@@ -74,13 +74,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the demo; the exit code."""
+    """Run the demo; return the exit code."""
     args = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = load_settings()
         if args.data is not None:
-            # A bundle and a database of its own: other data have other features.
+            # Its own bundle and database, because other data have other features.
             settings = load_settings(var_dir=settings.var_dir / f"demo-{args.data.stem}")
         return demo(settings, args)
     except KeyboardInterrupt:
@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def demo(settings: Settings, args: argparse.Namespace) -> int:
-    """Train while the data, the database and the rest are made ready, then replay."""
+    """Train while data, database and processes are prepared; then replay."""
     began = time.monotonic()
     port = settings.service_port if port_is_free(settings.service_port) else free_port()
     url = f"http://127.0.0.1:{port}"
@@ -103,7 +103,7 @@ def demo(settings: Settings, args: argparse.Namespace) -> int:
         "SERVICE_URL": url,
         "SERVICE_HOST": "127.0.0.1",
         "SERVICE_PORT": str(port),
-        # the service is there before the model: it shall not wait for the next look
+        # the service starts before the model exists, so it must notice the model soon
         "CHAMPION_POLL_S": "1",
     }
     train_file = training_file(args.data, var)
@@ -121,7 +121,7 @@ def demo(settings: Settings, args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What runs: the topic's id at the broker, service and bridge."""
+    """The running parts: the topic's id, service and bridge."""
 
     source: str
     service: Child
@@ -129,7 +129,7 @@ class Flow:
 
 
 def start_flow(settings: Settings, engine: Engine, children: Children) -> Flow:
-    """Start broker, service and bridge, and wait for none of the last two.
+    """Start broker, service and bridge; do not wait for service and bridge.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def start_flow(settings: Settings, engine: Engine, children: Children) -> Flow:
     engine
         The database, migrated.
     children
-        Given the broker's address, for those that start later.
+        Get the broker's address for processes started later.
     """
     topic = settings.kafka_topic_input_features
     broker = start_broker(children)[1]
@@ -161,14 +161,14 @@ def start_flow(settings: Settings, engine: Engine, children: Children) -> Flow:
 def wait_until_ready(flow: Flow, engine: Engine, url: str) -> None:
     """Wait until the service can score and the bridge has its partitions.
 
-    Only then does the time of the replay measure the flow, not the joining of a consumer group.
+    Only then the duration of the replay measures processing instead of joining the consumer group.
 
     Parameters
     ----------
     engine
-        Where the bridge's claims are seen.
+        Shows the bridge's claims.
     url
-        Of the service.
+        Address of the service.
     """
 
     def ready() -> bool:
@@ -192,18 +192,18 @@ def replay(
     file: Path,
     began: float,
 ) -> int:
-    """Replay the file and watch what is found.
+    """Replay the file and show the results.
 
     Parameters
     ----------
     args
         The command line: rate, limit, keep.
     flow
-        What runs already.
+        The running parts.
     file
         Wide CSV or Parquet.
     began
-        When the demo began (`time.monotonic`).
+        Start of the demo (`time.monotonic`).
     """
     started = time.monotonic()
     sender = children.start("replay", *replay_command(file, args.rate, args.limit))
@@ -228,14 +228,14 @@ def step(words: str) -> None:
 
 
 def environment(var: Path) -> dict[str, str]:
-    """Return the environment of every child; the Bento store is the demo's own."""
+    """Return the environment of every child; the demo has its own Bento store."""
     env = dict(os.environ)
     env |= {
         "VAR_DIR": str(var),
         "BENTOML_DO_NOT_TRACK": "True",
         "BENTOML_HOME": env.get("BENTOML_HOME", str(var / "bentoml")),
         "PYTHONUNBUFFERED": "1",
-        # The embedded broker answers a group join after half of the session time-out.
+        # The embedded broker answers a join of the group only after half the session time-out.
         "KAFKA_SESSION_TIMEOUT_MS": env.get("KAFKA_SESSION_TIMEOUT_MS", "6000"),
     }
     return env
@@ -245,20 +245,20 @@ def environment(var: Path) -> dict[str, str]:
 def training(
     env: dict[str, str], file: Path | None, var: Path, again: bool
 ) -> Iterator[Callable[[], None]]:
-    """Run ``python -m training.fit`` in the foreground, unless this data's bundle is there.
+    """Run ``python -m training.fit`` as a child process, unless the bundle of these data exists.
 
-    Yields a function that waits for its end; leaving the block earlier ends it.
+    Yields a function that waits for its end; leaving the block earlier terminates it.
 
     Parameters
     ----------
     env
-        Of the process.
+        Environment of the process.
     file
-        What is trained on; None: the simulated plant.
+        Training data; None: the simulated plant.
     var
-        Holds the mark of a training that was done.
+        Folder with the marker of a completed training.
     again
-        Train all the same.
+        Train even if the bundle exists.
     """
     marker = var / "trained"
     if marker.exists() and not again:
@@ -266,12 +266,12 @@ def training(
         yield lambda: None
         return
     step("training the three detectors (MLflow and the Bento store get the result)")
-    # the libraries' own forms of the detectors take longer to log than a fit, for no use here
+    # logging the libraries' own model formats takes longer than the fit and is not needed here
     command = [sys.executable, "-m", "training.fit", "--no-native"]
     if file is not None:
         command += ["--data", str(file)]
     else:
-        # one fit instead of two: it is soon shown, and the newest readings are like the others
+        # one fit instead of two: it is ready sooner, and the newest readings are like the others
         command += ["--groups", str(Path(__file__).with_name("plant.toml")), "--no-refit"]
     process = subprocess.Popen(command, env=env, preexec_fn=die_with_parent)
 
@@ -288,28 +288,28 @@ def training(
 
 
 def check(children: Iterable[Child], sender: Child | None = None) -> None:
-    """Raise where a part of the system has ended; only the sender may, if it ends well."""
+    """Raise if a part of the system has ended; only the sender may end, and without error."""
     for child in children:
         if child.process.poll() not in ((None, 0) if child is sender else (None,)):
             raise ChildError(f"{child.name} ended with {child.process.returncode}:\n{child.tail()}")
 
 
 def addresses(settings: Settings, children: Children, keep: bool) -> None:
-    """Print where to look; with ``keep`` the addresses answer until Ctrl-C.
+    """Print the addresses; with ``keep`` wait until Ctrl-C.
 
     Parameters
     ----------
     children
-        MLflow's page becomes one of them.
+        MLflow's server becomes one of them.
     keep
-        Let the addresses answer until Ctrl-C.
+        Keep everything running until Ctrl-C.
     """
     url, models = children.env["SERVICE_URL"], settings.mlflow_uri()
     if not keep:
         console.print('everything stops now; `make demo ARGS="--keep"` leaves it serving:')
     else:
         port, mlflow = free_port(), str(Path(sys.executable).with_name("mlflow"))
-        # not in the command line: it may hold a password
+        # in the environment instead of the command line, because it may contain a password
         store = {"MLFLOW_BACKEND_STORE_URI": models}
         ui = children.start("mlflow", mlflow, "server", "--host", "127.0.0.1", "--port", str(port),
                             "--workers", "1", **store)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Run child processes that never outlive their parent: start, wait, stop, log."""
+"""Run child processes that end with their parent: start, wait, stop, log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime import die_with_parent
 
 
 def free_port() -> int:
-    """Return a TCP port that was free a moment ago, on the loopback address."""
+    """Return a TCP port that is free at the moment, on the loopback address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -33,16 +33,16 @@ class ChildError(RuntimeError):
 
 
 class Child:
-    """Run one child in a process group of its own, its output in a log file.
+    """Run one child in its own process group, with its output in a log file.
 
     Parameters
     ----------
     name : str
-        For messages, and the log file's name.
+        Name for messages and the log file.
     command : sequence of str
         Program and arguments.
     log_dir : Path
-        Where ``<name>.log`` is written (recreated).
+        Folder of ``<name>.log``, which is overwritten.
     env : dict
         The whole environment of the child.
     """
@@ -83,7 +83,7 @@ class Child:
         return "\n".join(f"  | {line}" for line in text)
 
     def stop(self, patience: float = 15.0) -> None:
-        """Send SIGTERM to the group, SIGKILL to what is left of it after ``patience`` seconds."""
+        """Send SIGTERM to the group, and after ``patience`` seconds SIGKILL to the rest of it."""
         if self.process.poll() is None:
             self._signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):

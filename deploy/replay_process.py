@@ -1,4 +1,4 @@
-"""Run ``consumers.replay`` as a child process: its command, and what it reports in its log."""
+"""Run ``consumers.replay`` as a child process, and parse its log."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from deploy.processes import Child
 
 
 def replay_command(file: Path, rate: float, limit: int | None) -> list[str]:
-    """Return the command that sends ``file`` as if it happened now, at a rate (0: at once).
+    """Return the command that sends ``file`` with present times, at a rate (0: unlimited).
 
     Parameters
     ----------
     file
         Wide CSV or Parquet.
     rate
-        Readings per second; 0: at once.
+        Readings per second; 0: unlimited.
     limit
-        Readings at most; None: all.
+        Maximum number of readings; None: all.
     """
     command = [sys.executable, "-m", "consumers.replay", str(file), "--shift-to-now"]
     if rate > 0:
@@ -31,14 +31,14 @@ def replay_command(file: Path, rate: float, limit: int | None) -> list[str]:
 
 
 def sent(sender: Child) -> int | None:
-    """Return the number that ``consumers.replay`` reports in its last line; None while it sends."""
+    """Return the number of records in the last line of the log; None while it is sending."""
     if sender.process.poll() is None:
         return None
     return int(_reported(sender, r"^sent (\d+) records$"))
 
 
 def shift_of(sender: Child) -> timedelta:
-    """Return what ``consumers.replay`` reports to have added to the times of the file."""
+    """Return the time shift that ``consumers.replay`` reports."""
     return timedelta(seconds=float(_reported(sender, r"^times are moved by (-?[\d.]+) s$")))
 
 

@@ -1,4 +1,4 @@
-"""Compare what was found with the faults that a replayed file knows of (its ``label`` column)."""
+"""Compare detected events with the labelled faults of a replayed file (its ``label`` column)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datasets import Reading
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Neighbouring readings of one stream with label 1; times as in the file."""
+    """Consecutive readings of one stream with label 1; times as in the file."""
 
     asset_id: str
     sensor_id: str | None
@@ -24,7 +24,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One anomaly as stored, and the event it belongs to."""
+    """One stored anomaly with its event."""
 
     asset_id: str
     sensor_id: str | None
@@ -33,7 +33,7 @@ class Alarm:
 
 
 def faults_of(readings: Iterable[Reading]) -> list[Fault]:
-    """Return the labelled faults among these readings, in the order of their begin."""
+    """Return the labelled faults among these readings, in order of their start."""
     rows = sorted(readings, key=lambda r: (r.asset_id, r.sensor_id or "", r.timestamp))
     runs = groupby(rows, key=lambda r: (r.asset_id, r.sensor_id, r.label == 1))
     found = []
@@ -50,7 +50,7 @@ def compare(faults: list[Fault], alarms: list[Alarm], shift: timedelta) -> Table
     Parameters
     ----------
     shift : timedelta
-        What the replay added to the file's times.
+        The shift that the replay added to the file's times.
     """
     table = Table(title="faults that the file is labelled with", title_justify="left")
     for column in ("asset", "fault from", "to", "first alarm"):

@@ -1,4 +1,4 @@
-"""Show a person how a plant is replayed: a line per change of an incident, the rest as a count."""
+"""Show the progress of a replay: one line per change of an incident, and a count of the rest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from db.queries import reporting
 from db.session import transaction
 from deploy.truth import Alarm
 
-#: Assets with a line of their own in the closing table.
+#: Maximum number of assets in the final table.
 MAX_ASSETS = 20
 _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "white"}
 
@@ -32,7 +32,7 @@ def claimed(engine: Engine, topic_id: str) -> int:
 
 @dataclass
 class Tally:
-    """What has been seen so far of one topic."""
+    """Counts of one topic so far."""
 
     stored: int = 0
     dead: int = 0
@@ -50,7 +50,7 @@ class Tally:
 
     @property
     def accounted(self) -> int:
-        """Return the number of readings stored or dead."""
+        """Return the number of stored readings and dead letters."""
         return self.stored + self.dead
 
 
@@ -62,14 +62,14 @@ def watch(
     console: Console,
     patience: float = 120.0,
 ) -> Tally:
-    """Show what is stored of a topic until all that was sent is accounted for.
+    """Show what is stored of a topic until all sent readings are processed.
 
     Parameters
     ----------
     expected : callable
-        The number of readings sent, or None while they are still being sent.
+        Returns the number of readings sent, or None while sending continues.
     alive : callable
-        Raises when a part of the system has died.
+        Raises if a part of the system has ended.
     patience : float
         Seconds without any change after which `TimeoutError` is raised.
     """
@@ -93,9 +93,9 @@ def watch(
 
 
 def _look(engine: Engine, topic_id: str, tally: Tally) -> list[Text]:
-    """Count what is new; return a line for each change of an incident."""
+    """Count new rows; return one line per change of an incident."""
     with transaction(engine) as connection:
-        # Offsets first: below them every row of this topic is committed, so none is missed.
+        # Read the offsets first: all rows below them are committed, so none is missed.
         for partition, upto in reporting.stored_offsets(connection, topic_id).items():
             if upto is None:
                 continue
@@ -103,7 +103,7 @@ def _look(engine: Engine, topic_id: str, tally: Tally) -> list[Text]:
             for row in reporting.anomalies_between(connection, topic_id, partition, start, upto):
                 _count(row, tally)
             tally.read_upto[partition] = upto
-        # Entries are numbered before they are committed: a lower number may come to light later.
+        # Log entries get their numbers before the commit, so a lower one may become visible later.
         changes = reporting.incident_changes(connection, tally.last_entry)
         stored, dead = reporting.count_rows(connection, topic_id)
     if (stored, dead) != (tally.stored, tally.dead):
@@ -127,7 +127,7 @@ def _count(row: Mapping[str, Any], tally: Tally) -> None:
 
 
 def _line(row: Mapping[str, Any], tally: Tally) -> Text:
-    """Put one change of an incident into a line: opened, escalated, cleared and the like."""
+    """Describe one change of an incident in a line."""
     incident, what = str(row["incident_id"]), str(row["what"])
     (tally.open_incidents.discard if what == "cleared" else tally.open_incidents.add)(incident)
     sensor = f"/{row['sensor_id']}" if row["sensor_id"] else ""
@@ -141,7 +141,7 @@ def _line(row: Mapping[str, Any], tally: Tally) -> Text:
 
 
 def _reason(features: Sequence[Mapping[str, Any]] | None) -> str:
-    """Put the feature most to blame into words: its value, and what was expected."""
+    """Describe the main contributing feature: its value and the expected value."""
     if not features:
         return ""
     top = features[0]
@@ -164,16 +164,16 @@ def _status(tally: Tally, sent: int | None) -> Text:
 
 
 def summary(engine: Engine, topic_id: str, tally: Tally, sent: int, seconds: float) -> Table:
-    """Return the closing table: one line per asset, and the account of all readings.
+    """Return the final table: one line per asset, and the totals.
 
     Parameters
     ----------
     tally
-        What was seen.
+        The counts.
     sent
         Number of readings sent.
     seconds
-        From the first sent to the last stored.
+        From the first sent to the last stored reading.
     """
     table = Table(title="what happened: anomalies and events by criticality", title_justify="left")
     table.add_column("asset")
@@ -199,7 +199,7 @@ def summary(engine: Engine, topic_id: str, tally: Tally, sent: int, seconds: flo
 
 
 def _row(tally: Tally, assets: set[str]) -> list[str]:
-    """Return anomalies by criticality, then the events of these assets in words."""
+    """Return the anomalies by criticality and the events of these assets."""
     counts = [sum(tally.anomalies[asset, level] for asset in assets) for level in _COLOURS]
     seen, words = set[str](), []
     for level in _COLOURS:

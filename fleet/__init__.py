@@ -1,1 +1,1 @@
-"""History and training of a whole fleet on Apache Spark: ``score``, ``fit``, ``backtest``."""
+"""Score and train a whole fleet on Apache Spark: ``score``, ``fit``, ``backtest``."""

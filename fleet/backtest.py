@@ -1,4 +1,4 @@
-"""Tell what a fleet's operators would have had to bear: ``python -m fleet.backtest --help``."""
+"""Count the alarms of a scored history at several budgets: ``python -m fleet.backtest --help``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from runtime import command_parser, run_command
 from schemas import parse_timestamp
 from training.cli.common import consoles, entry, policy_of
 
-#: Budgets tried, as multiples of those that are set.
+#: Budgets to try, as multiples of the present ones.
 FACTORS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 COLUMNS: Final = {
     "factor": "double", **dict.fromkeys((*KEYS, "event_id", "why"), "string"),
@@ -49,9 +49,9 @@ examples:
   python -m fleet.backtest --scores scored/ --out what_if/ --faults faults.csv --plot what_if.png
   python -m fleet.backtest --scores scored/ --out what_if/ --faults postgresql --operators 3
 
-faults: CSV or Parquet with asset_id, start, end (ISO 8601), or the spans that people confirmed over
-REST (postgresql). A fault is found if an incident of its asset was open during it; its lead is from
-the incident's opening to the fault's end. More: docs/fleet.md.
+faults: CSV or Parquet with asset_id, start, end (ISO 8601), or the periods that people confirmed
+over REST (postgresql). A fault is found if an incident of its asset was open during it; its lead is
+the time from the incident's opening to the fault's end. More: docs/fleet.md.
 """
 
 
@@ -60,24 +60,24 @@ def parser() -> argparse.ArgumentParser:
     made = command_parser(
         "fleet.backtest",
         "Count the incidents that a scored history would have opened, per asset and"
-        " month and per operator and day, at the budgets that are set and at others (what if).",
+        " month and per operator and day, at the present and at other budgets (what if).",
         EPILOG,
     )
-    made.add_argument("--scores", required=True, metavar="PATH", help="what fleet.score wrote")
+    made.add_argument("--scores", required=True, metavar="PATH", help="output of fleet.score")
     made.add_argument(
         "--out", required=True, metavar="PATH", help="incidents/ and what_if/ (Parquet)"
     )
     made.add_argument("--faults", metavar="FILE|postgresql", help="confirmed faults")
     made.add_argument("--plot", type=Path, metavar="FILE.png", help="draw it")
     made.add_argument(
-        "--operators", type=int, metavar="N", help="who share the alarms (OPERATOR_POSITIONS)"
+        "--operators", type=int, metavar="N", help="number of operators (OPERATOR_POSITIONS)"
     )
     add_spark_arguments(made)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command; return the exit code."""
     return entry(_run, parser().parse_args(argv))
 
 
@@ -112,7 +112,7 @@ def faults_of(settings: Settings, wanted: str | None) -> list[Fault]:
     Raises
     ------
     InputError, DatasetError
-        The file cannot be read, or a row of it is wrong; which.
+        The file cannot be read or has an invalid row; the error names it.
     """
     if wanted is None:
         return []
@@ -138,12 +138,12 @@ def faults_of(settings: Settings, wanted: str | None) -> list[Fault]:
 
 
 def exposure_of(session: Any, scores: str) -> Exposure:
-    """Count what was scored.
+    """Count the scored readings.
 
     Raises
     ------
     DatasetError
-        There are no scores, or they are of several bundles.
+        There are no scores, or they come from several bundles.
     """
     from pyspark.errors import PySparkException
     from pyspark.sql import functions as f
@@ -152,7 +152,7 @@ def exposure_of(session: Any, scores: str) -> Exposure:
         days = session.read.parquet(f"{scores}/streams").where("readings > errors")
     except PySparkException as error:
         why = first_line(error)
-        raise DatasetError(f"--scores: {scores}: nothing that fleet.score wrote: {why}") from None
+        raise DatasetError(f"--scores: {scores}: is not output of fleet.score: {why}") from None
     found = days.agg(
         f.countDistinct("asset_id", "day").alias("asset_days"),
         f.countDistinct("day").alias("days"), f.min("day").alias("first"),
@@ -160,7 +160,7 @@ def exposure_of(session: Any, scores: str) -> Exposure:
     ).first()  # fmt: skip
     versions = sorted(found["versions"])
     if not versions:
-        raise DatasetError(f"--scores: {scores}: no reading could be scored")
+        raise DatasetError(f"--scores: {scores}: contains no scored reading")
     if len(versions) > 1:
         raise DatasetError(
             f"--scores: {scores}: scored with {len(versions)} bundles"
@@ -177,7 +177,7 @@ def incidents(
     session: Any, arguments: argparse.Namespace, name: str, version: str, policy: ScoringPolicy,
     reopen_gap_s: float,
 ) -> Any:  # fmt: skip
-    """Return the incidents of each stream at each budget: out of the readings of events alone."""
+    """Return the incidents of each stream at each budget, from the readings of events."""
     from pyspark.sql import functions as f
 
     readings = session.read.parquet(f"{arguments.scores}/readings").where("event_id is not null")
@@ -205,7 +205,7 @@ def incidents(
 
 
 class _Replay:
-    """The service's rule of when an event becomes an incident, at each budget."""
+    """Apply the service's rule for opening incidents, at each budget."""
 
     def __init__(self, policy: ScoringPolicy, name: str, version: str, gap_s: float) -> None:
         self._bundle, self._gap_s = shipped(name, version), gap_s
@@ -215,10 +215,10 @@ class _Replay:
         ]
 
     def run(self, rows: Iterator[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return the incidents of one stream, whose readings of events come in order."""
+        """Return the incidents of one stream from its events' readings, in time order."""
         found: list[dict[str, Any]] = []
         bursts: list[Burst] = []
-        held: list[dict[str, Any] | None] = [None] * len(FACTORS)  # the newest incident of each
+        held: list[dict[str, Any] | None] = [None] * len(FACTORS)  # newest incident per budget
         event = None
         for row in rows:
             rates = self._bundle.model_set(row["group"]).bursts

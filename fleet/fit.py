@@ -35,12 +35,12 @@ _MAX_LISTED = 20
 _UNKNOWN = {"rate": float("nan"), "readings": 0}
 EPILOG = """\
 examples:
-  python -m fleet.fit --data fleet.parquet --group-by asset_id --quick    # a look around
+  python -m fleet.fit --data fleet.parquet --group-by asset_id --quick    # a quick trial
   python -m fleet.fit --data history/ --group-by machine_type --config fit.toml
   python -m fleet.fit --data s3a://plant/2026/ --group-by sensor_id --master k8s://https://cluster:443
 
-Each group is fitted as python -m training.fit would fit it, and comes to the same model set; all
-are ONE bundle, one run of MLflow and one version. A group that cannot be fitted is named and left
+Each group is fitted as by python -m training.fit, with the same model set as result; all groups
+make ONE bundle, one MLflow run and one version. A group that cannot be fitted is reported and left
 out. A group's readings must fit into the memory of one task. More: docs/fleet.md.
 """
 
@@ -49,8 +49,8 @@ def parser() -> argparse.ArgumentParser:
     """Make the command line."""
     made = command_parser(
         "fleet.fit",
-        "Fit the detectors and their calibration for each group of a fleet, one group a"
-        " task of Spark, and register them as one bundle.",
+        "Fit the detectors and their calibration for each group of a fleet, with one Spark"
+        " task per group, and register them as one bundle.",
         EPILOG,
     )
     made.add_argument("--data", required=True, metavar="PATH", help="wide Parquet files")
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command; return the exit code."""
     return entry(_run, parser().parse_args(argv))
 
 
@@ -119,7 +119,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def wide(session: Any, arguments: argparse.Namespace) -> History:
-    """Read the table, with the column of groups and the labels.
+    """Read the table, including group column and labels.
 
     Raises
     ------
@@ -130,12 +130,12 @@ def wide(session: Any, arguments: argparse.Namespace) -> History:
     others = [] if by in keys else [by]
     history = parquet(session, arguments.data, arguments.features, others, labels=True)
     if history.form.kind != "wide":
-        raise InputError(f"{arguments.data}: a fit takes wide tables: one column per feature")
+        raise InputError(f"{arguments.data}: fleet.fit needs a wide table: one column per feature")
     return history
 
 
 def overview(history: History, by: str) -> tuple[dict[str, int], int, dict[str, Any]]:
-    """Count streams by asset, and groups; and what is known of the data before the fit."""
+    """Return the number of streams per asset, the number of groups, and facts about the data."""
     from pyspark.sql import functions as f
 
     keys = ["asset_id", "sensor_id"]
@@ -158,7 +158,7 @@ def overview(history: History, by: str) -> tuple[dict[str, int], int, dict[str, 
 
 
 def fitted(session: Any, history: History, plan: GroupPlan, into: int) -> Any:
-    """Return the frame of fitted groups: lazily."""
+    """Return the lazy frame of fitted groups."""
     frame = with_states(session, history, None)
     by = plan.by
 
@@ -171,7 +171,7 @@ def fitted(session: Any, history: History, plan: GroupPlan, into: int) -> Any:
 
 
 def sample(history: History) -> TrainingData:
-    """Return a few readings, as the registered model's example."""
+    """Return a few readings as example of the registered model."""
     known, columns = history.frame.where("at is not null"), map(column, history.form.columns)
     first = known.select("asset_id", "sensor_id", "at", *columns).limit(5).collect()
     streams = [
@@ -188,7 +188,7 @@ def sample(history: History) -> TrainingData:
 def show(
     out: Console, rows: Sequence[GroupRow], bundle: str, published: Published, settings: Settings
 ) -> None:
-    """Print the groups that alarm most on held-out readings, and where the bundle is."""
+    """Print the groups with the most alarms on held-out readings, and the bundle's location."""
     good = [(row.name, row.about) for row in rows if row.folder is not None]
     columns = ("group", "streams", "readings", "seconds", "held out", "alarms per 1,000")
     table = new_table(f"Fitted {len(good):,} of {len(rows):,} groups", columns, columns[:1])
@@ -199,7 +199,7 @@ def show(
         table.add_row(name, *(f"{cell:,}" for cell in cells), number(1000 * alarms["rate"]))
     out.print(table)
     if len(good) > _MAX_LISTED:
-        out.print(f"... and {len(good) - _MAX_LISTED:,} that alarm less: groups.csv in MLflow")
+        out.print(f"... and {len(good) - _MAX_LISTED:,} with fewer alarms: groups.csv in MLflow")
     print_published(out, settings, bundle, published)
 
 

@@ -1,4 +1,4 @@
-"""Put together what Spark's workers fitted, as a training on one machine hands it on."""
+"""Collect the groups fitted by Spark's workers, in the form that a local training produces."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from training.fitting.parallel_fit import Result, Task
 from training.fitting.power import Power
 from training.pipeline import Fitted
 
-#: Readings of the groups that are compared with the champion's, at most: on one core.
+#: Maximum readings of the groups compared with the champion, since one core compares them.
 MAX_COMPARED: Final = 200_000
 
 
 @dataclass(slots=True)
 class GroupRow:
-    """What a worker reported of one group; ``folder`` holds its model sets."""
+    """A worker's report about one group; ``folder`` holds its model sets."""
 
     name: str
     about: Mapping[str, Any]
@@ -43,50 +43,50 @@ class GroupRow:
 
     @property
     def notes(self) -> list[str]:
-        """Return what was found out, and why it could not be fitted."""
+        """Return the notes of the fit, and the reason if it failed."""
         more = [f"{self.error}: left out"] if self.about["error"] else []
         return [*self.about["notes"], *more, *self.about.get("result_notes", ())]
 
     @property
     def measures(self) -> Measures | None:
-        """Return the figures on what was held out."""
+        """Return the figures on held-out readings."""
         found = self.about.get("measures")
         return None if found is None else Measures(**found)
 
     @property
     def error(self) -> str:
-        """Return why it could not be fitted."""
+        """Return the reason why the fit failed."""
         error = str(self.about["error"])
         return error if error.startswith("group ") else f"group {self.name!r}: {error}"
 
 
 def collected(frame: Any, scratch: Path) -> list[GroupRow]:
-    """Fit all groups; their model sets go to disk one by one, so that memory stays small."""
+    """Fit all groups; store their model sets on disk one by one, to save memory."""
     with kept(frame) as frame:
-        frame.count()  # all at once; what follows only fetches
+        frame.count()  # computes everything at once; the rest only fetches
         rows = []
         for place, row in enumerate(frame.toLocalIterator()):
             content = row["content"]
             folder = None if content is None else unpack(bytes(content), scratch / str(place))
             rows.append(GroupRow(row["name"], json.loads(row["about"]), folder))
-    # as a training on one machine orders them: by group, and within it by place
+    # the order of a local training: by group, then by position
     order = {row.name: place for place, row in enumerate(rows)}
     return sorted(rows, key=lambda row: (row.about["group"], order[row.name]))
 
 
 def unpack(content: bytes, folder: Path) -> Path:
-    """Write what a worker packed below ``folder``."""
+    """Unpack a worker's result into ``folder``."""
     with ZipFile(BytesIO(content)) as archive:
         archive.extractall(folder)
     return folder
 
 
 class StoredSets(Mapping[str, ModelSet]):
-    """Model sets on disk by group, each read when it is asked for.
+    """Model sets on disk by group, loaded on access.
 
     Parameters
     ----------
-    folders : of each group; ``part`` is SET or TWIN. Groups without it are not among the keys.
+    folders : of each group; ``part`` is SET or TWIN. Groups without this part are not keys.
     """
 
     def __init__(self, folders: Mapping[str, Path], part: str) -> None:
@@ -106,17 +106,17 @@ class StoredSets(Mapping[str, ModelSet]):
 
 @dataclass(slots=True)
 class FittedElsewhere(Task):
-    """A task whose readings stayed where they were fitted."""
+    """A task whose readings stayed with the worker that fitted it."""
 
     counted: list[list[Any]] = field(default_factory=list)
 
     def statistics(self) -> list[list[Any]]:
-        """Return what the worker counted."""
+        """Return the worker's statistics."""
         return self.counted
 
 
 class StoredResults(Sequence[Result]):
-    """Results whose model sets are read as they are asked for."""
+    """Results whose model sets are loaded on access."""
 
     def __init__(self, rows: Sequence[GroupRow], sets: StoredSets, twins: StoredSets) -> None:
         self._rows, self._sets, self._twins = rows, sets, twins
@@ -137,13 +137,13 @@ class StoredResults(Sequence[Result]):
 def held_back(
     session: Any, history: History, plan: GroupPlan, rows: Sequence[GroupRow]
 ) -> dict[str, Prepared]:
-    """Read some groups once more, as their fits prepared them: what was held out is at hand then.
+    """Read some groups again and prepare them like their fits, to get their held-out readings.
 
     Parameters
     ----------
-    history, plan : as they were fitted.
-    rows : what was fitted; groups are taken, whichever the hashes of their names put first, until
-        they have MAX_COMPARED readings.
+    history, plan : as used by the fit.
+    rows : the fitted groups; groups are chosen by the hashes of their names until they have
+        MAX_COMPARED readings.
     """
     from pyspark.sql import functions as f
 
@@ -171,17 +171,17 @@ def assembled(
     rows: Sequence[GroupRow], plan: GroupPlan, about: dict[str, Any],
     held: Mapping[str, Prepared],
 ) -> Fitted:  # fmt: skip
-    """Return what was fitted, as a training on one machine hands it on.
+    """Return the fitted groups in the form that a local training produces.
 
     Parameters
     ----------
-    about : what is known of the data as a whole.
-    held : readings of some groups, to compare with the champion on; see :func:`held_back`.
+    about : facts about the data as a whole.
+    held : readings of some groups for the comparison with the champion; see :func:`held_back`.
 
     Raises
     ------
     TrainingError
-        No group could be fitted; the first one's error.
+        No group could be fitted; carries the first group's error.
     """
     good = [row for row in rows if row.folder is not None]
     if not good:
@@ -203,7 +203,7 @@ def assembled(
 
 
 def _rules(rows: Sequence[GroupRow]) -> list[Rule]:
-    """Return the rules of all groups: those of streams set apart within one come first."""
+    """Return the rules of all groups; those of streams set apart within a group come first."""
     own: list[Rule] = []
     apart: list[Rule] = []
     for row in rows:

@@ -1,7 +1,7 @@
-"""Read a fleet's history as Spark frames: Parquet, wide or long, or the readings stored so far.
+"""Read a fleet's history as Spark frames: Parquet (wide or long), or the stored readings.
 
-Whatever the source, a frame has the stream's keys, ``at`` (UTC), what :class:`Form` says of its
-features, and ``state``, which is null but in the one row per stream that brings its state along.
+Every frame has the stream's keys, ``at`` (UTC), the feature columns described by :class:`Form`, and
+``state``, which is set only in one row per stream that continues from a stored state.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fleet.spark import first_line
 from schemas import check_name
 
 KEYS: Final = ("asset_id", "sensor_id", "feature")
-#: Before the name of a feature's column.
+#: Prefix of feature columns.
 MARK: Final = "x:"
 POSTGRESQL: Final = "postgresql"
 _NUMBERS: Final = {"tinyint", "smallint", "int", "bigint", "float", "double"}
@@ -25,11 +25,11 @@ _TIMES: Final = {"timestamp", "timestamp_ntz", "date"}
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a frame holds features.
+    """The columns of a frame that hold features.
 
-    ``wide``: a column per feature, named with a mark before it, since a feature may be called like
-    a column of ours; ``long``: ``name`` and ``value``, a row per
-    feature, those of one time being one reading; ``stored``: one JSON object, ``features``.
+    ``wide``: one column per feature, with a prefix, since a feature may have the name of one of our
+    columns. ``long``: ``name`` and ``value``, one row per feature; the rows of one time make one
+    reading. ``stored``: one JSON object, ``features``.
     """
 
     kind: Literal["wide", "long", "stored"]
@@ -42,7 +42,7 @@ class Form:
 
     @property
     def order(self) -> list[Any]:
-        """Columns that the rows of a stream are sorted by: the state, then time, then a rule."""
+        """Return the columns that order a stream's rows: state first, then time, a tie-break."""
         from pyspark.sql import functions as f
 
         given = [column(name).asc_nulls_last() for name in self.columns]
@@ -51,7 +51,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Readings as a frame, where they came from, and what was found out about the columns."""
+    """Readings as a frame, with their source and notes about the columns."""
 
     frame: Any
     form: Form
@@ -71,15 +71,15 @@ def parquet(
 
     Parameters
     ----------
-    path : file, folder or pattern, in whatever file system Spark knows.
-    features : columns to use; all numbers when absent.
-    others : columns that are no features and are kept as text (a group).
-    labels : keep the column ``label``, where there is one.
+    path : file, folder or pattern, in any file system that Spark supports.
+    features : columns to use; all numeric columns if absent.
+    others : columns that are not features and are kept as text (such as a group).
+    labels : keep the column ``label`` if it exists.
 
     Raises
     ------
     DatasetError
-        Nothing can be read there, or a column is missing or of the wrong type; it is named.
+        No file can be read, or a column (named) is missing or has the wrong type.
     """
     from pyspark.errors import PySparkException
     from pyspark.sql import functions as f
@@ -88,7 +88,7 @@ def parquet(
         frame = session.read.parquet(path)
     except PySparkException as error:
         why = first_line(error)
-        raise DatasetError(f"{path}: no Parquet files that can be read: {why}") from None
+        raise DatasetError(f"{path}: no readable Parquet files: {why}") from None
     types = dict(frame.dtypes)
     for name in ("asset_id", "timestamp", *others):
         if name not in types:
@@ -116,7 +116,7 @@ def parquet(
     known = [n for n in numbers if n not in RESERVED and n not in others]
     names = known if features is None else names_in(features, known, "features")
     if not names:
-        raise DatasetError(f"{path}: no column of numbers is left: {_listed(types)}")
+        raise DatasetError(f"{path}: there is no column of numbers: {_listed(types)}")
     for name in names:
         check_name(name, "features")
     unused = [n for n in types if n not in {*names, *RESERVED, *others}]
@@ -126,14 +126,14 @@ def parquet(
 
 
 def column(name: str) -> Any:
-    """Return the column of exactly this name, whatever characters it has."""
+    """Return the column with exactly this name, whatever characters it contains."""
     from pyspark.sql import functions as f
 
     return f.col("`{}`".format(name.replace("`", "``")))
 
 
 def _time(path: str, kind: str) -> Any:
-    """Return the column of times, null where one cannot be read."""
+    """Return the column of times, null for unreadable ones."""
     from pyspark.sql import functions as f
 
     if kind in _TIMES:
@@ -141,15 +141,15 @@ def _time(path: str, kind: str) -> Any:
     if kind == "string":
         return f.try_to_timestamp(f.col("timestamp"))
     raise DatasetError(
-        f"{path}: timestamp: a column of {kind} is no time: store timestamps, or ISO 8601 as text",
+        f"{path}: timestamp: a column of {kind} is not a time: store timestamps or ISO 8601 text",
         field="timestamp",
     )
 
 
 def stored(session: Any, url: str, options: dict[str, str]) -> History:
-    """Read the readings that came over Kafka, out of PostgreSQL, by as many tasks as it has slices.
+    """Read the stored readings from Kafka in PostgreSQL, with one task per slice of time.
 
-    ``url`` is SQLAlchemy's; Spark shows options of that name to nobody.
+    ``url`` is SQLAlchemy's; Spark redacts options with this name.
     """
     from fleet.stored_readings import StoredReadings
 
@@ -159,12 +159,12 @@ def stored(session: Any, url: str, options: dict[str, str]) -> History:
 
 
 def with_states(session: Any, history: History, path: str | None) -> Any:
-    """Return the frame with one more row per stream that has a state under ``path``.
+    """Return the frame with one additional row per stream that has a state under ``path``.
 
     Raises
     ------
     DatasetError
-        No states can be read there.
+        No states can be read.
     """
     from pyspark.errors import PySparkException
     from pyspark.sql import functions as f
@@ -177,7 +177,9 @@ def with_states(session: Any, history: History, path: str | None) -> Any:
         states = session.read.parquet(path).select(*keys, "state")
     except PySparkException as error:
         why = first_line(error)
-        raise DatasetError(f"--state-in: {path}: no states of a run before: {why}") from None
+        raise DatasetError(
+            f"--state-in: {path}: contains no states of an earlier run: {why}"
+        ) from None
     return frame.unionByName(states, allowMissingColumns=True)
 
 

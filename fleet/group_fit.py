@@ -1,7 +1,7 @@
-"""Fit one group of streams in a Spark worker, as :mod:`training.pipeline` would; as rows.
+"""Fit one group of streams in a Spark worker as :mod:`training.pipeline` would, and return rows.
 
-A row holds what was fitted as a zip of JSON and npz, and what is known of it as JSON. A group that
-cannot be fitted is a row with its error. No worker speaks to MLflow.
+A row has the fitted model sets as a zip of JSON and npz, and facts about them as JSON. A group that
+cannot be fitted becomes a row with its error. Workers do not access MLflow.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from training.evaluation.summary import measure
 from training.fitting.parallel_fit import Result, Task, one_thread, perform
 from training.pipeline import Request, tasks_of
 
-#: Names in the zip of what serves, and of the same without the newest readings.
+#: Names in the zip: the model set for serving, and its hold-out twin.
 SET: Final = "set"
 TWIN: Final = "twin"
 COLUMNS: Final = {"name": "string", "about": "string", "content": "binary"}
@@ -42,12 +42,12 @@ COLUMNS: Final = {"name": "string", "about": "string", "content": "binary"}
 
 @dataclass(frozen=True, slots=True)
 class GroupPlan:
-    """What every worker knows.
+    """The data that every worker needs.
 
     Parameters
     ----------
     by : ``asset_id``, ``sensor_id`` or another column, whose values name the groups.
-    streams : streams of each asset, of all groups: they share its budget of incidents.
+    streams : number of streams per asset, over all groups, which share its incident budget.
     request : fields of a :class:`training.pipeline.Request`.
     """
 
@@ -61,7 +61,7 @@ class GroupPlan:
 
 
 def fit_group(plan: GroupPlan, value: str | None, table: pa.Table) -> pa.Table:
-    """Fit the model set, or sets, of one group; ``table`` holds its readings, stream by stream."""
+    """Fit the model set, or sets, of one group; ``table`` has its readings, stream by stream."""
     spark_worker.one_thread()
     one_thread()
     name = value or NO_SENSOR
@@ -70,15 +70,15 @@ def fit_group(plan: GroupPlan, value: str | None, table: pa.Table) -> pa.Table:
         tasks, about = arranged(plan, name, table)
         for task in tasks:
             rows.append(_row(name, task, perform(task, None), about))
-            about = {"notes": [], "rules": [], "fingerprint": None}  # reported once
-    except Exception as error:  # whatever it is, it is this group's alone
+            about = {"notes": [], "rules": [], "fingerprint": None}  # reported only once
+    except Exception as error:  # any error concerns only this group
         ours = error if isinstance(error, AnomalyError) else TrainingError(f"{error!r:.500}")
         rows.append(_failed(name, name, ours))
     return pa.Table.from_pylist(rows, schema=spark.arrow(COLUMNS))
 
 
 def arranged(plan: GroupPlan, name: str, table: pa.Table) -> tuple[list[Task], dict[str, Any]]:
-    """Return the fits that a group's readings come to, and what was found out about them.
+    """Return the tasks of a group's readings, and facts about them.
 
     Raises
     ------
@@ -100,12 +100,12 @@ def arranged(plan: GroupPlan, name: str, table: pa.Table) -> tuple[list[Task], d
 
 
 def training_data(plan: GroupPlan, name: str, table: pa.Table) -> TrainingData:
-    """Arrange the rows of a group as the streams that a training on one machine reads.
+    """Convert the rows of a group to the streams that a local training reads.
 
     Raises
     ------
     TrainingError
-        A value is infinite; the asset and the feature are named.
+        A value is infinite; the error names asset and feature.
     """
     notes = []
     timeless = table["at"].null_count

@@ -16,9 +16,9 @@ from errors import InputError
 from fleet.frames import Form
 from schemas import check_features
 
-#: Time and features of a reading; None where the time cannot be read, an error for bad features.
+#: Time (None if unreadable) and features (an error if invalid) of a reading.
 Point = tuple[datetime | None, dict[str, float] | InputError]
-#: Spark's times reach farther.
+#: Spark's times have a larger range than Python's.
 _FIRST: Final = np.datetime64(datetime.min, "us")
 _LAST: Final = np.datetime64(datetime.max, "us")
 
@@ -26,18 +26,18 @@ _LAST: Final = np.datetime64(datetime.max, "us")
 def points_of(
     form: Form, batches: Iterable[pa.RecordBatch], name: str, begin: Callable[[list[str]], None]
 ) -> Iterator[Point]:
-    """Yield readings, each once; as over Kafka, one of the same time and features is none.
+    """Yield readings without exact duplicates (the same time and features), as the bridge does.
 
     Parameters
     ----------
-    batches : in the order of time, on which everything that follows relies.
+    batches : in time order, which all further steps rely on.
     name : of the stream, for people.
-    begin : called with the states that came with the readings, before the first of these.
+    begin : called before the first reading with the states that came with the readings.
 
     Raises
     ------
     AssertionError
-        A time is before the last.
+        The times are not in order.
     """
     decode = {"wide": _wide, "long": _long, "stored": _stored}[form.kind]
     last: Point = (None, {})
@@ -50,7 +50,7 @@ def points_of(
 def _ordered(
     batches: Iterable[pa.RecordBatch], name: str, begin: Callable[[list[str]], None]
 ) -> Iterator[pa.RecordBatch]:
-    """Take the state off the first batch, and check the order of time in all."""
+    """Remove the state from the first batch, and check the time order of all."""
     last = np.iinfo(np.int64).min
     for batch in batches:
         states = batch.column("state").drop_null().to_pylist()
@@ -60,7 +60,7 @@ def _ordered(
         known = batch.column("at").drop_null().cast(pa.int64()).to_numpy()
         if len(known):
             if known[0] < last or (np.diff(known) < 0).any():
-                raise AssertionError(f"readings of {name} are not in the order of time")
+                raise AssertionError(f"readings of {name} are not in time order")
             last = known[-1]
         if len(batch):
             yield batch
@@ -95,7 +95,7 @@ def _stored(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:
 
 
 def _long(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:
-    """Join the rows of one time to one reading."""
+    """Combine the rows of one time into one reading."""
     at: datetime | None = None
     held: dict[str, Any] = {}
     twice: InputError | None = None

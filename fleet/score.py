@@ -29,7 +29,7 @@ from schemas import CRITICALITIES, parse_timestamp
 from training.cli.common import consoles, entry, new_table, policy_of, registry_of
 from training.data.schedule_file import read_schedules
 
-#: What is counted of a stream's day, and what else its row holds.
+#: Counts of a stream's day, and the other columns of its row.
 COUNTS = ("readings", "anomalies", "incidents", "errors")
 _FIRST_OF = ("bundle_version", "error_code", "error")
 _MAX_LISTED = 10
@@ -45,12 +45,12 @@ examples:
       --master k8s://https://cluster:443 --conf spark.executor.instances=50
 
 data: Parquet, wide (asset_id, timestamp, optionally sensor_id, one column per feature) or long
-(name and value instead of the features' columns; the rows of one time are one reading); or what is
-stored in PostgreSQL. Written below --out, each partitioned by day (UTC); a run replaces the days it
-has readings of, and no others:
+(name and value instead of the feature columns; the rows of one time make one reading); or the
+readings stored in PostgreSQL. The output below --out is partitioned by day (UTC); a run replaces
+only the days for which it has readings:
   readings/  one row per reading, as the service would have answered it
   streams/   one row per stream and day: readings, anomalies, incidents, errors
-  errors/    those of them with errors, and why
+  errors/    the rows with errors, and the reasons
 More: docs/fleet.md.
 """
 
@@ -59,23 +59,25 @@ def parser() -> argparse.ArgumentParser:
     """Make the command line."""
     made = command_parser(
         "fleet.score",
-        "Score a history with a registered bundle, as the service would have: the same"
-        " scores, thresholds, events and incidents, on as many cores as Spark has.",
+        "Score a history with a registered bundle as the service would have: with the same"
+        " scores, thresholds, events and incidents, on all cores that Spark has.",
         EPILOG,
     )
     made.add_argument("--data", required=True, metavar="PATH|postgresql", help="what to score")
-    made.add_argument("--out", required=True, metavar="PATH", help="where the results go")
+    made.add_argument("--out", required=True, metavar="PATH", help="folder of the results")
     made.add_argument(
         "--bundle",
         default=CHAMPION,
         metavar="champion|VERSION",
-        help="what to score with (champion)",
+        help="bundle to score with (champion)",
     )
     made.add_argument("--features", metavar="NAME,...", help="columns to use (all numbers)")
-    made.add_argument("--since", metavar="TIME", help="with postgresql: readings from then on")
-    made.add_argument("--until", metavar="TIME", help="with postgresql: readings before then")
-    made.add_argument("--state-in", metavar="PATH", help="go on from the states of a run before")
-    made.add_argument("--state-out", metavar="PATH", help="keep the states for a run that goes on")
+    made.add_argument("--since", metavar="TIME", help="with postgresql: readings from this time on")
+    made.add_argument("--until", metavar="TIME", help="with postgresql: readings before this time")
+    made.add_argument(
+        "--state-in", metavar="PATH", help="continue from the states of an earlier run"
+    )
+    made.add_argument("--state-out", metavar="PATH", help="store the states for a later run")
     made.add_argument(
         "--schedules", metavar="postgresql|FILE|none",
         help="maintenance windows and machine-off conditions: a file of them, or the service's"
@@ -83,21 +85,21 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     made.add_argument(
         "--criticality", choices=CRITICALITIES, default="medium",
-        help="of assets that the schedules do not know (medium)",
+        help="criticality of assets that the schedules do not contain (medium)",
     )  # fmt: skip
     add_spark_arguments(made)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command; return the exit code."""
     return entry(_run, parser().parse_args(argv))
 
 
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     out, err = consoles()
     if arguments.state_in is not None and arguments.state_in == arguments.state_out:
-        raise InputError("--state-out: is --state-in, which is read until the end: name another")
+        raise InputError("--state-out: must differ from --state-in, which is read until the end")
     folder, version = bundle_of(settings, arguments.bundle)
     planned = planned_of(settings, arguments)
     began = time.monotonic()
@@ -128,7 +130,7 @@ def bundle_of(settings: Settings, wanted: str) -> tuple[Path, str]:
     NoModel
         There is no champion.
     NotFound, BundleError
-        There is no such version, or it is damaged.
+        The version does not exist or is damaged.
     """
     registry = registry_of(settings)
     version = registry.alias(CHAMPION) if wanted == CHAMPION else wanted
@@ -138,7 +140,7 @@ def bundle_of(settings: Settings, wanted: str) -> tuple[Path, str]:
 
 
 def planned_of(settings: Settings, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what people planned and set, as fields of a :class:`fleet.stream_scoring.Plan`."""
+    """Return the schedules as fields of a :class:`fleet.stream_scoring.Plan`."""
     wanted = arguments.schedules or (POSTGRESQL if arguments.data == POSTGRESQL else "none")
     if wanted == "none":
         return {}
@@ -159,13 +161,13 @@ def planned_of(settings: Settings, arguments: argparse.Namespace) -> dict[str, A
 def _history(session: Any, settings: Settings, arguments: argparse.Namespace) -> History:
     if arguments.data != POSTGRESQL:
         if arguments.since or arguments.until:
-            raise InputError("--since and --until go with --data postgresql")
+            raise InputError("--since and --until need --data postgresql")
         return parquet(session, arguments.data, arguments.features)
     if arguments.features:
-        raise InputError("--features goes with Parquet: stored readings are scored as they came")
+        raise InputError("--features needs Parquet: stored readings are scored with all features")
     if settings.database_pooler:
         raise SettingsError(
-            "DATABASE_POOLER: workers need sessions of their own", field="DATABASE_POOLER"
+            "DATABASE_POOLER: must be false, because workers need sessions", field="DATABASE_POOLER"
         )
     url = database_url(settings)
     options = {name: str(value) for name, value in connect_args(settings, url).items()}
@@ -180,7 +182,7 @@ def _history(session: Any, settings: Settings, arguments: argparse.Namespace) ->
 
 
 def scored(frame: Any, plan: Plan, into: int) -> Any:
-    """Return the frame of what became of each reading, day and state: lazily."""
+    """Return the lazy frame of scored readings, days and states."""
 
     def work(
         key: tuple[pa.Scalar, ...], batches: Iterator[pa.RecordBatch]
@@ -193,12 +195,12 @@ def scored(frame: Any, plan: Plan, into: int) -> Any:
 def write(session: Any, rows: Any, into: int, out: str, state_out: str | None) -> tuple[Any, Any]:
     """Write the tables; return those of this run's days and of all failed streams.
 
-    The states come last: where they are, everything else is.
+    The states are written last, so their presence means that everything else is complete.
 
     Parameters
     ----------
-    rows : as :func:`scored` returns them; ``into`` is their number of tasks.
-    out, state_out : where tables and states go.
+    rows : from :func:`scored`; ``into`` is their number of tasks.
+    out, state_out : folders of tables and states.
     """
     from pyspark.sql import functions as f
 
@@ -211,9 +213,9 @@ def write(session: Any, rows: Any, into: int, out: str, state_out: str | None) -
             f.count("incident").alias("incidents"), f.count("error").alias("errors"),
             *(f.first(name, ignorenulls=True).alias(name) for name in _FIRST_OF),
         )  # fmt: skip
-        days = stack.enter_context(kept(days.coalesce(into)))  # few rows: no 200 tasks
+        days = stack.enter_context(kept(days.coalesce(into)))  # few rows need few tasks
         _by_day(days, f"{out}/streams")
-        # of all days that are there: a day that was scored again has no old errors left
+        # from all existing days, so that errors of days scored again are replaced
         failed = session.read.parquet(f"{out}/streams").where("errors > 0")
         whole(failed.coalesce(1), f"{out}/errors")
         if state_out is not None:
@@ -231,12 +233,12 @@ def _by_day(frame: Any, path: str) -> None:
 
 
 def whole(frame: Any, path: str) -> None:
-    """Write a table that replaces all of what is there."""
+    """Write a table that replaces the existing one."""
     frame.write.mode("overwrite").option("partitionOverwriteMode", "static").parquet(path)
 
 
 def show(out: Console, totals: Any, errors: Sequence[Any], where: str, seconds: float) -> None:
-    """Print the table at the end, and the streams that failed."""
+    """Print the final table and the failed streams."""
     table = new_table("Scored", ("streams", "days", *COUNTS, "seconds", "readings/s"))
     counts = [totals[name] or 0 for name in ("streams", "days", *COUNTS)]
     rate = (totals["readings"] or 0) / max(seconds, 1e-9)

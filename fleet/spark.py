@@ -1,4 +1,4 @@
-"""Open a Spark session, ship a bundle to its workers, and hand them streams in time order."""
+"""Open a Spark session, send a bundle to its workers, and pass them streams in time order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from models.bundles.bundle import TWIN
 log = logging.getLogger(__name__)
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-#: The line of a worker's traceback that names one of our errors, or any other.
+#: The line of a worker's traceback that names one of our errors, or any other error.
 _RAISED: Final = tuple(
     re.compile(line, re.MULTILINE)
     for line in (r"^errors\.\w+: (.+)$", r"^([\w.]+(?:Error|Exception|Warning): .+)$")
@@ -33,7 +33,7 @@ _NEEDED: Final = "pip install 'detection-anomalies-service[spark]', and Java 17 
 
 
 def add_spark_arguments(made: argparse.ArgumentParser) -> None:
-    """Add the options that say where and how Spark runs."""
+    """Add the options for where and how Spark runs."""
     made.add_argument(
         "--master", metavar="URL",
         help="where to run: local[*] (all cores of this machine, the default), spark://HOST:7077,"
@@ -41,7 +41,7 @@ def add_spark_arguments(made: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     made.add_argument(
         "--partitions", type=int, metavar="N",
-        help="tasks that the streams are dealt out to (four per core)",
+        help="number of tasks that the streams are divided into (four per core)",
     )  # fmt: skip
     made.add_argument(
         "--conf", action="append", default=[], metavar="KEY=VALUE",
@@ -51,7 +51,7 @@ def add_spark_arguments(made: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def spark_session(name: str, arguments: argparse.Namespace) -> Iterator[Any]:
-    """Open a session, closed at the end; one that was there before has our settings meanwhile.
+    """Open a session and close it at the end; an existing one gets our settings meanwhile.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def spark_session(name: str, arguments: argparse.Namespace) -> Iterator[Any]:
     except ImportError:
         raise SettingsError(f"Apache Spark is not installed: {_NEEDED}") from None
     for chatty in ("py4j", "SQLQueryContextLogger", "DataFrameQueryContextLogger"):
-        logging.getLogger(chatty).setLevel(logging.CRITICAL)  # what they say is raised as well
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)  # their errors are also raised
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
     before = SparkSession.getActiveSession()
     if before is not None:
@@ -75,7 +75,7 @@ def spark_session(name: str, arguments: argparse.Namespace) -> Iterator[Any]:
             yield before
         return
     master = arguments.master
-    if master is None and "SPARK_ENV_LOADED" not in os.environ:  # spark-submit knows its own
+    if master is None and "SPARK_ENV_LOADED" not in os.environ:  # spark-submit sets its own
         master = "local[*]"
     builder = SparkSession.builder.appName(name)
     for key, value in {**_settings(master), **options}.items():
@@ -94,7 +94,7 @@ def spark_session(name: str, arguments: argparse.Namespace) -> Iterator[Any]:
 
 @contextmanager
 def _set(session: Any, options: Mapping[str, str]) -> Iterator[None]:
-    """Give an open session our settings and ``--conf``, for a while; an executor's it keeps."""
+    """Apply our settings and ``--conf`` to an open session, except those of its executors."""
     from pyspark.errors import PySparkException
 
     ours = {k: v for k, v in _settings(None).items() if session.conf.isModifiable(k)}
@@ -106,7 +106,7 @@ def _set(session: Any, options: Mapping[str, str]) -> Iterator[None]:
                 session.conf.set(key, value)
             except PySparkException:
                 raise SettingsError(
-                    f"--conf {key}={value}: cannot be set in a Spark session that is open already"
+                    f"--conf {key}={value}: cannot be set in a Spark session that is already open"
                 ) from None
             kept[key] = before
         yield
@@ -117,7 +117,7 @@ def _set(session: Any, options: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn what a job failed of into one sentence: the worker's own error, where it raised one."""
+    """Translate a job's failure to one sentence: the worker's own error if it raised one."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
@@ -136,32 +136,32 @@ _OPTIMIZER = "org.apache.spark.sql.catalyst.optimizer"
 def _settings(master: str | None) -> dict[str, str]:
     found = {
         "spark.sql.session.timeZone": "UTC",
-        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # not Impala's INT96
-        "spark.sql.caseSensitive": "true",  # current and Current are two features
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # instead of Impala's INT96
+        "spark.sql.caseSensitive": "true",  # current and Current are different features
         "spark.sql.sources.partitionOverwriteMode": "dynamic",
-        # It would put another sort, by the keys alone, above ours where a key is one value (of a
-        # table `feature`, and `sensor_id` where there is none): not stable once it spills to disk,
-        # so that a long stream lost its order.
+        # If a key column is constant (`feature` of a table, or an absent `sensor_id`), this rule
+        # would add a sort by the keys alone above ours. That sort is not stable once it spills to
+        # disk, so a long stream would lose its order.
         "spark.sql.optimizer.excludedRules": f"{_OPTIMIZER}.FoldablePropagation",
-        "spark.ui.enabled": "false",  # it has no key; --conf turns it on
+        "spark.ui.enabled": "false",  # it has no access control; --conf turns it on
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
         "spark.log.level": "ERROR",
-        # records alone bound a batch: for its bytes Spark would ask every column after every row
+        # limit batches by records only: to count bytes Spark would query every column per row
         "spark.sql.execution.arrow.maxRecordsPerBatch": "4000",
         "spark.sql.execution.arrow.maxBytesPerBatch": f"{2**31 - 1}b",
-        # where the code is not installed, workers of this machine find it as this process does
+        # without an installed project, local workers find the code as this process does
         "spark.executorEnv.PYTHONPATH": str(ROOT),
         **{f"spark.executorEnv.{name}": value for name, value in ENVIRONMENT.items()},
     }
     if master is not None:
         found["spark.master"] = master
-        if master.startswith("local"):  # nothing outside this machine has business with it
+        if master.startswith("local"):  # only this machine needs to connect
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     return found
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error of Spark's, whose others are a stack of Java's."""
+    """Return the first line of a Spark error; the other lines are a Java stack trace."""
     return next(iter(str(error).splitlines()), repr(error))[:300]
 
 
@@ -173,12 +173,12 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def ddl(columns: Mapping[str, str]) -> str:
-    """Return a schema as Spark reads it; ``columns`` are names and Spark's types."""
+    """Return a schema as DDL; ``columns`` are names and Spark types."""
     return ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
 
 
 def arrow(columns: Mapping[str, str]) -> pa.Schema:
-    """Return the same schema as Arrow's."""
+    """Return the same schema for Arrow."""
     kinds = {
         "string": pa.string(), "double": pa.float64(), "boolean": pa.bool_(), "date": pa.date32(),
         "timestamp": pa.timestamp("us", "UTC"), "binary": pa.binary(),
@@ -187,15 +187,15 @@ def arrow(columns: Mapping[str, str]) -> pa.Schema:
 
 
 def tasks(session: Any, arguments: argparse.Namespace) -> int:
-    """Return into how many tasks the streams are dealt out."""
+    """Return the number of tasks that the streams are divided into."""
     return arguments.partitions or 4 * int(session.sparkContext.defaultParallelism)
 
 
 def ship(session: Any, folder: Path) -> str:
     """Send a bundle's folder to every worker, once per machine; return its name there.
 
-    Without its hold-out twin, which scores nothing. What is sent stays until the session stops:
-    a worker that starts late fetches it, too.
+    The hold-out twin is left out, because it does not score. The files stay until the session
+    stops, so that a worker that starts late can fetch them, too.
     """
     from pyspark import SparkFiles
 
@@ -212,7 +212,7 @@ def ship(session: Any, folder: Path) -> str:
 
 @contextmanager
 def kept(frame: Any) -> Iterator[Any]:
-    """Keep on the workers' disks what a frame comes to, so that it is computed once."""
+    """Persist a frame's result on the workers' disks, so that it is computed only once."""
     from pyspark import StorageLevel
 
     frame = frame.persist(StorageLevel.DISK_ONLY)
@@ -231,11 +231,11 @@ def per_stream(
     Parameters
     ----------
     frame : DataFrame
-    keys : columns that name a stream.
-    order : columns that its rows are sorted by; rows of one stream never leave their task.
+    keys : columns that identify a stream.
+    order : columns that sort its rows; rows of one stream never leave their task.
     into : number of tasks.
     work : ``(key, iterator of RecordBatch) -> iterator of RecordBatch``, with these annotations.
-    schema : of what it yields, as DDL.
+    schema : of its result, as DDL.
     """
     dealt = frame.repartition(into, *keys).sortWithinPartitions(*keys, *order)
     return dealt.groupBy(*keys).applyInArrow(work, schema)

@@ -1,4 +1,4 @@
-"""What a Python worker of Spark's does once, before its first task: small, one thread, a bundle."""
+"""Prepare a Python worker of Spark before its first task: threads, memory, bundle."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import pyarrow as pa
 from models.bundles.bundle import Bundle
 from runtime import settle_memory
 
-#: One thread per task of whatever would start its own: Spark gives each core a task.
+#: One thread per task for libraries that start their own, because Spark gives each task a core.
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
                       "NUMBA_NUM_THREADS")  # fmt: skip
 _ONLY_OURS: Final = "FLEET_WORKER"
-#: Environment of the workers of a session that is ours alone.
+#: Environment of the workers in a session of our own.
 ENVIRONMENT: Final = {
     **dict.fromkeys((*_ONE_THREAD, _ONLY_OURS), "1"),
-    "ARROW_DEFAULT_MEMORY_POOL": "system",  # the others keep what is freed
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # the other pools keep freed memory
 }
 
 
 @lru_cache(maxsize=2)
 def shipped(name: str, version: str) -> Bundle:
-    """Load what :func:`fleet.spark.ship` sent: once per worker, which Spark uses for many tasks."""
+    """Load a bundle sent by :func:`fleet.spark.ship`; cached, since workers run many tasks."""
     from pyspark import SparkFiles
 
     one_thread()
@@ -39,7 +39,7 @@ def shipped(name: str, version: str) -> Bundle:
 
 @lru_cache(maxsize=1)
 def one_thread() -> None:
-    """Keep BLAS and Numba of this worker to one thread, whatever its environment says."""
+    """Limit BLAS and Numba of this worker to one thread, regardless of the environment."""
     import numba
     from threadpoolctl import threadpool_limits
 
@@ -48,9 +48,9 @@ def one_thread() -> None:
 
 
 def without_pandas() -> None:
-    """Spare a worker that nobody else uses the 40 MB of pandas, which Arrow loads if it can.
+    """Prevent Arrow from importing pandas, which takes 40 MB, in a worker of our own session.
 
-    Arrow looks for it once; what else may need it, such as a fit, still finds it afterwards.
+    Arrow tries this import only once; other code, such as a fit, can still import pandas later.
     """
     if _ONLY_OURS in os.environ and "pandas" not in sys.modules:
         barred = _NoPandas()

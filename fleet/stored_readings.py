@@ -1,4 +1,4 @@
-"""A data source for Spark of what is stored in PostgreSQL, over psycopg2: no JDBC jar is needed."""
+"""Provide the readings stored in PostgreSQL as a Spark data source over psycopg2, without JDBC."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class StoredReadings(DataSource):
 
     @classmethod
     def name(cls) -> str:
-        """Return the name that Spark knows it by."""
+        """Return its name in Spark."""
         return "stored_readings"
 
     def schema(self) -> str:
@@ -39,7 +39,7 @@ class StoredReadings(DataSource):
         return ddl(COLUMNS)
 
     def reader(self, schema: Any) -> DataSourceReader:
-        """Return what reads it."""
+        """Return the reader."""
         return _Reader(self.options["url"], self.options.get("since"), self.options.get("until"))
 
 
@@ -48,7 +48,7 @@ class _Reader(DataSourceReader):
         self._url, self._since, self._until = url, since, until
 
     def partitions(self) -> Sequence[InputPartition]:
-        """Return spans of time (:class:`db.queries.slices.Slice`), each a task."""
+        """Return time slices (:class:`db.queries.slices.Slice`), one task each."""
         with _connection(self._url) as connection:
             found = slices(connection, _time(self._since), _time(self._until))
         return list(map(InputPartition, found))

@@ -1,9 +1,8 @@
-"""Score one stream's readings in a Spark worker, batch by batch: the pure function of the service.
+"""Score one stream's readings in a Spark worker, batch by batch, by the service's pure function.
 
-What a stream remembers between batches is what the bridge would keep, its state and window, so a
-stream of any length passes in constant memory. Nothing that is wrong with a reading or a stream
-stops another: a reading gets an error entry, as in the service, and a stream that fails gets one
-for each reading from there on.
+Between batches a stream keeps only its state and window, as in the bridge, so a stream of any
+length needs constant memory. Errors do not affect other readings or streams: an invalid reading
+gets an error entry, as in the service; a failed stream's readings get errors from there on.
 """
 
 from __future__ import annotations
@@ -39,25 +38,25 @@ READING: Final = {
     "incident": "string", "suppressed": "string", "metadata": "string", "bundle_version": "string",
     "error_code": "string", "error": "string",
 }  # fmt: skip
-#: What a task yields: scored readings with their day, and a row with the stream's state at its end.
+#: Columns of a task's result: scored readings with their day, and one row with the final state.
 COLUMNS: Final = {"day": "date", **READING, "state": "string"}
 SCHEMA: Final = ddl(COLUMNS)
 _ARROW: Final = arrow(COLUMNS)
 _JUDGED: Final = ("final_score", "log10_p", "threshold", "is_anomaly", "criticality")
-#: Those that not every row has.
+#: Columns that are not set in every row.
 _SPARSE: Final = (*MODEL_NAMES, "event_id", "incident", "suppressed", "error_code", "error")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What every worker knows.
+    """The data that every worker needs.
 
     Parameters
     ----------
-    bundle : name under which the bundle was shipped; ``version`` is the registry's.
+    bundle : name under which the bundle was sent; ``version`` is the registry's.
     criticality : by asset; ``usual`` is that of the others.
     suppression : maintenance windows and machine-off conditions.
-    resets : by (asset, sensor or None): time and number of each reset, rising.
+    resets : by (asset, sensor or None): time and number of each reset, ascending.
     """
 
     bundle: str
@@ -75,7 +74,7 @@ class Plan:
 def score_stream(
     plan: Plan, key: tuple[Any, ...], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows (COLUMNS) of one stream, whose batches come in the order of time.
+    """Yield the rows (COLUMNS) of one stream, whose batches come in time order.
 
     Parameters
     ----------
@@ -88,7 +87,7 @@ def score_stream(
 
 
 def _chunks(run: _Run, points: Iterable[Point]) -> Iterator[list[Point]]:
-    """Yield readings as the service would get them: CHUNK at a time, cut where a reset is due."""
+    """Yield chunks of readings as the service would get them, split where a reset is due."""
     if not run.resets:
         rest = iter(points)
         while waiting := list(islice(rest, CHUNK)):
@@ -106,7 +105,7 @@ def _chunks(run: _Run, points: Iterable[Point]) -> Iterator[list[Point]]:
 
 
 class _Run:
-    """One stream on its way through a task."""
+    """The scoring of one stream in a task."""
 
     def __init__(self, plan: Plan, asset: str, sensor: str, feature: str) -> None:
         self.name = " / ".join(part for part in (asset, sensor, feature) if part) or "''"
@@ -115,7 +114,7 @@ class _Run:
         self._stream = (asset, sensor or None, feature or None)
         self._state: dict[str, Any] | None = None
         self._window: list[Reading] = []
-        self._before: str | None = None  # the state as it came
+        self._before: str | None = None  # the state at the start
         self._failed: AnomalyError | None = None
         resets = [
             *plan.resets.get((asset, None), ()),
@@ -131,7 +130,7 @@ class _Run:
             self._failed = error
 
     def begin(self, states: list[str]) -> None:
-        """Go on from the state of a run before."""
+        """Continue from the state of an earlier run."""
         self._before = states[0]
         if len(states) > 1:
             self._failed = InputError(f"{len(states)} states of {self.name}", code="bad_state")
@@ -146,14 +145,14 @@ class _Run:
             )
 
     def reset_at(self, at: datetime | None) -> int:
-        """Return the number of the newest reset that a reading at ``at`` comes after."""
+        """Return the number of the newest reset before a reading at ``at``."""
         if at is None:
             return self.reset
         place = bisect_right(self.resets, at, key=lambda one: one[0])
         return max((number for _, number in self.resets[:place]), default=0)
 
     def take(self, points: Sequence[Point]) -> pa.RecordBatch:
-        """Score the next readings; return what became of each."""
+        """Score the next readings; return their rows."""
         good = [Reading(at, f) for at, f in points if at is not None and isinstance(f, dict)]
         results = self._scored(good)
         if len(good) < len(points):
@@ -175,7 +174,7 @@ class _Run:
                 (outcome,) = score(self._set, [work], plan.policy)
             except AnomalyError as error:
                 self._failed = error
-            except Exception as error:  # whatever it is, it is this stream's alone
+            except Exception as error:  # any error concerns only this stream
                 self._failed = AnomalyError(f"scoring failed: {error!r:.500}")
             else:
                 self._state = outcome.state
@@ -203,12 +202,12 @@ class _Run:
         return self._batch(
             len(times), timestamp=times, bundle_version=self._version, **sparse,
             **{name: [result.get(name) for result in results] for name in _JUDGED},
-            # kept as text: orjson's bytes keep a kilobyte each busy, which malloc is slow to cut
+            # text, because orjson's bytes keep a kilobyte each, which malloc is slow to shrink
             metadata=[orjson.dumps(result["metadata"]).decode() for result in results],
         )  # fmt: skip
 
     def finish(self) -> Iterator[pa.RecordBatch]:
-        """Yield the row of the state for a run that goes on from here."""
+        """Yield the row of the final state, for a later run."""
         state = self._before
         if self._state is not None:
             window = [(r.timestamp.isoformat(), r.features) for r in self._window if r.timestamp]
@@ -217,7 +216,7 @@ class _Run:
             yield self._batch(1, state=state)
 
     def _batch(self, n: int, **given: Sequence[Any] | str | None) -> pa.RecordBatch:
-        """Return ``n`` rows of the stream; a text stands in each of them."""
+        """Return ``n`` rows of the stream; a single text applies to all rows."""
         given |= dict(zip(KEYS, self._stream, strict=True))
         arrays = {}
         for name, kind in zip(_ARROW.names, _ARROW.types, strict=True):
@@ -231,10 +230,10 @@ class _Run:
 
 
 def _refused(at: datetime | None, features: dict[str, float] | InputError) -> dict[str, Any] | None:
-    """Return the error entry of a reading that cannot be scored; None: it can."""
+    """Return the error entry of a reading that cannot be scored, else None."""
     if isinstance(features, InputError):
         return error_entry(features)
     if at is None:
-        message = "timestamp: is missing, or cannot be read as a time"
+        message = "timestamp: is missing or unreadable"
         return error_entry(InputError(message, code="bad_timestamp", field="timestamp"))
     return None

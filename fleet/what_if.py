@@ -1,4 +1,4 @@
-"""What operators would have had to bear at one budget: figures, table and picture."""
+"""Compute the alarm figures at one budget, and show them as table and plot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.evaluation import plots
 from training.reports.fit_report import number
 
 #: ISA-18.2 and EEMUA 191: alarms per operator and day, "very likely to be acceptable" and "maximum
-#: manageable"; of more than FLOOD in ten minutes an operator is flooded, which is to be below 1 %.
+#: manageable"; more than FLOOD in ten minutes is a flood, which should take under 1 % of the time.
 ACCEPTABLE: Final = 150
 MANAGEABLE: Final = 300
 FLOOD: Final = 10
@@ -29,7 +29,7 @@ _MONTH_DAYS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A confirmed fault: of which asset, and from when to when."""
+    """A confirmed fault: asset, start and end."""
 
     asset_id: str
     start: datetime
@@ -38,7 +38,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What was scored: a day of an asset counts if it has a reading."""
+    """The amount of scored data: a day of an asset counts if it has a reading."""
 
     version: str
     asset_days: int
@@ -92,7 +92,7 @@ def what_if(
 def show(
     out: Console, rows: Sequence[Mapping[str, Any]], exposure: Exposure, operators: int
 ) -> None:
-    """Print a row per budget, and how the one that is set stands to ISA-18.2."""
+    """Print one row per budget, and compare the present budget with ISA-18.2."""
     names = {
         "budget": "budget_per_asset_month",
         "incidents per asset-month": "incidents_per_asset_month",
@@ -125,7 +125,7 @@ def draw(
     operators: int,
     path: Path,
 ) -> None:
-    """Draw incidents by budget, and alarms per operator from day to day beside ISA-18.2's."""
+    """Plot incidents by budget, and daily alarms per operator against ISA-18.2."""
     figure = plots.new_figure(11, 4)
     left, right = figure.subplots(1, 2)
     asked = [row["budget_per_asset_month"] for row in rows]

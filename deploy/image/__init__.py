@@ -1,1 +1,1 @@
-"""What goes into the container image: pinned packages, Dockerfile template, health check."""
+"""Build the container image: pinned packages, Dockerfile template, health check."""

@@ -1,6 +1,6 @@
 """Check that a freshly started service detects: ``ask.py URL [BUNDLE]`` posts one reading.
 
-With the name of a packed bundle the answer must be 200; without one, 503: it has no model.
+With the name of a packed bundle the answer must be 200; without one it must be 503 (no model).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def call(url: str, content: object = None) -> tuple[int, Any]:
-    """Return status and JSON of a GET, or of a POST where there is content."""
+    """Return status and JSON of a GET, or of a POST if there is content."""
     data = None if content is None else json.dumps(content).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
     try:
@@ -45,7 +45,7 @@ def wait(url: str) -> float:
 
 
 def main(url: str, bundle: str) -> int:
-    """Wait for the service, post one reading and check the answer; the exit code."""
+    """Wait for the service, post one reading and check the answer; return the exit code."""
     print(f"      healthy {wait(f'{url}/health'):.1f} s after its start")
     if bundle:
         print(f"      ready {wait(f'{url}/readyz'):.1f} s later, with {bundle}")

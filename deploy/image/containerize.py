@@ -1,9 +1,9 @@
-"""``bentoml containerize`` from any folder, as long as BentoML's issue 5566 is open.
+"""Run ``bentoml containerize`` from any folder, as long as BentoML's issue 5566 is open.
 
-BentoML 1.4.36 to 1.4.40 copy a Bento with its Dockerfile template to a temporary folder and then
-refuse to read that copy, because it does not lie below the current one. ``pyproject.toml`` names
-this command among the entry points of ``bentoml.commands``, BentoML's hook for extensions: it is
-BentoML's own without that one check. The template was checked when the Bento was built.
+BentoML 1.4.36 to 1.4.40 copy a Bento with its Dockerfile template to a temporary folder, and then
+refuse to read the copy because it is not below the current folder. ``pyproject.toml`` registers
+this command under ``bentoml.commands``, BentoML's hook for extensions. It is BentoML's own command
+without this check; the template was already checked when the Bento was built.
 """
 
 from __future__ import annotations
@@ -23,6 +23,6 @@ from bentoml_cli.containerize import containerize_command
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def containerize(arguments: tuple[str, ...]) -> None:
-    """Run BentoML's command in the folder that its template is looked up in."""
+    """Run BentoML's command in the folder in which it looks for the template."""
     generate.resolve_user_filepath = functools.partial(generate.resolve_user_filepath, secure=False)
     containerize_command.main(args=list(arguments), prog_name="bentoml containerize")

@@ -1,7 +1,7 @@
-"""Check the container's health: ``health.py [URL]`` exits 0 when the URL answers with 2xx.
+"""Check the container's health: ``health.py [URL]`` exits 0 if the URL answers with 2xx.
 
-Without a URL: the service's own ``/health``, on the port that its settings name. Only the standard
-library, and nothing of the project: it is started every few seconds.
+Without a URL it checks the service's ``/health`` on the port of the settings. It imports only the
+standard library, because it is started every few seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import urllib.request
 
 TIMEOUT_S = 4
 
-# Never by way of a proxy that the container's environment names: the address is its own.
+# Ignore proxies of the container's environment: the address is local.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

@@ -1,9 +1,9 @@
 """Pin the image's packages: ``python -m deploy.image.lock`` rewrites ``requirements.txt``.
 
-The project's own dependencies without extras, and all that those need on Linux, each at the
-version of ``constraints.txt`` and with the SHA-256 of every file of it that the index has: the
-image carries no test tool and no embedded server, and pip refuses a file that is another.
-Hashes that stand in the file are kept; only new pins are asked for, by ``uv``.
+Pins the project's own dependencies without extras, and all their dependencies on Linux, to the
+versions of ``constraints.txt`` with the SHA-256 hashes of all files in the index. So the image
+contains no test tool and no embedded server, and pip rejects any other file. Existing hashes are
+kept; ``uv`` asks only for those of new pins.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def hashes(text: str) -> dict[str, list[str]]:
 
 
 def closure(requirements: Iterable[str]) -> dict[str, set[str]]:
-    """Return all that ``requirements`` need in this environment: canonical name -> extras.
+    """Return all packages that ``requirements`` need here: canonical name -> extras.
 
     Raises
     ------
     PackageNotFoundError
-        A package that is needed is not installed, so what it needs is not known.
+        A required package is not installed, so its dependencies are unknown.
     """
     seen: dict[str, set[str]] = {}
     queue = [Requirement(line) for line in requirements]
@@ -84,7 +84,7 @@ def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:
 
 
 def wanted(root: Path = ROOT) -> list[str]:
-    """Return the pins of all that the image needs, by canonical name, sorted.
+    """Return the pins of all packages of the image, by canonical name, sorted.
 
     Raises
     ------
@@ -101,12 +101,12 @@ def wanted(root: Path = ROOT) -> list[str]:
 
 
 def ask_index(pinned: Iterable[str]) -> dict[str, list[str]]:
-    """Ask the package index for the hashes of these pins.
+    """Query the package index for the hashes of these pins.
 
     Raises
     ------
     LookupError
-        The index cannot be reached, or has no such version.
+        The index cannot be reached, or does not have a version.
     """
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "pins.txt"
@@ -129,7 +129,7 @@ def render(pinned: Iterable[str], known: Mapping[str, Sequence[str]]) -> str:
 
 
 def main() -> int:
-    """Rewrite ``requirements.txt``; the exit code."""
+    """Rewrite ``requirements.txt``; return the exit code."""
     try:
         pinned = wanted()
         known = hashes(TARGET.read_text())

@@ -1,7 +1,7 @@
-"""Pass pip's settings of this machine on to a build elsewhere: ``pipconf.py FOLDER``.
+"""Pass pip's settings of this machine to a build in a container: ``pipconf.py FOLDER``.
 
-Writes ``FOLDER/pip.conf`` (handed to the build as a secret, so that it stays out of the image) and
-prints the local folders and files it points at, one a line: the build has to mount those.
+Writes ``FOLDER/pip.conf`` (passed to the build as a secret, so that it is not stored in the image)
+and prints the local folders and files that it refers to, one per line; the build must mount these.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-#: pip's options that name addresses or how to reach them; others are matters of taste.
+#: pip's options with addresses or about connections; others are not needed.
 REACH = ("index-url", "extra-index-url", "find-links", "cert", "trusted-host", "proxy", "timeout")
 
 
 def settings(listing: str) -> dict[str, str]:
-    """Read ``pip config list``; the environment's options win over the files', as in pip."""
+    """Parse ``pip config list``; the environment's options take precedence, as in pip."""
     merged: dict[str, str] = {}
     from_environment: dict[str, str] = {}
     for line in listing.splitlines():
@@ -31,21 +31,21 @@ def settings(listing: str) -> dict[str, str]:
 
 
 def local_paths(options: Mapping[str, str]) -> list[str]:
-    """Return the existing paths of this machine among the options' values, each once."""
+    """Return the existing local paths among the options' values, each once."""
     paths: dict[str, None] = {}
     for value in options.values():
         for word in value.split():
             address = urlsplit(word)
             path = unquote(address.path) if address.scheme == "file" else word
             if path.startswith("/") and Path(path).exists():
-                # An index in a folder links to files beside it.
+                # The index in a folder links to files beside the folder.
                 folder = Path(path).parent if path.rstrip("/").endswith("/simple") else Path(path)
                 paths[str(folder)] = None
     return list(paths)
 
 
 def main(folder: Path) -> None:
-    """Write ``pip.conf`` and what it refers to into ``folder``."""
+    """Write ``pip.conf`` into ``folder``, and print the paths."""
     listing = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
     ).stdout

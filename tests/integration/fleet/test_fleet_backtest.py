@@ -137,7 +137,7 @@ def test_what_cannot_be_told_is_one_sentence(scored, tmp_path, monkeypatch, caps
     bad = tmp_path / "faults.csv"
     bad.write_text("asset_id,start,end\nA,soon,2026-01-01\n")
     for options, message in (
-        (["--scores", str(tmp_path)], "nothing that fleet.score wrote"),
+        (["--scores", str(tmp_path)], "is not output of fleet.score"),
         (["--scores", str(scored[0]), "--faults", str(bad)], "--faults: row 1: start: 'soon'"),
         (["--scores", str(scored[0]), "--faults", "none.csv"], "none.csv"),
     ):

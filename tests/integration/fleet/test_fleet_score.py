@@ -319,11 +319,11 @@ def test_what_cannot_be_read_is_one_sentence(run, fleet, tmp_path, capsys):
     pq.write_table(table.drop_columns(["timestamp"]), path)
     for options, message in (
         (["--data", str(path)], "there is no column 'timestamp'"),
-        (["--data", str(tmp_path / "none")], "no Parquet files that can be read"),
+        (["--data", str(tmp_path / "none")], "no readable Parquet files"),
         (["--data", str(path), "--bundle", "99"], "no version '99'"),
         (
             ["--data", str(path), "--state-in", "s", "--state-out", "s"],
-            "--state-out: is --state-in",
+            "--state-out: must differ from --state-in",
         ),
         (["--data", str(path), "--schedules", str(path)], "bad.parquet"),
     ):
