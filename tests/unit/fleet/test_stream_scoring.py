@@ -73,7 +73,7 @@ def test_readings_out_of_order_are_never_scored(run, bundle, plant, cut):
     halves = [readings[10:], readings[:10]]
     parts = halves if cut == "between batches" else [[*halves[0], *halves[1]]]
     made = [wide(bundle, part) for part in parts]
-    with pytest.raises(AssertionError, match="A / S are not in the time order"):
+    with pytest.raises(AssertionError, match="A / S are not in time order"):
         run(made[0][0], [batch for _, batch in made])
 
 
