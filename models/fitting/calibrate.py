@@ -24,15 +24,15 @@ from models.scoring.adaptation import (
 from models.scoring.calibration import Calibration, combine, subset_key, subsets
 from models.scoring.tail import Tail, fit_tail, score_of
 
-#: The smoothed magnitude is stretched by at most this to meet the fast one.
+#: Largest gain that brings the slow magnitude onto the swift one's scale.
 _MAX_GAIN = 10.0
-_ANCHOR = -1.3  # log10 of the probability at which smoothed and fast are made to agree
-#: Readings that part two clusters where the magnitude is partly a smoothed one.
+_ANCHOR = -1.3  # log10 of the probability at which slow and swift magnitude agree
+#: Readings that separate two clusters if the magnitude is partly smoothed.
 _APART = round(HALF_LIFE / 2)
-#: Where the slow magnitude lies when it has no say: below all others.
+#: Shift that disables the slow magnitude: it lies below all others.
 _NEVER: Final = -1e9
-#: A tail is widened by at most this for streams to come: more would hide the faults of those fitted
-#: on from them for the sake of streams that are of another kind.
+#: Largest factor by which a tail is widened for future streams. More would hide faults of the
+#: fitted streams for the sake of streams of another kind.
 MAX_WIDER: Final = 1.5
 _BURN_IN = 2_000
 _ENOUGH = 10_000
@@ -52,13 +52,13 @@ def calibrate(
     detectors
         Their names.
     found
-        Magnitudes of readings that their detector never saw.
+        Out-of-fold magnitudes.
     how
         Parameters of the adaptive tail.
     slow
-        Whether the magnitude smoothed over some twenty readings has a say.
+        Whether to use the slow magnitude.
     swiftness
-        How much the newest reading weighs in the other one.
+        Weight of the newest reading in the swift magnitude.
 
     Raises
     ------
@@ -78,16 +78,16 @@ def calibrate(
 
 
 def unmet_ratio(cal: Calibration, unmet: list[Floats], how: AdaptationParams) -> float:
-    """Return how much further out streams lie that were held out whole; at least 1.
+    """Return the factor by which magnitudes of held-out streams are larger; at least 1.
 
-    Blocks of time never show how streams differ from each other.
+    Held-out blocks of time cannot show how streams differ from one another.
 
     Parameters
     ----------
     cal
-        Calibration on blocks of time.
+        Calibration fitted on blocks of time.
     unmet
-        Fast magnitudes, (n_i,) per stream, by detectors that never saw the stream.
+        Fast magnitudes, (n_i,) per stream, of detectors that never saw the stream.
     how
         Parameters of the adaptive tail.
     """
@@ -103,9 +103,9 @@ def unmet_ratio(cal: Calibration, unmet: list[Floats], how: AdaptationParams) ->
 def _series(
     subset: Sequence[str], raw: list[dict[str, Floats]], moved: list[Floats] | None = None
 ) -> tuple[list[Floats], list[Floats]]:
-    """Return the subset's magnitudes (k, n_i) of each stream, where all of its detectors have one.
+    """Return the subset's magnitudes (k, n_i) per stream, of readings that all its detectors score.
 
-    Beside them the decades (n_i,) by which what stood still moved, 0 where none is given.
+    The second list has the rarity (n_i,) of constant features' movements; 0 without ``moved``.
     """
     series, beside = [], []
     for i, stream in enumerate(raw):
@@ -124,13 +124,13 @@ def fit_fixed(
     slow: bool = True,
     swiftness: float = 1.0,
 ) -> tuple[Calibration, list[Floats]]:
-    """Fit one subset's calibration for tails that stay; and its fast magnitudes, (n_i,) each.
+    """Fit one subset's calibration without adaptation; also return its fast magnitudes, (n_i,).
 
     Parameters
     ----------
     subset : k detectors.
-    series : (k, n_i) of each stream, their magnitudes out of fold.
-    beside : (n_i,) of each stream, decades that what stood still adds.
+    series : (k, n_i) out-of-fold magnitudes per stream.
+    beside : (n_i,) rarity of constant features' movements per stream.
     slow, swiftness : see :func:`calibrate`.
     """
     tails = {name: fit_tail([s[k] for s in series]) for k, name in enumerate(subset)}
@@ -155,12 +155,12 @@ def fit_fixed(
 
 
 def with_adaptation(cal: Calibration, fast: list[Floats], how: AdaptationParams) -> Calibration:
-    """Return what :func:`fit_fixed` returned for tails that follow their streams.
+    """Return the calibration with its final tail fitted for adaptive tails.
 
     Parameters
     ----------
     cal, fast
-        What :func:`fit_fixed` returned.
+        Result of :func:`fit_fixed`.
     how
         Parameters of the adaptive tail.
     """
@@ -168,11 +168,11 @@ def with_adaptation(cal: Calibration, fast: list[Floats], how: AdaptationParams)
 
 
 def _adaptive_tail(cal: Calibration, fast: list[Floats], how: AdaptationParams) -> Tail:
-    """Tail of what streams that go on and on make of fast magnitudes, (n_i,) each.
+    """Fit the tail of long-running streams, from fast magnitudes, (n_i,) per stream.
 
-    The adaptation fluctuates, by itself and with the stream, and takes thousands of readings to
-    come to its full swing: more than a small training set has. So each stream is gone through
-    again and again, and counts only after _BURN_IN readings.
+    The adaptation fluctuates, by itself and with the stream. It takes thousands of readings to
+    reach its full fluctuation, more than a small training set has. Each stream is therefore
+    replayed repeatedly, and counts only after _BURN_IN readings.
     """
     series, times = gone_through(cal, fast, how)
     return fit_tail(series, apart=_APART, repeats=times)
@@ -181,29 +181,29 @@ def _adaptive_tail(cal: Calibration, fast: list[Floats], how: AdaptationParams) 
 def gone_through(
     cal: Calibration, fast: list[Floats], how: AdaptationParams | None
 ) -> tuple[list[Floats], int]:
-    """Return what the tail makes of streams that go on and on, and how often they were repeated.
+    """Return the adapted magnitudes of repeatedly replayed streams, and the number of repeats.
 
     Parameters
     ----------
     cal
         The calibration.
-    fast : (n_i,) each
-        The streams' magnitudes.
+    fast : (n_i,) per stream
+        Fast magnitudes.
     how
-        Parameters of the adaptive tail; None: it stays.
+        Parameters of the adaptive tail; None: it does not adapt.
     """
     times = max(1, math.ceil(_ENOUGH / sum(map(len, fast))))
-    # the end of an endless repetition
+    # repeated such that the sequence ends with the stream's last reading
     long = (np.resize(v[::-1], _BURN_IN + times * len(v))[::-1] for v in fast)
     return [adapted(cal, values, how)[_BURN_IN:] for values in long], times
 
 
 def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, float, list[Floats]]:
-    """Find where the slow magnitude starts, and how it is brought onto the swift one's scale.
+    """Fit the slow magnitude's start value, and the scaling that matches it to the swift one.
 
     Returns
     -------
-    (median, shift, gain, slow) : ``slow`` the smoothed magnitudes, (n_i,) each.
+    (median, shift, gain, slow) : ``slow`` are the smoothed magnitudes, (n_i,) per stream.
     """
     start = float(np.mean(np.concatenate(fast)))
     median = start
@@ -211,7 +211,7 @@ def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, fl
         slow = [ewma(np.minimum(f, CLIP), median) for f in fast]
         median = float(np.median(np.concatenate([settled(s) for s in slow])))
     middle = float(np.median(np.concatenate(swift)))
-    # by fitted tails: of some hundred readings, much alike, a quantile alone is chance
+    # quantiles of fitted tails: an empirical one of a few hundred correlated readings is too noisy
     reach = fit_tail([settled(s) for s in slow]).quantile(_ANCHOR) - median
     wanted = fit_tail(swift).quantile(_ANCHOR) - middle
     gain = min(max(wanted / max(reach, 1e-9), 1.0), _MAX_GAIN)
@@ -219,21 +219,21 @@ def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, fl
 
 
 def settled(values: Floats) -> Floats:
-    """Return the readings after the filter's start-up, where there are enough of them."""
+    """Drop the readings of the filter's start-up, if enough remain."""
     skip = int(2 * HALF_LIFE)
     return values[skip:] if len(values) > 2 * skip else values
 
 
 def ewma(values: Floats, start: float, weight: float = ALPHA) -> Floats:
-    """Return the exponentially weighted mean of (n,), from ``start``; the newest has ``weight``.
+    """Return the exponentially weighted mean (n,).
 
     Parameters
     ----------
     values : (n,)
     start
-        Mean before the first.
+        Mean before the first value.
     weight
-        Of the newest value, in (0, 1].
+        Weight of the newest value, in (0, 1].
     """
     from scipy.signal import lfilter
 
@@ -242,7 +242,7 @@ def ewma(values: Floats, start: float, weight: float = ALPHA) -> Floats:
 
 
 def adapted(cal: Calibration, fast: Floats, how: AdaptationParams | None) -> Floats:
-    """Adapt fast magnitudes (n,) as a stream past its start does: maxima over its stretch, (n,).
+    """Return the adapted magnitudes (n,) of a stream whose tail is past its start phase.
 
     Parameters
     ----------
@@ -288,16 +288,16 @@ def fit_first_tail(how: AdaptationParams, cal: Calibration, fast: list[Floats]) 
 
 
 def scores(cal: Calibration, found: OutOfFold, how: AdaptationParams) -> dict[str, Floats]:
-    """Score readings never fitted on: each detector's, and ``final_score`` of fresh streams.
+    """Return out-of-fold scores (n,): each detector's, and ``final_score``.
 
-    (n,) each, over the readings that all of the subset's detectors have a say on.
+    They cover the readings that all of the subset's detectors score.
 
     Parameters
     ----------
     cal
-        Of one subset of detectors.
+        Calibration of one subset of detectors.
     found
-        Magnitudes of readings that their detector never saw.
+        Out-of-fold magnitudes.
     how
         Parameters of the adaptive tail.
     """
@@ -312,7 +312,7 @@ def scores(cal: Calibration, found: OutOfFold, how: AdaptationParams) -> dict[st
 
 
 def fast_magnitudes(cal: Calibration, found: OutOfFold) -> list[Floats]:
-    """Return the combined magnitudes out of fold, (n_i,) per stream."""
+    """Return the combined out-of-fold magnitudes, (n_i,) per stream."""
     beside = _series(cal.detectors, found.raw, found.moved)[1]
     named = zip(_by_name(cal, found), beside, strict=True)
     return [cal.combined(cal.decades(s)) + more for s, more in named]

@@ -1,16 +1,17 @@
-"""Whether a tail has to follow its stream as far as it may, or a little is enough.
+"""Choose between narrow and wide limits of the tail's adaptation.
 
-Where levels wander a tail that follows its stream keeps the alarms of normal operation down. It
-also follows a fault that lasts for hours, and then no longer shows it. So both are tried as they
-serve, smoothing, adaptation and calibration, far beyond what was fitted on: on all that comes after
-the first two and the first three fifths of each stream, and, read backwards, on all that comes
-before the last ones. A little is enough where it holds the budget in half of these trials (one
-block out of the ordinary decides nothing) and sees no less of what is injected, for 30 to 1,000
-readings, at a threshold that holds the budget there: no less by more than chance. A tail that
-alarms all the time has a threshold there that shows nothing, so what wanders further than a little
-is followed all the way.
-Nor is a little enough where the trials forwards in time together, or both of those backwards, alarm
-more by it than chance makes so: what goes on and on goes further than any training shows.
+An adaptive tail keeps false alarms down where levels wander. But it also adapts to a fault that
+lasts for hours, and then no longer shows it. Narrow and wide limits are therefore tried as in
+service, with smoothing, adaptation and calibration, far beyond the fitted readings: on everything
+after the first two fifths and the first three fifths of each stream and, read backwards in time, on
+everything before the last two and three fifths. Narrow limits are enough if they
+
+- hold the budget in half of these four trials, so that one unusual block does not decide;
+- detect no less of injected faults of 30 to 1,000 readings than wide limits, within the standard
+  error, at a threshold that holds the budget in the trial (limits that are too narrow for a stream
+  alarm constantly, which raises this threshold until nothing is detected);
+- do not alarm significantly more than wide limits in the forward trials together, nor in both
+  backward trials: a level that keeps moving will go further than any training data show.
 """
 
 from __future__ import annotations
@@ -29,33 +30,33 @@ from models.fitting.trials import BUDGET, HOLDS, Fold, Steps, seen
 from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.calibration import Calibration
 
-#: Standard errors between alarms that are more and those that chance makes so.
+#: Standard errors that make a difference significant.
 SURE: Final = 2.0
-#: log10 of the budget at which a fault is to be seen.
+#: log10 of the budget at criticality medium.
 MEDIUM: Final = -3.0
-_SHARES: Final = (0.4, 0.6)  # of a stream that is known in a trial
-_LEAST: Final = 200  # readings of a stream that show it
-_KNOWN: Final = 10_000  # readings calibrated on, of all streams, the nearest
-_FRESH: Final = 15_000  # readings tried on, of all streams together
-_LEAD_IN: Final = 2_000  # readings gone through first, so that the tail is in its place
+_SHARES: Final = (0.4, 0.6)  # share of a stream that is fitted on, by trial
+_LEAST: Final = 200  # fewest readings of a usable stream
+_KNOWN: Final = 10_000  # most readings to calibrate on, over all streams: those nearest the trial
+_FRESH: Final = 15_000  # most readings per stream to try on; also limits the number of streams
+_LEAD_IN: Final = 2_000  # readings replayed first, so that the tail has adapted
 _FAULTS: Final = Steps(
     (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), (30, 300, 1_000), count=4, streams=3, part=3
 )
 _NAME: Final = ("one_class_svm",)  # the distance stands for an unbounded detector
 
-#: Which readings of each injected fault alarm, and the alarms on the n readings without them.
+#: Detected readings of each injected fault, and the number of alarms on n fault-free readings.
 Tried = tuple[list[Bools], int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """What came of following as far as may be, and of following a little.
+    """Results of wide and of narrow limits.
 
     Parameters
     ----------
-    little : whether a little is enough.
-    power : share of the readings of the injected faults that alarm, by far and by little.
-    surplus : alarm rate on other readings, in budgets, likewise.
+    little : whether narrow limits are enough.
+    power : detected share of the injected faults' readings, with wide and with narrow limits.
+    surplus : alarm rate on fault-free readings in budgets, with wide and with narrow limits.
     """
 
     little: bool
@@ -64,21 +65,21 @@ class Following:
 
 
 def a_little(rate: float) -> AdaptationParams:
-    """Return what a tail may follow where levels hold: one decade, at a third of the pace."""
+    """Return the narrow limits: an offset of at most one decade, at a third of the pace."""
     return AdaptationParams(0.3 * rate, min_stretch=1.0, max_stretch=1.0, max_offset=1.0)
 
 
 def judge_following(
     streams: Sequence[Floats], horizon: int, shrinkage: float, slow: bool, seed: int = 0
 ) -> Following | None:
-    """Try both on readings far from those fitted on; None where there is too little data.
+    """Try both limits on readings far from the fitted ones; None if there is too little data.
 
     Parameters
     ----------
     streams : list of (n_i, d)
-        Normal readings in their own units, features that vary only.
-    horizon, shrinkage : as decided by :mod:`models.fitting.tolerance`.
-    slow : whether the smoothed magnitude has a say, by :mod:`models.fitting.steadiness`.
+        Normal readings in own units, varying features only.
+    horizon, shrinkage : chosen by :mod:`models.fitting.tolerance`.
+    slow : whether the slow magnitude is used, chosen by :mod:`models.fitting.steadiness`.
     """
     folds = far_folds(streams)
     if not folds:
@@ -98,7 +99,7 @@ def judge_following(
     alarms = np.array([[count for _, count, _ in ways] for ways in trials], np.float64)
     readings = np.array([[n for _, _, n in ways] for ways in trials])
     surplus = np.sort(alarms / readings / BUDGET, axis=0)[(len(folds) - 1) // 2]
-    # forwards in time, as it will serve, the trials count together
+    # the forward trials, which resemble service, are pooled
     goes_on = _more(alarms[::2].sum(axis=0)) or all(map(_more, alarms[1::2]))
     return Following(
         bool(surplus[1] <= HOLDS and not blind and not goes_on),
@@ -107,13 +108,13 @@ def judge_following(
 
 
 def _more(alarms: Floats) -> bool:
-    """Whether a little alarms more often than all the way, (2,) = (far, little), beyond chance."""
+    """Return whether narrow limits alarm significantly more; ``alarms`` is (wide, narrow)."""
     far, little = alarms
     return bool(little - far > SURE * math.sqrt(little + far))
 
 
 def far_folds(streams: Sequence[Floats]) -> list[Fold]:
-    """Cut streams (n_i, d) that are long enough: (known, other), forwards and backwards in time."""
+    """Cut long streams (n_i, d) into (known, other), forwards and backwards in time."""
     streams = [s for s in streams if len(s) >= _LEAST]
     out: list[Fold] = []
     for share in _SHARES if streams else ():
@@ -132,20 +133,22 @@ def far_trial(
     seed: list[int],
     budget: float = math.log10(BUDGET),
 ) -> Callable[[AdaptationParams], Tried]:
-    """Return what tries a way to follow on one fold; its readings are scored here, for all ways.
+    """Return a function that tries adaptation parameters on one fold.
+
+    The fold's readings are scored once, for all parameters.
 
     Parameters
     ----------
     fold
-        Readings known, and those to try it on.
+        Fitted readings, and readings to try on.
     fitted
-        What scores them, fitted on the former, and each feature's spread (d,) there.
+        Score fitted on the former, and the features' spread (d,) there.
     slow
-        Whether the smoothed magnitude has a say.
+        Whether the slow magnitude is used.
     seed
-        Of the faults injected.
+        Seed of the injected faults.
     budget
-        As log10: what alarms are counted by.
+        log10 of the budget at which alarms are counted.
     """
     (known, other), (score, spread) = fold, fitted
     share = _KNOWN // len(known)
@@ -187,7 +190,7 @@ def _fast(cal: Calibration, raw: Floats) -> list[float]:
 def _follow(
     cal: Calibration, how: AdaptationParams, before: Floats, raw: Floats, stops: set[int]
 ) -> tuple[Floats, dict[int, list[float]]]:
-    """Magnitudes (n,) of ``raw`` as the tail sees them after ``before``, and its states."""
+    """Return adapted magnitudes (n,) of ``raw`` after ``before``, and the states at ``stops``."""
     tail = AdaptiveTail(cal.median, age=how.start)
     for fast in _fast(cal, before):
         tail.step(fast, cal, how)
@@ -200,6 +203,6 @@ def _follow(
 
 
 def _go_on(cal: Calibration, how: AdaptationParams, state: list[float], raw: Floats) -> Floats:
-    """Magnitudes (n,) of ``raw`` as a tail of this state sees them."""
+    """Return adapted magnitudes (n,) of ``raw``, by a tail that starts from a state."""
     tail = AdaptiveTail.from_list(state)
     return np.array([tail.step(fast, cal, how)[1] for fast in _fast(cal, raw)])

@@ -1,20 +1,20 @@
-"""How a tail follows its stream where the usual way does not hold the budget.
+"""Choose how fast a tail adapts, where the usual pace does not hold the budget.
 
-A season goes further than what was fitted on. A tail that follows its stream quickly keeps up with
-it, and may not need an allowance for drift, which hides faults. So the usual way is tried on
-readings far from those fitted on (:mod:`models.fitting.following`), at the budget of criticality
-medium. Where it alarms at more than HOLDS of it, by more than chance, quicker ones are tried, with
-the allowance and without: of those that hold, the slowest with each, the one is taken whose alarms
-show more of what is injected. Where none holds, all stays as it is.
+A season may take levels beyond the training data. A tail that adapts quickly keeps up with it, and
+may need no drift allowance, which hides faults. The usual pace is tried on readings far from the
+fitted ones (:mod:`models.fitting.following`), at the budget of criticality medium. If its alarm
+rate is significantly above HOLDS budgets, faster paces are tried, with and without the allowance.
+Of the slowest pace that holds with each, the one that detects more of the injected faults is
+chosen. If none holds, the usual pace and allowance stay.
 
-By the stretch it asks of a fault to go further by as many times as the stream scatters more, six
-times at most; by the offset to go as far as ever from where the stream is. So with the allowance
-chosen the same paces are tried with more of the following done by the offset. Of those that hold
-the one is taken that sees most faults within the time in which a fault is to be seen; of those that
-see as many, but for chance, the one that alarms least.
+Adaptation by the stretch demands that a fault be larger by the factor by which the stream's scatter
+grew, up to 6. Adaptation by the offset only moves the level, so the same distance from it still
+alarms. With the chosen allowance, the paces are therefore also tried with more adaptation by the
+offset. Of the ways that hold, those are kept that detect as many faults in time as the best one,
+within the standard error; of these, the one with the fewest alarms is chosen.
 
-Far out the detectors part: the one-class SVM goes further than the distance that stands for them
-elsewhere, so it is fitted here.
+Far from the training data the detectors diverge: the one-class SVM's magnitude grows beyond the
+distance that stands in for the detectors elsewhere. The SVM itself is therefore fitted here.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from models.fitting.following import MEDIUM, SURE, Tried, far_folds, far_trial
 from models.fitting.trials import HOLDS, WITHIN, Fold
 from models.scoring.adaptation import AdaptationParams
 
-#: Times the usual pace.
+#: Candidate paces, as multiples of the usual one.
 PACES: Final = (1.0, 2.0, 4.0, 8.0)
 USUAL: Final = AdaptationParams()
-#: Less by the stretch, more by the offset.
+#: Adaptation less by the stretch and more by the offset.
 BY_OFFSET: Final = replace(USUAL, pace=4.0 * USUAL.pace, max_stretch=0.5 * USUAL.max_stretch)
 _BUDGET: Final = float(10.0**MEDIUM)
-_ROWS: Final = 1_000  # that the SVM is fitted on
+_ROWS: Final = 1_000  # most rows to fit the SVM on
 
-#: What tries a way on one fold.
+#: Tries adaptation parameters on one fold.
 _Trial = Callable[[AdaptationParams], Tried]
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a way to score is fitted with: by :mod:`tolerance` and :mod:`steadiness`."""
+    """Options of the score, chosen by :mod:`tolerance` and :mod:`steadiness`."""
 
     horizon: int
     shrinkage: float
@@ -57,20 +57,20 @@ class Basis:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Way:
-    """A way to follow, and what came of it far from what was fitted on.
+    """A way to adapt, and its results on readings far from the fitted ones.
 
     Parameters
     ----------
     basis
-        What is scored.
+        Options of the score.
     how
-        Parameters of the tail.
+        Parameters of the adaptive tail.
     power
-        Share of the readings of injected faults that alarm.
+        Detected share of the injected faults' readings.
     seen
-        Which of these faults (n,) alarm in time.
+        Which of the faults (n,) are detected in time.
     alarms, readings
-        Of the readings without them, how many alarm.
+        Number of alarms on fault-free readings, and of these readings.
     """
 
     basis: Basis
@@ -82,21 +82,21 @@ class Way:
 
     @property
     def surplus(self) -> float:
-        """Return the alarms on readings without faults, in budgets."""
+        """Return the alarm rate on fault-free readings, in budgets."""
         return self.alarms / (self.readings * _BUDGET)
 
     @property
     def holds(self) -> bool:
-        """Return whether it alarms no more than what is as good as the budget."""
+        """Return whether the alarm rate is at most HOLDS budgets."""
         return self.surplus <= HOLDS
 
     @property
     def fails(self) -> bool:
-        """Return whether it alarms more than chance makes so of a way that holds the budget."""
+        """Return whether the alarm rate is significantly above HOLDS budgets."""
         return self.surplus * (1.0 - SURE / math.sqrt(max(self.alarms, 1))) > HOLDS
 
     def sees_as_many(self, other: Way) -> bool:
-        """Return whether it sees as many faults as another, but for chance."""
+        """Return whether it detects as many faults as another way, within the standard error."""
         behind = other.seen.astype(float) - self.seen
         return bool(behind.mean() <= SURE * behind.std() / math.sqrt(len(behind)))
 
@@ -104,18 +104,20 @@ class Way:
 def choose_pace(
     streams: Sequence[Floats], usual: Basis, bare: Callable[[], Basis] | None, seed: int = 0
 ) -> tuple[Way, Way] | None:
-    """Choose how to follow, and an allowance; return what came of the usual way and of the chosen.
+    """Choose a way to adapt and a drift allowance; return the results of the usual and chosen way.
+
+    None if there is too little data.
 
     Parameters
     ----------
     streams : list of (n_i, d)
-        Normal readings in their own units, features that vary only.
+        Normal readings in own units, varying features only.
     usual
-        As decided without following.
+        Options of the score with the drift allowance chosen before.
     bare
-        Decides the same without an allowance for drift; None: there is none, or it was asked for.
+        Returns the options without a drift allowance; None if there is none, or the user set it.
     seed
-        Of faults and detectors.
+        Seed of faults and detectors.
     """
     folds = far_folds(streams)
     if not folds:
@@ -123,7 +125,7 @@ def choose_pace(
 
     def trial(basis: Basis) -> Callable[[AdaptationParams], Way]:
         each = [_far_trial(fold, basis, seed, k) for k, fold in enumerate(folds)]
-        return cache(lambda how: _try(each, basis, how))  # the usual pace is asked for twice
+        return cache(lambda how: _try(each, basis, how))  # the usual pace is needed twice
 
     trials = {usual: trial(usual)}
     first = trials[usual](USUAL)
@@ -147,7 +149,7 @@ def _paces(how: AdaptationParams) -> list[AdaptationParams]:
 
 
 def _least_alarming(ways: Sequence[Way]) -> Way:
-    """Return, of the ways that hold and see as many faults as any, the one that alarms least."""
+    """Return the way with the fewest alarms, of those that hold and detect as many as the best."""
     able = [way for way in ways if way.holds]
     best = max(able, key=lambda way: int(way.seen.sum()))
     return min((way for way in able if way.sees_as_many(best)), key=lambda way: way.alarms)

@@ -1,12 +1,11 @@
-"""Over how few readings the swift magnitude is averaged: by what is seen of faults of any length.
+"""Choose the smoothing of the swift magnitude, by the detection of faults of different lengths.
 
-Most of what is a fault lasts and most of what is chance does not, so an average over a few
-readings sees more of what lasts, and less of what is over after one. Which is more depends on the
-noise. So faults of 1 to 100 readings, as many of each length, are injected into blocks later than
-those fitted on, and each ladder step is judged at a threshold that holds the budget there. Of
-those that see as much as the best one, within a standard error of the difference (Breiman,
-Friedman, Olshen, Stone 1984), the one that smooths least is taken: where it makes no difference
-nothing is smoothed.
+Most faults last, and most chance deviations do not. An average over a few readings therefore
+detects more of lasting faults but less of single-reading ones; the best trade-off depends on the
+noise. Faults of 1 to 100 readings, equally many of each length, are injected into later blocks than
+those fitted on. Each candidate weight is tried at a threshold that holds the budget on these
+blocks. Among the weights within one standard error of the best (Breiman, Friedman, Olshen, Stone
+1984), the one that smooths least is chosen, so nothing is smoothed without a benefit.
 """
 
 from __future__ import annotations
@@ -23,26 +22,27 @@ from models.fitting.distance import fit_distance
 from models.fitting.trials import Fold, Steps, later_blocks, try_smoothings
 from models.scoring.tail import fit_tail
 
-#: Weights of the newest reading: half-lives of 0, 1/2, 1 and 2 readings.
+#: Candidate weights of the newest reading: half-lives of 0, 1/2, 1 and 2 readings.
 SWIFTNESSES: Final = (1.0, *(1.0 - 0.5 ** (1.0 / half) for half in (0.5, 1.0, 2.0)))
 _FAULTS: Final = Steps((1.0, 2.0, 4.0, 8.0), (1, 3, 10, 30, 100), count=30, streams=3, part=3)
-_MEMORY: Final = 30  # readings that an average remembers
+_MEMORY: Final = 30  # readings that influence an average
 
 
 def choose_swiftness(
     streams: Sequence[Floats], horizon: int, shrinkage: float, seed: int = 0
 ) -> tuple[float, tuple[float, ...]]:
-    """Return the weight of the newest reading, and what each of SWIFTNESSES saw.
+    """Return the weight of the newest reading, and the power of each of SWIFTNESSES.
 
     Parameters
     ----------
     streams : list of (n_i, d)
-        Normal readings in their own units, features that vary only.
-    horizon, shrinkage : as decided by :mod:`models.fitting.tolerance`.
+        Normal readings in own units, varying features only.
+    horizon, shrinkage : chosen by :mod:`models.fitting.tolerance`.
 
     Returns
     -------
-    (weight, shares) : of the faults' readings; 1 and no shares where there are too few data.
+    (weight, power) : power is the share of the faults' readings detected; 1 and no power if there
+        is too little data.
     """
     found = [
         _seen(fold, horizon, shrinkage, [seed, 11, k])
@@ -58,7 +58,7 @@ def choose_swiftness(
 
 
 def _seen(fold: Fold, horizon: int, shrinkage: float, seed: list[int]) -> Floats:
-    """Share of each fault's readings that alarm with each of SWIFTNESSES: (faults, weights)."""
+    """Return the detected share of each fault's readings for each weight, (faults, weights)."""
     known, later = fold
     score, spread = fit_distance(known, horizon, shrinkage)
     tail = fit_tail([score(s) for s in known])

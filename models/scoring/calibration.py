@@ -1,10 +1,10 @@
-"""One magnitude out of several detectors, for one subset of detectors that can be present.
+"""Combine the magnitudes of several detectors, for one subset of detectors that can be present.
 
-Each detector's raw magnitude becomes decades of rarity (:meth:`Tail.decades`). The combined fast
-magnitude is the quadratic mean of the unbounded detectors, between their mean and their maximum:
-one that is sure is not silenced by one that is blind to this kind of fault. The bounded forest
-adds what it has beyond RARE, so it can add to an alarm and never dilutes one. Nothing is assumed
-about dependence, since the combination is calibrated again as a whole.
+Each detector's raw magnitude is converted to decades of rarity (:meth:`Tail.decades`). The fast
+magnitude is the quadratic mean of the unbounded detectors. It lies between their mean and their
+maximum, so a detector that is blind to a kind of fault does not silence another. The bounded forest
+adds its decades beyond RARE: it can strengthen an alarm but not weaken one. The combination is
+calibrated again as a whole, so no independence is assumed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from models.scoring.stored import Stored
 from models.scoring.tail import Tail
 
 BOUNDED: Final = frozenset({ISOLATION_FOREST})
-#: Decades from which a bounded detector counts: below, it would add more noise than knowledge.
+#: Decades above which a bounded detector counts; below, it would mainly add noise.
 RARE: Final = 2.0
-#: Suffix of the subset that speaks for streams whose baseline is not yet known.
+#: Suffix of the subset for streams whose baseline is not known yet.
 WARM: Final = "@warm"
 
 
@@ -33,7 +33,7 @@ def subset_key(detectors: Sequence[str], warm: bool) -> str:
 
 
 def subsets(detectors: Sequence[str]) -> list[tuple[str, ...]]:
-    """Subsets that can be present: all, and all but the window detector. Never empty."""
+    """Return the non-empty subsets that can be present: all, and all but the window detector."""
     full = tuple(name for name in MODEL_NAMES if name in detectors)
     short = tuple(name for name in full if name != LSTM_AUTOENCODER)
     return [s for s in dict.fromkeys([full, short]) if s]
@@ -41,7 +41,7 @@ def subsets(detectors: Sequence[str]) -> list[tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class Calibration(Stored):
-    """From raw magnitudes of one subset of detectors to one probability.
+    """Turn the raw magnitudes of one subset of detectors into one probability.
 
     Parameters
     ----------
@@ -49,9 +49,10 @@ class Calibration(Stored):
     tails : each detector's own tail.
     fast : tail of the combined decades; its decades are the fast magnitude.
     shift, gain : ``shift + gain * EWMA`` is the slow magnitude on the fast one's scale.
-    median : what the EWMA is in the middle of normal operation; it starts there.
-    final : tail of the adapted maximum of both; ``fixed`` the same without adaptation.
-    gate, high, middle : maxima (of ``fixed``) at the gate and at the quantiles that are tracked.
+    median : median of the EWMA in normal operation, and its start value.
+    final : tail of the maximum of swift and slow magnitude after adaptation.
+    fixed : the same tail without adaptation.
+    gate, high, middle : quantiles of ``fixed`` at the gate, and those that the tail tracks.
     swiftness : weight of the newest reading in the swift magnitude; 1: it is the fast one.
     local : whether the adaptive stretch acts up to the gate only.
     """
@@ -76,7 +77,7 @@ class Calibration(Stored):
     local: bool = False
 
     def decades(self, raw: Mapping[str, Array]) -> Floats:
-        """Each detector's raw magnitudes (n,) as decades: ``(k, n)``."""
+        """Convert each detector's raw magnitudes (n,) to decades, (k, n)."""
         return np.stack([self.tails[name].decades(raw[name]) for name in self.detectors])
 
     def combined(self, decades: Floats) -> Floats:
@@ -85,7 +86,7 @@ class Calibration(Stored):
 
 
 def combine(detectors: Sequence[str], decades: Floats) -> Floats:
-    """Quadratic mean of the unbounded, and what the bounded have beyond RARE: ``(n,)``."""
+    """Return the quadratic mean of the unbounded detectors, plus the bounded ones' excess (n,)."""
     bounded = np.array([name in BOUNDED for name in detectors])
     if bounded.all():
         alone: Floats = decades.mean(axis=0)
